@@ -1,0 +1,368 @@
+//! The API's error codes: what they mean, and what to do about them.
+//!
+//! One number means several things: it is looked up by endpoint, status and code. A code that is not in here is still
+//! reported with the API's own text; this table only adds what the text leaves out.
+
+use crate::endpoint::{Area, Descriptor};
+use crate::envelope::ResponseInfo;
+use crate::verdict::Class;
+
+/// What a code means on some endpoints.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The code.
+    pub code: u32,
+    /// The endpoints where it means this; `None` for all.
+    pub area: Option<Area>,
+    /// The statuses with which it means this; empty for all.
+    pub statuses: &'static [u16],
+    /// What sort of failure it is.
+    pub class: Class,
+    /// What it means, as a sentence without a full stop.
+    pub meaning: &'static str,
+    /// What to do about it, in the imperative, without a full stop.
+    pub cure: &'static str,
+    /// Where this is known from.
+    pub evidence: Evidence,
+}
+
+/// How well a fact about the API is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// The vendor's reference or guides.
+    Documented,
+    /// Copies of the vendor's error tables from before 2021.
+    Legacy,
+    /// Published logs, issues and tests.
+    Observed,
+}
+
+/// Looks a code up for an endpoint and a status; the most specific entry wins.
+#[must_use]
+pub fn explain(endpoint: &Descriptor, status: u16, code: u32) -> Option<&'static Explanation> {
+    let fits = |entry: &&Explanation| {
+        entry.code == code
+            && entry.area.is_none_or(|area| area == endpoint.area)
+            && (entry.statuses.is_empty() || entry.statuses.contains(&status))
+    };
+    let rank = |entry: &&Explanation| (entry.area.is_some(), !entry.statuses.is_empty());
+    CATALOG.iter().filter(fits).max_by_key(rank)
+}
+
+/// The entry for the first of `errors`, and of what is behind each, that the catalog knows; the deepest first,
+/// because 6003 says "headers" and what is behind it says which.
+pub(crate) fn explain_all(
+    endpoint: &Descriptor,
+    status: u16,
+    errors: &[ResponseInfo],
+) -> Option<&'static Explanation> {
+    let known = |info: &ResponseInfo| explain(endpoint, status, info.code);
+    errors.iter().find_map(|error| error.flatten().filter_map(known).last())
+}
+
+const fn on(
+    area: Area,
+    statuses: &'static [u16],
+    code: u32,
+    class: Class,
+    evidence: Evidence,
+    meaning: &'static str,
+    cure: &'static str,
+) -> Explanation {
+    Explanation { code, area: Some(area), statuses, class, meaning, cure, evidence }
+}
+
+const fn any(
+    statuses: &'static [u16],
+    code: u32,
+    class: Class,
+    evidence: Evidence,
+    meaning: &'static str,
+    cure: &'static str,
+) -> Explanation {
+    Explanation { code, area: None, statuses, class, meaning, cure, evidence }
+}
+
+use Area::{Purge, Token};
+use Evidence::{Documented, Legacy, Observed};
+
+const WAIT: &str = "wait, or run with a lower rate; the limits are those of the zone's plan";
+const CHECK_ZONE: &str = "check the zone id, and that the token covers this zone";
+const SEND_FEWER: &str = "send fewer entries in a request (`--batch-size`)";
+
+/// All entries, by area and code.
+pub static CATALOG: &[Explanation] = &[
+    // Purge and invalidate.
+    on(Purge, &[], 1001, Class::Missing, Legacy, "the zone id is not valid", CHECK_ZONE),
+    on(
+        Purge,
+        &[],
+        1012,
+        Class::Refused,
+        Observed,
+        "the body has none of `purge_everything`, `files`, `tags`, `hosts`, `prefixes`, or is not readable",
+        "report this as a bug of the program that wrote the request",
+    ),
+    on(
+        Purge,
+        &[],
+        1013,
+        Class::Refused,
+        Legacy,
+        "`purge_everything` must be `true`",
+        "send `true`, or a list",
+    ),
+    on(Purge, &[], 1014, Class::Refused, Legacy, "the list must be an array", "send an array"),
+    on(
+        Purge,
+        &[],
+        1015,
+        Class::BadEntry,
+        Legacy,
+        "a URL could not be purged",
+        "check that the URL is on this zone and is written as its visitors ask for it",
+    ),
+    on(
+        Purge,
+        &[],
+        1016,
+        Class::BadEntry,
+        Legacy,
+        "URLs could not be purged",
+        "check that each URL is on this zone and is written as its visitors ask for it",
+    ),
+    on(
+        Purge,
+        &[],
+        1017,
+        Class::BadEntry,
+        Legacy,
+        "not all of the request could be purged",
+        "check that each entry is on this zone",
+    ),
+    on(
+        Purge,
+        &[],
+        1082,
+        Class::BadEntry,
+        Legacy,
+        "the URL is not on this zone",
+        "purge it on the zone that its host belongs to",
+    ),
+    on(Purge, &[], 1083, Class::RateLimited, Legacy, "too many purges of URLs", WAIT),
+    on(
+        Purge,
+        &[],
+        1084,
+        Class::BadEntry,
+        Legacy,
+        "the URL cannot be purged",
+        "check that the URL is on this zone and is written as its visitors ask for it",
+    ),
+    on(
+        Purge,
+        &[],
+        1092,
+        Class::Refused,
+        Documented,
+        "`purge_everything` stands beside another field",
+        "send one or the other",
+    ),
+    on(Purge, &[], 1094, Class::TooMany, Legacy, "too many URLs in a request", SEND_FEWER),
+    on(
+        Purge,
+        &[],
+        1095,
+        Class::Credentials,
+        Legacy,
+        "no right to purge this zone, or no such zone",
+        CHECK_ZONE,
+    ),
+    on(
+        Purge,
+        &[],
+        1096,
+        Class::Refused,
+        Legacy,
+        "the zone is deactivated",
+        "look at the zone in the dashboard",
+    ),
+    on(
+        Purge,
+        &[],
+        1100,
+        Class::BadEntry,
+        Legacy,
+        "a tag is longer than 1,024 characters",
+        "purge what has this tag by URL, host or prefix",
+    ),
+    on(Purge, &[], 1101, Class::TooMany, Legacy, "too many tags in a request", SEND_FEWER),
+    on(Purge, &[], 1102, Class::RateLimited, Legacy, "too many purges by tag", WAIT),
+    on(
+        Purge,
+        &[],
+        1107,
+        Class::Plan,
+        Legacy,
+        "the plan does not purge by tag",
+        "this limit was lifted for all plans in April 2025; ask the vendor's support why it is still met",
+    ),
+    on(Purge, &[], 1111, Class::TooMany, Legacy, "too many hosts in a request", SEND_FEWER),
+    on(
+        Purge,
+        &[],
+        1112,
+        Class::Plan,
+        Legacy,
+        "the plan does not purge by host",
+        "this limit was lifted for all plans in April 2025; ask the vendor's support why it is still met",
+    ),
+    on(Purge, &[], 1113, Class::RateLimited, Legacy, "too many purges by host", WAIT),
+    on(Purge, &[], 1114, Class::BadEntry, Legacy, "a host is longer than 200 characters", "check the host"),
+    on(
+        Purge,
+        &[],
+        1115,
+        Class::BadEntry,
+        Legacy,
+        "a host is not valid",
+        "give host names alone, such as `www.example.com`",
+    ),
+    on(Purge, &[], 1134, Class::RateLimited, Documented, "the purge rate limit of the plan is reached", WAIT),
+    on(
+        Purge,
+        &[],
+        1136,
+        Class::Refused,
+        Documented,
+        "this environment is chosen by IP address, country, ASN or threat score, so its files cannot be purged by URL",
+        "purge the environment by tag, host or prefix, or everything in it",
+    ),
+    // Token verify.
+    on(
+        Token,
+        &[],
+        1000,
+        Class::Credentials,
+        Observed,
+        "the token is not valid",
+        "check that the token is complete; a token is shown only once, when it is made",
+    ),
+    on(Token, &[], 1001, Class::Credentials, Observed, "no token was sent", "set `CLOUDFLARE_API_TOKEN`"),
+    // Everywhere.
+    any(
+        &[],
+        971,
+        Class::RateLimited,
+        Observed,
+        "the API's global throttle",
+        "wait; it can take more than a minute to clear",
+    ),
+    any(
+        &[],
+        1135,
+        Class::Plan,
+        Observed,
+        "the plan of the zone does not include this setting",
+        "compare the zone's plan with the setting's availability",
+    ),
+    any(
+        &[],
+        6003,
+        Class::Credentials,
+        Observed,
+        "a header of the request is malformed",
+        "check the credentials: a token is one word, without quotes or line breaks",
+    ),
+    any(
+        &[],
+        6102,
+        Class::Credentials,
+        Observed,
+        "the e-mail address is malformed",
+        "check `CLOUDFLARE_EMAIL`",
+    ),
+    any(
+        &[],
+        6103,
+        Class::Credentials,
+        Observed,
+        "the API key is malformed",
+        "check `CLOUDFLARE_API_KEY`; a token goes into `CLOUDFLARE_API_TOKEN`",
+    ),
+    any(
+        &[],
+        6111,
+        Class::Credentials,
+        Observed,
+        "the token is malformed",
+        "check `CLOUDFLARE_API_TOKEN`: one word, without quotes or line breaks; a global API key goes into `CLOUDFLARE_API_KEY`",
+    ),
+    any(
+        &[],
+        7000,
+        Class::Missing,
+        Documented,
+        "there is no such address in the API",
+        "check the zone and environment ids, and the base URL",
+    ),
+    any(
+        &[],
+        7003,
+        Class::Missing,
+        Documented,
+        "there is no such address in the API",
+        "check the zone and environment ids, and the base URL",
+    ),
+    any(
+        &[],
+        9103,
+        Class::Credentials,
+        Observed,
+        "the API key or e-mail address is unknown",
+        "check `CLOUDFLARE_API_KEY` and `CLOUDFLARE_EMAIL`",
+    ),
+    any(
+        &[],
+        9106,
+        Class::Credentials,
+        Observed,
+        "no credentials reached the API",
+        "set `CLOUDFLARE_API_TOKEN`",
+    ),
+    any(
+        &[],
+        9107,
+        Class::Credentials,
+        Observed,
+        "no credentials reached the API",
+        "set `CLOUDFLARE_API_TOKEN`",
+    ),
+    any(
+        &[],
+        9109,
+        Class::Credentials,
+        Observed,
+        "the token is not valid, or may not do this",
+        "check the token and its permissions (`cfcache token verify`)",
+    ),
+    any(
+        &[],
+        10000,
+        Class::Credentials,
+        Observed,
+        "the token is not valid, lacks the permission, or does not cover this zone",
+        "check the token (`cfcache token verify`), its permissions and its zones",
+    ),
+    any(&[429], 10000, Class::RateLimited, Observed, "too many requests", WAIT),
+    any(
+        &[],
+        10001,
+        Class::Credentials,
+        Observed,
+        "the request could not be authenticated",
+        "check the token; one that was just made or edited can take a minute to work",
+    ),
+];

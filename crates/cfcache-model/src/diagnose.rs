@@ -1,0 +1,83 @@
+//! A whole list in; the good entries and every complaint out.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::plan::Entry;
+use crate::target::{InvalidTarget, Kind, Target, Warning};
+
+/// What is wrong, or odd, about one entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Complaint<O> {
+    /// Where the entry came from: a line, an argument.
+    pub origin: O,
+    /// The entry as it was given.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// Wrong, or merely odd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an entry is refused or it is taken")]
+pub enum Problem {
+    /// It is refused.
+    Invalid(InvalidTarget),
+    /// It is taken, and will probably not do what one would think.
+    Warning(Warning),
+}
+
+impl<O: fmt::Display> fmt::Display for Complaint<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.problem {
+            Problem::Invalid(invalid) => write!(f, "{}: {invalid}", self.origin),
+            Problem::Warning(warning) => write!(f, "{}: {warning}", self.origin),
+        }
+    }
+}
+
+/// Reads one entry, telling every warning about it.
+///
+/// # Errors
+///
+/// [`InvalidTarget`] where it is refused.
+pub fn read(kind: Kind, given: &str, warn: &mut dyn FnMut(Warning)) -> Result<Entry, InvalidTarget> {
+    let target = Target::parse(kind, given)?;
+    target.warnings(warn);
+    Ok(Entry::new(target, given))
+}
+
+/// Reads a whole list: the entries that are good, in order, and what is to be said about each of the others.
+///
+/// ```
+/// use cfcache_model::Kind;
+/// use cfcache_model::diagnose::diagnose;
+///
+/// let list = ["www.example.com/foo", "https://www.example.com/bar"];
+/// let (good, complaints) = diagnose(Kind::Prefixes, list.into_iter().enumerate());
+///
+/// assert_eq!(good.len(), 1);
+/// assert_eq!(
+///     complaints[0].to_string(),
+///     "1: the prefix `https://www.example.com/bar` has a scheme: a prefix begins with the host",
+/// );
+/// ```
+pub fn diagnose<'a, O: Clone>(
+    kind: Kind,
+    list: impl IntoIterator<Item = (O, &'a str)>,
+) -> (Vec<Entry>, Vec<Complaint<O>>) {
+    let mut good = Vec::new();
+    let mut complaints = Vec::new();
+    for (origin, given) in list {
+        let mut complain = |problem| {
+            complaints.push(Complaint { origin: origin.clone(), given: String::from(given), problem });
+        };
+        match read(kind, given, &mut |warning| complain(Problem::Warning(warning))) {
+            Ok(entry) => good.push(entry),
+            Err(invalid) => complain(Problem::Invalid(invalid)),
+        }
+    }
+    (good, complaints)
+}

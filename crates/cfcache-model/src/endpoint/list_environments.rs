@@ -1,0 +1,87 @@
+//! `GET /zones/{zone_id}/environments`
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+};
+use crate::id::ZoneId;
+
+/// Lists the environments of a zone that has Version Management. There are no pages.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ListEnvironments<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+}
+
+impl<'a> ListEnvironments<'a> {
+    /// Asks for the environments of a zone.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId) -> Self {
+        Self { zone }
+    }
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Environments {
+    /// The environments, in the order in which they are tried for a request.
+    pub environments: Vec<Environment>,
+}
+
+/// An environment of a zone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Environment {
+    /// Its name: `Production`, `Staging`, and others.
+    pub name: String,
+    /// Its id, which purge and invalidate take. (The API calls it `ref` here.)
+    #[serde(rename = "ref")]
+    pub id: String,
+    /// The version of the configuration that it runs.
+    #[serde(default)]
+    pub version: Option<i64>,
+    /// Which requests belong to it, as a rule expression.
+    #[serde(default)]
+    pub expression: Option<String>,
+}
+
+impl Endpoint for ListEnvironments<'_> {
+    type Reply = Environments;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[0]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+}
+
+pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
+    name: "list_environments",
+    summary: "List the environments of a zone",
+    method: Method::Get,
+    path: "/zones/{zone_id}/environments",
+    area: Area::Zones,
+    replay: Replay::Safe,
+    permission: "Zone Versioning Read",
+    page: "https://developers.cloudflare.com/api/resources/zones/subresources/environments/methods/list/",
+    samples,
+}];
+
+fn samples() -> Vec<Exchange> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = ListEnvironments::new(&zone);
+    let environments = r#"{"environments":[{"name":"Production","ref":"12f4c9a5f0d14b7a9b8e7d6c5b4a39","version":0,"expression":"","locked_on_deployment":false,"position":{"after":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Staging","ref":"4e9f1d2a7b8c3f60a5d4e3c2b1a09f","version":0,"expression":"(http.request.cookies[\"cf_env\"][0] eq \"staging\")","locked_on_deployment":false,"position":{"before":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Development","ref":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c","version":0,"expression":"(ip.src in {192.0.2.0/24})","locked_on_deployment":false,"position":{"before":"12f4c9a5f0d14b7a9b8e7d6c5b4a39"}}]}"#;
+    Vec::from([
+        sample("three", &request, 200, success(environments)),
+        sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
+    ])
+}

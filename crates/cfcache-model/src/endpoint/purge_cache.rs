@@ -1,0 +1,271 @@
+//! `POST /zones/{zone_id}/purge_cache` and `…/invalidate_cache`, and the same below `…/environments/{environment_id}`
+//!
+//! Four endpoints with one body. Purge removes files from the cache, in every data center and tier; invalidate marks
+//! them stale, so that the next request asks the origin whether they changed. Both draw from the same limits. The answer
+//! says that the request was accepted; it does not say that anything was in the cache, or is gone yet.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::Deserialize;
+
+use crate::body::PurgeBody;
+use crate::endpoint::{
+    Area, Cost, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+};
+use crate::id::{EnvironmentId, ZoneId};
+use crate::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
+
+/// Remove, or mark stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the API has these two")]
+pub enum Action {
+    /// Removes files: the next request for one goes to the origin, and nothing stale is served.
+    Purge,
+    /// Marks files stale: the next request for one asks the origin whether it changed.
+    Invalidate,
+}
+
+/// Purges or invalidates files of a zone, or of one of its environments.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct PurgeCache<'a> {
+    /// What to do with the files.
+    pub action: Action,
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// One environment of it, other than Production; `None` is the zone.
+    pub environment: Option<&'a EnvironmentId>,
+    /// Which files.
+    pub body: &'a PurgeBody,
+}
+
+/// What the API answers: an id without documented meaning, or nothing.
+///
+/// In every published example the id equals the zone's; nothing says what it identifies.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Purged {
+    /// At most 32 characters.
+    pub id: Option<String>,
+}
+
+impl<'a> PurgeCache<'a> {
+    /// Does `action` to files of a zone. [`PurgeBody::Everything`] clears *all* of the zone's environments.
+    #[must_use]
+    pub const fn new(action: Action, zone: &'a ZoneId, body: &'a PurgeBody) -> Self {
+        Self { action, zone, environment: None, body }
+    }
+
+    /// Purges files of a zone.
+    #[must_use]
+    pub const fn purge(zone: &'a ZoneId, body: &'a PurgeBody) -> Self {
+        Self::new(Action::Purge, zone, body)
+    }
+
+    /// Invalidates files of a zone.
+    #[must_use]
+    pub const fn invalidate(zone: &'a ZoneId, body: &'a PurgeBody) -> Self {
+        Self::new(Action::Invalidate, zone, body)
+    }
+
+    /// Does it to one environment of the zone only. Production is purged through the zone.
+    #[must_use]
+    pub const fn with_environment(mut self, environment: &'a EnvironmentId) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+}
+
+impl Endpoint for PurgeCache<'_> {
+    type Reply = Option<Purged>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        match (self.action, self.environment) {
+            (Action::Purge, None) => &ENDPOINTS[0],
+            (Action::Purge, Some(_)) => &ENDPOINTS[1],
+            (Action::Invalidate, None) => &ENDPOINTS[2],
+            (Action::Invalidate, Some(_)) => &ENDPOINTS[3],
+        }
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        let environment = self.environment.map(EnvironmentId::as_str);
+        core::iter::once(self.zone.as_str()).chain(environment).map(Cow::Borrowed).collect()
+    }
+
+    fn body(&self) -> Option<String> {
+        Some(self.body.to_json())
+    }
+
+    fn cost(&self) -> Cost {
+        self.body.cost()
+    }
+}
+
+/// In the order in which `PurgeCache::descriptor` looks them up.
+pub(super) static ENDPOINTS: &[Descriptor] = &[
+    descriptor(
+        "purge_zone_cache",
+        "Purge files of a zone",
+        "/zones/{zone_id}/purge_cache",
+        "https://developers.cloudflare.com/api/resources/cache/methods/purge/",
+        || zone_samples(Action::Purge),
+    ),
+    descriptor(
+        "purge_environment_cache",
+        "Purge files of an environment",
+        "/zones/{zone_id}/environments/{environment_id}/purge_cache",
+        "https://developers.cloudflare.com/api/resources/cache/methods/purge_environment/",
+        || environment_samples(Action::Purge),
+    ),
+    descriptor(
+        "invalidate_zone_cache",
+        "Invalidate files of a zone",
+        "/zones/{zone_id}/invalidate_cache",
+        "https://developers.cloudflare.com/api/resources/cache/methods/invalidate/",
+        || zone_samples(Action::Invalidate),
+    ),
+    descriptor(
+        "invalidate_environment_cache",
+        "Invalidate files of an environment",
+        "/zones/{zone_id}/environments/{environment_id}/invalidate_cache",
+        "https://developers.cloudflare.com/api/resources/cache/methods/invalidate_environment/",
+        || environment_samples(Action::Invalidate),
+    ),
+];
+
+const fn descriptor(
+    name: &'static str,
+    summary: &'static str,
+    path: &'static str,
+    page: &'static str,
+    samples: fn() -> Vec<Exchange>,
+) -> Descriptor {
+    Descriptor {
+        name,
+        summary,
+        method: Method::Post,
+        path,
+        area: Area::Purge,
+        replay: Replay::Safe,
+        permission: "Cache Purge",
+        page,
+        samples,
+    }
+}
+
+impl Action {
+    /// "purge" or "invalidate".
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Purge => "purge",
+            Self::Invalidate => "invalidate",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb())
+    }
+}
+
+/// An id as the API's documents write an environment's: some thirty hex digits.
+const SAMPLE_ENVIRONMENT: &str = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f";
+
+fn zone_samples(action: Action) -> Vec<Exchange> {
+    let (Ok(zone), Some(bodies)) = (ZoneId::parse(example::ZONE_ID), sample_bodies()) else {
+        return Vec::new();
+    };
+    let mut samples: Vec<Exchange> = bodies
+        .iter()
+        .map(|(name, body)| sample(name, &PurgeCache::new(action, &zone, body), 200, accepted()))
+        .collect();
+    if let Some((_, body)) = bodies.last() {
+        let request = PurgeCache::new(action, &zone, body);
+        samples.push(sample("refused_rate_limited", &request, 429, refusal(1134, RATE_LIMITED)));
+        samples.push(sample("refused_permission", &request, 403, refusal(10000, "Authentication error")));
+    }
+    samples
+}
+
+fn environment_samples(action: Action) -> Vec<Exchange> {
+    let (Ok(zone), Ok(environment), Some(bodies)) =
+        (ZoneId::parse(example::ZONE_ID), EnvironmentId::parse(SAMPLE_ENVIRONMENT), sample_bodies())
+    else {
+        return Vec::new();
+    };
+    let request = |body| PurgeCache::new(action, &zone, body).with_environment(&environment);
+    let mut samples: Vec<Exchange> =
+        bodies.iter().map(|(name, body)| sample(name, &request(body), 200, accepted())).collect();
+    if let Some((_, files)) = bodies.iter().find(|(name, _)| *name == "files") {
+        samples.push(sample("refused_environment_by_ip", &request(files), 400, refusal(1136, BY_IP)));
+    }
+    samples
+}
+
+const RATE_LIMITED: &str =
+    "Unable to purge, rate limit reached. Please wait and consider throttling your request speed";
+
+/// The text is ours: the API's is not published.
+const BY_IP: &str = "Unable to purge by files for this environment";
+
+fn accepted() -> String {
+    success(&alloc::format!(r#"{{"id":"{}"}}"#, example::ZONE_ID))
+}
+
+/// The six bodies, with the values of the API's own examples.
+fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
+    let url = |url| PurgeUrl::parse(url).map(File::from).ok();
+    let keyed = |file: File, headers: [(&str, &str); 3]| {
+        headers.into_iter().try_fold(file, |file, (name, value)| {
+            file.with_header(CacheKeyHeader::new(name, value).ok()?).ok()
+        })
+    };
+    Some(Vec::from([
+        ("everything", PurgeBody::Everything),
+        (
+            "files",
+            PurgeBody::of([
+                url("http://www.example.com/css/styles.css")?,
+                url("http://www.example.com/js/index.js")?,
+            ])
+            .ok()?,
+        ),
+        (
+            "files_with_headers",
+            PurgeBody::of([
+                keyed(
+                    url("http://www.example.com/cat_picture.jpg")?,
+                    [("CF-IPCountry", "US"), ("CF-Device-Type", "desktop"), ("Accept-Language", "zh-CN")],
+                )?,
+                keyed(
+                    url("http://www.example.com/dog_picture.jpg")?,
+                    [("CF-IPCountry", "EU"), ("CF-Device-Type", "mobile"), ("Accept-Language", "en-US")],
+                )?,
+            ])
+            .ok()?,
+        ),
+        (
+            "tags",
+            PurgeBody::of([Tag::parse("a-cache-tag").ok()?, Tag::parse("another-cache-tag").ok()?]).ok()?,
+        ),
+        (
+            "hosts",
+            PurgeBody::of([Host::parse("www.example.com").ok()?, Host::parse("images.example.com").ok()?])
+                .ok()?,
+        ),
+        (
+            "prefixes",
+            PurgeBody::of([
+                Prefix::parse("www.example.com/foo").ok()?,
+                Prefix::parse("images.example.com/bar/baz").ok()?,
+            ])
+            .ok()?,
+        ),
+    ]))
+}

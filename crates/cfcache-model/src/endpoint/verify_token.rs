@@ -1,0 +1,109 @@
+//! `GET /user/tokens/verify` and `GET /accounts/{account_id}/tokens/verify`
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+
+use crate::endpoint::{Area, Descriptor, Endpoint, Exchange, Method, Replay, refusal, sample};
+use crate::id::AccountId;
+
+/// Asks whether the token that the request carries is valid.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct VerifyToken<'a> {
+    /// The account, for a token that belongs to one; `None` for a user's.
+    pub account: Option<&'a AccountId>,
+}
+
+impl<'a> VerifyToken<'a> {
+    /// Verifies a token of a user.
+    #[must_use]
+    pub const fn of_user() -> Self {
+        Self { account: None }
+    }
+
+    /// Verifies a token of an account.
+    #[must_use]
+    pub const fn of_account(account: &'a AccountId) -> Self {
+        Self { account: Some(account) }
+    }
+}
+
+/// What the API knows about a token.
+///
+/// Success carries code 10000 in `messages`, which is good news; in `errors` it is an authentication failure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct TokenStatus {
+    /// The id of the token, which is no secret.
+    pub id: String,
+    /// `active`, `disabled` or `expired`.
+    pub status: String,
+    /// When it ends, as RFC 3339.
+    #[serde(default)]
+    pub expires_on: Option<String>,
+    /// When it begins, as RFC 3339.
+    #[serde(default)]
+    pub not_before: Option<String>,
+}
+
+impl TokenStatus {
+    /// Does the API take it? (One whose `not_before` has not come is `active` as well.)
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
+impl Endpoint for VerifyToken<'_> {
+    type Reply = TokenStatus;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        match self.account {
+            None => &ENDPOINTS[0],
+            Some(_) => &ENDPOINTS[1],
+        }
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        self.account.map(|account| account.as_str().into()).into_iter().collect()
+    }
+}
+
+pub(super) static ENDPOINTS: &[Descriptor] = &[
+    Descriptor {
+        name: "verify_token",
+        summary: "Verify a token of a user",
+        method: Method::Get,
+        path: "/user/tokens/verify",
+        area: Area::Token,
+        replay: Replay::Safe,
+        permission: "any (a token may always verify itself)",
+        page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
+        samples: || samples(&VerifyToken::of_user()),
+    },
+    Descriptor {
+        name: "verify_account_token",
+        summary: "Verify a token of an account",
+        method: Method::Get,
+        path: "/accounts/{account_id}/tokens/verify",
+        area: Area::Token,
+        replay: Replay::Safe,
+        permission: "any (a token may always verify itself)",
+        page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
+        samples: || {
+            let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");
+            account.map(|account| samples(&VerifyToken::of_account(&account))).unwrap_or_default()
+        },
+    },
+];
+
+fn samples(request: &VerifyToken<'_>) -> Vec<Exchange> {
+    let active = r#"{"result":{"id":"ed17574386854bf78a67040be0a770b0","status":"active"},"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active","type":null}]}"#;
+    Vec::from([
+        sample("active", request, 200, active),
+        sample("refused_unknown", request, 401, refusal(1000, "Invalid API Token")),
+    ])
+}

@@ -1,0 +1,105 @@
+//! Identifiers that go into a path.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
+
+use crate::text::quote;
+
+/// The schema's only bound on an identifier: `maxLength: 32`.
+///
+/// Source: the API reference of every operation under `/zones/{zone_id}`, October 2026. There is no minimum and no
+/// character set in it.
+pub const MAX_ID_CHARS: usize = 32;
+
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident, $noun:literal;)*) => {$(
+        $(#[$meta])*
+        ///
+        /// - 1 to [`MAX_ID_CHARS`] characters.
+        /// - Only ASCII letters, digits, `-` and `_`, so that it cannot change the path it is put into. The API
+        ///   documents no character set; real ids are hex digits.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Parses an id as the dashboard and the API show it.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidId`] where it is empty, too long, or holds a character that would change the path.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                check($noun, text).map(|()| Self(text.to_owned()))
+            }
+
+            /// The id as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// The id of a zone, as in `/zones/{zone_id}/…`.
+    ZoneId, "zone id";
+    /// The id of an environment of a zone: what `GET /zones/{zone_id}/environments` calls `ref`.
+    EnvironmentId, "environment id";
+    /// The id of an account, as in `/accounts/{account_id}/…`.
+    AccountId, "account id";
+}
+
+fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
+    if text.is_empty() {
+        return Err(InvalidId::Empty { noun });
+    }
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
+    if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| !is_plain(*char)) {
+        return Err(InvalidId::Character { noun, found: quote(text), char, at: index + 1 });
+    }
+    match text.len() {
+        chars if chars > MAX_ID_CHARS => Err(InvalidId::TooLong { noun, found: quote(text), chars }),
+        _ => Ok(()),
+    }
+}
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// There is nothing.
+    #[error("the {noun} is empty")]
+    Empty {
+        /// What was to be parsed.
+        noun: &'static str,
+    },
+    /// It is longer than any id.
+    #[error("{found} is not a {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed")]
+    TooLong {
+        /// What was to be parsed.
+        noun: &'static str,
+        /// What was given.
+        found: String,
+        /// How long it is.
+        chars: usize,
+    },
+    /// It holds a character that no id has.
+    #[error("{found} is not a {noun}: {char:?} at character {at} is not a letter, digit, `-` or `_`")]
+    Character {
+        /// What was to be parsed.
+        noun: &'static str,
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+}

@@ -1,0 +1,285 @@
+//! Many targets in, request-sized batches out.
+
+mod window;
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
+use crate::plan::window::Window;
+use crate::target::{Kind, Target};
+
+/// How many distinct entries a planner remembers to find duplicates.
+pub const DUPLICATE_WINDOW: usize = 1 << 20;
+
+/// A target with what is needed to report on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The target.
+    pub target: Target,
+    /// Which entry of the input it is, counted from 0 over all entries that were pushed; the planner sets it.
+    pub ordinal: u64,
+    /// The text as it was given, kept only where it differs from the target's own.
+    given: Option<Box<str>>,
+}
+
+impl Entry {
+    /// Remembers what was given beside what it was read as.
+    #[must_use]
+    pub fn new(target: Target, given: &str) -> Self {
+        let given = (*target.text() != *given).then(|| given.into());
+        Self { target, ordinal: 0, given }
+    }
+
+    /// The entry as it was given.
+    #[must_use]
+    pub fn given(&self) -> Cow<'_, str> {
+        match &self.given {
+            Some(given) => Cow::Borrowed(given),
+            None => self.target.text(),
+        }
+    }
+}
+
+impl<T: Into<Target>> From<T> for Entry {
+    fn from(target: T) -> Self {
+        Self { target: target.into(), ordinal: 0, given: None }
+    }
+}
+
+/// Targets that go into one request.
+///
+/// - There is at least one, so that a batch can never be read as "everything".
+/// - All are of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    kind: Kind,
+    entries: Vec<Entry>,
+}
+
+impl Batch {
+    /// Makes a batch of targets, in the order given, without a look at any limit.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBatch`] where there is none, or not all are of one kind.
+    pub fn of<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
+        let entries: Vec<Entry> = targets.into_iter().map(Into::into).collect();
+        let kind = entries.first().ok_or(InvalidBatch::Empty)?.target.kind();
+        match entries.iter().map(|entry| entry.target.kind()).find(|other| *other != kind) {
+            Some(second) => Err(InvalidBatch::Mixed { first: kind, second }),
+            None => Ok(Self { kind, entries }),
+        }
+    }
+
+    /// The kind that all of its targets are of.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How many targets there are: never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entries, in the order given.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn targets(&self) -> impl Clone + Iterator<Item = &Target> {
+        self.entries.iter().map(|entry| &entry.target)
+    }
+
+    /// Cuts it into two halves, the first no smaller than the second; `None` where it has one entry.
+    #[must_use]
+    pub fn split(&self) -> Option<(Self, Self)> {
+        let (first, second) = self.entries.split_at(self.entries.len().div_ceil(2));
+        let half = |entries: &[Entry]| Self { kind: self.kind, entries: entries.to_owned() };
+        (!second.is_empty()).then(|| (half(first), half(second)))
+    }
+}
+
+/// Why targets do not make a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidBatch {
+    /// There is no target, and nothing is not everything.
+    #[error("there is nothing to purge: the list is empty")]
+    Empty,
+    /// There are two kinds, and a request takes one.
+    #[error("`{first}` and `{second}` do not go into one request")]
+    Mixed {
+        /// The kind of the first target.
+        first: Kind,
+        /// Another kind.
+        second: Kind,
+    },
+}
+
+/// How large a batch may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// At most so many targets in a request; at least 1.
+    pub items: usize,
+    /// At most so many bytes of body. A single target that is larger by itself goes alone.
+    pub bytes: usize,
+}
+
+impl Caps {
+    /// At most so many targets in a request, and [`DEFAULT_BODY_BYTES`]. No target at all is taken for one.
+    #[must_use]
+    pub const fn items(items: usize) -> Self {
+        Self { items: if items == 0 { 1 } else { items }, bytes: DEFAULT_BODY_BYTES }
+    }
+
+    /// What `limits` allow for `kind`, and [`DEFAULT_BODY_BYTES`].
+    #[must_use]
+    pub const fn of(limits: PurgeLimits, kind: Kind) -> Self {
+        Self::items(match kind {
+            Kind::Files => limits.urls_per_request,
+            Kind::Tags | Kind::Hosts | Kind::Prefixes => limits.flexible_per_request,
+        })
+    }
+
+    /// The same with another bound on the body's bytes.
+    #[must_use]
+    pub const fn with_bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+/// Takes targets one by one, and gives a batch when one is full.
+///
+/// - Every target that is pushed comes out in exactly one batch, unless it is a duplicate.
+/// - The order is kept, over all batches.
+/// - No batch exceeds the [`Caps`] (but for a single target larger than a whole body, which goes alone).
+/// - A duplicate is a target that is the same to the API as one of the last [`DUPLICATE_WINDOW`] distinct ones. Tags
+///   are compared without regard to case. Equality is by a 128-bit fingerprint.
+/// - Memory is bounded: by the batch that is being filled, and by about 28 MiB for the window (as much of it as the
+///   input needs).
+#[derive(Debug)]
+pub struct Planner {
+    kind: Kind,
+    caps: Caps,
+    pending: Vec<Entry>,
+    sizes: Sizes,
+    seen: Window,
+    pushed: u64,
+    duplicates: u64,
+}
+
+impl Planner {
+    /// Begins a plan for targets of `kind`.
+    #[must_use]
+    pub fn new(kind: Kind, caps: Caps) -> Self {
+        Self {
+            kind,
+            caps,
+            pending: Vec::new(),
+            sizes: Sizes::default(),
+            seen: Window::new(DUPLICATE_WINDOW),
+            pushed: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// Takes one target; gives a batch if one is full now.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBatch::Mixed`] where it is of another kind than the plan.
+    pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidBatch> {
+        let mut entry = entry.into();
+        let kind = entry.target.kind();
+        if kind != self.kind {
+            return Err(InvalidBatch::Mixed { first: self.kind, second: kind });
+        }
+        entry.ordinal = self.pushed;
+        self.pushed += 1;
+        if !self.seen.insert(&entry.target) {
+            self.duplicates += 1;
+            return Ok(None);
+        }
+        let grown = self.sizes.with(&entry.target);
+        let overflows = grown.body(self.kind, self.pending.len() + 1) > self.caps.bytes;
+        if overflows && !self.pending.is_empty() {
+            let full = self.take();
+            self.sizes = self.sizes.with(&entry.target);
+            self.pending.push(entry);
+            return Ok(full);
+        }
+        self.sizes = grown;
+        self.pending.push(entry);
+        Ok(if self.pending.len() >= self.caps.items { self.take() } else { None })
+    }
+
+    /// Gives what is left when no more targets come.
+    pub fn finish(&mut self) -> Option<Batch> {
+        self.take()
+    }
+
+    /// Allows fewer or more targets in the batches that come.
+    ///
+    /// A batch that is being filled and has as many already goes out with the next push.
+    pub fn set_items(&mut self, items: usize) {
+        self.caps.items = items.max(1);
+    }
+
+    /// The caps in force.
+    #[must_use]
+    pub const fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// How many targets were pushed.
+    #[must_use]
+    pub const fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many of them were duplicates, and left out.
+    #[must_use]
+    pub const fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        self.sizes = Sizes::default();
+        let next = Vec::with_capacity(self.pending.len());
+        let entries = core::mem::replace(&mut self.pending, next);
+        (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
+    }
+}
+
+/// How many bytes the pending targets take: written as strings, and written as objects, which all of them are as soon
+/// as one has to be.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    plain: usize,
+    objects: usize,
+    needs_objects: bool,
+}
+
+impl Sizes {
+    fn with(self, target: &Target) -> Self {
+        Self {
+            plain: self.plain + target.encoded_bytes(false),
+            objects: self.objects + target.encoded_bytes(true),
+            needs_objects: self.needs_objects || target.needs_object(),
+        }
+    }
+
+    fn body(self, kind: Kind, items: usize) -> usize {
+        let wrapping = r#"{"":[]}"#.len() + kind.field().len() + items.saturating_sub(1);
+        wrapping + if self.needs_objects { self.objects } else { self.plain }
+    }
+}

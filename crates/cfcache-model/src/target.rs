@@ -1,0 +1,287 @@
+//! What can be purged, apart from everything: URLs, tags, hosts and prefixes, one type each.
+//!
+//! To add a kind: write its file in `target/`, with a type that implements `TargetKind`, and give it one line in
+//! `kinds!` below. The planner, the bodies and the command line's inputs follow from the list.
+
+pub mod file;
+pub mod header;
+pub mod host;
+pub mod prefix;
+pub mod tag;
+pub mod url;
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+use siphasher::sip128::SipHasher13;
+
+pub use crate::target::file::{File, InvalidFile};
+pub use crate::target::header::{CacheKeyHeader, InvalidHeader};
+pub use crate::target::host::{Host, InvalidHost};
+pub use crate::target::prefix::{InvalidPrefix, Prefix};
+pub use crate::target::tag::{InvalidTag, Tag};
+pub use crate::target::url::{InvalidUrl, PurgeUrl};
+
+/// What every kind of target knows about itself.
+trait TargetKind: Sized {
+    /// The name of the field in the body.
+    const FIELD: &'static str;
+    /// The word that people use for several of them, and the command line for the subcommand.
+    const WORD: &'static str;
+    /// The word for one of them, behind "a" or a number.
+    const NOUN: &'static str;
+
+    /// Why a text is not one.
+    type Invalid;
+
+    fn parse(text: &str) -> Result<Self, Self::Invalid>;
+    /// The entry as a list would hold it: parsing it again gives an equal target.
+    fn text(&self) -> Cow<'_, str>;
+    /// How many bytes it takes in a body, as [`write`](Self::write) writes it with `objects` either way.
+    fn encoded_bytes(&self, objects: bool) -> usize;
+    fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error>;
+    /// Feeds what makes two of them the same to the API.
+    fn fingerprint(&self, hasher: &mut SipHasher13);
+    /// Must its whole batch be written as objects?
+    fn needs_object(&self) -> bool {
+        false
+    }
+    fn warnings(&self, warn: &mut dyn FnMut(Warning));
+}
+
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident($type:ty) else $invalid:ty;)*) => {
+        /// A kind of target. A body holds targets of one kind only.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$meta])* $kind,)*
+        }
+
+        /// One thing to purge or invalidate.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Target {
+            $($(#[$meta])* $kind($type),)*
+        }
+
+        /// Why a text is not a target of the kind it was given as.
+        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+        #[non_exhaustive]
+        pub enum InvalidTarget {
+            $(
+                $(#[$meta])*
+                #[error(transparent)]
+                $kind(#[from] $invalid),
+            )*
+        }
+
+        impl Kind {
+            /// All of them, in the order in which help and documents list them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The name of the field in the body: `files`, `tags`, `hosts`, `prefixes`.
+            #[must_use]
+            pub const fn field(self) -> &'static str {
+                match self { $(Self::$kind => <$type as TargetKind>::FIELD,)* }
+            }
+
+            /// The word that people use: `urls`, `tags`, `hosts`, `prefixes`.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$kind => <$type as TargetKind>::WORD,)* }
+            }
+
+            /// The word for one: `URL`, `tag`, `host`, `prefix`.
+            #[must_use]
+            pub const fn noun(self) -> &'static str {
+                match self { $(Self::$kind => <$type as TargetKind>::NOUN,)* }
+            }
+        }
+
+        impl Target {
+            /// Parses one entry of a list.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidTarget`], which says what was found, what is allowed and what was probably meant.
+            pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidTarget> {
+                match kind {
+                    $(Kind::$kind => Ok(Self::$kind(<$type as TargetKind>::parse(text)?)),)*
+                }
+            }
+
+            /// The kind it is of.
+            #[must_use]
+            pub const fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind,)* }
+            }
+
+            /// The entry as a list would hold it; parsing it again gives an equal target.
+            #[must_use]
+            pub fn text(&self) -> Cow<'_, str> {
+                match self { $(Self::$kind(target) => target.text(),)* }
+            }
+
+            /// Calls `warn` for everything about it that is documented not to do what one would think.
+            pub fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+                match self { $(Self::$kind(target) => target.warnings(warn),)* }
+            }
+
+            pub(crate) fn needs_object(&self) -> bool {
+                match self { $(Self::$kind(target) => target.needs_object(),)* }
+            }
+
+            pub(crate) fn encoded_bytes(&self, objects: bool) -> usize {
+                match self { $(Self::$kind(target) => target.encoded_bytes(objects),)* }
+            }
+
+            pub(crate) fn fingerprint(&self, hasher: &mut SipHasher13) {
+                match self { $(Self::$kind(target) => target.fingerprint(hasher),)* }
+            }
+
+            fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+                match self { $(Self::$kind(target) => target.write(objects, sequence),)* }
+            }
+        }
+
+        impl InvalidTarget {
+            /// What was probably meant, where that can be told.
+            #[must_use]
+            pub fn cure(&self) -> Option<String> {
+                match self { $(Self::$kind(invalid) => invalid.cure(),)* }
+            }
+        }
+
+        $(
+            impl From<$type> for Target {
+                fn from(target: $type) -> Self {
+                    Self::$kind(target)
+                }
+            }
+        )*
+    };
+}
+
+kinds! {
+    /// A single file: a URL, with the headers that its cache key was made from.
+    Files(File) else InvalidFile;
+    /// Everything that was served with this `Cache-Tag`.
+    Tags(Tag) else InvalidTag;
+    /// Everything under this host name.
+    Hosts(Host) else InvalidHost;
+    /// Everything whose host and path begin like this.
+    Prefixes(Prefix) else InvalidPrefix;
+}
+
+impl Kind {
+    /// "1 tag", "2 tags", "250 URLs": so many of them, in words.
+    #[must_use]
+    pub fn count(self, count: u64) -> String {
+        let ending = match self {
+            _ if count == 1 => "",
+            Self::Prefixes => "es",
+            _ => "s",
+        };
+        alloc::format!("{count} {}{ending}", self.noun())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Targets of one kind, written as the API wants them: strings, or objects for all as soon as one needs it.
+pub(crate) struct Written<I>(pub(crate) I);
+
+impl<'a, I> Serialize for Written<I>
+where
+    I: Clone + Iterator<Item = &'a Target>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let objects = self.0.clone().any(Target::needs_object);
+        let mut sequence = serializer.serialize_seq(None)?;
+        for target in self.0.clone() {
+            target.write(objects, &mut sequence)?;
+        }
+        sequence.end()
+    }
+}
+
+/// Something that the API takes and that does not do what one would think.
+///
+/// A warning never stops anything: the entry is sent byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A `*` in a URL. Source: the page "Purge by single-file".
+    #[error(
+        "`*` is not a wildcard in a URL: only the file with a `*` in its name is meant; to purge many files at once, use a prefix, tag or host"
+    )]
+    WildcardInUrl,
+    /// A fragment in a URL. Browsers do not send it, so that no cached file has one.
+    #[error("a browser never sends `#{fragment}`, so no cached file has it in its URL; leave it out")]
+    Fragment {
+        /// What follows the `#`.
+        fragment: String,
+    },
+    /// A blank or control character in a URL.
+    #[error(
+        "the URL has a {found} at character {at}, which no request can have: did a quote or a line break go astray?"
+    )]
+    Blank {
+        /// What it is.
+        found: &'static str,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// A host in a script other than ASCII. How the API reads it is not documented.
+    #[error(
+        "the host is not ASCII, and whether the API converts it is not documented; browsers ask for its `xn--` form"
+    )]
+    HostNotAscii,
+    /// `us` instead of `US`.
+    #[error(
+        "`CF-IPCountry: {found}` is not in capitals as in every example of the documentation; the cache key holds what the edge saw"
+    )]
+    CountryNotCapitals {
+        /// The value.
+        found: String,
+    },
+    /// Something around a host name. What the API does with it is not documented.
+    #[error("a host is matched as a whole, and `{found}` has {what}; `{meant}` is probably meant")]
+    NotOnlyHost {
+        /// The entry.
+        found: String,
+        /// What is too much about it.
+        what: &'static str,
+        /// The host alone.
+        meant: String,
+    },
+    /// A wildcard in a host or a prefix. What the API does with it is not documented.
+    #[error("`*` is not documented to be a wildcard in a {noun}: expect it to match nothing else than a `*`")]
+    Wildcard {
+        /// What it is in.
+        noun: &'static str,
+    },
+    /// Longer than any host that the API's old tables allowed.
+    #[error("a host of {chars} characters: the API used to refuse more than 200 (code 1114)")]
+    LongHost {
+        /// How long it is.
+        chars: usize,
+    },
+}
+
+/// The bytes of a JSON string, quotes and escapes included, exactly as `serde_json` writes it.
+fn json_string_bytes(text: &str) -> usize {
+    let escapes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0x00..=0x1f => 5,
+        _ => 0,
+    });
+    2 + text.len() + escapes.sum::<usize>()
+}

@@ -1,0 +1,271 @@
+//! A single file: a URL and the headers of its cache key.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::Hasher;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::SerializeSeq;
+use siphasher::sip128::SipHasher13;
+
+use crate::target::header::Object;
+use crate::target::{
+    CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, json_string_bytes,
+};
+use crate::text::{clip, quote};
+
+/// A single file in the cache: its URL, and the headers that its cache key was made from, if any.
+///
+/// - No header stands in it twice, in whatever case.
+/// - A file without headers is written as a string, `"https://…"`; one with headers as `{"url":…,"headers":{…}}`. The
+///   API's schema wants a body of all one or all the other, so a batch with one such file is all objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    url: PurgeUrl,
+    headers: Vec<CacheKeyHeader>,
+}
+
+impl File {
+    /// Parses an entry of a list: a URL, or `{"url": "…", "headers": {"CF-Device-Type": "mobile"}}`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
+        match text.starts_with('{') {
+            true => Self::parse_object(text),
+            false => Ok(Self::from(PurgeUrl::parse(text)?)),
+        }
+    }
+
+    fn parse_object(text: &str) -> Result<Self, InvalidFile> {
+        let object: RawObject = serde_json::from_str(text)
+            .map_err(|error| InvalidFile::Json { found: text.to_owned(), reason: describe(&error) })?;
+        let url = object.url.ok_or_else(|| InvalidFile::NoUrl { found: text.to_owned() })?;
+        let mut file = Self::from(PurgeUrl::parse(&url)?);
+        for (name, value) in object.headers.0 {
+            file = file.with_header(CacheKeyHeader::new(&name, &value)?)?;
+        }
+        Ok(file)
+    }
+
+    /// Adds a header of the cache key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader::Twice`] where it has one of that name already.
+    pub fn with_header(mut self, header: CacheKeyHeader) -> Result<Self, InvalidHeader> {
+        if self.headers.iter().any(|have| have.is(header.name())) {
+            return Err(InvalidHeader::Twice { name: header.name().to_owned() });
+        }
+        self.headers.push(header);
+        Ok(self)
+    }
+
+    /// Adds each of `headers` whose name it does not have yet.
+    #[must_use]
+    pub fn with_default_headers(mut self, headers: &[CacheKeyHeader]) -> Self {
+        for header in headers {
+            if !self.headers.iter().any(|have| have.is(header.name())) {
+                self.headers.push(header.clone());
+            }
+        }
+        self
+    }
+
+    /// The URL.
+    #[must_use]
+    pub const fn url(&self) -> &PurgeUrl {
+        &self.url
+    }
+
+    /// The headers of its cache key, in the order given.
+    #[must_use]
+    pub fn headers(&self) -> &[CacheKeyHeader] {
+        &self.headers
+    }
+}
+
+impl From<PurgeUrl> for File {
+    fn from(url: PurgeUrl) -> Self {
+        Self { url, headers: Vec::new() }
+    }
+}
+
+impl TargetKind for File {
+    const FIELD: &'static str = "files";
+    const WORD: &'static str = "urls";
+    const NOUN: &'static str = "URL";
+
+    type Invalid = InvalidFile;
+
+    fn parse(text: &str) -> Result<Self, InvalidFile> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        match self.headers.is_empty() {
+            true => Cow::Borrowed(self.url.as_str()),
+            false => Cow::Owned(serde_json::to_string(&WrittenObject::of(self)).unwrap_or_default()),
+        }
+    }
+
+    fn encoded_bytes(&self, objects: bool) -> usize {
+        let url = json_string_bytes(self.url.as_str());
+        if !objects {
+            return url;
+        }
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
+            .sum();
+        let wrapping = r#"{"url":}"#.len();
+        match self.headers.is_empty() {
+            true => url + wrapping,
+            // A comma stands between two headers, so one fewer than were counted.
+            false => url + wrapping + r#","headers":{}"#.len() + headers - 1,
+        }
+    }
+
+    fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+        match objects {
+            true => sequence.serialize_element(&WrittenObject::of(self)),
+            false => sequence.serialize_element(self.url.as_str()),
+        }
+    }
+
+    fn fingerprint(&self, hasher: &mut SipHasher13) {
+        hasher.write(self.url.as_str().as_bytes());
+        // The order of the headers and the case of their names make no difference to the key.
+        let mut headers: Vec<(String, &str)> =
+            self.headers.iter().map(|header| (header.name().to_ascii_lowercase(), header.value())).collect();
+        headers.sort_unstable();
+        for (name, value) in headers {
+            // No URL, name or value holds a line break, so these cannot run into each other.
+            for part in ["\n", name.as_str(), "\n", value] {
+                hasher.write(part.as_bytes());
+            }
+        }
+    }
+
+    fn needs_object(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        self.url.warnings(warn);
+        for header in &self.headers {
+            header.warnings(warn);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WrittenObject<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Object<'a>>,
+}
+
+impl<'a> WrittenObject<'a> {
+    fn of(file: &'a File) -> Self {
+        let headers = (!file.headers.is_empty()).then_some(Object(&file.headers));
+        Self { url: file.url.as_str(), headers }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawObject {
+    url: Option<String>,
+    #[serde(default)]
+    headers: RawHeaders,
+}
+
+/// The pairs of an object as they stand, so that a name given twice is seen and not swallowed.
+#[derive(Default)]
+struct RawHeaders(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for RawHeaders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = RawHeaders;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings, such as {\"CF-Device-Type\": \"mobile\"}")
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<RawHeaders, E> {
+                Err(E::invalid_type(serde::de::Unexpected::Unit, &self))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeaders, A::Error> {
+                let mut pairs: Vec<(String, String)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    if pairs.iter().any(|(have, _)| have.eq_ignore_ascii_case(&name)) {
+                        return Err(A::Error::custom(format_args!(
+                            "the header {} is given twice",
+                            quote(&name)
+                        )));
+                    }
+                    pairs.push((name, value));
+                }
+                Ok(RawHeaders(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// What `serde_json` says, with "column" in the words of a list that has its own line numbers.
+fn describe(error: &serde_json::Error) -> String {
+    let text = alloc::format!("{error}");
+    let (reason, _) = text.split_once(" at line ").unwrap_or((&text, ""));
+    alloc::format!("{} (at character {})", clip(reason, 200), error.column())
+}
+
+/// Why an entry is not a file that can be purged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidFile {
+    /// Its URL.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// One of its headers.
+    #[error(transparent)]
+    Header(#[from] InvalidHeader),
+    /// It begins with `{` and is not the JSON that was expected.
+    #[error("{} is not an entry in JSON: {reason}", quote(found))]
+    Json {
+        /// What was given.
+        found: String,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+    /// It is JSON, and has no `url`.
+    #[error("{} has no `url`", quote(found))]
+    NoUrl {
+        /// What was given.
+        found: String,
+    },
+}
+
+impl InvalidFile {
+    /// What was probably meant, where that can be told.
+    #[must_use]
+    pub fn cure(&self) -> Option<String> {
+        match self {
+            Self::Url(invalid) => invalid.cure(),
+            Self::Header(invalid) => invalid.cure(),
+            Self::Json { .. } | Self::NoUrl { .. } => Some(
+                r#"an entry in JSON is written {"url": "https://…", "headers": {"NAME": "VALUE"}}"#
+                    .to_owned(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A header that a cache key was made from.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
+use serde::Serialize;
+
+use crate::target::Warning;
+use crate::text::quote;
+
+/// The values that the API documents for `CF-Device-Type`.
+pub const DEVICE_TYPES: [&str; 3] = ["mobile", "desktop", "tablet"];
+
+/// A header that went into a file's cache key, and has to be told to purge it.
+///
+/// - The name is an HTTP field name; the case given is kept.
+/// - The value has no control characters, and no blanks around it.
+/// - `CF-Device-Type`, `CF-IPCountry` and `Origin` have values of the documented form.
+///
+/// Any other name is passed on: a custom cache key may hold any header. Source:
+/// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-cache-key/>.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CacheKeyHeader {
+    name: String,
+    value: String,
+}
+
+impl CacheKeyHeader {
+    /// Checks a name and a value.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] where the name is no field name, or the value is not of the form documented for that name.
+    pub fn new(name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(InvalidHeader::Name { found: name.to_owned() });
+        }
+        if let Some(index) = value.chars().position(char::is_control) {
+            return Err(InvalidHeader::ControlCharacter { name: name.to_owned(), at: index + 1 });
+        }
+        if value.trim_matches([' ', '\t']) != value {
+            return Err(InvalidHeader::BlankAround { name: name.to_owned(), found: value.to_owned() });
+        }
+        check_value(name, value)?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+
+    /// Parses `NAME: VALUE`, as `curl` takes a header.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`] where there is no colon, or as [`CacheKeyHeader::new`] says.
+    pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
+        let Some((name, value)) = text.split_once(':') else {
+            return Err(InvalidHeader::NoColon { found: text.to_owned() });
+        };
+        Self::new(name.trim(), value.trim_matches([' ', '\t']))
+    }
+
+    /// The name, in the case that was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Is it the header of that name, in any case?
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        if self.is("CF-IPCountry") && self.value.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            warn(Warning::CountryNotCapitals { found: self.value.clone() });
+        }
+    }
+}
+
+fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
+    let found = || value.to_owned();
+    if name.eq_ignore_ascii_case("CF-Device-Type") {
+        return match DEVICE_TYPES.contains(&value) {
+            true => Ok(()),
+            false => Err(InvalidHeader::DeviceType { found: found() }),
+        };
+    }
+    if name.eq_ignore_ascii_case("CF-IPCountry") {
+        return match value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            true => Ok(()),
+            false => Err(InvalidHeader::Country { found: found() }),
+        };
+    }
+    if name.eq_ignore_ascii_case("Origin") {
+        return check_origin(value);
+    }
+    Ok(())
+}
+
+/// The `Origin` of a cache key is a scheme and a host; the port is left out where it is the scheme's own.
+fn check_origin(value: &str) -> Result<(), InvalidHeader> {
+    let found = || value.to_owned();
+    let (scheme, rest) =
+        value.split_once("://").ok_or_else(|| InvalidHeader::OriginScheme { found: found() })?;
+    let default_port = match scheme {
+        "http" => "80",
+        "https" => "443",
+        // Another scheme (a browser extension's, say) is passed on: nothing is documented about it.
+        "" => return Err(InvalidHeader::OriginScheme { found: found() }),
+        _ => "",
+    };
+    if let Some(end) = rest.find(['/', '?', '#']) {
+        let meant = alloc::format!("{scheme}://{}", &rest[..end]);
+        return Err(InvalidHeader::OriginPath { found: found(), meant });
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        // A colon inside brackets belongs to an IPv6 address.
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    if host.is_empty() {
+        return Err(InvalidHeader::OriginHost { found: found() });
+    }
+    match port {
+        Some(port) if port == default_port => {
+            Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Headers as the API wants them: one object, the names in the order given.
+pub(super) struct Object<'a>(pub(super) &'a [CacheKeyHeader]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|header| (&header.name, &header.value)))
+    }
+}
+
+/// Why a name and a value are not a header of a cache key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidHeader {
+    /// There is no colon between a name and a value.
+    #[error("{} is not a header: it is written `NAME: VALUE`", quote(found))]
+    NoColon {
+        /// What was given.
+        found: String,
+    },
+    /// The name is empty, or holds what no field name holds.
+    #[error("{} is not the name of a header", quote(found))]
+    Name {
+        /// What was given.
+        found: String,
+    },
+    /// The same name twice, in whatever case.
+    #[error("the header `{name}` is given twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A line break or another control character in the value.
+    #[error("the value of `{name}` has a control character at character {at}")]
+    ControlCharacter {
+        /// The header's name.
+        name: String,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// Blanks around the value, which no cache key has.
+    #[error("the value of `{name}` has a blank around it: {}", quote(found))]
+    BlankAround {
+        /// The header's name.
+        name: String,
+        /// The value.
+        found: String,
+    },
+    /// A device type that does not exist.
+    #[error(
+        "{} is not a value of `CF-Device-Type`: it is one of `mobile`, `desktop`, `tablet`",
+        quote(found)
+    )]
+    DeviceType {
+        /// The value.
+        found: String,
+    },
+    /// Not a country code.
+    #[error("{} is not a value of `CF-IPCountry`: it is two letters, such as `US`", quote(found))]
+    Country {
+        /// The value.
+        found: String,
+    },
+    /// An `Origin` without a scheme.
+    #[error(
+        "{} is not a value of `Origin`: it is a scheme and a host, such as `https://www.example.com`",
+        quote(found)
+    )]
+    OriginScheme {
+        /// The value.
+        found: String,
+    },
+    /// An `Origin` without a host.
+    #[error("{} is not a value of `Origin`: a host must follow the `://`", quote(found))]
+    OriginHost {
+        /// The value.
+        found: String,
+    },
+    /// An `Origin` that goes on behind the host and port.
+    #[error("{} is not a value of `Origin`: nothing follows the host and port", quote(found))]
+    OriginPath {
+        /// The value.
+        found: String,
+        /// The same, cut.
+        meant: String,
+    },
+    /// An `Origin` with the scheme's own port.
+    #[error(
+        "{} is not a value of `Origin`: the port is left out where it is the scheme's own (80 for http, 443 for https)",
+        quote(found)
+    )]
+    OriginPort {
+        /// The value.
+        found: String,
+        /// The same without its port.
+        meant: String,
+    },
+}
+
+impl InvalidHeader {
+    /// What was probably meant, where that can be told.
+    #[must_use]
+    pub fn cure(&self) -> Option<String> {
+        let write = |meant: &str| Some(alloc::format!("write {}", quote(meant)));
+        match self {
+            Self::NoColon { found } => found.split_once('=').and_then(|(name, value)| {
+                CacheKeyHeader::new(name.trim(), value.trim())
+                    .ok()
+                    .and_then(|header| write(&alloc::format!("{}: {}", header.name, header.value)))
+            }),
+            Self::BlankAround { found, .. } => write(found.trim()),
+            Self::DeviceType { found } => {
+                let lower = found.trim().to_ascii_lowercase();
+                DEVICE_TYPES.contains(&lower.as_str()).then(|| write(&lower)).flatten()
+            }
+            Self::OriginScheme { found } if found.contains('.') => {
+                write(&alloc::format!("https://{}", found.trim_start_matches('/')))
+            }
+            Self::OriginPath { meant, .. } | Self::OriginPort { meant, .. } => write(meant),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A host name.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use core::fmt;
+use core::hash::Hasher;
+
+use serde::ser::SerializeSeq;
+use siphasher::sip128::SipHasher13;
+
+use crate::target::{TargetKind, Warning, json_string_bytes};
+use crate::text::clip;
+
+/// A host whose files are all to go.
+///
+/// - It is not empty. The API documents no other rule for a host, so everything else is passed on, with a
+///   [`Warning`] where it can hardly be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Host(String);
+
+impl Host {
+    /// Parses a host.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHost::Empty`] where there is nothing.
+    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
+        match text {
+            "" => Err(InvalidHost::Empty),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The host, as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TargetKind for Host {
+    const FIELD: &'static str = "hosts";
+    const WORD: &'static str = "hosts";
+    const NOUN: &'static str = "host";
+
+    type Invalid = InvalidHost;
+
+    fn parse(text: &str) -> Result<Self, InvalidHost> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+
+    fn encoded_bytes(&self, _objects: bool) -> usize {
+        json_string_bytes(&self.0)
+    }
+
+    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+        sequence.serialize_element(&self.0)
+    }
+
+    fn fingerprint(&self, hasher: &mut SipHasher13) {
+        hasher.write(self.0.as_bytes());
+    }
+
+    fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        let trimmed = self.0.trim();
+        let without_scheme = trimmed.split_once("://").map_or(trimmed, |(_, rest)| rest);
+        let host = without_scheme.split(['/', '?', '#']).next().unwrap_or("");
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                name
+            }
+            _ => host,
+        };
+        let what = if trimmed.len() != self.0.len() {
+            Some("a blank around it")
+        } else if without_scheme.len() != trimmed.len() {
+            Some("a scheme")
+        } else if host.len() != without_scheme.len() {
+            Some("more than a host")
+        } else if name.len() != host.len() {
+            Some("a port")
+        } else {
+            None
+        };
+        if let Some(what) = what {
+            warn(Warning::NotOnlyHost { found: clip(&self.0, 80), what, meant: clip(name, 80) });
+        }
+        if self.0.contains('*') {
+            warn(Warning::Wildcard { noun: Self::NOUN });
+        }
+        if !self.0.is_ascii() {
+            warn(Warning::HostNotAscii);
+        }
+        let chars = self.0.chars().count();
+        if chars > 200 {
+            warn(Warning::LongHost { chars });
+        }
+    }
+}
+
+/// Why a text is not a host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidHost {
+    /// There is nothing.
+    #[error("the host is empty")]
+    Empty,
+}
+
+impl InvalidHost {
+    /// What was probably meant: of nothing, nothing can be told.
+    #[must_use]
+    pub const fn cure(&self) -> Option<String> {
+        None
+    }
+}

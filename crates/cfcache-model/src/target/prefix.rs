@@ -1,0 +1,175 @@
+//! A URL prefix.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use core::fmt;
+use core::hash::Hasher;
+
+use serde::ser::SerializeSeq;
+use siphasher::sip128::SipHasher13;
+
+use crate::target::{TargetKind, Warning, json_string_bytes};
+use crate::text::quote;
+
+/// The most `/` in a prefix.
+///
+/// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026.
+pub const MAX_SEPARATORS: usize = 31;
+
+/// The beginning of the URLs to purge, from the host on: `www.example.com/foo`.
+///
+/// - It has no scheme, no query and no fragment, and begins with a host.
+/// - It has at most [`MAX_SEPARATORS`] `/`.
+///
+/// Whether `…/foo` also covers `…/food`, and what a `/` at its end means, is not documented.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Parses a prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPrefix`] where it has a scheme, a query, a fragment, no host, or too many separators.
+    pub fn parse(text: &str) -> Result<Self, InvalidPrefix> {
+        let found = || text.to_owned();
+        if text.is_empty() {
+            return Err(InvalidPrefix::Empty);
+        }
+        let path = text.split(['?', '#']).next().unwrap_or("");
+        // Behind the first `/` it is part of the path, as in `example.com/go/https://…`.
+        if path.split_once("://").is_some_and(|(scheme, _)| !scheme.contains('/')) {
+            return Err(InvalidPrefix::Scheme { found: found() });
+        }
+        if let Some(index) = text.chars().position(|char| char == '?' || char == '#') {
+            let part = if text[path.len()..].starts_with('?') { "query" } else { "fragment" };
+            return Err(InvalidPrefix::QueryOrFragment { found: found(), part, at: index + 1 });
+        }
+        if text.starts_with('/') {
+            return Err(InvalidPrefix::NoHost { found: found() });
+        }
+        match text.bytes().filter(|byte| *byte == b'/').count() {
+            separators if separators > MAX_SEPARATORS => {
+                Err(InvalidPrefix::Separators { found: found(), separators })
+            }
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The prefix, as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TargetKind for Prefix {
+    const FIELD: &'static str = "prefixes";
+    const WORD: &'static str = "prefixes";
+    const NOUN: &'static str = "prefix";
+
+    type Invalid = InvalidPrefix;
+
+    fn parse(text: &str) -> Result<Self, InvalidPrefix> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+
+    fn encoded_bytes(&self, _objects: bool) -> usize {
+        json_string_bytes(&self.0)
+    }
+
+    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+        sequence.serialize_element(&self.0)
+    }
+
+    fn fingerprint(&self, hasher: &mut SipHasher13) {
+        hasher.write(self.0.as_bytes());
+    }
+
+    fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        if self.0.contains('*') {
+            warn(Warning::Wildcard { noun: Self::NOUN });
+        }
+    }
+}
+
+/// Why a text is not a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidPrefix {
+    /// There is nothing.
+    #[error("the prefix is empty")]
+    Empty,
+    /// It begins like a URL.
+    #[error("the prefix {} has a scheme: a prefix begins with the host", quote(found))]
+    Scheme {
+        /// What was given.
+        found: String,
+    },
+    /// It begins with a path.
+    #[error(
+        "the prefix {} has no host: a prefix begins with one, such as `www.example.com/foo`",
+        quote(found)
+    )]
+    NoHost {
+        /// What was given.
+        found: String,
+    },
+    /// It has a part of a URL that prefixes do not have.
+    #[error("the prefix {} has a {part} at character {at}: a prefix is a host and a path", quote(found))]
+    QueryOrFragment {
+        /// What was given.
+        found: String,
+        /// `query` or `fragment`.
+        part: &'static str,
+        /// Where it begins, counted from 1.
+        at: usize,
+    },
+    /// It is too deep.
+    #[error("the prefix {} has {separators} `/`, and the API takes at most {MAX_SEPARATORS}", quote(found))]
+    Separators {
+        /// What was given.
+        found: String,
+        /// How many `/` it has.
+        separators: usize,
+    },
+}
+
+impl InvalidPrefix {
+    /// What was probably meant, where that can be told.
+    #[must_use]
+    pub fn cure(&self) -> Option<String> {
+        let without_query = |text: &str| text.split(['?', '#']).next().unwrap_or("").to_owned();
+        let (leave_out, meant) = match self {
+            Self::Empty => return None,
+            Self::Scheme { found } => {
+                let rest = found.split_once("://").map_or("", |(_, rest)| rest);
+                ("leave out the scheme", without_query(rest))
+            }
+            Self::NoHost { found } => match found.strip_prefix("//") {
+                Some(rest) => ("leave out the `//`", rest.to_owned()),
+                None => return None,
+            },
+            Self::QueryOrFragment { found, part: "query", .. } => {
+                ("leave out the query", without_query(found))
+            }
+            Self::QueryOrFragment { found, .. } => ("leave out the fragment", without_query(found)),
+            Self::Separators { found, .. } => {
+                let end =
+                    found.match_indices('/').nth(MAX_SEPARATORS).map_or(found.len(), |(index, _)| index);
+                return Some(alloc::format!("cut it to {}", quote(&found[..end])));
+            }
+        };
+        Prefix::parse(&meant).is_ok().then(|| alloc::format!("{leave_out}: {}", quote(&meant)))
+    }
+}

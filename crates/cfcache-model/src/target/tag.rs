@@ -1,0 +1,137 @@
+//! A cache tag.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+use core::fmt;
+use core::hash::Hasher;
+
+use serde::ser::SerializeSeq;
+use siphasher::sip128::SipHasher13;
+
+use crate::target::{TargetKind, Warning, json_string_bytes};
+use crate::text::quote;
+
+/// The longest tag that the API takes, in characters.
+///
+/// A longer one can exist on a cached file (the `Cache-Tag` header allows it), and cannot be purged. Source:
+/// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026.
+pub const MAX_TAG_CHARS: usize = 1024;
+
+/// A cache tag, as the origin sent it in `Cache-Tag`.
+///
+/// - 1 to [`MAX_TAG_CHARS`] characters of printable ASCII, without space or comma.
+/// - The API does not regard case: `Foo` and `foo` are the same tag. The case given is kept on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Parses a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTag`] where it is empty, too long, or holds a character that no tag has.
+    pub fn parse(text: &str) -> Result<Self, InvalidTag> {
+        if text.is_empty() {
+            return Err(InvalidTag::Empty);
+        }
+        let fits = |char: char| char.is_ascii_graphic() && char != ',';
+        if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| !fits(*char)) {
+            return Err(InvalidTag::Character { found: text.to_owned(), char, at: index + 1 });
+        }
+        match text.len() {
+            chars if chars > MAX_TAG_CHARS => Err(InvalidTag::TooLong { found: text.to_owned(), chars }),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The tag, in the case that was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TargetKind for Tag {
+    const FIELD: &'static str = "tags";
+    const WORD: &'static str = "tags";
+    const NOUN: &'static str = "tag";
+
+    type Invalid = InvalidTag;
+
+    fn parse(text: &str) -> Result<Self, InvalidTag> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+
+    fn encoded_bytes(&self, _objects: bool) -> usize {
+        json_string_bytes(&self.0)
+    }
+
+    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+        sequence.serialize_element(&self.0)
+    }
+
+    fn fingerprint(&self, hasher: &mut SipHasher13) {
+        hasher.write(self.0.to_ascii_lowercase().as_bytes());
+    }
+
+    fn warnings(&self, _warn: &mut dyn FnMut(Warning)) {}
+}
+
+/// Why a text is not a tag.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTag {
+    /// There is nothing.
+    #[error("the tag is empty")]
+    Empty,
+    /// Too long for the API.
+    #[error("the tag {} has {chars} characters, and the API takes at most {MAX_TAG_CHARS}", quote(found))]
+    TooLong {
+        /// What was given.
+        found: String,
+        /// How long it is.
+        chars: usize,
+    },
+    /// A space, a comma, a control character, or a letter beyond ASCII.
+    #[error(
+        "the tag {} has {char:?} at character {at}: a tag is printable ASCII without space or comma",
+        quote(found)
+    )]
+    Character {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+}
+
+impl InvalidTag {
+    /// What was probably meant, where that can be told.
+    #[must_use]
+    pub fn cure(&self) -> Option<String> {
+        match self {
+            Self::Character { found, .. } if Tag::parse(found.trim()).is_ok() => {
+                Some(alloc::format!("leave out the blank around it: {}", quote(found.trim())))
+            }
+            Self::Character { char: ',' | ' ', .. } => {
+                Some("give each tag as an argument, or on a line, of its own".to_owned())
+            }
+            Self::TooLong { .. } => {
+                Some("a file with so long a tag can be purged by URL, host or prefix".to_owned())
+            }
+            Self::Empty | Self::Character { .. } => None,
+        }
+    }
+}

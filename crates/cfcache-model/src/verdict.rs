@@ -1,0 +1,235 @@
+//! Status and body in, meaning out.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::catalog::{self, Explanation};
+use crate::endpoint::{Descriptor, Endpoint};
+use crate::envelope::{Envelope, NoEnvelope, ResponseInfo, ResultInfo};
+use crate::text::clip;
+
+/// The most characters of an unreadable body that an error repeats.
+const SNIPPET_CHARS: usize = 200;
+
+/// What an answer means.
+///
+/// Success is a 2xx status *and* `"success": true`, nothing less; the vendor's SDKs look at the status alone.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "whoever handles answers must handle each of these")]
+pub enum Verdict<T> {
+    /// The API did what was asked, or accepted it.
+    Done(Answer<T>),
+    /// Not now: rate limited, overloaded, timed out, or broken on the server's side. Asking again may help.
+    Later(Failure),
+    /// No. Asking again for the same gives the same answer.
+    Refused(Failure),
+    /// A 2xx that does not say whether it was done.
+    Unreadable(Failure),
+}
+
+/// What came with success.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Answer<T> {
+    /// The `result`.
+    pub result: T,
+    /// The `result` as the API wrote it, byte for byte, with every field that we do not know.
+    pub raw: String,
+    /// Remarks of the API.
+    pub messages: Vec<ResponseInfo>,
+    /// The page of a list.
+    pub result_info: Option<ResultInfo>,
+}
+
+/// What came with failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What sort of failure it is, which decides what to do.
+    pub class: Class,
+    /// The HTTP status.
+    pub status: u16,
+    /// The API's errors.
+    pub errors: Vec<ResponseInfo>,
+    /// The API's remarks, which sometimes say more than the errors.
+    pub messages: Vec<ResponseInfo>,
+    /// What was wrong with the body, where it was no envelope or not one of success.
+    pub defect: Option<String>,
+    /// The catalog's entry for the first error that it knows.
+    pub explanation: Option<&'static Explanation>,
+}
+
+/// A sort of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Class {
+    /// Too many requests.
+    RateLimited,
+    /// The server timed out, is overloaded or broken.
+    Unavailable,
+    /// The credentials are missing, malformed, unknown, or may not do this.
+    Credentials,
+    /// The request holds more entries than are allowed.
+    TooMany,
+    /// One entry of the request cannot be purged; the others may.
+    BadEntry,
+    /// The plan does not include it.
+    Plan,
+    /// What was asked for does not exist.
+    Missing,
+    /// Refused for another reason.
+    Refused,
+    /// A 3xx. Redirects are not followed, because the credentials would go along.
+    Redirected,
+    /// A bot challenge or a page of something in between: not the API's answer.
+    NotTheApi,
+    /// A 2xx that does not say that it succeeded.
+    Unclear,
+}
+
+impl Class {
+    /// Can the same request succeed later, with nobody changing anything?
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Unavailable)
+    }
+}
+
+/// Judges the answer to a request.
+#[must_use]
+pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
+    let envelope = match read(request.descriptor(), status, body) {
+        Ok(envelope) => envelope,
+        Err(failure) => return Verdict::from(failure),
+    };
+    // A missing `result` is read as `null`, which it is for some endpoints.
+    let raw = envelope.raw_result().to_owned();
+    match serde_json::from_str(&raw) {
+        Ok(result) => Verdict::Done(Answer {
+            result,
+            raw,
+            messages: envelope.messages,
+            result_info: envelope.result_info,
+        }),
+        Err(error) => Verdict::from(Failure {
+            class: Class::Unclear,
+            status,
+            errors: Vec::new(),
+            messages: envelope.messages,
+            defect: Some(alloc::format!(
+                "success, but a `result` that is not understood ({error}): {}",
+                clip(&raw, SNIPPET_CHARS),
+            )),
+            explanation: None,
+        }),
+    }
+}
+
+/// Reads an answer as far as all endpoints are alike.
+///
+/// # Errors
+///
+/// The [`Failure`], where it is not a 2xx with `"success": true`.
+fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Failure> {
+    let parsed = Envelope::parse(body);
+    let is_2xx = (200..300).contains(&status);
+    match parsed {
+        Ok(envelope) if is_2xx && envelope.success == Some(true) => Ok(envelope),
+        Ok(envelope) => {
+            let defect = match envelope.success {
+                None if is_2xx => Some("no `success` in the answer".to_owned()),
+                _ if envelope.errors.is_empty() && envelope.messages.is_empty() => {
+                    Some("no reason in the answer".to_owned())
+                }
+                _ => None,
+            };
+            let explanation = catalog::explain_all(endpoint, status, &envelope.errors);
+            let unclear = is_2xx && envelope.success.is_none() && envelope.errors.is_empty();
+            let class = match explanation {
+                Some(explanation) => explanation.class,
+                None if unclear => Class::Unclear,
+                None => class_of(status),
+            };
+            // A 429 or a 5xx is temporary whatever the body says: the status comes from what is in front.
+            let class = if class_of(status).is_temporary() { class_of(status) } else { class };
+            Err(Failure {
+                class,
+                status,
+                errors: envelope.errors,
+                messages: envelope.messages,
+                defect,
+                explanation,
+            })
+        }
+        Err(no_envelope) => {
+            let class = match class_of(status) {
+                Class::Refused if is_2xx => Class::Unclear,
+                Class::Refused | Class::Credentials if no_envelope != NoEnvelope::Empty => Class::NotTheApi,
+                class => class,
+            };
+            let snippet = clip(String::from_utf8_lossy(body).trim(), SNIPPET_CHARS);
+            let defect = match snippet.is_empty() {
+                true => alloc::format!("{no_envelope}"),
+                false => alloc::format!("{no_envelope}: {snippet}"),
+            };
+            Err(Failure {
+                class,
+                status,
+                errors: Vec::new(),
+                messages: Vec::new(),
+                defect: Some(defect),
+                explanation: None,
+            })
+        }
+    }
+}
+
+/// What a status alone says of an answer that is no success.
+fn class_of(status: u16) -> Class {
+    match status {
+        300..=399 => Class::Redirected,
+        401 | 403 => Class::Credentials,
+        404 => Class::Missing,
+        408 => Class::Unavailable,
+        429 => Class::RateLimited,
+        // All of them: 520 to 530 come from the edge in front of the API.
+        500..=599 => Class::Unavailable,
+        _ => Class::Refused,
+    }
+}
+
+impl<T> From<Failure> for Verdict<T> {
+    fn from(failure: Failure) -> Self {
+        match failure.class {
+            Class::RateLimited | Class::Unavailable => Self::Later(failure),
+            Class::Unclear => Self::Unreadable(failure),
+            _ => Self::Refused(failure),
+        }
+    }
+}
+
+impl Failure {
+    /// The code of the first error; 0 where there is none.
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        self.errors.iter().map(|error| error.code).find(|code| *code != 0).unwrap_or_default()
+    }
+
+    /// What the API said, in one line: its errors, else its remarks, else what is wrong with the body.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let mut parts: Vec<String> = self.errors.iter().map(|error| alloc::format!("{error}")).collect();
+        // "Bad Request" alone helps nobody; what does was seen in `messages`.
+        parts.extend(self.messages.iter().map(|message| alloc::format!("{message}")));
+        parts.extend(self.defect.clone());
+        parts.join("; ")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}: {}", self.status, self.reason())
+    }
+}

@@ -1,0 +1,382 @@
+//! The real transport: its door, its settings and the few lines that decide whether to send again.
+
+mod deadline;
+mod dial;
+mod failure;
+mod pool;
+mod proxy;
+mod session;
+mod tls;
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode, Uri};
+
+pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
+
+use crate::hyper::deadline::Deadline;
+use crate::hyper::dial::Dialer;
+use crate::hyper::pool::{Lease, Place, Pool};
+use crate::hyper::session::{Failed, Limits, Unsent};
+use crate::hyper::tls::{ExtraRoots, Protocol, Tls};
+use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
+
+/// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
+///
+/// - Over HTTP/2 all requests share one connection up to the server's limit; over HTTP/1.1 there is a small pool.
+/// - A request is sent again only where it is certain that the server did not process it, at most twice, and within
+///   the deadline of the try.
+/// - Redirects are answers like any other.
+/// - It needs a tokio runtime with IO and time enabled.
+pub struct HyperTransport {
+    pool: Arc<Pool>,
+    route: Route,
+    timeouts: Timeouts,
+    max_body: usize,
+}
+
+impl HyperTransport {
+    /// How often one request may be sent again because it was provably not processed.
+    const RESENDS: u32 = 2;
+
+    /// Begins a transport to `origin`.
+    #[must_use]
+    pub fn builder(origin: Origin) -> HyperTransportBuilder {
+        HyperTransportBuilder {
+            origin,
+            timeouts: Timeouts::new(),
+            max_body: 8 * 1024 * 1024,
+            max_connections: 6,
+            insecure_http: InsecureHttp::Refused,
+            cleartext: Protocol::Http1,
+            proxy: None,
+            roots: Roots::Platform,
+            ca_pem: Vec::new(),
+        }
+    }
+
+    async fn try_send(&self, request: Request) -> Result<Response, TransportError> {
+        let limits = Limits {
+            deadline: Deadline::start(self.timeouts.total),
+            timeouts: self.timeouts,
+            max_body: self.max_body,
+        };
+        let mut resends = 0;
+        loop {
+            let mut lease = self.pool.acquire(limits.deadline).await?;
+            if lease.reused && !is_alive(&mut lease).await {
+                lease.retire();
+                continue;
+            }
+            let reused = lease.reused;
+            let Failed { error, unsent, fit } = match self.exchange(&mut lease, &request, &limits).await {
+                Ok((response, Reuse::Yes)) => {
+                    lease.give_back();
+                    return self.unproxied(response);
+                }
+                Ok((response, Reuse::No)) => return self.unproxied(response),
+                Err(failed) => failed,
+            };
+            if fit { drop(lease) } else { lease.retire() }
+            let again = match unsent {
+                // A fresh connection that takes nothing is a failure to report, not a stale one to replace.
+                Some(Unsent::Returned) => reused,
+                Some(Unsent::Said(_)) => true,
+                None => false,
+            };
+            if !again || resends == Self::RESENDS {
+                return Err(error);
+            }
+            resends += 1;
+        }
+    }
+
+    async fn exchange(
+        &self,
+        lease: &mut Lease,
+        request: &Request,
+        limits: &Limits,
+    ) -> Result<(Response, Reuse), Failed> {
+        match lease.place() {
+            Some(Place::Http1(connection)) => {
+                let (response, open) = connection.exchange(&request.message, &self.route, limits).await?;
+                Ok((response, if open { Reuse::Yes } else { Reuse::No }))
+            }
+            Some(Place::Http2(_, connection)) => {
+                let response = connection.exchange(&request.message, &self.route, limits).await?;
+                Ok((response, Reuse::Yes))
+            }
+            None => unreachable!("a lease holds its connection until it is given back"),
+        }
+    }
+
+    /// Tells a proxy's demand for a password, which cleartext requests get as an answer, from the origin's answers.
+    fn unproxied(&self, response: Response) -> Result<Response, TransportError> {
+        match &self.route.forward_proxy {
+            Some(proxy) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(proxy.refused(response.status(), &self.route.authority))
+            }
+            _ => Ok(response),
+        }
+    }
+}
+
+enum Reuse {
+    Yes,
+    No,
+}
+
+/// Asks whether a connection that lay idle is still open.
+async fn is_alive(lease: &mut Lease) -> bool {
+    if lease.was_idle {
+        // Lets the runtime see a close that has arrived, before a request is wasted on the connection.
+        tokio::task::yield_now().await;
+    }
+    match lease.place() {
+        Some(Place::Http1(connection)) => connection.ready().await,
+        Some(Place::Http2(_, connection)) => !connection.is_closed(),
+        None => false,
+    }
+}
+
+impl Transport for HyperTransport {
+    fn send(&self, request: Request) -> ResponseFuture<'_> {
+        Box::pin(self.try_send(request))
+    }
+}
+
+impl fmt::Debug for HyperTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HyperTransport")
+            .field("origin", &self.route.authority)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the origin is named in a request.
+pub(crate) struct Route {
+    scheme: Scheme,
+    authority: String,
+    host: HeaderValue,
+    /// Cleartext through a proxy: the whole URL goes into the request line.
+    absolute_form: bool,
+    forward_proxy: Option<Proxy>,
+}
+
+impl Route {
+    fn uri(&self, path: &Uri) -> Uri {
+        let path = path.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Uri::builder()
+            .scheme(self.scheme.as_str())
+            .authority(self.authority.as_str())
+            .path_and_query(path)
+            .build()
+            .unwrap_or_default()
+    }
+}
+
+/// How long each phase of a request may take.
+///
+/// `Duration::MAX` lets a phase take as long as the whole try may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Looking up the host's addresses: 10 s.
+    pub resolve: Duration,
+    /// Opening the TCP connection, over all addresses, and separately getting a proxy's tunnel: 10 s.
+    pub connect: Duration,
+    /// The TLS handshake: 10 s.
+    pub tls: Duration,
+    /// Writing the request: 20 s.
+    pub write: Duration,
+    /// From the last byte of the request to the head of the answer: 30 s.
+    pub head: Duration,
+    /// Reading the answer's body: 20 s.
+    pub body: Duration,
+    /// The whole try, waiting for a free connection included: 60 s.
+    pub total: Duration,
+}
+
+impl Timeouts {
+    /// The usual times, each named at its field.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            resolve: Duration::from_secs(10),
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(10),
+            write: Duration::from_secs(20),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(20),
+            total: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whose word is taken for a server's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Roots {
+    /// What the operating system trusts.
+    Platform,
+    /// Mozilla's list as of this build, for containers that bring none.
+    Bundled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InsecureHttp {
+    Refused,
+    Allowed,
+}
+
+/// Settings for a [`HyperTransport`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct HyperTransportBuilder {
+    origin: Origin,
+    timeouts: Timeouts,
+    max_body: usize,
+    max_connections: usize,
+    insecure_http: InsecureHttp,
+    cleartext: Protocol,
+    proxy: Option<Proxy>,
+    roots: Roots,
+    ca_pem: Vec<Vec<u8>>,
+}
+
+impl HyperTransportBuilder {
+    /// Sets how long each phase may take.
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets how many bytes an answer's body may have: 8 MiB if not set.
+    pub fn with_max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Sets how many connections there may be at once, at least one: 6 if not set.
+    ///
+    /// Over HTTP/2 a second one is opened only when the first carries as many requests as the server allows.
+    pub fn with_max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// Permits `http://` to another machine, where everyone on the way can read the token.
+    pub fn allow_insecure_http(mut self) -> Self {
+        self.insecure_http = InsecureHttp::Allowed;
+        self
+    }
+
+    /// Speaks HTTP/2 over `http://` without asking first, which the server must expect. No effect on `https://`.
+    pub fn with_http2_prior_knowledge(mut self) -> Self {
+        self.cleartext = Protocol::Http2;
+        self
+    }
+
+    /// Goes through a proxy, whatever the origin; see [`ProxyRules`] for a choice by origin.
+    pub fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
+    /// Sets whom to trust: the platform if not set.
+    pub fn with_roots(mut self, roots: Roots) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    /// Trusts the authorities in `pem` too. Repeatable.
+    pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_pem.push(pem.into());
+        self
+    }
+
+    /// Makes the transport. Nothing is sent, resolved or opened yet.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] where the settings cannot work or would give the token away.
+    pub fn build(self) -> Result<HyperTransport, BuildError> {
+        let Self { origin, timeouts, max_body, max_connections, insecure_http, cleartext, proxy, roots, ca_pem } =
+            self;
+        if origin.is_exposed() && insecure_http == InsecureHttp::Refused {
+            return Err(BuildError::Exposed(origin));
+        }
+        let mut extra = ExtraRoots::default();
+        for pem in &ca_pem {
+            extra.add_pem(pem).map_err(BuildError::Ca)?;
+        }
+        let forward_proxy = proxy.clone().filter(|_| origin.scheme() == Scheme::Http);
+        if forward_proxy.is_some() && cleartext == Protocol::Http2 {
+            return Err(BuildError::Http2ThroughProxy);
+        }
+        let authority = origin.authority();
+        let route = Route {
+            scheme: origin.scheme(),
+            host: HeaderValue::try_from(&authority).map_err(|_| BuildError::Origin(origin.clone()))?,
+            absolute_form: forward_proxy.is_some(),
+            forward_proxy,
+            authority,
+        };
+        // Requests carry this name; were it unfit for a URL, each of them would fail.
+        if route.uri(&Uri::default()).host().is_none() {
+            return Err(BuildError::Origin(origin));
+        }
+        let dialer = Dialer { origin, proxy, timeouts, tls: Tls::new(roots, extra), cleartext };
+        Ok(HyperTransport { pool: Arc::new(Pool::new(dialer, max_connections)), route, timeouts, max_body })
+    }
+}
+
+impl fmt::Debug for HyperTransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HyperTransportBuilder")
+            .field("origin", &self.origin)
+            .field("timeouts", &self.timeouts)
+            .field("proxy", &self.proxy)
+            .field("roots", &self.roots)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a transport cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The origin is `http://` on another machine, and that was not permitted.
+    Exposed(Origin),
+    /// The certificates given with `with_ca_pem` cannot be used, and why.
+    Ca(String),
+    /// HTTP/2 without TLS cannot go through a proxy.
+    Http2ThroughProxy,
+    /// The origin's host cannot stand in a request.
+    Origin(Origin),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exposed(origin) => {
+                write!(f, "`{origin}` is not encrypted: the token would travel in the open to another machine")
+            }
+            Self::Ca(why) => write!(f, "the extra certificate authorities cannot be used: {why}"),
+            Self::Http2ThroughProxy => f.write_str("HTTP/2 without TLS cannot go through a proxy"),
+            Self::Origin(origin) => write!(f, "`{origin}` cannot be named in a request"),
+        }
+    }
+}
+
+impl StdError for BuildError {}

@@ -1,0 +1,106 @@
+//! One clock for a whole try, and a shorter one for each phase of it.
+
+use core::fmt;
+use core::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Cause, Delivery, Phase, TransportError};
+
+/// When a try has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    until: Instant,
+    total: Duration,
+}
+
+impl Deadline {
+    /// Starts the clock of a try.
+    pub(crate) fn start(total: Duration) -> Self {
+        let now = Instant::now();
+        Self { until: after(now, total), total }
+    }
+
+    /// Runs `future` until `limit` has passed or the whole try is over, whichever comes first.
+    pub(crate) async fn within<F: Future>(self, limit: Duration, future: F) -> Result<F::Output, Expired> {
+        let phase_until = after(Instant::now(), limit);
+        match timeout_at(phase_until.min(self.until), future).await {
+            Ok(output) => Ok(output),
+            Err(_) if phase_until <= self.until => Err(Expired { waited: limit, whole_try: false }),
+            Err(_) => Err(Expired { waited: self.total, whole_try: true }),
+        }
+    }
+
+    /// Runs `future` until the whole try is over.
+    pub(crate) async fn whole<F: Future>(self, future: F) -> Result<F::Output, Expired> {
+        timeout_at(self.until, future).await.map_err(|_| Expired { waited: self.total, whole_try: true })
+    }
+}
+
+/// `from + span`, or as late as the clock goes: `Duration::MAX` means "no limit" and must not overflow.
+fn after(from: Instant, span: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    from.checked_add(span.min(FAR)).unwrap_or(from)
+}
+
+/// A deadline that passed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expired {
+    waited: Duration,
+    whole_try: bool,
+}
+
+impl Expired {
+    /// Tells it as an error; `missed` is what did not happen, such as `` `127.0.0.1:9` sent no answer ``.
+    pub(crate) fn into_error(self, delivery: Delivery, phase: Phase, missed: impl fmt::Display) -> TransportError {
+        let waited = Span(self.waited);
+        let detail = if self.whole_try {
+            format!("{missed} before the {waited} for the whole try were over")
+        } else {
+            format!("{missed} within {waited}")
+        };
+        TransportError::new(delivery, phase, Cause::TimedOut, detail)
+    }
+}
+
+/// A duration as a person writes it: `250 ms`, `1.5 s`, `30 s`.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        if millis < 1000 {
+            write!(f, "{millis} ms")
+        } else if millis.is_multiple_of(1000) {
+            write!(f, "{} s", millis / 1000)
+        } else {
+            write!(f, "{:.1} s", self.0.as_secs_f64())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shorter_clock_wins_and_is_named() {
+        let deadline = Deadline::start(Duration::from_secs(60));
+        let phase = deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
+        let text = phase.into_error(Delivery::NotSent, Phase::Connect, "`a` did not connect").to_string();
+        assert_eq!(text, "`a` did not connect within 250 ms (connecting)");
+
+        let whole = deadline.within(Duration::MAX, core::future::pending::<()>()).await.unwrap_err();
+        let text = whole.into_error(Delivery::Unknown, Phase::Head, "`a` sent no answer").to_string();
+        assert_eq!(
+            text,
+            "`a` sent no answer before the 60 s for the whole try were over (waiting for the answer)"
+        );
+    }
+
+    #[test]
+    fn spans_read_like_a_person_wrote_them() {
+        let shown = |millis| Span(Duration::from_millis(millis)).to_string();
+        assert_eq!([shown(7), shown(1000), shown(1500)], ["7 ms", "1 s", "1.5 s"]);
+    }
+}

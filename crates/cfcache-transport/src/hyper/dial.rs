@@ -1,0 +1,198 @@
+//! Opens a connection: name, address, proxy, TLS, each with a deadline of its own.
+
+use core::net::{IpAddr, SocketAddr};
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use crate::hyper::Timeouts;
+use crate::hyper::deadline::Deadline;
+use crate::hyper::failure;
+use crate::hyper::proxy::Proxy;
+use crate::hyper::tls::{Protocol, Stream, Tls, cleartext};
+use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
+
+/// How long an address has the field to itself before the next one is tried beside it (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Everything that it takes to open a connection to the origin.
+pub(crate) struct Dialer {
+    pub(crate) origin: Origin,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) tls: Tls,
+    /// What is spoken without TLS, where nothing is negotiated.
+    pub(crate) cleartext: Protocol,
+}
+
+impl Dialer {
+    /// Opens one connection.
+    pub(crate) async fn dial(&self, deadline: Deadline) -> Result<(Stream, Protocol), TransportError> {
+        let tcp = match &self.proxy {
+            None => self.connect(self.origin.host(), self.origin.port(), deadline).await?,
+            Some(proxy) => {
+                let tcp = self.connect(proxy.host(), proxy.port(), deadline).await?;
+                match self.origin.scheme() {
+                    Scheme::Https => proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline).await?,
+                    // A proxy takes cleartext requests as they are, with the whole URL in front.
+                    Scheme::Http => tcp,
+                }
+            }
+        };
+        match self.origin.scheme() {
+            Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
+            Scheme::Https => {
+                deadline.within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin)).await.unwrap_or_else(
+                    |expired| {
+                        let missed = format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
+                        Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
+                    },
+                )
+            }
+        }
+    }
+
+    async fn connect(&self, host: &str, port: u16, deadline: Deadline) -> Result<TcpStream, TransportError> {
+        let addresses = resolve(host, port, self.timeouts.resolve, deadline).await?;
+        let racing = race(&addresses, open);
+        match deadline.within(self.timeouts.connect, racing).await {
+            Ok(Ok(tcp)) => Ok(tcp),
+            Ok(Err((address, error))) => {
+                let what = failure::describe_io(&error).unwrap_or("cannot be reached");
+                let detail = format!("{} {what}", tried(host, port, address, addresses.len()));
+                Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail).with_source(error))
+            }
+            Err(expired) => {
+                let first = addresses.first().copied();
+                let missed = match first {
+                    Some(first) => format!("{} did not accept a connection", tried(host, port, first, addresses.len())),
+                    None => format!("`{host}` did not accept a connection"),
+                };
+                Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
+            }
+        }
+    }
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(address).await?;
+    // Requests are written whole; waiting to fill a segment would only delay their last piece.
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// Names who was tried: the host as it was given, and the address that was found for it.
+fn tried(host: &str, port: u16, address: SocketAddr, addresses: usize) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(_) => format!("`{address}`"),
+        Err(_) if addresses == 1 => format!("`{host}:{port}` (`{}`)", address.ip()),
+        Err(_) => format!("`{host}:{port}` ({addresses} addresses, `{}` among them)", address.ip()),
+    }
+}
+
+/// Finds the addresses of a host, in the order in which to try them.
+async fn resolve(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    deadline: Deadline,
+) -> Result<Vec<SocketAddr>, TransportError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let looked_up = deadline.within(limit, tokio::net::lookup_host((host, port))).await;
+    found(host, looked_up.map_err(|expired| {
+        let missed = format_args!("no address was found for `{host}`");
+        expired.into_error(Delivery::NotSent, Phase::Resolve, missed)
+    })?)
+}
+
+fn found(
+    host: &str,
+    looked_up: io::Result<impl Iterator<Item = SocketAddr>>,
+) -> Result<Vec<SocketAddr>, TransportError> {
+    let fail = |detail| TransportError::new(Delivery::NotSent, Phase::Resolve, Cause::Io, detail);
+    let addresses = looked_up
+        .map_err(|error| fail(format!("no address was found for `{host}`")).with_source(error))?;
+    let addresses = interleave(addresses);
+    if addresses.is_empty() {
+        return Err(fail(format!("`{host}` has no address")));
+    }
+    Ok(addresses)
+}
+
+/// Sorts addresses so that the families take turns, IPv6 first, each family in the resolver's order.
+fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique: Vec<SocketAddr> = Vec::new();
+    for address in addresses {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    let (six, four): (Vec<_>, Vec<_>) = unique.into_iter().partition(SocketAddr::is_ipv6);
+    let mut sorted = Vec::with_capacity(six.len() + four.len());
+    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    loop {
+        let (a, b) = (six.next(), four.next());
+        if a.is_none() && b.is_none() {
+            return sorted;
+        }
+        sorted.extend(a);
+        sorted.extend(b);
+    }
+}
+
+/// Connects to the first address that answers: each has a head start over the next, which ends early if it fails.
+///
+/// Where all fail, the last failure is told.
+async fn race<T, F: Future<Output = io::Result<T>>>(
+    addresses: &[SocketAddr],
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, (SocketAddr, io::Error)> {
+    let mut waiting = addresses.iter().copied();
+    let mut running = Vec::new();
+    let mut last = None;
+    let mut timer = pin!(sleep(Duration::ZERO));
+    let mut start = true;
+    core::future::poll_fn(|cx| {
+        loop {
+            if start {
+                start = false;
+                if let Some(address) = waiting.next() {
+                    running.push((address, Box::pin(connect(address))));
+                    timer.as_mut().reset(tokio::time::Instant::now() + HEAD_START);
+                }
+            }
+            let mut index = 0;
+            while let Some((address, attempt)) = running.get_mut(index) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(connected)) => return Poll::Ready(Ok(connected)),
+                    Poll::Ready(Err(error)) => {
+                        last = Some((*address, error));
+                        drop(running.remove(index));
+                        start = true;
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            if start && waiting.len() > 0 {
+                continue;
+            }
+            start = false;
+            if running.is_empty() && waiting.len() == 0 {
+                let nowhere = || (SocketAddr::from(([0, 0, 0, 0], 0)), io::ErrorKind::NotFound.into());
+                return Poll::Ready(Err(last.take().unwrap_or_else(nowhere)));
+            }
+            if waiting.len() > 0 && Pin::new(&mut timer).as_mut().poll(cx).is_ready() {
+                start = true;
+                continue;
+            }
+            return Poll::Pending;
+        }
+    })
+    .await
+}

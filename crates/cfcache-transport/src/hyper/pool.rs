@@ -1,0 +1,344 @@
+//! Who waits for which connection: reuse first, then one dial at a time until the protocol is known.
+//!
+//! Waiting requests stand in a queue and are handed what comes free, in order: a newcomer cannot overtake.
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::hyper::deadline::Deadline;
+use crate::hyper::dial::Dialer;
+use crate::hyper::session::{Connected, Http1, Http2};
+use crate::hyper::tls::Protocol;
+use crate::{Delivery, Phase, TransportError};
+
+/// How long a connection may lie idle and still be trusted.
+///
+/// Middleboxes forget idle connections without telling either end; a request on such a one is lost with its fate
+/// unknown, and a fresh connection costs a few round trips. Home routers forget after minutes, so one is enough.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The connections of one transport.
+pub(crate) struct Pool {
+    dialer: Dialer,
+    max_connections: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the last dial found; `None` before the first.
+    protocol: Option<Protocol>,
+    dialing: usize,
+    /// HTTP/1.1: connections open, idle or not.
+    open: usize,
+    /// HTTP/1.1: the last one put back is the first one taken, so that the others may go stale and be dropped.
+    idle: Vec<(Http1, Instant)>,
+    shared: Vec<Shared>,
+    next_id: u64,
+    waiting: VecDeque<oneshot::Sender<Order>>,
+}
+
+/// An HTTP/2 connection and the requests on it.
+struct Shared {
+    id: u64,
+    connection: Http2,
+    in_flight: usize,
+    idle_since: Instant,
+    /// No new requests: the server refused one, said goodbye, or fell silent.
+    retired: bool,
+}
+
+impl Shared {
+    fn has_room(&self) -> bool {
+        // Until the server has told its limit, one request goes ahead and the others wait for the telling, which
+        // needs no longer than the way to the server and back.
+        !self.retired && self.in_flight < self.connection.limit().unwrap_or(1)
+    }
+
+    fn is_full(&self) -> bool {
+        !self.has_room() && self.connection.limit().is_some()
+    }
+}
+
+/// What a waiting request is told.
+enum Order {
+    Use(Lease),
+    Dial(Dial),
+    Failed(TransportError),
+}
+
+/// The right, and the duty, to open a connection.
+struct Dial {
+    pool: Arc<Pool>,
+}
+
+/// A place on a connection.
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    place: Option<Place>,
+    /// Has the connection carried a request before?
+    pub(crate) reused: bool,
+    /// Was nothing in flight on it? Then it may have been closed unnoticed.
+    pub(crate) was_idle: bool,
+}
+
+pub(crate) enum Place {
+    Http1(Http1),
+    Http2(u64, Http2),
+}
+
+impl Pool {
+    pub(crate) fn new(dialer: Dialer, max_connections: usize) -> Self {
+        Self { dialer, max_connections: max_connections.max(1), state: Mutex::default() }
+    }
+
+    /// Waits for a place on a connection, and opens the connection if it falls to this request.
+    pub(crate) async fn acquire(self: &Arc<Self>, deadline: Deadline) -> Result<Lease, TransportError> {
+        let (order, ordered) = oneshot::channel();
+        self.update(|state| state.waiting.push_back(order));
+        let ordered = deadline.whole(ordered).await.map_err(|expired| {
+            let peer = self.dialer.origin.authority();
+            let missed = format_args!("no connection to `{peer}` came free");
+            expired.into_error(Delivery::NotSent, Phase::Connect, missed)
+        })?;
+        match ordered {
+            Ok(Order::Use(lease)) => Ok(lease),
+            Ok(Order::Dial(dial)) => dial.run(deadline).await,
+            Ok(Order::Failed(error)) => Err(error),
+            // The queue lives in the pool, and the pool is alive.
+            Err(_) => Err(TransportError::new(
+                Delivery::NotSent,
+                Phase::Connect,
+                crate::Cause::Io,
+                "the connection pool was closed",
+            )),
+        }
+    }
+
+    /// Changes the state, and hands out what the change made available.
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut orders = Vec::new();
+        // Dropped outside the lock, because a connection's end calls back into the pool.
+        let mut stale = Vec::new();
+        let result = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = change(&mut state);
+            state.sweep(&mut stale);
+            state.waiting.retain(|waiting| !waiting.is_closed());
+            while !state.waiting.is_empty() {
+                let Some(order) = self.next(&mut state) else { break };
+                if let Some(waiting) = state.waiting.pop_front() {
+                    orders.push((waiting, order));
+                }
+            }
+            result
+        };
+        for (waiting, order) in orders {
+            // Comes back where the request was given up in this instant; dropping it then passes it on.
+            drop(waiting.send(order));
+        }
+        drop(stale);
+        result
+    }
+
+    fn next(self: &Arc<Self>, state: &mut State) -> Option<Order> {
+        let lease = |place, reused, was_idle| {
+            Order::Use(Lease { pool: Arc::clone(self), place: Some(place), reused, was_idle })
+        };
+        if let Some(shared) = state.shared.iter_mut().find(|shared| shared.has_room()) {
+            let was_idle = shared.in_flight == 0;
+            shared.in_flight += 1;
+            return Some(lease(Place::Http2(shared.id, shared.connection.clone()), true, was_idle));
+        }
+        if let Some((connection, _)) = state.idle.pop() {
+            return Some(lease(Place::Http1(connection), true, true));
+        }
+        let live = state.shared.iter().filter(|shared| !shared.retired).count();
+        let may_dial = match state.protocol {
+            // One dial finds out which protocol it is, and with HTTP/2 that one may be enough for all.
+            None => state.dialing == 0,
+            Some(Protocol::Http2) => {
+                state.dialing == 0
+                    && live < self.max_connections
+                    && state.shared.iter().all(|shared| shared.retired || shared.is_full())
+            }
+            Some(Protocol::Http1) => state.open + state.dialing < self.max_connections,
+        };
+        if !may_dial {
+            return None;
+        }
+        state.dialing += 1;
+        Some(Order::Dial(Dial { pool: Arc::clone(self) }))
+    }
+}
+
+impl State {
+    /// Takes out what has ended or lain idle for too long.
+    fn sweep(&mut self, stale: &mut Vec<Place>) {
+        let now = Instant::now();
+        let is_old = |since: Instant| now.duration_since(since) >= IDLE_LIMIT;
+        for (connection, _) in
+            self.idle.extract_if(.., |(connection, since)| connection.is_closed() || is_old(*since))
+        {
+            self.open -= 1;
+            stale.push(Place::Http1(connection));
+        }
+        for shared in self.shared.extract_if(.., |shared| {
+            let unused = shared.in_flight == 0;
+            shared.connection.is_closed() || unused && (shared.retired || is_old(shared.idle_since))
+        }) {
+            stale.push(Place::Http2(shared.id, shared.connection));
+        }
+    }
+}
+
+impl Dial {
+    async fn run(self, deadline: Deadline) -> Result<Lease, TransportError> {
+        match self.connect(deadline).await {
+            Ok(connected) => Ok(self.opened(connected)),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn connect(&self, deadline: Deadline) -> Result<Connected, TransportError> {
+        let (stream, protocol) = self.pool.dialer.dial(deadline).await?;
+        let pool: Weak<Pool> = Arc::downgrade(&self.pool);
+        let changed = move || {
+            if let Some(pool) = pool.upgrade() {
+                pool.update(|_| ());
+            }
+        };
+        Connected::start(stream, protocol, &self.pool.dialer.origin.authority(), changed).await
+    }
+
+    fn opened(self, connected: Connected) -> Lease {
+        let place = self.pool.update(|state| match connected {
+            Connected::Http1(connection) => {
+                state.protocol = Some(Protocol::Http1);
+                state.open += 1;
+                Place::Http1(connection)
+            }
+            Connected::Http2(connection) => {
+                state.protocol = Some(Protocol::Http2);
+                let id = state.next_id;
+                state.next_id += 1;
+                state.shared.push(Shared {
+                    id,
+                    connection: connection.clone(),
+                    in_flight: 1,
+                    idle_since: Instant::now(),
+                    retired: false,
+                });
+                Place::Http2(id, connection)
+            }
+        });
+        Lease { pool: Arc::clone(&self.pool), place: Some(place), reused: false, was_idle: false }
+    }
+
+    /// Those who wait while nothing is open and nobody else dials share the failure: they would only repeat it one
+    /// after the other, each as slowly as the first.
+    fn failed(self, error: TransportError) -> TransportError {
+        let error = Arc::new(error);
+        let sharing = self.pool.update(|state| {
+            let hopeless = state.dialing == 1 && state.open == 0 && state.shared.is_empty();
+            if hopeless { core::mem::take(&mut state.waiting) } else { VecDeque::new() }
+        });
+        for waiting in sharing {
+            drop(waiting.send(Order::Failed(Shown::of(&error))));
+        }
+        Shown::of(&error)
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        self.pool.update(|state| state.dialing -= 1);
+    }
+}
+
+/// One failure that several requests report.
+#[derive(Debug)]
+struct Shown(Arc<TransportError>);
+
+impl Shown {
+    /// A copy of the error, with the same sources below it.
+    fn of(error: &Arc<TransportError>) -> TransportError {
+        let copy = TransportError::new(error.delivery(), error.phase(), error.cause(), error.detail())
+            .with_retryable(error.is_retryable());
+        if error.source().is_some() { copy.with_source(Self(Arc::clone(error))) } else { copy }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.source() {
+            Some(source) => source.fmt(f),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Shown {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().and_then(StdError::source)
+    }
+}
+
+impl Lease {
+    /// The connection. `None` only after the lease was given back.
+    pub(crate) fn place(&mut self) -> Option<&mut Place> {
+        self.place.as_mut()
+    }
+
+    /// Gives the place back, the connection fit for another request.
+    pub(crate) fn give_back(mut self) {
+        match self.place.take() {
+            Some(Place::Http1(connection)) => {
+                self.pool.update(|state| state.idle.push((connection, Instant::now())));
+            }
+            place @ Some(Place::Http2(..)) => self.place = place,
+            None => {}
+        }
+    }
+
+    /// Takes the connection out of use for new requests. Those on it are left to finish.
+    pub(crate) fn retire(mut self) {
+        if let Some(Place::Http2(id, _)) = self.place() {
+            let id = *id;
+            self.pool.update(|state| {
+                for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {
+                    shared.retired = true;
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Lease {
+    /// A lease that was not given back ends an HTTP/1.1 connection, on which an exchange may be half done; on
+    /// HTTP/2 it only frees the stream.
+    fn drop(&mut self) {
+        match self.place.take() {
+            Some(Place::Http1(connection)) => {
+                drop(connection);
+                self.pool.update(|state| state.open -= 1);
+            }
+            Some(Place::Http2(id, connection)) => {
+                drop(connection);
+                self.pool.update(|state| {
+                    for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {
+                        shared.in_flight -= 1;
+                        shared.idle_since = Instant::now();
+                    }
+                });
+            }
+            None => {}
+        }
+    }
+}

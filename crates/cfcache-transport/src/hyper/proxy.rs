@@ -1,0 +1,287 @@
+//! Proxies: which one to use, and how to get through it.
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use hyper::body::{Body, Frame};
+use hyper::client::conn::http1;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::hyper::deadline::Deadline;
+use crate::hyper::failure;
+use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
+
+/// An HTTP proxy: host, port, and perhaps a user and a password.
+///
+/// - Reached over cleartext HTTP; what goes through the tunnel is protected by TLS to the origin.
+/// - Neither `Debug` nor `Display` shows the user or the password.
+#[derive(Clone)]
+pub struct Proxy {
+    found: Intercept,
+    host: String,
+    port: u16,
+}
+
+impl Proxy {
+    /// The proxy's host, an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The proxy's port, 80 where none was written.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `Basic …`, marked sensitive.
+    pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
+        self.found.basic_auth()
+    }
+
+    /// Asks for a tunnel to the origin (RFC 9110, section 9.3.6).
+    pub(crate) async fn tunnel(
+        &self,
+        tcp: TcpStream,
+        origin: &Origin,
+        limit: Duration,
+        deadline: Deadline,
+    ) -> Result<TcpStream, TransportError> {
+        deadline.within(limit, self.connect(tcp, origin)).await.unwrap_or_else(|expired| {
+            let missed = format_args!("the proxy `{self}` did not open a tunnel to `{}`", authority(origin));
+            Err(expired.into_error(Delivery::NotSent, Phase::Proxy, missed))
+        })
+    }
+
+    async fn connect(&self, tcp: TcpStream, origin: &Origin) -> Result<TcpStream, TransportError> {
+        let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Proxy, cause, detail);
+        let io = |error: hyper::Error| {
+            let peer = self.to_string();
+            failure::exchange(error, Delivery::NotSent, Phase::Proxy, &peer)
+        };
+        let target = authority(origin);
+        let unnameable = || fail(Cause::Configuration, format!("`{target}` cannot be named to a proxy"));
+
+        let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io)?;
+        let _cut = CutOnDrop(tokio::spawn(connection.with_upgrades()).abort_handle());
+        let mut request = http::Request::new(Nothing);
+        *request.method_mut() = Method::CONNECT;
+        *request.uri_mut() = target.parse().map_err(|_| unnameable())?;
+        let host = HeaderValue::try_from(target.as_str()).map_err(|_| unnameable())?;
+        request.headers_mut().insert(HOST, host);
+        if let Some(credentials) = self.credentials() {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        let response = sender.send_request(request).await.map_err(io)?;
+        if !response.status().is_success() {
+            return Err(self.refused(response.status(), &target));
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(io)?;
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+            return Err(fail(Cause::Protocol, format!("`{self}` opened a tunnel that cannot be used")));
+        };
+        if !parts.read_buf.is_empty() {
+            // In TLS the client speaks first: these bytes are not the origin's.
+            return Err(fail(Cause::Protocol, format!("`{self}` sent bytes of its own into the tunnel")));
+        }
+        Ok(parts.io.into_inner())
+    }
+
+    /// The proxy said no.
+    pub(crate) fn refused(&self, status: StatusCode, target: &str) -> TransportError {
+        let code = status.as_u16();
+        let why = match (status, self.credentials().is_some()) {
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, false) => ": it wants a user and a password",
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, true) => ": it does not accept this user and password",
+            (StatusCode::FORBIDDEN, _) => ": it does not allow this destination",
+            (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE, _) => ": it cannot reach the destination",
+            (StatusCode::GATEWAY_TIMEOUT, _) => ": it got no connection to the destination in time",
+            _ => "",
+        };
+        let detail = format!("the proxy `{self}` refused a tunnel to `{target}` with status {code}{why}");
+        TransportError::new(Delivery::NotSent, Phase::Proxy, Cause::ProxyRefused, detail)
+            .with_retryable(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
+    }
+}
+
+/// `host:port`: CONNECT has no default port.
+fn authority(origin: &Origin) -> String {
+    let host = origin.host();
+    if host.contains(':') { format!("[{host}]:{}", origin.port()) } else { format!("{host}:{}", origin.port()) }
+}
+
+impl FromStr for Proxy {
+    type Err = InvalidProxy;
+
+    /// Parses `http://proxy.example:3128`, `http://user:password@proxy.example:3128` or `proxy.example:3128`.
+    fn from_str(text: &str) -> Result<Self, InvalidProxy> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(InvalidProxy::Scheme);
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.matches('@').count() > 1 || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains('/')) {
+            return Err(InvalidProxy::Credentials);
+        }
+        let url = format!("http://{rest}");
+        let found = Matcher::builder().all(url).build().intercept(&Uri::from_static("https://origin.invalid/"));
+        let found = found.ok_or(InvalidProxy::Url)?;
+        let host = found.uri().host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+        let written = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+        let port = match found.uri().port_u16() {
+            Some(0) => return Err(InvalidProxy::Url),
+            Some(port) => port,
+            // `http::Uri` takes `host:` and `host:99999` for a host without a port.
+            None if written.rsplit_once(']').map_or(written, |(_, port)| port).contains(':') => {
+                return Err(InvalidProxy::Url);
+            }
+            None => 80,
+        };
+        if host.is_empty() || written.contains(['/', '?', '#']) {
+            return Err(InvalidProxy::Url);
+        }
+        Ok(Self { found, host, port })
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "http://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "http://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credentials = if self.credentials().is_some() { "hidden" } else { "none" };
+        f.debug_struct("Proxy").field("url", &self.to_string()).field("credentials", &credentials).finish()
+    }
+}
+
+/// Why a text is not a [`Proxy`]. It never holds the text, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidProxy {
+    /// It is not an `http://` proxy.
+    Scheme,
+    /// The user or the password holds a character that has to be percent-encoded.
+    Credentials,
+    /// It is not a URL of a host and a port.
+    Url,
+}
+
+impl fmt::Display for InvalidProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "only `http://` proxies are supported",
+            Self::Credentials => {
+                "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`)"
+            }
+            Self::Url => "it is not of the form `http://host:port` or `http://user:password@host:port`",
+        })
+    }
+}
+
+impl StdError for InvalidProxy {}
+
+/// Which proxy to use for which origin, in the terms of the environment's usual variables.
+///
+/// It reads no environment itself. A loopback origin never goes through a proxy of these rules.
+pub struct ProxyRules {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    /// Answers `Some` for whatever no exception covers.
+    exceptions: Matcher,
+}
+
+impl ProxyRules {
+    /// Makes rules from the values of `ALL_PROXY`, `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, each empty where unset.
+    ///
+    /// `no_proxy` is a list with commas: `*` for everything, names (which cover their subdomains, with or without a
+    /// `.` or `*.` in front), addresses, and networks such as `10.0.0.0/8`.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not a proxy: one that were left out silently would let requests by-pass the proxy.
+    pub fn new(all: &str, http: &str, https: &str, no_proxy: &str) -> Result<Self, InvalidProxy> {
+        let parse = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => text.parse::<Proxy>().map(Some),
+        };
+        let all = parse(all)?;
+        let no_proxy: Vec<&str> = no_proxy
+            .split(',')
+            .map(str::trim)
+            // The matcher knows `*` alone; `*.example.com` is common and means the same as `.example.com`.
+            .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
+            .map(|entry| entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry))
+            .collect();
+        Ok(Self {
+            http: parse(http)?.or_else(|| all.clone()),
+            https: parse(https)?.or(all),
+            exceptions: Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build(),
+        })
+    }
+
+    /// The proxy for an origin, `None` where it is reached directly.
+    #[must_use]
+    pub fn intercepts(&self, origin: &Origin) -> Option<Proxy> {
+        if origin.is_loopback() {
+            return None;
+        }
+        // `*` in the matcher covers names only, not addresses.
+        let uri: Uri = origin.to_string().parse().ok()?;
+        self.exceptions.intercept(&uri)?;
+        match origin.scheme() {
+            Scheme::Http => self.http.clone(),
+            Scheme::Https => self.https.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for ProxyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyRules").field("http", &self.http).field("https", &self.https).finish_non_exhaustive()
+    }
+}
+
+/// The body of a CONNECT request.
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = core::convert::Infallible;
+
+    fn poll_frame(
+        self: core::pin::Pin<&mut Self>,
+        _: &mut core::task::Context<'_>,
+    ) -> core::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        core::task::Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+}
+
+/// Ends the connection to the proxy where the exchange with it is given up.
+struct CutOnDrop(tokio::task::AbortHandle);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,396 @@
+//! TLS, and the only file that names rustls.
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::task::{Context, Poll};
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::rt::TokioIo;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::hyper::Roots;
+use crate::{Cause, Delivery, Origin, Phase, TransportError};
+
+/// A connection, with or without TLS.
+pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// What the two sides agreed to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection without TLS.
+pub(crate) fn cleartext(tcp: TcpStream) -> Stream {
+    MaybeHttpsStream::Http(TokioIo::new(tcp))
+}
+
+/// Whom to trust, and the configuration made from it at the first handshake.
+///
+/// Reading the platform's store takes milliseconds that a run against loopback must not pay.
+pub(crate) struct Tls {
+    roots: Roots,
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+}
+
+impl Tls {
+    pub(crate) fn new(roots: Roots, extra: ExtraRoots) -> Self {
+        Self { roots, extra: extra.0, config: OnceLock::new() }
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, TransportError> {
+        self.config.get_or_init(|| self.build()).clone().map_err(|error| {
+            let store = match self.roots {
+                Roots::Platform => "the platform's store of trusted certificates cannot be used",
+                Roots::Bundled => "the bundled trusted certificates cannot be used",
+            };
+            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, store).with_source(error)
+        })
+    }
+
+    fn build(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+        // Passed by hand: the process-wide default panics as soon as two crates disagree about it.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(Explaining { inner: self.verifier(&provider)? });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            // "dangerous" because it accepts any verifier; `Explaining` never turns a refusal into consent.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+        match self.roots {
+            Roots::Platform => Ok(Arc::new(rustls_platform_verifier::Verifier::new_with_extra_roots(
+                self.extra.iter().cloned(),
+                Arc::clone(provider),
+            )?)),
+            Roots::Bundled => {
+                let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+                for root in &self.extra {
+                    store.add(root.clone())?;
+                }
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+                        .build()
+                        .map_err(|error| rustls::Error::General(error.to_string()))?;
+                Ok(verifier)
+            }
+        }
+    }
+
+    /// Sets up TLS over `tcp` and says which protocol the server chose.
+    pub(crate) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        origin: &Origin,
+    ) -> Result<(Stream, Protocol), TransportError> {
+        let peer = origin.authority();
+        let uri: Uri = origin.to_string().parse().map_err(|error: http::uri::InvalidUri| {
+            let detail = format!("`{peer}` cannot be named in a TLS handshake");
+            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail).with_source(error)
+        })?;
+        let mut connector = HttpsConnector::from((Given(Some(TokioIo::new(tcp))), self.config()?));
+        connector.enforce_https();
+        let stream = connector.call(uri).await.map_err(|error| explain(error, &peer))?;
+        let protocol = match &stream {
+            MaybeHttpsStream::Https(tls) => match tls.inner().get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            },
+            MaybeHttpsStream::Http(_) => Protocol::Http1,
+        };
+        Ok((stream, protocol))
+    }
+}
+
+/// Certificates of private authorities, read from PEM.
+#[derive(Default)]
+pub(crate) struct ExtraRoots(Vec<CertificateDer<'static>>);
+
+impl ExtraRoots {
+    /// Reads every certificate in `pem`; refuses text that holds none, or one that cannot be an authority's.
+    pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), String> {
+        let mut store = RootCertStore::empty();
+        let before = self.0.len();
+        for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+            let certificate =
+                certificate.map_err(|error| format!("certificate {} is not PEM: {error}", index + 1))?;
+            store
+                .add(certificate.clone())
+                .map_err(|error| format!("certificate {} cannot be used: {error}", index + 1))?;
+            self.0.push(certificate);
+        }
+        if self.0.len() == before {
+            return Err("it holds no `BEGIN CERTIFICATE` block".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Hands `HttpsConnector` a connection that is open already, so that each phase keeps a deadline of its own.
+struct Given(Option<TokioIo<TcpStream>>);
+
+impl Service<Uri> for Given {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = core::future::Ready<Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        core::future::ready(self.0.take().ok_or_else(|| io::Error::other("the connection was taken already")))
+    }
+}
+
+/// Asks the real verifier, and says of a certificate from an unknown authority whether it vouches for itself.
+#[derive(Debug)]
+struct Explaining {
+    inner: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refusal =
+            match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                Ok(verified) => return Ok(verified),
+                Err(refusal) => refusal,
+            };
+        // webpki says `CaUsedAsEndEntity` (an `Other`) of what `openssl req -x509` makes by default.
+        let unknown = matches!(
+            refusal,
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
+        );
+        if unknown && intermediates.is_empty() && is_self_issued(end_entity) == Some(true) {
+            let reason = OtherError(Arc::new(SelfSigned));
+            return Err(rustls::Error::InvalidCertificate(CertificateError::Other(reason)));
+        }
+        Err(refusal)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+#[derive(Debug)]
+struct SelfSigned;
+
+impl fmt::Display for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("self-signed certificate")
+    }
+}
+
+impl StdError for SelfSigned {}
+
+/// Does a certificate name itself as its issuer? `None` where it cannot be read.
+///
+/// Only enough of DER to step over the fields in front (RFC 5280, section 4.1):
+/// version, serial number, signature algorithm, **issuer**, validity, **subject**.
+fn is_self_issued(certificate: &[u8]) -> Option<bool> {
+    const VERSION: u8 = 0xa0;
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    if fields.first() == Some(&VERSION) {
+        fields = element(fields)?.2;
+    }
+    let (_, _, fields) = element(fields)?;
+    let (_, _, fields) = element(fields)?;
+    let (_, issuer, fields) = element(fields)?;
+    let (_, _, fields) = element(fields)?;
+    let (_, subject, _) = element(fields)?;
+    Some(issuer == subject)
+}
+
+/// Splits the first DER element off: its tag, its contents, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (len, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        if digits.len() > 4 {
+            return None;
+        }
+        (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
+    };
+    let (contents, after) = rest.split_at_checked(len)?;
+    Some((tag, contents, after))
+}
+
+/// Finds the rustls error in a chain, wherever `io::Error` has wrapped it.
+///
+/// An `io::Error` hides its own payload from `source()`, so each one is opened by hand.
+pub(crate) fn find(error: &(dyn StdError + 'static)) -> Option<&rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Says why the handshake failed.
+fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError {
+    let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
+    let described = match find(&*error) {
+        Some(error) => {
+            let (cause, text) = describe(error);
+            fail(cause, format!("`{peer}` {text}"))
+        }
+        None => {
+            let what = crate::hyper::failure::describe_io(&*error).unwrap_or("closed the connection");
+            fail(Cause::Io, format!("`{peer}` {what}"))
+        }
+    };
+    described.with_source(error)
+}
+
+/// A rustls error as cause and text, fit to follow the server's name.
+pub(crate) fn describe(error: &rustls::Error) -> (Cause, String) {
+    use rustls::Error;
+    match error {
+        Error::InvalidCertificate(error) => (Cause::Certificate, describe_certificate(error)),
+        Error::NoCertificatesPresented => (Cause::Certificate, "presented no certificate".to_owned()),
+        Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
+            (Cause::Protocol, "offers neither TLS 1.2 nor TLS 1.3 with a cipher of ours".to_owned())
+        }
+        Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            (Cause::Protocol, "shares no TLS cipher with us".to_owned())
+        }
+        Error::AlertReceived(AlertDescription::UnrecognizedName) => {
+            (Cause::Protocol, "does not serve this name over TLS".to_owned())
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            (Cause::Protocol, "demands a client certificate, and we have none".to_owned())
+        }
+        Error::AlertReceived(alert) => (Cause::Protocol, format!("refused TLS with the alert {alert:?}")),
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_) => {
+            (Cause::Protocol, "does not speak TLS, or breaks its rules".to_owned())
+        }
+        Error::NoApplicationProtocol => {
+            (Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1 over TLS".to_owned())
+        }
+        _ => (Cause::Protocol, "failed at TLS".to_owned()),
+    }
+}
+
+fn describe_certificate(error: &CertificateError) -> String {
+    use CertificateError as E;
+    match error {
+        E::ExpiredContext { not_after, .. } => {
+            format!("has a certificate that expired on {}", Day(*not_after))
+        }
+        E::Expired => "has a certificate that has expired".to_owned(),
+        E::NotValidYetContext { not_before, .. } => {
+            format!("has a certificate that is not valid before {}", Day(*not_before))
+        }
+        E::NotValidYet => "has a certificate that is not valid yet".to_owned(),
+        E::NotValidForNameContext { expected, presented } => {
+            const SHOWN: usize = 4;
+            let expected = expected.to_str();
+            let mut names: Vec<String> = presented.iter().take(SHOWN).map(|name| readable(name)).collect();
+            if presented.len() > SHOWN {
+                names.push(format!("{} more", presented.len() - SHOWN));
+            }
+            if names.is_empty() {
+                format!("has a certificate that is not valid for `{expected}`, nor for any other name")
+            } else {
+                format!("has a certificate that is not valid for `{expected}`, only for {}", names.join(", "))
+            }
+        }
+        E::NotValidForName => "has a certificate that is not valid for this name".to_owned(),
+        E::UnknownIssuer => "has a certificate from an authority that is not trusted here".to_owned(),
+        E::Other(error) if error.0.is::<SelfSigned>() => {
+            "has a self-signed certificate, which no trusted authority vouches for".to_owned()
+        }
+        E::Revoked => "has a certificate that was revoked".to_owned(),
+        E::BadSignature => "has a certificate with a wrong signature".to_owned(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "has a certificate that is not meant for servers".to_owned()
+        }
+        E::BadEncoding => "has a certificate that cannot be read".to_owned(),
+        _ => "has a certificate that is not acceptable".to_owned(),
+    }
+}
+
+/// `DnsName("a.test")`, as rustls presents a name, without its Rust.
+fn readable(presented: &str) -> String {
+    let name = presented.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name);
+    format!("`{}`", name.unwrap_or(presented))
+}
+
+/// The day of a moment, as `2026-11-22`.
+struct Day(UnixTime);
+
+impl fmt::Display for Day {
+    /// Counts days into eras of 400 years, which all have the same length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAYS_PER_ERA: u64 = 146_097;
+        const DAYS_FROM_0000_03_01_TO_1970: u64 = 719_468;
+        let days = self.0.as_secs() / 86_400 + DAYS_FROM_0000_03_01_TO_1970;
+        let (era, day) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        // Months count from March, so that the leap day comes last.
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        write!(f, "{:04}-{month:02}-{day:02}", era * 400 + year + carry)
+    }
+}

@@ -1,0 +1,170 @@
+use core::error::Error as StdError;
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+
+/// `https`, or `http` where a person insisted or the host is this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Cleartext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port that is meant where none is written.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// The scheme as a URL writes it, without `://`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Where a transport sends everything: a scheme, a host and a port.
+///
+/// - The host is ASCII: a name, an IPv4 address, or an IPv6 address (kept without brackets).
+/// - There is no path, no user and no password in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host, an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the scheme's default where none was written.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host` or `host:port`, as a `Host` header writes it: the default port left out, IPv6 in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// Is the host this machine: `localhost`, `127.0.0.0/8` or `::1`?
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => {
+                let host = self.host.trim_end_matches('.').to_ascii_lowercase();
+                host == "localhost" || host.ends_with(".localhost")
+            }
+        }
+    }
+
+    /// Would a credential travel in the open to another machine?
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.scheme == Scheme::Http && !self.is_loopback()
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    /// Parses `https://host`, `http://127.0.0.1:8787` or `https://[::1]:8443`.
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidOrigin::Scheme)?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            _ => return Err(InvalidOrigin::Scheme),
+        };
+        if rest.contains('@') {
+            return Err(InvalidOrigin::Credentials);
+        }
+        if rest.contains(['/', '?', '#', '\\']) {
+            return Err(InvalidOrigin::Path);
+        }
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (host, after) = rest.split_once(']').ok_or(InvalidOrigin::Host)?;
+                let address: core::net::Ipv6Addr = host.parse().map_err(|_| InvalidOrigin::Host)?;
+                let port = match after {
+                    "" => None,
+                    _ => Some(after.strip_prefix(':').ok_or(InvalidOrigin::Host)?),
+                };
+                (address.to_string(), port)
+            }
+            None => match rest.split_once(':') {
+                Some((host, port)) => (host.to_owned(), Some(port)),
+                None => (rest.to_owned(), None),
+            },
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+        if host.is_empty() || !host.bytes().all(plain) {
+            return Err(InvalidOrigin::Host);
+        }
+        let port = match port {
+            None => scheme.default_port(),
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(InvalidOrigin::Port)?,
+        };
+        Ok(Self { scheme, host, port })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority())
+    }
+}
+
+/// Why a text is not an [`Origin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOrigin {
+    /// It does not begin with `http://` or `https://`.
+    Scheme,
+    /// It names a user or a password, which has no place in an address.
+    Credentials,
+    /// It goes on behind the host and port.
+    Path,
+    /// The host is empty or holds characters that no host name has.
+    Host,
+    /// The port is not a number from 1 to 65535.
+    Port,
+}
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "it must begin with `https://` or `http://`",
+            Self::Credentials => "it must not hold a user or a password",
+            Self::Path => "nothing may follow the host and port",
+            Self::Host => "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)",
+            Self::Port => "its port is not a number from 1 to 65535",
+        })
+    }
+}
+
+impl StdError for InvalidOrigin {}
