@@ -81,7 +81,11 @@ impl HyperTransport {
                 Ok((response, Reuse::No)) => return self.unproxied(response),
                 Err(failed) => failed,
             };
-            if fit { drop(lease) } else { lease.retire() }
+            if fit {
+                drop(lease)
+            } else {
+                lease.retire()
+            }
             let again = match unsent {
                 // A fresh connection that takes nothing is a failure to report, not a stale one to replace.
                 Some(Unsent::Returned) => reused,
@@ -311,8 +315,17 @@ impl HyperTransportBuilder {
     ///
     /// A [`BuildError`] where the settings cannot work or would give the token away.
     pub fn build(self) -> Result<HyperTransport, BuildError> {
-        let Self { origin, timeouts, max_body, max_connections, insecure_http, cleartext, proxy, roots, ca_pem } =
-            self;
+        let Self {
+            origin,
+            timeouts,
+            max_body,
+            max_connections,
+            insecure_http,
+            cleartext,
+            proxy,
+            roots,
+            ca_pem,
+        } = self;
         if origin.is_exposed() && insecure_http == InsecureHttp::Refused {
             return Err(BuildError::Exposed(origin));
         }
@@ -370,7 +383,10 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exposed(origin) => {
-                write!(f, "`{origin}` is not encrypted: the token would travel in the open to another machine")
+                write!(
+                    f,
+                    "`{origin}` is not encrypted: the token would travel in the open to another machine"
+                )
             }
             Self::Ca(why) => write!(f, "the extra certificate authorities cannot be used: {why}"),
             Self::Http2ThroughProxy => f.write_str("HTTP/2 without TLS cannot go through a proxy"),

@@ -9,6 +9,8 @@ mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod origin;
+#[cfg(feature = "test-util")]
+mod script;
 
 use core::fmt;
 use core::pin::Pin;
@@ -21,6 +23,8 @@ pub use crate::hyper::{
     BuildError, HyperTransport, HyperTransportBuilder, InvalidProxy, Proxy, ProxyRules, Roots, Timeouts,
 };
 pub use crate::origin::{InvalidOrigin, Origin, Scheme};
+#[cfg(feature = "test-util")]
+pub use crate::script::{NeverTransport, RecordingTransport, ScriptedTransport};
 
 /// What the caller wants done, travelling beside the bytes so that no layer below has to guess it from them.
 ///
@@ -59,6 +63,7 @@ impl Operation {
 }
 
 /// One request: what it is for, and its exact bytes.
+#[derive(Clone)]
 pub struct Request {
     /// What it is for.
     pub operation: Operation,

@@ -161,7 +161,9 @@ impl fmt::Display for InvalidOrigin {
             Self::Scheme => "it must begin with `https://` or `http://`",
             Self::Credentials => "it must not hold a user or a password",
             Self::Path => "nothing may follow the host and port",
-            Self::Host => "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)",
+            Self::Host => {
+                "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)"
+            }
             Self::Port => "its port is not a number from 1 to 65535",
         })
     }

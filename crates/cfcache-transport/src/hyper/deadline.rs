@@ -52,7 +52,12 @@ pub(crate) struct Expired {
 
 impl Expired {
     /// Tells it as an error; `missed` is what did not happen, such as `` `127.0.0.1:9` sent no answer ``.
-    pub(crate) fn into_error(self, delivery: Delivery, phase: Phase, missed: impl fmt::Display) -> TransportError {
+    pub(crate) fn into_error(
+        self,
+        delivery: Delivery,
+        phase: Phase,
+        missed: impl fmt::Display,
+    ) -> TransportError {
         let waited = Span(self.waited);
         let detail = if self.whole_try {
             format!("{missed} before the {waited} for the whole try were over")
@@ -86,7 +91,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_shorter_clock_wins_and_is_named() {
         let deadline = Deadline::start(Duration::from_secs(60));
-        let phase = deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
+        let phase =
+            deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
         let text = phase.into_error(Delivery::NotSent, Phase::Connect, "`a` did not connect").to_string();
         assert_eq!(text, "`a` did not connect within 250 ms (connecting)");
 

@@ -45,14 +45,14 @@ impl Dialer {
         };
         match self.origin.scheme() {
             Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
-            Scheme::Https => {
-                deadline.within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin)).await.unwrap_or_else(
-                    |expired| {
-                        let missed = format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
-                        Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
-                    },
-                )
-            }
+            Scheme::Https => deadline
+                .within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin))
+                .await
+                .unwrap_or_else(|expired| {
+                    let missed =
+                        format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
+                    Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
+                }),
         }
     }
 
@@ -64,12 +64,15 @@ impl Dialer {
             Ok(Err((address, error))) => {
                 let what = failure::describe_io(&error).unwrap_or("cannot be reached");
                 let detail = format!("{} {what}", tried(host, port, address, addresses.len()));
-                Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail).with_source(error))
+                Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail)
+                    .with_source(error))
             }
             Err(expired) => {
                 let first = addresses.first().copied();
                 let missed = match first {
-                    Some(first) => format!("{} did not accept a connection", tried(host, port, first, addresses.len())),
+                    Some(first) => {
+                        format!("{} did not accept a connection", tried(host, port, first, addresses.len()))
+                    }
                     None => format!("`{host}` did not accept a connection"),
                 };
                 Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
@@ -105,10 +108,13 @@ async fn resolve(
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let looked_up = deadline.within(limit, tokio::net::lookup_host((host, port))).await;
-    found(host, looked_up.map_err(|expired| {
-        let missed = format_args!("no address was found for `{host}`");
-        expired.into_error(Delivery::NotSent, Phase::Resolve, missed)
-    })?)
+    found(
+        host,
+        looked_up.map_err(|expired| {
+            let missed = format_args!("no address was found for `{host}`");
+            expired.into_error(Delivery::NotSent, Phase::Resolve, missed)
+        })?,
+    )
 }
 
 fn found(
@@ -116,8 +122,8 @@ fn found(
     looked_up: io::Result<impl Iterator<Item = SocketAddr>>,
 ) -> Result<Vec<SocketAddr>, TransportError> {
     let fail = |detail| TransportError::new(Delivery::NotSent, Phase::Resolve, Cause::Io, detail);
-    let addresses = looked_up
-        .map_err(|error| fail(format!("no address was found for `{host}`")).with_source(error))?;
+    let addresses =
+        looked_up.map_err(|error| fail(format!("no address was found for `{host}`")).with_source(error))?;
     let addresses = interleave(addresses);
     if addresses.is_empty() {
         return Err(fail(format!("`{host}` has no address")));

@@ -30,8 +30,10 @@ pub(crate) fn describe_io(error: &(dyn StdError + 'static)) -> Option<&'static s
 }
 
 /// Each error of a chain, with the payloads that `io::Error` leaves out of `source()`.
-fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    core::iter::successors(Some(error), |error| {
+pub(crate) fn links<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    core::iter::successors(Some(error), |&error| {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner as &(dyn StdError + 'static)),
             None => error.source(),

@@ -268,17 +268,19 @@ struct Shown(Arc<TransportError>);
 
 impl Shown {
     /// A copy of the error, with the same sources below it.
-    fn of(error: &Arc<TransportError>) -> TransportError {
+    fn of(shared: &Arc<TransportError>) -> TransportError {
+        // Not through the `Arc`, whose own `cause` is the one of `std::error::Error`.
+        let error = &**shared;
         let copy = TransportError::new(error.delivery(), error.phase(), error.cause(), error.detail())
             .with_retryable(error.is_retryable());
-        if error.source().is_some() { copy.with_source(Self(Arc::clone(error))) } else { copy }
+        if error.source().is_some() { copy.with_source(Self(Arc::clone(shared))) } else { copy }
     }
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.source() {
-            Some(source) => source.fmt(f),
+            Some(source) => fmt::Display::fmt(source, f),
             None => Ok(()),
         }
     }

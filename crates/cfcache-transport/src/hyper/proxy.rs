@@ -62,7 +62,8 @@ impl Proxy {
     }
 
     async fn connect(&self, tcp: TcpStream, origin: &Origin) -> Result<TcpStream, TransportError> {
-        let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Proxy, cause, detail);
+        let fail =
+            |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Proxy, cause, detail);
         let io = |error: hyper::Error| {
             let peer = self.to_string();
             failure::exchange(error, Delivery::NotSent, Phase::Proxy, &peer)
@@ -100,9 +101,13 @@ impl Proxy {
         let code = status.as_u16();
         let why = match (status, self.credentials().is_some()) {
             (StatusCode::PROXY_AUTHENTICATION_REQUIRED, false) => ": it wants a user and a password",
-            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, true) => ": it does not accept this user and password",
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, true) => {
+                ": it does not accept this user and password"
+            }
             (StatusCode::FORBIDDEN, _) => ": it does not allow this destination",
-            (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE, _) => ": it cannot reach the destination",
+            (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE, _) => {
+                ": it cannot reach the destination"
+            }
             (StatusCode::GATEWAY_TIMEOUT, _) => ": it got no connection to the destination in time",
             _ => "",
         };
@@ -115,7 +120,11 @@ impl Proxy {
 /// `host:port`: CONNECT has no default port.
 fn authority(origin: &Origin) -> String {
     let host = origin.host();
-    if host.contains(':') { format!("[{host}]:{}", origin.port()) } else { format!("{host}:{}", origin.port()) }
+    if host.contains(':') {
+        format!("[{host}]:{}", origin.port())
+    } else {
+        format!("{host}:{}", origin.port())
+    }
 }
 
 impl FromStr for Proxy {
@@ -129,11 +138,13 @@ impl FromStr for Proxy {
             return Err(InvalidProxy::Scheme);
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.matches('@').count() > 1 || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains('/')) {
+        if rest.matches('@').count() > 1 || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains('/'))
+        {
             return Err(InvalidProxy::Credentials);
         }
         let url = format!("http://{rest}");
-        let found = Matcher::builder().all(url).build().intercept(&Uri::from_static("https://origin.invalid/"));
+        let found =
+            Matcher::builder().all(url).build().intercept(&Uri::from_static("https://origin.invalid/"));
         let found = found.ok_or(InvalidProxy::Url)?;
         let host = found.uri().host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
@@ -187,9 +198,7 @@ impl fmt::Display for InvalidProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => "only `http://` proxies are supported",
-            Self::Credentials => {
-                "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`)"
-            }
+            Self::Credentials => "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`)",
             Self::Url => "it is not of the form `http://host:port` or `http://user:password@host:port`",
         })
     }
@@ -254,7 +263,10 @@ impl ProxyRules {
 
 impl fmt::Debug for ProxyRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyRules").field("http", &self.http).field("https", &self.https).finish_non_exhaustive()
+        f.debug_struct("ProxyRules")
+            .field("http", &self.http)
+            .field("https", &self.https)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use http::Uri;
 use http::header::HOST;
-use http::{HeaderValue, Uri};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -45,7 +45,8 @@ pub(crate) enum Connected {
 pub(crate) struct Http1 {
     sender: http1::SendRequest<Payload>,
     link: Arc<Link>,
-    driver: Driver,
+    /// Held to be dropped.
+    _driver: Driver,
 }
 
 /// A handle on an HTTP/2 connection, which carries many.
@@ -70,7 +71,7 @@ impl Connected {
         stream: Stream,
         protocol: Protocol,
         peer: &str,
-        changed: impl Fn() + Send + 'static,
+        changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
         let link = Arc::new(Link::new(peer));
         let io = TokioIo::new(Watched { stream: TokioIo::new(stream), link: Arc::clone(&link) });
@@ -83,7 +84,7 @@ impl Connected {
                     drop(connection.await);
                     changed();
                 });
-                Ok(Self::Http1(Http1 { sender, link, driver: Driver(task.abort_handle()) }))
+                Ok(Self::Http1(Http1 { sender, link, _driver: Driver(task.abort_handle()) }))
             }
             Protocol::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -418,7 +419,9 @@ async fn exchange<B>(
         Ok(Ok(bytes)) => Ok(http::Response::from_parts(head, bytes)),
         Ok(Err(Unread::TooLong(found))) => {
             let detail = match found {
-                Some(found) => format!("`{peer}` announced an answer of {found} bytes, and {max_body} are allowed"),
+                Some(found) => {
+                    format!("`{peer}` announced an answer of {found} bytes, and {max_body} are allowed")
+                }
                 None => format!("`{peer}` sent more than the {max_body} bytes allowed for an answer"),
             };
             let error = TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);

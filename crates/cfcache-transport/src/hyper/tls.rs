@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::hyper::Roots;
+use crate::hyper::failure::{describe_io, links};
 use crate::{Cause, Delivery, Origin, Phase, TransportError};
 
 /// A connection, with or without TLS.
@@ -106,7 +107,8 @@ impl Tls {
         let peer = origin.authority();
         let uri: Uri = origin.to_string().parse().map_err(|error: http::uri::InvalidUri| {
             let detail = format!("`{peer}` cannot be named in a TLS handshake");
-            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail).with_source(error)
+            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail)
+                .with_source(error)
         })?;
         let mut connector = HttpsConnector::from((Given(Some(TokioIo::new(tcp))), self.config()?));
         connector.enforce_https();
@@ -265,21 +267,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, contents, after))
 }
 
-/// Finds the rustls error in a chain, wherever `io::Error` has wrapped it.
-///
-/// An `io::Error` hides its own payload from `source()`, so each one is opened by hand.
-pub(crate) fn find(error: &(dyn StdError + 'static)) -> Option<&rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        };
-    }
-    None
+/// Finds the rustls error in a chain.
+pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    links(error).find_map(|error| error.downcast_ref())
 }
 
 /// Says why the handshake failed.
@@ -291,7 +281,7 @@ fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError
             fail(cause, format!("`{peer}` {text}"))
         }
         None => {
-            let what = crate::hyper::failure::describe_io(&*error).unwrap_or("closed the connection");
+            let what = describe_io(&*error).unwrap_or("closed the connection");
             fail(Cause::Io, format!("`{peer}` {what}"))
         }
     };
@@ -310,7 +300,7 @@ pub(crate) fn describe(error: &rustls::Error) -> (Cause, String) {
         Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             (Cause::Protocol, "shares no TLS cipher with us".to_owned())
         }
-        Error::AlertReceived(AlertDescription::UnrecognizedName) => {
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             (Cause::Protocol, "does not serve this name over TLS".to_owned())
         }
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
@@ -320,9 +310,7 @@ pub(crate) fn describe(error: &rustls::Error) -> (Cause, String) {
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::PeerMisbehaved(_) => {
-            (Cause::Protocol, "does not speak TLS, or breaks its rules".to_owned())
-        }
+        | Error::PeerMisbehaved(_) => (Cause::Protocol, "does not speak TLS, or breaks its rules".to_owned()),
         Error::NoApplicationProtocol => {
             (Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1 over TLS".to_owned())
         }
