@@ -44,7 +44,6 @@ impl HyperTransport {
     const RESENDS: u32 = 2;
 
     /// Begins a transport to `origin`.
-    #[must_use]
     pub fn builder(origin: Origin) -> HyperTransportBuilder {
         HyperTransportBuilder {
             origin,
@@ -141,7 +140,10 @@ async fn is_alive(lease: &mut Lease) -> bool {
         tokio::task::yield_now().await;
     }
     match lease.place() {
-        Some(Place::Http1(connection)) => connection.ready().await,
+        // Ready at once, unless something is odd about it; then it is not worth the wait.
+        Some(Place::Http1(connection)) => {
+            tokio::time::timeout(Duration::from_secs(1), connection.ready()).await.unwrap_or(false)
+        }
         Some(Place::Http2(_, connection)) => !connection.is_closed(),
         None => false,
     }
@@ -329,6 +331,13 @@ impl HyperTransportBuilder {
         if origin.is_exposed() && insecure_http == InsecureHttp::Refused {
             return Err(BuildError::Exposed(origin));
         }
+        if let Some(proxy) = &proxy
+            && origin.scheme() == Scheme::Http
+            && insecure_http == InsecureHttp::Refused
+            && !proxy.is_loopback()
+        {
+            return Err(BuildError::ExposedToProxy(proxy.to_string()));
+        }
         let mut extra = ExtraRoots::default();
         for pem in &ca_pem {
             extra.add_pem(pem).map_err(BuildError::Ca)?;
@@ -345,8 +354,9 @@ impl HyperTransportBuilder {
             forward_proxy,
             authority,
         };
-        // Requests carry this name; were it unfit for a URL, each of them would fail.
-        if route.uri(&Uri::default()).host().is_none() {
+        // Requests and certificates carry this name; were it unfit for either, every try would fail.
+        let nameable = origin.scheme() == Scheme::Http || tls::can_certify(&origin);
+        if !nameable || route.uri(&Uri::default()).host().is_none() {
             return Err(BuildError::Origin(origin));
         }
         let dialer = Dialer { origin, proxy, timeouts, tls: Tls::new(roots, extra), cleartext };
@@ -371,6 +381,8 @@ impl fmt::Debug for HyperTransportBuilder {
 pub enum BuildError {
     /// The origin is `http://` on another machine, and that was not permitted.
     Exposed(Origin),
+    /// The origin is `http://` and the proxy is another machine, and that was not permitted.
+    ExposedToProxy(String),
     /// The certificates given with `with_ca_pem` cannot be used, and why.
     Ca(String),
     /// HTTP/2 without TLS cannot go through a proxy.
@@ -386,6 +398,12 @@ impl fmt::Display for BuildError {
                 write!(
                     f,
                     "`{origin}` is not encrypted: the token would travel in the open to another machine"
+                )
+            }
+            Self::ExposedToProxy(proxy) => {
+                write!(
+                    f,
+                    "without TLS to the origin the token would travel in the open to the proxy `{proxy}`"
                 )
             }
             Self::Ca(why) => write!(f, "the extra certificate authorities cannot be used: {why}"),

@@ -51,10 +51,12 @@ impl fmt::Debug for ScriptedTransport {
     }
 }
 
+type Answer = dyn Fn(&Request) -> Result<Response, TransportError> + Send + Sync;
+
 /// Keeps every request, and lets a closure answer it.
 pub struct RecordingTransport {
     requests: Mutex<Vec<Request>>,
-    answer: Box<dyn Fn(&Request) -> Result<Response, TransportError> + Send + Sync>,
+    answer: Box<Answer>,
 }
 
 impl RecordingTransport {

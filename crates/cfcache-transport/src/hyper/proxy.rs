@@ -42,6 +42,12 @@ impl Proxy {
         self.port
     }
 
+    /// Is the proxy on this machine?
+    pub(crate) fn is_loopback(&self) -> bool {
+        let origin = Origin::from_str(&self.to_string());
+        origin.is_ok_and(|origin| origin.is_loopback())
+    }
+
     /// `Basic …`, marked sensitive.
     pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
         self.found.basic_auth()
@@ -138,7 +144,8 @@ impl FromStr for Proxy {
             return Err(InvalidProxy::Scheme);
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.matches('@').count() > 1 || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains('/'))
+        if rest.matches('@').count() > 1
+            || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(['/', '?', '#', '\\']))
         {
             return Err(InvalidProxy::Credentials);
         }
@@ -198,7 +205,9 @@ impl fmt::Display for InvalidProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => "only `http://` proxies are supported",
-            Self::Credentials => "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`)",
+            Self::Credentials => {
+                "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`, `#` as `%23`)"
+            }
             Self::Url => "it is not of the form `http://host:port` or `http://user:password@host:port`",
         })
     }

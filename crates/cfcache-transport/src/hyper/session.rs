@@ -327,8 +327,9 @@ impl Http1 {
         }
         request.headers_mut().insert(HOST, route.host.clone());
         let sending = self.sender.try_send_request(request);
-        let response = exchange(sending, written, &self.link, limits).await?;
-        Ok((response, !self.sender.is_closed()))
+        let (response, whole) = exchange(sending, written, &self.link, limits).await?;
+        // A server that answers early may never read the rest, and the next request would queue up behind it.
+        Ok((response, whole && !self.sender.is_closed()))
     }
 }
 
@@ -346,7 +347,8 @@ impl Http2 {
         *request.uri_mut() = route.uri(message.uri());
         request.headers_mut().remove(HOST);
         let sending = self.sender.try_send_request(request);
-        exchange(sending, written, &self.link, limits).await
+        let (response, _) = exchange(sending, written, &self.link, limits).await?;
+        Ok(response)
     }
 }
 
@@ -367,12 +369,13 @@ pub(crate) struct Limits {
 
 type Sent<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
+/// Runs one exchange, phase by phase. `true` says that the request was written in whole when the answer came.
 async fn exchange<B>(
     sending: impl Future<Output = Sent<B>>,
     mut written: oneshot::Receiver<()>,
     link: &Link,
     limits: &Limits,
-) -> Result<Response, Failed> {
+) -> Result<(Response, bool), Failed> {
     let Limits { deadline, timeouts, max_body } = limits;
     let reads = link.reads.load(Ordering::Relaxed);
     let mut sending = pin!(sending);
@@ -391,17 +394,17 @@ async fn exchange<B>(
             if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
                 return Poll::Ready(Some(sent));
             }
-            match Pin::new(&mut written).poll(cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(None),
-                // The sender lives as long as the link; were it gone, the answer would still come or fail.
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
-            }
+            Pin::new(&mut written).poll(cx).map(|_| None)
         })
         .await
     });
+    let mut whole = true;
     let sent = match in_write.await {
         Err(expired) => return Err(late(expired, Phase::Write, "did not take the whole request")),
-        Ok(Some(sent)) => sent,
+        Ok(Some(sent)) => {
+            whole = written.try_recv().is_ok();
+            sent
+        }
         Ok(None) => match deadline.within(timeouts.head, sending).await {
             Err(expired) => return Err(late(expired, Phase::Head, "sent no answer")),
             Ok(sent) => sent,
@@ -410,13 +413,12 @@ async fn exchange<B>(
     let (head, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(error) => {
-            let whole = matches!(written.try_recv(), Ok(()) | Err(oneshot::error::TryRecvError::Closed));
             return Err(failed(error, if whole { Phase::Head } else { Phase::Write }, peer));
         }
     };
 
     match deadline.within(timeouts.body, read(body, *max_body)).await {
-        Ok(Ok(bytes)) => Ok(http::Response::from_parts(head, bytes)),
+        Ok(Ok(bytes)) => Ok((http::Response::from_parts(head, bytes), whole)),
         Ok(Err(Unread::TooLong(found))) => {
             let detail = match found {
                 Some(found) => {

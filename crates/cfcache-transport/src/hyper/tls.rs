@@ -124,6 +124,11 @@ impl Tls {
     }
 }
 
+/// Can a certificate be valid for the origin's host at all?
+pub(crate) fn can_certify(origin: &Origin) -> bool {
+    ServerName::try_from(origin.host()).is_ok()
+}
+
 /// Certificates of private authorities, read from PEM.
 #[derive(Default)]
 pub(crate) struct ExtraRoots(Vec<CertificateDer<'static>>);

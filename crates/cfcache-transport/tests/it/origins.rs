@@ -1,0 +1,145 @@
+//! Origins: what is one, and to which of them a token may travel in the open.
+
+use cfcache_transport::{BuildError, HyperTransport, InvalidOrigin, Origin, Proxy, Scheme};
+use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
+
+fn build(origin: &str) -> Result<HyperTransport, BuildError> {
+    HyperTransport::builder(origin.parse().unwrap()).build()
+}
+
+#[test]
+fn cleartext_goes_to_this_machine_or_nowhere() {
+    for origin in [
+        "http://127.0.0.1:8787",
+        "http://127.8.9.10",
+        "http://localhost:1",
+        "http://LOCALHOST",
+        "http://localhost.",
+        "http://api.localhost",
+        "http://[::1]:80",
+        "https://api.cloudflare.com",
+        "https://10.0.0.1",
+    ] {
+        assert!(build(origin).is_ok(), "{origin}");
+    }
+    for origin in [
+        "http://api.cloudflare.com",
+        "http://10.0.0.1:8787",
+        "http://0.0.0.0",
+        "http://localhost.example.com",
+        "http://notlocalhost",
+        "http://127.0.0.1.example.com",
+        "http://[::]:80",
+        "http://[::2]",
+        "http://128.0.0.1",
+    ] {
+        let error = build(origin).unwrap_err();
+        assert!(matches!(error, BuildError::Exposed(_)), "{origin}");
+        let expected =
+            format!("`{origin}` is not encrypted: the token would travel in the open to another machine");
+        assert_eq!(error.to_string(), expected.replace(":80`", "`"));
+        let builder = HyperTransport::builder(origin.parse().unwrap());
+        assert!(builder.allow_insecure_http().build().is_ok(), "{origin}");
+    }
+}
+
+#[test]
+fn cleartext_through_a_proxy_elsewhere_is_cleartext_elsewhere() {
+    let through = |proxy: &str| {
+        let proxy: Proxy = proxy.parse().unwrap();
+        HyperTransport::builder("http://127.0.0.1:1".parse().unwrap()).with_proxy(Some(proxy))
+    };
+    let error = through("http://u:secret@proxy.example:3128").build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "without TLS to the origin the token would travel in the open to the proxy `http://proxy.example:3128`"
+    );
+    assert!(through("http://proxy.example:3128").allow_insecure_http().build().is_ok());
+    assert!(through("http://127.0.0.1:3128").build().is_ok());
+    let error = through("http://127.0.0.1:3128").with_http2_prior_knowledge().build().unwrap_err();
+    assert_eq!(error, BuildError::Http2ThroughProxy);
+}
+
+#[test]
+fn a_name_that_no_certificate_can_have_is_refused_before_any_dial() {
+    for origin in ["https://..", "https://-", "https://a..b"] {
+        assert!(matches!(build(origin).unwrap_err(), BuildError::Origin(_)), "{origin}");
+    }
+}
+
+#[test]
+fn certificates_that_are_none_are_refused_at_once() {
+    for (pem, why) in [
+        (&b""[..], "no `BEGIN CERTIFICATE`"),
+        (b"not a certificate", "no `BEGIN CERTIFICATE`"),
+        (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "certificate 1 is not PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 1 cannot be used"),
+    ] {
+        let builder = HyperTransport::builder("https://api.test".parse().unwrap());
+        let error = builder.with_ca_pem(pem).build().unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn origins_parse_or_say_why_not() {
+    let origin: Origin = "HTTPS://api.cloudflare.com".parse().unwrap();
+    assert_eq!((origin.scheme(), origin.host(), origin.port()), (Scheme::Https, "api.cloudflare.com", 443));
+    for (text, why) in [
+        ("api.cloudflare.com", InvalidOrigin::Scheme),
+        ("ftp://a", InvalidOrigin::Scheme),
+        ("https://user:password@a", InvalidOrigin::Credentials),
+        ("https://a/client/v4", InvalidOrigin::Path),
+        ("https://a/", InvalidOrigin::Path),
+        ("https://", InvalidOrigin::Host),
+        ("https://:1", InvalidOrigin::Host),
+        ("https://bücher.example", InvalidOrigin::Host),
+        ("https://[::1", InvalidOrigin::Host),
+        ("https://[::1]x", InvalidOrigin::Host),
+        ("https://[nonsense]", InvalidOrigin::Host),
+        ("https://a b", InvalidOrigin::Host),
+        ("https://a:0", InvalidOrigin::Port),
+        ("https://a:65536", InvalidOrigin::Port),
+        ("https://a:", InvalidOrigin::Port),
+        ("https://a:1:2", InvalidOrigin::Port),
+    ] {
+        assert_eq!(text.parse::<Origin>(), Err(why), "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parsing_an_origin_never_panics_and_shows_what_parses_again(text in any::<String>()) {
+        if let Ok(origin) = text.parse::<Origin>() {
+            prop_assert_eq!(origin.to_string().parse::<Origin>(), Ok(origin));
+        }
+    }
+
+    #[test]
+    fn an_origin_round_trips(
+        text in "https?://([a-zA-Z0-9._-]{1,20}|\\[[0-9a-f:]{2,20}\\]|[0-9.]{7,15})(:[0-9]{1,6})?"
+    ) {
+        if let Ok(origin) = text.parse::<Origin>() {
+            prop_assert_eq!(origin.to_string().parse::<Origin>(), Ok(origin.clone()));
+            let built = HyperTransport::builder(origin).allow_insecure_http().build();
+            if let Err(error) = built {
+                prop_assert_eq!(matches!(error, BuildError::Origin(_)), true);
+            }
+        }
+    }
+
+    #[test]
+    fn parsing_a_proxy_never_panics(text in any::<String>()) {
+        let _ = text.parse::<Proxy>().map(|proxy| (proxy.to_string(), proxy.port()));
+    }
+
+    #[test]
+    fn a_proxy_never_shows_its_password(password in "[A-Z]{8,20}") {
+        let proxy: Proxy = format!("http://user:{password}@proxy.example:3128").parse().unwrap();
+        let shown = format!("{proxy} {proxy:?}");
+        prop_assert_eq!(shown.contains(&password), false);
+        prop_assert_eq!(shown.contains("user"), false);
+    }
+}

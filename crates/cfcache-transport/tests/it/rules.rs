@@ -1,0 +1,108 @@
+//! Which proxy for which origin.
+
+use cfcache_transport::{InvalidProxy, Origin, Proxy, ProxyRules};
+
+fn rules(no_proxy: &str) -> ProxyRules {
+    ProxyRules::new("", "http://plain.proxy:1", "http://tls.proxy:2", no_proxy).unwrap()
+}
+
+fn is_proxied(no_proxy: &str, origin: &str) -> bool {
+    rules(no_proxy).intercepts(&origin.parse::<Origin>().unwrap()).is_some()
+}
+
+#[test]
+fn exceptions_take_their_usual_forms() {
+    for (no_proxy, origin) in [
+        ("*", "https://api.cloudflare.com"),
+        ("api.cloudflare.com", "https://api.cloudflare.com"),
+        ("API.Cloudflare.COM", "https://api.cloudflare.com"),
+        ("api.cloudflare.com", "https://API.cloudflare.com"),
+        ("cloudflare.com", "https://api.cloudflare.com"),
+        (".cloudflare.com", "https://api.cloudflare.com"),
+        ("*.cloudflare.com", "https://api.cloudflare.com"),
+        ("a.example, cloudflare.com ,b.example", "https://api.cloudflare.com"),
+        ("10.0.0.1", "https://10.0.0.1"),
+        ("10.0.0.0/8", "https://10.200.3.4:8443"),
+        ("fd00::/8", "https://[fd00::1]"),
+        ("fd00::1", "https://[fd00::1]:8443"),
+        ("[fd00::1]", "https://[fd00::1]"),
+        ("cloudflare.com", "http://api.cloudflare.com"),
+    ] {
+        assert!(!is_proxied(no_proxy, origin), "`{no_proxy}` is to except `{origin}`");
+    }
+    for (no_proxy, origin) in [
+        ("", "https://api.cloudflare.com"),
+        (",", "https://api.cloudflare.com"),
+        ("example.com", "https://api.cloudflare.com"),
+        ("flare.com", "https://api.cloudflare.com"),
+        ("api.cloudflare.com", "https://cloudflare.com"),
+        ("10.0.0.0/8", "https://11.0.0.1"),
+        ("10.0.0.1", "https://10.0.0.10"),
+        ("fd00::1", "https://[fd00::2]"),
+    ] {
+        assert!(is_proxied(no_proxy, origin), "`{no_proxy}` is not to except `{origin}`");
+    }
+}
+
+#[test]
+fn an_address_is_excepted_by_a_star_as_well() {
+    assert!(!is_proxied("*", "https://10.0.0.1"));
+    assert!(!is_proxied("a.example, *", "https://[fd00::1]"));
+}
+
+#[test]
+fn this_machine_is_never_reached_through_a_proxy() {
+    for origin in ["http://127.0.0.1:8787", "https://localhost", "http://[::1]:1", "https://api.localhost"] {
+        assert!(!is_proxied("", origin), "{origin}");
+    }
+}
+
+#[test]
+fn the_scheme_has_its_proxy_and_all_fills_the_gaps() {
+    let proxy_for = |rules: &ProxyRules, origin: &str| {
+        rules.intercepts(&origin.parse().unwrap()).map(|proxy| proxy.to_string())
+    };
+    let both = rules("");
+    assert_eq!(proxy_for(&both, "https://a.example").as_deref(), Some("http://tls.proxy:2"));
+    assert_eq!(proxy_for(&both, "http://a.example").as_deref(), Some("http://plain.proxy:1"));
+    let all = ProxyRules::new("all.proxy", "", " http://tls.proxy:2 ", "").unwrap();
+    assert_eq!(proxy_for(&all, "https://a.example").as_deref(), Some("http://tls.proxy:2"));
+    assert_eq!(proxy_for(&all, "http://a.example").as_deref(), Some("http://all.proxy:80"));
+    let none = ProxyRules::new("", "", "", "").unwrap();
+    assert_eq!(proxy_for(&none, "https://a.example"), None);
+}
+
+#[test]
+fn a_proxy_that_is_none_is_refused_rather_than_left_out() {
+    for (text, why) in [
+        ("socks5://proxy:1080", InvalidProxy::Scheme),
+        ("https://proxy:443", InvalidProxy::Scheme),
+        ("http://", InvalidProxy::Url),
+        ("http://:3128", InvalidProxy::Url),
+        ("http://proxy:", InvalidProxy::Url),
+        ("http://proxy:0", InvalidProxy::Url),
+        ("http://proxy:99999", InvalidProxy::Url),
+        ("http://proxy/path", InvalidProxy::Url),
+        ("http://pro xy", InvalidProxy::Url),
+        ("http://user:p@ss@proxy:3128", InvalidProxy::Credentials),
+        ("http://user:p/ss@proxy:3128", InvalidProxy::Credentials),
+        ("http://user:p#ss@proxy:3128", InvalidProxy::Credentials),
+        ("http://user:p?ss@proxy:3128", InvalidProxy::Credentials),
+    ] {
+        assert_eq!(text.parse::<Proxy>().unwrap_err(), why, "{text}");
+        assert_eq!(ProxyRules::new("", "", text, "").unwrap_err(), why, "{text}");
+        assert_eq!(ProxyRules::new(text, "", "", "").unwrap_err(), why, "{text}");
+    }
+    for (text, shown) in [
+        ("http://proxy.example:3128/", "http://proxy.example:3128"),
+        ("HTTP://proxy.example", "http://proxy.example:80"),
+        ("proxy.example:3128", "http://proxy.example:3128"),
+        ("user:pw@proxy.example:3128", "http://proxy.example:3128"),
+        ("http://user:p%40ss@proxy.example", "http://proxy.example:80"),
+        ("http://[fd00::1]:3128", "http://[fd00::1]:3128"),
+        ("http://[fd00::1]", "http://[fd00::1]:80"),
+        ("http://10.0.0.1:3128", "http://10.0.0.1:3128"),
+    ] {
+        assert_eq!(text.parse::<Proxy>().unwrap().to_string(), shown, "{text}");
+    }
+}

@@ -1,0 +1,64 @@
+//! The doubles do what their users lean on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use cfcache_transport::{
+    Cause, Delivery, NeverTransport, Phase, RecordingTransport, Response, ScriptedTransport, Transport,
+    TransportError,
+};
+
+use crate::support::get;
+
+fn ok(body: &'static str) -> Result<Response, TransportError> {
+    Ok(http::Response::new(Bytes::from_static(body.as_bytes())))
+}
+
+/// Polls once, as a test without a runtime would.
+fn poll(transport: &dyn Transport, path: &str) -> Poll<Result<Response, TransportError>> {
+    pin!(transport.send(get(path))).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_script_gives_its_results_in_order_without_a_runtime() {
+    let lost = TransportError::new(Delivery::Unknown, Phase::Head, Cause::Io, "`a` reset the connection");
+    let script = ScriptedTransport::new([ok("first"), Err(lost), ok("third")]);
+    assert!(matches!(poll(&script, "/1"), Poll::Ready(Ok(response)) if response.body() == "first"));
+    assert!(matches!(poll(&script, "/2"), Poll::Ready(Err(error)) if error.phase() == Phase::Head));
+    assert_eq!(script.remaining(), 1);
+    assert!(matches!(poll(&script, "/3"), Poll::Ready(Ok(response)) if response.body() == "third"));
+}
+
+#[test]
+fn a_script_complains_about_requests_too_many_and_too_few() {
+    let script = ScriptedTransport::new([]);
+    let panic = catch_unwind(AssertUnwindSafe(|| poll(&script, "/unexpected"))).unwrap_err();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("/unexpected"));
+    let panic = catch_unwind(|| drop(ScriptedTransport::new([ok("never asked for")]))).unwrap_err();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("1 scripted results"));
+    // A test that fails already is not buried under a second panic, which would abort the process.
+    let panic = catch_unwind(|| {
+        let _script = ScriptedTransport::new([ok("never asked for")]);
+        panic!("the first failure");
+    });
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the first failure"));
+}
+
+#[test]
+fn a_recording_keeps_every_request() {
+    let recording = RecordingTransport::new(|request| match request.message.uri().path() {
+        "/bad" => Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, "no")),
+        _ => ok("fine"),
+    });
+    assert!(matches!(poll(&recording, "/good"), Poll::Ready(Ok(_))));
+    assert!(matches!(poll(&recording, "/bad"), Poll::Ready(Err(_))));
+    let paths: Vec<_> = recording.requests().iter().map(|r| r.message.uri().path().to_owned()).collect();
+    assert_eq!(paths, ["/good", "/bad"]);
+}
+
+#[test]
+fn never_is_never() {
+    assert!(poll(&NeverTransport::new(), "/").is_pending());
+}

@@ -1,0 +1,379 @@
+//! TLS: who is believed, who is not, and why.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use cfcache_transport::{
+    Cause, Delivery, HyperTransport, HyperTransportBuilder, Phase, Roots, TransportError,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{HandshakeKind, RootCertStore, ServerConfig, crypto::ring};
+
+use crate::support::{SHORT, Server, answer_all, get, reset, send, stall, text, timeouts};
+
+/// A certificate authority of a test's own.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// What a server shows, and the key that proves that it may.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        params.distinguished_name.push(DnType::CommonName, "A private authority");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn identity(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "A server");
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+}
+
+fn self_signed(is_ca: IsCa) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    let certificate = params.self_signed(&key).unwrap();
+    (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
+pub(crate) fn config((chain, key): Identity, alpn: &[&str]) -> ServerConfig {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS12, &TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|alpn| alpn.as_bytes().to_vec()).collect();
+    config
+}
+
+/// Serves "secure" over TLS, in the protocol that was agreed on, until the connection ends.
+pub(crate) async fn serve_tls(acceptor: TlsAcceptor, socket: TcpStream) {
+    let Ok(tls) = acceptor.accept(socket).await else { return };
+    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return answer_all(tls, "secure").await;
+    }
+    let mut connection = h2::server::handshake(tls).await.unwrap();
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        body.send_data("secure".into(), true).unwrap();
+    }
+}
+
+async fn server(config: ServerConfig) -> Server {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Server::start(move |_, socket| serve_tls(acceptor.clone(), socket)).await
+}
+
+/// A transport that trusts Mozilla's list and nothing of the machine that runs the test.
+fn builder(server: &Server) -> HyperTransportBuilder {
+    let origin = format!("https://{}", server.address()).parse().unwrap();
+    HyperTransport::builder(origin).with_roots(Roots::Bundled)
+}
+
+async fn refused(identity: Identity, authority: Option<&Authority>) -> TransportError {
+    let server = server(config(identity, &["h2"])).await;
+    let mut builder = builder(&server);
+    if let Some(authority) = authority {
+        builder = builder.with_ca_pem(authority.pem());
+    }
+    send(&builder.build().unwrap(), get("/")).await.unwrap_err()
+}
+
+#[track_caller]
+fn assert_final(error: &TransportError, cause: Cause, text: &str) {
+    assert_eq!(
+        (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
+        (Delivery::NotSent, Phase::Tls, cause, false),
+        "{error}"
+    );
+    assert!(error.to_string().contains(text), "`{text}` is not in `{error}`");
+}
+
+#[tokio::test]
+async fn the_server_chooses_http2_or_http1() {
+    let authority = Authority::new();
+    for (alpn, version) in [
+        (&["h2", "http/1.1"][..], http::Version::HTTP_2),
+        (&["h2"], http::Version::HTTP_2),
+        (&["http/1.1"], http::Version::HTTP_11),
+        (&[], http::Version::HTTP_11),
+    ] {
+        let server = server(config(authority.identity(&["127.0.0.1"], |_| ()), alpn)).await;
+        let transport = builder(&server).with_ca_pem(authority.pem()).build().unwrap();
+        for _ in 0..3 {
+            let response = send(&transport, get("/")).await.unwrap();
+            assert_eq!((response.version(), &response.body()[..]), (version, &b"secure"[..]), "{alpn:?}");
+        }
+        assert_eq!(server.accepts(), 1, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_start_together_share_the_first_handshake() {
+    let authority = Authority::new();
+    let server = server(config(authority.identity(&["127.0.0.1"], |_| ()), &["h2"])).await;
+    let transport = Arc::new(builder(&server).with_ca_pem(authority.pem()).build().unwrap());
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let transport = Arc::clone(&transport);
+            tokio::spawn(async move { text(&transport, get("/")).await })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), "secure");
+    }
+    assert_eq!(server.accepts(), 1);
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_are_spoken_and_sessions_resumed() {
+    let authority = Authority::new();
+    for version in [&TLS12, &TLS13] {
+        let (chain, key) = authority.identity(&["127.0.0.1"], |_| ());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let kinds = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&kinds);
+        let server = Server::start(move |_, socket| {
+            let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+            async move {
+                let mut tls = acceptor.accept(socket).await.unwrap();
+                seen.lock().unwrap().push(tls.get_ref().1.handshake_kind().unwrap());
+                crate::support::read_request(&mut tls).await.unwrap();
+                let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                tls.write_all(head).await.unwrap();
+                tls.shutdown().await.unwrap();
+                // The client's own close ends it, so that the tickets are not lost to a reset.
+                let _ = tls.read(&mut [0; 16]).await;
+            }
+        })
+        .await;
+        let transport = builder(&server).with_ca_pem(authority.pem()).build().unwrap();
+        for _ in 0..2 {
+            text(&transport, get("/")).await;
+        }
+        assert_eq!(*kinds.lock().unwrap(), [HandshakeKind::Full, HandshakeKind::Resumed], "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_private_authority_is_believed_where_it_was_given() {
+    let authority = Authority::new();
+    let other = Authority::new();
+    let both = format!("{}{}", other.pem(), authority.pem());
+    let server = server(config(authority.identity(&["127.0.0.1"], |_| ()), &["h2"])).await;
+    for roots in [Roots::Bundled, Roots::Platform] {
+        let transport = builder(&server).with_roots(roots).with_ca_pem(both.clone()).build().unwrap();
+        assert_eq!(text(&transport, get("/")).await, "secure");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_authority_is_refused() {
+    let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
+    let error = refused(identity, Some(&Authority::new())).await;
+    assert_final(&error, Cause::Certificate, "has a certificate from an authority that is not trusted here");
+}
+
+#[tokio::test]
+async fn the_platforms_store_is_asked_and_does_not_know_a_private_authority() {
+    let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
+    let server = server(config(identity, &["h2"])).await;
+    let transport = builder(&server).with_roots(Roots::Platform).build().unwrap();
+    let error = send(&transport, get("/")).await.unwrap_err();
+    // A container may have no store at all, which is another final error.
+    assert!(matches!(error.cause(), Cause::Certificate | Cause::Configuration), "{error}");
+    assert_eq!((error.phase(), error.is_retryable()), (Phase::Tls, false));
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_with_its_date() {
+    let authority = Authority::new();
+    let identity = authority.identity(&["127.0.0.1"], |params| {
+        params.not_before = date_time_ymd(2019, 12, 1);
+        params.not_after = date_time_ymd(2020, 2, 29);
+    });
+    let error = refused(identity, Some(&authority)).await;
+    assert_final(&error, Cause::Certificate, "has a certificate that expired on 2020-02-29");
+}
+
+#[tokio::test]
+async fn a_certificate_from_the_future_is_refused_with_its_date() {
+    let authority = Authority::new();
+    let identity = authority.identity(&["127.0.0.1"], |params| {
+        params.not_before = date_time_ymd(2999, 12, 31);
+        params.not_after = date_time_ymd(3001, 1, 1);
+    });
+    let error = refused(identity, Some(&authority)).await;
+    assert_final(&error, Cause::Certificate, "has a certificate that is not valid before 2999-12-31");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused_with_both_names() {
+    let authority = Authority::new();
+    let identity = authority.identity(&["api.example", "*.www.example"], |_| ());
+    let error = refused(identity, Some(&authority)).await;
+    let expected = "is not valid for `127.0.0.1`, only for `api.example`, `*.www.example`";
+    assert_final(&error, Cause::Certificate, expected);
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_called_one() {
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let error = refused(self_signed(is_ca), None).await;
+        assert_final(&error, Cause::Certificate, "has a self-signed certificate");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_not_meant_for_servers_is_refused() {
+    let authority = Authority::new();
+    let identity = authority.identity(&["127.0.0.1"], |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let error = refused(identity, Some(&authority)).await;
+    assert_final(&error, Cause::Certificate, "has a certificate that is not meant for servers");
+}
+
+/// A server that answers the first bytes of the handshake with `bytes`, and then waits.
+async fn answering(bytes: &'static [u8]) -> TransportError {
+    let server = Server::start(move |_, mut socket| async move {
+        socket.read_exact(&mut [0; 5]).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        stall(socket).await;
+    })
+    .await;
+    send(&builder(&server).build().unwrap(), get("/")).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_server_of_tls_1_1_is_refused_for_good() {
+    // A fatal `protocol_version` alert, as a server limited to TLS 1.1 sends it.
+    let error = answering(&[21, 3, 2, 0, 2, 2, 70]).await;
+    assert_final(&error, Cause::Protocol, "offers neither TLS 1.2 nor TLS 1.3");
+    // A ServerHello that goes ahead with TLS 1.1 (version 3.2, random, no session, cipher 0x002f).
+    const HELLO: &[u8] = &[
+        22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+        7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0x2f, 0,
+    ];
+    let error = answering(HELLO).await;
+    assert_final(&error, Cause::Protocol, "offers neither TLS 1.2 nor TLS 1.3");
+}
+
+#[tokio::test]
+async fn a_server_without_a_common_cipher_is_refused_for_good() {
+    let error = answering(&[21, 3, 3, 0, 2, 2, 40]).await;
+    assert_final(&error, Cause::Protocol, "shares no TLS cipher with us");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_is_refused_for_good() {
+    let error = answering(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    assert_final(&error, Cause::Protocol, "does not speak TLS");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_neither_http2_nor_http1_is_refused_for_good() {
+    let authority = Authority::new();
+    let server = server(config(authority.identity(&["127.0.0.1"], |_| ()), &["smtp"])).await;
+    let transport = builder(&server).with_ca_pem(authority.pem()).build().unwrap();
+    let error = send(&transport, get("/")).await.unwrap_err();
+    assert_final(&error, Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_cut_off_may_be_tried_again() {
+    for rudely in [false, true] {
+        let server = Server::start(move |_, mut socket| async move {
+            socket.read_exact(&mut [0; 5]).await.unwrap();
+            if rudely { reset(socket) } else { socket.shutdown().await.unwrap() }
+        })
+        .await;
+        let error = send(&builder(&server).build().unwrap(), get("/")).await.unwrap_err();
+        assert_eq!(
+            (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
+            (Delivery::NotSent, Phase::Tls, Cause::Io, true),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_handshake_is_named() {
+    let server = Server::start(|_, socket| stall(socket)).await;
+    let transport = builder(&server).with_timeouts(timeouts(|t| t.tls = SHORT)).build().unwrap();
+    let error = send(&transport, get("/")).await.unwrap_err();
+    assert_eq!(
+        (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
+        (Delivery::NotSent, Phase::Tls, Cause::TimedOut, true)
+    );
+    let expected =
+        format!("`{}` did not finish the TLS handshake within 80 ms (setting up TLS)", server.address());
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_demand_for_a_client_certificate_is_told() {
+    let authority = Authority::new();
+    let (chain, key) = authority.identity(&["127.0.0.1"], |_| ());
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let server = Server::start(move |_, socket| {
+        let acceptor = acceptor.clone();
+        async move {
+            let refused = acceptor.accept(socket).into_fallible().await.map(|_| ()).unwrap_err();
+            // Read on, so that the alert is not lost to a reset.
+            let (_, mut socket) = refused;
+            let _ = socket.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
+    let transport = builder(&server).with_ca_pem(authority.pem()).build().unwrap();
+    let error = send(&transport, get("/")).await.unwrap_err();
+    assert_eq!((error.cause(), error.is_retryable()), (Cause::Protocol, false), "{error}");
+    assert!(error.to_string().contains("demands a client certificate"), "{error}");
+}
+
+#[test]
+fn the_address_of_the_tests_is_an_address() {
+    // `CertificateParams::new` makes an IP name of it; as a DNS name every test above would mean something else.
+    assert!("127.0.0.1".parse::<IpAddr>().is_ok());
+}
