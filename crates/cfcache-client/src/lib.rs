@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Purges at the fastest legal pace, and loses nothing.
+//!
+//! - [`Client`]: asks the API one thing ([`Client::call`]), or purges a stream of any length ([`Client::run`])
+//! - [`engine`]: the state machine below it, without IO, clock or runtime
+//! - [`Credentials`]: the only type that can turn a secret into a header
+//! - [`Event`], [`Observer`]: everything that happens, as it happens, for progress, journals and logs
+//!
+//! The feature `driver`, on by default, is the part that needs a runtime (tokio). Without it there are the engine and
+//! the codec, which a program can drive by itself.
+
+mod auth;
+mod codec;
+#[cfg(feature = "driver")]
+mod driver;
+pub mod engine;
+mod error;
+mod event;
+mod hint;
+mod tally;
+
+pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
+pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};
+#[cfg(feature = "driver")]
+pub use crate::driver::{Client, Run, entries};
+pub use crate::error::{Error, ErrorCause, ErrorKind};
+pub use crate::event::{Event, Exchange, Observer, Outcome};
+pub use crate::hint::Hints;
+pub use crate::tally::Tally;

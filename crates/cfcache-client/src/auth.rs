@@ -1,0 +1,271 @@
+//! Credentials, and keeping them out of everything that people read.
+
+use core::error::Error as StdError;
+use core::fmt;
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+/// What the API asks for: a token, or the older pair of e-mail address and global key.
+///
+/// The secret is zeroized on drop, and neither `Debug` nor any error shows it. There is no way to get it back out except
+/// as a header that is marked sensitive.
+#[derive(Clone)]
+pub struct Credentials {
+    scheme: Scheme,
+}
+
+#[derive(Clone)]
+enum Scheme {
+    Token(SecretString),
+    Key { email: String, key: SecretString },
+}
+
+impl Credentials {
+    /// An API token, sent as `Authorization: Bearer …`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCredentials`] where it is empty or cannot stand in a header.
+    pub fn token(token: SecretString) -> Result<Self, InvalidCredentials> {
+        check("token", token.expose_secret())?;
+        Ok(Self { scheme: Scheme::Token(token) })
+    }
+
+    /// The global API key with the e-mail address of its user, sent as `X-Auth-Key` and `X-Auth-Email`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCredentials`] where one is empty or cannot stand in a header.
+    pub fn key(email: &str, key: SecretString) -> Result<Self, InvalidCredentials> {
+        check("API key", key.expose_secret())?;
+        check("e-mail address", email)?;
+        Ok(Self { scheme: Scheme::Key { email: email.to_owned(), key } })
+    }
+
+    /// Puts them into headers, marked sensitive.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        let mut put = |name: HeaderName, value: &str| {
+            // Checked when they were made: visible ASCII is a header value.
+            if let Ok(mut value) = HeaderValue::from_str(value) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        };
+        match &self.scheme {
+            Scheme::Token(token) => {
+                let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
+                put(AUTHORIZATION, bearer.expose_secret());
+            }
+            Scheme::Key { email, key } => {
+                put(HeaderName::from_static("x-auth-email"), email);
+                put(HeaderName::from_static("x-auth-key"), key.expose_secret());
+            }
+        }
+    }
+
+    /// What takes them, and all that looks like them, out of other people's text.
+    #[must_use]
+    pub fn redactor(&self) -> Redactor {
+        let secret = match &self.scheme {
+            Scheme::Token(token) => token.clone(),
+            Scheme::Key { key, .. } => key.clone(),
+        };
+        Redactor { secret: Some(secret) }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.scheme {
+            Scheme::Token(_) => "Credentials(token)",
+            Scheme::Key { .. } => "Credentials(e-mail and key)",
+        })
+    }
+}
+
+fn check(noun: &'static str, secret: &str) -> Result<(), InvalidCredentials> {
+    if secret.is_empty() {
+        return Err(InvalidCredentials { noun, problem: Problem::Empty });
+    }
+    match secret.chars().position(|char| !char.is_ascii_graphic()) {
+        None => Ok(()),
+        Some(index) => Err(InvalidCredentials { noun, problem: Problem::Character { at: index + 1 } }),
+    }
+}
+
+/// Why something is not a credential. It never says what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidCredentials {
+    noun: &'static str,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    Empty,
+    Character { at: usize },
+}
+
+impl fmt::Display for InvalidCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = self.noun;
+        match self.problem {
+            Problem::Empty => write!(f, "the {noun} is empty"),
+            Problem::Character { at } => write!(
+                f,
+                "the {noun} has a blank, a line break or another character at position {at} that cannot be in one",
+            ),
+        }
+    }
+}
+
+impl StdError for InvalidCredentials {}
+
+/// Takes secrets out of text that came from somewhere else, such as a server's message.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    secret: Option<SecretString>,
+}
+
+/// How the vendor's secrets begin since 2026.
+///
+/// Source: <https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>, 2026.
+const PREFIXES: [&str; 4] = ["cfk_", "cfut_", "cfat_", "cfoat_"];
+
+/// Stands where a secret stood.
+const BLANK: &str = "[secret]";
+
+impl Redactor {
+    /// The text without the secret itself, without words that begin or look like one of the vendor's, and without
+    /// whatever follows `Bearer`.
+    ///
+    /// Meant for text that a server or a library wrote. It is not for what the user gave: a URL may well hold a long
+    /// hex word.
+    #[must_use]
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        if let Some(secret) = &self.secret
+            && text.contains(secret.expose_secret())
+        {
+            text = Cow::Owned(text.replace(secret.expose_secret(), BLANK));
+        }
+        let is_word = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
+        let mut clean = String::new();
+        let mut is_changed = false;
+        let mut after_bearer = false;
+        let mut rest = &*text;
+        while let Some(start) = rest.find(is_word) {
+            let (between, tail) = rest.split_at(start);
+            let end = tail.find(|char| !is_word(char)).unwrap_or(tail.len());
+            let (word, next) = tail.split_at(end);
+            let is_secret =
+                looks_secret(word) || (after_bearer && between.trim().is_empty() && word.len() > 8);
+            is_changed |= is_secret;
+            clean.push_str(between);
+            clean.push_str(if is_secret { BLANK } else { word });
+            after_bearer = word.eq_ignore_ascii_case("bearer");
+            rest = next;
+        }
+        clean.push_str(rest);
+        if is_changed { Cow::Owned(clean) } else { text }
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor")
+    }
+}
+
+/// Has a word one of the documented shapes of a secret?
+///
+/// - the prefixes of 2026
+/// - the global key before: 37 to 45 lowercase hex digits
+/// - tokens before: 40 characters, mixed (an id has 32, and a SHA-1 is taken for a key: a message loses little by it)
+fn looks_secret(word: &str) -> bool {
+    if PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
+        return true;
+    }
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(test);
+    let is_old_key = (37..=45).contains(&word.len()) && word.bytes().all(is_hex);
+    let is_old_token = word.len() == 40
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit);
+    is_old_key || is_old_token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_format_is_redacted() {
+        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret")) };
+        let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
+        for secret in [
+            "the-very-secret".to_owned(),
+            format!("cfk_{body}1a2b3c4d5e"),
+            format!("cfut_{body}aabbccdd"),
+            format!("cfat_{body}aabbccdd"),
+            format!("cfoat_{body}"),
+            "144c9defac04969c7bfad8efaa8ea194144c9d".to_owned(),
+            "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY".to_owned(),
+        ] {
+            for text in [
+                secret.clone(),
+                format!("token {secret} refused"),
+                format!("\"{secret}\""),
+                format!("Authorization: Bearer {secret}, and more"),
+            ] {
+                let shown = redactor.redact(&text);
+                assert!(!shown.contains(&*secret), "{shown}");
+                assert!(shown.contains(BLANK), "{shown}");
+            }
+        }
+        assert_eq!(
+            redactor.redact("Authorization: Bearer short-but-secret."),
+            "Authorization: Bearer [secret]."
+        );
+    }
+
+    #[test]
+    fn other_text_is_left_alone() {
+        for text in [
+            "",
+            "zone 023e105f4ecef8ad9ca31a8372d0c353 not found",
+            "https://www.example.com/css/styles.css?v=1",
+            "a bearer of bad news",
+            "Ünïcode — and a very_long_name_with_forty_characters_ok",
+        ] {
+            assert!(
+                matches!(Redactor::default().redact(text), Cow::Borrowed(same) if same == text),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let credentials = Credentials::token(SecretString::from("hidden-word")).unwrap();
+        let mut headers = HeaderMap::new();
+        credentials.apply(&mut headers);
+        let shown = format!("{credentials:?} {headers:?} {:?}", credentials.redactor());
+        assert!(!shown.contains("hidden-word"), "{shown}");
+        assert_eq!(headers["authorization"], "Bearer hidden-word");
+    }
+
+    #[test]
+    fn what_cannot_be_a_header_is_refused_without_being_shown() {
+        let refused = |text: &str| Credentials::token(SecretString::from(text)).unwrap_err().to_string();
+        assert_eq!(refused(""), "the token is empty");
+        let message =
+            "the token has a blank, a line break or another character at position 4 that cannot be in one";
+        assert_eq!(refused("abc\ndef"), message);
+        assert_eq!(refused("abc def"), message);
+        assert_eq!(refused("abcédef"), message);
+    }
+}

@@ -1,0 +1,187 @@
+//! Between the model's requests and the wire's: the only file that knows both.
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::str::FromStr;
+
+use bytes::Bytes;
+use cfcache_model::endpoint::{Method, Parts};
+use cfcache_transport::{InvalidOrigin, Origin};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+
+use crate::auth::Credentials;
+
+/// The API of the vendor.
+pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
+
+/// Where the API is: an origin, and the path that all endpoints are below.
+///
+/// - A slash at its end makes no difference.
+/// - There is no query, no fragment, no user and no password in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    origin: Origin,
+    path: String,
+}
+
+impl BaseUrl {
+    /// Scheme, host and port.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The path that all endpoints are below, without a slash at its end: `/client/v4`, or nothing.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+        let authority = text.find("://").map_or(0, |index| index + 3);
+        let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |index| authority + index);
+        let (origin, path) = text.split_at(end);
+        let origin = origin.parse().map_err(InvalidBaseUrl::Origin)?;
+        let path = path.trim_end_matches('/');
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
+        if !path.bytes().all(is_plain) {
+            return Err(InvalidBaseUrl::Path);
+        }
+        Ok(Self { origin, path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+/// Why a text is not a base URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidBaseUrl {
+    /// Its origin.
+    Origin(InvalidOrigin),
+    /// Its path has a query, a fragment, or characters that no path has.
+    Path,
+}
+
+impl fmt::Display for InvalidBaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin(invalid) => write!(f, "{invalid}"),
+            Self::Path => f.write_str("its path must not hold a query, a fragment, or blanks"),
+        }
+    }
+}
+
+impl StdError for InvalidBaseUrl {}
+
+/// Writes requests as HTTP, with the headers that all of them have.
+#[derive(Debug, Clone)]
+pub struct Codec {
+    base: BaseUrl,
+    headers: HeaderMap,
+}
+
+impl Codec {
+    /// Requests below `base`, with these credentials, from that program (`cfcache/0.1.0`).
+    ///
+    /// # Panics
+    ///
+    /// Where `user_agent` holds characters that no header does. It is a constant of the program.
+    #[must_use]
+    pub fn new(base: BaseUrl, credentials: Option<&Credentials>, user_agent: &'static str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(user_agent));
+        if let Some(credentials) = credentials {
+            credentials.apply(&mut headers);
+        }
+        Self { base, headers }
+    }
+
+    /// Where requests go.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// The headers of every request. `Content-Type` comes to these where there is a body. Secrets are marked sensitive.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The path of a request, with the base URL's.
+    #[must_use]
+    pub fn path(&self, parts: &Parts) -> String {
+        format!("{}{}", self.base.path, parts.path)
+    }
+
+    /// Writes a request; `body` is what `parts.body` holds, shared between tries.
+    ///
+    /// # Errors
+    ///
+    /// [`http::Error`] where the path is no path, which the newtypes of the model rule out.
+    pub fn request(&self, parts: &Parts, body: Option<Bytes>) -> Result<http::Request<Bytes>, http::Error> {
+        let mut request = http::Request::builder()
+            .method(method(parts.method))
+            .uri(self.path(parts))
+            .body(body.clone().unwrap_or_default())?;
+        *request.headers_mut() = self.headers.clone();
+        if body.is_some() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(request)
+    }
+}
+
+fn method(method: Method) -> http::Method {
+    match method {
+        Method::Get => http::Method::GET,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Patch => http::Method::PATCH,
+        Method::Delete => http::Method::DELETE,
+        // The model's list may grow; what it cannot do is hold a name that is no method.
+        other => http::Method::from_bytes(other.as_str().as_bytes()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls() {
+        let good = [
+            ("https://api.cloudflare.com/client/v4", "https://api.cloudflare.com", "/client/v4"),
+            ("https://api.cloudflare.com/client/v4/", "https://api.cloudflare.com", "/client/v4"),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787", ""),
+            ("http://[::1]:80/", "http://[::1]", ""),
+        ];
+        for (text, origin, path) in good {
+            let base: BaseUrl = text.parse().unwrap();
+            assert_eq!((base.origin().to_string().as_str(), base.path()), (origin, path), "{text}");
+        }
+        let bad = [
+            "",
+            "api.cloudflare.com",
+            "ftp://x/",
+            "https://",
+            "https://u:p@x/",
+            "https://x/?a",
+            "https://x/#f",
+            "https://x/a b",
+        ];
+        for text in bad {
+            assert!(text.parse::<BaseUrl>().is_err(), "{text}");
+        }
+    }
+}

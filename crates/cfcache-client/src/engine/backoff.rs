@@ -1,0 +1,47 @@
+use core::time::Duration;
+
+/// How long to wait before a try, drawn from a seed so that a run can be repeated exactly.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    base: Duration,
+    cap: Duration,
+    state: u64,
+}
+
+impl Backoff {
+    /// Waits around `base` at first and never longer than `cap`.
+    #[must_use]
+    pub const fn new(base: Duration, cap: Duration, seed: u64) -> Self {
+        Self { base, cap, state: seed }
+    }
+
+    /// Full jitter: anything from nothing up to `base · 2ⁿ`, where `n` is how often it failed before.
+    ///
+    /// For failures of one request: others go on, and those that failed together do not come back together.
+    pub fn full_jitter(&mut self, failures: u32) -> Duration {
+        let ceiling = self.base.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.cap);
+        self.between(Duration::ZERO, ceiling)
+    }
+
+    /// Decorrelated jitter: from `base` up to three times the wait before.
+    ///
+    /// For a server that says "too many" without saying how long: everything waits, and longer each time.
+    pub fn decorrelated(&mut self, previous: Option<Duration>) -> Duration {
+        let ceiling = previous.unwrap_or(self.base).saturating_mul(3).min(self.cap);
+        self.between(self.base.min(ceiling), ceiling)
+    }
+
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let unit = (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        low + high.saturating_sub(low).mul_f64(unit)
+    }
+
+    /// The next number of the SplitMix64 sequence: small, and good enough to spread waits.
+    fn draw(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}

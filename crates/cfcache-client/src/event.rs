@@ -1,0 +1,100 @@
+//! Everything that happens, as it happens.
+
+use core::time::Duration;
+
+use cfcache_model::plan::Batch;
+use cfcache_transport::{Operation, Response, TransportError};
+use http::HeaderMap;
+
+use crate::engine::Stop;
+use crate::error::Error;
+
+/// Is told of everything that happens: for progress, logs, journals and reports.
+pub trait Observer {
+    /// Something happened.
+    fn on(&mut self, event: Event<'_>);
+}
+
+impl Observer for () {
+    fn on(&mut self, _event: Event<'_>) {}
+}
+
+impl<F: FnMut(Event<'_>)> Observer for F {
+    fn on(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Entries were read: how many, and how many of them were duplicates, both since the last such event.
+    Read {
+        /// Entries, duplicates included.
+        entries: u64,
+        /// Duplicates, which are not sent.
+        duplicates: u64,
+    },
+    /// A request was sent; so many are in flight now.
+    Sent {
+        /// How many.
+        in_flight: usize,
+    },
+    /// A request and what came of it.
+    Exchange(Exchange<'a>),
+    /// A request will be sent again after so long.
+    Again {
+        /// How long it waits.
+        wait: Duration,
+        /// Does everything else wait as well?
+        holds_all: bool,
+    },
+    /// A batch was refused for what a part of it may hold, and goes again in two halves.
+    Split {
+        /// How many entries it had.
+        entries: usize,
+    },
+    /// A batch came to its end.
+    Ended(Outcome<'a>),
+    /// The run was given up; what had not been sent will not be.
+    Stopped(Stop),
+}
+
+/// A request and what came of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Exchange<'a> {
+    /// Which request it was, and which try.
+    pub operation: &'a Operation,
+    /// Its method.
+    pub method: &'static str,
+    /// Its path, with the query.
+    pub path: &'a str,
+    /// Its headers, those that are secret marked sensitive.
+    pub headers: &'a HeaderMap,
+    /// The bytes of its body.
+    pub body_bytes: usize,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What came of it.
+    pub result: Result<&'a Response, &'a TransportError>,
+    /// Was it refused because there were too many?
+    pub rate_limited: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome<'a> {
+    /// Which batch of the run, counted from 0 in the order in which they were made.
+    pub number: u64,
+    /// The batch.
+    pub batch: &'a Batch,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// How long it was from the first try to the end.
+    pub elapsed: Duration,
+    /// `Ok` only where the API said that it accepted the batch.
+    pub result: Result<(), &'a Error>,
+}

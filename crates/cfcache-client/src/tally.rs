@@ -1,0 +1,56 @@
+//! What a run comes to.
+
+use crate::event::{Event, Observer};
+
+/// Counts what happens. `accepted + failed + duplicates == items` once a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Entries that were read.
+    pub items: u64,
+    /// Entries in batches that the API said it accepted.
+    pub accepted: u64,
+    /// Entries in batches that failed.
+    pub failed: u64,
+    /// Entries that were the same as one before, and not sent.
+    pub duplicates: u64,
+    /// Batches that came to their end.
+    pub batches: u64,
+    /// Requests that were sent, tries again included.
+    pub requests: u64,
+    /// Requests that were tries again.
+    pub retries: u64,
+    /// Requests that were answered with "too many".
+    pub rate_limited: u64,
+}
+
+impl Tally {
+    /// Counts an event.
+    pub fn count(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Read { entries, duplicates } => {
+                self.items += entries;
+                self.duplicates += duplicates;
+            }
+            Event::Exchange(exchange) => {
+                self.requests += 1;
+                self.retries += u64::from(exchange.operation.attempt > 1);
+                self.rate_limited += u64::from(exchange.rate_limited);
+            }
+            Event::Ended(outcome) => {
+                self.batches += 1;
+                match outcome.result {
+                    Ok(()) => self.accepted += outcome.batch.len() as u64,
+                    Err(_) => self.failed += outcome.batch.len() as u64,
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Observer for Tally {
+    fn on(&mut self, event: Event<'_>) {
+        self.count(&event);
+    }
+}
