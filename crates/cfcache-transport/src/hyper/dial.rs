@@ -202,3 +202,131 @@ async fn race<T, F: Future<Output = io::Result<T>>>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_ipv6_begins() {
+        let sort = |texts: &[&str]| interleave(addresses(texts).into_iter());
+        assert_eq!(
+            sort(&["1.1.1.1:1", "2.2.2.2:1", "[::1]:1", "3.3.3.3:1", "[::2]:1", "1.1.1.1:1"]),
+            addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "3.3.3.3:1"])
+        );
+        assert_eq!(sort(&["2.2.2.2:1", "1.1.1.1:1"]), addresses(&["2.2.2.2:1", "1.1.1.1:1"]));
+        assert_eq!(sort(&[]), []);
+    }
+
+    /// How an address behaves, by its port.
+    const DEAD: u16 = 1;
+    const REFUSES: u16 = 2;
+    const ANSWERS: u16 = 3;
+    const SLOW: u16 = 4;
+
+    async fn behave(address: SocketAddr) -> io::Result<SocketAddr> {
+        match address.port() {
+            DEAD => core::future::pending().await,
+            REFUSES => Err(io::ErrorKind::ConnectionRefused.into()),
+            SLOW => {
+                sleep(Duration::from_millis(400)).await;
+                Ok(address)
+            }
+            _ => Ok(address),
+        }
+    }
+
+    /// Races, and gives who won, after how long, and when each attempt began.
+    async fn run(texts: &[&str]) -> (Result<SocketAddr, SocketAddr>, u128, Vec<u128>) {
+        let start = Instant::now();
+        let begun = Mutex::new(Vec::new());
+        let result = race(&addresses(texts), |address| {
+            begun.lock().unwrap().push(start.elapsed().as_millis());
+            behave(address)
+        })
+        .await;
+        (result.map_err(|(address, _)| address), start.elapsed().as_millis(), begun.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_first_address_is_the_only_one_tried() {
+        let (won, took, begun) = run(&["[::1]:3", "1.1.1.1:3"]).await;
+        assert_eq!((won.unwrap().to_string().as_str(), took, begun), ("[::1]:3", 0, vec![0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_first_address_costs_at_most_300_ms() {
+        let (won, took, begun) = run(&["[::1]:1", "1.1.1.1:3"]).await;
+        assert_eq!(won.unwrap().to_string(), "1.1.1.1:3");
+        assert!(took <= 300, "{took}");
+        assert_eq!(begun.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_starts_the_next_at_once() {
+        let (won, took, begun) = run(&["[::1]:2", "1.1.1.1:2", "[::2]:3"]).await;
+        assert_eq!((won.unwrap().to_string().as_str(), took, begun), ("[::2]:3", 0, vec![0, 0, 0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_attempt_has_its_head_start() {
+        let (won, _, begun) = run(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:3"]).await;
+        assert_eq!(won.unwrap().port(), ANSWERS);
+        let gaps: Vec<u128> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| (250..=300).contains(gap)), "{gaps:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_first_address_still_wins_if_it_comes_first() {
+        let (won, took, begun) = run(&["[::1]:4", "1.1.1.1:1", "2.2.2.2:2"]).await;
+        assert_eq!(won.unwrap().port(), SLOW);
+        assert!((400..450).contains(&took), "{took}");
+        assert_eq!(begun.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_fail_the_last_failure_is_told() {
+        let (won, took, begun) = run(&["[::1]:2", "1.1.1.1:2"]).await;
+        assert_eq!((won.unwrap_err().to_string().as_str(), took, begun.len()), ("1.1.1.1:2", 0, 2));
+        assert!(run(&[]).await.0.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_dead_is_for_the_deadline_to_end() {
+        let deadline = Deadline::start(Duration::from_secs(60));
+        let limit = Duration::from_secs(10);
+        let dead = addresses(&["[::1]:1", "1.1.1.1:1"]);
+        let ended = deadline.within(limit, race(&dead, behave)).await.unwrap_err();
+        let text =
+            ended.into_error(Delivery::NotSent, Phase::Connect, tried("a.test", 443, dead[0], 2)).to_string();
+        assert_eq!(text, "`a.test:443` (2 addresses, `::1` among them) within 10 s (connecting)");
+    }
+
+    #[test]
+    fn those_tried_are_named_as_they_were_given() {
+        let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        assert_eq!(tried("127.0.0.1", 9, address, 1), "`127.0.0.1:9`");
+        assert_eq!(tried("a.test", 9, address, 1), "`a.test:9` (`127.0.0.1`)");
+        assert_eq!(tried("a.test", 9, address, 3), "`a.test:9` (3 addresses, `127.0.0.1` among them)");
+    }
+
+    #[test]
+    fn a_look_up_that_finds_nothing_is_an_error_of_its_phase() {
+        let none = found("a.test", Ok(core::iter::empty())).unwrap_err();
+        assert_eq!(
+            (none.phase(), none.to_string().as_str()),
+            (Phase::Resolve, "`a.test` has no address (looking up the host)")
+        );
+        let failed =
+            found("a.test", Err::<core::iter::Empty<_>, _>(io::ErrorKind::Other.into())).unwrap_err();
+        assert_eq!((failed.delivery(), failed.phase()), (Delivery::NotSent, Phase::Resolve));
+    }
+}

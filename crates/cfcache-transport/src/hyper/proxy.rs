@@ -221,8 +221,8 @@ impl StdError for InvalidProxy {}
 pub struct ProxyRules {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    /// Answers `Some` for whatever no exception covers.
-    exceptions: Matcher,
+    /// Answers `Some` for whatever no exception covers; `None` where everything is one.
+    exceptions: Option<Matcher>,
 }
 
 impl ProxyRules {
@@ -250,7 +250,9 @@ impl ProxyRules {
         Ok(Self {
             http: parse(http)?.or_else(|| all.clone()),
             https: parse(https)?.or(all),
-            exceptions: Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build(),
+            // To the matcher `*` means every name, but no address.
+            exceptions: (!no_proxy.contains(&"*"))
+                .then(|| Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build()),
         })
     }
 
@@ -260,9 +262,8 @@ impl ProxyRules {
         if origin.is_loopback() {
             return None;
         }
-        // `*` in the matcher covers names only, not addresses.
         let uri: Uri = origin.to_string().parse().ok()?;
-        self.exceptions.intercept(&uri)?;
+        self.exceptions.as_ref()?.intercept(&uri)?;
         match origin.scheme() {
             Scheme::Http => self.http.clone(),
             Scheme::Https => self.https.clone(),

@@ -311,14 +311,18 @@ pub(crate) fn describe(error: &rustls::Error) -> (Cause, String) {
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             (Cause::Protocol, "demands a client certificate, and we have none".to_owned())
         }
+        Error::NoApplicationProtocol | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            (Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1 over TLS".to_owned())
+        }
+        // Its own trouble, which may pass.
+        Error::AlertReceived(AlertDescription::InternalError) => {
+            (Cause::Io, "broke TLS off with an internal error of its own".to_owned())
+        }
         Error::AlertReceived(alert) => (Cause::Protocol, format!("refused TLS with the alert {alert:?}")),
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerMisbehaved(_) => (Cause::Protocol, "does not speak TLS, or breaks its rules".to_owned()),
-        Error::NoApplicationProtocol => {
-            (Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1 over TLS".to_owned())
-        }
         _ => (Cause::Protocol, "failed at TLS".to_owned()),
     }
 }
@@ -353,7 +357,9 @@ fn describe_certificate(error: &CertificateError) -> String {
             "has a self-signed certificate, which no trusted authority vouches for".to_owned()
         }
         E::Revoked => "has a certificate that was revoked".to_owned(),
-        E::BadSignature => "has a certificate with a wrong signature".to_owned(),
+        E::BadSignature => {
+            "has a certificate that the trusted authority of that name did not sign".to_owned()
+        }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             "has a certificate that is not meant for servers".to_owned()
         }
@@ -385,5 +391,59 @@ impl fmt::Display for Day {
         let day = day - (153 * month + 2) / 5 + 1;
         let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
         write!(f, "{:04}-{month:02}-{day:02}", era * 400 + year + carry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use proptest::prelude::{ProptestConfig, any, proptest};
+
+    use super::*;
+
+    #[test]
+    fn days_are_the_calendars() {
+        let day = |secs| Day(UnixTime::since_unix_epoch(Duration::from_secs(secs))).to_string();
+        for (secs, expected) in [
+            (0, "1970-01-01"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_709_164_800, "2024-02-29"),
+            (1_735_689_599, "2024-12-31"),
+            (1_735_689_600, "2025-01-01"),
+            (4_107_542_399, "2100-02-28"),
+            (4_107_542_400, "2100-03-01"),
+        ] {
+            assert_eq!(day(secs), expected);
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_names_itself_is_told_from_one_that_names_another() {
+        let authority = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = rcgen::CertifiedIssuer::self_signed(params, authority).unwrap();
+        assert_eq!(is_self_issued(authority.der()), Some(true));
+
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a server");
+        let server = params.signed_by(&key, &authority).unwrap();
+        assert_eq!(is_self_issued(server.der()), Some(false));
+        for len in 0..server.der().len() {
+            assert_eq!(is_self_issued(&server.der()[..len]), None, "cut to {len} bytes");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_reading_a_certificate_panic(bytes in any::<Vec<u8>>()) {
+            let _: Option<bool> = is_self_issued(&bytes);
+        }
     }
 }

@@ -1,5 +1,10 @@
 //! Real sockets on this machine, and servers that behave as badly as servers do.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests, but not the helpers and servers that they are made of"
+)]
+
 mod forgotten;
 mod http1;
 mod http2;

@@ -38,7 +38,7 @@ async fn tls_goes_through_the_tunnel_and_the_tunnel_is_kept() {
                 seen.lock().unwrap().push(request);
                 let mut origin = TcpStream::connect(address).await.unwrap();
                 socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
-                let _ = copy_bidirectional(&mut socket, &mut origin).await;
+                drop(copy_bidirectional(&mut socket, &mut origin).await);
             }
         })
         .await;

@@ -28,10 +28,14 @@ pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("A private authority")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "A private authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -172,7 +176,7 @@ async fn both_versions_of_tls_are_spoken_and_sessions_resumed() {
                 tls.write_all(head).await.unwrap();
                 tls.shutdown().await.unwrap();
                 // The client's own close ends it, so that the tickets are not lost to a reset.
-                let _ = tls.read(&mut [0; 16]).await;
+                drop(tls.read(&mut [0; 16]).await);
             }
         })
         .await;
@@ -199,8 +203,15 @@ async fn a_private_authority_is_believed_where_it_was_given() {
 #[tokio::test]
 async fn an_unknown_authority_is_refused() {
     let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
-    let error = refused(identity, Some(&Authority::new())).await;
+    let error = refused(identity, Some(&Authority::named("Another authority"))).await;
     assert_final(&error, Cause::Certificate, "has a certificate from an authority that is not trusted here");
+}
+
+#[tokio::test]
+async fn an_authority_that_only_bears_a_trusted_name_is_refused() {
+    let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
+    let error = refused(identity, Some(&Authority::new())).await;
+    assert_final(&error, Cause::Certificate, "the trusted authority of that name did not sign");
 }
 
 #[tokio::test]
@@ -310,6 +321,16 @@ async fn a_server_that_speaks_neither_http2_nor_http1_is_refused_for_good() {
 }
 
 #[tokio::test]
+async fn a_server_in_trouble_of_its_own_may_be_tried_again() {
+    let error = answering(&[21, 3, 3, 0, 2, 2, 80]).await;
+    assert_eq!(
+        (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
+        (Delivery::NotSent, Phase::Tls, Cause::Io, true),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_handshake_that_is_cut_off_may_be_tried_again() {
     for rudely in [false, true] {
         let server = Server::start(move |_, mut socket| async move {
@@ -362,7 +383,7 @@ async fn a_demand_for_a_client_certificate_is_told() {
             let refused = acceptor.accept(socket).into_fallible().await.map(|_| ()).unwrap_err();
             // Read on, so that the alert is not lost to a reset.
             let (_, mut socket) = refused;
-            let _ = socket.read_to_end(&mut Vec::new()).await;
+            drop(socket.read_to_end(&mut Vec::new()).await);
         }
     })
     .await;
