@@ -71,13 +71,13 @@ pub enum Cause {
 /// A request that got no whole answer.
 ///
 /// `Display` says what happened and in which phase, and leaves its source to whoever prints the chain.
-#[derive(Debug)]
 pub struct TransportError {
     delivery: Delivery,
     phase: Phase,
     cause: Cause,
     retryable: bool,
     detail: String,
+    head: Option<Box<http::response::Parts>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -87,13 +87,20 @@ impl TransportError {
     #[must_use]
     pub fn new(delivery: Delivery, phase: Phase, cause: Cause, detail: impl Into<String>) -> Self {
         let retryable = matches!(cause, Cause::TimedOut | Cause::Io);
-        Self { delivery, phase, cause, retryable, detail: detail.into(), source: None }
+        Self { delivery, phase, cause, retryable, detail: detail.into(), head: None, source: None }
     }
 
     /// Keeps the error below this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Keeps what had arrived of the answer.
+    #[must_use]
+    pub fn with_head(mut self, head: http::response::Parts) -> Self {
+        self.head = Some(Box::new(head));
         self
     }
 
@@ -128,10 +135,31 @@ impl TransportError {
         self.cause
     }
 
+    /// Status and headers of the answer, where they came before it failed: reading the body is what failed then.
+    #[must_use]
+    pub fn head(&self) -> Option<&http::response::Parts> {
+        self.head.as_deref()
+    }
+
     /// Can another try help? (Whether one is *allowed* depends on the operation, which this layer does not know.)
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.retryable
+    }
+}
+
+impl fmt::Debug for TransportError {
+    /// Shows everything but the headers' values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportError")
+            .field("delivery", &self.delivery)
+            .field("phase", &self.phase)
+            .field("cause", &self.cause)
+            .field("retryable", &self.retryable)
+            .field("detail", &self.detail)
+            .field("status", &self.head.as_ref().map(|head| head.status))
+            .field("source", &self.source)
+            .finish()
     }
 }
 

@@ -198,7 +198,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// The TLS handshake: 10 s.
     pub tls: Duration,
-    /// Writing the request: 20 s.
+    /// Writing the request: 30 s.
     pub write: Duration,
     /// From the last byte of the request to the head of the answer: 30 s.
     pub head: Duration,
@@ -216,7 +216,7 @@ impl Timeouts {
             resolve: Duration::from_secs(10),
             connect: Duration::from_secs(10),
             tls: Duration::from_secs(10),
-            write: Duration::from_secs(20),
+            write: Duration::from_secs(30),
             head: Duration::from_secs(30),
             body: Duration::from_secs(20),
             total: Duration::from_secs(60),

@@ -75,10 +75,7 @@ impl Origin {
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
-            Err(_) => {
-                let host = self.host.trim_end_matches('.').to_ascii_lowercase();
-                host == "localhost" || host.ends_with(".localhost")
-            }
+            Err(_) => is_loopback_name(&self.host),
         }
     }
 
@@ -87,6 +84,12 @@ impl Origin {
     pub fn is_exposed(&self) -> bool {
         self.scheme == Scheme::Http && !self.is_loopback()
     }
+}
+
+/// Is it a name that means this machine wherever it is used (RFC 6761, section 6.3)?
+pub(crate) fn is_loopback_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 impl FromStr for Origin {

@@ -1,6 +1,6 @@
 //! Opens a connection: name, address, proxy, TLS, each with a deadline of its own.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
@@ -14,6 +14,7 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
 use crate::hyper::tls::{Protocol, Stream, Tls, cleartext};
+use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 
 /// How long an address has the field to itself before the next one is tried beside it (RFC 8305, section 5).
@@ -33,9 +34,9 @@ impl Dialer {
     /// Opens one connection.
     pub(crate) async fn dial(&self, deadline: Deadline) -> Result<(Stream, Protocol), TransportError> {
         let tcp = match &self.proxy {
-            None => self.connect(self.origin.host(), self.origin.port(), deadline).await?,
+            None => self.connect("", self.origin.host(), self.origin.port(), deadline).await?,
             Some(proxy) => {
-                let tcp = self.connect(proxy.host(), proxy.port(), deadline).await?;
+                let tcp = self.connect("the proxy ", proxy.host(), proxy.port(), deadline).await?;
                 match self.origin.scheme() {
                     Scheme::Https => proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline).await?,
                     // A proxy takes cleartext requests as they are, with the whole URL in front.
@@ -56,14 +57,21 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, host: &str, port: u16, deadline: Deadline) -> Result<TcpStream, TransportError> {
+    /// Opens a TCP connection; `role` stands before the name in errors.
+    async fn connect(
+        &self,
+        role: &str,
+        host: &str,
+        port: u16,
+        deadline: Deadline,
+    ) -> Result<TcpStream, TransportError> {
         let addresses = resolve(host, port, self.timeouts.resolve, deadline).await?;
         let racing = race(&addresses, open);
         match deadline.within(self.timeouts.connect, racing).await {
             Ok(Ok(tcp)) => Ok(tcp),
             Ok(Err((address, error))) => {
                 let what = failure::describe_io(&error).unwrap_or("cannot be reached");
-                let detail = format!("{} {what}", tried(host, port, address, addresses.len()));
+                let detail = format!("{role}{} {what}", tried(host, port, address, addresses.len()));
                 Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail)
                     .with_source(error))
             }
@@ -71,9 +79,12 @@ impl Dialer {
                 let first = addresses.first().copied();
                 let missed = match first {
                     Some(first) => {
-                        format!("{} did not accept a connection", tried(host, port, first, addresses.len()))
+                        format!(
+                            "{role}{} did not accept a connection",
+                            tried(host, port, first, addresses.len())
+                        )
                     }
-                    None => format!("`{host}` did not accept a connection"),
+                    None => format!("{role}`{host}` did not accept a connection"),
                 };
                 Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
             }
@@ -106,6 +117,11 @@ async fn resolve(
 ) -> Result<Vec<SocketAddr>, TransportError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    if is_loopback_name(host) {
+        // RFC 6761, section 6.3. Not asking saves a thread, and keeps a search domain from leading a token elsewhere.
+        let addresses: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+        return Ok(addresses.map(|address| SocketAddr::new(address, port)).to_vec());
     }
     let looked_up = deadline.within(limit, tokio::net::lookup_host((host, port))).await;
     found(

@@ -214,7 +214,12 @@ impl Dial {
                 pool.update(|_| ());
             }
         };
-        Connected::start(stream, protocol, &self.pool.dialer.origin.authority(), changed).await
+        let peer = self.pool.dialer.origin.authority();
+        let started = deadline.whole(Connected::start(stream, protocol, &peer, changed)).await;
+        started.unwrap_or_else(|expired| {
+            let missed = format_args!("`{peer}` took no greeting");
+            Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
+        })
     }
 
     fn opened(self, connected: Connected) -> Lease {
@@ -342,5 +347,119 @@ impl Drop for Lease {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::hyper::tls::{ExtraRoots, Tls};
+    use crate::hyper::{Roots, Timeouts};
+    use crate::{Cause, Origin};
+
+    /// A pool for HTTP/1.1 to a listener that accepts in the kernel and says nothing.
+    async fn pool(max_connections: usize) -> (Arc<Pool>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin: Origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let dialer = Dialer {
+            origin,
+            proxy: None,
+            timeouts: Timeouts::new(),
+            tls: Tls::new(Roots::Bundled, ExtraRoots::default()),
+            cleartext: Protocol::Http1,
+        };
+        (Arc::new(Pool::new(dialer, max_connections)), listener)
+    }
+
+    fn minute() -> Deadline {
+        Deadline::start(Duration::from_secs(60))
+    }
+
+    fn queue(pool: &Arc<Pool>) -> tokio::task::JoinHandle<Result<Lease, TransportError>> {
+        let pool = Arc::clone(pool);
+        tokio::spawn(async move { pool.acquire(minute()).await })
+    }
+
+    fn waiting(pool: &Arc<Pool>) -> usize {
+        pool.update(|state| state.waiting.iter().filter(|waiting| !waiting.is_closed()).count())
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_told_what_for() {
+        let (pool, _listener) = pool(1).await;
+        let _held = pool.acquire(minute()).await.unwrap();
+        let Err(error) = pool.acquire(Deadline::start(Duration::from_millis(20))).await else {
+            panic!("there was a second connection");
+        };
+        assert_eq!((error.delivery(), error.cause()), (Delivery::NotSent, Cause::TimedOut));
+        let peer = pool.dialer.origin.authority();
+        let expected = format!(
+            "no connection to `{peer}` came free before the 20 ms for the whole try were over (connecting)"
+        );
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(waiting(&pool), 0);
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_does_not_overtake() {
+        let (pool, _listener) = pool(1).await;
+        let held = pool.acquire(minute()).await.unwrap();
+        let first = queue(&pool);
+        let second = queue(&pool);
+        while waiting(&pool) < 2 {
+            tokio::task::yield_now().await;
+        }
+        held.give_back();
+        // Asked for before the first in the queue has run at all.
+        let mut newcomer = core::pin::pin!(pool.acquire(minute()));
+        let polled =
+            core::future::poll_fn(|cx| core::task::Poll::Ready(newcomer.as_mut().poll(cx).is_ready()));
+        assert!(!polled.await);
+        first.await.unwrap().unwrap().give_back();
+        second.await.unwrap().unwrap().give_back();
+        assert!(newcomer.await.unwrap().reused);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_passes_the_place_on() {
+        let (pool, _listener) = pool(1).await;
+        let held = pool.acquire(minute()).await.unwrap();
+        let first = queue(&pool);
+        let second = queue(&pool);
+        while waiting(&pool) < 2 {
+            tokio::task::yield_now().await;
+        }
+        // Handed over, and given up before it was looked at.
+        held.give_back();
+        first.abort();
+        assert!(second.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_dial_that_is_given_up_falls_to_the_next() {
+        let (pool, _listener) = pool(1).await;
+        let mut first = Box::pin(pool.acquire(minute()));
+        core::future::poll_fn(|cx| core::task::Poll::Ready(first.as_mut().poll(cx).is_ready())).await;
+        let second = queue(&pool);
+        while waiting(&pool) < 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        assert!(second.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_makes_room_for_another() {
+        let (pool, _listener) = pool(1).await;
+        let held = pool.acquire(minute()).await.unwrap();
+        let next = queue(&pool);
+        while waiting(&pool) < 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        assert!(!next.await.unwrap().unwrap().reused);
+        assert_eq!(pool.update(|state| (state.open, state.dialing, state.idle.len())), (0, 0, 0));
     }
 }

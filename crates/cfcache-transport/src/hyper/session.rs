@@ -377,15 +377,14 @@ async fn exchange<B>(
     limits: &Limits,
 ) -> Result<(Response, bool), Failed> {
     let Limits { deadline, timeouts, max_body } = limits;
-    let reads = link.reads.load(Ordering::Relaxed);
     let mut sending = pin!(sending);
     let peer = link.peer.as_str();
-    // A connection on which nothing at all arrived is taken for dead: the next request gets another.
-    let silent = || link.reads.load(Ordering::Relaxed) == reads;
-    let late = |expired: Expired, phase, missed: &str| Failed {
+    let reads = || link.reads.load(Ordering::Relaxed);
+    let late = |expired: Expired, phase, missed: &str, reads_before| Failed {
         error: expired.into_error(Delivery::Unknown, phase, format_args!("`{peer}` {missed}")),
         unsent: None,
-        fit: !silent(),
+        // A connection on which nothing at all arrived is taken for dead: the next request gets another.
+        fit: reads() != reads_before,
     };
 
     let in_write = deadline.within(timeouts.write, async {
@@ -399,16 +398,20 @@ async fn exchange<B>(
         .await
     });
     let mut whole = true;
+    let mut before = reads();
     let sent = match in_write.await {
-        Err(expired) => return Err(late(expired, Phase::Write, "did not take the whole request")),
+        Err(expired) => return Err(late(expired, Phase::Write, "did not take the whole request", before)),
         Ok(Some(sent)) => {
             whole = written.try_recv().is_ok();
             sent
         }
-        Ok(None) => match deadline.within(timeouts.head, sending).await {
-            Err(expired) => return Err(late(expired, Phase::Head, "sent no answer")),
-            Ok(sent) => sent,
-        },
+        Ok(None) => {
+            before = reads();
+            match deadline.within(timeouts.head, sending).await {
+                Err(expired) => return Err(late(expired, Phase::Head, "sent no answer", before)),
+                Ok(sent) => sent,
+            }
+        }
     };
     let (head, body) = match sent {
         Ok(response) => response.into_parts(),
@@ -417,8 +420,9 @@ async fn exchange<B>(
         }
     };
 
-    match deadline.within(timeouts.body, read(body, *max_body)).await {
-        Ok(Ok(bytes)) => Ok((http::Response::from_parts(head, bytes), whole)),
+    before = reads();
+    let mut failed = match deadline.within(timeouts.body, read(body, *max_body)).await {
+        Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
         Ok(Err(Unread::TooLong(found))) => {
             let detail = match found {
                 Some(found) => {
@@ -427,14 +431,16 @@ async fn exchange<B>(
                 None => format!("`{peer}` sent more than the {max_body} bytes allowed for an answer"),
             };
             let error = TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
-            Err(Failed { error, unsent: None, fit: true })
+            Failed { error, unsent: None, fit: true }
         }
         Ok(Err(Unread::Broken(error))) => {
             let error = failure::exchange(error, Delivery::Unknown, Phase::Body, peer);
-            Err(Failed { error, unsent: None, fit: true })
+            Failed { error, unsent: None, fit: true }
         }
-        Err(expired) => Err(late(expired, Phase::Body, "did not send the whole answer")),
-    }
+        Err(expired) => late(expired, Phase::Body, "did not send the whole answer", before),
+    };
+    failed.error = failed.error.with_head(head);
+    Err(failed)
 }
 
 fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str) -> Failed {

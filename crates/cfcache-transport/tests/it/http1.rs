@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::support::{
-    SHORT, Server, answer, answer_all, chain, get, post, read_request, request, reset, send, stall, text,
-    timeouts,
+    SHORT, Server, answer, answer_all, chain, expire, get, post, read_request, request, reset, send, stall,
+    text, timeouts,
 };
 
 #[tokio::test]
@@ -76,23 +76,6 @@ async fn the_pool_opens_no_more_than_it_may_and_the_rest_wait() {
         assert!(task.await.unwrap().is_ok());
     }
     assert_eq!(server.accepts(), 2);
-}
-
-#[tokio::test]
-async fn a_request_that_waits_for_a_connection_too_long_was_not_sent() {
-    let server = Server::start(|_, socket| stall(socket)).await;
-    let patient = timeouts(|timeouts| timeouts.total = SHORT);
-    let transport =
-        Arc::new(server.builder().with_max_connections(1).with_timeouts(patient).build().unwrap());
-    let first = tokio::spawn({
-        let transport = Arc::clone(&transport);
-        async move { transport.send(get("/")).await }
-    });
-    tokio::task::yield_now().await;
-    let error = send(&transport, get("/")).await.unwrap_err();
-    assert_eq!((error.delivery(), error.cause()), (Delivery::NotSent, Cause::TimedOut));
-    assert!(error.to_string().contains("no connection to `127.0.0.1:"), "{error}");
-    assert_eq!(first.await.unwrap().unwrap_err().delivery(), Delivery::Unknown);
 }
 
 #[tokio::test]
@@ -411,11 +394,34 @@ async fn a_server_that_stops_in_the_body_is_named_by_the_body_phase() {
 
 #[tokio::test]
 async fn the_whole_try_has_a_deadline_too() {
-    let server = Server::start(|_, socket| stall(socket)).await;
-    let transport = server.builder().with_timeouts(timeouts(|t| t.total = SHORT)).build().unwrap();
-    let error = send(&transport, get("/")).await.unwrap_err();
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let server = Server::start(move |_, mut socket| {
+        let arrived = arrived.clone();
+        async move {
+            read_request(&mut socket).await.unwrap();
+            arrived.send(()).unwrap();
+            stall(socket).await;
+        }
+    })
+    .await;
+    let limits = timeouts(|t| {
+        t.total = Duration::from_secs(45);
+        t.head = Duration::MAX;
+    });
+    let transport = Arc::new(server.builder().with_timeouts(limits).build().unwrap());
+    let error = expire(&transport, get("/"), &mut arrivals).await;
     assert_eq!((error.phase(), error.cause()), (Phase::Head, Cause::TimedOut));
-    assert!(error.to_string().contains("before the 80 ms for the whole try were over"), "{error}");
+    assert!(error.to_string().contains("before the 45 s for the whole try were over"), "{error}");
+}
+
+#[tokio::test]
+async fn names_for_this_machine_need_no_resolver() {
+    let server = Server::start(|_, socket| answer_all(socket, "here")).await;
+    for name in ["localhost", "LOCALHOST.", "no-such-name.localhost"] {
+        let origin = format!("http://{name}:{}", server.address().port()).parse().unwrap();
+        let transport = cfcache_transport::HyperTransport::builder(origin).build().unwrap();
+        assert_eq!(text(&transport, get("/")).await, "here", "{name}");
+    }
 }
 
 #[tokio::test]

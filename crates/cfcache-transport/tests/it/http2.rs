@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::support::{SHORT, Server, get, post, request, send, stall, text, timeouts};
+use crate::support::{SHORT, Server, expire, get, post, request, reset, send, stall, text, timeouts};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -22,14 +22,16 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
-const NO_ERROR: u32 = 0;
+pub(crate) const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
-const REFUSED_STREAM: u32 = 7;
+pub(crate) const REFUSED_STREAM: u32 = 7;
 /// HPACK for `:status: 200`.
 const STATUS_200: &[u8] = &[0x88];
+/// HPACK for `:status: 103`: the name from the table, the value in letters.
+const INFORMATION_103: &[u8] = &[0x08, 3, b'1', b'0', b'3'];
 
 /// The server's side of an HTTP/2 connection, frame by frame.
-struct Frames(TcpStream);
+pub(crate) struct Frames(TcpStream);
 
 struct Frame {
     kind: u8,
@@ -40,7 +42,7 @@ struct Frame {
 
 impl Frames {
     /// Takes the client's preface and sends `settings`.
-    async fn greet(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
+    pub(crate) async fn greet(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
         let mut frames = Self(socket);
         let mut preface = [0; 24];
         frames.0.read_exact(&mut preface).await.unwrap();
@@ -55,11 +57,15 @@ impl Frames {
     }
 
     async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.try_write(kind, flags, stream, payload).await.unwrap();
+    }
+
+    async fn try_write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> std::io::Result<()> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags];
         frame.extend(stream.to_be_bytes());
         frame.extend(payload);
-        self.0.write_all(&frame).await.unwrap();
+        self.0.write_all(&frame).await
     }
 
     async fn next(&mut self) -> Option<Frame> {
@@ -74,12 +80,41 @@ impl Frames {
 
     /// Reads until a request is complete, and gives its stream; `None` at the end of the connection.
     async fn request(&mut self) -> Option<u32> {
+        self.request_with_body().await.map(|(stream, _)| stream)
+    }
+
+    /// The same with the body. Bodies must not be mixed: each request sends its one DATA frame last.
+    pub(crate) async fn request_with_body(&mut self) -> Option<(u32, Vec<u8>)> {
         loop {
             let frame = self.next().await?;
             if matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0 {
-                return Some(frame.stream);
+                return Some((frame.stream, frame.payload));
             }
         }
+    }
+
+    /// Answers, unless the client has gone.
+    pub(crate) async fn try_answer(&mut self, stream: u32, body: &str) {
+        if self.try_write(HEADERS, END_HEADERS, stream, STATUS_200).await.is_ok() {
+            drop(self.try_write(DATA, END_STREAM, stream, body.as_bytes()).await);
+        }
+    }
+
+    /// Resets a stream, unless the client has gone.
+    pub(crate) async fn try_refuse(&mut self, stream: u32, reason: u32) {
+        drop(self.try_write(RST_STREAM, 0, stream, &reason.to_be_bytes()).await);
+    }
+
+    /// Says goodbye, unless the client has gone.
+    pub(crate) async fn try_go_away(&mut self, last: u32, reason: u32) {
+        let mut payload = last.to_be_bytes().to_vec();
+        payload.extend(reason.to_be_bytes());
+        drop(self.try_write(GOAWAY, 0, 0, &payload).await);
+    }
+
+    /// Ends the connection rudely.
+    pub(crate) fn reset(self) {
+        reset(self.0);
     }
 
     async fn answer(&mut self, stream: u32, body: &str) {
@@ -473,20 +508,24 @@ async fn a_server_that_opens_no_window_is_named_by_the_write_phase() {
     );
 }
 
+/// Shorter than the first ping, which is not what these tests are about.
+const BEFORE_PINGS: Duration = Duration::from_secs(5);
+
 #[tokio::test]
 async fn a_slow_answer_gives_up_its_stream_and_nothing_else() {
-    let (reset, mut resets) = mpsc::unbounded_channel();
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let server = Server::start(move |_, socket| {
-        let reset = reset.clone();
+        let arrived = arrived.clone();
         async move {
             let mut frames = Frames::greet(socket, &[]).await;
             let slow = frames.request().await.unwrap();
             // A sign of life: without one the connection would be taken for dead.
-            frames.write(PING, 0, 0, &[0; 8]).await;
+            frames.write(HEADERS, END_HEADERS, slow, INFORMATION_103).await;
+            arrived.send(()).unwrap();
             while let Some(frame) = frames.next().await {
                 if frame.kind == RST_STREAM {
                     assert_eq!((frame.stream, &frame.payload[..]), (slow, &[0, 0, 0, 8][..]));
-                    reset.send(()).unwrap();
+                    arrived.send(()).unwrap();
                     break;
                 }
             }
@@ -494,36 +533,44 @@ async fn a_slow_answer_gives_up_its_stream_and_nothing_else() {
         }
     })
     .await;
-    let short = timeouts(|t| t.head = SHORT);
-    let transport = server.builder().with_http2_prior_knowledge().with_timeouts(short).build().unwrap();
-    let error = send(&transport, get("/")).await.unwrap_err();
+    let limits = timeouts(|t| t.head = BEFORE_PINGS);
+    let builder = server.builder().with_http2_prior_knowledge().with_timeouts(limits);
+    let transport = Arc::new(builder.build().unwrap());
+    let error = expire(&transport, get("/"), &mut arrivals).await;
     assert_eq!(
         (error.delivery(), error.phase(), error.cause()),
         (Delivery::Unknown, Phase::Head, Cause::TimedOut)
     );
-    resets.recv().await.unwrap();
+    arrivals.recv().await.unwrap();
     assert_eq!(text(&transport, get("/")).await, "x");
     assert_eq!(server.accepts(), 1);
 }
 
 #[tokio::test]
 async fn a_connection_on_which_nothing_arrives_gets_no_further_request() {
-    let server = Server::start(|n, socket| async move {
-        let mut frames = Frames::greet(socket, &[]).await;
-        if n == 0 {
-            // Answered once, so that the settings have arrived before the silence.
-            let stream = frames.request().await.unwrap();
-            frames.answer(stream, "x").await;
-            stall(frames.0).await;
-        } else {
-            frames.answer_all("x").await;
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let server = Server::start(move |n, socket| {
+        let arrived = arrived.clone();
+        async move {
+            let mut frames = Frames::greet(socket, &[]).await;
+            if n == 0 {
+                // Answered once, so that the settings have arrived before the silence.
+                let stream = frames.request().await.unwrap();
+                frames.answer(stream, "x").await;
+                frames.request().await.unwrap();
+                arrived.send(()).unwrap();
+                stall(frames.0).await;
+            } else {
+                frames.answer_all("x").await;
+            }
         }
     })
     .await;
-    let short = timeouts(|t| t.head = SHORT);
-    let transport = server.builder().with_http2_prior_knowledge().with_timeouts(short).build().unwrap();
+    let limits = timeouts(|t| t.head = BEFORE_PINGS);
+    let builder = server.builder().with_http2_prior_knowledge().with_timeouts(limits);
+    let transport = Arc::new(builder.build().unwrap());
     text(&transport, get("/")).await;
-    assert_eq!(send(&transport, get("/")).await.unwrap_err().cause(), Cause::TimedOut);
+    assert_eq!(expire(&transport, get("/"), &mut arrivals).await.cause(), Cause::TimedOut);
     assert_eq!(text(&transport, get("/")).await, "x");
     assert_eq!(server.accepts(), 2);
 }
@@ -560,29 +607,40 @@ async fn a_peer_that_answers_no_ping_is_given_up_before_the_answers_deadline() {
 
 #[tokio::test]
 async fn a_body_that_is_cut_short_or_too_long_is_an_error() {
-    let server = Server::start(|_, socket| async move {
-        let mut frames = Frames::greet(socket, &[]).await;
-        let stream = frames.request().await.unwrap();
-        frames.write(HEADERS, END_HEADERS, stream, STATUS_200).await;
-        frames.write(DATA, 0, stream, b"0123456789").await;
-        let stream = frames.request().await.unwrap();
-        frames.write(HEADERS, END_HEADERS, stream, STATUS_200).await;
-        frames.write(DATA, 0, stream, b"0123456789a").await;
-        let stream = frames.request().await.unwrap();
-        frames.write(HEADERS, END_HEADERS, stream, STATUS_200).await;
-        frames.write(DATA, 0, stream, b"half").await;
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let server = Server::start(move |n, socket| {
+        let arrived = arrived.clone();
+        async move {
+            let mut frames = Frames::greet(socket, &[]).await;
+            let stream = frames.request().await.unwrap();
+            frames.write(HEADERS, END_HEADERS, stream, STATUS_200).await;
+            if n == 0 {
+                frames.write(DATA, 0, stream, b"0123456789a").await;
+                let stream = frames.request().await.unwrap();
+                frames.write(HEADERS, END_HEADERS, stream, STATUS_200).await;
+                frames.write(DATA, 0, stream, b"half").await;
+            } else {
+                frames.write(DATA, 0, stream, b"0123456789").await;
+                arrived.send(()).unwrap();
+                stall(frames.0).await;
+            }
+        }
     })
     .await;
-    let short = timeouts(|t| t.body = SHORT);
-    let builder = server.builder().with_http2_prior_knowledge().with_max_body(10);
-    let transport = builder.with_timeouts(short).build().unwrap();
-    let stalled = send(&transport, get("/")).await.unwrap_err();
-    assert_eq!((stalled.phase(), stalled.cause()), (Phase::Body, Cause::TimedOut));
+    let limits = timeouts(|t| t.body = BEFORE_PINGS);
+    let builder = server.builder().with_http2_prior_knowledge().with_max_body(10).with_timeouts(limits);
+    let transport = Arc::new(builder.build().unwrap());
     let long = send(&transport, get("/")).await.unwrap_err();
     assert_eq!((long.phase(), long.cause()), (Phase::Body, Cause::TooLarge));
     let cut = send(&transport, get("/")).await.unwrap_err();
     assert_eq!((cut.delivery(), cut.phase(), cut.cause()), (Delivery::Unknown, Phase::Body, Cause::Io));
     assert_eq!(server.accepts(), 1);
+    let stalled = expire(&transport, get("/"), &mut arrivals).await;
+    assert_eq!((stalled.phase(), stalled.cause()), (Phase::Body, Cause::TimedOut));
+    for error in [long, cut, stalled] {
+        assert_eq!(error.head().map(|head| head.status.as_u16()), Some(200));
+    }
+    assert_eq!(server.accepts(), 2);
 }
 
 #[tokio::test]

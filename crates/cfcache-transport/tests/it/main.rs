@@ -9,6 +9,7 @@ mod forgotten;
 mod http1;
 mod http2;
 mod origins;
+mod promise;
 mod proxies;
 mod rules;
 mod scripts;

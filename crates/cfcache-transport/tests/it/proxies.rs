@@ -167,7 +167,7 @@ async fn a_proxy_that_is_not_there_fails_to_connect() {
     let proxy = Some(format!("http://{gone}").parse().unwrap());
     let error = send(&through(proxy).build().unwrap(), get("/")).await.unwrap_err();
     assert_eq!((error.delivery(), error.phase()), (Delivery::NotSent, Phase::Connect));
-    assert!(error.to_string().contains(&format!("`{gone}` refused")), "{error}");
+    assert!(error.to_string().starts_with(&format!("the proxy `{gone}` refused")), "{error}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use cfcache_transport::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A deadline for phases that a peer stalls on purpose.
@@ -122,6 +123,22 @@ pub(crate) fn chain(error: &TransportError) -> String {
         source = error.source();
     }
     text
+}
+
+/// Sends a request that ends in a deadline, without waiting for it: once the server has said through `arrivals` that
+/// it got the request, time jumps.
+pub(crate) async fn expire(
+    transport: &Arc<HyperTransport>,
+    request: Request,
+    arrivals: &mut mpsc::UnboundedReceiver<()>,
+) -> TransportError {
+    let transport = Arc::clone(transport);
+    let sending = tokio::spawn(async move { transport.send(request).await });
+    arrivals.recv().await.unwrap();
+    tokio::time::pause();
+    let error = sending.await.unwrap().unwrap_err();
+    tokio::time::resume();
+    error
 }
 
 /// Reads one HTTP/1.1 request with its body; `None` at the end of the connection.
