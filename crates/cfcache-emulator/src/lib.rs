@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Cloudflare's Cache API on your own machine.
+//!
+//! It answers as the real one is documented to: to good requests and bad ones, with limits, codes and headers; and it
+//! can be told to fail. It shares nothing with this project's client but the model's tables, so that one mistake cannot
+//! hide on both sides. What is not documented it answers as mildly as it can, and `docs/emulator.md` says where.
+//!
+//! - [`Config`]: which plan, zones, credentials, limits and faults there are
+//! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock
+//! - [`Running`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
+//! - [`Fault`]: what goes wrong, and when
+//! - [`Log`]: what was received, and whether it took effect
+//!
+//! ```
+//! use cfcache_emulator::{Config, Emulator};
+//! use cfcache_model::Plan;
+//! use core::time::Duration;
+//!
+//! let emulator = Emulator::new(Config::new(Plan::Free));
+//! let request = http::Request::post("/client/v4/zones/023e105f4ecef8ad9ca31a8372d0c353/purge_cache")
+//!     .header("authorization", "Bearer any-token-will-do")
+//!     .body(r#"{"tags":["a-cache-tag"]}"#.into())?;
+//! let answer = emulator.handle(Duration::ZERO, &request);
+//! assert_eq!(answer.status(), 200);
+//! assert!(emulator.log().entries()[0].processed);
+//! # Ok::<(), http::Error>(())
+//! ```
+
+mod answer;
+mod auth;
+mod behavior;
+mod config;
+mod emulator;
+mod fault;
+mod limit;
+mod log;
+mod route;
+mod serve;
+mod world;
+
+pub use crate::auth::{ApiKey, Token, TokenState};
+pub use crate::config::{Config, Hints, LimitMode};
+pub use crate::emulator::Emulator;
+pub use crate::fault::{Effect, Fault, Injury, InvalidFault, On};
+pub use crate::log::{Counts, Entry, Keep, Log};
+pub use crate::serve::Running;
+pub use crate::world::{Environment, File, Purge, Scope, Zone};

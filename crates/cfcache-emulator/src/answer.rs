@@ -1,0 +1,116 @@
+//! An answer of the API before it is bytes.
+
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use cfcache_model::endpoint::Exchange;
+use http::StatusCode;
+
+/// A status, an envelope, and what belongs into headers.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+    /// After which time to ask again.
+    pub(crate) retry_after: Option<Duration>,
+    /// The methods that the address has.
+    pub(crate) allow: Option<String>,
+}
+
+/// An item of `errors`.
+#[derive(Debug, Clone)]
+pub(crate) struct Notice {
+    pub(crate) code: u32,
+    pub(crate) message: String,
+    pub(crate) chain: Vec<Self>,
+}
+
+impl Notice {
+    pub(crate) fn new(code: u32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), chain: Vec::new() }
+    }
+}
+
+impl Answer {
+    /// Success around a `result`, which is JSON.
+    pub(crate) fn success(result: &str) -> Self {
+        Self::new(
+            StatusCode::OK,
+            format!(r#"{{"result":{result},"success":true,"errors":[],"messages":[]}}"#),
+        )
+    }
+
+    /// Success of a list.
+    pub(crate) fn page(result: &str, info: &str) -> Self {
+        Self::new(
+            StatusCode::OK,
+            format!(r#"{{"result":{result},"result_info":{info},"success":true,"errors":[],"messages":[]}}"#),
+        )
+    }
+
+    /// Success with a remark. The `type` is null in every published example.
+    pub(crate) fn remark(result: &str, code: u32, message: &str) -> Self {
+        let message = quote(message);
+        Self::new(
+            StatusCode::OK,
+            format!(
+                r#"{{"result":{result},"success":true,"errors":[],"messages":[{{"code":{code},"message":{message},"type":null}}]}}"#
+            ),
+        )
+    }
+
+    /// A refusal with one error.
+    pub(crate) fn refused(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        Self::refused_with(status, &[Notice::new(code, message)])
+    }
+
+    /// A refusal with any number of errors.
+    pub(crate) fn refused_with(status: StatusCode, errors: &[Notice]) -> Self {
+        let mut body = String::from(r#"{"result":null,"success":false,"errors":["#);
+        write_notices(&mut body, errors);
+        body.push_str(r#"],"messages":[]}"#);
+        Self::new(status, body)
+    }
+
+    /// What a sample of the model says.
+    pub(crate) fn sample(sample: &Exchange) -> Self {
+        // A sample without a valid status would be a slip in the model; its tests would have seen it.
+        let status = StatusCode::from_u16(sample.status).unwrap_or(StatusCode::OK);
+        Self::new(status, sample.reply.clone())
+    }
+
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) fn allow(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    const fn new(status: StatusCode, body: String) -> Self {
+        Self { status, body, retry_after: None, allow: None }
+    }
+}
+
+fn write_notices(out: &mut String, notices: &[Notice]) {
+    for (index, notice) in notices.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        // Writing to a string cannot fail.
+        _ = write!(out, r#"{{"code":{},"message":{}"#, notice.code, quote(&notice.message));
+        if !notice.chain.is_empty() {
+            out.push_str(r#","error_chain":["#);
+            write_notices(out, &notice.chain);
+            out.push(']');
+        }
+        out.push('}');
+    }
+}
+
+/// A text as JSON.
+pub(crate) fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,281 @@
+//! Who asks? A bearer token, or an e-mail address with its API key.
+
+use core::fmt;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use cfcache_model::endpoint::{Area, Descriptor};
+
+use crate::answer::{Answer, Notice};
+use crate::config::Config;
+
+const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
+const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
+
+/// A token that the emulator knows.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Token {
+    secret: String,
+    /// What verification says about it.
+    pub state: TokenState,
+    /// When it ends, as RFC 3339: only told, never acted upon.
+    pub expires_on: Option<String>,
+    /// When it begins, as RFC 3339: only told, never acted upon.
+    pub not_before: Option<String>,
+    /// The permissions that it has, in the dashboard's words, such as `Cache Purge`; `None` is every one.
+    pub permissions: Option<Vec<String>>,
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenState {
+    /// It works.
+    Active,
+    /// Somebody switched it off.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come. (The API calls it active all the same.)
+    NotYetValid,
+}
+
+impl Token {
+    /// A token that works and may do everything.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self {
+            secret: secret.into(),
+            state: TokenState::Active,
+            expires_on: None,
+            not_before: None,
+            permissions: None,
+        }
+    }
+
+    /// Gives it another state, and the date that goes with it where none was set.
+    #[must_use]
+    pub fn with_state(mut self, state: TokenState) -> Self {
+        self.state = state;
+        match state {
+            TokenState::Expired => {
+                self.expires_on.get_or_insert_with(|| "2020-01-01T00:00:00Z".to_owned());
+            }
+            TokenState::NotYetValid => {
+                self.not_before.get_or_insert_with(|| "2099-12-31T23:59:59Z".to_owned());
+            }
+            TokenState::Active | TokenState::Disabled => {}
+        }
+        self
+    }
+
+    /// Sets the end that verification tells.
+    #[must_use]
+    pub fn with_expires_on(mut self, rfc_3339: impl Into<String>) -> Self {
+        self.expires_on = Some(rfc_3339.into());
+        self
+    }
+
+    /// Sets the beginning that verification tells.
+    #[must_use]
+    pub fn with_not_before(mut self, rfc_3339: impl Into<String>) -> Self {
+        self.not_before = Some(rfc_3339.into());
+        self
+    }
+
+    /// Leaves it only these permissions, in the dashboard's words: `Cache Purge`, `Zone Read`, ….
+    #[must_use]
+    pub fn with_permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
+        self.permissions = Some(permissions.into_iter().map(Into::into).collect());
+        self
+    }
+
+    fn may(&self, endpoint: &Descriptor) -> bool {
+        // A token may always verify itself. An endpoint that takes one of several permissions names them all.
+        endpoint.area == Area::Token
+            || self.permissions.as_ref().is_none_or(|permissions| {
+                permissions.iter().any(|permission| endpoint.permission.contains(permission.as_str()))
+            })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("secret", &format_args!("[not shown]"))
+            .field("state", &self.state)
+            .field("expires_on", &self.expires_on)
+            .field("not_before", &self.not_before)
+            .field("permissions", &self.permissions)
+            .finish()
+    }
+}
+
+/// An e-mail address and its API key that the emulator knows.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ApiKey {
+    /// The address.
+    pub email: String,
+    key: String,
+}
+
+impl ApiKey {
+    /// A pair that works and may do everything.
+    #[must_use]
+    pub fn new(email: impl Into<String>, key: impl Into<String>) -> Self {
+        Self { email: email.into(), key: key.into() }
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("email", &self.email)
+            .field("key", &format_args!("[not shown]"))
+            .finish()
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Caller<'a> {
+    /// Any token of a valid form, where none is configured.
+    AnyToken,
+    /// A token that is configured.
+    Known(&'a Token),
+    /// An e-mail address and a key.
+    Key,
+}
+
+/// Finds out who asks for an endpoint; the answer where that is not good enough.
+pub(crate) fn authenticate<'a>(
+    config: &'a Config,
+    endpoint: &Descriptor,
+    headers: &HeaderMap,
+) -> Result<Caller<'a>, Answer> {
+    let presented = Presented::read(headers)?;
+    match presented {
+        // Published for the account's form of verification; the user's is taken to be the same.
+        Presented { token: None, .. } if endpoint.area == Area::Token => {
+            Err(Answer::refused(StatusCode::BAD_REQUEST, 1001, "No API Token was sent"))
+        }
+        // Where a program sends every credential that it has (the vendor's TypeScript SDK does), the token counts.
+        Presented { token: Some(token), .. } => by_token(config, endpoint, token),
+        Presented { key: Some((email, key)), .. } => by_key(config, email, key),
+        Presented { token: None, key: None } => Err(Answer::refused(
+            StatusCode::BAD_REQUEST,
+            9106,
+            "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
+        )),
+    }
+}
+
+/// May the caller use the endpoint at all?
+pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
+    match caller {
+        Caller::AnyToken | Caller::Key => true,
+        Caller::Known(token) => token.may(endpoint),
+    }
+}
+
+/// What an endpoint answers to a token that may not use it, or may not see the zone.
+pub(crate) fn forbidden(endpoint: &Descriptor) -> Answer {
+    let samples = (endpoint.samples)();
+    samples
+        .iter()
+        .find(|sample| sample.name == "refused_permission")
+        .map_or_else(|| authentication_error(StatusCode::FORBIDDEN), Answer::sample)
+}
+
+fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Result<Caller<'a>, Answer> {
+    let known = config.tokens.iter().find(|known| known.secret == token);
+    let is_open = config.tokens.is_empty() && config.keys.is_empty();
+    match known {
+        Some(known) if endpoint.area == Area::Token || known.state == TokenState::Active => {
+            Ok(Caller::Known(known))
+        }
+        None if is_open && !looks_like_key(token) => Ok(Caller::AnyToken),
+        None if endpoint.area == Area::Token => {
+            Err(Answer::refused(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))
+        }
+        _ => Err(authentication_error(StatusCode::UNAUTHORIZED)),
+    }
+}
+
+fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, Answer> {
+    let is_open = config.tokens.is_empty() && config.keys.is_empty();
+    // Addresses are compared as people write them.
+    let fits = |known: &ApiKey| known.email.eq_ignore_ascii_case(email) && known.key == key;
+    if is_open || config.keys.iter().any(fits) {
+        return Ok(Caller::Key);
+    }
+    Err(Answer::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
+}
+
+fn authentication_error(status: StatusCode) -> Answer {
+    Answer::refused(status, 10000, "Authentication error")
+}
+
+/// A global API key where a token belongs: the usual mistake, and answered as an unknown token.
+///
+/// Source of the forms: <https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>.
+fn looks_like_key(token: &str) -> bool {
+    let is_lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    token.starts_with("cfk_") || (token.len() == 37 && token.bytes().all(is_lower_hex))
+}
+
+/// Credentials of a valid form.
+struct Presented<'a> {
+    token: Option<&'a str>,
+    key: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Presented<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, Answer> {
+        let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
+        let email = headers.get(X_AUTH_EMAIL).map(http::HeaderValue::as_bytes);
+        let key = headers.get(X_AUTH_KEY).map(http::HeaderValue::as_bytes);
+
+        let mut chain = Vec::new();
+        let mut check = |value: Option<&'a [u8]>, form: fn(&str) -> Option<&str>, code, name| {
+            let value = value?;
+            let good = core::str::from_utf8(value).ok().and_then(form);
+            if good.is_none() {
+                chain.push(Notice::new(code, format!("Invalid format for {name} header")));
+            }
+            good
+        };
+        let token = check(authorization, bearer, 6111, "Authorization");
+        let email = check(email, email_form, 6102, "X-Auth-Email");
+        let key = check(key, key_form, 6103, "X-Auth-Key");
+        if chain.is_empty() {
+            return Ok(Self { token, key: email.zip(key) });
+        }
+        let notice = Notice { code: 6003, message: "Invalid request headers".to_owned(), chain };
+        Err(Answer::refused_with(StatusCode::BAD_REQUEST, &[notice]))
+    }
+}
+
+/// One word behind `Bearer`, without quotes. How long real tokens are has changed, so length is not looked at.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'';
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_plain))
+        .then_some(token)
+}
+
+fn email_form(value: &str) -> Option<&str> {
+    let (local, domain) = value.rsplit_once('@')?;
+    let has_blank = value.bytes().any(|byte| byte.is_ascii_whitespace());
+    (!local.is_empty() && !domain.is_empty() && !has_blank).then_some(value)
+}
+
+/// Published forms have 37 to 54 characters, the vendor's SDK tests use 32, and its Terraform provider lets 60 pass.
+fn key_form(value: &str) -> Option<&str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ((32..=60).contains(&value.len()) && value.bytes().all(is_plain)).then_some(value)
+}

@@ -1,0 +1,274 @@
+//! `POST /zones/{zone_id}/purge_cache` and `…/invalidate_cache`, and the same below `…/environments/{environment_id}`
+//!
+//! The body is read here, from plain JSON, and not with the model's types: what the client writes wrongly must not be
+//! read wrongly in the same way. Which choices are ours, because nothing is published, `docs/emulator.md` lists.
+
+use cfcache_model::endpoint::Action;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::answer::Answer;
+use crate::behavior::Call;
+use crate::limit::Draw;
+use crate::route;
+use crate::world::{File, Purge, Scope, World, Zone};
+
+/// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026
+const MAX_TAG_CHARS: usize = 1024;
+
+/// From the error tables of before 2021; nothing newer is known.
+const MAX_HOST_CHARS: usize = 200;
+
+/// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026
+const MAX_PREFIX_SEPARATORS: usize = 31;
+
+const LISTS: [&str; 4] = ["files", "tags", "hosts", "prefixes"];
+
+/// A purge in which nothing is wrong.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// One for each field of the body.
+    purges: Vec<Purge>,
+    pub(super) draw: Draw,
+    reply: String,
+}
+
+impl Accepted {
+    /// How many items it names.
+    pub(crate) fn items(&self) -> u64 {
+        self.purges.iter().map(|purge| purge.scope.items() as u64).sum()
+    }
+}
+
+/// Notes what was purged. There is no cache yet that it could be removed from.
+pub(super) fn carry_out(world: &mut World, accepted: Accepted) -> Answer {
+    for purge in accepted.purges {
+        world.purge(purge);
+    }
+    Answer::success(&accepted.reply)
+}
+
+/// Reads a body and looks for everything that could be wrong with it.
+pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Accepted, Answer> {
+    let environment = match call.route.argument("environment_id") {
+        None => None,
+        Some(id) => {
+            let found = zone.environments.iter().find(|environment| environment.id == id);
+            // The answer is not known; this one says in so many words that an id is wrong.
+            Some(found.ok_or_else(|| route::no_route(&below_base(call)))?)
+        }
+    };
+
+    let mut fields = fields(call.body)?;
+    let everything = fields.remove("purge_everything");
+    let lists: Vec<(&str, Value)> =
+        LISTS.into_iter().filter_map(|name| fields.remove(name).map(|value| (name, value))).collect();
+
+    let mut scopes = Vec::new();
+    let mut draw = Draw::default();
+    match (everything, lists.is_empty()) {
+        (None, true) => return Err(names_nothing()),
+        (Some(_), false) => {
+            let message = "purge_everything cannot be combined with files, tags, hosts or prefixes";
+            return Err(refused(1092, message));
+        }
+        (Some(Value::Bool(true)), true) => {
+            draw.flexible = 1;
+            scopes.push(Scope::Everything);
+        }
+        (Some(_), true) => return Err(refused(1013, "purge_everything must be true")),
+        (None, false) => {
+            for (name, value) in lists {
+                let Value::Array(items) = value else {
+                    return Err(refused(1014, format!("{name} must be an array")));
+                };
+                let scope = match name {
+                    "files" => Scope::Files(files(items, call, zone)?),
+                    "tags" => Scope::Tags(tags(items, call)?),
+                    "hosts" => Scope::Hosts(hosts(items, call)?),
+                    _ => Scope::Prefixes(prefixes(items, call)?),
+                };
+                match &scope {
+                    // The number of URLs of a request is bounded by the check above, and by the size of a body.
+                    Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
+                    // However many lists there are, it is one request.
+                    _ => draw.flexible = 1,
+                }
+                scopes.push(scope);
+            }
+        }
+    }
+
+    let has_files = scopes.iter().any(|scope| matches!(scope, Scope::Files(_)));
+    if has_files && environment.is_some_and(|environment| environment.is_by_address()) {
+        let verb = action.verb();
+        let message = format!("Unable to {verb} by files for this environment");
+        return Err(refused(1136, message));
+    }
+
+    let purge = |scope| Purge {
+        at: call.now,
+        action,
+        zone: zone.id.clone(),
+        environment: environment.map(|environment| environment.id.clone()),
+        scope,
+    };
+    let purges = scopes.into_iter().map(purge).collect();
+    let reply = format!(r#"{{"id":{}}}"#, crate::answer::quote(&zone.id));
+    Ok(Accepted { purges, draw, reply })
+}
+
+/// The fields of the body that are not null. A body that is no object names nothing.
+fn fields(body: &[u8]) -> Result<Map<String, Value>, Answer> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(mut fields)) => {
+            fields.retain(|_, value| !value.is_null());
+            Ok(fields)
+        }
+        Ok(_) | Err(_) => Err(names_nothing()),
+    }
+}
+
+fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, Answer> {
+    cap(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
+    items
+        .into_iter()
+        .map(|item| {
+            let file = file(item).ok_or_else(names_nothing)?;
+            match host_of(&file.url) {
+                None => Err(refused(1016, format!("Invalid url: {}", clip(&file.url)))),
+                Some(host) if !zone.covers(host) => {
+                    let message = format!(
+                        "Unable to purge {}: you can only purge files of the zone {}",
+                        clip(&file.url),
+                        zone.name
+                    );
+                    Err(refused(1082, message))
+                }
+                Some(_) => Ok(file),
+            }
+        })
+        .collect()
+}
+
+/// A string, or an object with `url` and perhaps `headers`; both kinds in one list have been seen to pass.
+fn file(item: Value) -> Option<File> {
+    match item {
+        Value::String(url) => Some(File { url, headers: Vec::new() }),
+        Value::Object(mut fields) => {
+            let Some(Value::String(url)) = fields.remove("url") else { return None };
+            let headers = match fields.remove("headers") {
+                None | Some(Value::Null) => Vec::new(),
+                Some(Value::Object(headers)) => headers
+                    .into_iter()
+                    .map(|(name, value)| match value {
+                        Value::String(value) => Some((name, value)),
+                        _ => None,
+                    })
+                    .collect::<Option<_>>()?,
+                Some(_) => return None,
+            };
+            Some(File { url, headers })
+        }
+        _ => None,
+    }
+}
+
+fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+    cap(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
+    strings(items, |tag| match tag.chars().count() {
+        0..=MAX_TAG_CHARS => Ok(()),
+        _ => {
+            Err(refused(1100, format!("Tags must be at most {MAX_TAG_CHARS} characters long: {}", clip(tag))))
+        }
+    })
+}
+
+fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+    cap(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
+    strings(items, |host| match host.chars().count() {
+        0..=MAX_HOST_CHARS => Ok(()),
+        _ => Err(refused(
+            1114,
+            format!("Hosts must be at most {MAX_HOST_CHARS} characters long: {}", clip(host)),
+        )),
+    })
+}
+
+fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+    // No code of prefixes is known at all. That of tags, which share their limit, says what is wrong.
+    cap(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
+    strings(items, |prefix| {
+        let wrong = if prefix.contains("://") {
+            "must not have a scheme"
+        } else if prefix.contains('?') {
+            "must not have a query"
+        } else if prefix.contains('#') {
+            "must not have a fragment"
+        } else if prefix.matches('/').count() > MAX_PREFIX_SEPARATORS {
+            "must have at most 31 path separators"
+        } else {
+            return Ok(());
+        };
+        Err(refused(1016, format!("Invalid prefix, it {wrong}: {}", clip(prefix))))
+    })
+}
+
+fn strings(items: Vec<Value>, check: impl Fn(&str) -> Result<(), Answer>) -> Result<Vec<String>, Answer> {
+    items
+        .into_iter()
+        .map(|item| match item {
+            Value::String(text) => check(&text).map(|()| text),
+            _ => Err(names_nothing()),
+        })
+        .collect()
+}
+
+fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), Answer> {
+    match items.len() > most {
+        false => Ok(()),
+        true => {
+            let found = items.len();
+            Err(refused(code, format!("Unable to purge {found} {noun}: at most {most} in a request")))
+        }
+    }
+}
+
+/// The host of a URL with a scheme that a cache can have seen.
+fn host_of(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let host = match place.strip_prefix('[') {
+        Some(address) => address.split(']').next()?,
+        None => place.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+fn names_nothing() -> Answer {
+    refused(
+        1012,
+        "Request must contain one of \"purge_everything\", \"files\", \"tags\", \"hosts\" or \"prefixes\"",
+    )
+}
+
+fn refused(code: u32, message: impl Into<String>) -> Answer {
+    Answer::refused(StatusCode::BAD_REQUEST, code, message)
+}
+
+/// As much of a text as a message should repeat.
+fn clip(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+fn below_base(call: &Call<'_>) -> String {
+    call.path.strip_prefix(route::BASE_PATH).unwrap_or(call.path).to_owned()
+}

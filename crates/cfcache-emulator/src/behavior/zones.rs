@@ -1,0 +1,175 @@
+//! `GET /zones`, `GET /zones/{zone_id}` and `GET /zones/{zone_id}/environments`
+
+use cfcache_model::Plan;
+use cfcache_model::endpoint::MAX_ZONES_PER_PAGE;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::answer::{Answer, quote};
+use crate::behavior::Call;
+use crate::route;
+use crate::world::{World, Zone};
+
+/// The account that all zones belong to.
+const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
+
+/// How many zones are on a page where the request does not say.
+const DEFAULT_PER_PAGE: usize = 20;
+
+pub(super) fn get(zone: &Zone, plan: Plan) -> Answer {
+    Answer::success(&zone_json(zone, plan))
+}
+
+/// Lists zones by name, status and account, a page at a time.
+pub(super) fn list(world: &World, call: &Call<'_>) -> Answer {
+    let query = route::query(call.query);
+    // Of a parameter that comes twice, the last counts.
+    let asked =
+        |name: &str| query.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+
+    let page = asked("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page >= 1));
+    let most = MAX_ZONES_PER_PAGE as usize;
+    let per_page = asked("per_page")
+        .map_or(Some(DEFAULT_PER_PAGE), |size| size.parse().ok().filter(|size| (5..=most).contains(size)));
+    let (Some(page), Some(per_page)) = (page, per_page) else {
+        return match page {
+            None => invalid("invalid page parameter, must be 1 or more"),
+            Some(_) => invalid(&format!("invalid per_page parameter, must be between 5 and {most}")),
+        };
+    };
+
+    let mut filters: Vec<bool> = Vec::new();
+    let any = asked("match") == Some("any");
+    let mut found: Vec<&Zone> = Vec::new();
+    for zone in &world.zones {
+        filters.clear();
+        filters.extend(asked("name").map(|rule| name_fits(rule, &zone.name)));
+        filters.extend(asked("status").map(|status| status == zone.status));
+        filters.extend(asked("account.id").map(|id| id == ACCOUNT_ID));
+        let fits = |fit: &bool| *fit;
+        if filters.is_empty() || if any { filters.iter().any(fits) } else { filters.iter().all(fits) } {
+            found.push(zone);
+        }
+    }
+    match asked("order") {
+        Some("name") => found.sort_by(|left, right| left.name.cmp(&right.name)),
+        Some("status") => found.sort_by(|left, right| left.status.cmp(&right.status)),
+        // All zones have the same account and plan.
+        _ => {}
+    }
+    if asked("direction") == Some("desc") {
+        found.reverse();
+    }
+
+    let total = found.len();
+    let pages = total.div_ceil(per_page);
+    let skipped = per_page.saturating_mul(page - 1);
+    let shown: Vec<String> = found
+        .into_iter()
+        .skip(skipped)
+        .take(per_page)
+        .map(|zone| zone_json(zone, call.config.plan))
+        .collect();
+    let info = format!(
+        r#"{{"page":{page},"per_page":{per_page},"total_pages":{pages},"count":{},"total_count":{total}}}"#,
+        shown.len()
+    );
+    Answer::page(&format!("[{}]", shown.join(",")), &info)
+}
+
+pub(super) fn environments(zone: &Zone) -> Answer {
+    let list: Vec<String> = zone
+        .environments
+        .iter()
+        .map(|environment| {
+            format!(
+                r#"{{"name":{},"ref":{},"version":0,"expression":{},"locked_on_deployment":false,"position":{}}}"#,
+                quote(&environment.name),
+                quote(&environment.id),
+                quote(&environment.expression),
+                environment.position
+            )
+        })
+        .collect();
+    Answer::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
+}
+
+/// The number is that of the same complaint of the origin regions: for zones none is published.
+fn invalid(message: &str) -> Answer {
+    Answer::refused(StatusCode::BAD_REQUEST, 1146, message)
+}
+
+/// Does a name fit a rule such as `example.com` or `starts_with:exam`?
+///
+/// Source of the rules: <https://developers.cloudflare.com/api/resources/zones/methods/list/>, 2026-10.
+fn name_fits(rule: &str, name: &str) -> bool {
+    let (operator, value) = rule.split_once(':').unwrap_or(("equal", rule));
+    let (operator, exact) = match operator.strip_suffix("_case_sensitive") {
+        Some(operator) => (operator, true),
+        None => (operator, false),
+    };
+    let fold = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };
+    let (name, value) = (fold(name), fold(value));
+    match operator {
+        "not_equal" => name != value,
+        "starts_with" => name.starts_with(&value),
+        "ends_with" => name.ends_with(&value),
+        "contains" => name.contains(&value),
+        _ => name == value,
+    }
+}
+
+/// A zone with every field that the reference demands and that the vendor's typed SDKs insist on. What the emulator
+/// knows nothing about has the values of the API's own examples.
+fn zone_json(zone: &Zone, plan: Plan) -> String {
+    const DATE: &str = "2014-01-01T05:20:00.12345Z";
+    let (plan_id, plan_name) = plan_identity(plan);
+    json!({
+        "id": zone.id,
+        "name": zone.name,
+        "status": zone.status,
+        "paused": false,
+        "type": "full",
+        "development_mode": 0,
+        "name_servers": ["bob.ns.cloudflare.com", "lola.ns.cloudflare.com"],
+        "original_name_servers": null,
+        "original_registrar": null,
+        "original_dnshost": null,
+        "activated_on": DATE,
+        "created_on": DATE,
+        "modified_on": DATE,
+        "meta": {
+            "cdn_only": false,
+            "custom_certificate_quota": 1,
+            "dns_only": false,
+            "foundation_dns": false,
+            "page_rule_quota": 100,
+            "phishing_detected": false,
+            "step": 2,
+        },
+        "owner": { "id": null, "type": "user", "email": null },
+        "account": { "id": ACCOUNT_ID, "name": "Example Account" },
+        "permissions": ["#cache_purge:edit", "#zone:read", "#zone_settings:edit", "#zone_settings:read"],
+        "plan": {
+            "id": plan_id,
+            "name": plan_name,
+            "price": 0,
+            "currency": "USD",
+            "frequency": "",
+            "legacy_id": plan.as_str(),
+            "is_subscribed": true,
+            "can_subscribe": false,
+        },
+    })
+    .to_string()
+}
+
+/// Id and name of a plan. The enterprise's id is in published answers; the others' mean nothing.
+const fn plan_identity(plan: Plan) -> (&'static str, &'static str) {
+    match plan {
+        Plan::Free => ("00000000000000000000000000000001", "Free Website"),
+        Plan::Pro => ("00000000000000000000000000000002", "Pro Website"),
+        Plan::Business => ("00000000000000000000000000000003", "Business Website"),
+        _ => ("94f3b7b768b0458b56d2cac4fe5ec0f9", "Enterprise Website"),
+    }
+}

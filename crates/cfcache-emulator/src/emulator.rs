@@ -1,0 +1,243 @@
+//! The API as a function from a request and a time to an answer.
+
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cfcache_model::endpoint::Area;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+
+use crate::answer::Answer;
+use crate::auth;
+use crate::behavior::{self, Call, Plan};
+use crate::config::{Config, Hints, LimitMode};
+use crate::limit::{Draw, Limits, whole_seconds};
+use crate::log::{Entry, Log, Tally, without_secrets};
+use crate::route;
+use crate::world::{Purge, World};
+
+/// The API, without any wire.
+///
+/// Time is a parameter: so much since the emulator began. Whoever simulates it can run an hour of limits in no time;
+/// [`Running`](crate::Running) passes the real one. Faults belong to the wire, so [`handle`](Self::handle) has none.
+#[derive(Debug)]
+pub struct Emulator {
+    config: Config,
+    state: Mutex<State>,
+    log: Log,
+}
+
+#[derive(Debug)]
+struct State {
+    world: World,
+    limits: Limits,
+    answers: u64,
+}
+
+/// An answer, and what it did.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    pub(crate) response: Response<Bytes>,
+    pub(crate) endpoint: Option<&'static str>,
+    pub(crate) processed: bool,
+    /// How many items were purged.
+    pub(crate) items: u64,
+}
+
+impl Handled {
+    pub(crate) fn tally(&self) -> Tally {
+        let status = Some(self.response.status().as_u16());
+        Tally { status, processed: self.processed, faulted: false, items: self.items }
+    }
+}
+
+impl Emulator {
+    /// Builds it; nothing runs yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let state = State {
+            world: World::new(&config),
+            limits: Limits::new(&config.purge_limits, config.call_limit),
+            answers: 0,
+        };
+        let log = Log::new(config.keep);
+        Self { config, state: Mutex::new(state), log }
+    }
+
+    /// Answers a request that arrives at a time since the emulator began.
+    #[must_use]
+    pub fn handle(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        let handled = self.process(now, request);
+        self.log.record(handled.tally(), || Entry {
+            endpoint: handled.endpoint,
+            body: request.body().clone(),
+            status: Some(handled.response.status().as_u16()),
+            processed: handled.processed,
+            ..Entry::begun(now, 0, request)
+        });
+        handled.response
+    }
+
+    /// What was received.
+    #[must_use]
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What it was configured to be.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
+    #[must_use]
+    pub fn purges(&self) -> Vec<Purge> {
+        self.state().world.purges()
+    }
+
+    /// Answers, and leaves the log to the caller.
+    pub(crate) fn process(&self, now: Duration, request: &Request<Bytes>) -> Handled {
+        let mut state = self.state();
+        let state = &mut *state;
+        let outcome = self.decide(state, now, request);
+        state.answers += 1;
+
+        let processed = outcome.answer.status.is_success();
+        let mut response = Response::new(Bytes::from(outcome.answer.body));
+        *response.status_mut() = outcome.answer.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut put = |name: http::HeaderName, value: String| {
+            // All of these are ASCII that we wrote ourselves.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(http::HeaderName::from_static("cf-ray"), ray(state.answers));
+        if let Some(methods) = outcome.answer.allow {
+            put(ALLOW, methods);
+        }
+        let quota = match (self.config.limits, self.config.hints, outcome.draw) {
+            (LimitMode::Off, _, _) | (_, Hints::Silent, _) => None,
+            (_, Hints::Bucket, Some(draw)) => Some(state.limits.purges_left(now, draw)),
+            _ => Some(state.limits.calls_left(now)),
+        };
+        if let Some(quota) = quota {
+            put(http::HeaderName::from_static("ratelimit"), quota.state());
+            put(http::HeaderName::from_static("ratelimit-policy"), quota.policy());
+            if let Some(wait) = outcome.answer.retry_after {
+                put(RETRY_AFTER, whole_seconds(wait).to_string());
+            }
+        }
+        Handled { response, endpoint: outcome.endpoint, processed, items: outcome.items }
+    }
+
+    /// Route, credentials, limit of calls, rights, content, limit of purges, effect: in this order, so that what is
+    /// refused for its content costs nothing of the purge limits.
+    fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> Outcome {
+        let path = request.uri().path();
+        let route = match route::route(request.method(), path) {
+            Ok(route) => route,
+            Err(answer) => return Outcome::of(None, answer),
+        };
+        let endpoint = Some(route.endpoint.name);
+        let caller = match auth::authenticate(&self.config, route.endpoint, request.headers()) {
+            Ok(caller) => caller,
+            Err(answer) => return Outcome::of(endpoint, answer),
+        };
+        let is_limited = self.config.limits == LimitMode::Kept;
+        if is_limited
+            && route.endpoint.area != Area::Purge
+            && let Err(wait) = state.limits.call(now)
+        {
+            return Outcome::of(endpoint, too_many(971, THROTTLED, wait));
+        }
+        if !auth::permits(caller, route.endpoint) {
+            return Outcome::of(endpoint, auth::forbidden(route.endpoint));
+        }
+        let call = Call {
+            now,
+            route: &route,
+            path,
+            query: request.uri().query().unwrap_or_default(),
+            body: request.body(),
+            caller,
+            config: &self.config,
+        };
+        let accepted = match behavior::plan(&state.world, &call) {
+            Plan::Answer(answer) => return Outcome::of(endpoint, answer),
+            Plan::Purge(accepted) => accepted,
+        };
+        let draw = accepted.draw();
+        if is_limited && let Err(wait) = state.limits.purge(now, draw) {
+            let answer = too_many(1134, RATE_LIMITED, wait);
+            return Outcome { draw: Some(draw), ..Outcome::of(endpoint, answer) };
+        }
+        let items = accepted.items();
+        let answer = behavior::carry_out(&mut state.world, accepted);
+        Outcome { endpoint, answer, draw: Some(draw), items }
+    }
+
+    /// A ray for an answer that is not the API's own.
+    pub(crate) fn next_ray(&self) -> String {
+        let mut state = self.state();
+        state.answers += 1;
+        ray(state.answers)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics between two halves of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Outcome {
+    endpoint: Option<&'static str>,
+    answer: Answer,
+    /// What a purge takes of the limits, or would have.
+    draw: Option<Draw>,
+    items: u64,
+}
+
+impl Outcome {
+    const fn of(endpoint: Option<&'static str>, answer: Answer) -> Self {
+        Self { endpoint, answer, draw: None, items: 0 }
+    }
+}
+
+impl Entry {
+    /// What is known of a request before anything is done about it.
+    pub(crate) fn begun<B>(at: Duration, connection: u64, request: &Request<B>) -> Self {
+        Self {
+            at,
+            connection,
+            version: request.version(),
+            method: request.method().clone(),
+            path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            endpoint: None,
+            headers: without_secrets(request.headers()),
+            body: Bytes::new(),
+            status: None,
+            processed: false,
+            fault: None,
+        }
+    }
+}
+
+/// Documented: <https://developers.cloudflare.com/api/resources/cache/methods/purge/>, 2026-10.
+pub(crate) const RATE_LIMITED: &str =
+    "Unable to purge, rate limit reached. Please wait and consider throttling your request speed";
+
+/// As published by those who met it.
+pub(crate) const THROTTLED: &str = "Please wait and consider throttling your request speed";
+
+fn too_many(code: u32, message: &str, wait: Duration) -> Answer {
+    Answer::refused(StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(wait)
+}
+
+/// Sixteen digits that differ from answer to answer, and a place.
+fn ray(answer: u64) -> String {
+    format!("{:016x}-LHR", 0x8f3a_0000_0000_0000_u64 + answer)
+}

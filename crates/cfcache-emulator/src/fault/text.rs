@@ -1,0 +1,374 @@
+//! The text form of a fault: `status=503,times=3`
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use crate::fault::{Effect, Fault, Injury, On};
+
+/// Every word that says what happens, as a message lists them.
+const INJURIES: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
+    `html`, `empty`, `success-false`, `goaway`, `slow=TIME` or `stall`";
+
+/// Why a text is no fault: a fragment for people, which names what was found and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidFault {
+    message: String,
+}
+
+impl fmt::Display for InvalidFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for InvalidFault {}
+
+fn invalid(message: impl Into<String>) -> InvalidFault {
+    InvalidFault { message: message.into() }
+}
+
+impl FromStr for Fault {
+    type Err = InvalidFault;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFault> {
+        let pairs = pairs(text)?;
+        let mut words = Words::default();
+        for (name, value) in &pairs {
+            words.read(name, value.as_deref())?;
+        }
+        words.finish()
+    }
+}
+
+/// Splits at commas. `at=2,5` has one in its value, so has a date, and a `body=…` takes all that is left.
+fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidFault> {
+    let mut pairs: Vec<(String, Option<String>)> = Vec::new();
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(invalid(format!("a fault is empty; it begins with {INJURIES}")));
+    }
+    while !rest.is_empty() {
+        if let Some(body) = rest.strip_prefix("body=") {
+            pairs.push(("body".to_owned(), Some(body.to_owned())));
+            break;
+        }
+        let (word, left) = rest.split_once(',').unwrap_or((rest, ""));
+        rest = left.trim_start();
+        let word = word.trim();
+        match (word.split_once('='), pairs.last_mut()) {
+            (Some((name, value)), _) => {
+                let (name, value) = (name.trim(), value.trim());
+                if pairs.iter().any(|(known, _)| known == name) {
+                    return Err(invalid(format!("`{name}` stands twice in `{text}`")));
+                }
+                pairs.push((name.to_owned(), Some(value.to_owned())));
+            }
+            (None, Some((name, Some(value)))) if name == "at" && is_number(word) => {
+                value.push(',');
+                value.push_str(word);
+            }
+            // `retry-after=Sun, 06 Nov 1994 08:49:37 GMT`
+            (None, Some((name, Some(value))))
+                if name == "retry-after" && value.len() == 3 && !is_number(value) =>
+            {
+                value.push_str(", ");
+                value.push_str(word);
+            }
+            (None, _) if word.is_empty() => {}
+            (None, _) => pairs.push((word.to_owned(), None)),
+        }
+    }
+    Ok(pairs)
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What was read so far.
+struct Words {
+    fault: Fault,
+    injury: Option<String>,
+    status: Option<u16>,
+    code: Option<u32>,
+    retry_after: Option<String>,
+    body: Option<String>,
+    has_delay: bool,
+    has_seed: bool,
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self {
+            fault: Fault::new(Injury::None),
+            injury: None,
+            status: None,
+            code: None,
+            retry_after: None,
+            body: None,
+            has_delay: false,
+            has_seed: false,
+        }
+    }
+}
+
+impl Words {
+    fn read(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidFault> {
+        let fault = &mut self.fault;
+        match (name, value) {
+            ("status", Some(value)) => {
+                let status: u16 = number(name, value)?;
+                if !(200..=599).contains(&status) {
+                    return Err(invalid(format!("`status={value}`: a status is from 200 to 599")));
+                }
+                self.status = Some(status);
+            }
+            ("code", Some(value)) => self.code = Some(number(name, value)?),
+            ("retry-after", Some(value)) => {
+                // Nonsense is welcome here, but a line break would be another header.
+                if value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+                    return Err(invalid("`retry-after` takes the text of the header: seconds, or a date"));
+                }
+                self.retry_after = Some(value.to_owned());
+            }
+            ("body", Some(value)) => self.body = Some(value.to_owned()),
+            ("delay", Some(value)) => {
+                fault.delay = time(name, value)?;
+                self.has_delay = true;
+            }
+            ("slow", Some(value)) => {
+                let time = time(name, value)?;
+                self.injure(name, Injury::Slow(time))?;
+            }
+            ("reset-before", None) => self.injure(name, Injury::ResetBefore)?,
+            ("reset-after", None) => self.injure(name, Injury::ResetAfter)?,
+            ("reset-mid", value) => {
+                let bytes = value.map(|value| number(name, value)).transpose()?;
+                self.injure(name, Injury::ResetMid(bytes))?;
+            }
+            ("truncate", value) => {
+                let bytes = value.map(|value| number(name, value)).transpose()?;
+                self.injure(name, Injury::Truncate(bytes))?;
+            }
+            ("malformed", None) => self.injure(name, Injury::Malformed)?,
+            ("html", None) => self.injure(name, Injury::Html { status: 502 })?,
+            ("empty", None) => self.injure(name, Injury::Empty { status: None })?,
+            ("success-false", None) => self.injure(name, Injury::SuccessFalse { code: None })?,
+            ("goaway", None) => self.injure(name, Injury::GoAway)?,
+            ("stall", None) => self.injure(name, Injury::Stall)?,
+            ("processed", Some("yes")) => fault.effect = Some(Effect::Done),
+            ("processed", Some("no")) => fault.effect = Some(Effect::NotDone),
+            ("processed", Some(value)) => {
+                return Err(invalid(format!("`processed={value}`: it is `yes` or `no`")));
+            }
+            ("on", Some("purge")) => fault.on = On::Purges,
+            ("on", Some("all")) => fault.on = On::All,
+            ("on", Some(endpoint)) => fault.on = On::Endpoint(known_endpoint(endpoint)?),
+            ("every", Some(value)) => fault.every = Some(positive(name, value)?),
+            ("at", Some(value)) => {
+                fault.at = value.split(',').map(|one| positive(name, one)).collect::<Result<_, _>>()?;
+            }
+            ("after", Some(value)) => fault.after = number(name, value)?,
+            ("times", Some(value)) => fault.times = Some(positive(name, value)?),
+            ("probability", Some(value)) => {
+                let probability: f64 = number(name, value)?;
+                if !(0.0..=1.0).contains(&probability) {
+                    return Err(invalid(format!("`probability={value}`: it is from 0 to 1")));
+                }
+                fault.probability = Some(probability);
+            }
+            ("seed", Some(value)) => {
+                fault.seed = number(name, value)?;
+                self.has_seed = true;
+            }
+            (name, None) if takes_value(name) => {
+                return Err(invalid(format!("`{name}` needs a value: `{name}=…`")));
+            }
+            (name, Some(_)) if takes_none(name) => return Err(invalid(format!("`{name}` takes no value"))),
+            (name, _) => {
+                return Err(invalid(format!(
+                    "`{name}` is not known; what happens is {INJURIES}, and to which requests say `on`, `every`, `at`, \
+                     `after`, `times`, `probability` and `seed`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn injure(&mut self, name: &str, injury: Injury) -> Result<(), InvalidFault> {
+        if let Some(first) = self.injury.replace(name.to_owned()) {
+            return Err(invalid(format!("`{first}` and `{name}` are two faults; give each its own")));
+        }
+        self.fault.injury = injury;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Fault, InvalidFault> {
+        // `status` is a fault of its own, or says more about a page or an empty answer.
+        match (&mut self.fault.injury, self.status) {
+            (_, None) => {}
+            (Injury::Html { status }, Some(given)) => *status = given,
+            (Injury::Empty { status }, Some(given)) => *status = Some(given),
+            (injury, Some(status)) if self.injury.is_none() => *injury = Injury::status(status),
+            (_, Some(_)) => return Err(self.misplaced("status", "`html` or `empty`, or alone")),
+        }
+        match (&mut self.fault.injury, self.code) {
+            (_, None) => {}
+            (Injury::Status { code, .. } | Injury::SuccessFalse { code }, Some(given)) => *code = Some(given),
+            _ => return Err(self.misplaced("code", "`status` or `success-false`")),
+        }
+        match (&mut self.fault.injury, self.retry_after.take()) {
+            (_, None) => {}
+            (Injury::Status { retry_after, .. }, given) => *retry_after = given,
+            _ => return Err(self.misplaced("retry-after", "`status`")),
+        }
+        match (&mut self.fault.injury, self.body.take()) {
+            (_, None) => {}
+            (Injury::Status { body, .. }, given) => *body = given,
+            _ => return Err(self.misplaced("body", "`status`")),
+        }
+        if self.fault.injury == Injury::None && !self.has_delay {
+            return Err(invalid(format!("it does not say what happens: {INJURIES}")));
+        }
+        if matches!(self.fault.injury, Injury::ResetBefore | Injury::ResetAfter)
+            && self.fault.effect.is_some()
+        {
+            return Err(invalid(
+                "`processed` is settled for a reset: it is done `reset-after`, not `reset-before`",
+            ));
+        }
+        if self.has_seed && self.fault.probability.is_none() {
+            return Err(invalid("`seed` goes with `probability`"));
+        }
+        Ok(self.fault)
+    }
+
+    fn misplaced(&self, name: &str, beside: &str) -> InvalidFault {
+        let injury = self.injury.as_deref().unwrap_or("delay");
+        invalid(format!("`{name}` says nothing beside `{injury}`; it goes with {beside}"))
+    }
+}
+
+fn takes_value(name: &str) -> bool {
+    let names = [
+        "status",
+        "code",
+        "retry-after",
+        "body",
+        "delay",
+        "slow",
+        "processed",
+        "on",
+        "every",
+        "at",
+        "after",
+        "times",
+        "probability",
+        "seed",
+    ];
+    names.contains(&name)
+}
+
+fn takes_none(name: &str) -> bool {
+    let names =
+        ["reset-before", "reset-after", "malformed", "html", "empty", "success-false", "goaway", "stall"];
+    names.contains(&name)
+}
+
+fn known_endpoint(name: &str) -> Result<String, InvalidFault> {
+    let names: Vec<_> = cfcache_model::endpoint::all().map(|endpoint| endpoint.name).collect();
+    match names.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => {
+            Err(invalid(format!("`on={name}`: it is `purge`, `all`, or an endpoint: {}", names.join(", "))))
+        }
+    }
+}
+
+fn number<N: FromStr>(name: &str, value: &str) -> Result<N, InvalidFault> {
+    value.trim().parse().map_err(|_| invalid(format!("`{name}={value}`: that is no number it can be")))
+}
+
+fn positive(name: &str, value: &str) -> Result<u64, InvalidFault> {
+    match number(name, value)? {
+        0 => Err(invalid(format!("`{name}={value}`: it is counted from 1"))),
+        number => Ok(number),
+    }
+}
+
+/// `200ms`, `1.5s`, `2m`, or a plain number of seconds.
+fn time(name: &str, value: &str) -> Result<Duration, InvalidFault> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
+    let (digits, unit) = units
+        .into_iter()
+        .find_map(|(unit, seconds)| value.strip_suffix(unit).map(|digits| (digits, seconds)))
+        .unwrap_or((value, 1.0));
+    let wrong = || invalid(format!("`{name}={value}`: a time is like `200ms`, `1.5s` or `2m`"));
+    let number: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+}
+
+impl fmt::Display for Fault {
+    /// The text form: parsing it gives the same fault.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = Vec::new();
+        let mut last = None;
+        let milliseconds = |time: Duration| format!("{}ms", time.as_secs_f64() * 1000.0);
+        match &self.injury {
+            Injury::None => {}
+            Injury::Status { status, code, retry_after, body } => {
+                words.push(format!("status={status}"));
+                words.extend(code.map(|code| format!("code={code}")));
+                words.extend(retry_after.as_ref().map(|text| format!("retry-after={text}")));
+                last = body.as_ref().map(|body| format!("body={body}"));
+            }
+            Injury::ResetBefore => words.push("reset-before".to_owned()),
+            Injury::ResetAfter => words.push("reset-after".to_owned()),
+            Injury::ResetMid(None) => words.push("reset-mid".to_owned()),
+            Injury::ResetMid(Some(bytes)) => words.push(format!("reset-mid={bytes}")),
+            Injury::Truncate(None) => words.push("truncate".to_owned()),
+            Injury::Truncate(Some(bytes)) => words.push(format!("truncate={bytes}")),
+            Injury::Malformed => words.push("malformed".to_owned()),
+            Injury::Html { status } => words.push(format!("html,status={status}")),
+            Injury::Empty { status } => {
+                words.push("empty".to_owned());
+                words.extend(status.map(|status| format!("status={status}")));
+            }
+            Injury::SuccessFalse { code } => {
+                words.push("success-false".to_owned());
+                words.extend(code.map(|code| format!("code={code}")));
+            }
+            Injury::GoAway => words.push("goaway".to_owned()),
+            Injury::Slow(time) => words.push(format!("slow={}", milliseconds(*time))),
+            Injury::Stall => words.push("stall".to_owned()),
+        }
+        if !self.delay.is_zero() || self.injury == Injury::None {
+            words.push(format!("delay={}", milliseconds(self.delay)));
+        }
+        words.extend(self.effect.map(|effect| match effect {
+            Effect::Done => "processed=yes".to_owned(),
+            Effect::NotDone => "processed=no".to_owned(),
+        }));
+        match &self.on {
+            On::Purges => {}
+            On::All => words.push("on=all".to_owned()),
+            On::Endpoint(name) => words.push(format!("on={name}")),
+        }
+        words.extend(self.every.map(|every| format!("every={every}")));
+        if !self.at.is_empty() {
+            let at: Vec<_> = self.at.iter().map(u64::to_string).collect();
+            words.push(format!("at={}", at.join(",")));
+        }
+        if self.after > 0 {
+            words.push(format!("after={}", self.after));
+        }
+        words.extend(self.times.map(|times| format!("times={times}")));
+        if let Some(probability) = self.probability {
+            words.push(format!("probability={probability},seed={}", self.seed));
+        }
+        words.extend(last);
+        f.write_str(&words.join(","))
+    }
+}

@@ -1,0 +1,228 @@
+//! The limits as the server keeps them. Written apart from the client's pacing, so that one slip cannot hide in both.
+
+use core::time::Duration;
+
+use cfcache_model::limits::{PurgeLimits, Rate};
+
+/// A token bucket: full at first, refilled at a constant rate, in exact integers.
+///
+/// - In any span of time it gives out at most its capacity and what the rate refills in that span.
+/// - What it refuses costs nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    /// Of one token there are `unit` parts, so that a nanosecond refills a whole number of them.
+    unit: u128,
+    parts_per_nano: u128,
+    capacity: u128,
+    level: u128,
+    /// The time to which `level` belongs.
+    at: Duration,
+}
+
+impl Bucket {
+    /// A full bucket of that many tokens; at least one, because an empty one would refuse for ever.
+    pub(crate) fn new(rate: Rate, capacity: u32) -> Self {
+        let unit = rate.per.as_nanos().max(1);
+        let capacity = unit * u128::from(capacity.max(1));
+        Self { unit, parts_per_nano: u128::from(rate.count), capacity, level: capacity, at: Duration::ZERO }
+    }
+
+    /// Takes tokens out, or tells how long it takes until so many are in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Duration::MAX`] where so many can never be in it.
+    pub(crate) fn take(&mut self, now: Duration, tokens: u32) -> Result<(), Duration> {
+        self.refill(now);
+        let wanted = self.unit * u128::from(tokens);
+        match wanted.checked_sub(self.level) {
+            None | Some(0) => {
+                self.level -= wanted;
+                Ok(())
+            }
+            Some(_) if wanted > self.capacity => Err(Duration::MAX),
+            Some(missing) => Err(self.time_for(missing)),
+        }
+    }
+
+    /// Whole tokens in it.
+    pub(crate) fn left(&mut self, now: Duration) -> u32 {
+        self.refill(now);
+        u32::try_from(self.level / self.unit).unwrap_or(u32::MAX)
+    }
+
+    /// How many tokens it holds when full.
+    pub(crate) fn capacity(&self) -> u32 {
+        u32::try_from(self.capacity / self.unit).unwrap_or(u32::MAX)
+    }
+
+    /// How long until it is full.
+    pub(crate) fn until_full(&mut self, now: Duration) -> Duration {
+        self.refill(now);
+        self.time_for(self.capacity - self.level)
+    }
+
+    /// How long it takes to fill it from empty.
+    pub(crate) fn window(&self) -> Duration {
+        self.time_for(self.capacity)
+    }
+
+    fn refill(&mut self, now: Duration) {
+        // Requests of two connections may arrive with their times the wrong way round; time then stands still.
+        let passed = now.saturating_sub(self.at);
+        self.at += passed;
+        let refilled = passed.as_nanos().saturating_mul(self.parts_per_nano);
+        self.level = self.level.saturating_add(refilled).min(self.capacity);
+    }
+
+    fn time_for(&self, parts: u128) -> Duration {
+        match parts {
+            0 => Duration::ZERO,
+            _ if self.parts_per_nano == 0 => Duration::MAX,
+            _ => {
+                u64::try_from(parts.div_ceil(self.parts_per_nano)).map_or(Duration::MAX, Duration::from_nanos)
+            }
+        }
+    }
+}
+
+/// A counter that allows so many calls in a window; over that, none at all for as long as the window again.
+///
+/// A window begins with the first call after the last one ended.
+#[derive(Debug, Clone)]
+struct Window {
+    limit: Rate,
+    begun: Duration,
+    used: u32,
+    closed_until: Option<Duration>,
+}
+
+impl Window {
+    const fn new(limit: Rate) -> Self {
+        Self { limit, begun: Duration::ZERO, used: 0, closed_until: None }
+    }
+
+    fn take(&mut self, now: Duration) -> Result<(), Duration> {
+        self.roll(now);
+        if let Some(end) = self.closed_until {
+            return Err(end - now);
+        }
+        if self.used >= self.limit.count {
+            self.closed_until = Some(now + self.limit.per);
+            return Err(self.limit.per);
+        }
+        if self.used == 0 {
+            self.begun = now;
+        }
+        self.used += 1;
+        Ok(())
+    }
+
+    fn roll(&mut self, now: Duration) {
+        if self.closed_until.is_some_and(|end| now >= end) {
+            (self.closed_until, self.used) = (None, 0);
+        }
+        if self.closed_until.is_none() && now >= self.begun + self.limit.per {
+            self.used = 0;
+        }
+    }
+
+    fn quota(&mut self, now: Duration) -> Quota {
+        self.roll(now);
+        let (left, end) = match self.closed_until {
+            Some(end) => (0, end),
+            None if self.used == 0 => (self.limit.count, now + self.limit.per),
+            None => (self.limit.count - self.used, self.begun + self.limit.per),
+        };
+        Quota { left, reset: end.saturating_sub(now), count: self.limit.count, window: self.limit.per }
+    }
+}
+
+/// What the headers tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quota {
+    left: u32,
+    reset: Duration,
+    count: u32,
+    window: Duration,
+}
+
+impl Quota {
+    /// `"default";r=50;t=30`
+    pub(crate) fn state(&self) -> String {
+        format!(r#""default";r={};t={}"#, self.left, whole_seconds(self.reset))
+    }
+
+    /// `"default";q=1200;w=300`
+    pub(crate) fn policy(&self) -> String {
+        format!(r#""default";q={};w={}"#, self.count, whole_seconds(self.window))
+    }
+}
+
+/// Seconds as the API writes them: whole, and rounded up, so that a client that waits this long is never early.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+/// What a request takes of the purge limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Draw {
+    /// Requests that purge by tag, host or prefix, or everything.
+    pub(crate) flexible: u32,
+    /// URLs.
+    pub(crate) urls: u32,
+}
+
+/// All limits of one account.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    flexible: Bucket,
+    urls: Bucket,
+    calls: Window,
+}
+
+impl Limits {
+    pub(crate) fn new(purge: &PurgeLimits, calls: Rate) -> Self {
+        // The page calls the limit of URLs a moving average, and names no bucket. One second's worth is the smallest
+        // that can hold the rate; but a request of the allowed size must fit, however low somebody sets the rate.
+        let second = Duration::from_secs(1).as_nanos() * u128::from(purge.urls.count)
+            / purge.urls.per.as_nanos().max(1);
+        let second = u32::try_from(second).unwrap_or(u32::MAX);
+        let fits = u32::try_from(purge.urls_per_request).unwrap_or(u32::MAX);
+        Self {
+            flexible: Bucket::new(purge.flexible_requests, purge.flexible_burst),
+            urls: Bucket::new(purge.urls, second.max(fits)),
+            calls: Window::new(calls),
+        }
+    }
+
+    /// Takes both parts of a draw, or none and the time to wait.
+    pub(crate) fn purge(&mut self, now: Duration, draw: Draw) -> Result<(), Duration> {
+        let mut flexible = self.flexible.clone();
+        flexible.take(now, draw.flexible)?;
+        self.urls.take(now, draw.urls)?;
+        self.flexible = flexible;
+        Ok(())
+    }
+
+    /// Takes a call that is no purge.
+    pub(crate) fn call(&mut self, now: Duration) -> Result<(), Duration> {
+        self.calls.take(now)
+    }
+
+    /// What is left of the calls.
+    pub(crate) fn calls_left(&mut self, now: Duration) -> Quota {
+        self.calls.quota(now)
+    }
+
+    /// What is left in the bucket that a draw takes from.
+    pub(crate) fn purges_left(&mut self, now: Duration, draw: Draw) -> Quota {
+        let bucket = if draw.flexible > 0 { &mut self.flexible } else { &mut self.urls };
+        Quota {
+            left: bucket.left(now),
+            reset: bucket.until_full(now),
+            count: bucket.capacity(),
+            window: bucket.window(),
+        }
+    }
+}

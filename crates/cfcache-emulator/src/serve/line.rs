@@ -1,0 +1,107 @@
+//! One connection, as those see it who answer on it: they can end it.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// What is to become of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// It goes on.
+    Serve,
+    /// It answers what it has, and takes no more.
+    Finish,
+    /// It is reset, now.
+    Cut,
+}
+
+/// The handle of a connection.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Counted from 1.
+    pub(super) number: u64,
+    orders: watch::Sender<Order>,
+}
+
+impl Line {
+    pub(super) fn new(number: u64) -> (Self, watch::Receiver<Order>) {
+        let (orders, receiver) = watch::channel(Order::Serve);
+        (Self { number, orders }, receiver)
+    }
+
+    /// Gives an order. A harder one stays.
+    pub(super) fn order(&self, order: Order) {
+        self.orders.send_if_modified(|current| {
+            let is_harder = order > *current;
+            *current = order.max(*current);
+            is_harder
+        });
+    }
+}
+
+/// A stream that is reset when it is dropped after [`Order::Cut`], and closed when it is dropped otherwise.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    line: Arc<Line>,
+}
+
+impl Socket {
+    pub(super) const fn new(stream: TcpStream, line: Arc<Line>) -> Self {
+        Self { stream, line }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if *self.line.orders.borrow() == Order::Cut {
+            // Where the system does not know how, a plain close has to do.
+            drop(self.stream.set_zero_linger());
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,125 @@
+//! The body of an answer, as it leaves: whole, slowly, or not to its end.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use crate::serve::line::{Line, Order};
+
+/// How long bytes get to reach the other side before the connection goes. A reset throws away what is still on its way.
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// Into how many pieces a slow body is cut.
+const PIECES: u32 = 10;
+
+/// A body in steps.
+pub(super) struct Steps {
+    steps: VecDeque<Step>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// What the head promises, less what was sent.
+    promised: u64,
+}
+
+enum Step {
+    Send(Bytes),
+    Wait(Duration),
+    Reset(Arc<Line>),
+    Break,
+}
+
+/// The answer ends here. Seen by hyper only: it closes the connection, or the stream on HTTP/2.
+#[derive(Debug)]
+pub(super) struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut off on purpose")
+    }
+}
+
+impl core::error::Error for Cut {}
+
+impl Steps {
+    pub(super) fn all(body: Bytes) -> Self {
+        let promised = body.len() as u64;
+        let steps = if body.is_empty() { VecDeque::new() } else { VecDeque::from([Step::Send(body)]) };
+        Self { steps, sleep: None, promised }
+    }
+
+    /// Resets the connection behind so many bytes, or half of them.
+    pub(super) fn reset_behind(body: Bytes, bytes: Option<usize>, line: &Arc<Line>) -> Self {
+        Self::part(body, bytes, Step::Reset(Arc::clone(line)))
+    }
+
+    /// Ends without being whole behind so many bytes, or half of them.
+    pub(super) fn broken_behind(body: Bytes, bytes: Option<usize>) -> Self {
+        Self::part(body, bytes, Step::Break)
+    }
+
+    /// Takes so long for all of it.
+    pub(super) fn slow(body: &Bytes, time: Duration) -> Self {
+        let size = body.len().div_ceil(PIECES as usize).max(1);
+        let mut pieces = body.chunks(size).map(|piece| body.slice_ref(piece));
+        let pause = time / PIECES;
+        let mut steps = VecDeque::new();
+        for piece in &mut pieces {
+            steps.extend([Step::Wait(pause), Step::Send(piece)]);
+        }
+        Self { steps, sleep: None, promised: body.len() as u64 }
+    }
+
+    fn part(body: Bytes, bytes: Option<usize>, end: Step) -> Self {
+        let promised = body.len() as u64;
+        // At least one byte is held back, or nothing would be missing.
+        let bytes = bytes.unwrap_or(body.len() / 2).min(body.len().saturating_sub(1));
+        let steps = [Step::Send(body.slice(..bytes)), Step::Wait(SETTLE), end].into();
+        Self { steps, sleep: None, promised }
+    }
+}
+
+impl Body for Steps {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        loop {
+            if let Some(sleep) = &mut self.sleep {
+                ready!(sleep.as_mut().poll(context));
+                self.sleep = None;
+            }
+            match self.steps.pop_front() {
+                None => return Poll::Ready(None),
+                Some(Step::Send(bytes)) => {
+                    self.promised = self.promised.saturating_sub(bytes.len() as u64);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Step::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
+                Some(Step::Break) => return Poll::Ready(Some(Err(Cut))),
+                Some(Step::Reset(line)) => {
+                    line.order(Order::Cut);
+                    // Nothing will wake this: the connection is dropped with the body in it.
+                    self.steps.push_front(Step::Reset(line));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.promised)
+    }
+}

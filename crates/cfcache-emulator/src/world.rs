@@ -1,0 +1,193 @@
+//! What there is: zones with their environments, and what happened to their cache.
+//!
+//! Objects in cache will live here too, once the emulator serves pages; [`Purge`] is what will act on them.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use cfcache_model::endpoint::{self, Action, example};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::log::Keep;
+
+/// A zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Zone {
+    /// Its id.
+    pub id: String,
+    /// Its name: a domain.
+    pub name: String,
+    /// `active`, `pending`, and others.
+    pub status: String,
+    /// Its environments, in the order in which they are tried; empty where Version Management is off.
+    pub environments: Vec<Environment>,
+}
+
+/// An environment of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Its id, which the API calls `ref`.
+    pub id: String,
+    /// Which requests belong to it, as a rule expression; empty for all that belong nowhere else.
+    pub expression: String,
+    /// The JSON of its `position` among the others, which nothing here depends on.
+    pub(crate) position: String,
+}
+
+/// A purge or invalidation that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purge {
+    /// When, since the emulator began.
+    pub at: Duration,
+    /// Remove, or mark stale.
+    pub action: Action,
+    /// The id of the zone.
+    pub zone: String,
+    /// The id of the environment, if not the whole zone.
+    pub environment: Option<String>,
+    /// What.
+    pub scope: Scope,
+}
+
+/// What an accepted purge covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Everything.
+    Everything,
+    /// Single files.
+    Files(Vec<File>),
+    /// What has one of these tags.
+    Tags(Vec<String>),
+    /// What is on one of these hosts.
+    Hosts(Vec<String>),
+    /// What begins with one of these.
+    Prefixes(Vec<String>),
+}
+
+/// A file, by URL and the headers of its cache key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct File {
+    /// The URL, as it was sent.
+    pub url: String,
+    /// The headers, by name.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Zone {
+    /// An active zone with the environments Production, Staging and Development.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            status: "active".to_owned(),
+            environments: example_environments(),
+        }
+    }
+
+    /// The zone of the API's own examples: `example.com`.
+    #[must_use]
+    pub fn example() -> Self {
+        Self::new(example::ZONE_ID, example::ZONE_NAME)
+    }
+
+    /// Gives it another status.
+    #[must_use]
+    pub fn with_status(mut self, status: impl Into<String>) -> Self {
+        self.status = status.into();
+        self
+    }
+
+    /// Gives it other environments.
+    #[must_use]
+    pub fn with_environments(mut self, environments: impl IntoIterator<Item = Environment>) -> Self {
+        self.environments = environments.into_iter().collect();
+        self
+    }
+
+    /// Is that host the zone's name, or below it?
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
+        let name = self.name.to_lowercase();
+        // At a label's boundary: `notexample.com` is not on `example.com`.
+        host.strip_suffix(&name).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    }
+}
+
+impl Environment {
+    /// An environment for the requests that fit a rule expression.
+    #[must_use]
+    pub fn new(name: impl Into<String>, id: impl Into<String>, expression: impl Into<String>) -> Self {
+        Self { name: name.into(), id: id.into(), expression: expression.into(), position: "{}".to_owned() }
+    }
+
+    /// Is it chosen by what a purge cannot know: IP address, country, ASN or threat score?
+    pub(crate) fn is_by_address(&self) -> bool {
+        ["ip.src", "ip.geoip", "cf.threat_score"].iter().any(|field| self.expression.contains(field))
+    }
+}
+
+/// Those of the model's sample, so that the two agree on ids.
+fn example_environments() -> Vec<Environment> {
+    let of = |value: &Value| {
+        let text = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
+        let position = value.get("position").map_or_else(|| "{}".to_owned(), Value::to_string);
+        Environment { position, ..Environment::new(text("name"), text("ref"), text("expression")) }
+    };
+    let samples =
+        endpoint::all().find(|endpoint| endpoint.name == "list_environments").map(|found| (found.samples)());
+    let first = samples.and_then(|samples| samples.into_iter().find(|sample| sample.status == 200));
+    let reply: Value = first.and_then(|first| serde_json::from_str(&first.reply).ok()).unwrap_or_default();
+    let list = reply.pointer("/result/environments").and_then(Value::as_array);
+    list.map(|list| list.iter().map(of).collect()).unwrap_or_default()
+}
+
+impl Scope {
+    /// How many items it names; everything is no item.
+    pub(crate) fn items(&self) -> usize {
+        match self {
+            Self::Everything => 0,
+            Self::Files(files) => files.len(),
+            Self::Tags(items) | Self::Hosts(items) | Self::Prefixes(items) => items.len(),
+        }
+    }
+}
+
+/// What there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) zones: Vec<Zone>,
+    purges: VecDeque<Purge>,
+    keep: Keep,
+}
+
+impl World {
+    pub(crate) fn new(config: &Config) -> Self {
+        let zones = match config.zones.as_slice() {
+            [] => vec![Zone::example()],
+            zones => zones.to_vec(),
+        };
+        Self { zones, purges: VecDeque::new(), keep: config.keep }
+    }
+
+    pub(crate) fn zone(&self, id: &str) -> Option<&Zone> {
+        self.zones.iter().find(|zone| zone.id == id)
+    }
+
+    /// Notes that something was purged.
+    pub(crate) fn purge(&mut self, purge: Purge) {
+        self.keep.push(&mut self.purges, purge);
+    }
+
+    pub(crate) fn purges(&self) -> Vec<Purge> {
+        self.purges.iter().cloned().collect()
+    }
+}
