@@ -53,7 +53,9 @@ pub(crate) enum Unprocessed {
 /// Looks for such proof.
 ///
 /// h2 gives a remote `GOAWAY` as a stream's error only to streams above the frame's last stream, and to streams
-/// that it never opened; those at or below it end with an IO error. Only a graceful one is believed: a server that
+/// that it never opened; those at or below it end with an IO error. (One window is left: a frame may come between
+/// hyper's opening of a stream and its next look at the connection. The body is not handed over by then, so that a
+/// request with a body cannot have been processed.) Only a graceful one is believed: a server that
 /// reports an error may well be wrong about its last stream too.
 pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unprocessed> {
     let error = links(error).find_map(|error| error.downcast_ref::<h2::Error>()).filter(|e| e.is_remote())?;

@@ -397,6 +397,28 @@ async fn a_graceful_goodbye_that_includes_the_request_lets_it_finish() {
 }
 
 #[tokio::test]
+async fn a_goodbye_in_two_steps_loses_nothing() {
+    // The usual way (RFC 9113, section 6.8): first "no more", then what was the last.
+    const ANY: u32 = 0x7fff_ffff;
+    let server = Server::start(|n, socket| async move {
+        let mut frames = Frames::greet(socket, &[]).await;
+        let stream = frames.request().await.unwrap();
+        frames.go_away(ANY, NO_ERROR).await;
+        frames.answer(stream, &format!("from {n}")).await;
+        if let Some(late) = frames.request().await {
+            frames.go_away(late - 1, NO_ERROR).await;
+            stall(frames.0).await;
+        }
+    })
+    .await;
+    let transport = transport(&server);
+    for n in 0..4 {
+        assert_eq!(text(&transport, post("/", "body")).await, format!("from {n}"));
+        assert_eq!(server.accepts(), n + 1);
+    }
+}
+
+#[tokio::test]
 async fn a_goodbye_that_includes_the_request_and_then_a_close_leaves_it_unknown() {
     let server = Server::start(|_, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;

@@ -63,7 +63,7 @@ fn assert_kept(results: &[Result<Response, TransportError>], processed: &Process
             }
         }
     }
-    assert!(seen[0] > REQUESTS / 4 && seen[2] > 0, "the script was too kind or too cruel: {seen:?}");
+    assert!(seen[0] > 0 && seen[2] > 0, "the script was too kind or too cruel: {seen:?}");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn http1(seeds: Range<u64>) {
             let keep = Arc::clone(&keep);
             let mut random = seed * 1_000_003 + connection as u64;
             async move {
-                if next(&mut random) % 8 == 0 {
+                if next(&mut random).is_multiple_of(8) {
                     return reset(socket);
                 }
                 while let Some(request) = read_request(&mut socket).await {
@@ -128,7 +128,7 @@ async fn http2(seeds: Range<u64>) {
                 let mut frames = Frames::greet(socket, &[]).await;
                 while let Some((stream, body)) = frames.request_with_body().await {
                     let n: usize = String::from_utf8(body).unwrap().parse().unwrap();
-                    let fate = next(&mut random) % 24;
+                    let fate = next(&mut random) % 64;
                     match fate {
                         0 | 1 => {
                             frames.try_refuse(stream, REFUSED_STREAM).await;
