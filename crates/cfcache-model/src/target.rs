@@ -17,6 +17,8 @@ use core::fmt;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use siphasher::sip128::SipHasher13;
 
+use crate::text::{is_invisible, quote};
+
 pub use crate::target::file::{File, InvalidFile};
 pub use crate::target::header::{CacheKeyHeader, InvalidHeader};
 pub use crate::target::host::{Host, InvalidHost};
@@ -229,12 +231,12 @@ pub enum Warning {
         /// What follows the `#`.
         fragment: String,
     },
-    /// A blank or control character in a URL.
-    #[error(
-        "the URL has a {found} at character {at}, which no request can have: did a quote or a line break go astray?"
-    )]
+    /// A blank, a control character or something else that cannot be seen, in a URL, a host or a prefix.
+    #[error("the {noun} has {found} at character {at}: did a quote or a line break go astray?")]
     Blank {
-        /// What it is.
+        /// What it is in.
+        noun: &'static str,
+        /// What it is, with its article.
         found: &'static str,
         /// Where it stands, counted from 1.
         at: usize,
@@ -246,14 +248,18 @@ pub enum Warning {
     HostNotAscii,
     /// `us` instead of `US`.
     #[error(
-        "`CF-IPCountry: {found}` is not in capitals as in every example of the documentation; the cache key holds what the edge saw"
+        "`CF-IPCountry: {found}` is not in capitals, as the header is and every example of the documentation"
     )]
     CountryNotCapitals {
         /// The value.
         found: String,
     },
     /// Something around a host name. What the API does with it is not documented.
-    #[error("a host is matched as a whole, and `{found}` has {what}; `{meant}` is probably meant")]
+    #[error(
+        "a host is matched as a whole, and {} has {what}; {} is probably meant",
+        quote(found),
+        quote(meant)
+    )]
     NotOnlyHost {
         /// The entry.
         found: String,
@@ -261,6 +267,20 @@ pub enum Warning {
         what: &'static str,
         /// The host alone.
         meant: String,
+    },
+    /// Only what stands around a host name, and no host name.
+    #[error("{} has no host name in it", quote(found))]
+    NoHost {
+        /// The entry.
+        found: String,
+    },
+    /// A character that no host name has, such as a comma.
+    #[error("no host name has {char:?}, as this one at character {at}: each host is an entry of its own")]
+    NotInHost {
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
     },
     /// A wildcard in a host or a prefix. What the API does with it is not documented.
     #[error("`*` is not documented to be a wildcard in a {noun}: expect it to match nothing else than a `*`")]
@@ -276,8 +296,28 @@ pub enum Warning {
     },
 }
 
+/// Warns of the first character that is blank or cannot be seen.
+fn warn_of_blank(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) {
+    let is_blank = |char: char| char.is_whitespace() || is_invisible(char);
+    let Some((index, char)) = text.chars().enumerate().find(|(_, char)| is_blank(*char)) else { return };
+    let found = match char {
+        ' ' => "a space",
+        '\t' => "a tab",
+        '\n' | '\r' => "a line break",
+        char if char.is_control() => "a control character",
+        char if char.is_whitespace() => "a blank",
+        _ => "an invisible character",
+    };
+    warn(Warning::Blank { noun, found, at: index + 1 });
+}
+
 /// The bytes of a JSON string, quotes and escapes included, exactly as `serde_json` writes it.
 fn json_string_bytes(text: &str) -> usize {
+    // Hardly any text needs an escape, and this is many bytes at a time.
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+        return 2 + text.len();
+    }
     let escapes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
         0x00..=0x1f => 5,

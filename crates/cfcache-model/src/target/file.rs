@@ -35,7 +35,7 @@ impl File {
     ///
     /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
     pub fn parse(text: &str) -> Result<Self, InvalidFile> {
-        match text.starts_with('{') {
+        match text.trim_start().starts_with('{') {
             true => Self::parse_object(text),
             false => Ok(Self::from(PurgeUrl::parse(text)?)),
         }
@@ -43,8 +43,13 @@ impl File {
 
     fn parse_object(text: &str) -> Result<Self, InvalidFile> {
         let object: RawObject = serde_json::from_str(text)
-            .map_err(|error| InvalidFile::Json { found: text.to_owned(), reason: describe(&error) })?;
-        let url = object.url.ok_or_else(|| InvalidFile::NoUrl { found: text.to_owned() })?;
+            .map_err(|error| InvalidFile::Json { found: text.to_owned(), reason: describe(&error, text) })?;
+        Self::from_object(object, text)
+    }
+
+    /// Checks the parts of an object; `found` is what an error shows of it.
+    pub(crate) fn from_object(object: RawObject, found: &str) -> Result<Self, InvalidFile> {
+        let url = object.url.ok_or_else(|| InvalidFile::NoUrl { found: found.to_owned() })?;
         let mut file = Self::from(PurgeUrl::parse(&url)?);
         for (name, value) in object.headers.0 {
             file = file.with_header(CacheKeyHeader::new(&name, &value)?)?;
@@ -145,8 +150,9 @@ impl TargetKind for File {
             self.headers.iter().map(|header| (header.name().to_ascii_lowercase(), header.value())).collect();
         headers.sort_unstable();
         for (name, value) in headers {
-            // No URL, name or value holds a line break, so these cannot run into each other.
-            for part in ["\n", name.as_str(), "\n", value] {
+            for part in [name.as_str(), value] {
+                // No text holds this byte, so that these cannot run into each other.
+                hasher.write(&[0xff]);
                 hasher.write(part.as_bytes());
             }
         }
@@ -178,9 +184,10 @@ impl<'a> WrittenObject<'a> {
     }
 }
 
+/// A file as JSON has it, before its parts are checked.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawObject {
+pub(crate) struct RawObject {
     url: Option<String>,
     #[serde(default)]
     headers: RawHeaders,
@@ -222,11 +229,14 @@ impl<'de> Deserialize<'de> for RawHeaders {
     }
 }
 
-/// What `serde_json` says, with "column" in the words of a list that has its own line numbers.
-fn describe(error: &serde_json::Error) -> String {
+/// What `serde_json` says of `json`, with the place in characters, because a list has lines of its own.
+fn describe(error: &serde_json::Error, json: &str) -> String {
     let text = alloc::format!("{error}");
-    let (reason, _) = text.split_once(" at line ").unwrap_or((&text, ""));
-    alloc::format!("{} (at character {})", clip(reason, 200), error.column())
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let lines_before = json.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let bytes_before: usize = lines_before.map(str::len).sum::<usize>() + error.column();
+    let at = json.char_indices().take_while(|(index, _)| *index < bytes_before).count();
+    alloc::format!("{} (at character {at})", clip(reason, 200))
 }
 
 /// Why an entry is not a file that can be purged.
@@ -248,7 +258,7 @@ pub enum InvalidFile {
         reason: String,
     },
     /// It is JSON, and has no `url`.
-    #[error("{} has no `url`", quote(found))]
+    #[error("there is no `url` in {}", quote(found))]
     NoUrl {
         /// What was given.
         found: String,

@@ -11,6 +11,11 @@ use crate::text::quote;
 /// The values that the API documents for `CF-Device-Type`.
 pub const DEVICE_TYPES: [&str; 3] = ["mobile", "desktop", "tablet"];
 
+/// What `CF-IPCountry` says of the Tor network, the one value of it that is not two letters.
+///
+/// Source: <https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-ipcountry>.
+const TOR: &str = "T1";
+
 /// A header that went into a file's cache key, and has to be told to purge it.
 ///
 /// - The name is an HTTP field name; the case given is kept.
@@ -92,7 +97,8 @@ fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
         };
     }
     if name.eq_ignore_ascii_case("CF-IPCountry") {
-        return match value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        let is_code = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic());
+        return match is_code || value == TOR {
             true => Ok(()),
             false => Err(InvalidHeader::Country { found: found() }),
         };
@@ -108,12 +114,12 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
     let found = || value.to_owned();
     let (scheme, rest) =
         value.split_once("://").ok_or_else(|| InvalidHeader::OriginScheme { found: found() })?;
-    let default_port = match scheme {
-        "http" => "80",
-        "https" => "443",
-        // Another scheme (a browser extension's, say) is passed on: nothing is documented about it.
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some("80"),
+        "https" => Some("443"),
         "" => return Err(InvalidHeader::OriginScheme { found: found() }),
-        _ => "",
+        // Another scheme (a browser extension's, say) is passed on: nothing is documented about it.
+        _ => None,
     };
     if let Some(end) = rest.find(['/', '?', '#']) {
         let meant = alloc::format!("{scheme}://{}", &rest[..end]);
@@ -127,11 +133,9 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
     if host.is_empty() {
         return Err(InvalidHeader::OriginHost { found: found() });
     }
-    match port {
-        Some(port) if port == default_port => {
-            Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") })
-        }
-        _ => Ok(()),
+    match port.is_some() && port == default_port {
+        true => Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") }),
+        false => Ok(()),
     }
 }
 
@@ -155,19 +159,19 @@ pub enum InvalidHeader {
         found: String,
     },
     /// The name is empty, or holds what no field name holds.
-    #[error("{} is not the name of a header", quote(found))]
+    #[error("{} is not the name of a header: a name has letters, digits and `-`", quote(found))]
     Name {
         /// What was given.
         found: String,
     },
     /// The same name twice, in whatever case.
-    #[error("the header `{name}` is given twice")]
+    #[error("the header {} is given twice", quote(name))]
     Twice {
         /// The name.
         name: String,
     },
     /// A line break or another control character in the value.
-    #[error("the value of `{name}` has a control character at character {at}")]
+    #[error("the value of {} has a control character at character {at}", quote(name))]
     ControlCharacter {
         /// The header's name.
         name: String,
@@ -175,7 +179,7 @@ pub enum InvalidHeader {
         at: usize,
     },
     /// Blanks around the value, which no cache key has.
-    #[error("the value of `{name}` has a blank around it: {}", quote(found))]
+    #[error("the value of {} has a blank around it: {}", quote(name), quote(found))]
     BlankAround {
         /// The header's name.
         name: String,
@@ -250,10 +254,26 @@ impl InvalidHeader {
                 DEVICE_TYPES.contains(&lower.as_str()).then(|| write(&lower)).flatten()
             }
             Self::OriginScheme { found } if found.contains('.') => {
-                write(&alloc::format!("https://{}", found.trim_start_matches('/')))
+                write(&valid_origin(alloc::format!("https://{}", found.trim_start_matches('/')))?)
             }
-            Self::OriginPath { meant, .. } | Self::OriginPort { meant, .. } => write(meant),
+            Self::OriginPath { meant, .. } | Self::OriginPort { meant, .. } => {
+                write(&valid_origin(meant.clone())?)
+            }
             _ => None,
         }
     }
+}
+
+/// Cuts what is too much off a value of `Origin`; `None` where that does not make it a good one.
+fn valid_origin(mut value: String) -> Option<String> {
+    // A path, and the port before it: more than that is not worth a cure.
+    for _ in 0..2 {
+        match check_origin(&value) {
+            Err(InvalidHeader::OriginPath { meant, .. } | InvalidHeader::OriginPort { meant, .. }) => {
+                value = meant
+            }
+            _ => break,
+        }
+    }
+    check_origin(&value).is_ok().then_some(value)
 }

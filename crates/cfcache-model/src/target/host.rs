@@ -8,8 +8,8 @@ use core::hash::Hasher;
 use serde::ser::SerializeSeq;
 use siphasher::sip128::SipHasher13;
 
-use crate::target::{TargetKind, Warning, json_string_bytes};
-use crate::text::clip;
+use crate::target::{TargetKind, Warning, json_string_bytes, warn_of_blank};
+use crate::text::{clip, is_invisible};
 
 /// A host whose files are all to go.
 ///
@@ -72,7 +72,8 @@ impl TargetKind for Host {
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
-        let trimmed = self.0.trim();
+        let is_around = |char: char| char.is_whitespace() || is_invisible(char);
+        let trimmed = self.0.trim_matches(is_around);
         let without_scheme = trimmed.split_once("://").map_or(trimmed, |(_, rest)| rest);
         let host = without_scheme.split(['/', '?', '#']).next().unwrap_or("");
         let name = match host.rsplit_once(':') {
@@ -92,8 +93,17 @@ impl TargetKind for Host {
         } else {
             None
         };
-        if let Some(what) = what {
-            warn(Warning::NotOnlyHost { found: clip(&self.0, 80), what, meant: clip(name, 80) });
+        match what {
+            Some(what) if !name.is_empty() => {
+                warn(Warning::NotOnlyHost { found: clip(&self.0, 80), what, meant: clip(name, 80) });
+            }
+            Some(_) => warn(Warning::NoHost { found: clip(&self.0, 80) }),
+            None => {}
+        }
+        warn_of_blank(Self::NOUN, trimmed, warn);
+        let in_no_host = |char: char| char.is_ascii_punctuation() && !"-._:[]*/?#".contains(char);
+        if let Some((index, char)) = self.0.chars().enumerate().find(|(_, char)| in_no_host(*char)) {
+            warn(Warning::NotInHost { char, at: index + 1 });
         }
         if self.0.contains('*') {
             warn(Warning::Wildcard { noun: Self::NOUN });

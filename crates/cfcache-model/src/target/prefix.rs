@@ -8,7 +8,7 @@ use core::hash::Hasher;
 use serde::ser::SerializeSeq;
 use siphasher::sip128::SipHasher13;
 
-use crate::target::{TargetKind, Warning, json_string_bytes};
+use crate::target::{TargetKind, Warning, json_string_bytes, warn_of_blank};
 use crate::text::quote;
 
 /// The most `/` in a prefix.
@@ -100,6 +100,10 @@ impl TargetKind for Prefix {
         if self.0.contains('*') {
             warn(Warning::Wildcard { noun: Self::NOUN });
         }
+        warn_of_blank(Self::NOUN, &self.0, warn);
+        if !self.0.split('/').next().unwrap_or("").is_ascii() {
+            warn(Warning::HostNotAscii);
+        }
     }
 }
 
@@ -149,27 +153,27 @@ impl InvalidPrefix {
     /// What was probably meant, where that can be told.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
-        let without_query = |text: &str| text.split(['?', '#']).next().unwrap_or("").to_owned();
-        let (leave_out, meant) = match self {
+        let (too_much, found) = match self {
             Self::Empty => return None,
-            Self::Scheme { found } => {
-                let rest = found.split_once("://").map_or("", |(_, rest)| rest);
-                ("leave out the scheme", without_query(rest))
-            }
-            Self::NoHost { found } => match found.strip_prefix("//") {
-                Some(rest) => ("leave out the `//`", rest.to_owned()),
-                None => return None,
-            },
-            Self::QueryOrFragment { found, part: "query", .. } => {
-                ("leave out the query", without_query(found))
-            }
-            Self::QueryOrFragment { found, .. } => ("leave out the fragment", without_query(found)),
+            Self::Scheme { found } => ("scheme", found.split_once("://").map_or("", |(_, rest)| rest)),
+            Self::NoHost { found } => ("`/` before the host", found.trim_start_matches('/')),
+            Self::QueryOrFragment { found, part, .. } => (*part, found.as_str()),
             Self::Separators { found, .. } => {
-                let end =
-                    found.match_indices('/').nth(MAX_SEPARATORS).map_or(found.len(), |(index, _)| index);
-                return Some(alloc::format!("cut it to {}", quote(&found[..end])));
+                let end = found.match_indices('/').nth(MAX_SEPARATORS).map_or(0, |(index, _)| index);
+                let at = found[..end].chars().count() + 1;
+                return Some(alloc::format!("cut it at character {at}, which covers more files"));
             }
         };
-        Prefix::parse(&meant).is_ok().then(|| alloc::format!("{leave_out}: {}", quote(&meant)))
+        if matches!(self, Self::NoHost { found } if !found.starts_with("//")) {
+            let meant = alloc::format!("www.example.com/{found}");
+            return Some(alloc::format!("put the host before it, as in {}", quote(&meant)));
+        }
+        let meant = found.split(['?', '#']).next().unwrap_or("");
+        let also = match self {
+            Self::Scheme { .. } if meant.len() < found.len() => " and what follows the path",
+            _ => "",
+        };
+        let meant = Prefix::parse(meant).ok()?;
+        Some(alloc::format!("leave out the {too_much}{also}: {}", quote(meant.as_str())))
     }
 }

@@ -4,8 +4,8 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::Warning;
-use crate::text::quote;
+use crate::target::{Warning, warn_of_blank};
+use crate::text::{is_invisible, quote};
 
 /// The URL of a cached file, as its visitors ask for it.
 ///
@@ -47,22 +47,18 @@ impl PurgeUrl {
     }
 
     pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        // Hardly any URL is odd, and this is many bytes at a time.
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*' && byte != b'#';
+        if self.0.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+            return;
+        }
         if self.0.contains('*') {
             warn(Warning::WildcardInUrl);
         }
         if let Some((_, fragment)) = self.0.split_once('#') {
             warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
         }
-        let blank = |char: char| char.is_whitespace() || char.is_control();
-        if let Some((index, char)) = self.0.chars().enumerate().find(|(_, char)| blank(*char)) {
-            let found = match char {
-                ' ' => "space",
-                '\t' => "tab",
-                char if char.is_control() => "control character",
-                _ => "blank",
-            };
-            warn(Warning::Blank { found, at: index + 1 });
-        }
+        warn_of_blank("URL", &self.0, warn);
         if !self.host().is_ascii() {
             warn(Warning::HostNotAscii);
         }
@@ -77,17 +73,24 @@ impl fmt::Display for PurgeUrl {
 
 /// What follows `http://` or `https://`.
 fn after_scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_once("://")?;
-    (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")).then_some(rest)
+    ["https://", "http://"].into_iter().find_map(|scheme| after(scheme, text))
+}
+
+/// What follows `beginning`, in any case.
+fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
+    let (first, rest) = text.split_at_checked(beginning.len())?;
+    first.eq_ignore_ascii_case(beginning).then_some(rest)
 }
 
 /// The host of what follows the scheme: up to the path, without user and port.
 fn host(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or("");
-    let host_and_port = authority.rsplit('@').next().unwrap_or("");
-    match host_and_port.find(']') {
-        Some(end) if host_and_port.starts_with('[') => &host_and_port[..=end],
-        _ => host_and_port.split(':').next().unwrap_or(""),
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    let host_and_port = authority.rfind('@').map_or(authority, |at| &authority[at + 1..]);
+    let find = |wanted: u8| host_and_port.bytes().position(|byte| byte == wanted);
+    match host_and_port.starts_with('[').then(|| find(b']')).flatten() {
+        Some(end) => &host_and_port[..=end],
+        None => find(b':').map_or(host_and_port, |colon| &host_and_port[..colon]),
     }
 }
 
@@ -98,14 +101,18 @@ pub enum InvalidUrl {
     /// There is nothing.
     #[error("the URL is empty")]
     Empty,
-    /// There is no scheme at all.
-    #[error("{} has no scheme: a URL begins with `https://` or `http://`", quote(found))]
+    /// It does not begin with a scheme.
+    #[error("{} does not begin with `https://` or `http://`", quote(found))]
     NoScheme {
         /// What was given.
         found: String,
     },
     /// The scheme is one that is never cached.
-    #[error("{} begins with {}: only `https://` and `http://` URLs are cached", quote(found), quote(scheme))]
+    #[error(
+        "{} begins with {}: only URLs with `https://` or `http://` are cached",
+        quote(found),
+        quote(scheme)
+    )]
     OtherScheme {
         /// What was given.
         found: String,
@@ -123,9 +130,10 @@ pub enum InvalidUrl {
 impl InvalidUrl {
     fn scheme(text: &str) -> Self {
         let found = text.to_owned();
+        let in_scheme = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
         match text.split_once("://") {
             // A `://` behind the path or query is part of them, as in `example.com/?next=https://…`.
-            Some((scheme, _)) if !scheme.contains(['/', '?', '#']) => {
+            Some((scheme, _)) if !scheme.is_empty() && scheme.chars().all(in_scheme) => {
                 Self::OtherScheme { found, scheme: alloc::format!("{scheme}://") }
             }
             _ => Self::NoScheme { found },
@@ -135,19 +143,28 @@ impl InvalidUrl {
     /// What was probably meant, where that can be told.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
-        let trimmed = |text: &str| {
-            let trimmed = text.trim();
-            let changed = trimmed != text && PurgeUrl::parse(trimmed).is_ok();
-            changed.then(|| alloc::format!("leave out the blank around it: {}", quote(trimmed)))
-        };
-        match self {
-            Self::Empty | Self::NoHost { .. } => None,
-            Self::NoScheme { found } => trimmed(found).or_else(|| {
-                let rest = found.trim_start_matches('/');
-                let plausible = rest.contains('.') && !rest.starts_with('.') && !rest.contains(' ');
-                plausible.then(|| alloc::format!("write it as the browser shows it: `https://{rest}`"))
-            }),
-            Self::OtherScheme { found, .. } => trimmed(found),
+        let Self::NoScheme { found } = self else { return None };
+        let is_around =
+            |char: char| char.is_whitespace() || is_invisible(char) || "\"'`<>()[],;".contains(char);
+        let bare = found.trim_matches(is_around);
+        if after_scheme(bare).is_some() {
+            return Some(alloc::format!("leave out what stands around it: {}", quote(bare)));
         }
+        for scheme in ["https:", "http:"] {
+            if let Some(rest) = after(scheme, bare) {
+                let meant = alloc::format!("{scheme}//{}", rest.trim_start_matches(['/', '\\']));
+                return PurgeUrl::parse(&meant).is_ok().then(|| alloc::format!("write {}", quote(&meant)));
+            }
+        }
+        if bare.starts_with('/') && !bare.starts_with("//") {
+            let meant = alloc::format!("https://www.example.com{bare}");
+            return Some(alloc::format!("put the scheme and the host before it, as in {}", quote(&meant)));
+        }
+        let meant = alloc::format!("https://{}", bare.trim_start_matches('/'));
+        let url = PurgeUrl::parse(&meant).ok()?;
+        let in_host = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.' | '_');
+        let plausible =
+            url.host().contains('.') && !url.host().starts_with('.') && url.host().chars().all(in_host);
+        plausible.then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
     }
 }
