@@ -11,7 +11,7 @@ use crate::plan::window::Window;
 use crate::target::{Kind, Target};
 
 /// How many distinct entries a planner remembers to find duplicates.
-pub const DUPLICATE_WINDOW: usize = 1 << 20;
+pub const DUPLICATE_WINDOW: usize = 1_000_000;
 
 /// A target with what is needed to report on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Caps {
 /// - No batch exceeds the [`Caps`] (but for a single target larger than a whole body, which goes alone).
 /// - A duplicate is a target that is the same to the API as one of the last [`DUPLICATE_WINDOW`] distinct ones. Tags
 ///   are compared without regard to case. Equality is by a 128-bit fingerprint.
-/// - Memory is bounded: by the batch that is being filled, and by about 28 MiB for the window (as much of it as the
+/// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window (as much of it as the
 ///   input needs).
 #[derive(Debug)]
 pub struct Planner {
@@ -210,8 +210,9 @@ impl Planner {
             return Ok(None);
         }
         let grown = self.sizes.with(&entry.target);
+        let is_full = self.pending.len() >= self.caps.items;
         let overflows = grown.body(self.kind, self.pending.len() + 1) > self.caps.bytes;
-        if overflows && !self.pending.is_empty() {
+        if is_full || overflows && !self.pending.is_empty() {
             let full = self.take();
             self.sizes = self.sizes.with(&entry.target);
             self.pending.push(entry);
@@ -222,14 +223,17 @@ impl Planner {
         Ok(if self.pending.len() >= self.caps.items { self.take() } else { None })
     }
 
-    /// Gives what is left when no more targets come.
+    /// Gives a batch of what is left when no more targets come. To be called until there is none: after
+    /// [`set_items`](Self::set_items) there can be several.
+    #[must_use = "what is left would be lost"]
     pub fn finish(&mut self) -> Option<Batch> {
         self.take()
     }
 
     /// Allows fewer or more targets in the batches that come.
     ///
-    /// A batch that is being filled and has as many already goes out with the next push.
+    /// Where the batch that is being filled has more than that already, the surplus goes out with the pushes that
+    /// follow, as much at a time as is allowed now, and with [`finish`](Self::finish).
     pub fn set_items(&mut self, items: usize) {
         self.caps.items = items.max(1);
     }
@@ -252,11 +256,32 @@ impl Planner {
         self.duplicates
     }
 
+    /// A batch of those that are pending, from the first on: as many as are allowed.
     fn take(&mut self) -> Option<Batch> {
-        self.sizes = Sizes::default();
-        let next = Vec::with_capacity(self.pending.len());
-        let entries = core::mem::replace(&mut self.pending, next);
+        let fitting = self.fitting();
+        let rest = match fitting == self.pending.len() {
+            true => Vec::with_capacity(fitting),
+            false => self.pending.split_off(fitting),
+        };
+        self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.with(&entry.target));
+        let entries = core::mem::replace(&mut self.pending, rest);
         (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
+    }
+
+    /// How many of the pending entries go into a batch: all, but for a time after the caps were lowered.
+    fn fitting(&self) -> usize {
+        let fits = |sizes: Sizes, items: usize| {
+            items <= 1 || items <= self.caps.items && sizes.body(self.kind, items) <= self.caps.bytes
+        };
+        if fits(self.sizes, self.pending.len()) {
+            return self.pending.len();
+        }
+        let mut sizes = Sizes::default();
+        let too_many = self.pending.iter().enumerate().position(|(index, entry)| {
+            sizes = sizes.with(&entry.target);
+            !fits(sizes, index + 1)
+        });
+        too_many.unwrap_or(self.pending.len())
     }
 }
 
