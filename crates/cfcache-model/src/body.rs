@@ -1,15 +1,19 @@
 //! The one body of purge and invalidate, of a zone and of an environment.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::endpoint::Cost;
 use crate::plan::{Batch, InvalidBatch};
-use crate::target::{CacheKeyHeader, File, Kind, PurgeUrl, Target, Written};
+use crate::target::file::RawObject;
+use crate::target::{File, InvalidFile, InvalidTarget, Kind, PurgeUrl, Target, Written};
+use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
 ///
@@ -82,6 +86,9 @@ impl Serialize for PurgeBody {
     }
 }
 
+/// The fields of a body, in words.
+const FIELDS: &str = "one of `purge_everything`, `files`, `tags`, `hosts`, `prefixes`";
+
 impl<'de> Deserialize<'de> for PurgeBody {
     /// Reads a body strictly, as a server would like to get it: one field, `purge_everything` only `true`, no empty
     /// list, and every entry one that the newtypes take.
@@ -91,9 +98,7 @@ impl<'de> Deserialize<'de> for PurgeBody {
             type Value = PurgeBody;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "an object with one of `purge_everything`, `files`, `tags`, `hosts` or `prefixes`",
-                )
+                write!(f, "an object with {FIELDS}")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PurgeBody, A::Error> {
@@ -101,20 +106,30 @@ impl<'de> Deserialize<'de> for PurgeBody {
                 let body = match Kind::ALL.iter().find(|kind| kind.field() == field) {
                     Some(kind) => {
                         let entries: Vec<RawEntry> = map.next_value()?;
-                        let targets: Result<Vec<Target>, String> =
-                            entries.into_iter().map(|entry| entry.parse(*kind)).collect();
-                        PurgeBody::of(targets.map_err(A::Error::custom)?).map_err(A::Error::custom)?
+                        let mut targets = Vec::with_capacity(entries.len());
+                        for (index, entry) in entries.into_iter().enumerate() {
+                            let number = index + 1;
+                            let wrong = |error| A::Error::custom(format_args!("entry {number}: {error}"));
+                            targets.push(entry.parse(*kind).map_err(wrong)?);
+                        }
+                        PurgeBody::of(targets).map_err(A::Error::custom)?
                     }
                     None if field == "purge_everything" => match map.next_value()? {
                         true => PurgeBody::Everything,
                         false => return Err(A::Error::invalid_value(Unexpected::Bool(false), &"true")),
                     },
-                    None => return Err(A::Error::unknown_field(&field, &["one of the documented five"])),
+                    None => {
+                        let field = quote(&field);
+                        return Err(A::Error::custom(format_args!(
+                            "unknown field {field}, expected {FIELDS}"
+                        )));
+                    }
                 };
                 match map.next_key::<String>()? {
                     None => Ok(body),
                     Some(second) => Err(A::Error::custom(format_args!(
-                        "`{second}` beside `{field}`: a body has one field"
+                        "{} beside `{field}`: a body has one field",
+                        quote(&second)
                     ))),
                 }
             }
@@ -124,35 +139,59 @@ impl<'de> Deserialize<'de> for PurgeBody {
 }
 
 /// An entry of a list as a body may hold it.
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
 enum RawEntry {
     Text(String),
-    Object {
-        url: String,
-        #[serde(default)]
-        headers: alloc::collections::BTreeMap<String, String>,
-    },
+    Object(RawObject),
+}
+
+impl<'de> Deserialize<'de> for RawEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = RawEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or an object with `url` and `headers`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawEntry, E> {
+                Ok(RawEntry::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawEntry, A::Error> {
+                RawObject::deserialize(MapAccessDeserializer::new(map)).map(RawEntry::Object)
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
 }
 
 impl RawEntry {
-    fn parse(self, kind: Kind) -> Result<Target, String> {
-        let words = |error: &dyn fmt::Display| alloc::format!("{error}");
+    fn parse(self, kind: Kind) -> Result<Target, InvalidEntry> {
         match self {
             // A string in `files` is a URL, and never the JSON of an object.
             Self::Text(text) if kind == Kind::Files => {
-                PurgeUrl::parse(&text).map(|url| File::from(url).into()).map_err(|error| words(&error))
+                let url = PurgeUrl::parse(&text).map_err(InvalidFile::from)?;
+                Ok(File::from(url).into())
             }
-            Self::Text(text) => Target::parse(kind, &text).map_err(|error| words(&error)),
-            Self::Object { url, headers } if kind == Kind::Files => {
-                let mut file = File::from(PurgeUrl::parse(&url).map_err(|error| words(&error))?);
-                for (name, value) in headers {
-                    let header = CacheKeyHeader::new(&name, &value).map_err(|error| words(&error))?;
-                    file = file.with_header(header).map_err(|error| words(&error))?;
-                }
-                Ok(file.into())
-            }
-            Self::Object { .. } => Err(alloc::format!("an object in `{}`", kind.field())),
+            Self::Text(text) => Ok(Target::parse(kind, &text)?),
+            Self::Object(object) if kind == Kind::Files => Ok(File::from_object(object, "{…}")?.into()),
+            Self::Object(_) => Err(InvalidEntry::Object(kind)),
         }
+    }
+}
+
+/// Why an entry of a list is not one of its kind.
+#[derive(Debug, thiserror::Error)]
+enum InvalidEntry {
+    #[error(transparent)]
+    Target(#[from] InvalidTarget),
+    #[error("an object in `{}`, which takes strings", .0.field())]
+    Object(Kind),
+}
+
+impl From<InvalidFile> for InvalidEntry {
+    fn from(invalid: InvalidFile) -> Self {
+        Self::Target(invalid.into())
     }
 }

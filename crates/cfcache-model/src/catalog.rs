@@ -90,12 +90,17 @@ use Evidence::{Documented, Legacy, Observed};
 
 const WAIT: &str = "wait, or run with a lower rate; the limits are those of the zone's plan";
 const CHECK_ZONE: &str = "check the zone id, and that the token covers this zone";
+const LOOK_AT_ZONE: &str = "look at the zone in the dashboard";
 const SEND_FEWER: &str = "send fewer entries in a request (`--batch-size`)";
 
 /// All entries, by area and code.
 pub static CATALOG: &[Explanation] = &[
     // Purge and invalidate.
     on(Purge, &[], 1001, Class::Missing, Legacy, "the zone id is not valid", CHECK_ZONE),
+    on(Purge, &[], 1002, Class::Missing, Legacy, "the domain is not valid", CHECK_ZONE),
+    on(Purge, &[], 1006, Class::Missing, Legacy, "the zone is missing or not valid", CHECK_ZONE),
+    on(Purge, &[], 1008, Class::Missing, Legacy, "the zone id is missing", CHECK_ZONE),
+    on(Purge, &[], 1011, Class::Missing, Legacy, "the zone is missing or not valid", CHECK_ZONE),
     on(
         Purge,
         &[],
@@ -142,6 +147,28 @@ pub static CATALOG: &[Explanation] = &[
         "not all of the request could be purged",
         "check that each entry is on this zone",
     ),
+    on(Purge, &[], 1018, Class::Refused, Legacy, "the status of the zone does not allow it", LOOK_AT_ZONE),
+    on(Purge, &[], 1020, Class::Missing, Legacy, "the zone is missing or not valid", CHECK_ZONE),
+    on(Purge, &[], 1021, Class::Refused, Legacy, "the status of the zone does not allow it", LOOK_AT_ZONE),
+    on(Purge, &[], 1023, Class::Missing, Legacy, "the zone is missing or not valid", CHECK_ZONE),
+    on(
+        Purge,
+        &[],
+        1068,
+        Class::Credentials,
+        Legacy,
+        "no permission for this",
+        "give the token the permission \"Cache Purge\" for this zone",
+    ),
+    on(
+        Purge,
+        &[],
+        1070,
+        Class::Plan,
+        Legacy,
+        "only the plans Business and Enterprise include this",
+        "compare the zone's plan with the availability of what was asked for",
+    ),
     on(
         Purge,
         &[],
@@ -180,15 +207,7 @@ pub static CATALOG: &[Explanation] = &[
         "no right to purge this zone, or no such zone",
         CHECK_ZONE,
     ),
-    on(
-        Purge,
-        &[],
-        1096,
-        Class::Refused,
-        Legacy,
-        "the zone is deactivated",
-        "look at the zone in the dashboard",
-    ),
+    on(Purge, &[], 1096, Class::Refused, Legacy, "the zone is deactivated", LOOK_AT_ZONE),
     on(
         Purge,
         &[],
@@ -364,5 +383,13 @@ pub static CATALOG: &[Explanation] = &[
         Observed,
         "the request could not be authenticated",
         "check the token; one that was just made or edited can take a minute to work",
+    ),
+    any(
+        &[],
+        10405,
+        Class::Refused,
+        Observed,
+        "the method is not allowed here",
+        "check the base URL; a proxy on the way may have changed the request",
     ),
 ];

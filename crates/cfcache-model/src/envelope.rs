@@ -11,8 +11,14 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::text::snippet;
+
+/// The most errors, and the most links of the chain behind one, that a message shows.
+pub(crate) const MAX_SHOWN: usize = 8;
 
 /// An answer of the API, unwrapped, with its `result` still as it came.
 #[derive(Debug, Clone)]
@@ -80,26 +86,31 @@ impl Envelope {
     ///
     /// [`NoEnvelope`] where the body is empty, is no JSON, or is JSON other than an object.
     pub fn parse(body: &[u8]) -> Result<Self, NoEnvelope> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(NoEnvelope::Empty);
-        }
-        let raw: Raw = match serde_json::from_slice(body) {
-            Ok(raw) => raw,
-            Err(_) => return Err(NoEnvelope::of(body)),
+        let raw: Raw<'_> = match NoEnvelope::of(body) {
+            Some(no_envelope) => return Err(no_envelope),
+            None => serde_json::from_slice(body).map_err(|error| NoEnvelope::Broken(error.to_string()))?,
         };
+        let success = raw.success.and_then(|success| match success.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        });
         let mut errors = infos(raw.errors);
         // `{"code":1000,"error":"not_found"}` was seen instead of an envelope.
-        if raw.success.is_none() && errors.is_empty() && (raw.code.is_some() || raw.error.is_some()) {
-            let message = raw.error.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-            let code = raw.code.as_ref().map(code).unwrap_or_default();
-            errors.push(ResponseInfo { code, message, ..ResponseInfo::default() });
+        if success != Some(true) && errors.is_empty() {
+            let outside = ResponseInfo {
+                code: raw.code.map(|raw| code(&value(raw))).unwrap_or_default(),
+                message: raw.error.or(raw.message).map(|raw| words(&value(raw))).unwrap_or_default(),
+                ..ResponseInfo::default()
+            };
+            errors.extend(outside.says_something());
         }
         Ok(Self {
-            success: raw.success.as_ref().and_then(Value::as_bool),
+            success,
             errors,
             messages: infos(raw.messages),
-            result_info: raw.result_info.and_then(|value| ResultInfo::deserialize(value).ok()),
-            result: raw.result,
+            result_info: raw.result_info.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            result: raw.result.map(ToOwned::to_owned),
         })
     }
 
@@ -110,49 +121,68 @@ impl Envelope {
     }
 }
 
+/// The parts, each read by itself, so that an oddity in one does not cost the others.
 #[derive(Deserialize)]
-struct Raw {
-    #[serde(default)]
-    success: Option<Value>,
-    #[serde(default)]
-    errors: Option<Value>,
-    #[serde(default)]
-    messages: Option<Value>,
-    #[serde(default)]
-    result: Option<Box<RawValue>>,
-    #[serde(default)]
-    result_info: Option<Value>,
-    #[serde(default)]
-    code: Option<Value>,
-    #[serde(default)]
-    error: Option<Value>,
+struct Raw<'a> {
+    #[serde(borrow, default)]
+    success: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    errors: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result_info: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+}
+
+/// A part as a value; what cannot be one (half a surrogate pair, a hundred levels) is a string of its JSON.
+fn value(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
 }
 
 /// `errors` or `messages`: an array of objects by the schema; absent, null, or with strings in it in the wild.
-fn infos(value: Option<Value>) -> Vec<ResponseInfo> {
+fn infos(raw: Option<&RawValue>) -> Vec<ResponseInfo> {
+    raw.map(|raw| items(&value(raw))).unwrap_or_default()
+}
+
+fn items(value: &Value) -> Vec<ResponseInfo> {
     match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items.iter().filter_map(info).collect(),
-        Some(single) => info(&single).into_iter().collect(),
+        Value::Array(items) => items.iter().filter_map(info).collect(),
+        single => info(single).into_iter().collect(),
     }
 }
 
 fn info(value: &Value) -> Option<ResponseInfo> {
+    let Value::Object(map) = value else {
+        return ResponseInfo { message: words(value), ..ResponseInfo::default() }.says_something();
+    };
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let info = ResponseInfo {
+        code: map.get("code").map(code).unwrap_or_default(),
+        message: map.get("message").or_else(|| map.get("error")).map(words).unwrap_or_default(),
+        documentation_url: map.get("documentation_url").and_then(text),
+        source: map
+            .get("source")
+            .and_then(Value::as_object)
+            .map(|source| Source { pointer: source.get("pointer").and_then(text) }),
+        error_chain: map.get("error_chain").map(items).unwrap_or_default(),
+    };
+    info.says_something()
+}
+
+/// A text: a string by the schema; anything else is shown as the JSON that it is.
+fn words(value: &Value) -> String {
     match value {
-        Value::Null => None,
-        Value::Object(map) => Some(ResponseInfo {
-            code: map.get("code").map(code).unwrap_or_default(),
-            message: map.get("message").or_else(|| map.get("error")).and_then(text).unwrap_or_default(),
-            documentation_url: map.get("documentation_url").and_then(text),
-            source: map
-                .get("source")
-                .and_then(Value::as_object)
-                .map(|source| Source { pointer: source.get("pointer").and_then(text) }),
-            error_chain: infos(map.get("error_chain").cloned()),
-        }),
-        Value::String(message) => Some(ResponseInfo { message: message.clone(), ..ResponseInfo::default() }),
-        other => Some(ResponseInfo { message: other.to_string(), ..ResponseInfo::default() }),
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -166,6 +196,11 @@ fn code(value: &Value) -> u32 {
 }
 
 impl ResponseInfo {
+    /// Itself, unless there is nothing in it.
+    fn says_something(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
+
     /// Itself and everything behind it, in the order of reading.
     pub fn flatten(&self) -> impl Iterator<Item = &Self> {
         let mut stack = alloc::vec![self];
@@ -181,6 +216,9 @@ impl fmt::Display for ResponseInfo {
     /// `Invalid request headers (code 6003): Invalid format for Authorization header (code 6111)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, info) in self.flatten().enumerate() {
+            if index == MAX_SHOWN {
+                return f.write_str(": …");
+            }
             if index > 0 {
                 f.write_str(": ")?;
             }
@@ -188,7 +226,7 @@ impl fmt::Display for ResponseInfo {
                 true => "no message",
                 false => info.message.as_str(),
             };
-            f.write_str(&crate::text::clip(message, 500))?;
+            f.write_str(&snippet(message, 500))?;
             if info.code != 0 {
                 write!(f, " (code {})", info.code)?;
             }
@@ -219,15 +257,14 @@ pub enum NoEnvelope {
 }
 
 impl NoEnvelope {
-    fn of(body: &[u8]) -> Self {
+    /// What a body is that does not even begin like an object, which it must to be an envelope.
+    fn of(body: &[u8]) -> Option<Self> {
         match body.trim_ascii_start().first() {
-            Some(b'<') => Self::Html,
-            Some(b'{') => match serde_json::from_slice::<Raw>(body) {
-                Err(error) => Self::Broken(error.to_string()),
-                Ok(_) => Self::Text,
-            },
-            _ if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => Self::OtherJson,
-            _ => Self::Text,
+            None => Some(Self::Empty),
+            Some(b'{') => None,
+            Some(b'<') => Some(Self::Html),
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Some(Self::OtherJson),
+            _ => Some(Self::Text),
         }
     }
 }

@@ -7,8 +7,8 @@ use core::fmt;
 
 use crate::catalog::{self, Explanation};
 use crate::endpoint::{Descriptor, Endpoint};
-use crate::envelope::{Envelope, NoEnvelope, ResponseInfo, ResultInfo};
-use crate::text::clip;
+use crate::envelope::{Envelope, MAX_SHOWN, NoEnvelope, ResponseInfo, ResultInfo};
+use crate::text::snippet;
 
 /// The most characters of an unreadable body that an error repeats.
 const SNIPPET_CHARS: usize = 200;
@@ -120,7 +120,7 @@ pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::R
             messages: envelope.messages,
             defect: Some(alloc::format!(
                 "success, but a `result` that is not understood ({error}): {}",
-                clip(&raw, SNIPPET_CHARS),
+                snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
         }),
@@ -140,6 +140,9 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
         Ok(envelope) => {
             let defect = match envelope.success {
                 None if is_2xx => Some("no `success` in the answer".to_owned()),
+                Some(true) => {
+                    Some("`success` is true in the answer, and the status says otherwise".to_owned())
+                }
                 _ if envelope.errors.is_empty() && envelope.messages.is_empty() => {
                     Some("no reason in the answer".to_owned())
                 }
@@ -166,13 +169,15 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
         Err(no_envelope) => {
             let class = match class_of(status) {
                 Class::Refused if is_2xx => Class::Unclear,
-                Class::Refused | Class::Credentials if no_envelope != NoEnvelope::Empty => Class::NotTheApi,
+                Class::Refused | Class::Credentials | Class::Missing if no_envelope != NoEnvelope::Empty => {
+                    Class::NotTheApi
+                }
                 class => class,
             };
-            let snippet = clip(String::from_utf8_lossy(body).trim(), SNIPPET_CHARS);
-            let defect = match snippet.is_empty() {
+            let beginning = snippet(&String::from_utf8_lossy(body), SNIPPET_CHARS);
+            let defect = match beginning.is_empty() {
                 true => alloc::format!("{no_envelope}"),
-                false => alloc::format!("{no_envelope}: {snippet}"),
+                false => alloc::format!("{no_envelope}: {beginning}"),
             };
             Err(Failure {
                 class,
@@ -193,6 +198,8 @@ fn class_of(status: u16) -> Class {
         401 | 403 => Class::Credentials,
         404 => Class::Missing,
         408 => Class::Unavailable,
+        // How large a body may be is not documented; if one is too large, fewer entries will do.
+        413 => Class::TooMany,
         429 => Class::RateLimited,
         // All of them: 520 to 530 come from the edge in front of the API.
         500..=599 => Class::Unavailable,
@@ -220,9 +227,13 @@ impl Failure {
     /// What the API said, in one line: its errors, else its remarks, else what is wrong with the body.
     #[must_use]
     pub fn reason(&self) -> String {
-        let mut parts: Vec<String> = self.errors.iter().map(|error| alloc::format!("{error}")).collect();
         // "Bad Request" alone helps nobody; what does was seen in `messages`.
-        parts.extend(self.messages.iter().map(|message| alloc::format!("{message}")));
+        let said = self.errors.iter().chain(&self.messages);
+        let mut parts: Vec<String> =
+            said.clone().take(MAX_SHOWN).map(|info| alloc::format!("{info}")).collect();
+        if let more @ 1.. = said.count().saturating_sub(MAX_SHOWN) {
+            parts.push(alloc::format!("and {more} more"));
+        }
         parts.extend(self.defect.clone());
         parts.join("; ")
     }

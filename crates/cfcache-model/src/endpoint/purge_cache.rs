@@ -4,12 +4,13 @@
 //! them stale, so that the next request asks the origin whether they changed. Both draw from the same limits. The answer
 //! says that the request was accepted; it does not say that anything was in the cache, or is gone yet.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::body::PurgeBody;
 use crate::endpoint::{
@@ -44,12 +45,20 @@ pub struct PurgeCache<'a> {
 
 /// What the API answers: an id without documented meaning, or nothing.
 ///
-/// In every published example the id equals the zone's; nothing says what it identifies.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// In every published example the id equals the zone's; nothing says what it identifies. So an answer of success is
+/// never doubted because of what it holds: whatever is no object with an `id` of text has no id.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purged {
     /// At most 32 characters.
     pub id: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Purged {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let result = Value::deserialize(deserializer)?;
+        Ok(Self { id: result.get("id").and_then(Value::as_str).map(ToOwned::to_owned) })
+    }
 }
 
 impl<'a> PurgeCache<'a> {
