@@ -1,0 +1,297 @@
+//! The command line as it is typed: the only file that names clap. Strings and switches; nothing is looked up here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cfcache",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  cfcache --emulator purge urls https://www.example.com/logo.png
+  cfcache -z example.com purge urls --from changed-urls.txt
+  cfcache -z example.com purge tags release-42 --dry-run
+
+Exit codes: 0 all accepted, 1 refused or failed, 2 usage or input, 3 credentials,
+4 rate limited, 5 API unreachable, 130 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to print in place of doing something: help, the version, or what is wrong with the arguments.
+pub(crate) struct Usage {
+    /// With the escapes of a terminal's colors.
+    pub(crate) styled: String,
+    pub(crate) plain: String,
+    /// Is it about a mistake?
+    pub(crate) is_mistake: bool,
+}
+
+/// Reads the arguments of this process.
+///
+/// # Errors
+///
+/// [`Usage`], where they ask for help or are not understood.
+pub(crate) fn parse() -> Result<Args, Usage> {
+    Args::try_parse().map_err(|error| {
+        let text = error.render();
+        Usage { styled: text.ansi().to_string(), plain: text.to_string(), is_mistake: error.use_stderr() }
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Remove files from the cache
+    Purge {
+        #[command(subcommand)]
+        what: What,
+    },
+    /// Mark files in the cache as stale, so that the origin is asked whether they changed
+    Invalidate {
+        #[command(subcommand)]
+        what: What,
+    },
+    /// Zones that the token may read
+    Zones {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
+    /// Environments of a zone
+    Environments {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
+    /// The credentials
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Serve the API on this machine, to try and test everything without an account
+    Emulator(EmulatorArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// Names and ids
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Is the token valid, and when does it expire?
+    Verify {
+        /// The account that the token belongs to, where it is not a user's
+        #[arg(long, value_name = "ID", env = "CLOUDFLARE_ACCOUNT_ID")]
+        account: Option<String>,
+    },
+}
+
+/// What to purge or invalidate. No input is an error, and never "everything".
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// Every file of the zone, in all of its environments, or of one environment (`-e`)
+    Everything,
+    /// Single files, by URL
+    #[command(after_help = "\
+A line that begins with `{` is JSON, with the headers that the cache key was made from:
+  {\"url\": \"https://www.example.com/cat.jpg\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}
+
+Examples:
+  cfcache -z example.com purge urls https://www.example.com/a.css https://www.example.com/b.js
+  cfcache -z example.com purge urls --from urls.txt --header 'CF-Device-Type: mobile'
+  find public -type f | sed 's|^public|https://www.example.com|' | cfcache -z example.com purge urls --from -")]
+    Urls {
+        #[command(flatten)]
+        input: Input,
+        /// A header that the cache key was made from, for every URL that has none of that name
+        #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
+        headers: Vec<String>,
+    },
+    /// Everything that was served with a cache tag
+    #[command(after_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
+    Tags(Input),
+    /// Everything under a host name
+    #[command(after_help = "Example:\n  cfcache -z example.com purge hosts images.example.com")]
+    Hosts(Input),
+    /// Everything whose host and path begin alike, such as `www.example.com/blog`
+    #[command(after_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
+    Prefixes(Input),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Input {
+    /// Entries
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    /// A file with an entry a line; `-` is standard input. Blank lines and lines that begin with `#` are skipped
+    #[arg(long = "from", value_name = "FILE", help_heading = "Input")]
+    pub(crate) from: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// The zone, by id or by domain
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "ID|DOMAIN",
+        env = "CLOUDFLARE_ZONE_ID",
+        help_heading = "Target"
+    )]
+    pub(crate) zone: Option<String>,
+    /// An environment of the zone, by id or by name (purge and invalidate)
+    #[arg(short, long, global = true, value_name = "ID|NAME", help_heading = "Target")]
+    pub(crate) environment: Option<String>,
+
+    /// A file that holds the API token; `-` is standard input [env: CLOUDFLARE_API_TOKEN holds the token itself]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) api_token_file: Option<PathBuf>,
+    /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: https://api.cloudflare.com/client/v4]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    pub(crate) base_url: Option<String>,
+    /// Run against an emulator inside this process; needs no credentials and changes nothing
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub(crate) emulator: bool,
+    /// Send credentials in cleartext to an `http://` address other than this machine
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub(crate) allow_insecure_http: bool,
+
+    /// Whose limits to pace by
+    #[arg(long, global = true, value_name = "PLAN", env = "CFCACHE_PLAN", help_heading = "Pace")]
+    pub(crate) plan: Option<PlanArg>,
+    /// Items a request [default: as many as the plan allows]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive)]
+    pub(crate) batch_size: Option<usize>,
+    /// At most so many requests in flight [default: 64]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive)]
+    pub(crate) concurrency: Option<usize>,
+    /// No pacing of our own: obey only what the server says
+    #[arg(long, global = true, help_heading = "Pace")]
+    pub(crate) no_rate_limit: bool,
+    /// How often a request is tried again [default: 6]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace")]
+    pub(crate) max_retries: Option<u32>,
+    /// How long one try may take, in seconds [default: 60]
+    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds)]
+    pub(crate) timeout: Option<f64>,
+    /// The longest single wait to grant the server, in seconds [default: 600]
+    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds)]
+    pub(crate) max_wait: Option<f64>,
+
+    /// How to print results
+    #[arg(short, long, global = true, value_name = "FORMAT", help_heading = "Output")]
+    pub(crate) output: Option<OutputArg>,
+    /// The same as `--output json`
+    #[arg(long, global = true, conflicts_with = "output", help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Tell each request; twice, its headers too (secrets blanked)
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+    /// No progress
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) no_progress: bool,
+    /// When to use color
+    #[arg(long, global = true, value_name = "WHEN", help_heading = "Output")]
+    pub(crate) color: Option<ColorArg>,
+
+    /// Print what would be sent, and send nothing
+    #[arg(long, global = true, help_heading = "Safety")]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, global = true, short_alias = 'f', alias = "force", help_heading = "Safety")]
+    pub(crate) yes: bool,
+    /// What to do about an invalid entry
+    #[arg(long, global = true, value_name = "WHAT", help_heading = "Safety")]
+    pub(crate) on_invalid: Option<OnInvalid>,
+    /// Write failed and invalid entries to this file, ready for another run
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
+    pub(crate) failed_to: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EmulatorArgs {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// The name of its zone
+    #[arg(long, value_name = "DOMAIN", default_value = "example.com")]
+    pub(crate) zone_name: String,
+    /// The id of its zone
+    #[arg(long, value_name = "ID", default_value = "023e105f4ecef8ad9ca31a8372d0c353")]
+    pub(crate) zone_id: String,
+    /// The only token to accept [default: any of a valid form]
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// How long clearing Cache Reserve takes, in seconds
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds)]
+    pub(crate) clear_seconds: f64,
+    /// What to do wrong, such as `status=503,times=3` (see docs/emulator.md)
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(crate) faults: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanArg {
+    /// What the zone says, if the token may read it; else free
+    Auto,
+    Free,
+    Pro,
+    Business,
+    Enterprise,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputArg {
+    /// For people
+    Human,
+    /// One object at the end
+    Json,
+    /// An object for each request, and one at the end
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorArg {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnInvalid {
+    /// Send nothing (of arguments and files), or nothing more (of a pipe)
+    Fail,
+    /// Report it, and send the rest
+    Skip,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it must be a whole number, at least 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("it must be a number of seconds, such as 30 or 0.5".to_owned()),
+    }
+}

@@ -1,0 +1,107 @@
+//! The commands: a job in, an exit code out.
+
+mod emulator;
+mod environments;
+mod purge;
+mod scope;
+mod token;
+mod zones;
+
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::Talk;
+use crate::resolve::Job;
+
+/// Does a job.
+pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::new(Exit::Unreachable, format!("cannot start: {error}"));
+            return talk.failure(&failure);
+        }
+    };
+    let exit = runtime.block_on(async {
+        let interrupts = Interrupts::listen();
+        let result = match job {
+            Job::Purge(job) if job.dry_run => purge::dry_run(job, talk),
+            Job::Purge(job) => purge::run(job, talk, &interrupts).await,
+            Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
+            job => tokio::select! {
+                result = read(job, talk) => result,
+                () = interrupts.nth(1) => Ok(Exit::Interrupted),
+            },
+        };
+        result.unwrap_or_else(|failure| talk.failure(&failure))
+    });
+    // A thread that reads a pipe may never come back; the process ends without it.
+    runtime.shutdown_background();
+    talk.settle(exit)
+}
+
+/// The commands that change nothing.
+async fn read(job: Job, talk: &Talk) -> Result<Exit, Failure> {
+    match job {
+        Job::ListEnvironments(connection, zone) => environments::list(connection, zone, talk).await,
+        Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
+        Job::ListZones(connection) => zones::list(connection, talk).await,
+        Job::Purge(_) | Job::Emulator(..) => Ok(Exit::Accepted),
+    }
+}
+
+/// Counts Ctrl-C and requests to end.
+pub(crate) struct Interrupts {
+    count: watch::Receiver<u8>,
+}
+
+impl Interrupts {
+    fn listen() -> Self {
+        let (sender, count) = watch::channel(0_u8);
+        tokio::spawn(async move {
+            let mut terminate = Terminate::new();
+            loop {
+                tokio::select! {
+                    pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+                    () = terminate.recv() => {}
+                }
+                sender.send_modify(|count| *count = count.saturating_add(1));
+            }
+        });
+        Self { count }
+    }
+
+    /// Waits for the `nth` of them, counted from 1.
+    pub(crate) async fn nth(&self, nth: u8) {
+        let mut count = self.count.clone();
+        if count.wait_for(|count| *count >= nth).await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    }
+}
+
+/// SIGTERM, where there is such a thing.
+struct Terminate {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Terminate {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(),
+        }
+    }
+
+    async fn recv(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        core::future::pending::<()>().await;
+    }
+}

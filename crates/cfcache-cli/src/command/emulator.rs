@@ -1,0 +1,44 @@
+//! `emulator`
+
+use core::time::Duration;
+
+use cfcache_emulator::{Config, Emulator, LimitMode, Token, Zone};
+use cfcache_model::Plan;
+
+use crate::args::EmulatorArgs;
+use crate::command::Interrupts;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::Talk;
+
+/// Serves the API until it is interrupted.
+pub(crate) async fn serve(
+    args: EmulatorArgs,
+    plan: Plan,
+    limits: bool,
+    talk: &Talk,
+    interrupts: &Interrupts,
+) -> Result<Exit, Failure> {
+    if !args.listen.ip().is_loopback() {
+        talk.warn("the emulator listens beyond this machine; it is no API, and takes any token");
+    }
+    let mut config = Config::new(plan)
+        .with_zone(Zone::new(args.zone_id, args.zone_name))
+        .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
+        .with_clear_time(Duration::from_secs_f64(args.clear_seconds));
+    if let Some(token) = args.token {
+        config = config.with_token(Token::new(token));
+    }
+    for fault in &args.faults {
+        let fault =
+            fault.parse().map_err(|invalid| Failure::usage(format!("`--fault {fault}`: {invalid}")))?;
+        config = config.with_fault(fault);
+    }
+    let running = Emulator::start(config, args.listen)
+        .await
+        .map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", args.listen)))?;
+    talk.data(&format!("listening on {}", running.base_url()));
+    interrupts.nth(1).await;
+    running.stop().await;
+    Ok(Exit::Accepted)
+}

@@ -1,0 +1,101 @@
+//! What went wrong, for a person at three in the morning.
+
+use core::error::Error as StdError;
+
+use cfcache_client::{Error, ErrorCause, ErrorKind};
+use cfcache_model::verdict::Class;
+use cfcache_transport::Cause;
+
+use crate::exit::Exit;
+
+/// Something that ends the command: what was found, what to do about it, and how the process ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    /// What is behind it, the nearest first.
+    pub(crate) causes: Vec<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An error of the client, behind what it kept from being done: "cannot look up the zone `example.com`".
+    pub(crate) fn of(error: &Error, message: impl Into<String>) -> Self {
+        let mut failure = Self::new(error.kind().into(), message);
+        failure.causes.push(describe(error));
+        let mut source = error.source();
+        while let Some(cause) = source {
+            failure.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        failure.hint = hint(error);
+        failure
+    }
+}
+
+/// What the error says, with how it came to it: "… (3 tries in 2.1 s, cf-ray 8f3a…)".
+pub(crate) fn describe(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut facts = Vec::new();
+    if error.attempts > 1 {
+        facts.push(format!("{} tries in {:.1} s", error.attempts, error.elapsed.as_secs_f64()));
+    }
+    if let Some(ray) = &error.ray {
+        facts.push(format!("cf-ray {ray}"));
+    }
+    if !facts.is_empty() {
+        text.push_str(&format!(" [{}]", facts.join(", ")));
+    }
+    text
+}
+
+/// What to do about an error.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    if let Some(failure) = error.failure() {
+        let permission = error.endpoint.permission;
+        if failure.class == Class::Credentials && failure.code() == 10000 {
+            return Some(format!(
+                "check the token with `cfcache token verify`; it needs the permission \"{permission}\", for this zone",
+            ));
+        }
+        if let Some(explanation) = failure.explanation {
+            return Some(format!("{}: {}", explanation.meaning, explanation.cure));
+        }
+    }
+    let text = match (&error.cause, error.kind()) {
+        (ErrorCause::Transport(error), _) => match error.cause() {
+            Cause::Certificate => {
+                "if a proxy or a private authority is meant to be in between, trust its certificate"
+            }
+            Cause::TimedOut => "try again, or allow more time (`--timeout`)",
+            Cause::Protocol => "check the base URL and whether a proxy is in between",
+            Cause::ProxyRefused => "check the proxy's address and credentials",
+            _ => "check the network, and the base URL (`--base-url`) if one is set",
+        },
+        (_, ErrorKind::RateLimited) => {
+            "wait, then run it again for what failed (`--failed-to FILE` collects it)"
+        }
+        (_, ErrorKind::Unreachable) => "run it again later for what failed (`--failed-to FILE` collects it)",
+        (_, ErrorKind::Credentials) => "check the token with `cfcache token verify`",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,171 @@
+//! What people and programs read: data on standard output, talk on standard error.
+
+pub(crate) mod human;
+
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::args::{ColorArg, Global, OutputArg, Usage};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How much is said, and how.
+pub(crate) struct Talk {
+    pub(crate) output: OutputArg,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: u8,
+    /// A progress line may be drawn and redrawn.
+    pub(crate) live: bool,
+    pub(crate) progress: bool,
+    color_err: bool,
+    /// Standard output is gone (a closed pipe, a full disk): what went wrong with it, once.
+    broken: Cell<bool>,
+    lost: RefCell<Option<String>>,
+    /// A progress line stands on the terminal and must be cleared before anything else is said.
+    drawn: Cell<bool>,
+}
+
+impl Talk {
+    pub(crate) fn new(global: &Global, config: &Config) -> Self {
+        let output = match (global.json, global.output) {
+            (true, _) => OutputArg::Json,
+            (false, output) => output.unwrap_or(OutputArg::Human),
+        };
+        let color = |is_terminal: bool| match global.color.unwrap_or(ColorArg::Auto) {
+            ColorArg::Always => true,
+            ColorArg::Never => false,
+            ColorArg::Auto => is_terminal && !config.no_color && !config.dumb_terminal,
+        };
+        let err_is_terminal = std::io::stderr().is_terminal();
+        Self {
+            output,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            live: err_is_terminal && !config.dumb_terminal && global.verbose == 0,
+            progress: !global.quiet && !global.no_progress,
+            color_err: color(err_is_terminal),
+            broken: Cell::new(false),
+            lost: RefCell::new(None),
+            drawn: Cell::new(false),
+        }
+    }
+
+    /// Writes a line of data to standard output.
+    ///
+    /// A closed pipe is remembered and is no mistake: whoever read has read enough. Anything else, such as a full disk,
+    /// is told once on standard error, and makes the command fail.
+    pub(crate) fn data(&self, line: &str) {
+        if self.broken.get() {
+            return;
+        }
+        self.clear();
+        let mut out = std::io::stdout().lock();
+        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        if let Err(error) = written {
+            self.broken.set(true);
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                self.say(&format!("{} cannot write to standard output: {error}", self.label("error")));
+                *self.lost.borrow_mut() = Some(error.to_string());
+            }
+        }
+    }
+
+    /// Is nobody reading standard output any more?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// Writes a line of JSON to standard output.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
+            Ok(line) => self.data(&line),
+            Err(error) => self.say(&format!("{} cannot write JSON: {error}", self.label("error"))),
+        }
+    }
+
+    /// Was everything written that was meant for standard output? (A closed pipe counts: it was not wanted.)
+    pub(crate) fn settle(&self, exit: Exit) -> Exit {
+        match self.lost.borrow().is_some() {
+            true => exit.or(Exit::Failed),
+            false => exit,
+        }
+    }
+
+    /// Says something on standard error, whatever the verbosity.
+    pub(crate) fn say(&self, line: &str) {
+        self.clear();
+        // If standard error is gone there is nobody left to tell.
+        let _gone = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    /// Says something that is good to know, unless `--quiet`.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.say(line);
+        }
+    }
+
+    /// Warns, unless `--quiet`.
+    pub(crate) fn warn(&self, line: &str) {
+        self.note(&format!("{} {line}", self.label("warning")));
+    }
+
+    /// Says what went wrong, and gives the way to end.
+    pub(crate) fn failure(&self, failure: &Failure) -> Exit {
+        self.say(&format!("{} {}", self.label("error"), failure.message));
+        for cause in &failure.causes {
+            self.say(&format!("  {cause}"));
+        }
+        if let Some(hint) = &failure.hint {
+            self.hint(hint);
+        }
+        failure.exit
+    }
+
+    pub(crate) fn hint(&self, hint: &str) {
+        self.say(&format!("{} {hint}", self.label("hint")));
+    }
+
+    /// "error:", in the color that is usual for it.
+    pub(crate) fn label(&self, word: &str) -> String {
+        let color = match word {
+            "error" => "\u{1b}[1;31m",
+            "warning" => "\u{1b}[1;33m",
+            _ => "\u{1b}[1;36m",
+        };
+        if self.color_err { format!("{color}{word}:\u{1b}[0m") } else { format!("{word}:") }
+    }
+
+    /// Draws the progress line anew.
+    pub(crate) fn draw(&self, line: &str) {
+        let _gone =
+            write!(std::io::stderr().lock(), "\r\u{1b}[K{line}").and_then(|()| std::io::stderr().flush());
+        self.drawn.set(true);
+    }
+
+    /// Takes the progress line away.
+    pub(crate) fn clear(&self) {
+        if self.drawn.replace(false) {
+            let _gone = write!(std::io::stderr().lock(), "\r\u{1b}[K");
+        }
+    }
+}
+
+/// Prints what clap has to say: help and the version on standard output, mistakes on standard error.
+pub(crate) fn usage(usage: &Usage, config: &Config) -> Exit {
+    let is_plain = config.no_color || config.dumb_terminal;
+    let text = |is_terminal: bool| if is_terminal && !is_plain { &usage.styled } else { &usage.plain };
+    // Somebody who closes the pipe has read enough of it.
+    if usage.is_mistake {
+        let mut err = std::io::stderr().lock();
+        let _gone = err.write_all(text(err.is_terminal()).as_bytes());
+        Exit::Usage
+    } else {
+        let mut out = std::io::stdout().lock();
+        let _gone = out.write_all(text(out.is_terminal()).as_bytes());
+        Exit::Accepted
+    }
+}

@@ -1,0 +1,122 @@
+//! A way to the API: an emulator or the real thing, a transport, a client.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use cfcache_client::engine::Policy;
+use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
+use cfcache_emulator::{Config, Emulator, Running};
+use cfcache_model::Plan;
+use cfcache_transport::{HyperTransport, Timeouts};
+use secrecy::SecretString;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::resolve::{Api, Connection, plan};
+
+const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
+
+/// What the emulator inside this process is told: it takes any token of a valid form.
+const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
+
+/// A client, and what must live as long as it does.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    emulator: Option<Running>,
+}
+
+impl Session {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where the settings cannot work, or the emulator cannot be started.
+    pub(crate) async fn open(connection: &Connection) -> Result<Self, Failure> {
+        let chosen = plan(Some(connection.plan));
+        let (base, credentials, allow_insecure_http, emulator) = match &connection.api {
+            Api::Emulator => {
+                let config = Config::new(chosen.unwrap_or(Plan::Free));
+                let listen = ([127, 0, 0, 1], 0).into();
+                let emulator = Emulator::start(config, listen).await.map_err(|error| {
+                    Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))
+                })?;
+                let base = parse(&emulator.base_url())?;
+                let token = Credentials::token(SecretString::from(EMULATOR_TOKEN))
+                    .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+                (base, Some(token), false, Some(emulator))
+            }
+            Api::Remote { base, credentials, allow_insecure_http } => {
+                (base.clone(), credentials.clone(), *allow_insecure_http, None)
+            }
+        };
+        let policy = policy(connection, chosen);
+        let mut timeouts = Timeouts::default();
+        if let Some(total) = connection.timeout {
+            timeouts.total = total;
+        }
+        let mut transport = HyperTransport::builder(base.origin().clone())
+            .with_timeouts(timeouts)
+            .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS));
+        if allow_insecure_http {
+            transport = transport.allow_insecure_http();
+        }
+        let transport = transport.build().map_err(|error| {
+            Failure::usage(error.to_string())
+                .with_hint("use `https://`, or insist with `--allow-insecure-http` where every hop is yours")
+        })?;
+        let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
+        let redactor = credentials.as_ref().map(Credentials::redactor).unwrap_or_default();
+        let client = Client::new(Arc::new(transport), codec, policy).with_redactor(redactor);
+        Ok(Self { client, emulator })
+    }
+
+    /// Lets go of everything in good order.
+    pub(crate) async fn close(self) {
+        drop(self.client);
+        if let Some(emulator) = self.emulator {
+            emulator.stop().await;
+        }
+    }
+}
+
+/// Over HTTP/1.1 a request in flight is a connection; more than these help nobody.
+const MAX_CONNECTIONS: usize = 64;
+
+fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
+    let mut policy = Policy::default();
+    policy.limits = connection.pacing.then(|| chosen.unwrap_or(Plan::Free).purge_limits());
+    policy.seed = seed();
+    if let Some(concurrency) = connection.concurrency {
+        policy.concurrency = concurrency;
+    }
+    if let Some(max_retries) = connection.max_retries {
+        policy.max_retries = max_retries;
+    }
+    if let Some(max_wait) = connection.max_wait {
+        policy.max_wait = max_wait;
+    }
+    policy
+}
+
+/// Jitter must differ between machines that failed together; nothing more is asked of it.
+fn seed() -> u64 {
+    use core::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// The API of the vendor, or another base URL, for what is only shown.
+pub(crate) fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
+    match &connection.api {
+        Api::Emulator => parse(DEFAULT_BASE_URL),
+        Api::Remote { base, .. } => Ok(base.clone()),
+    }
+}
+
+fn parse(url: &str) -> Result<BaseUrl, Failure> {
+    url.parse().map_err(|invalid| Failure::usage(format!("`{url}`: {invalid}")))
+}
+
+/// A wait in whole seconds, rounded up, as people read it.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

@@ -1,0 +1,293 @@
+//! Where targets come from: arguments, files, standard input.
+//!
+//! Arguments and regular files are checked whole before the first request. What can be read only once (a pipe, a
+//! terminal) is checked as it is read. Either way nothing is held but a chunk.
+
+mod lines;
+
+use std::fs::File;
+use std::io::{BufReader, IsTerminal, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use cfcache_model::plan::Entry;
+use cfcache_model::target::{CacheKeyHeader, Kind, Target, Warning};
+
+use crate::args::OnInvalid;
+use crate::failure::Failure;
+use crate::render::Talk;
+use crate::resolve::Targets;
+use crate::source::lines::{Line, Lines};
+
+/// How many entries go on together.
+const CHUNK: usize = 100;
+
+/// How many complaints are shown at the most.
+const SHOWN: usize = 100;
+
+/// Everything that targets come from, opened.
+pub(crate) struct Sources {
+    reading: Reading,
+    parts: Vec<Part>,
+}
+
+/// How an entry is read.
+#[derive(Clone)]
+struct Reading {
+    kind: Kind,
+    headers: Vec<CacheKeyHeader>,
+    on_invalid: OnInvalid,
+}
+
+enum Part {
+    Arguments(Vec<String>),
+    /// A regular file, which can be read twice.
+    File {
+        name: String,
+        file: File,
+    },
+    /// Anything that can be read once.
+    Pipe {
+        name: String,
+        reader: Box<dyn Read + Send>,
+    },
+}
+
+/// Some entries, and what was found on the way to them.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) invalid: Vec<Invalid>,
+    /// Where each stands, and what is odd about it.
+    pub(crate) warnings: Vec<(String, Warning)>,
+    /// Why reading ended before the end, where it did.
+    pub(crate) broken: Option<Failure>,
+}
+
+/// An entry that is refused.
+pub(crate) struct Invalid {
+    /// `argument 3`, `urls.txt:17`.
+    pub(crate) origin: String,
+    pub(crate) given: String,
+    pub(crate) reason: String,
+    pub(crate) cure: Option<String>,
+}
+
+impl Invalid {
+    pub(crate) fn describe(&self) -> String {
+        match &self.cure {
+            Some(cure) => format!("{}: {} ({cure})", self.origin, self.reason),
+            None => format!("{}: {}", self.origin, self.reason),
+        }
+    }
+}
+
+impl Sources {
+    /// Opens everything, and checks whole what can be read twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
+    /// named), or there is not one entry in all of it.
+    pub(crate) fn open(targets: Targets, talk: &Talk) -> Result<Self, Failure> {
+        let reading =
+            Reading { kind: targets.kind, headers: targets.headers, on_invalid: targets.on_invalid };
+        let mut parts = Vec::new();
+        if !targets.arguments.is_empty() {
+            parts.push(Part::Arguments(targets.arguments));
+        }
+        for path in targets.files {
+            parts.push(Part::open(&path, talk)?);
+        }
+        let mut sources = Self { reading, parts };
+        sources.check()?;
+        Ok(sources)
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let mut complaints = Vec::new();
+        let (mut entries, mut invalid) = (0_u64, 0_u64);
+        let mut can_hold_more = false;
+        for part in &mut self.parts {
+            let is_pipe = matches!(part, Part::Pipe { .. });
+            can_hold_more |= is_pipe;
+            if is_pipe {
+                continue;
+            }
+            part.read(&self.reading, &mut |chunk| {
+                entries += chunk.entries.len() as u64;
+                invalid += chunk.invalid.len() as u64;
+                let room = SHOWN - complaints.len();
+                complaints.extend(chunk.invalid.iter().take(room).map(Invalid::describe));
+                chunk.broken.map_or(Ok(()), Err)
+            })?;
+            part.rewind()?;
+        }
+        let kind = self.reading.kind;
+        if invalid > 0 && self.reading.on_invalid == OnInvalid::Fail {
+            let mut failure = Failure::usage(match invalid {
+                1 => "an entry is invalid; nothing was sent".to_owned(),
+                _ => format!("{invalid} entries are invalid; nothing was sent"),
+            });
+            let hidden = invalid - complaints.len() as u64;
+            failure.causes = complaints;
+            if hidden > 0 {
+                failure.causes.push(format!("… and {hidden} more"));
+            }
+            return Err(failure.with_hint("correct them, or leave them out with `--on-invalid skip`"));
+        }
+        if entries == 0 && invalid == 0 && !can_hold_more {
+            return Err(empty(kind));
+        }
+        Ok(())
+    }
+
+    /// Does an invalid entry end the reading?
+    pub(crate) fn stops_at_invalid(&self) -> bool {
+        self.reading.on_invalid == OnInvalid::Fail
+    }
+
+    /// Reads everything, a chunk at a time, until `take` says that it has enough.
+    pub(crate) fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
+        for part in &mut self.parts {
+            let read = part.read(&self.reading, &mut |chunk| {
+                let is_end = chunk.broken.is_some()
+                    || (!chunk.invalid.is_empty() && self.reading.on_invalid == OnInvalid::Fail);
+                match take(chunk) && !is_end {
+                    true => Ok(()),
+                    false => Err(()),
+                }
+            });
+            if read.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// No entry in all of the input.
+pub(crate) fn empty(kind: Kind) -> Failure {
+    Failure::usage(format!("the input holds no {kind}, and nothing is not everything; nothing was sent"))
+}
+
+impl Part {
+    fn open(path: &Path, talk: &Talk) -> Result<Self, Failure> {
+        let cannot =
+            |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+        if path == Path::new("-") {
+            if std::io::stdin().is_terminal() {
+                talk.note("reading entries from the terminal, one a line; Ctrl-D ends");
+            }
+            return Ok(standard_input());
+        }
+        let file = File::open(path).map_err(cannot)?;
+        let metadata = file.metadata().map_err(cannot)?;
+        let name = path.display().to_string();
+        if metadata.is_dir() {
+            return Err(Failure::usage(format!("cannot read `{name}`: it is a directory")));
+        }
+        Ok(match metadata.is_file() {
+            true => Self::File { name, file },
+            false => Self::Pipe { name, reader: Box::new(file) },
+        })
+    }
+
+    fn rewind(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::File { name, file } => file
+                .rewind()
+                .map_err(|error| Failure::usage(format!("cannot read `{name}` a second time: {error}"))),
+            Self::Arguments(_) | Self::Pipe { .. } => Ok(()),
+        }
+    }
+
+    /// Reads all of it from where it stands.
+    fn read<E>(&mut self, reading: &Reading, take: &mut dyn FnMut(Chunk) -> Result<(), E>) -> Result<(), E> {
+        let (name, reader): (&str, &mut dyn Read) = match self {
+            Self::Arguments(arguments) => {
+                let mut chunk = Chunk::default();
+                for (index, argument) in arguments.iter().enumerate() {
+                    reading.entry(|| format!("argument {}", index + 1), argument, &mut chunk);
+                    if chunk.entries.len() == CHUNK {
+                        take(core::mem::take(&mut chunk))?;
+                    }
+                }
+                return take(chunk);
+            }
+            Self::File { name, file } => (name, file),
+            Self::Pipe { name, reader } => (name, reader),
+        };
+        let mut lines = Lines::new(BufReader::with_capacity(1 << 16, reader));
+        let mut chunk = Chunk::default();
+        let mut number = 0_u64;
+        loop {
+            number += 1;
+            match lines.next() {
+                Line::Entry(line) => reading.entry(|| format!("{name}:{number}"), line, &mut chunk),
+                Line::Nothing => {}
+                Line::Invalid { given, reason } => chunk.invalid.push(Invalid {
+                    origin: format!("{name}:{number}"),
+                    given,
+                    reason,
+                    cure: None,
+                }),
+                Line::Failed(error) => {
+                    chunk.broken =
+                        Some(Failure::usage(format!("cannot read `{name}` beyond line {number}: {error}")));
+                    return take(chunk);
+                }
+                Line::End => return take(chunk),
+            }
+            let stops = !chunk.invalid.is_empty() && reading.on_invalid == OnInvalid::Fail;
+            if chunk.entries.len() == CHUNK || chunk.invalid.len() == CHUNK || stops {
+                take(core::mem::take(&mut chunk))?;
+            } else if !lines.has_more_at_hand() && !chunk.entries.is_empty() {
+                // A slow pipe: what came is not kept waiting for what may come.
+                take(core::mem::take(&mut chunk))?;
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn entry(&self, origin: impl Fn() -> String, given: &str, chunk: &mut Chunk) {
+        let target = match Target::parse(self.kind, given) {
+            Ok(Target::Files(file)) => Target::Files(file.with_default_headers(&self.headers)),
+            Ok(target) => target,
+            Err(invalid) => {
+                chunk.invalid.push(Invalid {
+                    origin: origin(),
+                    given: given.to_owned(),
+                    reason: invalid.to_string(),
+                    cure: invalid.cure(),
+                });
+                return;
+            }
+        };
+        target.warnings(&mut |warning| chunk.warnings.push((origin(), warning)));
+        chunk.entries.push(Entry::new(target, given));
+    }
+}
+
+/// Standard input: a regular file where the shell made it one (`< urls.txt`), else a pipe.
+fn standard_input() -> Part {
+    let name = "standard input".to_owned();
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        if let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned() {
+            let mut file = File::from(fd);
+            let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+            // Only one that stands at its beginning can be read twice from there.
+            if is_file && file.stream_position().is_ok_and(|position| position == 0) {
+                return Part::File { name, file };
+            }
+        }
+    }
+    Part::Pipe { name, reader: Box::new(std::io::stdin()) }
+}
+
+/// Is a file that is to be written also one that is read?
+pub(crate) fn reads(files: &[PathBuf], written: &Path) -> bool {
+    let Ok(written) = written.canonicalize() else { return false };
+    files.iter().any(|file| file.canonicalize().is_ok_and(|file| file == written))
+}
