@@ -295,3 +295,44 @@ impl Chance {
         f64::from(upper) / 4_294_967_296.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of those of twenty purges that meet a fault.
+    fn fired(text: &str) -> Vec<u64> {
+        let fault: Fault = text.parse().unwrap();
+        let purge = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
+        let mut script = Script::new(&[fault]);
+        (1..=20).filter(|_| script.next(purge).is_some()).collect()
+    }
+
+    #[test]
+    fn which_requests() {
+        let rows: &[(&str, &[u64])] = &[
+            ("stall,times=3", &[1, 2, 3]),
+            ("stall,every=7", &[7, 14]),
+            ("stall,at=2,5,30", &[2, 5]),
+            ("stall,after=18", &[19, 20]),
+            ("stall,after=10,every=5", &[15, 20]),
+            ("stall,every=2,times=2", &[2, 4]),
+            ("stall,probability=0,seed=1", &[]),
+            ("stall,on=list_zones", &[]),
+            ("stall,on=all,after=19", &[20]),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(fired(text), *expected, "{text}");
+        }
+        assert_eq!(fired("stall,probability=1").len(), 20);
+    }
+
+    #[test]
+    fn chance_is_the_same_each_time_and_fair() {
+        assert_eq!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=7"));
+        assert_ne!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=8"));
+        let mut chance = Chance(7);
+        let hits = (0..10_000).filter(|_| chance.next() < 0.2).count();
+        assert!((1_800..2_200).contains(&hits), "{hits}");
+    }
+}

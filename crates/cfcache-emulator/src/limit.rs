@@ -226,3 +226,81 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes and whenever: in no span of time more than a full bucket and what the rate refills in it.
+        #[test]
+        fn never_faster_than_its_rate(
+            count in 1_u32..3000,
+            per_millis in 1_u64..100_000,
+            capacity in 1_u32..500,
+            requests in proptest::collection::vec((0_u64..2_000_000_000, 1_u32..100), 1..200),
+        ) {
+            let rate = Rate { count, per: Duration::from_millis(per_millis) };
+            let mut bucket = Bucket::new(rate, capacity);
+            let mut now = Duration::ZERO;
+            let mut given: Vec<(Duration, u32)> = Vec::new();
+            for (pause, tokens) in requests {
+                now += Duration::from_nanos(pause);
+                if bucket.take(now, tokens).is_ok() {
+                    given.push((now, tokens));
+                }
+            }
+            for (index, (first, _)) in given.iter().enumerate() {
+                let mut sum = 0_u128;
+                for (last, tokens) in &given[index..] {
+                    sum += u128::from(*tokens);
+                    let span = (*last - *first).as_nanos();
+                    let refilled = span * u128::from(count) / rate.per.as_nanos() + 1;
+                    prop_assert!(sum <= u128::from(capacity) + refilled);
+                }
+            }
+        }
+
+        /// Who waits as long as was said gets what was asked for; who waits a nanosecond less does not.
+        #[test]
+        fn the_wait_is_exact(
+            count in 1_u32..3000,
+            per_millis in 1_u64..100_000,
+            capacity in 1_u32..500,
+            tokens in 1_u32..500,
+            begin in 0_u64..10_000_000_000,
+        ) {
+            let rate = Rate { count, per: Duration::from_millis(per_millis) };
+            let mut bucket = Bucket::new(rate, capacity);
+            let begin = Duration::from_nanos(begin);
+            prop_assert_eq!(bucket.take(begin, capacity), Ok(()));
+            match bucket.take(begin, tokens) {
+                Err(Duration::MAX) => prop_assert!(tokens > capacity),
+                Err(wait) => {
+                    prop_assert!(bucket.clone().take(begin + wait - Duration::from_nanos(1), tokens).is_err());
+                    prop_assert_eq!(bucket.take(begin + wait, tokens), Ok(()));
+                }
+                Ok(()) => prop_assert!(false, "an empty bucket gave {} tokens", tokens),
+            }
+        }
+    }
+
+    #[test]
+    fn time_that_runs_backwards_refills_nothing() {
+        let mut bucket = Bucket::new(Rate { count: 1, per: Duration::from_secs(1) }, 1);
+        let second = Duration::from_secs(1);
+        assert_eq!(bucket.take(second * 10, 1), Ok(()));
+        assert_eq!(bucket.take(second * 5, 1), Err(second));
+        assert_eq!(bucket.take(second * 11, 1), Ok(()));
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        let rows = [(0, 0), (1, 1), (999_999_999, 1), (1_000_000_000, 1), (1_000_000_001, 2)];
+        for (nanos, seconds) in rows {
+            assert_eq!(whole_seconds(Duration::from_nanos(nanos)), seconds);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cfcache_model::endpoint::Area;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -228,7 +228,12 @@ async fn respond(
         Injury::Slow(time) => Ok(response.map(|body| Steps::slow(&body, time))),
         Injury::GoAway => {
             line.order(Order::Finish);
-            Ok(response.map(Steps::all))
+            let mut response = response.map(Steps::all);
+            if request.version() < http::Version::HTTP_2 {
+                // The order would come too late for this answer's head.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
         }
         _ => Ok(response.map(Steps::all)),
     }

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
+mod credentials;
+mod faults;
 mod limits;
 mod purge;
+mod routes;
 mod samples;
 mod support;
 mod wire;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, Emulator, Zone};
+use cfcache_emulator::{Config, Emulator, LimitMode, Zone};
 use cfcache_model::Plan;
 use http::{Request, Response};
 use serde_json::Value;
@@ -14,12 +14,8 @@ pub(crate) const DEVELOPMENT: &str = "8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c";
 pub(crate) const PRODUCTION: &str = "12f4c9a5f0d14b7a9b8e7d6c5b4a39";
 pub(crate) const TOKEN: &str = "a-token-for-tests";
 
-pub(crate) fn emulator(config: Config) -> Emulator {
-    Emulator::new(config)
-}
-
 pub(crate) fn unlimited() -> Config {
-    Config::new(Plan::Enterprise).with_limits(cfcache_emulator::LimitMode::Off)
+    Config::new(Plan::Enterprise).with_limits(LimitMode::Off)
 }
 
 /// A request below the base path, with a token.

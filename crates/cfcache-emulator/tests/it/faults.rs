@@ -1,0 +1,108 @@
+//! The text form of faults.
+
+use core::time::Duration;
+
+use cfcache_emulator::{Effect, Fault, Injury, On};
+use proptest::prelude::*;
+
+#[test]
+fn texts_and_what_they_mean() {
+    let second = Duration::from_secs(1);
+    let status = |status, code, retry_after: Option<&str>, body: Option<&str>| Injury::Status {
+        status,
+        code,
+        retry_after: retry_after.map(str::to_owned),
+        body: body.map(str::to_owned),
+    };
+    let rows = [
+        ("status=503", Fault::new(Injury::status(503))),
+        ("status=503,times=3", Fault::new(Injury::status(503)).with_times(3)),
+        (" times=3 , status=503 ", Fault::new(Injury::status(503)).with_times(3)),
+        ("status=429,retry-after=30", Fault::new(status(429, None, Some("30"), None))),
+        (
+            "status=429,retry-after=Sun, 06 Nov 1994 08:49:37 GMT,times=1",
+            Fault::new(status(429, None, Some("Sun, 06 Nov 1994 08:49:37 GMT"), None)).with_times(1),
+        ),
+        ("status=400,code=1016", Fault::new(status(400, Some(1016), None, None))),
+        ("status=500,at=1,body=a, b=c", Fault::new(status(500, None, None, Some("a, b=c"))).with_at([1])),
+        ("delay=200ms", Fault::new(Injury::None).with_delay(second / 5)),
+        ("delay=1.5s,status=500", Fault::new(Injury::status(500)).with_delay(second * 3 / 2)),
+        ("reset-before", Fault::new(Injury::ResetBefore)),
+        ("reset-after,every=5", Fault::new(Injury::ResetAfter).with_every(5)),
+        ("reset-mid", Fault::new(Injury::ResetMid(None))),
+        ("reset-mid=10", Fault::new(Injury::ResetMid(Some(10)))),
+        ("truncate", Fault::new(Injury::Truncate(None))),
+        ("truncate=0", Fault::new(Injury::Truncate(Some(0)))),
+        ("malformed,at=1,3,5,on=all", Fault::new(Injury::Malformed).with_at([1, 3, 5]).with_on(On::All)),
+        ("html", Fault::new(Injury::Html { status: 502 })),
+        ("html,status=200", Fault::new(Injury::Html { status: 200 })),
+        ("empty", Fault::new(Injury::Empty { status: None })),
+        ("empty,status=204", Fault::new(Injury::Empty { status: Some(204) })),
+        ("success-false", Fault::new(Injury::SuccessFalse { code: None })),
+        ("success-false,code=1134", Fault::new(Injury::SuccessFalse { code: Some(1134) })),
+        ("goaway,after=10", Fault::new(Injury::GoAway).with_after(10)),
+        ("slow=2", Fault::new(Injury::Slow(second * 2))),
+        ("slow=2m", Fault::new(Injury::Slow(second * 120))),
+        ("stall", Fault::new(Injury::Stall)),
+        ("stall,processed=yes", Fault::new(Injury::Stall).with_effect(Effect::Done)),
+        ("malformed,processed=no", Fault::new(Injury::Malformed).with_effect(Effect::NotDone)),
+        ("status=503,probability=0.2,seed=7", Fault::new(Injury::status(503)).with_probability(0.2, 7)),
+        ("stall,on=list_zones", Fault::new(Injury::Stall).with_on(On::Endpoint("list_zones".into()))),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(text.parse().as_ref(), Ok(&expected), "{text}");
+        // What the log shows can be given to `--fault` again.
+        assert_eq!(expected.to_string().parse().as_ref(), Ok(&expected), "{text} as {expected}");
+    }
+}
+
+#[test]
+fn texts_that_are_no_faults() {
+    let rows = [
+        ("", "a fault is empty"),
+        ("  ", "a fault is empty"),
+        ("times=3", "does not say what happens"),
+        ("status", "`status` needs a value"),
+        ("status=abc", "`status=abc`"),
+        ("status=99", "from 200 to 599"),
+        ("status=100", "from 200 to 599"),
+        ("status=600", "from 200 to 599"),
+        ("status=500,status=501", "`status` stands twice"),
+        ("reset", "`reset` is not known"),
+        ("reset-before=1", "`reset-before` takes no value"),
+        ("reset-before,stall", "are two faults"),
+        ("reset-before,processed=yes", "`processed` is settled"),
+        ("stall,status=500", "`status` says nothing beside `stall`"),
+        ("stall,code=1", "`code` says nothing beside `stall`"),
+        ("delay=1s,retry-after=1", "`retry-after` says nothing beside `delay`"),
+        ("html,body=x", "`body` says nothing beside `html`"),
+        ("delay=soon", "a time is like"),
+        ("delay=-1s", "a time is like"),
+        ("delay=1h", "a time is like"),
+        ("slow", "`slow` needs a value"),
+        ("stall,every=0", "counted from 1"),
+        ("stall,at=0", "counted from 1"),
+        ("stall,at=", "`at=`"),
+        ("stall,times=0", "counted from 1"),
+        ("stall,probability=2", "from 0 to 1"),
+        ("stall,probability=nan", "from 0 to 1"),
+        ("stall,seed=1", "`seed` goes with `probability`"),
+        ("stall,on=nothing", "an endpoint: purge_zone_cache"),
+        ("stall,processed=maybe", "`yes` or `no`"),
+        ("stall,3", "`3` is not known"),
+    ];
+    for (text, expected) in rows {
+        let error = text.parse::<Fault>().unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "([a-z-]{1,12}(=[a-z0-9.,]{0,6})?,?){0,4}|.{0,40}") {
+        if let Ok(fault) = text.parse::<Fault>() {
+            let again = fault.to_string();
+            prop_assert_eq!(again.parse::<Fault>(), Ok(fault), "{}", again);
+        }
+    }
+}
