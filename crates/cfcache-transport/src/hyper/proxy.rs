@@ -2,6 +2,8 @@
 
 use core::error::Error as StdError;
 use core::fmt;
+use core::future::poll_fn;
+use core::pin::pin;
 use core::str::FromStr;
 use core::time::Duration;
 
@@ -78,7 +80,6 @@ impl Proxy {
         let unnameable = || fail(Cause::Configuration, format!("`{target}` cannot be named to a proxy"));
 
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io)?;
-        let _cut = CutOnDrop(tokio::spawn(connection.with_upgrades()).abort_handle());
         let mut request = http::Request::new(Nothing);
         *request.method_mut() = Method::CONNECT;
         *request.uri_mut() = target.parse().map_err(|_| unnameable())?;
@@ -87,11 +88,23 @@ impl Proxy {
         if let Some(credentials) = self.credentials() {
             request.headers_mut().insert(PROXY_AUTHORIZATION, credentials.clone());
         }
-        let response = sender.send_request(request).await.map_err(io)?;
-        if !response.status().is_success() {
-            return Err(self.refused(response.status(), &target));
-        }
-        let upgraded = hyper::upgrade::on(response).await.map_err(io)?;
+        let asking = async {
+            let response = sender.send_request(request).await.map_err(io)?;
+            if !response.status().is_success() {
+                return Err(self.refused(response.status(), &target));
+            }
+            hyper::upgrade::on(response).await.map_err(io)
+        };
+        // In one task, so that giving up closes the connection, and no request gets lost between two.
+        let mut asking = pin!(asking);
+        let mut connection = pin!(connection.with_upgrades());
+        let mut open = true;
+        let upgraded = poll_fn(|cx| {
+            // Its error, if any, is what `asking` gets.
+            open = open && connection.as_mut().poll(cx).is_pending();
+            asking.as_mut().poll(cx)
+        })
+        .await?;
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return Err(fail(Cause::Protocol, format!("`{self}` opened a tunnel that cannot be used")));
         };
@@ -296,14 +309,5 @@ impl Body for Nothing {
 
     fn is_end_stream(&self) -> bool {
         true
-    }
-}
-
-/// Ends the connection to the proxy where the exchange with it is given up.
-struct CutOnDrop(tokio::task::AbortHandle);
-
-impl Drop for CutOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

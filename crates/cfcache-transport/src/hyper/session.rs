@@ -43,7 +43,9 @@ pub(crate) enum Connected {
 
 /// An HTTP/1.1 connection, which carries one exchange at a time.
 pub(crate) struct Http1 {
-    sender: http1::SendRequest<Payload>,
+    /// `None` once the connection has ended.
+    sender: Option<http1::SendRequest<Payload>>,
+    ended: oneshot::Receiver<()>,
     link: Arc<Link>,
     /// Held to be dropped.
     _driver: Driver,
@@ -52,7 +54,8 @@ pub(crate) struct Http1 {
 /// A handle on an HTTP/2 connection, which carries many.
 #[derive(Clone)]
 pub(crate) struct Http2 {
-    sender: http2::SendRequest<Payload>,
+    /// `None` once this handle has sent its request.
+    sender: Option<http2::SendRequest<Payload>>,
     link: Arc<Link>,
 }
 
@@ -79,12 +82,19 @@ impl Connected {
         match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await.map_err(fail)?;
+                let (end, ended) = oneshot::channel();
                 let task = tokio::spawn(async move {
                     // Its error reaches the request that it concerns; an idle connection may end as it likes.
                     drop(connection.await);
+                    drop(end);
                     changed();
                 });
-                Ok(Self::Http1(Http1 { sender, link, _driver: Driver(task.abort_handle()) }))
+                Ok(Self::Http1(Http1 {
+                    sender: Some(sender),
+                    ended,
+                    link,
+                    _driver: Driver(task.abort_handle()),
+                }))
             }
             Protocol::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -118,7 +128,7 @@ impl Connected {
                     drop(connection);
                     changed();
                 }));
-                Ok(Self::Http2(Http2 { sender, link }))
+                Ok(Self::Http2(Http2 { sender: Some(sender), link }))
             }
         }
     }
@@ -126,18 +136,21 @@ impl Connected {
 
 impl Http1 {
     pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.sender.as_ref().is_none_or(http1::SendRequest::is_closed)
     }
 
     /// Waits until the exchange before is wound up. `false` if the connection has ended instead.
     pub(crate) async fn ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        match &mut self.sender {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
+        }
     }
 }
 
 impl Http2 {
     pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.sender.as_ref().is_none_or(http2::SendRequest::is_closed)
     }
 
     /// How many streams the server allows at once; `None` until it has said so.
@@ -326,10 +339,24 @@ impl Http1 {
             *request.uri_mut() = Uri::from(path);
         }
         request.headers_mut().insert(HOST, route.host.clone());
-        let sending = self.sender.try_send_request(request);
+        let Some(sender) = &mut self.sender else { return Err(closed(&self.link)) };
+        let mut sending = pin!(sender.try_send_request(request));
+        let (sender, ended) = (&mut self.sender, &mut self.ended);
+        // A request that is put into the channel while hyper drops the other end can stay there for ever
+        // (hyper issue 4122). With the sender the channel goes too, and gives the request back.
+        let sending = poll_fn(|cx| {
+            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                return Poll::Ready(sent);
+            }
+            if sender.is_some() && Pin::new(&mut *ended).poll(cx).is_ready() {
+                *sender = None;
+                return sending.as_mut().poll(cx);
+            }
+            Poll::Pending
+        });
         let (response, whole) = exchange(sending, written, &self.link, limits).await?;
         // A server that answers early may never read the rest, and the next request would queue up behind it.
-        Ok((response, whole && !self.sender.is_closed()))
+        Ok((response, whole && !self.is_closed()))
     }
 }
 
@@ -346,7 +373,11 @@ impl Http2 {
         // HTTP/2 carries the authority in the URI; beside it a Host header is at best a copy.
         *request.uri_mut() = route.uri(message.uri());
         request.headers_mut().remove(HOST);
-        let sending = self.sender.try_send_request(request);
+        let Some(mut sender) = self.sender.take() else { return Err(closed(&self.link)) };
+        let sending = sender.try_send_request(request);
+        // Not kept while waiting, so that the channel can go, as above: the pool drops its own handle when the
+        // connection ends.
+        drop(sender);
         let (response, _) = exchange(sending, written, &self.link, limits).await?;
         Ok(response)
     }
@@ -441,6 +472,13 @@ async fn exchange<B>(
     };
     failed.error = failed.error.with_head(head);
     Err(failed)
+}
+
+/// The connection ended before it was asked for anything.
+fn closed(link: &Link) -> Failed {
+    let detail = format!("`{}` closed the connection", link.peer);
+    let error = TransportError::new(Delivery::NotSent, Phase::Write, Cause::Io, detail);
+    Failed { error, unsent: Some(Unsent::Returned), fit: false }
 }
 
 fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str) -> Failed {

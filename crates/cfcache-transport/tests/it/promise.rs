@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use cfcache_transport::{Delivery, HyperTransport, Response, Transport, TransportError};
+use cfcache_transport::{Cause, Delivery, HyperTransport, Response, Transport, TransportError};
 use tokio::io::AsyncWriteExt;
 
 use crate::http2::{Frames, NO_ERROR, REFUSED_STREAM};
@@ -46,6 +46,12 @@ fn assert_kept(results: &[Result<Response, TransportError>], processed: &Process
     let processed = processed.lock().unwrap();
     let mut seen = [0; 3];
     for (n, result) in results.iter().enumerate() {
+        // Every server here answers or hangs up at once: to wait in vain would be a fault of the transport.
+        assert!(
+            !matches!(result, Err(error) if error.cause() == Cause::TimedOut),
+            "request {n}: {result:?}, processed {:?}",
+            processed.get(&n)
+        );
         let times = processed.get(&n).copied().unwrap_or(0);
         match result {
             Ok(response) => {
