@@ -9,7 +9,7 @@ use cfcache_model::endpoint::{Method, Parts};
 use cfcache_transport::{InvalidOrigin, Origin};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Redactor};
 
 /// The API of the vendor.
 pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
@@ -87,6 +87,7 @@ impl StdError for InvalidBaseUrl {}
 pub struct Codec {
     base: BaseUrl,
     headers: HeaderMap,
+    redactor: Redactor,
 }
 
 impl Codec {
@@ -103,7 +104,8 @@ impl Codec {
         if let Some(credentials) = credentials {
             credentials.apply(&mut headers);
         }
-        Self { base, headers }
+        let redactor = credentials.map(Credentials::redactor).unwrap_or_default();
+        Self { base, headers, redactor }
     }
 
     /// Where requests go.
@@ -116,6 +118,12 @@ impl Codec {
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// What takes the credentials out of other people's text.
+    #[must_use]
+    pub const fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// The path of a request, with the base URL's.

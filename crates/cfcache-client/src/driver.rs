@@ -1,29 +1,32 @@
 //! The engine driven over a transport: the only file that awaits.
 
+use core::error::Error as StdError;
 use core::future::poll_fn;
-use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::pin::pin;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Action, Descriptor, Endpoint, Parts, PurgeCache, encode};
-use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_model::plan::{Batch, Caps, Entry, Planner};
-use cfcache_model::target::Kind;
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, Parts, encode};
+use cfcache_model::envelope::ResponseInfo;
+use cfcache_model::limits::PurgeLimits;
+use cfcache_model::plan::{Batch, Entry, InvalidBatch, Planner};
 use cfcache_model::verdict::{Answer, Class, Failure, Verdict, judge};
 use cfcache_transport::{Operation, Request, Response, Transport, TransportError};
 use futures_core::Stream;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Redactor;
 use crate::codec::Codec;
-use crate::engine::{Decision, Engine, Pace, Policy, Signal, Step, Stop, Ticket};
-use crate::error::{Error, ErrorCause};
+use crate::engine::{Decision, Ended, Engine, Pace, Policy, Reason, Signal, Step, Stop, Ticket};
+use crate::error::{Error, ErrorCause, ErrorKind};
 use crate::event::{Event, Exchange, Observer, Outcome};
 use crate::hint::Hints;
+use crate::run::Run;
 use crate::tally::Tally;
 
 /// Asks the API, at the pace that it allows.
@@ -36,91 +39,51 @@ pub struct Client {
     redactor: Redactor,
     policy: Policy,
     pace: Pace,
+    /// Wakes those that wait for limits which have changed.
+    wake: Arc<Notify>,
     started: Instant,
-}
-
-/// A run: what to do to a stream of targets of one kind.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Run {
-    /// Purge or invalidate.
-    pub action: Action,
-    /// The zone.
-    pub zone: ZoneId,
-    /// One environment of it; `None` is the zone.
-    pub environment: Option<EnvironmentId>,
-    /// The kind of all targets.
-    pub kind: Kind,
-    /// How large a request may be.
-    pub caps: Caps,
-}
-
-impl Run {
-    /// A run over targets of `kind` on a zone.
-    #[must_use]
-    pub const fn new(action: Action, zone: ZoneId, kind: Kind, caps: Caps) -> Self {
-        Self { action, zone, environment: None, kind, caps }
-    }
-
-    /// Restricts it to an environment.
-    #[must_use]
-    pub fn with_environment(mut self, environment: Option<EnvironmentId>) -> Self {
-        self.environment = environment;
-        self
-    }
-
-    /// The request for a body of this run.
-    #[must_use]
-    pub const fn request<'a>(&'a self, body: &'a PurgeBody) -> PurgeCache<'a> {
-        let request = PurgeCache::new(self.action, &self.zone, body);
-        match &self.environment {
-            Some(environment) => request.with_environment(environment),
-            None => request,
-        }
-    }
-}
-
-/// Makes the input of a [`Client::run`] of something at hand.
-pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
-where
-    I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,
-{
-    Chunks(targets.into_iter())
-}
-
-struct Chunks<I>(I);
-
-impl<I> Stream for Chunks<I>
-where
-    I: Iterator<Item: Into<Entry>> + Unpin,
-{
-    type Item = Vec<Entry>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-        let chunk: Vec<Entry> = self.0.by_ref().take(100).map(Into::into).collect();
-        Poll::Ready((!chunk.is_empty()).then_some(chunk))
-    }
 }
 
 impl Client {
     /// A client that sends what `codec` writes over `transport`.
+    ///
+    /// What the API says is shown without the credentials that `codec` was given.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, codec: Codec, policy: Policy) -> Self {
         Self {
             transport,
+            redactor: codec.redactor().clone(),
             codec: Arc::new(codec),
-            redactor: Redactor::default(),
             pace: Pace::new(policy.limits),
+            wake: Arc::default(),
             policy,
             started: Instant::now(),
         }
     }
 
-    /// Takes secrets out of what the API says before anybody sees it.
+    /// Takes other secrets than the codec's credentials out of what the API says before anybody sees it.
     #[must_use]
     pub fn with_redactor(mut self, redactor: Redactor) -> Self {
         self.redactor = redactor;
         self
+    }
+
+    /// What all calls and runs of this client and its clones are paced by. Its clock is [`Client::now`].
+    #[must_use]
+    pub const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Paces by other limits from now on, in runs that are under way as well: for when the plan becomes known.
+    pub fn set_limits(&self, limits: PurgeLimits) {
+        self.pace.set_limits(self.now(), Some(limits));
+        self.wake.notify_waiters();
+    }
+
+    /// How long it is since the client was made.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Asks one thing, trying again as the policy and the endpoint allow.
@@ -135,49 +98,44 @@ impl Client {
     ) -> Result<Answer<E::Reply>, Error> {
         let descriptor = request.descriptor();
         let letter = Letter::new(encode(request));
+        let mut waits = Waits::default();
         let mut engine = Engine::sharing(self.policy.clone(), self.pace.clone());
         engine.offer((), request.cost(), descriptor.replay);
         engine.finish();
-        let mut last = None;
         loop {
+            let woken = self.wake.notified();
             match engine.next(self.now()) {
                 Step::Send(ticket) => {
                     let operation = Operation::new(descriptor.name).with_attempt(engine.attempt(ticket));
-                    let sent = Instant::now();
-                    observer.on(Event::Sent { in_flight: engine.in_flight() });
-                    let result = match self.codec.request(&letter.parts, letter.body.clone()) {
-                        Ok(message) => self.transport.send(Request::new(operation.clone(), message)).await,
-                        Err(error) => return Err(unwritable(descriptor, error)),
+                    let message = match self.codec.request(&letter.parts, letter.body.clone()) {
+                        Ok(message) => message,
+                        Err(error) => return Err(Error::new(descriptor, ErrorCause::Unwritable(error))),
                     };
+                    observer.on(Event::Sent { in_flight: engine.in_flight() });
+                    let sent = Instant::now();
+                    let result = self.transport.send(Request::new(operation.clone(), message)).await;
                     let reading = self.read(request, &letter, &operation, sent.elapsed(), result, observer);
                     let now = self.now();
                     match engine.settle(now, ticket, reading.signal) {
                         Decision::Ended(ended) => {
-                            return reading.result.map_err(|cause| Error {
-                                endpoint: descriptor,
-                                cause,
-                                attempts: ended.attempts,
-                                elapsed: ended.elapsed,
-                                ray: reading.ray,
-                            });
+                            let error = |cause| error(descriptor, cause, &ended, reading.ray);
+                            return reading.result.map_err(error);
                         }
                         Decision::Again { at, holds_all } => {
                             observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
-                            last = reading.result.err();
                         }
                     }
                 }
-                Step::Wait { until, .. } => self.sleep_until(until).await,
+                Step::Wait { until, reason, .. } => {
+                    waits.tell(self.now(), until, reason, observer);
+                    tokio::select! {
+                        () = self.sleep_until(until) => {}
+                        () = woken => {}
+                    }
+                }
+                // A call ends above, unless it was stopped by something that is not there.
                 Step::Done => {
-                    // Unreachable while a job is pending; an answer all the same.
-                    let cause = last.unwrap_or(ErrorCause::Stopped(Stop::NothingSucceeds));
-                    return Err(Error {
-                        endpoint: descriptor,
-                        cause,
-                        attempts: 0,
-                        elapsed: Duration::ZERO,
-                        ray: None,
-                    });
+                    return Err(Error::new(descriptor, ErrorCause::Stopped(Stop::Interrupted)));
                 }
             }
         }
@@ -186,9 +144,11 @@ impl Client {
     /// Purges or invalidates a stream of targets: cut into batches, at the pace that the limits allow, until each entry
     /// has been accepted or has failed.
     ///
-    /// The stream gives entries in chunks of any size ([`entries`] makes one from an iterator). When `interrupt`
-    /// completes, nothing more is read or sent, what is in flight is waited for, and the rest fails as interrupted.
-    /// Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
+    /// - The stream gives entries in chunks of any size ([`entries`](crate::entries) makes one from an iterator). It is
+    ///   read as fast as batches can be sent, and no faster: memory does not grow with the input.
+    /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
+    ///   as interrupted. Dropping the run gives up what is in flight as well.
+    /// - Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
     pub async fn run(
         &self,
         run: &Run,
@@ -197,6 +157,7 @@ impl Client {
         observer: &mut dyn Observer,
     ) -> Tally {
         let mut observer = Tallied { tally: Tally::default(), stopped: false, inner: observer };
+        let mut waits = Waits::default();
         let mut flights = JoinSet::new();
         let mut state = Running {
             client: self,
@@ -212,9 +173,11 @@ impl Client {
         let mut interrupted = false;
         loop {
             state.abandon(&mut observer);
+            let woken = self.wake.notified();
             match state.engine.next(self.now()) {
                 Step::Send(ticket) => state.launch(ticket, &mut flights, &mut observer),
-                Step::Wait { until, hungry } => {
+                Step::Wait { until, hungry, reason } => {
+                    waits.tell(self.now(), until, reason, &mut observer);
                     tokio::select! {
                         biased;
                         () = &mut interrupt, if !interrupted => {
@@ -231,6 +194,7 @@ impl Client {
                             state.feed(chunk, &mut observer);
                         }
                         () = self.sleep_until(until), if until.is_some() => {}
+                        () = woken => {}
                     }
                 }
                 Step::Done => break,
@@ -239,13 +203,9 @@ impl Client {
         observer.tally
     }
 
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     async fn sleep_until(&self, until: Option<Duration>) {
-        match until {
-            Some(until) => sleep_until(self.started + until).await,
+        match until.and_then(|until| self.started.checked_add(until)) {
+            Some(until) => sleep_until(until).await,
             None => core::future::pending().await,
         }
     }
@@ -281,13 +241,25 @@ impl Client {
             }
         };
         let verdict = judge(request, response.status().as_u16(), response.body());
-        let mut reading = Reading::of(verdict, Hints::of(response.headers()));
+        let hints = Hints::of(response.headers());
+        if let Some(quota) = hints.global_quota {
+            self.pace.set_global(quota);
+        }
+        let mut reading = Reading::of(verdict, hints);
         tell(Ok(&response), matches!(reading.signal, Signal::RateLimited { .. }));
         let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
         reading.ray = ray.map(|ray| ray.chars().take(64).collect());
-        if let Err(ErrorCause::Answer(failure)) = &mut reading.result {
-            add_headers(failure, &response);
-            redact(&self.redactor, failure);
+        match &mut reading.result {
+            Ok(answer) => redact(&self.redactor, &mut answer.messages),
+            Err(ErrorCause::Answer(failure)) => {
+                add_headers(failure, &response);
+                redact(&self.redactor, &mut failure.errors);
+                redact(&self.redactor, &mut failure.messages);
+                if let Some(defect) = &mut failure.defect {
+                    clean(&self.redactor, defect);
+                }
+            }
+            Err(_) => {}
         }
         reading
     }
@@ -361,28 +333,58 @@ fn add_headers(failure: &mut Failure, response: &Response) {
     }
 }
 
-fn redact(redactor: &Redactor, failure: &mut Failure) {
-    fn clean(redactor: &Redactor, text: &mut String) {
-        if let std::borrow::Cow::Owned(redacted) = redactor.redact(text) {
-            *text = redacted;
+/// Takes secrets out of what the API says.
+fn redact(redactor: &Redactor, infos: &mut [ResponseInfo]) {
+    for info in infos {
+        clean(redactor, &mut info.message);
+        let pointer = info.source.as_mut().and_then(|source| source.pointer.as_mut());
+        for text in pointer.into_iter().chain(&mut info.documentation_url) {
+            clean(redactor, text);
         }
-    }
-    fn each(redactor: &Redactor, infos: &mut [cfcache_model::envelope::ResponseInfo]) {
-        for info in infos {
-            clean(redactor, &mut info.message);
-            each(redactor, &mut info.error_chain);
-        }
-    }
-    each(redactor, &mut failure.errors);
-    each(redactor, &mut failure.messages);
-    if let Some(defect) = &mut failure.defect {
-        clean(redactor, defect);
+        redact(redactor, &mut info.error_chain);
     }
 }
 
-fn unwritable(endpoint: &'static Descriptor, error: http::Error) -> Error {
-    let cause = ErrorCause::Unwritable(error);
-    Error { endpoint, cause, attempts: 0, elapsed: Duration::ZERO, ray: None }
+fn clean(redactor: &Redactor, text: &mut String) {
+    if let Cow::Owned(redacted) = redactor.redact(text) {
+        *text = redacted;
+    }
+}
+
+fn error<J>(
+    endpoint: &'static Descriptor,
+    cause: ErrorCause,
+    ended: &Ended<J>,
+    ray: Option<String>,
+) -> Error {
+    Error {
+        attempts: ended.attempts,
+        elapsed: ended.elapsed,
+        unclear: ended.unclear,
+        ray,
+        ..Error::new(endpoint, cause)
+    }
+}
+
+/// Tells of waits, each once.
+#[derive(Default)]
+struct Waits {
+    paced: bool,
+    last: Option<(Duration, Reason)>,
+}
+
+impl Waits {
+    fn tell(&mut self, now: Duration, until: Option<Duration>, reason: Reason, observer: &mut dyn Observer) {
+        let Some(until) = until.filter(|until| *until > now) else { return };
+        if self.last.replace((until, reason)) == Some((until, reason)) {
+            return;
+        }
+        let wait = until - now;
+        if reason == Reason::Paced && !core::mem::replace(&mut self.paced, true) {
+            observer.on(Event::Paced { wait });
+        }
+        observer.on(Event::Waiting { wait, reason });
+    }
 }
 
 /// Counts for itself what it passes on.
@@ -406,6 +408,10 @@ impl Observer for Tallied<'_> {
         self.tally.count(&event);
         self.inner.on(event);
     }
+
+    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        self.inner.accepted(outcome)
+    }
 }
 
 /// A batch on its way.
@@ -413,6 +419,8 @@ struct Shipment {
     number: u64,
     body: PurgeBody,
     letter: Letter,
+    /// What came of the last try.
+    last_try: Option<ErrorCause>,
 }
 
 struct Landed {
@@ -438,36 +446,83 @@ impl Running<'_> {
     /// Takes a chunk of the input; `None` is its end.
     fn feed(&mut self, chunk: Option<Vec<Entry>>, observer: &mut Tallied<'_>) {
         let Some(chunk) = chunk else {
-            let last = self.planner.finish();
-            self.ship(last);
+            self.finish(observer);
             self.engine.finish();
             return;
         };
         let (pushed, duplicates) = (self.planner.pushed(), self.planner.duplicates());
-        for entry in chunk {
-            // An entry of another kind than the run's is a bug of the caller's; it is not sent as something else.
-            let full = self.planner.push(entry).unwrap_or_default();
-            self.ship(full);
+        let mut misplaced = Vec::new();
+        let mut full = Vec::new();
+        for mut entry in chunk {
+            if entry.target.kind() == self.run.kind {
+                full.extend(self.planner.push(entry).ok().flatten());
+            } else {
+                entry.ordinal = self.planner.pushed();
+                misplaced.push(entry);
+            }
         }
+        // Read comes before anything that happens to what was read, so that no count is ever ahead of it.
         observer.on(Event::Read {
-            entries: self.planner.pushed() - pushed,
+            entries: self.planner.pushed() - pushed + misplaced.len() as u64,
             duplicates: self.planner.duplicates() - duplicates,
         });
+        full.into_iter().for_each(|batch| self.ship(batch, observer));
+        misplaced.into_iter().for_each(|entry| self.refuse(entry, observer));
     }
 
-    fn ship(&mut self, batch: Option<Batch>) {
-        if let Some(batch) = batch {
+    /// What was read and fills no batch yet is a batch too.
+    fn finish(&mut self, observer: &mut Tallied<'_>) {
+        if let Some(rest) = self.planner.finish() {
+            self.ship(rest, observer);
+        }
+    }
+
+    /// Hands a batch to the engine, without what was accepted before.
+    fn ship(&mut self, batch: Batch, observer: &mut Tallied<'_>) {
+        let accepted = |entry: &&Entry| self.run.accepted.contains(entry.ordinal);
+        let skipped = match self.run.accepted.is_empty() {
+            true => 0,
+            false => batch.entries().iter().filter(accepted).count(),
+        };
+        let rest = match skipped {
+            0 => Ok(batch),
+            _ => {
+                observer.on(Event::Skipped { entries: skipped as u64 });
+                Batch::of(batch.entries().iter().filter(|entry| !accepted(entry)).cloned())
+            }
+        };
+        if let Ok(batch) = rest {
             let (cost, shipment) = self.pack(batch);
             self.engine.offer(shipment, cost, self.descriptor.replay);
         }
     }
 
-    fn pack(&mut self, batch: Batch) -> (cfcache_model::endpoint::Cost, Shipment) {
-        let number = self.numbers;
+    /// An entry of another kind than the run's is a bug of the caller's: it is not sent as something else, and it does
+    /// not get lost.
+    fn refuse(&mut self, entry: Entry, observer: &mut Tallied<'_>) {
+        let (first, second) = (self.run.kind, entry.target.kind());
+        let Ok(batch) = Batch::of([entry]) else { return };
+        let cause = ErrorCause::Misplaced(InvalidBatch::Mixed { first, second });
+        let number = self.number();
+        observer.on(Event::Ended(Outcome {
+            number,
+            batch: &batch,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            result: Err(&Error::new(self.descriptor, cause)),
+        }));
+    }
+
+    fn number(&mut self) -> u64 {
         self.numbers += 1;
+        self.numbers - 1
+    }
+
+    fn pack(&mut self, batch: Batch) -> (Cost, Shipment) {
+        let number = self.number();
         let body = PurgeBody::Batch(batch);
         let letter = Letter { parts: self.path.clone(), body: Some(Bytes::from(body.to_json())) };
-        (body.cost(), Shipment { number, body, letter })
+        (body.cost(), Shipment { number, body, letter, last_try: None })
     }
 
     fn launch(&mut self, ticket: Ticket, flights: &mut JoinSet<Landed>, observer: &mut Tallied<'_>) {
@@ -509,19 +564,25 @@ impl Running<'_> {
         {
             reading.signal = Signal::Unavailable { retry_after: None };
         }
+        if let Err(cause) = &mut reading.result
+            && let Some(shipment) = self.engine.job_mut(ticket)
+        {
+            // It is the last word on the batch where no other try comes to be.
+            let cause = core::mem::replace(cause, ErrorCause::Stopped(Stop::Interrupted));
+            shipment.last_try = Some(cause);
+        }
         match self.engine.settle(now, ticket, reading.signal) {
             Decision::Again { at, holds_all } => {
                 observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
             }
-            Decision::Ended(ended) => {
-                let result = reading.result.map(drop).map_err(|cause| Error {
-                    endpoint: self.descriptor,
-                    cause,
-                    attempts: ended.attempts,
-                    elapsed: ended.elapsed,
-                    ray: reading.ray,
-                });
-                self.end(ended.job, ended.attempts, ended.elapsed, result, observer);
+            Decision::Ended(mut ended) => {
+                let result = match ended.job.last_try.take() {
+                    Some(cause) if reading.result.is_err() => {
+                        Err(error(self.descriptor, cause, &ended, reading.ray))
+                    }
+                    _ => Ok(()),
+                };
+                self.end(ended, result, observer);
             }
         }
         if let Some(stop) = self.engine.stopped() {
@@ -529,35 +590,36 @@ impl Running<'_> {
         }
     }
 
-    fn end(
-        &mut self,
-        shipment: Shipment,
-        attempts: u32,
-        elapsed: Duration,
-        result: Result<(), Error>,
-        observer: &mut Tallied<'_>,
-    ) {
-        let PurgeBody::Batch(batch) = shipment.body else { return };
+    fn end(&mut self, ended: Ended<Shipment>, mut result: Result<(), Error>, observer: &mut Tallied<'_>) {
+        let Ended { job: Shipment { number, body, .. }, attempts, elapsed, .. } = ended;
+        let PurgeBody::Batch(batch) = body else { return };
         if let Err(error) = &result
             && self.split(&batch, error, observer)
         {
             return;
         }
-        let is_final = result.as_ref().is_err_and(|error| error.kind() == crate::ErrorKind::Credentials);
-        observer.on(Event::Ended(Outcome {
-            number: shipment.number,
-            batch: &batch,
-            attempts,
-            elapsed,
-            result: result.as_ref().copied(),
-        }));
-        if is_final {
+        if result.is_ok() {
+            let outcome = Outcome { number, batch: &batch, attempts, elapsed, result: Ok(()) };
+            result = observer.accepted(&outcome).map_err(|source| Error {
+                attempts,
+                elapsed,
+                ..Error::new(self.descriptor, ErrorCause::Unrecorded(source))
+            });
+        }
+        let stop = match result.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Unrecorded) => Some(Stop::Observer),
             // What the credentials may not do once they may not do a thousand times.
-            self.stop(Stop::Credentials, observer);
+            Err(ErrorKind::Credentials) => Some(Stop::Credentials),
+            _ => None,
+        };
+        let result = result.as_ref().copied();
+        observer.on(Event::Ended(Outcome { number, batch: &batch, attempts, elapsed, result }));
+        if let Some(stop) = stop {
+            self.stop(stop, observer);
         }
     }
 
-    /// A batch that was refused for one entry, or for its size, goes again in two halves.
+    /// A batch that was refused for one entry, or for its size, goes again in parts.
     fn split(&mut self, batch: &Batch, error: &Error, observer: &mut Tallied<'_>) -> bool {
         let class = error.failure().map(|failure| failure.class);
         let Some((first, second)) =
@@ -573,35 +635,35 @@ impl Running<'_> {
             self.planner.set_items(first.len().min(self.planner.caps().items));
         }
         observer.on(Event::Split { entries: batch.len() });
-        for half in [second, first] {
-            let (cost, shipment) = self.pack(half);
-            self.engine.offer_first(shipment, cost, self.descriptor.replay);
+        // The last part is offered first, so that they go out in their order.
+        let mut parts = Vec::from([first, second]);
+        while let Some(part) = parts.pop() {
+            match part.split().filter(|_| part.len() > self.planner.caps().items) {
+                Some((first, second)) => parts.extend([first, second]),
+                None => {
+                    let (cost, shipment) = self.pack(part);
+                    self.engine.offer_first(shipment, cost, self.descriptor.replay);
+                }
+            }
         }
         true
     }
 
     fn stop(&mut self, why: Stop, observer: &mut Tallied<'_>) {
         self.engine.stop(why);
-        // What was read and fills no batch yet is part of the run.
-        let rest = self.planner.finish();
-        self.ship(rest);
-        observer.stopped(why);
+        observer.stopped(self.engine.stopped().unwrap_or(why));
     }
 
     /// Once the engine has stopped: what was not sent fails.
     fn abandon(&mut self, observer: &mut Tallied<'_>) {
         let Some(stop) = self.engine.stopped() else { return };
-        let rest = self.planner.finish();
-        self.ship(rest);
-        let abandoned: Vec<_> = self.engine.abandoned().collect();
-        for ended in abandoned {
-            let error = Error {
-                endpoint: self.descriptor,
-                cause: ErrorCause::Stopped(stop),
-                attempts: ended.attempts,
-                elapsed: ended.elapsed,
-                ray: None,
-            };
+        // What was read and fills no batch yet is part of the run.
+        self.finish(observer);
+        let abandoned: Vec<_> = self.engine.abandoned(self.client.now()).collect();
+        for mut ended in abandoned {
+            let last_try = ended.job.last_try.take().map(Box::new);
+            let mut error = error(self.descriptor, ErrorCause::Stopped(stop), &ended, None);
+            error.last_try = last_try;
             let PurgeBody::Batch(batch) = &ended.job.body else { continue };
             observer.on(Event::Ended(Outcome {
                 number: ended.job.number,

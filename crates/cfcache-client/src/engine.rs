@@ -33,7 +33,9 @@ mod backoff;
 mod bucket;
 mod pace;
 mod quota;
+mod window;
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -45,6 +47,15 @@ use crate::engine::backoff::Backoff;
 pub use crate::engine::pace::Pace;
 use crate::engine::quota::Quota;
 
+/// How many requests go out at once after a hold; with each that is accepted, one more.
+///
+/// Everything that waited for the same moment would else come back in the same moment, to a server that just said that
+/// it has too much to do. It is more than one so that a single request that hangs does not hold up all others.
+const AFTER_HOLD: usize = 4;
+
+/// How often a request may be refused for the rate while others are accepted; more is not about the rate.
+const MAX_REFUSALS: u32 = 50;
+
 /// How an engine behaves.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -52,8 +63,11 @@ pub struct Policy {
     /// At most so many requests in flight; at least 1.
     pub concurrency: usize,
     /// How often a request is tried again.
+    ///
+    /// A refusal for the rate counts only where nothing else was accepted since the request's last try: while the run
+    /// goes on, waiting for its turn costs a request nothing.
     pub max_retries: u32,
-    /// The longest single wait that a server may demand.
+    /// The longest single wait that a server may demand, and the longest time of nothing but refusals for the rate.
     pub max_wait: Duration,
     /// The plan's limits to pace by; `None` paces by the server's hints alone.
     pub limits: Option<PurgeLimits>,
@@ -96,9 +110,25 @@ pub enum Step {
         until: Option<Duration>,
         /// Would another job be taken?
         hungry: bool,
+        /// What the time is the end of.
+        reason: Reason,
     },
     /// Nothing is left.
     Done,
+}
+
+/// What an engine waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The server refused for the rate, or demanded a pause: everything waits.
+    Held,
+    /// The limits that we pace by: sooner would be too fast.
+    Paced,
+    /// The next try of something that failed.
+    Retry,
+    /// What is in flight, or another job.
+    News,
 }
 
 /// What came of something that was sent.
@@ -155,6 +185,8 @@ pub struct Ended<J> {
     pub attempts: u32,
     /// How long it was since it was first sent.
     pub elapsed: Duration,
+    /// Did a try end without saying whether it was done?
+    pub unclear: bool,
 }
 
 /// Why a run ends before its time.
@@ -163,7 +195,7 @@ pub struct Ended<J> {
 pub enum Stop {
     /// Somebody wanted it to.
     Interrupted,
-    /// The server demanded a longer wait than is allowed.
+    /// The server demanded a longer wait than is allowed, or refused everything for that long.
     WaitTooLong {
         /// How long.
         demanded: Duration,
@@ -172,6 +204,24 @@ pub enum Stop {
     NothingSucceeds,
     /// The credentials were refused; they would be for the rest as well.
     Credentials,
+    /// What was accepted could not be recorded.
+    Observer,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::WaitTooLong { demanded } => {
+                write!(f, "the API demanded a wait of {} s", demanded.as_secs_f64().ceil())
+            }
+            Self::NothingSucceeds => {
+                f.write_str("so many tries had failed in a row that the run was given up")
+            }
+            Self::Credentials => f.write_str("the credentials were refused"),
+            Self::Observer => f.write_str("what was accepted could no longer be recorded"),
+        }
+    }
 }
 
 /// Decides what is sent when.
@@ -187,6 +237,14 @@ pub struct Engine<J> {
     flying: BTreeMap<Ticket, Task<J>>,
     /// The last hold that was made up for want of a hint.
     last_guess: Option<Duration>,
+    /// When everything was last put on hold, and until when.
+    hold: (Duration, Duration),
+    /// How many may be in flight; less than the policy's concurrency after a hold.
+    room: usize,
+    /// How many were accepted.
+    accepted: u64,
+    /// Since when there is nothing but refusals for the rate.
+    refused_since: Option<Duration>,
     tickets: u64,
     finished: bool,
     stopped: Option<Stop>,
@@ -198,7 +256,37 @@ struct Task<J> {
     cost: Cost,
     replay: Replay,
     attempts: u32,
+    /// How many of the attempts count against `max_retries`.
+    failures: u32,
+    /// How often it was refused for the rate while others were accepted.
+    refusals: u32,
+    /// How many had been accepted when it last failed, or was first sent.
+    accepted: u64,
     first_sent: Option<Duration>,
+    sent: Duration,
+    unclear: bool,
+}
+
+impl<J> Task<J> {
+    const fn new(job: J, cost: Cost, replay: Replay) -> Self {
+        Self {
+            job,
+            cost,
+            replay,
+            attempts: 0,
+            failures: 0,
+            refusals: 0,
+            accepted: 0,
+            first_sent: None,
+            sent: Duration::ZERO,
+            unclear: false,
+        }
+    }
+
+    fn end(self, now: Duration) -> Ended<J> {
+        let elapsed = self.first_sent.map_or(Duration::ZERO, |sent| now.saturating_sub(sent));
+        Ended { job: self.job, attempts: self.attempts, elapsed, unclear: self.unclear }
+    }
 }
 
 impl<J> Engine<J> {
@@ -221,6 +309,10 @@ impl<J> Engine<J> {
             waiting: BTreeMap::new(),
             flying: BTreeMap::new(),
             last_guess: None,
+            hold: (Duration::ZERO, Duration::ZERO),
+            room: usize::MAX,
+            accepted: 0,
+            refused_since: None,
             tickets: 0,
             finished: false,
             stopped: None,
@@ -229,12 +321,12 @@ impl<J> Engine<J> {
 
     /// There is another job.
     pub fn offer(&mut self, job: J, cost: Cost, replay: Replay) {
-        self.fresh.push_back(Task { job, cost, replay, attempts: 0, first_sent: None });
+        self.fresh.push_back(Task::new(job, cost, replay));
     }
 
     /// There is another job, which goes before all that were not sent yet: a part of one that was.
     pub fn offer_first(&mut self, job: J, cost: Cost, replay: Replay) {
-        self.fresh.push_front(Task { job, cost, replay, attempts: 0, first_sent: None });
+        self.fresh.push_front(Task::new(job, cost, replay));
     }
 
     /// There are no more jobs.
@@ -254,15 +346,11 @@ impl<J> Engine<J> {
     }
 
     /// Once the engine has stopped: the jobs that were not sent, or not sent again.
-    pub fn abandoned(&mut self) -> impl Iterator<Item = Ended<J>> {
+    pub fn abandoned(&mut self, now: Duration) -> impl Iterator<Item = Ended<J>> {
         let all = self.stopped.is_some();
         let fresh = if all { core::mem::take(&mut self.fresh) } else { VecDeque::new() };
         let waiting = if all { core::mem::take(&mut self.waiting) } else { BTreeMap::new() };
-        waiting.into_values().chain(fresh).map(|task| Ended {
-            job: task.job,
-            attempts: task.attempts,
-            elapsed: Duration::ZERO,
-        })
+        waiting.into_values().chain(fresh).map(move |task| task.end(now))
     }
 
     /// How many are in flight.
@@ -283,6 +371,11 @@ impl<J> Engine<J> {
         self.flying.get(&ticket).map(|task| &task.job)
     }
 
+    /// The job that a ticket stands for, to keep something with it from try to try.
+    pub fn job_mut(&mut self, ticket: Ticket) -> Option<&mut J> {
+        self.flying.get_mut(&ticket).map(|task| &mut task.job)
+    }
+
     /// Which try of its job a ticket is, counted from 1.
     #[must_use]
     pub fn attempt(&self, ticket: Ticket) -> u32 {
@@ -291,15 +384,13 @@ impl<J> Engine<J> {
 
     /// What to do now.
     pub fn next(&mut self, now: Duration) -> Step {
+        let wait = |hungry| Step::Wait { until: None, hungry, reason: Reason::News };
         if self.stopped.is_some() {
-            return match self.flying.is_empty() {
-                true => Step::Done,
-                false => Step::Wait { until: None, hungry: false },
-            };
+            return if self.flying.is_empty() { Step::Done } else { wait(false) };
         }
         let hungry = !self.finished && self.fresh.is_empty();
-        if self.flying.len() >= self.policy.concurrency.max(1) {
-            return Step::Wait { until: None, hungry };
+        if self.flying.len() >= self.policy.concurrency.min(self.room).max(1) {
+            return wait(hungry);
         }
         // A try again goes before something new, once its time has come: it is the older one.
         let again = self.waiting.first_key_value().map(|((due, _), task)| (*due, task.cost));
@@ -307,14 +398,20 @@ impl<J> Engine<J> {
         let due_again = again.filter(|(due, _)| *due <= now);
         let Some((due, cost)) = due_again.or(fresh).or(again) else {
             let idle = self.flying.is_empty();
-            return if self.finished && idle { Step::Done } else { Step::Wait { until: None, hungry } };
+            return if self.finished && idle { Step::Done } else { wait(hungry) };
         };
         let taken = if due > now { Err(self.pace.ready_at(due, cost)) } else { self.pace.take(now, cost) };
         if let Err(ready) = taken {
+            let held = self.pace.held_until(now).is_some_and(|hold| hold >= ready);
             // A try again that comes due earlier may cost less, so look again then.
             let next_again = again.map(|(due, _)| due).filter(|due| *due > now);
             let until = next_again.map_or(ready, |due| due.min(ready));
-            return Step::Wait { until: Some(until), hungry };
+            let reason = match held {
+                true => Reason::Held,
+                false if due > now => Reason::Retry,
+                false => Reason::Paced,
+            };
+            return Step::Wait { until: Some(until), hungry, reason };
         }
         let task = match due_again {
             Some(_) => self.waiting.pop_first().map(|(_, task)| task),
@@ -322,13 +419,17 @@ impl<J> Engine<J> {
         };
         match task {
             Some(task) => self.send(now, task),
-            None => Step::Wait { until: None, hungry },
+            None => wait(hungry),
         }
     }
 
     fn send(&mut self, now: Duration, mut task: Task<J>) -> Step {
-        task.attempts += 1;
-        task.first_sent.get_or_insert(now);
+        task.attempts = task.attempts.saturating_add(1);
+        if task.first_sent.is_none() {
+            task.first_sent = Some(now);
+            task.accepted = self.accepted;
+        }
+        task.sent = now;
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.flying.insert(ticket, task);
@@ -342,72 +443,120 @@ impl<J> Engine<J> {
     /// Where the ticket is not in flight: it was settled before, or is of another engine.
     #[track_caller]
     pub fn settle(&mut self, now: Duration, ticket: Ticket, signal: Signal) -> Decision<J> {
-        let Some(task) = self.flying.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
-        self.learn(now, task.cost, signal);
-        if !may_repeat(task.replay, signal) || task.attempts > self.policy.max_retries {
-            return Decision::Ended(ended(now, task));
-        }
+        let Some(mut task) = self.flying.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
+        self.learn(now, &mut task, signal);
+        let is_rate_limit = matches!(signal, Signal::RateLimited { .. });
         let hint = match signal {
             Signal::RateLimited { retry_after } | Signal::Unavailable { retry_after } => retry_after,
             _ => None,
         };
+        // To be asked back at once is not to be told how long.
+        let hint = hint.filter(|hint| !hint.is_zero());
         if let Some(demanded) = hint.filter(|hint| *hint > self.policy.max_wait) {
             self.stop(Stop::WaitTooLong { demanded });
-            return Decision::Ended(ended(now, task));
-        }
-        let is_rate_limit = matches!(signal, Signal::RateLimited { .. });
-        // A rate limit is paid for in waiting; all else in tries.
-        if !is_rate_limit && !self.quota.pay() {
-            self.stop(Stop::NothingSucceeds);
-            return Decision::Ended(ended(now, task));
+            return Decision::Ended(task.end(now));
         }
         let holds_all = is_rate_limit || hint.is_some();
-        let at = match (hint, is_rate_limit) {
-            (Some(hint), _) => now + hint,
-            (None, true) => self.guess_hold(now),
-            (None, false) => now + self.backoff.full_jitter(task.attempts - 1),
+        let at = match hint {
+            Some(hint) => now.saturating_add(hint),
+            None if is_rate_limit => self.guess_hold(now, task.sent),
+            None => now.saturating_add(self.backoff.full_jitter(task.failures.saturating_sub(1))),
         };
         if holds_all {
-            self.pace.hold_until(at);
+            self.hold(now, at);
+        }
+        if is_rate_limit {
+            let demanded = at.saturating_sub(*self.refused_since.get_or_insert(now));
+            if demanded > self.policy.max_wait {
+                self.stop(Stop::WaitTooLong { demanded });
+            }
+        }
+        if !may_repeat(task.replay, signal) {
+            return Decision::Ended(task.end(now));
+        }
+        if task.failures > self.policy.max_retries || task.refusals > MAX_REFUSALS {
+            if self.quota.is_spent() {
+                self.stop(Stop::NothingSucceeds);
+            }
+            return Decision::Ended(task.end(now));
         }
         if self.stopped.is_some() {
-            return Decision::Ended(ended(now, task));
+            return Decision::Ended(task.end(now));
         }
         self.waiting.insert((at, ticket.0), task);
         Decision::Again { at, holds_all }
     }
 
     /// The server names its global quota in its headers.
-    pub fn set_global_quota(&mut self, now: Duration, rate: Rate) {
-        self.pace.set_global(now, rate);
+    pub fn set_global_quota(&mut self, rate: Rate) {
+        self.pace.set_global(rate);
     }
 
-    fn learn(&mut self, now: Duration, cost: Cost, signal: Signal) {
+    /// Paces by other limits from now on, as all do that share this engine's [`Pace`].
+    pub fn set_limits(&mut self, now: Duration, limits: Option<PurgeLimits>) {
+        self.pace.set_limits(now, limits);
+    }
+
+    /// Draws from what came of a task what it says about all of them.
+    fn learn(&mut self, now: Duration, task: &mut Task<J>, signal: Signal) {
         match signal {
             Signal::Done => {
+                self.accepted += 1;
                 self.quota.refund();
                 self.last_guess = None;
-                self.pace.passed(now, cost);
+                self.refused_since = None;
+                self.passed(task);
             }
-            Signal::RateLimited { .. } => self.pace.refused(now, cost),
-            _ => {}
+            // It was looked at, so it was let through.
+            Signal::Refused => self.passed(task),
+            Signal::RateLimited { .. } => {
+                self.pace.refused(now, task.sent, task.cost);
+                match task.accepted == self.accepted {
+                    true => task.failures = task.failures.saturating_add(1),
+                    false => task.refusals = task.refusals.saturating_add(1),
+                }
+            }
+            Signal::Unavailable { .. } | Signal::Unclear | Signal::Lost { .. } => {
+                self.quota.pay();
+                task.failures = task.failures.saturating_add(1);
+                task.unclear |= match signal {
+                    Signal::Lost { delivery, .. } => delivery != Delivery::NotSent,
+                    _ => matches!(signal, Signal::Unclear),
+                };
+            }
+        }
+        task.accepted = self.accepted;
+    }
+
+    fn passed(&mut self, task: &Task<J>) {
+        self.pace.passed(task.cost);
+        if task.sent >= self.hold.1 {
+            self.room = self.room.saturating_add(1);
         }
     }
 
-    /// Too many, and no word of how long: those that come back together with that news make one hold.
-    fn guess_hold(&mut self, now: Duration) -> Duration {
+    /// Lets nothing go out before `until`, and only a few at first then.
+    fn hold(&mut self, now: Duration, until: Duration) {
+        if until > self.hold.1 {
+            self.hold = (now, until);
+            self.room = AFTER_HOLD;
+        }
+        self.pace.hold_until(until);
+    }
+
+    /// Too many, and no word of how long: those that were on their way together make one hold.
+    fn guess_hold(&mut self, now: Duration, sent: Duration) -> Duration {
         if let Some(held) = self.pace.held_until(now) {
             return held;
         }
+        let (held_at, _) = self.hold;
+        if !held_at.is_zero() && sent <= held_at {
+            return now;
+        }
         let guess = self.backoff.decorrelated(self.last_guess);
         self.last_guess = Some(guess);
-        now + guess
+        now.saturating_add(guess)
     }
-}
-
-fn ended<J>(now: Duration, task: Task<J>) -> Ended<J> {
-    let elapsed = task.first_sent.map_or(Duration::ZERO, |sent| now.saturating_sub(sent));
-    Ended { job: task.job, attempts: task.attempts, elapsed }
 }
 
 /// May a request be sent again, after that?

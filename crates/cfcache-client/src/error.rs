@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use cfcache_model::endpoint::Descriptor;
+use cfcache_model::plan::InvalidBatch;
 use cfcache_model::verdict::{Class, Failure};
 use cfcache_transport::{Delivery, TransportError};
 
@@ -27,6 +28,10 @@ pub struct Error {
     pub elapsed: Duration,
     /// The `cf-ray` of the last answer, which the vendor's support asks for.
     pub ray: Option<String>,
+    /// Did an earlier try end without saying whether it was done?
+    pub unclear: bool,
+    /// What came of the last try, where that is not what ended it.
+    pub last_try: Option<Box<ErrorCause>>,
 }
 
 /// What ended it.
@@ -41,6 +46,10 @@ pub enum ErrorCause {
     Stopped(Stop),
     /// It could not be written as a request.
     Unwritable(http::Error),
+    /// It is of another kind than its run.
+    Misplaced(InvalidBatch),
+    /// The API accepted it, but [`Observer::accepted`](crate::Observer::accepted) could not record that.
+    Unrecorded(Box<dyn StdError + Send + Sync>),
 }
 
 /// What sort of error it is, by what somebody can do about it.
@@ -57,6 +66,8 @@ pub enum ErrorKind {
     Unreachable,
     /// Somebody stopped the run before it was sent.
     Interrupted,
+    /// What was accepted could not be recorded.
+    Unrecorded,
 }
 
 impl Error {
@@ -76,8 +87,9 @@ impl Error {
             ErrorCause::Stopped(Stop::Interrupted) => ErrorKind::Interrupted,
             ErrorCause::Stopped(Stop::WaitTooLong { .. }) => ErrorKind::RateLimited,
             ErrorCause::Stopped(Stop::Credentials) => ErrorKind::Credentials,
+            ErrorCause::Stopped(Stop::Observer) | ErrorCause::Unrecorded(_) => ErrorKind::Unrecorded,
             ErrorCause::Stopped(_) => ErrorKind::Unreachable,
-            ErrorCause::Unwritable(_) => ErrorKind::Refused,
+            ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => ErrorKind::Refused,
         }
     }
 
@@ -87,14 +99,16 @@ impl Error {
         matches!(self.kind(), ErrorKind::Refused | ErrorKind::Credentials)
     }
 
-    /// Is it unknown whether it was done?
+    /// May it have been done all the same, by this or an earlier try?
     #[must_use]
     pub fn is_unclear(&self) -> bool {
-        match &self.cause {
-            ErrorCause::Answer(failure) => failure.class == Class::Unclear,
-            ErrorCause::Transport(error) => error.delivery() == Delivery::Unknown,
-            ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) => false,
-        }
+        self.unclear
+            || match &self.cause {
+                ErrorCause::Answer(failure) => failure.class == Class::Unclear,
+                ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
+                ErrorCause::Unrecorded(_) => true,
+                ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,
+            }
     }
 
     /// What the API answered, where it did.
@@ -107,20 +121,44 @@ impl Error {
     }
 }
 
+impl Error {
+    pub(crate) const fn new(endpoint: &'static Descriptor, cause: ErrorCause) -> Self {
+        Self {
+            endpoint,
+            cause,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            ray: None,
+            unclear: false,
+            last_try: None,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let again = if self.attempts > 0 { " again" } else { "" };
         match &self.cause {
-            ErrorCause::Answer(failure) => write!(f, "the API answered with {failure}"),
-            ErrorCause::Transport(error) => write!(f, "{error}"),
-            ErrorCause::Stopped(Stop::Interrupted) => f.write_str("interrupted before it was sent"),
-            ErrorCause::Stopped(Stop::WaitTooLong { demanded }) => {
-                write!(f, "not sent: the API demanded a wait of {} s", demanded.as_secs())
-            }
-            ErrorCause::Stopped(Stop::Credentials) => f.write_str("not sent: the credentials were refused"),
-            ErrorCause::Stopped(_) => {
-                f.write_str("not sent: so many tries had failed that the run was given up")
-            }
-            ErrorCause::Unwritable(_) => f.write_str("it cannot be written as a request"),
+            ErrorCause::Stopped(Stop::Interrupted) => write!(f, "interrupted before it was sent{again}"),
+            ErrorCause::Stopped(stop) => write!(f, "not sent{again}: {stop}"),
+            cause => write!(f, "{cause}"),
+        }?;
+        match &self.last_try {
+            Some(last) => write!(f, " (the last try: {last})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(failure) => write!(f, "the API answered with {failure}"),
+            Self::Transport(error) => write!(f, "{error}"),
+            Self::Stopped(stop) => write!(f, "{stop}"),
+            Self::Unwritable(_) => f.write_str("it cannot be written as a request"),
+            Self::Misplaced(invalid) => write!(f, "{invalid}"),
+            Self::Unrecorded(_) => f.write_str("accepted by the API, but that could not be recorded"),
         }
     }
 }
@@ -131,7 +169,8 @@ impl StdError for Error {
             // What `Display` shows is the transport error itself, so its source is ours.
             ErrorCause::Transport(error) => error.source(),
             ErrorCause::Unwritable(error) => Some(error),
-            ErrorCause::Answer(_) | ErrorCause::Stopped(_) => None,
+            ErrorCause::Unrecorded(error) => Some(error.as_ref()),
+            ErrorCause::Answer(_) | ErrorCause::Stopped(_) | ErrorCause::Misplaced(_) => None,
         }
     }
 }

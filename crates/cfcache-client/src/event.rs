@@ -1,18 +1,30 @@
 //! Everything that happens, as it happens.
 
+use core::error::Error as StdError;
 use core::time::Duration;
 
 use cfcache_model::plan::Batch;
 use cfcache_transport::{Operation, Response, TransportError};
 use http::HeaderMap;
 
-use crate::engine::Stop;
+use crate::engine::{Reason, Stop};
 use crate::error::Error;
 
 /// Is told of everything that happens: for progress, logs, journals and reports.
 pub trait Observer {
     /// Something happened.
     fn on(&mut self, event: Event<'_>);
+
+    /// The API accepted a batch: the place for a journal to record it durably. [`Event::Ended`] follows.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be recorded. The batch then fails with [`ErrorCause::Unrecorded`](crate::ErrorCause::Unrecorded),
+    /// and the run stops: nothing more is sent, and what is in flight is waited for, and told here.
+    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        let _ = outcome;
+        Ok(())
+    }
 }
 
 impl Observer for () {
@@ -36,6 +48,12 @@ pub enum Event<'a> {
         /// Duplicates, which are not sent.
         duplicates: u64,
     },
+    /// Entries were left out because the run was told that they were accepted before: how many, since the last such
+    /// event.
+    Skipped {
+        /// How many.
+        entries: u64,
+    },
     /// A request was sent; so many are in flight now.
     Sent {
         /// How many.
@@ -43,6 +61,19 @@ pub enum Event<'a> {
     },
     /// A request and what came of it.
     Exchange(Exchange<'a>),
+    /// For the first time it is the limits, and not the network, that are waited for: there is more to do than they
+    /// allow at once. Comes once a run, and before the [`Event::Waiting`] it belongs to.
+    Paced {
+        /// How long the first such wait is.
+        wait: Duration,
+    },
+    /// Nothing more is sent for so long, unless something ends before.
+    Waiting {
+        /// How long.
+        wait: Duration,
+        /// What for.
+        reason: Reason,
+    },
     /// A request will be sent again after so long.
     Again {
         /// How long it waits.

@@ -18,6 +18,13 @@ pub struct Hints {
     pub retry_after: Option<Duration>,
     /// `Ratelimit-Policy`: the quota, `"burst";q=100;w=60`.
     pub quota: Option<Rate>,
+    /// `Ratelimit-Policy`: the quota under the name `default`, which is the one of all calls; others are of single
+    /// endpoints.
+    ///
+    /// - Only where it can be meant: 60 to 100,000 requests in 10 seconds to an hour.
+    ///
+    /// `Ratelimit` is not read along with it: what it says is left was seen not to follow the real budget.
+    pub global_quota: Option<Rate>,
     /// `Ratelimit`: how much of it is left, `r`.
     pub remaining: Option<u32>,
     /// `Ratelimit`: when it starts anew, `t`.
@@ -31,15 +38,14 @@ impl Hints {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let date = headers.get(DATE).and_then(|value| value.to_str().ok());
         let limit = text("ratelimit").unwrap_or_default();
-        let policy = text("ratelimit-policy").unwrap_or_default();
+        let policies = text("ratelimit-policy").unwrap_or_default().split(',').map(policy);
         Self {
             retry_after: text(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, date)),
-            quota: match (parameter(policy, "q"), parameter(policy, "w")) {
-                (Some(count), Some(window)) if count > 0 && window > 0 => {
-                    Some(Rate { count, per: Duration::from_secs(window.into()) })
-                }
-                _ => None,
-            },
+            quota: policies.clone().next().and_then(|(_, quota)| quota),
+            global_quota: policies
+                .filter(|(name, _)| *name == "default")
+                .find_map(|(_, quota)| quota)
+                .filter(can_be_meant),
             remaining: parameter(limit, "r"),
             resets_in: parameter(limit, "t").map(|seconds| Duration::from_secs(seconds.into())),
         }
@@ -52,8 +58,9 @@ impl Hints {
 /// fraction of a second, which some servers send, is taken as well.
 fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
+        // More than fits is longer than anybody waits.
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     if value.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
         return value.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -61,6 +68,23 @@ fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let then: SystemTime = httpdate::parse_http_date(value).ok()?;
     let now = httpdate::parse_http_date(date?.trim()).ok()?;
     Some(then.duration_since(now).unwrap_or_default())
+}
+
+/// An item of `Ratelimit-Policy`: its name, and its quota.
+fn policy(item: &str) -> (&str, Option<Rate>) {
+    let name = item.split(';').next().unwrap_or_default().trim().trim_matches('"');
+    let quota = match (parameter(item, "q"), parameter(item, "w")) {
+        (Some(count), Some(window)) if count > 0 && window > 0 => {
+            Some(Rate { count, per: Duration::from_secs(window.into()) })
+        }
+        _ => None,
+    };
+    (name, quota)
+}
+
+/// A guard that is set wrong stops a run, or has the account shut out; a wild number is somebody's mistake.
+fn can_be_meant(quota: &Rate) -> bool {
+    (60..=100_000).contains(&quota.count) && (10..=3600).contains(&quota.per.as_secs())
 }
 
 /// The number of a parameter in `"name";q=100;w=60`, of the first item where there are several.
@@ -97,21 +121,14 @@ mod tests {
             ("Wed Oct 21 07:28:02 2026", Some(Duration::from_secs(2))),
             ("Wed, 21 Oct 2026 07:00:00 GMT", Some(Duration::ZERO)),
             ("99999999999999999999999", Some(Duration::MAX)),
+            ("18446744073709551615", Some(Duration::from_secs(u64::MAX))),
             ("-1", None),
             ("soon", None),
             ("", None),
             ("1e400", None),
         ];
         for (value, expected) in rows {
-            let expected = if *value == "99999999999999999999999" { None } else { *expected };
-            let got = hints(&[("retry-after", value), date]).retry_after;
-            match *value {
-                // As seconds it is more than a century; how it is clamped does not matter, only that it is no panic.
-                "99999999999999999999999" => {
-                    assert!(got.is_none() || got > Some(Duration::from_secs(1 << 40)))
-                }
-                _ => assert_eq!(got, expected, "{value:?}"),
-            }
+            assert_eq!(hints(&[("retry-after", value), date]).retry_after, *expected, "{value:?}");
         }
         assert_eq!(hints(&[("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")]).retry_after, None);
     }
@@ -123,6 +140,25 @@ mod tests {
         assert_eq!(hints.remaining, Some(50));
         assert_eq!(hints.resets_in, Some(Duration::from_secs(30)));
         assert_eq!(hints.quota, Some(Rate { count: 100, per: Duration::from_secs(60) }));
+    }
+
+    #[test]
+    fn the_global_quota_is_the_one_that_is_named_so_and_can_be_meant() {
+        let quota = |policy| hints(&[("ratelimit-policy", policy)]).global_quota;
+        let rate = |count, seconds| Some(Rate { count, per: Duration::from_secs(seconds) });
+        assert_eq!(quota("\"default\";q=1200;w=300"), rate(1200, 300));
+        assert_eq!(quota("\"list_zones\";q=10;w=60, \"default\"; q=2400; w=300"), rate(2400, 300));
+        assert_eq!(quota("default;q=1200;w=300"), rate(1200, 300));
+        for other in [
+            "\"list_zones\";q=1200;w=300",
+            "\"default\";q=1;w=300",
+            "\"default\";q=4294967295;w=1",
+            "\"default\";q=1200;w=0",
+            "\"default\";q=1200;w=86400",
+            "\"default\"",
+        ] {
+            assert_eq!(quota(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -16,13 +16,19 @@ pub mod engine;
 mod error;
 mod event;
 mod hint;
+mod ordinals;
+#[cfg(feature = "driver")]
+mod run;
 mod tally;
 
 pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
 pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};
 #[cfg(feature = "driver")]
-pub use crate::driver::{Client, Run, entries};
+pub use crate::driver::Client;
 pub use crate::error::{Error, ErrorCause, ErrorKind};
 pub use crate::event::{Event, Exchange, Observer, Outcome};
 pub use crate::hint::Hints;
+pub use crate::ordinals::Ordinals;
+#[cfg(feature = "driver")]
+pub use crate::run::{Run, entries};
 pub use crate::tally::Tally;

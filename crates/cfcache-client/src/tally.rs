@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Observer};
 
-/// Counts what happens. `accepted + failed + duplicates == items` once a run is over.
+/// Counts what happens. `accepted + failed + duplicates + skipped == items` once a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tally {
@@ -14,6 +14,8 @@ pub struct Tally {
     pub failed: u64,
     /// Entries that were the same as one before, and not sent.
     pub duplicates: u64,
+    /// Entries that were accepted before this run, and not sent.
+    pub skipped: u64,
     /// Batches that came to their end.
     pub batches: u64,
     /// Requests that were sent, tries again included.
@@ -32,6 +34,7 @@ impl Tally {
                 self.items += entries;
                 self.duplicates += duplicates;
             }
+            Event::Skipped { entries } => self.skipped += entries,
             Event::Exchange(exchange) => {
                 self.requests += 1;
                 self.retries += u64::from(exchange.operation.attempt > 1);

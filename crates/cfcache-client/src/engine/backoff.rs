@@ -2,7 +2,7 @@ use core::time::Duration;
 
 /// How long to wait before a try, drawn from a seed so that a run can be repeated exactly.
 #[derive(Debug, Clone)]
-pub struct Backoff {
+pub(super) struct Backoff {
     base: Duration,
     cap: Duration,
     state: u64,
@@ -11,14 +11,14 @@ pub struct Backoff {
 impl Backoff {
     /// Waits around `base` at first and never longer than `cap`.
     #[must_use]
-    pub const fn new(base: Duration, cap: Duration, seed: u64) -> Self {
+    pub(super) const fn new(base: Duration, cap: Duration, seed: u64) -> Self {
         Self { base, cap, state: seed }
     }
 
     /// Full jitter: anything from nothing up to `base · 2ⁿ`, where `n` is how often it failed before.
     ///
     /// For failures of one request: others go on, and those that failed together do not come back together.
-    pub fn full_jitter(&mut self, failures: u32) -> Duration {
+    pub(super) fn full_jitter(&mut self, failures: u32) -> Duration {
         let ceiling = self.base.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.cap);
         self.between(Duration::ZERO, ceiling)
     }
@@ -26,7 +26,7 @@ impl Backoff {
     /// Decorrelated jitter: from `base` up to three times the wait before.
     ///
     /// For a server that says "too many" without saying how long: everything waits, and longer each time.
-    pub fn decorrelated(&mut self, previous: Option<Duration>) -> Duration {
+    pub(super) fn decorrelated(&mut self, previous: Option<Duration>) -> Duration {
         let ceiling = previous.unwrap_or(self.base).saturating_mul(3).min(self.cap);
         self.between(self.base.min(ceiling), ceiling)
     }

@@ -1,13 +1,14 @@
 use core::time::Duration;
 
-use cfcache_model::limits::Rate;
-
 /// Less than this is no shortage: it is the rounding of a division.
 const CRUMB: f64 = 1e-6;
 
+/// No wait is longer: what would be is for a bucket that never refills.
+const FOREVER: f64 = 1e9;
+
 /// A token bucket that answers "not before T" and never sleeps.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub(super) struct Bucket {
     per_second: f64,
     capacity: f64,
     tokens: f64,
@@ -16,10 +17,9 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket that holds `capacity` tokens and refills at `rate`.
+    /// A full bucket that holds `capacity` tokens and refills at `per_second`.
     #[must_use]
-    pub fn new(rate: Rate, capacity: f64) -> Self {
-        let per_second = f64::from(rate.count) / rate.per.as_secs_f64();
+    pub(super) const fn new(per_second: f64, capacity: f64) -> Self {
         Self { per_second, capacity, tokens: capacity, at: Duration::ZERO }
     }
 
@@ -27,36 +27,38 @@ impl Bucket {
     ///
     /// A cost over the bucket's capacity is there when the bucket is full.
     #[must_use]
-    pub fn ready_at(&self, now: Duration, cost: f64) -> Duration {
+    pub(super) fn ready_at(&self, now: Duration, cost: f64) -> Duration {
         let missing = cost.min(self.capacity) - self.tokens_at(now);
         match missing > CRUMB {
-            true => now + seconds(missing / self.per_second),
+            true => now.saturating_add(seconds(missing / self.per_second)),
             false => now,
         }
     }
 
     /// Takes `cost` tokens, into debt where they are not there.
-    pub fn take(&mut self, now: Duration, cost: f64) {
+    pub(super) fn take(&mut self, now: Duration, cost: f64) {
         self.settle(now);
         self.tokens -= cost;
     }
 
     /// Empties the bucket: the server just said that its own is.
-    pub fn drain(&mut self, now: Duration) {
+    pub(super) fn drain(&mut self, now: Duration) {
         self.settle(now);
         self.tokens = self.tokens.min(0.0);
     }
 
-    /// Refills at another rate from now on.
-    pub fn set_rate(&mut self, now: Duration, per_second: f64) {
+    /// Refills at another rate, and up to another level, from now on. What was taken stays taken.
+    pub(super) fn resize(&mut self, now: Duration, per_second: f64, capacity: f64) {
         self.settle(now);
         self.per_second = per_second;
+        self.capacity = capacity;
+        self.tokens = self.tokens.min(capacity);
     }
 
-    /// Tokens in a second.
+    /// How many tokens are missing for the bucket to be full.
     #[must_use]
-    pub fn per_second(&self) -> f64 {
-        self.per_second
+    pub(super) fn missing(&self, now: Duration) -> f64 {
+        self.capacity - self.tokens_at(now)
     }
 
     fn tokens_at(&self, now: Duration) -> f64 {
@@ -72,5 +74,5 @@ impl Bucket {
 
 /// A time in seconds, rounded up to the next microsecond so that waiting for it is waiting long enough.
 fn seconds(seconds: f64) -> Duration {
-    Duration::from_micros((seconds * 1e6).ceil() as u64)
+    Duration::from_micros((seconds.min(FOREVER) * 1e6).ceil() as u64)
 }

@@ -5,23 +5,46 @@ use cfcache_model::endpoint::Cost;
 use cfcache_model::limits::{GLOBAL, PurgeLimits, Rate};
 
 use crate::engine::bucket::Bucket;
+use crate::engine::window::Window;
 
-/// What we hold back of a bucket, so that requests which the network squeezes together do not overdraw the server's.
-const RESERVE: f64 = 0.02;
+/// How much less than the published rate is used: no two clocks run alike.
+const MARGIN: f64 = 0.005;
+
+/// So many seconds of refill are held back of a bucket. A server's bucket begins to refill when the first request comes
+/// in, ours when it goes out; the first one takes longer, because it opens the connection.
+const RESERVE_SECONDS: f64 = 0.3;
+
+/// At least this share of a bucket is held back.
+const RESERVE_SHARE: f64 = 0.02;
+
+/// What is left of the global quota for whoever else uses it.
+const GLOBAL_RESERVE_SHARE: f64 = 0.02;
+
+/// A stretch of the global quota is taken to be so much longer, so that ours covers the server's.
+const GLOBAL_RESERVE: Duration = Duration::from_secs(1);
 
 /// The least of its published rate that a lane is slowed down to.
 const SLOWEST: f64 = 1.0 / 64.0;
 
-/// How much of its published rate a slowed lane gets back in a second.
-const RECOVERY_PER_SECOND: f64 = 1.0 / 120.0;
+/// A lane that was slowed down is back at its published rate after so long without a refusal, or after so many of its
+/// largest requests, whichever is later.
+const RECOVERY_SECONDS: f64 = 60.0;
+const RECOVERY_UNITS: f64 = 60.0;
+
+/// A rate is learned from so many of the largest requests, over so many seconds, and no fewer.
+const LESSON_UNITS: f64 = 8.0;
+const LESSON_SECONDS: f64 = 1.0;
+
+/// A lane that was refused sends no more at once than so many seconds' worth, and two of its largest requests.
+const CALM_SECONDS: f64 = 1.0;
 
 /// Paces requests by the rules of the API: begins at the published numbers, and believes the server where it says
 /// otherwise.
 ///
-/// Three lanes, each with its bucket: requests of the flexible kinds, URLs of single files, and the API's global limit.
-/// The global one is for calls and the flexible kinds only: the vendor's staff said in 2022 that purging by URL was
-/// taken out of it (<https://github.com/cloudflare/cloudflare-docs/issues/5458>), and the published URL rates could not
-/// be reached within it.
+/// Three limits: requests of the flexible kinds and URLs of single files, each a bucket, and the API's global quota,
+/// which is for calls and the flexible kinds only: the vendor's staff said in 2022 that purging by URL was taken out of
+/// it (<https://github.com/cloudflare/cloudflare-docs/issues/5458>), and the published URL rates could not be reached
+/// within it.
 ///
 /// Clones share one state: everything that draws from an account's limits paces by clones of one `Pace`, and by one
 /// clock.
@@ -33,7 +56,7 @@ pub struct Pace {
 #[derive(Debug)]
 struct State {
     purge: Option<PurgeLanes>,
-    global: Lane,
+    global: Window,
     /// Nothing at all goes out before this time.
     hold: Duration,
 }
@@ -48,14 +71,9 @@ impl Pace {
     /// Paces by a plan's limits; with `None` only by what the server says.
     #[must_use]
     pub fn new(limits: Option<PurgeLimits>) -> Self {
-        let lanes = |limits: PurgeLimits| PurgeLanes {
-            flexible: Lane::new(limits.flexible_requests, limits.flexible_burst, 1.0),
-            // The published number is a moving average; a burst of a second's worth is our reading of it.
-            urls: Lane::new(limits.urls, limits.urls.count, limits.urls_per_request as f64),
-        };
         let state = State {
-            purge: limits.map(lanes),
-            global: Lane::new(GLOBAL, GLOBAL.count, 1.0),
+            purge: limits.map(PurgeLanes::new),
+            global: Window::new(reserved(GLOBAL)),
             hold: Duration::ZERO,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -74,22 +92,34 @@ impl Pace {
     /// The time before which it may not.
     pub fn take(&self, now: Duration, cost: Cost) -> Result<(), Duration> {
         let mut state = self.state();
+        if let Some((lane, _)) = state.lane(cost) {
+            lane.recover(now);
+        }
         let ready = state.ready_at(now, cost);
         if ready > now {
             return Err(ready);
         }
-        state.each(cost, |lane, cost| lane.take(now, cost));
+        if let Some((lane, cost)) = state.lane(cost) {
+            lane.take(now, cost);
+        }
+        if let Some(global) = state.global(cost) {
+            global.take(now);
+        }
         Ok(())
     }
 
     /// A request of that cost was let through.
-    pub fn passed(&self, now: Duration, cost: Cost) {
-        self.state().each(cost, |lane, cost| lane.passed(now, cost));
+    pub fn passed(&self, cost: Cost) {
+        if let Some((lane, cost)) = self.state().lane(cost) {
+            lane.passed(cost);
+        }
     }
 
-    /// A request of that cost was refused because there were too many.
-    pub fn refused(&self, now: Duration, cost: Cost) {
-        self.state().each(cost, |lane, _| lane.refused(now));
+    /// A request of that cost, sent at `sent`, was refused because there were too many.
+    pub fn refused(&self, now: Duration, sent: Duration, cost: Cost) {
+        if let Some((lane, _)) = self.state().lane(cost) {
+            lane.refused(now, sent);
+        }
     }
 
     /// Lets nothing at all go out before that time.
@@ -104,9 +134,21 @@ impl Pace {
         Some(self.state().hold).filter(|hold| *hold > now)
     }
 
+    /// Paces by another plan's limits from now on. What was sent before counts against these as well; what the server
+    /// was found to enforce is to be found out again.
+    pub fn set_limits(&self, now: Duration, limits: Option<PurgeLimits>) {
+        let mut state = self.state();
+        let mut purge = limits.map(PurgeLanes::new);
+        if let (Some(old), Some(new)) = (&state.purge, &mut purge) {
+            new.flexible.inherit(now, &old.flexible);
+            new.urls.inherit(now, &old.urls);
+        }
+        state.purge = purge;
+    }
+
     /// The server's headers name another global quota than the published one.
-    pub fn set_global(&self, now: Duration, rate: Rate) {
-        self.state().global.set_published(now, rate);
+    pub fn set_global(&self, rate: Rate) {
+        self.state().global.set_rate(reserved(rate));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,90 +160,151 @@ impl Pace {
 impl State {
     fn ready_at(&mut self, now: Duration, cost: Cost) -> Duration {
         let mut ready = now.max(self.hold);
-        self.each(cost, |lane, cost| ready = ready.max(lane.bucket.ready_at(now, cost)));
+        if let Some((lane, cost)) = self.lane(cost) {
+            ready = ready.max(lane.bucket.ready_at(now, cost));
+        }
+        if let Some(global) = self.global(cost) {
+            ready = ready.max(global.ready_at(now));
+        }
         ready
     }
 
-    fn each(&mut self, cost: Cost, mut act: impl FnMut(&mut Lane, f64)) {
-        let Some(purge) = &mut self.purge else { return };
+    /// The lane that a request goes through, and what it takes of its bucket.
+    fn lane(&mut self, cost: Cost) -> Option<(&mut Lane, f64)> {
+        let purge = self.purge.as_mut()?;
         match cost {
-            Cost::Urls(urls) => act(&mut purge.urls, urls as f64),
-            Cost::Flexible => {
-                act(&mut purge.flexible, 1.0);
-                act(&mut self.global, 1.0);
-            }
-            _ => act(&mut self.global, 1.0),
+            Cost::Urls(urls) => Some((&mut purge.urls, urls as f64)),
+            Cost::Flexible => Some((&mut purge.flexible, 1.0)),
+            _ => None,
+        }
+    }
+
+    /// The global quota, where a request counts against it and anything is paced at all.
+    fn global(&mut self, cost: Cost) -> Option<&mut Window> {
+        let counts = !matches!(cost, Cost::Urls(_)) && self.purge.is_some();
+        counts.then_some(&mut self.global)
+    }
+}
+
+/// The global quota, less what is left for others.
+fn reserved(rate: Rate) -> Rate {
+    let count = (f64::from(rate.count) * (1.0 - GLOBAL_RESERVE_SHARE)) as u32;
+    Rate { count: count.max(1), per: rate.per.saturating_add(GLOBAL_RESERVE) }
+}
+
+impl PurgeLanes {
+    fn new(limits: PurgeLimits) -> Self {
+        Self {
+            flexible: Lane::new(limits.flexible_requests, limits.flexible_burst, 1.0),
+            // The published number is a moving average; a burst of a second's worth is our reading of it.
+            urls: Lane::new(limits.urls, limits.urls.count, limits.urls_per_request as f64),
         }
     }
 }
 
 /// One limit: a bucket at the published rate, slowed down where the server enforces less.
+///
+/// What the server enforces is measured: from one refusal to a later one, each of which says that its bucket is empty,
+/// it lets through what it refills. A first refusal says little (most often that somebody else has been using the
+/// limits), so it only empties our bucket. The rate that was measured is kept to for a while, and then gone beyond, ever
+/// more boldly, until the next refusal or the published rate.
 #[derive(Debug)]
 struct Lane {
     bucket: Bucket,
-    published: f64,
-    /// What share of the published rate is used now.
-    share: f64,
-    /// When `share` was last changed.
+    /// Tokens in a second, and at once, as published, less our reserve.
+    published: (f64, f64),
+    /// What the largest request takes.
+    unit: f64,
+    lesson: Option<Lesson>,
+}
+
+/// What refusals have taught.
+#[derive(Debug)]
+struct Lesson {
+    /// When the last of them came.
     at: Duration,
-    /// Since the server's bucket was last known to be empty: when that was, and what was let through.
-    empty: Option<(Duration, f64)>,
+    /// The share of the published rate that was enforced then.
+    share: f64,
+    /// When counting began, with the server's bucket empty.
+    since: Duration,
+    /// What was let through since then.
+    passed: f64,
 }
 
 impl Lane {
     /// `burst` tokens at once, refilled at `rate`; `unit` is what the largest request takes.
     fn new(rate: Rate, burst: u32, unit: f64) -> Self {
+        let per_second = f64::from(rate.count) / rate.per.as_secs_f64().max(1e-3) * (1.0 - MARGIN);
         let burst = f64::from(burst);
-        let reserve = (burst * RESERVE).max(unit).min(burst / 2.0);
-        let bucket = Bucket::new(rate, burst - reserve);
-        Self { published: bucket.per_second(), bucket, share: 1.0, at: Duration::ZERO, empty: None }
+        let reserve = (per_second * RESERVE_SECONDS).max(burst * RESERVE_SHARE).min(burst / 2.0);
+        let published = (per_second, burst - reserve);
+        Self { bucket: Bucket::new(published.0, published.1), published, unit, lesson: None }
+    }
+
+    /// What was taken from `old` is taken from this one as well.
+    fn inherit(&mut self, now: Duration, old: &Self) {
+        self.bucket.take(now, old.bucket.missing(now));
     }
 
     fn take(&mut self, now: Duration, cost: f64) {
-        self.recover(now);
         self.bucket.take(now, cost);
     }
 
-    fn passed(&mut self, now: Duration, cost: f64) {
-        self.recover(now);
-        if let Some((_, passed)) = &mut self.empty {
-            *passed += cost;
+    fn passed(&mut self, cost: f64) {
+        if let Some(lesson) = &mut self.lesson {
+            lesson.passed += cost;
         }
     }
 
-    /// The server's bucket is empty now. Where it was empty before, what it let through since is what it refills.
-    fn refused(&mut self, now: Duration) {
+    fn refused(&mut self, now: Duration, sent: Duration) {
         self.recover(now);
-        let learned = self.empty.and_then(|(since, passed)| {
-            let seconds = now.saturating_sub(since).as_secs_f64();
-            // Over a shorter time, or from nothing, nothing can be learned.
-            (seconds >= 1.0 && passed > 0.0).then(|| passed / seconds / self.published)
-        });
-        // Those in flight together are refused together: that is one lesson, not many.
-        let is_new = self.empty.is_none_or(|(since, _)| now.saturating_sub(since) >= Duration::from_secs(1));
-        if is_new {
-            self.set_share(now, learned.unwrap_or(self.share * 0.75));
-            self.empty = Some((now, 0.0));
-        }
+        let share = self.share(now);
+        let lesson = match self.lesson.take() {
+            None => Lesson { at: now, share, since: now, passed: 0.0 },
+            // It was on its way already when we learned this.
+            Some(lesson) if sent <= lesson.at => lesson,
+            Some(lesson) => {
+                let seconds = now.saturating_sub(lesson.since).as_secs_f64();
+                if seconds >= LESSON_SECONDS && lesson.passed >= LESSON_UNITS * self.unit {
+                    let measured = lesson.passed / seconds / self.published.0;
+                    // Never far down at once: somebody may have held us up, so that the server's bucket ran over.
+                    let share = measured.clamp(share * 0.5, share * 0.98).max(SLOWEST);
+                    Lesson { at: now, share, since: now, passed: 0.0 }
+                } else {
+                    Lesson { at: now, share, ..lesson }
+                }
+            }
+        };
+        self.lesson = Some(lesson);
         self.bucket.drain(now);
+        self.resize(now, self.share(now));
+    }
+
+    /// The share of the published rate that is used now.
+    ///
+    /// It grows with the cube of the time, as a TCP connection does after a loss: it stays for a while near what was
+    /// learned, and then leaves it behind.
+    fn share(&self, now: Duration) -> f64 {
+        let Some(lesson) = &self.lesson else { return 1.0 };
+        let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / self.published.0);
+        let part = (now.saturating_sub(lesson.at).as_secs_f64() / whole).min(1.0);
+        lesson.share + (1.0 - lesson.share) * part.powi(3)
     }
 
     fn recover(&mut self, now: Duration) {
-        let seconds = now.saturating_sub(self.at).as_secs_f64();
-        if self.share < 1.0 && seconds > 0.0 {
-            self.set_share(now, self.share + seconds * RECOVERY_PER_SECOND);
+        let Some(lesson) = &self.lesson else { return };
+        let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / self.published.0);
+        if now.saturating_sub(lesson.at).as_secs_f64() >= whole {
+            self.lesson = None;
+            self.bucket.resize(now, self.published.0, self.published.1);
+        } else {
+            self.resize(now, self.share(now));
         }
-        self.at = self.at.max(now);
     }
 
-    fn set_share(&mut self, now: Duration, share: f64) {
-        self.share = share.clamp(SLOWEST, 1.0);
-        self.at = self.at.max(now);
-        self.bucket.set_rate(now, self.published * self.share);
-    }
-
-    fn set_published(&mut self, now: Duration, rate: Rate) {
-        self.published = f64::from(rate.count) / rate.per.as_secs_f64();
-        self.set_share(now, self.share);
+    fn resize(&mut self, now: Duration, share: f64) {
+        let per_second = self.published.0 * share;
+        let calm = (per_second * CALM_SECONDS).max(self.unit * 2.0);
+        self.bucket.resize(now, per_second, calm.min(self.published.1));
     }
 }

@@ -1,0 +1,89 @@
+//! What a run is made of.
+
+use core::ops::Range;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Action, PurgeCache};
+use cfcache_model::id::{EnvironmentId, ZoneId};
+use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::target::Kind;
+use futures_core::Stream;
+
+use crate::ordinals::Ordinals;
+
+/// A run: what to do to a stream of targets of one kind.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Run {
+    /// Purge or invalidate.
+    pub action: Action,
+    /// The zone.
+    pub zone: ZoneId,
+    /// One environment of it; `None` is the zone.
+    pub environment: Option<EnvironmentId>,
+    /// The kind of all targets.
+    pub kind: Kind,
+    /// How large a request may be.
+    pub caps: Caps,
+    /// Entries that were accepted before, which are counted as skipped and not sent.
+    pub accepted: Ordinals,
+}
+
+impl Run {
+    /// A run over targets of `kind` on a zone.
+    #[must_use]
+    pub const fn new(action: Action, zone: ZoneId, kind: Kind, caps: Caps) -> Self {
+        Self { action, zone, environment: None, kind, caps, accepted: Ordinals::new() }
+    }
+
+    /// Restricts it to an environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Option<EnvironmentId>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Leaves out entries that were accepted before, by their ordinals: an earlier run over the same input, which a
+    /// journal remembers.
+    ///
+    /// An entry that is a duplicate is still one, also of an entry that is left out.
+    #[must_use]
+    pub fn with_accepted(mut self, accepted: impl IntoIterator<Item = Range<u64>>) -> Self {
+        self.accepted.extend(accepted);
+        self
+    }
+
+    /// The request for a body of this run.
+    #[must_use]
+    pub const fn request<'a>(&'a self, body: &'a PurgeBody) -> PurgeCache<'a> {
+        let request = PurgeCache::new(self.action, &self.zone, body);
+        match &self.environment {
+            Some(environment) => request.with_environment(environment),
+            None => request,
+        }
+    }
+}
+
+/// Makes the input of a [`Client::run`] of something at hand.
+pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
+where
+    I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,
+{
+    Chunks(targets.into_iter())
+}
+
+struct Chunks<I>(I);
+
+impl<I> Stream for Chunks<I>
+where
+    I: Iterator<Item: Into<Entry>> + Unpin,
+{
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+        let chunk: Vec<Entry> = self.0.by_ref().take(100).map(Into::into).collect();
+        Poll::Ready((!chunk.is_empty()).then_some(chunk))
+    }
+}
