@@ -222,11 +222,8 @@ impl fmt::Display for ResponseInfo {
             if index > 0 {
                 f.write_str(": ")?;
             }
-            let message = match info.message.is_empty() {
-                true => "no message",
-                false => info.message.as_str(),
-            };
-            f.write_str(&snippet(message, 500))?;
+            let message = snippet(&info.message, 500);
+            f.write_str(if message.is_empty() { "no message" } else { &message })?;
             if info.code != 0 {
                 write!(f, " (code {})", info.code)?;
             }

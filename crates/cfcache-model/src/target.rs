@@ -275,7 +275,10 @@ pub enum Warning {
         found: String,
     },
     /// A character that no host name has, such as a comma.
-    #[error("no host name has {char:?}, as this one at character {at}: each host is an entry of its own")]
+    #[error(
+        "no host name has {char:?}, as this one at character {at}{}",
+        if matches!(char, ',' | ';' | '|') { ": each host is an entry of its own" } else { "" }
+    )]
     NotInHost {
         /// The character.
         char: char,
@@ -283,7 +286,7 @@ pub enum Warning {
         at: usize,
     },
     /// A wildcard in a host or a prefix. What the API does with it is not documented.
-    #[error("`*` is not documented to be a wildcard in a {noun}: expect it to match nothing else than a `*`")]
+    #[error("`*` is not documented to be a wildcard in a {noun}: expect it to match nothing but a `*`")]
     Wildcard {
         /// What it is in.
         noun: &'static str,

@@ -152,8 +152,6 @@ mod tests {
     use super::Window;
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
         /// The window against the plainest thing that could be one, over a small range so that entries leave and
         /// come back, with every fingerprint in a few neighboring slots so that the gaps matter.
         #[test]

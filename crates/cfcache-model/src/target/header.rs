@@ -196,7 +196,10 @@ pub enum InvalidHeader {
         found: String,
     },
     /// Not a country code.
-    #[error("{} is not a value of `CF-IPCountry`: it is two letters, such as `US`", quote(found))]
+    #[error(
+        "{} is not a value of `CF-IPCountry`: it is two letters, such as `US`, or `T1` for Tor",
+        quote(found)
+    )]
     Country {
         /// The value.
         found: String,

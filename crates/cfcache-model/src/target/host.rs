@@ -82,8 +82,10 @@ impl TargetKind for Host {
             }
             _ => host,
         };
-        let what = if trimmed.len() != self.0.len() {
+        let what = if self.0.trim() != self.0 {
             Some("a blank around it")
+        } else if trimmed.len() != self.0.len() {
+            Some("an invisible character around it")
         } else if without_scheme.len() != trimmed.len() {
             Some("a scheme")
         } else if host.len() != without_scheme.len() {
@@ -108,7 +110,7 @@ impl TargetKind for Host {
         if self.0.contains('*') {
             warn(Warning::Wildcard { noun: Self::NOUN });
         }
-        if !self.0.is_ascii() {
+        if !name.is_ascii() {
             warn(Warning::HostNotAscii);
         }
         let chars = self.0.chars().count();

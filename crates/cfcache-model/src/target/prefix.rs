@@ -161,7 +161,9 @@ impl InvalidPrefix {
             Self::Separators { found, .. } => {
                 let end = found.match_indices('/').nth(MAX_SEPARATORS).map_or(0, |(index, _)| index);
                 let at = found[..end].chars().count() + 1;
-                return Some(alloc::format!("cut it at character {at}, which covers more files"));
+                return Some(alloc::format!(
+                    "leave out what begins at character {at}; that covers more files"
+                ));
             }
         };
         if matches!(self, Self::NoHost { found } if !found.starts_with("//")) {

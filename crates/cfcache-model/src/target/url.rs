@@ -144,12 +144,12 @@ impl InvalidUrl {
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         let Self::NoScheme { found } = self else { return None };
-        let is_around =
-            |char: char| char.is_whitespace() || is_invisible(char) || "\"'`<>()[],;".contains(char);
-        let bare = found.trim_matches(is_around);
-        if after_scheme(bare).is_some() {
-            return Some(alloc::format!("leave out what stands around it: {}", quote(bare)));
+        let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
+        let unpacked = found.trim_matches(|char| is_unseen(char) || "\"'`<>()[],;".contains(char));
+        if after_scheme(unpacked).is_some() {
+            return Some(alloc::format!("leave out what stands around it: {}", quote(unpacked)));
         }
+        let bare = found.trim_matches(is_unseen);
         for scheme in ["https:", "http:"] {
             if let Some(rest) = after(scheme, bare) {
                 let meant = alloc::format!("{scheme}//{}", rest.trim_start_matches(['/', '\\']));
@@ -160,11 +160,13 @@ impl InvalidUrl {
             let meant = alloc::format!("https://www.example.com{bare}");
             return Some(alloc::format!("put the scheme and the host before it, as in {}", quote(&meant)));
         }
-        let meant = alloc::format!("https://{}", bare.trim_start_matches('/'));
-        let url = PurgeUrl::parse(&meant).ok()?;
+        let rest = bare.trim_start_matches('/');
+        let host = host(rest);
         let in_host = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.' | '_');
-        let plausible =
-            url.host().contains('.') && !url.host().starts_with('.') && url.host().chars().all(in_host);
-        plausible.then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
+        let is_plausible = host.contains('.') && !host.starts_with('.') && host.chars().all(in_host);
+        // What has a user before the host is rather an address of e-mail.
+        let meant = alloc::format!("https://{rest}");
+        (is_plausible && rest.starts_with(host))
+            .then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
     }
 }
