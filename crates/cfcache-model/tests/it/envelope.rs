@@ -1,0 +1,112 @@
+//! The wrapping around an answer, part by part.
+
+use cfcache_model::envelope::{Envelope, NoEnvelope};
+
+fn parse(body: &str) -> Envelope {
+    Envelope::parse(body.as_bytes()).unwrap()
+}
+
+#[test]
+fn all_parts_of_a_response_info() {
+    let envelope = parse(
+        r#"{"success":false,"errors":[{"code":100114,"message":"m","documentation_url":"https://a.example/",
+            "source":{"pointer":"/files/0"},"error_chain":[{"code":1,"message":"n","error_chain":[{"code":2}]}],
+            "type":null,"new":{}}]}"#,
+    );
+    let error = &envelope.errors[0];
+    assert_eq!((error.code, error.message.as_str()), (100_114, "m"));
+    assert_eq!(error.documentation_url.as_deref(), Some("https://a.example/"));
+    assert_eq!(error.source.as_ref().unwrap().pointer.as_deref(), Some("/files/0"));
+    assert_eq!(error.flatten().map(|info| info.code).collect::<Vec<_>>(), [100_114, 1, 2]);
+    assert_eq!(error.to_string(), "m (code 100114): n (code 1): no message (code 2)");
+}
+
+#[test]
+fn codes() {
+    let rows = [
+        ("1134", 1134),
+        ("4294967295", u32::MAX),
+        ("\"1134\"", 1134),
+        ("4294967296", 0),
+        ("-1", 0),
+        ("1134.5", 0),
+        ("1e999", 0),
+        ("\"many\"", 0),
+        ("null", 0),
+        ("[]", 0),
+    ];
+    for (json, code) in rows {
+        let envelope = parse(&format!(r#"{{"errors":[{{"code":{json},"message":"m"}}]}}"#));
+        assert_eq!(envelope.errors[0].code, code, "{json}");
+        assert!(envelope.errors[0].message.contains('m'), "{json}: the text is kept");
+    }
+}
+
+/// `errors` and `messages` as they were seen, and as they might be.
+#[test]
+fn lists_that_are_none() {
+    let rows: &[(&str, &[&str])] = &[
+        ("null", &[]),
+        ("[]", &[]),
+        ("{}", &[]),
+        ("[{}]", &[]),
+        ("[null]", &[]),
+        ("\"\"", &[]),
+        ("\"text\"", &["text"]),
+        ("[\"text\"]", &["text"]),
+        ("{\"message\":\"text\"}", &["text"]),
+        ("[{\"error\":\"text\"}]", &["text"]),
+        ("[{\"message\":\"text\"},\"more\"]", &["text", "more"]),
+        ("[7,true]", &["7", "true"]),
+        ("[[\"text\"]]", &["[\"text\"]"]),
+        ("[{\"message\":[\"text\"]}]", &["[\"text\"]"]),
+    ];
+    for (json, texts) in rows {
+        for part in ["errors", "messages"] {
+            let envelope = parse(&format!(r#"{{"success":false,"{part}":{json}}}"#));
+            let found = if part == "errors" { envelope.errors } else { envelope.messages };
+            assert_eq!(found.iter().map(|info| info.message.as_str()).collect::<Vec<_>>(), *texts, "{json}");
+        }
+    }
+}
+
+/// One part that cannot be read does not take the others along.
+#[test]
+fn parts_are_read_by_themselves() {
+    let odd = ["\"\\ud800\"", "1e999", "[\"\\udfff\"]", "{\"a\":-1e999}"];
+    for part in ["errors", "messages", "result", "result_info", "code", "error", "message", "new"] {
+        for odd in odd {
+            let envelope = parse(&format!(r#"{{"{part}":{odd},"success":true}}"#));
+            assert_eq!(envelope.success, Some(true), "{part}: {odd}");
+        }
+    }
+}
+
+#[test]
+fn the_result_is_kept_byte_for_byte() {
+    let result = r#"{ "b" : 1.50, "a":[ ] , "id":"\u0061" }"#;
+    assert_eq!(parse(&format!(r#"{{"success":true,"result":{result}}}"#)).raw_result(), result);
+    assert_eq!(parse(r#"{"success":true,"result":null}"#).raw_result(), "null");
+    assert_eq!(parse(r#"{"success":true}"#).raw_result(), "null");
+}
+
+#[test]
+fn bodies_that_are_none() {
+    let parse = |body: &[u8]| Envelope::parse(body).unwrap_err();
+    assert_eq!(parse(b""), NoEnvelope::Empty);
+    assert_eq!(parse(b" \r\n\t"), NoEnvelope::Empty);
+    assert_eq!(parse(b"\n<!DOCTYPE html>"), NoEnvelope::Html);
+    assert_eq!(parse(b"[true]"), NoEnvelope::OtherJson);
+    assert_eq!(parse(b"null"), NoEnvelope::OtherJson);
+    assert_eq!(parse(b"error code: 1033"), NoEnvelope::Text);
+    assert_eq!(parse(b"\xff\xfe{"), NoEnvelope::Text);
+    for broken in [
+        &b"{"[..],
+        b"{\"success\":tru",
+        b"{} {}",
+        b"{\"success\":true,\"success\":true}",
+        b"{\"a\":\"\xff\"}x",
+    ] {
+        assert!(matches!(parse(broken), NoEnvelope::Broken(_)), "{broken:?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The model from outside: bytes on the wire, what is refused and how it is said, batches, answers.
+
+#![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
+
+mod captured;
+mod catalog;
+mod envelope;
+mod forgotten;
+mod hostile;
+mod planner;
+mod support;
+mod targets;
+mod verdict;
+mod wire;

@@ -1,0 +1,319 @@
+//! Batches: nothing lost, nothing exceeded, the order kept.
+
+use cfcache_model::limits::DEFAULT_BODY_BYTES;
+use cfcache_model::plan::{Batch, Caps, DUPLICATE_WINDOW, Entry, InvalidBatch, Planner};
+use cfcache_model::target::{Kind, Target};
+use cfcache_model::{Plan, PurgeBody};
+use proptest::prelude::*;
+
+use crate::support::config;
+
+fn target(kind: Kind, text: &str) -> Target {
+    Target::parse(kind, text).unwrap()
+}
+
+/// Targets of one kind, from so few that some come twice; with every sort of escape, and files with and without headers.
+fn targets() -> impl Strategy<Value = (Kind, Vec<Target>)> {
+    let word = "[a-c]{1,3}";
+    let odd = "[a-cA-C\"\\\\/é𝕏\u{1}\u{8}\u{c}\n\r\t\u{1f}\u{7f} ]{0,6}";
+    let url = prop_oneof![
+        5 => word.prop_map(|word| format!("https://a.example/{word}")),
+        2 => odd.prop_map(|odd| format!("https://a.example/{odd}")),
+    ];
+    let headers = prop_oneof![
+        6 => Just(String::new()),
+        1 => Just(r#","headers":{"CF-Device-Type":"mobile"}"#.to_owned()),
+        1 => "[a-c\"\\\\é]{0,3}".prop_map(|value| {
+            let value = serde_json::Value::from(value);
+            format!(r#","headers":{{"X-Key":{value},"CF-IPCountry":"US"}}"#)
+        }),
+    ];
+    let file = (url, headers).prop_map(|(url, headers)| {
+        target(Kind::Files, &format!(r#"{{"url":{}{headers}}}"#, serde_json::Value::from(url)))
+    });
+    let tag = "[a-cA-C\"\\\\]{1,3}".prop_map(|text| target(Kind::Tags, &text));
+    let host = "[a-c\"\u{1}é]{1,3}".prop_map(|text| target(Kind::Hosts, &text));
+    let prefix = "[a-c/\"\n]{0,4}".prop_map(|text| target(Kind::Prefixes, &format!("a{text}")));
+    prop_oneof![
+        4 => prop::collection::vec(file, 0..60).prop_map(|all| (Kind::Files, all)),
+        2 => prop::collection::vec(tag, 0..60).prop_map(|all| (Kind::Tags, all)),
+        1 => prop::collection::vec(host, 0..60).prop_map(|all| (Kind::Hosts, all)),
+        1 => prop::collection::vec(prefix, 0..60).prop_map(|all| (Kind::Prefixes, all)),
+    ]
+}
+
+/// The same to the API: tags without regard to case, headers without regard to order and the case of their names.
+fn same(one: &Target, other: &Target) -> bool {
+    let key = |target: &Target| match target {
+        Target::Tags(tag) => (tag.as_str().to_ascii_lowercase(), Vec::new()),
+        Target::Files(file) => {
+            let mut headers: Vec<_> = file
+                .headers()
+                .iter()
+                .map(|header| (header.name().to_ascii_lowercase(), header.value().to_owned()))
+                .collect();
+            headers.sort();
+            (file.url().as_str().to_owned(), headers)
+        }
+        other => (other.text().into_owned(), Vec::new()),
+    };
+    key(one) == key(other)
+}
+
+fn without_duplicates(targets: &[Target]) -> Vec<Target> {
+    let mut kept: Vec<Target> = Vec::new();
+    for target in targets {
+        if !kept.iter().any(|have| same(have, target)) {
+            kept.push(target.clone());
+        }
+    }
+    kept
+}
+
+fn of(batch: &Batch) -> Vec<Target> {
+    batch.entries().iter().map(|entry| entry.target.clone()).collect()
+}
+
+fn body_bytes(targets: &[Target]) -> usize {
+    PurgeBody::of(targets.iter().cloned()).unwrap().to_json().len()
+}
+
+fn drain(planner: &mut Planner) -> Vec<Batch> {
+    std::iter::from_fn(|| planner.finish()).collect()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Everything that is promised of a plan, measured on the bodies that are really written. A batch is closed only
+    /// where the next target would have been too much, so that the bytes are counted exactly.
+    #[test]
+    fn a_plan_keeps_its_promises(
+        (kind, targets) in targets(),
+        items in 1_usize..12,
+        bytes in prop_oneof![1 => 0_usize..400, 1 => Just(DEFAULT_BODY_BYTES)],
+    ) {
+        let caps = Caps::items(items).with_bytes(bytes);
+        let mut planner = Planner::new(kind, caps);
+        let mut batches = Vec::new();
+        for target in &targets {
+            batches.extend(planner.push(target.clone()).unwrap());
+        }
+        let at_the_end = drain(&mut planner);
+        prop_assert!(at_the_end.len() <= 1);
+        batches.extend(at_the_end);
+
+        let planned: Vec<Target> = batches.iter().flat_map(of).collect();
+        let expected = without_duplicates(&targets);
+        prop_assert_eq!(&planned, &expected);
+        prop_assert_eq!(planner.pushed(), targets.len() as u64);
+        prop_assert_eq!(planner.duplicates(), (targets.len() - expected.len()) as u64);
+
+        for (index, batch) in batches.iter().enumerate() {
+            prop_assert_eq!(batch.kind(), kind);
+            prop_assert!(batch.len() <= items);
+            let mut entries = of(batch);
+            prop_assert!(body_bytes(&entries) <= bytes || batch.len() == 1);
+            if let Some(next) = batches.get(index + 1) {
+                entries.extend(of(next).first().cloned());
+                prop_assert!(entries.len() > items || body_bytes(&entries) > bytes, "closed too early");
+            }
+        }
+
+        let ordinals: Vec<u64> =
+            batches.iter().flat_map(|batch| batch.entries()).map(|entry| entry.ordinal).collect();
+        prop_assert!(ordinals.is_sorted());
+        for (ordinal, target) in ordinals.iter().zip(&planned) {
+            prop_assert_eq!(&targets[*ordinal as usize], target);
+        }
+    }
+
+    /// The caps change while a batch is being filled: still nothing is lost and nothing exceeds what holds when it
+    /// goes out.
+    #[test]
+    fn caps_may_change_at_any_time(
+        (kind, targets) in targets(),
+        first in 1_usize..40,
+        changes in prop::collection::vec(prop::option::weighted(0.2, 0_usize..40), 60),
+        bytes in prop_oneof![1 => 20_usize..400, 1 => Just(DEFAULT_BODY_BYTES)],
+    ) {
+        let mut planner = Planner::new(kind, Caps::items(first).with_bytes(bytes));
+        let mut planned = Vec::new();
+        let check = |planner: &Planner, batch: &Batch| {
+            assert!(batch.len() <= planner.caps().items, "{} of {}", batch.len(), planner.caps().items);
+            assert!(batch.len() == 1 || body_bytes(&of(batch)) <= bytes);
+        };
+        for (target, change) in targets.iter().zip(changes) {
+            if let Some(items) = change {
+                planner.set_items(items);
+                prop_assert!(planner.caps().items > 0);
+            }
+            if let Some(batch) = planner.push(target.clone()).unwrap() {
+                check(&planner, &batch);
+                planned.extend(of(&batch));
+            }
+        }
+        for batch in drain(&mut planner) {
+            check(&planner, &batch);
+            planned.extend(of(&batch));
+        }
+        prop_assert_eq!(planned, without_duplicates(&targets));
+    }
+
+    #[test]
+    fn halves_make_the_whole((_, targets) in targets()) {
+        let Ok(batch) = Batch::of(targets.clone()) else { return Ok(()) };
+        match batch.split() {
+            None => prop_assert_eq!(batch.len(), 1),
+            Some((first, second)) => {
+                prop_assert!(first.len() - second.len() <= 1);
+                prop_assert_eq!([of(&first), of(&second)].concat(), targets);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_may_fill_the_cap_to_the_last_byte() {
+    let cases: [(Kind, &[&str]); 4] = [
+        (Kind::Tags, &["a", "b\"", "c"]),
+        (Kind::Files, &["https://a.example/", "https://b.example/\n"]),
+        (
+            Kind::Files,
+            &["https://a.example/", r#"{"url":"https://b.example/","headers":{"X":"\"","Y":"é"}}"#],
+        ),
+        (Kind::Prefixes, &["a.example/\u{1}", "b.example"]),
+    ];
+    for (kind, texts) in cases {
+        let targets: Vec<Target> = texts.iter().map(|text| target(kind, text)).collect();
+        let exact = body_bytes(&targets);
+        for (bytes, batches) in [(exact, 1), (exact - 1, 2)] {
+            let mut planner = Planner::new(kind, Caps::items(100).with_bytes(bytes));
+            let pushed = targets.iter().filter_map(|target| planner.push(target.clone()).unwrap()).count();
+            assert_eq!(pushed + drain(&mut planner).len(), batches, "{texts:?} in {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_target_larger_than_a_body_goes_alone() {
+    let mut planner = Planner::new(Kind::Tags, Caps::items(100).with_bytes(30));
+    let long = "l".repeat(100);
+    let mut lengths = Vec::new();
+    for text in ["a", "b", &long, "c", "d"] {
+        lengths.extend(planner.push(target(Kind::Tags, text)).unwrap().map(|batch| batch.len()));
+    }
+    lengths.extend(drain(&mut planner).iter().map(Batch::len));
+    assert_eq!(lengths, [2, 1, 2]);
+}
+
+#[test]
+fn a_lowered_cap_holds_at_once() {
+    let mut planner = Planner::new(Kind::Tags, Caps::items(100));
+    let push = |planner: &mut Planner, number: usize| {
+        planner.push(target(Kind::Tags, &format!("t{number}"))).unwrap().map(|batch| batch.len())
+    };
+    assert!((0..99).all(|number| push(&mut planner, number).is_none()));
+    planner.set_items(30);
+    assert_eq!(push(&mut planner, 99), Some(30));
+    assert_eq!(push(&mut planner, 100), Some(30));
+    assert_eq!(drain(&mut planner).iter().map(Batch::len).collect::<Vec<_>>(), [30, 11]);
+    assert!(planner.finish().is_none());
+}
+
+#[test]
+fn the_plan_decides_how_many() {
+    for plan in Plan::ALL {
+        for kind in Kind::ALL {
+            let caps = Caps::of(plan.purge_limits(), *kind);
+            let expected = if *plan == Plan::Enterprise && *kind == Kind::Files { 500 } else { 100 };
+            assert_eq!((caps.items, caps.bytes), (expected, DEFAULT_BODY_BYTES), "{plan} {kind}");
+        }
+    }
+    assert_eq!(Caps::items(0).items, 1, "nothing at all would never be sent");
+}
+
+#[test]
+fn kinds_are_not_mixed() {
+    let mixed = InvalidBatch::Mixed { first: Kind::Tags, second: Kind::Hosts };
+    let mut planner = Planner::new(Kind::Tags, Caps::items(10));
+    planner.push(target(Kind::Tags, "a")).unwrap();
+    assert_eq!(planner.push(target(Kind::Hosts, "a")), Err(mixed));
+    assert_eq!(planner.pushed(), 1, "what is not taken does not count");
+    assert_eq!(Batch::of([target(Kind::Tags, "a"), target(Kind::Hosts, "a")]), Err(mixed));
+    assert_eq!(mixed.to_string(), "`tags` and `hosts` do not go into one request");
+}
+
+/// An empty list must never become a request: nothing is not everything.
+#[test]
+fn nothing_is_no_batch() {
+    assert_eq!(PurgeBody::of(Vec::<Target>::new()), Err(InvalidBatch::Empty));
+    for kind in Kind::ALL {
+        assert!(Planner::new(*kind, Caps::items(10)).finish().is_none());
+    }
+}
+
+#[test]
+fn duplicates() {
+    let rows = [
+        (Kind::Tags, "Foo", "foo", true),
+        (Kind::Hosts, "a.example", "A.example", false),
+        (Kind::Prefixes, "a.example/b", "a.example/B", false),
+        (Kind::Files, "https://a.example/", "https://a.example/", true),
+        (Kind::Files, "https://a.example/b", "https://a.example/B", false),
+        (Kind::Files, "https://a.example/", r#"{"url":"https://a.example/","headers":{}}"#, true),
+        (Kind::Files, "https://a.example/", r#"{"url":"https://a.example/","headers":{"X":""}}"#, false),
+        (
+            Kind::Files,
+            r#"{"url":"https://a.example/","headers":{"X":"1","Y":"2"}}"#,
+            r#"{"url":"https://a.example/","headers":{"y":"2","x":"1"}}"#,
+            true,
+        ),
+        (
+            Kind::Files,
+            r#"{"url":"https://a.example/","headers":{"X":"a"}}"#,
+            r#"{"url":"https://a.example/","headers":{"X":"A"}}"#,
+            false,
+        ),
+        // A URL may hold anything, but must not pass for another one with headers.
+        (
+            Kind::Files,
+            r#"{"url":"https://a.example/","headers":{"x":"1"}}"#,
+            "https://a.example/\nx\n1",
+            false,
+        ),
+        (
+            Kind::Files,
+            r#"{"url":"https://a.example/","headers":{"x":"1y2"}}"#,
+            r#"{"url":"https://a.example/","headers":{"x":"1","y":"2"}}"#,
+            false,
+        ),
+    ];
+    for (kind, one, other, expected) in rows {
+        let mut planner = Planner::new(kind, Caps::items(100));
+        planner.push(target(kind, one)).unwrap();
+        planner.push(target(kind, other)).unwrap();
+        assert_eq!(planner.duplicates() == 1, expected, "{one} and {other}");
+    }
+}
+
+#[test]
+fn a_million_entries_are_remembered() {
+    const { assert!(DUPLICATE_WINDOW >= 1_000_000) };
+    let mut planner = Planner::new(Kind::Tags, Caps::items(100));
+    for number in 0..100_000 {
+        planner.push(target(Kind::Tags, &number.to_string())).unwrap();
+    }
+    for number in 0..100_000 {
+        planner.push(target(Kind::Tags, &number.to_string())).unwrap();
+    }
+    assert_eq!((planner.pushed(), planner.duplicates()), (200_000, 100_000));
+}
+
+#[test]
+fn an_entry_remembers_what_was_given() {
+    let given = r#" {"url": "https://a.example/"} "#;
+    let entry = Entry::new(target(Kind::Files, given), given);
+    assert_eq!((entry.given().as_ref(), entry.target.text().as_ref()), (given, "https://a.example/"));
+    assert_eq!(Entry::from(entry.target).given(), "https://a.example/");
+}

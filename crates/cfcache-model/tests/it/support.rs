@@ -1,0 +1,80 @@
+//! What several of the tests need.
+
+use std::borrow::Cow;
+
+use cfcache_model::Endpoint;
+use cfcache_model::endpoint::{self, Descriptor};
+use cfcache_model::verdict::{Failure, Verdict, judge};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use serde_json::Value;
+
+/// A failing case is printed with its seed, which goes into a file beside the test, to be committed with the fix.
+pub(crate) fn config() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+/// The endpoint of that name.
+pub(crate) fn endpoint(name: &str) -> &'static Descriptor {
+    let found = endpoint::all().find(|endpoint| endpoint.name == name);
+    found.unwrap_or_else(|| panic!("no endpoint is called `{name}`"))
+}
+
+/// A request to any endpoint, of which only the answer matters.
+pub(crate) struct Any(pub(crate) &'static Descriptor);
+
+impl Endpoint for Any {
+    type Reply = Value;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        self.0
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::new()
+    }
+}
+
+/// The sort of a verdict, and the class of a failure: `done`, `later RateLimited`.
+pub(crate) fn sort<T>(verdict: &Verdict<T>) -> String {
+    match verdict {
+        Verdict::Done(_) => "done".to_owned(),
+        Verdict::Later(failure) => format!("later {:?}", failure.class),
+        Verdict::Refused(failure) => format!("refused {:?}", failure.class),
+        Verdict::Unreadable(failure) => format!("unreadable {:?}", failure.class),
+    }
+}
+
+/// What `judge` says of an answer of purging a zone, as far as all endpoints are alike.
+pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Verdict<Value> {
+    judge(&Any(endpoint("purge_zone_cache")), status, body.as_ref())
+}
+
+/// The failure in a verdict.
+pub(crate) fn failure<T>(verdict: Verdict<T>) -> Option<Failure> {
+    match verdict {
+        Verdict::Done(_) => None,
+        Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => Some(failure),
+    }
+}
+
+/// Text of the sort that breaks things: pieces of URLs, JSON and markup, controls, other scripts, or anything at all.
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => prop::sample::select(&[
+            "https://", "http://", "HTTPS://", "www.example.com", "/", "//", "?", "#", ":", "443", "@", "[", "]", "\\",
+            "*", ",", ";", "=", "%", "%2F", "..", "{", "}", "{\"url\":\"", "\",\"headers\":{\"", "\":\"", "\"", "'",
+            "CF-IPCountry", "Origin", "US", "T1", " ", "\t", "\r", "\n", "\0", "\x1b[2J", "\x7f", "\u{85}", "\u{a0}",
+            "\u{200b}", "\u{202e}", "\u{2028}", "\u{feff}", "é", "漢字", "𝕏", "ǅ", "İ", "\u{301}", "\\u0000", "\\ud800",
+        ][..]).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(String::from),
+        1 => "[ -~]{0,12}",
+    ];
+    prop_oneof![
+        6 => prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat()),
+        1 => any::<String>(),
+    ]
+}

@@ -1,0 +1,456 @@
+//! What is refused, what is warned about, and how it is said.
+
+use std::fmt::Write;
+
+use cfcache_model::diagnose::{self, Problem, diagnose};
+use cfcache_model::id::AccountId;
+use cfcache_model::target::{CacheKeyHeader, File, InvalidTarget, Kind, PurgeUrl, Target};
+use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::{any_text, config};
+
+/// Every documented limit from both sides, and what people do give: one line of verdict each, and a cure if there is one.
+#[test]
+fn the_table() {
+    let tag = |length| "t".repeat(length);
+    let prefix = |separators| format!("www.example.com{}", "/p".repeat(separators));
+    let long_prefix = format!("www.example.com{}", "/a-long-word".repeat(40));
+    let entries: &[(Kind, &[&str])] = &[
+        (
+            Kind::Files,
+            &[
+                "http://www.example.com/css/styles.css",
+                "https://www.example.com",
+                "HTTPS://WWW.EXAMPLE.COM/A",
+                "https://www.example.com:8443/a?b=c&d=e#",
+                "https://user:password@www.example.com/",
+                "https://[2001:db8::1]:443/a",
+                "https://www.example.com/go/https://other.example/",
+                "https://www.example.com/a%2Fb/%E2%82%AC/€",
+                "",
+                " ",
+                " https://www.example.com/a",
+                "\u{feff}https://www.example.com/a",
+                "\"https://www.example.com/a\",",
+                "<https://www.example.com/a>",
+                "www.example.com/a",
+                "www.example.com:8080/a",
+                "//www.example.com/a",
+                "/css/styles.css",
+                "css/styles.css",
+                "localhost:8080/a",
+                "https:www.example.com/a",
+                "https:/www.example.com/a",
+                "http:\\\\www.example.com\\a",
+                "https://",
+                "https:///a",
+                "https://?a",
+                "https://:443/",
+                "https://user@/",
+                "ftp://www.example.com/a",
+                "htps://www.example.com/a",
+                "file:///etc/passwd",
+                "mailto:someone@example.com",
+                "://www.example.com/a",
+                "www.example.com/?next=https://other.example/",
+                "not a url",
+                "\u{1b}[2Jwww.example.com/\u{202e}gpj.a",
+                r#"{"url": "https://www.example.com/a"}"#,
+                r#"  {"url": "https://www.example.com/a", "headers": {}}  "#,
+                r#"{"url": "https://www.example.com/a", "headers": {"CF-Device-Type": "mobile"}}"#,
+                r#"{"url": "https://www.example.com/a", "headers": {"CF-Device-Type": "mobile", "cf-device-type": "tablet"}}"#,
+                r#"{"url": "https://www.example.com/a", "headers": {"CF-Device-Type": 1}}"#,
+                r#"{"url": "https://www.example.com/a", "headers": null}"#,
+                r#"{"url": "https://www.example.com/a", "header": {"CF-Device-Type": "mobile"}}"#,
+                r#"{"url": "https://www.example.com/ä", "headers": oops}"#,
+                r#"{url: "https://www.example.com/a"}"#,
+                r#"{"url": "www.example.com/a"}"#,
+                r#"{"headers": {}}"#,
+                r#"{"url": null}"#,
+                "{",
+                "{}",
+                "{\n  \"url\": \"https://www.example.com/ä\",\n  \"é\": 1\n}",
+            ],
+        ),
+        (
+            Kind::Tags,
+            &[
+                "a-cache-tag",
+                "!\"#$%&'()*+-./:;<=>?@[\\]^_`{|}~",
+                &tag(1),
+                &tag(1024),
+                "",
+                &tag(1025),
+                "a,b",
+                "a b",
+                " a",
+                "a\r",
+                "a\tb",
+                "größe",
+                "a\u{200b}",
+                "a\u{7f}",
+            ],
+        ),
+        (
+            Kind::Hosts,
+            &[
+                "www.example.com",
+                "WWW.example.com.",
+                "xn--bcher-kva.example",
+                "[2001:db8::1]",
+                "a_b.example",
+                "",
+            ],
+        ),
+        (
+            Kind::Prefixes,
+            &[
+                "www.example.com",
+                "www.example.com/",
+                "www.example.com/foo",
+                "images.example.com/bar/baz",
+                "www.example.com/go/https://other.example/",
+                &prefix(31),
+                &prefix(32),
+                &long_prefix,
+                "",
+                "https://www.example.com/foo",
+                "HTTP://www.example.com/foo?a=b#c",
+                "https://",
+                "//www.example.com/foo",
+                "/foo",
+                "/",
+                "www.example.com/foo?",
+                "www.example.com/foo?a=b",
+                "www.example.com/größe#c",
+                "?a",
+                "#",
+            ],
+        ),
+    ];
+    let mut shown = String::new();
+    for (kind, entries) in entries {
+        writeln!(shown, "## {kind}\n").unwrap();
+        for entry in *entries {
+            let parsed = Target::parse(*kind, entry);
+            let cure = parsed.as_ref().err().and_then(InvalidTarget::cure);
+            report(&mut shown, entry, parsed.map(|target| target.text().into_owned()), cure);
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+/// Writes an entry, and below it what became of it.
+fn report<E: std::fmt::Display>(
+    shown: &mut String,
+    entry: &str,
+    parsed: Result<String, E>,
+    cure: Option<String>,
+) {
+    let short = |text: &str| match text.chars().count() {
+        0..=100 => text.escape_debug().to_string(),
+        count => {
+            let beginning: String = text.chars().take(30).collect();
+            format!("{beginning}... ({count} characters)")
+        }
+    };
+    match parsed {
+        Ok(text) if text == entry => writeln!(shown, "[{}] taken", short(entry)).unwrap(),
+        Ok(text) => writeln!(shown, "[{}] taken as\n [{}]", short(entry), short(&text)).unwrap(),
+        Err(error) => writeln!(shown, "[{}]\n    {error}", short(entry)).unwrap(),
+    }
+    if let Some(cure) = cure {
+        writeln!(shown, "    hint: {cure}").unwrap();
+    }
+}
+
+#[test]
+fn the_table_of_headers() {
+    let headers = [
+        "CF-Device-Type: mobile",
+        "cf-device-type:desktop",
+        "CF-Device-Type: tablet",
+        "CF-Device-Type: Mobile",
+        "CF-Device-Type: phone",
+        "CF-Device-Type:",
+        "CF-IPCountry: US",
+        "CF-IPCountry: us",
+        "CF-IPCountry: T1",
+        "CF-IPCountry: XX",
+        "CF-IPCountry: USA",
+        "CF-IPCountry: U1",
+        "CF-IPCountry: é",
+        "Accept-Language: zh-CN",
+        "Accept-Language:",
+        "Origin: https://www.example.com",
+        "Origin: https://www.example.com:8443",
+        "Origin: http://www.example.com:443",
+        "origin: http://[2001:db8::1]",
+        "Origin: chrome-extension://abcdef",
+        "Origin: chrome-extension://abcdef:",
+        "Origin: https://www.example.com:443",
+        "Origin: HTTPS://www.example.com:443",
+        "Origin: http://[2001:db8::1]:80",
+        "Origin: https://www.example.com/",
+        "Origin: https://www.example.com:443/a?b",
+        "Origin: https://www.example.com:443:443",
+        "Origin: www.example.com",
+        "Origin: //www.example.com:443/",
+        "Origin: null",
+        "Origin:",
+        "Origin: ://www.example.com",
+        "Origin: https://",
+        "Origin: https://:8443",
+        "X-Forwarded-Host: a b",
+        "X: \u{1b}[2J",
+        "X:   kept as it is   inside   ",
+        "a b: c",
+        ": c",
+        "é: c",
+        "CF-IPCountry=US",
+        "CF-Device-Type",
+        "\u{202e}",
+        "",
+    ];
+    let mut shown = String::new();
+    for text in headers {
+        let parsed = CacheKeyHeader::parse(text);
+        let cure = parsed.as_ref().err().and_then(|invalid| invalid.cure());
+        let as_text = parsed.map(|header| format!("{}: {}", header.name(), header.value()));
+        report(&mut shown, text, as_text, cure);
+    }
+    let blank = CacheKeyHeader::new("CF-IPCountry", " US").unwrap_err();
+    report(&mut shown, "CF-IPCountry:  US", Err(&blank), blank.cure());
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn the_table_of_ids() {
+    let ids = [
+        "023e105f4ecef8ad9ca31a8372d0c353",
+        "4e9f1d2a7b8c3f60a5d4e3c2b1a09f",
+        "a",
+        "A-b_9",
+        "",
+        "023e105f4ecef8ad9ca31a8372d0c3530",
+        "example.com",
+        "..",
+        "a/b",
+        "a?b",
+        "a%2fb",
+        " a",
+        "a\n",
+        "é",
+        "\u{202e}a",
+    ];
+    let mut shown = String::new();
+    for id in ids {
+        report(&mut shown, id, ZoneId::parse(id).map(|id| id.to_string()), None);
+    }
+    insta::assert_snapshot!(shown);
+    assert_eq!(EnvironmentId::parse("").unwrap_err().to_string(), "the environment id is empty");
+    assert_eq!(AccountId::parse("").unwrap_err().to_string(), "the account id is empty");
+}
+
+/// What is taken, and sent byte for byte, with a word about it.
+#[test]
+fn the_table_of_warnings() {
+    let long_host = format!("{}.example", "a".repeat(200));
+    let entries: &[(Kind, &[&str])] = &[
+        (
+            Kind::Files,
+            &[
+                "https://www.example.com/plain-url_0.9~!$&'()+,;=:@%20?a=b/c?d",
+                "https://www.example.com/größe",
+                "https://www.example.com/*.jpg",
+                "https://www.example.com/a#b",
+                "https://www.example.com/a#",
+                "https://www.example.com/a b",
+                "https://www.example.com/a ",
+                "https://www.example.com/a\r",
+                "https://www.example.com/a\tb",
+                "https://www.example.com/a\u{1b}b",
+                "https://www.example.com/a\u{a0}b",
+                "https://www.example.com/a\u{200b}b",
+                "https://www.example.com/\u{202e}gpj.a",
+                "https://www.example.com/\u{646}\u{200c}\u{645}",
+                "https://bücher.example/",
+                "https://*.example.com/* #*",
+                r#"{"url":"https://www.example.com/","headers":{"CF-IPCountry":"us"}}"#,
+            ],
+        ),
+        (Kind::Tags, &["anything"]),
+        (
+            Kind::Hosts,
+            &[
+                "www.example.com",
+                "*.example.com",
+                "https://www.example.com",
+                "www.example.com/a",
+                "www.example.com?a",
+                "www.example.com:443",
+                " www.example.com",
+                "\u{feff}www.example.com",
+                "a.example b.example",
+                "a.example,b.example",
+                "someone@example.com",
+                "\"www.example.com\"",
+                "https://",
+                " ",
+                "bücher.example",
+                &long_host,
+                "\u{1b}[2J",
+            ],
+        ),
+        (
+            Kind::Prefixes,
+            &[
+                "www.example.com/größe",
+                "bücher.example/a",
+                "*.example.com/a",
+                "www.example.com/a b",
+                "www.example.com/a ",
+            ],
+        ),
+    ];
+    let mut shown = String::new();
+    for (kind, entries) in entries {
+        writeln!(shown, "## {kind}\n").unwrap();
+        for entry in *entries {
+            let mut warnings = Vec::new();
+            let read = diagnose::read(*kind, entry, &mut |warning| warnings.push(warning)).unwrap();
+            assert_eq!(read.given(), *entry);
+            writeln!(shown, "[{}] {}", entry.escape_debug(), warnings.len()).unwrap();
+            for warning in warnings {
+                writeln!(shown, "    {warning}").unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_list_is_read_to_its_end() {
+    let list = ["a", "b c", "", "d"];
+    let (good, complaints) = diagnose(Kind::Tags, (1..).zip(list));
+    assert_eq!(good.iter().map(|entry| entry.given().into_owned()).collect::<Vec<_>>(), ["a", "d"]);
+    assert_eq!(complaints.iter().map(|complaint| complaint.origin).collect::<Vec<_>>(), [2, 3]);
+    assert!(complaints.iter().all(|complaint| matches!(complaint.problem, Problem::Invalid(_))));
+}
+
+/// A cure is no good if it is refused as well.
+#[test]
+fn cures_are_taken() {
+    let mistakes = [
+        (Kind::Prefixes, "https://www.example.com/foo", "www.example.com/foo"),
+        (Kind::Prefixes, "https://www.example.com/foo?a", "www.example.com/foo"),
+        (Kind::Prefixes, "//www.example.com", "www.example.com"),
+        (Kind::Files, "www.example.com", "https://www.example.com"),
+        (Kind::Files, "'https://www.example.com/a b'", "https://www.example.com/a b"),
+        (Kind::Tags, " a\n", "a"),
+    ];
+    for (kind, found, meant) in mistakes {
+        let cure = Target::parse(kind, found).unwrap_err().cure().unwrap();
+        assert!(cure.ends_with(&format!("`{meant}`")), "{found}: {cure}");
+        assert!(Target::parse(kind, meant).is_ok(), "{meant}");
+    }
+}
+
+#[test]
+fn default_headers_do_not_replace_an_entry_s_own() {
+    let header = |name, value| CacheKeyHeader::new(name, value).unwrap();
+    let file = File::parse(r#"{"url":"https://a.example/","headers":{"cf-ipcountry":"US"}}"#).unwrap();
+    let file = file.with_default_headers(&[header("CF-IPCountry", "DE"), header("Accept-Language", "de")]);
+    let expected = r#"{"url":"https://a.example/","headers":{"cf-ipcountry":"US","Accept-Language":"de"}}"#;
+    assert_eq!(Target::from(file).text(), expected);
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(Kind::ALL)
+}
+
+/// Text that a terminal may be given: one line, in the order in which it is written, and not too long.
+fn assert_fit_for_a_terminal(text: &str) {
+    assert!(!text.chars().any(cfcache_model::text::is_invisible), "{text:?}");
+    assert!(text.len() < 4000, "{} bytes: {text}", text.len());
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn what_is_taken_is_kept(kind in any_kind(), text in any_text()) {
+        if let Ok(target) = Target::parse(kind, &text) {
+            prop_assert_eq!(target.kind(), kind);
+            prop_assert_eq!(&Target::parse(kind, &target.text()).unwrap(), &target);
+            if !text.trim_start().starts_with('{') || kind != Kind::Files {
+                prop_assert_eq!(&target.text(), &text);
+            }
+            let body = PurgeBody::of([target]).unwrap();
+            prop_assert_eq!(serde_json::from_str::<PurgeBody>(&body.to_json()).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn a_url_is_sent_byte_for_byte(rest in any_text()) {
+        let text = format!("https://h{rest}");
+        prop_assume!(PurgeUrl::parse(&text).is_ok());
+        let sent: Value = serde_json::from_str(
+            &PurgeBody::of([File::parse(&text).unwrap()]).unwrap().to_json()
+        ).unwrap();
+        prop_assert_eq!(sent["files"][0].as_str(), Some(text.as_str()));
+    }
+
+    /// Of a list with good and bad entries, the good ones make the body, and no bad one is in it.
+    #[test]
+    fn what_is_refused_is_never_sent(
+        kind in any_kind(),
+        list in prop::collection::vec(any_text(), 0..20),
+    ) {
+        let (good, complaints) = diagnose(kind, list.iter().map(|text| ((), text.as_str())));
+        let refused: Vec<&str> = complaints
+            .iter()
+            .filter(|complaint| matches!(complaint.problem, Problem::Invalid(_)))
+            .map(|complaint| complaint.given.as_str())
+            .collect();
+        prop_assert_eq!(good.len() + refused.len(), list.len());
+        let Ok(body) = PurgeBody::of(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
+        let sent: Value = serde_json::from_str(&body.to_json()).unwrap();
+        for entry in sent[body.field()].as_array().unwrap() {
+            let text = entry.as_str().or_else(|| entry["url"].as_str()).unwrap();
+            prop_assert!(!refused.contains(&text), "{:?} was refused and sent", text);
+        }
+    }
+
+    #[test]
+    fn messages_are_fit_for_a_terminal(kind in any_kind(), text in any_text(), repeat in 1_usize..200) {
+        let text = text.repeat(repeat);
+        match Target::parse(kind, &text) {
+            Ok(target) => target.warnings(&mut |warning| assert_fit_for_a_terminal(&warning.to_string())),
+            Err(invalid) => {
+                assert_fit_for_a_terminal(&invalid.to_string());
+                invalid.cure().iter().for_each(|cure| assert_fit_for_a_terminal(cure));
+            }
+        }
+        if let Err(invalid) = CacheKeyHeader::parse(&text) {
+            assert_fit_for_a_terminal(&invalid.to_string());
+            invalid.cure().iter().for_each(|cure| assert_fit_for_a_terminal(cure));
+        }
+        if let Err(invalid) = ZoneId::parse(&text) {
+            assert_fit_for_a_terminal(&invalid.to_string());
+        }
+        if let Err(error) = serde_json::from_str::<PurgeBody>(&format!("{{{}:[]}}", Value::from(text))) {
+            assert_fit_for_a_terminal(&error.to_string());
+        }
+    }
+
+    #[test]
+    fn a_header_is_taken_again(name in any_text(), value in any_text()) {
+        if let Ok(header) = CacheKeyHeader::new(&name, &value) {
+            let text = format!("{}: {}", header.name(), header.value());
+            prop_assert_eq!(CacheKeyHeader::parse(&text).unwrap(), header);
+        }
+    }
+}
