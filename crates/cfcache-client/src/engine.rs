@@ -53,7 +53,7 @@ use crate::engine::quota::Quota;
 /// it has too much to do. It is more than one so that a single request that hangs does not hold up all others.
 const AFTER_HOLD: usize = 4;
 
-/// How often a request may be refused for the rate while others are accepted; more is not about the rate.
+/// How often a request may be refused for the rate, with others accepted in between; more is not about the rate.
 const MAX_REFUSALS: u32 = 50;
 
 /// How an engine behaves.
@@ -64,8 +64,8 @@ pub struct Policy {
     pub concurrency: usize,
     /// How often a request is tried again.
     ///
-    /// A refusal for the rate counts only where nothing else was accepted since the request's last try: while the run
-    /// goes on, waiting for its turn costs a request nothing.
+    /// Refusals for the rate count only as long as nothing else is accepted in between: while the run goes on, waiting
+    /// for its turn costs a request nothing.
     pub max_retries: u32,
     /// The longest single wait that a server may demand, and the longest time of nothing but refusals for the rate.
     pub max_wait: Duration,
@@ -83,7 +83,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             concurrency: 64,
-            max_retries: 6,
+            max_retries: 10,
             max_wait: Duration::from_secs(600),
             limits: Some(cfcache_model::Plan::Free.purge_limits()),
             backoff_base: Duration::from_millis(500),
@@ -256,10 +256,12 @@ struct Task<J> {
     cost: Cost,
     replay: Replay,
     attempts: u32,
-    /// How many of the attempts count against `max_retries`.
+    /// How many of the attempts failed otherwise than by a refusal for the rate.
     failures: u32,
-    /// How often it was refused for the rate while others were accepted.
+    /// How many were refused for the rate.
     refusals: u32,
+    /// How many of those since something else was accepted.
+    stalled: u32,
     /// How many had been accepted when it last failed, or was first sent.
     accepted: u64,
     first_sent: Option<Duration>,
@@ -276,6 +278,7 @@ impl<J> Task<J> {
             attempts: 0,
             failures: 0,
             refusals: 0,
+            stalled: 0,
             accepted: 0,
             first_sent: None,
             sent: Duration::ZERO,
@@ -474,7 +477,8 @@ impl<J> Engine<J> {
         if !may_repeat(task.replay, signal) {
             return Decision::Ended(task.end(now));
         }
-        if task.failures > self.policy.max_retries || task.refusals > MAX_REFUSALS {
+        let tries = task.failures.saturating_add(task.stalled);
+        if tries > self.policy.max_retries || task.refusals > MAX_REFUSALS {
             if self.quota.is_spent() {
                 self.stop(Stop::NothingSucceeds);
             }
@@ -511,10 +515,9 @@ impl<J> Engine<J> {
             Signal::Refused => self.passed(task),
             Signal::RateLimited { .. } => {
                 self.pace.refused(now, task.sent, task.cost);
-                match task.accepted == self.accepted {
-                    true => task.failures = task.failures.saturating_add(1),
-                    false => task.refusals = task.refusals.saturating_add(1),
-                }
+                task.refusals = task.refusals.saturating_add(1);
+                task.stalled =
+                    if task.accepted == self.accepted { task.stalled.saturating_add(1) } else { 1 };
             }
             Signal::Unavailable { .. } | Signal::Unclear | Signal::Lost { .. } => {
                 self.quota.pay();

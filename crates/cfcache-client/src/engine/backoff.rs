@@ -23,12 +23,15 @@ impl Backoff {
         self.between(Duration::ZERO, ceiling)
     }
 
-    /// Decorrelated jitter: from `base` up to three times the wait before.
+    /// Decorrelated jitter: from two to three times the wait before, and never longer than four times the cap.
     ///
-    /// For a server that says "too many" without saying how long: everything waits, and longer each time.
+    /// For a server that says "too many" without saying how long: everything waits, and longer each time. The ten waits
+    /// of the default policy outlast the five minutes for which the API shuts out whoever exceeds its global quota.
     pub(super) fn decorrelated(&mut self, previous: Option<Duration>) -> Duration {
-        let ceiling = previous.unwrap_or(self.base).saturating_mul(3).min(self.cap);
-        self.between(self.base.min(ceiling), ceiling)
+        let cap = self.cap.saturating_mul(4);
+        let least = previous.map_or(self.base, |previous| previous.saturating_mul(2)).min(cap);
+        let most = previous.unwrap_or(self.base).saturating_mul(3).min(cap);
+        self.between(least, most)
     }
 
     fn between(&mut self, low: Duration, high: Duration) -> Duration {

@@ -27,8 +27,8 @@ const GLOBAL_RESERVE: Duration = Duration::from_secs(1);
 const SLOWEST: f64 = 1.0 / 64.0;
 
 /// A lane that was slowed down is back at its published rate after so long without a refusal, or after so many of its
-/// largest requests, whichever is later.
-const RECOVERY_SECONDS: f64 = 60.0;
+/// largest requests at the rate that was learned, whichever is later.
+const RECOVERY_SECONDS: f64 = 30.0;
 const RECOVERY_UNITS: f64 = 60.0;
 
 /// A rate is learned from so many of the largest requests, over so many seconds, and no fewer.
@@ -271,7 +271,7 @@ impl Lane {
                     let share = measured.clamp(share * 0.5, share * 0.98).max(SLOWEST);
                     Lesson { at: now, share, since: now, passed: 0.0 }
                 } else {
-                    Lesson { at: now, share, ..lesson }
+                    Lesson { at: now, ..lesson }
                 }
             }
         };
@@ -280,25 +280,31 @@ impl Lane {
         self.resize(now, self.share(now));
     }
 
+    /// How much of its recovery a lane has behind it.
+    fn recovered(&self, now: Duration) -> f64 {
+        let Some(lesson) = &self.lesson else { return 1.0 };
+        let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / (self.published.0 * lesson.share));
+        (now.saturating_sub(lesson.at).as_secs_f64() / whole).min(1.0)
+    }
+
     /// The share of the published rate that is used now.
     ///
     /// It grows with the cube of the time, as a TCP connection does after a loss: it stays for a while near what was
     /// learned, and then leaves it behind.
     fn share(&self, now: Duration) -> f64 {
-        let Some(lesson) = &self.lesson else { return 1.0 };
-        let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / self.published.0);
-        let part = (now.saturating_sub(lesson.at).as_secs_f64() / whole).min(1.0);
-        lesson.share + (1.0 - lesson.share) * part.powi(3)
+        let learned = self.lesson.as_ref().map_or(1.0, |lesson| lesson.share);
+        learned + (1.0 - learned) * self.recovered(now).powi(3)
     }
 
     fn recover(&mut self, now: Duration) {
-        let Some(lesson) = &self.lesson else { return };
-        let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / self.published.0);
-        if now.saturating_sub(lesson.at).as_secs_f64() >= whole {
+        if self.lesson.is_none() {
+            return;
+        }
+        if self.recovered(now) < 1.0 {
+            self.resize(now, self.share(now));
+        } else {
             self.lesson = None;
             self.bucket.resize(now, self.published.0, self.published.1);
-        } else {
-            self.resize(now, self.share(now));
         }
     }
 

@@ -1,0 +1,10 @@
+//! The engine on a simulated clock, the driver on a paused one, and nothing on a real one.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees tests, but not the helpers and servers that they are made of"
+)]
+
+mod forgotten;
+mod pace;
+mod sim;

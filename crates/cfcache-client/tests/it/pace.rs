@@ -1,0 +1,317 @@
+//! How near the engine comes to the least time that a server's limits allow.
+
+use core::time::Duration;
+
+use cfcache_client::engine::{Engine, Pace, Policy, Signal};
+use cfcache_model::Plan;
+use cfcache_model::endpoint::{Cost, Replay};
+use cfcache_model::limits::Rate;
+
+use crate::sim::{self, Log, Network, ServerBucket, tokens, whole_seconds};
+
+const REQUESTS: usize = 1000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Flexible,
+    Urls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// `retry-after` in whole seconds, rounded up.
+    Seconds,
+    None,
+}
+
+/// What is published for a lane of a plan: rate, burst, and what the largest request takes.
+fn published(plan: Plan, lane: Lane) -> (Rate, u32, Cost) {
+    let limits = plan.purge_limits();
+    match lane {
+        Lane::Flexible => (limits.flexible_requests, limits.flexible_burst, Cost::Flexible),
+        Lane::Urls => (limits.urls, limits.urls.count, Cost::Urls(limits.urls_per_request)),
+    }
+}
+
+fn slower(rate: Rate, times: u32) -> Rate {
+    Rate { count: rate.count, per: rate.per * times }
+}
+
+/// A thousand requests against a bucket.
+fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: u64) -> Log {
+    let (_, _, cost) = published(plan, lane);
+    let mut policy = Policy::default();
+    policy.limits = Some(plan.purge_limits());
+    policy.seed = seed;
+    let mut engine = Engine::new(policy);
+    let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+        Ok(()) => Signal::Done,
+        Err(wait) => {
+            Signal::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
+        }
+    };
+    let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
+    let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
+    assert_eq!(engine.stopped(), None, "{plan} {lane:?} {hint:?} {seed}");
+    let accepted = log.ended.iter().filter(|(_, signal)| *signal == Signal::Done).count();
+    assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {hint:?} {seed}");
+    log
+}
+
+/// The least time in which a bucket lets a thousand requests through, without a word on latency.
+fn least(rate: Rate, burst: u32, cost: Cost) -> f64 {
+    let all = (REQUESTS * tokens(cost)) as f64;
+    (all - f64::from(burst)).max(0.0) * rate.per.as_secs_f64() / f64::from(rate.count)
+}
+
+fn per_request(rate: Rate, cost: Cost) -> f64 {
+    tokens(cost) as f64 * rate.per.as_secs_f64() / f64::from(rate.count)
+}
+
+/// The least time for a thousand requests where the rate changes to `later` at `change`.
+fn least_changing(rate: Rate, burst: u32, later: Rate, change: Duration, cost: Cost) -> f64 {
+    let per_second = |rate: Rate| f64::from(rate.count) / rate.per.as_secs_f64();
+    let all = (REQUESTS * tokens(cost)) as f64;
+    let before = f64::from(burst) + per_second(rate) * change.as_secs_f64();
+    assert!(before < all, "it changes too late");
+    change.as_secs_f64() + (all - before) / per_second(later)
+}
+
+fn each(mut check: impl FnMut(Plan, Lane, u64)) {
+    for &plan in Plan::ALL {
+        for lane in [Lane::Flexible, Lane::Urls] {
+            for seed in 1..=5 {
+                check(plan, lane, seed * 7919);
+            }
+        }
+    }
+}
+
+fn report(what: &str, plan: Plan, lane: Lane, log: &Log, least: f64) -> f64 {
+    let ratio = log.took.as_secs_f64() / least;
+    println!(
+        "{what:28} {plan:10} {lane:?}: {:9.2} s, least {least:9.2} s, ratio {ratio:.3}, refused {}",
+        log.took.as_secs_f64(),
+        log.refused,
+    );
+    ratio
+}
+
+#[test]
+fn as_published_nothing_is_refused_and_little_time_is_lost() {
+    each(|plan, lane, seed| {
+        let (rate, burst, cost) = published(plan, lane);
+        let log = simulate(plan, lane, ServerBucket::full(rate, burst), Hint::Seconds, seed);
+        let ratio = report("as published", plan, lane, &log, least(rate, burst, cost));
+        assert_eq!(log.refused, 0, "{plan} {lane:?} {seed}");
+        assert!(ratio <= 1.05, "{plan} {lane:?} {seed}: {ratio}");
+    });
+}
+
+#[test]
+fn half_the_published_limits_are_found_out() {
+    for hint in [Hint::Seconds, Hint::None] {
+        for divisor in [1, 2] {
+            each(|plan, lane, seed| {
+                let (rate, burst, cost) = published(plan, lane);
+                let (rate, burst) = (slower(rate, 2), burst / divisor);
+                let log = simulate(plan, lane, ServerBucket::full(rate, burst), hint, seed);
+                let what = format!("half, burst/{divisor}, hint {hint:?}");
+                let ratio = report(&what, plan, lane, &log, least(rate, burst, cost));
+                assert!(ratio <= 1.15, "{plan} {lane:?} {seed}: {ratio}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_tenth_of_the_published_limits_is_found_out() {
+    for hint in [Hint::Seconds, Hint::None] {
+        each(|plan, lane, seed| {
+            let (rate, burst, cost) = published(plan, lane);
+            let rate = slower(rate, 10);
+            let log = simulate(plan, lane, ServerBucket::full(rate, burst), hint, seed);
+            let what = format!("tenth, hint {hint:?}");
+            let ratio = report(&what, plan, lane, &log, least(rate, burst, cost));
+            assert!(ratio <= 1.05, "{plan} {lane:?} {seed}: {ratio}");
+        });
+    }
+}
+
+#[test]
+fn somebody_else_has_just_emptied_the_bucket() {
+    for hint in [Hint::Seconds, Hint::None] {
+        each(|plan, lane, seed| {
+            let (rate, burst, cost) = published(plan, lane);
+            let log = simulate(plan, lane, ServerBucket::empty(rate, burst), hint, seed);
+            let what = format!("empty at first, hint {hint:?}");
+            let ratio = report(&what, plan, lane, &log, least(rate, 0, cost));
+            assert!(ratio <= 1.05, "{plan} {lane:?} {seed}: {ratio}");
+        });
+    }
+}
+
+/// Half the rate at first, and the published one after a fifth of the work.
+#[test]
+fn limits_that_recover_are_used_again() {
+    for hint in [Hint::Seconds, Hint::None] {
+        each(|plan, lane, seed| {
+            let (rate, burst, cost) = published(plan, lane);
+            let change = Duration::from_secs_f64(least(rate, burst, cost) * 0.4);
+            let half = slower(rate, 2);
+            let mut policy = Policy::default();
+            policy.limits = Some(plan.purge_limits());
+            policy.seed = seed;
+            let mut engine = Engine::new(policy);
+            let mut bucket = ServerBucket::full(half, burst);
+            let mut changed = false;
+            let mut server = |now: Duration, cost: Cost| {
+                if now >= change && !core::mem::replace(&mut changed, true) {
+                    bucket.set_count(now, half.count * 2);
+                }
+                match bucket.take(now, tokens(cost)) {
+                    Ok(()) => Signal::Done,
+                    Err(wait) => Signal::RateLimited {
+                        retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)),
+                    },
+                }
+            };
+            let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
+            let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
+            let what = format!("half, then all, hint {hint:?}");
+            let least = least_changing(half, burst, rate, change, cost);
+            let ratio = report(&what, plan, lane, &log, least);
+            // How long a recovery takes, at half the rate, and at least as many requests.
+            let recovery = 30_f64.max(60.0 * per_request(half, cost));
+            assert!(
+                ratio <= 1.1 || log.took.as_secs_f64() - least < recovery / 2.0,
+                "{plan} {lane:?} {seed}"
+            );
+        });
+    }
+}
+
+/// At 2 s there and back, a rate of 50/s is a hundred requests in flight: starts are paced, not ends.
+#[test]
+fn a_long_way_is_no_reason_to_be_slow() {
+    let plan = Plan::Enterprise;
+    let limits = plan.purge_limits();
+    let (rate, burst, cost) = published(plan, Lane::Flexible);
+    let mut policy = Policy::default();
+    policy.limits = Some(limits);
+    policy.concurrency = 128;
+    let mut engine = Engine::new(policy);
+    let mut bucket = ServerBucket::full(rate, burst);
+    let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+        Ok(()) => Signal::Done,
+        Err(_) => Signal::RateLimited { retry_after: None },
+    };
+    let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
+    let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
+    assert_eq!((log.refused, log.ended.len()), (0, REQUESTS));
+    assert!(log.most_in_flight <= 128);
+    // The burst goes out as fast as 128 connections take it; what is left of the work is less than the limits allow.
+    let least = REQUESTS.div_ceil(128) as f64 * 2.0;
+    let ratio = report("2 s away", plan, Lane::Flexible, &log, least);
+    assert!(ratio <= 1.05, "{ratio}");
+
+    // Once the burst is gone, the rate alone decides, and it needs a hundred in flight.
+    let pace = Pace::new(Some(limits));
+    while pace.take(Duration::ZERO, cost).is_ok() {}
+    let mut policy = Policy::default();
+    policy.concurrency = 128;
+    let mut engine = Engine::sharing(policy, pace);
+    let jobs = core::iter::repeat_n((cost, Replay::Safe), 500);
+    let mut server = |_: Duration, _: Cost| Signal::Done;
+    let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
+    let ratio = report("2 s away, no burst", plan, Lane::Flexible, &log, 500.0 / 50.0 + 2.0);
+    assert!((99..=101).contains(&log.most_in_flight), "{}", log.most_in_flight);
+    assert!(ratio <= 1.05, "{ratio}");
+}
+
+/// A network that delays anything up to 250 ms more than it has to, over an hour, and a server's clock that is slow.
+#[test]
+fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
+    for &plan in Plan::ALL {
+        let (rate, burst, cost) = published(plan, Lane::Urls);
+        let slow = Rate { count: rate.count * 249, per: rate.per * 250 };
+        let mut policy = Policy::default();
+        policy.limits = Some(plan.purge_limits());
+        let mut engine = Engine::new(policy);
+        let mut bucket = ServerBucket::full(slow, burst);
+        let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+            Ok(()) => Signal::Done,
+            Err(_) => Signal::RateLimited { retry_after: None },
+        };
+        let network = Network {
+            one_way: (Duration::from_millis(10), Duration::from_millis(260)),
+            ..Network::jittery(77)
+        };
+        let hour = 3600 * rate.count as usize / tokens(cost);
+        let jobs = core::iter::repeat_n((cost, Replay::Safe), hour);
+        let log = sim::run(&mut engine, jobs, &mut server, network);
+        let ratio = log.took.as_secs_f64() / 3600.0;
+        println!("an hour, badly connected       {plan:10} Urls: ratio {ratio:.4}, refused {}", log.refused);
+        assert_eq!(log.refused, 0, "{plan}");
+        assert!(ratio <= 1.01, "{plan}: {ratio}");
+    }
+}
+
+/// Another program uses the same account: each gets its part, and nobody fails.
+#[test]
+fn another_program_may_use_the_same_limits() {
+    for hint in [Hint::Seconds, Hint::None] {
+        each(|plan, lane, seed| {
+            let (rate, burst, cost) = published(plan, lane);
+            let mut bucket = ServerBucket::full(rate, burst);
+            // It takes half of all that the bucket gets, at even times.
+            let every = Duration::from_secs_f64(per_request(rate, cost) * 2.0);
+            let mut next = every;
+            let mut policy = Policy::default();
+            policy.limits = Some(plan.purge_limits());
+            policy.seed = seed;
+            let mut engine = Engine::new(policy);
+            let mut server = |now: Duration, cost: Cost| {
+                while next <= now {
+                    let _ = bucket.take(next, tokens(cost));
+                    next += every;
+                }
+                match bucket.take(now, tokens(cost)) {
+                    Ok(()) => Signal::Done,
+                    Err(wait) => Signal::RateLimited {
+                        retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)),
+                    },
+                }
+            };
+            let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
+            let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
+            let what = format!("shared, hint {hint:?}");
+            let ratio = report(&what, plan, lane, &log, least(slower(rate, 2), burst, cost));
+            let accepted = log.ended.iter().filter(|(_, signal)| *signal == Signal::Done).count();
+            assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {seed}");
+            assert!(ratio <= 1.25, "{plan} {lane:?} {seed}: {ratio}");
+        });
+    }
+}
+
+/// The API shuts everybody out for five minutes and says not a word about it: nothing may fail for that.
+#[test]
+fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
+    for seed in 1..=50 {
+        let mut policy = Policy::default();
+        policy.limits = Some(Plan::Pro.purge_limits());
+        policy.seed = seed;
+        let mut engine = Engine::new(policy);
+        let (from, to) = (Duration::from_secs(5), Duration::from_secs(305));
+        let mut server = |now: Duration, _: Cost| match (from..to).contains(&now) {
+            true => Signal::RateLimited { retry_after: None },
+            false => Signal::Done,
+        };
+        let jobs = core::iter::repeat_n((Cost::Flexible, Replay::Safe), 100);
+        let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
+        assert_eq!(engine.stopped(), None, "{seed}");
+        assert!(log.ended.iter().all(|(_, signal)| *signal == Signal::Done), "{seed}");
+        assert!(log.refused <= 50, "{seed}: {}", log.refused);
+        assert!(log.took <= Duration::from_secs(500), "{seed}: {:?}", log.took);
+    }
+}
