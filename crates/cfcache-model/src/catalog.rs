@@ -85,7 +85,7 @@ const fn any(
     Explanation { code, area: None, statuses, class, meaning, cure, evidence }
 }
 
-use Area::{Purge, Token};
+use Area::{CloudRegions, Purge, Settings, Token};
 use Evidence::{Documented, Legacy, Observed};
 
 const WAIT: &str = "wait, or run with a lower rate; the limits are those of the zone's plan";
@@ -258,6 +258,89 @@ pub static CATALOG: &[Explanation] = &[
         Documented,
         "this environment is chosen by IP address, country, ASN or threat score, so its files cannot be purged by URL",
         "purge the environment by tag, host or prefix, or everything in it",
+    ),
+    // The cache's settings.
+    on(
+        Settings,
+        &[401, 403],
+        1015,
+        Class::Plan,
+        Observed,
+        "the plan of the zone does not include this setting",
+        "compare the zone's plan with the setting's availability",
+    ),
+    on(
+        Settings,
+        &[],
+        1142,
+        Class::Missing,
+        Documented,
+        "it was never set",
+        "set it first; until then it is as if it were off",
+    ),
+    on(
+        Settings,
+        &[],
+        1144,
+        Class::Missing,
+        Observed,
+        "it was never set",
+        "nothing is to be done: there is nothing to delete",
+    ),
+    on(
+        Settings,
+        &[],
+        1152,
+        Class::Refused,
+        Documented,
+        "Cache Reserve is on, and only one that is off can be cleared",
+        "turn it off first: `cfcache reserve set off`",
+    ),
+    on(
+        Settings,
+        &[],
+        1153,
+        Class::Refused,
+        Documented,
+        "Cache Reserve is being cleared, and cannot be turned on until that has ended",
+        "wait for it: `cfcache reserve status` tells; a clear cannot be cancelled",
+    ),
+    // Origin cloud regions.
+    on(
+        CloudRegions,
+        &[],
+        1142,
+        Class::Missing,
+        Documented,
+        "this address has no mapping",
+        "`cfcache origin-regions list` shows those that have one",
+    ),
+    on(
+        CloudRegions,
+        &[],
+        1146,
+        Class::Refused,
+        Documented,
+        "a part of the request is not valid",
+        "compare the address in the path with the one in the body",
+    ),
+    on(
+        CloudRegions,
+        &[],
+        1157,
+        Class::Refused,
+        Documented,
+        "the vendor or its region is unknown",
+        "`cfcache origin-regions supported` shows those that there are",
+    ),
+    on(
+        CloudRegions,
+        &[],
+        1164,
+        Class::Refused,
+        Documented,
+        "the zone would have more than 3,500 mappings",
+        "delete some first",
     ),
     // Token verify.
     on(

@@ -23,6 +23,10 @@ macro_rules! endpoints {
 
 endpoints! {
     purge_cache;
+    switch;
+    cache_reserve_clear;
+    variants;
+    cloud_regions;
     list_zones;
     get_zone;
     list_environments;
@@ -74,6 +78,8 @@ pub struct Descriptor {
     pub replay: Replay,
     /// The permissions of a token of which it needs one, in the dashboard's words.
     pub permission: &'static str,
+    /// The plans that have it: "all plans", or which and with what.
+    pub plans: &'static str,
     /// The page that documents it.
     pub page: &'static str,
     /// Requests and answers: what the fixtures, the reference and the tests are made from. At least one that succeeds and
@@ -87,6 +93,10 @@ pub struct Descriptor {
 pub enum Area {
     /// Purge and invalidate.
     Purge,
+    /// The settings of a zone's cache: Cache Reserve, tiered caches, Variants, Development Mode.
+    Settings,
+    /// Origin cloud regions.
+    CloudRegions,
     /// Zones and their environments.
     Zones,
     /// Token verification.

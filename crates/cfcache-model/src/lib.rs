@@ -42,6 +42,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod id;
 pub mod limits;
+mod pairs;
 pub mod plan;
 pub mod target;
 pub mod text;

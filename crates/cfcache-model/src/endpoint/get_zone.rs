@@ -45,6 +45,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     area: Area::Zones,
     replay: Replay::Safe,
     permission: "Zone Read",
+    plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/methods/get/",
     samples,
 }];

@@ -72,6 +72,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     area: Area::Zones,
     replay: Replay::Safe,
     permission: "Zone Versioning Read",
+    plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/subresources/environments/methods/list/",
     samples,
 }];

@@ -91,6 +91,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     area: Area::Zones,
     replay: Replay::Safe,
     permission: "Zone Read",
+    plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/methods/list/",
     samples,
 }];

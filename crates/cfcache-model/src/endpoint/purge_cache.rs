@@ -161,6 +161,7 @@ const fn descriptor(
         area: Area::Purge,
         replay: Replay::Safe,
         permission: "Cache Purge",
+        plans: "all plans",
         page,
         samples,
     }

@@ -81,6 +81,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
         area: Area::Token,
         replay: Replay::Safe,
         permission: "any (a token may always verify itself)",
+        plans: "all plans",
         page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
         samples: || samples(&VerifyToken::of_user()),
     },
@@ -92,6 +93,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
         area: Area::Token,
         replay: Replay::Safe,
         permission: "any (a token may always verify itself)",
+        plans: "all plans",
         page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
         samples: || {
             let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");

@@ -3,14 +3,13 @@
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::hash::Hasher;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeSeq;
 use siphasher::sip128::SipHasher13;
 
+use crate::pairs::Pairs;
 use crate::target::header::Object;
 use crate::target::{
     CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, json_string_bytes,
@@ -190,43 +189,7 @@ impl<'a> WrittenObject<'a> {
 pub(crate) struct RawObject {
     url: Option<String>,
     #[serde(default)]
-    headers: RawHeaders,
-}
-
-/// The pairs of an object as they stand, so that a name given twice is seen and not swallowed.
-#[derive(Default)]
-struct RawHeaders(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for RawHeaders {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = RawHeaders;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings, such as {\"CF-Device-Type\": \"mobile\"}")
-            }
-
-            fn visit_unit<E: serde::de::Error>(self) -> Result<RawHeaders, E> {
-                Err(E::invalid_type(serde::de::Unexpected::Unit, &self))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeaders, A::Error> {
-                let mut pairs: Vec<(String, String)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, String>()? {
-                    if pairs.iter().any(|(have, _)| have.eq_ignore_ascii_case(&name)) {
-                        return Err(A::Error::custom(format_args!(
-                            "the header {} is given twice",
-                            quote(&name)
-                        )));
-                    }
-                    pairs.push((name, value));
-                }
-                Ok(RawHeaders(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
+    headers: Pairs<String>,
 }
 
 /// What `serde_json` says of `json`, with the place in characters, because a list has lines of its own.

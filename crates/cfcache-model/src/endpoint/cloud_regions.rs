@@ -1,0 +1,577 @@
+//! `/zones/{zone_id}/origin/cloud_regions`: which cloud region each origin's address is in
+//!
+//! - `GET` and `PUT …/{origin_ip}`, `DELETE …/{origin_ip}`
+//! - `GET` (a list in pages), `PUT …/batch`, `GET …/supported_regions`
+//!
+//! `DELETE …/batch` is left out: how it is told which addresses to delete is not documented.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+};
+use crate::id::ZoneId;
+use crate::text::quote;
+
+/// The clouds that the API knows.
+pub const VENDORS: [&str; 4] = ["aws", "azure", "gcp", "oci"];
+
+/// The most mappings in one batch.
+pub const MAX_REGIONS_PER_BATCH: usize = 100;
+
+/// The most mappings on a page of the list.
+pub const MAX_REGIONS_PER_PAGE: u32 = 100;
+
+/// The most mappings of a zone (code 1164).
+pub const MAX_REGIONS_PER_ZONE: usize = 3500;
+
+/// Says that an origin's address is in a region of a cloud.
+///
+/// - The address is written as the API writes it back: IPv6 in the form of RFC 5952.
+/// - The vendor is one of [`VENDORS`]; the region is not empty. Which regions there are the API tells
+///   ([`ListSupportedRegions`]), and a wrong one it refuses (code 1157).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct CloudRegion {
+    origin_ip: String,
+    region: String,
+    vendor: String,
+}
+
+impl CloudRegion {
+    /// Maps an address to a region.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloudRegion`] where one of the three is not what it should be.
+    pub fn new(origin_ip: &str, vendor: &str, region: &str) -> Result<Self, InvalidCloudRegion> {
+        let origin_ip = OriginIp::parse(origin_ip)?.0;
+        if !VENDORS.contains(&vendor) {
+            return Err(InvalidCloudRegion::Vendor { found: vendor.to_owned() });
+        }
+        if region.trim().is_empty() {
+            return Err(InvalidCloudRegion::Region);
+        }
+        Ok(Self { origin_ip, region: region.to_owned(), vendor: vendor.to_owned() })
+    }
+
+    /// Parses an entry of a list: `192.0.2.1 aws us-east-1` (blanks or commas between), or the API's own
+    /// `{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloudRegion`] where it is neither, or as [`CloudRegion::new`] says.
+    pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            origin_ip: String,
+            region: String,
+            vendor: String,
+            /// In what the API lists, and of no use to it.
+            #[serde(default, rename = "modified_on")]
+            _modified_on: Option<String>,
+        }
+        if text.starts_with('{') {
+            let raw: Raw = serde_json::from_str(text)
+                .map_err(|error| InvalidCloudRegion::Json { reason: error.to_string() })?;
+            return Self::new(&raw.origin_ip, &raw.vendor, &raw.region);
+        }
+        let fields: Vec<&str> = text
+            .split(|char: char| char == ',' || char.is_whitespace())
+            .filter(|field| !field.is_empty())
+            .collect();
+        match fields.as_slice() {
+            [origin_ip, vendor, region] => Self::new(origin_ip, vendor, region),
+            _ => Err(InvalidCloudRegion::Fields { found: text.to_owned(), fields: fields.len() }),
+        }
+    }
+
+    /// The address, in the API's form.
+    #[must_use]
+    pub fn origin_ip(&self) -> &str {
+        &self.origin_ip
+    }
+
+    /// The cloud.
+    #[must_use]
+    pub fn vendor(&self) -> &str {
+        &self.vendor
+    }
+
+    /// The region of the cloud.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// The address of an origin.
+///
+/// - An IPv4 or IPv6 address, kept in the form in which the API writes it: IPv6 as RFC 5952 has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OriginIp(String);
+
+impl OriginIp {
+    /// Parses an address.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCloudRegion::Address`] where it is none.
+    pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
+        let address: IpAddr =
+            text.parse().map_err(|_| InvalidCloudRegion::Address { found: text.to_owned() })?;
+        Ok(Self(address.to_string()))
+    }
+
+    /// The address, in the API's form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OriginIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why something does not map an origin to a region.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCloudRegion {
+    /// Not an address.
+    #[error("{} is not an IPv4 or IPv6 address", quote(found))]
+    Address {
+        /// What was given.
+        found: String,
+    },
+    /// Not a cloud that the API knows.
+    #[error("{} is not a vendor: it is one of `aws`, `azure`, `gcp`, `oci`", quote(found))]
+    Vendor {
+        /// What was given.
+        found: String,
+    },
+    /// No region.
+    #[error("the region is empty")]
+    Region,
+    /// A line of another shape.
+    #[error("{} has {fields} fields: an entry is an address, a vendor and a region", quote(found))]
+    Fields {
+        /// What was given.
+        found: String,
+        /// How many fields it has.
+        fields: usize,
+    },
+    /// Broken JSON, or JSON of another shape.
+    #[error("this is not a mapping in JSON: {reason}")]
+    Json {
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+}
+
+/// A mapping as the API tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct StoredCloudRegion {
+    /// The address.
+    pub origin_ip: String,
+    /// The region; absent from what a delete answers.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// The cloud; absent from what a delete answers.
+    #[serde(default)]
+    pub vendor: Option<String>,
+    /// When it was last changed, as RFC 3339.
+    #[serde(default)]
+    pub modified_on: Option<String>,
+    /// In a batch: why it was not done.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// What a batch came to, item by item.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct CloudRegionBatch {
+    /// Those that were not done, each with its error.
+    #[serde(default)]
+    pub failed: Vec<StoredCloudRegion>,
+    /// Those that were.
+    #[serde(default)]
+    pub succeeded: Vec<StoredCloudRegion>,
+}
+
+/// Which regions there are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct SupportedRegions {
+    /// Could the upper tiers be told?
+    #[serde(default)]
+    pub obtained_codes: Option<bool>,
+    /// The regions of each cloud.
+    pub vendors: BTreeMap<String, Vec<SupportedRegion>>,
+}
+
+/// A region of a cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct SupportedRegion {
+    /// Its name, as [`CloudRegion`] takes it.
+    pub name: String,
+    /// The data centers that are its upper tier.
+    #[serde(default)]
+    pub upper_tier_colos: Vec<String>,
+}
+
+/// Lists the mappings of a zone, a page at a time.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ListCloudRegions<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// The page, counted from 1.
+    pub page: u32,
+}
+
+/// Reads one mapping.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct GetCloudRegion<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// The address.
+    pub origin_ip: &'a OriginIp,
+}
+
+/// Sets one mapping.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SetCloudRegion<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// The mapping.
+    pub mapping: &'a CloudRegion,
+}
+
+/// Deletes one mapping.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DeleteCloudRegion<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// The address.
+    pub origin_ip: &'a OriginIp,
+}
+
+/// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; those that are not named stay. Some may fail while others succeed.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SetCloudRegions<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// The mappings.
+    pub mappings: &'a [CloudRegion],
+}
+
+/// Asks which regions there are. Needs Tiered Cache.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ListSupportedRegions<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+}
+
+impl<'a> ListCloudRegions<'a> {
+    /// Asks for a page, counted from 1, of as many mappings as a page may have.
+    #[must_use]
+    pub const fn page(zone: &'a ZoneId, page: u32) -> Self {
+        Self { zone, page }
+    }
+}
+
+impl<'a> GetCloudRegion<'a> {
+    /// Asks for the mapping of an address.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
+        Self { zone, origin_ip }
+    }
+}
+
+impl<'a> SetCloudRegion<'a> {
+    /// Sets a mapping.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId, mapping: &'a CloudRegion) -> Self {
+        Self { zone, mapping }
+    }
+}
+
+impl<'a> DeleteCloudRegion<'a> {
+    /// Deletes the mapping of an address.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
+        Self { zone, origin_ip }
+    }
+}
+
+impl<'a> SetCloudRegions<'a> {
+    /// Sets mappings, at most [`MAX_REGIONS_PER_BATCH`] at once.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId, mappings: &'a [CloudRegion]) -> Self {
+        Self { zone, mappings }
+    }
+}
+
+impl<'a> ListSupportedRegions<'a> {
+    /// Asks for the regions that a zone can use.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId) -> Self {
+        Self { zone }
+    }
+}
+
+impl Endpoint for ListCloudRegions<'_> {
+    type Reply = Vec<StoredCloudRegion>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[0]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+
+    fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let number = |number: u32| Cow::Owned(number.to_string());
+        Vec::from([("page", number(self.page)), ("per_page", number(MAX_REGIONS_PER_PAGE))])
+    }
+}
+
+impl Endpoint for GetCloudRegion<'_> {
+    type Reply = StoredCloudRegion;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[1]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into(), self.origin_ip.as_str().into()])
+    }
+}
+
+impl Endpoint for SetCloudRegion<'_> {
+    type Reply = StoredCloudRegion;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[2]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into(), self.mapping.origin_ip().into()])
+    }
+
+    fn body(&self) -> Option<String> {
+        // Writing strings to memory cannot fail.
+        Some(serde_json::to_string(self.mapping).unwrap_or_default())
+    }
+}
+
+impl Endpoint for DeleteCloudRegion<'_> {
+    type Reply = StoredCloudRegion;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[3]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into(), self.origin_ip.as_str().into()])
+    }
+}
+
+impl Endpoint for SetCloudRegions<'_> {
+    type Reply = CloudRegionBatch;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[4]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+
+    fn body(&self) -> Option<String> {
+        Some(serde_json::to_string(self.mappings).unwrap_or_default())
+    }
+}
+
+impl Endpoint for ListSupportedRegions<'_> {
+    type Reply = SupportedRegions;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[5]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+}
+
+/// In the order in which the implementations above look them up.
+///
+/// For the API's router `batch` and `supported_regions` come before `{origin_ip}`, which they never look like.
+pub(super) static ENDPOINTS: &[Descriptor] = &[
+    descriptor(
+        Method::Get,
+        "/zones/{zone_id}/origin/cloud_regions",
+        Replay::Safe,
+        "list_cloud_regions",
+        "List the cloud regions of origins",
+        list_samples,
+    ),
+    descriptor(
+        Method::Get,
+        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+        Replay::Safe,
+        "get_cloud_region",
+        "Read the cloud region of an origin",
+        get_samples,
+    ),
+    descriptor(
+        Method::Put,
+        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+        Replay::Safe,
+        "set_cloud_region",
+        "Set the cloud region of an origin",
+        set_samples,
+    ),
+    descriptor(
+        Method::Delete,
+        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+        Replay::UndeliveredOnly,
+        "delete_cloud_region",
+        "Delete the cloud region of an origin",
+        delete_samples,
+    ),
+    descriptor(
+        Method::Put,
+        "/zones/{zone_id}/origin/cloud_regions/batch",
+        Replay::Safe,
+        "set_cloud_regions",
+        "Set the cloud regions of many origins",
+        batch_samples,
+    ),
+    descriptor(
+        Method::Get,
+        "/zones/{zone_id}/origin/cloud_regions/supported_regions",
+        Replay::Safe,
+        "list_supported_regions",
+        "List the regions that origins can be in",
+        supported_samples,
+    ),
+];
+
+const fn descriptor(
+    method: Method,
+    path: &'static str,
+    replay: Replay,
+    name: &'static str,
+    summary: &'static str,
+    samples: fn() -> Vec<Exchange>,
+) -> Descriptor {
+    let permission = match method {
+        Method::Get => "Zone Settings Read",
+        _ => "Zone Settings Write",
+    };
+
+    Descriptor {
+        name,
+        summary,
+        method,
+        path,
+        area: Area::CloudRegions,
+        replay,
+        permission,
+        plans: "all plans",
+        page: "https://developers.cloudflare.com/api/resources/cache/subresources/origin_cloud_regions/",
+        samples,
+    }
+}
+
+const STORED: &str = r#"{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws","modified_on":"2026-03-01T12:00:00Z"}"#;
+const MISSING: &str = "No cloud region mapping exists for this origin IP.";
+const BAD_REGION: &str = "Invalid vendor or region.";
+
+fn parsed() -> Option<(ZoneId, OriginIp, CloudRegion)> {
+    let ip = "192.0.2.1";
+    let mapping = CloudRegion::new(ip, "aws", "us-east-1").ok()?;
+    Some((ZoneId::parse(example::ZONE_ID).ok()?, OriginIp::parse(ip).ok()?, mapping))
+}
+
+fn list_samples() -> Vec<Exchange> {
+    let Some((zone, ..)) = parsed() else { return Vec::new() };
+    let request = ListCloudRegions::page(&zone, 1);
+    let page = alloc::format!(
+        r#"{{"result":[{STORED}],"result_info":{{"page":1,"per_page":100,"total_pages":1,"count":1,"total_count":1}},"success":true,"errors":[],"messages":[]}}"#
+    );
+    Vec::from([
+        sample("one", &request, 200, page),
+        sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
+    ])
+}
+
+fn get_samples() -> Vec<Exchange> {
+    let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
+    let request = GetCloudRegion::new(&zone, &origin_ip);
+    Vec::from([
+        sample("found", &request, 200, success(STORED)),
+        sample("refused_missing", &request, 404, refusal(1142, MISSING)),
+    ])
+}
+
+fn set_samples() -> Vec<Exchange> {
+    let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
+    let request = SetCloudRegion::new(&zone, &mapping);
+    Vec::from([
+        sample("set", &request, 200, success(STORED)),
+        sample("refused_region", &request, 400, refusal(1157, BAD_REGION)),
+    ])
+}
+
+fn delete_samples() -> Vec<Exchange> {
+    let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
+    let request = DeleteCloudRegion::new(&zone, &origin_ip);
+    Vec::from([
+        sample("deleted", &request, 200, success(r#"{"origin_ip":"192.0.2.1"}"#)),
+        sample("refused_missing", &request, 404, refusal(1142, MISSING)),
+    ])
+}
+
+fn batch_samples() -> Vec<Exchange> {
+    let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
+    let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "europe-west1") else { return Vec::new() };
+    let mappings = [mapping, other];
+    let request = SetCloudRegions::new(&zone, &mappings);
+    let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"Invalid vendor or region.","region":"europe-west1","vendor":"gcp"}],"succeeded":[{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}]}"#;
+    Vec::from([
+        sample("partly", &request, 200, success(partly)),
+        sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
+    ])
+}
+
+fn supported_samples() -> Vec<Exchange> {
+    let Some((zone, ..)) = parsed() else { return Vec::new() };
+    let request = ListSupportedRegions::new(&zone);
+    let regions = r#"{"obtained_codes":true,"vendors":{"aws":[{"name":"us-east-1","upper_tier_colos":["IAD"]}],"gcp":[{"name":"europe-west1","upper_tier_colos":["BRU"]}]}}"#;
+    Vec::from([
+        sample("two", &request, 200, success(regions)),
+        sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
+    ])
+}

@@ -1,0 +1,346 @@
+//! `GET`, `PATCH` and `DELETE /zones/{zone_id}/cache/variants`
+//!
+//! Which other types of an image may be cached beside the one that its file name says. It only acts where the origin sends
+//! `Vary: Accept`; a variant that the origin then does not serve is not cached at all (`BYPASS`).
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::endpoint::switch::Setting;
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+};
+use crate::id::ZoneId;
+use crate::pairs::Pairs;
+use crate::text::quote;
+
+/// The file extensions that can have variants.
+///
+/// Source: the schema of `value` in the API reference, 2026-10. (The guide leaves `jpg2` out.)
+pub const EXTENSIONS: [&str; 11] =
+    ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
+
+/// For some file extensions, the types that may be served for them.
+///
+/// - Each extension is one of [`EXTENSIONS`], and stands in it once.
+/// - Each has at least one type, none of them twice, each of the form `image/webp`.
+/// - The order given is kept on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Variants {
+    rows: Vec<(String, Vec<String>)>,
+}
+
+impl Variants {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    /// Adds an extension and its types.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidVariants`] where the extension is unknown or there already, or a type is missing, malformed or double.
+    pub fn with<'t>(
+        mut self,
+        extension: &str,
+        types: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Self, InvalidVariants> {
+        if !EXTENSIONS.contains(&extension) {
+            return Err(InvalidVariants::Extension { found: extension.to_owned() });
+        }
+        let extension = extension.to_owned();
+        if self.rows.iter().any(|(have, _)| *have == extension) {
+            return Err(InvalidVariants::ExtensionTwice { extension });
+        }
+        let mut row: Vec<String> = Vec::new();
+        for found in types {
+            let has_form = found.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+            let found = found.to_owned();
+            if !has_form {
+                return Err(InvalidVariants::Type { extension, found });
+            }
+            if row.contains(&found) {
+                return Err(InvalidVariants::TypeTwice { extension, found });
+            }
+            row.push(found);
+        }
+        if row.is_empty() {
+            return Err(InvalidVariants::NoType { extension });
+        }
+        self.rows.push((extension, row));
+        Ok(self)
+    }
+
+    /// Parses the JSON of a `value`, such as `{"avif":["image/webp","image/jpeg"]}`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidVariants`] where it is no such JSON, or as [`Variants::with`] says.
+    pub fn from_json(text: &str) -> Result<Self, InvalidVariants> {
+        let rows: Pairs<Vec<String>> = serde_json::from_str(text)
+            .map_err(|error| InvalidVariants::Json { reason: alloc::format!("{error}") })?;
+        rows.0.iter().try_fold(Self::new(), |variants, (extension, types)| {
+            variants.with(extension, types.iter().map(String::as_str))
+        })
+    }
+
+    /// The extensions and their types, in the order given.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.rows.iter().map(|(extension, types)| (extension.as_str(), types.as_slice()))
+    }
+
+    /// Is there none? Setting that removes all variants.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// RFC 9110's `token`, which the two halves of a media type are.
+fn is_token(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token)
+}
+
+impl Serialize for Variants {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.rows.len()))?;
+        for (extension, types) in &self.rows {
+            map.serialize_entry(extension, types)?;
+        }
+        map.end()
+    }
+}
+
+/// Why something is not a set of variants.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidVariants {
+    /// An extension that cannot have variants.
+    #[error("{} has no variants: the extensions are `{}`", quote(found), EXTENSIONS.join("`, `"))]
+    Extension {
+        /// What was given.
+        found: String,
+    },
+    /// The same extension twice.
+    #[error("the extension `{extension}` is given twice")]
+    ExtensionTwice {
+        /// The extension.
+        extension: String,
+    },
+    /// An extension without a type.
+    #[error("the extension `{extension}` has no type")]
+    NoType {
+        /// The extension.
+        extension: String,
+    },
+    /// Not a media type.
+    #[error("{} is not a type for `{extension}`: it is written like `image/webp`", quote(found))]
+    Type {
+        /// The extension.
+        extension: String,
+        /// What was given.
+        found: String,
+    },
+    /// The same type twice for one extension.
+    #[error("the type `{found}` is given twice for `{extension}`")]
+    TypeTwice {
+        /// The extension.
+        extension: String,
+        /// The type.
+        found: String,
+    },
+    /// Not the JSON of a `value`.
+    #[error("this is not the JSON of variants, such as `{{\"avif\":[\"image/webp\"]}}`: {reason}")]
+    Json {
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+}
+
+impl InvalidVariants {
+    /// What was probably meant, where that can be told.
+    #[must_use]
+    pub fn cure(&self) -> Option<String> {
+        match self {
+            Self::Extension { found } => {
+                let bare = found.trim_start_matches('.').to_ascii_lowercase();
+                EXTENSIONS.contains(&bare.as_str()).then(|| alloc::format!("write `{bare}`"))
+            }
+            Self::Type { found, .. } => {
+                let kind = if found == "jpg" { "jpeg" } else { found.as_str() };
+                let known = EXTENSIONS.contains(&kind);
+                known.then(|| alloc::format!("write `image/{kind}`"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What variants a zone has: an entry can be null.
+pub type StoredVariants = BTreeMap<String, Option<Vec<String>>>;
+
+/// Reads the variants. Where none were ever set this is 404.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct GetVariants<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+}
+
+/// Sets the variants: the whole value is replaced, nothing is merged.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct EditVariants<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    /// All of them.
+    pub variants: &'a Variants,
+}
+
+/// Deletes the variants.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DeleteVariants<'a> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+}
+
+impl<'a> GetVariants<'a> {
+    /// Asks for the variants of a zone.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId) -> Self {
+        Self { zone }
+    }
+}
+
+impl<'a> EditVariants<'a> {
+    /// Replaces the variants of a zone.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId, variants: &'a Variants) -> Self {
+        Self { zone, variants }
+    }
+}
+
+impl<'a> DeleteVariants<'a> {
+    /// Deletes the variants of a zone.
+    #[must_use]
+    pub const fn new(zone: &'a ZoneId) -> Self {
+        Self { zone }
+    }
+}
+
+impl Endpoint for GetVariants<'_> {
+    type Reply = Setting<StoredVariants>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[0]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+}
+
+impl Endpoint for EditVariants<'_> {
+    type Reply = Setting<StoredVariants>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[1]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+
+    fn body(&self) -> Option<String> {
+        // Writing strings to memory cannot fail.
+        let value = serde_json::to_string(self.variants).unwrap_or_default();
+        Some(alloc::format!(r#"{{"value":{value}}}"#))
+    }
+}
+
+impl Endpoint for DeleteVariants<'_> {
+    type Reply = Setting<StoredVariants>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        &ENDPOINTS[2]
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+}
+
+pub(super) static ENDPOINTS: &[Descriptor] = &[
+    descriptor(Method::Get, Replay::Safe, "get_variants", "Read Variants", read_samples),
+    descriptor(Method::Patch, Replay::Safe, "edit_variants", "Replace Variants", edit_samples),
+    descriptor(Method::Delete, Replay::UndeliveredOnly, "delete_variants", "Delete Variants", delete_samples),
+];
+
+const fn descriptor(
+    method: Method,
+    replay: Replay,
+    name: &'static str,
+    summary: &'static str,
+    samples: fn() -> Vec<Exchange>,
+) -> Descriptor {
+    let permission = match method {
+        Method::Get => "Zone Settings Read",
+        _ => "Zone Settings Write",
+    };
+    Descriptor {
+        name,
+        summary,
+        method,
+        path: "/zones/{zone_id}/cache/variants",
+        area: Area::Settings,
+        replay,
+        permission,
+        plans: "Pro and up",
+        page: "https://developers.cloudflare.com/api/resources/cache/subresources/variants/",
+        samples,
+    }
+}
+
+const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image/webp","image/jpeg"],"bmp":["image/webp","image/jpeg"]}}"#;
+
+fn read_samples() -> Vec<Exchange> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = GetVariants::new(&zone);
+    // The code of a read while unset is not documented; 1142 is what other settings have.
+    let unset = "Unable to retrieve variants setting value. The zone setting does not exist.";
+    Vec::from([
+        sample("set", &request, 200, success(STORED)),
+        sample("refused_unset", &request, 404, refusal(1142, unset)),
+    ])
+}
+
+fn edit_samples() -> Vec<Exchange> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let types = ["image/webp", "image/jpeg"];
+    let variants = Variants::new().with("avif", types).and_then(|variants| variants.with("bmp", types));
+    let Ok(variants) = variants else { return Vec::new() };
+    let request = EditVariants::new(&zone, &variants);
+    let refused = "This setting is not available for your plan type";
+    Vec::from([
+        sample("two", &request, 200, success(STORED)),
+        sample("refused_plan", &request, 403, refusal(1135, refused)),
+    ])
+}
+
+fn delete_samples() -> Vec<Exchange> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = DeleteVariants::new(&zone);
+    let unset = "Unable to delete variants setting value. The zone setting does not exist.";
+    Vec::from([
+        sample("deleted", &request, 200, success(r#"{"id":"variants","editable":true}"#)),
+        sample("refused_unset", &request, 404, refusal(1144, unset)),
+    ])
+}
