@@ -63,6 +63,43 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: What,
     },
+    /// Cache Reserve: cached files in persistent storage
+    Reserve {
+        #[command(subcommand)]
+        command: ReserveCommand,
+    },
+    /// Regional Tiered Cache: a tier of caches in each region
+    RegionalTiered {
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Smart Tiered Cache: the upper tier that is closest to each origin
+    SmartTiered {
+        #[command(subcommand)]
+        command: SmartCommand,
+    },
+    /// Tiered Cache at all
+    TieredCache {
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Development Mode: bypass the cache for three hours, without purging it
+    DevelopmentMode {
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Variants: other types of an image, cached beside it
+    Variants {
+        #[command(subcommand)]
+        command: VariantsCommand,
+    },
+    /// Origin cloud regions: where each origin's address is
+    OriginRegions {
+        #[command(subcommand)]
+        command: RegionsCommand,
+    },
+    /// Every cache setting of the zone, a line each
+    Settings,
     /// Zones that the token may read
     Zones {
         #[command(subcommand)]
@@ -96,6 +133,111 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "ID", env = "CLOUDFLARE_ACCOUNT_ID")]
         account: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SwitchCommand {
+    /// Is it on?
+    Get,
+    /// Turn it on or off
+    Set {
+        /// `on` or `off`
+        value: OnOffArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SmartCommand {
+    /// Is it on?
+    Get,
+    /// Turn it on or off
+    Set {
+        /// `on` or `off`
+        value: OnOffArg,
+    },
+    /// Delete the setting, which is off then
+    Delete,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReserveCommand {
+    /// Is it on?
+    Get,
+    /// Turn it on or off
+    Set {
+        /// `on` or `off`
+        value: OnOffArg,
+    },
+    /// Remove everything from it; it must be off. Cannot be undone or cancelled
+    Clear {
+        /// Follow it to its end
+        #[arg(long)]
+        wait: bool,
+    },
+    /// How the latest clear stands
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VariantsCommand {
+    /// Which are set
+    Get,
+    /// Set these and no others
+    #[command(after_help = "\
+Extensions: avif, bmp, gif, jp2, jpeg, jpg, jpg2, png, tif, tiff, webp
+
+Example:
+  cfcache -z example.com variants set jpeg=image/webp,image/avif png=image/webp")]
+    Set {
+        /// Types that may be served for a file extension
+        #[arg(value_name = "EXT=MIME[,MIME]", required_unless_present = "from")]
+        rows: Vec<String>,
+        /// A file with the JSON of the value, such as {"jpeg":["image/webp"]}; `-` is standard input
+        #[arg(long, value_name = "FILE", conflicts_with = "rows")]
+        from: Option<PathBuf>,
+    },
+    /// Delete all
+    Delete,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegionsCommand {
+    /// All mappings of the zone
+    List,
+    /// The mapping of an address
+    Get {
+        /// The origin's address
+        ip: String,
+    },
+    /// Map an address to a region
+    Set {
+        /// The origin's address
+        ip: String,
+        /// aws, azure, gcp or oci
+        #[arg(long)]
+        vendor: String,
+        /// A region of the vendor (`origin-regions supported` shows them)
+        #[arg(long)]
+        region: String,
+    },
+    /// Delete the mapping of an address
+    Delete {
+        /// The origin's address
+        ip: String,
+    },
+    /// Map many addresses, in batches of 100; mappings that are not in the file stay
+    Import {
+        /// `IP VENDOR REGION` a line, or the API's JSON (an array, or an object a line); `-` is standard input
+        file: PathBuf,
+    },
+    /// The regions that there are
+    Supported,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOffArg {
+    On,
+    Off,
 }
 
 /// What to purge or invalidate. No input is an error, and never "everything".

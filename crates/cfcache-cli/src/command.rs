@@ -2,9 +2,15 @@
 
 mod emulator;
 mod environments;
+mod pages;
 mod purge;
+mod regions;
+mod reserve;
 mod scope;
+mod setting;
+mod settings;
 mod token;
+mod variants;
 mod zones;
 
 use tokio::sync::watch;
@@ -29,9 +35,10 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Purge(job) if job.dry_run => purge::dry_run(job, talk),
             Job::Purge(job) => purge::run(job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
+            Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
             job => tokio::select! {
-                result = read(job, talk) => result,
-                () = interrupts.nth(1) => Ok(Exit::Interrupted),
+                result = short(job, talk) => result,
+                () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
             },
         };
         result.unwrap_or_else(|failure| talk.failure(&failure))
@@ -41,12 +48,13 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
     talk.settle(exit)
 }
 
-/// The commands that change nothing.
-async fn read(job: Job, talk: &Talk) -> Result<Exit, Failure> {
+/// The commands that end by themselves, and that an interrupt may end at any moment.
+async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
     match job {
         Job::ListEnvironments(connection, zone) => environments::list(connection, zone, talk).await,
         Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
         Job::ListZones(connection) => zones::list(connection, talk).await,
+        Job::Setting(job) => setting::execute(job, talk).await,
         Job::Purge(_) | Job::Emulator(..) => Ok(Exit::Accepted),
     }
 }

@@ -76,6 +76,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                 "check the token with `cfcache token verify`; it needs the permission \"{permission}\", for this zone",
             ));
         }
+        if failure.class == Class::Plan {
+            return Some(format!("this is for {}", error.endpoint.plans));
+        }
         if let Some(explanation) = failure.explanation {
             return Some(format!("{}: {}", explanation.meaning, explanation.cure));
         }

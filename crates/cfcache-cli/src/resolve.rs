@@ -1,5 +1,7 @@
 //! From what was typed and what the environment says to a job: everything parsed, every conflict named, nothing sent.
 
+mod setting;
+
 use core::time::Duration;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use crate::args::{Args, Command, EmulatorArgs, Global, Input, OnInvalid, PlanArg
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::failure::Failure;
+pub(crate) use crate::resolve::setting::Setting;
 
 /// What to do.
 pub(crate) enum Job {
@@ -23,6 +26,16 @@ pub(crate) enum Job {
     ListEnvironments(Connection, ZoneRef),
     VerifyToken(Connection, Option<AccountId>),
     Emulator(EmulatorArgs, Plan, bool),
+    Setting(SettingJob),
+}
+
+/// Something around the cache's settings.
+pub(crate) struct SettingJob {
+    pub(crate) setting: Setting,
+    pub(crate) zone: ZoneRef,
+    pub(crate) connection: Connection,
+    pub(crate) dry_run: bool,
+    pub(crate) yes: bool,
 }
 
 /// A purge or invalidate.
@@ -108,7 +121,10 @@ pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
             let plan = plan(global.plan).unwrap_or(Plan::Enterprise);
             return Ok(Job::Emulator(args, plan, !global.no_rate_limit));
         }
-        other => return read_only(other, &global, &config),
+        command @ (Command::Zones { .. } | Command::Environments { .. } | Command::Token { .. }) => {
+            return read_only(command, &global, &config);
+        }
+        command => return around_settings(command, &global, &config),
     };
     let what = match what {
         What::Everything => Selection::Everything,
@@ -138,11 +154,28 @@ pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
     }))
 }
 
+fn around_settings(command: Command, global: &Global, config: &Config) -> Result<Job, Failure> {
+    if global.environment.is_some() {
+        return Err(Failure::usage("`--environment` is for purge and invalidate"));
+    }
+    let Some(setting) = setting::setting(command)? else {
+        return Err(Failure::usage("this command is not known"));
+    };
+    if global.dry_run && !setting.is_change() {
+        return Err(only_reads());
+    }
+    let zone = zone(global)?;
+    let connection = connection(global, config, global.dry_run)?;
+    Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run: global.dry_run, yes: global.yes }))
+}
+
+fn only_reads() -> Failure {
+    Failure::usage("`--dry-run` is for commands that change something, and this one only reads")
+}
+
 fn read_only(command: Command, global: &Global, config: &Config) -> Result<Job, Failure> {
     if global.dry_run {
-        return Err(Failure::usage(
-            "`--dry-run` is for commands that change something, and this one only reads",
-        ));
+        return Err(only_reads());
     }
     if global.environment.is_some() {
         return Err(Failure::usage("`--environment` is for purge and invalidate"));

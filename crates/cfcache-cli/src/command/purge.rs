@@ -417,7 +417,7 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
 }
 
 /// Stand for ids that are not looked up; no id has these letters.
-const ZONE_STAND_IN: &str = "ZONE-ID";
+pub(super) const ZONE_STAND_IN: &str = "ZONE-ID";
 const ENVIRONMENT_STAND_IN: &str = "ENVIRONMENT-ID";
 
 fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Failure> {
@@ -425,7 +425,7 @@ fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Fai
 }
 
 /// A request as one line of JSON, the body exactly as it would be sent.
-fn shown(parts: &Parts, base: &str) -> String {
+pub(super) fn shown(parts: &Parts, base: &str) -> String {
     let url = serde_json::Value::from(format!("{base}{}", parts.path));
     let body = parts.body.as_deref().unwrap_or("null");
     format!(r#"{{"method":"{}","url":{url},"body":{body}}}"#, parts.method.as_str())
@@ -450,14 +450,14 @@ fn least_time(limits: PurgeLimits, kind: Kind, requests: u64, items: u64) -> cor
     core::time::Duration::from_secs_f64(waiting * rate.per.as_secs_f64() / f64::from(rate.count))
 }
 
-fn describe_zone(zone: &ZoneRef) -> String {
+pub(super) fn describe_zone(zone: &ZoneRef) -> String {
     match zone {
         ZoneRef::Id(id) => format!("zone {id}"),
         ZoneRef::Domain(domain) => format!("zone {domain}"),
     }
 }
 
-fn capitalized(word: &str) -> String {
+pub(super) fn capitalized(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
 }

@@ -1,0 +1,36 @@
+//! Lists that come in pages.
+
+use cfcache_client::Error;
+use cfcache_model::verdict::Answer;
+
+/// All pages of a list: what they hold, and the same as the API wrote it.
+pub(super) struct Pages<T> {
+    pub(super) items: Vec<T>,
+    /// One JSON array with the elements of all pages, byte for byte.
+    pub(super) raw: String,
+}
+
+/// Reads page after page, counted from 1, until the last.
+pub(super) async fn all<T>(
+    mut read: impl AsyncFnMut(u32) -> Result<Answer<Vec<T>>, Error>,
+) -> Result<Pages<T>, Error> {
+    let mut items = Vec::new();
+    let mut raw: Vec<String> = Vec::new();
+    for page in 1.. {
+        let answer = read(page).await?;
+        let is_empty = answer.result.is_empty();
+        items.extend(answer.result);
+        raw.extend(elements(&answer.raw));
+        let pages = answer.result_info.and_then(|info| info.total_pages).unwrap_or(0);
+        if is_empty || u64::from(page) >= pages {
+            break;
+        }
+    }
+    Ok(Pages { items, raw: format!("[{}]", raw.join(",")) })
+}
+
+/// What stands between the brackets of a JSON array, where there is anything.
+pub(super) fn elements(array: &str) -> Option<String> {
+    let inner = array.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
+    (!inner.is_empty()).then(|| inner.to_owned())
+}

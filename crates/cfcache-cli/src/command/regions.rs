@@ -1,0 +1,168 @@
+//! `origin-regions`
+
+use cfcache_model::endpoint::{
+    CloudRegion, DeleteCloudRegion, GetCloudRegion, ListCloudRegions, ListSupportedRegions,
+    MAX_REGIONS_PER_BATCH, OriginIp, SetCloudRegion, SetCloudRegions, StoredCloudRegion,
+};
+use serde::Serialize;
+
+use crate::command::pages;
+use crate::command::setting::Desk;
+use crate::exit::Exit;
+use crate::failure::{Failure, describe};
+use crate::render::human;
+
+const TITLES: [&str; 4] = ["ORIGIN", "VENDOR", "REGION", "CHANGED"];
+
+pub(super) async fn list(desk: &Desk<'_>) -> Result<Exit, Failure> {
+    let regions = pages::all(async |page| desk.call(&ListCloudRegions::page(&desk.zone, page)).await)
+        .await
+        .map_err(|error| Failure::of(&error, "cannot list the cloud regions"))?;
+    if !desk.is_human() {
+        desk.talk.data(&regions.raw);
+    } else if regions.items.is_empty() {
+        desk.talk.note("no origin has a cloud region");
+    } else {
+        let rows: Vec<Vec<String>> = regions.items.iter().map(row).collect();
+        human::table(&TITLES, &rows).iter().for_each(|line| desk.talk.data(line));
+    }
+    Ok(Exit::Accepted)
+}
+
+fn row(region: &StoredCloudRegion) -> Vec<String> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    vec![region.origin_ip.clone(), text(&region.vendor), text(&region.region), text(&region.modified_on)]
+}
+
+pub(super) async fn get(desk: &Desk<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
+    let answer = desk
+        .call(&GetCloudRegion::new(&desk.zone, ip))
+        .await
+        .map_err(|error| Failure::of(&error, format!("cannot read the cloud region of {ip}")))?;
+    desk.print(&answer.raw, &describe_region(&answer.result));
+    Ok(Exit::Accepted)
+}
+
+pub(super) async fn set(desk: &Desk<'_>, mapping: &CloudRegion) -> Result<Exit, Failure> {
+    let answer = desk
+        .call(&SetCloudRegion::new(&desk.zone, mapping))
+        .await
+        .map_err(|error| Failure::of(&error, format!("cannot map {}", mapping.origin_ip())))?;
+    desk.print(&answer.raw, &describe_region(&answer.result));
+    Ok(Exit::Accepted)
+}
+
+pub(super) async fn delete(desk: &Desk<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
+    let answer = desk
+        .call(&DeleteCloudRegion::new(&desk.zone, ip))
+        .await
+        .map_err(|error| Failure::of(&error, format!("cannot delete the mapping of {ip}")))?;
+    desk.print(&answer.raw, &format!("the mapping of {ip} is deleted"));
+    Ok(Exit::Accepted)
+}
+
+fn describe_region(region: &StoredCloudRegion) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "(not told)".to_owned());
+    format!("{} is in {} {}", region.origin_ip, text(&region.vendor), text(&region.region))
+}
+
+pub(super) async fn supported(desk: &Desk<'_>) -> Result<Exit, Failure> {
+    let answer = desk
+        .call(&ListSupportedRegions::new(&desk.zone))
+        .await
+        .map_err(|error| Failure::of(&error, "cannot list the regions that there are"))?;
+    if !desk.is_human() {
+        desk.talk.data(&answer.raw);
+        return Ok(Exit::Accepted);
+    }
+    let vendors = &answer.result.vendors;
+    let rows: Vec<Vec<String>> = vendors
+        .iter()
+        .flat_map(|(vendor, regions)| {
+            regions
+                .iter()
+                .map(|region| vec![vendor.clone(), region.name.clone(), region.upper_tier_colos.join(", ")])
+        })
+        .collect();
+    human::table(&["VENDOR", "REGION", "UPPER TIER"], &rows).iter().for_each(|line| desk.talk.data(line));
+    Ok(Exit::Accepted)
+}
+
+/// What an import came to, for programs; the entries are those of the API, as far as they tell us something.
+#[derive(Default, Serialize)]
+struct Imported {
+    failed: Vec<Entry>,
+    succeeded: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    origin_ip: String,
+    region: String,
+    vendor: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Sends mappings in batches. A mapping is done only if the API says so of it; a batch that fails as a whole fails all of
+/// its mappings, and the batches behind it are tried all the same, unless the credentials are refused.
+pub(super) async fn import(desk: &Desk<'_>, mappings: &[CloudRegion]) -> Result<Exit, Failure> {
+    let mut imported = Imported::default();
+    let mut exit = Exit::Accepted;
+    for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
+        if exit == Exit::Credentials {
+            let error = "not sent: the credentials were refused";
+            imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(error.to_owned()))));
+            continue;
+        }
+        match desk.call(&SetCloudRegions::new(&desk.zone, batch)).await {
+            Ok(answer) => {
+                for mapping in batch {
+                    let is_it = |told: &&StoredCloudRegion| told.origin_ip == mapping.origin_ip();
+                    let failed = answer.result.failed.iter().find(is_it);
+                    match (failed, answer.result.succeeded.iter().find(is_it)) {
+                        (None, Some(_)) => imported.succeeded.push(entry(mapping, None)),
+                        (Some(told), _) => {
+                            let why =
+                                told.error.clone().unwrap_or_else(|| "no reason in the answer".to_owned());
+                            imported.failed.push(entry(mapping, Some(why)));
+                        }
+                        (None, None) => {
+                            let why = "the answer does not mention it".to_owned();
+                            imported.failed.push(entry(mapping, Some(why)));
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                exit = exit.or(error.kind().into());
+                desk.talk.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
+                let why = describe(&error);
+                imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(why.clone()))));
+            }
+        }
+    }
+    if !imported.failed.is_empty() {
+        exit = exit.or(Exit::Failed);
+    }
+    if desk.is_human() {
+        let (done, failed) = (imported.succeeded.len(), imported.failed.len());
+        desk.talk.data(&format!("mapped: {done} of {}", done + failed));
+        for entry in &imported.failed {
+            let why = cfcache_model::text::clip(entry.error.as_deref().unwrap_or_default(), 300);
+            desk.talk.data(&format!("  {} {} {}: {why}", entry.origin_ip, entry.vendor, entry.region));
+        }
+    } else {
+        desk.talk.json(&imported);
+    }
+    Ok(exit)
+}
+
+fn entry(mapping: &CloudRegion, error: Option<String>) -> Entry {
+    Entry {
+        origin_ip: mapping.origin_ip().to_owned(),
+        region: mapping.region().to_owned(),
+        vendor: mapping.vendor().to_owned(),
+        error,
+    }
+}

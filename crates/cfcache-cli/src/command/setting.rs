@@ -1,0 +1,199 @@
+//! The commands around settings: what they have in common, and those that are on or off.
+
+use cfcache_client::{Client, Error};
+use cfcache_model::endpoint::{
+    ClearCacheReserve, CreateSmartTieredCache, DeleteCloudRegion, DeleteSmartTieredCache, DeleteVariants,
+    EditSwitch, EditVariants, Endpoint, GetSwitch, MAX_REGIONS_PER_BATCH, OnOff, SetCloudRegion,
+    SetCloudRegions, Setting as Stored, Switch, encode,
+};
+use cfcache_model::id::ZoneId;
+use cfcache_model::verdict::{Answer, Class};
+
+use crate::args::OutputArg;
+use crate::ask;
+use crate::command::purge::{ZONE_STAND_IN, capitalized, describe_zone, shown};
+use crate::command::{regions, reserve, scope, settings, variants};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::observe::Trace;
+use crate::render::Talk;
+use crate::resolve::{Setting, SettingJob, ZoneRef};
+use crate::session::{Session, shown_base};
+
+/// What every command around settings needs.
+pub(super) struct Desk<'a> {
+    pub(super) client: &'a Client,
+    pub(super) zone: ZoneId,
+    pub(super) talk: &'a Talk,
+}
+
+impl Desk<'_> {
+    /// Asks the API.
+    pub(super) async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
+        self.client.call(request, &mut Trace(self.talk)).await
+    }
+
+    /// Prints the `result` as the API wrote it, or what it means to people.
+    pub(super) fn print(&self, raw: &str, human: &str) {
+        self.talk.data(if self.is_human() { human } else { raw });
+    }
+
+    pub(super) fn is_human(&self) -> bool {
+        self.talk.output == OutputArg::Human
+    }
+}
+
+/// Was it refused because it was never set? That is an answer, and no failure.
+pub(super) fn is_unset(error: &Error) -> bool {
+    error.failure().is_some_and(|failure| {
+        failure.status == 404 && failure.class == Class::Missing && matches!(failure.code(), 1142 | 1144)
+    })
+}
+
+/// Does a job around settings.
+pub(super) async fn execute(job: SettingJob, talk: &Talk) -> Result<Exit, Failure> {
+    if job.setting.asks() {
+        ask::confirm(talk, job.yes, &question(&job.setting, &describe_zone(&job.zone)))?;
+    }
+    let session = Session::open(&job.connection).await?;
+    let zone = scope::zone(&session.client, &job.zone, talk).await?;
+    let desk = Desk { client: &session.client, zone, talk };
+    let exit = match job.setting {
+        Setting::Get(switch) => get(&desk, switch).await,
+        Setting::Set(switch, value) => set(&desk, switch, value).await,
+        Setting::DeleteSmart => delete_smart(&desk).await,
+        Setting::ClearReserve { wait } => reserve::clear(&desk, wait).await,
+        Setting::ReserveStatus => reserve::status(&desk).await,
+        Setting::GetVariants => variants::get(&desk).await,
+        Setting::SetVariants(variants) => variants::set(&desk, &variants).await,
+        Setting::DeleteVariants => variants::delete(&desk).await,
+        Setting::ListRegions => regions::list(&desk).await,
+        Setting::GetRegion(ip) => regions::get(&desk, &ip).await,
+        Setting::SetRegion(mapping) => regions::set(&desk, &mapping).await,
+        Setting::DeleteRegion(ip) => regions::delete(&desk, &ip).await,
+        Setting::ImportRegions(mappings) => regions::import(&desk, &mappings).await,
+        Setting::SupportedRegions => regions::supported(&desk).await,
+        Setting::Table => settings::table(&desk).await,
+    }?;
+    drop(desk);
+    session.close().await;
+    Ok(exit)
+}
+
+fn question(setting: &Setting, zone: &str) -> String {
+    match setting {
+        Setting::ClearReserve { .. } => format!(
+            "Clearing Cache Reserve removes everything in it. It must be off, it cannot be turned on again while the \
+             clear runs (up to 24 hours), and a clear cannot be undone or cancelled.\nClear Cache Reserve of {zone}?",
+        ),
+        Setting::DeleteSmart => {
+            format!("Delete the setting of Smart Tiered Cache of {zone}, and so turn it off?")
+        }
+        Setting::DeleteVariants => format!("Delete all variants of {zone}?"),
+        Setting::DeleteRegion(ip) => format!("Delete the cloud region of {ip} of {zone}?"),
+        _ => format!("Change {zone}?"),
+    }
+}
+
+async fn get(desk: &Desk<'_>, switch: Switch) -> Result<Exit, Failure> {
+    let title = switch.title();
+    match desk.call(&GetSwitch::new(&desk.zone, switch)).await {
+        Ok(answer) => desk.print(&answer.raw, &describe(switch, &answer.result)),
+        Err(error) if is_unset(&error) => desk.print("null", &format!("{title} is off (it was never set)")),
+        Err(error) => return Err(Failure::of(&error, format!("cannot read {title}"))),
+    }
+    Ok(Exit::Accepted)
+}
+
+/// "Cache Reserve is on, last changed 2026-…".
+fn describe(switch: Switch, stored: &Stored<String>) -> String {
+    let mut text =
+        format!("{} is {}", switch.title(), stored.value.as_deref().unwrap_or("in an unknown state"));
+    if let Some(seconds) = stored.time_remaining.filter(|seconds| *seconds > 0) {
+        text.push_str(&format!(", for another {seconds} s"));
+    }
+    if let Some(changed) = &stored.modified_on {
+        text.push_str(&format!(", last changed {changed}"));
+    }
+    if stored.editable == Some(false) {
+        text.push_str(", and cannot be changed on this plan");
+    }
+    text
+}
+
+/// Sets a switch; what is so already is left alone.
+async fn set(desk: &Desk<'_>, switch: Switch, value: OnOff) -> Result<Exit, Failure> {
+    let title = switch.title();
+    let before = desk.call(&GetSwitch::new(&desk.zone, switch)).await;
+    let mut is_missing = false;
+    match &before {
+        Ok(answer) if answer.result.value.as_deref() == Some(value.as_str()) => {
+            desk.print(&answer.raw, &format!("{title} is {value} already; nothing was changed"));
+            return Ok(Exit::Accepted);
+        }
+        Err(error) => is_missing = is_unset(error),
+        Ok(_) => {}
+    }
+    // A setting that was never set is created; only Smart Tiered Cache has a request of its own for that.
+    let answer = match is_missing && switch == Switch::SmartTieredCache {
+        true => desk.call(&CreateSmartTieredCache::new(&desk.zone, value)).await,
+        false => desk.call(&EditSwitch::new(&desk.zone, switch, value)).await,
+    }
+    .map_err(|error| Failure::of(&error, format!("cannot turn {title} {value}")))?;
+    if answer.result.value.as_deref().is_some_and(|now| now != value.as_str()) {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the API accepted it, and says that {}", describe(switch, &answer.result)),
+        ));
+    }
+    desk.print(&answer.raw, &format!("{title} is {value} now"));
+    Ok(Exit::Accepted)
+}
+
+async fn delete_smart(desk: &Desk<'_>) -> Result<Exit, Failure> {
+    match desk.call(&DeleteSmartTieredCache::new(&desk.zone)).await {
+        Ok(answer) => desk.print(&answer.raw, "the setting of Smart Tiered Cache is deleted; it is off"),
+        Err(error) if is_unset(&error) => {
+            desk.print("null", "Smart Tiered Cache was never set; nothing was changed");
+        }
+        Err(error) => return Err(Failure::of(&error, "cannot delete the setting of Smart Tiered Cache")),
+    }
+    Ok(Exit::Accepted)
+}
+
+/// Prints the requests of a change, and sends nothing.
+pub(super) fn dry_run(job: &SettingJob, talk: &Talk) -> Result<Exit, Failure> {
+    let base = shown_base(&job.connection)?.to_string();
+    let zone = match &job.zone {
+        ZoneRef::Id(id) => id.clone(),
+        ZoneRef::Domain(domain) => {
+            talk.note(&format!(
+                "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
+            ));
+            ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))?
+        }
+    };
+    let show = |parts| talk.data(&shown(&parts, &base));
+    match &job.setting {
+        Setting::Set(switch, value) => {
+            talk.note(&format!(
+                "{} is read first, and left alone where it is {value}",
+                capitalized(switch.title())
+            ));
+            show(encode(&EditSwitch::new(&zone, *switch, *value)));
+        }
+        Setting::DeleteSmart => show(encode(&DeleteSmartTieredCache::new(&zone))),
+        Setting::ClearReserve { .. } => show(encode(&ClearCacheReserve::new(&zone))),
+        Setting::SetVariants(variants) => show(encode(&EditVariants::new(&zone, variants))),
+        Setting::DeleteVariants => show(encode(&DeleteVariants::new(&zone))),
+        Setting::SetRegion(mapping) => show(encode(&SetCloudRegion::new(&zone, mapping))),
+        Setting::DeleteRegion(ip) => show(encode(&DeleteCloudRegion::new(&zone, ip))),
+        Setting::ImportRegions(mappings) => {
+            for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
+                show(encode(&SetCloudRegions::new(&zone, batch)));
+            }
+        }
+        _ => {}
+    }
+    Ok(Exit::Accepted)
+}

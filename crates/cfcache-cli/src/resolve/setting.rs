@@ -1,0 +1,218 @@
+//! The commands around the cache's settings, from what was typed to what it means.
+
+use std::io::Read;
+use std::path::Path;
+
+use cfcache_model::endpoint::{
+    CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OnOff, OriginIp, Switch, Variants,
+};
+
+use crate::args::{
+    Command, OnOffArg, RegionsCommand, ReserveCommand, SmartCommand, SwitchCommand, VariantsCommand,
+};
+use crate::failure::Failure;
+
+/// What to do with a setting.
+pub(crate) enum Setting {
+    Get(Switch),
+    Set(Switch, OnOff),
+    DeleteSmart,
+    ClearReserve { wait: bool },
+    ReserveStatus,
+    GetVariants,
+    SetVariants(Variants),
+    DeleteVariants,
+    ListRegions,
+    GetRegion(OriginIp),
+    SetRegion(CloudRegion),
+    DeleteRegion(OriginIp),
+    ImportRegions(Vec<CloudRegion>),
+    SupportedRegions,
+    Table,
+}
+
+impl Setting {
+    /// Does it change anything?
+    pub(crate) const fn is_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::Get(_)
+                | Self::ReserveStatus
+                | Self::GetVariants
+                | Self::ListRegions
+                | Self::GetRegion(_)
+                | Self::SupportedRegions
+                | Self::Table
+        )
+    }
+
+    /// Must it be confirmed?
+    pub(crate) const fn asks(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteSmart | Self::ClearReserve { .. } | Self::DeleteVariants | Self::DeleteRegion(_)
+        )
+    }
+}
+
+/// Makes sense of a command around settings; `None` for another one.
+///
+/// # Errors
+///
+/// [`Failure`] for a mistake in its arguments or in a file that it reads.
+pub(super) fn setting(command: Command) -> Result<Option<Setting>, Failure> {
+    let switch = |switch, command| match command {
+        SwitchCommand::Get => Setting::Get(switch),
+        SwitchCommand::Set { value } => Setting::Set(switch, on_off(value)),
+    };
+    Ok(Some(match command {
+        Command::Reserve { command } => match command {
+            ReserveCommand::Get => Setting::Get(Switch::CacheReserve),
+            ReserveCommand::Set { value } => Setting::Set(Switch::CacheReserve, on_off(value)),
+            ReserveCommand::Clear { wait } => Setting::ClearReserve { wait },
+            ReserveCommand::Status => Setting::ReserveStatus,
+        },
+        Command::RegionalTiered { command } => switch(Switch::RegionalTieredCache, command),
+        Command::SmartTiered { command } => match command {
+            SmartCommand::Get => Setting::Get(Switch::SmartTieredCache),
+            SmartCommand::Set { value } => Setting::Set(Switch::SmartTieredCache, on_off(value)),
+            SmartCommand::Delete => Setting::DeleteSmart,
+        },
+        Command::TieredCache { command } => switch(Switch::TieredCaching, command),
+        Command::DevelopmentMode { command } => switch(Switch::DevelopmentMode, command),
+        Command::Variants { command } => match command {
+            VariantsCommand::Get => Setting::GetVariants,
+            VariantsCommand::Set { rows, from } => Setting::SetVariants(match from {
+                Some(path) => {
+                    let text = read_text(&path)?;
+                    Variants::from_json(&text)
+                        .map_err(|invalid| invalid_variants(&invalid, &format!("`{}`", path.display())))?
+                }
+                None => variants(&rows)?,
+            }),
+            VariantsCommand::Delete => Setting::DeleteVariants,
+        },
+        Command::OriginRegions { command } => match command {
+            RegionsCommand::List => Setting::ListRegions,
+            RegionsCommand::Get { ip } => Setting::GetRegion(origin_ip(&ip)?),
+            RegionsCommand::Set { ip, vendor, region } => Setting::SetRegion(
+                CloudRegion::new(&ip, &vendor, &region)
+                    .map_err(|invalid| Failure::usage(invalid.to_string()))?,
+            ),
+            RegionsCommand::Delete { ip } => Setting::DeleteRegion(origin_ip(&ip)?),
+            RegionsCommand::Import { file } => Setting::ImportRegions(mappings(&file)?),
+            RegionsCommand::Supported => Setting::SupportedRegions,
+        },
+        Command::Settings => Setting::Table,
+        _ => return Ok(None),
+    }))
+}
+
+const fn on_off(value: OnOffArg) -> OnOff {
+    match value {
+        OnOffArg::On => OnOff::On,
+        OnOffArg::Off => OnOff::Off,
+    }
+}
+
+fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
+    OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
+}
+
+/// `EXT=MIME[,MIME]` each.
+fn variants(rows: &[String]) -> Result<Variants, Failure> {
+    let mut variants = Variants::new();
+    for row in rows {
+        let Some((extension, types)) = row.split_once('=') else {
+            return Err(Failure::usage(format!("{} has no `=`", cfcache_model::text::quote(row)))
+                .with_hint("variants are written like `jpeg=image/webp,image/avif`"));
+        };
+        variants = variants
+            .with(extension, types.split(',').filter(|kind| !kind.is_empty()))
+            .map_err(|invalid| invalid_variants(&invalid, &cfcache_model::text::quote(row)))?;
+    }
+    Ok(variants)
+}
+
+fn invalid_variants(invalid: &InvalidVariants, origin: &str) -> Failure {
+    let failure = Failure::usage(format!("{origin}: {invalid}"));
+    match invalid.cure() {
+        Some(cure) => failure.with_hint(cure),
+        None => failure,
+    }
+}
+
+/// The mappings of a file, all checked: every mistake is named, with its line.
+fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
+    let text = read_text(path)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let entries: Vec<(String, String)> = if text.trim_start().starts_with('[') {
+        let array: Vec<Box<serde_json::value::RawValue>> = serde_json::from_str(text)
+            .map_err(|error| Failure::usage(format!("`{name}` is not a JSON array: {error}")))?;
+        array
+            .iter()
+            .enumerate()
+            .map(|(index, raw)| (format!("{name}, element {}", index + 1), raw.get().to_owned()))
+            .collect()
+    } else {
+        text.lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+            .map(|(index, line)| (format!("{name}:{}", index + 1), line.trim().to_owned()))
+            .collect()
+    };
+    let mut mappings: Vec<CloudRegion> = Vec::new();
+    let mut places: std::collections::HashMap<String, String> = std::collections::HashMap::new();
+    let mut complaints = Vec::new();
+    for (origin, entry) in entries {
+        match CloudRegion::parse(&entry) {
+            Ok(mapping) => match places.get(mapping.origin_ip()) {
+                Some(before) => {
+                    complaints
+                        .push(format!("{origin}: `{}` is mapped at {before} already", mapping.origin_ip()));
+                }
+                None => {
+                    places.insert(mapping.origin_ip().to_owned(), origin);
+                    mappings.push(mapping);
+                }
+            },
+            Err(invalid) => complaints.push(format!("{origin}: {invalid}")),
+        }
+    }
+    if !complaints.is_empty() {
+        let mut failure = Failure::usage(format!("`{name}` is not right; nothing was sent"));
+        let hidden = complaints.len().saturating_sub(100);
+        failure.causes = complaints.into_iter().take(100).collect();
+        if hidden > 0 {
+            failure.causes.push(format!("… and {hidden} more"));
+        }
+        return Err(failure.with_hint("an entry is `IP VENDOR REGION`, such as `192.0.2.1 aws us-east-1`"));
+    }
+    match mappings.len() {
+        0 => Err(Failure::usage(format!("`{name}` holds no mapping; nothing was sent"))),
+        count if count > MAX_REGIONS_PER_ZONE => Err(Failure::usage(format!(
+            "`{name}` holds {count} mappings, and a zone can have {MAX_REGIONS_PER_ZONE}; nothing was sent",
+        ))),
+        _ => Ok(mappings),
+    }
+}
+
+/// Reads a file of settings; `-` is standard input.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    /// Far above any file that makes sense here, and a bound on memory.
+    const LONGEST: u64 = 8 << 20;
+    let mut text = String::new();
+    let mut read = |reader: &mut dyn Read| reader.take(LONGEST + 1).read_to_string(&mut text);
+    let outcome = match path == Path::new("-") {
+        true => read(&mut std::io::stdin().lock()),
+        false => std::fs::File::open(path).and_then(|mut file| read(&mut file)),
+    };
+    match outcome {
+        Ok(_) if text.len() as u64 > LONGEST => {
+            Err(Failure::usage(format!("`{}` is longer than {LONGEST} bytes", path.display())))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+    }
+}
