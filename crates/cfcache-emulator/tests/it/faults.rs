@@ -97,6 +97,33 @@ fn texts_that_are_no_faults() {
     }
 }
 
+#[test]
+fn what_takes_effect_all_the_same() {
+    let rows = [
+        ("status=503", false),
+        ("success-false", false),
+        ("html", false),
+        ("stall", false),
+        ("reset-before", false),
+        ("reset-after", true),
+        ("reset-mid", true),
+        ("truncate", true),
+        ("malformed", true),
+        ("empty", true),
+        ("goaway", true),
+        ("slow=1s", true),
+        ("delay=1s", true),
+        ("status=503,processed=yes", true),
+        ("truncate,processed=no", false),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(text.parse::<Fault>().unwrap().takes_effect(), expected, "{text}");
+    }
+    // A value can say what a text cannot; it changes nothing.
+    assert!(!Fault::new(Injury::ResetBefore).with_effect(Effect::Done).takes_effect());
+    assert!(Fault::new(Injury::ResetAfter).with_effect(Effect::NotDone).takes_effect());
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "([a-z-]{1,12}(=[a-z0-9.,]{0,6})?,?){0,4}|.{0,40}") {
