@@ -100,15 +100,15 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
 pub(super) const SAMPLE_ZONE: &str = r#"{"id":"023e105f4ecef8ad9ca31a8372d0c353","name":"example.com","status":"active","paused":false,"type":"full","development_mode":0,"plan":{"id":"94f3b7b768b0458b56d2cac4fe5ec0f9","name":"Enterprise Website","legacy_id":"enterprise"}}"#;
 
 fn samples() -> Vec<Exchange> {
-    let page = |zones: &str, count: u32| {
+    let page = |zones: &str, count: u32, per_page: u32| {
         alloc::format!(
-            r#"{{"result":[{zones}],"result_info":{{"page":1,"per_page":20,"total_pages":{count},"count":{count},"total_count":{count}}},"success":true,"errors":[],"messages":[]}}"#
+            r#"{{"result":[{zones}],"result_info":{{"page":1,"per_page":{per_page},"total_pages":{count},"count":{count},"total_count":{count}}},"success":true,"errors":[],"messages":[]}}"#
         )
     };
     Vec::from([
-        sample("by_name", &ListZones::named("example.com"), 200, page(SAMPLE_ZONE, 1)),
-        sample("by_name_none", &ListZones::named("example.net"), 200, page("", 0)),
-        sample("page", &ListZones::page(1), 200, page(SAMPLE_ZONE, 1)),
+        sample("by_name", &ListZones::named("example.com"), 200, page(SAMPLE_ZONE, 1, 20)),
+        sample("by_name_none", &ListZones::named("example.net"), 200, page("", 0, 20)),
+        sample("page", &ListZones::page(1), 200, page(SAMPLE_ZONE, 1, MAX_ZONES_PER_PAGE)),
         sample(
             "refused_permission",
             &ListZones::named("example.com"),

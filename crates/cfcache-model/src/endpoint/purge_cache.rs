@@ -184,8 +184,9 @@ impl fmt::Display for Action {
     }
 }
 
-/// An id as the API's documents write an environment's: some thirty hex digits.
-const SAMPLE_ENVIRONMENT: &str = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f";
+/// Environments as in the sample of their list: Staging is chosen by a cookie, Development by IP address.
+const STAGING: &str = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f";
+const DEVELOPMENT: &str = "8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c";
 
 fn zone_samples(action: Action) -> Vec<Exchange> {
     let (Ok(zone), Some(bodies)) = (ZoneId::parse(example::ZONE_ID), sample_bodies()) else {
@@ -204,16 +205,24 @@ fn zone_samples(action: Action) -> Vec<Exchange> {
 }
 
 fn environment_samples(action: Action) -> Vec<Exchange> {
-    let (Ok(zone), Ok(environment), Some(bodies)) =
-        (ZoneId::parse(example::ZONE_ID), EnvironmentId::parse(SAMPLE_ENVIRONMENT), sample_bodies())
-    else {
+    let (Ok(zone), Ok(staging), Ok(development), Some(bodies)) = (
+        ZoneId::parse(example::ZONE_ID),
+        EnvironmentId::parse(STAGING),
+        EnvironmentId::parse(DEVELOPMENT),
+        sample_bodies(),
+    ) else {
         return Vec::new();
     };
-    let request = |body| PurgeCache::new(action, &zone, body).with_environment(&environment);
-    let mut samples: Vec<Exchange> =
-        bodies.iter().map(|(name, body)| sample(name, &request(body), 200, accepted())).collect();
+    let mut samples: Vec<Exchange> = bodies
+        .iter()
+        .map(|(name, body)| {
+            let request = PurgeCache::new(action, &zone, body).with_environment(&staging);
+            sample(name, &request, 200, accepted())
+        })
+        .collect();
     if let Some((_, files)) = bodies.iter().find(|(name, _)| *name == "files") {
-        samples.push(sample("refused_environment_by_ip", &request(files), 400, refusal(1136, BY_IP)));
+        let request = PurgeCache::new(action, &zone, files).with_environment(&development);
+        samples.push(sample("refused_environment_by_ip", &request, 400, refusal(1136, BY_IP)));
     }
     samples
 }
