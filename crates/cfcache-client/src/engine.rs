@@ -397,7 +397,10 @@ impl<J> Engine<J> {
         }
         // A try again goes before something new, once its time has come: it is the older one.
         let again = self.waiting.first_key_value().map(|((due, _), task)| (*due, task.cost));
-        let fresh = self.fresh.front().map(|task| (now, task.cost));
+        // As many as may be in flight may wait for another try. With more than that nothing new is begun, or an outage
+        // would have the whole input wait in memory.
+        let may_begin = self.waiting.len() < self.policy.concurrency.max(1);
+        let fresh = self.fresh.front().filter(|_| may_begin).map(|task| (now, task.cost));
         let due_again = again.filter(|(due, _)| *due <= now);
         let Some((due, cost)) = due_again.or(fresh).or(again) else {
             let idle = self.flying.is_empty();

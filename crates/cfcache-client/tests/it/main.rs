@@ -4,7 +4,12 @@
     clippy::unwrap_used,
     reason = "clippy sees tests, but not the helpers and servers that they are made of"
 )]
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured is worth a look: `cargo test -- --nocapture pace`"
+)]
 
+mod engine;
 mod forgotten;
 mod pace;
 mod sim;

@@ -7,7 +7,7 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
 
-use crate::sim::{self, Log, Network, ServerBucket, tokens, whole_seconds};
+use crate::sim::{self, Arrival, Log, Network, ServerBucket, tokens, whole_seconds};
 
 const REQUESTS: usize = 1000;
 
@@ -44,7 +44,7 @@ fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: 
     policy.limits = Some(plan.purge_limits());
     policy.seed = seed;
     let mut engine = Engine::new(policy);
-    let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+    let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
         Ok(()) => Signal::Done,
         Err(wait) => {
             Signal::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
@@ -53,7 +53,7 @@ fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: 
     let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
     let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
     assert_eq!(engine.stopped(), None, "{plan} {lane:?} {hint:?} {seed}");
-    let accepted = log.ended.iter().filter(|(_, signal)| *signal == Signal::Done).count();
+    let accepted = log.ended.iter().filter(|(.., signal)| *signal == Signal::Done).count();
     assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {hint:?} {seed}");
     log
 }
@@ -165,7 +165,7 @@ fn limits_that_recover_are_used_again() {
             let mut engine = Engine::new(policy);
             let mut bucket = ServerBucket::full(half, burst);
             let mut changed = false;
-            let mut server = |now: Duration, cost: Cost| {
+            let mut server = |Arrival { now, cost, .. }: Arrival| {
                 if now >= change && !core::mem::replace(&mut changed, true) {
                     bucket.set_count(now, half.count * 2);
                 }
@@ -202,7 +202,7 @@ fn a_long_way_is_no_reason_to_be_slow() {
     policy.concurrency = 128;
     let mut engine = Engine::new(policy);
     let mut bucket = ServerBucket::full(rate, burst);
-    let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+    let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
         Ok(()) => Signal::Done,
         Err(_) => Signal::RateLimited { retry_after: None },
     };
@@ -222,7 +222,7 @@ fn a_long_way_is_no_reason_to_be_slow() {
     policy.concurrency = 128;
     let mut engine = Engine::sharing(policy, pace);
     let jobs = core::iter::repeat_n((cost, Replay::Safe), 500);
-    let mut server = |_: Duration, _: Cost| Signal::Done;
+    let mut server = |_: Arrival| Signal::Done;
     let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
     let ratio = report("2 s away, no burst", plan, Lane::Flexible, &log, 500.0 / 50.0 + 2.0);
     assert!((99..=101).contains(&log.most_in_flight), "{}", log.most_in_flight);
@@ -239,7 +239,7 @@ fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
         policy.limits = Some(plan.purge_limits());
         let mut engine = Engine::new(policy);
         let mut bucket = ServerBucket::full(slow, burst);
-        let mut server = |now: Duration, cost: Cost| match bucket.take(now, tokens(cost)) {
+        let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
             Ok(()) => Signal::Done,
             Err(_) => Signal::RateLimited { retry_after: None },
         };
@@ -271,7 +271,7 @@ fn another_program_may_use_the_same_limits() {
             policy.limits = Some(plan.purge_limits());
             policy.seed = seed;
             let mut engine = Engine::new(policy);
-            let mut server = |now: Duration, cost: Cost| {
+            let mut server = |Arrival { now, cost, .. }: Arrival| {
                 while next <= now {
                     let _ = bucket.take(next, tokens(cost));
                     next += every;
@@ -287,7 +287,7 @@ fn another_program_may_use_the_same_limits() {
             let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
             let what = format!("shared, hint {hint:?}");
             let ratio = report(&what, plan, lane, &log, least(slower(rate, 2), burst, cost));
-            let accepted = log.ended.iter().filter(|(_, signal)| *signal == Signal::Done).count();
+            let accepted = log.ended.iter().filter(|(.., signal)| *signal == Signal::Done).count();
             assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {seed}");
             assert!(ratio <= 1.25, "{plan} {lane:?} {seed}: {ratio}");
         });
@@ -303,14 +303,14 @@ fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
         policy.seed = seed;
         let mut engine = Engine::new(policy);
         let (from, to) = (Duration::from_secs(5), Duration::from_secs(305));
-        let mut server = |now: Duration, _: Cost| match (from..to).contains(&now) {
+        let mut server = |Arrival { now, .. }: Arrival| match (from..to).contains(&now) {
             true => Signal::RateLimited { retry_after: None },
             false => Signal::Done,
         };
         let jobs = core::iter::repeat_n((Cost::Flexible, Replay::Safe), 100);
         let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
         assert_eq!(engine.stopped(), None, "{seed}");
-        assert!(log.ended.iter().all(|(_, signal)| *signal == Signal::Done), "{seed}");
+        assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done), "{seed}");
         assert!(log.refused <= 50, "{seed}: {}", log.refused);
         assert!(log.took <= Duration::from_secs(500), "{seed}: {:?}", log.took);
     }

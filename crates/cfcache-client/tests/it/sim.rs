@@ -7,17 +7,32 @@ use std::collections::BinaryHeap;
 use cfcache_client::engine::{Decision, Engine, Signal, Step, Ticket};
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
+use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 
-/// Answers what comes in, in the order in which it comes in.
-pub(crate) trait Server {
-    fn answer(&mut self, now: Duration, cost: Cost) -> Signal;
-}
-
-impl<F: FnMut(Duration, Cost) -> Signal> Server for F {
-    fn answer(&mut self, now: Duration, cost: Cost) -> Signal {
-        self(now, cost)
+/// At least so many cases; those that fail are kept, for whoever runs the tests next.
+pub(crate) fn proptest_config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions.txt");
+    ProptestConfig {
+        // `PROPTEST_CASES` in the environment may ask for more.
+        cases: if default.cases > 256 { default.cases } else { cases },
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(file))),
+        ..default
     }
 }
+
+/// A request that comes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) now: Duration,
+    pub(crate) job: usize,
+    /// Which try of the job it is, counted from 1.
+    pub(crate) attempt: u32,
+    pub(crate) cost: Cost,
+}
+
+/// Answers what comes in, in the order in which it comes in.
+pub(crate) type Server<'a> = dyn FnMut(Arrival) -> Signal + 'a;
 
 /// A token bucket that has nothing in common with the engine's: whole numbers, and no waiting.
 ///
@@ -125,14 +140,16 @@ impl Network {
 }
 
 /// What a simulated run came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Log {
     /// When the last answer came in.
     pub(crate) took: Duration,
-    /// When each request went out, and what it cost.
-    pub(crate) sent: Vec<(Duration, Cost)>,
-    /// Each job that ended: its number, and what it ended with.
-    pub(crate) ended: Vec<(usize, Signal)>,
+    /// When each request went out, for which job, and what it cost.
+    pub(crate) sent: Vec<(Duration, usize, Cost)>,
+    /// Each job that ended: its number, its tries, whether it is unclear, and what it ended with.
+    pub(crate) ended: Vec<(usize, u32, bool, Signal)>,
+    /// What everything waited for: how many had been sent when the server said so, and until when it said.
+    pub(crate) holds: Vec<(usize, Duration)>,
     pub(crate) refused: usize,
     pub(crate) most_in_flight: usize,
     /// How often the engine was asked what to do.
@@ -140,37 +157,54 @@ pub(crate) struct Log {
 }
 
 enum Move {
-    Arrive(Ticket, Cost),
+    Arrive(Ticket),
     Return(Ticket, Signal),
 }
 
-/// Runs an engine over jobs until it is done; the job is its number.
+/// What happens when.
+#[derive(Default)]
+struct Moves {
+    order: BinaryHeap<Reverse<(Duration, usize)>>,
+    moves: Vec<Option<Move>>,
+}
+
+impl Moves {
+    fn push(&mut self, at: Duration, what: Move) {
+        self.order.push(Reverse((at, self.moves.len())));
+        self.moves.push(Some(what));
+    }
+
+    fn next_at(&self) -> Option<Duration> {
+        self.order.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn pop(&mut self) -> Move {
+        let Reverse((_, index)) = self.order.pop().unwrap();
+        self.moves[index].take().unwrap()
+    }
+}
+
+/// Runs an engine over jobs until it is done; a job is its own number.
 pub(crate) fn run(
     engine: &mut Engine<usize>,
     jobs: impl IntoIterator<Item = (Cost, Replay)>,
-    server: &mut dyn Server,
+    server: &mut Server<'_>,
     mut network: Network,
 ) -> Log {
     let mut jobs = jobs.into_iter().enumerate();
     let mut costs = Vec::new();
     let mut log = Log::default();
     let mut now = Duration::ZERO;
-    let mut moves = BinaryHeap::new();
-    let mut pending: Vec<Option<Move>> = Vec::new();
-    let mut schedule = |at: Duration, what: Move, moves: &mut BinaryHeap<_>, pending: &mut Vec<_>| {
-        moves.push(Reverse((at, pending.len())));
-        pending.push(Some(what));
-    };
+    let mut moves = Moves::default();
     loop {
         log.asked += 1;
         match engine.next(now) {
             Step::Send(ticket) => {
-                let cost: Cost = costs[*engine.job(ticket).unwrap()];
-                log.sent.push((now, cost));
+                let job = *engine.job(ticket).unwrap();
+                let opening = if log.sent.len() < 4 { network.opening } else { Duration::ZERO };
+                log.sent.push((now, job, costs[job]));
                 log.most_in_flight = log.most_in_flight.max(engine.in_flight());
-                let opening = if log.sent.len() <= 4 { network.opening } else { Duration::ZERO };
-                let at = now + opening + network.one_way();
-                schedule(at, Move::Arrive(ticket, cost), &mut moves, &mut pending);
+                moves.push(now + opening + network.one_way(), Move::Arrive(ticket));
             }
             Step::Wait { hungry: true, .. } => match jobs.next() {
                 Some((number, (cost, replay))) => {
@@ -180,29 +214,34 @@ pub(crate) fn run(
                 None => engine.finish(),
             },
             Step::Wait { until, .. } => {
-                let event = moves.peek().map(|Reverse((at, _))| *at);
                 assert!(until.is_none_or(|until| until > now), "a wait for the past at {now:?}");
-                match (event, until) {
-                    (Some(event), until) if until.is_none_or(|until| event <= until) => {
-                        let Some(Reverse((at, index))) = moves.pop() else { continue };
-                        now = at;
-                        match pending[index].take().unwrap() {
-                            Move::Arrive(ticket, cost) => {
-                                let signal = server.answer(now, cost);
-                                log.refused += usize::from(matches!(signal, Signal::RateLimited { .. }));
-                                let at = now + network.one_way();
-                                schedule(at, Move::Return(ticket, signal), &mut moves, &mut pending);
+                match (moves.next_at(), until) {
+                    (Some(event), until) if until.is_none_or(|until| event <= until) => now = event,
+                    (_, Some(until)) => {
+                        now = until;
+                        continue;
+                    }
+                    _ => panic!("the engine waits for nothing at {now:?}"),
+                }
+                match moves.pop() {
+                    Move::Arrive(ticket) => {
+                        let job = *engine.job(ticket).unwrap();
+                        let attempt = engine.attempt(ticket);
+                        let signal = server(Arrival { now, job, attempt, cost: costs[job] });
+                        log.refused += usize::from(matches!(signal, Signal::RateLimited { .. }));
+                        moves.push(now + network.one_way(), Move::Return(ticket, signal));
+                    }
+                    Move::Return(ticket, signal) => {
+                        log.took = now;
+                        match engine.settle(now, ticket, signal) {
+                            Decision::Ended(ended) => {
+                                log.ended.push((ended.job, ended.attempts, ended.unclear, signal));
                             }
-                            Move::Return(ticket, signal) => {
-                                log.took = now;
-                                if let Decision::Ended(ended) = engine.settle(now, ticket, signal) {
-                                    log.ended.push((ended.job, signal));
-                                }
+                            Decision::Again { at, holds_all } => {
+                                log.holds.extend(holds_all.then_some((log.sent.len(), at)));
                             }
                         }
                     }
-                    (_, Some(until)) => now = until,
-                    _ => panic!("the engine waits for nothing at {now:?}"),
                 }
             }
             Step::Done => return log,

@@ -1,0 +1,756 @@
+//! What the engine decides, scene by scene, on a clock that jumps.
+
+use core::time::Duration;
+
+use cfcache_client::engine::{Decision, Engine, Pace, Policy, Reason, Signal, Step, Stop, Ticket};
+use cfcache_model::Plan;
+use cfcache_model::endpoint::{Cost, Replay};
+use cfcache_model::limits::{PurgeLimits, Rate};
+use cfcache_transport::Delivery;
+use proptest::prelude::*;
+
+use crate::sim::{self, Arrival, Dice, Log, Network, tokens};
+
+const UNSENT: Signal = Signal::Lost { delivery: Delivery::NotSent, retryable: true };
+const LOST: Signal = Signal::Lost { delivery: Delivery::Unknown, retryable: true };
+const FINAL: Signal = Signal::Lost { delivery: Delivery::NotSent, retryable: false };
+const TOO_MANY: Signal = Signal::RateLimited { retry_after: None };
+const BROKEN: Signal = Signal::Unavailable { retry_after: None };
+
+fn limited(seconds: u64) -> Signal {
+    Signal::RateLimited { retry_after: Some(seconds_long(seconds)) }
+}
+
+const fn seconds_long(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
+    let mut policy = Policy::default();
+    policy.limits = None;
+    change(&mut policy);
+    policy
+}
+
+fn limits(per_second: u32, burst: u32) -> PurgeLimits {
+    let mut limits = Plan::Free.purge_limits();
+    limits.flexible_requests = Rate { count: per_second, per: seconds_long(1) };
+    limits.flexible_burst = burst;
+    limits
+}
+
+fn flexible(count: usize) -> impl Iterator<Item = (Cost, Replay)> {
+    core::iter::repeat_n((Cost::Flexible, Replay::Safe), count)
+}
+
+fn near() -> Network {
+    Network::steady(Duration::from_millis(50))
+}
+
+/// An engine with so many jobs, which are all there will be.
+fn loaded(policy: Policy, count: usize) -> Engine<usize> {
+    let mut engine = Engine::new(policy);
+    (0..count).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
+    engine.finish();
+    engine
+}
+
+#[track_caller]
+fn send(engine: &mut Engine<usize>, now: Duration) -> Ticket {
+    match engine.next(now) {
+        Step::Send(ticket) => ticket,
+        step => panic!("nothing is sent: {step:?}"),
+    }
+}
+
+/// All that goes out at that time.
+fn send_all(engine: &mut Engine<usize>, now: Duration) -> Vec<Ticket> {
+    core::iter::from_fn(|| match engine.next(now) {
+        Step::Send(ticket) => Some(ticket),
+        _ => None,
+    })
+    .collect()
+}
+
+#[track_caller]
+fn waits(engine: &mut Engine<usize>, now: Duration) -> (Option<Duration>, Reason) {
+    match engine.next(now) {
+        Step::Wait { until, reason, .. } => (until, reason),
+        step => panic!("there is no wait: {step:?}"),
+    }
+}
+
+/// Five batches, a bucket of two and one a second; one is refused with a hint of 30 s, one is not sent, one is lost, and
+/// one is refused.
+#[test]
+fn the_scene_of_the_blueprint() {
+    for (replay, lost_tries, lost_unclear) in [(Replay::Safe, 3, true), (Replay::UndeliveredOnly, 1, true)] {
+        let mut engine = Engine::new(policy(|policy| {
+            policy.limits = Some(limits(1, 2));
+            policy.max_retries = 2;
+        }));
+        let mut server = |arrival: Arrival| match (arrival.job, arrival.attempt) {
+            (0, 1) => limited(30),
+            (1, 1) => UNSENT,
+            (2, _) => LOST,
+            (3, _) => Signal::Refused,
+            _ => Signal::Done,
+        };
+        let jobs = core::iter::repeat_n((Cost::Flexible, replay), 5);
+        let mut log = sim::run(&mut engine, jobs, &mut server, near());
+        log.ended.sort_by_key(|(job, ..)| *job);
+        assert_eq!(
+            log.ended,
+            [
+                (0, 2, false, Signal::Done),
+                (1, 2, false, Signal::Done),
+                (2, lost_tries, lost_unclear, LOST),
+                (3, 1, false, Signal::Refused),
+                (4, 1, false, Signal::Done),
+            ],
+            "{replay:?}",
+        );
+        assert!(log.took > seconds_long(30) && log.took < seconds_long(45), "{:?}", log.took);
+        assert_eq!(engine.stopped(), None);
+    }
+}
+
+#[test]
+fn a_hint_holds_everything() {
+    let mut engine = loaded(policy(|policy| policy.limits = Some(limits(100, 1000))), 20);
+    let first = send(&mut engine, Duration::ZERO);
+    let second = send(&mut engine, Duration::ZERO);
+    let now = Duration::from_millis(50);
+    let hold = now + seconds_long(30);
+    assert_eq!(engine.settle(now, first, limited(30)), Decision::Again { at: hold, holds_all: true });
+    assert_eq!(waits(&mut engine, now), (Some(hold), Reason::Held));
+    assert_eq!(engine.held_until(now), Some(hold));
+    // What was on its way lands, and what fails in the meantime waits no shorter.
+    assert!(matches!(engine.settle(now, second, BROKEN), Decision::Again { holds_all: false, .. }));
+    assert_eq!(waits(&mut engine, seconds_long(29)), (Some(hold), Reason::Held));
+    // The oldest goes first.
+    let ticket = send(&mut engine, hold);
+    assert_eq!((engine.job(ticket), engine.attempt(ticket)), (Some(&1), 2));
+}
+
+#[test]
+fn after_a_hold_a_few_go_first() {
+    let mut engine = loaded(policy(|policy| policy.concurrency = 50), 100);
+    let sent = send_all(&mut engine, Duration::ZERO);
+    assert_eq!(sent.len(), 50);
+    let now = Duration::from_millis(50);
+    for ticket in sent {
+        engine.settle(now, ticket, Signal::Unavailable { retry_after: Some(seconds_long(7)) });
+    }
+    let mut now = now + seconds_long(7);
+    let mut waves = Vec::new();
+    for _ in 0..5 {
+        let sent = send_all(&mut engine, now);
+        waves.push(sent.len());
+        now += Duration::from_millis(50);
+        for ticket in sent {
+            engine.settle(now, ticket, Signal::Done);
+        }
+    }
+    assert_eq!(waves, [4, 8, 16, 32, 40]);
+    assert_eq!(engine.next(now), Step::Done);
+}
+
+#[test]
+fn too_long_a_wait_stops_the_run() {
+    for demanded in [seconds_long(601), Duration::MAX] {
+        for signal in [
+            Signal::RateLimited { retry_after: Some(demanded) },
+            Signal::Unavailable { retry_after: Some(demanded) },
+        ] {
+            let mut engine = loaded(policy(|policy| policy.concurrency = 2), 4);
+            let first = send(&mut engine, Duration::ZERO);
+            let second = send(&mut engine, Duration::ZERO);
+            assert!(matches!(engine.settle(seconds_long(1), first, signal), Decision::Ended(_)));
+            assert_eq!(engine.stopped(), Some(Stop::WaitTooLong { demanded }));
+            // What is in flight is waited for, and not sent again.
+            assert_eq!(waits(&mut engine, seconds_long(1)), (None, Reason::News));
+            assert!(matches!(engine.settle(seconds_long(2), second, BROKEN), Decision::Ended(_)));
+            assert_eq!(engine.next(seconds_long(2)), Step::Done);
+            let rest: Vec<_> =
+                engine.abandoned(seconds_long(2)).map(|ended| (ended.job, ended.attempts)).collect();
+            assert_eq!(rest, [(2, 0), (3, 0)]);
+        }
+    }
+}
+
+#[test]
+fn no_wait_is_too_long_to_be_added_up() {
+    for signal in [
+        Signal::RateLimited { retry_after: Some(Duration::MAX) },
+        Signal::Unavailable { retry_after: Some(Duration::MAX) },
+    ] {
+        let mut engine = loaded(
+            policy(|policy| {
+                policy.max_wait = Duration::MAX;
+                policy.backoff_base = Duration::MAX;
+                policy.backoff_cap = Duration::MAX;
+                policy.limits = Some(limits(1, 2));
+            }),
+            3,
+        );
+        let now = seconds_long(5);
+        let ticket = send(&mut engine, now);
+        assert_eq!(
+            engine.settle(now, ticket, signal),
+            Decision::Again { at: Duration::MAX, holds_all: true }
+        );
+        assert_eq!(waits(&mut engine, now), (Some(Duration::MAX), Reason::Held));
+    }
+    let mut engine = loaded(
+        policy(|policy| {
+            policy.backoff_base = Duration::MAX;
+            policy.backoff_cap = Duration::MAX;
+        }),
+        2,
+    );
+    for signal in [BROKEN, TOO_MANY] {
+        let ticket = send(&mut engine, Duration::ZERO);
+        engine.settle(seconds_long(1), ticket, signal);
+    }
+}
+
+/// A bucket that never refills, or of which nothing is known, is no reason to panic or to spin.
+#[test]
+fn odd_limits_do_no_harm() {
+    for (count, per, burst) in [
+        (0, seconds_long(1), 3),
+        (1, Duration::ZERO, 3),
+        (0, Duration::ZERO, 0),
+        (u32::MAX, Duration::from_nanos(1), u32::MAX),
+        (1, Duration::MAX, 1),
+    ] {
+        let mut odd = Plan::Free.purge_limits();
+        odd.flexible_requests = Rate { count, per };
+        odd.flexible_burst = burst;
+        odd.urls = Rate { count, per };
+        odd.urls_per_request = 0;
+        for cost in [Cost::Flexible, Cost::Urls(0), Cost::Urls(usize::MAX), Cost::Call] {
+            let mut engine = Engine::new(policy(|policy| policy.limits = Some(odd)));
+            engine.offer(0, cost, Replay::Safe);
+            engine.offer(1, cost, Replay::Safe);
+            for now in [0, 1, 2, 1_000_000] {
+                let now = seconds_long(now);
+                match engine.next(now) {
+                    Step::Send(ticket) => {
+                        engine.settle(now, ticket, TOO_MANY);
+                    }
+                    Step::Wait { until, .. } => assert!(until.is_none_or(|until| until > now)),
+                    // Nothing but refusals, for longer than anybody waits.
+                    Step::Done => assert!(engine.stopped().is_some()),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_may_be_repeated() {
+    let hinted = Signal::Unavailable { retry_after: Some(seconds_long(1)) };
+    // What is sent again when it is safe, and when it is so only undelivered; and what is unclear then.
+    let rows = [
+        (Signal::Done, false, false, false),
+        (Signal::Refused, false, false, false),
+        (TOO_MANY, true, true, false),
+        (limited(1), true, true, false),
+        (BROKEN, true, false, false),
+        (hinted, true, false, false),
+        (Signal::Unclear, true, false, true),
+        (LOST, true, false, true),
+        (UNSENT, true, true, false),
+        (FINAL, false, false, false),
+        (Signal::Lost { delivery: Delivery::Unknown, retryable: false }, false, false, true),
+    ];
+    for (signal, safe, undelivered_only, unclear) in rows {
+        for (replay, repeats) in [(Replay::Safe, safe), (Replay::UndeliveredOnly, undelivered_only)] {
+            let mut engine = Engine::new(policy(|_| {}));
+            engine.offer(0, Cost::Call, replay);
+            let ticket = send(&mut engine, Duration::ZERO);
+            match engine.settle(Duration::ZERO, ticket, signal) {
+                Decision::Again { .. } => assert!(repeats, "{signal:?} {replay:?}"),
+                Decision::Ended(ended) => {
+                    assert!(!repeats, "{signal:?} {replay:?}");
+                    assert_eq!(ended.unclear, unclear, "{signal:?} {replay:?}");
+                }
+            }
+        }
+    }
+}
+
+/// That its own tries are used up does not make the server's hint void for the others.
+#[test]
+fn a_hint_counts_even_where_the_job_ends() {
+    for (replay, max_retries) in [(Replay::Safe, 0), (Replay::UndeliveredOnly, 5)] {
+        let mut engine = Engine::new(policy(|policy| policy.max_retries = max_retries));
+        engine.offer(0, Cost::Call, replay);
+        engine.offer(1, Cost::Call, replay);
+        let ticket = send(&mut engine, Duration::ZERO);
+        let hinted = Signal::Unavailable { retry_after: Some(seconds_long(20)) };
+        assert!(matches!(engine.settle(Duration::ZERO, ticket, hinted), Decision::Ended(_)));
+        assert_eq!(waits(&mut engine, Duration::ZERO), (Some(seconds_long(20)), Reason::Held));
+    }
+}
+
+#[test]
+fn to_come_back_at_once_is_not_to_hammer() {
+    let mut engine = Engine::new(policy(|_| {}));
+    let mut server = |_: Arrival| limited(0);
+    let log = sim::run(&mut engine, flexible(1), &mut server, near());
+    assert_eq!(log.ended.len(), 1);
+    assert!((8..=11).contains(&log.sent.len()), "{}", log.sent.len());
+    assert!(log.took > seconds_long(100), "{:?}", log.took);
+}
+
+#[test]
+fn retries_take_tokens_again() {
+    let limits = limits(1, 10);
+    let mut engine = Engine::new(policy(|policy| {
+        policy.limits = Some(limits);
+        policy.max_retries = 4;
+    }));
+    let mut server = |arrival: Arrival| if arrival.attempt < 5 { UNSENT } else { Signal::Done };
+    let log = sim::run(&mut engine, flexible(10), &mut server, near());
+    assert_eq!(log.sent.len(), 50);
+    assert_never_faster(&log, limits);
+    assert!(log.took > seconds_long(40));
+}
+
+#[test]
+fn a_part_goes_before_what_was_not_sent_yet() {
+    let mut engine = loaded(policy(|policy| policy.concurrency = 1), 3);
+    let ticket = send(&mut engine, Duration::ZERO);
+    engine.settle(Duration::ZERO, ticket, Signal::Refused);
+    engine.offer_first(11, Cost::Flexible, Replay::Safe);
+    engine.offer_first(10, Cost::Flexible, Replay::Safe);
+    let mut order = Vec::new();
+    while let Step::Send(ticket) = engine.next(Duration::ZERO) {
+        order.extend(engine.job(ticket).copied());
+        engine.settle(Duration::ZERO, ticket, Signal::Done);
+    }
+    assert_eq!(order, [10, 11, 1, 2]);
+}
+
+#[test]
+fn an_interrupted_run_gives_the_rest_back() {
+    let mut engine = loaded(policy(|policy| policy.concurrency = 2), 5);
+    assert_eq!(engine.abandoned(Duration::ZERO).count(), 0);
+    let first = send(&mut engine, Duration::ZERO);
+    let second = send(&mut engine, Duration::ZERO);
+    engine.settle(seconds_long(1), first, LOST);
+    engine.stop(Stop::Interrupted);
+    engine.stop(Stop::NothingSucceeds);
+    assert_eq!(engine.stopped(), Some(Stop::Interrupted));
+    assert_eq!(waits(&mut engine, seconds_long(1)), (None, Reason::News));
+    let rest: Vec<_> = engine
+        .abandoned(seconds_long(3))
+        .map(|ended| (ended.job, ended.attempts, ended.unclear, ended.elapsed.as_secs()))
+        .collect();
+    assert_eq!(rest, [(0, 1, true, 3), (2, 0, false, 0), (3, 0, false, 0), (4, 0, false, 0)]);
+    assert!(matches!(engine.settle(seconds_long(4), second, Signal::Done), Decision::Ended(_)));
+    assert_eq!(engine.next(seconds_long(4)), Step::Done);
+}
+
+#[test]
+fn the_seed_decides_all_jitter() {
+    let log = |seed| {
+        let mut engine = Engine::new(policy(|policy| policy.seed = seed));
+        let mut dice = Dice(99);
+        let mut server = |_: Arrival| match dice.roll(3) {
+            0 => BROKEN,
+            1 => TOO_MANY,
+            _ => Signal::Done,
+        };
+        sim::run(&mut engine, flexible(50), &mut server, near())
+    };
+    assert_eq!(log(7), log(7));
+    assert_ne!(log(7).took, log(8).took);
+}
+
+/// Full jitter is anything up to a ceiling that doubles, and those that failed together do not come back together.
+#[test]
+fn retries_are_spread() {
+    let mut engine = loaded(policy(|policy| policy.concurrency = 1000), 1000);
+    let mut at = Vec::new();
+    for ticket in send_all(&mut engine, Duration::ZERO) {
+        match engine.settle(Duration::ZERO, ticket, UNSENT) {
+            Decision::Again { at: again, .. } => at.push(again.as_millis()),
+            Decision::Ended(_) => panic!("it was the first try"),
+        }
+    }
+    assert!(at.iter().all(|at| *at <= 500));
+    for tenth in 0..10 {
+        let there = at.iter().filter(|at| **at / 50 == tenth).count();
+        assert!((50..150).contains(&there), "{there} of 1000 in tenth {tenth}");
+    }
+}
+
+/// Without a hint every refusal makes the wait longer, and a success makes it short again.
+#[test]
+fn without_a_hint_waits_grow() {
+    for seed in 0..100 {
+        let mut engine = Engine::new(policy(|policy| {
+            policy.seed = seed;
+            policy.max_wait = Duration::MAX;
+        }));
+        engine.offer(0, Cost::Flexible, Replay::Safe);
+        let mut now = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            let ticket = send(&mut engine, now);
+            let Decision::Again { at, holds_all: true } = engine.settle(now, ticket, TOO_MANY) else {
+                panic!("it may be repeated")
+            };
+            waits.push((at - now).as_secs_f64());
+            now = at;
+        }
+        assert!((0.5..=1.5).contains(&waits[0]), "{waits:?}");
+        for pair in waits.windows(2) {
+            assert!(pair[1] >= (pair[0] * 1.999).min(120.0) && pair[1] <= pair[0] * 3.001, "{waits:?}");
+        }
+        assert!(waits.iter().sum::<f64>() > 300.0, "{waits:?}");
+        let ticket = send(&mut engine, now);
+        assert!(matches!(engine.settle(now, ticket, Signal::Done), Decision::Ended(_)));
+    }
+}
+
+/// Those that were on their way when a hold was made are no news when they come back late.
+#[test]
+fn one_burst_of_refusals_is_one_hold() {
+    let mut engine = loaded(policy(|_| {}), 10);
+    let sent = send_all(&mut engine, seconds_long(1));
+    let mut holds = Vec::new();
+    for (late, ticket) in (0..).zip(sent) {
+        let now = seconds_long(1 + late);
+        engine.settle(now, ticket, TOO_MANY);
+        holds.extend(engine.held_until(now));
+    }
+    holds.dedup();
+    assert!(holds.len() <= 2, "{holds:?}");
+    assert!(*holds.last().unwrap() < seconds_long(4), "{holds:?}");
+}
+
+/// While others are accepted, a request that is refused for the rate has all the time of the world.
+#[test]
+fn waiting_for_its_turn_costs_a_request_nothing() {
+    let mut engine = Engine::new(policy(|policy| policy.concurrency = 64));
+    let mut bucket = sim::ServerBucket::full(Rate { count: 5, per: seconds_long(1) }, 5);
+    let mut server = |arrival: Arrival| match bucket.take(arrival.now, 1) {
+        Ok(()) => Signal::Done,
+        Err(_) => TOO_MANY,
+    };
+    let log = sim::run(&mut engine, flexible(500), &mut server, near());
+    assert_eq!(log.ended.len(), 500);
+    assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done));
+}
+
+/// A request that is always refused for the rate, alone among others that are not, does not hold them up for ever.
+#[test]
+fn a_poisonous_request_ends() {
+    let mut engine = Engine::new(policy(|_| {}));
+    let mut server = |arrival: Arrival| if arrival.job == 3 { TOO_MANY } else { Signal::Done };
+    let log = sim::run(&mut engine, flexible(2000), &mut server, near());
+    assert_eq!(engine.stopped(), None);
+    assert_eq!(log.ended.len(), 2000);
+    let failed: Vec<_> = log.ended.iter().filter(|(.., signal)| *signal != Signal::Done).collect();
+    assert!(matches!(failed[..], [(3, ..=51, false, _)]), "{failed:?}");
+}
+
+#[test]
+fn nothing_but_refusals_ends_the_run() {
+    let mut engine = Engine::new(policy(|_| {}));
+    let mut server = |_: Arrival| TOO_MANY;
+    let log = sim::run(&mut engine, flexible(10_000), &mut server, near());
+    assert!(matches!(engine.stopped(), Some(Stop::WaitTooLong { .. })), "{:?}", engine.stopped());
+    assert!(log.took < seconds_long(700), "{:?}", log.took);
+    assert!(log.sent.len() < 300, "{}", log.sent.len());
+}
+
+#[test]
+fn an_outage_shorter_than_the_retries_of_a_request_is_ridden_out() {
+    for seed in 0..20 {
+        let mut engine = Engine::new(policy(|policy| policy.seed = seed));
+        let outage = seconds_long(2)..seconds_long(12);
+        let mut server = |arrival: Arrival| if outage.contains(&arrival.now) { LOST } else { Signal::Done };
+        let jobs = core::iter::repeat_n((Cost::Urls(1), Replay::Safe), 5_000);
+        let log = sim::run(&mut engine, jobs, &mut server, near());
+        assert_eq!(engine.stopped(), None, "{seed}");
+        assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done), "{seed}");
+    }
+}
+
+#[test]
+fn a_longer_outage_ends_the_run() {
+    for max_retries in [0, 1, 10] {
+        let mut engine = Engine::new(policy(|policy| policy.max_retries = max_retries));
+        let mut server = |_: Arrival| BROKEN;
+        let log = sim::run(&mut engine, flexible(100_000), &mut server, near());
+        assert_eq!(engine.stopped(), Some(Stop::NothingSucceeds), "{max_retries}");
+        assert!(log.sent.len() <= 2000, "{max_retries}: {}", log.sent.len());
+        assert!(log.ended.len() <= 200, "{max_retries}: {}", log.ended.len());
+        assert!(log.took < seconds_long(300), "{max_retries}: {:?}", log.took);
+    }
+}
+
+/// Nine failures in ten are bad, and no reason to give up.
+#[test]
+fn a_server_that_mostly_fails_is_used_all_the_same() {
+    let mut engine = Engine::new(policy(|policy| policy.max_retries = 200));
+    let mut dice = Dice(5);
+    let mut server = |_: Arrival| if dice.roll(10) > 0 { BROKEN } else { Signal::Done };
+    let log = sim::run(&mut engine, flexible(500), &mut server, near());
+    assert_eq!(engine.stopped(), None);
+    assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done));
+}
+
+#[test]
+fn engines_that_share_a_pace_share_the_limits() {
+    let limits = limits(2, 10);
+    let pace = Pace::new(Some(limits));
+    let mut engines: Vec<_> = (0..2).map(|_| Engine::sharing(policy(|_| {}), pace.clone())).collect();
+    for engine in &mut engines {
+        (0..100).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
+    }
+    let mut sent = Vec::new();
+    for millis in 0..20_000 {
+        let now = Duration::from_millis(millis);
+        for engine in &mut engines {
+            while let Step::Send(ticket) = engine.next(now) {
+                sent.push((now, 0, Cost::Flexible));
+                engine.settle(now, ticket, Signal::Done);
+            }
+        }
+    }
+    let log = Log { sent, ..Log::default() };
+    assert_never_faster(&log, limits);
+    assert!(log.sent.len() >= 48, "{}", log.sent.len());
+    // A hold of one is a hold of all.
+    let ticket = {
+        let now = seconds_long(60);
+        let ticket = send(&mut engines[0], now);
+        engines[0].settle(now, ticket, limited(9));
+        waits(&mut engines[1], now)
+    };
+    assert_eq!(ticket, (Some(seconds_long(69)), Reason::Held));
+}
+
+#[test]
+fn it_says_what_it_waits_for() {
+    let mut engine = loaded(policy(|policy| policy.limits = Some(limits(1, 2))), 3);
+    let first = send(&mut engine, Duration::ZERO);
+    let (until, reason) = waits(&mut engine, Duration::ZERO);
+    assert_eq!(reason, Reason::Paced);
+    let second = send(&mut engine, until.unwrap());
+    engine.settle(seconds_long(10), first, Signal::Done);
+    engine.settle(seconds_long(10), second, Signal::Done);
+    let third = send(&mut engine, seconds_long(10));
+    assert_eq!(waits(&mut engine, seconds_long(10)), (None, Reason::News));
+    engine.settle(seconds_long(20), third, UNSENT);
+    assert_eq!(waits(&mut engine, seconds_long(20)).1, Reason::Retry);
+}
+
+#[test]
+fn limits_can_change_on_the_way() {
+    let mut engine = Engine::new(policy(|policy| {
+        policy.limits = Some(Plan::Free.purge_limits());
+        policy.concurrency = 1000;
+    }));
+    (0..1000).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
+    let sent = send_all(&mut engine, Duration::ZERO).len();
+    assert_eq!(sent, 24);
+    assert_eq!(waits(&mut engine, Duration::ZERO).1, Reason::Paced);
+    // What was sent counts against the larger bucket as well.
+    engine.set_limits(seconds_long(1), Some(Plan::Enterprise.purge_limits()));
+    let more = send_all(&mut engine, seconds_long(1)).len();
+    assert!((455..=485 - sent + 1).contains(&more), "{more}");
+    engine.set_limits(seconds_long(1), Some(Plan::Free.purge_limits()));
+    assert_eq!(waits(&mut engine, seconds_long(1)).1, Reason::Paced);
+    engine.set_limits(seconds_long(1), None);
+    assert_eq!(send_all(&mut engine, seconds_long(1)).len(), 1000 - sent - more);
+}
+
+/// However much burst a plan has, there are never 1,200 calls in five minutes.
+#[test]
+fn the_global_quota_is_kept_in_every_stretch() {
+    for (quota, most) in [(None, 1200), (Some(Rate { count: 100, per: seconds_long(60) }), 100)] {
+        let mut engine = Engine::new(policy(|policy| policy.limits = Some(limits(50, 5000))));
+        if let Some(quota) = quota {
+            engine.set_global_quota(quota);
+        }
+        let per = quota.map_or(seconds_long(300), |quota| quota.per);
+        let mut server = |_: Arrival| Signal::Done;
+        let log = sim::run(&mut engine, flexible(4 * most), &mut server, Network::jittery(3));
+        for (index, (from, ..)) in log.sent.iter().enumerate() {
+            let there = log.sent[index..].iter().take_while(|(at, ..)| *at - *from <= per).count();
+            assert!(there < most, "{there} in {per:?} from {from:?}");
+        }
+        // Three whole stretches have to be waited for, and no more.
+        assert!(log.took < (per + seconds_long(2)) * 4 + seconds_long(60), "{:?}", log.took);
+        // URLs are not part of it.
+        let ticket = {
+            engine = Engine::new(policy(|policy| policy.limits = Some(Plan::Enterprise.purge_limits())));
+            (0..5000).for_each(|job| engine.offer(job, Cost::Urls(0), Replay::Safe));
+            send_all(&mut engine, Duration::ZERO).len()
+        };
+        assert_eq!(ticket, 64);
+    }
+}
+
+/// Between any two requests of a lane there goes out no more than a full bucket and what refills in the meantime, as
+/// published: an account of the times alone, without a bucket.
+#[track_caller]
+fn assert_never_faster(log: &Log, limits: PurgeLimits) {
+    let urls_burst = f64::from(limits.urls.count).max(limits.urls_per_request as f64);
+    for (in_urls, rate, burst) in
+        [(false, limits.flexible_requests, f64::from(limits.flexible_burst)), (true, limits.urls, urls_burst)]
+    {
+        let is_in = |cost: Cost| matches!(cost, Cost::Urls(_)) == in_urls;
+        let sent: Vec<_> = log.sent.iter().filter(|(.., cost)| is_in(*cost)).collect();
+        let per_second = f64::from(rate.count) / rate.per.as_secs_f64();
+        for (index, (from, ..)) in sent.iter().enumerate() {
+            let mut total = 0.0;
+            for (at, _, cost) in &sent[index..] {
+                total += tokens(*cost) as f64;
+                let allowed = burst + per_second * (*at - *from).as_secs_f64();
+                assert!(
+                    total <= allowed + 1e-6,
+                    "{total} from {from:?} to {at:?}, where {allowed} are allowed"
+                );
+            }
+        }
+    }
+}
+
+prop_compose! {
+    fn any_limits()(
+        rate in 1_u32..50,
+        per in 1_u64..20,
+        burst in 1_u32..100,
+        urls in 1_u32..500,
+        urls_per_request in 1_usize..100,
+    ) -> PurgeLimits {
+        let mut limits = limits(rate, burst);
+        limits.flexible_requests.per = seconds_long(per);
+        limits.urls.count = urls;
+        limits.urls_per_request = urls_per_request;
+        limits
+    }
+}
+
+prop_compose! {
+    fn any_policy()(
+        limits in prop::option::weighted(0.8, any_limits()),
+        concurrency in 0_usize..20,
+        max_retries in 0_u32..6,
+        max_wait in 1_u64..100,
+        base in 0_u64..2000,
+        cap in 0_u64..20_000,
+        seed: u64,
+    ) -> Policy {
+        policy(|policy| {
+            policy.limits = limits;
+            policy.concurrency = concurrency;
+            policy.max_retries = max_retries;
+            policy.max_wait = seconds_long(max_wait);
+            policy.backoff_base = Duration::from_millis(base);
+            policy.backoff_cap = Duration::from_millis(cap);
+            policy.seed = seed;
+        })
+    }
+}
+
+fn any_signal(dice: &mut Dice, faults: u64) -> Signal {
+    if dice.roll(100) >= faults {
+        return Signal::Done;
+    }
+    let hint = match dice.roll(4) {
+        0 => None,
+        1 => Some(Duration::ZERO),
+        2 => Some(Duration::from_millis(dice.roll(3000))),
+        _ => Some(seconds_long(dice.roll(110))),
+    };
+    match dice.roll(7) {
+        0 => Signal::RateLimited { retry_after: hint },
+        1 => Signal::Unavailable { retry_after: hint },
+        2 => Signal::Refused,
+        3 => Signal::Unclear,
+        4 => UNSENT,
+        5 => LOST,
+        _ => FINAL,
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::sim::proptest_config(400))]
+
+    #[test]
+    fn whatever_happens(
+        policy in any_policy(),
+        // Whether each is a list of URLs, and how long; and whether it may be repeated.
+        jobs in prop::collection::vec((prop::option::of(0_usize..100), any::<bool>()), 0..150),
+        faults in 0_u64..=100,
+        dice in 1_u64..,
+        latency in 0_u64..3000,
+    ) {
+        let limits = policy.limits;
+        let concurrency = policy.concurrency.max(1);
+        let jobs: Vec<_> = jobs
+            .into_iter()
+            .map(|(urls, is_safe)| {
+                let most = limits.map_or(100, |limits| limits.urls_per_request);
+                let cost = urls.map_or(Cost::Flexible, |urls| Cost::Urls(urls.min(most)));
+                (cost, if is_safe { Replay::Safe } else { Replay::UndeliveredOnly })
+            })
+            .collect();
+        let mut engine = Engine::new(policy);
+        let mut dice = Dice(dice);
+        let mut told = vec![Vec::new(); jobs.len()];
+        let mut server = |arrival: Arrival| {
+            let signal = any_signal(&mut dice, faults);
+            told[arrival.job].push(signal);
+            signal
+        };
+        let one_way = (Duration::ZERO, Duration::from_millis(latency));
+        let network = Network { one_way, ..Network::jittery(latency) };
+        let log = sim::run(&mut engine, jobs.clone(), &mut server, network);
+
+        // Every job that the engine took has exactly one outcome; it stops taking more only where it was stopped.
+        let now = log.took;
+        let mut outcomes: Vec<_> = log.ended.iter().map(|(job, tries, ..)| (*job, *tries)).collect();
+        outcomes.extend(engine.abandoned(now).map(|ended| (ended.job, ended.attempts)));
+        outcomes.sort_unstable();
+        prop_assert!(outcomes.iter().map(|(job, _)| *job).eq(0..outcomes.len()));
+        prop_assert!(outcomes.len() == jobs.len() || engine.stopped().is_some());
+        for (job, tries) in outcomes {
+            prop_assert_eq!(tries as usize, told[job].len());
+        }
+        for (job, _, unclear, signal) in &log.ended {
+            let told = &told[*job];
+            prop_assert_eq!(told.last(), Some(signal));
+            prop_assert_eq!(told.contains(&Signal::Done), *signal == Signal::Done);
+            let lost = told.iter().any(|signal| matches!(*signal, LOST | Signal::Unclear));
+            prop_assert_eq!(*unclear, lost);
+        }
+        // What may have been done is not done again, unless that is safe.
+        for (told, (_, replay)) in told.iter().zip(&jobs) {
+            let before = told.split_last().map_or(&told[..], |(_, before)| before);
+            let is_proven = |signal: &Signal| matches!(*signal, UNSENT | Signal::RateLimited { .. });
+            prop_assert!(*replay == Replay::Safe || before.iter().all(is_proven));
+        }
+        // Nothing goes out during a hold.
+        for (already, until) in &log.holds {
+            prop_assert!(log.sent[*already..].iter().all(|(at, ..)| at >= until));
+        }
+        prop_assert!(log.most_in_flight <= concurrency);
+        if let Some(limits) = limits {
+            assert_never_faster(&log, limits);
+        }
+        // It is asked about once for each thing that happens.
+        let happened = 3 * log.sent.len() + jobs.len() + log.holds.len();
+        prop_assert!(log.asked <= 2 * happened + 10, "asked {} times for {}", log.asked, happened);
+    }
+}
