@@ -470,9 +470,9 @@ impl Running<'_> {
         misplaced.into_iter().for_each(|entry| self.refuse(entry, observer));
     }
 
-    /// What was read and fills no batch yet is a batch too.
+    /// What was read and fills no batch yet is a batch too; after the cap was lowered it can be several.
     fn finish(&mut self, observer: &mut Tallied<'_>) {
-        if let Some(rest) = self.planner.finish() {
+        while let Some(rest) = self.planner.finish() {
             self.ship(rest, observer);
         }
     }

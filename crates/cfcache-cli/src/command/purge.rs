@@ -402,7 +402,9 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
         }
         !talk.is_closed()
     });
-    send(planner.finish());
+    while let Some(batch) = planner.finish() {
+        send(Some(batch));
+    }
     if read == 0 && exit == Exit::Accepted {
         return Err(source::empty(kind));
     }
