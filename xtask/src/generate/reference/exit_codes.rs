@@ -1,0 +1,62 @@
+//! `exit-codes.md`, from the command line's enum.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::generate::reference::{begin, table};
+use crate::{repo, source};
+
+const EXIT: &str = "crates/cfcache-cli/src/exit.rs";
+
+pub(super) fn page() -> Result<String> {
+    let mut page = begin("Exit codes", &format!("`{EXIT}`"));
+    page.push_str(
+        "The numbers do not change: scripts lean on them.\n\
+         Where several apply, the highest wins.\n\n",
+    );
+    let rows: Vec<_> =
+        rows(&repo::read(EXIT)?)?.into_iter().map(|(code, docs)| [code.to_string(), docs]).collect();
+    page.push_str(&table(["Code", "When"], rows));
+    Ok(page)
+}
+
+/// The codes with the comments of their variants.
+fn rows(text: &str) -> Result<Vec<(u8, String)>> {
+    let lines = source::lines(text);
+    let is_enum = |line: &&source::Line| line.code.ends_with("enum Exit {");
+    let variants = lines.iter().skip_while(|line| !is_enum(line)).skip(1).take_while(|line| line.code != "}");
+    let mut rows = Vec::new();
+    for variant in variants {
+        let name = variant.code.trim_end_matches(',');
+        let arm = format!("Self::{name} => ");
+        let number =
+            lines.iter().find_map(|line| line.code.strip_prefix(&arm)?.strip_suffix(',')?.parse().ok());
+        match number {
+            Some(number) => rows.push((number, variant.docs.clone())),
+            None => bail!("{EXIT}: no line `{arm}…,` gives the code"),
+        }
+    }
+    ensure!(!rows.is_empty(), "{EXIT}: no `enum Exit`");
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_the_comment_of_its_variant() {
+        let text = "
+            enum Exit {
+                /// It failed.
+                Failed,
+                /// It went well.
+                Done,
+            }
+            Self::Done => 0,
+            Self::Failed => 1,
+        ";
+        assert_eq!(rows(text).unwrap(), [(0, "It went well.".to_owned()), (1, "It failed.".to_owned())]);
+        assert!(rows("").is_err());
+    }
+}
