@@ -5,6 +5,7 @@
 mod generate;
 mod repo;
 mod source;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ Usage: cargo xtask CHORE
 Chores:
   generate          Write what is made from code: fixtures/generated, docs/reference
   generate --check  List what of it is not current, and write nothing
+  tidy              Check the promises that rot silently
 ";
 
 fn main() -> ExitCode {
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let result = match *arguments.as_slice() {
         ["generate"] => generate::write(),
         ["generate", "--check"] => generate::check(),
+        ["tidy"] => tidy::run(),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
