@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod ci;
 mod generate;
 mod repo;
 mod source;
@@ -16,6 +17,7 @@ Chores:
   generate          Write what is made from code: fixtures/generated, docs/reference
   generate --check  List what of it is not current, and write nothing
   tidy              Check the promises that rot silently
+  ci [STEP]...      Run what CI runs: all steps, or those named
 ";
 
 fn main() -> ExitCode {
@@ -25,8 +27,9 @@ fn main() -> ExitCode {
         ["generate"] => generate::write(),
         ["generate", "--check"] => generate::check(),
         ["tidy"] => tidy::run(),
+        ["ci", ref steps @ ..] => ci::run(steps),
         [] | ["help" | "-h" | "--help"] => {
-            print!("{USAGE}");
+            print!("{USAGE}\nSteps of ci: {}\n", ci::steps());
             return ExitCode::SUCCESS;
         }
         _ => {
