@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod bench;
 mod ci;
 mod generate;
 mod repo;
@@ -18,6 +19,7 @@ Chores:
   generate --check  List what of it is not current, and write nothing
   tidy              Check the promises that rot silently
   ci [STEP]...      Run what CI runs: all steps, or those named
+  bench start       Compare the start of cfcache with that of curl
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["generate", "--check"] => generate::check(),
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
+        ["bench", "start"] => bench::start(),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\n", ci::steps());
             return ExitCode::SUCCESS;

@@ -1,0 +1,137 @@
+//! How long `cfcache` takes, as a person sees it: from the start of the process to its end, beside `curl`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::ci::now;
+use crate::repo::{self, Profile};
+
+/// Pairs of runs that count.
+const PAIRS: usize = 200;
+
+/// Pairs of runs before these, which fill the caches.
+const WARM_UP: usize = 10;
+
+/// At most this share of the time that `curl` takes.
+const TARGET: f64 = 0.5;
+
+const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+const URL: &str = "https://www.example.com/css/styles.css";
+/// No secret: the emulator takes any token of a valid form.
+const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+
+/// Compares `--version`, and a purge of one URL at an emulator on this machine, with `curl` doing the same.
+pub(crate) fn start() -> Result<()> {
+    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        bail!("curl is what is compared with, and it is not here: apt-get install curl");
+    }
+    let cfcache = repo::build_cfcache(Profile::Release)?;
+    println!("{PAIRS} pairs of runs, one after the other in turn, after {WARM_UP} to warm up; medians:\n");
+
+    let mut version = program(&cfcache);
+    version.arg("--version");
+    let mut curl_version = program(Path::new("curl"));
+    curl_version.args(["--disable", "--version"]);
+    let mut ratios = vec![compare("--version", &mut version, &mut curl_version)?];
+
+    let emulator = Emulator::start(&cfcache)?;
+    let mut purge = program(&cfcache);
+    purge
+        .args(["--base-url", &emulator.base_url, "--zone", ZONE, "purge", "urls", URL])
+        .env("CLOUDFLARE_API_TOKEN", TOKEN);
+    let mut curl_purge = program(Path::new("curl"));
+    curl_purge
+        .args(["--disable", "--silent", "--show-error", "--fail", "--request", "POST"])
+        .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
+        .args(["--header", "Content-Type: application/json"])
+        .args(["--data", &format!(r#"{{"files":["{URL}"]}}"#)])
+        .arg(format!("{}/zones/{ZONE}/purge_cache", emulator.base_url));
+    ratios.push(compare("purge of one URL", &mut purge, &mut curl_purge)?);
+    drop(emulator);
+
+    let worst = ratios.into_iter().fold(0.0, f64::max);
+    ensure!(worst <= TARGET, "the target is a ratio of at most {TARGET:.2}");
+    println!("\nthe target, a ratio of at most {TARGET:.2}, is met");
+    Ok(())
+}
+
+/// A program that finds nothing in the environment, and says nothing.
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Where `curl` is.
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+/// Prints the medians of both, and gives their ratio.
+fn compare(what: &str, ours: &mut Command, curl: &mut Command) -> Result<f64> {
+    let (mut our_times, mut curl_times) = (Vec::new(), Vec::new());
+    for pair in 0..WARM_UP + PAIRS {
+        let (our_time, curl_time) = (time(ours)?, time(curl)?);
+        if pair >= WARM_UP {
+            our_times.push(our_time);
+            curl_times.push(curl_time);
+        }
+    }
+    let (our_median, curl_median) = (median(our_times), median(curl_times));
+    let ratio = our_median.as_secs_f64() / curl_median.as_secs_f64();
+    let shown = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    println!(
+        "{what:<17} cfcache {:>8}   curl {:>8}   ratio {ratio:.2}",
+        shown(our_median),
+        shown(curl_median)
+    );
+    Ok(ratio)
+}
+
+fn time(command: &mut Command) -> Result<Duration> {
+    let start = now();
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    let took = start.elapsed();
+    ensure!(status.success(), "{:?} failed, {status}", command.get_program());
+    Ok(took)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// `cfcache emulator`, as a process of its own, until it is dropped.
+struct Emulator {
+    process: Child,
+    base_url: String,
+}
+
+impl Emulator {
+    fn start(cfcache: &Path) -> Result<Self> {
+        let process = program(cfcache)
+            .args(["emulator", "--listen", "127.0.0.1:0", "--no-rate-limit"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the emulator")?;
+        let mut emulator = Self { process, base_url: String::new() };
+        let mut line = String::new();
+        if let Some(printed) = emulator.process.stdout.take() {
+            BufReader::new(printed).read_line(&mut line)?;
+        }
+        match line.trim().strip_prefix("listening on ") {
+            Some(base_url) => emulator.base_url = base_url.to_owned(),
+            None => bail!("the emulator does not say where it listens: `{}`", line.trim()),
+        }
+        Ok(emulator)
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
