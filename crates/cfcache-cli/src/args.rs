@@ -307,6 +307,15 @@ pub(crate) struct Global {
     /// Run against an emulator inside this process; needs no credentials and changes nothing
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) emulator: bool,
+    /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY and their like]
+    #[arg(long, global = true, value_name = "URL|none", help_heading = "Connection")]
+    pub(crate) proxy: Option<String>,
+    /// Whose certificates to trust [default: platform]
+    #[arg(long, global = true, value_name = "WHOSE", help_heading = "Connection")]
+    pub(crate) roots: Option<RootsArg>,
+    /// A file of certificates (PEM) to trust as well, such as a private authority's
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) ca_file: Vec<PathBuf>,
     /// Send credentials in cleartext to an `http://` address other than this machine
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) allow_insecure_http: bool,
@@ -396,6 +405,14 @@ pub(crate) enum PlanArg {
     Pro,
     Business,
     Enterprise,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RootsArg {
+    /// Those of this machine
+    Platform,
+    /// Those that came with the binary, for containers that have none
+    Bundled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let exit = match args::parse() {
         Ok(args) => {
             let talk = render::Talk::new(&args.global, &config);
-            match resolve::job(args, config) {
+            match resolve::job(args, &config, &talk) {
                 Ok(job) => command::execute(job, &talk),
                 Err(failure) => talk.failure(&failure),
             }

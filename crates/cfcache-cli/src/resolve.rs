@@ -11,12 +11,16 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
+use cfcache_transport::{Proxy, ProxyRules, Roots};
 use secrecy::SecretString;
 
-use crate::args::{Args, Command, EmulatorArgs, Global, Input, OnInvalid, PlanArg, TokenCommand, What};
+use crate::args::{
+    Args, Command, EmulatorArgs, Global, Input, OnInvalid, PlanArg, RootsArg, TokenCommand, What,
+};
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::render::Talk;
 pub(crate) use crate::resolve::setting::Setting;
 
 /// What to do.
@@ -96,12 +100,19 @@ pub(crate) struct Connection {
 pub(crate) enum Api {
     /// One that is started in this process.
     Emulator,
-    Remote {
-        base: BaseUrl,
-        /// `None` only where nothing will be sent.
-        credentials: Option<Credentials>,
-        allow_insecure_http: bool,
-    },
+    Remote(Box<Remote>),
+}
+
+/// An API somewhere else, and how to get there.
+pub(crate) struct Remote {
+    pub(crate) base: BaseUrl,
+    /// `None` only where nothing will be sent.
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) allow_insecure_http: bool,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) roots: Roots,
+    /// Certificates to trust as well, in PEM.
+    pub(crate) authorities: Vec<Vec<u8>>,
 }
 
 /// Makes a job of arguments and environment.
@@ -109,8 +120,8 @@ pub(crate) enum Api {
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
-pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
-    if let Some(name) = config.broken {
+pub(crate) fn job(args: Args, config: &Config, talk: &Talk) -> Result<Job, Failure> {
+    if let Some(name) = &config.broken {
         return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
     }
     let global = args.global;
@@ -122,9 +133,9 @@ pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
             return Ok(Job::Emulator(args, plan, !global.no_rate_limit));
         }
         command @ (Command::Zones { .. } | Command::Environments { .. } | Command::Token { .. }) => {
-            return read_only(command, &global, &config);
+            return read_only(command, &global, config, talk);
         }
-        command => return around_settings(command, &global, &config),
+        command => return around_settings(command, &global, config, talk),
     };
     let what = match what {
         What::Everything => Selection::Everything,
@@ -146,7 +157,7 @@ pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
         action,
         scope: Scope { zone: zone(&global)?, environment: environment(&global)? },
         what,
-        connection: connection(&global, &config, global.dry_run)?,
+        connection: connection(&global, config, global.dry_run, talk)?,
         dry_run: global.dry_run,
         yes: global.yes,
         failed_to: global.failed_to,
@@ -154,7 +165,7 @@ pub(crate) fn job(args: Args, config: Config) -> Result<Job, Failure> {
     }))
 }
 
-fn around_settings(command: Command, global: &Global, config: &Config) -> Result<Job, Failure> {
+fn around_settings(command: Command, global: &Global, config: &Config, talk: &Talk) -> Result<Job, Failure> {
     if global.environment.is_some() {
         return Err(Failure::usage("`--environment` is for purge and invalidate"));
     }
@@ -165,7 +176,7 @@ fn around_settings(command: Command, global: &Global, config: &Config) -> Result
         return Err(only_reads());
     }
     let zone = zone(global)?;
-    let connection = connection(global, config, global.dry_run)?;
+    let connection = connection(global, config, global.dry_run, talk)?;
     Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run: global.dry_run, yes: global.yes }))
 }
 
@@ -173,7 +184,7 @@ fn only_reads() -> Failure {
     Failure::usage("`--dry-run` is for commands that change something, and this one only reads")
 }
 
-fn read_only(command: Command, global: &Global, config: &Config) -> Result<Job, Failure> {
+fn read_only(command: Command, global: &Global, config: &Config, talk: &Talk) -> Result<Job, Failure> {
     if global.dry_run {
         return Err(only_reads());
     }
@@ -183,16 +194,16 @@ fn read_only(command: Command, global: &Global, config: &Config) -> Result<Job, 
     Ok(match command {
         Command::Environments { .. } => {
             let zone = zone(global)?;
-            Job::ListEnvironments(connection(global, config, false)?, zone)
+            Job::ListEnvironments(connection(global, config, false, talk)?, zone)
         }
         Command::Token { command: TokenCommand::Verify { account } } => {
             let account = account
                 .map(|account| AccountId::parse(&account))
                 .transpose()
                 .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-            Job::VerifyToken(connection(global, config, false)?, account)
+            Job::VerifyToken(connection(global, config, false, talk)?, account)
         }
-        _ => Job::ListZones(connection(global, config, false)?),
+        _ => Job::ListZones(connection(global, config, false, talk)?),
     })
 }
 
@@ -282,20 +293,34 @@ fn environment(global: &Global) -> Result<Option<EnvironmentRef>, Failure> {
     }
 }
 
-fn connection(global: &Global, config: &Config, needs_no_credentials: bool) -> Result<Connection, Failure> {
+fn connection(
+    global: &Global,
+    config: &Config,
+    needs_no_credentials: bool,
+    talk: &Talk,
+) -> Result<Connection, Failure> {
     let api = match global.emulator {
         true if global.base_url.is_some() => {
             return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
         }
         true => Api::Emulator,
-        false => Api::Remote {
-            base: base_url(global, config)?,
-            credentials: match needs_no_credentials {
-                true => None,
-                false => Some(credentials(global, config)?),
-            },
-            allow_insecure_http: global.allow_insecure_http,
-        },
+        false => {
+            let base = base_url(global, config)?;
+            Api::Remote(Box::new(Remote {
+                credentials: match needs_no_credentials {
+                    true => None,
+                    false => Some(credentials(global, config, talk)?),
+                },
+                allow_insecure_http: global.allow_insecure_http,
+                proxy: proxy(global, config, &base)?,
+                roots: match global.roots {
+                    Some(RootsArg::Bundled) => Roots::Bundled,
+                    Some(RootsArg::Platform) | None => Roots::Platform,
+                },
+                authorities: authorities(&global.ca_file)?,
+                base,
+            }))
+        }
     };
     let duration = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
     Ok(Connection {
@@ -322,13 +347,56 @@ fn base_url(global: &Global, config: &Config) -> Result<BaseUrl, Failure> {
     })
 }
 
+/// The proxy of `--proxy`, else of the environment.
+fn proxy(global: &Global, config: &Config, base: &BaseUrl) -> Result<Option<Proxy>, Failure> {
+    match global.proxy.as_deref() {
+        Some("none") => return Ok(None),
+        Some(url) if url.contains('@') => {
+            return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
+                .with_hint(format!("put the whole URL into `{}`", config::HTTPS_PROXY)));
+        }
+        Some(url) => {
+            return url.parse().map(Some).map_err(|invalid| {
+                Failure::usage(format!("`--proxy` is not a proxy: {invalid}"))
+                    .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without")
+            });
+        }
+        None => {}
+    }
+    let proxies = &config.proxies;
+    let rules = ProxyRules::new(&proxies.all, &proxies.http, &proxies.https, &proxies.none);
+    // The value may hold a password, so it is not shown.
+    let rules = rules.map_err(|invalid| {
+        Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}")).with_hint(
+            format!(
+                "look at `{}`, `{}` and `{}`, or go without (`--proxy none`)",
+                config::HTTPS_PROXY,
+                config::ALL_PROXY,
+                config::HTTP_PROXY,
+            ),
+        )
+    })?;
+    Ok(rules.intercepts(base.origin()))
+}
+
+fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
+    };
+    paths.iter().map(read).collect()
+}
+
 /// The token of `--api-token-file`, else of the environment; else the older pair.
-fn credentials(global: &Global, config: &Config) -> Result<Credentials, Failure> {
+fn credentials(global: &Global, config: &Config, talk: &Talk) -> Result<Credentials, Failure> {
     let invalid = |from: &str, invalid: cfcache_client::InvalidCredentials| {
         Failure::new(Exit::Credentials, format!("{from}: {invalid}"))
     };
     if let Some(path) = &global.api_token_file {
         let shown = path.display();
+        if is_open_to_others(path) {
+            talk.warn(&format!("others on this machine may read `{shown}` (`chmod 600 {shown}`)"));
+        }
         let token = read_secret(path).map_err(|error| {
             Failure::new(Exit::Credentials, format!("cannot read the token from `{shown}`: {error}"))
         })?;
@@ -355,6 +423,20 @@ fn no_credentials(config: &Config, message: &str) -> Failure {
     match config.empty.iter().find(|name| name.starts_with("CLOUDFLARE_") && !name.contains("URL")) {
         Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
         None => failure,
+    }
+}
+
+/// May anybody else on this machine read the file?
+fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
     }
 }
 

@@ -7,7 +7,7 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
 use cfcache_emulator::{Config, Emulator, Running};
 use cfcache_model::Plan;
-use cfcache_transport::{HyperTransport, Timeouts};
+use cfcache_transport::{BuildError, HyperTransport, Timeouts};
 use secrecy::SecretString;
 
 use crate::exit::Exit;
@@ -33,7 +33,17 @@ impl Session {
     /// [`Failure`] where the settings cannot work, or the emulator cannot be started.
     pub(crate) async fn open(connection: &Connection) -> Result<Self, Failure> {
         let chosen = plan(Some(connection.plan));
-        let (base, credentials, allow_insecure_http, emulator) = match &connection.api {
+        let policy = policy(connection, chosen);
+        let settings = |base: &BaseUrl| {
+            let mut timeouts = Timeouts::default();
+            if let Some(total) = connection.timeout {
+                timeouts.total = total;
+            }
+            HyperTransport::builder(base.origin().clone())
+                .with_timeouts(timeouts)
+                .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS))
+        };
+        let (base, credentials, transport, emulator) = match &connection.api {
             Api::Emulator => {
                 let config = Config::new(chosen.unwrap_or(Plan::Free));
                 let listen = ([127, 0, 0, 1], 0).into();
@@ -43,27 +53,22 @@ impl Session {
                 let base = parse(&emulator.base_url())?;
                 let token = Credentials::token(SecretString::from(EMULATOR_TOKEN))
                     .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-                (base, Some(token), false, Some(emulator))
+                let transport = settings(&base);
+                (base, Some(token), transport, Some(emulator))
             }
-            Api::Remote { base, credentials, allow_insecure_http } => {
-                (base.clone(), credentials.clone(), *allow_insecure_http, None)
+            Api::Remote(remote) => {
+                let mut transport =
+                    settings(&remote.base).with_proxy(remote.proxy.clone()).with_roots(remote.roots);
+                for pem in &remote.authorities {
+                    transport = transport.with_ca_pem(pem.as_slice());
+                }
+                if remote.allow_insecure_http {
+                    transport = transport.allow_insecure_http();
+                }
+                (remote.base.clone(), remote.credentials.clone(), transport, None)
             }
         };
-        let policy = policy(connection, chosen);
-        let mut timeouts = Timeouts::default();
-        if let Some(total) = connection.timeout {
-            timeouts.total = total;
-        }
-        let mut transport = HyperTransport::builder(base.origin().clone())
-            .with_timeouts(timeouts)
-            .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS));
-        if allow_insecure_http {
-            transport = transport.allow_insecure_http();
-        }
-        let transport = transport.build().map_err(|error| {
-            Failure::usage(error.to_string())
-                .with_hint("use `https://`, or insist with `--allow-insecure-http` where every hop is yours")
-        })?;
+        let transport = transport.build().map_err(cannot_connect)?;
         let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
         let redactor = credentials.as_ref().map(Credentials::redactor).unwrap_or_default();
         let client = Client::new(Arc::new(transport), codec, policy).with_redactor(redactor);
@@ -76,6 +81,18 @@ impl Session {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
+    }
+}
+
+fn cannot_connect(error: BuildError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BuildError::Exposed(_) | BuildError::ExposedToProxy(_) => failure
+            .with_hint("use `https://`, or insist with `--allow-insecure-http` where every hop is yours"),
+        BuildError::Ca(_) => {
+            failure.with_hint("`--ca-file` takes certificates in PEM (`-----BEGIN CERTIFICATE-----`)")
+        }
+        _ => failure,
     }
 }
 
@@ -108,7 +125,7 @@ fn seed() -> u64 {
 pub(crate) fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
     match &connection.api {
         Api::Emulator => parse(DEFAULT_BASE_URL),
-        Api::Remote { base, .. } => Ok(base.clone()),
+        Api::Remote(remote) => Ok(remote.base.clone()),
     }
 }
 
