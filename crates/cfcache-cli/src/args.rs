@@ -110,6 +110,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ListCommand,
     },
+    /// What is set, and where
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// The credentials
     Token {
         #[command(subcommand)]
@@ -126,11 +131,19 @@ pub(crate) enum ListCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Every setting, with where it is from; secrets blanked
+    Show,
+    /// Where the configuration file is looked for
+    Path,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Is the token valid, and when does it expire?
     Verify {
-        /// The account that the token belongs to, where it is not a user's
-        #[arg(long, value_name = "ID", env = "CLOUDFLARE_ACCOUNT_ID")]
+        /// The account that the token belongs to, where it is not a user's [env: CLOUDFLARE_ACCOUNT_ID]
+        #[arg(long, value_name = "ID")]
         account: Option<String>,
     },
 }
@@ -284,15 +297,8 @@ pub(crate) struct Input {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Global {
-    /// The zone, by id or by domain
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "ID|DOMAIN",
-        env = "CLOUDFLARE_ZONE_ID",
-        help_heading = "Target"
-    )]
+    /// The zone, by id or by domain [env: CLOUDFLARE_ZONE_ID]
+    #[arg(short, long, global = true, value_name = "ID|DOMAIN", help_heading = "Target")]
     pub(crate) zone: Option<String>,
     /// An environment of the zone, by id or by name (purge and invalidate)
     #[arg(short, long, global = true, value_name = "ID|NAME", help_heading = "Target")]
@@ -310,6 +316,12 @@ pub(crate) struct Global {
     /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY and their like]
     #[arg(long, global = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
+    /// A profile of the configuration file [env: CFCACHE_PROFILE]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    pub(crate) profile: Option<String>,
+    /// The configuration file [env: CFCACHE_CONFIG] [default: ~/.config/cfcache/config.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) config: Option<PathBuf>,
     /// Whose certificates to trust [default: platform]
     #[arg(long, global = true, value_name = "WHOSE", help_heading = "Connection")]
     pub(crate) roots: Option<RootsArg>,
@@ -320,9 +332,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) allow_insecure_http: bool,
 
-    /// Whose limits to pace by
-    #[arg(long, global = true, value_name = "PLAN", env = "CFCACHE_PLAN", help_heading = "Pace")]
-    pub(crate) plan: Option<PlanArg>,
+    /// Whose limits to pace by: auto, free, pro, business or enterprise [env: CFCACHE_PLAN] [default: auto]
+    #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, help_heading = "Pace")]
+    pub(crate) plan: Option<String>,
     /// Items a request [default: as many as the plan allows]
     #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive)]
     pub(crate) batch_size: Option<usize>,
@@ -397,15 +409,8 @@ pub(crate) struct EmulatorArgs {
     pub(crate) faults: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlanArg {
-    /// What the zone says, if the token may read it; else free
-    Auto,
-    Free,
-    Pro,
-    Business,
-    Enterprise,
-}
+/// What `--plan` takes. The environment and a profile can name a plan as well, so it is checked there.
+const PLANS: [&str; 5] = ["auto", "free", "pro", "business", "enterprise"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RootsArg {

@@ -1,5 +1,6 @@
 //! The commands: a job in, an exit code out.
 
+mod config;
 mod emulator;
 mod environments;
 mod pages;
@@ -35,6 +36,8 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Purge(job) if job.dry_run => purge::dry_run(job, talk),
             Job::Purge(job) => purge::run(job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
+            Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
+            Job::ConfigPath(path) => config::path(path.as_deref(), talk),
             Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
             job => tokio::select! {
                 result = short(job, talk) => result,
@@ -55,7 +58,7 @@ async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
         Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
         Job::ListZones(connection) => zones::list(connection, talk).await,
         Job::Setting(job) => setting::execute(job, talk).await,
-        Job::Purge(_) | Job::Emulator(..) => Ok(Exit::Accepted),
+        Job::Purge(_) | Job::Emulator(..) | Job::ShowConfig(_) | Job::ConfigPath(_) => Ok(Exit::Accepted),
     }
 }
 

@@ -1,111 +1,218 @@
-//! What the environment says: the only file that reads it.
+//! Settings: the only module that reads the environment and configuration files.
+//!
+//! An option wins over the environment, that over the project's file, that over the profile, that over what is common to
+//! all profiles, that over the default. Each value remembers where it is from.
 
+mod environment;
+mod file;
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cfcache_client::DEFAULT_BASE_URL;
 use secrecy::SecretString;
 
-/// An API token.
-pub(crate) const API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
-/// The global API key; goes with [`EMAIL`].
-pub(crate) const API_KEY: &str = "CLOUDFLARE_API_KEY";
-/// The e-mail address of the user whose key [`API_KEY`] is.
-pub(crate) const EMAIL: &str = "CLOUDFLARE_EMAIL";
-/// Where the API is, as the vendor's SDKs call it.
-pub(crate) const BASE_URL: &str = "CLOUDFLARE_BASE_URL";
-/// Where the API is, as wrangler calls it.
-pub(crate) const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
-/// The proxy for `https://`; in lower case as well, as are the next three, and lower case wins.
-pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
-/// The proxy for `http://`.
-pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
-/// The proxy for both.
-pub(crate) const ALL_PROXY: &str = "ALL_PROXY";
-/// The hosts that are reached without a proxy: names, `.domains`, addresses, networks, or `*`.
-pub(crate) const NO_PROXY: &str = "NO_PROXY";
-/// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
-pub(crate) const REQUEST_METHOD: &str = "REQUEST_METHOD";
-/// No color, whatever its value, if it is not empty (<https://no-color.org>).
-pub(crate) const NO_COLOR: &str = "NO_COLOR";
-/// The sort of terminal.
-pub(crate) const TERM: &str = "TERM";
+use crate::args::Global;
+pub(crate) use crate::config::environment::{
+    ALL_PROXY, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY, ZONE_ID,
+};
+use crate::config::environment::{CONFIG, PLAN, PROFILE};
+pub(crate) use crate::config::file::TokenPlace;
+use crate::config::file::{Profile, ProjectFile, UserFile};
+use crate::failure::Failure;
 
-/// The proxies of the environment, each empty where there is none.
-#[derive(Default)]
-pub(crate) struct Proxies {
-    pub(crate) https: String,
-    pub(crate) http: String,
-    pub(crate) all: String,
-    pub(crate) none: String,
+/// A value, and where it is from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sourced<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
 }
 
-impl core::fmt::Debug for Proxies {
-    /// A proxy's URL may hold a password.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Proxies")
+/// Where a setting is from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// An option on the command line.
+    Option(&'static str),
+    /// A variable of the environment.
+    Variable(&'static str),
+    /// A file of settings, and which profile of it.
+    File(PathBuf, Option<String>),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(name) | Self::Variable(name) => write!(f, "`{name}`"),
+            Self::File(path, None) => write!(f, "`{}`", path.display()),
+            Self::File(path, Some(profile)) => write!(f, "`{}`, profile `{profile}`", path.display()),
+            Self::Default => f.write_str("default"),
+        }
     }
 }
 
-/// What the environment says. A variable that is empty counts as unset: an unset secret of a CI job arrives so.
-#[derive(Debug, Default)]
-pub(crate) struct Config {
-    pub(crate) token: Option<SecretString>,
-    pub(crate) key: Option<SecretString>,
-    pub(crate) email: Option<String>,
-    /// The base URL, and the variable that it is from.
-    pub(crate) base_url: Option<(String, &'static str)>,
-    /// The variables for credentials that are set and empty, to name in an error.
-    pub(crate) empty: Vec<String>,
-    pub(crate) proxies: Proxies,
-    pub(crate) no_color: bool,
-    pub(crate) dumb_terminal: bool,
-    /// A variable whose value is not Unicode.
-    pub(crate) broken: Option<String>,
+/// Everything that is set, by whatever means.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) zone: Option<Sourced<String>>,
+    pub(crate) environment: Option<Sourced<String>>,
+    pub(crate) plan: Option<Sourced<String>>,
+    pub(crate) base_url: Sourced<String>,
+    pub(crate) credentials: Option<Sourced<CredentialPlace>>,
+    /// The project's file that forbids `everything`, where one does.
+    pub(crate) forbidden_by: Option<PathBuf>,
+    /// Domains and the ids of their zones.
+    pub(crate) zones: BTreeMap<String, String>,
+    /// The user's file, whether there is one or not.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) profile: Option<String>,
 }
 
-impl Config {
-    pub(crate) fn of_environment() -> Self {
-        let mut config = Self::default();
-        config.token = config.read(API_TOKEN).map(SecretString::from);
-        config.key = config.read(API_KEY).map(SecretString::from);
-        config.email = config.read(EMAIL);
-        for name in [BASE_URL, API_BASE_URL] {
-            if config.base_url.is_none() {
-                config.base_url = config.read(name).map(|url| (url, name));
-            }
-        }
-        config.proxies = Proxies {
-            https: config.read_either(HTTPS_PROXY),
-            // Under a web server anyone could set it (<https://httpoxy.org>); in lower case nobody can.
-            http: match config.read(REQUEST_METHOD) {
-                Some(_) => config.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default(),
-                None => config.read_either(HTTP_PROXY),
-            },
-            all: config.read_either(ALL_PROXY),
-            none: config.read_either(NO_PROXY),
+/// Where the credentials are.
+#[derive(Debug, Clone)]
+pub(crate) enum CredentialPlace {
+    /// A token in this file, named on the command line.
+    OptionFile(PathBuf),
+    /// The token itself.
+    Token(SecretString),
+    /// The older pair.
+    Key { email: String, key: SecretString },
+    /// Where a profile says.
+    Profile(TokenPlace),
+}
+
+impl Settings {
+    /// Puts together what options, environment and files say.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read or understood, or there is no such profile.
+    pub(crate) fn load(global: &Global, environment: &Environment) -> Result<Self, Failure> {
+        let (path, file) = user_file(global, environment)?;
+        let project = std::env::current_dir().ok().and_then(|start| file::find_project(&start));
+        let project = match project {
+            Some(path) => file::read::<ProjectFile>(&path)?.map(|file| (path, file)),
+            None => None,
         };
-        config.no_color = config.read(NO_COLOR).is_some();
-        config.dumb_terminal = config.read(TERM).is_some_and(|term| term == "dumb");
-        config
+        let profile = profile_name(global, environment, &file);
+        let layers = layers(path.as_deref(), &file, profile.as_deref())?;
+        let from_layers = |pick: fn(&Profile) -> Option<&String>| {
+            layers.iter().find_map(|(origin, layer)| {
+                pick(layer).map(|value| Sourced { value: value.clone(), origin: origin.clone() })
+            })
+        };
+        let option = |value: &Option<String>, name| sourced(value.clone(), Origin::Option(name));
+        let variable = |value: &Option<String>, name| sourced(value.clone(), Origin::Variable(name));
+        let of_project = project
+            .as_ref()
+            .and_then(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        let base_url = match &environment.base_url {
+            Some((url, name)) => sourced(Some(url.clone()), Origin::Variable(name)),
+            None => None,
+        };
+        Ok(Self {
+            zone: option(&global.zone, "--zone")
+                .or_else(|| variable(&environment.zone, ZONE_ID))
+                .or(of_project)
+                .or_else(|| from_layers(|layer| layer.zone.as_ref())),
+            environment: option(&global.environment, "--environment")
+                .or_else(|| from_layers(|layer| layer.environment.as_ref())),
+            plan: option(&global.plan, "--plan")
+                .or_else(|| variable(&environment.plan, PLAN))
+                .or_else(|| from_layers(|layer| layer.plan.as_ref())),
+            base_url: option(&global.base_url, "--base-url")
+                .or(base_url)
+                .or_else(|| from_layers(|layer| layer.base_url.as_ref()))
+                .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
+            credentials: credentials(global, environment, &layers)?,
+            forbidden_by: project.filter(|(_, file)| file.forbid_everything).map(|(path, _)| path),
+            zones: file.zones.into_iter().map(|(domain, id)| (domain.to_lowercase(), id)).collect(),
+            path,
+            profile,
+        })
     }
+}
 
-    /// A variable in lower case, else in upper case, else nothing.
-    fn read_either(&mut self, name: &str) -> String {
-        self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default()
+fn sourced<T>(value: Option<T>, origin: Origin) -> Option<Sourced<T>> {
+    value.map(|value| Sourced { value, origin })
+}
+
+/// The user's file: the one that was named, which must be there, or the usual one, which need not.
+fn user_file(global: &Global, environment: &Environment) -> Result<(Option<PathBuf>, UserFile), Failure> {
+    let named = match (&global.config, &environment.config) {
+        (Some(path), _) => Some((path.clone(), "--config")),
+        (None, Some(path)) => Some((PathBuf::from(path), CONFIG)),
+        (None, None) => None,
+    };
+    if let Some((path, name)) = named {
+        let file = file::read(&path)?
+            .ok_or_else(|| Failure::usage(format!("`{name}`: there is no file `{}`", path.display())))?;
+        return Ok((Some(path), file));
     }
+    let path = environment.config_home.as_ref().map(|home| home.join("cfcache").join("config.toml"));
+    let file = path.as_deref().map(file::read).transpose()?.flatten().unwrap_or_default();
+    Ok((path, file))
+}
 
-    fn read(&mut self, name: &str) -> Option<String> {
-        #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
-        let value = std::env::var(name);
-        match value {
-            Ok(value) if value.trim().is_empty() => {
-                self.empty.push(name.to_owned());
-                None
+fn profile_name(global: &Global, environment: &Environment, file: &UserFile) -> Option<String> {
+    global.profile.clone().or_else(|| environment.profile.clone()).or_else(|| file.profile.clone())
+}
+
+/// The profile, and what is common to all: the first that has a value wins.
+fn layers(
+    path: Option<&Path>,
+    file: &UserFile,
+    profile: Option<&str>,
+) -> Result<Vec<(Origin, Profile)>, Failure> {
+    let Some(path) = path else {
+        return match profile {
+            Some(name) => {
+                Err(Failure::usage(format!("there is no profile `{name}`: there is no configuration file")))
             }
-            // A line break at the end comes from `$(cat file)` and its like, and is never meant.
-            Ok(value) => Some(value.trim().to_owned()),
-            Err(std::env::VarError::NotPresent) => None,
-            Err(std::env::VarError::NotUnicode(_)) => {
-                self.broken = Some(name.to_owned());
-                None
-            }
+            None => Ok(Vec::new()),
+        };
+    };
+    let mut layers = Vec::new();
+    if let Some(name) = profile {
+        let known: Vec<String> = file.profiles.keys().map(|name| format!("`{name}`")).collect();
+        let Some(layer) = file.profiles.get(name) else {
+            let failure = Failure::usage(format!("there is no profile `{name}` in `{}`", path.display()));
+            return Err(match known.is_empty() {
+                true => failure.with_hint(format!(
+                    "a profile is a table, `[profiles.{name}]`; `{PROFILE}` and `--profile` name one"
+                )),
+                false => failure.with_hint(format!("there is {}", known.join(", "))),
+            });
+        };
+        layers.push((Origin::File(path.to_owned(), Some(name.to_owned())), layer.clone()));
+    }
+    layers.push((Origin::File(path.to_owned(), None), file.common()));
+    Ok(layers)
+}
+
+fn credentials(
+    global: &Global,
+    environment: &Environment,
+    layers: &[(Origin, Profile)],
+) -> Result<Option<Sourced<CredentialPlace>>, Failure> {
+    if let Some(path) = &global.api_token_file {
+        let place = CredentialPlace::OptionFile(path.clone());
+        return Ok(sourced(Some(place), Origin::Option("--api-token-file")));
+    }
+    if let Some(token) = &environment.token {
+        let place = CredentialPlace::Token(token.clone());
+        return Ok(sourced(Some(place), Origin::Variable(API_TOKEN)));
+    }
+    if let (Some(email), Some(key)) = (&environment.email, &environment.key) {
+        let place = CredentialPlace::Key { email: email.clone(), key: key.clone() };
+        return Ok(sourced(Some(place), Origin::Variable(API_KEY)));
+    }
+    for (origin, layer) in layers {
+        if let Some(place) = layer.token(&origin.to_string())? {
+            return Ok(sourced(Some(CredentialPlace::Profile(place)), origin.clone()));
         }
     }
+    Ok(None)
 }

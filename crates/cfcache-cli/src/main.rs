@@ -17,16 +17,16 @@ mod source;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let config = config::Config::of_environment();
+    let environment = config::Environment::read_all();
     let exit = match args::parse() {
         Ok(args) => {
-            let talk = render::Talk::new(&args.global, &config);
-            match resolve::job(args, &config, &talk) {
+            let talk = render::Talk::new(&args.global, &environment);
+            match resolve::job(args, &environment, &talk) {
                 Ok(job) => command::execute(job, &talk),
                 Err(failure) => talk.failure(&failure),
             }
         }
-        Err(usage) => render::usage(&usage, &config),
+        Err(usage) => render::usage(&usage, &environment),
     };
     exit.into()
 }

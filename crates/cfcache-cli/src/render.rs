@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use crate::args::{ColorArg, Global, OutputArg, Usage};
-use crate::config::Config;
+use crate::config::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -29,7 +29,7 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    pub(crate) fn new(global: &Global, config: &Config) -> Self {
+    pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
         let output = match (global.json, global.output) {
             (true, _) => OutputArg::Json,
             (false, output) => output.unwrap_or(OutputArg::Human),
@@ -37,14 +37,14 @@ impl Talk {
         let color = |is_terminal: bool| match global.color.unwrap_or(ColorArg::Auto) {
             ColorArg::Always => true,
             ColorArg::Never => false,
-            ColorArg::Auto => is_terminal && !config.no_color && !config.dumb_terminal,
+            ColorArg::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
         };
         let err_is_terminal = std::io::stderr().is_terminal();
         Self {
             output,
             quiet: global.quiet,
             verbose: global.verbose,
-            live: err_is_terminal && !config.dumb_terminal && global.verbose == 0,
+            live: err_is_terminal && !environment.dumb_terminal && global.verbose == 0,
             progress: !global.quiet && !global.no_progress,
             color_err: color(err_is_terminal),
             broken: Cell::new(false),
@@ -155,8 +155,8 @@ impl Talk {
 }
 
 /// Prints what clap has to say: help and the version on standard output, mistakes on standard error.
-pub(crate) fn usage(usage: &Usage, config: &Config) -> Exit {
-    let is_plain = config.no_color || config.dumb_terminal;
+pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
+    let is_plain = environment.no_color || environment.dumb_terminal;
     let text = |is_terminal: bool| if is_terminal && !is_plain { &usage.styled } else { &usage.plain };
     // Somebody who closes the pipe has read enough of it.
     if usage.is_mistake {

@@ -1,26 +1,22 @@
 //! From what was typed and what the environment says to a job: everything parsed, every conflict named, nothing sent.
 
+mod connection;
+mod credentials;
 mod setting;
 
-use core::time::Duration;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cfcache_client::{BaseUrl, Credentials, DEFAULT_BASE_URL};
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
-use cfcache_transport::{Proxy, ProxyRules, Roots};
-use secrecy::SecretString;
 
-use crate::args::{
-    Args, Command, EmulatorArgs, Global, Input, OnInvalid, PlanArg, RootsArg, TokenCommand, What,
-};
-use crate::config::{self, Config};
-use crate::exit::Exit;
+use crate::args::{Args, Command, ConfigCommand, EmulatorArgs, Global, Input, OnInvalid, TokenCommand, What};
+use crate::config::{self, Environment, Origin, Settings, Sourced};
 use crate::failure::Failure;
 use crate::render::Talk;
+use crate::resolve::connection::plan;
+pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
 
 /// What to do.
@@ -31,6 +27,8 @@ pub(crate) enum Job {
     VerifyToken(Connection, Option<AccountId>),
     Emulator(EmulatorArgs, Plan, bool),
     Setting(SettingJob),
+    ShowConfig(Box<Settings>),
+    ConfigPath(Option<PathBuf>),
 }
 
 /// Something around the cache's settings.
@@ -86,57 +84,38 @@ pub(crate) enum EnvironmentRef {
     Name(String),
 }
 
-/// How to reach the API, and at what pace.
-pub(crate) struct Connection {
-    pub(crate) api: Api,
-    pub(crate) plan: PlanArg,
-    pub(crate) pacing: bool,
-    pub(crate) concurrency: Option<usize>,
-    pub(crate) max_retries: Option<u32>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) max_wait: Option<Duration>,
-}
-
-pub(crate) enum Api {
-    /// One that is started in this process.
-    Emulator,
-    Remote(Box<Remote>),
-}
-
-/// An API somewhere else, and how to get there.
-pub(crate) struct Remote {
-    pub(crate) base: BaseUrl,
-    /// `None` only where nothing will be sent.
-    pub(crate) credentials: Option<Credentials>,
-    pub(crate) allow_insecure_http: bool,
-    pub(crate) proxy: Option<Proxy>,
-    pub(crate) roots: Roots,
-    /// Certificates to trust as well, in PEM.
-    pub(crate) authorities: Vec<Vec<u8>>,
-}
-
 /// Makes a job of arguments and environment.
 ///
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
-pub(crate) fn job(args: Args, config: &Config, talk: &Talk) -> Result<Job, Failure> {
-    if let Some(name) = &config.broken {
+pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<Job, Failure> {
+    if let Some(name) = &environment.broken {
         return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
     }
     let global = args.global;
+    if let Command::Emulator(args) = args.command {
+        // It is an API of its own: what is set for the other one is not for it.
+        let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
+        return Ok(Job::Emulator(args, plan, !global.no_rate_limit));
+    }
+    let desk = Desk { settings: Settings::load(&global, environment)?, global: &global, environment, talk };
     let (action, what) = match args.command {
         Command::Purge { what } => (Action::Purge, what),
         Command::Invalidate { what } => (Action::Invalidate, what),
-        Command::Emulator(args) => {
-            let plan = plan(global.plan).unwrap_or(Plan::Enterprise);
-            return Ok(Job::Emulator(args, plan, !global.no_rate_limit));
+        Command::Config { command: ConfigCommand::Show } => {
+            return Ok(Job::ShowConfig(Box::new(desk.settings)));
         }
+        Command::Config { command: ConfigCommand::Path } => return Ok(Job::ConfigPath(desk.settings.path)),
         command @ (Command::Zones { .. } | Command::Environments { .. } | Command::Token { .. }) => {
-            return read_only(command, &global, config, talk);
+            return desk.read_only(command);
         }
-        command => return around_settings(command, &global, config, talk),
+        command => return desk.around_settings(command),
     };
+    if let (What::Everything, Some(path)) = (&what, &desk.settings.forbidden_by) {
+        return Err(Failure::usage(format!("`{}` forbids {action} of everything", path.display()))
+            .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
+    }
     let what = match what {
         What::Everything => Selection::Everything,
         What::Urls { input, headers } => {
@@ -155,56 +134,115 @@ pub(crate) fn job(args: Args, config: &Config, talk: &Talk) -> Result<Job, Failu
     }
     Ok(Job::Purge(PurgeJob {
         action,
-        scope: Scope { zone: zone(&global)?, environment: environment(&global)? },
+        scope: Scope { zone: desk.zone()?, environment: desk.environment()? },
         what,
-        connection: connection(&global, config, global.dry_run, talk)?,
+        connection: desk.connection(global.dry_run)?,
         dry_run: global.dry_run,
         yes: global.yes,
-        failed_to: global.failed_to,
+        failed_to: global.failed_to.clone(),
         batch_size: global.batch_size,
     }))
 }
 
-fn around_settings(command: Command, global: &Global, config: &Config, talk: &Talk) -> Result<Job, Failure> {
-    if global.environment.is_some() {
-        return Err(Failure::usage("`--environment` is for purge and invalidate"));
+/// Everything that a job is made of, on one desk.
+struct Desk<'a> {
+    settings: Settings,
+    global: &'a Global,
+    environment: &'a Environment,
+    talk: &'a Talk,
+}
+
+impl Desk<'_> {
+    fn around_settings(&self, command: Command) -> Result<Job, Failure> {
+        self.no_environment()?;
+        let Some(setting) = setting::setting(command)? else {
+            return Err(Failure::usage("this command is not known"));
+        };
+        let dry_run = self.global.dry_run;
+        if dry_run && !setting.is_change() {
+            return Err(only_reads());
+        }
+        let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
+        Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run, yes: self.global.yes }))
     }
-    let Some(setting) = setting::setting(command)? else {
-        return Err(Failure::usage("this command is not known"));
-    };
-    if global.dry_run && !setting.is_change() {
-        return Err(only_reads());
+
+    fn read_only(&self, command: Command) -> Result<Job, Failure> {
+        self.no_environment()?;
+        if self.global.dry_run {
+            return Err(only_reads());
+        }
+        Ok(match command {
+            Command::Environments { .. } => {
+                let zone = self.zone()?;
+                Job::ListEnvironments(self.connection(false)?, zone)
+            }
+            Command::Token { command: TokenCommand::Verify { account } } => {
+                let account = account
+                    .or_else(|| self.environment.account.clone())
+                    .map(|account| AccountId::parse(&account))
+                    .transpose()
+                    .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+                Job::VerifyToken(self.connection(false)?, account)
+            }
+            _ => Job::ListZones(self.connection(false)?),
+        })
     }
-    let zone = zone(global)?;
-    let connection = connection(global, config, global.dry_run, talk)?;
-    Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run: global.dry_run, yes: global.yes }))
+
+    fn no_environment(&self) -> Result<(), Failure> {
+        match self.global.environment {
+            Some(_) => Err(Failure::usage("`--environment` is for purge and invalidate")),
+            None => Ok(()),
+        }
+    }
+
+    fn zone(&self) -> Result<ZoneRef, Failure> {
+        let Some(Sourced { value, origin }) = &self.settings.zone else {
+            // The emulator has one zone, and needs none named.
+            if self.global.emulator
+                && let Ok(zone) = ZoneId::parse(endpoint::example::ZONE_ID)
+            {
+                return Ok(ZoneRef::Id(zone));
+            }
+            return Err(Failure::usage("no zone given")
+                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID)));
+        };
+        let zone = value.trim();
+        // A domain has a dot, and an id has none.
+        if zone.contains('.') {
+            let domain = domain(zone, origin)?;
+            return match self.settings.zones.get(&domain) {
+                Some(id) => ZoneId::parse(id).map(ZoneRef::Id).map_err(|invalid| {
+                    Failure::usage(format!("`[zones]` gives `{domain}` an id that is none: {invalid}"))
+                }),
+                None => Ok(ZoneRef::Domain(domain)),
+            };
+        }
+        ZoneId::parse(zone).map(ZoneRef::Id).map_err(|invalid| {
+            Failure::usage(format!("{origin}: {invalid}"))
+                .with_hint("a zone is given by its id, or by its domain, such as `example.com`")
+        })
+    }
+
+    /// Ids of environments are hex words of about thirty digits; everything else is a name.
+    fn environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
+        let Some(Sourced { value, origin }) = &self.settings.environment else { return Ok(None) };
+        if value.trim().is_empty() {
+            return Err(Failure::usage(format!("{origin}: the environment is empty"))
+                .with_hint("leave it out to purge the zone, or name one (`cfcache environments list`)"));
+        }
+        let is_id = value.len() >= 20 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id {
+            return Ok(Some(EnvironmentRef::Name(value.clone())));
+        }
+        match EnvironmentId::parse(value) {
+            Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
+            Err(invalid) => Err(Failure::usage(format!("{origin}: {invalid}"))),
+        }
+    }
 }
 
 fn only_reads() -> Failure {
     Failure::usage("`--dry-run` is for commands that change something, and this one only reads")
-}
-
-fn read_only(command: Command, global: &Global, config: &Config, talk: &Talk) -> Result<Job, Failure> {
-    if global.dry_run {
-        return Err(only_reads());
-    }
-    if global.environment.is_some() {
-        return Err(Failure::usage("`--environment` is for purge and invalidate"));
-    }
-    Ok(match command {
-        Command::Environments { .. } => {
-            let zone = zone(global)?;
-            Job::ListEnvironments(connection(global, config, false, talk)?, zone)
-        }
-        Command::Token { command: TokenCommand::Verify { account } } => {
-            let account = account
-                .map(|account| AccountId::parse(&account))
-                .transpose()
-                .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-            Job::VerifyToken(connection(global, config, false, talk)?, account)
-        }
-        _ => Job::ListZones(connection(global, config, false, talk)?),
-    })
 }
 
 fn targets(
@@ -244,224 +282,17 @@ fn cache_key_headers(texts: &[String]) -> Result<Vec<CacheKeyHeader>, Failure> {
     Ok(headers)
 }
 
-fn zone(global: &Global) -> Result<ZoneRef, Failure> {
-    match global.zone.as_deref().map(str::trim).filter(|zone| !zone.is_empty()) {
-        // The emulator has one zone; `--zone` is only needed to try another.
-        None if global.emulator => ZoneId::parse(endpoint::example::ZONE_ID)
-            .map(ZoneRef::Id)
-            .map_err(|invalid| Failure::usage(invalid.to_string())),
-        None => Err(Failure::usage("no zone given")
-            .with_hint("name it with `--zone ID|DOMAIN`, or set `CLOUDFLARE_ZONE_ID`")),
-        // A domain has a dot, and an id has none.
-        Some(zone) if zone.contains('.') => Ok(ZoneRef::Domain(domain(zone)?)),
-        Some(zone) => ZoneId::parse(zone).map(ZoneRef::Id).map_err(|invalid| {
-            Failure::usage(format!("`--zone`: {invalid}"))
-                .with_hint("a zone is given by its id, or by its domain, such as `example.com`")
-        }),
-    }
-}
-
-fn domain(text: &str) -> Result<String, Failure> {
+fn domain(text: &str, origin: &Origin) -> Result<String, Failure> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
     let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '.' | '-' | '_');
     if bare != text.trim_end_matches('.') || !bare.chars().all(is_plain) {
         let failure =
-            Failure::usage(format!("`--zone`: {} is not a domain", cfcache_model::text::quote(text)));
+            Failure::usage(format!("{origin}: {} is not a domain", cfcache_model::text::quote(text)));
         return Err(match bare.chars().all(is_plain) && !bare.is_empty() {
             true => failure.with_hint(format!("is `{bare}` meant?")),
             false => failure,
         });
     }
     Ok(bare.to_lowercase())
-}
-
-/// Ids of environments are hex words of about thirty digits; everything else is a name.
-fn environment(global: &Global) -> Result<Option<EnvironmentRef>, Failure> {
-    let Some(text) = &global.environment else { return Ok(None) };
-    if text.trim().is_empty() {
-        return Err(Failure::usage("`--environment` is empty")
-            .with_hint("leave it out to purge the zone, or name one (`cfcache environments list`)"));
-    }
-    let is_id = text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_id {
-        return Ok(Some(EnvironmentRef::Name(text.clone())));
-    }
-    match EnvironmentId::parse(text) {
-        Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
-        Err(invalid) => Err(Failure::usage(format!("`--environment`: {invalid}"))),
-    }
-}
-
-fn connection(
-    global: &Global,
-    config: &Config,
-    needs_no_credentials: bool,
-    talk: &Talk,
-) -> Result<Connection, Failure> {
-    let api = match global.emulator {
-        true if global.base_url.is_some() => {
-            return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
-        }
-        true => Api::Emulator,
-        false => {
-            let base = base_url(global, config)?;
-            Api::Remote(Box::new(Remote {
-                credentials: match needs_no_credentials {
-                    true => None,
-                    false => Some(credentials(global, config, talk)?),
-                },
-                allow_insecure_http: global.allow_insecure_http,
-                proxy: proxy(global, config, &base)?,
-                roots: match global.roots {
-                    Some(RootsArg::Bundled) => Roots::Bundled,
-                    Some(RootsArg::Platform) | None => Roots::Platform,
-                },
-                authorities: authorities(&global.ca_file)?,
-                base,
-            }))
-        }
-    };
-    let duration = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
-    Ok(Connection {
-        api,
-        plan: global.plan.unwrap_or(PlanArg::Auto),
-        pacing: !global.no_rate_limit,
-        concurrency: global.concurrency,
-        max_retries: global.max_retries,
-        timeout: duration(global.timeout),
-        max_wait: duration(global.max_wait),
-    })
-}
-
-fn base_url(global: &Global, config: &Config) -> Result<BaseUrl, Failure> {
-    let (text, from) = match (&global.base_url, &config.base_url) {
-        (Some(url), _) => (url.as_str(), "--base-url"),
-        (None, Some((url, name))) => (url.as_str(), *name),
-        (None, None) => (DEFAULT_BASE_URL, "default"),
-    };
-    text.parse().map_err(|invalid| {
-        // The text itself may hold a password.
-        Failure::usage(format!("`{from}` is not a base URL: {invalid}"))
-            .with_hint(format!("it looks like `{DEFAULT_BASE_URL}`"))
-    })
-}
-
-/// The proxy of `--proxy`, else of the environment.
-fn proxy(global: &Global, config: &Config, base: &BaseUrl) -> Result<Option<Proxy>, Failure> {
-    match global.proxy.as_deref() {
-        Some("none") => return Ok(None),
-        Some(url) if url.contains('@') => {
-            return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
-                .with_hint(format!("put the whole URL into `{}`", config::HTTPS_PROXY)));
-        }
-        Some(url) => {
-            return url.parse().map(Some).map_err(|invalid| {
-                Failure::usage(format!("`--proxy` is not a proxy: {invalid}"))
-                    .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without")
-            });
-        }
-        None => {}
-    }
-    let proxies = &config.proxies;
-    let rules = ProxyRules::new(&proxies.all, &proxies.http, &proxies.https, &proxies.none);
-    // The value may hold a password, so it is not shown.
-    let rules = rules.map_err(|invalid| {
-        Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}")).with_hint(
-            format!(
-                "look at `{}`, `{}` and `{}`, or go without (`--proxy none`)",
-                config::HTTPS_PROXY,
-                config::ALL_PROXY,
-                config::HTTP_PROXY,
-            ),
-        )
-    })?;
-    Ok(rules.intercepts(base.origin()))
-}
-
-fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path)
-            .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
-    };
-    paths.iter().map(read).collect()
-}
-
-/// The token of `--api-token-file`, else of the environment; else the older pair.
-fn credentials(global: &Global, config: &Config, talk: &Talk) -> Result<Credentials, Failure> {
-    let invalid = |from: &str, invalid: cfcache_client::InvalidCredentials| {
-        Failure::new(Exit::Credentials, format!("{from}: {invalid}"))
-    };
-    if let Some(path) = &global.api_token_file {
-        let shown = path.display();
-        if is_open_to_others(path) {
-            talk.warn(&format!("others on this machine may read `{shown}` (`chmod 600 {shown}`)"));
-        }
-        let token = read_secret(path).map_err(|error| {
-            Failure::new(Exit::Credentials, format!("cannot read the token from `{shown}`: {error}"))
-        })?;
-        return Credentials::token(token).map_err(|error| invalid(&format!("`{shown}`"), error));
-    }
-    if let Some(token) = &config.token {
-        return Credentials::token(token.clone()).map_err(|error| invalid(config::API_TOKEN, error));
-    }
-    match (&config.email, &config.key) {
-        (Some(email), Some(key)) => {
-            Credentials::key(email, key.clone()).map_err(|error| invalid(config::API_KEY, error))
-        }
-        (None, Some(_)) => Err(no_credentials(config, "an API key needs the e-mail address of its user")
-            .with_hint(format!("set `{}` as well, or use a token (`{}`)", config::EMAIL, config::API_TOKEN))),
-        _ => Err(no_credentials(config, "no credentials").with_hint(format!(
-            "set `{}`, or name a file that holds the token with `--api-token-file`; `--emulator` needs none",
-            config::API_TOKEN,
-        ))),
-    }
-}
-
-fn no_credentials(config: &Config, message: &str) -> Failure {
-    let failure = Failure::new(Exit::Credentials, message);
-    match config.empty.iter().find(|name| name.starts_with("CLOUDFLARE_") && !name.contains("URL")) {
-        Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
-        None => failure,
-    }
-}
-
-/// May anybody else on this machine read the file?
-fn is_open_to_others(path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o077 != 0)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        false
-    }
-}
-
-/// Reads a secret; more than any secret is a mistake, such as the name of another file.
-fn read_secret(path: &Path) -> std::io::Result<SecretString> {
-    const LONGEST: u64 = 4096;
-    let mut text = String::new();
-    let read = |reader: &mut dyn Read, text: &mut String| reader.take(LONGEST + 1).read_to_string(text);
-    match path == Path::new("-") {
-        true => read(&mut std::io::stdin().lock(), &mut text)?,
-        false => read(&mut std::fs::File::open(path)?, &mut text)?,
-    };
-    if text.len() as u64 > LONGEST {
-        return Err(std::io::Error::other("it holds more than a token"));
-    }
-    Ok(SecretString::from(text.trim().to_owned()))
-}
-
-/// The plan that was named; `None` for `auto`.
-pub(crate) fn plan(plan: Option<PlanArg>) -> Option<Plan> {
-    match plan? {
-        PlanArg::Auto => None,
-        PlanArg::Free => Some(Plan::Free),
-        PlanArg::Pro => Some(Plan::Pro),
-        PlanArg::Business => Some(Plan::Business),
-        PlanArg::Enterprise => Some(Plan::Enterprise),
-    }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
-use cfcache_emulator::{Config, Emulator, Running};
+use cfcache_emulator::{Config, Emulator, Running, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{BuildError, HyperTransport, Timeouts};
 use secrecy::SecretString;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::resolve::{Api, Connection, plan};
+use crate::resolve::{Api, Connection};
 
 const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 
@@ -32,7 +32,7 @@ impl Session {
     ///
     /// [`Failure`] where the settings cannot work, or the emulator cannot be started.
     pub(crate) async fn open(connection: &Connection) -> Result<Self, Failure> {
-        let chosen = plan(Some(connection.plan));
+        let chosen = connection.plan;
         let policy = policy(connection, chosen);
         let settings = |base: &BaseUrl| {
             let mut timeouts = Timeouts::default();
@@ -44,8 +44,9 @@ impl Session {
                 .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS))
         };
         let (base, credentials, transport, emulator) = match &connection.api {
-            Api::Emulator => {
-                let config = Config::new(chosen.unwrap_or(Plan::Free));
+            Api::Emulator { zone_id, zone_name } => {
+                let config = Config::new(chosen.unwrap_or(Plan::Free))
+                    .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()));
                 let listen = ([127, 0, 0, 1], 0).into();
                 let emulator = Emulator::start(config, listen).await.map_err(|error| {
                     Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))
@@ -124,7 +125,7 @@ fn seed() -> u64 {
 /// The API of the vendor, or another base URL, for what is only shown.
 pub(crate) fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
     match &connection.api {
-        Api::Emulator => parse(DEFAULT_BASE_URL),
+        Api::Emulator { .. } => parse(DEFAULT_BASE_URL),
         Api::Remote(remote) => Ok(remote.base.clone()),
     }
 }

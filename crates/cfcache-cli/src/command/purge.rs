@@ -26,7 +26,7 @@ use crate::observe::{FailedTo, Trace, Watch, millis};
 use crate::progress::{Progress, REDRAW};
 use crate::render::{Talk, human};
 use crate::report::{ItemError, Report, Summary};
-use crate::resolve::{EnvironmentRef, PurgeJob, Selection, Targets, ZoneRef, plan};
+use crate::resolve::{EnvironmentRef, PurgeJob, Selection, Targets, ZoneRef};
 use crate::session::{Session, shown_base};
 use crate::source::{self, Chunk, Sources};
 
@@ -99,7 +99,7 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
             everything(&session.client, &request, report, talk, interrupts).await
         }
         Some((kind, sources)) => {
-            let limits = limits(plan(Some(connection.plan)));
+            let limits = limits(connection.plan);
             let run =
                 Run::new(action, zone, kind, caps(limits, kind, batch_size)).with_environment(environment);
             targets(&session.client, &run, sources, report, failed_to, talk, interrupts).await
@@ -339,7 +339,7 @@ fn human_lines(report: &Report, kind: Option<Kind>) -> Vec<String> {
 /// Prints what would be sent, and sends nothing.
 pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
     let base = shown_base(&job.connection)?;
-    let limits = limits(plan(Some(job.connection.plan)));
+    let limits = limits(job.connection.plan);
     let zone = match &job.scope.zone {
         ZoneRef::Id(id) => id.clone(),
         ZoneRef::Domain(domain) => {

@@ -1,0 +1,152 @@
+//! What the environment says.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// An API token.
+pub(crate) const API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
+/// The global API key; goes with [`EMAIL`].
+pub(crate) const API_KEY: &str = "CLOUDFLARE_API_KEY";
+/// The e-mail address of the user whose key [`API_KEY`] is.
+pub(crate) const EMAIL: &str = "CLOUDFLARE_EMAIL";
+/// Where the API is, as the vendor's SDKs call it.
+pub(crate) const BASE_URL: &str = "CLOUDFLARE_BASE_URL";
+/// Where the API is, as wrangler calls it.
+pub(crate) const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
+/// The proxy for `https://`; in lower case as well, as are the next three, and lower case wins.
+pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// The proxy for `http://`.
+pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
+/// The proxy for both.
+pub(crate) const ALL_PROXY: &str = "ALL_PROXY";
+/// The hosts that are reached without a proxy: names, `.domains`, addresses, networks, or `*`.
+pub(crate) const NO_PROXY: &str = "NO_PROXY";
+/// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
+pub(crate) const REQUEST_METHOD: &str = "REQUEST_METHOD";
+/// The zone, by id or by domain.
+pub(crate) const ZONE_ID: &str = "CLOUDFLARE_ZONE_ID";
+/// The account of a token that is verified, where it is not a user's.
+pub(crate) const ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
+/// Whose limits to pace by.
+pub(crate) const PLAN: &str = "CFCACHE_PLAN";
+/// A profile of the configuration file.
+pub(crate) const PROFILE: &str = "CFCACHE_PROFILE";
+/// The configuration file, in place of the usual one.
+pub(crate) const CONFIG: &str = "CFCACHE_CONFIG";
+/// Where configuration is; the usual place is below `HOME` where it is not set.
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// The user's own directory.
+pub(crate) const HOME: &str = "HOME";
+/// Where configuration is on Windows.
+pub(crate) const APPDATA: &str = "APPDATA";
+/// No color, whatever its value, if it is not empty (<https://no-color.org>).
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// The sort of terminal.
+pub(crate) const TERM: &str = "TERM";
+
+/// The proxies of the environment, each empty where there is none.
+#[derive(Default)]
+pub(crate) struct Proxies {
+    pub(crate) https: String,
+    pub(crate) http: String,
+    pub(crate) all: String,
+    pub(crate) none: String,
+}
+
+impl core::fmt::Debug for Proxies {
+    /// A proxy's URL may hold a password.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Proxies")
+    }
+}
+
+/// What the environment says. A variable that is empty counts as unset: an unset secret of a CI job arrives so.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    pub(crate) token: Option<SecretString>,
+    pub(crate) key: Option<SecretString>,
+    pub(crate) email: Option<String>,
+    /// The base URL, and the variable that it is from.
+    pub(crate) base_url: Option<(String, &'static str)>,
+    /// The variables for credentials that are set and empty, to name in an error.
+    pub(crate) empty: Vec<String>,
+    pub(crate) zone: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) plan: Option<String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) config: Option<String>,
+    /// The directory that configuration is in.
+    pub(crate) config_home: Option<PathBuf>,
+    pub(crate) proxies: Proxies,
+    pub(crate) no_color: bool,
+    pub(crate) dumb_terminal: bool,
+    /// A variable whose value is not Unicode.
+    pub(crate) broken: Option<String>,
+}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read_all() -> Self {
+        let mut environment = Self::default();
+        environment.token = environment.read(API_TOKEN).map(SecretString::from);
+        environment.key = environment.read(API_KEY).map(SecretString::from);
+        environment.email = environment.read(EMAIL);
+        for name in [BASE_URL, API_BASE_URL] {
+            if environment.base_url.is_none() {
+                environment.base_url = environment.read(name).map(|url| (url, name));
+            }
+        }
+        environment.zone = environment.read(ZONE_ID);
+        environment.account = environment.read(ACCOUNT_ID);
+        environment.plan = environment.read(PLAN);
+        environment.profile = environment.read(PROFILE);
+        environment.config = environment.read(CONFIG);
+        environment.config_home = environment
+            .read(XDG_CONFIG_HOME)
+            .or_else(|| cfg!(windows).then(|| environment.read(APPDATA)).flatten())
+            .map(PathBuf::from)
+            .or_else(|| environment.read(HOME).map(|home| PathBuf::from(home).join(".config")));
+        environment.proxies = Proxies {
+            https: environment.read_either(HTTPS_PROXY),
+            // Under a web server anyone could set it (<https://httpoxy.org>); in lower case nobody can.
+            http: match environment.read(REQUEST_METHOD) {
+                Some(_) => environment.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default(),
+                None => environment.read_either(HTTP_PROXY),
+            },
+            all: environment.read_either(ALL_PROXY),
+            none: environment.read_either(NO_PROXY),
+        };
+        environment.no_color = environment.read(NO_COLOR).is_some();
+        environment.dumb_terminal = environment.read(TERM).is_some_and(|term| term == "dumb");
+        environment
+    }
+
+    /// A variable in lower case, else in upper case, else nothing.
+    fn read_either(&mut self, name: &str) -> String {
+        self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default()
+    }
+
+    /// The value of another variable, such as a profile names one for its token.
+    pub(crate) fn other(name: &str) -> Option<String> {
+        Self::default().read(name)
+    }
+
+    fn read(&mut self, name: &str) -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
+        let value = std::env::var(name);
+        match value {
+            Ok(value) if value.trim().is_empty() => {
+                self.empty.push(name.to_owned());
+                None
+            }
+            // A line break at the end comes from `$(cat file)` and its like, and is never meant.
+            Ok(value) => Some(value.trim().to_owned()),
+            Err(std::env::VarError::NotPresent) => None,
+            Err(std::env::VarError::NotUnicode(_)) => {
+                self.broken = Some(name.to_owned());
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How to reach the API.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use cfcache_client::{BaseUrl, Credentials, DEFAULT_BASE_URL};
+use cfcache_model::{Plan, endpoint};
+use cfcache_transport::{Proxy, ProxyRules, Roots};
+
+use crate::args::RootsArg;
+use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Origin, Sourced};
+use crate::failure::Failure;
+use crate::resolve::{Desk, ZoneRef, credentials};
+
+/// How to reach the API, and at what pace.
+pub(crate) struct Connection {
+    pub(crate) api: Api,
+    /// The plan that was named; `None` is `auto`.
+    pub(crate) plan: Option<Plan>,
+    pub(crate) pacing: bool,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) max_retries: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_wait: Option<Duration>,
+}
+
+pub(crate) enum Api {
+    /// One that is started in this process, with this zone.
+    Emulator {
+        zone_id: String,
+        zone_name: String,
+    },
+    Remote(Box<Remote>),
+}
+
+/// An API somewhere else, and how to get there.
+pub(crate) struct Remote {
+    pub(crate) base: BaseUrl,
+    /// `None` only where nothing will be sent.
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) allow_insecure_http: bool,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) roots: Roots,
+    /// Certificates to trust as well, in PEM.
+    pub(crate) authorities: Vec<Vec<u8>>,
+}
+
+impl Desk<'_> {
+    /// The connection; where nothing will be sent, it needs no credentials.
+    pub(super) fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
+        let global = self.global;
+        let api = match global.emulator {
+            true if global.base_url.is_some() => {
+                return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
+            }
+            true => self.emulator()?,
+            false => {
+                let base = base_url(&self.settings.base_url)?;
+                Api::Remote(Box::new(Remote {
+                    credentials: match sends_nothing {
+                        true => None,
+                        false => {
+                            let place = self.settings.credentials.as_ref();
+                            Some(credentials::fetch(place, self.environment, self.talk)?)
+                        }
+                    },
+                    allow_insecure_http: global.allow_insecure_http,
+                    proxy: self.proxy(&base)?,
+                    roots: match global.roots {
+                        Some(RootsArg::Bundled) => Roots::Bundled,
+                        Some(RootsArg::Platform) | None => Roots::Platform,
+                    },
+                    authorities: authorities(&global.ca_file)?,
+                    base,
+                }))
+            }
+        };
+        let duration = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
+        let named = self.settings.plan.as_ref();
+        Ok(Connection {
+            api,
+            plan: plan(named.map(|plan| plan.value.as_str())).map_err(|failure| {
+                failure.with_cause(named.map_or(String::new(), |plan| plan.origin.to_string()))
+            })?,
+            pacing: !global.no_rate_limit,
+            concurrency: global.concurrency,
+            max_retries: global.max_retries,
+            timeout: duration(global.timeout),
+            max_wait: duration(global.max_wait),
+        })
+    }
+
+    /// An emulator whose one zone is the zone that is set, so that a command can be tried as it is.
+    fn emulator(&self) -> Result<Api, Failure> {
+        let (zone_id, zone_name) = (endpoint::example::ZONE_ID, endpoint::example::ZONE_NAME);
+        Ok(match self.settings.zone {
+            None => Api::Emulator { zone_id: zone_id.to_owned(), zone_name: zone_name.to_owned() },
+            Some(_) => match self.zone()? {
+                ZoneRef::Id(id) => Api::Emulator { zone_id: id.to_string(), zone_name: zone_name.to_owned() },
+                ZoneRef::Domain(domain) => Api::Emulator { zone_id: zone_id.to_owned(), zone_name: domain },
+            },
+        })
+    }
+
+    /// The proxy of `--proxy`, else of the environment.
+    fn proxy(&self, base: &BaseUrl) -> Result<Option<Proxy>, Failure> {
+        match self.global.proxy.as_deref() {
+            Some("none") => return Ok(None),
+            Some(url) if url.contains('@') => {
+                return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
+                    .with_hint(format!("put the whole URL into `{HTTPS_PROXY}`")));
+            }
+            Some(url) => {
+                return url.parse().map(Some).map_err(|invalid| {
+                    Failure::usage(format!("`--proxy` is not a proxy: {invalid}"))
+                        .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without")
+                });
+            }
+            None => {}
+        }
+        let proxies = &self.environment.proxies;
+        // The value may hold a password, so it is not shown.
+        let rules = ProxyRules::new(&proxies.all, &proxies.http, &proxies.https, &proxies.none).map_err(|invalid| {
+            Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}")).with_hint(
+                format!("look at `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or go without (`--proxy none`)"),
+            )
+        })?;
+        Ok(rules.intercepts(base.origin()))
+    }
+}
+
+fn base_url(url: &Sourced<String>) -> Result<BaseUrl, Failure> {
+    url.value.parse().map_err(|invalid| {
+        // The text itself may hold a password.
+        let origin = match &url.origin {
+            Origin::File(..) => format!("`base-url` of {}", url.origin),
+            origin => origin.to_string(),
+        };
+        Failure::usage(format!("{origin} is not a base URL: {invalid}"))
+            .with_hint(format!("it looks like `{DEFAULT_BASE_URL}`"))
+    })
+}
+
+fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The plan of that name; `None` for `auto`, and for none.
+///
+/// # Errors
+///
+/// Where there is no such plan.
+pub(super) fn plan(name: Option<&str>) -> Result<Option<Plan>, Failure> {
+    match name {
+        None | Some("auto") => Ok(None),
+        Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::limits::UnknownPlan| {
+            Failure::usage(format!("{} is no plan: {unknown}, or `auto`", cfcache_model::text::quote(name)))
+        }),
+    }
+}
