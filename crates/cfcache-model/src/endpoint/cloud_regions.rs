@@ -538,10 +538,10 @@ fn get_samples() -> Vec<Exchange> {
 
 fn set_samples() -> Vec<Exchange> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
-    let request = SetCloudRegion::new(&zone, &mapping);
+    let Ok(nowhere) = CloudRegion::new("192.0.2.1", "aws", "nowhere-1") else { return Vec::new() };
     Vec::from([
-        sample("set", &request, 200, success(STORED)),
-        sample("refused_region", &request, 400, refusal(1157, BAD_REGION)),
+        sample("set", &SetCloudRegion::new(&zone, &mapping), 200, success(STORED)),
+        sample("refused_region", &SetCloudRegion::new(&zone, &nowhere), 400, refusal(1157, BAD_REGION)),
     ])
 }
 
@@ -556,10 +556,10 @@ fn delete_samples() -> Vec<Exchange> {
 
 fn batch_samples() -> Vec<Exchange> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
-    let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "europe-west1") else { return Vec::new() };
+    let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "nowhere-1") else { return Vec::new() };
     let mappings = [mapping, other];
     let request = SetCloudRegions::new(&zone, &mappings);
-    let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"Invalid vendor or region.","region":"europe-west1","vendor":"gcp"}],"succeeded":[{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}]}"#;
+    let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"Invalid vendor or region."}],"succeeded":[{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}]}"#;
     Vec::from([
         sample("partly", &request, 200, success(partly)),
         sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
