@@ -94,10 +94,14 @@ impl Token {
 
     fn may(&self, endpoint: &Descriptor) -> bool {
         // A token may always verify itself. An endpoint that takes one of several permissions names them all.
+        // Who may write may read.
+        let covers = |permission: &String| {
+            let read = permission.strip_suffix("Write").map(|subject| format!("{subject}Read"));
+            endpoint.permission.contains(permission.as_str())
+                || read.is_some_and(|read| endpoint.permission.contains(&read))
+        };
         endpoint.area == Area::Token
-            || self.permissions.as_ref().is_none_or(|permissions| {
-                permissions.iter().any(|permission| endpoint.permission.contains(permission.as_str()))
-            })
+            || self.permissions.as_ref().is_none_or(|permissions| permissions.iter().any(covers))
     }
 }
 

@@ -3,19 +3,26 @@
 //! An endpoint that changes or remembers something has an arm in [`answer`]. One that has none answers with the model's
 //! samples: with the one whose request is the same, else with the first that succeeds.
 
+mod page;
 mod purge;
+mod regions;
+mod reserve;
+mod switch;
 mod token;
+mod variants;
 mod zones;
 
 use core::time::Duration;
 
 use bytes::Bytes;
 use cfcache_model::endpoint::Action;
-use serde_json::Value;
+use http::{Method, StatusCode};
+use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::auth::{self, Caller};
 use crate::config::Config;
+use crate::date;
 use crate::limit::Draw;
 use crate::route::Route;
 use crate::world::{World, Zone};
@@ -25,6 +32,7 @@ use crate::world::{World, Zone};
 pub(crate) struct Call<'a> {
     pub(crate) now: Duration,
     pub(crate) route: &'a Route,
+    pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: &'a Bytes,
@@ -32,36 +40,63 @@ pub(crate) struct Call<'a> {
     pub(crate) config: &'a Config,
 }
 
+impl Call<'_> {
+    /// A time as answers tell it.
+    fn date(&self, at: Duration) -> String {
+        date::rfc_3339(self.config.beginning + at)
+    }
+
+    /// The fields of a body that is an object.
+    fn fields(&self) -> Result<Map<String, Value>, Answer> {
+        match serde_json::from_slice(self.body) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            _ => Err(invalid("the body must be a JSON object")),
+        }
+    }
+}
+
 /// What an endpoint wants to do.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// Answer, and no more.
+    /// Answer, and no more: what there was to do is done.
     Answer(Answer),
     /// Purge, if the limits let it.
     Purge(purge::Accepted),
 }
 
-/// Decides what to do; nothing is done yet.
-pub(crate) fn plan(world: &World, call: &Call<'_>) -> Plan {
-    let zone = match call.route.argument("zone_id") {
-        None => None,
-        Some(id) => match world.zone(id) {
-            Some(zone) => Some(zone),
-            // A zone that does not exist looks like one that the token may not see.
-            None => return Plan::Answer(auth::forbidden(call.route.endpoint)),
-        },
+/// Does what is asked for; of a purge, decides what is to be done.
+pub(crate) fn plan(world: &mut World, call: &Call<'_>) -> Plan {
+    let endpoint = call.route.endpoint;
+    let Some(id) = call.route.argument("zone_id") else {
+        return Plan::Answer(match endpoint.name {
+            "list_zones" => zones::list(world, call),
+            "verify_token" | "verify_account_token" => token::verify(call),
+            _ => by_sample(call),
+        });
     };
-    match (call.route.endpoint.name, zone) {
-        ("purge_zone_cache" | "purge_environment_cache", Some(zone)) => purge(call, zone, Action::Purge),
-        ("invalidate_zone_cache" | "invalidate_environment_cache", Some(zone)) => {
-            purge(call, zone, Action::Invalidate)
+    // A zone that does not exist looks like one that the token may not see.
+    let Some((zone, settings)) = world.zone(id) else { return Plan::Answer(auth::forbidden(endpoint)) };
+    Plan::Answer(match endpoint.name {
+        "purge_zone_cache" | "purge_environment_cache" => return purge(call, zone, Action::Purge),
+        "invalidate_zone_cache" | "invalidate_environment_cache" => {
+            return purge(call, zone, Action::Invalidate);
         }
-        ("list_zones", None) => Plan::Answer(zones::list(world, call)),
-        ("get_zone", Some(zone)) => Plan::Answer(zones::get(zone, call.config.plan)),
-        ("list_environments", Some(zone)) => Plan::Answer(zones::environments(zone)),
-        ("verify_token" | "verify_account_token", None) => Plan::Answer(token::verify(call)),
-        _ => Plan::Answer(by_sample(call)),
-    }
+        "get_zone" => zones::get(zone, settings, call),
+        "list_environments" => zones::environments(zone),
+        "get_cache_reserve_clear" => reserve::status(settings, call),
+        "clear_cache_reserve" => reserve::clear(settings, call),
+        "get_variants" | "edit_variants" | "delete_variants" => variants::answer(settings, call),
+        "list_cloud_regions" => regions::list(settings, call),
+        "get_cloud_region" => regions::get(settings, call),
+        "set_cloud_region" => regions::set(settings, call),
+        "delete_cloud_region" => regions::delete(settings, call),
+        "set_cloud_regions" => regions::batch(settings, call),
+        "list_supported_regions" => regions::supported(),
+        _ => match switch::rules(endpoint.path) {
+            Some(rules) => switch::answer(rules, settings, call),
+            None => by_sample(call),
+        },
+    })
 }
 
 /// Does what was planned, and what the limits cannot refuse any more.
@@ -81,6 +116,23 @@ impl purge::Accepted {
     pub(crate) fn draw(&self) -> Draw {
         self.draw
     }
+}
+
+/// A refusal of what the request says. The number is documented for the same complaints of the origin regions; for
+/// other endpoints none is.
+fn invalid(message: impl Into<String>) -> Answer {
+    Answer::refused(StatusCode::BAD_REQUEST, 1146, message)
+}
+
+/// What a plan answers that does not have a setting, to reads and to writes.
+fn not_available() -> Answer {
+    Answer::refused(StatusCode::FORBIDDEN, 1135, "This setting is not available for your plan type")
+}
+
+/// What is missing where a setting was never set, or deleted.
+fn not_set(verb: &str, id: &str, code: u32) -> Answer {
+    let message = format!("Unable to {verb} {id} setting value. The zone setting does not exist.");
+    Answer::refused(StatusCode::NOT_FOUND, code, message)
 }
 
 /// Answers with a sample of the model.

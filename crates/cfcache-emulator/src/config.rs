@@ -10,6 +10,9 @@ use crate::fault::Fault;
 use crate::log::Keep;
 use crate::world::Zone;
 
+/// 2026-01-01T00:00:00.12345Z: with a fraction, so that nobody gets used to dates without one.
+const BEGINNING: Duration = Duration::new(1_767_225_600, 123_450_000);
+
 /// What an emulator is to be like. It prints no secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -32,6 +35,9 @@ pub struct Config {
     pub hints: Hints,
     /// How long it takes to clear Cache Reserve.
     pub clear_time: Duration,
+    /// What time it is when the emulator begins, counted from 1970-01-01T00:00:00Z: the dates in its answers go on
+    /// from there. It is the same in each run unless it is set.
+    pub beginning: Duration,
     /// How long each answer takes, counted from when the request took effect.
     pub latency: Duration,
     /// What goes wrong, and when. The first that fires has the request.
@@ -76,6 +82,7 @@ impl Config {
             call_limit: limits::GLOBAL,
             hints: Hints::Calls,
             clear_time: Duration::from_secs(5),
+            beginning: BEGINNING,
             latency: Duration::ZERO,
             faults: Vec::new(),
             keep: Keep::Everything,
@@ -156,6 +163,13 @@ impl Config {
     #[must_use]
     pub const fn with_clear_time(mut self, time: Duration) -> Self {
         self.clear_time = time;
+        self
+    }
+
+    /// Begins at that time, counted from 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn with_beginning(mut self, since_1970: Duration) -> Self {
+        self.beginning = since_1970;
         self
     }
 

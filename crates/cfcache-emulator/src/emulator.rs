@@ -160,13 +160,14 @@ impl Emulator {
         let call = Call {
             now,
             route: &route,
+            method: request.method(),
             path,
             query: request.uri().query().unwrap_or_default(),
             body: request.body(),
             caller,
             config: &self.config,
         };
-        let accepted = match behavior::plan(&state.world, &call) {
+        let accepted = match behavior::plan(&mut state.world, &call) {
             Plan::Answer(answer) => return Outcome::of(endpoint, answer),
             Plan::Purge(accepted) => accepted,
         };

@@ -29,6 +29,7 @@ mod answer;
 mod auth;
 mod behavior;
 mod config;
+mod date;
 mod emulator;
 mod fault;
 mod limit;

@@ -1,12 +1,13 @@
-//! What there is: zones with their environments, and what happened to their cache.
+//! What there is: zones with their environments and settings, and what happened to their cache.
 //!
 //! Objects in cache will live here too, once the emulator serves pages; [`Purge`] is what will act on them.
 
+use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use cfcache_model::endpoint::{self, Action, example};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::log::Keep;
@@ -161,10 +162,47 @@ impl Scope {
     }
 }
 
+/// What the cache of a zone is set to. All times are since the emulator began.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The switches that were set, and not deleted since, by their id.
+    pub(crate) switches: BTreeMap<&'static str, Switch>,
+    /// When the latest clear of Cache Reserve began.
+    pub(crate) clear: Option<Duration>,
+    /// The variants, if any are set.
+    pub(crate) variants: Option<Variants>,
+    /// In which region of which cloud an origin is.
+    pub(crate) regions: BTreeMap<IpAddr, Region>,
+}
+
+/// A setting that is on or off, as it was last set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Switch {
+    pub(crate) on: bool,
+    pub(crate) set: Duration,
+    /// Of one that ends by itself: when it does, or did, or was ended; none where it was never on.
+    pub(crate) end: Option<Duration>,
+}
+
+/// For some file extensions, the types that may be served for them.
+#[derive(Debug)]
+pub(crate) struct Variants {
+    pub(crate) value: Map<String, Value>,
+    pub(crate) set: Duration,
+}
+
+/// A region of a cloud.
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) vendor: String,
+    pub(crate) name: String,
+    pub(crate) set: Duration,
+}
+
 /// What there is.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) zones: Vec<Zone>,
+    pub(crate) zones: Vec<(Zone, Settings)>,
     purges: VecDeque<Purge>,
     keep: Keep,
 }
@@ -175,11 +213,12 @@ impl World {
             [] => vec![Zone::example()],
             zones => zones.to_vec(),
         };
+        let zones = zones.into_iter().map(|zone| (zone, Settings::default())).collect();
         Self { zones, purges: VecDeque::new(), keep: config.keep }
     }
 
-    pub(crate) fn zone(&self, id: &str) -> Option<&Zone> {
-        self.zones.iter().find(|zone| zone.id == id)
+    pub(crate) fn zone(&mut self, id: &str) -> Option<&mut (Zone, Settings)> {
+        self.zones.iter_mut().find(|(zone, _)| zone.id == id)
     }
 
     /// Notes that something was purged.

@@ -2,58 +2,45 @@
 
 use cfcache_model::Plan;
 use cfcache_model::endpoint::MAX_ZONES_PER_PAGE;
-use http::StatusCode;
 use serde_json::json;
 
 use crate::answer::{Answer, quote};
-use crate::behavior::Call;
-use crate::route;
-use crate::world::{World, Zone};
+use crate::behavior::page::{Pages, Query};
+use crate::behavior::{Call, switch};
+use crate::world::{Settings, World, Zone};
 
 /// The account that all zones belong to.
 const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
 
-/// How many zones are on a page where the request does not say.
-const DEFAULT_PER_PAGE: usize = 20;
+/// How many zones a page has.
+const PAGES: Pages = Pages { fewest: 5, most: MAX_ZONES_PER_PAGE as usize, usual: 20 };
 
-pub(super) fn get(zone: &Zone, plan: Plan) -> Answer {
-    Answer::success(&zone_json(zone, plan))
+pub(super) fn get(zone: &Zone, settings: &Settings, call: &Call<'_>) -> Answer {
+    Answer::success(&zone_json(zone, settings, call))
 }
 
 /// Lists zones by name, status and account, a page at a time.
 pub(super) fn list(world: &World, call: &Call<'_>) -> Answer {
-    let query = route::query(call.query);
-    // Of a parameter that comes twice, the last counts.
-    let asked =
-        |name: &str| query.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-
-    let page = asked("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page >= 1));
-    let most = MAX_ZONES_PER_PAGE as usize;
-    let per_page = asked("per_page")
-        .map_or(Some(DEFAULT_PER_PAGE), |size| size.parse().ok().filter(|size| (5..=most).contains(size)));
-    let (Some(page), Some(per_page)) = (page, per_page) else {
-        return match page {
-            None => invalid("invalid page parameter, must be 1 or more"),
-            Some(_) => invalid(&format!("invalid per_page parameter, must be between 5 and {most}")),
-        };
-    };
+    let query = Query::of(call);
+    let asked = |name: &str| query.last(name);
 
     let mut filters: Vec<bool> = Vec::new();
     let any = asked("match") == Some("any");
-    let mut found: Vec<&Zone> = Vec::new();
-    for zone in &world.zones {
+    let mut found: Vec<&(Zone, Settings)> = Vec::new();
+    for pair in &world.zones {
+        let (zone, _) = pair;
         filters.clear();
         filters.extend(asked("name").map(|rule| name_fits(rule, &zone.name)));
         filters.extend(asked("status").map(|status| status == zone.status));
         filters.extend(asked("account.id").map(|id| id == ACCOUNT_ID));
         let fits = |fit: &bool| *fit;
         if filters.is_empty() || if any { filters.iter().any(fits) } else { filters.iter().all(fits) } {
-            found.push(zone);
+            found.push(pair);
         }
     }
     match asked("order") {
-        Some("name") => found.sort_by(|left, right| left.name.cmp(&right.name)),
-        Some("status") => found.sort_by(|left, right| left.status.cmp(&right.status)),
+        Some("name") => found.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name)),
+        Some("status") => found.sort_by(|(left, _), (right, _)| left.status.cmp(&right.status)),
         // All zones have the same account and plan.
         _ => {}
     }
@@ -61,20 +48,7 @@ pub(super) fn list(world: &World, call: &Call<'_>) -> Answer {
         found.reverse();
     }
 
-    let total = found.len();
-    let pages = total.div_ceil(per_page);
-    let skipped = per_page.saturating_mul(page - 1);
-    let shown: Vec<String> = found
-        .into_iter()
-        .skip(skipped)
-        .take(per_page)
-        .map(|zone| zone_json(zone, call.config.plan))
-        .collect();
-    let info = format!(
-        r#"{{"page":{page},"per_page":{per_page},"total_pages":{pages},"count":{},"total_count":{total}}}"#,
-        shown.len()
-    );
-    Answer::page(&format!("[{}]", shown.join(",")), &info)
+    PAGES.answer(&query, &found, |(zone, settings)| zone_json(zone, settings, call))
 }
 
 pub(super) fn environments(zone: &Zone) -> Answer {
@@ -92,11 +66,6 @@ pub(super) fn environments(zone: &Zone) -> Answer {
         })
         .collect();
     Answer::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
-}
-
-/// The number is that of the same complaint of the origin regions: for zones none is published.
-fn invalid(message: &str) -> Answer {
-    Answer::refused(StatusCode::BAD_REQUEST, 1146, message)
 }
 
 /// Does a name fit a rule such as `example.com` or `starts_with:exam`?
@@ -121,8 +90,9 @@ fn name_fits(rule: &str, name: &str) -> bool {
 
 /// A zone with every field that the reference demands and that the vendor's typed SDKs insist on. What the emulator
 /// knows nothing about has the values of the API's own examples.
-fn zone_json(zone: &Zone, plan: Plan) -> String {
+fn zone_json(zone: &Zone, settings: &Settings, call: &Call<'_>) -> String {
     const DATE: &str = "2014-01-01T05:20:00.12345Z";
+    let plan = call.config.plan;
     let (plan_id, plan_name) = plan_identity(plan);
     json!({
         "id": zone.id,
@@ -130,7 +100,7 @@ fn zone_json(zone: &Zone, plan: Plan) -> String {
         "status": zone.status,
         "paused": false,
         "type": "full",
-        "development_mode": 0,
+        "development_mode": switch::development_mode(settings, call.now).unwrap_or(0),
         "name_servers": ["bob.ns.cloudflare.com", "lola.ns.cloudflare.com"],
         "original_name_servers": null,
         "original_registrar": null,

@@ -1,0 +1,195 @@
+//! `/zones/{zone_id}/origin/cloud_regions` and all below it
+
+mod table;
+
+use core::net::IpAddr;
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::behavior::page::{Pages, Query};
+use crate::behavior::regions::table::VENDORS;
+use crate::behavior::{Call, invalid};
+use crate::world::{Region, Settings};
+
+/// How many mappings a page has.
+const PAGES: Pages = Pages { fewest: 1, most: 100, usual: 20 };
+
+/// How many mappings a zone has: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10, and so the next.
+const MOST: usize = 3500;
+
+/// How many a batch has.
+const MOST_IN_BATCH: usize = 100;
+
+const BAD_REGION: &str = "Invalid vendor or region.";
+const MISSING: &str = "No cloud region mapping exists for this origin IP.";
+const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mappings.";
+
+/// Lists the mappings, by address.
+pub(super) fn list(settings: &Settings, call: &Call<'_>) -> Answer {
+    let mappings: Vec<_> = settings.regions.iter().collect();
+    PAGES.answer(&Query::of(call), &mappings, |(ip, region)| told(**ip, region, call).to_string())
+}
+
+pub(super) fn get(settings: &Settings, call: &Call<'_>) -> Answer {
+    let found = address(call).and_then(|ip| settings.regions.get(&ip).map(|region| (ip, region)));
+    found.map_or_else(missing, |(ip, region)| Answer::success(&told(ip, region, call).to_string()))
+}
+
+pub(super) fn delete(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    let found = address(call).filter(|ip| settings.regions.remove(ip).is_some());
+    found.map_or_else(missing, |ip| Answer::success(&json!({ "origin_ip": ip.to_string() }).to_string()))
+}
+
+/// Sets one mapping.
+pub(super) fn set(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    set_or_refuse(settings, call).unwrap_or_else(|refusal| refusal)
+}
+
+fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Answer> {
+    let body = Value::Object(call.fields()?);
+    let mapping = Mapping::read(&body).map_err(Wrong::answer)?;
+    // Two ways of writing one address are no mismatch.
+    if address(call) != Some(mapping.ip) {
+        return Err(invalid("body origin_ip does not match URL"));
+    }
+    let ip = mapping.ip;
+    mapping.store(settings, call).map_err(Wrong::answer)?;
+    Ok(Answer::success(&told(ip, &settings.regions[&ip], call).to_string()))
+}
+
+/// Sets, or deletes, up to a hundred mappings, each for itself. Others stay as they are.
+pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    let is_delete = call.method == Method::DELETE;
+    let items = match serde_json::from_slice(call.body) {
+        Ok(Value::Array(items)) => items,
+        // How a delete names its addresses is not documented, and the vendor's SDKs send it without a body.
+        _ if is_delete && call.body.is_empty() => Vec::new(),
+        _ => return invalid("the body must be a JSON array"),
+    };
+    if items.len() > MOST_IN_BATCH {
+        return invalid(format!("too many items in the batch, must be at most {MOST_IN_BATCH}"));
+    }
+    let (mut failed, mut succeeded) = (Vec::new(), Vec::new());
+    for item in &items {
+        let done = match is_delete {
+            true => remove_named(settings, item),
+            false => Mapping::read(item).and_then(|mapping| mapping.store(settings, call)),
+        };
+        match done {
+            Ok(done) => succeeded.push(done),
+            Err(wrong) => {
+                let ip = named(item);
+                // One that is an address comes back as the API writes it.
+                let ip = ip.parse().map_or_else(|_| ip.to_owned(), |ip: IpAddr| ip.to_string());
+                failed.push(json!({ "origin_ip": ip, "error": wrong.message() }));
+            }
+        }
+    }
+    Answer::success(&json!({ "failed": failed, "succeeded": succeeded }).to_string())
+}
+
+/// Tells which regions there are. (Whether Tiered Cache is on, as the reference asks for, is not looked at.)
+pub(super) fn supported() -> Answer {
+    let region = |(name, colo): &(&str, &str)| json!({ "name": name, "upper_tier_colos": [colo] });
+    let vendors: Map<String, Value> = VENDORS
+        .iter()
+        .map(|(vendor, regions)| ((*vendor).to_owned(), regions.iter().map(region).collect()))
+        .collect();
+    Answer::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
+}
+
+/// Says that an origin's address is in a region.
+struct Mapping<'a> {
+    ip: IpAddr,
+    vendor: &'a str,
+    region: &'a str,
+}
+
+/// What is wrong with a mapping.
+enum Wrong {
+    Form(&'static str),
+    Region,
+    Missing,
+    TooMany,
+}
+
+impl Wrong {
+    const fn message(&self) -> &'static str {
+        match self {
+            Self::Form(message) => message,
+            Self::Region => BAD_REGION,
+            Self::Missing => MISSING,
+            Self::TooMany => TOO_MANY,
+        }
+    }
+
+    fn answer(self) -> Answer {
+        let (status, code) = match self {
+            Self::Form(_) => (StatusCode::BAD_REQUEST, 1146),
+            Self::Region => (StatusCode::BAD_REQUEST, 1157),
+            Self::Missing => (StatusCode::NOT_FOUND, 1142),
+            Self::TooMany => (StatusCode::FORBIDDEN, 1164),
+        };
+        Answer::refused(status, code, self.message())
+    }
+}
+
+impl<'a> Mapping<'a> {
+    fn read(item: &'a Value) -> Result<Self, Wrong> {
+        let field = |name| item.get(name).and_then(Value::as_str);
+        let (Some(ip), Some(region), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor"))
+        else {
+            return Err(Wrong::Form("origin_ip, region and vendor are required, and must be strings"));
+        };
+        let ip = ip.parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
+        Ok(Self { ip, vendor, region })
+    }
+
+    /// Stores it, and tells what a batch tells of it.
+    fn store(&self, settings: &mut Settings, call: &Call<'_>) -> Result<Value, Wrong> {
+        let regions = VENDORS.iter().find(|(vendor, _)| *vendor == self.vendor).map(|(_, regions)| *regions);
+        if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == self.region)) {
+            return Err(Wrong::Region);
+        }
+        if settings.regions.len() >= MOST && !settings.regions.contains_key(&self.ip) {
+            return Err(Wrong::TooMany);
+        }
+        let region = Region { vendor: self.vendor.to_owned(), name: self.region.to_owned(), set: call.now };
+        settings.regions.insert(self.ip, region);
+        Ok(json!({ "origin_ip": self.ip.to_string(), "region": self.region, "vendor": self.vendor }))
+    }
+}
+
+const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
+
+fn remove_named(settings: &mut Settings, item: &Value) -> Result<Value, Wrong> {
+    let ip: IpAddr = named(item).parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
+    let region = settings.regions.remove(&ip).ok_or(Wrong::Missing)?;
+    Ok(json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor }))
+}
+
+/// The address of an item, which a delete may also name without more.
+fn named(item: &Value) -> &str {
+    item.as_str().or_else(|| item.get("origin_ip")?.as_str()).unwrap_or_default()
+}
+
+/// The address in the path; what is none has no mapping.
+fn address(call: &Call<'_>) -> Option<IpAddr> {
+    call.route.argument("origin_ip")?.parse().ok()
+}
+
+fn missing() -> Answer {
+    Wrong::Missing.answer()
+}
+
+/// A mapping as the API tells it: IPv6 in the form of RFC 5952, which is the standard library's as well.
+fn told(ip: IpAddr, region: &Region, call: &Call<'_>) -> Value {
+    json!({
+        "origin_ip": ip.to_string(),
+        "region": region.name,
+        "vendor": region.vendor,
+        "modified_on": call.date(region.set),
+    })
+}

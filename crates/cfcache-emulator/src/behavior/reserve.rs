@@ -1,0 +1,56 @@
+//! `GET` and `POST /zones/{zone_id}/cache/cache_reserve_clear`
+
+use core::time::Duration;
+
+use cfcache_model::Plan;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::behavior::{Call, not_available, switch};
+use crate::world::Settings;
+
+/// Tells how the latest clear stands.
+pub(super) fn status(settings: &Settings, call: &Call<'_>) -> Answer {
+    match settings.clear {
+        _ if call.config.plan < Plan::Pro => not_available(),
+        Some(start) => told(start, call),
+        None => {
+            let message = "Unable to retrieve cache_reserve_clear setting value. The zone setting does not exist \
+                           because you never performed a Cache Reserve Clear operation.";
+            Answer::refused(StatusCode::NOT_FOUND, 1142, message)
+        }
+    }
+}
+
+/// Begins to clear, whatever the body is. While a clear runs, that one goes on and is told.
+pub(super) fn clear(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    if call.config.plan < Plan::Pro {
+        return not_available();
+    }
+    if switch::is_reserve_on(settings) {
+        let message = "Turn off Cache Reserve sync to proceed with deletion.";
+        return Answer::refused(StatusCode::BAD_REQUEST, 1152, message);
+    }
+    let start = match settings.clear {
+        Some(start) if is_running(settings, call) => start,
+        _ => *settings.clear.insert(call.now),
+    };
+    told(start, call)
+}
+
+/// Is a clear not at its end?
+pub(super) fn is_running(settings: &Settings, call: &Call<'_>) -> bool {
+    settings.clear.is_some_and(|start| call.now < start + call.config.clear_time)
+}
+
+fn told(start: Duration, call: &Call<'_>) -> Answer {
+    let end = start + call.config.clear_time;
+    let mut result =
+        json!({ "id": "cache_reserve_clear", "start_ts": call.date(start), "state": "In-progress" });
+    if call.now >= end {
+        result["state"] = "Completed".into();
+        result["end_ts"] = call.date(end).into();
+    }
+    Answer::success(&result.to_string())
+}

@@ -1,0 +1,76 @@
+//! `GET`, `PATCH` and `DELETE /zones/{zone_id}/cache/variants`
+
+use cfcache_model::Plan;
+use cfcache_model::endpoint::Method;
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::behavior::{Call, invalid, not_available, not_set};
+use crate::world::{Settings, Variants};
+
+/// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Written down again, and not
+/// taken from the model, for the client checks its requests against that list.
+const EXTENSIONS: [&str; 11] =
+    ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
+
+/// Reads the variants, replaces all of them, or deletes them.
+pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    if call.config.plan < Plan::Pro {
+        return not_available();
+    }
+    match call.route.endpoint.method {
+        Method::Get => match &settings.variants {
+            None => not_set("retrieve", "variants", 1142),
+            Some(variants) => told(variants, call),
+        },
+        Method::Delete => match settings.variants.take() {
+            None => not_set("delete", "variants", 1144),
+            Some(_) => {
+                let deleted =
+                    json!({ "id": "variants", "editable": true, "modified_on": call.date(call.now) });
+                Answer::success(&deleted.to_string())
+            }
+        },
+        _ => match checked(call) {
+            Err(refusal) => refusal,
+            Ok(value) => told(settings.variants.insert(Variants { value, set: call.now }), call),
+        },
+    }
+}
+
+/// The `value` of the body, if it is as the schema has it. Null for a list is let through: reads have shown it.
+fn checked(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
+    let Some(Value::Object(value)) = call.fields()?.remove("value") else {
+        return Err(invalid("invalid value for variants, must be an object"));
+    };
+    for (extension, types) in &value {
+        if !EXTENSIONS.contains(&extension.as_str()) {
+            let known = EXTENSIONS.join(", ");
+            return Err(invalid(format!("invalid value for variants, extensions must be among {known}")));
+        }
+        let is_good = match types {
+            Value::Null => true,
+            Value::Array(types) => {
+                let is_new = |(index, kind): (usize, &Value)| !types[..index].contains(kind);
+                types.iter().all(Value::is_string) && types.iter().enumerate().all(is_new)
+            }
+            _ => false,
+        };
+        if !is_good {
+            return Err(invalid(format!(
+                "invalid value for variants, {extension} must be an array of unique strings"
+            )));
+        }
+    }
+    Ok(value)
+}
+
+fn told(variants: &Variants, call: &Call<'_>) -> Answer {
+    let result = json!({
+        "id": "variants",
+        "editable": true,
+        "value": variants.value,
+        "modified_on": call.date(variants.set),
+    });
+    Answer::success(&result.to_string())
+}
