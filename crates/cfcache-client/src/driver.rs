@@ -18,6 +18,7 @@ use cfcache_transport::{Operation, Request, Response, Transport, TransportError}
 use futures_core::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Redactor;
@@ -192,6 +193,8 @@ impl Client {
                         },
                         chunk = poll_fn(|context| input.as_mut().poll_next(context)), if hungry => {
                             state.feed(chunk, &mut observer);
+                            // An input that is always ready would else leave no room for anything beside it.
+                            consume_budget().await;
                         }
                         () = self.sleep_until(until), if until.is_some() => {}
                         () = woken => {}
@@ -421,6 +424,8 @@ struct Shipment {
     letter: Letter,
     /// What came of the last try.
     last_try: Option<ErrorCause>,
+    /// Did a try of the batch that it is a part of end without saying whether it was done?
+    unclear: bool,
 }
 
 struct Landed {
@@ -522,7 +527,7 @@ impl Running<'_> {
         let number = self.number();
         let body = PurgeBody::Batch(batch);
         let letter = Letter { parts: self.path.clone(), body: Some(Bytes::from(body.to_json())) };
-        (body.cost(), Shipment { number, body, letter, last_try: None })
+        (body.cost(), Shipment { number, body, letter, last_try: None, unclear: false })
     }
 
     fn launch(&mut self, ticket: Ticket, flights: &mut JoinSet<Landed>, observer: &mut Tallied<'_>) {
@@ -576,6 +581,7 @@ impl Running<'_> {
                 observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
             }
             Decision::Ended(mut ended) => {
+                ended.unclear |= ended.job.unclear;
                 let result = match ended.job.last_try.take() {
                     Some(cause) if reading.result.is_err() => {
                         Err(error(self.descriptor, cause, &ended, reading.ray))
@@ -641,7 +647,8 @@ impl Running<'_> {
             match part.split().filter(|_| part.len() > self.planner.caps().items) {
                 Some((first, second)) => parts.extend([first, second]),
                 None => {
-                    let (cost, shipment) = self.pack(part);
+                    let (cost, mut shipment) = self.pack(part);
+                    shipment.unclear = error.unclear;
                     self.engine.offer_first(shipment, cost, self.descriptor.replay);
                 }
             }
@@ -661,6 +668,7 @@ impl Running<'_> {
         self.finish(observer);
         let abandoned: Vec<_> = self.engine.abandoned(self.client.now()).collect();
         for mut ended in abandoned {
+            ended.unclear |= ended.job.unclear;
             let last_try = ended.job.last_try.take().map(Box::new);
             let mut error = error(self.descriptor, ErrorCause::Stopped(stop), &ended, None);
             error.last_try = last_try;

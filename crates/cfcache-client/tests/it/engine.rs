@@ -685,7 +685,7 @@ fn any_signal(dice: &mut Dice, faults: u64) -> Signal {
 }
 
 proptest! {
-    #![proptest_config(crate::sim::proptest_config(400))]
+    #![proptest_config(sim::proptest_config(400))]
 
     #[test]
     fn whatever_happens(

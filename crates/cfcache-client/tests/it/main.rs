@@ -9,7 +9,11 @@
     reason = "what was measured is worth a look: `cargo test -- --nocapture pace`"
 )]
 
+mod call;
 mod engine;
 mod forgotten;
 mod pace;
+mod run;
+mod secrets;
 mod sim;
+mod world;

@@ -1,0 +1,628 @@
+//! Runs over transports that are not there, on a clock that is paused.
+
+use core::future::{pending, ready};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use cfcache_client::engine::{Reason, Stop};
+use cfcache_client::{ErrorKind, Event, Tally, entries};
+use cfcache_model::endpoint::Action;
+use cfcache_model::limits::{Plan, Rate};
+use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::target::Kind;
+use cfcache_model::{EnvironmentId, Target};
+use cfcache_transport::{Delivery, NeverTransport, RecordingTransport, Request, ScriptedTransport};
+use futures_core::Stream;
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
+
+use crate::sim::{self, Dice};
+use crate::world::{
+    Diary, SlowTransport, accepted, client, counted, entries_of, lost, policy, refused, refused_with, reply,
+    some_tags, tag, tags,
+};
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("t{number}")).collect()
+}
+
+#[track_caller]
+fn adds_up(tally: &Tally) {
+    assert_eq!(tally.accepted + tally.failed + tally.duplicates + tally.skipped, tally.items, "{tally:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_sent_once_and_in_order() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut diary = Diary::default();
+    let input = some_tags(250).chain([tag("T7"), tag("t249")]);
+    let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
+    let sent: Vec<String> = transport.requests().iter().flat_map(entries_of).collect();
+    assert_eq!(sent, names(250));
+    assert_eq!(diary.accepted(), names(250));
+    assert_eq!(diary.recorded.len(), 250);
+    assert_eq!((tally.items, tally.accepted, tally.duplicates, tally.batches), (252, 250, 2, 3));
+    assert_eq!((tally.requests, tally.retries, tally.rate_limited, tally.failed), (3, 0, 0, 0));
+    let paths: BTreeSet<_> =
+        transport.requests().iter().map(|request| request.message.uri().to_string()).collect();
+    let path = "/client/v4/zones/023e105f4ecef8ad9ca31a8372d0c353/purge_cache";
+    assert_eq!(paths.into_iter().collect::<Vec<_>>(), [path]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_input_sends_nothing() {
+    let transport = Arc::new(ScriptedTransport::new([]));
+    let client = client(transport, policy(|_| {}));
+    let tally = client.run(&tags(100), entries(some_tags(0)), pending(), &mut ()).await;
+    assert_eq!(tally, Tally::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_is_in_the_path() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut run = tags(10).with_environment(Some(EnvironmentId::parse("abc123").unwrap()));
+    run.action = Action::Invalidate;
+    client.run(&run, entries(some_tags(1)), pending(), &mut ()).await;
+    let requests = transport.requests();
+    assert!(requests[0].message.uri().path().ends_with("/environments/abc123/invalidate_cache"));
+    assert_eq!(requests[0].operation.name, "invalidate_environment_cache");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_now_is_sent_again() {
+    let transport = Arc::new(ScriptedTransport::new([
+        refused(503, 0),
+        lost(Delivery::Unknown),
+        refused_with(429, 1134, &[("retry-after", "30")]),
+        reply(200, "<html>", &[]),
+        accepted(),
+    ]));
+    let client = client(transport, policy(|_| {}));
+    let mut diary = Diary::default();
+    let begun = Instant::now();
+    let tally = client.run(&tags(100), entries(some_tags(3)), pending(), &mut diary).await;
+    assert!(begun.elapsed() >= Duration::from_secs(30));
+    assert_eq!((tally.accepted, tally.requests, tally.retries, tally.rate_limited), (3, 5, 4, 1));
+    assert_eq!(diary.count("Again"), 4);
+    assert_eq!(diary.ends.len(), 1);
+    assert_eq!(diary.ends[0].attempts, 5);
+    let held = format!("Waiting {{ wait: 30s, reason: {:?} }}", Reason::Held);
+    assert!(diary.lines.contains(&held), "{:?}", diary.lines);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_entry_is_split_off_until_it_stands_alone() {
+    for code in [1016, 1082] {
+        let transport = Arc::new(RecordingTransport::new(move |request| {
+            match entries_of(request).iter().any(|entry| entry.starts_with("bad")) {
+                true => refused(400, code),
+                false => accepted(),
+            }
+        }));
+        let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+        let mut diary = Diary::default();
+        let input = some_tags(60).chain([tag("bad1")]).chain(some_tags(100).skip(60)).chain([tag("bad2")]);
+        let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
+        assert_eq!(diary.accepted(), names(100));
+        assert_eq!(diary.failed(), ["bad1", "bad2"]);
+        assert_eq!((tally.accepted, tally.failed, tally.items), (100, 2, 102));
+        assert!(diary.ends.iter().all(|end| end.error.is_none() || end.entries.len() == 1));
+        assert!(diary.ends.iter().filter(|end| end.error.is_some()).all(|end| {
+            end.error == Some((ErrorKind::Refused, false)) && end.text.contains(&code.to_string())
+        }));
+        assert!(tally.requests <= 20, "{}", tally.requests);
+        assert_eq!(tally.batches as usize, diary.ends.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_cap_is_found_out_and_remembered() {
+    let transport = SlowTransport::new(|request| {
+        let reply = if entries_of(request).len() > 30 { refused(400, 1094) } else { accepted() };
+        (Duration::from_millis(50), reply)
+    });
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
+    let mut diary = Diary::default();
+    let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut diary).await;
+    assert_eq!(diary.accepted(), names(5000));
+    assert_eq!((tally.accepted, tally.failed), (5000, 0));
+    // What was cut before the answer came is split; what comes after is not too large any more.
+    assert!(diary.count("Split") <= 16, "{}", diary.count("Split"));
+    assert!(diary.ends.iter().all(|end| end.entries.len() <= 25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_end_the_run() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(403, 10000)));
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 3));
+    let mut diary = Diary::default();
+    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut diary).await;
+    assert_eq!(transport.count(), 3);
+    assert_eq!(diary.stops, [Stop::Credentials]);
+    adds_up(&tally);
+    assert_eq!(tally.failed, tally.items);
+    assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Credentials, false))));
+    // Those that were answered say what was answered.
+    assert_eq!(diary.ends.iter().filter(|end| end.text.contains("10000")).count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_worked_before_are_tried_again() {
+    let transport = Arc::new(ScriptedTransport::new([
+        accepted(),
+        refused(401, 10000),
+        refused(403, 10000),
+        accepted(),
+        accepted(),
+    ]));
+    let client = client(transport, policy(|policy| policy.concurrency = 1));
+    let mut diary = Diary::default();
+    let tally = client.run(&tags(1), entries(some_tags(3)), pending(), &mut diary).await;
+    assert_eq!((tally.accepted, tally.failed, tally.retries), (3, 0, 2));
+    assert_eq!(diary.stops, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_stop_working_end_the_run_in_the_end() {
+    let transport = SlowTransport::new(|request| {
+        let worked = entries_of(request)[0] == "t0";
+        (Duration::from_millis(50), if worked { accepted() } else { refused(403, 10000) })
+    });
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 1));
+    let mut diary = Diary::default();
+    let tally = client.run(&tags(1), entries(some_tags(1000)), pending(), &mut diary).await;
+    adds_up(&tally);
+    assert_eq!(diary.accepted(), ["t0"]);
+    assert_eq!(diary.stops, [Stop::Credentials]);
+    assert!(transport.count() < 100, "{}", transport.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_waits_for_what_is_in_flight() {
+    let transport = SlowTransport::new(|_| (Duration::from_secs(10), accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
+    let mut diary = Diary::default();
+    let (read, input) = counted(some_tags(usize::MAX));
+    let begun = Instant::now();
+    let interrupt = sleep(Duration::from_secs(15));
+    let tally = client.run(&tags(30), entries(input), interrupt, &mut diary).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(20));
+    assert_eq!(transport.count(), 8);
+    assert_eq!(diary.stops, [Stop::Interrupted]);
+    adds_up(&tally);
+    assert_eq!((tally.accepted, tally.items as usize), (240, *read.borrow()));
+    let all: Vec<_> = diary.accepted().into_iter().chain(diary.failed()).map(str::to_owned).collect();
+    assert_eq!(all, names(*read.borrow()));
+    let interrupted = diary.ends.iter().filter(|end| end.error.is_some());
+    assert!(interrupted.clone().all(|end| end.error == Some((ErrorKind::Interrupted, false))));
+    assert!(interrupted.clone().all(|end| end.text == "interrupted before it was sent"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lost_before_the_interrupt_is_unclear() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(10), lost(Delivery::Unknown)));
+    let client = client(transport, policy(|policy| policy.backoff_base = Duration::from_secs(1000)));
+    let mut diary = Diary::default();
+    client.run(&tags(10), entries(some_tags(10)), sleep(Duration::from_millis(20)), &mut diary).await;
+    assert_eq!(diary.ends.len(), 1);
+    assert_eq!(diary.ends[0].error, Some((ErrorKind::Interrupted, true)));
+    assert_eq!(
+        diary.ends[0].text,
+        "interrupted before it was sent again (the last try: the connection was reset (waiting for the answer))"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_succeeds_the_run_says_so_and_ends() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(500, 0)));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut diary = Diary::default();
+    let (read, input) = counted(some_tags(10_000_000));
+    let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
+    assert_eq!(diary.stops, [Stop::NothingSucceeds]);
+    adds_up(&tally);
+    assert_eq!((tally.items, tally.failed), (*read.borrow() as u64, *read.borrow() as u64));
+    // It has not read on while nothing went out.
+    assert!(*read.borrow() < 100_000, "{}", read.borrow());
+    assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Unreachable, false))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_that_cannot_be_sent() {
+    let client = client(Arc::new(NeverTransport::new()), policy(|policy| policy.concurrency = 3));
+    let (read, input) = counted(some_tags(usize::MAX));
+    let run = tags(100);
+    let mut observer = ();
+    let running = client.run(&run, entries(input), pending(), &mut observer);
+    assert!(tokio::time::timeout(Duration::from_secs(100), running).await.is_err());
+    assert!(*read.borrow() <= 500, "{}", read.borrow());
+}
+
+/// Gives nothing, and never ends.
+struct Silence;
+
+impl Stream for Silence {
+    type Item = Vec<Entry>;
+
+    fn poll_next(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Pending
+    }
+}
+
+/// Gives a chunk, and then nothing for ever.
+struct Stalled(Vec<Entry>);
+
+impl Stream for Stalled {
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match core::mem::take(&mut self.0) {
+            nothing if nothing.is_empty() => Poll::Pending,
+            chunk => Poll::Ready(Some(chunk)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_says_nothing_can_be_interrupted() {
+    let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
+    let tally = client.run(&tags(100), Silence, sleep(Duration::from_secs(9)), &mut ()).await;
+    assert_eq!(tally, Tally::default());
+    // Also right away.
+    let tally = client.run(&tags(100), entries(some_tags(5)), ready(()), &mut ()).await;
+    adds_up(&tally);
+    assert_eq!((tally.accepted, tally.requests), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_full_batch_of_a_stalled_input_fails_as_interrupted() {
+    let transport = Arc::new(ScriptedTransport::new([accepted()]));
+    let client = client(transport, policy(|_| {}));
+    let mut diary = Diary::default();
+    let input = Stalled(some_tags(15).collect());
+    let tally = client.run(&tags(10), input, sleep(Duration::from_secs(9)), &mut diary).await;
+    assert_eq!((tally.items, tally.accepted, tally.failed), (15, 10, 5));
+}
+
+/// What always has something to say must not keep others from being heard.
+#[tokio::test]
+async fn an_input_that_never_pauses_leaves_room_for_others() {
+    let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
+    let (done, interrupt) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        done.send(()).unwrap();
+    });
+    let interrupt = async move { interrupt.await.unwrap() };
+    let same = core::iter::repeat_with(|| tag("one"));
+    let tally = client.run(&tags(100), entries(same), interrupt, &mut ()).await;
+    adds_up(&tally);
+    assert_eq!(tally.failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_before_is_skipped() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut diary = Diary::default();
+    // `t3` is a duplicate of one that is skipped, so it is a duplicate, and not sent.
+    let input = some_tags(250).chain([tag("t3"), tag("new")]);
+    let run = tags(100).with_accepted([0..100, 110..120]).with_accepted([200..225, 90..105, 1000..2000]);
+    let tally = client.run(&run, entries(input), pending(), &mut diary).await;
+    adds_up(&tally);
+    assert_eq!((tally.items, tally.skipped, tally.duplicates, tally.accepted), (252, 140, 1, 111));
+    let ordinals: BTreeSet<u64> = diary.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
+    let expected: BTreeSet<u64> = (105..110).chain(120..200).chain(225..250).chain([251]).collect();
+    assert_eq!(ordinals, expected);
+    let sent: Vec<String> = transport.requests().iter().flat_map(entries_of).collect();
+    assert_eq!(sent.len(), 111);
+    assert_eq!(sent[110], "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_all_done_sends_nothing() {
+    let client = client(Arc::new(ScriptedTransport::new([])), policy(|_| {}));
+    let (_, input) = counted(some_tags(1050));
+    let tally =
+        client.run(&tags(100).with_accepted([0..1000, 1000..1050]), entries(input), pending(), &mut ()).await;
+    assert_eq!((tally.items, tally.skipped, tally.requests), (1050, 1050, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_recorded_stops_the_run() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 2));
+    let mut diary = Diary { pages: Some(3), ..Diary::default() };
+    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut diary).await;
+    adds_up(&tally);
+    assert_eq!(diary.stops, [Stop::Observer]);
+    assert_eq!(tally.accepted, 30);
+    assert_eq!(diary.recorded, names(30));
+    // The fourth was accepted and not recorded; the one beside it was in flight, or was not sent.
+    let unrecorded: Vec<_> =
+        diary.ends.iter().filter(|end| end.error == Some((ErrorKind::Unrecorded, true))).collect();
+    assert_eq!(unrecorded[0].entries, names(40)[30..]);
+    assert_eq!(unrecorded[0].text, "accepted by the API, but that could not be recorded");
+    assert!(diary.ends[5..].iter().all(|end| matches!(end.error, Some((ErrorKind::Unrecorded, _)))));
+    assert!(transport.count() <= 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_another_kind_is_not_lost_and_not_sent() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut diary = Diary::default();
+    let host = Entry::from(Target::parse(Kind::Hosts, "www.example.com").unwrap());
+    let input = some_tags(2).chain([host]).chain([tag("t2")]);
+    let tally = client.run(&tags(10), entries(input), pending(), &mut diary).await;
+    adds_up(&tally);
+    assert_eq!((tally.items, tally.accepted, tally.failed), (4, 3, 1));
+    assert_eq!(diary.failed(), ["www.example.com"]);
+    assert_eq!(transport.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_become_known_on_the_way_are_used_at_once() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
+    let free = Some(Plan::Free.purge_limits());
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.limits = free));
+    let knows = client.clone();
+    let mut paced = Vec::new();
+    let mut waits = 0;
+    let mut observer = |event: Event<'_>| match event {
+        Event::Paced { wait } => {
+            paced.push(wait);
+            let knows = knows.clone();
+            // Somebody asks the API for the plan, which takes a while.
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(1)).await;
+                knows.set_limits(Plan::Enterprise.purge_limits());
+            });
+        }
+        Event::Waiting { reason: Reason::Paced, .. } => waits += 1,
+        _ => {}
+    };
+    let begun = Instant::now();
+    let tally = client.run(&tags(1), entries(some_tags(400)), pending(), &mut observer).await;
+    assert_eq!(tally.accepted, 400);
+    assert_eq!(paced.len(), 1);
+    assert!(paced[0] > Duration::from_secs(1), "{paced:?}");
+    assert!(waits > 0);
+    // It would be more than an hour at the free plan's rate.
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quota_in_the_headers_is_kept() {
+    let policy_header = [("ratelimit-policy", "\"default\";q=60;w=30"), ("ratelimit", "\"default\";r=0;t=1")];
+    let transport = SlowTransport::new(move |_| {
+        let body = r#"{"success":true,"errors":[],"messages":[],"result":null}"#;
+        (Duration::from_millis(50), reply(200, body, &policy_header))
+    });
+    let limits = Some(Plan::Enterprise.purge_limits());
+    let client = client(
+        Arc::clone(&transport) as _,
+        policy(|policy| {
+            policy.limits = limits;
+            policy.concurrency = 4;
+        }),
+    );
+    let tally = client.run(&tags(1), entries(some_tags(200)), pending(), &mut ()).await;
+    assert_eq!(tally.accepted, 200);
+    let seen = transport.seen.lock().unwrap();
+    for (index, from) in seen.iter().enumerate() {
+        let there = seen[index..].iter().take_while(|at| **at - *from <= Duration::from_secs(30)).count();
+        assert!(there <= 60, "{there}");
+    }
+    assert!(*seen.last().unwrap() - seen[0] > Duration::from_secs(90));
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_one_client_share_its_pace() {
+    let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
+    let mut limits = Plan::Pro.purge_limits();
+    limits.flexible_burst = 10;
+    limits.flexible_requests = Rate { count: 5, per: Duration::from_secs(1) };
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.limits = Some(limits)));
+    let (run, mut one, mut two) = (tags(1), (), ());
+    let begun = Instant::now();
+    tokio::join!(
+        client.run(&run, entries(some_tags(50)), pending(), &mut one),
+        client.run(&run, entries(some_tags(50)), pending(), &mut two),
+    );
+    assert!(begun.elapsed() >= Duration::from_secs(18), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_too_long_ends_the_run() {
+    for after in ["100000", "18446744073709551615", "99999999999999999999999999"] {
+        let transport =
+            Arc::new(ScriptedTransport::new([refused_with(429, 1134, &[("retry-after", after)])]));
+        let client = client(transport, policy(|policy| policy.concurrency = 1));
+        let mut diary = Diary::default();
+        let tally = client.run(&tags(1), entries(some_tags(5)), pending(), &mut diary).await;
+        adds_up(&tally);
+        assert!(matches!(diary.stops[..], [Stop::WaitTooLong { .. }]), "{:?}", diary.stops);
+        assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::RateLimited, false))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_wait_is_too_long_for_the_clock() {
+    let transport =
+        Arc::new(ScriptedTransport::new([refused_with(503, 0, &[("retry-after", "18446744073709551615")])]));
+    let client = client(transport, policy(|policy| policy.max_wait = Duration::MAX));
+    let mut diary = Diary::default();
+    let tally =
+        client.run(&tags(1), entries(some_tags(1)), sleep(Duration::from_secs(1 << 20)), &mut diary).await;
+    assert_eq!(tally.failed, 1);
+    assert_eq!(diary.stops, [Stop::Interrupted]);
+}
+
+/// A server of a will of its own, which remembers what it did.
+#[derive(Default)]
+struct Moody {
+    /// How often each entry was processed, and how often that was said.
+    processed: BTreeMap<String, (u32, u32)>,
+    requests: usize,
+}
+
+proptest! {
+    #![proptest_config(sim::proptest_config(150))]
+
+    #[test]
+    fn whatever_the_server_does(
+        seed in 1_u64..,
+        faults in 0_u64..=100,
+        items in 0_usize..800,
+        cap in 1_usize..60,
+        server_cap in 1_usize..60,
+        concurrency in 1_usize..8,
+        max_retries in 0_u32..5,
+        interrupt in prop::option::of(0_u64..20_000),
+        pages in prop::option::weighted(0.2, 0_usize..30),
+        before in prop::collection::vec((0_u64..800, 0_u64..100), 0..4),
+        repeats in 0_usize..20,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let world = Arc::new(Mutex::new(Moody::default()));
+        let dice = Mutex::new(Dice(seed));
+        let server = Arc::clone(&world);
+        let transport = SlowTransport::new(move |request: &Request| {
+            let mut dice = dice.lock().unwrap();
+            let mut world = server.lock().unwrap();
+            world.requests += 1;
+            let names = entries_of(request);
+            let latency = Duration::from_millis(dice.roll(400));
+            let mut process = |said: bool| {
+                for name in &names {
+                    let (done, told) = world.processed.entry(name.clone()).or_default();
+                    *done += 1;
+                    *told += u32::from(said);
+                }
+            };
+            let reply = if names.len() > server_cap {
+                refused(400, 1094)
+            } else if names.iter().any(|name| name.ends_with('7')) && dice.roll(2) == 0 {
+                // Entries like these are bad half of the time, for others to be hit as well.
+                refused(400, 1082)
+            } else if dice.roll(100) >= faults {
+                process(true);
+                accepted()
+            } else {
+                let hint = dice.roll(5).to_string();
+                let hint = [("retry-after", hint.as_str())];
+                match dice.roll(12) {
+                    0 => refused_with(429, 1134, &hint),
+                    1 => refused(429, 971),
+                    2 => refused_with(503, 0, &hint),
+                    3 => reply(502, "<html>bad gateway</html>", &[]),
+                    4 => lost(Delivery::NotSent),
+                    5 => lost(Delivery::Unknown),
+                    6 => {
+                        process(false);
+                        lost(Delivery::Unknown)
+                    }
+                    7 => {
+                        process(false);
+                        reply(200, "{\"succ", &[])
+                    }
+                    8 => refused(200, 1134),
+                    9 => refused(400, 1012),
+                    10 => refused(403, 10000),
+                    _ => reply(200, "", &[]),
+                }
+            };
+            (latency, reply)
+        });
+        let client = client(Arc::clone(&transport) as _, policy(|policy| {
+            policy.concurrency = concurrency;
+            policy.max_retries = max_retries;
+            policy.max_wait = Duration::from_secs(60);
+            policy.seed = seed;
+        }));
+        let mut diary = Diary { pages, ..Diary::default() };
+        let before: Vec<_> = before.into_iter().map(|(start, len)| start..start + len).collect();
+        let is_before = |ordinal: u64| before.iter().any(|range| range.contains(&ordinal));
+        let run = tags(cap).with_accepted(before.clone());
+        let (read, input) = counted(some_tags(items).chain(some_tags(items).take(repeats)));
+        let interrupt = async move {
+            match interrupt {
+                Some(millis) => sleep(Duration::from_millis(millis)).await,
+                None => pending().await,
+            }
+        };
+        let tally = runtime.block_on(client.run(&run, entries(input), interrupt, &mut diary));
+        let world = world.lock().unwrap();
+
+        // The counts add up, and are those of the events and of the server.
+        adds_up(&tally);
+        prop_assert_eq!(tally.items, *read.borrow() as u64);
+        prop_assert_eq!(tally.requests as usize, world.requests);
+        prop_assert_eq!(tally.batches as usize, diary.ends.len());
+        prop_assert!(diary.stops.len() <= 1);
+        prop_assert!(!diary.stops.is_empty() || *read.borrow() == items + repeats.min(items));
+        // Every entry that was read, and was not accepted before or a duplicate, has exactly one end.
+        let mut ends: Vec<u64> = diary.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
+        ends.sort_unstable();
+        let due = (0..items.min(*read.borrow()) as u64).filter(|ordinal| !is_before(*ordinal));
+        prop_assert!(ends.into_iter().eq(due));
+        // What is said to be accepted, the server has said to have accepted; what is said to have failed for certain,
+        // it has not processed.
+        for end in &diary.ends {
+            for entry in &end.entries {
+                let (processed, said) = world.processed.get(entry).copied().unwrap_or_default();
+                match end.error {
+                    None => prop_assert!(said > 0, "{entry} was never accepted"),
+                    Some((_, false)) => prop_assert_eq!(processed, 0, "{} was processed: {}", entry, end.text),
+                    Some((_, true)) => {}
+                }
+            }
+        }
+        prop_assert_eq!(&diary.recorded.len(), &(tally.accepted as usize));
+        // Splitting and trying again ends.
+        let most = (items + 1) * 2 * 60;
+        prop_assert!(world.requests <= most, "{} requests", world.requests);
+    }
+}
+
+/// An hour of a server that is down for a minute in every three, and slow: nothing is lost over it.
+#[tokio::test(start_paused = true)]
+async fn a_server_with_bad_minutes_loses_nothing() {
+    let begun = Instant::now();
+    let transport = SlowTransport::new(move |request| {
+        let second = begun.elapsed().as_secs() % 180;
+        let reply = match second {
+            100..110 => refused(503, 0),
+            110..115 => lost(Delivery::Unknown),
+            120..140 => refused_with(429, 1134, &[("retry-after", "20")]),
+            150..155 => reply(520, "<html>", &[]),
+            _ => {
+                assert!(entries_of(request).len() <= 100);
+                accepted()
+            }
+        };
+        (Duration::from_millis(300), reply)
+    });
+    let client =
+        client(Arc::clone(&transport) as _, policy(|policy| policy.limits = Some(Plan::Pro.purge_limits())));
+    let mut run = tags(100);
+    run.kind = Kind::Files;
+    run.caps = Caps::of(Plan::Pro.purge_limits(), Kind::Files);
+    let urls = (0..1_000_000).map(|number| {
+        Entry::from(Target::parse(Kind::Files, &format!("https://www.example.com/{number}")).unwrap())
+    });
+    let mut count = Tally::default();
+    let tally = client.run(&run, entries(urls), pending(), &mut count).await;
+    assert_eq!((tally.accepted, tally.items), (1_000_000, 1_000_000));
+    assert_eq!(count, tally);
+    assert!(begun.elapsed() < Duration::from_secs(1500), "{:?}", begun.elapsed());
+}

@@ -1,0 +1,72 @@
+//! The token is in no text that anything writes.
+
+use core::future::pending;
+use std::sync::Arc;
+
+use cfcache_client::engine::{Engine, Policy};
+use cfcache_client::{Codec, Credentials, DEFAULT_BASE_URL, Event, entries};
+use cfcache_model::PurgeBody;
+use cfcache_model::endpoint::PurgeCache;
+use cfcache_transport::{Delivery, ScriptedTransport};
+use secrecy::SecretString;
+
+use crate::world::{TOKEN, accepted, client, lost, policy, refused, reply, some_tags, tags, zone};
+
+/// Answers in which a server repeats what it was sent, wherever an answer has room for it.
+fn indiscreet() -> Vec<crate::world::Reply> {
+    let info = format!(
+        r#"{{"code":6003,"message":"bad {TOKEN}","documentation_url":"https://x/{TOKEN}","source":{{"pointer":"/{TOKEN}"}},"error_chain":[{{"code":6111,"message":"Bearer {TOKEN}"}}]}}"#
+    );
+    let refusal = format!(r#"{{"success":false,"errors":[{info}],"messages":[{info}],"result":null}}"#);
+    let success = format!(r#"{{"success":true,"errors":[],"messages":[{info}],"result":null}}"#);
+    vec![
+        reply(400, refusal.clone(), &[]),
+        reply(403, refusal, &[]),
+        reply(403, format!("<html>{TOKEN}</html>"), &[]),
+        reply(302, "", &[("location", &format!("https://x.example/?token={TOKEN}"))]),
+        reply(400, format!("{{\"error\":\"{TOKEN}\"}}"), &[]),
+        reply(200, success, &[]),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_text_has_the_token() {
+    let zone = zone();
+    let mut texts = Vec::new();
+    for answer in indiscreet() {
+        let client = client(Arc::new(ScriptedTransport::new([answer])), policy(|_| {}));
+        texts.push(format!("{client:?}"));
+        let body = PurgeBody::Everything;
+        match client.call(&PurgeCache::purge(&zone, &body), &mut ()).await {
+            Ok(answer) => texts.push(format!("{answer:?}")),
+            Err(error) => texts.push(format!("{error} {error:?} {:#?}", error.failure())),
+        }
+    }
+    assert_eq!(texts.iter().filter(|text| text.contains("[secret]")).count(), 6);
+    let credentials = Credentials::token(SecretString::from(TOKEN)).unwrap();
+    let key = Credentials::key("a@example.com", SecretString::from(TOKEN)).unwrap();
+    for credentials in [credentials, key] {
+        let codec = Codec::new(DEFAULT_BASE_URL.parse().unwrap(), Some(&credentials), "test/1");
+        texts.push(format!("{credentials:?} {codec:?} {:?} {:?}", codec.headers(), codec.redactor()));
+    }
+    texts.push(format!("{:?}", Engine::<()>::new(Policy::default())));
+    for text in texts {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+}
+
+/// Events show answers as they came, because a trace is to show just that: the redactor is for whoever prints one. All
+/// else in them is clean.
+#[tokio::test(start_paused = true)]
+async fn no_event_has_the_token() {
+    let replies = [refused(503, 0), lost(Delivery::Unknown), accepted(), refused(400, 1012)];
+    let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|policy| policy.concurrency = 1));
+    let mut texts = Vec::new();
+    let mut observer = |event: Event<'_>| texts.push(format!("{event:?} {event:#?}"));
+    let run = tags(5);
+    client.run(&run, entries(some_tags(10)), pending(), &mut observer).await;
+    assert!(texts.iter().any(|text| text.contains("Sensitive")));
+    for text in texts {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+}
