@@ -83,10 +83,15 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             return Some(format!("{}: {}", explanation.meaning, explanation.cure));
         }
     }
+    let class = error.failure().map(|failure| failure.class);
     let text = match (&error.cause, error.kind()) {
+        _ if matches!(class, Some(Class::NotTheApi | Class::Redirected)) => {
+            "it was not the API that answered: check the base URL, and what is in between"
+        }
         (ErrorCause::Transport(error), _) => match error.cause() {
             Cause::Certificate => {
-                "if a proxy or a private authority is meant to be in between, trust its certificate"
+                "if a private authority is meant to be in between, trust it with `--ca-file FILE`; where this \
+                 machine has no authorities at all, `--roots bundled`"
             }
             Cause::TimedOut => "try again, or allow more time (`--timeout`)",
             Cause::Protocol => "check the base URL and whether a proxy is in between",
