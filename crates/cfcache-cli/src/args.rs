@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
 #[derive(Debug, Parser)]
@@ -49,6 +49,14 @@ pub(crate) fn parse() -> Result<Args, Usage> {
         let text = error.render();
         Usage { styled: text.ansi().to_string(), plain: text.to_string(), is_mistake: error.use_stderr() }
     })
+}
+
+/// The definition of the command line, or of a command of it, as data.
+pub(crate) type Definition = clap::Command;
+
+/// The definition of the command line, for what is made from it.
+pub(crate) fn definition() -> Definition {
+    Args::command()
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,6 +130,26 @@ pub(crate) enum Command {
     },
     /// Serve the API on this machine, to try and test everything without an account
     Emulator(EmulatorArgs),
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  cfcache completions bash > ~/.local/share/bash-completion/completions/cfcache
+  cfcache completions zsh > ~/.zfunc/_cfcache
+  cfcache completions fish > ~/.config/fish/completions/cfcache.fish")]
+    Completions {
+        /// The shell
+        shell: ShellArg,
+    },
+    /// Print the manual page, or write the page of every command into a folder
+    #[command(after_help = "\
+Examples:
+  cfcache man | man -l -
+  cfcache man ~/.local/share/man/man1")]
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -411,6 +439,16 @@ pub(crate) struct EmulatorArgs {
 
 /// What `--plan` takes. The environment and a profile can name a plan as well, so it is checked there.
 const PLANS: [&str; 5] = ["auto", "free", "pro", "business", "enterprise"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellArg {
+    Bash,
+    Zsh,
+    Fish,
+    #[value(name = "powershell")]
+    PowerShell,
+    Elvish,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RootsArg {

@@ -3,6 +3,7 @@
 mod config;
 mod emulator;
 mod environments;
+mod generate;
 mod pages;
 mod purge;
 mod regions;
@@ -38,6 +39,8 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),
+            Job::Completions(shell) => Ok(generate::completions(shell, talk)),
+            Job::Man(folder) => generate::man(folder.as_deref(), talk),
             Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
             job => tokio::select! {
                 result = short(job, talk) => result,
@@ -58,7 +61,12 @@ async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
         Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
         Job::ListZones(connection) => zones::list(connection, talk).await,
         Job::Setting(job) => setting::execute(job, talk).await,
-        Job::Purge(_) | Job::Emulator(..) | Job::ShowConfig(_) | Job::ConfigPath(_) => Ok(Exit::Accepted),
+        Job::Purge(_)
+        | Job::Emulator(..)
+        | Job::ShowConfig(_)
+        | Job::ConfigPath(_)
+        | Job::Completions(_)
+        | Job::Man(_) => Ok(Exit::Accepted),
     }
 }
 

@@ -11,7 +11,9 @@ use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
 
-use crate::args::{Args, Command, ConfigCommand, EmulatorArgs, Global, Input, OnInvalid, TokenCommand, What};
+use crate::args::{
+    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, OnInvalid, ShellArg, TokenCommand, What,
+};
 use crate::config::{self, Environment, Origin, Settings, Sourced};
 use crate::failure::Failure;
 use crate::render::Talk;
@@ -29,6 +31,8 @@ pub(crate) enum Job {
     Setting(SettingJob),
     ShowConfig(Box<Settings>),
     ConfigPath(Option<PathBuf>),
+    Completions(ShellArg),
+    Man(Option<PathBuf>),
 }
 
 /// Something around the cache's settings.
@@ -90,6 +94,12 @@ pub(crate) enum EnvironmentRef {
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
 pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<Job, Failure> {
+    // These two need nothing that is set anywhere, and are not kept from working by it.
+    let args = match args {
+        Args { command: Command::Completions { shell }, .. } => return Ok(Job::Completions(shell)),
+        Args { command: Command::Man { folder }, .. } => return Ok(Job::Man(folder)),
+        args => args,
+    };
     if let Some(name) = &environment.broken {
         return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
     }
