@@ -627,16 +627,14 @@ impl Running<'_> {
 
     /// A batch that was refused for one entry, or for its size, goes again in parts.
     fn split(&mut self, batch: &Batch, error: &Error, observer: &mut Tallied<'_>) -> bool {
-        let class = error.failure().map(|failure| failure.class);
-        let Some((first, second)) =
-            batch.split().filter(|_| matches!(class, Some(Class::BadEntry | Class::TooMany)))
-        else {
-            return false;
-        };
-        if self.engine.stopped().is_some() {
+        let Some(failure) = error.failure() else { return false };
+        // A body that is too large is one of too many entries, whoever on the way to the API says so.
+        let is_too_many = failure.class == Class::TooMany || failure.status == 413;
+        if !(is_too_many || failure.class == Class::BadEntry) || self.engine.stopped().is_some() {
             return false;
         }
-        if class == Some(Class::TooMany) {
+        let Some((first, second)) = batch.split() else { return false };
+        if is_too_many {
             // The enforced cap is smaller than the published one: remember.
             self.planner.set_items(first.len().min(self.planner.caps().items));
         }

@@ -53,7 +53,7 @@ use crate::engine::quota::Quota;
 /// it has too much to do. It is more than one so that a single request that hangs does not hold up all others.
 const AFTER_HOLD: usize = 4;
 
-/// How often a request may be refused for the rate, with others accepted in between; more is not about the rate.
+/// How often a request may be refused for the rate, with others let through in between; more is not about the rate.
 const MAX_REFUSALS: u32 = 50;
 
 /// How an engine behaves.
@@ -64,7 +64,7 @@ pub struct Policy {
     pub concurrency: usize,
     /// How often a request is tried again.
     ///
-    /// Refusals for the rate count only as long as nothing else is accepted in between: while the run goes on, waiting
+    /// Refusals for the rate count only as long as nothing else is let through in between: while the run goes on, waiting
     /// for its turn costs a request nothing.
     pub max_retries: u32,
     /// The longest single wait that a server may demand, and the longest time of nothing but refusals for the rate.
@@ -241,8 +241,8 @@ pub struct Engine<J> {
     hold: (Duration, Duration),
     /// How many may be in flight; less than the policy's concurrency after a hold.
     room: usize,
-    /// How many were accepted.
-    accepted: u64,
+    /// How many were let through.
+    passed: u64,
     /// Since when there is nothing but refusals for the rate.
     refused_since: Option<Duration>,
     tickets: u64,
@@ -260,10 +260,10 @@ struct Task<J> {
     failures: u32,
     /// How many were refused for the rate.
     refusals: u32,
-    /// How many of those since something else was accepted.
+    /// How many of those since something else was let through.
     stalled: u32,
-    /// How many had been accepted when it last failed, or was first sent.
-    accepted: u64,
+    /// How many had been let through when it last failed, or was first sent.
+    passed: u64,
     first_sent: Option<Duration>,
     sent: Duration,
     unclear: bool,
@@ -279,7 +279,7 @@ impl<J> Task<J> {
             failures: 0,
             refusals: 0,
             stalled: 0,
-            accepted: 0,
+            passed: 0,
             first_sent: None,
             sent: Duration::ZERO,
             unclear: false,
@@ -314,7 +314,7 @@ impl<J> Engine<J> {
             last_guess: None,
             hold: (Duration::ZERO, Duration::ZERO),
             room: usize::MAX,
-            accepted: 0,
+            passed: 0,
             refused_since: None,
             tickets: 0,
             finished: false,
@@ -338,8 +338,13 @@ impl<J> Engine<J> {
     }
 
     /// Gives up what is not in flight. What is can still be settled; [`Engine::abandoned`] gives the rest.
+    ///
+    /// The first reason stays, but for [`Stop::NothingSucceeds`] where refused credentials are why.
     pub fn stop(&mut self, why: Stop) {
-        self.stopped.get_or_insert(why);
+        let is_better = (self.stopped, why) == (Some(Stop::NothingSucceeds), Stop::Credentials);
+        if self.stopped.is_none() || is_better {
+            self.stopped = Some(why);
+        }
     }
 
     /// Why the engine stopped, if it did.
@@ -433,7 +438,7 @@ impl<J> Engine<J> {
         task.attempts = task.attempts.saturating_add(1);
         if task.first_sent.is_none() {
             task.first_sent = Some(now);
-            task.accepted = self.accepted;
+            task.passed = self.passed;
         }
         task.sent = now;
         let ticket = Ticket(self.tickets);
@@ -507,20 +512,21 @@ impl<J> Engine<J> {
     /// Draws from what came of a task what it says about all of them.
     fn learn(&mut self, now: Duration, task: &mut Task<J>, signal: Signal) {
         match signal {
-            Signal::Done => {
-                self.accepted += 1;
+            // What was refused for what it is was looked at, so it was let through.
+            Signal::Done | Signal::Refused => {
+                self.passed += 1;
                 self.quota.refund();
                 self.last_guess = None;
                 self.refused_since = None;
-                self.passed(task);
+                self.pace.passed(task.cost);
+                if task.sent >= self.hold.1 {
+                    self.room = self.room.saturating_add(1);
+                }
             }
-            // It was looked at, so it was let through.
-            Signal::Refused => self.passed(task),
             Signal::RateLimited { .. } => {
                 self.pace.refused(now, task.sent, task.cost);
                 task.refusals = task.refusals.saturating_add(1);
-                task.stalled =
-                    if task.accepted == self.accepted { task.stalled.saturating_add(1) } else { 1 };
+                task.stalled = if task.passed == self.passed { task.stalled.saturating_add(1) } else { 1 };
             }
             Signal::Unavailable { .. } | Signal::Unclear | Signal::Lost { .. } => {
                 self.quota.pay();
@@ -531,14 +537,7 @@ impl<J> Engine<J> {
                 };
             }
         }
-        task.accepted = self.accepted;
-    }
-
-    fn passed(&mut self, task: &Task<J>) {
-        self.pace.passed(task.cost);
-        if task.sent >= self.hold.1 {
-            self.room = self.room.saturating_add(1);
-        }
+        task.passed = self.passed;
     }
 
     /// Lets nothing go out before `until`, and only a few at first then.

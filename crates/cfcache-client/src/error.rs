@@ -121,6 +121,7 @@ impl Error {
     }
 }
 
+#[cfg(feature = "driver")]
 impl Error {
     pub(crate) const fn new(endpoint: &'static Descriptor, cause: ErrorCause) -> Self {
         Self {

@@ -21,7 +21,8 @@ pub struct Hints {
     /// `Ratelimit-Policy`: the quota under the name `default`, which is the one of all calls; others are of single
     /// endpoints.
     ///
-    /// - Only where it can be meant: 60 to 100,000 requests in 10 seconds to an hour.
+    /// - Only where it can be meant: at least 60 requests in 10 seconds to an hour, and no more than 200 a second, which
+    ///   is the documented limit of a client's address.
     ///
     /// `Ratelimit` is not read along with it: what it says is left was seen not to follow the real budget.
     pub global_quota: Option<Rate>,
@@ -84,7 +85,8 @@ fn policy(item: &str) -> (&str, Option<Rate>) {
 
 /// A guard that is set wrong stops a run, or has the account shut out; a wild number is somebody's mistake.
 fn can_be_meant(quota: &Rate) -> bool {
-    (60..=100_000).contains(&quota.count) && (10..=3600).contains(&quota.per.as_secs())
+    let seconds = quota.per.as_secs();
+    (10..=3600).contains(&seconds) && (60..=200 * seconds).contains(&u64::from(quota.count))
 }
 
 /// The number of a parameter in `"name";q=100;w=60`, of the first item where there are several.
@@ -152,7 +154,8 @@ mod tests {
         for other in [
             "\"list_zones\";q=1200;w=300",
             "\"default\";q=1;w=300",
-            "\"default\";q=4294967295;w=1",
+            "\"default\";q=4294967295;w=300",
+            "\"default\";q=1200;w=1",
             "\"default\";q=1200;w=0",
             "\"default\";q=1200;w=86400",
             "\"default\"",

@@ -5,6 +5,8 @@
 //! - [`Credentials`]: the only type that can turn a secret into a header
 //! - [`Event`], [`Observer`]: everything that happens, as it happens, for progress, journals and logs
 //!
+//! `examples/embed.rs` purges from an iterator and watches; `examples/sans_io.rs` drives the engine without a runtime.
+//!
 //! The feature `driver`, on by default, is the part that needs a runtime (tokio). Without it there are the engine and
 //! the codec, which a program can drive by itself.
 

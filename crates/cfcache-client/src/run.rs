@@ -66,7 +66,7 @@ impl Run {
     }
 }
 
-/// Makes the input of a [`Client::run`] of something at hand.
+/// Makes the input of a [`Client::run`](crate::Client::run) of something at hand.
 pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
 where
     I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,

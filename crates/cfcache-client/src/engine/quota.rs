@@ -27,7 +27,7 @@ impl Quota {
         self.left = self.left.saturating_sub(1);
     }
 
-    /// Something succeeded.
+    /// Something succeeded, or was refused by a server that is well.
     pub(super) fn refund(&mut self) {
         self.left = (self.left + Self::REFUND).min(Self::CAPACITY);
     }

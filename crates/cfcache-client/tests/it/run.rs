@@ -122,18 +122,20 @@ async fn a_bad_entry_is_split_off_until_it_stands_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_smaller_cap_is_found_out_and_remembered() {
-    let transport = SlowTransport::new(|request| {
-        let reply = if entries_of(request).len() > 30 { refused(400, 1094) } else { accepted() };
-        (Duration::from_millis(50), reply)
-    });
-    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
-    let mut diary = Diary::default();
-    let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut diary).await;
-    assert_eq!(diary.accepted(), names(5000));
-    assert_eq!((tally.accepted, tally.failed), (5000, 0));
-    // What was cut before the answer came is split; what comes after is not too large any more.
-    assert!(diary.count("Split") <= 16, "{}", diary.count("Split"));
-    assert!(diary.ends.iter().all(|end| end.entries.len() <= 25));
+    for too_many in [|| refused(400, 1094), || reply(413, "<html>too large</html>", &[])] {
+        let transport = SlowTransport::new(move |request| {
+            let reply = if entries_of(request).len() > 30 { too_many() } else { accepted() };
+            (Duration::from_millis(50), reply)
+        });
+        let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
+        let mut diary = Diary::default();
+        let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut diary).await;
+        assert_eq!(diary.accepted(), names(5000));
+        assert_eq!((tally.accepted, tally.failed), (5000, 0));
+        // What was cut before the answer came is split; what comes after is not too large any more.
+        assert!(diary.count("Split") <= 16, "{}", diary.count("Split"));
+        assert!(diary.ends.iter().all(|end| end.entries.len() <= 25));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,15 +173,23 @@ async fn credentials_that_worked_before_are_tried_again() {
 async fn credentials_that_stop_working_end_the_run_in_the_end() {
     let transport = SlowTransport::new(|request| {
         let worked = entries_of(request)[0] == "t0";
-        (Duration::from_millis(50), if worked { accepted() } else { refused(403, 10000) })
+        (
+            Duration::from_millis(if worked { 20 } else { 50 }),
+            if worked { accepted() } else { refused(403, 10000) },
+        )
     });
-    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 1));
-    let mut diary = Diary::default();
-    let tally = client.run(&tags(1), entries(some_tags(1000)), pending(), &mut diary).await;
-    adds_up(&tally);
-    assert_eq!(diary.accepted(), ["t0"]);
-    assert_eq!(diary.stops, [Stop::Credentials]);
-    assert!(transport.count() < 100, "{}", transport.count());
+    for (concurrency, most) in [(1, 100), (64, 2000)] {
+        let before = transport.count();
+        let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = concurrency));
+        let mut diary = Diary::default();
+        let tally = client.run(&tags(1), entries(some_tags(10_000)), pending(), &mut diary).await;
+        adds_up(&tally);
+        assert_eq!(diary.accepted(), ["t0"]);
+        // Not that nothing succeeds, which is true as well.
+        assert_eq!(diary.stops, [Stop::Credentials]);
+        assert!(diary.ends.iter().all(|end| !matches!(end.error, Some((ErrorKind::Unreachable, _)))));
+        assert!(transport.count() - before < most, "{}", transport.count());
+    }
 }
 
 #[tokio::test(start_paused = true)]
