@@ -1,8 +1,11 @@
 //! The command line as it is typed: the only file that names clap. Strings and switches; nothing is looked up here.
 
+mod likely;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
@@ -45,10 +48,41 @@ pub(crate) struct Usage {
 ///
 /// [`Usage`], where they ask for help or are not understood.
 pub(crate) fn parse() -> Result<Args, Usage> {
-    Args::try_parse().map_err(|error| {
+    Args::try_parse().map_err(|mut error| {
+        meet_half_way(&mut error);
         let text = error.render();
         Usage { styled: text.ansi().to_string(), plain: text.to_string(), is_mistake: error.use_stderr() }
     })
+}
+
+/// Adds to a mistake what was probably meant, where clap cannot know it.
+fn meet_half_way(error: &mut clap::Error) {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    // "Usage: cfcache purge [OPTIONS] <COMMAND>"
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let words = usage.split_whitespace().skip_while(|word| *word != "cfcache").skip(1);
+    let path: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    let path = path.join(" ");
+    let tip = match error.kind() {
+        ErrorKind::InvalidSubcommand => text(error, ContextKind::InvalidSubcommand)
+            .and_then(|found| likely::instead_of_command(&path, &found)),
+        ErrorKind::UnknownArgument => {
+            text(error, ContextKind::InvalidArg).and_then(|found| likely::instead_of_option(&path, &found))
+        }
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        for other in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::Suggested] {
+            error.remove(other);
+        }
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
 }
 
 /// The definition of the command line, or of a command of it, as data.
@@ -495,5 +529,68 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
         _ => Err("it must be a number of seconds, such as 30 or 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line that helps with a mistake.
+    fn tip(arguments: &[&str]) -> Option<String> {
+        let mut error = Args::try_parse_from([&["cfcache"], arguments].concat()).unwrap_err();
+        meet_half_way(&mut error);
+        let text = error.to_string();
+        text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_wrong_kind_of_input_is_met_half_way() {
+        for (typed, meant) in [
+            (&["purge", "https://www.example.com/a"][..], "purge urls https://www.example.com/a"),
+            (
+                &["-z", "example.com", "invalidate", "https://a.b/?c=d&e"],
+                "invalidate urls 'https://a.b/?c=d&e'",
+            ),
+            (&["https://www.example.com/"], "purge urls https://www.example.com/"),
+            (&["purge", "www.example.com"], "purge hosts www.example.com"),
+            (&["purge", "www.example.com/blog"], "purge prefixes www.example.com/blog"),
+            (&["purge", "urls.txt"], "purge urls --from urls.txt"),
+            (&["purge", "-"], "purge urls --from -"),
+            (&["purge", "--everything"], "purge everything"),
+            (&["purge", "urls", "--tags", "a"], "purge tags TAG"),
+            (&["smart-tiered", "on"], "smart-tiered set on"),
+            (&["help"], "--help"),
+            (&["purge", "help"], "purge --help"),
+        ] {
+            let found = tip(typed);
+            assert_eq!(found, Some(format!("did you mean `cfcache {meant}`?")), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_misspelling_is_answered_with_the_likely_word() {
+        for (typed, meant) in [
+            (&["pruge"][..], "'purge'"),
+            (&["purge", "evrything"], "'everything'"),
+            (&["purge", "url", "a"], "'urls'"),
+            (&["purge", "urls", "--form", "a"], "'--from'"),
+            (&["settings", "--jsn"], "'--json'"),
+            (&["--color", "allways", "settings"], "'always'"),
+            (&["purge", "urls", "--file", "a"], "`--from FILE`"),
+        ] {
+            let found = tip(typed).unwrap_or_default();
+            assert!(found.contains(meant), "{typed:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_secret_on_the_command_line_is_not_shown_again() {
+        for typed in [&["--api-token=s3cret", "settings"][..], &["--token", "s3cret", "settings"]] {
+            let mut error = Args::try_parse_from([&["cfcache"], typed].concat()).unwrap_err();
+            meet_half_way(&mut error);
+            let text = error.to_string();
+            assert!(text.contains("`CLOUDFLARE_API_TOKEN`") && !text.contains("s3cret"), "{text}");
+        }
     }
 }

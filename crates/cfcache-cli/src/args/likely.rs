@@ -1,0 +1,65 @@
+//! What was probably meant by arguments that mean nothing.
+
+/// What was probably meant by a word where a command should stand.
+pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
+    let entry = word(found);
+    let command = match (path, found) {
+        ("" | "purge" | "invalidate", "-") => format!("{} urls --from -", verb(path)),
+        ("" | "purge" | "invalidate", url) if url.contains("://") => format!("{} urls {entry}", verb(path)),
+        ("purge" | "invalidate", list) if list.ends_with(".txt") => format!("{path} urls --from {entry}"),
+        ("purge" | "invalidate", name) if name.contains('.') => match name.contains('/') {
+            true => format!("{path} prefixes {entry}"),
+            false => format!("{path} hosts {entry}"),
+        },
+        ("purge" | "invalidate", "all" | "zone" | "*") => format!("{path} everything"),
+        (
+            "reserve" | "regional-tiered" | "smart-tiered" | "tiered-cache" | "development-mode",
+            "on" | "off",
+        ) => {
+            format!("{path} set {found}")
+        }
+        ("", "help") => "--help".to_owned(),
+        (_, "help") => format!("{path} --help"),
+        _ => return None,
+    };
+    Some(format!("did you mean `cfcache {command}`?"))
+}
+
+/// What was probably meant by an option that there is none of.
+pub(super) fn instead_of_option(path: &str, found: &str) -> Option<String> {
+    let takes_kinds = path.is_empty() || path.starts_with("purge") || path.starts_with("invalidate");
+    let command = match found.trim_start_matches('-') {
+        "token" | "api-token" | "api-key" | "key" | "password" => {
+            return Some(
+                "no option takes a secret, because it would show in `ps`: set `CLOUDFLARE_API_TOKEN`, or name a file \
+                 with `--api-token-file`"
+                    .to_owned(),
+            );
+        }
+        "file" | "input" | "list" if takes_kinds => {
+            return Some("a list is read with `--from FILE`".to_owned());
+        }
+        "all" | "everything" | "purge-everything" if takes_kinds => "everything",
+        "url" | "urls" | "files" if takes_kinds => "urls URL",
+        "tag" | "tags" if takes_kinds => "tags TAG",
+        "host" | "hosts" if takes_kinds => "hosts HOST",
+        "prefix" | "prefixes" if takes_kinds => "prefixes PREFIX",
+        _ => return None,
+    };
+    let verb = path.split(' ').next().unwrap_or_default();
+    Some(format!("did you mean `cfcache {} {command}`?", self::verb(verb)))
+}
+
+/// The command that a path begins with, or the usual one.
+fn verb(path: &str) -> &str {
+    if path.is_empty() { "purge" } else { path }
+}
+
+/// A word as it would be typed in a shell.
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&byte);
+    match text.bytes().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
