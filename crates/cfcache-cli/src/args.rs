@@ -398,22 +398,22 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, help_heading = "Pace")]
     pub(crate) plan: Option<String>,
     /// Items a request [default: as many as the plan allows]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive)]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// At most so many requests in flight [default: 64]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive)]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) concurrency: Option<usize>,
     /// No pacing of our own: obey only what the server says
     #[arg(long, global = true, help_heading = "Pace")]
     pub(crate) no_rate_limit: bool,
     /// How often a request is tried again [default: 6]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace")]
+    #[arg(long, global = true, value_name = "N", help_heading = "Pace", allow_negative_numbers = true)]
     pub(crate) max_retries: Option<u32>,
     /// How long one try may take, in seconds [default: 60]
-    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
     /// The longest single wait to grant the server, in seconds [default: 600]
-    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) max_wait: Option<f64>,
 
     /// How to print results

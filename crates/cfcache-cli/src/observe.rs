@@ -3,18 +3,20 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Tally};
+use cfcache_model::plan::Entry;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
-use crate::failure::{Failure, describe, hint};
+use crate::failure::{Failure, describe};
 use crate::progress::Progress;
 use crate::render::Talk;
 use crate::report::{BatchEvent, ItemError, Report};
-use crate::source::Invalid;
+use crate::source::{Chunk, Invalid};
 
 /// Tells each request, where that is asked for (`-v`, `-vv`).
 pub(crate) struct Trace<'a>(pub(crate) &'a Talk);
@@ -40,10 +42,12 @@ fn trace(talk: &Talk, exchange: &Exchange<'_>) {
     let millis = exchange.elapsed.as_secs_f64() * 1e3;
     let answered = match exchange.result {
         Ok(response) => {
-            let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok()).unwrap_or("none");
+            let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
+            let ray =
+                ray.map(|ray| format!(", cf-ray {}", cfcache_model::text::clip(ray, 64))).unwrap_or_default();
             let bytes = response.body().len();
             let status = response.status().as_u16();
-            format!("{status}, {bytes} bytes, {millis:.1} ms, {:?}, cf-ray {ray}", response.version())
+            format!("{status}, {bytes} bytes, {millis:.1} ms, {:?}{ray}", response.version())
         }
         Err(error) => format!("{error}, {millis:.1} ms"),
     };
@@ -68,18 +72,40 @@ fn headers(talk: &Talk, direction: &str, headers: &http::HeaderMap) {
     }
 }
 
+/// What was found on the way from the input to the run, and is not told yet.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) invalid: Vec<Invalid>,
+    pub(crate) warnings: Vec<(String, String)>,
+    /// Why reading ended before the end, where it did.
+    pub(crate) broken: Option<Failure>,
+    /// Was it read to its end?
+    pub(crate) ended: bool,
+}
+
+impl Found {
+    /// Keeps what a chunk holds beside its entries.
+    pub(crate) fn keep(&mut self, chunk: Chunk) -> Vec<Entry> {
+        self.invalid.extend(chunk.invalid);
+        self.warnings.extend(chunk.warnings);
+        self.broken = chunk.broken.or(self.broken.take());
+        chunk.entries
+    }
+}
+
 /// Watches a run of targets.
 pub(crate) struct Watch<'a> {
     talk: &'a Talk,
-    pub(crate) report: Report,
-    pub(crate) tally: Tally,
+    report: Report,
+    tally: Tally,
     progress: Rc<RefCell<Progress>>,
+    found: Rc<RefCell<Found>>,
     failed_to: Option<FailedTo>,
     /// The way to end that the failures so far ask for.
-    pub(crate) exit: Exit,
-    /// The first failure of each way to end, told once.
+    exit: Exit,
+    /// The first failure of each way to end is told at once.
     told: Vec<Exit>,
-    pub(crate) hint: Option<String>,
+    interrupted: bool,
     warnings: u64,
 }
 
@@ -91,6 +117,7 @@ impl<'a> Watch<'a> {
         talk: &'a Talk,
         report: Report,
         progress: Rc<RefCell<Progress>>,
+        found: Rc<RefCell<Found>>,
         failed_to: Option<FailedTo>,
     ) -> Self {
         Self {
@@ -98,20 +125,35 @@ impl<'a> Watch<'a> {
             report,
             tally: Tally::default(),
             progress,
+            found,
             failed_to,
             exit: Exit::Accepted,
             told: Vec::new(),
-            hint: None,
+            interrupted: false,
             warnings: 0,
         }
     }
 
+    /// Tells what was found in the input.
+    pub(crate) fn notice(&mut self) {
+        let (warnings, invalid) = {
+            let mut found = self.found.borrow_mut();
+            (core::mem::take(&mut found.warnings), core::mem::take(&mut found.invalid))
+        };
+        for (origin, warning) in warnings {
+            self.warning(&origin, &warning);
+        }
+        for invalid in invalid {
+            self.invalid(&invalid);
+        }
+    }
+
     /// An entry was refused before it was sent.
-    pub(crate) fn invalid(&mut self, invalid: &Invalid) {
+    fn invalid(&mut self, invalid: &Invalid) {
         self.report.invalid += 1;
-        let error = ItemError { code: None, message: invalid.reason.clone() };
+        let error = ItemError::new(None, invalid.reason.clone());
         self.report.fail(&invalid.given, &error);
-        self.keep(&invalid.given);
+        self.keep(&invalid.given, invalid.is_whole);
         if self.report.invalid <= TOLD {
             self.talk.say(&format!("{} {}", self.talk.label("invalid"), invalid.describe()));
         } else if self.report.invalid == TOLD + 1 {
@@ -119,7 +161,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    pub(crate) fn warning(&mut self, origin: &str, warning: &dyn core::fmt::Display) {
+    fn warning(&mut self, origin: &str, warning: &str) {
         self.warnings += 1;
         if self.warnings <= TOLD {
             self.talk.warn(&format!("{origin}: {warning}"));
@@ -145,35 +187,31 @@ impl<'a> Watch<'a> {
     }
 
     fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
-        let exit = Exit::from(error.kind());
+        // Whoever does not wait for what is in flight wanted it so: that is no trouble with the network.
+        let exit = if self.interrupted { Exit::Interrupted } else { Exit::from(error.kind()) };
         self.exit = self.exit.or(exit);
-        let message = describe(error);
-        let item_error = ItemError {
-            code: error.failure().map(|failure| failure.code()).filter(|code| *code != 0),
-            message,
-        };
+        let code = error.failure().map(|failure| failure.code());
+        let item_error = ItemError::new(code, describe(error));
         for entry in outcome.batch.entries() {
             let given = entry.given();
             self.report.fail(&given, &item_error);
-            self.keep(&given);
+            self.keep(&given, true);
         }
         // Of each sort the first is told at once; a person who watches need not wait for the end.
         if !self.told.contains(&exit) && exit != Exit::Interrupted {
             self.told.push(exit);
             let what = outcome.batch.kind().count(outcome.batch.len() as u64);
             self.talk.failure(&Failure::of(error, format!("{what} failed")));
-            self.hint = hint(error);
         }
         item_error
     }
 
-    fn keep(&mut self, given: &str) {
+    fn keep(&mut self, given: &str, is_whole: bool) {
         if let Some(failed_to) = &mut self.failed_to
-            && let Err(error) = failed_to.write(given)
+            && let Err(error) = failed_to.write(given, is_whole)
         {
-            let shown = failed_to.name.clone();
+            let failure = failed_to.failure(&error);
             self.failed_to = None;
-            let failure = Failure::new(Exit::Failed, format!("cannot write `{shown}`: {error}"));
             self.exit = self.exit.or(self.talk.failure(&failure));
         }
     }
@@ -183,7 +221,7 @@ impl<'a> Watch<'a> {
         if let Some(failed_to) = &mut self.failed_to
             && let Err(error) = failed_to.out.flush()
         {
-            let failure = Failure::new(Exit::Failed, format!("cannot write `{}`: {error}", failed_to.name));
+            let failure = failed_to.failure(&error);
             self.exit = self.exit.or(self.talk.failure(&failure));
         }
         self.talk.clear();
@@ -197,8 +235,11 @@ impl<'a> Watch<'a> {
         report.rate_limited = tally.rate_limited;
         report.elapsed_ms = millis(elapsed);
         report.close();
-        if self.report.failed + self.report.invalid > 0 {
+        if report.failed > 0 {
             self.exit = self.exit.or(Exit::Failed);
+        }
+        if report.invalid > 0 {
+            self.exit = self.exit.or(Exit::Usage);
         }
         (self.report, self.exit)
     }
@@ -206,31 +247,28 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn on(&mut self, event: Event<'_>) {
+        self.notice();
         self.tally.count(&event);
         match &event {
             Event::Exchange(exchange) => trace(self.talk, exchange),
             Event::Ended(outcome) => self.ended(outcome),
-            Event::Stopped(stop) => self.exit = self.exit.or(stopped(self.talk, *stop)),
-            _ => {}
-        }
-        let mut progress = self.progress.borrow_mut();
-        progress.done = self.tally.accepted;
-        progress.failed = self.tally.failed;
-        match event {
-            Event::Sent { in_flight } => progress.in_flight = in_flight,
-            Event::Exchange(_) => progress.in_flight = progress.in_flight.saturating_sub(1),
-            Event::Again { wait, holds_all: true } => {
-                progress.held_until = Some(tokio::time::Instant::now() + wait);
+            Event::Stopped(stop) => {
+                self.interrupted |= *stop == Stop::Interrupted;
+                self.exit = self.exit.or(stopped(self.talk, *stop));
             }
             _ => {}
         }
+        self.progress.borrow_mut().on(&event, self.tally);
     }
 }
+
+/// What Ctrl-C is answered with while something is in flight.
+pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
 
 /// Says why a run ends before its time.
 fn stopped(talk: &Talk, stop: Stop) -> Exit {
     let (exit, why) = match stop {
-        Stop::Interrupted => (Exit::Interrupted, "interrupted: waiting for what is in flight".to_owned()),
+        Stop::Interrupted => (Exit::Interrupted, WAITING.to_owned()),
         Stop::WaitTooLong { demanded } => (
             Exit::RateLimited,
             format!(
@@ -254,7 +292,22 @@ pub(crate) struct FailedTo {
 }
 
 impl FailedTo {
-    pub(crate) fn create(path: &std::path::Path) -> Result<Self, Failure> {
+    /// Finds what would be regretted later, before anything is written.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is read as input, or is standard output.
+    pub(crate) fn check(path: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
+        if path == Path::new("-") {
+            return Err(Failure::usage("`--failed-to` takes a file: standard output is for results"));
+        }
+        match crate::source::reads(inputs, path) {
+            true => Err(Failure::usage("`--failed-to` names a file that is read as input")),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         match File::create(path) {
             Ok(file) => Ok(Self { name, out: BufWriter::new(file) }),
@@ -262,8 +315,21 @@ impl FailedTo {
         }
     }
 
-    fn write(&mut self, given: &str) -> std::io::Result<()> {
-        writeln!(self.out, "{given}")
+    /// Writes an entry so that reading the file gives it again. What no line can hold (an argument with a line break, a
+    /// line that was too long or no text) becomes a comment: it is not to come back as something else.
+    fn write(&mut self, given: &str, is_whole: bool) -> std::io::Result<()> {
+        let reads_back =
+            is_whole && !given.contains('\n') && !given.ends_with('\r') && !given.trim_ascii().is_empty();
+        if reads_back && !given.starts_with(['#', '\u{feff}']) {
+            writeln!(self.out, "{given}")
+        } else {
+            writeln!(self.out, "# cannot be an entry of a list: {}", given.escape_debug())
+        }
+    }
+
+    fn failure(&self, error: &std::io::Error) -> Failure {
+        Failure::new(Exit::Failed, format!("cannot write `{}`: {error}", self.name))
+            .with_hint("its list is not complete; `--json` names up to 1000 of them")
     }
 }
 

@@ -1,11 +1,14 @@
 //! How far a run is, while it runs.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
+use cfcache_client::{Event, Tally};
 use tokio::time::Instant;
 
 use crate::render::Talk;
 use crate::render::human;
+use crate::session::whole_seconds;
 
 /// How often a line on a terminal is redrawn.
 pub(crate) const REDRAW: Duration = Duration::from_millis(125);
@@ -13,22 +16,54 @@ pub(crate) const REDRAW: Duration = Duration::from_millis(125);
 /// How often a line is written where there is no terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// Over so long the rate is taken: long enough for a plan that allows a request in 12 seconds.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// The first moments, a burst and a connection being made, say nothing about the time that is left.
+const GUESS_AFTER: Duration = Duration::from_secs(3);
+
 /// What is known of a run while it runs.
 pub(crate) struct Progress {
     noun: cfcache_model::Kind,
+    /// How many entries there are, where that is known.
+    total: Option<u64>,
     started: Instant,
     last_beat: Instant,
-    pub(crate) done: u64,
-    pub(crate) failed: u64,
-    pub(crate) in_flight: usize,
+    tally: Tally,
+    in_flight: usize,
     /// Until when everything waits because the server said so.
-    pub(crate) held_until: Option<Instant>,
+    held_until: Option<Instant>,
+    /// How much was sent by when, a second apart, the oldest first.
+    past: VecDeque<(Instant, u64)>,
 }
 
 impl Progress {
-    pub(crate) fn new(noun: cfcache_model::Kind) -> Self {
+    pub(crate) fn new(noun: cfcache_model::Kind, total: Option<u64>) -> Self {
         let now = Instant::now();
-        Self { noun, started: now, last_beat: now, done: 0, failed: 0, in_flight: 0, held_until: None }
+        Self {
+            noun,
+            total,
+            started: now,
+            last_beat: now,
+            tally: Tally::default(),
+            in_flight: 0,
+            held_until: None,
+            past: VecDeque::from([(now, 0)]),
+        }
+    }
+
+    /// Something happened, which makes this the tally.
+    pub(crate) fn on(&mut self, event: &Event<'_>, tally: Tally) {
+        self.tally = tally;
+        match event {
+            Event::Sent { in_flight } => self.in_flight = *in_flight,
+            Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
+            Event::Again { wait, holds_all: true } => {
+                let until = Instant::now() + *wait;
+                self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
+            }
+            _ => {}
+        }
     }
 
     /// Time has passed: shows how far it is, on a terminal often and elsewhere seldom.
@@ -37,6 +72,7 @@ impl Progress {
             return;
         }
         let now = Instant::now();
+        self.remember(now);
         if talk.live {
             // What ends within a moment needs no progress.
             if now - self.started > Duration::from_millis(400) {
@@ -48,19 +84,54 @@ impl Progress {
         }
     }
 
+    fn sent(&self) -> u64 {
+        self.tally.accepted + self.tally.failed
+    }
+
+    fn remember(&mut self, now: Instant) {
+        if self.past.back().is_none_or(|(last, _)| now - *last >= Duration::from_secs(1)) {
+            self.past.push_back((now, self.sent()));
+        }
+        while self.past.len() > 2 && self.past.front().is_some_and(|(first, _)| now - *first > RATE_WINDOW) {
+            self.past.pop_front();
+        }
+    }
+
+    /// Items a second, over the last minute.
+    fn rate(&self, now: Instant) -> f64 {
+        let (since, sent) = self.past.front().copied().unwrap_or((self.started, 0));
+        (self.sent().saturating_sub(sent)) as f64 / (now - since).as_secs_f64().max(0.1)
+    }
+
+    /// The most important comes first, for a narrow terminal.
     fn line(&self, now: Instant) -> String {
-        let seconds = (now - self.started).as_secs_f64().max(0.001);
-        let rate = (self.done + self.failed) as f64 / seconds;
-        let mut line = format!("{} accepted", self.noun.count(self.done));
-        if self.failed > 0 {
-            line.push_str(&format!(", {} failed", self.failed));
+        let tally = &self.tally;
+        let mut line = match self.total {
+            Some(total) => format!("{} of {} accepted", tally.accepted, self.noun.count(total)),
+            None => format!("{} accepted", self.noun.count(tally.accepted)),
+        };
+        for (count, word) in [(tally.skipped, "skipped"), (tally.failed, "failed")] {
+            if count > 0 {
+                line.push_str(&format!(", {count} {word}"));
+            }
         }
-        line.push_str(&format!(", {rate:.0}/s, {} in flight", self.in_flight));
         if let Some(until) = self.held_until.filter(|until| *until > now) {
-            let left = crate::session::whole_seconds(until - now);
-            line.push_str(&format!(", rate limited, continues in {left} s"));
+            line.push_str(&format!(", rate limited, continues in {} s", whole_seconds(until - now)));
         }
-        line.push_str(&format!(" ({})", human::duration(now - self.started)));
+        let rate = self.rate(now);
+        line.push_str(&format!(", {}/s, {} in flight", human::rate(rate), self.in_flight));
+        let handled = self.sent() + tally.skipped + tally.duplicates;
+        if let Some(total) = self.total
+            && now - self.started >= GUESS_AFTER
+            && rate > 0.0
+        {
+            let left = Duration::try_from_secs_f64(total.saturating_sub(handled) as f64 / rate);
+            if let Ok(left) = left {
+                let left = Duration::from_secs(whole_seconds(left));
+                line.push_str(&format!(", {} left", human::whole(left)));
+            }
+        }
+        line.push_str(&format!(" ({})", human::whole(now - self.started)));
         line
     }
 }

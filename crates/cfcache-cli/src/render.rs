@@ -97,8 +97,9 @@ impl Talk {
     /// Says something on standard error, whatever the verbosity.
     pub(crate) fn say(&self, line: &str) {
         self.clear();
-        // If standard error is gone there is nobody left to tell.
-        let _gone = writeln!(std::io::stderr().lock(), "{line}");
+        // In one piece, so that what another process writes there does not come between. If standard error is gone there
+        // is nobody left to tell.
+        let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
     }
 
     /// Says something that is good to know, unless `--quiet`.
@@ -139,10 +140,11 @@ impl Talk {
         if self.color_err { format!("{color}{word}:\u{1b}[0m") } else { format!("{word}:") }
     }
 
-    /// Draws the progress line anew.
+    /// Draws the progress line anew, and no wider than the terminal: what wraps could not be taken away again.
     pub(crate) fn draw(&self, line: &str) {
-        let _gone =
-            write!(std::io::stderr().lock(), "\r\u{1b}[K{line}").and_then(|()| std::io::stderr().flush());
+        let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
+        let line: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
+        let _gone = std::io::stderr().lock().write_all(format!("\r\u{1b}[K{line}").as_bytes());
         self.drawn.set(true);
     }
 

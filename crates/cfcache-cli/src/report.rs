@@ -5,6 +5,9 @@ use serde::Serialize;
 /// How many failures a report names at the most.
 pub(crate) const MAX_FAILURES: usize = 1000;
 
+/// How many bytes of items a report holds at the most: long ones are no way around the bound on memory.
+const MAX_BYTES: usize = 4 << 20;
+
 /// The one object that `--json` prints for a purge or invalidate.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -29,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<ItemFailure>,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) failures_omitted: u64,
+    #[serde(skip)]
+    bytes: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
@@ -71,16 +76,53 @@ pub(crate) struct Summary<'a> {
     pub(crate) report: &'a Report,
 }
 
+impl ItemError {
+    /// The API has no code 0: that is how it says that it has none to say.
+    pub(crate) fn new(code: Option<u32>, message: String) -> Self {
+        Self { code: code.filter(|code| *code != 0), message }
+    }
+}
+
 impl Report {
-    /// Names a failed item, while there is room.
-    pub(crate) fn fail(&mut self, item: &str, error: &ItemError) {
-        match self.failures.len() < MAX_FAILURES {
-            true => self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone() }),
-            false => self.failures_omitted += 1,
+    pub(crate) fn new(
+        operation: &'static str,
+        kind: &'static str,
+        zone: String,
+        environment: Option<String>,
+    ) -> Self {
+        Self {
+            operation,
+            kind,
+            zone,
+            environment,
+            items: 0,
+            accepted: 0,
+            failed: 0,
+            invalid: 0,
+            duplicates: 0,
+            skipped: 0,
+            requests: 0,
+            retries: 0,
+            rate_limited: 0,
+            elapsed_ms: 0,
+            failures: Vec::new(),
+            failures_omitted: 0,
+            bytes: 0,
         }
     }
 
-    /// What was read and has no end yet, because the run was given up on the spot, failed: it may have been accepted.
+    /// Names a failed item, while there is room.
+    pub(crate) fn fail(&mut self, item: &str, error: &ItemError) {
+        let bytes = self.bytes + item.len() + error.message.len();
+        if self.failures_omitted > 0 || self.failures.len() >= MAX_FAILURES || bytes > MAX_BYTES {
+            self.failures_omitted += 1;
+            return;
+        }
+        self.bytes = bytes;
+        self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone() });
+    }
+
+    /// What was read and has come to no end counts as failed: whatever happened, it is not known to be accepted.
     pub(crate) fn close(&mut self) {
         let ended = self.accepted + self.failed + self.invalid + self.duplicates + self.skipped;
         let open = self.items.saturating_sub(ended);

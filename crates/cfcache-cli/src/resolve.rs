@@ -16,7 +16,7 @@ use crate::args::{
 };
 use crate::config::{self, Environment, Origin, Settings, Sourced};
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
@@ -262,8 +262,9 @@ fn targets(
     global: &Global,
 ) -> Result<Targets, Failure> {
     if input.entries.is_empty() && input.from.is_empty() {
-        return Err(Failure::usage(format!("no {kind} given, and nothing is not everything"))
-            .with_hint(format!("give {kind} as arguments, or `--from FILE` (`-` is standard input)")));
+        let nouns = human::plural(kind);
+        return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
+            .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
     Ok(Targets {
         kind,

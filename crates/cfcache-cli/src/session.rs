@@ -7,8 +7,12 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
 use cfcache_emulator::{Config, Emulator, Running, Zone};
 use cfcache_model::Plan;
-use cfcache_transport::{BuildError, HyperTransport, Timeouts};
+use cfcache_transport::{
+    BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
+    TransportError,
+};
 use secrecy::SecretString;
+use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,6 +26,7 @@ const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
 /// A client, and what must live as long as it does.
 pub(crate) struct Session {
     pub(crate) client: Client,
+    given_up: watch::Sender<bool>,
     emulator: Option<Running>,
 }
 
@@ -71,13 +76,21 @@ impl Session {
         };
         let transport = transport.build().map_err(cannot_connect)?;
         let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
-        let redactor = credentials.as_ref().map(Credentials::redactor).unwrap_or_default();
-        let client = Client::new(Arc::new(transport), codec, policy).with_redactor(redactor);
-        Ok(Self { client, emulator })
+        let (given_up, watched) = watch::channel(false);
+        let transport = Breakable { transport, given_up: watched };
+        let client = Client::new(Arc::new(transport), codec, policy);
+        Ok(Self { client, given_up, emulator })
+    }
+
+    /// Waits no longer for what is in flight: it ends now, and nobody knows how.
+    pub(crate) fn give_up(&self) {
+        self.given_up.send_replace(true);
     }
 
     /// Lets go of everything in good order.
     pub(crate) async fn close(self) {
+        // Connections that nobody waits for must not hold up the emulator's end.
+        self.give_up();
         drop(self.client);
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
@@ -94,6 +107,32 @@ fn cannot_connect(error: BuildError) -> Failure {
             failure.with_hint("`--ca-file` takes certificates in PEM (`-----BEGIN CERTIFICATE-----`)")
         }
         _ => failure,
+    }
+}
+
+/// Somebody who wants to leave at once still wants to know what became of what. So a run is not dropped with what it has
+/// in flight: its requests are broken off, and it ends by itself, with every entry accounted for.
+struct Breakable {
+    transport: HyperTransport,
+    given_up: watch::Receiver<bool>,
+}
+
+impl Transport for Breakable {
+    fn send(&self, request: Request) -> ResponseFuture<'_> {
+        let mut given_up = self.given_up.clone();
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                result = self.transport.send(request) => result,
+                Ok(_) = given_up.wait_for(|given_up| *given_up) => Err(TransportError::new(
+                    Delivery::Unknown,
+                    Phase::Head,
+                    Cause::Io,
+                    "it was not waited for: it may have been accepted",
+                )
+                .with_retryable(false)),
+            }
+        })
     }
 }
 

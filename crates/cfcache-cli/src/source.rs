@@ -10,16 +10,17 @@ use std::io::{BufReader, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use cfcache_model::plan::Entry;
-use cfcache_model::target::{CacheKeyHeader, Kind, Target, Warning};
+use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 
 use crate::args::OnInvalid;
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::{Talk, human};
 use crate::resolve::Targets;
 use crate::source::lines::{Line, Lines};
 
-/// How many entries go on together.
+/// How many entries go on together, and how many bytes of them.
 const CHUNK: usize = 100;
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// How many complaints are shown at the most.
 const SHOWN: usize = 100;
@@ -28,6 +29,8 @@ const SHOWN: usize = 100;
 pub(crate) struct Sources {
     reading: Reading,
     parts: Vec<Part>,
+    /// How many entries there are, where all of them were seen.
+    total: Option<u64>,
 }
 
 /// How an entry is read.
@@ -57,8 +60,9 @@ enum Part {
 pub(crate) struct Chunk {
     pub(crate) entries: Vec<Entry>,
     pub(crate) invalid: Vec<Invalid>,
+    bytes: usize,
     /// Where each stands, and what is odd about it.
-    pub(crate) warnings: Vec<(String, Warning)>,
+    pub(crate) warnings: Vec<(String, String)>,
     /// Why reading ended before the end, where it did.
     pub(crate) broken: Option<Failure>,
 }
@@ -68,8 +72,20 @@ pub(crate) struct Invalid {
     /// `argument 3`, `urls.txt:17`.
     pub(crate) origin: String,
     pub(crate) given: String,
+    /// Is `given` all of it, byte for byte?
+    pub(crate) is_whole: bool,
     pub(crate) reason: String,
     pub(crate) cure: Option<String>,
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= CHUNK || self.invalid.len() >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.invalid.is_empty()
+    }
 }
 
 impl Invalid {
@@ -98,7 +114,7 @@ impl Sources {
         for path in targets.files {
             parts.push(Part::open(&path, talk)?);
         }
-        let mut sources = Self { reading, parts };
+        let mut sources = Self { reading, parts, total: None };
         sources.check()?;
         Ok(sources)
     }
@@ -138,7 +154,18 @@ impl Sources {
         if entries == 0 && invalid == 0 && !can_hold_more {
             return Err(empty(kind));
         }
+        self.total = (!can_hold_more).then_some(entries);
         Ok(())
+    }
+
+    /// What the entries are.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.reading.kind
+    }
+
+    /// How many entries there are, where that is known already.
+    pub(crate) const fn total(&self) -> Option<u64> {
+        self.total
     }
 
     /// Does an invalid entry end the reading?
@@ -166,7 +193,8 @@ impl Sources {
 
 /// No entry in all of the input.
 pub(crate) fn empty(kind: Kind) -> Failure {
-    Failure::usage(format!("the input holds no {kind}, and nothing is not everything; nothing was sent"))
+    let nouns = human::plural(kind);
+    Failure::usage(format!("the input holds no {nouns}, and nothing is not everything; nothing was sent"))
 }
 
 impl Part {
@@ -206,8 +234,15 @@ impl Part {
             Self::Arguments(arguments) => {
                 let mut chunk = Chunk::default();
                 for (index, argument) in arguments.iter().enumerate() {
-                    reading.entry(|| format!("argument {}", index + 1), argument, &mut chunk);
-                    if chunk.entries.len() == CHUNK {
+                    let origin = || format!("argument {}", index + 1);
+                    let refused = chunk.invalid.len();
+                    reading.entry(origin, argument, &mut chunk);
+                    match (misplaced(argument), chunk.invalid.get_mut(refused)) {
+                        (Some(meant), Some(invalid)) => invalid.cure = Some(meant),
+                        (Some(meant), None) => chunk.warnings.push((origin(), meant)),
+                        (None, _) => {}
+                    }
+                    if chunk.is_full() {
                         take(core::mem::take(&mut chunk))?;
                     }
                 }
@@ -227,6 +262,7 @@ impl Part {
                 Line::Invalid { given, reason } => chunk.invalid.push(Invalid {
                     origin: format!("{name}:{number}"),
                     given,
+                    is_whole: false,
                     reason,
                     cure: None,
                 }),
@@ -238,10 +274,9 @@ impl Part {
                 Line::End => return take(chunk),
             }
             let stops = !chunk.invalid.is_empty() && reading.on_invalid == OnInvalid::Fail;
-            if chunk.entries.len() == CHUNK || chunk.invalid.len() == CHUNK || stops {
-                take(core::mem::take(&mut chunk))?;
-            } else if !lines.has_more_at_hand() && !chunk.entries.is_empty() {
-                // A slow pipe: what came is not kept waiting for what may come.
+            // A slow pipe: what came is not kept waiting for what may come.
+            let waits = !lines.has_more_at_hand() && !chunk.is_empty();
+            if chunk.is_full() || stops || waits {
                 take(core::mem::take(&mut chunk))?;
             }
         }
@@ -250,6 +285,7 @@ impl Part {
 
 impl Reading {
     fn entry(&self, origin: impl Fn() -> String, given: &str, chunk: &mut Chunk) {
+        chunk.bytes += given.len();
         let target = match Target::parse(self.kind, given) {
             Ok(Target::Files(file)) => Target::Files(file.with_default_headers(&self.headers)),
             Ok(target) => target,
@@ -257,14 +293,28 @@ impl Reading {
                 chunk.invalid.push(Invalid {
                     origin: origin(),
                     given: given.to_owned(),
+                    is_whole: true,
                     reason: invalid.to_string(),
                     cure: invalid.cure(),
                 });
                 return;
             }
         };
-        target.warnings(&mut |warning| chunk.warnings.push((origin(), warning)));
+        target.warnings(&mut |warning| chunk.warnings.push((origin(), warning.to_string())));
         chunk.entries.push(Entry::new(target, given));
+    }
+}
+
+/// What was probably meant by an argument that is no entry: the name of a list.
+fn misplaced(argument: &str) -> Option<String> {
+    let name = argument.strip_prefix('@').unwrap_or(argument);
+    match name {
+        "-" => Some("`--from -` reads standard input".to_owned()),
+        name if Path::new(name).is_file() => Some(format!(
+            "{} is also the name of a file: `--from` reads it",
+            cfcache_model::text::quote(name)
+        )),
+        _ => None,
     }
 }
 

@@ -11,12 +11,12 @@ use cfcache_model::verdict::{Answer, Class};
 
 use crate::args::OutputArg;
 use crate::ask;
-use crate::command::purge::{ZONE_STAND_IN, capitalized, describe_zone, shown};
+use crate::command::purge::{ZONE_STAND_IN, describe_zone, shown};
 use crate::command::{regions, reserve, scope, settings, variants};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::Trace;
-use crate::render::Talk;
+use crate::render::{Talk, human};
 use crate::resolve::{Setting, SettingJob, ZoneRef};
 use crate::session::{Session, shown_base};
 
@@ -178,7 +178,7 @@ pub(super) fn dry_run(job: &SettingJob, talk: &Talk) -> Result<Exit, Failure> {
         Setting::Set(switch, value) => {
             talk.note(&format!(
                 "{} is read first, and left alone where it is {value}",
-                capitalized(switch.title())
+                human::capitalized(switch.title())
             ));
             show(encode(&EditSwitch::new(&zone, *switch, *value)));
         }

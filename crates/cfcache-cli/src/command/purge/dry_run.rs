@@ -1,0 +1,136 @@
+//! `--dry-run`: what would be sent, and how long it would take.
+
+use core::time::Duration;
+
+use cfcache_client::engine::Pace;
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Parts, PurgeCache, encode};
+use cfcache_model::id::{EnvironmentId, ZoneId};
+use cfcache_model::plan::{Batch, Planner};
+
+use crate::command::purge::{caps, empty, limits};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::{Talk, human};
+use crate::resolve::{EnvironmentRef, PurgeJob, Selection, Targets, ZoneRef};
+use crate::session::shown_base;
+use crate::source::Sources;
+
+/// Prints what would be sent, and sends nothing.
+pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
+    let base = shown_base(&job.connection)?;
+    let chosen = job.connection.plan;
+    let limits = limits(chosen);
+    let zone = match &job.scope.zone {
+        ZoneRef::Id(id) => id.clone(),
+        ZoneRef::Domain(domain) => {
+            talk.note(&format!(
+                "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
+            ));
+            stand_in(ZoneId::parse(ZONE_STAND_IN))?
+        }
+    };
+    let environment = match &job.scope.environment {
+        None => None,
+        Some(EnvironmentRef::Id(id)) => Some(id.clone()),
+        Some(EnvironmentRef::Name(name)) => {
+            talk.note(&format!(
+                "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
+            ));
+            Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
+        }
+    };
+    let show = |body: &PurgeBody| {
+        let request = PurgeCache::new(job.action, &zone, body);
+        let parts = match &environment {
+            Some(environment) => encode(&request.with_environment(environment)),
+            None => encode(&request),
+        };
+        talk.data(&shown(&parts, &base.to_string()));
+    };
+    let targets: Targets = match job.what {
+        Selection::Everything => {
+            show(&PurgeBody::Everything);
+            return Ok(Exit::Accepted);
+        }
+        Selection::Targets(targets) => targets,
+    };
+    let kind = targets.kind;
+    let mut planner = Planner::new(kind, caps(limits, kind, job.batch_size));
+    let mut exit = Exit::Accepted;
+    let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
+    let mut clock = Clock { pace: Pace::new(job.connection.pacing.then_some(limits)), now: Duration::ZERO };
+    let mut send = |batch: Option<Batch>| {
+        if let Some(batch) = batch {
+            requests += 1;
+            items += batch.len() as u64;
+            let body = PurgeBody::Batch(batch);
+            clock.send(&body);
+            show(&body);
+        }
+    };
+    Sources::open(targets, talk)?.read(&mut |chunk| {
+        for (origin, warning) in &chunk.warnings {
+            talk.warn(&format!("{origin}: {warning}"));
+        }
+        for invalid in &chunk.invalid {
+            exit = exit.or(Exit::Usage);
+            talk.say(&format!("{} {}", talk.label("invalid"), invalid.describe()));
+        }
+        if let Some(broken) = &chunk.broken {
+            exit = exit.or(talk.failure(broken));
+        }
+        for entry in chunk.entries {
+            read += 1;
+            send(planner.push(entry).unwrap_or_default());
+        }
+        !talk.is_closed()
+    });
+    while let Some(batch) = planner.finish() {
+        send(Some(batch));
+    }
+    if read == 0 && exit == Exit::Accepted {
+        return Err(empty(kind));
+    }
+    let mut summary = format!("would send {} in {}", kind.count(items), human::count(requests, "request"));
+    let duplicates = read - items;
+    if duplicates > 0 {
+        summary.push_str(&format!(", without {}", human::count(duplicates, "duplicate")));
+    }
+    if !clock.now.is_zero() {
+        let name = chosen.unwrap_or(cfcache_model::Plan::Free);
+        let least = human::duration(clock.now);
+        summary.push_str(&format!("; the limits of the plan `{name}` stretch that to at least {least}"));
+    }
+    talk.note(&summary);
+    Ok(exit)
+}
+
+/// A run in no time: how long the limits hold up what the network would not.
+struct Clock {
+    pace: Pace,
+    now: Duration,
+}
+
+impl Clock {
+    fn send(&mut self, body: &PurgeBody) {
+        while let Err(ready) = self.pace.take(self.now, body.cost()) {
+            self.now = ready.max(self.now + Duration::from_nanos(1));
+        }
+    }
+}
+
+/// Stand for ids that are not looked up; no id has these letters.
+pub(crate) const ZONE_STAND_IN: &str = "ZONE-ID";
+const ENVIRONMENT_STAND_IN: &str = "ENVIRONMENT-ID";
+
+fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Failure> {
+    parsed.map_err(|invalid| Failure::usage(invalid.to_string()))
+}
+
+/// A request as one line of JSON, the body exactly as it would be sent.
+pub(crate) fn shown(parts: &Parts, base: &str) -> String {
+    let url = serde_json::Value::from(format!("{base}{}", parts.path));
+    let body = parts.body.as_deref().unwrap_or("null");
+    format!(r#"{{"method":"{}","url":{url},"body":{body}}}"#, parts.method.as_str())
+}

@@ -1,0 +1,120 @@
+//! `purge everything` and `invalidate everything`: one request.
+
+use core::future::{Future as _, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+
+use cfcache_client::{Event, Observer, Tally};
+use cfcache_model::endpoint::PurgeCache;
+use tokio::time::Instant;
+
+use crate::args::OutputArg;
+use crate::command::Interrupts;
+use crate::command::purge::print;
+use crate::exit::Exit;
+use crate::failure::{Failure, describe};
+use crate::observe::{Trace, WAITING, millis};
+use crate::render::Talk;
+use crate::report::{BatchEvent, ItemError, Report};
+use crate::session::Session;
+
+pub(super) async fn run(
+    session: &Session,
+    request: &PurgeCache<'_>,
+    mut report: Report,
+    talk: &Talk,
+    interrupts: &Interrupts,
+) -> Exit {
+    let started = Instant::now();
+    let in_flight = core::cell::Cell::new(false);
+    let mut watch = Counted { trace: Trace(talk), tally: Tally::default(), in_flight: &in_flight };
+    let result = {
+        let mut call = pin!(session.client.call(request, &mut watch));
+        let mut first = pin!(interrupts.nth(1));
+        let mut second = pin!(interrupts.nth(2));
+        let mut interrupted = false;
+        poll_fn(|context| {
+            if let Poll::Ready(result) = call.as_mut().poll(context) {
+                return Poll::Ready(Some(result));
+            }
+            if !interrupted && first.as_mut().poll(context).is_ready() {
+                interrupted = true;
+                if in_flight.get() {
+                    talk.say(WAITING);
+                }
+            }
+            // What is in flight is waited for once; waiting for another try is not.
+            match interrupted && (!in_flight.get() || second.as_mut().poll(context).is_ready()) {
+                true => Poll::Ready(None),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    };
+    let was_in_flight = in_flight.get();
+    let tally = watch.tally;
+    report.items = 1;
+    report.requests = tally.requests + u64::from(was_in_flight);
+    report.retries = tally.retries;
+    report.rate_limited = tally.rate_limited;
+    report.elapsed_ms = millis(started.elapsed());
+    let (exit, error, failure) = match result {
+        Some(Ok(_)) => (Exit::Accepted, None, None),
+        Some(Err(error)) => {
+            let item = ItemError::new(error.failure().map(|failure| failure.code()), describe(&error));
+            let failure = Failure::of(&error, format!("the {} of everything failed", request.action));
+            (error.kind().into(), Some(item), Some(failure))
+        }
+        None => {
+            let message = match (was_in_flight, tally.requests) {
+                (true, _) => "interrupted; it may have been accepted",
+                (false, 0) => "interrupted before it was sent",
+                (false, _) => "interrupted before it was tried again",
+            };
+            let item = ItemError::new(None, message.to_owned());
+            (Exit::Interrupted, Some(item), Some(Failure::new(Exit::Interrupted, message)))
+        }
+    };
+    match &error {
+        None => report.accepted = 1,
+        Some(error) => {
+            report.failed = 1;
+            report.fail("everything", error);
+        }
+    }
+    if talk.output == OutputArg::Ndjson {
+        talk.json(&BatchEvent {
+            event: "batch",
+            batch: 0,
+            items: 1,
+            accepted: error.is_none(),
+            attempts: u32::try_from(report.requests).unwrap_or(u32::MAX),
+            elapsed_ms: report.elapsed_ms,
+            error: error.as_ref(),
+        });
+    }
+    if let Some(failure) = &failure {
+        talk.failure(failure);
+    }
+    print(&report, None, talk);
+    exit
+}
+
+/// Counts beside telling.
+struct Counted<'a> {
+    trace: Trace<'a>,
+    tally: Tally,
+    in_flight: &'a core::cell::Cell<bool>,
+}
+
+impl Observer for Counted<'_> {
+    fn on(&mut self, event: Event<'_>) {
+        self.tally.count(&event);
+        match event {
+            Event::Sent { .. } => self.in_flight.set(true),
+            Event::Exchange(_) => self.in_flight.set(false),
+            _ => {}
+        }
+        self.trace.on(event);
+    }
+}
