@@ -1,0 +1,76 @@
+//! `emulator`, as a process of its own.
+
+use crate::support::{Started, TOKEN, ZONE, bare};
+
+/// Starts one on a free port; gives its base URL.
+fn serve(line: &str) -> (Started, String) {
+    let mut process = bare().args("emulator --listen 127.0.0.1:0").args(line).start();
+    let said = process.line();
+    let base = said.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+    assert!(base.starts_with("http://127.0.0.1:") && base.ends_with("/client/v4"), "{base}");
+    (process, base)
+}
+
+fn client(base: &str) -> crate::support::Cmd {
+    bare().env("CLOUDFLARE_API_TOKEN", TOKEN).env("CLOUDFLARE_BASE_URL", base)
+}
+
+#[cfg(unix)]
+#[test]
+fn it_serves_until_it_is_told_to_end() {
+    for signal in ["INT", "TERM"] {
+        let (process, base) = serve("");
+        client(&base).args("-z example.com purge urls https://www.example.com/a").run().exits(0);
+        client(&base).args("-z").arg(ZONE).args("purge everything -y").run().exits(0);
+        process.signal(signal);
+        let ran = process.finish();
+        ran.exits(0);
+        assert_eq!(ran.out.lines().count(), 1);
+        assert_eq!(ran.err, "");
+    }
+}
+
+#[test]
+fn it_has_the_zone_and_the_token_that_it_is_given() {
+    let id = "0123456789abcdef0123456789abcdef";
+    let (process, base) =
+        serve(&format!("--zone-name shop.example --zone-id {id} --token {TOKEN} --plan business"));
+    let zones = client(&base).args("zones list").run();
+    assert!(zones.out.contains("shop.example") && zones.out.contains(id), "{zones:?}");
+    assert!(zones.out.contains("business"), "{zones:?}");
+    client(&base).args("-z shop.example purge tags a").run().exits(0);
+    let other = client(&base).env("CLOUDFLARE_API_TOKEN", "another-token-of-a-valid-form-000000000");
+    other.args("-z").arg(id).args("purge tags a").run().exits(3);
+    client(&base).args("-z").arg(ZONE).args("purge tags a --json").run();
+    process.kill();
+}
+
+#[test]
+fn it_does_wrong_what_it_is_told_to() {
+    let (process, base) = serve("--fault status=400,code=9999,at=2 --no-rate-limit");
+    let purge = || client(&base).args("-z").arg(ZONE).args("purge tags a").run();
+    purge().exits(0);
+    purge().exits(1);
+    purge().exits(0);
+    process.kill();
+    bare()
+        .args("emulator --listen 127.0.0.1:0 --fault nonsense")
+        .run()
+        .exits(2)
+        .says_nothing()
+        .tells("nonsense");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let (process, base) = serve("");
+    let address = base.strip_prefix("http://").unwrap().strip_suffix("/client/v4").unwrap();
+    bare().args("emulator --listen").arg(address).run().exits(2).says_nothing().tells(address);
+    process.kill();
+}
+
+#[test]
+fn what_it_is_given_is_checked() {
+    bare().args("emulator --listen nonsense").run().exits(2).says_nothing();
+    bare().args("emulator --clear-seconds -1").run().exits(2).says_nothing();
+}

@@ -1,0 +1,170 @@
+//! Every exit code, produced for real.
+
+use core::time::Duration;
+
+use cfcache_emulator::{Config, LimitMode, Token};
+use cfcache_model::Plan;
+
+use crate::support::{Api, Dir, TOKEN, bare, cfcache, urls};
+
+#[test]
+fn code_0_everything_was_accepted() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("purge urls https://www.example.com/a https://www.example.com/b").run();
+    insta::assert_snapshot!(ran.told(), @r"
+    stdout:
+    accepted: purge 2 URLs on zone 023e105f4ecef8ad9ca31a8372d0c353 (1 request, [TIME])
+    exit code: 0
+    ");
+}
+
+#[test]
+fn code_0_after_some_trouble() {
+    for fault in ["status=503,times=2", "reset-after,times=2", "status=429,times=1", "malformed,times=1"] {
+        let api = Api::with_fault(fault);
+        let ran = cfcache(&api).args("purge tags a --json").run();
+        ran.exits(0);
+        assert!(ran.report()["retries"].as_u64().unwrap() > 0, "{fault}: {ran:?}");
+    }
+}
+
+#[test]
+fn code_1_it_was_refused() {
+    let api = Api::with_fault("status=400,code=9999");
+    let ran = cfcache(&api).args("purge urls https://www.example.com/a").run();
+    insta::assert_snapshot!(ran.told());
+    let api = Api::with_fault("success-false");
+    let ran = cfcache(&api).args("purge tags a --json").run();
+    ran.exits(1);
+    assert_eq!(ran.report()["failed"], 1);
+}
+
+#[test]
+fn code_1_some_items_failed() {
+    let api = Api::with_fault("status=400,code=9999,at=1");
+    let ran = cfcache(&api).args("purge urls --json --concurrency 1 --from -").input(urls(150)).run();
+    ran.exits(1);
+    let report = ran.report();
+    assert_eq!((&report["accepted"], &report["failed"]), (&50.into(), &100.into()));
+}
+
+#[test]
+fn code_2_is_for_what_was_typed() {
+    bare().args("--emulator purge urls nonsense").run().exits(2).says_nothing();
+}
+
+#[test]
+fn code_3_the_credentials_are_refused() {
+    let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+    let api = Api::start(config.with_token(Token::new("another-token-than-the-one-that-is-sent")));
+    let ran = cfcache(&api).args("purge urls --from - --json --concurrency 1").input(urls(1000)).run();
+    ran.exits(3).tells("cfcache token verify");
+    let report = ran.report();
+    assert_eq!(report["accepted"], 0);
+    assert_eq!(report["failed"], report["items"]);
+    // What was not read is no part of the report, and that is said.
+    ran.tells("the input was not read to its end");
+    // What is refused once is not tried a thousand times.
+    assert_eq!(api.requests(), 1);
+    let forbidden = Token::new(TOKEN).with_permissions(["Zone Read"]);
+    let api = Api::start(Config::new(Plan::Free).with_token(forbidden));
+    cfcache(&api).args("purge everything -y").run().exits(3);
+}
+
+#[test]
+fn code_4_too_many_requests_still() {
+    let api = Api::with_fault("status=429,retry-after=3600");
+    let ran = cfcache(&api).args("purge tags a --max-wait 5").run();
+    insta::assert_snapshot!(ran.told());
+    let api = Api::with_fault("status=429,retry-after=3600");
+    let ran = cfcache(&api).args("purge everything -y --max-wait 5 --json").run();
+    ran.exits(4);
+    assert_eq!(ran.report()["rate_limited"], 1);
+    // It did not wait.
+    assert!(ran.report()["elapsed_ms"].as_u64().unwrap() < 4000);
+}
+
+#[test]
+fn code_5_broken_or_out_of_reach() {
+    let api = Api::with_fault("status=503");
+    let ran = cfcache(&api).args("purge tags a --max-retries 1 --json").run();
+    ran.exits(5);
+    let report = ran.report();
+    assert_eq!((&report["requests"], &report["retries"]), (&2.into(), &1.into()));
+    for fault in ["reset-before", "reset-after", "html", "truncate", "stall"] {
+        let api = Api::with_fault(fault);
+        let ran = cfcache(&api).args("purge tags a --max-retries 0 --timeout 0.3 --json").run();
+        ran.exits(5);
+        assert_eq!(ran.report()["failed"], 1, "{fault}");
+    }
+    let nobody = bare()
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .args("-z example.com --base-url http://127.0.0.1:9/client/v4 --max-retries 0 purge tags a --json")
+        .run();
+    nobody.exits(5).says_nothing().tells("cannot look up the zone").tells("127.0.0.1:9");
+}
+
+#[test]
+fn the_worst_of_several_wins() {
+    // The first batch is refused, the second meets a server that is broken.
+    let config = Config::new(Plan::Free)
+        .with_limits(LimitMode::Off)
+        .with_fault("status=400,code=9999,times=1".parse().unwrap())
+        .with_fault("status=503".parse().unwrap());
+    let api = Api::start(config);
+    let ran = cfcache(&api)
+        .args("purge urls --from - --json --max-retries 0 --concurrency 1")
+        .input(urls(200))
+        .run();
+    ran.exits(5);
+}
+
+#[test]
+fn a_batch_refused_for_one_entry_loses_only_that_entry() {
+    let dir = Dir::new();
+    // The emulator refuses a batch with a URL of another zone.
+    let api = Api::quick();
+    let input = format!("{}https://www.another-zone.example/x\n{}", urls(30), urls(60));
+    let ran =
+        cfcache(&api).args("purge urls --json --from - --failed-to").arg(dir.at("failed")).input(input).run();
+    if ran.code == Some(0) {
+        // It does not know which hosts a zone has; then there is nothing to see here.
+        return;
+    }
+    ran.exits(1);
+    assert_eq!(ran.report()["failed"], 1);
+    assert_eq!(ran.report()["accepted"], 60);
+    assert_eq!(dir.read("failed"), "https://www.another-zone.example/x\n");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_confirmed_and_nothing_changed() {
+    let api = Api::quick();
+    for line in ["purge everything", "invalidate everything"] {
+        for input in ["", "y\n", "yes\n"] {
+            let ran = cfcache(&api).args(line).input(input).run();
+            ran.exits(2).says_nothing().tells("there is no terminal to ask on").tells("--yes");
+            ran.tells("in all of its environments").tells(crate::support::ZONE);
+        }
+    }
+    assert_eq!(api.requests(), 0);
+    // One environment is no whole zone, and is not asked about.
+    cfcache(&api).args("purge everything -e Staging").run().exits(0);
+    for yes in ["--yes", "-y", "--force", "-f"] {
+        cfcache(&api).args("purge everything").arg(yes).run().exits(0);
+    }
+}
+
+#[test]
+fn the_limits_of_the_plan_are_kept_without_being_asked() {
+    // 30 requests where 25 are in the bucket: the server never has to refuse one.
+    let config = Config::new(Plan::Enterprise).with_limits(LimitMode::Kept);
+    let api = Api::start(config);
+    let tags: String = (0..3000).map(|number| format!("tag-{number}\n")).collect();
+    let ran = cfcache(&api).args("purge tags --plan pro --from - --json").input(tags).run();
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!(report["rate_limited"], 0);
+    assert!(report["elapsed_ms"].as_u64().unwrap() >= 900, "{report}");
+    let _unused = Duration::ZERO;
+}

@@ -1,0 +1,360 @@
+//! What goes in: arguments, files, standard input.
+
+use crate::support::{Api, Dir, adds_up, cfcache, urls};
+
+const A: &str = "https://www.example.com/a";
+
+#[test]
+fn arguments_files_and_standard_input_come_together_in_that_order() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let one = dir.file("one", "https://www.example.com/1\nhttps://www.example.com/2\n");
+    let two = dir.file("two", "https://www.example.com/3");
+    let ran = cfcache(&api)
+        .args("purge urls --json")
+        .arg(A)
+        .arg("--from")
+        .arg(one)
+        .args("--from -")
+        .arg("--from")
+        .arg(two)
+        .input("https://www.example.com/in\n")
+        .run();
+    ran.exits(0);
+    assert_eq!(ran.report()["items"], 5);
+    let items = api.items();
+    let names: Vec<&str> = items.iter().map(|url| url.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["a", "1", "2", "in", "3"]);
+}
+
+#[test]
+fn lists_are_forgiving_about_how_they_were_saved() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let list = dir.file("list", "\u{feff}tag-1\r\n\r\n# a comment\r\n  \ntag-2\r\n#tag-3\ntag-4");
+    cfcache(&api).args("purge tags --from").arg(list).run().exits(0);
+    assert_eq!(api.bodies(), [r#"{"tags":["tag-1","tag-2","tag-4"]}"#]);
+}
+
+#[test]
+fn every_kind_and_both_verbs_send_their_documented_body_to_their_address() {
+    for (line, path, body) in [
+        ("purge urls https://www.example.com/a", "purge_cache", r#"{"files":["https://www.example.com/a"]}"#),
+        ("purge tags a", "purge_cache", r#"{"tags":["a"]}"#),
+        ("purge hosts www.example.com", "purge_cache", r#"{"hosts":["www.example.com"]}"#),
+        ("purge prefixes www.example.com/a", "purge_cache", r#"{"prefixes":["www.example.com/a"]}"#),
+        ("purge everything --yes", "purge_cache", r#"{"purge_everything":true}"#),
+        ("invalidate tags a", "invalidate_cache", r#"{"tags":["a"]}"#),
+        (
+            "invalidate urls https://www.example.com/a",
+            "invalidate_cache",
+            r#"{"files":["https://www.example.com/a"]}"#,
+        ),
+        ("invalidate hosts www.example.com", "invalidate_cache", r#"{"hosts":["www.example.com"]}"#),
+        (
+            "invalidate prefixes www.example.com/a",
+            "invalidate_cache",
+            r#"{"prefixes":["www.example.com/a"]}"#,
+        ),
+        ("invalidate everything --force", "invalidate_cache", r#"{"purge_everything":true}"#),
+    ] {
+        let api = Api::quick();
+        cfcache(&api).args(line).run().exits(0);
+        let expected = format!("POST /client/v4/zones/{}/{path}", crate::support::ZONE);
+        let paths: Vec<String> =
+            api.paths().iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
+        assert_eq!(paths, [expected], "{line}");
+        assert_eq!(api.bodies(), [body], "{line}");
+    }
+}
+
+#[test]
+fn commas_never_separate() {
+    let api = Api::quick();
+    cfcache(&api).args("purge urls https://www.example.com/a,b;c").run().exits(0);
+    assert_eq!(api.bodies(), [r#"{"files":["https://www.example.com/a,b;c"]}"#]);
+}
+
+#[test]
+fn a_line_of_urls_may_be_json_with_headers() {
+    let api = Api::quick();
+    let input = "https://www.example.com/plain\n\
+        {\"url\": \"https://www.example.com/cat.jpg\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}\n";
+    cfcache(&api).args("purge urls --from -").input(input).run().exits(0);
+    assert_eq!(
+        api.bodies(),
+        [
+            r#"{"files":[{"url":"https://www.example.com/plain"},{"url":"https://www.example.com/cat.jpg","headers":{"CF-Device-Type":"mobile"}}]}"#
+        ]
+    );
+}
+
+#[test]
+fn a_header_is_added_where_it_is_not_and_overrides_nothing() {
+    let api = Api::quick();
+    let input = r#"{"url": "https://www.example.com/b", "headers": {"cf-device-type": "mobile", "CF-IPCountry": "US"}}"#;
+    cfcache(&api)
+        .args("purge urls --from -")
+        .arg(A)
+        .arg("--header")
+        .arg("CF-Device-Type: tablet")
+        .args("--header")
+        .arg("Origin: https://shop.example.com")
+        .input(input)
+        .run()
+        .exits(0);
+    let body: serde_json::Value = serde_json::from_str(&api.bodies()[0]).unwrap();
+    assert_eq!(
+        body["files"][0]["headers"],
+        serde_json::json!({"CF-Device-Type": "tablet", "Origin": "https://shop.example.com"})
+    );
+    assert_eq!(
+        body["files"][1]["headers"],
+        serde_json::json!({
+            "cf-device-type": "mobile", "CF-IPCountry": "US", "Origin": "https://shop.example.com"
+        })
+    );
+    // The same header twice is a mistake, not a choice.
+    let twice = cfcache(&api)
+        .args("purge urls")
+        .arg(A)
+        .args("--header")
+        .arg("CF-Device-Type: tablet")
+        .args("--header")
+        .arg("cf-device-type: mobile")
+        .run();
+    twice.exits(2).tells("is given twice");
+}
+
+#[test]
+fn an_empty_input_is_never_everything_and_sends_nothing() {
+    let dir = Dir::new();
+    let empty = dir.file("empty", "");
+    let comments = dir.file("comments", "# nothing\n\n   \n");
+    for zone in ["023e105f4ecef8ad9ca31a8372d0c353", "example.com"] {
+        for kind in ["urls", "tags", "hosts", "prefixes"] {
+            let api = Api::quick();
+            let purge = || cfcache(&api).arg("purge").arg(kind).args("-z").arg(zone).arg("--json");
+            purge().run().exits(2).says_nothing().tells("and nothing is not everything");
+            purge().arg("--from").arg(&empty).run().exits(2).says_nothing().tells("nothing was sent");
+            purge().arg("--from").arg(&comments).run().exits(2).says_nothing();
+            purge().args("--from /dev/null").run().exits(2).says_nothing();
+            // A pipe shows only at its end that there was nothing in it.
+            purge().args("--from -").input("").run().exits(2).says_nothing().tells("nothing was sent");
+            purge().args("--from -").input("# a\n\n").run().exits(2).says_nothing();
+            purge().args("--from - --dry-run").input("").run().exits(2).says_nothing();
+            purge().arg("--from").arg(&empty).args("--from -").input("\n").run().exits(2).says_nothing();
+            assert_eq!(api.requests(), 0);
+        }
+    }
+}
+
+#[test]
+fn an_empty_argument_is_an_invalid_entry() {
+    let api = Api::quick();
+    for kind in ["urls", "tags", "hosts", "prefixes"] {
+        cfcache(&api).arg("purge").arg(kind).arg("").run().exits(2).says_nothing().tells("argument 1");
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn something_invalid_in_arguments_or_a_file_sends_nothing_and_all_of_it_is_named() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let list = dir.file("list", "https://www.example.com/1\nwww.example.com\n\n# c\nftp://example.com/x\n");
+    let ran = cfcache(&api).args("purge urls --json").arg("nonsense").arg(A).arg("--from").arg(&list).run();
+    ran.exits(2).says_nothing();
+    ran.tells("3 entries are invalid; nothing was sent").tells("argument 1: `nonsense`");
+    ran.tells(&format!("{}:2: `www.example.com`", list.display()));
+    ran.tells(&format!("{}:5: `ftp://example.com/x`", list.display()));
+    ran.tells("--on-invalid skip");
+    // Behind a pipe as well: what can be checked in advance is.
+    let ran = cfcache(&api).args("purge urls --from - --from").arg(&list).input(urls(10)).run();
+    ran.exits(2).says_nothing();
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn complaints_are_bounded() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let list = dir.file("list", "nonsense\n".repeat(5000));
+    let ran = cfcache(&api).args("purge urls --from").arg(&list).run();
+    ran.exits(2).tells("5000 entries are invalid").tells("… and 4900 more");
+    assert!(ran.err.lines().count() < 110);
+}
+
+#[test]
+fn something_invalid_in_a_pipe_stops_the_reading_and_what_came_before_is_sent() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let input = format!("{}nonsense\nhttps://www.example.com/after\n", urls(250));
+    let ran =
+        cfcache(&api).args("purge urls --json --from - --failed-to").arg(dir.at("failed")).input(input).run();
+    ran.exits(2).tells("standard input:251: `nonsense`").tells("reading stopped there");
+    let report = ran.report();
+    assert_eq!(
+        (&report["items"], &report["accepted"], &report["invalid"]),
+        (&251.into(), &250.into(), &1.into())
+    );
+    assert_eq!(report["failures"][0]["item"], "nonsense");
+    assert_eq!(api.items().len(), 250);
+    assert_eq!(dir.read("failed"), "nonsense\n");
+}
+
+#[test]
+fn something_invalid_at_the_beginning_of_a_pipe_sends_nothing_at_all() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let ran = cfcache(&api)
+        .args("purge urls --json -z example.com --from - --failed-to")
+        .arg(dir.at("failed"))
+        .input("nonsense\nhttps://www.example.com/after\n")
+        .run();
+    ran.exits(2).says_nothing().tells("standard input:1: `nonsense`").tells("nothing was sent");
+    assert_eq!(api.requests(), 0);
+    assert_eq!(dir.read("failed"), "nonsense\n");
+}
+
+#[test]
+fn what_is_invalid_can_be_skipped_and_the_rest_is_sent() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let list = dir.file("list", "https://www.example.com/1\nnonsense\nhttps://www.example.com/2\n");
+    for from in [list.to_str().unwrap(), "-"] {
+        api.log().clear();
+        let input = std::fs::read(&list).unwrap();
+        let ran =
+            cfcache(&api).args("purge urls --json --on-invalid skip --from").arg(from).input(input).run();
+        // It was not all accepted that was asked for, and the input is why.
+        ran.exits(2).tells(":2: `nonsense`");
+        let report = ran.report();
+        assert_eq!(report["accepted"], 2);
+        assert_eq!(report["invalid"], 1);
+        assert_eq!(report["failures"][0]["item"], "nonsense");
+        assert_eq!(api.items().len(), 2);
+    }
+    let none = cfcache(&api).args("purge urls --on-invalid skip --json -z example.com a b").run();
+    none.exits(2).says_nothing().tells("argument 1").tells("argument 2").tells("nothing was sent");
+}
+
+#[test]
+fn lines_that_are_no_text_or_too_long_are_named_and_never_come_back_as_something_else() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let mut input = b"https://www.example.com/1\nhttps://www.example.com/\xFF\n".to_vec();
+    input.extend(format!("https://www.example.com/{}\n", "x".repeat(2 << 20)).bytes());
+    input.extend(b"https://www.example.com/2\n");
+    let ran = cfcache(&api)
+        .args("purge urls --json --on-invalid skip --from - --failed-to")
+        .arg(dir.at("failed"))
+        .input(input)
+        .run();
+    ran.exits(2)
+        .tells("standard input:2: the line is not UTF-8")
+        .tells("standard input:3: the line is longer");
+    assert_eq!(ran.report()["accepted"], 2);
+    assert!(dir.read("failed").lines().all(|line| line.starts_with('#')), "{}", dir.read("failed"));
+}
+
+#[test]
+fn an_argument_that_names_a_list_is_understood_and_not_acted_upon() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    dir.file("urls.txt", "https://www.example.com/1\n");
+    let purge = |kind: &str, argument: &str| {
+        cfcache(&api).current_dir(dir.path()).arg("purge").arg(kind).arg(argument).run()
+    };
+    purge("urls", "urls.txt").exits(2).tells("`--from` reads it");
+    purge("urls", "@urls.txt").exits(2).tells("`--from` reads it");
+    purge("urls", "-").exits(2).tells("`--from -` reads standard input");
+    assert_eq!(api.requests(), 0);
+    // It may be a tag of that name all the same.
+    purge("tags", "urls.txt").exits(0).tells("warning: argument 1: `urls.txt` is also the name of a file");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_nothing_is_sent() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let purge = || cfcache(&api).args("purge urls").arg(A).arg("--from");
+    purge().arg(dir.at("missing")).run().exits(2).says_nothing().tells("missing").tells("cannot read");
+    purge().arg(dir.path()).run().exits(2).says_nothing().tells("it is a directory");
+    purge().args("- --from -").input(A).run().exits(2).tells("standard input can be read once");
+    purge().args("- --api-token-file -").input(A).run().exits(2).tells("standard input can be read once");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn duplicates_are_sent_once_and_counted() {
+    let api = Api::quick();
+    let input = format!("{0}{0}{0}", urls(120));
+    let ran = cfcache(&api).args("purge urls --json --from -").input(input).run();
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!((&report["items"], &report["accepted"]), (&360.into(), &120.into()));
+    assert_eq!(report["duplicates"], 240);
+    assert_eq!(report["requests"], 2);
+    // The API takes tags without regard to case.
+    let ran = cfcache(&api).args("purge tags --json a A b").run();
+    assert_eq!(ran.report()["duplicates"], 1);
+}
+
+#[test]
+fn more_than_a_request_takes_goes_in_several() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("purge urls --json --from -").input(urls(250)).run();
+    ran.exits(0);
+    assert_eq!(ran.report()["requests"], 3);
+    let mut items = api.items();
+    let mut expected: Vec<String> = urls(250).lines().map(ToOwned::to_owned).collect();
+    items.sort();
+    expected.sort();
+    assert_eq!(items, expected);
+    let mut sizes: Vec<usize> = api.bodies().iter().map(|body| body.matches("https://").count()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [50, 100, 100]);
+    api.log().clear();
+    let ran = cfcache(&api).args("purge urls --json --batch-size 60 --from -").input(urls(250)).run();
+    assert_eq!(ran.report()["requests"], 5);
+}
+
+#[test]
+fn a_slow_pipe_is_not_waited_for() {
+    let api = Api::quick();
+    let mut process = cfcache(&api).args("purge urls --json --batch-size 2 --from -").start();
+    process.write("https://www.example.com/1\nhttps://www.example.com/2\n");
+    crate::support::wait_until(|| api.items().len() == 2);
+    process.write("https://www.example.com/3\n");
+    process.end();
+    let ran = process.finish();
+    ran.exits(0);
+    adds_up(&ran.report());
+    assert_eq!(api.items().len(), 3);
+}
+
+#[test]
+fn a_regular_file_as_standard_input_is_checked_in_advance() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let list = dir.file("list", format!("{}nonsense\n", urls(250)));
+    let stdin = std::fs::File::open(&list).unwrap();
+    let ran = cfcache(&api).args("purge urls --from -").stdin(stdin).run();
+    ran.exits(2).says_nothing().tells("standard input:251").tells("nothing was sent");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn oddities_are_warned_about_and_sent_as_they_are() {
+    let api = Api::quick();
+    let ran =
+        cfcache(&api).args("purge urls https://www.example.com/*.css https://www.example.com/#top").run();
+    ran.exits(0).tells("argument 1: `*` is not a wildcard").tells("argument 2: a browser never sends `#top`");
+    assert_eq!(
+        api.bodies(),
+        [r#"{"files":["https://www.example.com/*.css","https://www.example.com/#top"]}"#]
+    );
+    let quiet = cfcache(&api).args("-q purge urls https://www.example.com/*").run();
+    assert_eq!(quiet.err, "");
+}

@@ -1,0 +1,180 @@
+//! `--failed-to`, and `--dry-run`.
+
+use crate::support::{Api, Dir, ZONE, bare, cfcache, urls};
+
+#[test]
+fn what_failed_is_ready_for_another_run() {
+    let dir = Dir::new();
+    // The second of three requests is refused for good.
+    let api = Api::with_fault("status=400,code=9999,at=2");
+    let mut input = urls(250);
+    input.push_str(
+        "{\"url\": \"https://www.example.com/json\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}\n",
+    );
+    let ran = cfcache(&api)
+        .args("purge urls --json --concurrency 1 --from - --failed-to")
+        .arg(dir.at("failed"))
+        .input(input)
+        .run();
+    ran.exits(1);
+    let report = ran.report();
+    assert_eq!(report["failed"], 100);
+    assert_eq!(report["failures"][0]["error"]["code"], 9999);
+    assert_eq!(dir.read("failed").lines().count(), 100);
+    api.log().clear();
+    let again = cfcache(&api).args("purge urls --json --from").arg(dir.at("failed")).run();
+    again.exits(0);
+    assert_eq!(again.report()["accepted"], 100);
+    assert_eq!(api.items().len(), 100);
+}
+
+#[test]
+fn entries_with_headers_come_back_as_they_were_given() {
+    let dir = Dir::new();
+    let api = Api::with_fault("status=400,code=9999");
+    let entry = r#"{"headers":{"CF-Device-Type":"mobile"},  "url":"https://www.example.com/json"}"#;
+    cfcache(&api).args("purge urls --from - --failed-to").arg(dir.at("failed")).input(entry).run().exits(1);
+    assert_eq!(dir.read("failed"), format!("{entry}\n"));
+}
+
+#[test]
+fn a_list_that_is_read_is_not_overwritten() {
+    let dir = Dir::new();
+    let api = Api::quick();
+    let list = dir.file("list", urls(3));
+    let ran = cfcache(&api).args("purge urls --from").arg(&list).arg("--failed-to").arg(&list).run();
+    ran.exits(2).says_nothing().tells("names a file that is read as input");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&list, dir.at("link")).unwrap();
+        let ran =
+            cfcache(&api).args("purge urls --from").arg(&list).arg("--failed-to").arg(dir.at("link")).run();
+        ran.exits(2);
+    }
+    assert_eq!(dir.read("list"), urls(3));
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn the_last_list_survives_a_run_that_cannot_begin() {
+    let dir = Dir::new();
+    let api = Api::quick();
+    let list = dir.file("failed", "https://www.example.com/from-the-last-time\n");
+    let purge = || cfcache(&api).args("purge urls https://www.example.com/a --failed-to").arg(&list);
+    purge().args("-z missing.example").run().exits(1);
+    purge().arg("nonsense").run().exits(2);
+    assert_eq!(dir.read("failed"), "https://www.example.com/from-the-last-time\n");
+    // One that ran has its own list, even if nothing is in it.
+    purge().run().exits(0);
+    assert_eq!(dir.read("failed"), "");
+}
+
+#[test]
+fn a_list_is_no_place_for_everything_and_standard_output_no_place_for_a_list() {
+    let api = Api::quick();
+    cfcache(&api).args("purge everything -y --failed-to x").run().exits(2).tells("`everything` is none");
+    cfcache(&api).args("purge tags a --failed-to -").run().exits(2).tells("takes a file");
+    let dir = Dir::new();
+    cfcache(&api)
+        .args("purge tags a --failed-to")
+        .arg(dir.at("no/such/directory"))
+        .run()
+        .exits(2)
+        .says_nothing()
+        .tells("cannot write");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_dry_run_prints_the_exact_bodies_and_needs_nothing() {
+    let ran = bare().args("-z").arg(ZONE).args("--dry-run purge tags b a b").run();
+    ran.exits(0);
+    assert_eq!(
+        ran.out,
+        format!(
+            "{{\"method\":\"POST\",\"url\":\"https://api.cloudflare.com/client/v4/zones/{ZONE}/purge_cache\",\
+             \"body\":{{\"tags\":[\"b\",\"a\"]}}}}\n"
+        )
+    );
+    assert_eq!(ran.err, "would send 2 tags in 1 request, without 1 duplicate\n");
+
+    // Whatever would be sent is what is sent.
+    let api = Api::quick();
+    let input = || urls(250);
+    let shown = cfcache(&api).args("purge urls --dry-run --from -").input(input()).run();
+    assert_eq!(api.requests(), 0);
+    cfcache(&api).args("purge urls --concurrency 1 --from -").input(input()).run().exits(0);
+    let bodies: Vec<String> = shown
+        .out
+        .lines()
+        .map(|line| line.split_once("\"body\":").unwrap().1.strip_suffix('}').unwrap().to_owned())
+        .collect();
+    assert_eq!(api.bodies(), bodies);
+}
+
+#[test]
+fn a_dry_run_asks_nothing_and_looks_nothing_up() {
+    let ran = bare().args("-z example.com -e Staging --dry-run invalidate everything").run();
+    insta::assert_snapshot!(ran.told(), @r#"
+    stdout:
+    {"method":"POST","url":"https://api.cloudflare.com/client/v4/zones/ZONE-ID/environments/ENVIRONMENT-ID/invalidate_cache","body":{"purge_everything":true}}
+    stderr:
+    `example.com` is not looked up in a dry run: ZONE-ID stands for its id
+    `Staging` is not looked up in a dry run: ENVIRONMENT-ID stands for its id
+    exit code: 0
+    "#);
+}
+
+#[test]
+fn a_dry_run_ends_with_how_many_requests_and_how_long() {
+    let tags: String = (0..10_000).map(|number| format!("tag-{number}\n")).collect();
+    let ran = |plan: &str| {
+        let ran = bare()
+            .args("-z")
+            .arg(ZONE)
+            .args("--dry-run purge tags --from - --plan")
+            .arg(plan)
+            .input(tags.clone())
+            .run();
+        ran.exits(0);
+        assert_eq!(ran.out.lines().count(), 100);
+        ran.err
+    };
+    // 100 requests: a bucket of 25, then 5 in a minute.
+    let free = ran("free");
+    assert!(
+        free.starts_with("would send 10000 tags in 100 requests; the limits of the plan `free`"),
+        "{free}"
+    );
+    assert!(free.contains("at least 15 min"), "{free}");
+    let pro = ran("pro");
+    assert!(pro.contains("at least 15 s") || pro.contains("at least 16 s"), "{pro}");
+    assert_eq!(ran("enterprise"), "would send 10000 tags in 100 requests\n");
+    let unpaced = bare()
+        .args("-z")
+        .arg(ZONE)
+        .args("--dry-run --no-rate-limit purge tags --from -")
+        .input(tags.clone())
+        .run();
+    assert_eq!(unpaced.err, "would send 10000 tags in 100 requests\n");
+}
+
+#[test]
+fn a_dry_run_finds_what_is_invalid() {
+    let dry = || bare().args("-z").arg(ZONE).args("--dry-run purge urls");
+    dry().args("nonsense").run().exits(2).says_nothing().tells("argument 1");
+    let skipping = dry().args("nonsense https://www.example.com/a --on-invalid skip").run();
+    skipping.exits(2).tells("argument 1");
+    assert_eq!(skipping.out.lines().count(), 1);
+    let piped = dry().args("--from -").input("https://www.example.com/a\nnonsense\n").run();
+    piped.exits(2).tells("standard input:2");
+}
+
+#[test]
+fn a_command_that_only_reads_has_no_dry_run() {
+    let api = Api::quick();
+    for line in ["zones list", "environments list", "token verify"] {
+        cfcache(&api).args(line).arg("--dry-run").run().exits(2).says_nothing();
+    }
+    assert_eq!(api.requests(), 0);
+}

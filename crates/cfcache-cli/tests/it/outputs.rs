@@ -1,0 +1,218 @@
+//! What comes out, to the byte.
+
+use std::process::Stdio;
+
+use crate::support::{Api, Dir, ZONE, adds_up, bare, cfcache, tidy, urls};
+
+#[test]
+fn json_is_one_object_with_its_keys_in_their_order() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("purge urls --json https://www.example.com/a").run();
+    ran.exits(0);
+    assert_eq!(
+        tidy(&ran.out),
+        format!(
+            "{{\"operation\":\"purge\",\"kind\":\"files\",\"zone\":\"{ZONE}\",\"environment\":null,\"items\":1,\
+             \"accepted\":1,\"failed\":0,\"invalid\":0,\"duplicates\":0,\"skipped\":0,\"requests\":1,\"retries\":0,\
+             \"rate_limited\":0,\"elapsed_ms\":[TIME],\"failures\":[]}}\n"
+        )
+    );
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn the_kind_is_the_field_of_the_body() {
+    let api = Api::quick();
+    for (line, kind) in [
+        ("purge urls https://www.example.com/a", "files"),
+        ("purge tags a", "tags"),
+        ("purge hosts www.example.com", "hosts"),
+        ("purge prefixes www.example.com/a", "prefixes"),
+        ("purge everything -y", "purge_everything"),
+    ] {
+        let report = cfcache(&api).args(line).arg("--json").run().report();
+        assert_eq!(report["kind"], kind);
+        assert_eq!(report["operation"], "purge");
+    }
+    let report = cfcache(&api).args("invalidate tags a --output json").run().report();
+    assert_eq!(report["operation"], "invalidate");
+}
+
+#[test]
+fn failures_name_each_item_as_it_was_given() {
+    let api = Api::with_fault("status=400,code=9999");
+    let entry = r#"{"url":"https://www.example.com/b",  "headers":{"CF-Device-Type":"mobile"}}"#;
+    let ran = cfcache(&api)
+        .args("purge urls --json --from - --on-invalid skip https://www.example.com/a")
+        .input(format!("{entry}\nnonsense\n"))
+        .run();
+    let report = ran.report();
+    let mut items: Vec<&str> = report["failures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|failure| failure["item"].as_str().unwrap())
+        .collect();
+    items.sort_unstable();
+    assert_eq!(items, ["https://www.example.com/a", "nonsense", entry]);
+    let codes: Vec<_> = report["failures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|failure| failure["error"]["code"].clone())
+        .collect();
+    assert!(codes.contains(&9999.into()) && codes.contains(&serde_json::Value::Null));
+    let failure = report["failures"][0].as_object().unwrap();
+    assert_eq!(failure.keys().collect::<Vec<_>>(), ["error", "item"]);
+    assert!(ran.out.contains(r#"{"item":"nonsense","error":{"code":null,"message":""#), "{}", ran.out);
+}
+
+#[test]
+fn at_most_a_thousand_failures_are_named_and_the_rest_is_counted() {
+    let api = Api::with_fault("status=400,code=9999");
+    let dir = Dir::new();
+    let ran = cfcache(&api)
+        .args("purge urls --json --from - --failed-to")
+        .arg(dir.at("failed"))
+        .input(urls(2500))
+        .run();
+    ran.exits(1);
+    let report = ran.report();
+    assert_eq!(report["failures"].as_array().unwrap().len(), 1000);
+    assert_eq!(report["failures_omitted"], 1500);
+    let mut failed: Vec<String> = dir.read("failed").lines().map(ToOwned::to_owned).collect();
+    let mut expected: Vec<String> = urls(2500).lines().map(ToOwned::to_owned).collect();
+    failed.sort();
+    expected.sort();
+    assert_eq!(failed, expected);
+}
+
+#[test]
+fn ndjson_is_an_object_for_each_request_and_the_summary() {
+    let api = Api::with_fault("status=400,code=9999,at=2");
+    let ran = cfcache(&api).args("purge urls -o ndjson --concurrency 1 --from -").input(urls(250)).run();
+    ran.exits(1);
+    let lines: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[..3].iter().all(|line| line["event"] == "batch"));
+    assert_eq!(lines[3]["event"], "summary");
+    adds_up(&lines[3]);
+    let items: u64 = lines[..3].iter().map(|line| line["items"].as_u64().unwrap()).sum();
+    assert_eq!(items, 250);
+    assert_eq!(lines.iter().filter(|line| line["accepted"] == true).count(), 2);
+    let shown = tidy(ran.out.lines().nth(1).unwrap());
+    assert!(
+        shown.starts_with(
+            r#"{"event":"batch","batch":1,"items":100,"accepted":false,"attempts":1,"elapsed_ms":[TIME],"error":{"code":9999,"message":"#
+        ),
+        "{shown}"
+    );
+    let summary = tidy(ran.out.lines().nth(3).unwrap());
+    assert!(
+        summary.starts_with(r#"{"event":"summary","operation":"purge","kind":"files","zone":"#),
+        "{summary}"
+    );
+    // Everything is one request, and has its object too.
+    let ran = cfcache(&Api::quick()).args("purge everything -y -o ndjson").run();
+    assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
+    assert!(ran.out.starts_with(r#"{"event":"batch","batch":0,"items":1,"accepted":true"#), "{ran:?}");
+}
+
+#[test]
+fn for_people_there_is_a_sentence_and_what_failed() {
+    let api = Api::with_fault("status=400,code=9999,at=2");
+    let ran = cfcache(&api)
+        .args("purge urls --concurrency 1 --batch-size 2 --from - --on-invalid skip -e Staging")
+        .input(format!("{}nonsense\n{}", urls(3), urls(2)))
+        .run();
+    insta::assert_snapshot!(ran.told());
+}
+
+#[test]
+fn a_pipe_changes_nothing_but_color_and_progress() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("purge tags a --color always").run();
+    assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
+    let ran = cfcache(&api).args("purge urls nonsense --color always").run();
+    assert!(ran.err.contains("\u{1b}[1;31merror:\u{1b}[0m"), "{ran:?}");
+    for color in ["--color auto", "--color never"] {
+        let ran = cfcache(&api).args("purge urls nonsense").args(color).run();
+        assert!(!ran.err.contains('\u{1b}'), "{ran:?}");
+    }
+}
+
+#[test]
+fn verbosity_tells_requests_and_then_headers() {
+    let api = Api::quick();
+    let quiet = cfcache(&api).args("purge tags a -q").run();
+    assert_eq!(quiet.err, "");
+    let one = cfcache(&api).args("purge tags a -v").run();
+    insta::assert_snapshot!(tidy(&one.err));
+    let two = cfcache(&api).args("purge tags a -vv").run();
+    assert!(two.err.contains("> user-agent: cfcache/"), "{}", two.err);
+    assert!(two.err.contains("> authorization: [secret]"), "{}", two.err);
+    assert!(two.err.contains("< cf-ray:"), "{}", two.err);
+}
+
+#[test]
+fn whoever_closes_the_pipe_has_read_enough() {
+    let api = Api::quick();
+    for line in ["purge tags a", "purge tags a --json", "zones list", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = cfcache(&api).args(line).stdout(writer).run();
+        ran.exits(0);
+        assert_eq!(ran.err, "", "{line}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = cfcache(&api).args("purge urls --dry-run --from -").input(urls(100_000)).stdout(writer).run();
+    ran.exits(0);
+    // What was asked for is done, whoever listens.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    api.log().clear();
+    cfcache(&api).args("purge urls -o ndjson --from -").input(urls(1000)).stdout(writer).run().exits(0);
+    assert_eq!(api.items().len(), 1000);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_and_is_a_failure() {
+    let api = Api::quick();
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    for line in ["purge tags a --json", "purge tags a", "zones list", "environments list --json"] {
+        let ran = cfcache(&api).args(line).stdout(full()).run();
+        ran.exits(1).tells("cannot write to standard output");
+    }
+    let failing = Api::with_fault("status=400,code=9999");
+    let ran = cfcache(&failing).args("purge tags a --json --failed-to /dev/full").run();
+    ran.exits(1).tells("cannot write `/dev/full`");
+    assert_eq!(ran.report()["failed"], 1);
+    // Nobody needs a list in which nothing would stand.
+    let ran = cfcache(&api).args("purge tags a --json --failed-to /dev/full").run();
+    ran.exits(0);
+}
+
+#[test]
+fn a_message_of_the_server_is_data_and_not_escapes() {
+    let body = r#"{"success":false,"errors":[{"code":1,"message":"bad\u001b[31m\u202e thing\nsecond line"}],"messages":[],"result":null}"#;
+    let api = Api::with_fault(&format!("status=400,body={body}"));
+    let ran = cfcache(&api).args("purge tags a").run();
+    ran.exits(1);
+    assert!(!ran.err.contains('\u{1b}') && !ran.out.contains('\u{1b}'), "{ran:?}");
+    assert!(!ran.err.contains('\u{202e}'), "{ran:?}");
+}
+
+#[test]
+fn the_emulator_inside_runs_the_main_job() {
+    let ran = bare()
+        .args("--emulator purge urls https://www.example.com/css/styles.css https://www.example.com/js/index.js")
+        .run();
+    insta::assert_snapshot!(ran.told(), @r"
+    stdout:
+    accepted: purge 2 URLs on zone 023e105f4ecef8ad9ca31a8372d0c353 (1 request, [TIME])
+    exit code: 0
+    ");
+}

@@ -1,0 +1,161 @@
+//! Zones and environments, by id and by name.
+
+use cfcache_emulator::{Config, LimitMode, Token, Zone};
+use cfcache_model::Plan;
+
+use crate::support::{Api, TOKEN, ZONE, bare, cfcache};
+
+fn open() -> Config {
+    Config::new(Plan::Free).with_limits(LimitMode::Off)
+}
+
+#[test]
+fn a_domain_is_looked_up_once_and_an_id_never() {
+    let api = Api::quick();
+    cfcache(&api).args("-z Example.COM. purge tags a").run().exits(0);
+    assert_eq!(api.paths().len(), 2);
+    assert!(api.paths()[0].starts_with("GET /client/v4/zones?"), "{:?}", api.paths());
+    assert!(api.paths()[0].contains("name=example.com"), "{:?}", api.paths());
+    assert!(api.paths()[1].starts_with(&format!("POST /client/v4/zones/{ZONE}/purge_cache")));
+    api.log().clear();
+    cfcache(&api).args("purge tags a").run().exits(0);
+    assert_eq!(api.requests(), 1);
+}
+
+#[test]
+fn a_zone_that_is_not_there_is_told_with_what_may_be_meant() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("-z www.example.com purge tags a --json").run();
+    ran.exits(1).says_nothing().tells("there is no zone `www.example.com`").tells("is `example.com` meant?");
+    assert_eq!(api.bodies(), [""; 0]);
+}
+
+#[test]
+fn several_zones_of_one_name_are_listed_and_none_is_taken() {
+    let second = "11111111111111111111111111111111";
+    let config = open().with_zone(Zone::new(ZONE, "example.com")).with_zone(Zone::new(second, "example.com"));
+    let api = Api::start(config);
+    let ran = cfcache(&api).args("-z example.com purge everything --yes").run();
+    ran.exits(1).says_nothing().tells("there are 2 zones named `example.com`").tells(ZONE).tells(second);
+    assert_eq!(api.bodies(), [""; 0]);
+}
+
+#[test]
+fn another_zone_than_the_tokens_own_is_refused() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("-z 11111111111111111111111111111111 purge tags a --json").run();
+    // Which code it is is the API's business; that nothing was accepted is ours.
+    assert!(matches!(ran.code, Some(1 | 3)), "{ran:?}");
+    assert_eq!(ran.report()["accepted"], 0);
+}
+
+#[test]
+fn a_token_that_may_only_purge_is_told_to_use_the_id() {
+    let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
+    let api = Api::start(open().with_token(token));
+    let ran = cfcache(&api).args("-z example.com purge tags a").run();
+    ran.exits(3).says_nothing().tells("cannot look up the zone `example.com`").tells("give the zone's id");
+    cfcache(&api).args("purge tags a").run().exits(0);
+}
+
+#[test]
+fn an_environment_is_found_by_name_without_regard_to_case() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("-e staging purge tags a --json").run();
+    ran.exits(0);
+    let report = ran.report();
+    let id = report["environment"].as_str().unwrap();
+    let expected = format!("POST /client/v4/zones/{ZONE}/environments/{id}/purge_cache");
+    assert_eq!(api.paths()[1].trim_end_matches('/'), expected);
+    // By its id it is not looked up.
+    api.log().clear();
+    cfcache(&api).arg("-e").arg(id).args("invalidate everything").run().exits(0);
+    let expected = format!("POST /client/v4/zones/{ZONE}/environments/{id}/invalidate_cache");
+    assert_eq!(api.paths().iter().map(|path| path.trim_end_matches('/')).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn an_environment_that_is_not_there_is_told_with_those_that_are() {
+    let api = Api::quick();
+    let ran = cfcache(&api).args("-e nowhere purge tags a").run();
+    ran.exits(1).says_nothing().tells("`Production`, `Staging`, `Development`");
+    // An empty variable in a script is not "the whole zone".
+    cfcache(&api).arg("-e").arg("").args("purge everything -y").run().exits(2).tells("is empty");
+    assert_eq!(api.bodies(), [""; 0]);
+}
+
+#[test]
+fn zones_and_environments_are_listed() {
+    let api = Api::quick();
+    insta::assert_snapshot!(cfcache(&api).args("zones list").run().told(), @r"
+    stdout:
+    NAME         ID                                STATUS  PLAN
+    example.com  023e105f4ecef8ad9ca31a8372d0c353  active  free
+    exit code: 0
+    ");
+    let json = cfcache(&api).args("zones list --json").run();
+    let zones: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(zones[0]["name"], "example.com");
+    assert_eq!(zones.as_array().unwrap().len(), 1);
+    insta::assert_snapshot!(cfcache(&api).args("environments list").run().told(), @r"
+    stdout:
+    NAME         ID                              VERSION
+    Production   12f4c9a5f0d14b7a9b8e7d6c5b4a39  0
+    Staging      4e9f1d2a7b8c3f60a5d4e3c2b1a09f  0
+    Development  8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c  0
+    exit code: 0
+    ");
+    let json = cfcache(&api).args("environments list --json").run();
+    let result: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert!(result.to_string().contains("Staging"), "{result}");
+}
+
+#[test]
+fn all_pages_of_zones_are_read() {
+    let mut config = open();
+    for number in 0..120 {
+        config = config.with_zone(Zone::new(format!("{number:032x}"), format!("zone-{number}.example")));
+    }
+    let api = Api::start(config);
+    let ran = cfcache(&api).args("zones list").run();
+    ran.exits(0);
+    assert_eq!(ran.out.lines().count(), 121);
+    assert!(api.requests() > 1);
+    let json = cfcache(&api).args("zones list --json").run();
+    let zones: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(zones.as_array().unwrap().len(), 120);
+}
+
+#[test]
+fn foreign_names_do_not_reach_the_terminal_as_they_are() {
+    let api = Api::start(open().with_zone(Zone::new(ZONE, "evil\u{1b}[2J\u{202e}.example")));
+    let ran = cfcache(&api).args("zones list").run();
+    assert!(!ran.out.contains('\u{1b}') && !ran.out.contains('\u{202e}'), "{:?}", ran.out);
+}
+
+#[test]
+fn the_token_is_verified() {
+    let api = Api::quick();
+    insta::assert_snapshot!(cfcache(&api).args("token verify").run().told(), @r"
+    stdout:
+    the token is active, and does not expire
+    exit code: 0
+    ");
+    let json = cfcache(&api).args("token verify --json").run();
+    let result: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(result["status"], "active");
+    bare().args("--emulator token verify").run().exits(0);
+}
+
+#[test]
+fn a_token_that_is_not_good_is_exit_code_3() {
+    use cfcache_emulator::TokenState;
+    for (state, word) in [(TokenState::Expired, "expired"), (TokenState::Disabled, "disabled")] {
+        let api = Api::start(open().with_token(Token::new(TOKEN).with_state(state)));
+        let ran = cfcache(&api).args("token verify").run();
+        ran.exits(3);
+        assert!(ran.out.contains(word), "{ran:?}");
+    }
+    let api = Api::start(open().with_token(Token::new("some-other-token-that-is-not-the-one")));
+    cfcache(&api).args("token verify").run().exits(3).says_nothing().tells("the token is not verified");
+}

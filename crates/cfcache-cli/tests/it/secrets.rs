@@ -1,0 +1,85 @@
+//! The secret shows nowhere.
+
+use crate::support::{Api, Dir, TOKEN, cfcache};
+
+const KEY: &str = "c2547eb745079dac9320b638f5e225cf483cc5cfdda41";
+
+/// Servers, and what is between, that give back what they were sent.
+fn echoing(secret: &str) -> Vec<String> {
+    let envelope = format!(
+        r#"{{"success":false,"errors":[{{"code":6111,"message":"Invalid: Bearer {secret}","error_chain":[{{"code":1,"message":"{secret}"}}]}}],"messages":[{{"code":2,"message":"{secret}"}}],"result":null}}"#
+    );
+    vec![
+        format!("status=400,body={envelope}"),
+        format!("status=403,body={envelope}"),
+        format!("status=503,body={envelope}"),
+        format!("status=429,body={envelope}"),
+        format!("status=502,body=<html>{secret}</html>"),
+        format!("status=200,body={secret}"),
+        format!("status=200,body={}", envelope.replace("false", "true")),
+        format!("status=200,on=all,body={secret}"),
+        format!("status=403,on=all,body={envelope}"),
+        "malformed".to_owned(),
+        "reset-after".to_owned(),
+    ]
+}
+
+#[test]
+fn no_output_and_no_error_holds_a_secret() {
+    let dir = Dir::new();
+    for (secret, older) in [(TOKEN, false), (KEY, true)] {
+        for fault in echoing(secret) {
+            let api = Api::with_fault(&fault);
+            for line in [
+                "purge urls https://www.example.com/a -vv",
+                "purge urls https://www.example.com/a -vv --json",
+                "purge urls https://www.example.com/a -vv -o ndjson",
+                "purge everything -y -vv",
+                "-z example.com purge tags a -vv",
+                "purge tags a -e Staging -vv",
+                "zones list -vv",
+                "zones list --json -vv",
+                "environments list -vv",
+                "token verify -vv",
+                "token verify --json -vv",
+            ] {
+                let cmd = cfcache(&api).args(line).args("--max-retries 0 --timeout 2 --max-wait 1");
+                let cmd = match older {
+                    true => cmd
+                        .without("CLOUDFLARE_API_TOKEN")
+                        .env("CLOUDFLARE_API_KEY", KEY)
+                        .env("CLOUDFLARE_EMAIL", "user@example.com"),
+                    false => cmd,
+                };
+                let failed = dir.at("failed");
+                let cmd = match line.contains("everything") || !line.contains("purge") {
+                    true => cmd,
+                    false => cmd.arg("--failed-to").arg(&failed),
+                };
+                let ran = cmd.run();
+                for text in [&ran.out, &ran.err] {
+                    assert!(!text.contains(secret), "{fault}: {line}: {text}");
+                }
+                if let Ok(list) = std::fs::read_to_string(&failed) {
+                    assert!(!list.contains(secret));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_of_the_wrong_form_is_not_repeated() {
+    let api = Api::quick();
+    for secret in ["has a blank in it 0123456789", "quote\"quote'0123456789", "ünïcode-0123456789"] {
+        let ran = cfcache(&api).env("CLOUDFLARE_API_TOKEN", secret).args("purge tags a -vv").run();
+        assert!(!ran.err.contains(secret) && !ran.out.contains(secret), "{ran:?}");
+        assert!(!ran.err.contains("0123456789"), "{ran:?}");
+    }
+    let ran = cfcache(&api)
+        .args("purge tags a --base-url")
+        .arg(format!("https://user:{TOKEN}@api.example.com/client/v4"))
+        .run();
+    ran.exits(2);
+    assert!(!ran.err.contains(TOKEN), "{ran:?}");
+}

@@ -1,0 +1,137 @@
+//! Ctrl-C, and requests to end.
+
+#![cfg(unix)]
+
+use core::time::Duration;
+
+use crate::support::{Api, Dir, cfcache, urls, wait_until};
+
+#[test]
+fn the_first_ctrl_c_waits_for_what_is_in_flight() {
+    let api = Api::with_fault("delay=1s");
+    let dir = Dir::new();
+    let mut process = cfcache(&api)
+        .args("purge urls --json --from - --concurrency 2 --failed-to")
+        .arg(dir.at("failed"))
+        .start();
+    process.write(&urls(1000));
+    wait_until(|| api.log().counts().connections >= 2);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130).tells("waiting for what is in flight");
+    let report = ran.report();
+    assert_eq!(report["accepted"], 200, "{report}");
+    assert_eq!(api.items().len(), 200);
+    let failed = report["failed"].as_u64().unwrap();
+    assert_eq!(failed, dir.read("failed").lines().count() as u64);
+    assert_eq!(report["failures"][0]["error"]["message"], "interrupted before it was sent");
+    // What the report names and what was sent are apart.
+    assert!(dir.read("failed").lines().all(|line| !api.items().iter().any(|item| item == line)));
+}
+
+#[test]
+fn the_second_ctrl_c_waits_no_longer_and_still_accounts_for_everything() {
+    let api = Api::with_fault("stall");
+    let dir = Dir::new();
+    let mut process = cfcache(&api)
+        .args("purge urls --json --from - --concurrency 2 --failed-to")
+        .arg(dir.at("failed"))
+        .start();
+    process.write(&urls(500));
+    process.end();
+    wait_until(|| api.log().counts().connections >= 2);
+    std::thread::sleep(Duration::from_millis(300));
+    process.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(process.is_running());
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130);
+    let report = ran.report();
+    assert_eq!(report["accepted"], 0);
+    assert_eq!(report["items"], report["failed"]);
+    let messages = report["failures"].to_string();
+    assert!(messages.contains("it may have been accepted"), "{messages}");
+    // Ready for another run, those that nobody waited for among them.
+    let failed = dir.read("failed");
+    assert_eq!(failed.lines().count() as u64, report["failed"].as_u64().unwrap());
+    assert!(failed.contains("https://www.example.com/0\n"), "{failed}");
+}
+
+#[test]
+fn ctrl_c_while_a_pipe_has_said_nothing_yet() {
+    let api = Api::quick();
+    let process = cfcache(&api).args("purge urls --json --from -").start();
+    std::thread::sleep(Duration::from_millis(300));
+    process.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    let ran = process.finish();
+    ran.exits(130).says_nothing().tells("nothing was sent");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn ctrl_c_during_everything() {
+    let api = Api::with_fault("delay=700ms");
+    let process = cfcache(&api).args("purge everything -y --json").start();
+    wait_until(|| api.log().counts().connections >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    let ran = process.finish();
+    // It was in flight, was waited for, and went well.
+    ran.exits(0).tells("waiting for what is in flight");
+    assert_eq!(ran.report()["accepted"], 1);
+
+    let api = Api::with_fault("stall");
+    let process = cfcache(&api).args("purge everything -y --json").start();
+    wait_until(|| api.log().counts().connections >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130).tells("it may have been accepted");
+    assert_eq!(ran.report()["failed"], 1);
+
+    // Between two tries there is nothing to wait for.
+    let api = Api::with_fault("status=429,retry-after=60");
+    let process = cfcache(&api).args("purge everything -y --json").start();
+    wait_until(|| api.requests() >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130).tells("interrupted before it was tried again");
+}
+
+#[test]
+fn ctrl_c_while_everything_waits_for_the_server() {
+    let api = Api::with_fault("status=429,retry-after=60");
+    let process = cfcache(&api).args("purge tags a b c --json").start();
+    wait_until(|| api.requests() >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130);
+    assert_eq!(ran.report()["failed"], 3);
+}
+
+#[test]
+fn a_request_to_end_is_like_ctrl_c() {
+    let api = Api::with_fault("delay=500ms");
+    let process = cfcache(&api).args("purge tags a --json").start();
+    wait_until(|| api.log().counts().connections >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("TERM");
+    let ran = process.finish();
+    assert_eq!(ran.report()["accepted"], 1);
+}
+
+#[test]
+fn reading_commands_end_at_once() {
+    let api = Api::with_fault("stall,on=all");
+    let process = cfcache(&api).args("zones list").start();
+    wait_until(|| api.log().counts().connections >= 1);
+    process.signal("INT");
+    process.finish().exits(130).says_nothing();
+}

@@ -1,0 +1,108 @@
+//! What is typed wrong, and what is said about it.
+
+use crate::support::{Api, bare, cfcache};
+
+#[test]
+fn the_version_and_the_help_are_data() {
+    let version = bare().arg("--version").run();
+    version.exits(0);
+    assert_eq!(version.out, format!("cfcache {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.err, "");
+    let help = bare().arg("--help").run();
+    help.exits(0);
+    assert!(help.out.contains("Exit codes: 0 all accepted"), "{}", help.out);
+    let help = bare().args("purge urls --help").run();
+    help.exits(0);
+    for option in ["--from <FILE>", "--header <NAME: VALUE>", "--on-invalid", "--failed-to", "--dry-run"] {
+        assert!(help.out.contains(option), "{option}: {}", help.out);
+    }
+}
+
+#[test]
+fn no_command_at_all_is_answered_with_the_help() {
+    bare().run().exits(2).says_nothing().tells("Usage: cfcache");
+    bare().arg("purge").run().exits(2).says_nothing().tells("Usage: cfcache purge");
+}
+
+#[test]
+fn an_entry_without_its_kind_is_understood_and_not_acted_upon() {
+    let told = |line: &str| {
+        let ran = bare().env("CLOUDFLARE_API_TOKEN", "x").args(line).run();
+        ran.exits(2).says_nothing();
+        ran.err
+    };
+    let url = told("purge https://www.example.com/a");
+    assert!(url.contains("tip: did you mean `cfcache purge urls https://www.example.com/a`?"), "{url}");
+    let url = told("-z example.com invalidate https://www.example.com/a");
+    assert!(url.contains("`cfcache invalidate urls https://www.example.com/a`"), "{url}");
+    let top = told("https://www.example.com/a");
+    assert!(top.contains("`cfcache purge urls https://www.example.com/a`"), "{top}");
+    let prefix = told("purge www.example.com/blog");
+    assert!(prefix.contains("`cfcache purge prefixes www.example.com/blog`"), "{prefix}");
+    assert!(told("purge www.example.com").contains("`cfcache purge hosts www.example.com`"));
+    assert!(told("purge all").contains("`cfcache purge everything`"));
+    assert!(told("purge tag a").contains("'tags'"));
+    assert!(told("purg urls https://www.example.com/a").contains("'purge'"));
+}
+
+#[test]
+fn values_are_checked_before_anything_is_sent() {
+    let api = Api::quick();
+    for (line, found) in [
+        ("--batch-size 0", "at least 1"),
+        ("--concurrency -1", "--concurrency"),
+        ("--timeout soon", "a number of seconds"),
+        ("--max-wait -5", "--max-wait"),
+        ("--timeout NaN", "a number of seconds"),
+        ("--max-retries 1.5", "--max-retries"),
+        ("--plan gold", "[possible values: auto, free, pro, business, enterprise]"),
+        ("--output xml", "[possible values: human, json, ndjson]"),
+        ("--output json --json", "cannot be used with"),
+        ("--quiet --verbose", "cannot be used with"),
+        ("--on-invalid ask", "[possible values: fail, skip]"),
+        ("--color sometimes", "[possible values: auto, always, never]"),
+        ("--emulator", "`--emulator` and `--base-url` exclude each other"),
+        ("--base-url ftp://example.com", "`--base-url` is not a base URL"),
+        ("--header nonsense", "it is written `NAME: VALUE`"),
+        ("--no-such-option", "unexpected argument '--no-such-option'"),
+    ] {
+        let base = if line == "--emulator" { format!("--base-url {}", api.base()) } else { String::new() };
+        let ran = cfcache(&api).args("purge urls https://www.example.com/a").args(line).args(&base).run();
+        ran.exits(2).says_nothing().tells(found);
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn the_plan_of_the_environment_is_checked_too_and_an_empty_one_is_none() {
+    let purge = || bare().args("--emulator purge tags a");
+    purge().env("CFCACHE_PLAN", "gold").run().exits(2).tells("`gold` is no plan").tells("CFCACHE_PLAN");
+    purge().env("CFCACHE_PLAN", "").env("CLOUDFLARE_ACCOUNT_ID", "").run().exits(0);
+    purge().env("CFCACHE_PLAN", "enterprise").run().exits(0);
+    // What is typed wins.
+    purge().env("CFCACHE_PLAN", "gold").args("--plan pro").run().exits(0);
+}
+
+#[test]
+fn a_value_that_is_not_unicode_is_named() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        let value = std::ffi::OsStr::from_bytes(b"\xFF\xFE");
+        let ran = bare().env("CLOUDFLARE_API_TOKEN", value).args("--emulator purge tags a").run();
+        ran.exits(2).tells("the value of `CLOUDFLARE_API_TOKEN` is not Unicode");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_zone_is_told_with_what_is_meant() {
+    for (zone, told) in [
+        ("https://example.com/path", "is `example.com` meant?"),
+        ("not a zone", "a zone is given by its id, or by its domain"),
+        ("023e105f4ecef8ad9ca31a8372d0c35/", "a zone is given by its id, or by its domain"),
+    ] {
+        bare().args("purge tags a --dry-run --zone").arg(zone).run().exits(2).says_nothing().tells(told);
+    }
+    bare().args("purge tags a --dry-run").run().exits(2).tells("no zone given").tells("CLOUDFLARE_ZONE_ID");
+    bare().args("purge tags a --dry-run -z").arg("").run().exits(2).tells("empty");
+}
