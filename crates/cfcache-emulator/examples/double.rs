@@ -1,0 +1,43 @@
+//! The API as a double in a test, without a socket and without waiting: an hour of limits passes in no time.
+//!
+//! `cargo run -p cfcache-emulator --example double`
+
+use core::time::Duration;
+use std::error::Error;
+
+use bytes::Bytes;
+use cfcache_emulator::{Config, Emulator};
+use cfcache_model::Plan;
+use http::{Request, StatusCode};
+
+const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let emulator = Emulator::new(Config::new(Plan::Free));
+    let purge = |now| {
+        let request = Request::post(format!("/client/v4/zones/{ZONE}/purge_cache"))
+            .header("authorization", "Bearer any-token-of-a-valid-form-will-do-here-00")
+            .header("content-type", "application/json")
+            .body(Bytes::from(r#"{"tags":["release-42"]}"#))?;
+        Ok::<_, http::Error>(emulator.handle(now, &request))
+    };
+
+    // A free zone may purge by tag five times a minute, and 25 times in a row.
+    let mut now = Duration::ZERO;
+    while purge(now)?.status() == StatusCode::OK {}
+    let accepted = emulator.purges().len();
+    let refused = purge(now)?;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+
+    // It says how long to wait, and keeps its word.
+    let wait = refused.headers()["retry-after"].to_str()?.parse()?;
+    now += Duration::from_secs(wait);
+    assert_eq!(purge(now)?.status(), StatusCode::OK);
+
+    let counts = emulator.log().counts();
+    #[expect(clippy::print_stdout, reason = "an example shows what it does")]
+    {
+        println!("{accepted} at once, then one after {wait} s; {counts:?}");
+    }
+    Ok(())
+}
