@@ -1,13 +1,13 @@
 //! How long `cfcache` takes, as a person sees it: from the start of the process to its end, beside `curl`.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::ci::now;
+use crate::emulator::Emulator;
 use crate::repo::{self, Profile};
 
 /// Pairs of runs that count.
@@ -38,7 +38,7 @@ pub(crate) fn start() -> Result<()> {
     curl_version.args(["--disable", "--version"]);
     let mut ratios = vec![compare("--version", &mut version, &mut curl_version)?];
 
-    let emulator = Emulator::start(&cfcache)?;
+    let emulator = Emulator::start(&cfcache, &["--no-rate-limit"])?;
     let mut purge = program(&cfcache);
     purge
         .args(["--base-url", &emulator.base_url, "--zone", ZONE, "purge", "urls", URL])
@@ -100,38 +100,4 @@ fn time(command: &mut Command) -> Result<Duration> {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// `cfcache emulator`, as a process of its own, until it is dropped.
-struct Emulator {
-    process: Child,
-    base_url: String,
-}
-
-impl Emulator {
-    fn start(cfcache: &Path) -> Result<Self> {
-        let process = program(cfcache)
-            .args(["emulator", "--listen", "127.0.0.1:0", "--no-rate-limit"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start the emulator")?;
-        let mut emulator = Self { process, base_url: String::new() };
-        let mut line = String::new();
-        if let Some(printed) = emulator.process.stdout.take() {
-            BufReader::new(printed).read_line(&mut line)?;
-        }
-        match line.trim().strip_prefix("listening on ") {
-            Some(base_url) => emulator.base_url = base_url.to_owned(),
-            None => bail!("the emulator does not say where it listens: `{}`", line.trim()),
-        }
-        Ok(emulator)
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
-        let _ended = self.process.kill();
-        let _ended = self.process.wait();
-    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{generate, repo, tidy};
+use crate::{conformance, generate, repo, tidy};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("test", test),
+    ("conformance", conformance::run),
     ("generate", generate::check),
     ("docs", docs),
 ];

@@ -4,6 +4,8 @@
 
 mod bench;
 mod ci;
+mod conformance;
+mod emulator;
 mod generate;
 mod repo;
 mod source;
@@ -19,6 +21,7 @@ Chores:
   generate --check  List what of it is not current, and write nothing
   tidy              Check the promises that rot silently
   ci [STEP]...      Run what CI runs: all steps, or those named
+  conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench start       Compare the start of cfcache with that of curl
 ";
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["generate", "--check"] => generate::check(),
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
+        ["conformance"] => conformance::run(),
         ["bench", "start"] => bench::start(),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\n", ci::steps());

@@ -1,0 +1,370 @@
+//! The vendor's own SDK against the emulator, and what it sends against what the model writes.
+//!
+//! The emulator and the client are both ours. A client that was written by somebody else, from the vendor's schema, is
+//! what tells whether both have misread it in the same way. `xtask/conformance/conformance.py` drives it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cfcache_model::endpoint::{
+    self, Action, ClearCacheReserve, CloudRegion, CreateSmartTieredCache, DeleteCloudRegion,
+    DeleteSmartTieredCache, DeleteVariants, EditSwitch, EditVariants, GetCacheReserveClear, GetCloudRegion,
+    GetSwitch, GetVariants, GetZone, ListCloudRegions, ListEnvironments, ListSupportedRegions, ListZones,
+    OnOff, OriginIp, Parts, PurgeCache, SetCloudRegion, SetCloudRegions, Switch, Variants, VerifyToken,
+    example,
+};
+use cfcache_model::id::AccountId;
+use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
+use serde_json::Value;
+
+use crate::emulator::Emulator;
+use crate::repo::{self, Profile};
+
+const REQUIREMENTS: &str = "xtask/conformance/requirements.txt";
+const SCRIPT: &str = "xtask/conformance/conformance.py";
+
+/// What the SDK sends otherwise than the model writes, and why that is right: operation, part, reason.
+const KNOWN: &[(&str, &str, &str)] = &[(
+    "clear_cache_reserve",
+    "body",
+    "the schema asks for a body and gives `{}` as its example; the SDK leaves it out, and the emulator takes both",
+)];
+
+/// Runs the SDK's cases, then compares what it sent.
+pub(crate) fn run() -> Result<()> {
+    let python = system_python()?;
+    let cfcache = repo::build_cfcache(Profile::Tests)?;
+    // Beside `debug`, in which the binary is.
+    let target = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?;
+    let folder = target.join("conformance");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let python = environment(&python, &folder)?;
+
+    let start = |arguments: &[&str]| Emulator::start(&cfcache, arguments);
+    let emulators = [
+        ("enterprise", start(&["--plan", "enterprise", "--clear-seconds", "1"])?),
+        ("free", start(&["--plan", "free"])?),
+        ("guarded", start(&["--token", "another-token"])?),
+        ("faulty", start(&["--fault", "status=503,times=2"])?),
+    ];
+    let record = folder.join("requests.jsonl");
+    let mut cases = repo::command(&path_text(&python)?);
+    // What is set for people does not change what the SDK sends, nor does it write next to the script.
+    for name in
+        ["CLOUDFLARE_API_KEY", "CLOUDFLARE_EMAIL", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_BASE_URL"]
+    {
+        cases.env_remove(name);
+    }
+    cases.env("NO_PROXY", "127.0.0.1").args(["-B", SCRIPT]).arg(&record);
+    cases.args(emulators.iter().map(|(name, emulator)| format!("{name}={}", emulator.base_url)));
+    let status = cases.status().context("cannot run Python")?;
+    drop(emulators);
+    ensure!(status.success(), "the SDK and the emulator do not agree");
+
+    let text = fs::read_to_string(&record).with_context(|| format!("cannot read {}", record.display()))?;
+    let lines: Vec<Line> = text.lines().map(Line::read).collect::<Result<_>>()?;
+    compare(&lines)
+}
+
+/// The Python that is there, new enough and with what it takes to install packages.
+fn system_python() -> Result<String> {
+    let name = if cfg!(windows) { "python" } else { "python3" };
+    let asks = |code: &str| repo::command(name).args(["-c", code]).output();
+    let Ok(answer) = asks("import sys; sys.exit(sys.version_info < (3, 10))") else {
+        bail!(
+            "Python is not here: install Python 3.10 or later as `{name}` (Debian: python3 and python3-venv)"
+        );
+    };
+    ensure!(answer.status.success(), "`{name}` is too old: install Python 3.10 or later");
+    let has_venv = asks("import ensurepip, venv").is_ok_and(|answer| answer.status.success());
+    ensure!(has_venv, "`{name}` cannot make environments: install venv and pip (Debian: python3-venv)");
+    Ok(name.to_owned())
+}
+
+/// Makes an environment with the SDK in it, unless it is there already, and gives its Python.
+fn environment(python: &str, folder: &Path) -> Result<PathBuf> {
+    let environment = folder.join("venv");
+    let inside = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let wanted = repo::read(REQUIREMENTS)?;
+    let note = environment.join("installed.txt");
+    if inside.exists() && fs::read_to_string(&note).is_ok_and(|installed| installed == wanted) {
+        return Ok(inside);
+    }
+    println!("installing what {REQUIREMENTS} names into {}", environment.display());
+    let mut make = repo::command(python);
+    make.args(["-m", "venv", "--clear"]).arg(&environment);
+    succeed(&mut make, "no environment can be made: install venv (Debian: python3-venv)")?;
+    let mut install = repo::command(&path_text(&inside)?);
+    install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+    install.args(["--require-hashes", "--only-binary=:all:", "--requirement", REQUIREMENTS]);
+    succeed(&mut install, "the SDK cannot be installed: is a package index within reach?")?;
+    fs::write(&note, wanted).with_context(|| format!("cannot write {}", note.display()))?;
+    Ok(inside)
+}
+
+fn succeed(command: &mut Command, otherwise: &str) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    ensure!(status.success(), "{otherwise}");
+    Ok(())
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is no UTF-8", path.display()))
+}
+
+/// A request of the SDK, as the script writes it down.
+struct Line {
+    /// The name of the model's endpoint; none where the model refuses to write such a request.
+    operation: Option<String>,
+    arguments: Value,
+    method: String,
+    path: String,
+    body: Option<String>,
+    is_success: bool,
+}
+
+impl Line {
+    fn read(text: &str) -> Result<Self> {
+        let line: Value = serde_json::from_str(text).context("this is no line of a record")?;
+        let field = |name: &str| line[name].as_str().map(str::to_owned);
+        Ok(Self {
+            operation: field("operation"),
+            arguments: line["arguments"].clone(),
+            method: field("method").context("a request without method")?,
+            path: field("path").context("a request without path")?,
+            body: field("body"),
+            is_success: line["status"].as_u64().is_some_and(|status| status < 300),
+        })
+    }
+}
+
+/// Compares, prints what differs, and fails where that is not known or an endpoint was left out.
+fn compare(lines: &[Line]) -> Result<()> {
+    let mut compared = 0;
+    let mut differences: BTreeMap<(&str, &str), (String, String, u32)> = BTreeMap::new();
+    for line in lines {
+        let Some(operation) = &line.operation else { continue };
+        let parts = model(operation, &line.arguments)
+            .with_context(|| format!("{operation} with {} is not in the model", line.arguments))?;
+        compared += 1;
+        for (part, theirs, ours) in line.differences(&parts) {
+            differences.entry((operation, part)).or_insert((theirs, ours, 0)).2 += 1;
+        }
+    }
+    println!(
+        "\n{compared} requests of the SDK compared with the model's, {} kinds of difference",
+        differences.len()
+    );
+    let mut unknown = 0;
+    for ((operation, part), (theirs, ours, times)) in &differences {
+        let known = KNOWN.iter().find(|known| (known.0, known.1) == (*operation, *part));
+        let reason = known.map_or("NOT KNOWN", |(_, _, reason)| reason);
+        unknown += usize::from(known.is_none());
+        println!("  {operation}, {part}, {times} times: {reason}\n    SDK:   {theirs}\n    model: {ours}");
+    }
+    let left = lines.iter().filter(|line| line.operation.is_none()).count();
+    println!("{left} requests more, which the model does not write, were answered as they should be");
+
+    let has = |name: &str, is_success| {
+        let is_it = |line: &&Line| line.operation.as_deref() == Some(name) && line.is_success == is_success;
+        lines.iter().find(is_it).is_some()
+    };
+    let forgotten: Vec<_> = endpoint::all()
+        .map(|endpoint| endpoint.name)
+        .filter(|name| !has(name, true) || !has(name, false))
+        .collect();
+    ensure!(forgotten.is_empty(), "{SCRIPT} has no success or no refusal of {}", forgotten.join(", "));
+    ensure!(unknown == 0, "differences that are not known: {unknown}");
+    let gone = KNOWN.iter().find(|known| !differences.contains_key(&(known.0, known.1)));
+    ensure!(gone.is_none(), "this difference is gone: {gone:?}");
+    Ok(())
+}
+
+impl Line {
+    /// The parts that differ: which, theirs, ours.
+    fn differences(&self, parts: &Parts) -> Vec<(&'static str, String, String)> {
+        let shown = |body: &Option<String>| body.clone().unwrap_or_else(|| "none".to_owned());
+        let all = [
+            (
+                "method",
+                self.method == parts.method.as_str(),
+                self.method.clone(),
+                parts.method.as_str().to_owned(),
+            ),
+            ("path", self.path == parts.path, self.path.clone(), parts.path.clone()),
+            ("body", is_same(&self.body, &parts.body), shown(&self.body), shown(&parts.body)),
+        ];
+        all.into_iter().filter(|row| !row.1).map(|(part, _, theirs, ours)| (part, theirs, ours)).collect()
+    }
+}
+
+/// Bodies in compact JSON are the same byte for byte; in JSON with blanks, as values.
+fn is_same(theirs: &Option<String>, ours: &Option<String>) -> bool {
+    let (Some(theirs), Some(ours)) = (theirs, ours) else { return theirs == ours };
+    if is_compact(theirs) && is_compact(ours) {
+        return theirs == ours;
+    }
+    let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+    value(theirs).is_some_and(|theirs| Some(theirs) == value(ours))
+}
+
+/// Has it no blank outside of strings?
+fn is_compact(json: &str) -> bool {
+    let (mut is_inside, mut is_escaped) = (false, false);
+    json.bytes().all(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_inside,
+            b'"' => is_inside = !is_inside,
+            _ => {}
+        }
+        is_inside || !byte.is_ascii_whitespace()
+    })
+}
+
+/// What the model writes for an operation. The arguments are JSON; those that are written into a body in an order come
+/// as text, which keeps it.
+fn model(operation: &str, arguments: &Value) -> Result<Parts> {
+    let text = |name: &str| arguments[name].as_str().with_context(|| format!("no argument `{name}`"));
+    let zone = ZoneId::parse(arguments["zone"].as_str().unwrap_or(example::ZONE_ID))?;
+    let zone = &zone;
+    let page =
+        || -> Result<u32> { Ok(arguments["page"].as_u64().context("no argument `page`")?.try_into()?) };
+    let value = || -> Result<OnOff> { Ok(text("value")?.parse()?) };
+    let ip = || -> Result<OriginIp> { Ok(OriginIp::parse(text("origin_ip")?)?) };
+
+    for switch in Switch::ALL {
+        let get = GetSwitch::new(zone, *switch);
+        if get.descriptor().name == operation {
+            return Ok(endpoint::encode(&get));
+        }
+        if EditSwitch::new(zone, *switch, OnOff::Off).descriptor().name == operation {
+            return Ok(endpoint::encode(&EditSwitch::new(zone, *switch, value()?)));
+        }
+    }
+    Ok(match operation {
+        "purge_zone_cache" | "purge_environment_cache" => purge(Action::Purge, zone, arguments)?,
+        "invalidate_zone_cache" | "invalidate_environment_cache" => {
+            purge(Action::Invalidate, zone, arguments)?
+        }
+        "create_smart_tiered_cache" => endpoint::encode(&CreateSmartTieredCache::new(zone, value()?)),
+        "delete_smart_tiered_cache" => endpoint::encode(&DeleteSmartTieredCache::new(zone)),
+        "get_cache_reserve_clear" => endpoint::encode(&GetCacheReserveClear::new(zone)),
+        "clear_cache_reserve" => endpoint::encode(&ClearCacheReserve::new(zone)),
+        "get_variants" => endpoint::encode(&GetVariants::new(zone)),
+        "edit_variants" => {
+            let variants = Variants::from_json(text("value")?)?;
+            endpoint::encode(&EditVariants::new(zone, &variants))
+        }
+        "delete_variants" => endpoint::encode(&DeleteVariants::new(zone)),
+        "list_cloud_regions" => endpoint::encode(&ListCloudRegions::page(zone, page()?)),
+        "get_cloud_region" => endpoint::encode(&GetCloudRegion::new(zone, &ip()?)),
+        "set_cloud_region" => endpoint::encode(&SetCloudRegion::new(zone, &mapping(arguments)?)),
+        "delete_cloud_region" => endpoint::encode(&DeleteCloudRegion::new(zone, &ip()?)),
+        "set_cloud_regions" => {
+            let items = arguments["items"].as_array().context("no argument `items`")?;
+            let mappings: Vec<_> = items.iter().map(mapping).collect::<Result<_>>()?;
+            endpoint::encode(&SetCloudRegions::new(zone, &mappings))
+        }
+        "list_supported_regions" => endpoint::encode(&ListSupportedRegions::new(zone)),
+        "list_zones" => match arguments["name"].as_str() {
+            Some(name) => endpoint::encode(&ListZones::named(name)),
+            None => endpoint::encode(&ListZones::page(page()?)),
+        },
+        "get_zone" => endpoint::encode(&GetZone::new(zone)),
+        "list_environments" => endpoint::encode(&ListEnvironments::new(zone)),
+        "verify_token" => endpoint::encode(&VerifyToken::of_user()),
+        "verify_account_token" => {
+            let account = AccountId::parse(text("account")?)?;
+            endpoint::encode(&VerifyToken::of_account(&account))
+        }
+        _ => bail!("how the model writes `{operation}` is not said in xtask/src/conformance.rs"),
+    })
+}
+
+fn purge(action: Action, zone: &ZoneId, arguments: &Value) -> Result<Parts> {
+    let body: PurgeBody = serde_json::from_str(arguments["body"].as_str().context("no argument `body`")?)?;
+    let request = PurgeCache::new(action, zone, &body);
+    match arguments["environment"].as_str() {
+        None => Ok(endpoint::encode(&request)),
+        Some(environment) => {
+            let environment = EnvironmentId::parse(environment)?;
+            Ok(endpoint::encode(&request.with_environment(&environment)))
+        }
+    }
+}
+
+fn mapping(arguments: &Value) -> Result<CloudRegion> {
+    let text = |name: &str| arguments[name].as_str().with_context(|| format!("no `{name}`"));
+    Ok(CloudRegion::new(text("origin_ip")?, text("vendor")?, text("region")?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(operation: &str, arguments: &str, method: &str, path: &str, body: Option<&str>) -> Line {
+        Line {
+            operation: Some(operation.to_owned()),
+            arguments: serde_json::from_str(arguments).unwrap(),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            body: body.map(str::to_owned),
+            is_success: true,
+        }
+    }
+
+    #[test]
+    fn what_differs_is_seen() {
+        let path = "/zones/023e105f4ecef8ad9ca31a8372d0c353/argo/tiered_caching";
+        let on = r#"{"value":"on"}"#;
+        let rows: [(&str, &str, Option<&str>, &[&str]); 7] = [
+            ("PATCH", path, Some(r#"{"value":"on"}"#), &[]),
+            ("PATCH", path, Some(r#"{ "value": "on" }"#), &[]),
+            ("PATCH", path, Some(r#"{"value":"off"}"#), &["body"]),
+            ("PATCH", path, Some(r#"{"value":"on","id":1}"#), &["body"]),
+            ("PATCH", path, None, &["body"]),
+            ("PUT", path, Some(on), &["method"]),
+            ("POST", "/zones", Some(on), &["method", "path"]),
+        ];
+        for (method, path, body, expected) in rows {
+            let line = line("edit_tiered_caching", on, method, path, body);
+            let parts = model("edit_tiered_caching", &line.arguments).unwrap();
+            let found: Vec<_> = line.differences(&parts).into_iter().map(|(part, ..)| part).collect();
+            assert_eq!(found, expected, "{method} {path} {body:?}");
+        }
+    }
+
+    #[test]
+    fn compact_json_has_no_blanks_outside_of_strings() {
+        for (json, is) in [
+            (r#"{"a b":"c \" d\\"}"#, true),
+            (r#"{"a":[1,2]}"#, true),
+            (r#"{"a": 1}"#, false),
+            (r#"{"a\\":1, "b":2}"#, false),
+            ("{}\n", false),
+        ] {
+            assert_eq!(is_compact(json), is, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_can_be_written() {
+        let arguments = serde_json::json!({
+            "body": "{\"tags\":[\"a\"]}", "value": "on", "page": 1, "origin_ip": "192.0.2.1", "vendor": "aws",
+            "region": "us-east-1", "items": [], "account": "0000",
+        });
+        for endpoint in endpoint::all() {
+            let mut arguments = arguments.clone();
+            if endpoint.name == "edit_variants" {
+                arguments["value"] = "{}".into();
+            }
+            let parts = model(endpoint.name, &arguments).unwrap();
+            assert_eq!(parts.method, endpoint.method, "{}", endpoint.name);
+        }
+        assert!(model("unknown", &arguments).is_err());
+    }
+}
