@@ -29,11 +29,11 @@ pub(super) struct Pages {
 impl Pages {
     /// Answers with the page that is asked for by `page` and `per_page`.
     pub(super) fn answer<T>(&self, query: &Query, items: &[T], to_json: impl Fn(&T) -> String) -> Answer {
-        let page = query.last("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page >= 1));
+        let page = query.last("page").map_or(Some(1), |page| number(page).filter(|page| *page >= 1));
         let allowed = self.fewest..=self.most;
         let per_page = query
             .last("per_page")
-            .map_or(Some(self.usual), |size| size.parse().ok().filter(|size| allowed.contains(size)));
+            .map_or(Some(self.usual), |size| number(size).filter(|size| allowed.contains(size)));
         let Some(page) = page else { return invalid("invalid page parameter, must be 1 or more") };
         let Some(per_page) = per_page else {
             let (fewest, most) = (self.fewest, self.most);
@@ -50,4 +50,9 @@ impl Pages {
         );
         Answer::page(&format!("[{}]", shown.join(",")), &info)
     }
+}
+
+/// A whole number. The schema of some lists says no more than "number", which typed SDKs may write as `1.0`.
+fn number(text: &str) -> Option<usize> {
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }

@@ -65,6 +65,7 @@ pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
     let items = match serde_json::from_slice(call.body) {
         Ok(Value::Array(items)) => items,
         // How a delete names its addresses is not documented, and the vendor's SDKs send it without a body.
+        Ok(Value::Null) if is_delete => Vec::new(),
         _ if is_delete && call.body.is_empty() => Vec::new(),
         _ => return invalid("the body must be a JSON array"),
     };

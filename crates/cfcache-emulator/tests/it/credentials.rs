@@ -169,6 +169,27 @@ fn permissions() {
 }
 
 #[test]
+fn who_may_write_may_read() {
+    let header = format!("Bearer {SECRET}");
+    let path = format!("/zones/{ZONE}/argo/tiered_caching");
+    let patch = || {
+        Request::patch(format!("/client/v4{path}"))
+            .header("authorization", &header)
+            .body(r#"{"value":"on"}"#.into())
+            .unwrap()
+    };
+    for (permission, read, write) in
+        [("Zone Settings Read", 200, 403), ("Zone Settings Write", 200, 200), ("DNS Write", 403, 403)]
+    {
+        let token = Token::new(SECRET).with_permissions([permission]);
+        let emulator = Emulator::new(unlimited().with_token(token));
+        let headers = [("authorization", header.as_str())];
+        assert_eq!(send(&emulator, &asking(&path, &headers)).status(), read, "{permission}");
+        assert_eq!(send(&emulator, &patch()).status(), write, "{permission}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let config = unlimited().with_token(Token::new(SECRET)).with_key(ApiKey::new("user@example.com", KEY));
     let emulator = Emulator::new(config.clone());

@@ -22,6 +22,11 @@ fn pages() {
         ("?page=3", 5, json!({ "page": 3, "per_page": 20, "total_pages": 3, "count": 5, "total_count": 45 })),
         ("?page=4", 0, json!({ "page": 4, "per_page": 20, "total_pages": 3, "count": 0, "total_count": 45 })),
         (
+            "?page=3.0&per_page=20.0",
+            5,
+            json!({ "page": 3, "per_page": 20, "total_pages": 3, "count": 5, "total_count": 45 }),
+        ),
+        (
             "?per_page=50",
             45,
             json!({ "page": 1, "per_page": 50, "total_pages": 1, "count": 45, "total_count": 45 }),
@@ -44,7 +49,16 @@ fn pages() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 45);
-    for query in ["per_page=4", "per_page=51", "per_page=x", "per_page=", "page=0", "page=-1", "page=x"] {
+    for query in [
+        "per_page=4",
+        "per_page=51",
+        "per_page=x",
+        "per_page=5.5",
+        "per_page=",
+        "page=0",
+        "page=-1",
+        "page=x",
+    ] {
         let response = send(&emulator, &request("GET", &format!("/zones?{query}"), ""));
         assert_eq!(verdict(&response), (400, vec![1146]), "{query}");
     }
