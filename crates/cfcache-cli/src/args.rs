@@ -23,8 +23,8 @@ Examples:
   cfcache -z example.com purge urls --from changed-urls.txt
   cfcache -z example.com purge tags release-42 --dry-run
 
-Exit codes: 0 all accepted, 1 refused or failed, 2 usage or input, 3 credentials,
-4 rate limited, 5 API unreachable, 130 interrupted."
+Exit codes: 0 all accepted, 1 refused or failed, 2 usage or input,
+3 credentials, 4 rate limited, 5 API unreachable, 130 interrupted."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -100,7 +100,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: What,
     },
-    /// Mark files in the cache as stale, so that the origin is asked whether they changed
+    /// Mark files in the cache as stale
+    ///
+    /// The next request for one asks the origin whether it changed.
     Invalidate {
         #[command(subcommand)]
         what: What,
@@ -110,12 +112,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ReserveCommand,
     },
-    /// Regional Tiered Cache: a tier of caches in each region
+    /// Regional Tiered Cache
+    ///
+    /// A tier of caches in each region.
     RegionalTiered {
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Smart Tiered Cache: the upper tier that is closest to each origin
+    /// Smart Tiered Cache
+    ///
+    /// The upper tier that is closest to each origin.
     SmartTiered {
         #[command(subcommand)]
         command: SmartCommand,
@@ -125,7 +131,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Development Mode: bypass the cache for three hours, without purging it
+    /// Development Mode: bypass the cache for a while
+    ///
+    /// It ends by itself after three hours, and purges nothing.
     DevelopmentMode {
         #[command(subcommand)]
         command: SwitchCommand,
@@ -162,10 +170,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Serve the API on this machine, to try and test everything without an account
+    /// Serve the API on this machine
+    ///
+    /// So everything can be tried and tested without an account.
     Emulator(EmulatorArgs),
     /// Print completions for a shell
-    #[command(after_help = "\
+    #[command(after_long_help = "\
 Examples:
   cfcache completions bash > ~/.local/share/bash-completion/completions/cfcache
   cfcache completions zsh > ~/.zfunc/_cfcache
@@ -174,8 +184,8 @@ Examples:
         /// The shell
         shell: ShellArg,
     },
-    /// Print the manual page, or write the page of every command into a folder
-    #[command(after_help = "\
+    /// Print the manual, or write all its pages into a folder
+    #[command(after_long_help = "\
 Examples:
   cfcache man | man -l -
   cfcache man ~/.local/share/man/man1")]
@@ -258,7 +268,7 @@ pub(crate) enum VariantsCommand {
     /// Which are set
     Get,
     /// Set these and no others
-    #[command(after_help = "\
+    #[command(after_long_help = "\
 Extensions: avif, bmp, gif, jp2, jpeg, jpg, jpg2, png, tif, tiff, webp
 
 Example:
@@ -321,14 +331,16 @@ pub(crate) enum What {
     /// Every file of the zone, in all of its environments, or of one environment (`-e`)
     Everything,
     /// Single files, by URL
-    #[command(after_help = "\
-A line that begins with `{` is JSON, with the headers that the cache key was made from:
-  {\"url\": \"https://www.example.com/cat.jpg\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}
+    #[command(after_long_help = "\
+A line that begins with `{` is JSON, with the headers of the cache key:
+  {\"url\": \"https://example.com/a\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}
 
 Examples:
-  cfcache -z example.com purge urls https://www.example.com/a.css https://www.example.com/b.js
-  cfcache -z example.com purge urls --from urls.txt --header 'CF-Device-Type: mobile'
-  find public -type f | sed 's|^public|https://www.example.com|' | cfcache -z example.com purge urls --from -")]
+  cfcache -z example.com purge urls https://example.com/a https://example.com/b
+  cfcache -z example.com purge urls --from urls.txt
+  cfcache -z example.com purge urls --from - --header 'CF-Device-Type: mobile'
+  find . -type f | sed 's|^\\.|https://example.com|' |
+    cfcache -z example.com purge urls --from -")]
     Urls {
         #[command(flatten)]
         input: Input,
@@ -337,13 +349,13 @@ Examples:
         headers: Vec<String>,
     },
     /// Everything that was served with a cache tag
-    #[command(after_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
+    #[command(after_long_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
     Tags(Input),
     /// Everything under a host name
-    #[command(after_help = "Example:\n  cfcache -z example.com purge hosts images.example.com")]
+    #[command(after_long_help = "Example:\n  cfcache -z example.com purge hosts images.example.com")]
     Hosts(Input),
     /// Everything whose host and path begin alike, such as `www.example.com/blog`
-    #[command(after_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
+    #[command(after_long_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
     Prefixes(Input),
 }
 
@@ -370,54 +382,68 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) api_token_file: Option<PathBuf>,
     /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: https://api.cloudflare.com/client/v4]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Connection")]
     pub(crate) base_url: Option<String>,
     /// Run against an emulator inside this process; needs no credentials and changes nothing
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) emulator: bool,
     /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY and their like]
-    #[arg(long, global = true, value_name = "URL|none", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
     /// A profile of the configuration file [env: CFCACHE_PROFILE]
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", help_heading = "Connection")]
     pub(crate) profile: Option<String>,
     /// The configuration file [env: CFCACHE_CONFIG] [default: ~/.config/cfcache/config.toml]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) config: Option<PathBuf>,
     /// Whose certificates to trust [default: platform]
-    #[arg(long, global = true, value_name = "WHOSE", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHOSE", help_heading = "Connection")]
     pub(crate) roots: Option<RootsArg>,
     /// A file of certificates (PEM) to trust as well, such as a private authority's
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Vec<PathBuf>,
     /// Send credentials in cleartext to an `http://` address other than this machine
-    #[arg(long, global = true, help_heading = "Connection")]
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Connection")]
     pub(crate) allow_insecure_http: bool,
 
     /// Whose limits to pace by: auto, free, pro, business or enterprise [env: CFCACHE_PLAN] [default: auto]
-    #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, help_heading = "Pace")]
+    #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, hide_possible_values = true, help_heading = "Pace")]
     pub(crate) plan: Option<String>,
     /// Items a request [default: as many as the plan allows]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// At most so many requests in flight [default: 64]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) concurrency: Option<usize>,
     /// No pacing of our own: obey only what the server says
-    #[arg(long, global = true, help_heading = "Pace")]
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Pace")]
     pub(crate) no_rate_limit: bool,
     /// How often a request is tried again [default: 6]
-    #[arg(long, global = true, value_name = "N", help_heading = "Pace", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "N",
+        help_heading = "Pace",
+        allow_negative_numbers = true
+    )]
     pub(crate) max_retries: Option<u32>,
     /// How long one try may take, in seconds [default: 60]
-    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
     /// The longest single wait to grant the server, in seconds [default: 600]
-    #[arg(long, global = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) max_wait: Option<f64>,
 
     /// How to print results
-    #[arg(short, long, global = true, value_name = "FORMAT", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
     pub(crate) output: Option<OutputArg>,
     /// The same as `--output json`
     #[arg(long, global = true, conflicts_with = "output", help_heading = "Output")]
@@ -429,10 +455,10 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
     /// No progress
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Output")]
     pub(crate) no_progress: bool,
     /// When to use color
-    #[arg(long, global = true, value_name = "WHEN", help_heading = "Output")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
     pub(crate) color: Option<ColorArg>,
 
     /// Print what would be sent, and send nothing
@@ -442,10 +468,10 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, short_alias = 'f', alias = "force", help_heading = "Safety")]
     pub(crate) yes: bool,
     /// What to do about an invalid entry
-    #[arg(long, global = true, value_name = "WHAT", help_heading = "Safety")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
     pub(crate) on_invalid: Option<OnInvalid>,
     /// Write failed and invalid entries to this file, ready for another run
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
 }
 

@@ -114,7 +114,11 @@ fn page(command: &Definition) -> Page {
 /// What stands below the options: examples with their line breaks, remarks, and where to read on.
 fn rest(command: &Definition, is_top: bool) -> Roff {
     let mut roff = Roff::new();
-    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let after = command
+        .get_after_long_help()
+        .or_else(|| command.get_after_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let (examples, remarks): (Vec<&str>, Vec<&str>) = after
         .split("\n\n")
         .filter(|part| !part.trim().is_empty())
