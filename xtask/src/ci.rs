@@ -81,7 +81,8 @@ fn clippy() -> Result<()> {
 
 fn docs() -> Result<()> {
     let mut command = announced(&["doc", "--quiet", "--workspace", "--no-deps"]);
-    succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
+    // The comments of options are help on a terminal, where a URL stands as it is.
+    succeed(command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::bare-urls"))
 }
 
 /// The command that the README names, and the sum of what it says.

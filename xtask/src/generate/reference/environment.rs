@@ -3,53 +3,45 @@
 use anyhow::{Result, ensure};
 
 use crate::generate::reference::{begin, code, table};
+use crate::source::Line;
 use crate::{repo, source};
 
-const CONFIG: &str = "crates/cfcache-cli/src/config.rs";
-const ARGS: &str = "crates/cfcache-cli/src/args.rs";
+const VARIABLES: &str = "crates/cfcache-cli/src/config/environment.rs";
+const OPTIONS: &str = "crates/cfcache-cli/src/args.rs";
 
 pub(super) fn page() -> Result<String> {
-    let mut rows = Vec::new();
-    for line in source::lines(&repo::read(ARGS)?) {
-        if let (Some(variable), Some((field, _))) = (line.attribute("env"), line.field()) {
-            let option = line.attribute("long").unwrap_or(field).replace('_', "-");
-            rows.push([code(variable), ended(line.docs), format!("`--{option}`")]);
+    let options = source::lines(&repo::read(OPTIONS)?);
+    let options: Vec<(&str, String)> = options.iter().filter_map(option).collect();
+    let mut rows: Vec<[String; 3]> = Vec::new();
+    for line in source::lines(&repo::read(VARIABLES)?) {
+        if let Some((_, "&str", value)) = line.constant()
+            && let variable = value.trim_matches('"')
+            && is_variable(variable)
+        {
+            let option = options.iter().find(|(of, _)| *of == variable).map(|(_, option)| option.clone());
+            rows.push([code(variable), line.docs, option.unwrap_or_default()]);
         }
     }
-    for line in source::lines(&repo::read(CONFIG)?) {
-        if let Some((_, "&str", value)) = line.constant() {
-            let variable = value.trim_matches('"');
-            let is_variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-            if variable.bytes().all(is_variable) {
-                rows.push([code(variable), ended(line.docs), String::new()]);
-            }
-        }
-    }
-    ensure!(!rows.is_empty(), "{CONFIG} and {ARGS} name no variable");
-    rows.sort_unstable();
-    // A variable that is both an option's and a constant has the option's row.
-    rows.dedup_by(|second, first| {
-        second[0] == first[0] && {
-            if first[2].is_empty() {
-                core::mem::swap(first, second);
-            }
-            true
-        }
-    });
+    ensure!(!rows.is_empty(), "{VARIABLES} names no variable");
 
-    let mut page = begin("Environment variables", &format!("`{ARGS}` and `{CONFIG}`"));
+    let mut page = begin("Environment variables", &format!("`{VARIABLES}` and `{OPTIONS}`"));
     page.push_str(
-        "An option of the command line wins over a variable.\n\
+        "An option of the command line wins over a variable, and a variable over a profile of the configuration file.\n\
          A variable that is empty, or holds nothing but blanks, counts as unset.\n\n",
     );
     page.push_str(&table(["Variable", "Is", "The same as"], rows));
     Ok(page)
 }
 
-/// The help of an option ends without a full stop.
-fn ended(mut docs: String) -> String {
-    if !docs.ends_with(['.', '?']) {
-        docs.push('.');
-    }
-    docs
+/// An option and its variable, where its help says `[env: VARIABLE]`, and no more than that about it.
+fn option(line: &Line) -> Option<(&str, String)> {
+    let (_, rest) = line.docs.split_once("[env: ")?;
+    let variable = rest.split(']').next().filter(|variable| is_variable(variable))?;
+    let (field, _) = line.field()?;
+    Some((variable, format!("`--{}`", field.replace('_', "-"))))
+}
+
+fn is_variable(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    !text.is_empty() && text.bytes().all(is_part)
 }
