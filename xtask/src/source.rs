@@ -2,11 +2,13 @@
 //!
 //! No parser of Rust: rustfmt has already put each item on a line of its own.
 
-/// A line of code, with the comment above it.
+/// A line of code, with what stands above it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     /// The doc comment as one line of Markdown, links into code turned into code.
     pub(crate) docs: String,
+    /// The attributes, without line breaks.
+    pub(crate) attributes: String,
     /// The line without its indentation.
     pub(crate) code: String,
 }
@@ -16,11 +18,12 @@ pub(crate) struct Line {
 /// A comment that links to a constant of the same file gets the constant's value in its place.
 pub(crate) fn lines(source: &str) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut docs = Vec::new();
+    let (mut docs, mut attributes) = (Vec::new(), String::new());
     // Brackets of an attribute that are open.
     let mut depth = 0;
     for line in source.lines().map(str::trim) {
         if depth > 0 || line.starts_with("#[") {
+            attributes.push_str(line);
             depth += line.matches('[').count();
             depth = depth.saturating_sub(line.matches(']').count());
             if line == "#[cfg(test)]" {
@@ -30,9 +33,11 @@ pub(crate) fn lines(source: &str) -> Vec<Line> {
             docs.extend(text.split_whitespace());
         } else if line.is_empty() {
             docs.clear();
+            attributes.clear();
         } else if !line.starts_with("//") {
             let docs = core::mem::take(&mut docs).join(" ");
-            lines.push(Line { docs, code: line.to_owned() });
+            let attributes = core::mem::take(&mut attributes);
+            lines.push(Line { docs, attributes, code: line.to_owned() });
         }
     }
     let constants: Vec<(String, String)> = lines
@@ -82,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_has_its_comment() {
+    fn code_has_its_comment_and_attributes() {
         let source = "
             //! Not this.
 
@@ -106,6 +111,7 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0].docs, "The zone, by `Id` or `name`.");
         assert_eq!(lines[0].field(), Some(("zone", "Option<String>")));
+        assert_eq!(lines[0].attributes, "#[arg(short,env = \"ZONE\",long)]");
         assert_eq!(lines[2].docs, "");
         assert_eq!(lines[2].constant(), Some(("MAX", "usize", "3")));
     }

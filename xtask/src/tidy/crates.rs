@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "secrecy",
             "serde",
             "serde_json",
+            "terminal_size",
             "tokio",
             "toml",
         ],

@@ -131,6 +131,9 @@ fn fields(source: &str, name: &str) -> Result<String> {
     let fields = lines.iter().skip_while(|line| !line.code.ends_with(&head)).skip(1);
     let mut rows = Vec::new();
     for line in fields.take_while(|line| line.code != "}") {
+        if line.attributes.contains("#[serde(skip)]") {
+            continue;
+        }
         let Some((field, kind)) = line.field() else {
             bail!("{REPORT}: cannot read `{}`", line.code);
         };
