@@ -146,6 +146,8 @@ fn somebody_else_has_just_emptied_the_bucket() {
             let log = simulate(plan, lane, ServerBucket::empty(rate, burst), hint, seed);
             let what = format!("empty at first, hint {hint:?}");
             let ratio = report(&what, plan, lane, &log, least(rate, 0, cost));
+            // Those that were on their way, and few besides.
+            assert!(log.refused <= 70, "{plan} {lane:?} {seed}: {}", log.refused);
             assert!(ratio <= 1.05, "{plan} {lane:?} {seed}: {ratio}");
         });
     }
@@ -227,6 +229,37 @@ fn a_long_way_is_no_reason_to_be_slow() {
     let ratio = report("2 s away, no burst", plan, Lane::Flexible, &log, 500.0 / 50.0 + 2.0);
     assert!((99..=101).contains(&log.most_in_flight), "{}", log.most_in_flight);
     assert!(ratio <= 1.05, "{ratio}");
+}
+
+/// What was on its way for two seconds when a refusal came says nothing new.
+#[test]
+fn a_long_way_makes_no_false_lessons() {
+    for hint in [Hint::Seconds, Hint::None] {
+        each(|plan, lane, seed| {
+            let (rate, burst, cost) = published(plan, lane);
+            let half = slower(rate, 2);
+            let mut policy = Policy::default();
+            policy.limits = Some(plan.purge_limits());
+            policy.seed = seed;
+            policy.concurrency = 128;
+            let mut engine = Engine::new(policy);
+            let mut bucket = ServerBucket::full(half, burst);
+            let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
+                Ok(()) => Signal::Done,
+                Err(wait) => {
+                    Signal::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
+                }
+            };
+            let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
+            let one_way = (Duration::from_millis(800), Duration::from_millis(1200));
+            let network = Network { one_way, ..Network::jittery(seed) };
+            let log = sim::run(&mut engine, jobs, &mut server, network);
+            let what = format!("half, 2 s away, {hint:?}");
+            let ratio = report(&what, plan, lane, &log, least(half, burst, cost));
+            // It is the way that costs: after a hold a few go first, and it takes ten seconds until all go again.
+            assert!(ratio <= 1.46, "{plan} {lane:?} {seed}: {ratio}");
+        });
+    }
 }
 
 /// A network that delays anything up to 250 ms more than it has to, over an hour, and a server's clock that is slow.

@@ -139,6 +139,18 @@ async fn a_smaller_cap_is_found_out_and_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_parts_of_a_batch_go_out_in_order_and_before_others() {
+    let transport = Arc::new(RecordingTransport::new(|request| {
+        if entries_of(request).len() > 7 { refused(400, 1094) } else { accepted() }
+    }));
+    let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 1));
+    client.run(&tags(50), entries(some_tags(100)), pending(), &mut ()).await;
+    let requests = transport.requests();
+    let small = requests.iter().map(entries_of).filter(|entries| entries.len() <= 7);
+    assert_eq!(small.flatten().collect::<Vec<_>>(), names(100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_end_the_run() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(403, 10000)));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 3));
