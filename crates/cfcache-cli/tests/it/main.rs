@@ -9,6 +9,7 @@ mod exits;
 mod input;
 mod lists;
 mod outputs;
+mod recipes;
 mod scope;
 mod secrets;
 mod signals;

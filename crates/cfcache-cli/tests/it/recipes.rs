@@ -1,0 +1,359 @@
+//! What the README and the recipes tell people to type, typed: each block of shell is run against the emulator.
+//!
+//! Each block gets a directory with what a reader of the page would have there, an environment with the credentials, and
+//! a `PATH` on which `cfcache` is the binary under test, `cargo` runs what was built already, and `curl` serves the one
+//! site that the pages talk of.
+
+#![cfg(unix)]
+
+use core::time::Duration;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+
+use cfcache_emulator::{Config, LimitMode};
+use cfcache_model::Plan;
+
+use crate::support::{Api, Dir, TOKEN, ZONE};
+
+/// Blocks that are not run, and why.
+const SKIPPED: [(&str, &str); 3] = [
+    ("cargo test --workspace", "it is what runs this test"),
+    (
+        "cargo install --locked --path crates/cfcache-cli",
+        "it compiles for minutes and changes the home folder",
+    ),
+    ("cargo install --locked --git https://github.com/cfcache/cfcache cfcache-cli", "it downloads"),
+];
+
+/// What blocks need, and how to get it. Where it is missing the block is named and not run; in CI that is a failure.
+const TOOLS: [(&str, &str); 4] = [
+    ("git", "apt-get install git"),
+    ("flock", "apt-get install util-linux"),
+    ("xmllint", "apt-get install libxml2-utils"),
+    ("--example", "cargo build --workspace --examples"),
+];
+
+/// `cargo`, as far as the pages use it.
+const CARGO: &str = r#"#!/bin/sh
+case "$*" in
+  "run --release -- "*) shift 3; exec cfcache "$@" ;;
+  "run --package "*" --example "*)
+    example="$EXAMPLES/$5"; shift 5
+    if [ "${1-}" = -- ]; then shift; fi
+    exec "$example" "$@" ;;
+  *) echo "the test knows no 'cargo $*'" >&2; exit 97 ;;
+esac
+"#;
+
+/// `curl`, as far as the pages use it.
+const CURL: &str = r#"#!/bin/sh
+case "$*" in
+  "-fsS https://www.example.com/sitemap.xml") exec cat sitemap.xml ;;
+  *) echo "the test knows no 'curl $*'" >&2; exit 97 ;;
+esac
+"#;
+
+const SITEMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+  <url><loc>https://www.example.com/</loc><lastmod>2026-11-01</lastmod></url>
+  <url>
+    <loc>https://www.example.com/search?q=tea&amp;page=2</loc>
+  </url>
+</urlset>
+"#;
+
+/// What is sent by blocks with this in them.
+const SENT: [(&str, &[&str]); 6] = [
+    ("HEAD~1 HEAD", CHANGED),
+    ("$GITHUB_SHA", CHANGED),
+    ("$CI_COMMIT_SHA", CHANGED),
+    ("-newer .deployed", &["https://www.example.com/new.css"]),
+    ("xmllint", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
+    ("grep -o '<loc>", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
+];
+
+/// What differs between the two commits of the site: one file changed, one is gone, two are new.
+const CHANGED: &[&str] = &[
+    "https://www.example.com/a%20b.txt",
+    "https://www.example.com/blog/index.html",
+    "https://www.example.com/blog/",
+    "https://www.example.com/gone.html",
+    "https://www.example.com/styles.css",
+];
+
+#[test]
+fn what_the_readme_says_is_so() {
+    run_all("README.md");
+}
+
+#[test]
+fn what_the_recipes_say_is_so() {
+    run_all("docs/recipes.md");
+}
+
+#[test]
+fn without_a_commit_to_compare_with_a_pipeline_purges_everything() {
+    let zeros = "0".repeat(40);
+    let api = enterprise();
+    let page = page("docs/recipes.md");
+    let pipelines: Vec<Block> =
+        blocks(&page).into_iter().filter(|block| block.script.contains("git cat-file")).collect();
+    assert_eq!(pipelines.len(), 2);
+    for block in &pipelines {
+        api.log().clear();
+        let set = [("BEFORE", zeros.as_str()), ("CI_COMMIT_BEFORE_SHA", zeros.as_str())];
+        run(block, &api, &set).unwrap();
+        assert_eq!(api.bodies(), [r#"{"purge_everything":true}"#]);
+    }
+}
+
+#[test]
+fn code_in_the_recipes_is_that_of_the_examples() {
+    let page = page("docs/recipes.md");
+    let mut checked = 0;
+    for (before, block) in page.split("\n```rust\n").zip(page.split("\n```rust\n").skip(1)) {
+        let path = before.rsplit("](../").next().unwrap().split(')').next().unwrap();
+        let code = block.split("\n```\n").next().unwrap();
+        assert_eq!(code.trim_end(), self::page(path).trim_end(), "docs/recipes.md shows another {path}");
+        checked += 1;
+    }
+    assert_eq!(checked, 1);
+}
+
+#[test]
+fn what_is_listed_here_stands_in_the_pages() {
+    let scripts: Vec<String> = ["README.md", "docs/recipes.md"]
+        .into_iter()
+        .flat_map(|path| blocks(&page(path)))
+        .map(|block| block.script)
+        .collect();
+    for (script, _) in SKIPPED {
+        assert!(scripts.iter().any(|found| found.trim() == script), "no page has `{script}` any more");
+    }
+    for part in SENT.map(|(part, _)| part).into_iter().chain(TOOLS.map(|(tool, _)| tool)) {
+        assert!(scripts.iter().any(|found| found.contains(part)), "no page has `{part}` any more");
+    }
+}
+
+/// Lines to run, and where they are from.
+#[derive(Debug)]
+struct Block {
+    line: usize,
+    script: String,
+}
+
+/// Reads a file of the repository.
+fn page(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join(path)).unwrap().replace("\r\n", "\n")
+}
+
+/// The shell in a page: blocks of `sh`, the scripts in blocks of `yaml`, the commands in blocks of `crontab`.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines().enumerate();
+    while let Some((index, fence)) = lines.next() {
+        let Some(language) = fence.trim_start().strip_prefix("```").filter(|language| !language.is_empty())
+        else {
+            continue;
+        };
+        let content: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_start() != "```").collect();
+        let line = index + 2;
+        match language {
+            "sh" => blocks.push(Block { line, script: dedent(&content) }),
+            "yaml" => blocks.extend(scripts(&content, line)),
+            "crontab" => blocks.extend(content.iter().enumerate().map(|(index, entry)| Block {
+                line: line + index,
+                script: entry.splitn(6, ' ').nth(5).unwrap().to_owned(),
+            })),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// The scripts that a pipeline has: what is indented below a line that ends in `|`.
+fn scripts(yaml: &[&str], first: usize) -> Vec<Block> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let begins = |line: &&str| line.ends_with("run: |") || line.trim_start() == "- |";
+    let mut blocks = Vec::new();
+    for (index, line) in yaml.iter().enumerate().filter(|(_, line)| begins(line)) {
+        let below = yaml[index + 1..].iter();
+        let body: Vec<&str> = below.copied().take_while(|below| indent(below) > indent(line)).collect();
+        blocks.push(Block { line: first + index + 1, script: dedent(&body) });
+    }
+    blocks
+}
+
+fn dedent(lines: &[&str]) -> String {
+    let indents =
+        lines.iter().filter(|line| !line.is_empty()).map(|line| line.len() - line.trim_start().len());
+    let indent = indents.min().unwrap_or(0);
+    lines.iter().map(|line| format!("{}\n", line.get(indent..).unwrap_or(""))).collect()
+}
+
+fn enterprise() -> Api {
+    Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off))
+}
+
+/// Runs all blocks of a page.
+#[expect(clippy::print_stdout, reason = "what is not run is to be seen")]
+fn run_all(path: &str) {
+    let page = page(path);
+    let api = enterprise();
+    let mut failed = Vec::new();
+    let (mut ran, mut skipped) = (0, 0);
+    for block in blocks(&page) {
+        let place = format!("{path}:{}", block.line);
+        if let Some((_, why)) = SKIPPED.iter().find(|(script, _)| block.script.trim() == *script) {
+            println!("{place} is not run: {why}");
+            skipped += 1;
+            continue;
+        }
+        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| lacks(tool, &block)) {
+            let missing = format!("{place} cannot be run, `{tool}` is not here: {cure}");
+            assert!(!is_ci(), "{missing}");
+            println!("{missing}");
+            continue;
+        }
+        api.log().clear();
+        ran += 1;
+        match run(&block, &api, &[]) {
+            Ok(()) => failed.extend(wrong(&block, &api).map(|wrong| format!("{place}: {wrong}"))),
+            Err(error) => failed.push(format!("{place}: {error}")),
+        }
+    }
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    assert!(ran > 2, "{path} has {ran} blocks");
+    println!("{path}: {ran} blocks were run, {skipped} are not meant to be");
+}
+
+/// Did it send what it should?
+fn wrong(block: &Block, api: &Api) -> Option<String> {
+    let sent = api.items();
+    for (part, expected) in SENT.iter().filter(|(part, _)| block.script.contains(part)) {
+        let expected: Vec<&str> = expected.to_vec();
+        if sent != expected {
+            return Some(format!("with `{part}` it sent {sent:?} instead of {expected:?}"));
+        }
+    }
+    let is_to_send = block.script.contains("cfcache ") && !block.script.contains("--emulator");
+    (is_to_send && api.requests() == 0).then(|| "nothing was sent".to_owned())
+}
+
+fn is_ci() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where it runs")]
+    std::env::var_os("CI").is_some()
+}
+
+/// Does a block use something that is not installed?
+fn lacks(tool: &str, block: &Block) -> bool {
+    let mut words = block.script.split_whitespace();
+    match tool {
+        "--example" => {
+            words.any(|word| word == tool) && words.next().is_some_and(|name| !examples().join(name).exists())
+        }
+        _ => words.any(|word| word == tool) && Command::new(tool).arg("--version").output().is_err(),
+    }
+}
+
+/// Where cargo puts examples.
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_cfcache")).parent().unwrap().join("examples")
+}
+
+/// Runs a block in a directory with what a reader would have there.
+fn run(block: &Block, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
+    let dir = Dir::new();
+    furnish(&dir);
+    if block.script.contains("git ") {
+        commit_twice(&dir);
+    }
+    let bin = dir.at(".bin");
+    #[expect(clippy::disallowed_methods, reason = "tools are where they are")]
+    let path = std::env::var("PATH").unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-eu", "-c", &block.script])
+        .current_dir(dir.path())
+        .env_clear()
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .env("HOME", dir.path())
+        .env("EXAMPLES", examples())
+        .env("CLOUDFLARE_BASE_URL", api.base())
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .env("CLOUDFLARE_ZONE_ID", ZONE)
+        .envs([("BEFORE", "HEAD~1"), ("GITHUB_SHA", "HEAD")])
+        .envs([("CI_COMMIT_BEFORE_SHA", "HEAD~1"), ("CI_COMMIT_SHA", "HEAD")])
+        .envs(set.iter().copied());
+    let output = ends(bash)?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{}\n{}{told}", output.status, block.script)),
+    }
+}
+
+/// Waits for the end of a command, but not for ever.
+fn ends(mut command: Command) -> Result<Output, String> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(output) => Ok(output.unwrap()),
+        Err(_) => Err("it does not end".to_owned()),
+    }
+}
+
+fn furnish(dir: &Dir) {
+    for folder in ["public/blog", ".bin"] {
+        std::fs::create_dir_all(dir.at(folder)).unwrap();
+    }
+    for (name, script) in [("cargo", CARGO), ("curl", CURL), ("deploy.sh", "#!/bin/sh\n")] {
+        let path = if name == "deploy.sh" { name.to_owned() } else { format!(".bin/{name}") };
+        let path = dir.file(&path, script);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    symlink(env!("CARGO_BIN_EXE_cfcache"), dir.at(".bin/cfcache")).unwrap();
+    for name in ["token.txt", ".cfcache-token"] {
+        let path = dir.file(name, format!("{TOKEN}\n"));
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for name in ["urls.txt", "nightly.txt"] {
+        dir.file(name, "https://www.example.com/\nhttps://www.example.com/about\n");
+    }
+    dir.file("sitemap.xml", SITEMAP);
+    dir.file("public/styles.css", "old");
+    dir.file("public/gone.html", "");
+    let deployed = std::fs::File::create(dir.at(".deployed")).unwrap();
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for path in ["public/styles.css", "public/gone.html"] {
+        std::fs::File::options().append(true).open(dir.at(path)).unwrap().set_modified(long_ago).unwrap();
+    }
+    deployed.set_modified(long_ago + Duration::from_secs(1)).unwrap();
+    dir.file("public/new.css", "");
+}
+
+/// Makes a repository of it, in whose last commit `CHANGED` changed.
+fn commit_twice(dir: &Dir) {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"])
+            .args(arguments)
+            .current_dir(dir.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        assert!(ends(git).unwrap().status.success(), "git {arguments:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "public"]);
+    git(&["commit", "--quiet", "--message=before"]);
+    dir.file("public/styles.css", "new");
+    dir.file("public/blog/index.html", "");
+    dir.file("public/a b.txt", "");
+    std::fs::remove_file(dir.at("public/gone.html")).unwrap();
+    git(&["add", "--all", "public"]);
+    git(&["commit", "--quiet", "--message=after"]);
+}
