@@ -467,12 +467,13 @@ impl<J> Engine<J> {
             self.stop(Stop::WaitTooLong { demanded });
             return Decision::Ended(task.end(now));
         }
-        let holds_all = is_rate_limit || hint.is_some();
         let at = match hint {
             Some(hint) => now.saturating_add(hint),
             None if is_rate_limit => self.guess_hold(now, task.sent),
             None => now.saturating_add(self.backoff.full_jitter(task.failures.saturating_sub(1))),
         };
+        // A refusal that comes in late, of what was on its way when a hold was made that is over, holds nothing.
+        let holds_all = (is_rate_limit || hint.is_some()) && at > now;
         if holds_all {
             self.hold(now, at);
         }

@@ -434,6 +434,26 @@ fn one_burst_of_refusals_is_one_hold() {
     assert!(*holds.last().unwrap() < seconds_long(4), "{holds:?}");
 }
 
+#[test]
+fn a_refusal_that_comes_late_is_no_new_hold() {
+    let mut engine = loaded(policy(|_| {}), 10);
+    let mut sent = send_all(&mut engine, seconds_long(1));
+    let late = sent.pop().unwrap();
+    sent.into_iter().for_each(|ticket| assert_held(engine.settle(seconds_long(2), ticket, TOO_MANY), true));
+    let few = send_all(&mut engine, seconds_long(5));
+    assert_eq!(few.len(), 4);
+    for ticket in few {
+        engine.settle(seconds_long(6), ticket, Signal::Done);
+    }
+    assert_held(engine.settle(seconds_long(6), late, TOO_MANY), false);
+    assert_eq!(send_all(&mut engine, seconds_long(6)).len(), 6);
+}
+
+#[track_caller]
+fn assert_held(decision: Decision<usize>, held: bool) {
+    assert!(matches!(decision, Decision::Again { holds_all, .. } if holds_all == held), "{decision:?}");
+}
+
 /// While others are accepted, a request that is refused for the rate has all the time of the world.
 #[test]
 fn waiting_for_its_turn_costs_a_request_nothing() {
