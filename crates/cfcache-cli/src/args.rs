@@ -418,7 +418,7 @@ pub(crate) struct Global {
     /// No pacing of our own: obey only what the server says
     #[arg(long, global = true, hide_short_help = true, help_heading = "Pace")]
     pub(crate) no_rate_limit: bool,
-    /// How often a request is tried again [default: 6]
+    /// How often a request is tried again [default: 10]
     #[arg(
         long,
         global = true,
