@@ -489,12 +489,23 @@ pub(crate) struct EmulatorArgs {
     /// The only token to accept [default: any of a valid form]
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// What that token is good for
+    #[arg(long, value_name = "STATE", requires = "token", default_value = "active")]
+    pub(crate) token_state: TokenStateArg,
     /// How long clearing Cache Reserve takes, in seconds
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds)]
     pub(crate) clear_seconds: f64,
     /// What to do wrong, such as `status=503,times=3` (see docs/emulator.md)
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenStateArg {
+    Active,
+    Disabled,
+    Expired,
+    NotYetValid,
 }
 
 /// What `--plan` takes. The environment and a profile can name a plan as well, so it is checked there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
-use cfcache_emulator::{Config, Emulator, Running, Zone};
+use cfcache_emulator::{Config, Emulator, Keep, Running, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{
     BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
@@ -51,7 +51,8 @@ impl Session {
         let (base, credentials, transport, emulator) = match &connection.api {
             Api::Emulator { zone_id, zone_name } => {
                 let config = Config::new(chosen.unwrap_or(Plan::Free))
-                    .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()));
+                    .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()))
+                    .with_log(Keep::Counts);
                 let listen = ([127, 0, 0, 1], 0).into();
                 let emulator = Emulator::start(config, listen).await.map_err(|error| {
                     Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))

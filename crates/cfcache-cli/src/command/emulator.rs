@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, Emulator, LimitMode, Token, Zone};
+use cfcache_emulator::{Config, Emulator, Keep, LimitMode, Token, TokenState, Zone};
 use cfcache_model::Plan;
 
-use crate::args::EmulatorArgs;
+use crate::args::{EmulatorArgs, TokenStateArg};
 use crate::command::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,9 +25,16 @@ pub(crate) async fn serve(
     let mut config = Config::new(plan)
         .with_zone(Zone::new(args.zone_id, args.zone_name))
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
-        .with_clear_time(Duration::from_secs_f64(args.clear_seconds));
+        .with_clear_time(Duration::from_secs_f64(args.clear_seconds))
+        // It may run for days, and nobody here reads what it received.
+        .with_log(Keep::Counts);
     if let Some(token) = args.token {
-        config = config.with_token(Token::new(token));
+        config = config.with_token(Token::new(token).with_state(match args.token_state {
+            TokenStateArg::Active => TokenState::Active,
+            TokenStateArg::Disabled => TokenState::Disabled,
+            TokenStateArg::Expired => TokenState::Expired,
+            TokenStateArg::NotYetValid => TokenState::NotYetValid,
+        }));
     }
     for fault in &args.faults {
         let fault =

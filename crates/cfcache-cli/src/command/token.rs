@@ -1,6 +1,6 @@
 //! `token verify`
 
-use cfcache_model::endpoint::VerifyToken;
+use cfcache_model::endpoint::{TokenStatus, VerifyToken};
 use cfcache_model::id::AccountId;
 
 use crate::args::OutputArg;
@@ -32,19 +32,98 @@ pub(crate) async fn verify(
         }
     })?;
     let token = answer.result;
-    if talk.output != OutputArg::Human {
-        talk.data(&answer.raw);
-    } else {
-        let mut line = format!("the token is {}", token.status);
-        if let Some(begins) = &token.not_before {
-            line.push_str(&format!(", from {begins}"));
-        }
-        match &token.expires_on {
-            Some(ends) => line.push_str(&format!(", until {ends}")),
-            None => line.push_str(", and does not expire"),
-        }
-        talk.data(&line);
+    let is_early = token.not_before.as_deref().is_some_and(|begins| is_later(begins, &now()));
+    match talk.output {
+        OutputArg::Human => talk.data(&describe(&token, is_early)),
+        _ => talk.data(&answer.raw),
     }
     session.close().await;
-    Ok(if token.is_active() { Exit::Accepted } else { Exit::Credentials })
+    Ok(if token.is_active() && !is_early { Exit::Accepted } else { Exit::Credentials })
+}
+
+fn describe(token: &TokenStatus, is_early: bool) -> String {
+    let status = match is_early {
+        // The API calls it active all the same.
+        true => "not valid yet",
+        false => token.status.as_str(),
+    };
+    let mut line = format!("the token is {}", cfcache_model::text::clip(status, 40));
+    if let Some(begins) = &token.not_before {
+        line.push_str(&format!(", from {begins}"));
+    }
+    match &token.expires_on {
+        Some(ends) => line.push_str(&format!(", until {ends}")),
+        None if token.is_active() => line.push_str(", and does not expire"),
+        None => {}
+    }
+    line
+}
+
+/// Is one time later than another, as RFC 3339 in UTC writes them? What is written otherwise cannot be told.
+fn is_later(time: &str, other: &str) -> bool {
+    let is_utc = time.ends_with('Z') && time.is_ascii();
+    is_utc && time.get(..SECONDS) > other.get(..SECONDS)
+}
+
+/// The length of `2026-03-01T12:00:00`.
+const SECONDS: usize = 19;
+
+fn now() -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whether a token is valid yet is a question to the calendar"
+    )]
+    let now = std::time::SystemTime::now();
+    utc(now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Seconds since 1970 as RFC 3339, by the calendar that begins its years in March.
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..=9 => (era * 400 + year_of_era, month + 3),
+        _ => (era * 400 + year_of_era + 1, month - 9),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest % 3600 / 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn which_time_is_later() {
+        let now = "2026-03-01T12:00:00Z";
+        for (time, expected) in [
+            ("2026-03-01T12:00:01Z", true),
+            ("2099-12-31T23:59:59.5Z", true),
+            ("2026-03-01T12:00:00Z", false),
+            ("2026-03-01T11:59:59Z", false),
+            ("2026-03-02T00:00:00+14:00", false),
+            ("soon", false),
+            ("", false),
+        ] {
+            assert_eq!(is_later(time, now), expected, "{time}");
+        }
+    }
 }
