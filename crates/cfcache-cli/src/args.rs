@@ -381,7 +381,7 @@ pub(crate) struct Global {
     /// A file that holds the API token; `-` is standard input [env: CLOUDFLARE_API_TOKEN holds the token itself]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) api_token_file: Option<PathBuf>,
-    /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: https://api.cloudflare.com/client/v4]
+    /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Connection")]
     pub(crate) base_url: Option<String>,
     /// Run against an emulator inside this process; needs no credentials and changes nothing
