@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{conformance, generate, repo, tidy};
+use crate::{conformance, generate, public_api, repo, tidy};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     ("test", test),
     ("conformance", conformance::run),
     ("generate", generate::check),
+    ("public-api", public_api::check),
     ("docs", docs),
 ];
 

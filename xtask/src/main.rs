@@ -7,6 +7,7 @@ mod ci;
 mod conformance;
 mod emulator;
 mod generate;
+mod public_api;
 mod repo;
 mod source;
 mod tidy;
@@ -19,6 +20,8 @@ Usage: cargo xtask CHORE
 Chores:
   generate          Write what is made from code: fixtures/generated, docs/reference
   generate --check  List what of it is not current, and write nothing
+  public-api        Write what each library crate shows: docs/api
+  public-api --check  List what of it is not current, and write nothing
   tidy              Check the promises that rot silently
   ci [STEP]...      Run what CI runs: all steps, or those named
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
     let result = match *arguments.as_slice() {
         ["generate"] => generate::write(),
         ["generate", "--check"] => generate::check(),
+        ["public-api"] => public_api::write(),
+        ["public-api", "--check"] => public_api::check(),
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
         ["conformance"] => conformance::run(),

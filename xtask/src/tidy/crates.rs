@@ -63,7 +63,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "toml",
         ],
     ),
-    ("xtask", &["anyhow", "cfcache-model", "http", "serde_json"]),
+    (
+        "xtask",
+        &["anyhow", "cfcache-model", "http", "prettyplease", "proc-macro2", "quote", "serde_json", "syn"],
+    ),
 ];
 
 /// Which of our crates each may know, tests included.
