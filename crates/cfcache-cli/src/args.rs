@@ -470,6 +470,9 @@ pub(crate) struct Global {
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
     pub(crate) on_invalid: Option<OnInvalid>,
+    /// Keep a journal in this file; the same command with the same journal goes on where the last one ended
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
+    pub(crate) journal: Option<PathBuf>,
     /// Write failed and invalid entries to this file, ready for another run
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,

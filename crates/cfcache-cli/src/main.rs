@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod exit;
 mod failure;
+mod journal;
 mod observe;
 mod progress;
 mod render;

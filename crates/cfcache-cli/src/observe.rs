@@ -1,6 +1,9 @@
 //! Watches a run: keeps its report, tells its requests, writes what failed.
 
+use core::error::Error as StdError;
+use core::time::Duration;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,10 +12,12 @@ use std::rc::Rc;
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Tally};
 use cfcache_model::plan::Entry;
+use tokio::sync::Notify;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
+use crate::journal::{Point, Writer};
 use crate::progress::Progress;
 use crate::render::Talk;
 use crate::report::{BatchEvent, ItemError, Report};
@@ -81,6 +86,8 @@ pub(crate) struct Found {
     pub(crate) broken: Option<Failure>,
     /// Was it read to its end?
     pub(crate) ended: bool,
+    /// How far it was read, where a journal wants to know.
+    point: Point,
 }
 
 impl Found {
@@ -89,6 +96,7 @@ impl Found {
         self.invalid.extend(chunk.invalid);
         self.warnings.extend(chunk.warnings);
         self.broken = chunk.broken.or(self.broken.take());
+        self.point = chunk.point;
         chunk.entries
     }
 }
@@ -101,6 +109,12 @@ pub(crate) struct Watch<'a> {
     progress: Rc<RefCell<Progress>>,
     found: Rc<RefCell<Found>>,
     failed_to: Option<FailedTo>,
+    journal: Option<Writer>,
+    /// What the API accepted, and what is in the journal, and perhaps not yet on the disk.
+    pending: VecDeque<Pending>,
+    pending_items: u64,
+    /// Told when the limits are waited for the first time.
+    paced: Option<Rc<Notify>>,
     /// The way to end that the failures so far ask for.
     exit: Exit,
     /// The first failure of each way to end is told at once.
@@ -118,7 +132,7 @@ impl<'a> Watch<'a> {
         report: Report,
         progress: Rc<RefCell<Progress>>,
         found: Rc<RefCell<Found>>,
-        failed_to: Option<FailedTo>,
+        logs: Logs,
     ) -> Self {
         Self {
             talk,
@@ -126,12 +140,22 @@ impl<'a> Watch<'a> {
             tally: Tally::default(),
             progress,
             found,
-            failed_to,
+            failed_to: logs.failed_to,
+            journal: logs.journal,
+            pending: VecDeque::new(),
+            pending_items: 0,
+            paced: None,
             exit: Exit::Accepted,
             told: Vec::new(),
             interrupted: false,
             warnings: 0,
         }
+    }
+
+    /// Notifies when the limits are waited for the first time.
+    pub(crate) fn with_paced(mut self, paced: Rc<Notify>) -> Self {
+        self.paced = Some(paced);
+        self
     }
 
     /// Tells what was found in the input.
@@ -171,19 +195,66 @@ impl<'a> Watch<'a> {
     }
 
     fn ended(&mut self, outcome: &Outcome<'_>) {
-        let error = outcome.result.err();
-        let item_error = error.map(|error| self.failed(outcome, error));
-        if self.talk.output == OutputArg::Ndjson {
-            self.talk.json(&BatchEvent {
-                event: "batch",
-                batch: outcome.number,
-                items: outcome.batch.len() as u64,
-                accepted: error.is_none(),
-                attempts: outcome.attempts,
-                elapsed_ms: millis(outcome.elapsed),
-                error: item_error.as_ref(),
-            });
+        let item_error = outcome.result.err().map(|error| self.failed(outcome, error));
+        if item_error.is_none() && self.journal.is_some() {
+            // Told once it is on the disk.
+            return;
         }
+        self.tell(&BatchEvent {
+            event: "batch",
+            batch: outcome.number,
+            items: outcome.batch.len() as u64,
+            accepted: item_error.is_none(),
+            attempts: outcome.attempts,
+            elapsed_ms: millis(outcome.elapsed),
+            error: item_error.as_ref(),
+        });
+    }
+
+    fn tell(&self, event: &BatchEvent<'_>) {
+        if self.talk.output == OutputArg::Ndjson {
+            self.talk.json(event);
+        }
+    }
+
+    /// What is on the disk by now counts as accepted.
+    fn settle(&mut self, durable: u64) {
+        while self.pending.front().is_some_and(|first| first.line <= durable)
+            && let Some(pending) = self.pending.pop_front()
+        {
+            self.pending_items -= pending.items;
+            self.tell(&pending.event(None));
+        }
+    }
+
+    /// Waits until the journal is on the disk. What does not get there failed, though the API accepted it.
+    fn close(&mut self) {
+        let Some(mut journal) = self.journal.take() else { return };
+        let closed = journal.close();
+        self.settle(journal.synced());
+        let Err(error) = closed else { return };
+        if self.pending.is_empty() {
+            // What could not even be written has been told.
+            return;
+        }
+        let text =
+            format!("accepted by the API, but the journal `{}` cannot be written: {error}", journal.name());
+        let item_error = ItemError::new(None, text);
+        for pending in core::mem::take(&mut self.pending) {
+            self.tally.accepted -= pending.items;
+            self.tally.failed += pending.items;
+            for given in pending.given.iter() {
+                self.report.fail(given, &item_error);
+                self.keep(given, true);
+            }
+            self.tell(&pending.event(Some(&item_error)));
+        }
+        let failure =
+            Failure::new(Exit::Failed, format!("cannot write the journal `{}`: {error}", journal.name()))
+                .with_hint(
+                    "what was accepted and is not in it is sent again by the next run, which does no harm",
+                );
+        self.exit = self.exit.or(self.talk.failure(&failure));
     }
 
     fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
@@ -217,7 +288,8 @@ impl<'a> Watch<'a> {
     }
 
     /// The run is over: the report of it, and how the process ends.
-    pub(crate) fn finish(mut self, elapsed: core::time::Duration) -> (Report, Exit) {
+    pub(crate) fn finish(mut self, elapsed: Duration) -> (Report, Exit) {
+        self.close();
         if let Some(failed_to) = &mut self.failed_to
             && let Err(error) = failed_to.out.flush()
         {
@@ -230,6 +302,7 @@ impl<'a> Watch<'a> {
         report.accepted = tally.accepted;
         report.failed = tally.failed;
         report.duplicates = tally.duplicates;
+        report.skipped = tally.skipped;
         report.requests = tally.requests;
         report.retries = tally.retries;
         report.rate_limited = tally.rate_limited;
@@ -249,7 +322,17 @@ impl Observer for Watch<'_> {
     fn on(&mut self, event: Event<'_>) {
         self.notice();
         self.tally.count(&event);
+        if let Some(journal) = &self.journal {
+            let durable = journal.synced();
+            self.settle(durable);
+        }
         match &event {
+            Event::Read { .. } => self.read(),
+            Event::Paced { .. } => {
+                if let Some(paced) = &self.paced {
+                    paced.notify_one();
+                }
+            }
             Event::Exchange(exchange) => trace(self.talk, exchange),
             Event::Ended(outcome) => self.ended(outcome),
             Event::Stopped(stop) => {
@@ -258,7 +341,92 @@ impl Observer for Watch<'_> {
             }
             _ => {}
         }
-        self.progress.borrow_mut().on(&event, self.tally);
+        let mut tally = self.tally;
+        tally.accepted = tally.accepted.saturating_sub(self.pending_items);
+        self.progress.borrow_mut().on(&event, tally);
+    }
+
+    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let entries = outcome.batch.entries();
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        // What lies between the first and the last of a batch and is not in it is a duplicate, or was accepted before.
+        let range = first.ordinal..last.ordinal + 1;
+        let point = self.found.borrow().point;
+        let line = journal
+            .accepted(&range, point)
+            .map_err(|error| format!("cannot write the journal `{}`: {error}", journal.name()))?;
+        self.pending_items += outcome.batch.len() as u64;
+        self.pending.push_back(Pending {
+            line,
+            number: outcome.number,
+            items: outcome.batch.len() as u64,
+            attempts: outcome.attempts,
+            elapsed: outcome.elapsed,
+            given: Given::of(entries),
+        });
+        Ok(())
+    }
+}
+
+impl Watch<'_> {
+    /// The input was read further.
+    fn read(&mut self) {
+        let point = self.found.borrow().point;
+        // Where this cannot be written nothing can; the next batch says so, and stops the run.
+        let _told_later = self.journal.as_mut().map(|journal| journal.read(point));
+    }
+}
+
+/// The files that a run writes.
+pub(crate) struct Logs {
+    pub(crate) failed_to: Option<FailedTo>,
+    pub(crate) journal: Option<Writer>,
+}
+
+/// A batch that was accepted, while its line in the journal is not known to be on the disk.
+struct Pending {
+    line: u64,
+    number: u64,
+    items: u64,
+    attempts: u32,
+    elapsed: Duration,
+    given: Given,
+}
+
+impl Pending {
+    fn event<'a>(&self, error: Option<&'a ItemError>) -> BatchEvent<'a> {
+        BatchEvent {
+            event: "batch",
+            batch: self.number,
+            items: self.items,
+            accepted: error.is_none(),
+            attempts: self.attempts,
+            elapsed_ms: millis(self.elapsed),
+            error,
+        }
+    }
+}
+
+/// Entries as they were given, in one piece: there are many, and they are hardly ever looked at.
+struct Given {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Given {
+    fn of(entries: &[Entry]) -> Self {
+        let mut given = Self { text: String::new(), ends: Vec::with_capacity(entries.len()) };
+        for entry in entries {
+            given.text.push_str(&entry.given());
+            given.ends.push(given.text.len());
+        }
+        given
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = core::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
     }
 }
 
@@ -279,6 +447,10 @@ fn stopped(talk: &Talk, stop: Stop) -> Exit {
         Stop::Credentials => {
             (Exit::Credentials, "the credentials are refused; nothing more is sent".to_owned())
         }
+        Stop::Observer => (
+            Exit::Failed,
+            "what is accepted can no longer be recorded in the journal; nothing more is sent".to_owned(),
+        ),
         _ => (Exit::Unreachable, "so many tries failed in a row that nothing more is sent".to_owned()),
     };
     talk.say(&why);
@@ -333,6 +505,6 @@ impl FailedTo {
     }
 }
 
-pub(crate) fn millis(elapsed: core::time::Duration) -> u64 {
+pub(crate) fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -53,6 +53,7 @@ pub(crate) struct PurgeJob {
     pub(crate) dry_run: bool,
     pub(crate) yes: bool,
     pub(crate) failed_to: Option<PathBuf>,
+    pub(crate) journal: Option<PathBuf>,
     pub(crate) batch_size: Option<usize>,
 }
 
@@ -150,6 +151,7 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
         dry_run: global.dry_run,
         yes: global.yes,
         failed_to: global.failed_to.clone(),
+        journal: global.journal.clone(),
         batch_size: global.batch_size,
     }))
 }

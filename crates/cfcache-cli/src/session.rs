@@ -162,6 +162,14 @@ fn seed() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
+/// The API by a name that is the same the next time.
+pub(crate) fn api_name(connection: &Connection) -> String {
+    match &connection.api {
+        Api::Emulator { .. } => "emulator".to_owned(),
+        Api::Remote(remote) => remote.base.to_string(),
+    }
+}
+
 /// The API of the vendor, or another base URL, for what is only shown.
 pub(crate) fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
     match &connection.api {

@@ -14,6 +14,7 @@ use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 
 use crate::args::OnInvalid;
 use crate::failure::Failure;
+use crate::journal::{Point, Rolling};
 use crate::render::{Talk, human};
 use crate::resolve::Targets;
 use crate::source::lines::{Line, Lines};
@@ -29,8 +30,8 @@ const SHOWN: usize = 100;
 pub(crate) struct Sources {
     reading: Reading,
     parts: Vec<Part>,
-    /// How many entries there are, where all of them were seen.
-    total: Option<u64>,
+    /// How many entries there are, where all of them were seen; their digest too, where one was asked for.
+    total: Option<Point>,
 }
 
 /// How an entry is read.
@@ -65,6 +66,8 @@ pub(crate) struct Chunk {
     pub(crate) warnings: Vec<(String, String)>,
     /// Why reading ended before the end, where it did.
     pub(crate) broken: Option<Failure>,
+    /// How far the input was read with this, where a journal wants to know.
+    pub(crate) point: Point,
 }
 
 /// An entry that is refused.
@@ -79,6 +82,11 @@ pub(crate) struct Invalid {
 }
 
 impl Chunk {
+    /// Nothing but the reason why nothing follows.
+    pub(crate) fn broken(failure: Failure) -> Self {
+        Self { broken: Some(failure), ..Self::default() }
+    }
+
     fn is_full(&self) -> bool {
         self.entries.len() >= CHUNK || self.invalid.len() >= CHUNK || self.bytes >= CHUNK_BYTES
     }
@@ -98,13 +106,13 @@ impl Invalid {
 }
 
 impl Sources {
-    /// Opens everything, and checks whole what can be read twice.
+    /// Opens everything, and checks whole what can be read twice; makes a digest of it on the way, if asked to.
     ///
     /// # Errors
     ///
     /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
     /// named), or there is not one entry in all of it.
-    pub(crate) fn open(targets: Targets, talk: &Talk) -> Result<Self, Failure> {
+    pub(crate) fn open(targets: Targets, digest: bool, talk: &Talk) -> Result<Self, Failure> {
         let reading =
             Reading { kind: targets.kind, headers: targets.headers, on_invalid: targets.on_invalid };
         let mut parts = Vec::new();
@@ -115,11 +123,12 @@ impl Sources {
             parts.push(Part::open(&path, talk)?);
         }
         let mut sources = Self { reading, parts, total: None };
-        sources.check()?;
+        sources.check(digest)?;
         Ok(sources)
     }
 
-    fn check(&mut self) -> Result<(), Failure> {
+    fn check(&mut self, digest: bool) -> Result<(), Failure> {
+        let mut rolling = digest.then(Rolling::default);
         let mut complaints = Vec::new();
         let (mut entries, mut invalid) = (0_u64, 0_u64);
         let mut can_hold_more = false;
@@ -131,6 +140,9 @@ impl Sources {
             }
             part.read(&self.reading, &mut |chunk| {
                 entries += chunk.entries.len() as u64;
+                if let Some(rolling) = &mut rolling {
+                    chunk.entries.iter().for_each(|entry| rolling.push(entry));
+                }
                 invalid += chunk.invalid.len() as u64;
                 let room = SHOWN - complaints.len();
                 complaints.extend(chunk.invalid.iter().take(room).map(Invalid::describe));
@@ -154,7 +166,8 @@ impl Sources {
         if entries == 0 && invalid == 0 && !can_hold_more {
             return Err(empty(kind));
         }
-        self.total = (!can_hold_more).then_some(entries);
+        let whole = Point { read: entries, digest: rolling.map_or(0, |rolling| rolling.point().digest) };
+        self.total = (!can_hold_more).then_some(whole);
         Ok(())
     }
 
@@ -164,8 +177,18 @@ impl Sources {
     }
 
     /// How many entries there are, where that is known already.
-    pub(crate) const fn total(&self) -> Option<u64> {
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.total.map(|point| point.read)
+    }
+
+    /// The whole input, where it is known already and its digest was asked for.
+    pub(crate) const fn identity(&self) -> Option<Point> {
         self.total
+    }
+
+    /// The headers of all entries that have none of their own of these names.
+    pub(crate) fn headers(&self) -> &[CacheKeyHeader] {
+        &self.reading.headers
     }
 
     /// Does an invalid entry end the reading?

@@ -3,38 +3,44 @@
 mod bulk;
 mod dry_run;
 mod everything;
+mod plan;
 
-use cfcache_client::Run;
+use cfcache_client::{Ordinals, Run};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
+use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::Caps;
 use cfcache_model::target::Kind;
 
 use crate::args::OutputArg;
 use crate::ask;
-use crate::command::purge::bulk::{First, Intake};
+use crate::command::purge::bulk::{Bulk, First, Intake};
 pub(super) use crate::command::purge::dry_run::{ZONE_STAND_IN, dry_run, shown};
 use crate::command::{Interrupts, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::FailedTo;
+use crate::journal::{Header, Journal};
+use crate::observe::{FailedTo, Logs};
 use crate::render::{Talk, human};
 use crate::report::{Report, Summary};
 use crate::resolve::{PurgeJob, Scope, Selection, ZoneRef};
-use crate::session::Session;
+use crate::session::{Session, api_name};
 use crate::source::{self, Sources};
 
 /// Purges or invalidates, and reports.
 pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
-    let PurgeJob { action, scope, what, connection, yes, failed_to, batch_size, .. } = job;
+    let PurgeJob { action, scope, what, connection, yes, failed_to, journal, batch_size, .. } = job;
     // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
     // does what it does by default: it ends a question, or a long check of a file, on the spot.
     let sources = match what {
         Selection::Everything => {
-            if failed_to.is_some() {
-                return Err(Failure::usage("`--failed-to` is for lists, and `everything` is none"));
+            for (option, is_given) in [("--failed-to", failed_to.is_some()), ("--journal", journal.is_some())]
+            {
+                if is_given {
+                    return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
+                }
             }
             if scope.environment.is_none() {
                 let question = format!(
@@ -50,7 +56,10 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
             if let Some(path) = &failed_to {
                 FailedTo::check(path, &targets.files)?;
             }
-            Some(Sources::open(targets, talk)?)
+            if journal.as_ref().is_some_and(|path| source::reads(&targets.files, path)) {
+                return Err(Failure::usage("`--journal` names a file that is read as input"));
+            }
+            Some(Sources::open(targets, journal.is_some(), talk)?)
         }
     };
     // Of what can be read only once, the beginning is read before anything is asked of the API: nothing is not
@@ -59,13 +68,33 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
         None => None,
         Some(sources) => {
             let kind = sources.kind();
-            let mut intake = Intake::begin(sources);
+            let mut diary = match &journal {
+                Some(path) => {
+                    let mut header = Header::new(action.verb(), kind.field());
+                    header.api = api_name(&connection);
+                    header.headers = sources
+                        .headers()
+                        .iter()
+                        .map(|header| format!("{}: {}", header.name(), header.value()))
+                        .collect();
+                    header.input = sources.identity();
+                    let journal = Journal::open(path, talk)?;
+                    if failed_to.as_ref().is_some_and(|path| journal.is(path)) {
+                        return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
+                    }
+                    journal.check(&header)?;
+                    Some((journal, header))
+                }
+                None => None,
+            };
+            let replay = diary.as_mut().map(|(journal, _)| journal.replay());
+            let mut intake = Intake::begin(sources, replay);
             let first = tokio::select! {
                 first = intake.first() => first,
                 () = interrupts.nth(1) => return Err(interrupted()),
             };
             match first {
-                First::Entries => Some((kind, intake)),
+                First::Entries => Some((kind, intake, diary)),
                 First::Nothing => {
                     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
                     return intake.nothing(kind, failed_to, talk);
@@ -78,10 +107,8 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
         resolved = resolve(&session, &scope, talk) => resolved,
         () = interrupts.nth(1) => Err(interrupted()),
     };
-    let (zone, environment) = resolved?;
-    // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
-    let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-    let kind = input.as_ref().map_or(PurgeBody::Everything.field(), |(kind, _)| kind.field());
+    let (zone, plan, environment) = resolved?;
+    let kind = input.as_ref().map_or(PurgeBody::Everything.field(), |(kind, ..)| kind.field());
     let report =
         Report::new(action.verb(), kind, zone.to_string(), environment.as_ref().map(ToString::to_string));
     let exit = match input {
@@ -94,28 +121,49 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
             };
             everything::run(&session, &request, report, talk, interrupts).await
         }
-        Some((kind, intake)) => {
-            let caps = caps(limits(connection.plan), kind, batch_size);
-            let run = Run::new(action, zone, kind, caps).with_environment(environment);
-            bulk::run(&session, &run, intake, report, failed_to, talk, interrupts).await
+        Some((kind, intake, diary)) => {
+            let named = connection.plan.or(plan);
+            if connection.pacing
+                && connection.plan.is_none()
+                && let Some(plan) = plan
+            {
+                session.client.set_limits(plan.purge_limits());
+            }
+            let (journal, accepted) = match diary {
+                Some((journal, mut header)) => {
+                    header.zone = report.zone.clone();
+                    header.environment.clone_from(&report.environment);
+                    let (writer, accepted) = journal.begin(&header)?;
+                    (Some(writer), accepted)
+                }
+                None => (None, Ordinals::new()),
+            };
+            // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
+            let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
+            let learns_plan = connection.pacing && named.is_none();
+            let caps = caps(limits(named), kind, batch_size);
+            let mut run = Run::new(action, zone, kind, caps).with_environment(environment);
+            run.accepted = accepted;
+            let bulk = Bulk { session: &session, run: &run, learns_plan };
+            bulk.run(intake, report, Logs { failed_to, journal }, talk, interrupts).await
         }
     };
     session.close().await;
     Ok(exit)
 }
 
-/// The ids of the zone and of the environment.
+/// The id of the zone, its plan if it was seen on the way, and the id of the environment.
 async fn resolve(
     session: &Session,
     scope: &Scope,
     talk: &Talk,
-) -> Result<(cfcache_model::id::ZoneId, Option<cfcache_model::id::EnvironmentId>), Failure> {
-    let zone = scope::zone(&session.client, &scope.zone, talk).await?;
+) -> Result<(ZoneId, Option<Plan>, Option<EnvironmentId>), Failure> {
+    let (zone, found) = scope::find_zone(&session.client, &scope.zone, talk).await?;
     let environment = match &scope.environment {
         Some(environment) => Some(scope::environment(&session.client, &zone, environment, talk).await?),
         None => None,
     };
-    Ok((zone, environment))
+    Ok((zone, found.as_ref().and_then(plan::plan_of), environment))
 }
 
 fn interrupted() -> Failure {
@@ -143,7 +191,9 @@ fn human_lines(report: &Report, kind: Option<Kind>) -> Vec<String> {
     };
     let elapsed = human::duration(core::time::Duration::from_millis(report.elapsed_ms));
     let mut lines = Vec::new();
+    let is_done = report.skipped > 0 && report.failed + report.invalid == 0;
     let mut first = match report.accepted {
+        0 if is_done => format!("nothing left: {} on {place}", report.operation),
         0 => format!("nothing accepted: {} on {place}", report.operation),
         accepted => format!("accepted: {} {} on {place}", report.operation, what(accepted)),
     };

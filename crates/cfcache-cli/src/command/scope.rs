@@ -1,7 +1,7 @@
 //! From a domain and a name to ids.
 
 use cfcache_client::{Client, Error, ErrorKind};
-use cfcache_model::endpoint::{ListEnvironments, ListZones};
+use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
 use crate::exit::Exit;
@@ -16,8 +16,21 @@ use crate::resolve::{EnvironmentRef, ZoneRef};
 ///
 /// [`Failure`] where there is no such zone, several, or the token may not look.
 pub(crate) async fn zone(client: &Client, zone: &ZoneRef, talk: &Talk) -> Result<ZoneId, Failure> {
+    find_zone(client, zone, talk).await.map(|(id, _)| id)
+}
+
+/// The id of a zone, and the zone itself where it was looked up for that.
+///
+/// # Errors
+///
+/// As with [`zone`].
+pub(crate) async fn find_zone(
+    client: &Client,
+    zone: &ZoneRef,
+    talk: &Talk,
+) -> Result<(ZoneId, Option<Zone>), Failure> {
     let domain = match zone {
-        ZoneRef::Id(id) => return Ok(id.clone()),
+        ZoneRef::Id(id) => return Ok((id.clone(), None)),
         ZoneRef::Domain(domain) => domain,
     };
     let answer = client
@@ -25,9 +38,13 @@ pub(crate) async fn zone(client: &Client, zone: &ZoneRef, talk: &Talk) -> Result
         .await
         .map_err(|error| cannot_look_up(&error, domain))?;
     match answer.result.as_slice() {
-        [one] => ZoneId::parse(&one.id).map_err(|invalid| {
-            Failure::new(Exit::Failed, format!("the API gives `{domain}` an id that is none: {invalid}"))
-        }),
+        [one] => match ZoneId::parse(&one.id) {
+            Ok(id) => Ok((id, Some(one.clone()))),
+            Err(invalid) => Err(Failure::new(
+                Exit::Failed,
+                format!("the API gives `{domain}` an id that is none: {invalid}"),
+            )),
+        },
         [] => Err(Failure::new(Exit::Failed, format!("there is no zone `{domain}` that the token may see"))
             .with_hint(parent_hint(domain))),
         several => {

@@ -190,6 +190,24 @@ impl Cmd {
         }
     }
 
+    /// Starts it, and kills it after so long.
+    pub(crate) fn kill_after(mut self, time: Duration) {
+        if self.input.is_some() {
+            self.command.stdin(Stdio::piped());
+        }
+        let mut child = self.command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let writer = self.input.map(|input| {
+            let mut stdin = child.stdin.take().unwrap();
+            std::thread::spawn(move || drop(stdin.write_all(&input)))
+        });
+        std::thread::sleep(time);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if let Some(writer) = writer {
+            writer.join().unwrap();
+        }
+    }
+
     /// Starts it, with a pipe as its input.
     pub(crate) fn start(mut self) -> Started {
         let mut child = self.command.stdin(Stdio::piped()).spawn().unwrap();

@@ -9,14 +9,15 @@ use cfcache_client::Run;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::Kind;
 use futures_core::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::command::Interrupts;
-use crate::command::purge::{empty, print};
+use crate::command::purge::{empty, plan, print};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::{FailedTo, Found, Watch};
+use crate::journal::Replay;
+use crate::observe::{FailedTo, Found, Logs, Watch};
 use crate::progress::{Progress, REDRAW};
 use crate::render::Talk;
 use crate::report::Report;
@@ -48,10 +49,26 @@ pub(super) enum First {
 }
 
 impl Intake {
-    pub(super) fn begin(sources: Sources) -> Self {
+    /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
+    pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
         let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
+        std::thread::spawn(move || {
+            let mut give = |chunk| sender.blocking_send(chunk).is_ok();
+            match replay {
+                None => sources.read(&mut give),
+                Some(mut replay) => {
+                    let mut goes_on = true;
+                    sources.read(&mut |chunk| {
+                        goes_on = replay.pass(chunk, &mut give);
+                        goes_on
+                    });
+                    if goes_on {
+                        replay.end(&mut give);
+                    }
+                }
+            }
+        });
         Self { chunks, first: None, found: Found::default(), stops_at_invalid, total }
     }
 
@@ -80,7 +97,8 @@ impl Intake {
         let progress = Rc::new(RefCell::new(Progress::new(kind, None)));
         let found = Rc::new(RefCell::new(self.found));
         let report = Report::new("", "", String::new(), None);
-        let mut watch = Watch::new(talk, report, progress, Rc::clone(&found), failed_to);
+        let logs = Logs { failed_to, journal: None };
+        let mut watch = Watch::new(talk, report, progress, Rc::clone(&found), logs);
         watch.notice();
         let broken = found.borrow_mut().broken.take();
         let (_, exit) = watch.finish(core::time::Duration::ZERO);
@@ -89,60 +107,83 @@ impl Intake {
     }
 }
 
-pub(super) async fn run(
-    session: &Session,
-    run: &Run,
-    intake: Intake,
-    report: Report,
-    failed_to: Option<FailedTo>,
-    talk: &Talk,
-    interrupts: &Interrupts,
-) -> Exit {
-    let started = Instant::now();
-    let Intake { chunks, first, found, stops_at_invalid, total } = intake;
-    let progress = Rc::new(RefCell::new(Progress::new(run.kind, total)));
-    let found = Rc::new(RefCell::new(found));
-    let mut watch = Watch::new(talk, report, Rc::clone(&progress), Rc::clone(&found), failed_to);
-    watch.notice();
-    let input = Input { first, chunks, found: Rc::clone(&found) };
-    let ticking = async {
-        let mut interval = tokio::time::interval(REDRAW);
-        loop {
-            interval.tick().await;
-            progress.borrow_mut().tick(talk);
+/// A run over a list, as far as it is decided before the list is looked at.
+pub(super) struct Bulk<'a> {
+    pub(super) session: &'a Session,
+    pub(super) run: &'a Run,
+    /// Is the plan to be asked for, if that matters?
+    pub(super) learns_plan: bool,
+}
+
+impl Bulk<'_> {
+    pub(super) async fn run(
+        &self,
+        intake: Intake,
+        report: Report,
+        logs: Logs,
+        talk: &Talk,
+        interrupts: &Interrupts,
+    ) -> Exit {
+        let Self { session, run, learns_plan } = *self;
+        let started = Instant::now();
+        let Intake { chunks, first, found, stops_at_invalid, total } = intake;
+        let progress = Rc::new(RefCell::new(Progress::new(run.kind, total)));
+        let found = Rc::new(RefCell::new(found));
+        let paced = Rc::new(Notify::new());
+        let mut watch = Watch::new(talk, report, Rc::clone(&progress), Rc::clone(&found), logs)
+            .with_paced(Rc::clone(&paced));
+        watch.notice();
+        let input = Input { first, chunks, found: Rc::clone(&found) };
+        let ticking = async {
+            let mut interval = tokio::time::interval(REDRAW);
+            loop {
+                interval.tick().await;
+                progress.borrow_mut().tick(talk);
+            }
+        };
+        let giving_up = async {
+            interrupts.nth(2).await;
+            // The run ends by itself then, and knows what it did not wait for.
+            session.give_up();
+            core::future::pending::<()>().await;
+        };
+        let learning = async {
+            paced.notified().await;
+            if learns_plan {
+                plan::learn(session, &run.zone, talk).await;
+            }
+            core::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _tally = session.client.run(run, input, interrupts.nth(1), &mut watch) => {}
+            () = ticking => {}
+            () = giving_up => {}
+            () = learning => {}
         }
-    };
-    let giving_up = async {
-        interrupts.nth(2).await;
-        // The run ends by itself then, and knows what it did not wait for.
-        session.give_up();
-        core::future::pending::<()>().await;
-    };
-    tokio::select! {
-        _tally = session.client.run(run, input, interrupts.nth(1), &mut watch) => {}
-        () = ticking => {}
-        () = giving_up => {}
+        watch.notice();
+        let (broken, ended) = {
+            let mut found = found.borrow_mut();
+            (found.broken.take(), found.ended)
+        };
+        let (report, mut exit) = watch.finish(started.elapsed());
+        if let Some(failure) = &broken {
+            exit = exit.or(talk.failure(failure));
+        }
+        if report.skipped > 0 && report.skipped + report.duplicates == report.items {
+            talk.note("all of it was accepted before, says the journal; remove that to send it again");
+        }
+        if broken.is_some() || (stops_at_invalid && report.invalid > 0) {
+            talk.note("reading stopped there; what came before it was sent");
+            exit = exit.or(Exit::Usage);
+        } else if !ended {
+            talk.note(&format!(
+                "the input was not read to its end: what follows its first {} is not part of this report",
+                run.kind.count(report.items),
+            ));
+        }
+        print(&report, Some(run.kind), talk);
+        exit
     }
-    watch.notice();
-    let (broken, ended) = {
-        let mut found = found.borrow_mut();
-        (found.broken.take(), found.ended)
-    };
-    let (report, mut exit) = watch.finish(started.elapsed());
-    if let Some(failure) = &broken {
-        exit = exit.or(talk.failure(failure));
-    }
-    if broken.is_some() || (stops_at_invalid && report.invalid > 0) {
-        talk.note("reading stopped there; what came before it was sent");
-        exit = exit.or(Exit::Usage);
-    } else if !ended {
-        talk.note(&format!(
-            "the input was not read to its end: what follows its first {} is not part of this report",
-            run.kind.count(report.items),
-        ));
-    }
-    print(&report, Some(run.kind), talk);
-    exit
 }
 
 /// The input as the client wants it; what is not for the client is put where it is found.

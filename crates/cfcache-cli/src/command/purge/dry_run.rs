@@ -18,6 +18,11 @@ use crate::source::Sources;
 
 /// Prints what would be sent, and sends nothing.
 pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
+    if job.journal.is_some() {
+        return Err(Failure::usage(
+            "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
+        ));
+    }
     let base = shown_base(&job.connection)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
@@ -69,7 +74,7 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
             show(&body);
         }
     };
-    Sources::open(targets, talk)?.read(&mut |chunk| {
+    Sources::open(targets, false, talk)?.read(&mut |chunk| {
         for (origin, warning) in &chunk.warnings {
             talk.warn(&format!("{origin}: {warning}"));
         }

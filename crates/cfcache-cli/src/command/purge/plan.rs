@@ -1,0 +1,32 @@
+//! `--plan auto`: whose limits to pace by, found out where it matters.
+
+use cfcache_model::Plan;
+use cfcache_model::endpoint::{GetZone, Zone};
+use cfcache_model::id::ZoneId;
+
+use crate::observe::Trace;
+use crate::render::Talk;
+use crate::session::Session;
+
+/// Asks the zone for its plan, once a run has outgrown what every plan allows, and paces by its limits from then on.
+/// Where the token may not read the zone, those of free stay.
+pub(super) async fn learn(session: &Session, zone: &ZoneId, talk: &Talk) {
+    let told = match session.client.call(&GetZone::new(zone), &mut Trace(talk)).await {
+        Ok(answer) => match plan_of(&answer.result) {
+            Some(plan) => {
+                session.client.set_limits(plan.purge_limits());
+                format!("the zone's plan is `{plan}`: its limits are paced by from here on")
+            }
+            None => "the zone does not say which plan it has: paced by the limits of `free`".to_owned(),
+        },
+        Err(error) => format!("the zone's plan cannot be read ({error}): paced by the limits of `free`"),
+    };
+    if talk.verbose > 0 {
+        talk.say(&told);
+    }
+}
+
+/// The plan that a zone says it has, if it is one whose limits are known.
+pub(super) fn plan_of(zone: &Zone) -> Option<Plan> {
+    zone.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()
+}
