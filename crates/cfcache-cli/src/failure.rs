@@ -58,6 +58,9 @@ pub(crate) fn describe(error: &Error) -> String {
     if error.attempts > 1 {
         facts.push(format!("{} tries in {:.1} s", error.attempts, error.elapsed.as_secs_f64()));
     }
+    if error.is_unclear() {
+        facts.push("may have taken effect".to_owned());
+    }
     if let Some(ray) = &error.ray {
         facts.push(format!("cf-ray {ray}"));
     }

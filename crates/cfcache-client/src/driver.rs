@@ -100,6 +100,7 @@ impl Client {
         let descriptor = request.descriptor();
         let letter = Letter::new(encode(request));
         let mut waits = Waits::default();
+        let mut unclear = false;
         let mut engine = Engine::sharing(self.policy.clone(), self.pace.clone());
         engine.offer((), request.cost(), descriptor.replay);
         engine.finish();
@@ -118,11 +119,13 @@ impl Client {
                     let reading = self.read(request, &letter, &operation, sent.elapsed(), result, observer);
                     let now = self.now();
                     match engine.settle(now, ticket, reading.signal) {
-                        Decision::Ended(ended) => {
+                        Decision::Ended(mut ended) => {
+                            ended.unclear |= unclear;
                             let error = |cause| error(descriptor, cause, &ended, reading.ray);
                             return reading.result.map_err(error);
                         }
                         Decision::Again { at, holds_all } => {
+                            unclear |= reading.result.as_ref().is_err_and(is_unclear);
                             observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
                         }
                     }
@@ -369,6 +372,11 @@ fn error<J>(
     }
 }
 
+/// Does an answer leave open whether it was done? (Of what was lost the engine knows by itself.)
+const fn is_unclear(cause: &ErrorCause) -> bool {
+    matches!(cause, ErrorCause::Answer(failure) if failure.unclear)
+}
+
 /// Tells of waits, each once.
 #[derive(Default)]
 struct Waits {
@@ -424,7 +432,7 @@ struct Shipment {
     letter: Letter,
     /// What came of the last try.
     last_try: Option<ErrorCause>,
-    /// Did a try of the batch that it is a part of end without saying whether it was done?
+    /// Did a try, or one of the batch that it is a part of, end without saying whether it was done?
     unclear: bool,
 }
 
@@ -574,6 +582,7 @@ impl Running<'_> {
         {
             // It is the last word on the batch where no other try comes to be.
             let cause = core::mem::replace(cause, ErrorCause::Stopped(Stop::Interrupted));
+            shipment.unclear |= is_unclear(&cause);
             shipment.last_try = Some(cause);
         }
         match self.engine.settle(now, ticket, reading.signal) {

@@ -104,7 +104,7 @@ impl Error {
     pub fn is_unclear(&self) -> bool {
         self.unclear
             || match &self.cause {
-                ErrorCause::Answer(failure) => failure.class == Class::Unclear,
+                ErrorCause::Answer(failure) => failure.unclear,
                 ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
                 ErrorCause::Unrecorded(_) => true,
                 ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,

@@ -59,6 +59,9 @@ pub struct Failure {
     pub defect: Option<String>,
     /// The catalog's entry for the first error that it knows.
     pub explanation: Option<&'static Explanation>,
+    /// May it have been done all the same? So it is of a 2xx that does not say, and of the error pages of what is in
+    /// front of the API, which need not know.
+    pub unclear: bool,
 }
 
 /// A sort of failure.
@@ -123,6 +126,7 @@ pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::R
                 snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
+            unclear: true,
         }),
     }
 }
@@ -157,6 +161,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
             };
             // A 429 or a 5xx is temporary whatever the body says: the status comes from what is in front.
             let class = if class_of(status).is_temporary() { class_of(status) } else { class };
+            let says_no = envelope.success == Some(false);
             Err(Failure {
                 class,
                 status,
@@ -164,6 +169,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
                 messages: envelope.messages,
                 defect,
                 explanation,
+                unclear: class == Class::Unclear || leaves_open(status) && !says_no,
             })
         }
         Err(no_envelope) => {
@@ -186,9 +192,16 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
                 messages: Vec::new(),
                 defect: Some(defect),
                 explanation: None,
+                unclear: class == Class::Unclear || leaves_open(status),
             })
         }
     }
+}
+
+/// Does a status alone leave open whether the request was done? A gateway that got no answer, or a bad one, does not
+/// know; one that says 503 did not pass the request on.
+const fn leaves_open(status: u16) -> bool {
+    matches!(status, 500..=599) && status != 503
 }
 
 /// What a status alone says of an answer that is no success.

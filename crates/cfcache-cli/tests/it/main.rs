@@ -6,6 +6,7 @@
 mod credentials;
 mod emulator;
 mod exits;
+mod faults;
 mod input;
 mod journal;
 mod kills;
@@ -13,6 +14,7 @@ mod lists;
 mod outputs;
 mod plans;
 mod recipes;
+mod routing;
 mod scope;
 mod secrets;
 mod signals;

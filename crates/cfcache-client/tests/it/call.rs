@@ -80,6 +80,7 @@ async fn it_ends_after_all_of_its_tries() {
     for (reply, kind, unclear) in [
         (refused as fn(u16, u32) -> Reply, ErrorKind::Unreachable, false),
         (|_, _| refused(429, 1134), ErrorKind::RateLimited, false),
+        (|_, _| reply(502, "<html>bad gateway</html>", &[]), ErrorKind::Unreachable, true),
         (|_, _| lost(Delivery::NotSent), ErrorKind::Unreachable, false),
         (|_, _| lost(Delivery::Unknown), ErrorKind::Unreachable, true),
     ] {
@@ -90,6 +91,14 @@ async fn it_ends_after_all_of_its_tries() {
         let (zone, body) = (zone(), PurgeBody::Everything);
         let error = client.call(&PurgeCache::purge(&zone, &body), &mut ()).await.unwrap_err();
         assert_eq!((error.kind(), error.attempts, error.is_unclear()), (kind, 3, unclear));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_left_it_open_is_not_forgotten() {
+    for earlier in [lost(Delivery::Unknown), reply(504, "", &[]), reply(200, "", &[])] {
+        let error = purge([earlier, refused(400, 1012)]).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts, error.is_unclear()), (ErrorKind::Refused, 2, true));
     }
 }
 

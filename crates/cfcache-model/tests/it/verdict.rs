@@ -116,6 +116,31 @@ fn the_answers_that_matter() {
 
 /// What a person reads, in full.
 #[test]
+fn what_leaves_open_whether_it_was_done() {
+    let rows = [
+        (200, REFUSED, false),
+        (200, SILENT, true),
+        (200, "", true),
+        (400, ACCEPTED, false),
+        (403, "<html>", false),
+        (408, "", false),
+        (429, "", false),
+        // The API knows; what is in front of it does not.
+        (500, REFUSED, false),
+        (500, ACCEPTED, true),
+        (500, "", true),
+        (502, "<html>", true),
+        (504, SILENT, true),
+        (524, "<html>", true),
+        // Nobody was there to do it.
+        (503, "<html>", false),
+    ];
+    for (status, body, expected) in rows {
+        assert_eq!(failure(judged(status, body)).unwrap().unclear, expected, "{status} {body}");
+    }
+}
+
+#[test]
 fn what_is_said() {
     let html =
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n  <head><title>Just a moment...</title></head>\u{1b}[2J";
