@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use cfcache_client::engine::Reason;
 use cfcache_client::{Event, Tally};
 use tokio::time::Instant;
 
@@ -62,6 +63,7 @@ impl Progress {
                 let until = Instant::now() + *wait;
                 self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
             }
+            Event::Waiting { wait, reason: Reason::Held } => self.held_until = Some(Instant::now() + *wait),
             _ => {}
         }
     }

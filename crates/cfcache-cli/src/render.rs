@@ -26,6 +26,8 @@ pub(crate) struct Talk {
     lost: RefCell<Option<String>>,
     /// A progress line stands on the terminal and must be cleared before anything else is said.
     drawn: Cell<bool>,
+    /// Somebody types entries on the terminal.
+    typed_on: Cell<bool>,
 }
 
 impl Talk {
@@ -50,6 +52,7 @@ impl Talk {
             broken: Cell::new(false),
             lost: RefCell::new(None),
             drawn: Cell::new(false),
+            typed_on: Cell::new(false),
         }
     }
 
@@ -142,10 +145,18 @@ impl Talk {
 
     /// Draws the progress line anew, and no wider than the terminal: what wraps could not be taken away again.
     pub(crate) fn draw(&self, line: &str) {
+        if self.typed_on.get() {
+            return;
+        }
         let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
         let line: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
         let _gone = std::io::stderr().lock().write_all(format!("\r\u{1b}[K{line}").as_bytes());
         self.drawn.set(true);
+    }
+
+    /// Draws no more: somebody types on that terminal.
+    pub(crate) fn leave_alone(&self) {
+        self.typed_on.set(true);
     }
 
     /// Takes the progress line away.

@@ -227,6 +227,7 @@ impl Part {
         if path == Path::new("-") {
             if std::io::stdin().is_terminal() {
                 talk.note("reading entries from the terminal, one a line; Ctrl-D ends");
+                talk.leave_alone();
             }
             return Ok(standard_input());
         }

@@ -206,19 +206,44 @@ fn human_lines(report: &Report, kind: Option<Kind>) -> Vec<String> {
         ("skipped, accepted before", report.skipped),
     ];
     lines.extend(rows.iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{word}: {count}")));
-    for failure in report.failures.iter().take(NAMED) {
-        let item = cfcache_model::text::clip(&failure.item, 200);
-        lines.push(format!("  {item}: {}", failure.error.message));
-    }
-    let hidden = report.failures.len().saturating_sub(NAMED) as u64 + report.failures_omitted;
-    if hidden > 0 {
-        lines.push(format!("  … and {hidden} more; `--json` names up to 1000, `--failed-to FILE` keeps all"));
-    }
+    name_failures(report, &mut lines);
     lines
 }
 
-/// How many failures are named for a person.
-const NAMED: usize = 20;
+/// Names what failed, each reason once: of many entries with one reason a few are enough.
+fn name_failures(report: &Report, lines: &mut Vec<String>) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for failure in &report.failures {
+        match reasons.iter().position(|(reason, _)| *reason == failure.error.message) {
+            Some(at) => reasons[at].1.push(&failure.item),
+            None if reasons.len() < REASONS => reasons.push((&failure.error.message, vec![&failure.item])),
+            None => {}
+        }
+    }
+    let mut named = 0;
+    for (reason, items) in reasons {
+        let shown = |item: &&str| cfcache_model::text::clip(item, 200);
+        match items.as_slice() {
+            [item] => lines.push(format!("  {}: {reason}", shown(item))),
+            items => {
+                lines.push(format!("  {reason}:"));
+                lines.extend(items.iter().take(ITEMS).map(|item| format!("    {}", shown(item))));
+                if items.len() > ITEMS {
+                    lines.push(format!("    … and {} more", items.len() - ITEMS));
+                }
+            }
+        }
+        named += items.len();
+    }
+    let hidden = (report.failures.len() - named) as u64 + report.failures_omitted;
+    if hidden > 0 {
+        lines.push(format!("  … and {hidden} more; `--failed-to FILE` keeps them all"));
+    }
+}
+
+/// How many reasons are told to a person, and how many entries of each.
+const REASONS: usize = 10;
+const ITEMS: usize = 5;
 
 /// The limits of a plan; of free, where it is not known.
 fn limits(plan: Option<Plan>) -> PurgeLimits {

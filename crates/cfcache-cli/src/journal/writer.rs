@@ -13,8 +13,9 @@ use crate::journal::{Line, Point};
 /// So many entries may be read without a line that says so: a run that takes the journal up holds as many at the most.
 const POINT_EVERY: u64 = 10_000;
 
-/// So many lines may be written that are not durable yet; then a run waits for the disk.
-const PENDING: u64 = 4096;
+/// So many lines may be written that are not durable yet; then a run waits for the disk. What they are about is kept in
+/// memory for so long, 6 kB a batch of 100 URLs.
+const PENDING: u64 = 128;
 
 /// The end of a journal that is written to.
 ///

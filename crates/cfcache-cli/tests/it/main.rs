@@ -19,6 +19,7 @@ mod scope;
 mod secrets;
 mod signals;
 mod support;
+mod terminal;
 mod usage;
 
 /// A module that is not in the list above would never run.

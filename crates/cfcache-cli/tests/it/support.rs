@@ -164,6 +164,11 @@ impl Cmd {
         self
     }
 
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     pub(crate) fn current_dir(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
         self
@@ -188,6 +193,11 @@ impl Cmd {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Starts it, with the input and the outputs that it was given.
+    pub(crate) fn start_as_it_is(mut self) -> Started {
+        Started { child: self.command.spawn().unwrap(), stdin: None, lines: Vec::new() }
     }
 
     /// Starts it, and kills it after so long.
@@ -360,6 +370,13 @@ impl Started {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// For one whose standard error is somewhere else.
+    pub(crate) fn finish_quietly(mut self) -> Ran {
+        let mut out = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        Ran { code: self.child.wait().unwrap().code(), out, err: String::new() }
     }
 
     pub(crate) fn finish(mut self) -> Ran {
