@@ -36,6 +36,8 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
         let result = match job {
             Job::Purge(job) if job.dry_run => purge::dry_run(job, talk),
             Job::Purge(job) => purge::run(job, talk, &interrupts).await,
+            Job::Route(job) if job.dry_run => purge::routed::dry_run(job, talk),
+            Job::Route(job) => purge::routed::run(job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),
@@ -62,6 +64,7 @@ async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
         Job::ListZones(connection) => zones::list(connection, talk).await,
         Job::Setting(job) => setting::execute(job, talk).await,
         Job::Purge(_)
+        | Job::Route(_)
         | Job::Emulator(..)
         | Job::ShowConfig(_)
         | Job::ConfigPath(_)

@@ -12,6 +12,7 @@ mod progress;
 mod render;
 mod report;
 mod resolve;
+mod route;
 mod session;
 mod source;
 

@@ -185,6 +185,15 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// An entry that no run takes: it failed.
+    pub(crate) fn astray(&mut self, entry: &Entry, error: &ItemError) {
+        self.tally.items += 1;
+        self.tally.failed += 1;
+        let given = entry.given();
+        self.report.fail(&given, error);
+        self.keep(&given, true);
+    }
+
     fn warning(&mut self, origin: &str, warning: &str) {
         self.warnings += 1;
         if self.warnings <= TOLD {
@@ -291,7 +300,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn finish(mut self, elapsed: Duration) -> (Report, Exit) {
         self.close();
         if let Some(failed_to) = &mut self.failed_to
-            && let Err(error) = failed_to.out.flush()
+            && let Err(error) = failed_to.out.borrow_mut().flush()
         {
             let failure = failed_to.failure(&error);
             self.exit = self.exit.or(self.talk.failure(&failure));
@@ -453,14 +462,16 @@ fn stopped(talk: &Talk, stop: Stop) -> Exit {
         ),
         _ => (Exit::Unreachable, "so many tries failed in a row that nothing more is sent".to_owned()),
     };
-    talk.say(&why);
+    // Of runs side by side each stops.
+    talk.say_once(&why);
     exit
 }
 
-/// Where failed and invalid entries go, in the format that they came in.
+/// Where failed and invalid entries go, in the format that they came in. Clones write to the same file.
+#[derive(Clone)]
 pub(crate) struct FailedTo {
     name: String,
-    out: BufWriter<File>,
+    out: Rc<RefCell<BufWriter<File>>>,
 }
 
 impl FailedTo {
@@ -482,7 +493,7 @@ impl FailedTo {
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         match File::create(path) {
-            Ok(file) => Ok(Self { name, out: BufWriter::new(file) }),
+            Ok(file) => Ok(Self { name, out: Rc::new(RefCell::new(BufWriter::new(file))) }),
             Err(error) => Err(Failure::usage(format!("cannot write `{name}`: {error}"))),
         }
     }
@@ -490,12 +501,13 @@ impl FailedTo {
     /// Writes an entry so that reading the file gives it again. What no line can hold (an argument with a line break, a
     /// line that was too long or no text) becomes a comment: it is not to come back as something else.
     fn write(&mut self, given: &str, is_whole: bool) -> std::io::Result<()> {
+        let mut out = self.out.borrow_mut();
         let reads_back =
             is_whole && !given.contains('\n') && !given.ends_with('\r') && !given.trim_ascii().is_empty();
         if reads_back && !given.starts_with(['#', '\u{feff}']) {
-            writeln!(self.out, "{given}")
+            writeln!(out, "{given}")
         } else {
-            writeln!(self.out, "# cannot be an entry of a list: {}", given.escape_debug())
+            writeln!(out, "# cannot be an entry of a list: {}", given.escape_debug())
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Talk {
     /// Standard output is gone (a closed pipe, a full disk): what went wrong with it, once.
     broken: Cell<bool>,
     lost: RefCell<Option<String>>,
+    /// What is not to be said twice.
+    said: RefCell<Vec<String>>,
     /// A progress line stands on the terminal and must be cleared before anything else is said.
     drawn: Cell<bool>,
     /// Somebody types entries on the terminal.
@@ -51,6 +53,7 @@ impl Talk {
             color_err: color(err_is_terminal),
             broken: Cell::new(false),
             lost: RefCell::new(None),
+            said: RefCell::default(),
             drawn: Cell::new(false),
             typed_on: Cell::new(false),
         }
@@ -103,6 +106,15 @@ impl Talk {
         // In one piece, so that what another process writes there does not come between. If standard error is gone there
         // is nobody left to tell.
         let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    }
+
+    /// Says something on standard error, if it has not been said so before.
+    pub(crate) fn say_once(&self, line: &str) {
+        let is_new = !self.said.borrow().iter().any(|said| said == line);
+        if is_new {
+            self.said.borrow_mut().push(line.to_owned());
+            self.say(line);
+        }
     }
 
     /// Says something that is good to know, unless `--quiet`.

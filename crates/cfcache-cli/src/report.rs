@@ -15,7 +15,8 @@ pub(crate) struct Report {
     pub(crate) operation: &'static str,
     /// The field of the body: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
     pub(crate) kind: &'static str,
-    pub(crate) zone: String,
+    /// The zone's id; null where each entry went to the zone of its host.
+    pub(crate) zone: Option<String>,
     pub(crate) environment: Option<String>,
     /// `accepted + failed + invalid + duplicates + skipped`, always.
     pub(crate) items: u64,
@@ -32,6 +33,9 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<ItemFailure>,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) failures_omitted: u64,
+    /// Only where each entry went to the zone of its host: a report for each such zone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) zones: Vec<Self>,
     #[serde(skip)]
     bytes: usize,
 }
@@ -87,7 +91,7 @@ impl Report {
     pub(crate) fn new(
         operation: &'static str,
         kind: &'static str,
-        zone: String,
+        zone: Option<String>,
         environment: Option<String>,
     ) -> Self {
         Self {
@@ -107,6 +111,7 @@ impl Report {
             elapsed_ms: 0,
             failures: Vec::new(),
             failures_omitted: 0,
+            zones: Vec::new(),
             bytes: 0,
         }
     }
@@ -120,6 +125,26 @@ impl Report {
         }
         self.bytes = bytes;
         self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone() });
+    }
+
+    /// Adds what a part of the run came to.
+    pub(crate) fn add(&mut self, part: Self) {
+        self.items += part.items;
+        self.accepted += part.accepted;
+        self.failed += part.failed;
+        self.invalid += part.invalid;
+        self.duplicates += part.duplicates;
+        self.skipped += part.skipped;
+        self.requests += part.requests;
+        self.retries += part.retries;
+        self.rate_limited += part.rate_limited;
+        for failure in &part.failures {
+            self.fail(&failure.item, &failure.error);
+        }
+        self.failures_omitted += part.failures_omitted;
+        if part.zone.is_some() {
+            self.zones.push(part);
+        }
     }
 
     /// What was read and has come to no end counts as failed: whatever happened, it is not known to be accepted.

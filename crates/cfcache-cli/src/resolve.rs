@@ -24,6 +24,7 @@ pub(crate) use crate::resolve::setting::Setting;
 /// What to do.
 pub(crate) enum Job {
     Purge(PurgeJob),
+    Route(RouteJob),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
     VerifyToken(Connection, Option<AccountId>),
@@ -54,6 +55,18 @@ pub(crate) struct PurgeJob {
     pub(crate) yes: bool,
     pub(crate) failed_to: Option<PathBuf>,
     pub(crate) journal: Option<PathBuf>,
+    pub(crate) batch_size: Option<usize>,
+}
+
+/// A purge or invalidate whose entries name their zones by themselves: each goes to the zone of its host.
+pub(crate) struct RouteJob {
+    pub(crate) action: Action,
+    pub(crate) targets: Targets,
+    /// The map of the configuration; where it is empty, the API's list is asked for.
+    pub(crate) zones: Vec<(String, ZoneId)>,
+    pub(crate) connection: Connection,
+    pub(crate) dry_run: bool,
+    pub(crate) failed_to: Option<PathBuf>,
     pub(crate) batch_size: Option<usize>,
 }
 
@@ -143,6 +156,15 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
     {
         return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
     }
+    let what = match what {
+        // Without a zone, entries that have a host say themselves where they belong.
+        Selection::Targets(targets)
+            if desk.settings.zone.is_none() && !global.emulator && has_host(targets.kind) =>
+        {
+            return desk.route(action, targets);
+        }
+        what => what,
+    };
     Ok(Job::Purge(PurgeJob {
         action,
         scope: Scope { zone: desk.zone()?, environment: desk.environment()? },
@@ -165,6 +187,29 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    fn route(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
+        let only_one = |option: &str| {
+            Failure::usage(format!("`{option}` is for one zone, and none is given"))
+                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID))
+        };
+        if self.settings.environment.is_some() {
+            return Err(only_one("--environment"));
+        }
+        if self.global.journal.is_some() {
+            return Err(only_one("--journal"));
+        }
+        let zones = self.settings.zones.iter().map(|(domain, id)| Ok((domain.clone(), mapped(domain, id)?)));
+        Ok(Job::Route(RouteJob {
+            action,
+            targets,
+            zones: zones.collect::<Result<_, Failure>>()?,
+            connection: self.connection(self.global.dry_run)?,
+            dry_run: self.global.dry_run,
+            failed_to: self.global.failed_to.clone(),
+            batch_size: self.global.batch_size,
+        }))
+    }
+
     fn around_settings(&self, command: Command) -> Result<Job, Failure> {
         self.no_environment()?;
         let Some(setting) = setting::setting(command)? else {
@@ -223,9 +268,7 @@ impl Desk<'_> {
         if zone.contains('.') {
             let domain = domain(zone, origin)?;
             return match self.settings.zones.get(&domain) {
-                Some(id) => ZoneId::parse(id).map(ZoneRef::Id).map_err(|invalid| {
-                    Failure::usage(format!("`[zones]` gives `{domain}` an id that is none: {invalid}"))
-                }),
+                Some(id) => mapped(&domain, id).map(ZoneRef::Id),
                 None => Ok(ZoneRef::Domain(domain)),
             };
         }
@@ -251,6 +294,18 @@ impl Desk<'_> {
             Err(invalid) => Err(Failure::usage(format!("{origin}: {invalid}"))),
         }
     }
+}
+
+/// The id that the configuration's map gives a domain.
+fn mapped(domain: &str, id: &str) -> Result<ZoneId, Failure> {
+    ZoneId::parse(id).map_err(|invalid| {
+        Failure::usage(format!("`[zones]` gives `{domain}` an id that is none: {invalid}"))
+    })
+}
+
+/// Does an entry of that kind say which host it is about?
+const fn has_host(kind: Kind) -> bool {
+    matches!(kind, Kind::Files | Kind::Hosts | Kind::Prefixes)
 }
 
 fn only_reads() -> Failure {

@@ -4,6 +4,7 @@ mod bulk;
 mod dry_run;
 mod everything;
 mod plan;
+pub(super) mod routed;
 
 use cfcache_client::{Ordinals, Run};
 use cfcache_model::Plan;
@@ -109,8 +110,12 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
     };
     let (zone, plan, environment) = resolved?;
     let kind = input.as_ref().map_or(PurgeBody::Everything.field(), |(kind, ..)| kind.field());
-    let report =
-        Report::new(action.verb(), kind, zone.to_string(), environment.as_ref().map(ToString::to_string));
+    let report = Report::new(
+        action.verb(),
+        kind,
+        Some(zone.to_string()),
+        environment.as_ref().map(ToString::to_string),
+    );
     let exit = match input {
         None => {
             let body = PurgeBody::Everything;
@@ -131,7 +136,7 @@ pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> 
             }
             let (journal, accepted) = match diary {
                 Some((journal, mut header)) => {
-                    header.zone = report.zone.clone();
+                    header.zone = report.zone.clone().unwrap_or_default();
                     header.environment.clone_from(&report.environment);
                     let (writer, accepted) = journal.begin(&header)?;
                     (Some(writer), accepted)
@@ -185,17 +190,20 @@ fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
 
 fn human_lines(report: &Report, kind: Option<Kind>) -> Vec<String> {
     let what = |count: u64| kind.map_or_else(|| "everything".to_owned(), |kind| kind.count(count));
-    let place = match &report.environment {
-        Some(environment) => format!("environment {environment} of zone {}", report.zone),
-        None => format!("zone {}", report.zone),
+    let zone = report.zone.as_ref().map(|zone| format!("zone {zone}"));
+    let place = match (&report.environment, zone, report.zones.len() as u64) {
+        (Some(environment), Some(zone), _) => format!(" on environment {environment} of {zone}"),
+        (_, Some(zone), _) => format!(" on {zone}"),
+        (_, None, 0) => String::new(),
+        (_, None, zones) => format!(" on {}", human::count(zones, "zone")),
     };
     let elapsed = human::duration(core::time::Duration::from_millis(report.elapsed_ms));
     let mut lines = Vec::new();
     let is_done = report.skipped > 0 && report.failed + report.invalid == 0;
     let mut first = match report.accepted {
-        0 if is_done => format!("nothing left: {} on {place}", report.operation),
-        0 => format!("nothing accepted: {} on {place}", report.operation),
-        accepted => format!("accepted: {} {} on {place}", report.operation, what(accepted)),
+        0 if is_done => format!("nothing left: {}{place}", report.operation),
+        0 => format!("nothing accepted: {}{place}", report.operation),
+        accepted => format!("accepted: {} {}{place}", report.operation, what(accepted)),
     };
     first.push_str(&format!(" ({}, {elapsed})", human::count(report.requests, "request")));
     lines.push(first);

@@ -84,6 +84,13 @@ impl Intake {
         First::Nothing
     }
 
+    /// The input in its parts: entries, what is found beside them, whether an invalid one ends it, and how many there are.
+    pub(super) fn open(self) -> (Input, Rc<RefCell<Found>>, bool, Option<u64>) {
+        let Self { chunks, first, found, stops_at_invalid, total } = self;
+        let found = Rc::new(RefCell::new(found));
+        (Input { first, chunks, found: Rc::clone(&found) }, found, stops_at_invalid, total)
+    }
+
     /// There is nothing to send: says why.
     pub(super) fn nothing(
         self,
@@ -96,7 +103,7 @@ impl Intake {
         }
         let progress = Rc::new(RefCell::new(Progress::new(kind, None)));
         let found = Rc::new(RefCell::new(self.found));
-        let report = Report::new("", "", String::new(), None);
+        let report = Report::new("", "", None, None);
         let logs = Logs { failed_to, journal: None };
         let mut watch = Watch::new(talk, report, progress, Rc::clone(&found), logs);
         watch.notice();
@@ -126,14 +133,12 @@ impl Bulk<'_> {
     ) -> Exit {
         let Self { session, run, learns_plan } = *self;
         let started = Instant::now();
-        let Intake { chunks, first, found, stops_at_invalid, total } = intake;
+        let (input, found, stops_at_invalid, total) = intake.open();
         let progress = Rc::new(RefCell::new(Progress::new(run.kind, total)));
-        let found = Rc::new(RefCell::new(found));
         let paced = Rc::new(Notify::new());
         let mut watch = Watch::new(talk, report, Rc::clone(&progress), Rc::clone(&found), logs)
             .with_paced(Rc::clone(&paced));
         watch.notice();
-        let input = Input { first, chunks, found: Rc::clone(&found) };
         let ticking = async {
             let mut interval = tokio::time::interval(REDRAW);
             loop {
@@ -187,7 +192,7 @@ impl Bulk<'_> {
 }
 
 /// The input as the client wants it; what is not for the client is put where it is found.
-struct Input {
+pub(super) struct Input {
     first: Option<Vec<Entry>>,
     chunks: mpsc::Receiver<Chunk>,
     found: Rc<RefCell<Found>>,
@@ -204,5 +209,31 @@ impl Stream for Input {
         let mut found = self.found.borrow_mut();
         found.ended |= matches!(chunk, Poll::Ready(None));
         chunk.map(|chunk| chunk.map(|chunk| found.keep(chunk)))
+    }
+}
+
+impl Input {
+    /// The next entries.
+    pub(super) async fn next(&mut self) -> Option<Vec<Entry>> {
+        core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+/// Entries that somebody else sorted, as the client wants them.
+pub(super) struct Parcels<'a> {
+    parcels: &'a mut mpsc::Receiver<Vec<Entry>>,
+}
+
+impl<'a> Parcels<'a> {
+    pub(super) const fn new(parcels: &'a mut mpsc::Receiver<Vec<Entry>>) -> Self {
+        Self { parcels }
+    }
+}
+
+impl Stream for Parcels<'_> {
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+        self.parcels.poll_recv(context)
     }
 }

@@ -1,0 +1,347 @@
+//! A run without a zone: each entry goes to the zone of its host, and the zones are worked on side by side, under one
+//! budget.
+
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::Poll;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use cfcache_client::{Event, Observer, Outcome, Run, Tally};
+use cfcache_model::Plan;
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{ListZones, PurgeCache, encode};
+use cfcache_model::id::ZoneId;
+use cfcache_model::plan::{Batch, Entry, Planner};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::args::OutputArg;
+use crate::command::purge::bulk::{First, Intake, Parcels};
+use crate::command::purge::dry_run::shown;
+use crate::command::purge::{caps, human_lines, interrupted, limits, plan};
+use crate::command::{Interrupts, pages};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::observe::{FailedTo, Found, Logs, Trace, Watch};
+use crate::progress::{Progress, REDRAW};
+use crate::render::{Talk, human};
+use crate::report::{ItemError, Report, Summary};
+use crate::resolve::RouteJob;
+use crate::route::{Routes, host};
+use crate::session::{Session, shown_base};
+use crate::source::Sources;
+
+/// How many parcels wait for a zone before the others have to.
+const WAITING: usize = 8;
+
+/// Purges or invalidates on the zone of each entry's host, and reports.
+pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+    let RouteJob { action, targets, zones, connection, failed_to, batch_size, .. } = job;
+    let kind = targets.kind;
+    if let Some(path) = &failed_to {
+        FailedTo::check(path, &targets.files)?;
+    }
+    let mut intake = Intake::begin(Sources::open(targets, false, talk)?, None);
+    let first = tokio::select! {
+        first = intake.first() => first,
+        () = interrupts.nth(1) => return Err(interrupted()),
+    };
+    if let First::Nothing = first {
+        let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
+        return intake.nothing(kind, failed_to, talk);
+    }
+    let session = Session::open(&connection).await?;
+    let (routes, plan) = match zones.is_empty() {
+        false => (Routes::new(zones), None),
+        true => tokio::select! {
+            listed = list(&session, talk) => listed?,
+            () = interrupts.nth(1) => return Err(interrupted()),
+        },
+    };
+    let plan = connection.plan.or(plan);
+    if connection.pacing
+        && let Some(plan) = plan
+    {
+        session.client.set_limits(plan.purge_limits());
+    }
+    let caps = caps(limits(plan), kind, batch_size);
+    let runs: Vec<Run> = routes.zones().map(|zone| Run::new(action, zone.clone(), kind, caps)).collect();
+    let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
+    let exit = deliver(&session, &runs, &routes, intake, failed_to, talk, interrupts).await;
+    session.close().await;
+    Ok(exit)
+}
+
+/// The zones that the token may read, and the least of their plans: one budget is for all.
+async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), Failure> {
+    let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut Trace(talk)).await)
+        .await
+        .map_err(|error| {
+            Failure::of(&error, "no zone is given, and the zones cannot be listed to find that of each host")
+                .with_hint(
+                    "name the zone with `--zone`, or list domains and ids below `[zones]` in the configuration: a \
+                     token that may only purge cannot look a zone up",
+                )
+        })?;
+    let plan = zones.items.iter().map(plan::plan_of).min().flatten();
+    let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
+    let routes = Routes::new(known);
+    match routes.is_empty() {
+        true => Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
+            .with_hint("name the zone by its id with `--zone`")),
+        false => Ok((routes, plan)),
+    }
+}
+
+/// What all runs have in common while they run.
+struct Common {
+    tally: Cell<Tally>,
+    in_flight: Cell<usize>,
+    progress: Rc<RefCell<Progress>>,
+}
+
+/// Watches the run of one zone, and counts for all of them.
+struct Part<'a> {
+    watch: Watch<'a>,
+    common: Rc<Common>,
+}
+
+impl Observer for Part<'_> {
+    fn on(&mut self, event: Event<'_>) {
+        let mut tally = self.common.tally.get();
+        tally.count(&event);
+        self.common.tally.set(tally);
+        let in_flight = &self.common.in_flight;
+        let shown = match &event {
+            Event::Sent { .. } => {
+                in_flight.set(in_flight.get() + 1);
+                Some(Event::Sent { in_flight: in_flight.get() })
+            }
+            Event::Exchange(_) => {
+                in_flight.set(in_flight.get().saturating_sub(1));
+                None
+            }
+            _ => None,
+        };
+        self.common.progress.borrow_mut().on(shown.as_ref().unwrap_or(&event), tally);
+        self.watch.on(event);
+    }
+
+    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
+        self.watch.accepted(outcome)
+    }
+}
+
+async fn deliver(
+    session: &Session,
+    runs: &[Run],
+    routes: &Routes,
+    intake: Intake,
+    failed_to: Option<FailedTo>,
+    talk: &Talk,
+    interrupts: &Interrupts,
+) -> Exit {
+    let started = Instant::now();
+    let Some(kind) = runs.first().map(|run| run.kind) else { return Exit::Accepted };
+    let operation = runs.first().map_or("", |run| run.action.verb());
+    let (mut input, found, stops_at_invalid, total) = intake.open();
+    let common = Rc::new(Common {
+        tally: Cell::default(),
+        in_flight: Cell::default(),
+        progress: Rc::new(RefCell::new(Progress::new(kind, total))),
+    });
+    let watch = |zone: Option<&ZoneId>, found: &Rc<RefCell<Found>>| {
+        let report = Report::new(operation, kind.field(), zone.map(ToString::to_string), None);
+        // Each counts for itself; what is shown counts for all.
+        let unseen = Rc::new(RefCell::new(Progress::new(kind, None)));
+        Watch::new(
+            talk,
+            report,
+            unseen,
+            Rc::clone(found),
+            Logs { failed_to: failed_to.clone(), journal: None },
+        )
+    };
+    let mut rest = watch(None, &found);
+    rest.notice();
+    let mut doors = BTreeMap::new();
+    let mut flows = Vec::new();
+    for run in runs {
+        let (door, parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
+        doors.insert(run.zone.as_str(), door);
+        let nothing = Rc::new(RefCell::new(Found::default()));
+        let mut part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
+        flows.push(Box::pin(async move {
+            let mut parcels = parcels;
+            let input = Parcels::new(&mut parcels);
+            let _tally = session.client.run(run, input, interrupts.nth(1), &mut part).await;
+            part.watch.finish(started.elapsed())
+        }) as Pin<Box<dyn Future<Output = (Report, Exit)> + '_>>);
+    }
+    let sorting = async {
+        while let Some(chunk) = input.next().await {
+            rest.notice();
+            let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+            for entry in chunk {
+                let name = host(&entry.target).unwrap_or_default();
+                match routes.zone_of(name) {
+                    Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
+                    None => {
+                        let why =
+                            format!("no zone is known for the host {}", cfcache_model::text::quote(name));
+                        rest.astray(&entry, &ItemError::new(None, why));
+                    }
+                }
+            }
+            for (zone, entries) in sorted {
+                let Some(door) = doors.get(zone) else { continue };
+                if let Err(back) = door.send(entries).await {
+                    // That run was given up, and said why.
+                    for entry in back.0 {
+                        let why = format!("not sent: the run on zone {zone} was given up");
+                        rest.astray(&entry, &ItemError::new(None, why));
+                    }
+                }
+            }
+        }
+        rest.notice();
+        drop(doors);
+        rest
+    };
+    let ticking = async {
+        let mut interval = tokio::time::interval(REDRAW);
+        loop {
+            interval.tick().await;
+            common.progress.borrow_mut().tick(talk);
+        }
+    };
+    let giving_up = async {
+        interrupts.nth(2).await;
+        session.give_up();
+        core::future::pending::<()>().await;
+    };
+    let work = async { tokio::join!(sorting, all(flows)) };
+    let (rest, parts) = tokio::select! {
+        done = work => done,
+        () = ticking => return Exit::Failed,
+        () = giving_up => return Exit::Interrupted,
+    };
+    let elapsed = started.elapsed();
+    let (mut sum, mut exit) = rest.finish(elapsed);
+    for (part, part_exit) in parts {
+        exit = exit.or(part_exit);
+        if part.items > 0 {
+            sum.add(part);
+        }
+    }
+    let (broken, ended) = {
+        let mut found = found.borrow_mut();
+        (found.broken.take(), found.ended)
+    };
+    if let Some(failure) = &broken {
+        exit = exit.or(talk.failure(failure));
+    }
+    if broken.is_some() || (stops_at_invalid && sum.invalid > 0) {
+        talk.note("reading stopped there; what came before it was sent");
+        exit = exit.or(Exit::Usage);
+    } else if !ended {
+        talk.note(&format!(
+            "the input was not read to its end: what follows its first {} is not part of this report",
+            kind.count(sum.items),
+        ));
+    }
+    match talk.output {
+        OutputArg::Json => talk.json(&sum),
+        OutputArg::Ndjson => talk.json(&Summary { event: "summary", report: &sum }),
+        OutputArg::Human => {
+            // A line for each zone, and the whole below where that says more.
+            for zone in &sum.zones {
+                if let Some(line) = human_lines(zone, Some(kind)).first() {
+                    talk.data(line);
+                }
+            }
+            let known = if sum.zones.len() == 1 { 1 } else { 0 };
+            human_lines(&sum, Some(kind)).iter().skip(known).for_each(|line| talk.data(line));
+        }
+    }
+    exit
+}
+
+/// Polls all until each has ended.
+async fn all<T>(mut flows: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
+    let mut ended: Vec<Option<T>> = flows.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (flow, slot) in flows.iter_mut().zip(&mut ended) {
+            if slot.is_none()
+                && let Poll::Ready(value) = flow.as_mut().poll(context)
+            {
+                *slot = Some(value);
+            }
+        }
+        match ended.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    ended.into_iter().flatten().collect()
+}
+
+/// Prints what would be sent to which zone, and sends nothing: so it needs the configuration's map.
+pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
+    if job.zones.is_empty() {
+        return Err(Failure::usage("no zone is given, and a dry run does not look the zones of hosts up")
+            .with_hint(
+                "name it with `--zone`, or list domains and ids below `[zones]` in the configuration",
+            ));
+    }
+    let base = shown_base(&job.connection)?.to_string();
+    let kind = job.targets.kind;
+    let caps = caps(limits(job.connection.plan), kind, job.batch_size);
+    let routes = Routes::new(job.zones);
+    let mut planners: BTreeMap<&ZoneId, Planner> =
+        routes.zones().map(|zone| (zone, Planner::new(kind, caps))).collect();
+    let mut exit = Exit::Accepted;
+    let (mut requests, mut items) = (0_u64, 0_u64);
+    let mut send = |zone: &ZoneId, batch: Option<Batch>| {
+        if let Some(batch) = batch {
+            requests += 1;
+            items += batch.len() as u64;
+            let body = PurgeBody::Batch(batch);
+            talk.data(&shown(&encode(&PurgeCache::new(job.action, zone, &body)), &base));
+        }
+    };
+    Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
+        for (origin, warning) in &chunk.warnings {
+            talk.warn(&format!("{origin}: {warning}"));
+        }
+        for invalid in &chunk.invalid {
+            exit = exit.or(Exit::Usage);
+            talk.say(&format!("{} {}", talk.label("invalid"), invalid.describe()));
+        }
+        if let Some(broken) = &chunk.broken {
+            exit = exit.or(talk.failure(broken));
+        }
+        for entry in chunk.entries {
+            let name = host(&entry.target).unwrap_or_default();
+            match routes.zone_of(name).and_then(|(_, zone)| Some((zone, planners.get_mut(zone)?))) {
+                Some((zone, planner)) => send(zone, planner.push(entry).unwrap_or_default()),
+                None => {
+                    exit = exit.or(Exit::Failed);
+                    let name = cfcache_model::text::quote(name);
+                    talk.say(&format!("{}: no zone is known for the host {name}", entry.given()));
+                }
+            }
+        }
+        !talk.is_closed()
+    });
+    for (zone, mut planner) in planners {
+        while let Some(batch) = planner.finish() {
+            send(zone, Some(batch));
+        }
+    }
+    talk.note(&format!("would send {} in {}", kind.count(items), human::count(requests, "request")));
+    Ok(exit)
+}

@@ -1,0 +1,110 @@
+//! No zone is given: each entry goes to the zone of its host.
+
+use cfcache_emulator::{Config, LimitMode, Token, Zone};
+use cfcache_model::Plan;
+
+use crate::support::{Api, Cmd, Dir, TOKEN, bare};
+
+const COM: &str = "11111111111111111111111111111111";
+const SHOP: &str = "22222222222222222222222222222222";
+const NET: &str = "33333333333333333333333333333333";
+
+fn config() -> Config {
+    Config::new(Plan::Free)
+        .with_limits(LimitMode::Off)
+        .with_zone(Zone::new(COM, "example.com"))
+        .with_zone(Zone::new(SHOP, "shop.example.com"))
+        .with_zone(Zone::new(NET, "example.net"))
+}
+
+fn without_zone(api: &Api) -> Cmd {
+    bare().env("CLOUDFLARE_BASE_URL", api.base()).env("CLOUDFLARE_API_TOKEN", TOKEN)
+}
+
+/// The zone and the body of every purge that came in, sorted.
+fn purges(api: &Api) -> Vec<String> {
+    let entries = api.log().entries();
+    let mut purges: Vec<String> = entries
+        .iter()
+        .filter(|entry| entry.path.contains("purge_cache"))
+        .map(|entry| {
+            let zone = entry.path.split('/').nth(4).unwrap().chars().take(2).collect::<String>();
+            format!("{zone} {}", String::from_utf8_lossy(&entry.body))
+        })
+        .collect();
+    purges.sort();
+    purges
+}
+
+#[test]
+fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
+    let api = Api::start(config());
+    let list = "https://www.example.com/a\nhttps://shop.example.com/b\nhttps://example.net/c\n\
+                https://notexample.com/d\nhttps://x.shop.example.com/e\nhttps://www.example.com/a\n";
+    let ran = without_zone(&api).args("purge urls --from - --json").input(list).run();
+    let report = ran.exits(1).report();
+    assert_eq!(
+        purges(&api),
+        [
+            r#"11 {"files":["https://www.example.com/a"]}"#,
+            r#"22 {"files":["https://shop.example.com/b","https://x.shop.example.com/e"]}"#,
+            r#"33 {"files":["https://example.net/c"]}"#,
+        ]
+    );
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!((count("items"), count("accepted"), count("failed"), count("duplicates")), (6, 4, 1, 1));
+    assert!(report["zone"].is_null());
+    assert_eq!(report["zones"].as_array().unwrap().len(), 3);
+    assert_eq!(report["failures"][0]["item"], "https://notexample.com/d");
+}
+
+#[test]
+fn hosts_and_prefixes_have_a_host_and_tags_have_none() {
+    let api = Api::start(config());
+    without_zone(&api).args("purge hosts www.shop.example.com").run().exits(0);
+    without_zone(&api).args("invalidate prefixes example.net/a").run().exits(0);
+    assert_eq!(purges(&api), [r#"22 {"hosts":["www.shop.example.com"]}"#]);
+    without_zone(&api).args("purge tags a").run().exits(2).says_nothing().tells("no zone given");
+}
+
+#[test]
+fn the_map_serves_a_token_that_may_only_purge() {
+    let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
+    let api = Api::start(config().with_token(token));
+    let ran = without_zone(&api).args("purge urls https://www.example.com/a").run();
+    ran.exits(3).says_nothing().tells("[zones]");
+    assert_eq!(purges(&api), [""; 0]);
+
+    let directory = Dir::new();
+    let file = directory.file("config.toml", format!("[zones]\n\"Example.com\" = \"{COM}\"\n"));
+    let mapped = || without_zone(&api).arg("--config").arg(&file);
+    mapped().args("purge urls https://www.example.com/a").run().exits(0);
+    assert_eq!(purges(&api), [r#"11 {"files":["https://www.example.com/a"]}"#]);
+
+    let ran = mapped().args("--dry-run purge urls https://example.com/a https://example.net/b").run();
+    ran.exits(1).tells("no zone is known for the host `example.net`");
+    assert_eq!(ran.out.lines().count(), 1);
+    assert!(ran.out.contains(COM), "{ran:?}");
+    // A domain of the map needs no look-up either.
+    mapped().args("-z example.com purge tags a").run().exits(0);
+    assert!(api.paths().iter().all(|path| !path.starts_with("GET")) || api.paths().len() == 3);
+}
+
+#[test]
+fn what_is_for_one_zone_needs_one() {
+    let api = Api::start(config());
+    for option in ["-e Staging", "--journal j"] {
+        let ran = without_zone(&api).args(option).args("purge urls https://example.com/a").run();
+        ran.exits(2).says_nothing().tells("is for one zone");
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn an_invalid_line_ends_all_of_it() {
+    let api = Api::start(config());
+    let list = "https://example.com/a\nhttps://example.net/b\nnot a URL\nhttps://example.com/c\n";
+    let ran = without_zone(&api).args("purge urls --from - --json").input(list).run();
+    let report = ran.exits(2).report();
+    assert_eq!((report["items"].as_u64(), report["accepted"].as_u64()), (Some(3), Some(2)));
+}
