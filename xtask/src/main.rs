@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod conformance;
+mod dist;
 mod emulator;
 mod generate;
 mod public_api;
@@ -26,6 +27,7 @@ Chores:
   ci [STEP]...      Run what CI runs: all steps, or those named
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench start       Compare the start of cfcache with that of curl
+  dist              Pack a release: archive, Debian package, checksums
 ";
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["conformance"] => conformance::run(),
         ["bench", "start"] => bench::start(),
+        ["dist"] => dist::run(),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\n", ci::steps());
             return ExitCode::SUCCESS;

@@ -93,6 +93,11 @@ pub(crate) fn build_cfcache(profile: Profile) -> Result<PathBuf> {
         Profile::Tests => TEST_SELECTION,
         Profile::Release => &["--package=cfcache-cli", "--bin=cfcache", "--release"],
     });
+    built(build)
+}
+
+/// Runs a command that builds `cfcache` and prints messages in JSON, and says where that is.
+pub(crate) fn built(mut build: Command) -> Result<PathBuf> {
     let output = build.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     ensure!(output.status.success(), "cfcache does not build");
     let executable = String::from_utf8_lossy(&output.stdout).lines().find_map(|line| {
