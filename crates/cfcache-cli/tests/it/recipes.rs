@@ -122,6 +122,22 @@ fn code_in_the_recipes_is_that_of_the_examples() {
     assert_eq!(checked, 1);
 }
 
+/// The pages point to these; those that they run are tried with the pages.
+#[test]
+#[expect(clippy::print_stdout, reason = "what is not run is to be seen")]
+fn examples_of_the_libraries_run() {
+    for name in ["double", "embed", "get", "purge_body", "sans_io"] {
+        let example = examples().join(name);
+        if !example.exists() {
+            assert!(!is_ci(), "{name} is not built: cargo build --workspace --examples");
+            println!("{name} is not built, and not run");
+            continue;
+        }
+        let output = ends(Command::new(example)).unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
 #[test]
 fn what_is_listed_here_stands_in_the_pages() {
     let scripts: Vec<String> = ["README.md", "docs/recipes.md"]
