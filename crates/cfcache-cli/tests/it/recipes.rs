@@ -124,7 +124,6 @@ fn code_in_the_recipes_is_that_of_the_examples() {
 
 /// The pages point to these; those that they run are tried with the pages.
 #[test]
-#[expect(clippy::print_stdout, reason = "what is not run is to be seen")]
 fn examples_of_the_libraries_run() {
     for name in ["double", "embed", "get", "purge_body", "sans_io"] {
         let example = examples().join(name);
