@@ -13,6 +13,7 @@ use cfcache_model::plan::Entry;
 use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 
 use crate::args::OnInvalid;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::{Point, Rolling};
 use crate::render::{Talk, human};
@@ -82,6 +83,22 @@ pub(crate) struct Invalid {
 }
 
 impl Chunk {
+    /// Says all that was found beside the entries, and how the process ends for it.
+    pub(crate) fn tell(&self, talk: &Talk) -> Exit {
+        let mut exit = Exit::Accepted;
+        for (origin, warning) in &self.warnings {
+            talk.warn(&format!("{origin}: {warning}"));
+        }
+        for invalid in &self.invalid {
+            exit = exit.or(Exit::Usage);
+            talk.say(&format!("{} {}", talk.label("invalid"), invalid.describe()));
+        }
+        match &self.broken {
+            Some(broken) => exit.or(talk.failure(broken)),
+            None => exit,
+        }
+    }
+
     /// Nothing but the reason why nothing follows.
     pub(crate) fn broken(failure: Failure) -> Self {
         Self { broken: Some(failure), ..Self::default() }

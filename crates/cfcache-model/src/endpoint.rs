@@ -224,6 +224,16 @@ fn sample<E: Endpoint>(name: &'static str, request: &E, status: u16, reply: impl
     Exchange { name, request: encode(request), status, reply: reply.into() }
 }
 
+/// The permission that the settings of a zone ask for.
+///
+/// The documents also name "Zone Read" and "Zone Write"; these are the least that serves.
+const fn settings_permission(method: Method) -> &'static str {
+    match method {
+        Method::Get => "Zone Settings Read",
+        _ => "Zone Settings Write",
+    }
+}
+
 /// An answer that succeeds, around a `result`.
 fn success(result: &str) -> String {
     alloc::format!(r#"{{"result":{result},"success":true,"errors":[],"messages":[]}}"#)

@@ -13,6 +13,7 @@ pub mod url;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
+use core::hash::Hasher;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use siphasher::sip128::SipHasher13;
@@ -27,7 +28,7 @@ pub use crate::target::tag::{InvalidTag, Tag};
 pub use crate::target::url::{InvalidUrl, PurgeUrl};
 
 /// What every kind of target knows about itself.
-trait TargetKind: Sized {
+trait TargetKind {
     /// The name of the field in the body.
     const FIELD: &'static str;
     /// The word that people use for several of them, and the command line for the subcommand.
@@ -35,22 +36,30 @@ trait TargetKind: Sized {
     /// The word for one of them, behind "a" or a number.
     const NOUN: &'static str;
 
-    /// Why a text is not one.
-    type Invalid;
-
-    fn parse(text: &str) -> Result<Self, Self::Invalid>;
     /// The entry as a list would hold it: parsing it again gives an equal target.
     fn text(&self) -> Cow<'_, str>;
-    /// How many bytes it takes in a body, as [`write`](Self::write) writes it with `objects` either way.
-    fn encoded_bytes(&self, objects: bool) -> usize;
-    fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error>;
+
+    fn warnings(&self, warn: &mut dyn FnMut(Warning));
+
     /// Feeds what makes two of them the same to the API.
-    fn fingerprint(&self, hasher: &mut SipHasher13);
+    fn fingerprint(&self, hasher: &mut SipHasher13) {
+        hasher.write(self.text().as_bytes());
+    }
+
     /// Must its whole batch be written as objects?
     fn needs_object(&self) -> bool {
         false
     }
-    fn warnings(&self, warn: &mut dyn FnMut(Warning));
+
+    /// Adds it to a list, as an object where all are.
+    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
+        sequence.serialize_element(&*self.text())
+    }
+
+    /// How many bytes [`write`](Self::write) writes.
+    fn encoded_bytes(&self, _objects: bool) -> usize {
+        json_string_bytes(&self.text())
+    }
 }
 
 macro_rules! kinds {
@@ -111,7 +120,7 @@ macro_rules! kinds {
             /// [`InvalidTarget`], which says what was found, what is allowed and what was probably meant.
             pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidTarget> {
                 match kind {
-                    $(Kind::$kind => Ok(Self::$kind(<$type as TargetKind>::parse(text)?)),)*
+                    $(Kind::$kind => Ok(Self::$kind(<$type>::parse(text)?)),)*
                 }
             }
 

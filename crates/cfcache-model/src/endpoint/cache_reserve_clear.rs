@@ -9,9 +9,7 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
-};
+use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
 use crate::id::ZoneId;
 
 /// Asks how the latest clear stands.
@@ -113,7 +111,6 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
         Replay::Safe,
         "get_cache_reserve_clear",
         "Read how clearing Cache Reserve stands",
-        "Zone Settings Read",
         read_samples,
     ),
     descriptor(
@@ -122,7 +119,6 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
         Replay::UndeliveredOnly,
         "clear_cache_reserve",
         "Clear Cache Reserve",
-        "Zone Settings Write",
         clear_samples,
     ),
 ];
@@ -132,7 +128,6 @@ const fn descriptor(
     replay: Replay,
     name: &'static str,
     summary: &'static str,
-    permission: &'static str,
     samples: fn() -> Vec<Exchange>,
 ) -> Descriptor {
     Descriptor {
@@ -142,7 +137,7 @@ const fn descriptor(
         path: "/zones/{zone_id}/cache/cache_reserve_clear",
         area: Area::Settings,
         replay,
-        permission,
+        permission: settings_permission(method),
         plans: "paid plans with a Cache Reserve subscription",
         page: "https://developers.cloudflare.com/api/resources/cache/subresources/cache_reserve/",
         samples,

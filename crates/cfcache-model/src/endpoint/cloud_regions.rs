@@ -14,9 +14,7 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
-};
+use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
 use crate::id::ZoneId;
 use crate::text::quote;
 
@@ -486,10 +484,6 @@ const fn descriptor(
     summary: &'static str,
     samples: fn() -> Vec<Exchange>,
 ) -> Descriptor {
-    let permission = match method {
-        Method::Get => "Zone Settings Read",
-        _ => "Zone Settings Write",
-    };
 
     Descriptor {
         name,
@@ -498,7 +492,7 @@ const fn descriptor(
         path,
         area: Area::CloudRegions,
         replay,
-        permission,
+        permission: settings_permission(method),
         plans: "all plans",
         page: "https://developers.cloudflare.com/api/resources/cache/subresources/origin_cloud_regions/",
         samples,

@@ -14,9 +14,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
-};
+use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
 use crate::id::ZoneId;
 
 /// A setting that is on or off.
@@ -385,10 +383,6 @@ const fn descriptor(
     summary: &'static str,
     samples: fn() -> Vec<Exchange>,
 ) -> Descriptor {
-    let permission = match method {
-        Method::Get => "Zone Settings Read",
-        _ => "Zone Settings Write",
-    };
     Descriptor {
         name,
         summary,
@@ -396,7 +390,7 @@ const fn descriptor(
         path: facts.path,
         area: Area::Settings,
         replay,
-        permission,
+        permission: settings_permission(method),
         plans: facts.plans,
         page: facts.page,
         samples,

@@ -11,9 +11,7 @@ use alloc::vec::Vec;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::endpoint::switch::Setting;
-use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
-};
+use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
 use crate::id::ZoneId;
 use crate::pairs::Pairs;
 use crate::text::quote;
@@ -291,10 +289,6 @@ const fn descriptor(
     summary: &'static str,
     samples: fn() -> Vec<Exchange>,
 ) -> Descriptor {
-    let permission = match method {
-        Method::Get => "Zone Settings Read",
-        _ => "Zone Settings Write",
-    };
     Descriptor {
         name,
         summary,
@@ -302,7 +296,7 @@ const fn descriptor(
         path: "/zones/{zone_id}/cache/variants",
         area: Area::Settings,
         replay,
-        permission,
+        permission: settings_permission(method),
         plans: "Pro and up",
         page: "https://developers.cloudflare.com/api/resources/cache/subresources/variants/",
         samples,

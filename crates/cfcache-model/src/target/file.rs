@@ -104,12 +104,6 @@ impl TargetKind for File {
     const WORD: &'static str = "urls";
     const NOUN: &'static str = "URL";
 
-    type Invalid = InvalidFile;
-
-    fn parse(text: &str) -> Result<Self, InvalidFile> {
-        Self::parse(text)
-    }
-
     fn text(&self) -> Cow<'_, str> {
         match self.headers.is_empty() {
             true => Cow::Borrowed(self.url.as_str()),

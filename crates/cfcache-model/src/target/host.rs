@@ -3,12 +3,8 @@
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
-use core::hash::Hasher;
 
-use serde::ser::SerializeSeq;
-use siphasher::sip128::SipHasher13;
-
-use crate::target::{TargetKind, Warning, json_string_bytes, warn_of_blank};
+use crate::target::{TargetKind, Warning, warn_of_blank};
 use crate::text::{clip, is_invisible};
 
 /// A host whose files are all to go.
@@ -49,26 +45,8 @@ impl TargetKind for Host {
     const WORD: &'static str = "hosts";
     const NOUN: &'static str = "host";
 
-    type Invalid = InvalidHost;
-
-    fn parse(text: &str) -> Result<Self, InvalidHost> {
-        Self::parse(text)
-    }
-
     fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.0)
-    }
-
-    fn encoded_bytes(&self, _objects: bool) -> usize {
-        json_string_bytes(&self.0)
-    }
-
-    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
-        sequence.serialize_element(&self.0)
-    }
-
-    fn fingerprint(&self, hasher: &mut SipHasher13) {
-        hasher.write(self.0.as_bytes());
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {

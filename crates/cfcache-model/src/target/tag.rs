@@ -5,10 +5,9 @@ use alloc::string::String;
 use core::fmt;
 use core::hash::Hasher;
 
-use serde::ser::SerializeSeq;
 use siphasher::sip128::SipHasher13;
 
-use crate::target::{TargetKind, Warning, json_string_bytes};
+use crate::target::{TargetKind, Warning};
 use crate::text::quote;
 
 /// The longest tag that the API takes, in characters.
@@ -62,22 +61,8 @@ impl TargetKind for Tag {
     const WORD: &'static str = "tags";
     const NOUN: &'static str = "tag";
 
-    type Invalid = InvalidTag;
-
-    fn parse(text: &str) -> Result<Self, InvalidTag> {
-        Self::parse(text)
-    }
-
     fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.0)
-    }
-
-    fn encoded_bytes(&self, _objects: bool) -> usize {
-        json_string_bytes(&self.0)
-    }
-
-    fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
-        sequence.serialize_element(&self.0)
     }
 
     fn fingerprint(&self, hasher: &mut SipHasher13) {

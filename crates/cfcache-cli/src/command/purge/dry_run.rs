@@ -75,16 +75,7 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
         }
     };
     Sources::open(targets, false, talk)?.read(&mut |chunk| {
-        for (origin, warning) in &chunk.warnings {
-            talk.warn(&format!("{origin}: {warning}"));
-        }
-        for invalid in &chunk.invalid {
-            exit = exit.or(Exit::Usage);
-            talk.say(&format!("{} {}", talk.label("invalid"), invalid.describe()));
-        }
-        if let Some(broken) = &chunk.broken {
-            exit = exit.or(talk.failure(broken));
-        }
+        exit = exit.or(chunk.tell(talk));
         for entry in chunk.entries {
             read += 1;
             send(planner.push(entry).unwrap_or_default());

@@ -314,16 +314,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
         }
     };
     Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
-        for (origin, warning) in &chunk.warnings {
-            talk.warn(&format!("{origin}: {warning}"));
-        }
-        for invalid in &chunk.invalid {
-            exit = exit.or(Exit::Usage);
-            talk.say(&format!("{} {}", talk.label("invalid"), invalid.describe()));
-        }
-        if let Some(broken) = &chunk.broken {
-            exit = exit.or(talk.failure(broken));
-        }
+        exit = exit.or(chunk.tell(talk));
         for entry in chunk.entries {
             let name = host(&entry.target).unwrap_or_default();
             match routes.zone_of(name).and_then(|(_, zone)| Some((zone, planners.get_mut(zone)?))) {
