@@ -13,7 +13,7 @@ fuzz_target!(|answer: (u16, &[u8])| {
     match judge(&PurgeCache::purge(&zone, &PurgeBody::Everything), status, body) {
         Verdict::Done(_) => {
             assert!((200..300).contains(&status));
-            assert!(body.windows(9).any(|part| part == b"\"success\"" ) || body.contains(&b'\\'));
+            assert!(body.windows(9).any(|part| part == b"\"success\"") || body.contains(&b'\\'));
         }
         Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
             assert!(!failure.to_string().chars().any(is_invisible));
