@@ -429,7 +429,7 @@ pub(crate) struct Global {
     )]
     pub(crate) max_retries: Option<u32>,
     /// How long one try may take, in seconds [default: 60]
-    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = some_seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
     /// The longest single wait to grant the server, in seconds [default: 600]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
@@ -562,6 +562,14 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, at least 1".to_owned()),
         Ok(number) => Ok(number),
+    }
+}
+
+/// A time in which something can happen.
+fn some_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        seconds if seconds >= 1e-3 => Ok(seconds),
+        _ => Err("it must be more than 0, such as 30 or 0.5".to_owned()),
     }
 }
 

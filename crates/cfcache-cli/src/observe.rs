@@ -346,7 +346,8 @@ impl Observer for Watch<'_> {
             Event::Ended(outcome) => self.ended(outcome),
             Event::Stopped(stop) => {
                 self.interrupted |= *stop == Stop::Interrupted;
-                self.exit = self.exit.or(stopped(self.talk, *stop));
+                let in_flight = self.progress.borrow().in_flight();
+                self.exit = self.exit.or(stopped(self.talk, *stop, in_flight));
             }
             _ => {}
         }
@@ -443,8 +444,9 @@ impl Given {
 pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
 
 /// Says why a run ends before its time.
-fn stopped(talk: &Talk, stop: Stop) -> Exit {
+fn stopped(talk: &Talk, stop: Stop, in_flight: usize) -> Exit {
     let (exit, why) = match stop {
+        Stop::Interrupted if in_flight == 0 => (Exit::Interrupted, "interrupted".to_owned()),
         Stop::Interrupted => (Exit::Interrupted, WAITING.to_owned()),
         Stop::WaitTooLong { demanded } => (
             Exit::RateLimited,

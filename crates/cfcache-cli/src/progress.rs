@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     held_until: Option<Instant>,
     /// How much was sent by when, a second apart, the oldest first.
     past: VecDeque<(Instant, u64)>,
+    /// Has something been waited for? What went out before that was what a full bucket held, and no measure of the rest.
+    has_waited: bool,
 }
 
 impl Progress {
@@ -50,12 +52,17 @@ impl Progress {
             in_flight: 0,
             held_until: None,
             past: VecDeque::from([(now, 0)]),
+            has_waited: false,
         }
     }
 
     /// Something happened, which makes this the tally.
     pub(crate) fn on(&mut self, event: &Event<'_>, tally: Tally) {
         self.tally = tally;
+        let waits = matches!(event, Event::Waiting { reason: Reason::Held | Reason::Paced, .. });
+        if waits && !core::mem::replace(&mut self.has_waited, true) {
+            self.past = VecDeque::from([(Instant::now(), self.sent())]);
+        }
         match event {
             Event::Sent { in_flight } => self.in_flight = *in_flight,
             Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
@@ -84,6 +91,11 @@ impl Progress {
             self.last_beat = now;
             talk.note(&self.line(now));
         }
+    }
+
+    /// How many requests are in flight.
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     fn sent(&self) -> u64 {

@@ -341,6 +341,10 @@ impl Reading {
                 return;
             }
         };
+        if self.kind == Kind::Files && [",https://", ",http://"].iter().any(|joint| given.contains(joint)) {
+            let meant = "there is a second URL behind a comma: commas never separate, each URL is an entry of its own";
+            chunk.warnings.push((origin(), meant.to_owned()));
+        }
         target.warnings(&mut |warning| chunk.warnings.push((origin(), warning.to_string())));
         chunk.entries.push(Entry::new(target, given));
     }

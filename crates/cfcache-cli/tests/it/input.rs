@@ -73,6 +73,11 @@ fn commas_never_separate() {
     let api = Api::quick();
     cfcache(&api).args("purge urls https://www.example.com/a,b;c").run().exits(0);
     assert_eq!(api.bodies(), [r#"{"files":["https://www.example.com/a,b;c"]}"#]);
+    // What looks as if somebody thought so is sent as it is, and told.
+    let ran =
+        cfcache(&api).args("purge urls https://www.example.com/a,https://www.example.com/b --json").run();
+    ran.exits(0).tells("a second URL behind a comma");
+    assert_eq!(ran.report()["items"], 1);
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn an_interrupted_run_is_taken_up() {
     wait_until(|| api.items().len() >= 300);
     first.signal("INT");
     let first = first.finish();
-    first.exits(130);
+    first.exits(130).tells("the same command with the same journal goes on from here");
     let accepted = count(&first, "accepted");
     assert_eq!(accepted, api.items().len() as u64);
     api.log().clear();

@@ -115,8 +115,8 @@ fn a_line_shows_how_far_it_is_and_goes_away() {
     terminal.sees("200 of 500 URLs accepted");
     let ran = process.finish_quietly();
     ran.exits(0);
+    wait_until(|| terminal.seen().ends_with("\r\u{1b}[K"));
     let seen = terminal.seen();
-    assert!(seen.ends_with("\r\u{1b}[K"), "{seen:?}");
     // No line is wider than the terminal: one that wraps could not be taken away.
     assert!(seen.split("\r\u{1b}[K").all(|line| line.chars().count() < 80), "{seen:?}");
     assert!(seen.contains("1 in flight"), "{seen:?}");

@@ -52,6 +52,7 @@ fn values_are_checked_before_anything_is_sent() {
         ("--batch-size 0", "at least 1"),
         ("--concurrency -1", "--concurrency"),
         ("--timeout soon", "a number of seconds"),
+        ("--timeout 0", "it must be more than 0"),
         ("--max-wait -5", "--max-wait"),
         ("--timeout NaN", "a number of seconds"),
         ("--max-retries 1.5", "--max-retries"),

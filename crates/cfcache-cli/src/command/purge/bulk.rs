@@ -133,6 +133,7 @@ impl Bulk<'_> {
     ) -> Exit {
         let Self { session, run, learns_plan } = *self;
         let started = Instant::now();
+        let has_journal = logs.journal.is_some();
         let (input, found, stops_at_invalid, total) = intake.open();
         let progress = Rc::new(RefCell::new(Progress::new(run.kind, total)));
         let paced = Rc::new(Notify::new());
@@ -185,6 +186,9 @@ impl Bulk<'_> {
                 "the input was not read to its end: what follows its first {} is not part of this report",
                 run.kind.count(report.items),
             ));
+            if has_journal {
+                talk.note("the same command with the same journal goes on from here");
+            }
         }
         print(&report, Some(run.kind), talk);
         exit
