@@ -9,66 +9,22 @@
 //! - What cannot be read of a journal, a torn last line most often, is as if it had not been accepted: it is sent again.
 //! - Two runs on one journal are kept apart by a lock of the file.
 
+mod lines;
 mod replay;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
 use cfcache_client::Ordinals;
-use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-pub(crate) use crate::journal::replay::{Point, Replay, Rolling};
+use crate::journal::lines::{Contents, Line, Wrong};
+pub(crate) use crate::journal::lines::{Header, Point};
+pub(crate) use crate::journal::replay::{Replay, Rolling};
 pub(crate) use crate::journal::writer::Writer;
 use crate::render::Talk;
-
-/// The longest line that a journal can have; a file with a longer one is none.
-const LONGEST: u64 = 1 << 16;
-
-/// What a run is: the first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Header {
-    /// Says what sort of file it is, and in which version.
-    journal: String,
-    version: u32,
-    pub(crate) api: String,
-    pub(crate) operation: String,
-    pub(crate) kind: String,
-    pub(crate) zone: String,
-    pub(crate) environment: Option<String>,
-    /// The headers of `--header`, which are part of every entry.
-    pub(crate) headers: Vec<String>,
-    /// The whole input, where it could be read before the run.
-    pub(crate) input: Option<Point>,
-}
-
-impl Header {
-    pub(crate) fn new(operation: &str, kind: &str) -> Self {
-        Self {
-            journal: "cfcache".to_owned(),
-            version: 1,
-            api: String::new(),
-            operation: operation.to_owned(),
-            kind: kind.to_owned(),
-            zone: String::new(),
-            environment: None,
-            headers: Vec::new(),
-            input: None,
-        }
-    }
-}
-
-/// Another line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
-    /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    accepted: Option<(u64, u64)>,
-    #[serde(flatten)]
-    point: Point,
-}
 
 /// A journal that this process has to itself.
 #[derive(Debug)]
@@ -113,24 +69,24 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        let mut journal =
-            Self { name: name.clone(), file, header: None, accepted: Ordinals::new(), points: Vec::new() };
-        let (end, unreadable) = journal.read().map_err(|wrong| match wrong {
-            Wrong::Io(error) => cannot(error),
-            Wrong::Foreign => {
-                Failure::usage(format!("`{name}` is no journal of this program; it is left as it is"))
-                    .with_hint("name a file that does not exist yet, or the journal of an earlier run")
-            }
-            Wrong::Newer(version) => Failure::usage(format!(
-                "the journal `{name}` is of version {version}, which this program is too old for"
-            )),
-        })?;
+        let Contents { header, accepted, points, end, unreadable } =
+            lines::read(&file).map_err(|wrong| match wrong {
+                Wrong::Io(error) => cannot(error),
+                Wrong::Foreign => {
+                    Failure::usage(format!("`{name}` is no journal of this program; it is left as it is"))
+                        .with_hint("name a file that does not exist yet, or the journal of an earlier run")
+                }
+                Wrong::Newer(version) => Failure::usage(format!(
+                    "the journal `{name}` is of version {version}, which this program is too old for"
+                )),
+            })?;
         if unreadable > 0 {
             talk.note(&format!(
                 "the journal `{name}` has {} that cannot be read; what it would say is sent again",
                 crate::render::human::count(unreadable, "line"),
             ));
         }
+        let mut journal = Self { name: name.clone(), file, header, accepted, points };
         // A torn last line must not run together with the next.
         journal.file.set_len(end).and_then(|()| journal.file.seek(SeekFrom::Start(end))).map_err(cannot)?;
         journal.points.sort_unstable();
@@ -140,58 +96,6 @@ impl Journal {
                 .with_hint("remove it to begin anew: what was accepted before is sent again"));
         }
         Ok(journal)
-    }
-
-    /// Reads all lines; gives where the last good one ends, and how many others there were.
-    fn read(&mut self) -> Result<(u64, u64), Wrong> {
-        let mut reader = BufReader::with_capacity(1 << 16, &self.file);
-        let (mut line, mut at, mut end) = (Vec::new(), 0_u64, 0_u64);
-        let (mut bad, mut bad_within) = (0_u64, 0_u64);
-        loop {
-            line.clear();
-            let length = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(Wrong::Io)?;
-            if length == 0 {
-                return Ok((end, bad.max(bad_within)));
-            }
-            at += length as u64;
-            let Some(text) = line.strip_suffix(b"\n") else {
-                if self.header.is_none() {
-                    return match is_beginning(&line) {
-                        true => Ok((0, 0)),
-                        false => Err(Wrong::Foreign),
-                    };
-                }
-                bad += 1;
-                continue;
-            };
-            if self.header.is_none() {
-                let header: Header = serde_json::from_slice(text).map_err(|_| Wrong::Foreign)?;
-                match (header.journal.as_str(), header.version) {
-                    ("cfcache", 1) => self.header = Some(header),
-                    ("cfcache", newer) => return Err(Wrong::Newer(newer)),
-                    _ => return Err(Wrong::Foreign),
-                }
-                end = at;
-                continue;
-            }
-            let Ok(Line { accepted, point }) = serde_json::from_slice(text) else {
-                bad += 1;
-                continue;
-            };
-            match accepted {
-                Some((from, to)) if from < to && to <= point.read => self.accepted.insert(from..to),
-                None => {}
-                Some(_) => {
-                    bad += 1;
-                    continue;
-                }
-            }
-            if self.points.last() != Some(&point) {
-                self.points.push(point);
-            }
-            bad_within = bad;
-            end = at;
-        }
     }
 
     /// Is it that file?
@@ -254,20 +158,6 @@ impl Journal {
         }
         Ok((Writer::new(self.file, self.name), self.accepted))
     }
-}
-
-/// Why a file is not read as a journal.
-enum Wrong {
-    Io(std::io::Error),
-    Foreign,
-    Newer(u32),
-}
-
-/// Is it a first line that was cut off, by a loss of power most likely?
-fn is_beginning(line: &[u8]) -> bool {
-    const FIRST: &[u8] = br#"{"journal":"cfcache""#;
-    let shorter = line.len().min(FIRST.len());
-    line[..shorter] == FIRST[..shorter] || line.iter().all(|byte| *byte == 0)
 }
 
 /// The first difference between two runs that matters, in words.

@@ -4,31 +4,11 @@ use core::hash::Hasher as _;
 use std::collections::VecDeque;
 
 use cfcache_model::plan::Entry;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 
 use crate::failure::Failure;
+use crate::journal::Point;
 use crate::source::Chunk;
-
-/// How far an input was read, and the digest of it up to there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
-pub(crate) struct Point {
-    /// So many valid entries.
-    pub(crate) read: u64,
-    /// Digest of all of them.
-    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
-    pub(crate) digest: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
-fn to_hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{digest:016x}"))
-}
-
-fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
-}
 
 /// The digest of entries, as they are read.
 ///
