@@ -123,7 +123,12 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failur
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
     };
-    toml::from_str(&text).map(Some).map_err(|error| {
+    parse(path, &text).map(Some)
+}
+
+/// Understands the text of a file of settings.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let message = without_values(error.message());
