@@ -69,7 +69,7 @@ async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
         | Job::ShowConfig(_)
         | Job::ConfigPath(_)
         | Job::Completions(_)
-        | Job::Man(_) => Ok(Exit::Accepted),
+        | Job::Man(_) => Err(Failure::usage("this command is not done here; please report it")),
     }
 }
 

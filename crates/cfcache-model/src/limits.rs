@@ -14,7 +14,8 @@ pub const PURGE_LIMITS_DATE: &str = "2026-07";
 /// The global limit of the API: 1,200 requests in 5 minutes for a user, over all of their tokens and the dashboard.
 ///
 /// Over it, every call answers 429 for the next 5 minutes. Cache purge is named among the APIs with limits of their
-/// own, but which purge kinds still count against this one is not documented; so we pace below it in any case.
+/// own, but which purge kinds still count against this one is not documented; so the client paces calls and the flexible kinds
+/// below it, and not single files, whose published rate could not be reached within it.
 ///
 /// Source: <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
 pub const GLOBAL: Rate = Rate { count: 1200, per: Duration::from_secs(300) };

@@ -9,7 +9,10 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    success,
+};
 use crate::id::ZoneId;
 
 /// Asks how the latest clear stands.
@@ -157,7 +160,8 @@ fn read_samples() -> Vec<Exchange> {
 fn clear_samples() -> Vec<Exchange> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = ClearCacheReserve::new(&zone);
-    let begun = r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","state":"In-progress"}"#;
+    let begun =
+        r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","state":"In-progress"}"#;
     let is_on = "Turn off Cache Reserve sync to proceed with deletion.";
     Vec::from([
         sample("begun", &request, 200, success(begun)),

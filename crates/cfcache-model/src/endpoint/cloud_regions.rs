@@ -14,7 +14,10 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    success,
+};
 use crate::id::ZoneId;
 use crate::text::quote;
 
@@ -484,7 +487,6 @@ const fn descriptor(
     summary: &'static str,
     samples: fn() -> Vec<Exchange>,
 ) -> Descriptor {
-
     Descriptor {
         name,
         summary,
@@ -499,7 +501,8 @@ const fn descriptor(
     }
 }
 
-const STORED: &str = r#"{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws","modified_on":"2026-03-01T12:00:00Z"}"#;
+const STORED: &str =
+    r#"{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws","modified_on":"2026-03-01T12:00:00Z"}"#;
 const MISSING: &str = "No cloud region mapping exists for this origin IP.";
 const BAD_REGION: &str = "Invalid vendor or region.";
 

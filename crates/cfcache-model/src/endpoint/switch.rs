@@ -14,7 +14,10 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    success,
+};
 use crate::id::ZoneId;
 
 /// A setting that is on or off.

@@ -11,7 +11,10 @@ use alloc::vec::Vec;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::endpoint::switch::Setting;
-use crate::endpoint::{    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission, success};
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    success,
+};
 use crate::id::ZoneId;
 use crate::pairs::Pairs;
 use crate::text::quote;

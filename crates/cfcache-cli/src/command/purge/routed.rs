@@ -14,13 +14,13 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{ListZones, PurgeCache, encode};
 use cfcache_model::id::ZoneId;
 use cfcache_model::plan::{Batch, Entry, Planner};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::args::OutputArg;
 use crate::command::purge::bulk::{First, Intake, Parcels};
 use crate::command::purge::dry_run::shown;
-use crate::command::purge::{caps, human_lines, interrupted, limits, plan};
+use crate::command::purge::{caps, empty, human_lines, interrupted, limits, plan};
 use crate::command::{Interrupts, pages};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -69,7 +69,9 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
     let caps = caps(limits(plan), kind, batch_size);
     let runs: Vec<Run> = routes.zones().map(|zone| Run::new(action, zone.clone(), kind, caps)).collect();
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-    let exit = deliver(&session, &runs, &routes, intake, failed_to, talk, interrupts).await;
+    let learns_plan = connection.pacing && plan.is_none();
+    let delivery = Delivery { session: &session, runs: &runs, routes: &routes, learns_plan };
+    let exit = delivery.run(intake, failed_to, talk, interrupts).await;
     session.close().await;
     Ok(exit)
 }
@@ -134,139 +136,159 @@ impl Observer for Part<'_> {
     }
 }
 
-async fn deliver(
-    session: &Session,
-    runs: &[Run],
-    routes: &Routes,
-    intake: Intake,
-    failed_to: Option<FailedTo>,
-    talk: &Talk,
-    interrupts: &Interrupts,
-) -> Exit {
-    let started = Instant::now();
-    let Some(kind) = runs.first().map(|run| run.kind) else { return Exit::Accepted };
-    let operation = runs.first().map_or("", |run| run.action.verb());
-    let (mut input, found, stops_at_invalid, total) = intake.open();
-    let common = Rc::new(Common {
-        tally: Cell::default(),
-        in_flight: Cell::default(),
-        progress: Rc::new(RefCell::new(Progress::new(kind, total))),
-    });
-    let watch = |zone: Option<&ZoneId>, found: &Rc<RefCell<Found>>| {
-        let report = Report::new(operation, kind.field(), zone.map(ToString::to_string), None);
-        // Each counts for itself; what is shown counts for all.
-        let unseen = Rc::new(RefCell::new(Progress::new(kind, None)));
-        Watch::new(
-            talk,
-            report,
-            unseen,
-            Rc::clone(found),
-            Logs { failed_to: failed_to.clone(), journal: None },
-        )
-    };
-    let mut rest = watch(None, &found);
-    rest.notice();
-    let mut doors = BTreeMap::new();
-    let mut flows = Vec::new();
-    for run in runs {
-        let (door, parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
-        doors.insert(run.zone.as_str(), door);
-        let nothing = Rc::new(RefCell::new(Found::default()));
-        let mut part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
-        flows.push(Box::pin(async move {
-            let mut parcels = parcels;
-            let input = Parcels::new(&mut parcels);
-            let _tally = session.client.run(run, input, interrupts.nth(1), &mut part).await;
-            part.watch.finish(started.elapsed())
-        }) as Pin<Box<dyn Future<Output = (Report, Exit)> + '_>>);
-    }
-    let sorting = async {
-        while let Some(chunk) = input.next().await {
-            rest.notice();
-            let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
-            for entry in chunk {
-                let name = host(&entry.target).unwrap_or_default();
-                match routes.zone_of(name) {
-                    Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
-                    None => {
-                        let why =
-                            format!("no zone is known for the host {}", cfcache_model::text::quote(name));
-                        rest.astray(&entry, &ItemError::new(None, why));
-                    }
-                }
-            }
-            for (zone, entries) in sorted {
-                let Some(door) = doors.get(zone) else { continue };
-                if let Err(back) = door.send(entries).await {
-                    // That run was given up, and said why.
-                    for entry in back.0 {
-                        let why = format!("not sent: the run on zone {zone} was given up");
-                        rest.astray(&entry, &ItemError::new(None, why));
-                    }
-                }
-            }
-        }
+/// Runs over several zones, as far as they are decided before the list is looked at.
+struct Delivery<'a> {
+    session: &'a Session,
+    runs: &'a [Run],
+    routes: &'a Routes,
+    /// Is the plan to be asked for, if that matters?
+    learns_plan: bool,
+}
+
+impl Delivery<'_> {
+    async fn run(
+        &self,
+        intake: Intake,
+        failed_to: Option<FailedTo>,
+        talk: &Talk,
+        interrupts: &Interrupts,
+    ) -> Exit {
+        let Self { session, runs, routes, learns_plan } = *self;
+        let started = Instant::now();
+        let paced = Rc::new(Notify::new());
+        let Some(kind) = runs.first().map(|run| run.kind) else { return Exit::Accepted };
+        let operation = runs.first().map_or("", |run| run.action.verb());
+        let (mut input, found, stops_at_invalid, total) = intake.open();
+        let common = Rc::new(Common {
+            tally: Cell::default(),
+            in_flight: Cell::default(),
+            progress: Rc::new(RefCell::new(Progress::new(kind, total))),
+        });
+        let watch = |zone: Option<&ZoneId>, found: &Rc<RefCell<Found>>| {
+            let report = Report::new(operation, kind.field(), zone.map(ToString::to_string), None);
+            // Each counts for itself; what is shown counts for all.
+            let unseen = Rc::new(RefCell::new(Progress::new(kind, None)));
+            Watch::new(
+                talk,
+                report,
+                unseen,
+                Rc::clone(found),
+                Logs { failed_to: failed_to.clone(), journal: None },
+            )
+        };
+        let mut rest = watch(None, &found);
         rest.notice();
-        drop(doors);
-        rest
-    };
-    let ticking = async {
-        let mut interval = tokio::time::interval(REDRAW);
-        loop {
-            interval.tick().await;
-            common.progress.borrow_mut().tick(talk);
+        let mut doors = BTreeMap::new();
+        let mut flows = Vec::new();
+        for run in runs {
+            let (door, parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
+            doors.insert(run.zone.as_str(), door);
+            let nothing = Rc::new(RefCell::new(Found::default()));
+            let mut part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
+            flows.push(Box::pin(async move {
+                let mut parcels = parcels;
+                let input = Parcels::new(&mut parcels);
+                let _tally = session.client.run(run, input, interrupts.nth(1), &mut part).await;
+                part.watch.finish(started.elapsed())
+            }) as Pin<Box<dyn Future<Output = (Report, Exit)> + '_>>);
         }
-    };
-    let giving_up = async {
-        interrupts.nth(2).await;
-        session.give_up();
-        core::future::pending::<()>().await;
-    };
-    let work = async { tokio::join!(sorting, all(flows)) };
-    let (rest, parts) = tokio::select! {
-        done = work => done,
-        () = ticking => return Exit::Failed,
-        () = giving_up => return Exit::Interrupted,
-    };
-    let elapsed = started.elapsed();
-    let (mut sum, mut exit) = rest.finish(elapsed);
-    for (part, part_exit) in parts {
-        exit = exit.or(part_exit);
-        if part.items > 0 {
-            sum.add(part);
-        }
-    }
-    let (broken, ended) = {
-        let mut found = found.borrow_mut();
-        (found.broken.take(), found.ended)
-    };
-    if let Some(failure) = &broken {
-        exit = exit.or(talk.failure(failure));
-    }
-    if broken.is_some() || (stops_at_invalid && sum.invalid > 0) {
-        talk.note("reading stopped there; what came before it was sent");
-        exit = exit.or(Exit::Usage);
-    } else if !ended {
-        talk.note(&format!(
-            "the input was not read to its end: what follows its first {} is not part of this report",
-            kind.count(sum.items),
-        ));
-    }
-    match talk.output {
-        OutputArg::Json => talk.json(&sum),
-        OutputArg::Ndjson => talk.json(&Summary { event: "summary", report: &sum }),
-        OutputArg::Human => {
-            // A line for each zone, and the whole below where that says more.
-            for zone in &sum.zones {
-                if let Some(line) = human_lines(zone, Some(kind)).first() {
-                    talk.data(line);
+        let sorting = async {
+            while let Some(chunk) = input.next().await {
+                rest.notice();
+                let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+                for entry in chunk {
+                    let name = host(&entry.target).unwrap_or_default();
+                    match routes.zone_of(name) {
+                        Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
+                        None => {
+                            let why =
+                                format!("no zone is known for the host {}", cfcache_model::text::quote(name));
+                            rest.astray(&entry, &ItemError::new(None, why));
+                        }
+                    }
+                }
+                for (zone, entries) in sorted {
+                    let Some(door) = doors.get(zone) else { continue };
+                    if let Err(back) = door.send(entries).await {
+                        // That run was given up, and said why.
+                        for entry in back.0 {
+                            let why = format!("not sent: the run on zone {zone} was given up");
+                            rest.astray(&entry, &ItemError::new(None, why));
+                        }
+                    }
                 }
             }
-            let known = if sum.zones.len() == 1 { 1 } else { 0 };
-            human_lines(&sum, Some(kind)).iter().skip(known).for_each(|line| talk.data(line));
+            rest.notice();
+            drop(doors);
+            rest
+        };
+        let ticking = async {
+            let mut interval = tokio::time::interval(REDRAW);
+            loop {
+                interval.tick().await;
+                common.progress.borrow_mut().tick(talk);
+            }
+        };
+        let giving_up = async {
+            interrupts.nth(2).await;
+            session.give_up();
+            core::future::pending::<()>().await;
+        };
+        let learning = async {
+            paced.notified().await;
+            // One budget is for all, and most accounts have one plan: the first zone speaks for them.
+            if learns_plan && let Some(run) = runs.first() {
+                plan::learn(session, &run.zone, talk).await;
+            }
+            core::future::pending::<()>().await;
+        };
+        let work = async { tokio::join!(sorting, all(flows)) };
+        let (rest, parts) = tokio::select! {
+            done = work => done,
+            () = ticking => return Exit::Failed,
+            () = giving_up => return Exit::Interrupted,
+            () = learning => return Exit::Failed,
+        };
+        let elapsed = started.elapsed();
+        let (mut sum, mut exit) = rest.finish(elapsed);
+        for (part, part_exit) in parts {
+            exit = exit.or(part_exit);
+            if part.items > 0 {
+                sum.add(part);
+            }
         }
+        let (broken, ended) = {
+            let mut found = found.borrow_mut();
+            (found.broken.take(), found.ended)
+        };
+        if let Some(failure) = &broken {
+            exit = exit.or(talk.failure(failure));
+        }
+        if broken.is_some() || (stops_at_invalid && sum.invalid > 0) {
+            talk.note("reading stopped there; what came before it was sent");
+            exit = exit.or(Exit::Usage);
+        } else if !ended {
+            talk.note(&format!(
+                "the input was not read to its end: what follows its first {} is not part of this report",
+                kind.count(sum.items),
+            ));
+        }
+        match talk.output {
+            OutputArg::Json => talk.json(&sum),
+            OutputArg::Ndjson => talk.json(&Summary { event: "summary", report: &sum }),
+            OutputArg::Human => {
+                // A line for each zone, and the whole below where that says more.
+                for zone in &sum.zones {
+                    if let Some(line) = human_lines(zone, Some(kind)).first() {
+                        talk.data(line);
+                    }
+                }
+                let known = if sum.zones.len() == 1 { 1 } else { 0 };
+                human_lines(&sum, Some(kind)).iter().skip(known).for_each(|line| talk.data(line));
+            }
+        }
+        exit
     }
-    exit
 }
 
 /// Polls all until each has ended.
@@ -304,7 +326,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
     let mut planners: BTreeMap<&ZoneId, Planner> =
         routes.zones().map(|zone| (zone, Planner::new(kind, caps))).collect();
     let mut exit = Exit::Accepted;
-    let (mut requests, mut items) = (0_u64, 0_u64);
+    let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
     let mut send = |zone: &ZoneId, batch: Option<Batch>| {
         if let Some(batch) = batch {
             requests += 1;
@@ -316,6 +338,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
     Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
         exit = exit.or(chunk.tell(talk));
         for entry in chunk.entries {
+            read += 1;
             let name = host(&entry.target).unwrap_or_default();
             match routes.zone_of(name).and_then(|(_, zone)| Some((zone, planners.get_mut(zone)?))) {
                 Some((zone, planner)) => send(zone, planner.push(entry).unwrap_or_default()),
@@ -332,6 +355,9 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
         while let Some(batch) = planner.finish() {
             send(zone, Some(batch));
         }
+    }
+    if read == 0 && exit == Exit::Accepted {
+        return Err(empty(kind));
     }
     talk.note(&format!("would send {} in {}", kind.count(items), human::count(requests, "request")));
     Ok(exit)

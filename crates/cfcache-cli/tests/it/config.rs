@@ -1,0 +1,138 @@
+//! Settings from files, and what a project's file may not do.
+
+use crate::support::{Api, Cmd, Dir, TOKEN, ZONE, bare, cfcache};
+
+/// What `config show` says of a setting: its value and where that is from.
+fn setting(cmd: Cmd, name: &str) -> (String, String) {
+    let ran = cmd.args("config show --json").run();
+    ran.exits(0);
+    let rows: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["setting"] == name).unwrap();
+    let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    (text("value"), text("from"))
+}
+
+#[test]
+fn an_option_wins_over_the_environment_that_over_the_project_that_over_the_profile() {
+    let dir = Dir::new();
+    let file = dir.file(
+        "config.toml",
+        "zone = \"common.example\"\nplan = \"pro\"\n[profiles.a]\nzone = \"profile.example\"\n",
+    );
+    let with_file = || bare().arg("--config").arg(&file).current_dir(dir.path());
+    let zone = |cmd| setting(cmd, "zone");
+    assert_eq!(zone(with_file()).0, "common.example");
+    assert_eq!(zone(with_file().args("--profile a")).0, "profile.example");
+    assert!(zone(with_file().args("--profile a")).1.contains("profile `a`"));
+    assert_eq!(setting(with_file().args("--profile a"), "plan").0, "pro");
+
+    dir.file(".cfcache.toml", "zone = \"project.example\"\n");
+    assert_eq!(zone(with_file().args("--profile a")).0, "project.example");
+    let with_variable = || with_file().env("CLOUDFLARE_ZONE_ID", "variable.example");
+    assert_eq!(zone(with_variable()), ("variable.example".to_owned(), "`CLOUDFLARE_ZONE_ID`".to_owned()));
+    assert_eq!(zone(with_variable().args("-z option.example")).0, "option.example");
+}
+
+#[test]
+fn a_project_is_found_upwards_and_may_forbid_everything() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    dir.file(".cfcache.toml", "forbid-everything = true\n");
+    let below = dir.at("a");
+    std::fs::create_dir_all(below.join("b")).unwrap();
+    for action in ["purge", "invalidate"] {
+        let ran = cfcache(&api).args(action).args("everything --yes").current_dir(&below.join("b")).run();
+        ran.exits(2).says_nothing().tells("forbids").tells(".cfcache.toml");
+    }
+    assert_eq!(api.requests(), 0);
+    cfcache(&api).args("purge tags a").current_dir(&below).run().exits(0);
+}
+
+#[test]
+fn a_project_can_name_no_command_no_address_and_no_secret() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    for line in [
+        "token-command = [\"touch\", \"stolen\"]",
+        "token-file = \"/etc/hostname\"",
+        "token-env = \"HOME\"",
+        "token = \"a-word-that-is-a-secret\"",
+        "base-url = \"https://elsewhere.example/\"",
+        "[profiles.a]",
+        "[zones]",
+    ] {
+        dir.file(".cfcache.toml", format!("zone = \"example.com\"\n{line}\n"));
+        let ran = cfcache(&api).args("purge tags a").current_dir(dir.path()).run();
+        ran.exits(2).says_nothing().tells("line 2").tells("unknown field");
+        assert!(!ran.err.contains("a-word-that-is-a-secret"), "{ran:?}");
+    }
+    assert!(!dir.at("stolen").exists());
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn the_token_of_a_profile() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let secret = dir.file("token", format!("{TOKEN}\n"));
+    let run = |line: &str| {
+        let file = dir.file("config.toml", format!("zone = \"{ZONE}\"\n{line}\n"));
+        bare()
+            .env("CLOUDFLARE_BASE_URL", api.base())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("MINE", TOKEN)
+            .arg("--config")
+            .arg(file)
+            .args("purge tags a")
+            .run()
+    };
+    for line in [
+        format!("token-file = {:?}", secret.display().to_string()),
+        "token-env = \"MINE\"".to_owned(),
+        format!("token-command = [\"echo\", \"{TOKEN}\"]"),
+    ] {
+        run(&line).exits(0);
+    }
+    let inline = run(&format!("token = \"{TOKEN}\""));
+    inline.exits(0).tells("warning").tells("holds a token itself");
+    assert!(!inline.err.contains(TOKEN), "{inline:?}");
+
+    run("token-env = \"OTHER\"").exits(3).tells("`OTHER`, which is not set");
+    run("token-command = [\"false\"]").exits(3).tells("`false` gave no token");
+    run("token-command = []").exits(3).tells("`token-command` is empty");
+    run("token-env = \"MINE\"\ntoken-file = \"x\"").exits(2).tells("more than one place");
+    let told = run(&format!("token-command = \"{TOKEN}\""));
+    told.exits(2).tells("line 2");
+    assert!(!told.err.contains(TOKEN), "{told:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_may_read_draws_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let api = Api::quick();
+    let dir = Dir::new();
+    let secret = dir.file("token", TOKEN);
+    let run = |mode| {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        cfcache(&api).arg("--api-token-file").arg(&secret).args("purge tags a").run()
+    };
+    run(0o644).exits(0).tells("others on this machine may read");
+    assert_eq!(run(0o600).exits(0).err, "");
+}
+
+#[test]
+fn mistakes_in_a_file_name_their_line() {
+    let dir = Dir::new();
+    let run = |text: &str| {
+        let file = dir.file("config.toml", text);
+        bare().arg("--config").arg(file).args("config show").run()
+    };
+    run("zone = \"a\"\n\nzoen = \"b\"\n").exits(2).says_nothing().tells("line 3").tells("`zoen`");
+    run("zone = \"a\"\nplan").exits(2).says_nothing().tells("line 2");
+    run("\u{1}").exits(2).says_nothing();
+    bare().args("--config /nowhere/c.toml config show").run().exits(2).tells("there is no file");
+    bare().args("--profile a config show").run().exits(2).tells("no profile `a`");
+    let ran = bare().env("HOME", "/nowhere").args("config path").run();
+    assert_eq!(ran.exits(0).out, "/nowhere/.config/cfcache/config.toml\n");
+}
