@@ -1,6 +1,7 @@
 //! Everything that happens, as it happens.
 
 use core::error::Error as StdError;
+use core::fmt;
 use core::time::Duration;
 
 use cfcache_model::plan::Batch;
@@ -93,7 +94,6 @@ pub enum Event<'a> {
 }
 
 /// A request and what came of it.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Exchange<'a> {
     /// Which request it was, and which try.
@@ -108,10 +108,27 @@ pub struct Exchange<'a> {
     pub body_bytes: usize,
     /// How long it took.
     pub elapsed: Duration,
-    /// What came of it.
+    /// What came of it: the answer as it came. Whoever prints from it redacts it first, since a server may echo a secret.
     pub result: Result<&'a Response, &'a TransportError>,
     /// Was it refused because there were too many?
     pub rate_limited: bool,
+}
+
+impl fmt::Debug for Exchange<'_> {
+    /// Shows the status and the size of an answer, and not what it holds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = self.result.map(|response| (response.status(), response.body().len()));
+        f.debug_struct("Exchange")
+            .field("operation", self.operation)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", self.headers)
+            .field("body_bytes", &self.body_bytes)
+            .field("elapsed", &self.elapsed)
+            .field("result", &answer)
+            .field("rate_limited", &self.rate_limited)
+            .finish()
+    }
 }
 
 /// What became of a batch.
