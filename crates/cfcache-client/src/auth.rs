@@ -138,7 +138,7 @@ const PREFIXES: [&str; 4] = ["cfk_", "cfut_", "cfat_", "cfoat_"];
 const BLANK: &str = "[secret]";
 
 impl Redactor {
-    /// The text without the secret itself, without words that begin or look like one of the vendor's, and without
+    /// The text without the secret itself, without words that hold or look like one of the vendor's, and without
     /// whatever follows `Bearer`.
     ///
     /// Meant for text that a server or a library wrote. It is not for what the user gave: a URL may well hold a long
@@ -181,11 +181,11 @@ impl fmt::Debug for Redactor {
 
 /// Has a word one of the documented shapes of a secret?
 ///
-/// - the prefixes of 2026
+/// - the prefixes of 2026, anywhere in it: `%20` and `\n` before a secret make one word with it
 /// - the global key before: 37 to 45 lowercase hex digits
 /// - tokens before: 40 characters, mixed (an id has 32, and a SHA-1 is taken for a key: a message loses little by it)
 fn looks_secret(word: &str) -> bool {
-    if PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
+    if PREFIXES.iter().any(|prefix| word.contains(prefix)) {
         return true;
     }
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -225,6 +225,10 @@ mod tests {
                 assert!(!shown.contains(&*secret), "{shown}");
                 assert!(shown.contains(BLANK), "{shown}");
             }
+        }
+        for text in ["Bearer%20cfut_abc", r"the token is\ncfat_abc"] {
+            let shown = redactor.redact(text);
+            assert!(!shown.contains("_abc") && shown.contains(BLANK), "{shown}");
         }
         assert_eq!(
             redactor.redact("Authorization: Bearer short-but-secret."),
