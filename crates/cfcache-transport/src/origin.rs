@@ -130,6 +130,8 @@ impl FromStr for Origin {
         }
         let port = match port {
             None => scheme.default_port(),
+            // `parse` takes a sign, too, which no URL has there.
+            Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(InvalidOrigin::Port),
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(InvalidOrigin::Port)?,
         };
         Ok(Self { scheme, host, port })

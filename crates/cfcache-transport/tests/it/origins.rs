@@ -100,6 +100,7 @@ fn origins_parse_or_say_why_not() {
         ("https://a b", InvalidOrigin::Host),
         ("https://a:0", InvalidOrigin::Port),
         ("https://a:65536", InvalidOrigin::Port),
+        ("https://a:+80", InvalidOrigin::Port),
         ("https://a:", InvalidOrigin::Port),
         ("https://a:1:2", InvalidOrigin::Port),
     ] {
