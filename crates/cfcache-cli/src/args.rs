@@ -16,6 +16,8 @@ use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, Valu
     propagate_version = false,
     disable_help_subcommand = true,
     arg_required_else_help = true,
+    // `-q -q` comes from an alias and its user.
+    args_override_self = true,
     max_term_width = 100,
     after_help = "\
 Examples:

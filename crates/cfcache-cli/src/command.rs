@@ -44,6 +44,7 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Completions(shell) => Ok(generate::completions(shell, talk)),
             Job::Man(folder) => generate::man(folder.as_deref(), talk),
             Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
+            Job::Setting(job) => setting::execute(job, talk, &interrupts).await,
             job => tokio::select! {
                 result = short(job, talk) => result,
                 () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
@@ -62,8 +63,8 @@ async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
         Job::ListEnvironments(connection, zone) => environments::list(connection, zone, talk).await,
         Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
         Job::ListZones(connection) => zones::list(connection, talk).await,
-        Job::Setting(job) => setting::execute(job, talk).await,
         Job::Purge(_)
+        | Job::Setting(_)
         | Job::Route(_)
         | Job::Emulator(..)
         | Job::ShowConfig(_)

@@ -17,7 +17,7 @@ use crate::args::Global;
 pub(crate) use crate::config::environment::{
     ALL_PROXY, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY, ZONE_ID,
 };
-use crate::config::environment::{CONFIG, PLAN, PROFILE};
+use crate::config::environment::{API_BASE_URL, BASE_URL, CONFIG, PLAN, PROFILE};
 pub(crate) use crate::config::file::TokenPlace;
 use crate::config::file::{Profile, ProjectFile, UserFile};
 use crate::failure::Failure;
@@ -108,6 +108,14 @@ impl Settings {
         let of_project = project
             .as_ref()
             .and_then(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        // To fall back to the vendor's API from a variable that was to name another would be the wrong kind of help.
+        let empty = environment.empty.iter().find(|name| [BASE_URL, API_BASE_URL].contains(&name.as_str()));
+        if let (None, None, Some(name)) = (&global.base_url, &environment.base_url, empty)
+            && !global.emulator
+        {
+            return Err(Failure::usage(format!("`{name}` is set, and empty"))
+                .with_hint("unset it for the vendor's API, or name another"));
+        }
         let base_url = match &environment.base_url {
             Some((url, name)) => sourced(Some(url.clone()), Origin::Variable(name)),
             None => None,

@@ -86,6 +86,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             return Some(format!("{}: {}", explanation.meaning, explanation.cure));
         }
     }
+    let is_list = error.endpoint.area == cfcache_model::endpoint::Area::Purge;
     let class = error.failure().map(|failure| failure.class);
     let text = match (&error.cause, error.kind()) {
         _ if matches!(class, Some(Class::NotTheApi | Class::Redirected)) => {
@@ -101,9 +102,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             Cause::ProxyRefused => "check the proxy's address and credentials",
             _ => "check the network, and the base URL (`--base-url`) if one is set",
         },
-        (_, ErrorKind::RateLimited) => {
+        (_, ErrorKind::RateLimited) if is_list => {
             "wait, then run it again for what failed (`--failed-to FILE` collects it)"
         }
+        (_, ErrorKind::RateLimited) => "wait, then run it again",
+        (_, ErrorKind::Unreachable) if !is_list => "run it again later",
         (_, ErrorKind::Unreachable) => "run it again later for what failed (`--failed-to FILE` collects it)",
         (_, ErrorKind::Credentials) => "check the token with `cfcache token verify`",
         _ => return None,

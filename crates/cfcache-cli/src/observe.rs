@@ -181,7 +181,7 @@ impl<'a> Watch<'a> {
         if self.report.invalid <= TOLD {
             self.talk.say(&format!("{} {}", self.talk.label("invalid"), invalid.describe()));
         } else if self.report.invalid == TOLD + 1 {
-            self.talk.say("… more entries are invalid; `--json` and `--failed-to FILE` name them");
+            self.talk.say("… more entries are invalid; `--failed-to FILE` names them all");
         }
     }
 

@@ -190,7 +190,13 @@ pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
         Exit::Usage
     } else {
         let mut out = std::io::stdout().lock();
-        let _gone = out.write_all(text(out.is_terminal()).as_bytes());
+        let written = out.write_all(text(out.is_terminal()).as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _gone = writeln!(std::io::stderr().lock(), "error: cannot write to standard output: {error}");
+            return Exit::Failed;
+        }
         Exit::Accepted
     }
 }

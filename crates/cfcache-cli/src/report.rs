@@ -33,6 +33,9 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<ItemFailure>,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) failures_omitted: u64,
+    /// Only where it is so: the run was given up, and there is more input than was read.
+    #[serde(rename = "incomplete", skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) is_incomplete: bool,
     /// Only where each entry went to the zone of its host: a report for each such zone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) zones: Vec<Self>,
@@ -111,6 +114,7 @@ impl Report {
             elapsed_ms: 0,
             failures: Vec::new(),
             failures_omitted: 0,
+            is_incomplete: false,
             zones: Vec::new(),
             bytes: 0,
         }

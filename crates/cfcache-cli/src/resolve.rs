@@ -211,7 +211,7 @@ impl Desk<'_> {
     }
 
     fn around_settings(&self, command: Command) -> Result<Job, Failure> {
-        self.no_environment()?;
+        self.no_purge_options()?;
         let Some(setting) = setting::setting(command)? else {
             return Err(Failure::usage("this command is not known"));
         };
@@ -224,7 +224,7 @@ impl Desk<'_> {
     }
 
     fn read_only(&self, command: Command) -> Result<Job, Failure> {
-        self.no_environment()?;
+        self.no_purge_options()?;
         if self.global.dry_run {
             return Err(only_reads());
         }
@@ -245,9 +245,18 @@ impl Desk<'_> {
         })
     }
 
-    fn no_environment(&self) -> Result<(), Failure> {
-        match self.global.environment {
-            Some(_) => Err(Failure::usage("`--environment` is for purge and invalidate")),
+    /// What is for lists to purge is refused where it would do nothing.
+    fn no_purge_options(&self) -> Result<(), Failure> {
+        let global = self.global;
+        let options = [
+            ("--environment", global.environment.is_some()),
+            ("--journal", global.journal.is_some()),
+            ("--failed-to", global.failed_to.is_some()),
+            ("--on-invalid", global.on_invalid.is_some()),
+            ("--batch-size", global.batch_size.is_some()),
+        ];
+        match options.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(Failure::usage(format!("`{option}` is for purge and invalidate"))),
             None => Ok(()),
         }
     }

@@ -30,6 +30,9 @@ use crate::hint::Hints;
 use crate::run::Run;
 use crate::tally::Tally;
 
+/// How often credentials that worked before are tried again, once they are refused.
+const CREDENTIAL_TRIES: u32 = 3;
+
 /// Asks the API, at the pace that it allows.
 ///
 /// Clones, and all calls and runs of them, share one pace, as they share the account's limits.
@@ -572,6 +575,7 @@ impl Running<'_> {
         // Credentials that worked before and suddenly do not were seen to work again a moment later
         // (<https://github.com/MuckRock/documentcloud/issues/460>, <https://github.com/cloudflare/workers-sdk/issues/13854>).
         if observer.tally.accepted > 0
+            && operation.attempt <= CREDENTIAL_TRIES
             && let Err(ErrorCause::Answer(failure)) = &reading.result
             && failure.class == Class::Credentials
         {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use cfcache_client::Credentials;
 use cfcache_emulator::{Config, Emulator, Keep, LimitMode, Token, TokenState, Zone};
 use cfcache_model::Plan;
 
@@ -29,6 +30,9 @@ pub(crate) async fn serve(
         // It may run for days, and nobody here reads what it received.
         .with_log(Keep::Counts);
     if let Some(token) = args.token {
+        // No client could send another.
+        Credentials::token(token.as_str().into())
+            .map_err(|invalid| Failure::usage(format!("`--token`: {invalid}")))?;
         config = config.with_token(Token::new(token).with_state(match args.token_state {
             TokenStateArg::Active => TokenState::Active,
             TokenStateArg::Disabled => TokenState::Disabled,

@@ -6,8 +6,8 @@ use cfcache_model::endpoint::{
 };
 use serde::Serialize;
 
-use crate::command::pages;
 use crate::command::setting::Desk;
+use crate::command::{Interrupts, pages};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::render::human;
@@ -44,6 +44,15 @@ pub(super) async fn get(desk: &Desk<'_>, ip: &OriginIp) -> Result<Exit, Failure>
 }
 
 pub(super) async fn set(desk: &Desk<'_>, mapping: &CloudRegion) -> Result<Exit, Failure> {
+    if let Ok(ip) = OriginIp::parse(mapping.origin_ip())
+        && let Ok(before) = desk.call(&GetCloudRegion::new(&desk.zone, &ip)).await
+        && before.result.vendor.as_deref() == Some(mapping.vendor())
+        && before.result.region.as_deref() == Some(mapping.region())
+    {
+        let told = format!("{} already; nothing was changed", describe_region(&before.result));
+        desk.print(&before.raw, &told);
+        return Ok(Exit::Accepted);
+    }
     let answer = desk
         .call(&SetCloudRegion::new(&desk.zone, mapping))
         .await
@@ -106,16 +115,33 @@ struct Entry {
 
 /// Sends mappings in batches. A mapping is done only if the API says so of it; a batch that fails as a whole fails all of
 /// its mappings, and the batches behind it are tried all the same, unless the credentials are refused.
-pub(super) async fn import(desk: &Desk<'_>, mappings: &[CloudRegion]) -> Result<Exit, Failure> {
+pub(super) async fn import(
+    desk: &Desk<'_>,
+    mappings: &[CloudRegion],
+    interrupts: &Interrupts,
+) -> Result<Exit, Failure> {
     let mut imported = Imported::default();
     let mut exit = Exit::Accepted;
     for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
-        if exit == Exit::Credentials {
-            let error = "not sent: the credentials were refused";
+        if let Exit::Credentials | Exit::Interrupted = exit {
+            let error = match exit {
+                Exit::Interrupted => "not sent: interrupted",
+                _ => "not sent: the credentials were refused",
+            };
             imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(error.to_owned()))));
             continue;
         }
-        match desk.call(&SetCloudRegions::new(&desk.zone, batch)).await {
+        let request = SetCloudRegions::new(&desk.zone, batch);
+        let answered = tokio::select! {
+            answered = desk.call(&request) => answered,
+            () = interrupts.nth(1) => {
+                exit = Exit::Interrupted;
+                let why = "interrupted; it may have taken effect".to_owned();
+                imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(why.clone()))));
+                continue;
+            }
+        };
+        match answered {
             Ok(answer) => {
                 for mapping in batch {
                     let is_it = |told: &&StoredCloudRegion| told.origin_ip == mapping.origin_ip();

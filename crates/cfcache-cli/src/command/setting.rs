@@ -12,7 +12,7 @@ use cfcache_model::verdict::{Answer, Class};
 use crate::args::OutputArg;
 use crate::ask;
 use crate::command::purge::{ZONE_STAND_IN, describe_zone, shown};
-use crate::command::{regions, reserve, scope, settings, variants};
+use crate::command::{Interrupts, regions, reserve, scope, settings, variants};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::Trace;
@@ -51,33 +51,59 @@ pub(super) fn is_unset(error: &Error) -> bool {
 }
 
 /// Does a job around settings.
-pub(super) async fn execute(job: SettingJob, talk: &Talk) -> Result<Exit, Failure> {
+pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
     if job.setting.asks() {
         ask::confirm(talk, job.yes, &question(&job.setting, &describe_zone(&job.zone)))?;
     }
     let session = Session::open(&job.connection).await?;
-    let zone = scope::zone(&session.client, &job.zone, talk).await?;
+    let zone = tokio::select! {
+        zone = scope::zone(&session.client, &job.zone, talk) => zone?,
+        () = interrupts.nth(1) => return Err(interrupted(false)),
+    };
     let desk = Desk { client: &session.client, zone, talk };
+    let is_change = job.setting.is_change();
     let exit = match job.setting {
-        Setting::Get(switch) => get(&desk, switch).await,
-        Setting::Set(switch, value) => set(&desk, switch, value).await,
-        Setting::DeleteSmart => delete_smart(&desk).await,
-        Setting::ClearReserve { wait } => reserve::clear(&desk, wait).await,
-        Setting::ReserveStatus => reserve::status(&desk).await,
-        Setting::GetVariants => variants::get(&desk).await,
-        Setting::SetVariants(variants) => variants::set(&desk, &variants).await,
-        Setting::DeleteVariants => variants::delete(&desk).await,
-        Setting::ListRegions => regions::list(&desk).await,
-        Setting::GetRegion(ip) => regions::get(&desk, &ip).await,
-        Setting::SetRegion(mapping) => regions::set(&desk, &mapping).await,
-        Setting::DeleteRegion(ip) => regions::delete(&desk, &ip).await,
-        Setting::ImportRegions(mappings) => regions::import(&desk, &mappings).await,
-        Setting::SupportedRegions => regions::supported(&desk).await,
-        Setting::Table => settings::table(&desk).await,
+        // It tells for itself how far it came.
+        Setting::ImportRegions(mappings) => regions::import(&desk, &mappings, interrupts).await,
+        setting => tokio::select! {
+            exit = carry_out(&desk, setting) => exit,
+            () = interrupts.nth(1) => Err(interrupted(is_change)),
+        },
     }?;
     drop(desk);
     session.close().await;
     Ok(exit)
+}
+
+fn interrupted(is_change: bool) -> Failure {
+    Failure::new(
+        Exit::Interrupted,
+        match is_change {
+            true => "interrupted; what was under way may have taken effect",
+            false => "interrupted",
+        },
+    )
+}
+
+async fn carry_out(desk: &Desk<'_>, setting: Setting) -> Result<Exit, Failure> {
+    match setting {
+        Setting::Get(switch) => get(desk, switch).await,
+        Setting::Set(switch, value) => set(desk, switch, value).await,
+        Setting::DeleteSmart => delete_smart(desk).await,
+        Setting::ClearReserve { wait } => reserve::clear(desk, wait).await,
+        Setting::ReserveStatus => reserve::status(desk).await,
+        Setting::GetVariants => variants::get(desk).await,
+        Setting::SetVariants(variants) => variants::set(desk, &variants).await,
+        Setting::DeleteVariants => variants::delete(desk).await,
+        Setting::ListRegions => regions::list(desk).await,
+        Setting::GetRegion(ip) => regions::get(desk, &ip).await,
+        Setting::SetRegion(mapping) => regions::set(desk, &mapping).await,
+        Setting::DeleteRegion(ip) => regions::delete(desk, &ip).await,
+        Setting::SupportedRegions => regions::supported(desk).await,
+        Setting::Table => settings::table(desk).await,
+        // Not through here.
+        Setting::ImportRegions(_) => Ok(Exit::Accepted),
+    }
 }
 
 fn question(setting: &Setting, zone: &str) -> String {

@@ -62,6 +62,11 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
         human::table(&["SETTING", "VALUE", "EDITABLE", "CHANGED"], &rows)
             .iter()
             .for_each(|line| desk.talk.data(line));
+        for line in &lines {
+            if let Some(why) = &line.why {
+                desk.talk.note(&format!("{}: {why}", line.setting));
+            }
+        }
     } else {
         desk.talk.json(&lines);
     }
@@ -77,6 +82,9 @@ struct Line {
     error: Option<String>,
     #[serde(skip)]
     shown: Shown,
+    /// What is behind a value that is none, for people; it stands below the table.
+    #[serde(skip)]
+    why: Option<String>,
     #[serde(skip)]
     exit: Exit,
 }
@@ -102,6 +110,7 @@ impl Line {
             result: None,
             error,
             shown: Shown { value: value.to_owned(), ..Shown::default() },
+            why: None,
             exit,
         };
         match answer {
@@ -110,22 +119,34 @@ impl Line {
                 shown: show(&answer.result),
                 result: RawValue::from_string(answer.raw).ok(),
                 error: None,
+                why: None,
                 exit: Exit::Accepted,
             },
             Err(error) if is_unset(&error) => line(None, Exit::Accepted, "never set"),
             Err(error) => {
-                let class = error.failure().map(|failure| failure.class);
-                let (value, exit) = match class {
+                let failure = error.failure();
+                let (value, why, exit) = match failure.map(|failure| failure.class) {
                     Some(Class::Plan) => {
-                        (format!("not on this plan (needs {})", error.endpoint.plans), Exit::Accepted)
+                        ("not on this plan", format!("for {}", error.endpoint.plans), Exit::Accepted)
                     }
-                    Some(Class::Credentials) => (
-                        format!("not readable with this token (needs \"{}\")", error.endpoint.permission),
+                    Some(Class::Credentials) if failure.is_some_and(|failure| failure.status == 401) => (
+                        "not readable",
+                        "the token is not valid (`cfcache token verify` tells more)".to_owned(),
                         error.kind().into(),
                     ),
-                    _ => (cfcache_model::text::clip(&describe(&error), 100), error.kind().into()),
+                    Some(Class::Credentials) => (
+                        "not readable",
+                        format!(
+                            "the token needs the permission \"{}\", for this zone",
+                            error.endpoint.permission
+                        ),
+                        error.kind().into(),
+                    ),
+                    _ => ("not readable", describe(&error), error.kind().into()),
                 };
-                line(Some(describe(&error)), exit, &value)
+                let mut line = line(Some(describe(&error)), exit, value);
+                line.why = Some(why);
+                line
             }
         }
     }

@@ -52,6 +52,7 @@ fn describe(token: &TokenStatus, is_early: bool) -> String {
         line.push_str(&format!(", from {begins}"));
     }
     match &token.expires_on {
+        Some(ends) if token.status == "expired" => line.push_str(&format!(", since {ends}")),
         Some(ends) => line.push_str(&format!(", until {ends}")),
         None if token.is_active() => line.push_str(", and does not expire"),
         None => {}

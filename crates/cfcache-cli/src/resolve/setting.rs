@@ -85,8 +85,13 @@ pub(super) fn setting(command: Command) -> Result<Option<Setting>, Failure> {
             VariantsCommand::Set { rows, from } => Setting::SetVariants(match from {
                 Some(path) => {
                     let text = read_text(&path)?;
-                    Variants::from_json(&text)
-                        .map_err(|invalid| invalid_variants(&invalid, &format!("`{}`", path.display())))?
+                    let variants = Variants::from_json(&text)
+                        .map_err(|invalid| invalid_variants(&invalid, &format!("`{}`", shown(&path))))?;
+                    if variants.is_empty() {
+                        return Err(Failure::usage(format!("`{}` holds no variants", shown(&path)))
+                            .with_hint("to delete all, `cfcache variants delete`"));
+                    }
+                    variants
                 }
                 None => variants(&rows)?,
             }),
@@ -145,8 +150,8 @@ fn invalid_variants(invalid: &InvalidVariants, origin: &str) -> Failure {
 /// The mappings of a file, all checked: every mistake is named, with its line.
 fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
     let text = read_text(path)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let text = text.as_str();
+    let name = shown(path);
     let entries: Vec<(String, String)> = if text.trim_start().starts_with('[') {
         let array: Vec<Box<serde_json::value::RawValue>> = serde_json::from_str(text)
             .map_err(|error| Failure::usage(format!("`{name}` is not a JSON array: {error}")))?;
@@ -198,6 +203,11 @@ fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
     }
 }
 
+/// The name of a file; `-` is standard input.
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 /// Reads a file of settings; `-` is standard input.
 fn read_text(path: &Path) -> Result<String, Failure> {
     /// Far above any file that makes sense here, and a bound on memory.
@@ -212,7 +222,7 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         Ok(_) if text.len() as u64 > LONGEST => {
             Err(Failure::usage(format!("`{}` is longer than {LONGEST} bytes", path.display())))
         }
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) => Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
     }
 }

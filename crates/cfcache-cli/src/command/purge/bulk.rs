@@ -20,7 +20,7 @@ use crate::journal::Replay;
 use crate::observe::{FailedTo, Found, Logs, Watch};
 use crate::progress::{Progress, REDRAW};
 use crate::render::Talk;
-use crate::report::Report;
+use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::source::{Chunk, Sources};
 
@@ -134,7 +134,7 @@ impl Bulk<'_> {
         let Self { session, run, learns_plan } = *self;
         let started = Instant::now();
         let has_journal = logs.journal.is_some();
-        let (input, found, stops_at_invalid, total) = intake.open();
+        let (mut input, found, stops_at_invalid, total) = intake.open();
         let progress = Rc::new(RefCell::new(Progress::new(run.kind, total)));
         let paced = Rc::new(Notify::new());
         let mut watch = Watch::new(talk, report, Rc::clone(&progress), Rc::clone(&found), logs)
@@ -161,17 +161,25 @@ impl Bulk<'_> {
             core::future::pending::<()>().await;
         };
         tokio::select! {
-            _tally = session.client.run(run, input, interrupts.nth(1), &mut watch) => {}
+            _tally = session.client.run(run, &mut input, interrupts.nth(1), &mut watch) => {}
             () = ticking => {}
             () = giving_up => {}
             () = learning => {}
+        }
+        // What a run that was given up did not read is part of the job, where reading it can be brought to an end. A
+        // journal knows better what is left.
+        if total.is_some() && !has_journal {
+            tokio::select! {
+                () = input.rest(&mut watch) => {}
+                () = interrupts.nth(2) => {}
+            }
         }
         watch.notice();
         let (broken, ended) = {
             let mut found = found.borrow_mut();
             (found.broken.take(), found.ended)
         };
-        let (report, mut exit) = watch.finish(started.elapsed());
+        let (mut report, mut exit) = watch.finish(started.elapsed());
         if let Some(failure) = &broken {
             exit = exit.or(talk.failure(failure));
         }
@@ -182,14 +190,12 @@ impl Bulk<'_> {
             talk.note("reading stopped there; what came before it was sent");
             exit = exit.or(Exit::Usage);
         } else if !ended {
-            talk.note(&format!(
-                "the input was not read to its end: what follows its first {} is not part of this report",
-                run.kind.count(report.items),
-            ));
+            talk.say(&not_read(run.kind, report.items));
             if has_journal {
                 talk.note("the same command with the same journal goes on from here");
             }
         }
+        report.is_incomplete = !ended;
         print(&report, Some(run.kind), talk);
         exit
     }
@@ -216,7 +222,23 @@ impl Stream for Input {
     }
 }
 
+/// Says that there is more than the report is about.
+pub(super) fn not_read(kind: Kind, items: u64) -> String {
+    format!(
+        "the input was not read to its end: what follows its first {} is neither sent nor part of this report",
+        kind.count(items),
+    )
+}
+
 impl Input {
+    /// Reads what is left of the input of a run that was given up: none of it is sent.
+    async fn rest(&mut self, watch: &mut Watch<'_>) {
+        let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+        while let Some(entries) = self.next().await {
+            entries.iter().for_each(|entry| watch.astray(entry, &error));
+        }
+    }
+
     /// The next entries.
     pub(super) async fn next(&mut self) -> Option<Vec<Entry>> {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await

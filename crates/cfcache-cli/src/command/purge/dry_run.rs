@@ -85,6 +85,9 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
     while let Some(batch) = planner.finish() {
         send(Some(batch));
     }
+    if talk.is_closed() {
+        return Ok(exit);
+    }
     if read == 0 && exit == Exit::Accepted {
         return Err(empty(kind));
     }

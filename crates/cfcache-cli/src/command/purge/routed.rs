@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::args::OutputArg;
-use crate::command::purge::bulk::{First, Intake, Parcels};
+use crate::command::purge::bulk::{First, Intake, Parcels, not_read};
 use crate::command::purge::dry_run::shown;
 use crate::command::purge::{caps, empty, human_lines, interrupted, limits, plan};
 use crate::command::{Interrupts, pages};
@@ -193,7 +193,14 @@ impl Delivery<'_> {
             }) as Pin<Box<dyn Future<Output = (Report, Exit)> + '_>>);
         }
         let sorting = async {
-            while let Some(chunk) = input.next().await {
+            while let Some(chunk) = {
+                // A pipe may never end; a file is read to its end, and accounted for.
+                tokio::select! {
+                    chunk = input.next() => chunk,
+                    () = interrupts.nth(1), if total.is_none() => None,
+                    () = interrupts.nth(2) => None,
+                }
+            } {
                 rest.notice();
                 let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
                 for entry in chunk {
@@ -268,11 +275,9 @@ impl Delivery<'_> {
             talk.note("reading stopped there; what came before it was sent");
             exit = exit.or(Exit::Usage);
         } else if !ended {
-            talk.note(&format!(
-                "the input was not read to its end: what follows its first {} is not part of this report",
-                kind.count(sum.items),
-            ));
+            talk.say(&not_read(kind, sum.items));
         }
+        sum.is_incomplete = !ended;
         match talk.output {
             OutputArg::Json => talk.json(&sum),
             OutputArg::Ndjson => talk.json(&Summary { event: "summary", report: &sum }),
@@ -355,6 +360,9 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
         while let Some(batch) = planner.finish() {
             send(zone, Some(batch));
         }
+    }
+    if talk.is_closed() {
+        return Ok(exit);
     }
     if read == 0 && exit == Exit::Accepted {
         return Err(empty(kind));

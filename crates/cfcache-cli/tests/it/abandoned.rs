@@ -1,0 +1,80 @@
+//! Runs that are given up: what was not read, or not sent, is accounted for all the same.
+
+use std::collections::BTreeSet;
+
+use crate::support::{Api, Dir, cfcache, urls};
+
+/// After three batches nothing goes, for longer than is granted.
+const LOCKED: &str = "status=429,retry-after=700,after=3";
+
+#[test]
+fn a_file_is_accounted_for_to_its_end() {
+    let api = Api::with_fault(LOCKED);
+    let dir = Dir::new();
+    let list = dir.file("urls.txt", urls(20_000));
+    let rest = dir.at("rest.txt");
+    let ran = cfcache(&api)
+        .args("purge urls --json --max-wait 5 --no-rate-limit --quiet --from")
+        .arg(&list)
+        .arg("--failed-to")
+        .arg(&rest)
+        .run();
+    let report = ran.exits(4).report();
+    assert_eq!(report["items"], 20_000);
+    assert!(report.get("incomplete").is_none(), "{report}");
+
+    // What failed, and what took effect, is all there was.
+    let text = dir.read("rest.txt");
+    let sent = api.items();
+    let all: BTreeSet<&str> = text.lines().chain(sent.iter().map(String::as_str)).collect();
+    assert_eq!(all.len(), 20_000);
+    assert_eq!(report["accepted"].as_u64().unwrap() + text.lines().count() as u64, 20_000);
+}
+
+#[test]
+fn a_pipe_that_was_not_read_to_its_end_is_said_to_be_so_whatever_the_verbosity() {
+    let api = Api::with_fault(LOCKED);
+    let ran = cfcache(&api)
+        .args("purge urls --json --max-wait 5 --no-rate-limit --quiet --from -")
+        .input(urls(20_000))
+        .run();
+    let report = ran.exits(4).tells("was not read to its end").report();
+    assert_eq!(report["incomplete"], true);
+    assert!(report["items"].as_u64().unwrap() < 20_000);
+}
+
+#[test]
+fn what_is_for_lists_is_refused_where_it_would_do_nothing() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let mappings = dir.file("regions.txt", "192.0.2.1 aws us-east-1\n");
+    for option in ["--failed-to f", "--on-invalid skip", "--journal j", "--batch-size 5", "-e Staging"] {
+        let import = cfcache(&api).args(option).args("origin-regions import").arg(&mappings).run();
+        import.exits(2).says_nothing().tells("is for purge and invalidate");
+        cfcache(&api).args(option).args("zones list").run().exits(2).says_nothing();
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn no_variants_are_not_all_variants() {
+    let api = Api::quick();
+    for empty in ["{}", "\u{feff}{}\n"] {
+        let ran = cfcache(&api).args("variants set --from -").input(empty).run();
+        ran.exits(2).says_nothing().tells("holds no variants").tells("variants delete");
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn an_empty_address_is_not_the_vendors() {
+    let api = Api::quick();
+    let ran = cfcache(&api).env("CLOUDFLARE_BASE_URL", "").args("purge tags a").run();
+    ran.exits(2).says_nothing().tells("`CLOUDFLARE_BASE_URL` is set, and empty");
+}
+
+#[test]
+fn options_may_be_said_twice() {
+    let api = Api::quick();
+    cfcache(&api).args("-q -q -y -y --json --json purge tags a").run().exits(0).report();
+}
