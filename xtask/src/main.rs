@@ -26,7 +26,7 @@ Chores:
   tidy              Check the promises that rot silently
   ci [STEP]...      Run what CI runs: all steps, or those named
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
-  bench start       Compare the start of cfcache with that of curl
+  bench [NAME]...   Measure what docs/performance.md shows: all, or those named
   dist              Pack a release: archive, Debian package, checksums
 ";
 
@@ -41,10 +41,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
         ["conformance"] => conformance::run(),
-        ["bench", "start"] => bench::start(),
+        ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(),
         [] | ["help" | "-h" | "--help"] => {
-            print!("{USAGE}\nSteps of ci: {}\n", ci::steps());
+            print!("{USAGE}\nSteps of ci: {}\nNames of bench: {}\n", ci::steps(), bench::names());
             return ExitCode::SUCCESS;
         }
         _ => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::bench::{TOKEN, ZONE, program};
 use crate::ci::now;
 use crate::emulator::Emulator;
 use crate::repo::{self, Profile};
@@ -19,13 +20,10 @@ const WARM_UP: usize = 10;
 /// At most this share of the time that `curl` takes.
 const TARGET: f64 = 0.5;
 
-const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 const URL: &str = "https://www.example.com/css/styles.css";
-/// No secret: the emulator takes any token of a valid form.
-const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
 /// Compares `--version`, and a purge of one URL at an emulator on this machine, with `curl` doing the same.
-pub(crate) fn start() -> Result<()> {
+pub(super) fn run() -> Result<()> {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         bail!("curl is what is compared with, and it is not here: apt-get install curl");
     }
@@ -57,15 +55,6 @@ pub(crate) fn start() -> Result<()> {
     ensure!(worst <= TARGET, "the target is a ratio of at most {TARGET:.2}");
     println!("\nthe target, a ratio of at most {TARGET:.2}, is met");
     Ok(())
-}
-
-/// A program that finds nothing in the environment, and says nothing.
-fn program(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Where `curl` is.
-    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
-    command
 }
 
 /// Prints the medians of both, and gives their ratio.

@@ -1,0 +1,147 @@
+//! How near a run comes to the least time that a server's limits allow, in real time.
+
+use core::time::Duration;
+
+use cfcache_client::engine::Policy;
+use cfcache_client::{Client, Run, Tally, entries};
+use cfcache_emulator::{Config, Keep};
+use cfcache_model::endpoint::Action;
+use cfcache_model::limits::PurgeLimits;
+use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::{Kind, Plan, diagnose};
+use tokio::time::Instant;
+
+use crate::server::Server;
+use crate::{block_on, client, verdict, zone};
+
+/// So many of the largest requests there are to send.
+const REQUESTS: usize = 1000;
+
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// At most this multiple of the least time: where the published limits are enforced, and where it is half of them.
+const PUBLISHED: f64 = 1.05;
+const HALF: f64 = 1.25;
+
+/// A lane of a plan. The rates for URLs are a multiple of the published ones on both sides, or a thousand requests would
+/// take five minutes.
+const LANES: &[(Plan, Kind, u32)] = &[
+    (Plan::Enterprise, Kind::Tags, 1),
+    (Plan::Enterprise, Kind::Files, 4),
+    (Plan::Business, Kind::Files, 2),
+];
+
+/// All at the same time; each has its own server and its own client, and next to nothing to do.
+pub(crate) fn run() -> bool {
+    println!(
+        "{REQUESTS} requests at a server with a bucket, latency {} ms; the least time is that of the bucket alone:",
+        LATENCY.as_millis()
+    );
+    let mut paces: Vec<Pace> = Vec::new();
+    for &(plan, kind, times) in LANES {
+        paces.extend([1.0, 0.5].map(|share| Pace::new(plan, kind, times, share)));
+    }
+    let results = block_on(async {
+        let mut running = tokio::task::JoinSet::new();
+        let local = tokio::task::LocalSet::new();
+        for (index, pace) in paces.iter().enumerate() {
+            let (client, run) = pace.client();
+            let kind = pace.kind;
+            let items = pace.items();
+            running.spawn_local_on(async move { (index, measure(&client, &run, kind, items).await) }, &local);
+        }
+        let mut results = local.run_until(async { running.join_all().await }).await;
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results
+    });
+    let mut met = true;
+    for (pace, (_, (took, tally))) in paces.iter().zip(results) {
+        met &= pace.report(took, &tally);
+    }
+    met
+}
+
+async fn measure(client: &Client, run: &Run, kind: Kind, items: usize) -> (Duration, Tally) {
+    let entry = move |number| {
+        let text = match kind {
+            Kind::Files => format!("https://www.example.com/{number}"),
+            _ => format!("tag-{number}"),
+        };
+        diagnose::read(kind, &text, &mut |_| {}).unwrap()
+    };
+    let all: Vec<Entry> = (0..items).map(entry).collect();
+    let begun = Instant::now();
+    let tally = client.run(run, entries(all), core::future::pending(), &mut ()).await;
+    (begun.elapsed(), tally)
+}
+
+/// A run against a server of its own.
+struct Pace {
+    plan: Plan,
+    kind: Kind,
+    /// What the client takes for published.
+    published: PurgeLimits,
+    times: u32,
+    /// What the server enforces of it.
+    share: f64,
+    server: Server,
+}
+
+impl Pace {
+    fn new(plan: Plan, kind: Kind, times: u32, share: f64) -> Self {
+        let mut published = plan.purge_limits();
+        published.urls.count *= times;
+        let config = Config::new(plan)
+            .with_purge_limits(published)
+            .with_limit_scale(share)
+            .with_latency(LATENCY)
+            .with_log(Keep::Counts);
+        Self { plan, kind, published, times, share, server: Server::emulator(config) }
+    }
+
+    fn client(&self) -> (Client, Run) {
+        let mut policy = Policy::default();
+        policy.limits = Some(self.published);
+        let caps = Caps::of(self.published, self.kind);
+        let run = Run::new(Action::Purge, zone(), self.kind, caps);
+        (client(&self.server.base(), policy, |builder| builder), run)
+    }
+
+    fn items(&self) -> usize {
+        REQUESTS * Caps::of(self.published, self.kind).items
+    }
+
+    /// In how many seconds the server's bucket lets everything through.
+    fn least(&self) -> f64 {
+        let limits = &self.published;
+        let (all, burst, rate) = match self.kind {
+            Kind::Files => (self.items() as f64, f64::from(limits.urls.count), limits.urls),
+            _ => (REQUESTS as f64, f64::from(limits.flexible_burst), limits.flexible_requests),
+        };
+        let per_second = f64::from(rate.count) / rate.per.as_secs_f64();
+        (all - burst * self.share) / (per_second * self.share)
+    }
+
+    fn report(&self, took: Duration, tally: &Tally) -> bool {
+        assert_eq!(tally.accepted, self.items() as u64, "{tally:?}");
+        let (took, least, refused) = (took.as_secs_f64(), self.least(), self.server.refused());
+        let rates = match self.times {
+            1 => String::new(),
+            times => format!(", {times} times its rate"),
+        };
+        println!(
+            "\n{} {}{rates}, {:.0} % of it enforced: {took:.2} s, least {least:.2} s, {refused} answers of 429",
+            self.plan,
+            self.kind,
+            self.share * 100.0,
+        );
+        let ratio = took / least;
+        match self.share < 1.0 {
+            true => verdict("time over the least time", ratio, ratio <= HALF, "at most 1.25"),
+            false => {
+                let is_met = ratio <= PUBLISHED && refused == 0;
+                verdict("time over the least time", ratio, is_met, "at most 1.05, and no 429")
+            }
+        }
+    }
+}

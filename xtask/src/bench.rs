@@ -1,0 +1,88 @@
+//! The figures of `docs/performance.md`, each a ratio of two things that were measured in one run.
+
+mod memory;
+mod plan;
+mod size;
+mod start;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::repo;
+
+/// A name, and what it does.
+type Bench = (&'static str, fn() -> Result<()>);
+
+const BENCHES: &[Bench] = &[
+    ("size", size::run),
+    ("start", start::run),
+    ("plan", plan::run),
+    ("tls", || wire("tls")),
+    ("throughput", || wire("throughput")),
+    ("memory", memory::run),
+    ("pace", || wire("pace")),
+];
+
+/// The zone that the emulator has.
+const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+
+/// No secret: the emulator takes any token of a valid form.
+const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+
+/// The names of the benches.
+pub(crate) fn names() -> String {
+    BENCHES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs the benches named, or all; one that misses its target does not keep the others from running.
+pub(crate) fn run(wanted: &[&str]) -> Result<()> {
+    if let Some(unknown) = wanted.iter().find(|name| BENCHES.iter().all(|(bench, _)| bench != *name)) {
+        bail!("no such bench: `{unknown}`; there are {}", names());
+    }
+    println!("{}", machine());
+    let mut missed = Vec::new();
+    for (name, bench) in BENCHES.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {
+        println!("\n=== {name}");
+        if let Err(error) = bench() {
+            println!("{error:#}");
+            missed.push(*name);
+        }
+    }
+    ensure!(missed.is_empty(), "not as it should be: {}", missed.join(", "));
+    Ok(())
+}
+
+/// What the figures were measured on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let load = read("/proc/loadavg");
+    format!(
+        "machine: {cores} cores, {}, Linux {}, load {} in the minute before",
+        model.map_or("unknown", |(_, model)| model),
+        read("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or_default(),
+    )
+}
+
+/// The benches that need more than the standard library are with the binary.
+fn wire(name: &str) -> Result<()> {
+    let mut command = repo::command("cargo");
+    command.args(["bench", "--quiet", "--package=cfcache-cli", "--bench=wire", "--", name]);
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "it failed, or missed a target");
+    Ok(())
+}
+
+/// A program that finds nothing in the environment, and says nothing.
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Where `curl` is.
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command
+}
