@@ -79,7 +79,7 @@ fn the_token_of_a_profile() {
         let file = dir.file("config.toml", format!("zone = \"{ZONE}\"\n{line}\n"));
         bare()
             .env("CLOUDFLARE_BASE_URL", api.base())
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("MINE", TOKEN)
             .arg("--config")
             .arg(file)
