@@ -42,27 +42,6 @@ enum Version {
 }
 
 pub(crate) fn run() -> bool {
-    if std::env::var_os("PROFILE_ONLY").is_some() { // TEMP
-        let list = urls(BATCH * BATCHES);
-        let bodies: Arc<[Bytes]> = bodies(&list).into();
-        let server = Server::fixed(None);
-        for _ in 0..3 {
-            let b = bare(&server, Version::Http1, &bodies);
-            println!("bare {}", rate(b));
-            for v in [Version::Http1, Version::Http2] {
-                let l = library(&server, v, &list);
-                println!("{v:?} {} {:.3}", rate(l), b.as_secs_f64() / l.as_secs_f64());
-            }
-            if std::env::var("PROFILE_ONLY").unwrap() == "plan" {
-            let t = Instant::now();
-            let mut p = cfcache_model::plan::Planner::new(Kind::Files, Caps::items(BATCH));
-            let mut n = 0;
-            for line in list.lines() { if let Some(b) = p.push(diagnose::read(Kind::Files, line, &mut |_| {}).unwrap()).unwrap() { n += cfcache_model::PurgeBody::Batch(b).to_json().len(); } }
-            println!("plan {} {n}", rate(t.elapsed()));
-            }
-        }
-        return true;
-    }
     let list = urls(BATCH * BATCHES);
     let bodies: Arc<[Bytes]> = bodies(&list).into();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
