@@ -461,22 +461,22 @@ struct Running<'a> {
 impl Running<'_> {
     /// Takes a chunk of the input; `None` is its end.
     fn feed(&mut self, chunk: Option<Vec<Entry>>, observer: &mut Tallied<'_>) {
-        let Some(chunk) = chunk else {
+        let Some(mut chunk) = chunk else {
             self.finish(observer);
             self.engine.finish();
             return;
         };
         let (pushed, duplicates) = (self.planner.pushed(), self.planner.duplicates());
-        let mut misplaced = Vec::new();
-        let mut full = Vec::new();
-        for mut entry in chunk {
-            if entry.target.kind() == self.run.kind {
-                full.extend(self.planner.push(entry).ok().flatten());
-            } else {
-                entry.ordinal = self.planner.pushed();
-                misplaced.push(entry);
-            }
-        }
+        let mut next = pushed;
+        let misplaced = chunk.extract_if(.., |entry| {
+            let is_misplaced = entry.target.kind() != self.run.kind;
+            entry.ordinal = next;
+            next += u64::from(!is_misplaced);
+            is_misplaced
+        });
+        let misplaced: Vec<Entry> = misplaced.collect();
+        // Nothing is misplaced in it any more.
+        let full = self.planner.push_all(chunk).unwrap_or_default();
         // Read comes before anything that happens to what was read, so that no count is ever ahead of it.
         observer.on(Event::Read {
             entries: self.planner.pushed() - pushed + misplaced.len() as u64,

@@ -74,6 +74,9 @@ where
     Chunks(targets.into_iter())
 }
 
+/// How many entries of an iterator go on together: as many as make a request, most often.
+const CHUNK: usize = 100;
+
 struct Chunks<I>(I);
 
 impl<I> Stream for Chunks<I>
@@ -83,7 +86,9 @@ where
     type Item = Vec<Entry>;
 
     fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-        let chunk: Vec<Entry> = self.0.by_ref().take(100).map(Into::into).collect();
+        // An iterator need not know how much is left of it.
+        let mut chunk: Vec<Entry> = Vec::with_capacity(CHUNK);
+        chunk.extend(self.0.by_ref().take(CHUNK).map(Into::into));
         Poll::Ready((!chunk.is_empty()).then_some(chunk))
     }
 }

@@ -46,14 +46,14 @@ impl Input {
     }
 }
 
-/// Reads URLs until they fill a batch, and writes it.
+/// Reads as many URLs as fill a batch, and writes it.
 fn one_batch(planner: &mut Planner, input: &mut Input, warnings: &mut u64) -> String {
-    loop {
-        let entry = diagnose::read(Kind::Files, input.next(), &mut |_| *warnings += 1).unwrap();
-        if let Some(batch) = planner.push(entry).unwrap() {
-            return PurgeBody::Batch(batch).to_json();
-        }
+    let mut entries = Vec::with_capacity(BATCH);
+    while entries.len() < BATCH {
+        entries.push(diagnose::read(Kind::Files, input.next(), &mut |_| *warnings += 1).unwrap());
     }
+    let batch = planner.push_all(entries).unwrap().pop().unwrap();
+    PurgeBody::Batch(batch).to_json()
 }
 
 fn planner() -> Planner {

@@ -56,9 +56,10 @@ trait TargetKind {
         sequence.serialize_element(&*self.text())
     }
 
-    /// How many bytes [`write`](Self::write) writes.
-    fn encoded_bytes(&self, _objects: bool) -> usize {
-        json_string_bytes(&self.text())
+    /// How many bytes [`write`](Self::write) writes: where the batch is strings, and where it is objects.
+    fn encoded_bytes(&self) -> (usize, usize) {
+        let bytes = json_string_bytes(&self.text());
+        (bytes, bytes)
     }
 }
 
@@ -145,8 +146,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind(target) => target.needs_object(),)* }
             }
 
-            pub(crate) fn encoded_bytes(&self, objects: bool) -> usize {
-                match self { $(Self::$kind(target) => target.encoded_bytes(objects),)* }
+            pub(crate) fn encoded_bytes(&self) -> (usize, usize) {
+                match self { $(Self::$kind(target) => target.encoded_bytes(),)* }
             }
 
             pub(crate) fn fingerprint(&self, hasher: &mut SipHasher13) {

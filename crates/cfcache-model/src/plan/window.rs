@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::hint;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -39,6 +40,13 @@ pub(super) struct Window {
     slots: Vec<u32>,
 }
 
+/// What a target is known by.
+pub(super) fn fingerprint(target: &Target) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
+    target.fingerprint(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
 impl Window {
     /// Remembers the last `capacity` targets, but no more than [`DUPLICATE_WINDOW`].
     pub(super) fn new(capacity: usize) -> Self {
@@ -46,14 +54,19 @@ impl Window {
         Self { capacity, ring: Vec::new(), oldest: 0, slots: vec![FREE; 16] }
     }
 
-    /// Remembers a target; `false` where it is known already.
-    pub(super) fn insert(&mut self, target: &Target) -> bool {
-        let mut hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
-        target.fingerprint(&mut hasher);
-        self.insert_fingerprint(hasher.finish128().as_u128())
+    /// Looks at the slots that fingerprints will be looked for in, and at those of the ones that will leave for them.
+    ///
+    /// Each is a wait for the memory, one after the other where fingerprints are inserted; but here none depends on
+    /// another, and the processor has them all fetched at once.
+    pub(super) fn expect(&self, fingerprints: &[u128]) {
+        let is_full = self.ring.len() == self.capacity;
+        let leaving = self.ring[self.oldest..].iter().take(if is_full { fingerprints.len() } else { 0 });
+        let touch = |sum: u32, fingerprint: &u128| sum ^ self.slots[self.home(*fingerprint)];
+        hint::black_box(fingerprints.iter().chain(leaving).fold(0, touch));
     }
 
-    fn insert_fingerprint(&mut self, fingerprint: u128) -> bool {
+    /// Remembers a target by its fingerprint; `false` where it is known already.
+    pub(super) fn insert(&mut self, fingerprint: u128) -> bool {
         if self.contains(fingerprint) {
             return false;
         }
@@ -165,7 +178,7 @@ mod tests {
             for key in keys {
                 let fingerprint = key << spread | key >> 3;
                 let is_new = !model.contains(&fingerprint);
-                prop_assert_eq!(window.insert_fingerprint(fingerprint), is_new);
+                prop_assert_eq!(window.insert(fingerprint), is_new);
                 if is_new {
                     model.push_back(fingerprint);
                     if model.len() > capacity {
@@ -184,8 +197,8 @@ mod tests {
         let mut window = Window::new(1000);
         let keys: BTreeSet<u128> =
             (0..1000_u128).map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
-        assert!(keys.iter().all(|key| window.insert_fingerprint(*key)));
-        assert!(keys.iter().all(|key| !window.insert_fingerprint(*key)));
+        assert!(keys.iter().all(|key| window.insert(*key)));
+        assert!(keys.iter().all(|key| !window.insert(*key)));
     }
 
     /// The whole of it, several times over, with a table larger than the bits of a home that a slot holds.
@@ -195,7 +208,7 @@ mod tests {
         let size = super::DUPLICATE_WINDOW;
         let mut window = Window::new(usize::MAX);
         for number in 0..3 * size {
-            assert!(window.insert_fingerprint(key(number)), "{number} is new");
+            assert!(window.insert(key(number)), "{number} is new");
             if number % 997 == 0 {
                 assert!(
                     window.contains(key(number.saturating_sub(size - 1))),

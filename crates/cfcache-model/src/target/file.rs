@@ -111,22 +111,20 @@ impl TargetKind for File {
         }
     }
 
-    fn encoded_bytes(&self, objects: bool) -> usize {
+    fn encoded_bytes(&self) -> (usize, usize) {
         let url = json_string_bytes(self.url.as_str());
-        if !objects {
-            return url;
-        }
         let headers: usize = self
             .headers
             .iter()
             .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
             .sum();
         let wrapping = r#"{"url":}"#.len();
-        match self.headers.is_empty() {
+        let object = match self.headers.is_empty() {
             true => url + wrapping,
             // A comma stands between two headers, so one fewer than were counted.
             false => url + wrapping + r#","headers":{}"#.len() + headers - 1,
-        }
+        };
+        (url, object)
     }
 
     fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {

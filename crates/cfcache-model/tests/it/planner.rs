@@ -128,6 +128,27 @@ proptest! {
         }
     }
 
+    /// Many at once are what they are one by one, wherever they are cut.
+    #[test]
+    fn all_at_once_is_one_by_one(
+        (kind, targets) in targets(),
+        items in 1_usize..12,
+        chunk in 1_usize..20,
+    ) {
+        let (mut one_by_one, mut at_once) =
+            (Planner::new(kind, Caps::items(items)), Planner::new(kind, Caps::items(items)));
+        let mut expected = Vec::new();
+        let mut batches = Vec::new();
+        for chunk in targets.chunks(chunk) {
+            for target in chunk {
+                expected.extend(one_by_one.push(target.clone()).unwrap());
+            }
+            batches.extend(at_once.push_all(chunk.iter().cloned().map(Entry::from).collect()).unwrap());
+        }
+        prop_assert_eq!((batches, at_once.finish()), (expected, one_by_one.finish()));
+        prop_assert_eq!(at_once.duplicates(), one_by_one.duplicates());
+    }
+
     /// The caps change while a batch is being filled: still nothing is lost and nothing exceeds what holds when it
     /// goes out.
     #[test]
@@ -239,6 +260,9 @@ fn kinds_are_not_mixed() {
     let mut planner = Planner::new(Kind::Tags, Caps::items(10));
     planner.push(target(Kind::Tags, "a")).unwrap();
     assert_eq!(planner.push(target(Kind::Hosts, "a")), Err(mixed));
+    let both = ["b", "c"].map(|text| Entry::from(target(Kind::Tags, text)));
+    let both = both.into_iter().chain([Entry::from(target(Kind::Hosts, "a"))]);
+    assert_eq!(planner.push_all(both.collect()), Err(mixed));
     assert_eq!(planner.pushed(), 1, "what is not taken does not count");
     assert_eq!(Batch::of([target(Kind::Tags, "a"), target(Kind::Hosts, "a")]), Err(mixed));
     assert_eq!(mixed.to_string(), "`tags` and `hosts` do not go into one request");
