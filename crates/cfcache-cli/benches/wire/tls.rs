@@ -10,7 +10,7 @@ use cfcache_client::{Run, entries};
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Caps;
 use cfcache_model::{Kind, diagnose};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -131,9 +131,12 @@ impl Identity {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        // Were both of one name, the server's would look as if it had signed itself.
+        params.distinguished_name.push(DnType::CommonName, "An authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "A server");
         let certificate = params.signed_by(&key, &authority).unwrap();
         Self { authority: authority.pem(), certificate, key }
     }
