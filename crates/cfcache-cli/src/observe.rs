@@ -12,6 +12,7 @@ use std::rc::Rc;
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Tally};
 use cfcache_model::plan::Entry;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::Notify;
 
 use crate::args::OutputArg;
@@ -47,9 +48,8 @@ fn trace(talk: &Talk, exchange: &Exchange<'_>) {
     let millis = exchange.elapsed.as_secs_f64() * 1e3;
     let answered = match exchange.result {
         Ok(response) => {
-            let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
-            let ray =
-                ray.map(|ray| format!(", cf-ray {}", cfcache_model::text::clip(ray, 64))).unwrap_or_default();
+            let ray = response.headers().get("cf-ray");
+            let ray = ray.map(|ray| format!(", cf-ray {}", shown(exchange, ray, 64))).unwrap_or_default();
             let bytes = response.body().len();
             let status = response.status().as_u16();
             format!("{status}, {bytes} bytes, {millis:.1} ms, {:?}{ray}", response.version())
@@ -58,23 +58,27 @@ fn trace(talk: &Talk, exchange: &Exchange<'_>) {
     };
     talk.say(&format!("{asked} -> {answered}"));
     if talk.verbose > 1 {
-        headers(talk, ">", exchange.headers);
+        headers(talk, exchange, ">", exchange.headers);
         if let Ok(response) = exchange.result {
-            headers(talk, "<", response.headers());
+            headers(talk, exchange, "<", response.headers());
         }
     }
 }
 
 /// Headers, with what is secret blanked: what was marked so, and what the server may set for itself.
-fn headers(talk: &Talk, direction: &str, headers: &http::HeaderMap) {
+fn headers(talk: &Talk, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = value.is_sensitive() || name == "set-cookie" || name == "authorization";
-        let shown = match is_secret {
-            true => "[secret]".to_owned(),
-            false => cfcache_model::text::clip(&String::from_utf8_lossy(value.as_bytes()), 200),
-        };
-        talk.say(&format!("  {direction} {name}: {shown}"));
+        let value = if is_secret { "[secret]".to_owned() } else { shown(exchange, value, 200) };
+        let name = exchange.redactor.redact(name.as_str());
+        talk.say(&format!("  {direction} {name}: {value}"));
     }
+}
+
+/// A header's value fit for a terminal. It is clipped last: the first half of a secret looks like none.
+fn shown(exchange: &Exchange<'_>, value: &HeaderValue, limit: usize) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    cfcache_model::text::clip(&exchange.redactor.redact(&text), limit)
 }
 
 /// What was found on the way from the input to the run, and is not told yet.

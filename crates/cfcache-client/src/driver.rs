@@ -238,6 +238,7 @@ impl Client {
                 body_bytes: letter.body.as_ref().map_or(0, Bytes::len),
                 elapsed,
                 result,
+                redactor: &self.redactor,
                 rate_limited,
             }));
         };
@@ -257,11 +258,11 @@ impl Client {
         let mut reading = Reading::of(verdict, hints);
         tell(Ok(&response), matches!(reading.signal, Signal::RateLimited { .. }));
         let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
-        reading.ray = ray.map(|ray| ray.chars().take(64).collect());
+        reading.ray = ray.map(|ray| self.redactor.redact(ray).chars().take(64).collect());
         match &mut reading.result {
             Ok(answer) => redact(&self.redactor, &mut answer.messages),
             Err(ErrorCause::Answer(failure)) => {
-                add_headers(failure, &response);
+                add_headers(failure, &response, &self.redactor);
                 redact(&self.redactor, &mut failure.errors);
                 redact(&self.redactor, &mut failure.messages);
                 if let Some(defect) = &mut failure.defect {
@@ -323,7 +324,7 @@ impl<T> Reading<T> {
 }
 
 /// Some of why it failed is told in headers.
-fn add_headers(failure: &mut Failure, response: &Response) {
+fn add_headers(failure: &mut Failure, response: &Response, redactor: &Redactor) {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     // A challenge for browsers in place of an answer. Source: `packages/workers-utils/src/cfetch` of
     // <https://github.com/cloudflare/workers-sdk>.
@@ -337,7 +338,8 @@ fn add_headers(failure: &mut Failure, response: &Response) {
     } else if failure.class == Class::Redirected
         && let Some(location) = header("location")
     {
-        let location = cfcache_model::text::quote(location);
+        // Before it is clipped: the first half of a secret looks like none.
+        let location = cfcache_model::text::quote(&redactor.redact(location));
         failure.defect = Some(format!("a redirect to {location}, which is not followed"));
     }
 }

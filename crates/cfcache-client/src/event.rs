@@ -8,6 +8,7 @@ use cfcache_model::plan::Batch;
 use cfcache_transport::{Operation, Response, TransportError};
 use http::HeaderMap;
 
+use crate::auth::Redactor;
 use crate::engine::{Reason, Stop};
 use crate::error::Error;
 
@@ -108,8 +109,11 @@ pub struct Exchange<'a> {
     pub body_bytes: usize,
     /// How long it took.
     pub elapsed: Duration,
-    /// What came of it: the answer as it came. Whoever prints from it redacts it first, since a server may echo a secret.
+    /// What came of it: the answer as it came. Whoever prints from it has [`redactor`](Self::redactor) take the secrets
+    /// out first, since a server may echo them.
     pub result: Result<&'a Response, &'a TransportError>,
+    /// What takes the credentials out of what the answer says, in its headers too.
+    pub redactor: &'a Redactor,
     /// Was it refused because there were too many?
     pub rate_limited: bool,
 }

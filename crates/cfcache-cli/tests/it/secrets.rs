@@ -1,6 +1,9 @@
 //! The secret shows nowhere.
 
-use crate::support::{Api, Dir, TOKEN, cfcache};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+
+use crate::support::{Api, Dir, TOKEN, ZONE, bare, cfcache};
 
 const KEY: &str = "c2547eb745079dac9320b638f5e225cf483cc5cfdda41";
 
@@ -82,4 +85,59 @@ fn a_secret_of_the_wrong_form_is_not_repeated() {
         .run();
     ran.exits(2);
     assert!(!ran.err.contains(TOKEN), "{ran:?}");
+}
+
+/// Answers one request with these bytes, whatever it was; gives where.
+fn answering(answer: String) -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let base = format!("http://{}/client/v4", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut line, mut length) = (String::new(), 0);
+        while reader.read_line(&mut line).unwrap() > 2 {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    (base, thread)
+}
+
+#[test]
+fn headers_are_shown_without_what_is_secret_in_them() {
+    let far = "x".repeat(185);
+    let headers = format!(
+        "x-echo: Bearer {TOKEN}\r\nx-middle: a={TOKEN};b=1\r\nx-far: {far} {TOKEN}\r\ncf-ray: {TOKEN}\r\n\
+         x-terminal: \u{9b}31m\u{202e}red\tblue\r\nset-cookie: session=12345\r\n\
+         location: https://www.example.com/a-path-that-is-long-enough-to-be-clipped?t={TOKEN}\r\n"
+    );
+    let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"1"}}"#;
+    for status in ["200 OK", "302 Found", "403 Forbidden"] {
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        );
+        let (base, thread) = answering(answer);
+        let ran = bare()
+            .env("CLOUDFLARE_BASE_URL", base)
+            .env("CLOUDFLARE_ZONE_ID", ZONE)
+            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+            .args("purge everything -y -vv --max-retries 0")
+            .run();
+        thread.join().unwrap();
+        ran.tells("< x-echo: Bearer [secret]\n")
+            .tells("< x-middle: a=[secret];b=1\n")
+            .tells(&format!("< x-far: {far} [secret]\n"))
+            .tells("< x-terminal: \\u{9b}31m\\u{202e}red\\tblue\n")
+            .tells("< set-cookie: [secret]\n")
+            .tells("cf-ray [secret]");
+        // Nor the beginning of it, which clipping would leave.
+        for text in [&ran.out, &ran.err] {
+            assert!(!text.contains(&TOKEN[..6]) && !text.contains("12345"), "{status}: {text}");
+        }
+    }
 }

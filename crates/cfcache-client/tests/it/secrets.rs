@@ -21,7 +21,7 @@ fn indiscreet() -> Vec<crate::world::Reply> {
     let success = format!(r#"{{"success":true,"errors":[],"messages":[{info}],"result":null}}"#);
     vec![
         reply(400, refusal.clone(), &[]),
-        reply(403, refusal, &[]),
+        reply(403, refusal, &[("cf-ray", TOKEN)]),
         reply(403, format!("<html>{TOKEN}</html>"), &[]),
         reply(302, "", &[("location", &format!("https://x.example/?token={TOKEN}"))]),
         reply(400, format!("{{\"error\":\"{TOKEN}\"}}"), &[]),
