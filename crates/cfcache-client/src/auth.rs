@@ -141,6 +141,8 @@ impl Redactor {
     /// The text without the secret itself, without words that hold or look like one of the vendor's, and without
     /// whatever follows `Bearer`.
     ///
+    /// Where the text was clipped (`…`) in the middle of the secret, the part that is left is taken out as well.
+    ///
     /// Meant for text that a server or a library wrote. It is not for what the user gave: a URL may well hold a long
     /// hex word.
     #[must_use]
@@ -150,6 +152,11 @@ impl Redactor {
             && text.contains(secret.expose_secret())
         {
             text = Cow::Owned(text.replace(secret.expose_secret(), BLANK));
+        }
+        if let Some(secret) = &self.secret
+            && let Some(whole) = without_beginnings(&text, secret.expose_secret())
+        {
+            text = Cow::Owned(whole);
         }
         let is_word = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
         let mut clean = String::new();
@@ -177,6 +184,27 @@ impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Redactor")
     }
+}
+
+/// The least of a secret that is worth hiding; a shorter word is as likely to be another.
+const LEAST: usize = 4;
+
+/// The text without the beginnings of the secret that stand before a `…`; `None` where there is none.
+fn without_beginnings(text: &str, secret: &str) -> Option<String> {
+    let pieces: Vec<&str> = text.split('…').collect();
+    let (last, clipped) = pieces.split_last()?;
+    let mut clean = String::new();
+    let mut is_changed = false;
+    for piece in clipped {
+        // Secrets are ASCII (see `check`), so each length is the end of a character.
+        let left = (LEAST..secret.len()).rev().find(|length| piece.ends_with(&secret[..*length]));
+        is_changed |= left.is_some();
+        clean.push_str(&piece[..piece.len() - left.unwrap_or(0)]);
+        clean.push_str(if left.is_some() { BLANK } else { "" });
+        clean.push('…');
+    }
+    clean.push_str(last);
+    is_changed.then_some(clean)
 }
 
 /// Has a word one of the documented shapes of a secret?
@@ -234,6 +262,24 @@ mod tests {
             redactor.redact("Authorization: Bearer short-but-secret."),
             "Authorization: Bearer [secret]."
         );
+    }
+
+    #[test]
+    fn what_clipping_leaves_of_a_secret_is_redacted() {
+        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret")) };
+        for (text, expected) in [
+            ("`<html> the-very-secre…`: no JSON", "`<html> [secret]…`: no JSON"),
+            ("a=the-v…, b=the-very-secr…", "a=[secret]…, b=[secret]…"),
+            ("the-very-secret…", "[secret]…"),
+            // Too little to tell anything.
+            ("in the…", "in the…"),
+            ("the-very thing", "the-very thing"),
+            ("… the-very", "… the-very"),
+        ] {
+            assert_eq!(redactor.redact(text), expected);
+        }
+        let short = Redactor { secret: Some(SecretString::from("abc")) };
+        assert_eq!(short.redact("ab…"), "ab…");
     }
 
     #[test]
