@@ -17,6 +17,7 @@ mod outputs;
 mod plans;
 mod recipes;
 mod routing;
+mod schema;
 mod scope;
 mod secrets;
 mod signals;

@@ -2,42 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::generate::reference::cli::run;
+use crate::generate::reference::shapes::{self, Field, Shape, optional};
 use crate::generate::reference::{begin, code, table};
-use crate::{repo, source};
-
-const REPORT: &str = "crates/cfcache-cli/src/report.rs";
-
-/// What fields mean that have no comment where they are declared, because their names say it there.
-const MEANINGS: &[(&str, &str)] = &[
-    ("zone", "The id of the zone."),
-    ("environment", "The id of the environment, where there is one."),
-    ("accepted", "Entries that the API accepted."),
-    ("failed", "Entries that it did not, or of which that is not known."),
-    ("invalid", "Entries that were not sent, because no request can hold them."),
-    ("duplicates", "Entries that were not sent, because they were read before."),
-    ("skipped", "Entries that were not sent, because a journal says that they were accepted before."),
-    ("requests", "Requests that were sent."),
-    ("retries", "How many of these were sent again."),
-    ("rate_limited", "Answers that said to wait."),
-    ("elapsed_ms", "How long it took, in milliseconds."),
-    ("failures_omitted", "How many more failures there are; left out where there are none."),
-    ("error", "What was wrong."),
-    ("message", "The API's message, or our own, for people; its wording may change."),
-    ("event", "`batch` for a request that ended, `summary` for the last object."),
-    ("batch", "The number of the request, from 0."),
-    ("BatchEvent.items", "Entries in the request."),
-    ("BatchEvent.accepted", "Did the API accept it?"),
-    ("BatchEvent.elapsed_ms", "How long it took, pauses and further tries included, in milliseconds."),
-    ("BatchEvent.error", "Why it did not."),
-    ("attempts", "How often the request was sent."),
-];
 
 pub(super) fn page(cfcache: &Path) -> Result<String> {
-    let source = repo::read(REPORT)?;
     let json = example(
         cfcache,
         &[
@@ -69,32 +41,47 @@ pub(super) fn page(cfcache: &Path) -> Result<String> {
         &["--emulator", "purge", "prefixes", "--dry-run", "www.example.com/blog", "www.example.com/shop"],
     )?;
 
-    let mut page = begin("The report", &format!("`{REPORT}`, and from what `cfcache` prints"));
+    let settings = example(cfcache, &["--emulator", "settings", "--json"])?;
+
+    let mut page = begin("The report", &format!("`{}`, and from what `cfcache` prints", shapes::REPORTS));
     page.push_str(
         "Standard output holds data and nothing else; progress, warnings and errors go to standard error.\n\
-         Fields may be added; those that are here keep their names and meanings.\n\n\
+         Fields may be added; those that are here keep their names and meanings.\n\
+         [report.schema.json](report.schema.json) says the same as a JSON Schema, exactly as this version prints it.\n\n\
          ## `--json`\n\n\
          A purge or invalidate prints one object, on one line, however it ends, once it has begun.\n\
          Where nothing could be started, standard output stays empty.\n\n",
     );
     page.push_str(&format!("{json}\n"));
-    page.push_str(&fields(&source, "Report")?);
+    page.push_str(&fields(&shapes::REPORT)?);
     page.push_str("\nAn object in `failures`:\n\n");
-    page.push_str(&fields(&source, "ItemFailure")?);
+    page.push_str(&fields(&shapes::FAILURE)?);
     page.push_str("\nIts `error`:\n\n");
-    page.push_str(&fields(&source, "ItemError")?);
+    page.push_str(&fields(&shapes::ERROR)?);
     page.push_str(
-        "\nThe other commands print the API's `result` as it is.\n\n\
-         ## `--output ndjson`\n\n\
+        "\n## `--output ndjson`\n\n\
          An object a line: one for each request as it ends, then the object of `--json`, with an `event`.\n\n",
     );
     page.push_str(&format!("{ndjson}\n"));
-    page.push_str(&fields(&source, "BatchEvent<'a>")?);
+    page.push_str(&fields(&shapes::BATCH)?);
     page.push_str(
         "\n## `--dry-run`\n\n\
          An object a line for each request that would be sent; `body` is written exactly as it would be.\n\n",
     );
     page.push_str(&dry_run);
+    page.push_str(
+        "\n## The other commands\n\n\
+         They print the API's `result` as it is, but for three that have more to say than one answer of it.\n\n\
+         `settings` prints a list with an object for each setting:\n\n",
+    );
+    page.push_str(&format!("{settings}\n"));
+    page.push_str(&fields(&shapes::SETTING)?);
+    page.push_str("\n`origin-regions import` prints an object:\n\n");
+    page.push_str(&fields(&shapes::IMPORTED)?);
+    page.push_str("\nAn object in either:\n\n");
+    page.push_str(&fields(&shapes::MAPPING)?);
+    page.push_str("\n`config show` prints a list with an object for each setting:\n\n");
+    page.push_str(&fields(&shapes::CONFIGURED)?);
     Ok(page)
 }
 
@@ -125,52 +112,29 @@ fn same_time(line: &str) -> String {
 }
 
 /// The fields of a struct as a table.
-fn fields(source: &str, name: &str) -> Result<String> {
-    let lines = source::lines(source);
-    let head = format!("struct {name} {{");
-    let fields = lines.iter().skip_while(|line| !line.code.ends_with(&head)).skip(1);
-    let mut rows = Vec::new();
-    for line in fields.take_while(|line| line.code != "}") {
-        if line.attributes.contains("#[serde(skip)]") {
-            continue;
-        }
-        let Some((field, kind)) = line.field() else {
-            bail!("{REPORT}: cannot read `{}`", line.code);
-        };
-        let meaning = if line.docs.is_empty() { known(name, field) } else { Some(line.docs.clone()) };
-        let meaning =
-            meaning.with_context(|| format!("{REPORT}: `{field}` has no comment that says what it is"))?;
-        rows.push([code(field), json_type(kind).to_owned(), meaning]);
-    }
-    ensure!(!rows.is_empty(), "{REPORT}: no `{head}`");
-    Ok(table(["Field", "Type", "Is"], rows))
+fn fields(shape: &Shape) -> Result<String> {
+    Ok(rows(shape.fields()?))
 }
 
-fn known(name: &str, field: &str) -> Option<String> {
-    let name = name.split('<').next().unwrap_or_default();
-    let find = |key: &str| MEANINGS.iter().find(|(known, _)| *known == key);
-    find(&format!("{name}.{field}")).or_else(|| find(field)).map(|(_, meaning)| (*meaning).to_owned())
+fn rows(fields: Vec<Field>) -> String {
+    let rows =
+        fields.into_iter().map(|field| [code(&field.name), json_type(&field).to_owned(), field.meaning]);
+    table(["Field", "Type", "Is"], rows)
 }
 
 /// What a type of ours is in JSON.
-fn json_type(kind: &str) -> &'static str {
-    let inner = kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>'));
-    match (
-        inner,
-        inner
-            .unwrap_or(kind)
-            .trim_start_matches(['&', '\''])
-            .trim_start_matches("a ")
-            .trim_start_matches("static "),
-    ) {
-        (None, "String" | "str") => "text",
-        (Some(_), "String" | "str") => "text or null",
-        (None, "u64" | "u32" | "usize") => "number",
-        (Some(_), "u64" | "u32" | "usize") => "number or null",
-        (_, "bool") => "true or false",
-        (_, kind) if kind.starts_with("Vec<") => "list",
-        (None, _) => "object",
-        (Some(_), _) => "object or null",
+fn json_type(field: &Field) -> &'static str {
+    let (kind, is_optional) = optional(&field.kind);
+    match (kind, is_optional && field.left_out.is_none()) {
+        ("String" | "str", false) => "text",
+        ("String" | "str", true) => "text or null",
+        ("u64" | "u32" | "usize", false) => "number",
+        ("u64" | "u32" | "usize", true) => "number or null",
+        ("bool", _) => "true or false",
+        ("Box<RawValue>", _) => "anything",
+        (kind, _) if kind.starts_with("Vec<") => "list",
+        (_, false) => "object",
+        (_, true) => "object or null",
     }
 }
 
@@ -190,12 +154,16 @@ mod tests {
             struct Report {
                 /// Which.
                 pub(crate) kind: &'static str,
-                pub(crate) zone: Option<String>,
+                pub(crate) environment: Option<String>,
             }
         ";
-        let table = fields(source, "Report").unwrap();
+        let table = rows(shapes::fields(source, "Report").unwrap());
         assert!(table.contains("| `kind` | text | Which. |"), "{table}");
-        assert!(table.contains("| `zone` | text or null | The id of the zone. |"), "{table}");
-        assert!(fields(source, "Other").is_err());
+        assert!(
+            table.contains(
+                "| `environment` | text or null | The id of the environment, where there is one. |"
+            ),
+            "{table}"
+        );
     }
 }

@@ -1,0 +1,299 @@
+//! What is printed for programs is what `docs/reference/report.schema.json` says, for every command that prints JSON.
+
+mod validator;
+
+use cfcache_emulator::{Config, LimitMode, Zone};
+use cfcache_model::Plan;
+use serde_json::{Value, json};
+
+use crate::schema::validator::{Met, Schema};
+use crate::support::{Api, Cmd, Dir, Ran, TOKEN, bare, cfcache, urls};
+
+fn schema() -> Schema {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/report.schema.json");
+    Schema::parse(&std::fs::read_to_string(path).unwrap())
+}
+
+/// Runs commands, and checks what they print.
+struct Bench {
+    schema: Schema,
+    met: Met,
+}
+
+impl Bench {
+    /// The definition that a line has to fit; `result` is what the API printed, which the schema leaves to the API.
+    #[track_caller]
+    fn line(&mut self, ran: &Ran, line: &str, definition: &str) {
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        if definition == "result" {
+            assert!(value.is_object() || value.is_array() || value.is_null(), "{ran:?}");
+            return;
+        }
+        for checked in [self.schema.check_as(definition, &value, &mut self.met), self.schema.check(&value)] {
+            if let Err(why) = checked {
+                panic!("{why}\n{ran:?}");
+            }
+        }
+    }
+
+    /// One line, that fits.
+    #[track_caller]
+    fn one(&mut self, cmd: Cmd, code: i32, definition: &str) -> Ran {
+        let ran = cmd.run();
+        ran.exits(code);
+        assert_eq!(ran.out.lines().count(), 1, "{ran:?}");
+        self.line(&ran, ran.out.trim_end(), definition);
+        ran
+    }
+
+    /// A batch for each line, and a summary at the end.
+    #[track_caller]
+    fn lines(&mut self, cmd: Cmd, code: i32) {
+        let ran = cmd.run();
+        ran.exits(code);
+        let lines: Vec<&str> = ran.out.lines().collect();
+        let (summary, batches) = lines.split_last().unwrap();
+        assert!(!batches.is_empty(), "{ran:?}");
+        for batch in batches {
+            self.line(&ran, batch, "batch");
+        }
+        self.line(&ran, summary, "summary");
+    }
+}
+
+/// Where every setting can be had.
+fn enterprise() -> Api {
+    Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off))
+}
+
+#[test]
+fn what_is_printed_is_what_the_schema_says() {
+    let mut bench = Bench { schema: schema(), met: Met::new() };
+    let (api, dir) = (enterprise(), Dir::new());
+    purges(&mut bench, &api, &dir);
+    failures(&mut bench);
+    several_zones(&mut bench, &dir);
+    dry_runs(&mut bench);
+    settings(&mut bench, &api, &dir);
+    others(&mut bench, &api, &dir);
+    nothing(&api);
+    // What no command prints has no place in the schema.
+    let unmet: Vec<String> = bench.schema.properties().difference(&bench.met).cloned().collect();
+    assert_eq!(unmet, [""; 0]);
+}
+
+fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
+    for line in [
+        "purge urls https://www.example.com/a https://www.example.com/b",
+        "purge tags a b a",
+        "purge hosts www.example.com",
+        "purge prefixes www.example.com/a",
+        "purge everything -y",
+        "purge everything -e Staging",
+        "purge tags a -e Staging",
+        "invalidate urls https://www.example.com/a --header CF-Device-Type:mobile",
+        "invalidate tags a",
+        "invalidate hosts www.example.com",
+        "invalidate prefixes www.example.com/a",
+        "invalidate everything -y",
+    ] {
+        bench.one(cfcache(api).args(line).arg("--json"), 0, "report");
+        bench.lines(cfcache(api).args(line).args("--output ndjson"), 0);
+    }
+    let journaled = || {
+        let purge = cfcache(api).args("purge urls --from -").input(urls(300));
+        purge.arg("--journal").arg(dir.at("journal"))
+    };
+    bench.lines(journaled().args("--output ndjson"), 0);
+    // Accepted before: nothing is sent, so there is no batch.
+    bench.one(journaled().arg("--json"), 0, "report");
+    bench.one(journaled().args("--output ndjson"), 0, "summary");
+}
+
+fn failures(bench: &mut Bench) {
+    // Some of it, with invalid entries; and more of it than is named.
+    let refuses = "status=400,code=9999,after=1";
+    for (count, form) in [(250, "report"), (1500, "report"), (1500, "lines")] {
+        let api = Api::with_fault(refuses);
+        let purge = cfcache(&api).args("purge urls --concurrency 1 --on-invalid skip --from -");
+        let purge = purge.input(format!("{}nonsense\n{}", urls(count), urls(2)));
+        match form {
+            "lines" => bench.lines(purge.args("--output ndjson"), 2),
+            _ => drop(bench.one(purge.arg("--json"), 2, form)),
+        }
+    }
+    // All of it, each way to end.
+    for (fault, code) in [
+        ("status=400,code=9999", 1),
+        ("status=401,code=10000", 3),
+        ("status=429,retry-after=3600", 4),
+        ("reset-before", 5),
+        ("html", 5),
+        ("success-false,code=0", 1),
+    ] {
+        for what in ["tags a", "everything -y"] {
+            let api = Api::with_fault(fault);
+            let purge = || cfcache(&api).arg("purge").args(what).args("--max-retries 0");
+            bench.one(purge().arg("--json"), code, "report");
+            bench.lines(purge().args("--output ndjson"), code);
+        }
+    }
+    // Given up before its input ended.
+    let purge = |api: &Api| {
+        let purge = cfcache(api).args("purge urls --max-wait 5 --no-rate-limit --from -");
+        purge.input(urls(20_000))
+    };
+    let locked = || Api::with_fault("status=429,retry-after=700,after=3");
+    bench.one(purge(&locked()).arg("--json"), 4, "report");
+    bench.lines(purge(&locked()).args("--output ndjson"), 4);
+}
+
+fn several_zones(bench: &mut Bench, dir: &Dir) {
+    let config = Config::new(Plan::Free)
+        .with_limits(LimitMode::Off)
+        .with_zone(Zone::new("11111111111111111111111111111111", "example.com"))
+        .with_zone(Zone::new("33333333333333333333333333333333", "example.net"));
+    let api = Api::start(config);
+    let list = dir.file("both", "https://a.example.com/\nhttps://example.net/\nhttps://example.org/\n");
+    let purge = || {
+        let purge = bare().env("CLOUDFLARE_BASE_URL", api.base()).env("CLOUDFLARE_API_TOKEN", TOKEN);
+        purge.args("purge urls --from").arg(&list)
+    };
+    bench.one(purge().arg("--json"), 1, "report");
+    bench.lines(purge().args("--output ndjson"), 1);
+}
+
+fn dry_runs(bench: &mut Bench) {
+    for line in [
+        "purge urls https://www.example.com/a",
+        "invalidate everything -e Staging",
+        "reserve set on",
+        "reserve clear",
+        "regional-tiered set on",
+        "smart-tiered set off",
+        "smart-tiered delete",
+        "tiered-cache set on",
+        "development-mode set on",
+        "variants set jpeg=image/webp",
+        "variants delete",
+        "origin-regions set 192.0.2.1 --vendor aws --region us-east-1",
+        "origin-regions delete 192.0.2.1",
+    ] {
+        bench.one(bare().args("-z example.com --dry-run").args(line), 0, "request");
+    }
+    let import = bare().args("-z example.com --dry-run origin-regions import -");
+    bench.one(import.input("192.0.2.1 aws us-east-1\n"), 0, "request");
+}
+
+fn settings(bench: &mut Bench, api: &Api, dir: &Dir) {
+    for line in [
+        "reserve status",
+        "reserve get",
+        "reserve clear -y",
+        "reserve status",
+        "regional-tiered get",
+        "regional-tiered set on",
+        "regional-tiered set on",
+        "smart-tiered get",
+        "smart-tiered set on",
+        "smart-tiered delete -y",
+        "smart-tiered delete -y",
+        "tiered-cache get",
+        "tiered-cache set on",
+        "development-mode get",
+        "development-mode set on",
+        "development-mode set off",
+        "variants get",
+        "variants delete -y",
+        "variants set jpeg=image/webp",
+        "variants set jpeg=image/webp",
+        "variants get",
+        "variants delete -y",
+        "origin-regions supported",
+        "origin-regions list",
+        "origin-regions set 192.0.2.1 --vendor aws --region us-east-1",
+        "origin-regions get 192.0.2.1",
+        "origin-regions list",
+        "origin-regions delete 192.0.2.1 -y",
+    ] {
+        for format in ["--json", "--output ndjson"] {
+            // The second time some of it is no more, or so already; both print a result.
+            bench.one(cfcache(api).args(line).args(format), 0, "result");
+            if line.contains("origin-regions delete") {
+                break;
+            }
+        }
+    }
+    bench.one(cfcache(api).args("settings --json"), 0, "settings");
+    bench.one(cfcache(api).args("settings --output ndjson"), 0, "settings");
+    // What the plan does not have is an answer, what cannot be read is a failure: each in its line.
+    bench.one(cfcache(&Api::quick()).args("settings --json"), 0, "settings");
+    let broken = Api::with_fault("status=503,on=get_variants");
+    bench.one(cfcache(&broken).args("settings --json --max-retries 0"), 5, "settings");
+
+    let mappings = dir.file("mappings", "192.0.2.1 aws us-east-1\n192.0.2.2 aws mars-1\n");
+    for format in ["--json", "--output ndjson"] {
+        let import = cfcache(api).args("origin-regions import").arg(&mappings).args(format);
+        bench.one(import, 1, "imported");
+    }
+    let broken = Api::with_fault("status=400,code=9999,on=all");
+    bench.one(cfcache(&broken).args("origin-regions import --json").arg(&mappings), 1, "imported");
+}
+
+fn others(bench: &mut Bench, api: &Api, dir: &Dir) {
+    for line in ["zones list", "environments list", "token verify"] {
+        bench.one(cfcache(api).args(line).arg("--json"), 0, "result");
+        bench.one(cfcache(api).args(line).args("--output ndjson"), 0, "result");
+    }
+    let file = dir.file("config.toml", "[zones]\n\"example.com\" = \"11111111111111111111111111111111\"\n");
+    bench.one(cfcache(api).args("config show --json"), 0, "config");
+    bench.one(bare().args("config show --output ndjson --config").arg(&file), 0, "config");
+}
+
+/// Where nothing could be done there are no data, and so no object that says what was wrong.
+fn nothing(api: &Api) {
+    for line in [
+        "purge urls nonsense",
+        "purge tags",
+        "purge everything",
+        "purge tags a -z missing.example",
+        "origin-regions get 192.0.2.9",
+        "reserve set maybe",
+        "zones list --no-such-option",
+    ] {
+        let ran = cfcache(api).args(line).arg("--json").run();
+        assert_ne!(ran.code, Some(0), "{ran:?}");
+        ran.says_nothing();
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_so() {
+    let schema = schema();
+    let ran = cfcache(&Api::quick()).args("purge tags a --json").run();
+    let report = ran.report();
+    assert_eq!(schema.check(&report), Ok(()));
+    let with = |key: &str, value: Value| {
+        let mut changed = report.clone();
+        changed[key] = value;
+        changed
+    };
+    let mut less = report.clone();
+    less.as_object_mut().unwrap().remove("retries");
+    for wrong in [
+        less,
+        with("more", json!(1)),
+        with("kind", json!("cookies")),
+        with("operation", json!("remove")),
+        with("items", json!("1")),
+        with("elapsed_ms", json!(1.5)),
+        with("failures_omitted", json!(0)),
+        with("incomplete", json!(false)),
+        with("zones", json!([])),
+        with("event", json!("batch")),
+        with("failures", json!([{ "item": "a", "error": { "code": 0, "message": "" } }])),
+        with("failures", json!([{ "item": "a", "error": "refused" }])),
+    ] {
+        assert!(schema.check(&wrong).is_err(), "{wrong}");
+    }
+}
