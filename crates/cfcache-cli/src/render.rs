@@ -161,7 +161,7 @@ impl Talk {
             return;
         }
         let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
-        let line: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
+        let line = human::cut(line, usize::from(width).saturating_sub(1));
         let _gone = std::io::stderr().lock().write_all(format!("\r\u{1b}[K{line}").as_bytes());
         self.drawn.set(true);
     }

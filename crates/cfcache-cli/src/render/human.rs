@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use cfcache_model::Kind;
 use cfcache_model::text::clip;
+use unicode_width::UnicodeWidthStr as _;
 
 /// "41 ms", "1.50 s", "12 s", "3 min 20 s".
 pub(crate) fn duration(duration: Duration) -> String {
@@ -54,7 +55,6 @@ pub(crate) fn capitalized(word: &str) -> String {
 
 /// Rows with aligned columns, two blanks between them, none at the end of a line.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let width = |text: &str| text.chars().count();
     // Names are other people's text: no escape of theirs gets to the terminal.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| clip(cell, 256)).collect()).collect();
@@ -72,4 +72,66 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+/// How many columns of a terminal a text takes: an ideograph two, a combining mark none.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The beginning of a text that fits into so many columns.
+pub(crate) fn cut(text: &str, columns: usize) -> &str {
+    let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
+    // The whole is measured each time: an emoji may be several characters, and no wider than its first.
+    let end = ends.take_while(|end| width(&text[..*end]) <= columns).last();
+    &text[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_width_is_what_a_terminal_shows() {
+        for (text, columns) in [
+            ("", 0),
+            ("example.com", 11),
+            ("bücher.example", 14),
+            // The same, with the dots as a mark of their own.
+            ("bu\u{308}cher.example", 14),
+            ("例え.jp", 7),
+            ("한국", 4),
+            ("…", 1),
+            ("🚀", 2),
+            ("👩\u{200d}🚀", 2),
+            ("🇩🇪", 2),
+        ] {
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_is_in_them() {
+        let row = |name: &str| vec![name.to_owned(), "x".to_owned()];
+        let rows = [row("例え.jp"), row("bu\u{308}cher.example"), row("🚀.example"), row("a")];
+        let lines = table(&["NAME", "Z"], &rows);
+        let columns: Vec<usize> = lines.iter().map(|line| width(line.trim_end_matches(['x', 'Z']))).collect();
+        assert_eq!(columns, [16; 5], "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_cut_fits_and_is_cut_no_shorter_than_that() {
+        for (text, columns, expected) in [
+            ("12 of 34", 20, "12 of 34"),
+            ("12 of 34", 5, "12 of"),
+            ("12 of 34", 0, ""),
+            ("例え.jp", 4, "例え"),
+            ("例え.jp", 3, "例"),
+            ("u\u{308}ber", 1, "u\u{308}"),
+            ("👩\u{200d}🚀 up", 2, "👩\u{200d}🚀"),
+            ("👩\u{200d}🚀 up", 1, ""),
+        ] {
+            assert_eq!(cut(text, columns), expected, "{text} {columns}");
+        }
+    }
 }
