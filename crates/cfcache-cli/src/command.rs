@@ -34,8 +34,10 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
     let exit = runtime.block_on(async {
         let interrupts = Interrupts::listen();
         let result = match job {
-            Job::Purge(job) if job.dry_run => purge::dry_run(job, talk),
-            Job::Purge(job) => purge::run(job, talk, &interrupts).await,
+            Job::Everything(job) if job.dry_run => purge::dry_run::everything(&job, talk),
+            Job::Everything(job) => purge::everything::run(job, talk, &interrupts).await,
+            Job::List(job) if job.dry_run => purge::dry_run::list(job, talk),
+            Job::List(job) => purge::bulk::run(job, talk, &interrupts).await,
             Job::Route(job) if job.dry_run => purge::routed::dry_run(job, talk),
             Job::Route(job) => purge::routed::run(job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
@@ -45,33 +47,19 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Man(folder) => generate::man(folder.as_deref(), talk),
             Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
             Job::Setting(job) => setting::execute(job, talk, &interrupts).await,
-            job => tokio::select! {
-                result = short(job, talk) => result,
-                () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
-            },
+            Job::ListEnvironments(connection, zone) => {
+                interrupts.end(environments::list(connection, zone, talk)).await
+            }
+            Job::VerifyToken(connection, account) => {
+                interrupts.end(token::verify(connection, account, talk)).await
+            }
+            Job::ListZones(connection) => interrupts.end(zones::list(connection, talk)).await,
         };
         result.unwrap_or_else(|failure| talk.failure(&failure))
     });
     // A thread that reads a pipe may never come back; the process ends without it.
     runtime.shutdown_background();
     talk.settle(exit)
-}
-
-/// The commands that end by themselves, and that an interrupt may end at any moment.
-async fn short(job: Job, talk: &Talk) -> Result<Exit, Failure> {
-    match job {
-        Job::ListEnvironments(connection, zone) => environments::list(connection, zone, talk).await,
-        Job::VerifyToken(connection, account) => token::verify(connection, account, talk).await,
-        Job::ListZones(connection) => zones::list(connection, talk).await,
-        Job::Purge(_)
-        | Job::Setting(_)
-        | Job::Route(_)
-        | Job::Emulator(..)
-        | Job::ShowConfig(_)
-        | Job::ConfigPath(_)
-        | Job::Completions(_)
-        | Job::Man(_) => Err(Failure::usage("this command is not done here; please report it")),
-    }
 }
 
 /// Counts Ctrl-C and requests to end.
@@ -93,6 +81,14 @@ impl Interrupts {
             }
         });
         Self { count }
+    }
+
+    /// A command that ends by itself, and that the first of them may end at any moment.
+    async fn end(&self, command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+        tokio::select! {
+            result = command => result,
+            () = self.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
     }
 
     /// Waits for the `nth` of them, counted from 1.

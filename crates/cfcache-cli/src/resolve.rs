@@ -6,13 +6,14 @@ mod setting;
 
 use std::path::{Path, PathBuf};
 
-use cfcache_model::endpoint::Action;
+use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, OnInvalid, ShellArg, TokenCommand, What,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, OnInvalid, ShellArg,
+    TokenCommand, What,
 };
 use crate::config::{self, Environment, Origin, Settings, Sourced};
 use crate::failure::Failure;
@@ -23,7 +24,8 @@ pub(crate) use crate::resolve::setting::Setting;
 
 /// What to do.
 pub(crate) enum Job {
-    Purge(PurgeJob),
+    Everything(EverythingJob),
+    List(ListJob),
     Route(RouteJob),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
@@ -45,14 +47,22 @@ pub(crate) struct SettingJob {
     pub(crate) yes: bool,
 }
 
-/// A purge or invalidate.
-pub(crate) struct PurgeJob {
+/// A purge or invalidate of everything.
+pub(crate) struct EverythingJob {
     pub(crate) action: Action,
     pub(crate) scope: Scope,
-    pub(crate) what: Selection,
     pub(crate) connection: Connection,
     pub(crate) dry_run: bool,
     pub(crate) yes: bool,
+}
+
+/// A purge or invalidate of a list, in one zone.
+pub(crate) struct ListJob {
+    pub(crate) action: Action,
+    pub(crate) scope: Scope,
+    pub(crate) targets: Targets,
+    pub(crate) connection: Connection,
+    pub(crate) dry_run: bool,
     pub(crate) failed_to: Option<PathBuf>,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) batch_size: Option<usize>,
@@ -68,11 +78,6 @@ pub(crate) struct RouteJob {
     pub(crate) dry_run: bool,
     pub(crate) failed_to: Option<PathBuf>,
     pub(crate) batch_size: Option<usize>,
-}
-
-pub(crate) enum Selection {
-    Everything,
-    Targets(Targets),
 }
 
 /// Where targets come from, and how they are read.
@@ -108,85 +113,132 @@ pub(crate) enum EnvironmentRef {
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
 pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<Job, Failure> {
-    // These two need nothing that is set anywhere, and are not kept from working by it.
-    let args = match args {
-        Args { command: Command::Completions { shell }, .. } => return Ok(Job::Completions(shell)),
-        Args { command: Command::Man { folder }, .. } => return Ok(Job::Man(folder)),
-        args => args,
-    };
-    if let Some(name) = &environment.broken {
-        return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
-    }
-    let global = args.global;
-    if let Command::Emulator(args) = args.command {
-        // It is an API of its own: what is set for the other one is not for it.
-        let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
-        return Ok(Job::Emulator(args, plan, !global.no_rate_limit));
-    }
-    let desk = Desk { settings: Settings::load(&global, environment)?, global: &global, environment, talk };
-    let (action, what) = match args.command {
-        Command::Purge { what } => (Action::Purge, what),
-        Command::Invalidate { what } => (Action::Invalidate, what),
-        Command::Config { command: ConfigCommand::Show } => {
-            return Ok(Job::ShowConfig(Box::new(desk.settings)));
+    let Args { command, global } = args;
+    let given = || Given::load(&global, environment, talk);
+    match command {
+        // These two need nothing that is set anywhere, and are not kept from working by it.
+        Command::Completions { shell } => Ok(Job::Completions(shell)),
+        Command::Man { folder } => Ok(Job::Man(folder)),
+        Command::Emulator(args) => {
+            check_unicode(environment)?;
+            // It is an API of its own: what is set for the other one is not for it.
+            let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
+            Ok(Job::Emulator(args, plan, !global.no_rate_limit))
         }
-        Command::Config { command: ConfigCommand::Path } => return Ok(Job::ConfigPath(desk.settings.path)),
-        command @ (Command::Zones { .. } | Command::Environments { .. } | Command::Token { .. }) => {
-            return desk.read_only(command);
+        Command::Purge { what } => given()?.purge(Action::Purge, what),
+        Command::Invalidate { what } => given()?.purge(Action::Invalidate, what),
+        Command::Config { command: ConfigCommand::Show } => Ok(Job::ShowConfig(Box::new(given()?.settings))),
+        Command::Config { command: ConfigCommand::Path } => Ok(Job::ConfigPath(given()?.settings.path)),
+        Command::Zones { command: ListCommand::List } => given()?.zones(),
+        Command::Environments { command: ListCommand::List } => given()?.environments(),
+        Command::Token { command: TokenCommand::Verify { account } } => given()?.token(account),
+        Command::Reserve { command } => given()?.setting(|| Ok(setting::reserve(&command))),
+        Command::RegionalTiered { command } => {
+            given()?.setting(|| Ok(setting::switch(Switch::RegionalTieredCache, &command)))
         }
-        command => return desk.around_settings(command),
-    };
-    if let (What::Everything, Some(path)) = (&what, &desk.settings.forbidden_by) {
-        return Err(Failure::usage(format!("`{}` forbids {action} of everything", path.display()))
-            .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
+        Command::SmartTiered { command } => given()?.setting(|| Ok(setting::smart(&command))),
+        Command::TieredCache { command } => {
+            given()?.setting(|| Ok(setting::switch(Switch::TieredCaching, &command)))
+        }
+        Command::DevelopmentMode { command } => {
+            given()?.setting(|| Ok(setting::switch(Switch::DevelopmentMode, &command)))
+        }
+        Command::Variants { command } => given()?.setting(|| setting::variants(command)),
+        Command::OriginRegions { command } => given()?.setting(|| setting::regions(command)),
+        Command::Settings => given()?.setting(|| Ok(Setting::Table)),
     }
-    let what = match what {
-        What::Everything => Selection::Everything,
-        What::Urls { input, headers } => {
-            let headers = cache_key_headers(&headers)?;
-            Selection::Targets(targets(Kind::Files, input, headers, &global)?)
-        }
-        What::Tags(input) => Selection::Targets(targets(Kind::Tags, input, Vec::new(), &global)?),
-        What::Hosts(input) => Selection::Targets(targets(Kind::Hosts, input, Vec::new(), &global)?),
-        What::Prefixes(input) => Selection::Targets(targets(Kind::Prefixes, input, Vec::new(), &global)?),
-    };
-    let reads_stdin = |path: &PathBuf| path == Path::new("-");
-    if let Selection::Targets(targets) = &what
-        && targets.files.iter().chain(&global.api_token_file).filter(|path| reads_stdin(path)).count() > 1
-    {
-        return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
-    }
-    let what = match what {
-        // Without a zone, entries that have a host say themselves where they belong.
-        Selection::Targets(targets)
-            if desk.settings.zone.is_none() && !global.emulator && has_host(targets.kind) =>
-        {
-            return desk.route(action, targets);
-        }
-        what => what,
-    };
-    Ok(Job::Purge(PurgeJob {
-        action,
-        scope: Scope { zone: desk.zone()?, environment: desk.environment()? },
-        what,
-        connection: desk.connection(global.dry_run)?,
-        dry_run: global.dry_run,
-        yes: global.yes,
-        failed_to: global.failed_to.clone(),
-        journal: global.journal.clone(),
-        batch_size: global.batch_size,
-    }))
 }
 
-/// Everything that a job is made of, on one desk.
-struct Desk<'a> {
+fn check_unicode(environment: &Environment) -> Result<(), Failure> {
+    match &environment.broken {
+        Some(name) => Err(Failure::usage(format!("the value of `{name}` is not Unicode"))),
+        None => Ok(()),
+    }
+}
+
+/// Everything that a job is made of.
+struct Given<'a> {
     settings: Settings,
     global: &'a Global,
     environment: &'a Environment,
     talk: &'a Talk,
 }
 
-impl Desk<'_> {
+impl<'a> Given<'a> {
+    fn load(global: &'a Global, environment: &'a Environment, talk: &'a Talk) -> Result<Self, Failure> {
+        check_unicode(environment)?;
+        Ok(Self { settings: Settings::load(global, environment)?, global, environment, talk })
+    }
+}
+
+impl Given<'_> {
+    fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
+        let targets = |kind, input| targets(kind, input, Vec::new(), self.global);
+        match what {
+            What::Everything => self.everything(action),
+            What::Urls { input, headers } => {
+                let headers = cache_key_headers(&headers)?;
+                self.list(action, self::targets(Kind::Files, input, headers, self.global)?)
+            }
+            What::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
+            What::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
+            What::Prefixes(input) => self.list(action, targets(Kind::Prefixes, input)?),
+        }
+    }
+
+    fn everything(&self, action: Action) -> Result<Job, Failure> {
+        let global = self.global;
+        if let Some(path) = &self.settings.forbidden_by {
+            return Err(Failure::usage(format!("`{}` forbids {action} of everything", path.display()))
+                .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
+        }
+        for (option, is_given) in
+            [("--failed-to", global.failed_to.is_some()), ("--journal", global.journal.is_some())]
+        {
+            if is_given {
+                return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
+            }
+        }
+        Ok(Job::Everything(EverythingJob {
+            action,
+            scope: self.scope()?,
+            connection: self.connection(global.dry_run)?,
+            dry_run: global.dry_run,
+            yes: global.yes,
+        }))
+    }
+
+    fn list(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
+        let global = self.global;
+        let reads_stdin = |path: &PathBuf| path == Path::new("-");
+        if targets.files.iter().chain(&global.api_token_file).filter(|path| reads_stdin(path)).count() > 1 {
+            return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
+        }
+        // Without a zone, entries that have a host say themselves where they belong.
+        if self.settings.zone.is_none() && !global.emulator && has_host(targets.kind) {
+            return self.route(action, targets);
+        }
+        if global.dry_run && global.journal.is_some() {
+            return Err(Failure::usage(
+                "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
+            ));
+        }
+        Ok(Job::List(ListJob {
+            action,
+            scope: self.scope()?,
+            targets,
+            connection: self.connection(global.dry_run)?,
+            dry_run: global.dry_run,
+            failed_to: global.failed_to.clone(),
+            journal: global.journal.clone(),
+            batch_size: global.batch_size,
+        }))
+    }
+
+    fn scope(&self) -> Result<Scope, Failure> {
+        Ok(Scope { zone: self.zone()?, environment: self.environment()? })
+    }
+
     fn route(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
         let only_one = |option: &str| {
             Failure::usage(format!("`{option}` is for one zone, and none is given"))
@@ -210,11 +262,10 @@ impl Desk<'_> {
         }))
     }
 
-    fn around_settings(&self, command: Command) -> Result<Job, Failure> {
+    /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
+    fn setting(&self, setting: impl FnOnce() -> Result<Setting, Failure>) -> Result<Job, Failure> {
         self.no_purge_options()?;
-        let Some(setting) = setting::setting(command)? else {
-            return Err(Failure::usage("this command is not known"));
-        };
+        let setting = setting()?;
         let dry_run = self.global.dry_run;
         if dry_run && !setting.is_change() {
             return Err(only_reads());
@@ -223,26 +274,31 @@ impl Desk<'_> {
         Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run, yes: self.global.yes }))
     }
 
-    fn read_only(&self, command: Command) -> Result<Job, Failure> {
+    fn zones(&self) -> Result<Job, Failure> {
+        self.reads()?;
+        Ok(Job::ListZones(self.connection(false)?))
+    }
+
+    fn environments(&self) -> Result<Job, Failure> {
+        self.reads()?;
+        let zone = self.zone()?;
+        Ok(Job::ListEnvironments(self.connection(false)?, zone))
+    }
+
+    fn token(&self, account: Option<String>) -> Result<Job, Failure> {
+        self.reads()?;
+        let account = account
+            .or_else(|| self.environment.account.clone())
+            .map(|account| AccountId::parse(&account))
+            .transpose()
+            .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+        Ok(Job::VerifyToken(self.connection(false)?, account))
+    }
+
+    /// What a command that changes nothing cannot be told.
+    fn reads(&self) -> Result<(), Failure> {
         self.no_purge_options()?;
-        if self.global.dry_run {
-            return Err(only_reads());
-        }
-        Ok(match command {
-            Command::Environments { .. } => {
-                let zone = self.zone()?;
-                Job::ListEnvironments(self.connection(false)?, zone)
-            }
-            Command::Token { command: TokenCommand::Verify { account } } => {
-                let account = account
-                    .or_else(|| self.environment.account.clone())
-                    .map(|account| AccountId::parse(&account))
-                    .transpose()
-                    .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-                Job::VerifyToken(self.connection(false)?, account)
-            }
-            _ => Job::ListZones(self.connection(false)?),
-        })
+        if self.global.dry_run { Err(only_reads()) } else { Ok(()) }
     }
 
     /// What is for lists to purge is refused where it would do nothing.

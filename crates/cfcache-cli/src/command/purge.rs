@@ -1,174 +1,88 @@
 //! `purge` and `invalidate`
 
-mod bulk;
-mod dry_run;
-mod everything;
-mod plan;
+mod around;
+mod auto_plan;
+pub(super) mod bulk;
+pub(super) mod dry_run;
+pub(super) mod everything;
+mod intake;
 pub(super) mod routed;
 
-use cfcache_client::{Ordinals, Run};
 use cfcache_model::Plan;
-use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::Caps;
 use cfcache_model::target::Kind;
 
 use crate::args::OutputArg;
-use crate::ask;
-use crate::command::purge::bulk::{Bulk, First, Intake};
-pub(super) use crate::command::purge::dry_run::{ZONE_STAND_IN, dry_run, shown};
+pub(super) use crate::command::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::command::{Interrupts, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::journal::{Header, Journal};
-use crate::observe::{FailedTo, Logs};
 use crate::render::{Talk, human};
 use crate::report::{Report, Summary};
-use crate::resolve::{PurgeJob, Scope, Selection, ZoneRef};
-use crate::session::{Session, api_name};
-use crate::source::{self, Sources};
+use crate::resolve::{Connection, Scope, ZoneRef};
+use crate::session::Session;
+use crate::source;
 
-/// Purges or invalidates, and reports.
-pub(crate) async fn run(job: PurgeJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
-    let PurgeJob { action, scope, what, connection, yes, failed_to, journal, batch_size, .. } = job;
-    // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
-    // does what it does by default: it ends a question, or a long check of a file, on the spot.
-    let sources = match what {
-        Selection::Everything => {
-            for (option, is_given) in [("--failed-to", failed_to.is_some()), ("--journal", journal.is_some())]
-            {
-                if is_given {
-                    return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
-                }
-            }
-            if scope.environment.is_none() {
-                let question = format!(
-                    "{} every cached file of {}, in all of its environments?",
-                    human::capitalized(action.verb()),
-                    describe_zone(&scope.zone),
-                );
-                ask::confirm(talk, yes, &question)?;
-            }
-            None
-        }
-        Selection::Targets(targets) => {
-            if let Some(path) = &failed_to {
-                FailedTo::check(path, &targets.files)?;
-            }
-            if journal.as_ref().is_some_and(|path| source::reads(&targets.files, path)) {
-                return Err(Failure::usage("`--journal` names a file that is read as input"));
-            }
-            Some(Sources::open(targets, journal.is_some(), talk)?)
-        }
-    };
-    // Of what can be read only once, the beginning is read before anything is asked of the API: nothing is not
-    // everything, and needs no request either.
-    let input = match sources {
-        None => None,
-        Some(sources) => {
-            let kind = sources.kind();
-            let mut diary = match &journal {
-                Some(path) => {
-                    let mut header = Header::new(action.verb(), kind.field());
-                    header.api = api_name(&connection);
-                    header.headers = sources
-                        .headers()
-                        .iter()
-                        .map(|header| format!("{}: {}", header.name(), header.value()))
-                        .collect();
-                    header.input = sources.identity();
-                    let journal = Journal::open(path, talk)?;
-                    if failed_to.as_ref().is_some_and(|path| journal.is(path)) {
-                        return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
-                    }
-                    journal.check(&header)?;
-                    Some((journal, header))
-                }
-                None => None,
-            };
-            let replay = diary.as_mut().map(|(journal, _)| journal.replay());
-            let mut intake = Intake::begin(sources, replay);
-            let first = tokio::select! {
-                first = intake.first() => first,
-                () = interrupts.nth(1) => return Err(interrupted()),
-            };
-            match first {
-                First::Entries => Some((kind, intake, diary)),
-                First::Nothing => {
-                    let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-                    return intake.nothing(kind, failed_to, talk);
-                }
-            }
-        }
-    };
-    let session = Session::open(&connection).await?;
-    let resolved = tokio::select! {
-        resolved = resolve(&session, &scope, talk) => resolved,
-        () = interrupts.nth(1) => Err(interrupted()),
-    };
-    let (zone, plan, environment) = resolved?;
-    let kind = input.as_ref().map_or(PurgeBody::Everything.field(), |(kind, ..)| kind.field());
-    let report = Report::new(
-        action.verb(),
-        kind,
-        Some(zone.to_string()),
-        environment.as_ref().map(ToString::to_string),
-    );
-    let exit = match input {
-        None => {
-            let body = PurgeBody::Everything;
-            let request = PurgeCache::new(action, &zone, &body);
-            let request = match &environment {
-                Some(environment) => request.with_environment(environment),
-                None => request,
-            };
-            everything::run(&session, &request, report, talk, interrupts).await
-        }
-        Some((kind, intake, diary)) => {
-            let named = connection.plan.or(plan);
-            if connection.pacing
-                && connection.plan.is_none()
-                && let Some(plan) = plan
-            {
-                session.client.set_limits(plan.purge_limits());
-            }
-            let (journal, accepted) = match diary {
-                Some((journal, mut header)) => {
-                    header.zone = report.zone.clone().unwrap_or_default();
-                    header.environment.clone_from(&report.environment);
-                    let (writer, accepted) = journal.begin(&header)?;
-                    (Some(writer), accepted)
-                }
-                None => (None, Ordinals::new()),
-            };
-            // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
-            let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-            let learns_plan = connection.pacing && named.is_none();
-            let caps = caps(limits(named), kind, batch_size);
-            let mut run = Run::new(action, zone, kind, caps).with_environment(environment);
-            run.accepted = accepted;
-            let bulk = Bulk { session: &session, run: &run, learns_plan };
-            bulk.run(intake, report, Logs { failed_to, journal }, talk, interrupts).await
-        }
-    };
-    session.close().await;
-    Ok(exit)
+/// Where to purge, once that is looked up.
+struct Place {
+    zone: ZoneId,
+    environment: Option<EnvironmentId>,
+    /// The plan of the zone, where it was seen on the way.
+    plan: Option<Plan>,
 }
 
-/// The id of the zone, its plan if it was seen on the way, and the id of the environment.
-async fn resolve(
-    session: &Session,
-    scope: &Scope,
-    talk: &Talk,
-) -> Result<(ZoneId, Option<Plan>, Option<EnvironmentId>), Failure> {
-    let (zone, found) = scope::find_zone(&session.client, &scope.zone, talk).await?;
-    let environment = match &scope.environment {
-        Some(environment) => Some(scope::environment(&session.client, &zone, environment, talk).await?),
-        None => None,
-    };
-    Ok((zone, found.as_ref().and_then(plan::plan_of), environment))
+impl Place {
+    async fn find(
+        session: &Session,
+        scope: &Scope,
+        talk: &Talk,
+        interrupts: &Interrupts,
+    ) -> Result<Self, Failure> {
+        tokio::select! {
+            place = Self::look_up(session, scope, talk) => place,
+            () = interrupts.nth(1) => Err(interrupted()),
+        }
+    }
+
+    async fn look_up(session: &Session, scope: &Scope, talk: &Talk) -> Result<Self, Failure> {
+        let (zone, found) = scope::find_zone(&session.client, &scope.zone, talk).await?;
+        let environment = match &scope.environment {
+            Some(environment) => Some(scope::environment(&session.client, &zone, environment, talk).await?),
+            None => None,
+        };
+        Ok(Self { zone, environment, plan: found.as_ref().and_then(auto_plan::plan_of) })
+    }
+
+    /// An empty report of what is done there.
+    fn report(&self, operation: &'static str, kind: &'static str) -> Report {
+        let environment = self.environment.as_ref().map(ToString::to_string);
+        Report::new(operation, kind, Some(self.zone.to_string()), environment)
+    }
+}
+
+/// Whose limits a run is paced by.
+#[derive(Clone, Copy)]
+struct Pacing {
+    /// The plan that was named, or seen.
+    plan: Option<Plan>,
+    /// Is the plan to be asked for, if that matters?
+    learns_plan: bool,
+}
+
+impl Pacing {
+    /// Paces by the plan that was named, else by the one that was seen, else by the smallest.
+    fn begin(session: &Session, connection: &Connection, seen: Option<Plan>) -> Self {
+        if connection.pacing
+            && connection.plan.is_none()
+            && let Some(plan) = seen
+        {
+            session.client.set_limits(plan.purge_limits());
+        }
+        let plan = connection.plan.or(seen);
+        Self { plan, learns_plan: connection.pacing && plan.is_none() }
+    }
 }
 
 fn interrupted() -> Failure {
@@ -181,9 +95,11 @@ fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
         OutputArg::Json => talk.json(report),
         OutputArg::Ndjson => talk.json(&Summary { event: "summary", report }),
         OutputArg::Human => {
-            for line in human_lines(report, kind) {
-                talk.data(&line);
-            }
+            // A line for each zone, and the whole below where that says more.
+            let zones = report.zones.iter().filter_map(|zone| human_lines(zone, kind).into_iter().next());
+            let known = usize::from(report.zones.len() == 1);
+            let whole = human_lines(report, kind).into_iter().skip(known);
+            zones.chain(whole).for_each(|line| talk.data(&line));
         }
     }
 }

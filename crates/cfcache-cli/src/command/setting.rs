@@ -52,8 +52,8 @@ pub(super) fn is_unset(error: &Error) -> bool {
 
 /// Does a job around settings.
 pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
-    if job.setting.asks() {
-        ask::confirm(talk, job.yes, &question(&job.setting, &describe_zone(&job.zone)))?;
+    if let Some(question) = question(&job.setting, &describe_zone(&job.zone)) {
+        ask::confirm(talk, job.yes, &question)?;
     }
     let session = Session::open(&job.connection).await?;
     let zone = tokio::select! {
@@ -62,13 +62,11 @@ pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupt
     };
     let desk = Desk { client: &session.client, zone, talk };
     let is_change = job.setting.is_change();
-    let exit = match job.setting {
-        // It tells for itself how far it came.
-        Setting::ImportRegions(mappings) => regions::import(&desk, &mappings, interrupts).await,
-        setting => tokio::select! {
-            exit = carry_out(&desk, setting) => exit,
-            () = interrupts.nth(1) => Err(interrupted(is_change)),
-        },
+    // An import tells for itself how far it came.
+    let ends_itself = matches!(job.setting, Setting::ImportRegions(_));
+    let exit = tokio::select! {
+        exit = carry_out(&desk, job.setting, interrupts) => exit,
+        () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
     }?;
     drop(desk);
     session.close().await;
@@ -85,7 +83,7 @@ fn interrupted(is_change: bool) -> Failure {
     )
 }
 
-async fn carry_out(desk: &Desk<'_>, setting: Setting) -> Result<Exit, Failure> {
+async fn carry_out(desk: &Desk<'_>, setting: Setting, interrupts: &Interrupts) -> Result<Exit, Failure> {
     match setting {
         Setting::Get(switch) => get(desk, switch).await,
         Setting::Set(switch, value) => set(desk, switch, value).await,
@@ -100,24 +98,34 @@ async fn carry_out(desk: &Desk<'_>, setting: Setting) -> Result<Exit, Failure> {
         Setting::SetRegion(mapping) => regions::set(desk, &mapping).await,
         Setting::DeleteRegion(ip) => regions::delete(desk, &ip).await,
         Setting::SupportedRegions => regions::supported(desk).await,
+        Setting::ImportRegions(mappings) => regions::import(desk, &mappings, interrupts).await,
         Setting::Table => settings::table(desk).await,
-        // Not through here.
-        Setting::ImportRegions(_) => Ok(Exit::Accepted),
     }
 }
 
-fn question(setting: &Setting, zone: &str) -> String {
+/// What is asked before it is done, where it must be confirmed.
+fn question(setting: &Setting, zone: &str) -> Option<String> {
     match setting {
-        Setting::ClearReserve { .. } => format!(
+        Setting::ClearReserve { .. } => Some(format!(
             "Clearing Cache Reserve removes everything in it. It must be off, it cannot be turned on again while the \
              clear runs (up to 24 hours), and a clear cannot be undone or cancelled.\nClear Cache Reserve of {zone}?",
-        ),
+        )),
         Setting::DeleteSmart => {
-            format!("Delete the setting of Smart Tiered Cache of {zone}, and so turn it off?")
+            Some(format!("Delete the setting of Smart Tiered Cache of {zone}, and so turn it off?"))
         }
-        Setting::DeleteVariants => format!("Delete all variants of {zone}?"),
-        Setting::DeleteRegion(ip) => format!("Delete the cloud region of {ip} of {zone}?"),
-        _ => format!("Change {zone}?"),
+        Setting::DeleteVariants => Some(format!("Delete all variants of {zone}?")),
+        Setting::DeleteRegion(ip) => Some(format!("Delete the cloud region of {ip} of {zone}?")),
+        Setting::Get(_)
+        | Setting::Set(..)
+        | Setting::ReserveStatus
+        | Setting::GetVariants
+        | Setting::SetVariants(_)
+        | Setting::ListRegions
+        | Setting::GetRegion(_)
+        | Setting::SetRegion(_)
+        | Setting::ImportRegions(_)
+        | Setting::SupportedRegions
+        | Setting::Table => None,
     }
 }
 
@@ -219,7 +227,14 @@ pub(super) fn dry_run(job: &SettingJob, talk: &Talk) -> Result<Exit, Failure> {
                 show(encode(&SetCloudRegions::new(&zone, batch)));
             }
         }
-        _ => {}
+        // These only read, and are refused before.
+        Setting::Get(_)
+        | Setting::ReserveStatus
+        | Setting::GetVariants
+        | Setting::ListRegions
+        | Setting::GetRegion(_)
+        | Setting::SupportedRegions
+        | Setting::Table => {}
     }
     Ok(Exit::Accepted)
 }

@@ -10,7 +10,7 @@ use cfcache_transport::{Proxy, ProxyRules, Roots};
 use crate::args::RootsArg;
 use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Origin, Sourced};
 use crate::failure::Failure;
-use crate::resolve::{Desk, ZoneRef, credentials};
+use crate::resolve::{Given, ZoneRef, credentials};
 
 /// How to reach the API, and at what pace.
 pub(crate) struct Connection {
@@ -45,7 +45,7 @@ pub(crate) struct Remote {
     pub(crate) authorities: Vec<Vec<u8>>,
 }
 
-impl Desk<'_> {
+impl Given<'_> {
     /// The connection; where nothing will be sent, it needs no credentials.
     pub(super) fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
         let global = self.global;

@@ -7,9 +7,7 @@ use cfcache_model::endpoint::{
     CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OnOff, OriginIp, Switch, Variants,
 };
 
-use crate::args::{
-    Command, OnOffArg, RegionsCommand, ReserveCommand, SmartCommand, SwitchCommand, VariantsCommand,
-};
+use crate::args::{OnOffArg, RegionsCommand, ReserveCommand, SmartCommand, SwitchCommand, VariantsCommand};
 use crate::failure::Failure;
 
 /// What to do with a setting.
@@ -34,83 +32,85 @@ pub(crate) enum Setting {
 impl Setting {
     /// Does it change anything?
     pub(crate) const fn is_change(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::Get(_)
-                | Self::ReserveStatus
-                | Self::GetVariants
-                | Self::ListRegions
-                | Self::GetRegion(_)
-                | Self::SupportedRegions
-                | Self::Table
-        )
-    }
-
-    /// Must it be confirmed?
-    pub(crate) const fn asks(&self) -> bool {
-        matches!(
-            self,
-            Self::DeleteSmart | Self::ClearReserve { .. } | Self::DeleteVariants | Self::DeleteRegion(_)
-        )
+            | Self::ReserveStatus
+            | Self::GetVariants
+            | Self::ListRegions
+            | Self::GetRegion(_)
+            | Self::SupportedRegions
+            | Self::Table => false,
+            Self::Set(..)
+            | Self::DeleteSmart
+            | Self::ClearReserve { .. }
+            | Self::SetVariants(_)
+            | Self::DeleteVariants
+            | Self::SetRegion(_)
+            | Self::DeleteRegion(_)
+            | Self::ImportRegions(_) => true,
+        }
     }
 }
 
-/// Makes sense of a command around settings; `None` for another one.
+/// What is on or off.
+pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> Setting {
+    match command {
+        SwitchCommand::Get => Setting::Get(switch),
+        SwitchCommand::Set { value } => Setting::Set(switch, on_off(*value)),
+    }
+}
+
+/// Cache Reserve.
+pub(super) const fn reserve(command: &ReserveCommand) -> Setting {
+    match command {
+        ReserveCommand::Get => Setting::Get(Switch::CacheReserve),
+        ReserveCommand::Set { value } => Setting::Set(Switch::CacheReserve, on_off(*value)),
+        ReserveCommand::Clear { wait } => Setting::ClearReserve { wait: *wait },
+        ReserveCommand::Status => Setting::ReserveStatus,
+    }
+}
+
+/// Smart Tiered Cache.
+pub(super) const fn smart(command: &SmartCommand) -> Setting {
+    match command {
+        SmartCommand::Get => Setting::Get(Switch::SmartTieredCache),
+        SmartCommand::Set { value } => Setting::Set(Switch::SmartTieredCache, on_off(*value)),
+        SmartCommand::Delete => Setting::DeleteSmart,
+    }
+}
+
+/// Variants, of the command line or of a file.
 ///
 /// # Errors
 ///
-/// [`Failure`] for a mistake in its arguments or in a file that it reads.
-pub(super) fn setting(command: Command) -> Result<Option<Setting>, Failure> {
-    let switch = |switch, command| match command {
-        SwitchCommand::Get => Setting::Get(switch),
-        SwitchCommand::Set { value } => Setting::Set(switch, on_off(value)),
-    };
-    Ok(Some(match command {
-        Command::Reserve { command } => match command {
-            ReserveCommand::Get => Setting::Get(Switch::CacheReserve),
-            ReserveCommand::Set { value } => Setting::Set(Switch::CacheReserve, on_off(value)),
-            ReserveCommand::Clear { wait } => Setting::ClearReserve { wait },
-            ReserveCommand::Status => Setting::ReserveStatus,
-        },
-        Command::RegionalTiered { command } => switch(Switch::RegionalTieredCache, command),
-        Command::SmartTiered { command } => match command {
-            SmartCommand::Get => Setting::Get(Switch::SmartTieredCache),
-            SmartCommand::Set { value } => Setting::Set(Switch::SmartTieredCache, on_off(value)),
-            SmartCommand::Delete => Setting::DeleteSmart,
-        },
-        Command::TieredCache { command } => switch(Switch::TieredCaching, command),
-        Command::DevelopmentMode { command } => switch(Switch::DevelopmentMode, command),
-        Command::Variants { command } => match command {
-            VariantsCommand::Get => Setting::GetVariants,
-            VariantsCommand::Set { rows, from } => Setting::SetVariants(match from {
-                Some(path) => {
-                    let text = read_text(&path)?;
-                    let variants = Variants::from_json(&text)
-                        .map_err(|invalid| invalid_variants(&invalid, &format!("`{}`", shown(&path))))?;
-                    if variants.is_empty() {
-                        return Err(Failure::usage(format!("`{}` holds no variants", shown(&path)))
-                            .with_hint("to delete all, `cfcache variants delete`"));
-                    }
-                    variants
-                }
-                None => variants(&rows)?,
-            }),
-            VariantsCommand::Delete => Setting::DeleteVariants,
-        },
-        Command::OriginRegions { command } => match command {
-            RegionsCommand::List => Setting::ListRegions,
-            RegionsCommand::Get { ip } => Setting::GetRegion(origin_ip(&ip)?),
-            RegionsCommand::Set { ip, vendor, region } => Setting::SetRegion(
-                CloudRegion::new(&ip, &vendor, &region)
-                    .map_err(|invalid| Failure::usage(invalid.to_string()))?,
-            ),
-            RegionsCommand::Delete { ip } => Setting::DeleteRegion(origin_ip(&ip)?),
-            RegionsCommand::Import { file } => Setting::ImportRegions(mappings(&file)?),
-            RegionsCommand::Supported => Setting::SupportedRegions,
-        },
-        Command::Settings => Setting::Table,
-        _ => return Ok(None),
-    }))
+/// [`Failure`] for a mistake in them.
+pub(super) fn variants(command: VariantsCommand) -> Result<Setting, Failure> {
+    Ok(match command {
+        VariantsCommand::Get => Setting::GetVariants,
+        VariantsCommand::Set { rows, from } => Setting::SetVariants(match from {
+            Some(path) => variants_of_file(&path)?,
+            None => variants_of_rows(&rows)?,
+        }),
+        VariantsCommand::Delete => Setting::DeleteVariants,
+    })
+}
+
+/// Origin cloud regions.
+///
+/// # Errors
+///
+/// [`Failure`] for a mistake in an address or a region, or in the file that has them.
+pub(super) fn regions(command: RegionsCommand) -> Result<Setting, Failure> {
+    Ok(match command {
+        RegionsCommand::List => Setting::ListRegions,
+        RegionsCommand::Get { ip } => Setting::GetRegion(origin_ip(&ip)?),
+        RegionsCommand::Set { ip, vendor, region } => Setting::SetRegion(
+            CloudRegion::new(&ip, &vendor, &region).map_err(|invalid| Failure::usage(invalid.to_string()))?,
+        ),
+        RegionsCommand::Delete { ip } => Setting::DeleteRegion(origin_ip(&ip)?),
+        RegionsCommand::Import { file } => Setting::ImportRegions(mappings(&file)?),
+        RegionsCommand::Supported => Setting::SupportedRegions,
+    })
 }
 
 const fn on_off(value: OnOffArg) -> OnOff {
@@ -124,8 +124,20 @@ fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
     OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
+/// A file with the JSON `value`.
+fn variants_of_file(path: &Path) -> Result<Variants, Failure> {
+    let text = read_text(path)?;
+    let name = format!("`{}`", shown(path));
+    let variants = Variants::from_json(&text).map_err(|invalid| invalid_variants(&invalid, &name))?;
+    match variants.is_empty() {
+        true => Err(Failure::usage(format!("{name} holds no variants"))
+            .with_hint("to delete all, `cfcache variants delete`")),
+        false => Ok(variants),
+    }
+}
+
 /// `EXT=MIME[,MIME]` each.
-fn variants(rows: &[String]) -> Result<Variants, Failure> {
+fn variants_of_rows(rows: &[String]) -> Result<Variants, Failure> {
     let mut variants = Variants::new();
     for row in rows {
         let Some((extension, types)) = row.split_once('=') else {

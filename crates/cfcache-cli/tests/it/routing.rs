@@ -108,3 +108,23 @@ fn an_invalid_line_ends_all_of_it() {
     let report = ran.exits(2).report();
     assert_eq!((report["items"].as_u64(), report["accepted"].as_u64()), (Some(3), Some(2)));
 }
+
+#[test]
+fn the_plan_is_asked_for_where_the_map_knows_the_zone() {
+    let config =
+        Config::new(Plan::Enterprise).with_limits(LimitMode::Kept).with_zone(Zone::new(COM, "example.com"));
+    let api = Api::start(config);
+    let directory = Dir::new();
+    let file = directory.file("config.toml", format!("[zones]\n\"example.com\" = \"{COM}\"\n"));
+    let hosts: String = (0..6000).map(|number| format!("h{number}.example.com\n")).collect();
+    let ran = without_zone(&api)
+        .arg("--config")
+        .arg(&file)
+        .args("purge hosts --json -v --from -")
+        .input(hosts)
+        .run();
+    // With the limits of free that would have taken seven minutes.
+    ran.exits(0).tells("the zone's plan is `enterprise`");
+    assert_eq!(ran.report()["accepted"], 6000);
+    assert_eq!(api.paths().iter().filter(|path| path.starts_with("GET ")).count(), 1);
+}

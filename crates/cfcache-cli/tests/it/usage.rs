@@ -1,6 +1,6 @@
 //! What is typed wrong, and what is said about it.
 
-use crate::support::{Api, bare, cfcache};
+use crate::support::{Api, Dir, bare, cfcache};
 
 #[test]
 fn the_version_and_the_help_are_data() {
@@ -106,4 +106,18 @@ fn a_mistake_in_the_zone_is_told_with_what_is_meant() {
     }
     bare().args("purge tags a --dry-run").run().exits(2).tells("no zone given").tells("CLOUDFLARE_ZONE_ID");
     bare().args("purge tags a --dry-run -z").arg("").run().exits(2).tells("empty");
+}
+
+#[test]
+fn what_is_for_lists_is_refused_for_everything_in_a_dry_run_too() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    for option in ["--journal", "--failed-to"] {
+        for line in ["purge everything -y", "invalidate everything -y", "purge everything --dry-run"] {
+            let ran = cfcache(&api).arg(option).arg(dir.at("file")).args(line).run();
+            ran.exits(2).says_nothing().tells(&format!("`{option}` is for lists"));
+        }
+    }
+    assert!(!dir.at("file").exists());
+    assert_eq!(api.requests(), 0);
 }

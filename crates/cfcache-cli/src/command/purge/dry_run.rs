@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use cfcache_client::engine::Pace;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Parts, PurgeCache, encode};
+use cfcache_model::endpoint::{Action, Parts, PurgeCache, encode};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::{Batch, Planner};
 
@@ -12,55 +12,23 @@ use crate::command::purge::{caps, empty, limits};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
-use crate::resolve::{EnvironmentRef, PurgeJob, Selection, Targets, ZoneRef};
+use crate::resolve::{Connection, EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
 use crate::session::shown_base;
 use crate::source::Sources;
 
-/// Prints what would be sent, and sends nothing.
-pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
-    if job.journal.is_some() {
-        return Err(Failure::usage(
-            "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
-        ));
-    }
-    let base = shown_base(&job.connection)?;
+/// Prints the request of a purge or invalidate of everything, and sends nothing.
+pub(crate) fn everything(job: &EverythingJob, talk: &Talk) -> Result<Exit, Failure> {
+    let place = Shown::of(job.action, &job.scope, &job.connection, talk)?;
+    place.show(&PurgeBody::Everything, talk);
+    Ok(Exit::Accepted)
+}
+
+/// Prints the requests for a list, and sends nothing.
+pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
+    let place = Shown::of(job.action, &job.scope, &job.connection, talk)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
-    let zone = match &job.scope.zone {
-        ZoneRef::Id(id) => id.clone(),
-        ZoneRef::Domain(domain) => {
-            talk.note(&format!(
-                "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
-            ));
-            stand_in(ZoneId::parse(ZONE_STAND_IN))?
-        }
-    };
-    let environment = match &job.scope.environment {
-        None => None,
-        Some(EnvironmentRef::Id(id)) => Some(id.clone()),
-        Some(EnvironmentRef::Name(name)) => {
-            talk.note(&format!(
-                "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
-            ));
-            Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
-        }
-    };
-    let show = |body: &PurgeBody| {
-        let request = PurgeCache::new(job.action, &zone, body);
-        let parts = match &environment {
-            Some(environment) => encode(&request.with_environment(environment)),
-            None => encode(&request),
-        };
-        talk.data(&shown(&parts, &base.to_string()));
-    };
-    let targets: Targets = match job.what {
-        Selection::Everything => {
-            show(&PurgeBody::Everything);
-            return Ok(Exit::Accepted);
-        }
-        Selection::Targets(targets) => targets,
-    };
-    let kind = targets.kind;
+    let kind = job.targets.kind;
     let mut planner = Planner::new(kind, caps(limits, kind, job.batch_size));
     let mut exit = Exit::Accepted;
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
@@ -71,10 +39,10 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
             items += batch.len() as u64;
             let body = PurgeBody::Batch(batch);
             clock.send(&body);
-            show(&body);
+            place.show(&body, talk);
         }
     };
-    Sources::open(targets, false, talk)?.read(&mut |chunk| {
+    Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
         exit = exit.or(chunk.tell(talk));
         for entry in chunk.entries {
             read += 1;
@@ -103,6 +71,49 @@ pub(crate) fn dry_run(job: PurgeJob, talk: &Talk) -> Result<Exit, Failure> {
     }
     talk.note(&summary);
     Ok(exit)
+}
+
+/// Where requests would go.
+struct Shown {
+    action: Action,
+    base: String,
+    zone: ZoneId,
+    environment: Option<EnvironmentId>,
+}
+
+impl Shown {
+    fn of(action: Action, scope: &Scope, connection: &Connection, talk: &Talk) -> Result<Self, Failure> {
+        let base = shown_base(connection)?.to_string();
+        let zone = match &scope.zone {
+            ZoneRef::Id(id) => id.clone(),
+            ZoneRef::Domain(domain) => {
+                talk.note(&format!(
+                    "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
+                ));
+                stand_in(ZoneId::parse(ZONE_STAND_IN))?
+            }
+        };
+        let environment = match &scope.environment {
+            None => None,
+            Some(EnvironmentRef::Id(id)) => Some(id.clone()),
+            Some(EnvironmentRef::Name(name)) => {
+                talk.note(&format!(
+                    "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
+                ));
+                Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
+            }
+        };
+        Ok(Self { action, base, zone, environment })
+    }
+
+    fn show(&self, body: &PurgeBody, talk: &Talk) {
+        let request = PurgeCache::new(self.action, &self.zone, body);
+        let parts = match &self.environment {
+            Some(environment) => encode(&request.with_environment(environment)),
+            None => encode(&request),
+        };
+        talk.data(&shown(&parts, &self.base));
+    }
 }
 
 /// A run in no time: how long the limits hold up what the network would not.

@@ -5,20 +5,49 @@ use core::pin::pin;
 use core::task::Poll;
 
 use cfcache_client::{Event, Observer, Tally};
+use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use tokio::time::Instant;
 
 use crate::args::OutputArg;
+use crate::ask;
 use crate::command::Interrupts;
-use crate::command::purge::print;
+use crate::command::purge::{Place, describe_zone, print};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::observe::{Trace, WAITING, millis};
-use crate::render::Talk;
+use crate::render::{Talk, human};
 use crate::report::{BatchEvent, ItemError, Report};
+use crate::resolve::EverythingJob;
 use crate::session::Session;
 
-pub(super) async fn run(
+/// Asks, purges or invalidates, and reports.
+pub(crate) async fn run(job: EverythingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+    let EverythingJob { action, scope, connection, yes, .. } = job;
+    // Up to the first `await` Ctrl-C still does what it does by default: it ends the question on the spot.
+    if scope.environment.is_none() {
+        let question = format!(
+            "{} every cached file of {}, in all of its environments?",
+            human::capitalized(action.verb()),
+            describe_zone(&scope.zone),
+        );
+        ask::confirm(talk, yes, &question)?;
+    }
+    let session = Session::open(&connection).await?;
+    let place = Place::find(&session, &scope, talk, interrupts).await?;
+    let body = PurgeBody::Everything;
+    let report = place.report(action.verb(), body.field());
+    let request = PurgeCache::new(action, &place.zone, &body);
+    let request = match &place.environment {
+        Some(environment) => request.with_environment(environment),
+        None => request,
+    };
+    let exit = send(&session, &request, report, talk, interrupts).await;
+    session.close().await;
+    Ok(exit)
+}
+
+async fn send(
     session: &Session,
     request: &PurgeCache<'_>,
     mut report: Report,

@@ -17,17 +17,17 @@ use cfcache_model::plan::{Batch, Entry, Planner};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::args::OutputArg;
-use crate::command::purge::bulk::{First, Intake, Parcels, not_read};
+use crate::command::purge::around::{Beside, Ending};
 use crate::command::purge::dry_run::shown;
-use crate::command::purge::{caps, empty, human_lines, interrupted, limits, plan};
+use crate::command::purge::intake::{About, First, Input, Intake, Parcels};
+use crate::command::purge::{Pacing, auto_plan, caps, empty, interrupted, limits, print};
 use crate::command::{Interrupts, pages};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::{FailedTo, Found, Logs, Trace, Watch};
-use crate::progress::{Progress, REDRAW};
+use crate::progress::Progress;
 use crate::render::{Talk, human};
-use crate::report::{ItemError, Report, Summary};
+use crate::report::{ItemError, Report};
 use crate::resolve::RouteJob;
 use crate::route::{Routes, host};
 use crate::session::{Session, shown_base};
@@ -44,13 +44,8 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
         FailedTo::check(path, &targets.files)?;
     }
     let mut intake = Intake::begin(Sources::open(targets, false, talk)?, None);
-    let first = tokio::select! {
-        first = intake.first() => first,
-        () = interrupts.nth(1) => return Err(interrupted()),
-    };
-    if let First::Nothing = first {
-        let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-        return intake.nothing(kind, failed_to, talk);
+    if let First::Nothing = intake.first(interrupts).await? {
+        return intake.nothing(kind, failed_to.as_deref(), talk);
     }
     let session = Session::open(&connection).await?;
     let (routes, plan) = match zones.is_empty() {
@@ -60,18 +55,12 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
             () = interrupts.nth(1) => return Err(interrupted()),
         },
     };
-    let plan = connection.plan.or(plan);
-    if connection.pacing
-        && let Some(plan) = plan
-    {
-        session.client.set_limits(plan.purge_limits());
-    }
-    let caps = caps(limits(plan), kind, batch_size);
+    let pacing = Pacing::begin(&session, &connection, plan);
+    let caps = caps(limits(pacing.plan), kind, batch_size);
     let runs: Vec<Run> = routes.zones().map(|zone| Run::new(action, zone.clone(), kind, caps)).collect();
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-    let learns_plan = connection.pacing && plan.is_none();
-    let delivery = Delivery { session: &session, runs: &runs, routes: &routes, learns_plan };
-    let exit = delivery.run(intake, failed_to, talk, interrupts).await;
+    let delivery = Delivery { session: &session, runs: &runs, routes: &routes, pacing, talk, interrupts };
+    let exit = delivery.run(intake, failed_to).await;
     session.close().await;
     Ok(exit)
 }
@@ -87,7 +76,7 @@ async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), 
                      token that may only purge cannot look a zone up",
                 )
         })?;
-    let plan = zones.items.iter().map(plan::plan_of).min().flatten();
+    let plan = zones.items.iter().map(auto_plan::plan_of).min().flatten();
     let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
     let routes = Routes::new(known);
     match routes.is_empty() {
@@ -137,162 +126,117 @@ impl Observer for Part<'_> {
 }
 
 /// Runs over several zones, as far as they are decided before the list is looked at.
+#[derive(Clone, Copy)]
 struct Delivery<'a> {
     session: &'a Session,
     runs: &'a [Run],
     routes: &'a Routes,
-    /// Is the plan to be asked for, if that matters?
-    learns_plan: bool,
+    pacing: Pacing,
+    talk: &'a Talk,
+    interrupts: &'a Interrupts,
 }
 
+/// A run over one zone until its end, and what it came to.
+type Flow<'a> = Pin<Box<dyn Future<Output = (Report, Exit)> + 'a>>;
+
 impl Delivery<'_> {
-    async fn run(
-        &self,
-        intake: Intake,
-        failed_to: Option<FailedTo>,
-        talk: &Talk,
-        interrupts: &Interrupts,
-    ) -> Exit {
-        let Self { session, runs, routes, learns_plan } = *self;
+    async fn run(&self, intake: Intake, failed_to: Option<FailedTo>) -> Exit {
+        let Self { session, runs, pacing, talk, interrupts, .. } = *self;
         let started = Instant::now();
+        let Some((kind, action)) = runs.first().map(|run| (run.kind, run.action)) else {
+            return Exit::Accepted;
+        };
+        let (input, about) = intake.open();
         let paced = Rc::new(Notify::new());
-        let Some(kind) = runs.first().map(|run| run.kind) else { return Exit::Accepted };
-        let operation = runs.first().map_or("", |run| run.action.verb());
-        let (mut input, found, stops_at_invalid, total) = intake.open();
         let common = Rc::new(Common {
             tally: Cell::default(),
             in_flight: Cell::default(),
-            progress: Rc::new(RefCell::new(Progress::new(kind, total))),
+            progress: Rc::new(RefCell::new(Progress::new(kind, about.total))),
         });
         let watch = |zone: Option<&ZoneId>, found: &Rc<RefCell<Found>>| {
-            let report = Report::new(operation, kind.field(), zone.map(ToString::to_string), None);
+            let report = Report::new(action.verb(), kind.field(), zone.map(ToString::to_string), None);
             // Each counts for itself; what is shown counts for all.
             let unseen = Rc::new(RefCell::new(Progress::new(kind, None)));
-            Watch::new(
-                talk,
-                report,
-                unseen,
-                Rc::clone(found),
-                Logs { failed_to: failed_to.clone(), journal: None },
-            )
+            let logs = Logs { failed_to: failed_to.clone(), journal: None };
+            Watch::new(talk, report, unseen, Rc::clone(found), logs).with_paced(Rc::clone(&paced))
         };
-        let mut rest = watch(None, &found);
+        let mut rest = watch(None, &about.found);
         rest.notice();
         let mut doors = BTreeMap::new();
-        let mut flows = Vec::new();
+        let mut flows: Vec<Flow<'_>> = Vec::new();
         for run in runs {
-            let (door, parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
+            let (door, mut parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
             doors.insert(run.zone.as_str(), door);
             let nothing = Rc::new(RefCell::new(Found::default()));
             let mut part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
             flows.push(Box::pin(async move {
-                let mut parcels = parcels;
                 let input = Parcels::new(&mut parcels);
                 let _tally = session.client.run(run, input, interrupts.nth(1), &mut part).await;
                 part.watch.finish(started.elapsed())
-            }) as Pin<Box<dyn Future<Output = (Report, Exit)> + '_>>);
+            }));
         }
-        let sorting = async {
-            while let Some(chunk) = {
-                // A pipe may never end; a file is read to its end, and accounted for.
-                tokio::select! {
-                    chunk = input.next() => chunk,
-                    () = interrupts.nth(1), if total.is_none() => None,
-                    () = interrupts.nth(2) => None,
-                }
-            } {
-                rest.notice();
-                let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
-                for entry in chunk {
-                    let name = host(&entry.target).unwrap_or_default();
-                    match routes.zone_of(name) {
-                        Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
-                        None => {
-                            let why =
-                                format!("no zone is known for the host {}", cfcache_model::text::quote(name));
-                            rest.astray(&entry, &ItemError::new(None, why));
-                        }
-                    }
-                }
-                for (zone, entries) in sorted {
-                    let Some(door) = doors.get(zone) else { continue };
-                    if let Err(back) = door.send(entries).await {
-                        // That run was given up, and said why.
-                        for entry in back.0 {
-                            let why = format!("not sent: the run on zone {zone} was given up");
-                            rest.astray(&entry, &ItemError::new(None, why));
-                        }
-                    }
-                }
-            }
-            rest.notice();
-            drop(doors);
-            rest
-        };
-        let ticking = async {
-            let mut interval = tokio::time::interval(REDRAW);
-            loop {
-                interval.tick().await;
-                common.progress.borrow_mut().tick(talk);
-            }
-        };
-        let giving_up = async {
-            interrupts.nth(2).await;
-            session.give_up();
-            core::future::pending::<()>().await;
-        };
-        let learning = async {
-            paced.notified().await;
-            // One budget is for all, and most accounts have one plan: the first zone speaks for them.
-            if learns_plan && let Some(run) = runs.first() {
-                plan::learn(session, &run.zone, talk).await;
-            }
-            core::future::pending::<()>().await;
-        };
-        let work = async { tokio::join!(sorting, all(flows)) };
+        // One budget is for all, and most accounts have one plan: the first zone speaks for them.
+        let zone = runs.first().map(|run| &run.zone).filter(|_| pacing.learns_plan);
+        let progress = &common.progress;
+        let beside = Beside { session, talk, interrupts, progress, paced: &paced, zone };
+        let work = async { tokio::join!(self.sort(input, &about, doors, rest), all(flows)) };
         let (rest, parts) = tokio::select! {
             done = work => done,
-            () = ticking => return Exit::Failed,
-            () = giving_up => return Exit::Interrupted,
-            () = learning => return Exit::Failed,
+            never = beside.go_on() => match never {},
         };
-        let elapsed = started.elapsed();
-        let (mut sum, mut exit) = rest.finish(elapsed);
+        let (mut sum, mut exit) = rest.finish(started.elapsed());
         for (part, part_exit) in parts {
             exit = exit.or(part_exit);
             if part.items > 0 {
                 sum.add(part);
             }
         }
-        let (broken, ended) = {
-            let mut found = found.borrow_mut();
-            (found.broken.take(), found.ended)
-        };
-        if let Some(failure) = &broken {
-            exit = exit.or(talk.failure(failure));
-        }
-        if broken.is_some() || (stops_at_invalid && sum.invalid > 0) {
-            talk.note("reading stopped there; what came before it was sent");
-            exit = exit.or(Exit::Usage);
-        } else if !ended {
-            talk.say(&not_read(kind, sum.items));
-        }
-        sum.is_incomplete = !ended;
-        match talk.output {
-            OutputArg::Json => talk.json(&sum),
-            OutputArg::Ndjson => talk.json(&Summary { event: "summary", report: &sum }),
-            OutputArg::Human => {
-                // A line for each zone, and the whole below where that says more.
-                for zone in &sum.zones {
-                    if let Some(line) = human_lines(zone, Some(kind)).first() {
-                        talk.data(line);
+        let exit = Ending { kind, about: &about, has_journal: false }.tell(&mut sum, exit, talk);
+        print(&sum, Some(kind), talk);
+        exit
+    }
+
+    /// Hands each entry to the run of its zone, and keeps account of those that no run takes.
+    async fn sort<'w>(
+        &self,
+        mut input: Input,
+        about: &About,
+        doors: BTreeMap<&str, mpsc::Sender<Vec<Entry>>>,
+        mut rest: Watch<'w>,
+    ) -> Watch<'w> {
+        while let Some(chunk) = {
+            // A pipe may never end; a file is read to its end, and accounted for.
+            tokio::select! {
+                chunk = input.next() => chunk,
+                () = self.interrupts.nth(1), if about.total.is_none() => None,
+                () = self.interrupts.nth(2) => None,
+            }
+        } {
+            rest.notice();
+            let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+            for entry in chunk {
+                let name = host(&entry.target).unwrap_or_default();
+                match self.routes.zone_of(name) {
+                    Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
+                    None => {
+                        let why =
+                            format!("no zone is known for the host {}", cfcache_model::text::quote(name));
+                        rest.astray(&entry, &ItemError::new(None, why));
                     }
                 }
-                let known = if sum.zones.len() == 1 { 1 } else { 0 };
-                human_lines(&sum, Some(kind)).iter().skip(known).for_each(|line| talk.data(line));
+            }
+            for (zone, entries) in sorted {
+                let Some(door) = doors.get(zone) else { continue };
+                if let Err(back) = door.send(entries).await {
+                    // That run was given up, and said why.
+                    let why = format!("not sent: the run on zone {zone} was given up");
+                    let error = ItemError::new(None, why);
+                    back.0.iter().for_each(|entry| rest.astray(entry, &error));
+                }
             }
         }
-        exit
+        rest.notice();
+        rest
     }
 }
 

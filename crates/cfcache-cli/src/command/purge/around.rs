@@ -1,0 +1,95 @@
+//! What is the same around every run over a list: what goes on beside it, and how it ends.
+
+use core::convert::Infallible;
+use std::cell::RefCell;
+
+use cfcache_model::id::ZoneId;
+use cfcache_model::target::Kind;
+use tokio::sync::Notify;
+
+use crate::command::Interrupts;
+use crate::command::purge::auto_plan;
+use crate::command::purge::intake::About;
+use crate::exit::Exit;
+use crate::progress::{Progress, REDRAW};
+use crate::render::Talk;
+use crate::report::Report;
+use crate::session::Session;
+
+/// What goes on beside a run.
+pub(super) struct Beside<'a> {
+    pub(super) session: &'a Session,
+    pub(super) talk: &'a Talk,
+    pub(super) interrupts: &'a Interrupts,
+    pub(super) progress: &'a RefCell<Progress>,
+    /// Told when the limits are waited for the first time.
+    pub(super) paced: &'a Notify,
+    /// The zone whose plan is asked for then, where it is not known.
+    pub(super) zone: Option<&'a ZoneId>,
+}
+
+impl Beside<'_> {
+    /// Draws the progress, gives up what is in flight when that is asked for, finds out the plan. It has no end: the
+    /// run does.
+    pub(super) async fn go_on(&self) -> Infallible {
+        tokio::join!(self.draw(), self.give_up(), self.learn()).0
+    }
+
+    async fn draw(&self) -> Infallible {
+        let mut interval = tokio::time::interval(REDRAW);
+        loop {
+            interval.tick().await;
+            self.progress.borrow_mut().tick(self.talk);
+        }
+    }
+
+    async fn give_up(&self) {
+        self.interrupts.nth(2).await;
+        // The run ends by itself then, and knows what it did not wait for.
+        self.session.give_up();
+    }
+
+    async fn learn(&self) {
+        let Some(zone) = self.zone else { return };
+        self.paced.notified().await;
+        auto_plan::learn(self.session, zone, self.talk).await;
+    }
+}
+
+/// The end of a run over a list.
+pub(super) struct Ending<'a> {
+    pub(super) kind: Kind,
+    pub(super) about: &'a About,
+    pub(super) has_journal: bool,
+}
+
+impl Ending<'_> {
+    /// Says what became of the input, puts it into the report, and gives the way to end.
+    pub(super) fn tell(&self, report: &mut Report, exit: Exit, talk: &Talk) -> Exit {
+        let mut exit = exit;
+        let (broken, ended) = {
+            let mut found = self.about.found.borrow_mut();
+            (found.broken.take(), found.ended)
+        };
+        if let Some(failure) = &broken {
+            exit = exit.or(talk.failure(failure));
+        }
+        if report.skipped > 0 && report.skipped + report.duplicates == report.items {
+            talk.note("all of it was accepted before, says the journal; remove that to send it again");
+        }
+        if broken.is_some() || (self.about.stops_at_invalid && report.invalid > 0) {
+            talk.note("reading stopped there; what came before it was sent");
+            exit = exit.or(Exit::Usage);
+        } else if !ended {
+            talk.say(&format!(
+                "the input was not read to its end: what follows its first {} is neither sent nor part of this report",
+                self.kind.count(report.items),
+            ));
+            if self.has_journal {
+                talk.note("the same command with the same journal goes on from here");
+            }
+        }
+        report.is_incomplete = !ended;
+        exit
+    }
+}

@@ -1,0 +1,186 @@
+//! The input of a run while it is read, and what it is found to be.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use cfcache_model::plan::Entry;
+use cfcache_model::target::Kind;
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::command::Interrupts;
+use crate::command::purge::{empty, interrupted};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::journal::Replay;
+use crate::observe::{FailedTo, Found, Logs, Watch};
+use crate::progress::Progress;
+use crate::render::Talk;
+use crate::report::{ItemError, Report};
+use crate::source::{Chunk, Sources};
+
+/// How many chunks of the input are read ahead.
+const READ_AHEAD: usize = 8;
+
+/// So many invalid entries may come before the first valid one is waited for no longer.
+const INVALID_FIRST: usize = 1000;
+
+/// The input while it is read, by a thread of its own: files and pipes block, and a run must not.
+pub(super) struct Intake {
+    chunks: mpsc::Receiver<Chunk>,
+    /// What was read already.
+    first: Option<Vec<Entry>>,
+    found: Found,
+    stops_at_invalid: bool,
+    total: Option<u64>,
+}
+
+/// What an input begins with.
+pub(super) enum First {
+    /// Something to send.
+    Entries,
+    /// Nothing that could be sent, up to its end.
+    Nothing,
+}
+
+impl Intake {
+    /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
+    pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
+        let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
+        let (sender, chunks) = mpsc::channel(READ_AHEAD);
+        std::thread::spawn(move || {
+            let mut give = |chunk| sender.blocking_send(chunk).is_ok();
+            match replay {
+                None => sources.read(&mut give),
+                Some(mut replay) => {
+                    let mut goes_on = true;
+                    sources.read(&mut |chunk| {
+                        goes_on = replay.pass(chunk, &mut give);
+                        goes_on
+                    });
+                    if goes_on {
+                        replay.end(&mut give);
+                    }
+                }
+            }
+        });
+        Self { chunks, first: None, found: Found::default(), stops_at_invalid, total }
+    }
+
+    /// Reads up to the first entry that can be sent.
+    ///
+    /// # Errors
+    ///
+    /// Where that is interrupted.
+    pub(super) async fn first(&mut self, interrupts: &Interrupts) -> Result<First, Failure> {
+        tokio::select! {
+            first = self.find_first() => Ok(first),
+            () = interrupts.nth(1) => Err(interrupted()),
+        }
+    }
+
+    async fn find_first(&mut self) -> First {
+        while let Some(chunk) = self.chunks.recv().await {
+            let entries = self.found.keep(chunk);
+            if !entries.is_empty() || self.found.invalid.len() > INVALID_FIRST {
+                self.first = Some(entries);
+                return First::Entries;
+            }
+        }
+        First::Nothing
+    }
+
+    /// The entries, and what is known of the input beside them.
+    pub(super) fn open(self) -> (Input, About) {
+        let Self { chunks, first, found, stops_at_invalid, total } = self;
+        let found = Rc::new(RefCell::new(found));
+        let about = About { found: Rc::clone(&found), stops_at_invalid, total };
+        (Input { first, chunks, found }, about)
+    }
+
+    /// There is nothing to send: says why.
+    pub(super) fn nothing(self, kind: Kind, failed_to: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
+        let failed_to = failed_to.map(FailedTo::create).transpose()?;
+        if self.found.broken.is_none() && self.found.invalid.is_empty() {
+            return Err(empty(kind));
+        }
+        let progress = Rc::new(RefCell::new(Progress::new(kind, None)));
+        let found = Rc::new(RefCell::new(self.found));
+        let report = Report::new("", "", None, None);
+        let logs = Logs { failed_to, journal: None };
+        let mut watch = Watch::new(talk, report, progress, Rc::clone(&found), logs);
+        watch.notice();
+        let broken = found.borrow_mut().broken.take();
+        let (_, exit) = watch.finish(core::time::Duration::ZERO);
+        let nothing = Failure::usage("there is no valid entry; nothing was sent");
+        Ok(exit.or(talk.failure(&broken.unwrap_or(nothing))))
+    }
+}
+
+/// What is known of an input beside its entries.
+pub(super) struct About {
+    /// What is found on the way.
+    pub(super) found: Rc<RefCell<Found>>,
+    /// Does an invalid entry end it?
+    pub(super) stops_at_invalid: bool,
+    /// How many entries there are, where they were counted.
+    pub(super) total: Option<u64>,
+}
+
+/// The input as the client wants it; what is not for the client is put where it is found.
+pub(super) struct Input {
+    first: Option<Vec<Entry>>,
+    chunks: mpsc::Receiver<Chunk>,
+    found: Rc<RefCell<Found>>,
+}
+
+impl Stream for Input {
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let chunk = self.chunks.poll_recv(context);
+        let mut found = self.found.borrow_mut();
+        found.ended |= matches!(chunk, Poll::Ready(None));
+        chunk.map(|chunk| chunk.map(|chunk| found.keep(chunk)))
+    }
+}
+
+impl Input {
+    /// Reads what is left of the input of a run that was given up: none of it is sent.
+    pub(super) async fn rest(&mut self, watch: &mut Watch<'_>) {
+        let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+        while let Some(entries) = self.next().await {
+            entries.iter().for_each(|entry| watch.astray(entry, &error));
+        }
+    }
+
+    /// The next entries.
+    pub(super) async fn next(&mut self) -> Option<Vec<Entry>> {
+        core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+/// Entries that somebody else sorted, as the client wants them.
+pub(super) struct Parcels<'a> {
+    parcels: &'a mut mpsc::Receiver<Vec<Entry>>,
+}
+
+impl<'a> Parcels<'a> {
+    pub(super) const fn new(parcels: &'a mut mpsc::Receiver<Vec<Entry>>) -> Self {
+        Self { parcels }
+    }
+}
+
+impl Stream for Parcels<'_> {
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+        self.parcels.poll_recv(context)
+    }
+}
