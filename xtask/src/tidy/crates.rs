@@ -96,13 +96,16 @@ const MODEL_TREE: &[&str] = &[
 /// What must not be below the client without its driver.
 const IO: &[&str] = &["hyper", "hyper-rustls", "hyper-util", "mio", "ring", "rustls", "socket2", "tokio"];
 
-/// A name, and the file of each crate that alone may use it; other crates may not use it at all.
+/// A name, and the files of a crate that alone may use it; other crates may not use it at all.
 const NAMES: &[(&str, &[&str])] = &[
     ("clap::", &["crates/cfcache-cli/src/args.rs"]),
     ("clap_complete::", &["crates/cfcache-cli/src/command/generate.rs"]),
     ("clap_mangen::", &["crates/cfcache-cli/src/command/generate.rs"]),
     ("env::var", &["crates/cfcache-cli/src/config/environment.rs"]),
-    ("rustls::", &["crates/cfcache-transport/src/hyper/tls.rs"]),
+    (
+        "rustls::",
+        &["crates/cfcache-transport/src/hyper/tls.rs", "crates/cfcache-transport/src/hyper/tls/trust.rs"],
+    ),
 ];
 
 struct Package {

@@ -23,6 +23,7 @@ mod secrets;
 mod signals;
 mod support;
 mod terminal;
+mod tls;
 mod usage;
 
 /// A module that is not in the list above would never run.

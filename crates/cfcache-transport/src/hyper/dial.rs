@@ -33,6 +33,9 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// Opens one connection.
     pub(crate) async fn dial(&self, deadline: Deadline) -> Result<(Stream, Protocol), TransportError> {
+        if self.origin.scheme() == Scheme::Https {
+            self.tls.prepare();
+        }
         let tcp = match &self.proxy {
             None => self.connect("", self.origin.host(), self.origin.port(), deadline).await?,
             Some(proxy) => {

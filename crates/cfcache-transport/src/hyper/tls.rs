@@ -1,4 +1,6 @@
-//! TLS, and the only file that names rustls.
+//! TLS. Nothing outside this module names rustls.
+
+mod trust;
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -9,20 +11,15 @@ use std::sync::{Arc, OnceLock};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::hyper::Roots;
 use crate::hyper::failure::{describe_io, links};
+use crate::hyper::tls::trust::{NoStore, SelfSigned, Trust};
 use crate::{Cause, Delivery, Origin, Phase, TransportError};
 
 /// A connection, with or without TLS.
@@ -40,62 +37,44 @@ pub(crate) fn cleartext(tcp: TcpStream) -> Stream {
     MaybeHttpsStream::Http(TokioIo::new(tcp))
 }
 
-/// Whom to trust, and the configuration made from it at the first handshake.
-///
-/// Reading the platform's store takes milliseconds that a run against loopback must not pay.
+/// Whom to trust, and the configuration made from it when the first connection is opened: a run against loopback without
+/// TLS must not pay for it.
 pub(crate) struct Tls {
     roots: Roots,
-    extra: Vec<CertificateDer<'static>>,
+    private: Vec<CertificateDer<'static>>,
     config: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
 }
 
 impl Tls {
     pub(crate) fn new(roots: Roots, extra: ExtraRoots) -> Self {
-        Self { roots, extra: extra.0, config: OnceLock::new() }
+        Self { roots, private: extra.0, config: OnceLock::new() }
+    }
+
+    /// Makes ready for a handshake, so that what takes time there is done while the connection is opened.
+    pub(crate) fn prepare(&self) {
+        let _later = self.config();
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, TransportError> {
         self.config.get_or_init(|| self.build()).clone().map_err(|error| {
-            let store = match self.roots {
-                Roots::Platform => "the platform's store of trusted certificates cannot be used",
-                Roots::Bundled => "the bundled trusted certificates cannot be used",
-            };
-            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, store).with_source(error)
+            let detail = "TLS cannot be set up";
+            TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail)
+                .with_source(error)
         })
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         // Passed by hand: the process-wide default panics as soon as two crates disagree about it.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Arc::new(Explaining { inner: self.verifier(&provider)? });
+        let trust = Trust::new(self.roots, &self.private, Arc::clone(&provider))?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            // "dangerous" because it accepts any verifier; `Explaining` never turns a refusal into consent.
+            // "dangerous" because it accepts any verifier; `Trust` never turns a refusal into consent.
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(trust)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
-    }
-
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
-        match self.roots {
-            Roots::Platform => Ok(Arc::new(rustls_platform_verifier::Verifier::new_with_extra_roots(
-                self.extra.iter().cloned(),
-                Arc::clone(provider),
-            )?)),
-            Roots::Bundled => {
-                let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-                for root in &self.extra {
-                    store.add(root.clone())?;
-                }
-                let verifier =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
-                        .build()
-                        .map_err(|error| rustls::Error::General(error.to_string()))?;
-                Ok(verifier)
-            }
-        }
     }
 
     /// Sets up TLS over `tcp` and says which protocol the server chose.
@@ -170,108 +149,6 @@ impl Service<Uri> for Given {
     }
 }
 
-/// Asks the real verifier, and says of a certificate from an unknown authority whether it vouches for itself.
-#[derive(Debug)]
-struct Explaining {
-    inner: Arc<dyn ServerCertVerifier>,
-}
-
-impl ServerCertVerifier for Explaining {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let refusal =
-            match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-                Ok(verified) => return Ok(verified),
-                Err(refusal) => refusal,
-            };
-        // webpki says `CaUsedAsEndEntity` (an `Other`) of what `openssl req -x509` makes by default.
-        let unknown = matches!(
-            refusal,
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
-        );
-        if unknown && intermediates.is_empty() && is_self_issued(end_entity) == Some(true) {
-            let reason = OtherError(Arc::new(SelfSigned));
-            return Err(rustls::Error::InvalidCertificate(CertificateError::Other(reason)));
-        }
-        Err(refusal)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-#[derive(Debug)]
-struct SelfSigned;
-
-impl fmt::Display for SelfSigned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("self-signed certificate")
-    }
-}
-
-impl StdError for SelfSigned {}
-
-/// Does a certificate name itself as its issuer? `None` where it cannot be read.
-///
-/// Only enough of DER to step over the fields in front (RFC 5280, section 4.1):
-/// version, serial number, signature algorithm, **issuer**, validity, **subject**.
-fn is_self_issued(certificate: &[u8]) -> Option<bool> {
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    if fields.first() == Some(&VERSION) {
-        fields = element(fields)?.2;
-    }
-    let (_, _, fields) = element(fields)?;
-    let (_, _, fields) = element(fields)?;
-    let (_, issuer, fields) = element(fields)?;
-    let (_, _, fields) = element(fields)?;
-    let (_, subject, _) = element(fields)?;
-    Some(issuer == subject)
-}
-
-/// Splits the first DER element off: its tag, its contents, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (len, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
-        }
-        (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
-    };
-    let (contents, after) = rest.split_at_checked(len)?;
-    Some((tag, contents, after))
-}
-
 /// Finds the rustls error in a chain.
 pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     links(error).find_map(|error| error.downcast_ref())
@@ -281,10 +158,13 @@ pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls
 fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError {
     let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
     let described = match find(&*error) {
-        Some(error) => {
-            let (cause, text) = describe(error);
-            fail(cause, format!("`{peer}` {text}"))
-        }
+        Some(error) => match NoStore::find(error) {
+            Some(store) => fail(Cause::Configuration, store.to_string()),
+            None => {
+                let (cause, text) = describe(error);
+                fail(cause, format!("`{peer}` {text}"))
+            }
+        },
         None => {
             let what = describe_io(&*error).unwrap_or("closed the connection");
             fail(Cause::Io, format!("`{peer}` {what}"))
@@ -398,8 +278,6 @@ impl fmt::Display for Day {
 mod tests {
     use core::time::Duration;
 
-    use proptest::prelude::{ProptestConfig, any, proptest};
-
     use super::*;
 
     #[test]
@@ -417,33 +295,6 @@ mod tests {
             (4_107_542_400, "2100-03-01"),
         ] {
             assert_eq!(day(secs), expected);
-        }
-    }
-
-    #[test]
-    fn a_certificate_that_names_itself_is_told_from_one_that_names_another() {
-        let authority = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new([]).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = rcgen::CertifiedIssuer::self_signed(params, authority).unwrap();
-        assert_eq!(is_self_issued(authority.der()), Some(true));
-
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "a server");
-        let server = params.signed_by(&key, &authority).unwrap();
-        assert_eq!(is_self_issued(server.der()), Some(false));
-        for len in 0..server.der().len() {
-            assert_eq!(is_self_issued(&server.der()[..len]), None, "cut to {len} bytes");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn no_bytes_make_reading_a_certificate_panic(bytes in any::<Vec<u8>>()) {
-            let _: Option<bool> = is_self_issued(&bytes);
         }
     }
 }

@@ -1,0 +1,252 @@
+//! Whom to trust.
+
+use core::error::Error as StdError;
+use core::fmt;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+
+use crate::hyper::Roots;
+
+type Verifier = Arc<dyn ServerCertVerifier>;
+
+/// Asks the private authorities first, and then those that everybody knows.
+#[derive(Debug)]
+pub(super) struct Trust {
+    provider: Arc<CryptoProvider>,
+    private: Option<Verifier>,
+    roots: Roots,
+    /// The well known, once they were read. Reading the platform's store takes milliseconds.
+    public: OnceLock<Result<Verifier, Error>>,
+}
+
+impl Trust {
+    pub(super) fn new(
+        roots: Roots,
+        private: &[CertificateDer<'static>],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<Self>, Error> {
+        let mut store = RootCertStore::empty();
+        for root in private {
+            store.add(root.clone())?;
+        }
+        let private = (!store.is_empty()).then(|| webpki(store, &provider)).transpose()?;
+        let trust = Arc::new(Self { provider, private, roots, public: OnceLock::new() });
+        // They are read while the name is looked up and the connection is opened. Who named a private authority will
+        // hardly need them.
+        if trust.private.is_none() && roots == Roots::Platform {
+            let ahead = Arc::clone(&trust);
+            // Where no thread can be had, whoever needs them reads them.
+            let read = move || drop(ahead.public());
+            let _detached = thread::Builder::new().name("trusted roots".to_owned()).spawn(read);
+        }
+        Ok(trust)
+    }
+
+    /// Waits for who reads them already.
+    fn public(&self) -> Result<&Verifier, Error> {
+        let read = || match self.roots {
+            Roots::Platform => {
+                let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&self.provider));
+                verifier.map(|verifier| Arc::new(verifier) as Verifier)
+            }
+            Roots::Bundled => {
+                let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+                webpki(RootCertStore { roots }, &self.provider)
+            }
+        };
+        self.public.get_or_init(read).as_ref().map_err(|error| {
+            let roots = self.roots;
+            Error::Other(OtherError(Arc::new(NoStore { roots, source: error.clone() })))
+        })
+    }
+}
+
+fn webpki(store: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Verifier, Error> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+        .build()
+        .map(|verifier| verifier as Verifier)
+        .map_err(|error| Error::General(error.to_string()))
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let ask = |verifier: &Verifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        let private = self.private.as_ref().map(ask);
+        if let Some(Ok(verified)) = private {
+            return Ok(verified);
+        }
+        let public = match self.public().and_then(ask) {
+            Ok(verified) => return Ok(verified),
+            Err(refusal) => refusal,
+        };
+        // The reason is with those who know the authority. With a private one nobody needs a store of others.
+        let says_nothing = is_unknown(&public) || NoStore::find(&public).is_some();
+        let refusal = match private {
+            Some(Err(private)) if says_nothing => private,
+            _ => public,
+        };
+        if is_unknown(&refusal) && intermediates.is_empty() && is_self_issued(end_entity) == Some(true) {
+            let reason = OtherError(Arc::new(SelfSigned));
+            return Err(Error::InvalidCertificate(CertificateError::Other(reason)));
+        }
+        Err(refusal)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Is no authority known that vouches for it?
+fn is_unknown(refusal: &Error) -> bool {
+    // webpki says `CaUsedAsEndEntity` (an `Other`) of what `openssl req -x509` makes by default.
+    let Error::InvalidCertificate(reason) = refusal else { return false };
+    matches!(reason, CertificateError::UnknownIssuer | CertificateError::Other(_))
+}
+
+/// The certificates of everybody's authorities cannot be had.
+#[derive(Debug)]
+pub(super) struct NoStore {
+    roots: Roots,
+    source: Error,
+}
+
+impl NoStore {
+    /// Is it that?
+    pub(super) fn find(error: &Error) -> Option<&Self> {
+        let Error::Other(other) = error else { return None };
+        other.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for NoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.roots {
+            Roots::Platform => "the platform's store of trusted certificates cannot be used",
+            Roots::Bundled => "the bundled trusted certificates cannot be used",
+        })
+    }
+}
+
+impl StdError for NoStore {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The certificate names itself as its authority.
+#[derive(Debug)]
+pub(super) struct SelfSigned;
+
+impl fmt::Display for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("self-signed certificate")
+    }
+}
+
+impl StdError for SelfSigned {}
+
+/// Does a certificate name itself as its issuer? `None` where it cannot be read.
+///
+/// Only enough of DER to step over the fields in front (RFC 5280, section 4.1):
+/// version, serial number, signature algorithm, **issuer**, validity, **subject**.
+fn is_self_issued(certificate: &[u8]) -> Option<bool> {
+    const VERSION: u8 = 0xa0;
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    if fields.first() == Some(&VERSION) {
+        fields = element(fields)?.2;
+    }
+    let (_, _, fields) = element(fields)?;
+    let (_, _, fields) = element(fields)?;
+    let (_, issuer, fields) = element(fields)?;
+    let (_, _, fields) = element(fields)?;
+    let (_, subject, _) = element(fields)?;
+    Some(issuer == subject)
+}
+
+/// Splits the first DER element off: its tag, its contents, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (len, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        if digits.len() > 4 {
+            return None;
+        }
+        (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
+    };
+    let (contents, after) = rest.split_at_checked(len)?;
+    Some((tag, contents, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, any, proptest};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_names_itself_is_told_from_one_that_names_another() {
+        let authority = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = rcgen::CertifiedIssuer::self_signed(params, authority).unwrap();
+        assert_eq!(is_self_issued(authority.der()), Some(true));
+
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a server");
+        let server = params.signed_by(&key, &authority).unwrap();
+        assert_eq!(is_self_issued(server.der()), Some(false));
+        for len in 0..server.der().len() {
+            assert_eq!(is_self_issued(&server.der()[..len]), None, "cut to {len} bytes");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_reading_a_certificate_panic(bytes in any::<Vec<u8>>()) {
+            let _: Option<bool> = is_self_issued(&bytes);
+        }
+    }
+}
