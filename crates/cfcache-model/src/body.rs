@@ -70,15 +70,8 @@ impl PurgeBody {
     /// The body as it goes over the wire.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let texts = match self {
-            Self::Everything => 0,
-            Self::Batch(batch) => batch.targets().map(|target| target.text().len() + r#""","#.len()).sum(),
-        };
-        // Room for all of it, unless there is much to escape.
-        let mut json = Vec::with_capacity(texts + 32);
-        // Writing strings to memory cannot fail, and gives UTF-8.
-        let written = self.serialize(&mut serde_json::Serializer::new(&mut json));
-        written.ok().and_then(|()| String::from_utf8(json).ok()).unwrap_or_default()
+        // Writing strings to memory cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
