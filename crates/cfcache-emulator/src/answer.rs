@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 
-use cfcache_model::endpoint::Exchange;
+use cfcache_model::endpoint::Sample;
 use http::StatusCode;
 
 /// A status, an envelope, and what belongs into headers.
@@ -73,7 +73,7 @@ impl Answer {
     }
 
     /// What a sample of the model says.
-    pub(crate) fn sample(sample: &Exchange) -> Self {
+    pub(crate) fn sample(sample: &Sample) -> Self {
         // A sample without a valid status would be a slip in the model; its tests would have seen it.
         let status = StatusCode::from_u16(sample.status).unwrap_or(StatusCode::OK);
         Self::new(status, sample.reply.clone())

@@ -84,7 +84,7 @@ pub struct Descriptor {
     pub page: &'static str,
     /// Requests and answers: what the fixtures, the reference and the tests are made from. At least one that succeeds and
     /// one that is refused.
-    pub samples: fn() -> Vec<Exchange>,
+    pub samples: fn() -> Vec<Sample>,
 }
 
 /// A part of the API, in which a code has one meaning.
@@ -167,10 +167,10 @@ pub struct Parts {
     pub body: Option<String>,
 }
 
-/// A request and what the API answers to it.
+/// A request, and what the API answers to it: documentation that is tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Exchange {
+pub struct Sample {
     /// A name, unique for the endpoint: `tags`, `refused_rate_limited`.
     pub name: &'static str,
     /// The request.
@@ -220,8 +220,8 @@ fn percent_encode(out: &mut String, text: &str) {
 }
 
 /// Puts a sample together.
-fn sample<E: Endpoint>(name: &'static str, request: &E, status: u16, reply: impl Into<String>) -> Exchange {
-    Exchange { name, request: encode(request), status, reply: reply.into() }
+fn sample<E: Endpoint>(name: &'static str, request: &E, status: u16, reply: impl Into<String>) -> Sample {
+    Sample { name, request: encode(request), status, reply: reply.into() }
 }
 
 /// The permission that the settings of a zone ask for.

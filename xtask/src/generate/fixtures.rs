@@ -1,6 +1,6 @@
 //! `fixtures/generated`: the bytes of every sample of every endpoint.
 
-use cfcache_model::endpoint::{self, Exchange};
+use cfcache_model::endpoint::{self, Sample};
 use http::StatusCode;
 
 use crate::generate::Files;
@@ -25,7 +25,7 @@ pub(super) fn files() -> Files {
     files
 }
 
-fn request(sample: &Exchange) -> String {
+fn request(sample: &Sample) -> String {
     let method = sample.request.method.as_str();
     let path = &sample.request.path;
     let head = format!(
@@ -37,7 +37,7 @@ fn request(sample: &Exchange) -> String {
     }
 }
 
-fn reply(sample: &Exchange) -> String {
+fn reply(sample: &Sample) -> String {
     let status = sample.status;
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let reason = reason.unwrap_or_default();

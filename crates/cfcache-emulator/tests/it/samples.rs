@@ -4,18 +4,18 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use cfcache_emulator::{Config, Emulator, Environment, Token, Zone};
-use cfcache_model::endpoint::{self, Descriptor, Exchange};
+use cfcache_model::endpoint::{self, Descriptor, Sample};
 use cfcache_model::{Plan, endpoint::example};
 use serde_json::Value;
 
 use crate::support::{STAGING, TOKEN, json, request, send, verdict};
 
-fn sent(sample: &Exchange) -> http::Request<Bytes> {
+fn sent(sample: &Sample) -> http::Request<Bytes> {
     let body = sample.request.body.clone().unwrap_or_default();
     request(sample.request.method.as_str(), &sample.request.path, body)
 }
 
-fn samples() -> impl Iterator<Item = (&'static Descriptor, Exchange)> {
+fn samples() -> impl Iterator<Item = (&'static Descriptor, Sample)> {
     endpoint::all()
         .flat_map(|endpoint| (endpoint.samples)().into_iter().map(move |sample| (endpoint, sample)))
 }
@@ -41,7 +41,7 @@ fn assert_includes(answer: &Value, sample: &Value, place: &str) {
 }
 
 /// An emulator in which the sample's request is answered as the sample says, and the time to send it.
-fn arranged(endpoint: &Descriptor, sample: &Exchange) -> (Emulator, Duration) {
+fn arranged(endpoint: &Descriptor, sample: &Sample) -> (Emulator, Duration) {
     let config = Config::new(Plan::Enterprise);
     let other = |name: &str| endpoint::all().find(|other| other.name == name).unwrap();
     // The same circumstances, after the first sample of another endpoint was sent.

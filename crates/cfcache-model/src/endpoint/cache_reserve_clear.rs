@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -131,7 +131,7 @@ const fn descriptor(
     replay: Replay,
     name: &'static str,
     summary: &'static str,
-    samples: fn() -> Vec<Exchange>,
+    samples: fn() -> Vec<Sample>,
 ) -> Descriptor {
     Descriptor {
         name,
@@ -147,7 +147,7 @@ const fn descriptor(
     }
 }
 
-fn read_samples() -> Vec<Exchange> {
+fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = GetCacheReserveClear::new(&zone);
     let completed = r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","end_ts":"2023-10-02T12:00:00.12345Z","state":"Completed"}"#;
@@ -157,7 +157,7 @@ fn read_samples() -> Vec<Exchange> {
     ])
 }
 
-fn clear_samples() -> Vec<Exchange> {
+fn clear_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = ClearCacheReserve::new(&zone);
     let begun =

@@ -15,7 +15,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -485,7 +485,7 @@ const fn descriptor(
     replay: Replay,
     name: &'static str,
     summary: &'static str,
-    samples: fn() -> Vec<Exchange>,
+    samples: fn() -> Vec<Sample>,
 ) -> Descriptor {
     Descriptor {
         name,
@@ -512,7 +512,7 @@ fn parsed() -> Option<(ZoneId, OriginIp, CloudRegion)> {
     Some((ZoneId::parse(example::ZONE_ID).ok()?, OriginIp::parse(ip).ok()?, mapping))
 }
 
-fn list_samples() -> Vec<Exchange> {
+fn list_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
     let request = ListCloudRegions::page(&zone, 1);
     let page = alloc::format!(
@@ -524,7 +524,7 @@ fn list_samples() -> Vec<Exchange> {
     ])
 }
 
-fn get_samples() -> Vec<Exchange> {
+fn get_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
     let request = GetCloudRegion::new(&zone, &origin_ip);
     Vec::from([
@@ -533,7 +533,7 @@ fn get_samples() -> Vec<Exchange> {
     ])
 }
 
-fn set_samples() -> Vec<Exchange> {
+fn set_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(nowhere) = CloudRegion::new("192.0.2.1", "aws", "nowhere-1") else { return Vec::new() };
     Vec::from([
@@ -542,7 +542,7 @@ fn set_samples() -> Vec<Exchange> {
     ])
 }
 
-fn delete_samples() -> Vec<Exchange> {
+fn delete_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
     let request = DeleteCloudRegion::new(&zone, &origin_ip);
     Vec::from([
@@ -551,7 +551,7 @@ fn delete_samples() -> Vec<Exchange> {
     ])
 }
 
-fn batch_samples() -> Vec<Exchange> {
+fn batch_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "nowhere-1") else { return Vec::new() };
     let mappings = [mapping, other];
@@ -563,7 +563,7 @@ fn batch_samples() -> Vec<Exchange> {
     ])
 }
 
-fn supported_samples() -> Vec<Exchange> {
+fn supported_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
     let request = ListSupportedRegions::new(&zone);
     let regions = r#"{"obtained_codes":true,"vendors":{"aws":[{"name":"us-east-1","upper_tier_colos":["IAD"]}],"gcp":[{"name":"europe-west1","upper_tier_colos":["BRU"]}]}}"#;

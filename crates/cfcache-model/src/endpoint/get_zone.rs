@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::endpoint::list_zones::{SAMPLE_ZONE, Zone};
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, success,
 };
 use crate::id::ZoneId;
 
@@ -50,7 +50,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     samples,
 }];
 
-fn samples() -> Vec<Exchange> {
+fn samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = GetZone::new(&zone);
     Vec::from([

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use crate::endpoint::{Area, Descriptor, Endpoint, Exchange, Method, Replay, refusal, sample};
+use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
 
 /// The most zones on a page (and the fewest are 5).
 pub const MAX_ZONES_PER_PAGE: u32 = 50;
@@ -99,7 +99,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
 /// A zone as the API shows it, cut to what the examples agree on.
 pub(super) const SAMPLE_ZONE: &str = r#"{"id":"023e105f4ecef8ad9ca31a8372d0c353","name":"example.com","status":"active","paused":false,"type":"full","development_mode":0,"plan":{"id":"94f3b7b768b0458b56d2cac4fe5ec0f9","name":"Enterprise Website","legacy_id":"enterprise"}}"#;
 
-fn samples() -> Vec<Exchange> {
+fn samples() -> Vec<Sample> {
     let page = |zones: &str, count: u32, per_page: u32| {
         alloc::format!(
             r#"{{"result":[{zones}],"result_info":{{"page":1,"per_page":{per_page},"total_pages":{count},"count":{count},"total_count":{count}}},"success":true,"errors":[],"messages":[]}}"#

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::body::PurgeBody;
 use crate::endpoint::{
-    Area, Cost, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, success,
+    Area, Cost, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, success,
 };
 use crate::id::{EnvironmentId, ZoneId};
 use crate::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
@@ -151,7 +151,7 @@ const fn descriptor(
     summary: &'static str,
     path: &'static str,
     page: &'static str,
-    samples: fn() -> Vec<Exchange>,
+    samples: fn() -> Vec<Sample>,
 ) -> Descriptor {
     Descriptor {
         name,
@@ -188,11 +188,11 @@ impl fmt::Display for Action {
 const STAGING: &str = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f";
 const DEVELOPMENT: &str = "8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c";
 
-fn zone_samples(action: Action) -> Vec<Exchange> {
+fn zone_samples(action: Action) -> Vec<Sample> {
     let (Ok(zone), Some(bodies)) = (ZoneId::parse(example::ZONE_ID), sample_bodies()) else {
         return Vec::new();
     };
-    let mut samples: Vec<Exchange> = bodies
+    let mut samples: Vec<Sample> = bodies
         .iter()
         .map(|(name, body)| sample(name, &PurgeCache::new(action, &zone, body), 200, accepted()))
         .collect();
@@ -204,7 +204,7 @@ fn zone_samples(action: Action) -> Vec<Exchange> {
     samples
 }
 
-fn environment_samples(action: Action) -> Vec<Exchange> {
+fn environment_samples(action: Action) -> Vec<Sample> {
     let (Ok(zone), Ok(staging), Ok(development), Some(bodies)) = (
         ZoneId::parse(example::ZONE_ID),
         EnvironmentId::parse(STAGING),
@@ -213,7 +213,7 @@ fn environment_samples(action: Action) -> Vec<Exchange> {
     ) else {
         return Vec::new();
     };
-    let mut samples: Vec<Exchange> = bodies
+    let mut samples: Vec<Sample> = bodies
         .iter()
         .map(|(name, body)| {
             let request = PurgeCache::new(action, &zone, body).with_environment(&staging);

@@ -15,7 +15,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -370,11 +370,11 @@ static DEVELOPMENT: Facts = Facts {
     refused: (403, 10000, "Authentication error"),
 };
 
-const fn get(facts: &Facts, name: &'static str, samples: fn() -> Vec<Exchange>) -> Descriptor {
+const fn get(facts: &Facts, name: &'static str, samples: fn() -> Vec<Sample>) -> Descriptor {
     descriptor(facts, Method::Get, Replay::Safe, name, facts.reads, samples)
 }
 
-const fn edit(facts: &Facts, name: &'static str, samples: fn() -> Vec<Exchange>) -> Descriptor {
+const fn edit(facts: &Facts, name: &'static str, samples: fn() -> Vec<Sample>) -> Descriptor {
     descriptor(facts, Method::Patch, Replay::Safe, name, facts.edits, samples)
 }
 
@@ -384,7 +384,7 @@ const fn descriptor(
     replay: Replay,
     name: &'static str,
     summary: &'static str,
-    samples: fn() -> Vec<Exchange>,
+    samples: fn() -> Vec<Sample>,
 ) -> Descriptor {
     Descriptor {
         name,
@@ -414,7 +414,7 @@ fn state(facts: &Facts, value: &str) -> String {
     success(&alloc::format!(r#"{{"id":"{id}","editable":true,"value":"{value}"{remaining}}}"#))
 }
 
-fn read_samples(facts: &Facts) -> Vec<Exchange> {
+fn read_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = GetSwitch::new(&zone, facts.switch);
     let (status, code, text) = facts.refused;
@@ -424,7 +424,7 @@ fn read_samples(facts: &Facts) -> Vec<Exchange> {
     ])
 }
 
-fn edit_samples(facts: &Facts) -> Vec<Exchange> {
+fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = |value| EditSwitch::new(&zone, facts.switch, value);
     let (status, code, text) = match facts.switch {
@@ -444,7 +444,7 @@ fn edit_samples(facts: &Facts) -> Vec<Exchange> {
     samples
 }
 
-fn create_samples() -> Vec<Exchange> {
+fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = CreateSmartTieredCache::new(&zone, OnOff::On);
     Vec::from([
@@ -453,7 +453,7 @@ fn create_samples() -> Vec<Exchange> {
     ])
 }
 
-fn delete_samples() -> Vec<Exchange> {
+fn delete_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = DeleteSmartTieredCache::new(&zone);
     let (status, code, text) = SMART.refused;

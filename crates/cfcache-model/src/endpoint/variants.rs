@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::endpoint::switch::Setting;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Exchange, Method, Replay, example, refusal, sample, settings_permission,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -290,7 +290,7 @@ const fn descriptor(
     replay: Replay,
     name: &'static str,
     summary: &'static str,
-    samples: fn() -> Vec<Exchange>,
+    samples: fn() -> Vec<Sample>,
 ) -> Descriptor {
     Descriptor {
         name,
@@ -308,7 +308,7 @@ const fn descriptor(
 
 const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image/webp","image/jpeg"],"bmp":["image/webp","image/jpeg"]}}"#;
 
-fn read_samples() -> Vec<Exchange> {
+fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = GetVariants::new(&zone);
     // The code of a read while unset is not documented; 1142 is what other settings have.
@@ -319,7 +319,7 @@ fn read_samples() -> Vec<Exchange> {
     ])
 }
 
-fn edit_samples() -> Vec<Exchange> {
+fn edit_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let types = ["image/webp", "image/jpeg"];
     let variants = Variants::new().with("avif", types).and_then(|variants| variants.with("bmp", types));
@@ -332,7 +332,7 @@ fn edit_samples() -> Vec<Exchange> {
     ])
 }
 
-fn delete_samples() -> Vec<Exchange> {
+fn delete_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = DeleteVariants::new(&zone);
     let unset = "Unable to delete variants setting value. The zone setting does not exist.";

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use crate::endpoint::{Area, Descriptor, Endpoint, Exchange, Method, Replay, refusal, sample};
+use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
 use crate::id::AccountId;
 
 /// Asks whether the token that the request carries is valid.
@@ -102,7 +102,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
     },
 ];
 
-fn samples(request: &VerifyToken<'_>) -> Vec<Exchange> {
+fn samples(request: &VerifyToken<'_>) -> Vec<Sample> {
     let active = r#"{"result":{"id":"ed17574386854bf78a67040be0a770b0","status":"active"},"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active","type":null}]}"#;
     Vec::from([
         sample("active", request, 200, active),
