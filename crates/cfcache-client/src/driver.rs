@@ -40,7 +40,6 @@ const CREDENTIAL_TRIES: u32 = 3;
 pub struct Client {
     transport: Arc<dyn Transport>,
     codec: Arc<Codec>,
-    redactor: Redactor,
     policy: Policy,
     pace: Pace,
     /// Wakes those that wait for limits which have changed.
@@ -56,20 +55,12 @@ impl Client {
     pub fn new(transport: Arc<dyn Transport>, codec: Codec, policy: Policy) -> Self {
         Self {
             transport,
-            redactor: codec.redactor().clone(),
             codec: Arc::new(codec),
             pace: Pace::new(policy.limits),
             wake: Arc::default(),
             policy,
             started: Instant::now(),
         }
-    }
-
-    /// Takes other secrets than the codec's credentials out of what the API says before anybody sees it.
-    #[must_use]
-    pub fn with_redactor(mut self, redactor: Redactor) -> Self {
-        self.redactor = redactor;
-        self
     }
 
     /// What all calls and runs of this client and its clones are paced by. Its clock is [`Client::now`].
@@ -238,7 +229,7 @@ impl Client {
                 body_bytes: letter.body.as_ref().map_or(0, Bytes::len),
                 elapsed,
                 result,
-                redactor: &self.redactor,
+                redactor: self.codec.redactor(),
                 rate_limited,
             }));
         };
@@ -258,15 +249,15 @@ impl Client {
         let mut reading = Reading::of(verdict, hints);
         tell(Ok(&response), matches!(reading.signal, Signal::RateLimited { .. }));
         let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
-        reading.ray = ray.map(|ray| self.redactor.redact(ray).chars().take(64).collect());
+        reading.ray = ray.map(|ray| self.codec.redactor().redact(ray).chars().take(64).collect());
         match &mut reading.result {
-            Ok(answer) => redact(&self.redactor, &mut answer.messages),
+            Ok(answer) => redact(self.codec.redactor(), &mut answer.messages),
             Err(ErrorCause::Answer(failure)) => {
-                add_headers(failure, &response, &self.redactor);
-                redact(&self.redactor, &mut failure.errors);
-                redact(&self.redactor, &mut failure.messages);
+                add_headers(failure, &response, self.codec.redactor());
+                redact(self.codec.redactor(), &mut failure.errors);
+                redact(self.codec.redactor(), &mut failure.messages);
                 if let Some(defect) = &mut failure.defect {
-                    clean(&self.redactor, defect);
+                    clean(self.codec.redactor(), defect);
                 }
             }
             Err(_) => {}

@@ -40,7 +40,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use cfcache_model::endpoint::{Cost, Replay};
-use cfcache_model::limits::{PurgeLimits, Rate};
+use cfcache_model::limits::PurgeLimits;
 use cfcache_transport::Delivery;
 
 use crate::engine::backoff::Backoff;
@@ -301,6 +301,9 @@ impl<J> Engine<J> {
     }
 
     /// An engine with nothing to do yet, that shares its limits, and its clock, with all that hold a clone of `pace`.
+    ///
+    /// They are changed there ([`Pace::set_limits`], [`Pace::set_global`]), while it runs as well; that may make ready
+    /// what the last [`next`](Self::next) said to wait for.
     #[must_use]
     pub fn sharing(policy: Policy, pace: Pace) -> Self {
         Self {
@@ -498,16 +501,6 @@ impl<J> Engine<J> {
         }
         self.waiting.insert((at, ticket.0), task);
         Decision::Again { at, holds_all }
-    }
-
-    /// The server names its global quota in its headers.
-    pub fn set_global_quota(&mut self, rate: Rate) {
-        self.pace.set_global(rate);
-    }
-
-    /// Paces by other limits from now on, as all do that share this engine's [`Pace`].
-    pub fn set_limits(&mut self, now: Duration, limits: Option<PurgeLimits>) {
-        self.pace.set_limits(now, limits);
     }
 
     /// Draws from what came of a task what it says about all of them.

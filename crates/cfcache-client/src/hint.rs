@@ -16,8 +16,6 @@ use http::header::{DATE, RETRY_AFTER};
 pub struct Hints {
     /// `Retry-After`: how long the server wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// `Ratelimit-Policy`: the quota, `"burst";q=100;w=60`.
-    pub quota: Option<Rate>,
     /// `Ratelimit-Policy`: the quota under the name `default`, which is the one of all calls; others are of single
     /// endpoints.
     ///
@@ -26,10 +24,6 @@ pub struct Hints {
     ///
     /// `Ratelimit` is not read along with it: what it says is left was seen not to follow the real budget.
     pub global_quota: Option<Rate>,
-    /// `Ratelimit`: how much of it is left, `r`.
-    pub remaining: Option<u32>,
-    /// `Ratelimit`: when it starts anew, `t`.
-    pub resets_in: Option<Duration>,
 }
 
 impl Hints {
@@ -38,17 +32,13 @@ impl Hints {
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let date = headers.get(DATE).and_then(|value| value.to_str().ok());
-        let limit = text("ratelimit").unwrap_or_default();
         let policies = text("ratelimit-policy").unwrap_or_default().split(',').map(policy);
         Self {
             retry_after: text(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, date)),
-            quota: policies.clone().next().and_then(|(_, quota)| quota),
             global_quota: policies
                 .filter(|(name, _)| *name == "default")
                 .find_map(|(_, quota)| quota)
                 .filter(can_be_meant),
-            remaining: parameter(limit, "r"),
-            resets_in: parameter(limit, "t").map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 }
@@ -89,10 +79,9 @@ fn can_be_meant(quota: &Rate) -> bool {
     (10..=3600).contains(&seconds) && (60..=200 * seconds).contains(&u64::from(quota.count))
 }
 
-/// The number of a parameter in `"name";q=100;w=60`, of the first item where there are several.
-fn parameter(value: &str, name: &str) -> Option<u32> {
-    let first = value.split(',').next().unwrap_or_default();
-    first.split(';').skip(1).find_map(|pair| {
+/// The number of a parameter in `"name";q=100;w=60`.
+fn parameter(item: &str, name: &str) -> Option<u32> {
+    item.split(';').skip(1).find_map(|pair| {
         let (key, number) = pair.split_once('=')?;
         (key.trim() == name).then(|| number.trim().parse().ok()).flatten()
     })
@@ -136,15 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_headers() {
-        let hints =
-            hints(&[("ratelimit", "\"default\";r=50;t=30"), ("ratelimit-policy", "\"burst\";q=100;w=60")]);
-        assert_eq!(hints.remaining, Some(50));
-        assert_eq!(hints.resets_in, Some(Duration::from_secs(30)));
-        assert_eq!(hints.quota, Some(Rate { count: 100, per: Duration::from_secs(60) }));
-    }
-
-    #[test]
     fn the_global_quota_is_the_one_that_is_named_so_and_can_be_meant() {
         let quota = |policy| hints(&[("ratelimit-policy", policy)]).global_quota;
         let rate = |count, seconds| Some(Rate { count, per: Duration::from_secs(seconds) });
@@ -153,6 +133,7 @@ mod tests {
         assert_eq!(quota("default;q=1200;w=300"), rate(1200, 300));
         for other in [
             "\"list_zones\";q=1200;w=300",
+            "\"burst\";q=100;w=60",
             "\"default\";q=1;w=300",
             "\"default\";q=4294967295;w=300",
             "\"default\";q=1200;w=1",
@@ -167,7 +148,7 @@ mod tests {
     #[test]
     fn rubbish_says_nothing() {
         for rubbish in ["", ";", "=", "\"x\";q=;w=0", "\"x\";q=-1;w=5", "a,b;q=1;w=1"] {
-            let hints = hints(&[("ratelimit-policy", rubbish), ("ratelimit", rubbish)]);
+            let hints = hints(&[("ratelimit-policy", rubbish)]);
             assert_eq!(hints, Hints::default(), "{rubbish:?}");
         }
     }

@@ -38,9 +38,3 @@ impl Quota {
         self.left == 0
     }
 }
-
-impl Default for Quota {
-    fn default() -> Self {
-        Self::new()
-    }
-}

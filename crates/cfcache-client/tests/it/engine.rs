@@ -576,21 +576,19 @@ fn it_says_what_it_waits_for() {
 
 #[test]
 fn limits_can_change_on_the_way() {
-    let mut engine = Engine::new(policy(|policy| {
-        policy.limits = Some(Plan::Free.purge_limits());
-        policy.concurrency = 1000;
-    }));
+    let pace = Pace::new(Some(Plan::Free.purge_limits()));
+    let mut engine = Engine::sharing(policy(|policy| policy.concurrency = 1000), pace.clone());
     (0..1000).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
     let sent = send_all(&mut engine, Duration::ZERO).len();
     assert_eq!(sent, 24);
     assert_eq!(waits(&mut engine, Duration::ZERO).1, Reason::Paced);
     // What was sent counts against the larger bucket as well.
-    engine.set_limits(seconds_long(1), Some(Plan::Enterprise.purge_limits()));
+    pace.set_limits(seconds_long(1), Some(Plan::Enterprise.purge_limits()));
     let more = send_all(&mut engine, seconds_long(1)).len();
     assert!((455..=485 - sent + 1).contains(&more), "{more}");
-    engine.set_limits(seconds_long(1), Some(Plan::Free.purge_limits()));
+    pace.set_limits(seconds_long(1), Some(Plan::Free.purge_limits()));
     assert_eq!(waits(&mut engine, seconds_long(1)).1, Reason::Paced);
-    engine.set_limits(seconds_long(1), None);
+    pace.set_limits(seconds_long(1), None);
     assert_eq!(send_all(&mut engine, seconds_long(1)).len(), 1000 - sent - more);
 }
 
@@ -598,9 +596,10 @@ fn limits_can_change_on_the_way() {
 #[test]
 fn the_global_quota_is_kept_in_every_stretch() {
     for (quota, most) in [(None, 1200), (Some(Rate { count: 100, per: seconds_long(60) }), 100)] {
-        let mut engine = Engine::new(policy(|policy| policy.limits = Some(limits(50, 5000))));
+        let pace = Pace::new(Some(limits(50, 5000)));
+        let mut engine = Engine::sharing(policy(|_| {}), pace.clone());
         if let Some(quota) = quota {
-            engine.set_global_quota(quota);
+            pace.set_global(quota);
         }
         let per = quota.map_or(seconds_long(300), |quota| quota.per);
         let mut server = |_: Arrival| Signal::Done;
