@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cfcache_client::DEFAULT_BASE_URL;
+use cfcache_model::id::ZoneId;
 use secrecy::SecretString;
 
 use crate::args::Global;
@@ -64,7 +65,7 @@ pub(crate) struct Settings {
     /// The project's file that forbids `everything`, where one does.
     pub(crate) forbidden_by: Option<PathBuf>,
     /// Domains and the ids of their zones.
-    pub(crate) zones: BTreeMap<String, String>,
+    pub(crate) zones: BTreeMap<String, ZoneId>,
     /// The user's file, whether there is one or not.
     pub(crate) path: Option<PathBuf>,
     pub(crate) profile: Option<String>,
@@ -136,7 +137,7 @@ impl Settings {
                 .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
             credentials: credentials(global, environment, &layers)?,
             forbidden_by: project.filter(|(_, file)| file.forbid_everything).map(|(path, _)| path),
-            zones: file.zones.into_iter().map(|(domain, id)| (domain.to_lowercase(), id)).collect(),
+            zones: file.zones.into_iter().map(|(domain, id)| (domain.to_lowercase(), id.0)).collect(),
             path,
             profile,
         })
@@ -157,11 +158,24 @@ fn user_file(global: &Global, environment: &Environment) -> Result<(Option<PathB
     if let Some((path, name)) = named {
         let file = file::read(&path)?
             .ok_or_else(|| Failure::usage(format!("`{name}`: there is no file `{}`", path.display())))?;
+        check_tokens(&path, &file)?;
         return Ok((Some(path), file));
     }
     let path = environment.config_home.as_ref().map(|home| home.join("cfcache").join("config.toml"));
-    let file = path.as_deref().map(file::read).transpose()?.flatten().unwrap_or_default();
-    Ok((path, file))
+    let Some(path) = path else { return Ok((None, UserFile::default())) };
+    let file = file::read(&path)?.unwrap_or_default();
+    check_tokens(&path, &file)?;
+    Ok((Some(path), file))
+}
+
+/// Finds what is wrong with where tokens are said to be, in profiles that are not used too.
+fn check_tokens(path: &Path, file: &UserFile) -> Result<(), Failure> {
+    let named = |profile| Origin::File(path.to_owned(), profile).to_string();
+    file.common().token(&named(None))?;
+    for (name, profile) in &file.profiles {
+        profile.token(&named(Some(name.clone())))?;
+    }
+    Ok(())
 }
 
 fn profile_name(global: &Global, environment: &Environment, file: &UserFile) -> Option<String> {

@@ -36,7 +36,7 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
     ];
     rows.extend(settings.zones.iter().map(|(domain, id)| Row {
         setting: format!("zones.\"{domain}\""),
-        value: Some(id.clone()),
+        value: Some(id.to_string()),
         from: settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string()),
     }));
     if talk.output != OutputArg::Human {
@@ -76,9 +76,9 @@ fn describe(place: &CredentialPlace) -> String {
         CredentialPlace::Token(_) => "token [secret]".to_owned(),
         CredentialPlace::Key { email, .. } => format!("API key of {email} [secret]"),
         CredentialPlace::Profile(TokenPlace::Variable(name)) => format!("token in the variable `{name}`"),
-        CredentialPlace::Profile(TokenPlace::Command(command)) => {
-            // The arguments may say more than they should.
-            format!("token from the command `{}`", command.first().map_or("", String::as_str))
+        // The arguments may say more than they should.
+        CredentialPlace::Profile(TokenPlace::Command { program, .. }) => {
+            format!("token from the command `{program}`")
         }
         CredentialPlace::Profile(TokenPlace::Inline(_)) => "token in the file itself [secret]".to_owned(),
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cfcache_client::Redactor;
+use cfcache_client::{BaseUrl, Redactor};
+use cfcache_model::Plan;
+use cfcache_model::id::{InvalidId, MAX_ID_CHARS, ZoneId};
 use secrecy::SecretString;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 
@@ -21,7 +23,9 @@ pub(crate) struct UserFile {
     pub(crate) profile: Option<String>,
     zone: Option<String>,
     environment: Option<String>,
+    #[serde(default, deserialize_with = "plan")]
     plan: Option<String>,
+    #[serde(default, deserialize_with = "base_url")]
     base_url: Option<String>,
     token_file: Option<PathBuf>,
     token_env: Option<String>,
@@ -29,7 +33,7 @@ pub(crate) struct UserFile {
     token: Option<SecretString>,
     /// Domains and the ids of their zones, for tokens that may not look them up.
     #[serde(default)]
-    pub(crate) zones: BTreeMap<String, String>,
+    pub(crate) zones: BTreeMap<String, MappedZone>,
     #[serde(default)]
     pub(crate) profiles: BTreeMap<String, Profile>,
 }
@@ -40,7 +44,9 @@ pub(crate) struct UserFile {
 pub(crate) struct Profile {
     pub(crate) zone: Option<String>,
     pub(crate) environment: Option<String>,
+    #[serde(default, deserialize_with = "plan")]
     pub(crate) plan: Option<String>,
+    #[serde(default, deserialize_with = "base_url")]
     pub(crate) base_url: Option<String>,
     token_file: Option<PathBuf>,
     token_env: Option<String>,
@@ -56,7 +62,7 @@ pub(crate) enum TokenPlace {
     /// In a variable of the environment.
     Variable(String),
     /// In what a command prints.
-    Command(Vec<String>),
+    Command { program: String, arguments: Vec<String> },
     /// In the file itself, where it should not be.
     Inline(SecretString),
 }
@@ -93,12 +99,19 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// Where more than one place is named: which was meant, nobody can tell.
+    /// Where more than one place is named (which was meant, nobody can tell), or a command without a program.
     pub(crate) fn token(&self, origin: &str) -> Result<Option<TokenPlace>, Failure> {
+        let command = match self.token_command.as_deref() {
+            None => None,
+            Some([]) => return Err(Failure::usage(format!("{origin}: `token-command` is empty"))),
+            Some([program, arguments @ ..]) => {
+                Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
+            }
+        };
         let places: Vec<TokenPlace> = [
             self.token_file.clone().map(TokenPlace::File),
             self.token_env.clone().map(TokenPlace::Variable),
-            self.token_command.clone().map(TokenPlace::Command),
+            command,
             self.token.clone().map(TokenPlace::Inline),
         ]
         .into_iter()
@@ -109,6 +122,50 @@ impl Profile {
             _ => Err(Failure::usage(format!("{origin} names more than one place for the token"))
                 .with_hint("one of `token-file`, `token-env` and `token-command` is enough")),
         }
+    }
+}
+
+// What can be told to be wrong is told with its line when the file is read, whether it is used or not: a mistake that an
+// option or a variable hides today is in force tomorrow.
+
+/// The id that `[zones]` gives a domain.
+#[derive(Debug)]
+pub(crate) struct MappedZone(pub(crate) ZoneId);
+
+impl<'de> Deserialize<'de> for MappedZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ZoneId::parse(&text).map(Self).map_err(|invalid| {
+            // In other words than its own, which repeat the text.
+            D::Error::custom(match invalid {
+                InvalidId::Empty { .. } => "the zone id is empty".to_owned(),
+                InvalidId::TooLong { chars, .. } => {
+                    format!(
+                        "not a zone id: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed"
+                    )
+                }
+                InvalidId::Character { at, .. } => {
+                    format!("not a zone id: its character {at} is not a letter, digit, `-` or `_`")
+                }
+                _ => "not a zone id".to_owned(),
+            })
+        })
+    }
+}
+
+fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<BaseUrl>() {
+        Ok(_) => Ok(Some(text)),
+        Err(invalid) => Err(D::Error::custom(format!("`base-url` is not a base URL: {invalid}"))),
+    }
+}
+
+fn plan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<Plan>() {
+        Err(unknown) if text != "auto" => Err(D::Error::custom(format!("{unknown}, or `auto`"))),
+        _ => Ok(Some(text)),
     }
 }
 

@@ -8,7 +8,7 @@ use cfcache_model::{Plan, endpoint};
 use cfcache_transport::{Proxy, ProxyRules, Roots};
 
 use crate::args::RootsArg;
-use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Origin, Sourced};
+use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Sourced};
 use crate::failure::Failure;
 use crate::resolve::{Given, ZoneRef, credentials};
 
@@ -132,11 +132,7 @@ impl Given<'_> {
 fn base_url(url: &Sourced<String>) -> Result<BaseUrl, Failure> {
     url.value.parse().map_err(|invalid| {
         // The text itself may hold a password.
-        let origin = match &url.origin {
-            Origin::File(..) => format!("`base-url` of {}", url.origin),
-            origin => origin.to_string(),
-        };
-        Failure::usage(format!("{origin} is not a base URL: {invalid}"))
+        Failure::usage(format!("{} is not a base URL: {invalid}", url.origin))
             .with_hint(format!("it looks like `{DEFAULT_BASE_URL}`"))
     })
 }

@@ -40,7 +40,9 @@ pub(super) fn fetch(
                 return Err(fail(format!("{origin} says that the token is in `{name}`, which is not set")));
             }
         },
-        CredentialPlace::Profile(TokenPlace::Command(command)) => from_command(command, origin)?,
+        CredentialPlace::Profile(TokenPlace::Command { program, arguments }) => {
+            from_command(program, arguments, origin)?
+        }
         CredentialPlace::Profile(TokenPlace::Inline(token)) => {
             talk.warn(&format!(
                 "{origin} holds a token itself; `token-file` or `token-command` keep it out of backups and screens",
@@ -96,10 +98,7 @@ fn from_file(path: &Path, talk: &Talk) -> Result<SecretString, Failure> {
 }
 
 /// Runs a command that prints the token. It may ask its user something: standard input and error are the terminal's.
-fn from_command(command: &[String], origin: &Origin) -> Result<SecretString, Failure> {
-    let Some((program, arguments)) = command.split_first() else {
-        return Err(fail(format!("{origin}: `token-command` is empty")));
-    };
+fn from_command(program: &str, arguments: &[String], origin: &Origin) -> Result<SecretString, Failure> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::inherit())

@@ -99,7 +99,7 @@ fn the_token_of_a_profile() {
 
     run("token-env = \"OTHER\"").exits(3).tells("`OTHER`, which is not set");
     run("token-command = [\"false\"]").exits(3).tells("`false` gave no token");
-    run("token-command = []").exits(3).tells("`token-command` is empty");
+    run("token-command = []").exits(2).tells("`token-command` is empty");
     run("token-env = \"MINE\"\ntoken-file = \"x\"").exits(2).tells("more than one place");
     let told = run(&format!("token-command = \"{TOKEN}\""));
     told.exits(2).tells("line 2");
@@ -135,4 +135,75 @@ fn mistakes_in_a_file_name_their_line() {
     bare().args("--profile a config show").run().exits(2).tells("no profile `a`");
     let ran = bare().env("HOME", "/nowhere").args("config path").run();
     assert_eq!(ran.exits(0).out, "/nowhere/.config/cfcache/config.toml\n");
+}
+
+#[test]
+fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    for (text, told) in [
+        ("base-url = \"htps:/api\"", "line 1: `base-url` is not a base URL"),
+        (
+            "zone = \"a.example\"\n[profiles.a]\nbase-url = \"https://u:hunter22@api.example/\"",
+            "line 3: `base-url`",
+        ),
+        ("plan = \"gold\"", "line 1: a plan is one of"),
+        ("[profiles.a]\nplan = \"hunter22\"", "line 2: a plan is one of"),
+        ("token-env = \"A\"\ntoken-file = \"b\"", "more than one place"),
+        ("[profiles.a]\ntoken-env = \"A\"\ntoken = \"hunter22\"", "profile `a` names more than one place"),
+        ("[profiles.a]\ntoken-command = []", "profile `a`: `token-command` is empty"),
+        ("[zones]\n\"a.example\" = \"\"", "line 2: the zone id is empty"),
+        ("[zones]\n\n\"a.example\" = \"hunter22/b\"", "line 3: not a zone id: its character 9"),
+        (
+            "[zones]\n\"a.example\" = \"hunter22hunter22hunter22hunter22z\"",
+            "line 2: not a zone id: it has 33",
+        ),
+    ] {
+        let file = dir.file("config.toml", text);
+        // Zone, base URL and token come from the environment, and no profile is named.
+        for line in ["config show", "purge tags a"] {
+            let ran = cfcache(&api).env("CFCACHE_PLAN", "free").arg("--config").arg(&file).args(line).run();
+            ran.exits(2).says_nothing().tells(told);
+            assert!(!ran.err.contains("hunter22"), "{ran:?}");
+        }
+    }
+    assert_eq!(api.requests(), 0);
+    for plan in ["auto", "free", "enterprise"] {
+        let file = dir.file("config.toml", format!("plan = \"{plan}\""));
+        assert_eq!(setting(bare().arg("--config").arg(&file), "plan").0, plan);
+    }
+}
+
+#[test]
+fn an_id_that_no_zone_was_seen_with_is_sent_with_a_warning() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let with_map = |id: &str| {
+        let file = dir.file("config.toml", format!("[zones]\n\"example.com\" = \"{id}\"\n"));
+        cfcache(&api).without("CLOUDFLARE_ZONE_ID").arg("--config").arg(file).args("--dry-run purge")
+    };
+    let odd = "does not look like a zone id";
+    for id in ["abc", "023e105f4ecef8ad9ca31a8372d0c35z", "my-zone"] {
+        with_map(id)
+            .args("urls https://example.com/a")
+            .run()
+            .exits(0)
+            .tells("`[zones]`, `example.com`")
+            .tells(odd);
+        with_map(id)
+            .args("tags a -z example.com")
+            .run()
+            .exits(0)
+            .tells("`[zones]`, `example.com`")
+            .tells(odd);
+        cfcache(&api).args("--dry-run purge tags a -z").arg(id).run().exits(0).tells("`--zone`").tells(odd);
+    }
+    let usual = [
+        with_map(ZONE).args("urls https://example.com/a").run(),
+        with_map(ZONE).args("tags a -z example.com").run(),
+        cfcache(&api).args("--dry-run purge tags a").run(),
+    ];
+    for ran in usual {
+        assert!(!ran.exits(0).err.contains("warning"), "{ran:?}");
+    }
 }
