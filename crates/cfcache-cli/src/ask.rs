@@ -25,7 +25,8 @@ pub(crate) fn confirm(talk: &Talk, yes: bool, question: &str) -> Result<(), Fail
     }
     talk.clear();
     let mut answer = String::new();
-    let asked = write!(output.lock(), "{question} [y/N] ")
+    let question = Talk::fold(&format!("{question} [y/N]"));
+    let asked = write!(output.lock(), "{question} ")
         .and_then(|()| output.lock().flush())
         .and_then(|()| input.lock().read_line(&mut answer));
     match (asked, answer.trim().to_ascii_lowercase().as_str()) {

@@ -32,6 +32,8 @@ pub(crate) struct Progress {
     last_beat: Instant,
     tally: Tally,
     in_flight: usize,
+    /// Nothing more is sent: what is in flight is waited for.
+    is_stopped: bool,
     /// Until when everything waits because the server said so.
     held_until: Option<Instant>,
     /// How much was sent by when, a second apart, the oldest first.
@@ -50,6 +52,7 @@ impl Progress {
             last_beat: now,
             tally: Tally::default(),
             in_flight: 0,
+            is_stopped: false,
             held_until: None,
             past: VecDeque::from([(now, 0)]),
             has_waited: false,
@@ -70,6 +73,7 @@ impl Progress {
                 let until = Instant::now() + *wait;
                 self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
             }
+            Event::Stopped(_) => self.is_stopped = true,
             Event::Waiting { wait, reason: Reason::Held } => self.held_until = Some(Instant::now() + *wait),
             _ => {}
         }
@@ -129,6 +133,14 @@ impl Progress {
                 line.push_str(&format!(", {count} {word}"));
             }
         }
+        let elapsed = human::whole(now - self.started);
+        if self.is_stopped {
+            line.push_str(&format!(
+                ", waiting for {} ({elapsed})",
+                human::count(self.in_flight as u64, "request")
+            ));
+            return line;
+        }
         if let Some(until) = self.held_until.filter(|until| *until > now) {
             line.push_str(&format!(", rate limited, continues in {} s", whole_seconds(until - now)));
         }
@@ -145,7 +157,7 @@ impl Progress {
                 line.push_str(&format!(", {} left", human::whole(left)));
             }
         }
-        line.push_str(&format!(" ({})", human::whole(now - self.started)));
+        line.push_str(&format!(" ({elapsed})"));
         line
     }
 }

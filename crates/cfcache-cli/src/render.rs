@@ -105,7 +105,15 @@ impl Talk {
         self.clear();
         // In one piece, so that what another process writes there does not come between. If standard error is gone there
         // is nobody left to tell.
-        let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+        let _gone = std::io::stderr().lock().write_all(format!("{}\n", Self::fold(line)).as_bytes());
+    }
+
+    /// Breaks what is said between words, where a terminal would break it anywhere.
+    pub(crate) fn fold(text: &str) -> String {
+        match terminal_size::terminal_size_of(std::io::stderr()) {
+            Some((width, _)) => human::wrap(text, usize::from(width.0)),
+            None => text.to_owned(),
+        }
     }
 
     /// Says something on standard error, if it has not been said so before.
@@ -161,7 +169,7 @@ impl Talk {
             return;
         }
         let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
-        let line = human::cut(line, usize::from(width).saturating_sub(1));
+        let line = human::fit(line, usize::from(width).saturating_sub(1));
         let _gone = std::io::stderr().lock().write_all(format!("\r\u{1b}[K{line}").as_bytes());
         self.drawn.set(true);
     }

@@ -54,24 +54,109 @@ pub(crate) fn capitalized(word: &str) -> String {
 }
 
 /// Rows with aligned columns, two blanks between them, none at the end of a line.
+///
+/// On a terminal that is too narrow for that, each row becomes a few lines: a table that wraps can be read by nobody.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     // Names are other people's text: no escape of theirs gets to the terminal.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| clip(cell, 256)).collect()).collect();
+    let aligned = aligned(header, &rows);
+    match columns.is_some_and(|columns| aligned.iter().any(|line| width(line) > columns)) {
+        true => stacked(header, &rows),
+        false => aligned,
+    }
+}
+
+fn aligned(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
-    let all = || core::iter::once(&header).chain(&rows);
+    let all = || core::iter::once(&header).chain(rows);
     let widths: Vec<usize> = (0..header.len())
         .map(|column| all().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0))
         .collect();
     all()
         .map(|row| {
-            let cells = row.iter().zip(&widths).map(|(cell, total)| {
-                let padding = " ".repeat(total.saturating_sub(width(cell)));
-                format!("{cell}{padding}")
-            });
+            let cells = row.iter().zip(&widths).map(|(cell, total)| padded(cell, *total));
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+/// A line for each cell that is not empty, and a blank line between rows.
+fn stacked(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let total = header.iter().map(|title| width(title)).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for row in rows {
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        let cells = header.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        lines.extend(cells.map(|(title, cell)| format!("{}  {cell}", padded(title, total))));
+    }
+    lines
+}
+
+fn padded(text: &str, total: usize) -> String {
+    format!("{text}{}", " ".repeat(total.saturating_sub(width(text))))
+}
+
+/// Breaks lines between words, such that they fit into so many columns. What is continued stands below what follows the
+/// label ("hint:"), or else a little further in. What stands between backticks is kept together, since it may be copied.
+pub(crate) fn wrap(text: &str, columns: usize) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| wrap_line(line, columns)).collect();
+    lines.join("\n")
+}
+
+fn wrap_line(line: &str, columns: usize) -> String {
+    // There it is no longer worth it.
+    if width_of_styled(line) <= columns || columns < 20 {
+        return line.to_owned();
+    }
+    let text = line.trim_start_matches(' ');
+    let before = line.len() - text.len();
+    let label = text.split(' ').next().map_or(0, width_of_styled);
+    let is_labelled = before == 0 && text[..text.find(' ').unwrap_or(0)].contains(':') && label < columns / 2;
+    let margin = if is_labelled { label + 1 } else { before + 2 };
+    let mut wrapped = " ".repeat(before);
+    let mut at = before;
+    for (index, word) in words(text).into_iter().enumerate() {
+        let word_width = width_of_styled(word);
+        if index > 0 && at + 1 + word_width > columns {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(margin));
+            at = margin;
+        } else if index > 0 {
+            wrapped.push(' ');
+            at += 1;
+        }
+        wrapped.push_str(word);
+        at += word_width;
+    }
+    wrapped
+}
+
+/// The words of a line, what stands between backticks as one.
+fn words(line: &str) -> Vec<&str> {
+    let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    for (at, char) in line.char_indices() {
+        match char {
+            '`' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                words.push(&line[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&line[start..]);
+    words
+}
+
+/// The width without the escapes of our own colors; text of others has none.
+fn width_of_styled(text: &str) -> usize {
+    let mut pieces = text.split("\u{1b}[");
+    let first = pieces.next().map_or(0, width);
+    first + pieces.map(|piece| width(piece.split_once('m').map_or("", |(_, rest)| rest))).sum::<usize>()
 }
 
 /// How many columns of a terminal a text takes: an ideograph two, a combining mark none.
@@ -79,8 +164,19 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
+/// As many of the parts of a line, which commas separate, as fit into so many columns; of the first at least its
+/// beginning.
+pub(crate) fn fit(line: &str, columns: usize) -> &str {
+    let fitting = cut(line, columns);
+    let is_cut = fitting.len() < line.len() && !line[fitting.len()..].starts_with(", ");
+    match fitting.rfind(", ") {
+        Some(end) if is_cut => &fitting[..end],
+        _ => fitting,
+    }
+}
+
 /// The beginning of a text that fits into so many columns.
-pub(crate) fn cut(text: &str, columns: usize) -> &str {
+fn cut(text: &str, columns: usize) -> &str {
     let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
     // The whole is measured each time: an emoji may be several characters, and no wider than its first.
     let end = ends.take_while(|end| width(&text[..*end]) <= columns).last();
@@ -114,7 +210,7 @@ mod tests {
     fn columns_stand_below_each_other_whatever_is_in_them() {
         let row = |name: &str| vec![name.to_owned(), "x".to_owned()];
         let rows = [row("例え.jp"), row("bu\u{308}cher.example"), row("🚀.example"), row("a")];
-        let lines = table(&["NAME", "Z"], &rows);
+        let lines = aligned(&["NAME", "Z"], &rows);
         let columns: Vec<usize> = lines.iter().map(|line| width(line.trim_end_matches(['x', 'Z']))).collect();
         assert_eq!(columns, [16; 5], "{lines:?}");
     }
@@ -133,5 +229,55 @@ mod tests {
         ] {
             assert_eq!(cut(text, columns), expected, "{text} {columns}");
         }
+    }
+
+    #[test]
+    fn a_row_can_stand_on_several_lines() {
+        let rows = [vec!["a".to_owned(), "1".to_owned(), String::new()], vec!["b".to_owned()]];
+        let lines = stacked(&["NAME", "ID", "STATUS"], &rows);
+        assert_eq!(lines, ["NAME    a", "ID      1", "", "NAME    b"]);
+    }
+
+    #[test]
+    fn a_line_is_broken_between_words_and_not_between_backticks() {
+        let wrapped = |text: &str| wrap(text, 30);
+        assert_eq!(wrapped("hint: it fits"), "hint: it fits");
+        assert_eq!(
+            wrapped("hint: check the token with `cfcache token verify` first"),
+            "hint: check the token with\n      `cfcache token verify`\n      first"
+        );
+        assert_eq!(
+            wrapped("\u{1b}[1;31merror:\u{1b}[0m nothing was sent to anyone"),
+            "\u{1b}[1;31merror:\u{1b}[0m nothing was sent to\n       anyone"
+        );
+        assert_eq!(
+            wrapped("  the API answered with status 400: no"),
+            "  the API answered with status\n    400: no"
+        );
+        assert_eq!(
+            wrapped("Clear it?\nIt cannot be undone or cancelled"),
+            "Clear it?\nIt cannot be undone or\n  cancelled"
+        );
+        // What has no blank is left to the terminal, and so is what is too narrow.
+        let long = "x".repeat(50);
+        assert_eq!(wrapped(&long), long);
+        assert_eq!(wrap("a line of words that are short", 10), "a line of words that are short");
+        for columns in 20..100 {
+            let text =
+                "error: 例え.jp is a name of three characters, the first two of which are wide; `a b` is not";
+            let lines = wrap(text, columns);
+            assert!(lines.lines().all(|line| width(line) <= columns), "{columns}: {lines}");
+            assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
+        }
+    }
+
+    #[test]
+    fn of_a_line_of_parts_those_are_left_that_fit() {
+        let line = "3 of 8 URLs accepted, 2 failed, 7/s";
+        assert_eq!(fit(line, 80), line);
+        assert_eq!(fit(line, 34), "3 of 8 URLs accepted, 2 failed");
+        assert_eq!(fit(line, 30), "3 of 8 URLs accepted, 2 failed");
+        assert_eq!(fit(line, 29), "3 of 8 URLs accepted");
+        assert_eq!(fit(line, 10), "3 of 8 URL");
     }
 }

@@ -372,6 +372,12 @@ impl Started {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// For one of which nothing but its end is of interest here.
+    #[track_caller]
+    pub(crate) fn ends(mut self, code: i32) {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+    }
+
     /// For one whose standard error is somewhere else.
     pub(crate) fn finish_quietly(mut self) -> Ran {
         let mut out = String::new();

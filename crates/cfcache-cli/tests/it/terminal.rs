@@ -1,4 +1,5 @@
-//! On a terminal: the question, the progress line, color. The terminal is a real one, of 80 columns.
+//! On a terminal: the question, the progress line, color, tables. The terminal is a real one, of 80 columns where nothing
+//! else is said.
 
 #![cfg(target_os = "linux")]
 
@@ -22,10 +23,14 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
+        Self::with_columns(80)
+    }
+
+    fn with_columns(columns: u16) -> Self {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&person, size).unwrap();
         let path = ptsname(&person, Vec::new()).unwrap().into_string().unwrap().into();
         let person = File::from(person);
@@ -50,10 +55,23 @@ impl Terminal {
         cmd.stdin(self.end()).stderr(self.end()).start_as_it_is()
     }
 
+    /// The same with its results there too, to its end: all that was seen.
+    fn shows(&self, cmd: Cmd, code: i32) -> String {
+        // The mark of the end: nothing is behind it, because the process is gone.
+        let mut end = File::options().write(true).open(&self.path).unwrap();
+        cmd.stdin(self.end()).stdout(self.end()).stderr(self.end()).start_as_it_is().ends(code);
+        end.write_all(b"<end>").unwrap();
+        self.sees("<end>");
+        let seen = self.seen().replace("\r\n", "\n");
+        seen.strip_suffix("<end>").unwrap().to_owned()
+    }
+
+    /// Waits for a text, wherever its lines are broken.
     #[track_caller]
     fn sees(&self, text: &str) {
         for _ in 0..1000 {
-            if self.seen().contains(text) {
+            let seen = self.seen();
+            if seen.contains(text) || unbroken(&seen).contains(text) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -68,6 +86,11 @@ impl Terminal {
     fn types(&mut self, text: &str) {
         self.person.write_all(text.as_bytes()).unwrap();
     }
+}
+
+/// Without the breaks that a narrow terminal makes necessary.
+fn unbroken(text: &str) -> String {
+    text.replace("\r\n", "\n").lines().map(str::trim_start).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -117,10 +140,120 @@ fn a_line_shows_how_far_it_is_and_goes_away() {
     ran.exits(0);
     wait_until(|| terminal.seen().ends_with("\r\u{1b}[K"));
     let seen = terminal.seen();
-    // No line is wider than the terminal: one that wraps could not be taken away.
-    assert!(seen.split("\r\u{1b}[K").all(|line| line.chars().count() < 80), "{seen:?}");
     assert!(seen.contains("1 in flight"), "{seen:?}");
     assert!(!ran.out.contains('\u{1b}'));
+}
+
+#[test]
+fn the_line_is_cut_to_any_width_between_its_parts() {
+    for (columns, beginning) in
+        [(20, "0 of 500 URLs accep"), (40, "0 of 500 URLs accepted, "), (200, "0 of 500 URLs accepted, ")]
+    {
+        let api = Api::with_fault("delay=900ms");
+        let terminal = Terminal::with_columns(columns);
+        let dir = Dir::new();
+        let list = dir.file("list", urls(500));
+        let process = terminal.start(cfcache(&api).args("purge urls --concurrency 1 --from").arg(list));
+        terminal.sees(beginning);
+        process.signal("TERM");
+        process.finish_quietly();
+        // No line is as wide as the terminal: one that wraps could not be taken away.
+        let seen = terminal.seen();
+        let drawn: Vec<&str> =
+            seen.split("\r\u{1b}[K").skip(1).filter(|line| line.contains("500 URLs")).collect();
+        assert!(!drawn.is_empty(), "{seen:?}");
+        for line in drawn {
+            let line = line.lines().next().unwrap();
+            assert!(line.chars().count() < usize::from(columns), "{line:?}");
+            let ends_well =
+                ["accepted", "failed", "/s", "in flight", "left", ")"].iter().any(|end| line.ends_with(end));
+            assert!(ends_well || columns < 25, "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_interrupts_is_told_what_is_waited_for() {
+    let api = Api::with_fault("delay=1500ms");
+    let terminal = Terminal::new();
+    let dir = Dir::new();
+    let list = dir.file("list", urls(500));
+    let process = terminal.start(cfcache(&api).args("purge urls --concurrency 2 --from").arg(list));
+    terminal.sees("2 in flight");
+    process.signal("INT");
+    terminal.sees("Ctrl-C again does not wait");
+    terminal.sees("waiting for 2 requests");
+    process.finish_quietly().exits(130);
+}
+
+#[test]
+fn a_terminal_that_only_prints_gets_no_escapes_and_one_without_color_no_color() {
+    let purge = |name: &str, value: &str| {
+        let api = Api::with_fault("delay=700ms,at=1");
+        let failing =
+            "purge urls https://www.example.com/a https://www.example.com/b --batch-size 1 --concurrency 1";
+        let seen = Terminal::new().shows(cfcache(&api).args(failing).env(name, value), 0);
+        assert!(seen.contains("accepted: purge 2 URLs"), "{seen:?}");
+        seen
+    };
+    let plain = purge("NO_COLOR", "1");
+    // The progress line is drawn: taking a line away is no color.
+    assert!(plain.contains("0 of 2 URLs accepted"), "{plain:?}");
+    assert!(!plain.replace("\u{1b}[K", "").contains('\u{1b}'), "{plain:?}");
+    let dumb = purge("TERM", "dumb");
+    assert!(!dumb.contains('\u{1b}') && !dumb.contains('\r'), "{dumb:?}");
+    let api = Api::quick();
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        for line in ["--help", "purge", "purge --nonsense", "zones list", "settings", "config show"] {
+            let ran = cfcache(&api).args(line).env(name, value);
+            let code = if line.starts_with("purge") { 2 } else { 0 };
+            let seen = Terminal::new().shows(ran, code);
+            assert!(!seen.contains('\u{1b}'), "{name} {line}: {seen:?}");
+        }
+    }
+    assert!(Terminal::new().shows(cfcache(&api).arg("--help"), 0).contains('\u{1b}'));
+}
+
+#[test]
+fn what_is_said_is_broken_between_words() {
+    let api = Api::quick();
+    for columns in [40, 60, 80] {
+        for line in [
+            "purge urls nonsense https://www.example.com/a",
+            "-z missing.example zones list",
+            "purge everything --failed-to x",
+            "origin-regions get 192.0.2.1",
+        ] {
+            let ran = cfcache(&api).args(line).without("CLOUDFLARE_API_TOKEN");
+            let terminal = Terminal::with_columns(columns);
+            let process = terminal.start(ran.args("--color always"));
+            process.finish_quietly();
+            terminal.sees("error:");
+            wait_until(|| terminal.seen().ends_with('\n'));
+            let seen = terminal.seen();
+            for shown in seen.lines() {
+                let shown =
+                    shown.replace("\u{1b}[1;31m", "").replace("\u{1b}[1;36m", "").replace("\u{1b}[0m", "");
+                assert!(shown.chars().count() <= usize::from(columns), "{columns}: {seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_that_does_not_fit_is_stacked() {
+    let api = Api::quick();
+    let shows = |columns: u16| Terminal::with_columns(columns).shows(cfcache(&api).args("zones list"), 0);
+    let wide = "NAME         ID                                STATUS  PLAN\n\
+                example.com  023e105f4ecef8ad9ca31a8372d0c353  active  free\n";
+    assert_eq!(shows(80), wide);
+    assert_eq!(shows(59), wide);
+    assert_eq!(
+        shows(58),
+        "NAME    example.com\nID      023e105f4ecef8ad9ca31a8372d0c353\nSTATUS  active\nPLAN    free\n"
+    );
+    // What is no terminal has no width.
+    assert_eq!(cfcache(&api).args("zones list").env("COLUMNS", "40").run().out, wide);
 }
 
 #[test]
