@@ -215,7 +215,7 @@ impl Given<'_> {
             return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
         }
         // Without a zone, entries that have a host say themselves where they belong.
-        if self.settings.zone.is_none() && !global.emulator && has_host(targets.kind) {
+        if self.settings.zone.is_none() && !global.emulator && targets.kind.has_host() {
             return self.route(action, targets);
         }
         if global.dry_run && global.journal.is_some() {
@@ -384,11 +384,6 @@ impl Given<'_> {
 /// Where the configuration's map says which zone a domain is.
 fn mapped(domain: &str) -> String {
     format!("`[zones]`, `{domain}`")
-}
-
-/// Does an entry of that kind say which host it is about?
-const fn has_host(kind: Kind) -> bool {
-    matches!(kind, Kind::Files | Kind::Hosts | Kind::Prefixes)
 }
 
 fn only_reads() -> Failure {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use cfcache_model::id::ZoneId;
-use cfcache_model::target::Target;
 
 /// Domains and their zones.
 #[derive(Debug, Default)]
@@ -45,27 +44,8 @@ fn plain(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_lowercase()
 }
 
-/// The host of an entry, where its kind has one.
-pub(crate) fn host(target: &Target) -> Option<&str> {
-    match target {
-        Target::Files(file) => Some(file.url().host()),
-        Target::Hosts(host) => Some(without_port(host.as_str())),
-        Target::Prefixes(prefix) => Some(without_port(prefix.as_str().split('/').next().unwrap_or_default())),
-        _ => None,
-    }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use cfcache_model::target::Kind;
-
     use super::*;
 
     fn routes() -> Routes {
@@ -101,22 +81,6 @@ mod tests {
             ("[::1]", None),
         ] {
             assert_eq!(routes.zone_of(host).map(|(_, zone)| zone.as_str()), expected, "{host}");
-        }
-    }
-
-    #[test]
-    fn hosts_of_every_kind() {
-        for (kind, text, expected) in [
-            (Kind::Files, "https://user@www.example.com:8443/a?b#c", Some("www.example.com")),
-            (Kind::Files, r#"{"url": "http://example.com/a"}"#, Some("example.com")),
-            (Kind::Hosts, "www.example.com", Some("www.example.com")),
-            (Kind::Hosts, "www.example.com:8443", Some("www.example.com")),
-            (Kind::Prefixes, "www.example.com/foo", Some("www.example.com")),
-            (Kind::Prefixes, "www.example.com", Some("www.example.com")),
-            (Kind::Tags, "www.example.com", None),
-        ] {
-            let target = Target::parse(kind, text).unwrap();
-            assert_eq!(host(&target), expected, "{text}");
         }
     }
 }

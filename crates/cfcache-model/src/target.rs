@@ -189,6 +189,15 @@ kinds! {
 }
 
 impl Kind {
+    /// Does a target of it say which host it is about?
+    #[must_use]
+    pub const fn has_host(self) -> bool {
+        match self {
+            Self::Files | Self::Hosts | Self::Prefixes => true,
+            Self::Tags => false,
+        }
+    }
+
     /// "1 tag", "2 tags", "250 URLs": so many of them, in words.
     #[must_use]
     pub fn count(self, count: u64) -> String {
@@ -198,6 +207,30 @@ impl Kind {
             _ => "s",
         };
         alloc::format!("{count} {}{ending}", self.noun())
+    }
+}
+
+impl Target {
+    /// The host that it is about, as it was given but without a port; `None` only where its kind
+    /// [has none](Kind::has_host).
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Files(file) => Some(file.url().host()),
+            Self::Tags(_) => None,
+            Self::Hosts(host) => Some(without_port(host.as_str())),
+            Self::Prefixes(prefix) => {
+                Some(without_port(prefix.as_str().split('/').next().unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// What stands before `:8443`; the address `::1` has no port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 

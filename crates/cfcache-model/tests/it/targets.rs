@@ -454,3 +454,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_host_of_every_kind() {
+    for (kind, text, expected) in [
+        (Kind::Files, "https://user@www.example.com:8443/a?b#c", Some("www.example.com")),
+        (Kind::Files, r#"{"url": "http://example.com/a"}"#, Some("example.com")),
+        (Kind::Hosts, "www.example.com", Some("www.example.com")),
+        (Kind::Hosts, "www.example.com:8443", Some("www.example.com")),
+        (Kind::Prefixes, "www.example.com:8443/foo", Some("www.example.com")),
+        (Kind::Prefixes, "www.example.com", Some("www.example.com")),
+        (Kind::Tags, "www.example.com", None),
+    ] {
+        let target = Target::parse(kind, text).unwrap();
+        assert_eq!(target.host(), expected, "{text}");
+        assert_eq!(kind.has_host(), expected.is_some(), "{kind}");
+    }
+}

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::render::{Talk, human};
 use crate::report::{ItemError, Report};
 use crate::resolve::RouteJob;
-use crate::route::{Routes, host};
+use crate::route::Routes;
 use crate::session::{Session, shown_base};
 use crate::source::Sources;
 
@@ -215,7 +215,7 @@ impl Delivery<'_> {
             rest.notice();
             let mut sorted: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
             for entry in chunk {
-                let name = host(&entry.target).unwrap_or_default();
+                let name = entry.target.host().unwrap_or_default();
                 match self.routes.zone_of(name) {
                     Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
                     None => {
@@ -288,7 +288,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
         exit = exit.or(chunk.tell(talk));
         for entry in chunk.entries {
             read += 1;
-            let name = host(&entry.target).unwrap_or_default();
+            let name = entry.target.host().unwrap_or_default();
             match routes.zone_of(name).and_then(|(_, zone)| Some((zone, planners.get_mut(zone)?))) {
                 Some((zone, planner)) => send(zone, planner.push(entry).unwrap_or_default()),
                 None => {
