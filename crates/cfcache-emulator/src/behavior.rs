@@ -1,7 +1,8 @@
 //! What each endpoint does.
 //!
 //! An endpoint that changes or remembers something has an arm in [`answer`]. One that has none answers with the model's
-//! samples: with the one whose request is the same, else with the first that succeeds.
+//! samples: with one of the same request, else of the same body, else of the same path, else with the first that
+//! succeeds.
 
 mod page;
 mod purge;
@@ -15,7 +16,7 @@ mod zones;
 use core::time::Duration;
 
 use bytes::Bytes;
-use cfcache_model::endpoint::Action;
+use cfcache_model::endpoint::{Action, Sample};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
@@ -24,7 +25,7 @@ use crate::auth::{self, Caller};
 use crate::config::Config;
 use crate::date;
 use crate::limit::Draw;
-use crate::route::Route;
+use crate::route::{self, Route};
 use crate::world::{World, Zone};
 
 /// A request that found its endpoint, and whose caller may use it.
@@ -44,6 +45,11 @@ impl Call<'_> {
     /// A time as answers tell it.
     fn date(&self, at: Duration) -> String {
         date::rfc_3339(self.config.beginning + at)
+    }
+
+    /// The path below the base URL's.
+    fn below_base(&self) -> &str {
+        self.path.strip_prefix(route::BASE_PATH).unwrap_or(self.path)
     }
 
     /// The fields of a body that is an object.
@@ -138,13 +144,64 @@ fn not_set(verb: &str, id: &str, code: u32) -> Answer {
 /// Answers with a sample of the model.
 fn by_sample(call: &Call<'_>) -> Answer {
     let samples = (call.route.endpoint.samples)();
-    let body: Option<Value> = serde_json::from_slice(call.body).ok();
-    let same_body = |text: Option<&str>| {
-        text.map_or(body.is_none(), |text| serde_json::from_str::<Value>(text).ok() == body)
-    };
-    let good = || samples.iter().filter(|sample| (200..300).contains(&sample.status));
-    good()
-        .find(|sample| same_body(sample.request.body.as_deref()))
-        .or_else(|| good().next())
+    closest(&samples, call.below_base(), call.query, call.body)
         .map_or_else(|| Answer::success("null"), Answer::sample)
+}
+
+/// Of the samples that succeed, the one whose request is most like this one, the first of several.
+fn closest<'s>(samples: &'s [Sample], path: &str, query: &str, body: &[u8]) -> Option<&'s Sample> {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let likeness = |sample: &Sample| {
+        let (sample_path, sample_query) =
+            sample.request.path.split_once('?').unwrap_or((&sample.request.path, ""));
+        let sample_body = sample.request.body.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let same_path = sample_path.trim_end_matches('/') == path.trim_end_matches('/');
+        (sample_body == body, same_path, same_path && sample_query == query)
+    };
+    let good = samples.iter().filter(|sample| (200..300).contains(&sample.status));
+    // The last of the greatest is taken, so the first has to come last.
+    good.rev().max_by_key(|sample| likeness(sample))
+}
+
+#[cfg(test)]
+mod tests {
+    use cfcache_model::endpoint;
+
+    use super::*;
+
+    /// A sample that was never recorded, to tell it from others by its reply.
+    fn sample(path: &str, body: Option<&str>, status: u16, reply: &str) -> Sample {
+        let mut sample = endpoint::all().find_map(|endpoint| (endpoint.samples)().pop()).unwrap();
+        sample.request.path = path.to_owned();
+        sample.request.body = body.map(ToOwned::to_owned);
+        sample.status = status;
+        sample.reply = reply.to_owned();
+        sample
+    }
+
+    #[test]
+    fn the_sample_that_is_most_like_the_request_answers() {
+        let samples = [
+            sample("/things/a", None, 403, "refused"),
+            sample("/things/a", None, 200, "a"),
+            sample("/things/a?page=2", None, 200, "a, page 2"),
+            sample("/things/b/", None, 200, "b"),
+            sample("/things/b", Some(r#"{"value": "on"}"#), 200, "b is on"),
+            sample("/things/a", Some(r#"{"value": "off"}"#), 200, "a is off"),
+        ];
+        for (path, query, body, expected) in [
+            ("/things/a", "", "", "a"),
+            ("/things/a", "page=2", "", "a, page 2"),
+            ("/things/a", "page=3", "", "a"),
+            ("/things/b", "", "", "b"),
+            ("/things/c", "", "", "a"),
+            ("/things/b", "", r#"{"value":"on"}"#, "b is on"),
+            ("/things/c", "", r#"{"value":"off"}"#, "a is off"),
+            ("/things/b", "", r#"{"value":"other"}"#, "b"),
+        ] {
+            let found = closest(&samples, path, query, body.as_bytes()).unwrap();
+            assert_eq!(found.reply, expected, "{path}?{query} {body}");
+        }
+        assert!(closest(&samples[..1], "/things/a", "", b"").is_none());
+    }
 }

@@ -22,7 +22,17 @@ const MAX_HOST_CHARS: usize = 200;
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026
 const MAX_PREFIX_SEPARATORS: usize = 31;
 
-const LISTS: [&str; 4] = ["files", "tags", "hosts", "prefixes"];
+/// A field of a body that holds a list.
+#[derive(Debug, Clone, Copy)]
+enum List {
+    Files,
+    Tags,
+    Hosts,
+    Prefixes,
+}
+
+const LISTS: [(&str, List); 4] =
+    [("files", List::Files), ("tags", List::Tags), ("hosts", List::Hosts), ("prefixes", List::Prefixes)];
 
 /// A purge in which nothing is wrong.
 #[derive(Debug)]
@@ -55,14 +65,16 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
         Some(id) => {
             let found = zone.environments.iter().find(|environment| environment.id == id);
             // The answer is not known; this one says in so many words that an id is wrong.
-            Some(found.ok_or_else(|| route::no_route(&below_base(call)))?)
+            Some(found.ok_or_else(|| route::no_route(call.below_base()))?)
         }
     };
 
     let mut fields = fields(call.body)?;
     let everything = fields.remove("purge_everything");
-    let lists: Vec<(&str, Value)> =
-        LISTS.into_iter().filter_map(|name| fields.remove(name).map(|value| (name, value))).collect();
+    let lists: Vec<(&str, List, Value)> = LISTS
+        .into_iter()
+        .filter_map(|(name, list)| fields.remove(name).map(|value| (name, list, value)))
+        .collect();
 
     let mut scopes = Vec::new();
     let mut draw = Draw::default();
@@ -78,21 +90,23 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
         }
         (Some(_), true) => return Err(refused(1013, "purge_everything must be true")),
         (None, false) => {
-            for (name, value) in lists {
+            for (name, list, value) in lists {
                 let Value::Array(items) = value else {
                     return Err(refused(1014, format!("{name} must be an array")));
                 };
-                let scope = match name {
-                    "files" => Scope::Files(files(items, call, zone)?),
-                    "tags" => Scope::Tags(tags(items, call)?),
-                    "hosts" => Scope::Hosts(hosts(items, call)?),
-                    _ => Scope::Prefixes(prefixes(items, call)?),
+                let scope = match list {
+                    List::Files => Scope::Files(files(items, call, zone)?),
+                    List::Tags => Scope::Tags(tags(items, call)?),
+                    List::Hosts => Scope::Hosts(hosts(items, call)?),
+                    List::Prefixes => Scope::Prefixes(prefixes(items, call)?),
                 };
                 match &scope {
                     // The number of URLs of a request is bounded by the check above, and by the size of a body.
                     Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
                     // However many lists there are, it is one request.
-                    _ => draw.flexible = 1,
+                    Scope::Everything | Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {
+                        draw.flexible = 1;
+                    }
                 }
                 scopes.push(scope);
             }
@@ -267,8 +281,4 @@ fn clip(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
-}
-
-fn below_base(call: &Call<'_>) -> String {
-    call.path.strip_prefix(route::BASE_PATH).unwrap_or(call.path).to_owned()
 }
