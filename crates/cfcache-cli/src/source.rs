@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use cfcache_model::plan::Entry;
 use cfcache_model::target::{CacheKeyHeader, Kind, Target};
+use memchr::memchr;
 
 use crate::args::OnInvalid;
 use crate::exit::Exit;
@@ -341,13 +342,20 @@ impl Reading {
                 return;
             }
         };
-        if self.kind == Kind::Files && [",https://", ",http://"].iter().any(|joint| given.contains(joint)) {
+        if self.kind == Kind::Files && holds_another(given) {
             let meant = "there is a second URL behind a comma: commas never separate, each URL is an entry of its own";
             chunk.warnings.push((origin(), meant.to_owned()));
         }
         target.warnings(&mut |warning| chunk.warnings.push((origin(), warning.to_string())));
         chunk.entries.push(Entry::new(target, given));
     }
+}
+
+/// Is there a second URL behind a comma?
+fn holds_another(url: &str) -> bool {
+    // Most have no comma, and that is soon seen.
+    memchr(b',', url.as_bytes()).is_some()
+        && [",https://", ",http://"].iter().any(|joint| url.contains(joint))
 }
 
 /// What was probably meant by an argument that is no entry: the name of a list.

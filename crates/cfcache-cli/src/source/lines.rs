@@ -2,12 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use memchr::memchr;
+
 /// The longest line that is read, in bytes: far above any URL, and a bound on memory.
 const LONGEST: usize = 1 << 20;
 
 /// Reads a list line by line.
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
+    /// How many bytes of the reader's buffer are the line that was given out last.
+    given: usize,
+    /// A line that was not whole in the buffer.
     line: Vec<u8>,
     is_first: bool,
 }
@@ -28,29 +33,27 @@ pub(super) enum Line<'a> {
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(reader: BufReader<R>) -> Self {
-        Self { reader, line: Vec::new(), is_first: true }
+        Self { reader, given: 0, line: Vec::new(), is_first: true }
     }
 
     /// Is there more that can be had without waiting?
     pub(super) fn has_more_at_hand(&self) -> bool {
-        self.reader.buffer().contains(&b'\n')
+        memchr(b'\n', &self.reader.buffer()[self.given..]).is_some()
     }
 
     pub(super) fn next(&mut self) -> Line<'_> {
-        self.line.clear();
-        match self.reader.by_ref().take(LONGEST as u64 + 1).read_until(b'\n', &mut self.line) {
-            Ok(0) => return Line::End,
-            Ok(_) => {}
-            Err(error) => return Line::Failed(error),
-        }
-        if self.line.len() > LONGEST && self.line.last() != Some(&b'\n') {
-            let given = String::from_utf8_lossy(&self.line[..80]).into_owned();
-            return match self.reader.skip_until(b'\n') {
-                Ok(_) => Line::Invalid { given, reason: format!("the line is longer than {LONGEST} bytes") },
-                Err(error) => Line::Failed(error),
-            };
-        }
-        let mut line = self.line.as_slice();
+        self.reader.consume(core::mem::take(&mut self.given));
+        let mut line = match memchr(b'\n', self.reader.buffer()) {
+            // Most lines are whole in the buffer, and need not be copied.
+            Some(end) => {
+                self.given = end + 1;
+                &self.reader.buffer()[..self.given]
+            }
+            None => match self.read_on() {
+                Ok(()) => self.line.as_slice(),
+                Err(line) => return line,
+            },
+        };
         if core::mem::take(&mut self.is_first) {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
@@ -66,6 +69,24 @@ impl<R: Read> Lines<R> {
                 reason: format!("the line is not UTF-8 (byte {})", error.valid_up_to() + 1),
             },
         }
+    }
+
+    /// Reads a line that is not whole in the buffer.
+    fn read_on(&mut self) -> Result<(), Line<'static>> {
+        self.line.clear();
+        match self.reader.by_ref().take(LONGEST as u64 + 1).read_until(b'\n', &mut self.line) {
+            Ok(0) => return Err(Line::End),
+            Ok(_) => {}
+            Err(error) => return Err(Line::Failed(error)),
+        }
+        if self.line.len() > LONGEST && self.line.last() != Some(&b'\n') {
+            let given = String::from_utf8_lossy(&self.line[..80]).into_owned();
+            return Err(match self.reader.skip_until(b'\n') {
+                Ok(_) => Line::Invalid { given, reason: format!("the line is longer than {LONGEST} bytes") },
+                Err(error) => Line::Failed(error),
+            });
+        }
+        Ok(())
     }
 }
 

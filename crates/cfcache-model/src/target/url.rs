@@ -84,13 +84,24 @@ fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
 
 /// The host of what follows the scheme: up to the path, without user and port.
 fn host(rest: &str) -> &str {
-    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));
-    let authority = &rest[..end.unwrap_or(rest.len())];
-    let host_and_port = authority.rfind('@').map_or(authority, |at| &authority[at + 1..]);
-    let find = |wanted: u8| host_and_port.bytes().position(|byte| byte == wanted);
-    match host_and_port.starts_with('[').then(|| find(b']')).flatten() {
-        Some(end) => &host_and_port[..=end],
-        None => find(b':').map_or(host_and_port, |colon| &host_and_port[..colon]),
+    let (mut begin, mut end) = (0, rest.len());
+    let (mut colon, mut bracket) = (None, None);
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'/' | b'?' | b'#' | b'\\' => {
+                end = at;
+                break;
+            }
+            // What came before was the user.
+            b'@' => (begin, colon, bracket) = (at + 1, None, None),
+            b':' => colon = colon.or(Some(at)),
+            b']' => bracket = bracket.or(Some(at)),
+            _ => {}
+        }
+    }
+    match bracket.filter(|_| rest[begin..].starts_with('[')) {
+        Some(bracket) => &rest[begin..=bracket],
+        None => &rest[begin..colon.unwrap_or(end)],
     }
 }
 
