@@ -25,8 +25,10 @@ Examples:
   cfcache -z example.com purge urls --from changed-urls.txt
   cfcache -z example.com purge tags release-42 --dry-run
 
-Exit codes: 0 all accepted, 1 refused or failed, 2 usage or input,
-3 credentials, 4 rate limited, 5 API unreachable, 130 interrupted."
+Exit codes: 0 all accepted,
+1 refused or failed, 2 usage or input,
+3 credentials, 4 rate limited,
+5 API unreachable, 130 interrupted."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -628,6 +630,8 @@ mod tests {
             (&["settings", "--jsn"], "'--json'"),
             (&["--color", "allways", "settings"], "'always'"),
             (&["purge", "urls", "--file", "a"], "`--from FILE`"),
+            (&["purge", "tags", "a", "--header", "b: c"], "`--header` is for `urls`"),
+            (&["invalidate", "everything", "--from", "a"], "`cfcache invalidate urls --from FILE`"),
         ] {
             let found = tip(typed).unwrap_or_default();
             assert!(found.contains(meant), "{typed:?}: {found}");

@@ -59,7 +59,7 @@ pub(crate) fn describe(error: &Error) -> String {
         facts.push(format!("{} tries in {:.1} s", error.attempts, error.elapsed.as_secs_f64()));
     }
     if error.is_unclear() {
-        facts.push("may have taken effect".to_owned());
+        facts.push(UNCLEAR.to_owned());
     }
     if let Some(ray) = &error.ray {
         facts.push(format!("cf-ray {ray}"));
@@ -69,6 +69,16 @@ pub(crate) fn describe(error: &Error) -> String {
     }
     text
 }
+
+/// What of [`describe`] is the same for every request that ends so: neither its ray nor its time.
+pub(crate) fn reason(error: &Error) -> String {
+    match error.is_unclear() {
+        true => format!("{error} [{UNCLEAR}]"),
+        false => error.to_string(),
+    }
+}
+
+const UNCLEAR: &str = "may have taken effect";
 
 /// What to do about an error.
 pub(crate) fn hint(error: &Error) -> Option<String> {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
-use crate::failure::{Failure, describe};
+use crate::failure::{Failure, describe, reason};
 use crate::journal::{Point, Writer};
 use crate::progress::Progress;
 use crate::render::Talk;
@@ -180,10 +180,11 @@ impl<'a> Watch<'a> {
     fn invalid(&mut self, invalid: &Invalid) {
         self.report.invalid += 1;
         let error = ItemError::new(None, invalid.reason.clone());
-        self.report.fail(&invalid.given, &error);
+        self.report.refuse(&invalid.given, &error);
         self.keep(&invalid.given, invalid.is_whole);
         if self.report.invalid <= TOLD {
             self.talk.say(&format!("{} {}", self.talk.label("invalid"), invalid.describe()));
+            self.talk.remember(&invalid.reason);
         } else if self.report.invalid == TOLD + 1 {
             self.talk.say("… more entries are invalid; `--failed-to FILE` names them all");
         }
@@ -275,7 +276,7 @@ impl<'a> Watch<'a> {
         let exit = if self.interrupted { Exit::Interrupted } else { Exit::from(error.kind()) };
         self.exit = self.exit.or(exit);
         let code = error.failure().map(|failure| failure.code());
-        let item_error = ItemError::new(code, describe(error));
+        let item_error = ItemError::new(code, describe(error)).with_reason(reason(error));
         for entry in outcome.batch.entries() {
             let given = entry.given();
             self.report.fail(&given, &item_error);

@@ -1,6 +1,7 @@
 //! What people and programs read: data on standard output, talk on standard error.
 
 pub(crate) mod human;
+pub(crate) mod outcome;
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
@@ -11,6 +12,9 @@ use crate::args::{ColorArg, Global, OutputArg, Usage};
 use crate::config::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
+
+/// How much of what went wrong is remembered.
+const TOLD: usize = 100;
 
 /// How much is said, and how.
 pub(crate) struct Talk {
@@ -26,6 +30,8 @@ pub(crate) struct Talk {
     lost: RefCell<Option<String>>,
     /// What is not to be said twice.
     said: RefCell<Vec<String>>,
+    /// What went wrong, as far as it was told: results need not repeat it.
+    told: RefCell<Vec<String>>,
     /// A progress line stands on the terminal and must be cleared before anything else is said.
     drawn: Cell<bool>,
     /// Somebody types entries on the terminal.
@@ -54,6 +60,7 @@ impl Talk {
             broken: Cell::new(false),
             lost: RefCell::new(None),
             said: RefCell::default(),
+            told: RefCell::default(),
             drawn: Cell::new(false),
             typed_on: Cell::new(false),
         }
@@ -76,6 +83,14 @@ impl Talk {
                 self.say(&format!("{} cannot write to standard output: {error}", self.label("error")));
                 *self.lost.borrow_mut() = Some(error.to_string());
             }
+        }
+    }
+
+    /// Writes a sentence for people to standard output, which a terminal need not break in the midst of a word.
+    pub(crate) fn tell(&self, line: &str) {
+        match terminal_size::terminal_size_of(std::io::stdout()) {
+            Some((width, _)) => self.data(&human::wrap(line, usize::from(width.0))),
+            None => self.data(line),
         }
     }
 
@@ -140,13 +155,28 @@ impl Talk {
     /// Says what went wrong, and gives the way to end.
     pub(crate) fn failure(&self, failure: &Failure) -> Exit {
         self.say(&format!("{} {}", self.label("error"), failure.message));
+        self.remember(&failure.message);
         for cause in &failure.causes {
             self.say(&format!("  {cause}"));
+            self.remember(cause);
         }
         if let Some(hint) = &failure.hint {
             self.hint(hint);
         }
         failure.exit
+    }
+
+    /// Remembers what was told to be wrong, as far as there is room.
+    pub(crate) fn remember(&self, what: &str) {
+        let mut told = self.told.borrow_mut();
+        if told.len() < TOLD {
+            told.push(what.to_owned());
+        }
+    }
+
+    /// Was that told to be wrong?
+    pub(crate) fn has_told(&self, what: &str) -> bool {
+        self.told.borrow().iter().any(|told| told == what)
     }
 
     pub(crate) fn hint(&self, hint: &str) {

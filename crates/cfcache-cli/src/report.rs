@@ -54,6 +54,8 @@ pub(crate) struct ItemFailure {
     /// The entry as it was given.
     pub(crate) item: String,
     pub(crate) error: ItemError,
+    #[serde(skip)]
+    pub(crate) is_invalid: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -61,6 +63,9 @@ pub(crate) struct ItemError {
     /// The API's code, where it gave one.
     pub(crate) code: Option<u32>,
     pub(crate) message: String,
+    /// The message without what differs from request to request, where something does.
+    #[serde(skip)]
+    reason: Option<String>,
 }
 
 /// What `ndjson` prints when a batch ends.
@@ -86,7 +91,18 @@ pub(crate) struct Summary<'a> {
 impl ItemError {
     /// The API has no code 0: that is how it says that it has none to say.
     pub(crate) fn new(code: Option<u32>, message: String) -> Self {
-        Self { code: code.filter(|code| *code != 0), message }
+        Self { code: code.filter(|code| *code != 0), message, reason: None }
+    }
+
+    /// Says what of the message is the same for others that failed alike.
+    pub(crate) fn with_reason(mut self, reason: String) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// What is the same for others that failed alike.
+    pub(crate) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or(&self.message)
     }
 }
 
@@ -122,13 +138,22 @@ impl Report {
 
     /// Names a failed item, while there is room.
     pub(crate) fn fail(&mut self, item: &str, error: &ItemError) {
+        self.name(item, error, false);
+    }
+
+    /// Names an invalid item, while there is room.
+    pub(crate) fn refuse(&mut self, item: &str, error: &ItemError) {
+        self.name(item, error, true);
+    }
+
+    fn name(&mut self, item: &str, error: &ItemError, is_invalid: bool) {
         let bytes = self.bytes + item.len() + error.message.len();
         if self.failures_omitted > 0 || self.failures.len() >= MAX_FAILURES || bytes > MAX_BYTES {
             self.failures_omitted += 1;
             return;
         }
         self.bytes = bytes;
-        self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone() });
+        self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone(), is_invalid });
     }
 
     /// Adds what a part of the run came to.
@@ -143,7 +168,7 @@ impl Report {
         self.retries += part.retries;
         self.rate_limited += part.rate_limited;
         for failure in &part.failures {
-            self.fail(&failure.item, &failure.error);
+            self.name(&failure.item, &failure.error, failure.is_invalid);
         }
         self.failures_omitted += part.failures_omitted;
         if part.zone.is_some() {

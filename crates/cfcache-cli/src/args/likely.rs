@@ -39,6 +39,18 @@ pub(super) fn instead_of_option(path: &str, found: &str) -> Option<String> {
         "file" | "input" | "list" if takes_kinds => {
             return Some("a list is read with `--from FILE`".to_owned());
         }
+        "header" if takes_kinds => {
+            return Some(
+                "`--header` is for `urls`, where it is part of what names a file; the other kinds take none"
+                    .to_owned(),
+            );
+        }
+        "from" if path.ends_with("everything") => {
+            return Some(format!(
+                "a list is for the other kinds, such as `cfcache {} urls --from FILE`",
+                verb(path.split(' ').next().unwrap_or_default())
+            ));
+        }
         "all" | "everything" | "purge-everything" if takes_kinds => "everything",
         "url" | "urls" | "files" if takes_kinds => "urls URL",
         "tag" | "tags" if takes_kinds => "tags TAG",

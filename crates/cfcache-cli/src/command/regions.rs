@@ -122,6 +122,7 @@ pub(super) async fn import(
 ) -> Result<Exit, Failure> {
     let mut imported = Imported::default();
     let mut exit = Exit::Accepted;
+    let mut told = 0;
     for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
         if let Exit::Credentials | Exit::Interrupted = exit {
             let error = match exit {
@@ -162,6 +163,7 @@ pub(super) async fn import(
             }
             Err(error) => {
                 exit = exit.or(error.kind().into());
+                told += batch.len();
                 desk.talk.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
                 let why = describe(&error);
                 imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(why.clone()))));
@@ -169,14 +171,23 @@ pub(super) async fn import(
         }
     }
     if !imported.failed.is_empty() {
+        let (failed, all) = (imported.failed.len(), mappings.len());
         exit = exit.or(Exit::Failed);
+        // Of a batch that failed as a whole that was told.
+        if failed > told {
+            let failure = Failure::new(exit, format!("{failed} of {all} mappings failed"));
+            exit = desk.talk.failure(&failure);
+        }
     }
     if desk.is_human() {
         let (done, failed) = (imported.succeeded.len(), imported.failed.len());
         desk.talk.data(&format!("mapped: {done} of {}", done + failed));
         for entry in &imported.failed {
-            let why = cfcache_model::text::clip(entry.error.as_deref().unwrap_or_default(), 300);
-            desk.talk.data(&format!("  {} {} {}: {why}", entry.origin_ip, entry.vendor, entry.region));
+            let mapping = format!("  {} {} {}", entry.origin_ip, entry.vendor, entry.region);
+            match entry.error.as_deref().filter(|why| !desk.talk.has_told(why)) {
+                Some(why) => desk.talk.tell(&format!("{mapping}: {}", cfcache_model::text::clip(why, 300))),
+                None => desk.talk.data(&mapping),
+            }
         }
     } else {
         desk.talk.json(&imported);

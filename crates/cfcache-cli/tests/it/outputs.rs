@@ -2,6 +2,9 @@
 
 use std::process::Stdio;
 
+use cfcache_emulator::{Config, LimitMode};
+use cfcache_model::Plan;
+
 use crate::support::{Api, Dir, ZONE, adds_up, bare, cfcache, tidy, urls};
 
 #[test]
@@ -140,6 +143,33 @@ fn a_pipe_changes_nothing_but_color_and_progress() {
         let ran = cfcache(&api).args("purge urls nonsense").args(color).run();
         assert!(!ran.err.contains('\u{1b}'), "{ran:?}");
     }
+}
+
+#[test]
+fn requests_that_failed_alike_are_told_of_once() {
+    let ran = |api: &Api| {
+        let purge = cfcache(api).args("purge urls --concurrency 1 --batch-size 2 --from -");
+        purge.input(urls(8)).run()
+    };
+    // Standard error told why, and what differs is a ray.
+    let alike = ran(&Api::with_fault("status=400,code=9999"));
+    insta::assert_snapshot!("alike", alike.told());
+    // Where there are several reasons, each has its entries below it.
+    let config = Config::new(Plan::Free)
+        .with_limits(LimitMode::Off)
+        .with_fault("status=400,code=9999,at=1".parse().unwrap())
+        .with_fault("status=400,code=9998,after=1".parse().unwrap());
+    insta::assert_snapshot!("several_reasons", ran(&Api::start(config)).told());
+}
+
+#[test]
+fn mappings_that_are_refused_are_an_error_on_standard_error_too() {
+    let mappings = "192.0.2.1 aws us-east-1\n192.0.2.2 aws mars-1\n";
+    let import = |api: &Api| cfcache(api).args("origin-regions import -").input(mappings).run();
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
+    insta::assert_snapshot!("some_mappings", import(&api).told());
+    let broken = Api::with_fault("status=400,code=9999,on=all");
+    insta::assert_snapshot!("all_mappings", import(&broken).told());
 }
 
 #[test]

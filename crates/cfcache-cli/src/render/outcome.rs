@@ -1,0 +1,131 @@
+//! What a run came to, as it is printed.
+
+use core::time::Duration;
+
+use cfcache_model::target::Kind;
+use cfcache_model::text::clip;
+
+use crate::args::OutputArg;
+use crate::render::{Talk, human};
+use crate::report::{ItemFailure, Report, Summary};
+
+/// How many reasons are told to a person, and how many entries of each.
+const REASONS: usize = 10;
+const ITEMS: usize = 5;
+
+/// Prints what a run came to.
+pub(crate) fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
+    match talk.output {
+        OutputArg::Json => talk.json(report),
+        OutputArg::Ndjson => talk.json(&Summary { event: "summary", report }),
+        OutputArg::Human => {
+            // A line for each zone, and the whole below where that says more.
+            report.zones.iter().for_each(|zone| talk.tell(&sentence(zone, kind)));
+            if report.zones.len() != 1 {
+                talk.tell(&sentence(report, kind));
+            }
+            account(report, talk);
+        }
+    }
+}
+
+/// "accepted: purge 2 URLs on zone … (1 request, 12 ms)"
+fn sentence(report: &Report, kind: Option<Kind>) -> String {
+    let what = |count: u64| kind.map_or_else(|| "everything".to_owned(), |kind| kind.count(count));
+    let zone = report.zone.as_ref().map(|zone| format!("zone {zone}"));
+    let place = match (&report.environment, zone, report.zones.len() as u64) {
+        (Some(environment), Some(zone), _) => format!(" on environment {environment} of {zone}"),
+        (_, Some(zone), _) => format!(" on {zone}"),
+        (_, None, 0) => String::new(),
+        (_, None, zones) => format!(" on {}", human::count(zones, "zone")),
+    };
+    let elapsed = human::duration(Duration::from_millis(report.elapsed_ms));
+    let is_done = report.skipped > 0 && report.failed + report.invalid == 0;
+    let mut sentence = match report.accepted {
+        0 if is_done => format!("nothing left: {}{place}", report.operation),
+        0 => format!("nothing accepted: {}{place}", report.operation),
+        accepted => format!("accepted: {} {}{place}", report.operation, what(accepted)),
+    };
+    sentence.push_str(&format!(" ({}, {elapsed})", human::count(report.requests, "request")));
+    sentence
+}
+
+/// What became of those that were not accepted.
+fn account(report: &Report, talk: &Talk) {
+    let mut named = 0;
+    for (word, count, is_invalid) in [("failed", report.failed, false), ("invalid", report.invalid, true)] {
+        if count > 0 {
+            talk.tell(&format!("{word}: {count}"));
+            let those: Vec<&ItemFailure> =
+                report.failures.iter().filter(|failure| failure.is_invalid == is_invalid).collect();
+            named += name(&those, is_invalid, talk);
+        }
+    }
+    let hidden = (report.failures.len() - named) as u64 + report.failures_omitted;
+    if hidden > 0 {
+        talk.tell(&format!("  … and {hidden} more; `--failed-to FILE` keeps them all"));
+    }
+    for (word, count) in
+        [("duplicates, sent once", report.duplicates), ("skipped, accepted before", report.skipped)]
+    {
+        if count > 0 {
+            talk.tell(&format!("{word}: {count}"));
+        }
+    }
+}
+
+/// What failed for the same reason.
+struct Group<'a> {
+    reason: &'a str,
+    /// The reason as the first of them has it, with its ray.
+    first: &'a str,
+    /// Was it told on standard error?
+    is_told: bool,
+    items: Vec<&'a str>,
+}
+
+/// Names what failed, each reason once: of many entries with one reason a few are enough. What standard error told
+/// already is said again only where it tells entries apart. Gives how many entries that covers.
+fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for failure in failures {
+        let error = &failure.error;
+        let reason = error.reason();
+        let is_told = talk.has_told(&error.message);
+        match groups.iter().position(|group| group.reason == reason) {
+            Some(at) => {
+                let group = &mut groups[at];
+                group.is_told |= is_told;
+                group.items.push(&failure.item);
+            }
+            None if groups.len() < REASONS => {
+                groups.push(Group { reason, first: &error.message, is_told, items: vec![&failure.item] });
+            }
+            None => {}
+        }
+    }
+    let is_one = groups.len() == 1;
+    let shown = |item: &&str| clip(item, 200);
+    for group in &groups {
+        // An invalid entry is told with its reason, which names it.
+        let heading = match group.is_told {
+            true if is_one || is_invalid => None,
+            true => Some(group.reason),
+            false => Some(group.first),
+        };
+        match (heading, group.items.as_slice()) {
+            (Some(heading), [item]) => talk.tell(&format!("  {}: {heading}", shown(item))),
+            (heading, items) => {
+                if let Some(heading) = heading {
+                    talk.tell(&format!("  {heading}:"));
+                }
+                let margin = if heading.is_some() { "    " } else { "  " };
+                items.iter().take(ITEMS).for_each(|item| talk.data(&format!("{margin}{}", shown(item))));
+                if items.len() > ITEMS {
+                    talk.data(&format!("{margin}… and {} more", items.len() - ITEMS));
+                }
+            }
+        }
+    }
+    groups.iter().map(|group| group.items.len()).sum()
+}
