@@ -1,26 +1,43 @@
 //! What CI runs, and what a contributor runs: the same.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::{conformance, generate, public_api, repo, tidy};
 
 /// A name, and what it does.
-type Step = (&'static str, fn() -> Result<()>);
+type Step = (&'static str, fn() -> Result<Outcome>);
+
+/// What a step that did not fail came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    /// It needs something that not every machine has.
+    Skipped(String),
+}
+
+fn passed((): ()) -> Outcome {
+    Outcome::Passed
+}
 
 /// In this order: what is quick, and what others build on, comes first.
 const STEPS: &[Step] = &[
-    ("fmt", fmt),
-    ("tidy", tidy::run),
-    ("clippy", clippy),
-    ("test", test),
-    ("conformance", conformance::run),
-    ("generate", generate::check),
-    ("public-api", public_api::check),
-    ("docs", docs),
+    ("fmt", || fmt().map(passed)),
+    ("tidy", || tidy::run().map(passed)),
+    ("deny", deny),
+    ("clippy", || clippy().map(passed)),
+    ("test", || test().map(passed)),
+    ("conformance", || conformance::run().map(passed)),
+    ("generate", || generate::check().map(passed)),
+    ("public-api", || public_api::check().map(passed)),
+    ("docs", || docs().map(passed)),
+    ("fuzz", || fuzz().map(passed)),
+    ("msrv", msrv),
 ];
 
 /// The names of the steps.
@@ -38,17 +55,22 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
         println!("=== {name}");
         let start = now();
         let result = step();
-        let took = start.elapsed();
-        times.push(format!("{name} {}", seconds(took)));
-        if let Err(error) = result {
-            bail!(
-                "step `{name}` failed after {}: {error:#}\nto repeat it: cargo xtask ci {name}",
-                seconds(took)
-            );
+        let took = seconds(start.elapsed());
+        match result {
+            Ok(Outcome::Passed) => {
+                println!("=== {name}: passed in {took}\n");
+                times.push(format!("{name} {took}"));
+            }
+            Ok(Outcome::Skipped(why)) => {
+                println!("=== {name}: SKIPPED: {why}\n");
+                times.push(format!("{name} skipped"));
+            }
+            Err(error) => {
+                bail!("step `{name}` failed after {took}: {error:#}\nto repeat it: cargo xtask ci {name}")
+            }
         }
-        println!("=== {name}: passed in {}\n", seconds(took));
     }
-    println!("all steps passed: {}", times.join(", "));
+    println!("no step failed: {}", times.join(", "));
     Ok(())
 }
 
@@ -76,9 +98,12 @@ fn fmt() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    // The features that no other crate of the workspace turns off are turned off here.
-    let selections: [&[&str]; 4] = [
+    // The features that no other crate of the workspace turns off are turned off here. And what a crate forgot to ask
+    // of its dependencies shows only where nobody else asks for it: alone.
+    let selections: [&[&str]; 6] = [
         &["--workspace", "--all-targets"],
+        &["--package=cfcache-model"],
+        &["--package=cfcache-emulator"],
         &["--package=cfcache-client", "--no-default-features"],
         &["--package=cfcache-transport", "--no-default-features"],
         &["--package=cfcache-transport", "--all-targets", "--all-features"],
@@ -87,6 +112,75 @@ fn clippy() -> Result<()> {
         cargo(&[&["clippy", "--quiet"], selection, &["--", "-D", "warnings"]].concat())?;
     }
     Ok(())
+}
+
+/// Licences, sources and crates that are not wanted. (Advisories have to be fetched, and change without us.)
+fn deny() -> Result<Outcome> {
+    let version = repo::command("cargo").args(["deny", "--version"]).stderr(Stdio::null()).output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        return Ok(Outcome::Skipped("cargo-deny is not here (cargo install --locked cargo-deny)".to_owned()));
+    }
+    // Two versions of a crate are worth a warning, and not the page of it.
+    let quiet = ["deny", "--offline", "--log-level=error", "check", "--hide-inclusion-graph"];
+    cargo(&[&quiet[..], &["licenses", "bans", "sources"]].concat())?;
+    Ok(Outcome::Passed)
+}
+
+/// The fuzz targets are no members of the workspace, so nothing else would see that they no longer compile. To run them
+/// takes nightly; to check them does not.
+fn fuzz() -> Result<()> {
+    let metadata = metadata()?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+    let files = repo::files()?;
+    let manifests: Vec<_> = files.iter().filter(|path| path.ends_with("/fuzz/Cargo.toml")).collect();
+    ensure!(!manifests.is_empty(), "there is no fuzz target");
+    for manifest in manifests {
+        let arguments = ["check", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target];
+        // Nothing is linked, so there need not be a compiler for the C++ of the fuzzer, nor what it makes.
+        let fuzzer = format!("{target}/libfuzzer.a");
+        succeed(announced(&arguments).env("CUSTOM_LIBFUZZER_PATH", fuzzer))?;
+    }
+    Ok(())
+}
+
+/// Builds with the oldest compilers that the manifests allow, where these are here.
+fn msrv() -> Result<Outcome> {
+    let metadata = metadata()?;
+    let mut crates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in metadata["packages"].as_array().context("cargo metadata names no packages")? {
+        if let (Some(name), Some(version)) = (package["name"].as_str(), package["rust_version"].as_str()) {
+            crates.entry(version).or_default().push(name);
+        }
+    }
+    ensure!(!crates.is_empty(), "no crate says which compiler it needs");
+    let Ok(installed) = repo::capture("rustup", ["toolchain", "list"]) else {
+        return Ok(Outcome::Skipped("rustup is not here".to_owned()));
+    };
+    let mut missing = Vec::new();
+    for (version, names) in crates {
+        let Some(toolchain) = toolchain(&installed, version) else {
+            missing.push(format!("Rust {version} is not here (rustup toolchain install {version})"));
+            continue;
+        };
+        println!("$ cargo +{toolchain} check --package {}", names.join(" --package "));
+        let mut command = repo::command("rustup");
+        command.args(["run", toolchain, "cargo", "check", "--quiet", "--locked"]);
+        succeed(command.args(names.iter().flat_map(|name| ["--package", name])))?;
+    }
+    Ok(if missing.is_empty() { Outcome::Passed } else { Outcome::Skipped(missing.join("; ")) })
+}
+
+/// The installed toolchain of a version such as `1.89`: `1.89-x86_64-unknown-linux-gnu`, `1.89.0-…`.
+fn toolchain<'l>(installed: &'l str, version: &str) -> Option<&'l str> {
+    installed.lines().filter_map(|line| line.split_whitespace().next()).find(|name| {
+        name.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+    })
+}
+
+/// What cargo knows of the workspace, without its dependencies.
+fn metadata() -> Result<Value> {
+    let text = repo::capture("cargo", ["metadata", "--no-deps", "--format-version=1"])?;
+    serde_json::from_str(&text).context("cargo metadata printed no JSON")
 }
 
 fn docs() -> Result<()> {
@@ -177,6 +271,23 @@ mod tests {
         );
         sum.read("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n");
         assert_eq!(sum, Sum { passed: 10, failed: 3, skipped: 1 });
+    }
+
+    #[test]
+    fn a_toolchain_is_found_by_its_version() {
+        let installed = "stable-x86_64-unknown-linux-gnu (active, default)\n1.8.0-x86_64-unknown-linux-gnu\n\
+                         1.89.0-x86_64-unknown-linux-gnu\n1.90-x86_64-unknown-linux-gnu (override)\n1.91\n";
+        for (version, expected) in [
+            ("1.89", Some("1.89.0-x86_64-unknown-linux-gnu")),
+            ("1.90", Some("1.90-x86_64-unknown-linux-gnu")),
+            ("1.91", Some("1.91")),
+            ("1.8", Some("1.8.0-x86_64-unknown-linux-gnu")),
+            ("1.9", None),
+            ("1.88", None),
+        ] {
+            assert_eq!(toolchain(installed, version), expected, "{version}");
+        }
+        assert_eq!(toolchain("", "1.89"), None);
     }
 
     #[test]
