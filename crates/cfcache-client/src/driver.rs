@@ -33,6 +33,9 @@ use crate::tally::Tally;
 /// How often credentials that worked before are tried again, once they are refused.
 const CREDENTIAL_TRIES: u32 = 3;
 
+/// How long an entry waits for others to fill a batch with it, while nothing else is left to send.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Asks the API, at the pace that it allows.
 ///
 /// Clones, and all calls and runs of them, share one pace, as they share the account's limits.
@@ -143,7 +146,8 @@ impl Client {
     /// has been accepted or has failed.
     ///
     /// - The stream gives entries in chunks of any size ([`entries`](crate::entries) makes one from an iterator). It is
-    ///   read as fast as batches can be sent, and no faster: memory does not grow with the input.
+    ///   read as fast as batches can be sent, and no faster: memory does not grow with the input. Where it keeps one
+    ///   waiting for a second, and nothing else is left to send, a batch goes out that is not full.
     /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
     ///   as interrupted. Dropping the run gives up what is in flight as well.
     /// - Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
@@ -164,6 +168,7 @@ impl Client {
             path: Letter::new(encode(&run.request(&PurgeBody::Everything))).parts,
             engine: Engine::sharing(self.policy.clone(), self.pace.clone()),
             planner: Planner::new(run.kind, run.caps),
+            pending_since: None,
             numbers: 0,
         };
         let mut input = pin!(input);
@@ -176,6 +181,7 @@ impl Client {
                 Step::Send(ticket) => state.launch(ticket, &mut flights, &mut observer),
                 Step::Wait { until, hungry, reason } => {
                     waits.tell(self.now(), until, reason, &mut observer);
+                    let enough = state.pending_since.filter(|_| hungry).map(|since| since + PATIENCE);
                     tokio::select! {
                         biased;
                         () = &mut interrupt, if !interrupted => {
@@ -193,6 +199,7 @@ impl Client {
                             // An input that is always ready would else leave no room for anything beside it.
                             consume_budget().await;
                         }
+                        () = self.sleep_until(enough), if enough.is_some() => state.finish(&mut observer),
                         () = self.sleep_until(until), if until.is_some() => {}
                         () = woken => {}
                     }
@@ -448,6 +455,8 @@ struct Running<'a> {
     path: Parts,
     engine: Engine<Shipment>,
     planner: Planner,
+    /// Since when those that fill no batch yet wait for nothing but the input.
+    pending_since: Option<Duration>,
     numbers: u64,
 }
 
@@ -475,12 +484,16 @@ impl Running<'_> {
             entries: self.planner.pushed() - pushed + misplaced.len() as u64,
             duplicates: self.planner.duplicates() - duplicates,
         });
+        if !full.is_empty() || self.pending_since.is_none() {
+            self.pending_since = (self.planner.pending() > 0).then(|| self.client.now());
+        }
         full.into_iter().for_each(|batch| self.ship(batch, observer));
         misplaced.into_iter().for_each(|entry| self.refuse(entry, observer));
     }
 
     /// What was read and fills no batch yet is a batch too; after the cap was lowered it can be several.
     fn finish(&mut self, observer: &mut Tallied<'_>) {
+        self.pending_since = None;
         while let Some(rest) = self.planner.finish() {
             self.ship(rest, observer);
         }
@@ -536,6 +549,8 @@ impl Running<'_> {
 
     fn launch(&mut self, ticket: Ticket, flights: &mut JoinSet<Landed>, observer: &mut Tallied<'_>) {
         let attempt = self.engine.attempt(ticket);
+        // What waits to fill a batch has waited for this one until now.
+        self.pending_since = self.pending_since.map(|_| self.client.now());
         let Some(shipment) = self.engine.job(ticket) else { return };
         let operation =
             Operation::new(self.descriptor.name).with_batch(shipment.number).with_attempt(attempt);

@@ -278,6 +278,12 @@ impl Planner {
         self.duplicates
     }
 
+    /// How many targets were pushed, are no duplicates, and have not come out in a batch yet.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// A batch of those that are pending, from the first on: as many as are allowed.
     fn take(&mut self) -> Option<Batch> {
         let fitting = self.fitting();

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use cfcache_client::engine::{Reason, Stop};
+use cfcache_client::engine::{Policy, Reason, Stop};
 use cfcache_client::{ErrorKind, Event, Tally, entries};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{Plan, Rate};
@@ -302,13 +302,74 @@ async fn an_input_that_says_nothing_can_be_interrupted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_full_batch_of_a_stalled_input_fails_as_interrupted() {
-    let transport = Arc::new(ScriptedTransport::new([accepted()]));
-    let client = client(transport, policy(|_| {}));
-    let mut diary = Diary::default();
-    let input = Stalled(some_tags(15).collect());
-    let tally = client.run(&tags(10), input, sleep(Duration::from_secs(9)), &mut diary).await;
-    assert_eq!((tally.items, tally.accepted, tally.failed), (15, 10, 5));
+async fn a_half_full_batch_of_a_stalled_input_goes_out_after_a_second() {
+    let run = async |interrupted_after: u64| {
+        let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
+        let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+        let input = Stalled(some_tags(15).collect());
+        let begun = Instant::now();
+        let interrupt = sleep(Duration::from_millis(interrupted_after));
+        let tally = client.run(&tags(10), input, interrupt, &mut ()).await;
+        let seen = transport.seen.lock().unwrap();
+        let seen: Vec<_> = seen.iter().map(|seen| (*seen - begun).as_millis()).collect();
+        (seen, (tally.items, tally.accepted, tally.failed))
+    };
+    assert_eq!(run(9_000).await, (vec![0, 1_000], (15, 15, 0)));
+    assert_eq!(run(999).await, (vec![0], (15, 10, 5)));
+}
+
+/// Gives chunks, each at its time.
+fn timed(chunks: Vec<(u64, Vec<Entry>)>) -> impl Stream<Item = Vec<Entry>> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let begun = Instant::now();
+        for (at, chunk) in chunks {
+            tokio::time::sleep_until(begun + Duration::from_millis(at)).await;
+            sender.send(chunk).await.unwrap();
+        }
+    });
+    Received(Box::new(move |context| receiver.poll_recv(context)))
+}
+
+struct Received(Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Vec<Entry>>>>);
+
+impl Stream for Received {
+    type Item = Vec<Entry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)(context)
+    }
+}
+
+/// How many entries each request had.
+fn sizes(transport: &RecordingTransport) -> Vec<usize> {
+    transport.requests().iter().map(|request| entries_of(request).len()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_trickles_in_is_sent_together_once_a_second() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let trickle = some_tags(10).zip(0..).map(|(tag, number)| (number * 300, vec![tag])).collect();
+    let tally = client.run(&tags(100), timed(trickle), pending(), &mut ()).await;
+    assert_eq!((tally.accepted, sizes(&transport)), (10, vec![4, 4, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_given_time_to_fill_after_the_one_before() {
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let limits = |policy: &mut Policy| {
+        let mut limits = Plan::Free.purge_limits();
+        limits.flexible_requests = Rate { count: 1, per: Duration::from_secs(10) };
+        limits.flexible_burst = 1;
+        policy.limits = Some(limits);
+    };
+    let client = client(Arc::clone(&transport) as _, policy(limits));
+    let mut all = some_tags(30);
+    // The second goes out at 10 s, the last five come a little later, and there is no reason to go without them.
+    let chunks = vec![(0, all.by_ref().take(25).collect()), (10_500, all.collect())];
+    let tally = client.run(&tags(10), timed(chunks), pending(), &mut ()).await;
+    assert_eq!((tally.accepted, sizes(&transport)), (30, vec![10, 10, 10]));
 }
 
 /// What always has something to say must not keep others from being heard.
