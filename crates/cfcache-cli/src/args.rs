@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
 #[derive(Debug, Parser)]
@@ -95,6 +95,65 @@ pub(crate) type Definition = clap::Command;
 /// The definition of the command line, for what is made from it.
 pub(crate) fn definition() -> Definition {
     Args::command()
+}
+
+/// The definition of the command line as completions offer it: each command with those of the shared options that do
+/// something there, in a few words. A script has all of it once for each command.
+pub(crate) fn offered() -> Definition {
+    let top = definition();
+    let own = |arg: Arg| brief(arg).global(false);
+    let shared: Vec<Arg> =
+        top.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| own(arg.clone())).collect();
+    top.mut_args(own).mut_subcommands(|command| {
+        let path = vec![command.get_name().to_owned()];
+        offer(command, &path, &shared)
+    })
+}
+
+fn offer(command: Definition, path: &[String], shared: &[Arg]) -> Definition {
+    let is_leaf = !command.has_subcommands();
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    let here = shared.iter().filter(|arg| is_offered(&words, is_leaf, arg.get_id().as_str())).cloned();
+    command.mut_args(brief).args(here).mut_subcommands(|below| {
+        let path = [path, &[below.get_name().to_owned()]].concat();
+        offer(below, &path, shared)
+    })
+}
+
+/// Does a shared option do something for a command? Those that refuse one are among those for which it does not.
+fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
+    let changes =
+        !is_leaf || path.last().is_some_and(|last| ["set", "delete", "clear", "import"].contains(last));
+    match path {
+        ["purge" | "invalidate", ..] => true,
+        ["completions" | "man", ..] => false,
+        ["emulator", ..] => ["plan", "no_rate_limit"].contains(&option),
+        _ => match option {
+            "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "journal"
+            | "failed_to" => false,
+            "dry_run" | "yes" => changes,
+            _ => true,
+        },
+    }
+}
+
+/// An argument with the first words of its help. An option that takes neither a file nor one of some words is not
+/// completed with the names of files.
+fn brief(arg: Arg) -> Arg {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let end = [" [", "; ", ". "].iter().filter_map(|mark| help.find(mark)).min().unwrap_or(help.len());
+    let arg = arg.help(help[..end].to_owned());
+    // A positional one keeps its hint: zsh completes no option where it knows of no action for what else may stand there.
+    let is_known = arg.get_value_hint() != ValueHint::Unknown || !arg.get_possible_values().is_empty();
+    if arg.is_positional() || is_known || !arg.get_action().takes_values() {
+        return arg;
+    }
+    let arg = arg.value_hint(ValueHint::Other);
+    // A colon ends the name of a value in zsh, and what follows is run.
+    match arg.get_value_names().into_iter().flatten().any(|name| name.contains(':')) {
+        true => arg.value_name("TEXT"),
+        false => arg,
+    }
 }
 
 #[derive(Debug, Subcommand)]

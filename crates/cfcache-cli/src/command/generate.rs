@@ -53,7 +53,7 @@ fn completion_script(shell: ShellArg) -> String {
         ShellArg::Elvish => Shell::Elvish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::definition(), "cfcache", &mut script);
+    clap_complete::generate(shell, &mut args::offered(), "cfcache", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
@@ -222,11 +222,55 @@ mod tests {
             ("cfcache pu", "purge"),
             ("cfcache purge ev", "everything"),
             ("cfcache purge urls --dry", "--dry-run"),
+            ("cfcache purge urls --fr", "--from"),
+            ("cfcache --jour", "--journal"),
+            ("cfcache invalidate --jour", "--journal"),
+            ("cfcache reserve set --dry", "--dry-run"),
+            ("cfcache purge tags --output j", "json"),
             ("cfcache completions el", "elvish"),
+            // What would do nothing, or be refused.
+            ("cfcache settings --jour", ""),
+            ("cfcache reserve get --dry", ""),
         ] {
             if let Some(found) = complete(line) {
                 assert_eq!(found.trim(), completed, "{line}");
             }
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn fish_completes_what_was_begun() {
+        let script = completion_script(ShellArg::Fish);
+        for (line, completed) in
+            [("cfcache pur", "purge"), ("cfcache purge urls --fr", "--from"), ("cfcache settings --jour", "")]
+        {
+            if let Some(found) = run("fish", &["--no-config"], &format!("{script}\ncomplete -C '{line}'\n")) {
+                assert_eq!(found.split_whitespace().next().unwrap_or_default(), completed, "{line}");
+            }
+        }
+    }
+
+    /// `NAME: VALUE` between two colons would be the command ` VALUE`.
+    #[test]
+    fn zsh_runs_no_name_of_a_value() {
+        let script = completion_script(ShellArg::Zsh);
+        let actions: Vec<&str> = script
+            .lines()
+            .filter(|line| line.trim_start().starts_with(['\'', '*']) && line.contains("]:"))
+            .filter_map(|line| line.rsplit_once("]:"))
+            .filter_map(|(_, rest)| rest.split_once(':'))
+            .map(|(_, action)| action.trim_end_matches(['\\', ' ', '\'']))
+            .collect();
+        assert!(actions.len() > 100, "{actions:?}");
+        assert!(actions.iter().all(|action| !action.starts_with(' ')), "{actions:?}");
+    }
+
+    #[test]
+    fn a_script_is_not_too_long_to_be_read_at_each_start_of_a_shell() {
+        for shell in SHELLS {
+            let bytes = completion_script(shell).len();
+            assert!(bytes < 250_000, "{shell:?}: {bytes}");
         }
     }
 
