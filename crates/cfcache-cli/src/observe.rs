@@ -222,6 +222,7 @@ impl<'a> Watch<'a> {
             attempts: outcome.attempts,
             elapsed_ms: millis(outcome.elapsed),
             error: item_error.as_ref(),
+            zone: self.report.zone.as_deref(),
         });
     }
 
@@ -237,7 +238,7 @@ impl<'a> Watch<'a> {
             && let Some(pending) = self.pending.pop_front()
         {
             self.pending_items -= pending.items;
-            self.tell(&pending.event(None));
+            self.tell(&pending.event(None, self.report.zone.as_deref()));
         }
     }
 
@@ -261,7 +262,7 @@ impl<'a> Watch<'a> {
                 self.report.fail(given, &item_error);
                 self.keep(given, true);
             }
-            self.tell(&pending.event(Some(&item_error)));
+            self.tell(&pending.event(Some(&item_error), self.report.zone.as_deref()));
         }
         let failure =
             Failure::new(Exit::Failed, format!("cannot write the journal `{}`: {error}", journal.name()))
@@ -410,7 +411,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn event<'a>(&self, error: Option<&'a ItemError>) -> BatchEvent<'a> {
+    fn event<'a>(&self, error: Option<&'a ItemError>, zone: Option<&'a str>) -> BatchEvent<'a> {
         BatchEvent {
             event: "batch",
             batch: self.number,
@@ -419,6 +420,7 @@ impl Pending {
             attempts: self.attempts,
             elapsed_ms: millis(self.elapsed),
             error,
+            zone,
         }
     }
 }

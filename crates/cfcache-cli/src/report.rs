@@ -78,6 +78,8 @@ pub(crate) struct BatchEvent<'a> {
     pub(crate) attempts: u32,
     pub(crate) elapsed_ms: u64,
     pub(crate) error: Option<&'a ItemError>,
+    /// The zone's id; the requests of each zone are counted for themselves.
+    pub(crate) zone: Option<&'a str>,
 }
 
 /// What `ndjson` prints at the end.

@@ -59,6 +59,20 @@ fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
 }
 
 #[test]
+fn a_batch_says_of_which_zone_it_is() {
+    let api = Api::start(config());
+    let list = "https://www.example.com/a\nhttps://example.net/c\n";
+    let ran = without_zone(&api).args("purge urls --from - --output ndjson").input(list).run();
+    let lines = ran.exits(0).out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut zones: Vec<String> = lines
+        .filter(|line| line["event"] == "batch")
+        .map(|line| line["zone"].as_str().unwrap().to_owned())
+        .collect();
+    zones.sort();
+    assert_eq!(zones, [COM, NET]);
+}
+
+#[test]
 fn hosts_and_prefixes_have_a_host_and_tags_have_none() {
     let api = Api::start(config());
     without_zone(&api).args("purge hosts www.shop.example.com").run().exits(0);

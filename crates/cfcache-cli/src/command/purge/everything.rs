@@ -120,6 +120,7 @@ async fn send(
             attempts: u32::try_from(report.requests).unwrap_or(u32::MAX),
             elapsed_ms: report.elapsed_ms,
             error: error.as_ref(),
+            zone: report.zone.as_deref(),
         });
     }
     if let Some(failure) = &failure {
