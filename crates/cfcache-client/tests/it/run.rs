@@ -320,7 +320,7 @@ async fn a_half_full_batch_of_a_stalled_input_goes_out_after_a_second() {
 
 /// Gives chunks, each at its time.
 fn timed(chunks: Vec<(u64, Vec<Entry>)>) -> impl Stream<Item = Vec<Entry>> {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         let begun = Instant::now();
         for (at, chunk) in chunks {
@@ -328,16 +328,16 @@ fn timed(chunks: Vec<(u64, Vec<Entry>)>) -> impl Stream<Item = Vec<Entry>> {
             sender.send(chunk).await.unwrap();
         }
     });
-    Received(Box::new(move |context| receiver.poll_recv(context)))
+    Received(receiver)
 }
 
-struct Received(Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Vec<Entry>>>>);
+struct Received(tokio::sync::mpsc::Receiver<Vec<Entry>>);
 
 impl Stream for Received {
     type Item = Vec<Entry>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        (self.0)(context)
+        self.0.poll_recv(context)
     }
 }
 
