@@ -19,7 +19,7 @@ use crate::endpoint::{
     success,
 };
 use crate::id::ZoneId;
-use crate::text::quote;
+use crate::text::{clip, quote};
 
 /// The clouds that the API knows.
 pub const VENDORS: [&str; 4] = ["aws", "azure", "gcp", "oci"];
@@ -81,7 +81,7 @@ impl CloudRegion {
         }
         if text.starts_with('{') {
             let raw: Raw = serde_json::from_str(text)
-                .map_err(|error| InvalidCloudRegion::Json { reason: error.to_string() })?;
+                .map_err(|error| InvalidCloudRegion::Json { reason: clip(&error.to_string(), 200) })?;
             return Self::new(&raw.origin_ip, &raw.vendor, &raw.region);
         }
         let fields: Vec<&str> = text

@@ -5,7 +5,7 @@
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -17,7 +17,7 @@ use crate::endpoint::{
 };
 use crate::id::ZoneId;
 use crate::pairs::Pairs;
-use crate::text::quote;
+use crate::text::{clip, quote};
 
 /// The file extensions that can have variants.
 ///
@@ -85,7 +85,7 @@ impl Variants {
     /// [`InvalidVariants`] where it is no such JSON, or as [`Variants::with`] says.
     pub fn from_json(text: &str) -> Result<Self, InvalidVariants> {
         let rows: Pairs<Vec<String>> = serde_json::from_str(text)
-            .map_err(|error| InvalidVariants::Json { reason: alloc::format!("{error}") })?;
+            .map_err(|error| InvalidVariants::Json { reason: clip(&error.to_string(), 200) })?;
         rows.0.iter().try_fold(Self::new(), |variants, (extension, types)| {
             variants.with(extension, types.iter().map(String::as_str))
         })

@@ -1,6 +1,6 @@
 //! Nothing panics and nothing is endless, whatever comes in.
 
-use cfcache_model::endpoint::{self, PurgeCache};
+use cfcache_model::endpoint::{self, CloudRegion, PurgeCache, Variants};
 use cfcache_model::envelope::Envelope;
 use cfcache_model::verdict::judge;
 use cfcache_model::{Kind, PurgeBody, ZoneId, target::Target, text};
@@ -87,6 +87,21 @@ proptest! {
     fn any_json_is_judged(status in 100_u16..600, body in any_json(), cut in any::<prop::sample::Index>()) {
         try_all(status, body.as_bytes());
         try_all(status, &body.as_bytes()[..cut.index(body.len())]);
+    }
+
+    /// Its field names are foreign text, and `serde_json` repeats them as they are.
+    #[test]
+    fn what_is_no_setting_is_refused_in_words_fit_for_a_terminal(name in any_text(), json in any_json()) {
+        let field = serde_json::json!({ name: 0 }).to_string();
+        for value in [&field, &json] {
+            let errors = [
+                Variants::from_json(value).map(drop).map_err(|invalid| invalid.to_string()),
+                CloudRegion::parse(value).map(drop).map_err(|invalid| invalid.to_string()),
+            ];
+            for error in errors.into_iter().filter_map(Result::err) {
+                prop_assert!(!error.chars().any(text::is_invisible), "{error:?}");
+            }
+        }
     }
 
     /// A success is never read out of anything that does not plainly say so.
