@@ -125,6 +125,7 @@ pub(crate) struct Watch<'a> {
     told: Vec<Exit>,
     interrupted: bool,
     warnings: u64,
+    homeless: u64,
 }
 
 /// How many warnings, and how many failures, are told one by one.
@@ -153,6 +154,7 @@ impl<'a> Watch<'a> {
             told: Vec::new(),
             interrupted: false,
             warnings: 0,
+            homeless: 0,
         }
     }
 
@@ -197,6 +199,19 @@ impl<'a> Watch<'a> {
         let given = entry.given();
         self.report.fail(&given, error);
         self.keep(&given, true);
+    }
+
+    /// An entry whose host is on no zone that is known: it failed.
+    pub(crate) fn homeless(&mut self, entry: &Entry, why: String) {
+        self.homeless += 1;
+        if self.homeless <= TOLD {
+            let given = cfcache_model::text::clip(&entry.given(), 200);
+            self.talk.failure(&Failure::new(Exit::Failed, format!("{given}: {why}")));
+            self.talk.remember(&why);
+        } else if self.homeless == TOLD + 1 {
+            self.talk.say("… more entries are on no zone that is known; `--failed-to FILE` names them all");
+        }
+        self.astray(entry, &ItemError::new(None, why));
     }
 
     fn warning(&mut self, origin: &str, warning: &str) {

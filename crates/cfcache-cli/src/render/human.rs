@@ -101,7 +101,8 @@ fn padded(text: &str, total: usize) -> String {
 }
 
 /// Breaks lines between words, such that they fit into so many columns. What is continued stands below what follows the
-/// label ("hint:"), or else a little further in. What stands between backticks is kept together, since it may be copied.
+/// label ("hint:"), or else a little further in. What stands between backticks (it may be copied) or in
+/// parentheses is kept together, where it fits into a line.
 pub(crate) fn wrap(text: &str, columns: usize) -> String {
     let lines: Vec<String> = text.split('\n').map(|line| wrap_line(line, columns)).collect();
     lines.join("\n")
@@ -119,7 +120,12 @@ fn wrap_line(line: &str, columns: usize) -> String {
     let margin = if is_labelled { label + 1 } else { before + 2 };
     let mut wrapped = " ".repeat(before);
     let mut at = before;
-    for (index, word) in words(text).into_iter().enumerate() {
+    let room = columns - margin;
+    let words = words(text).into_iter().flat_map(|word| match width_of_styled(word) > room {
+        true => word.split(' ').collect(),
+        false => vec![word],
+    });
+    for (index, word) in words.enumerate() {
         let word_width = width_of_styled(word);
         if index > 0 && at + 1 + word_width > columns {
             wrapped.push('\n');
@@ -135,13 +141,15 @@ fn wrap_line(line: &str, columns: usize) -> String {
     wrapped
 }
 
-/// The words of a line, what stands between backticks as one.
+/// The words of a line, what stands between backticks or in parentheses as one.
 fn words(line: &str) -> Vec<&str> {
-    let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    let (mut words, mut start, mut is_quoted, mut depth) = (Vec::new(), 0, false, 0_u32);
     for (at, char) in line.char_indices() {
         match char {
             '`' => is_quoted = !is_quoted,
-            ' ' if !is_quoted => {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ' ' if !is_quoted && depth == 0 => {
                 words.push(&line[start..at]);
                 start = at + 1;
             }
@@ -239,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_broken_between_words_and_not_between_backticks() {
+    fn a_line_is_broken_between_words_and_not_within_what_belongs_together() {
         let wrapped = |text: &str| wrap(text, 30);
         assert_eq!(wrapped("hint: it fits"), "hint: it fits");
         assert_eq!(
@@ -257,6 +265,15 @@ mod tests {
         assert_eq!(
             wrapped("Clear it?\nIt cannot be undone or cancelled"),
             "Clear it?\nIt cannot be undone or\n  cancelled"
+        );
+        assert_eq!(
+            wrapped("accepted: purge 1 URL (3 requests, 3 ms)"),
+            "accepted: purge 1 URL\n          (3 requests, 3 ms)"
+        );
+        // An odd backtick, or more than a line in parentheses, is no reason to break nothing.
+        assert_eq!(
+            wrapped("error: a ` is in it and no other one"),
+            "error: a ` is in it and no\n       other one"
         );
         // What has no blank is left to the terminal, and so is what is too narrow.
         let long = "x".repeat(50);

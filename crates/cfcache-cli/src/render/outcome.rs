@@ -85,7 +85,8 @@ struct Group<'a> {
 }
 
 /// Names what failed, each reason once: of many entries with one reason a few are enough. What standard error told
-/// already is said again only where it tells entries apart. Gives how many entries that covers.
+/// already is said again only where it tells entries apart. Gives how many entries that
+/// leaves nothing to be said of.
 fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for failure in failures {
@@ -106,6 +107,7 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
     }
     let is_one = groups.len() == 1;
     let shown = |item: &&str| clip(item, 200);
+    let mut named = 0;
     for group in &groups {
         // An invalid entry is told with its reason, which names it.
         let heading = match group.is_told {
@@ -113,19 +115,25 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
             true => Some(group.reason),
             false => Some(group.first),
         };
+        let few = group.items.iter().take(ITEMS);
+        let more = group.items.len().saturating_sub(ITEMS);
         match (heading, group.items.as_slice()) {
+            // What is not shown is counted with all the rest below.
+            (None, _) => {
+                named += few.len();
+                few.for_each(|item| talk.data(&format!("  {}", shown(item))));
+                continue;
+            }
             (Some(heading), [item]) => talk.tell(&format!("  {}: {heading}", shown(item))),
-            (heading, items) => {
-                if let Some(heading) = heading {
-                    talk.tell(&format!("  {heading}:"));
-                }
-                let margin = if heading.is_some() { "    " } else { "  " };
-                items.iter().take(ITEMS).for_each(|item| talk.data(&format!("{margin}{}", shown(item))));
-                if items.len() > ITEMS {
-                    talk.data(&format!("{margin}… and {} more", items.len() - ITEMS));
+            (Some(heading), _) => {
+                talk.tell(&format!("  {heading}:"));
+                few.for_each(|item| talk.data(&format!("    {}", shown(item))));
+                if more > 0 {
+                    talk.data(&format!("    … and {more} more"));
                 }
             }
         }
+        named += group.items.len();
     }
-    groups.iter().map(|group| group.items.len()).sum()
+    named
 }

@@ -56,6 +56,7 @@ fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
     assert!(report["zone"].is_null());
     assert_eq!(report["zones"].as_array().unwrap().len(), 3);
     assert_eq!(report["failures"][0]["item"], "https://notexample.com/d");
+    ran.tells("error: https://notexample.com/d: no zone is known for the host `notexample.com`");
 }
 
 #[test]

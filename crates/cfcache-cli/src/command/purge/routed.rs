@@ -219,9 +219,8 @@ impl Delivery<'_> {
                 match self.routes.zone_of(name) {
                     Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
                     None => {
-                        let why =
-                            format!("no zone is known for the host {}", cfcache_model::text::quote(name));
-                        rest.astray(&entry, &ItemError::new(None, why));
+                        let name = cfcache_model::text::quote(name);
+                        rest.homeless(&entry, format!("no zone is known for the host {name}"));
                     }
                 }
             }
