@@ -4,20 +4,30 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use core::error::Error;
 use core::time::Duration;
 
 use cfcache_client::engine::{Decision, Engine, Policy, Signal, Step};
-use cfcache_model::Plan;
-use cfcache_model::endpoint::{Cost, Replay};
+use cfcache_model::endpoint::{Endpoint as _, PurgeCache};
+use cfcache_model::target::Tag;
+use cfcache_model::verdict::judge;
+use cfcache_model::{Plan, PurgeBody, ZoneId};
 
-fn main() {
+const ACCEPTED: &str = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"023e105f"}}"#;
+const REFUSED: &str = r#"{"success":false,"errors":[{"code":971,"message":"rate limited"}],"result":null}"#;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
     let mut policy = Policy::default();
     policy.limits = Some(Plan::Pro.purge_limits());
     let mut engine = Engine::new(policy);
 
     // Forty requests, each worth one of the plan's bucket. A job is whatever you need to send it.
     for number in 1..=40 {
-        engine.offer(format!("batch {number}"), Cost::Flexible, Replay::Safe);
+        let body = PurgeBody::of([Tag::parse(&format!("tag-{number}"))?])?;
+        let request = PurgeCache::purge(&zone, &body);
+        let (cost, replay) = (request.cost(), request.descriptor().replay);
+        engine.offer(body, cost, replay);
     }
     engine.finish();
 
@@ -26,15 +36,16 @@ fn main() {
     loop {
         match engine.next(now) {
             Step::Send(ticket) => {
-                println!("{now:>8.2?}  sends {}", engine.job(ticket).map_or("", String::as_str));
+                let Some(body) = engine.job(ticket) else { continue };
+                println!("{now:>8.2?}  sends {}", body.to_json());
                 // The answer takes 80 ms. The tenth request of all is one too many for this server.
-                let signal = match engine.job(ticket).is_some_and(|job| job == "batch 10")
-                    && engine.attempt(ticket) == 1
-                {
-                    true => Signal::RateLimited { retry_after: Some(Duration::from_secs(3)) },
-                    false => Signal::Done,
+                let is_too_many = body.to_json().contains("tag-10") && engine.attempt(ticket) == 1;
+                let (status, answer, retry_after) = match is_too_many {
+                    true => (429, REFUSED, Some(Duration::from_secs(3))),
+                    false => (200, ACCEPTED, None),
                 };
-                in_flight.push((now + Duration::from_millis(80), ticket, signal));
+                let verdict = judge(&PurgeCache::purge(&zone, body), status, answer.as_bytes());
+                in_flight.push((now + Duration::from_millis(80), ticket, Signal::of(&verdict, retry_after)));
             }
             // Whichever comes first: the time that the engine waits for, or an answer.
             Step::Wait { until, reason, .. } => {
@@ -59,4 +70,5 @@ fn main() {
         }
     }
     println!("{now:>8.2?}  done");
+    Ok(())
 }

@@ -138,6 +138,32 @@ const PREFIXES: [&str; 4] = ["cfk_", "cfut_", "cfat_", "cfoat_"];
 const BLANK: &str = "[secret]";
 
 impl Redactor {
+    /// An answer without the secret itself: for what is data, where nothing may be taken out that only looks like one.
+    ///
+    /// A secret of fewer than 16 characters stays: it would be found in words that have nothing to do with it.
+    #[must_use]
+    pub fn blank<'t>(&self, answer: &'t [u8]) -> Cow<'t, [u8]> {
+        let secret = self.secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
+        // What is as short as a word would be found in places that have nothing to do with it.
+        let Some(secret) = secret.filter(|secret| secret.len() >= LEAST_IN_DATA) else {
+            return Cow::Borrowed(answer);
+        };
+        let mut clean = Vec::new();
+        let mut rest = answer;
+        while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
+            clean.extend_from_slice(&rest[..at]);
+            clean.extend_from_slice(BLANK.as_bytes());
+            rest = &rest[at + secret.len()..];
+        }
+        match clean.is_empty() {
+            true => Cow::Borrowed(answer),
+            false => {
+                clean.extend_from_slice(rest);
+                Cow::Owned(clean)
+            }
+        }
+    }
+
     /// The text without the secret itself, without words that hold or look like one of the vendor's, and without
     /// whatever follows `Bearer`.
     ///
@@ -185,6 +211,9 @@ impl fmt::Debug for Redactor {
         f.write_str("Redactor")
     }
 }
+
+/// The shortest secret that is looked for in data; the vendor's have no less than 37 characters.
+const LEAST_IN_DATA: usize = 16;
 
 /// The least of a secret that is worth hiding; a shorter word is as likely to be another.
 const LEAST: usize = 4;
@@ -280,6 +309,21 @@ mod tests {
         }
         let short = Redactor { secret: Some(SecretString::from("abc")) };
         assert_eq!(short.redact("ab…"), "ab…");
+    }
+
+    #[test]
+    fn an_answer_loses_the_secret_and_nothing_else() {
+        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret-token")) };
+        let other = r#"{"result":{"id":"Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"}}"#;
+        assert!(matches!(redactor.blank(other.as_bytes()), Cow::Borrowed(_)));
+        let echo =
+            br#"{"result":["the-very-secret-token"],"x":"athe-very-secret-tokenthe-very-secret-tokenz"}"#;
+        let blanked = redactor.blank(echo);
+        assert_eq!(*blanked, *br#"{"result":["[secret]"],"x":"a[secret][secret]z"}"#);
+        assert_eq!(*redactor.blank(b"the-very-secret-token"), *b"[secret]");
+        for secret in [None, Some(SecretString::from("result"))] {
+            assert_eq!(*Redactor { secret }.blank(echo), *echo);
+        }
     }
 
     #[test]

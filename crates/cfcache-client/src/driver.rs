@@ -248,7 +248,9 @@ impl Client {
                 return Reading { signal, result: Err(ErrorCause::Transport(error)), ray: None };
             }
         };
-        let verdict = judge(request, response.status().as_u16(), response.body());
+        // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
+        let body = self.codec.redactor().blank(response.body());
+        let verdict = judge(request, response.status().as_u16(), &body);
         let hints = Hints::of(response.headers());
         if let Some(quota) = hints.global_quota {
             self.pace.set_global(quota);
@@ -304,18 +306,12 @@ struct Reading<T> {
 
 impl<T> Reading<T> {
     fn of(verdict: Verdict<T>, hints: Hints) -> Self {
-        let retry_after = hints.retry_after;
-        let (signal, result) = match verdict {
-            Verdict::Done(answer) => (Signal::Done, Ok(answer)),
-            Verdict::Later(failure) => {
-                let signal = match failure.class {
-                    Class::RateLimited => Signal::RateLimited { retry_after },
-                    _ => Signal::Unavailable { retry_after },
-                };
-                (signal, Err(ErrorCause::Answer(failure)))
+        let signal = Signal::of(&verdict, hints.retry_after);
+        let result = match verdict {
+            Verdict::Done(answer) => Ok(answer),
+            Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
+                Err(ErrorCause::Answer(failure))
             }
-            Verdict::Refused(failure) => (Signal::Refused, Err(ErrorCause::Answer(failure))),
-            Verdict::Unreadable(failure) => (Signal::Unclear, Err(ErrorCause::Answer(failure))),
         };
         Self { signal, result, ray: None }
     }
@@ -649,8 +645,7 @@ impl Running<'_> {
     /// A batch that was refused for one entry, or for its size, goes again in parts.
     fn split(&mut self, batch: &Batch, error: &Error, observer: &mut Tallied<'_>) -> bool {
         let Some(failure) = error.failure() else { return false };
-        // A body that is too large is one of too many entries, whoever on the way to the API says so.
-        let is_too_many = failure.class == Class::TooMany || failure.status == 413;
+        let is_too_many = failure.class == Class::TooMany;
         if !(is_too_many || failure.class == Class::BadEntry) || self.engine.stopped().is_some() {
             return false;
         }

@@ -41,6 +41,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::PurgeLimits;
+use cfcache_model::verdict::{Class, Verdict};
 use cfcache_transport::Delivery;
 
 use crate::engine::backoff::Backoff;
@@ -158,6 +159,23 @@ pub enum Signal {
         /// Can another try help?
         retryable: bool,
     },
+}
+
+impl Signal {
+    /// What the answer to a request says, and how long its headers want the server to be left alone
+    /// ([`Hints::retry_after`](crate::Hints::retry_after)).
+    #[must_use]
+    pub const fn of<T>(verdict: &Verdict<T>, retry_after: Option<Duration>) -> Self {
+        match verdict {
+            Verdict::Done(_) => Self::Done,
+            Verdict::Later(failure) => match failure.class {
+                Class::RateLimited => Self::RateLimited { retry_after },
+                _ => Self::Unavailable { retry_after },
+            },
+            Verdict::Refused(_) => Self::Refused,
+            Verdict::Unreadable(_) => Self::Unclear,
+        }
+    }
 }
 
 /// What becomes of a job that was settled.

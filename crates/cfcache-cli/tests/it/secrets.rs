@@ -12,7 +12,14 @@ fn echoing(secret: &str) -> Vec<String> {
     let envelope = format!(
         r#"{{"success":false,"errors":[{{"code":6111,"message":"Invalid: Bearer {secret}","error_chain":[{{"code":1,"message":"{secret}"}}]}}],"messages":[{{"code":2,"message":"{secret}"}}],"result":null}}"#
     );
+    // An answer like any other, but for what it has for names.
+    let data = format!(
+        r#"{{"success":true,"errors":[],"messages":[],"result":{{"id":"{secret}","status":"active","{secret}":1}}}}"#
+    );
+    let list = data.replace(r#""result":{"#, r#""result":[{"name":"example.com","#).replace("1}}", "1}]}");
     vec![
+        format!("status=200,on=all,body={data}"),
+        format!("status=200,on=all,body={list}"),
         format!("status=400,body={envelope}"),
         format!("status=403,body={envelope}"),
         format!("status=503,body={envelope}"),
