@@ -149,7 +149,7 @@ fn the_line_is_cut_to_any_width_between_its_parts() {
     for (columns, beginning) in
         [(20, "0 of 500 URLs accep"), (40, "0 of 500 URLs accepted, "), (200, "0 of 500 URLs accepted, ")]
     {
-        let api = Api::with_fault("delay=900ms");
+        let api = Api::with_fault("delay=1500ms");
         let terminal = Terminal::with_columns(columns);
         let dir = Dir::new();
         let list = dir.file("list", urls(500));
@@ -174,7 +174,7 @@ fn the_line_is_cut_to_any_width_between_its_parts() {
 
 #[test]
 fn whoever_interrupts_is_told_what_is_waited_for() {
-    let api = Api::with_fault("delay=1500ms");
+    let api = Api::with_fault("delay=2500ms");
     let terminal = Terminal::new();
     let dir = Dir::new();
     let list = dir.file("list", urls(500));
@@ -189,7 +189,7 @@ fn whoever_interrupts_is_told_what_is_waited_for() {
 #[test]
 fn a_terminal_that_only_prints_gets_no_escapes_and_one_without_color_no_color() {
     let purge = |name: &str, value: &str| {
-        let api = Api::with_fault("delay=700ms,at=1");
+        let api = Api::with_fault("delay=1500ms,at=1");
         let failing =
             "purge urls https://www.example.com/a https://www.example.com/b --batch-size 1 --concurrency 1";
         let seen = Terminal::new().shows(cfcache(&api).args(failing).env(name, value), 0);
