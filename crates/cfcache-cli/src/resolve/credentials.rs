@@ -26,6 +26,14 @@ pub(super) fn fetch(
     talk: &Talk,
 ) -> Result<Credentials, Failure> {
     let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
+    if matches!(place, CredentialPlace::Profile(_))
+        && environment.key.is_some()
+        && environment.email.is_none()
+    {
+        talk.warn(&format!(
+            "`{API_KEY}` is set without `{EMAIL}`, and is not used: the token of {origin} is"
+        ));
+    }
     let token = match place {
         CredentialPlace::Token(token) => token.clone(),
         CredentialPlace::Key { email, key } => {

@@ -75,7 +75,7 @@ fn the_token_of_a_profile() {
     let api = Api::quick();
     let dir = Dir::new();
     let secret = dir.file("token", format!("{TOKEN}\n"));
-    let run = |line: &str| {
+    let purge = |line: &str| {
         let file = dir.file("config.toml", format!("zone = \"{ZONE}\"\n{line}\n"));
         bare()
             .env("CLOUDFLARE_BASE_URL", api.base())
@@ -84,8 +84,8 @@ fn the_token_of_a_profile() {
             .arg("--config")
             .arg(file)
             .args("purge tags a")
-            .run()
     };
+    let run = |line: &str| purge(line).run();
     for line in [
         format!("token-file = {:?}", secret.display().to_string()),
         "token-env = \"MINE\"".to_owned(),
@@ -96,6 +96,11 @@ fn the_token_of_a_profile() {
     let inline = run(&format!("token = \"{TOKEN}\""));
     inline.exits(0).tells("warning").tells("holds a token itself");
     assert!(!inline.err.contains(TOKEN), "{inline:?}");
+
+    // A key without its address is no credential, and somebody may think that it is what counts.
+    let key = purge("token-env = \"MINE\"").env("CLOUDFLARE_API_KEY", "half").run();
+    key.exits(0).tells("`CLOUDFLARE_API_KEY` is set without `CLOUDFLARE_EMAIL`, and is not used");
+    assert!(!key.err.contains("half"), "{key:?}");
 
     run("token-env = \"OTHER\"").exits(3).tells("`OTHER`, which is not set");
     run("token-command = [\"false\"]").exits(3).tells("`false` gave no token");
