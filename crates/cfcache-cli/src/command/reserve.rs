@@ -43,7 +43,7 @@ pub(super) async fn clear(desk: &Desk<'_>, wait: bool) -> Result<Exit, Failure> 
         let until = Instant::now() + pause;
         while Instant::now() < until {
             if desk.talk.live && desk.talk.progress {
-                let elapsed = human::duration(Duration::from_secs(started.elapsed().as_secs()));
+                let elapsed = human::whole(started.elapsed());
                 desk.talk.draw(&format!("clearing Cache Reserve, {elapsed} so far"));
             }
             tokio::time::sleep(Duration::from_millis(500).min(until - Instant::now())).await;
@@ -63,7 +63,7 @@ pub(super) async fn clear(desk: &Desk<'_>, wait: bool) -> Result<Exit, Failure> 
                 .with_hint("`cfcache reserve status --json` shows all that the API says"));
         }
         if !desk.talk.live && desk.talk.progress && pause >= Duration::from_secs(10) {
-            desk.talk.note(&format!("clearing Cache Reserve, {} so far", human::duration(started.elapsed())));
+            desk.talk.note(&format!("clearing Cache Reserve, {} so far", human::whole(started.elapsed())));
         }
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }

@@ -115,9 +115,14 @@ fn wrap_line(line: &str, columns: usize) -> String {
     }
     let text = line.trim_start_matches(' ');
     let before = line.len() - text.len();
-    let label = text.split(' ').next().map_or(0, width_of_styled);
-    let is_labelled = before == 0 && text[..text.find(' ').unwrap_or(0)].contains(':') && label < columns / 2;
-    let margin = if is_labelled { label + 1 } else { before + 2 };
+    let first = text.split(' ').next().unwrap_or_default();
+    let label = width_of_styled(first) + 1;
+    let is_label = before == 0 && first.trim_end_matches("\u{1b}[0m").ends_with(':');
+    // An id is not to stick out for want of a few columns.
+    let widest = text.split(' ').map(width_of_styled).max().unwrap_or(0);
+    let margin = if is_label && label + widest <= columns { label } else { before + 2 };
+    // The text may be other people's, and all blanks.
+    let margin = margin.min(columns / 2);
     let mut wrapped = " ".repeat(before);
     let mut at = before;
     let room = columns - margin;
@@ -270,6 +275,12 @@ mod tests {
             wrapped("accepted: purge 1 URL (3 requests, 3 ms)"),
             "accepted: purge 1 URL\n          (3 requests, 3 ms)"
         );
+        assert_eq!(
+            wrapped("accepted: 1 URL on 023e105f4ecef8ad9ca31a83"),
+            "accepted: 1 URL on\n  023e105f4ecef8ad9ca31a83"
+        );
+        let blanks = " ".repeat(100);
+        assert_eq!(wrapped(&format!("{blanks}a b")).split_whitespace().count(), 2);
         // An odd backtick, or more than a line in parentheses, is no reason to break nothing.
         assert_eq!(
             wrapped("error: a ` is in it and no other one"),
