@@ -7,6 +7,7 @@ use cfcache_model::verdict::Class;
 use cfcache_transport::Cause;
 
 use crate::exit::Exit;
+use crate::render::human;
 
 /// Something that ends the command: what was found, what to do about it, and how the process ends.
 #[derive(Debug)]
@@ -37,6 +38,14 @@ impl Failure {
         self
     }
 
+    /// What went wrong and the nearest reason, in one line.
+    pub(crate) fn described(&self) -> String {
+        match self.causes.first() {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// An error of the client, behind what it kept from being done: "cannot look up the zone `example.com`".
     pub(crate) fn of(error: &Error, message: impl Into<String>) -> Self {
         let mut failure = Self::new(error.kind().into(), message);
@@ -51,12 +60,14 @@ impl Failure {
     }
 }
 
-/// What the error says, with how it came to it: "… (3 tries in 2.1 s, cf-ray 8f3a…)".
+/// What the error says, with how it came to it: "… [3 tries in 2.10 s, cf-ray 8f3a…]".
 pub(crate) fn describe(error: &Error) -> String {
     let mut text = error.to_string();
     let mut facts = Vec::new();
-    if error.attempts > 1 {
-        facts.push(format!("{} tries in {:.1} s", error.attempts, error.elapsed.as_secs_f64()));
+    match (error.attempts, human::duration(error.elapsed)) {
+        (0, _) => {}
+        (1, elapsed) => facts.push(format!("1 try in {elapsed}")),
+        (tries, elapsed) => facts.push(format!("{tries} tries in {elapsed}")),
     }
     if error.is_unclear() {
         facts.push(UNCLEAR.to_owned());

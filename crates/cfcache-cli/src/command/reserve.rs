@@ -5,7 +5,8 @@ use core::time::Duration;
 use cfcache_model::endpoint::{CacheReserveClear, ClearCacheReserve, GetCacheReserveClear};
 use tokio::time::Instant;
 
-use crate::command::setting::{Desk, is_unset};
+use crate::command::Interrupts;
+use crate::command::setting::{Desk, interrupted, is_unset};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::human;
@@ -27,15 +28,25 @@ pub(super) async fn status(desk: &Desk<'_>) -> Result<Exit, Failure> {
 }
 
 /// Begins a clear, and follows it where that is asked for.
-pub(super) async fn clear(desk: &Desk<'_>, wait: bool) -> Result<Exit, Failure> {
-    let begun = desk
-        .call(&ClearCacheReserve::new(&desk.zone))
-        .await
-        .map_err(|error| Failure::of(&error, "cannot clear Cache Reserve"))?;
+pub(super) async fn clear(desk: &Desk<'_>, wait: bool, interrupts: &Interrupts) -> Result<Exit, Failure> {
+    let request = ClearCacheReserve::new(&desk.zone);
+    let begun = tokio::select! {
+        begun = desk.call(&request) => begun.map_err(|error| Failure::of(&error, "cannot clear Cache Reserve"))?,
+        () = interrupts.nth(1) => return Err(interrupted(true)),
+    };
     if !wait || begun.result.is_completed() {
         desk.print(&begun.raw, &describe(&begun.result));
         return Ok(Exit::Accepted);
     }
+    tokio::select! {
+        ended = follow(desk) => ended,
+        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted; the clear goes on")
+            .with_hint("`cfcache reserve status` tells how it stands")),
+    }
+}
+
+/// Waits until a clear has ended.
+async fn follow(desk: &Desk<'_>) -> Result<Exit, Failure> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     desk.talk.note("Cache Reserve is being cleared; Ctrl-C ends the waiting, and not the clear");

@@ -62,8 +62,8 @@ pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupt
     };
     let desk = Desk { client: &session.client, zone, talk };
     let is_change = job.setting.is_change();
-    // An import tells for itself how far it came.
-    let ends_itself = matches!(job.setting, Setting::ImportRegions(_));
+    // These tell for themselves how far they came.
+    let ends_itself = matches!(job.setting, Setting::ImportRegions(_) | Setting::ClearReserve { .. });
     let exit = tokio::select! {
         exit = carry_out(&desk, job.setting, interrupts) => exit,
         () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
@@ -73,7 +73,7 @@ pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupt
     Ok(exit)
 }
 
-fn interrupted(is_change: bool) -> Failure {
+pub(super) fn interrupted(is_change: bool) -> Failure {
     Failure::new(
         Exit::Interrupted,
         match is_change {
@@ -88,7 +88,7 @@ async fn carry_out(desk: &Desk<'_>, setting: Setting, interrupts: &Interrupts) -
         Setting::Get(switch) => get(desk, switch).await,
         Setting::Set(switch, value) => set(desk, switch, value).await,
         Setting::DeleteSmart => delete_smart(desk).await,
-        Setting::ClearReserve { wait } => reserve::clear(desk, wait).await,
+        Setting::ClearReserve { wait } => reserve::clear(desk, wait, interrupts).await,
         Setting::ReserveStatus => reserve::status(desk).await,
         Setting::GetVariants => variants::get(desk).await,
         Setting::SetVariants(variants) => variants::set(desk, &variants).await,

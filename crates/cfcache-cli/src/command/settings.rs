@@ -63,14 +63,22 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
             .iter()
             .for_each(|line| desk.talk.data(line));
         for line in &lines {
-            if let Some(why) = &line.why {
-                desk.talk.note(&format!("{}: {why}", line.setting));
+            if let Some(note) = &line.note {
+                desk.talk.note(&format!("{}: {note}", line.setting));
             }
         }
     } else {
         desk.talk.json(&lines);
     }
-    Ok(lines.iter().fold(Exit::Accepted, |exit, line| exit.or(line.exit)))
+    let failed: Vec<&Failure> = lines.iter().filter_map(|line| line.failure.as_ref()).collect();
+    let Some(first) = failed.first() else { return Ok(Exit::Accepted) };
+    let exit = failed.iter().fold(Exit::Accepted, |exit, failure| exit.or(failure.exit));
+    let count = human::count(failed.len() as u64, "setting");
+    let mut failure = Failure::new(exit, format!("{count} cannot be read"));
+    // Behind each stands what was asked for; what it needs is most often the same for all.
+    failure.causes = failed.iter().map(|failure| failure.described()).collect();
+    failure.hint.clone_from(&first.hint);
+    Ok(desk.talk.failure(&failure))
 }
 
 /// A setting, or why it cannot be told.
@@ -84,9 +92,10 @@ struct Line {
     shown: Shown,
     /// What is behind a value that is none, for people; it stands below the table.
     #[serde(skip)]
-    why: Option<String>,
+    note: Option<String>,
+    /// What kept it from being read.
     #[serde(skip)]
-    exit: Exit,
+    failure: Option<Failure>,
 }
 
 /// A setting in the words of the table.
@@ -105,48 +114,33 @@ impl Shown {
 
 impl Line {
     fn of<T>(setting: &'static str, answer: Result<Answer<T>, Error>, show: impl Fn(&T) -> Shown) -> Self {
-        let line = |error: Option<String>, exit, value: &str| Self {
+        let line = |error: Option<String>, value: &str| Self {
             setting,
             result: None,
             error,
             shown: Shown { value: value.to_owned(), ..Shown::default() },
-            why: None,
-            exit,
+            note: None,
+            failure: None,
         };
         match answer {
             Ok(answer) => Self {
-                setting,
                 shown: show(&answer.result),
                 result: RawValue::from_string(answer.raw).ok(),
-                error: None,
-                why: None,
-                exit: Exit::Accepted,
+                ..line(None, "")
             },
-            Err(error) if is_unset(&error) => line(None, Exit::Accepted, "never set"),
+            Err(error) if is_unset(&error) => line(None, "never set"),
             Err(error) => {
-                let failure = error.failure();
-                let (value, why, exit) = match failure.map(|failure| failure.class) {
-                    Some(Class::Plan) => {
-                        ("not on this plan", format!("for {}", error.endpoint.plans), Exit::Accepted)
-                    }
-                    Some(Class::Credentials) if failure.is_some_and(|failure| failure.status == 401) => (
-                        "not readable",
-                        "the token is not valid (`cfcache token verify` tells more)".to_owned(),
-                        error.kind().into(),
-                    ),
-                    Some(Class::Credentials) => (
-                        "not readable",
-                        format!(
-                            "the token needs the permission \"{}\", for this zone",
-                            error.endpoint.permission
-                        ),
-                        error.kind().into(),
-                    ),
-                    _ => ("not readable", describe(&error), error.kind().into()),
-                };
-                let mut line = line(Some(describe(&error)), exit, value);
-                line.why = Some(why);
-                line
+                let described = Some(describe(&error));
+                match error.failure().map(|failure| failure.class) {
+                    Some(Class::Plan) => Self {
+                        note: Some(format!("for {}", error.endpoint.plans)),
+                        ..line(described, "not on this plan")
+                    },
+                    _ => Self {
+                        failure: Some(Failure::of(&error, setting)),
+                        ..line(described, "not readable")
+                    },
+                }
             }
         }
     }

@@ -168,3 +168,16 @@ fn the_limits_of_the_plan_are_kept_without_being_asked() {
     assert!(report["elapsed_ms"].as_u64().unwrap() >= 900, "{report}");
     let _unused = Duration::ZERO;
 }
+
+#[test]
+fn settings_that_cannot_be_read_are_an_error_and_the_others_stand() {
+    let api = Api::with_fault("status=500,on=get_variants");
+    let ran = cfcache(&api).args("settings -q --max-retries 0").run();
+    ran.exits(5).tells("error: 1 setting cannot be read\n  Variants: the API answered with status 500");
+    assert!(ran.out.contains("Cache Reserve"), "{ran:?}");
+
+    let api = Api::with_fault("status=403,code=10000,on=all");
+    let ran = cfcache(&api).args("settings --json").run();
+    ran.exits(3).tells("error: 7 settings cannot be read");
+    assert_eq!(ran.err.matches("hint: ").count(), 1, "{ran:?}");
+}

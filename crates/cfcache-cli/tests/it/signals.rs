@@ -4,6 +4,9 @@
 
 use core::time::Duration;
 
+use cfcache_emulator::{Config, LimitMode};
+use cfcache_model::Plan;
+
 use crate::support::{Api, Dir, cfcache, urls, wait_until};
 
 #[test]
@@ -134,4 +137,26 @@ fn reading_commands_end_at_once() {
     wait_until(|| api.log().counts().connections >= 1);
     process.signal("INT");
     process.finish().exits(130).says_nothing();
+}
+
+#[test]
+fn a_clear_that_was_begun_goes_on() {
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
+    let process = cfcache(&api).args("reserve clear --wait -y").start();
+    wait_until(|| api.requests() >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    process
+        .finish()
+        .exits(130)
+        .tells("interrupted; the clear goes on")
+        .tells("hint: `cfcache reserve status`");
+    cfcache(&api).args("reserve status").run().exits(0);
+
+    let api = Api::with_fault("stall,on=all");
+    let process = cfcache(&api).args("reserve clear --wait -y").start();
+    wait_until(|| api.log().counts().connections >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("INT");
+    process.finish().exits(130).tells("may have taken effect");
 }
