@@ -85,30 +85,38 @@ pub(super) fn page(cfcache: &Path) -> Result<String> {
     Ok(page)
 }
 
-/// A command line and what it prints, with the one number that no two runs share set to 412.
+/// A command line and what it prints, with what no two runs share made the same.
 fn example(cfcache: &Path, arguments: &[&str]) -> Result<String> {
     let printed = run(cfcache, arguments)?;
     let mut text = format!("```console\n$ cfcache {}\n", arguments.join(" "));
     for line in printed.lines() {
         let _object: Value = serde_json::from_str(line)
             .with_context(|| format!("`cfcache` printed what is no JSON: {line}"))?;
-        text.push_str(&same_time(line));
+        text.push_str(&same(line));
         text.push('\n');
     }
     text.push_str("```\n");
     Ok(text)
 }
 
-fn same_time(line: &str) -> String {
-    let key = "\"elapsed_ms\":";
-    let mut parts = line.split(key);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        text.push_str(key);
-        text.push_str("412");
-        text.push_str(part.trim_start_matches(|character: char| character.is_ascii_digit()));
-    }
-    text
+/// What differs from run to run: what stands before it, what it is made of, and what stands in its place.
+type Varying = (&'static str, fn(char) -> bool, &'static str);
+
+const VARYING: [Varying; 3] = [
+    ("\"elapsed_ms\":", |char| char.is_ascii_digit(), "412"),
+    ("1 try in ", |char| char != ',' && char != ']', "12 ms"),
+    ("cf-ray ", |char| char.is_ascii_alphanumeric() || char == '-', "8f3a000000000001-LHR"),
+];
+
+fn same(line: &str) -> String {
+    VARYING.iter().fold(line.to_owned(), |line, (before, is_part, instead)| {
+        let mut pieces = line.split(before);
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            text.extend([before, *instead, piece.trim_start_matches(*is_part)]);
+        }
+        text
+    })
 }
 
 /// The fields of a struct as a table.
@@ -143,9 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_made_the_same() {
-        assert_eq!(same_time(r#"{"elapsed_ms":7,"a":1}"#), r#"{"elapsed_ms":412,"a":1}"#);
-        assert_eq!(same_time(r#"{"a":1}"#), r#"{"a":1}"#);
+    fn what_differs_from_run_to_run_is_made_the_same() {
+        assert_eq!(same(r#"{"elapsed_ms":7,"a":1}"#), r#"{"elapsed_ms":412,"a":1}"#);
+        assert_eq!(
+            same("no [1 try in 1.20 s, cf-ray 7-LHR]"),
+            "no [1 try in 12 ms, cf-ray 8f3a000000000001-LHR]"
+        );
+        assert_eq!(same("no [1 try in 3 ms]"), "no [1 try in 12 ms]");
+        assert_eq!(same(r#"{"a":1}"#), r#"{"a":1}"#);
     }
 
     #[test]
