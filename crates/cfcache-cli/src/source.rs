@@ -5,6 +5,7 @@
 
 mod lines;
 
+use core::fmt;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -146,28 +147,19 @@ impl Sources {
     }
 
     fn check(&mut self, digest: bool) -> Result<(), Failure> {
-        let mut rolling = digest.then(Rolling::default);
-        let mut complaints = Vec::new();
-        let (mut entries, mut invalid) = (0_u64, 0_u64);
+        let rolling = digest.then(Rolling::default);
+        let mut check =
+            Check { reading: &self.reading, entries: 0, invalid: 0, complaints: Vec::new(), rolling };
         let mut can_hold_more = false;
         for part in &mut self.parts {
-            let is_pipe = matches!(part, Part::Pipe { .. });
-            can_hold_more |= is_pipe;
-            if is_pipe {
+            if matches!(part, Part::Pipe { .. }) {
+                can_hold_more = true;
                 continue;
             }
-            part.read(&self.reading, &mut |chunk| {
-                entries += chunk.entries.len() as u64;
-                if let Some(rolling) = &mut rolling {
-                    chunk.entries.iter().for_each(|entry| rolling.push(entry));
-                }
-                invalid += chunk.invalid.len() as u64;
-                let room = SHOWN - complaints.len();
-                complaints.extend(chunk.invalid.iter().take(room).map(Invalid::describe));
-                chunk.broken.map_or(Ok(()), Err)
-            })?;
+            part.read(&mut check)?;
             part.rewind()?;
         }
+        let Check { entries, invalid, complaints, rolling, .. } = check;
         let kind = self.reading.kind;
         if invalid > 0 && self.reading.on_invalid == OnInvalid::Fail {
             let mut failure = Failure::usage(match invalid {
@@ -216,16 +208,9 @@ impl Sources {
 
     /// Reads everything, a chunk at a time, until `take` says that it has enough.
     pub(crate) fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
+        let mut chunks = Chunks { reading: &self.reading, chunk: Chunk::default(), take };
         for part in &mut self.parts {
-            let read = part.read(&self.reading, &mut |chunk| {
-                let is_end = chunk.broken.is_some()
-                    || (!chunk.invalid.is_empty() && self.reading.on_invalid == OnInvalid::Fail);
-                match take(chunk) && !is_end {
-                    true => Ok(()),
-                    false => Err(()),
-                }
-            });
-            if read.is_err() {
+            if part.read(&mut chunks).and_then(|()| chunks.give()).is_err() {
                 return;
             }
         }
@@ -271,83 +256,193 @@ impl Part {
     }
 
     /// Reads all of it from where it stands.
-    fn read<E>(&mut self, reading: &Reading, take: &mut dyn FnMut(Chunk) -> Result<(), E>) -> Result<(), E> {
+    fn read<T: Take>(&mut self, take: &mut T) -> Result<(), T::Enough> {
         let (name, reader): (&str, &mut dyn Read) = match self {
             Self::Arguments(arguments) => {
-                let mut chunk = Chunk::default();
-                for (index, argument) in arguments.iter().enumerate() {
-                    let origin = || format!("argument {}", index + 1);
-                    let refused = chunk.invalid.len();
-                    reading.entry(origin, argument, &mut chunk);
-                    match (misplaced(argument), chunk.invalid.get_mut(refused)) {
-                        (Some(meant), Some(invalid)) => invalid.cure = Some(meant),
-                        (Some(meant), None) => chunk.warnings.push((origin(), meant)),
-                        (None, _) => {}
-                    }
-                    if chunk.is_full() {
-                        take(core::mem::take(&mut chunk))?;
-                    }
-                }
-                return take(chunk);
+                let mut numbered = (1..).zip(arguments);
+                return numbered.try_for_each(|(number, argument)| {
+                    take.line(&Origin::Argument(number), Line::Entry(argument))
+                });
             }
             Self::File { name, file } => (name, file),
             Self::Pipe { name, reader } => (name, reader),
         };
         let mut lines = Lines::new(BufReader::with_capacity(1 << 16, reader));
-        let mut chunk = Chunk::default();
-        let mut number = 0_u64;
-        loop {
-            number += 1;
-            match lines.next() {
-                Line::Entry(line) => reading.entry(|| format!("{name}:{number}"), line, &mut chunk),
-                Line::Nothing => {}
-                Line::Invalid { given, reason } => chunk.invalid.push(Invalid {
-                    origin: format!("{name}:{number}"),
-                    given,
-                    is_whole: false,
-                    reason,
-                    cure: None,
-                }),
-                Line::Failed(error) => {
-                    chunk.broken =
-                        Some(Failure::usage(format!("cannot read `{name}` beyond line {number}: {error}")));
-                    return take(chunk);
-                }
-                Line::End => return take(chunk),
+        for number in 1.. {
+            let line = lines.next();
+            let is_end = matches!(line, Line::End | Line::Failed(_));
+            take.line(&Origin::Line(name, number), line)?;
+            if is_end {
+                break;
             }
-            let stops = !chunk.invalid.is_empty() && reading.on_invalid == OnInvalid::Fail;
-            // A slow pipe: what came is not kept waiting for what may come.
-            let waits = !lines.has_more_at_hand() && !chunk.is_empty();
-            if chunk.is_full() || stops || waits {
-                take(core::mem::take(&mut chunk))?;
+            if !lines.has_more_at_hand() {
+                take.pause()?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// Where an entry stands.
+enum Origin<'a> {
+    Argument(u64),
+    Line(&'a str, u64),
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(number) => write!(f, "argument {number}"),
+            Self::Line(name, number) => write!(f, "{name}:{number}"),
         }
     }
 }
 
-impl Reading {
-    fn entry(&self, origin: impl Fn() -> String, given: &str, chunk: &mut Chunk) {
-        chunk.bytes += given.len();
-        let target = match Target::parse(self.kind, given) {
-            Ok(Target::Files(file)) => Target::Files(file.with_default_headers(&self.headers)),
-            Ok(target) => target,
-            Err(invalid) => {
-                chunk.invalid.push(Invalid {
-                    origin: origin(),
-                    given: given.to_owned(),
-                    is_whole: true,
-                    reason: invalid.to_string(),
-                    cure: invalid.cure(),
-                });
-                return;
+/// What becomes of the lines of an input.
+trait Take {
+    /// Why no more is wanted.
+    type Enough;
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Self::Enough>;
+
+    /// What comes next is not there yet.
+    fn pause(&mut self) -> Result<(), Self::Enough> {
+        Ok(())
+    }
+}
+
+/// Looks at everything, and keeps nothing but complaints.
+struct Check<'a> {
+    reading: &'a Reading,
+    entries: u64,
+    invalid: u64,
+    complaints: Vec<String>,
+    rolling: Option<Rolling>,
+}
+
+impl Take for Check<'_> {
+    type Enough = Failure;
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Failure> {
+        match self.reading.line(origin, line)? {
+            Parsed::Target { given, .. } => {
+                self.entries += 1;
+                if let Some(rolling) = &mut self.rolling {
+                    rolling.push(given);
+                }
             }
-        };
-        if self.kind == Kind::Files && holds_another(given) {
-            let meant = "there is a second URL behind a comma: commas never separate, each URL is an entry of its own";
-            chunk.warnings.push((origin(), meant.to_owned()));
+            Parsed::Invalid(invalid) => {
+                self.invalid += 1;
+                if self.complaints.len() < SHOWN {
+                    self.complaints.push(invalid.describe());
+                }
+            }
+            Parsed::Nothing => {}
         }
-        target.warnings(&mut |warning| chunk.warnings.push((origin(), warning.to_string())));
-        chunk.entries.push(Entry::new(target, given));
+        Ok(())
+    }
+}
+
+/// Collects entries, and gives them on.
+struct Chunks<'a> {
+    reading: &'a Reading,
+    chunk: Chunk,
+    take: &'a mut dyn FnMut(Chunk) -> bool,
+}
+
+impl Chunks<'_> {
+    /// Gives on what there is.
+    fn give(&mut self) -> Result<(), ()> {
+        let chunk = core::mem::take(&mut self.chunk);
+        let is_end = chunk.broken.is_some() || self.reading.stops_at(&chunk);
+        match (self.take)(chunk) && !is_end {
+            true => Ok(()),
+            false => Err(()),
+        }
+    }
+}
+
+impl Take for Chunks<'_> {
+    type Enough = ();
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), ()> {
+        match self.reading.line(origin, line) {
+            Ok(Parsed::Target { target, given }) => {
+                self.reading.warn(origin, &target, given, &mut self.chunk.warnings);
+                self.chunk.bytes += given.len();
+                self.chunk.entries.push(Entry::new(target, given));
+            }
+            Ok(Parsed::Invalid(invalid)) => self.chunk.invalid.push(invalid),
+            Ok(Parsed::Nothing) => {}
+            Err(broken) => self.chunk.broken = Some(broken),
+        }
+        match self.chunk.is_full() || self.reading.stops_at(&self.chunk) {
+            true => self.give(),
+            false => Ok(()),
+        }
+    }
+
+    /// A slow pipe: what came is not kept waiting for what may come.
+    fn pause(&mut self) -> Result<(), ()> {
+        if self.chunk.is_empty() { Ok(()) } else { self.give() }
+    }
+}
+
+/// What a line turned out to be.
+enum Parsed<'l> {
+    Target { target: Target, given: &'l str },
+    Invalid(Invalid),
+    Nothing,
+}
+
+impl Reading {
+    fn line<'l>(&self, origin: &Origin<'_>, line: Line<'l>) -> Result<Parsed<'l>, Failure> {
+        match line {
+            Line::Entry(given) => Ok(match self.target(origin, given) {
+                Ok(target) => Parsed::Target { target, given },
+                Err(invalid) => Parsed::Invalid(invalid),
+            }),
+            Line::Invalid { given, reason } => {
+                let origin = origin.to_string();
+                Ok(Parsed::Invalid(Invalid { origin, given, is_whole: false, reason, cure: None }))
+            }
+            Line::Failed(error) => Err(Failure::usage(format!("cannot read beyond `{origin}`: {error}"))),
+            Line::Nothing | Line::End => Ok(Parsed::Nothing),
+        }
+    }
+
+    fn target(&self, origin: &Origin<'_>, given: &str) -> Result<Target, Invalid> {
+        match Target::parse(self.kind, given) {
+            Ok(Target::Files(file)) => Ok(Target::Files(file.with_default_headers(&self.headers))),
+            Ok(target) => Ok(target),
+            Err(invalid) => Err(Invalid {
+                origin: origin.to_string(),
+                given: given.to_owned(),
+                is_whole: true,
+                reason: invalid.to_string(),
+                cure: misplaced(origin, given).or_else(|| invalid.cure()),
+            }),
+        }
+    }
+
+    /// Says what is odd about an entry.
+    fn warn(&self, origin: &Origin<'_>, target: &Target, given: &str, warnings: &mut Vec<(String, String)>) {
+        let mut warn = |warning| warnings.push((origin.to_string(), warning));
+        if self.kind == Kind::Files && holds_another(given) {
+            warn(
+                "there is a second URL behind a comma: commas never separate, each URL is an entry of its own"
+                    .to_owned(),
+            );
+        }
+        target.warnings(&mut |warning| warn(warning.to_string()));
+        if let Some(meant) = misplaced(origin, given) {
+            warn(meant);
+        }
+    }
+
+    /// Does an invalid entry in it end the reading?
+    fn stops_at(&self, chunk: &Chunk) -> bool {
+        !chunk.invalid.is_empty() && self.on_invalid == OnInvalid::Fail
     }
 }
 
@@ -359,7 +454,10 @@ fn holds_another(url: &str) -> bool {
 }
 
 /// What was probably meant by an argument that is no entry: the name of a list.
-fn misplaced(argument: &str) -> Option<String> {
+fn misplaced(origin: &Origin<'_>, argument: &str) -> Option<String> {
+    if !matches!(origin, Origin::Argument(_)) {
+        return None;
+    }
     let name = argument.strip_prefix('@').unwrap_or(argument);
     match name {
         "-" => Some("`--from -` reads standard input".to_owned()),

@@ -359,9 +359,7 @@ fn warn_of_blank(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) 
 
 /// The bytes of a JSON string, quotes and escapes included, exactly as `serde_json` writes it.
 fn json_string_bytes(text: &str) -> usize {
-    // Hardly any text needs an escape, and this is many bytes at a time.
-    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+    if !needs_escape(text) {
         return 2 + text.len();
     }
     let escapes = text.bytes().map(|byte| match byte {
@@ -370,4 +368,11 @@ fn json_string_bytes(text: &str) -> usize {
         _ => 0,
     });
     2 + text.len() + escapes.sum::<usize>()
+}
+
+/// Is a text written otherwise in JSON than it stands?
+pub(crate) fn needs_escape(text: &str) -> bool {
+    // Hardly any does, and this is many bytes at a time.
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    text.bytes().fold(false, |found, byte| found | needs_escape(byte))
 }

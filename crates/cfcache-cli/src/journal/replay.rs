@@ -3,7 +3,6 @@
 use core::hash::Hasher as _;
 use std::collections::VecDeque;
 
-use cfcache_model::plan::Entry;
 use siphasher::sip::SipHasher13;
 
 use crate::failure::Failure;
@@ -21,8 +20,7 @@ pub(crate) struct Rolling {
 }
 
 impl Rolling {
-    pub(crate) fn push(&mut self, entry: &Entry) {
-        let given = entry.given();
+    pub(crate) fn push(&mut self, given: &str) {
         self.hasher.write(&(given.len() as u64).to_le_bytes());
         self.hasher.write(given.as_bytes());
         self.read += 1;
@@ -51,7 +49,7 @@ impl Replay {
     /// Takes a chunk, and gives on what is verified. `false` where there is no sense in going on.
     pub(crate) fn pass(&mut self, mut chunk: Chunk, give: &mut dyn FnMut(Chunk) -> bool) -> bool {
         for entry in &chunk.entries {
-            self.rolling.push(entry);
+            self.rolling.push(&entry.given());
             let Some(next) = self.points.front().filter(|next| next.read == self.rolling.read) else {
                 continue;
             };

@@ -417,6 +417,8 @@ proptest! {
             .collect();
         prop_assert_eq!(good.len() + refused.len(), list.len());
         let Ok(body) = PurgeBody::of(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
+        // However it is written, it is what serde writes.
+        prop_assert_eq!(body.to_json(), serde_json::to_string(&body).unwrap());
         let sent: Value = serde_json::from_str(&body.to_json()).unwrap();
         for entry in sent[body.field()].as_array().unwrap() {
             let text = entry.as_str().or_else(|| entry["url"].as_str()).unwrap();
