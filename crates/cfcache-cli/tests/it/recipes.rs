@@ -18,18 +18,34 @@ use cfcache_model::Plan;
 use crate::support::{Api, Dir, TOKEN, ZONE};
 
 /// Blocks that are not run, and why.
-const SKIPPED: [(&str, &str); 3] = [
+const SKIPPED: [(&str, &str); 4] = [
     ("cargo test --workspace", "it is what runs this test"),
     (
         "cargo install --locked --path crates/cfcache-cli",
         "it compiles for minutes and changes the home folder",
     ),
-    ("cargo install --locked --git https://github.com/cfcache/cfcache cfcache-cli", "it downloads"),
+    (
+        concat!(
+            "cargo install --locked --git https://github.com/cfcache/cfcache --tag v",
+            env!("CARGO_PKG_VERSION"),
+            " cfcache-cli"
+        ),
+        "it downloads",
+    ),
+    (
+        concat!(
+            "cargo install --locked --root . --git https://github.com/cfcache/cfcache --tag v",
+            env!("CARGO_PKG_VERSION"),
+            " cfcache-cli"
+        ),
+        "it downloads",
+    ),
 ];
 
 /// What blocks need, and how to get it. Where it is missing the block is named and not run; in CI that is a failure.
-const TOOLS: [(&str, &str); 4] = [
+const TOOLS: [(&str, &str); 5] = [
     ("git", "apt-get install git"),
+    ("perl", "apt-get install perl"),
     ("flock", "apt-get install util-linux"),
     ("xmllint", "apt-get install libxml2-utils"),
     ("--example", "cargo build --workspace --examples"),
@@ -74,13 +90,14 @@ const SENT: [(&str, &[&str]); 6] = [
     ("grep -o '<loc>", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
 ];
 
-/// What differs between the two commits of the site: one file changed, one is gone, two are new.
+/// What differs between the two commits of the site: one file changed, one is gone, three are new.
 const CHANGED: &[&str] = &[
     "https://www.example.com/a%20b.txt",
     "https://www.example.com/blog/index.html",
     "https://www.example.com/blog/",
     "https://www.example.com/gone.html",
     "https://www.example.com/styles.css",
+    "https://www.example.com/%C3%BC.html",
 ];
 
 #[test]
@@ -94,19 +111,74 @@ fn what_the_recipes_say_is_so() {
 }
 
 #[test]
-fn without_a_commit_to_compare_with_a_pipeline_purges_everything() {
-    let zeros = "0".repeat(40);
+fn the_first_time_a_pipeline_purges_everything() {
     let api = enterprise();
-    let page = page("docs/recipes.md");
-    let pipelines: Vec<Block> =
-        blocks(&page).into_iter().filter(|block| block.script.contains("git cat-file")).collect();
-    assert_eq!(pipelines.len(), 2);
-    for block in &pipelines {
+    for block in &pipelines() {
         api.log().clear();
-        let set = [("BEFORE", zeros.as_str()), ("CI_COMMIT_BEFORE_SHA", zeros.as_str())];
-        run(block, &api, &set).unwrap();
+        let dir = furnished(block);
+        git(&dir, &["push", "--quiet", "origin", "--delete", "purged"]);
+        run(block, &dir, &api, &[]).unwrap();
         assert_eq!(api.bodies(), [r#"{"purge_everything":true}"#]);
+        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD"));
     }
+}
+
+#[test]
+fn a_pipeline_goes_on_from_the_last_purge_that_went_well() {
+    let api = enterprise();
+    for block in &pipelines() {
+        let dir = furnished(block);
+        run(block, &dir, &api, &[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
+        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD~1"));
+
+        api.log().clear();
+        run(block, &dir, &api, &[]).unwrap();
+        assert_eq!(api.items(), CHANGED);
+        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD"));
+
+        api.log().clear();
+        git(&dir, &["fetch", "--quiet", "origin"]);
+        run(block, &dir, &api, &[]).unwrap();
+        assert_eq!(api.requests(), 0);
+    }
+}
+
+/// What `git ls-remote` says where the branch of the last purge is at a commit.
+fn at_purged(dir: &Dir, commit: &str) -> String {
+    format!("{}\trefs/heads/purged\n", git(dir, &["rev-parse", commit]).trim())
+}
+
+/// Those blocks that purge what changed since the last purge.
+fn pipelines() -> Vec<Block> {
+    let mut blocks = blocks(&page("docs/recipes.md"));
+    blocks.retain(|block| block.script.contains("origin/purged"));
+    assert_eq!(blocks.len(), 2);
+    blocks
+}
+
+#[test]
+fn files_that_were_not_purged_are_purged_the_next_time() {
+    let api = enterprise();
+    let blocks = blocks(&page("docs/recipes.md"));
+    let block = blocks.iter().find(|block| block.script.contains("-newer .deployed")).unwrap();
+    let dir = furnished(block);
+    run(block, &dir, &api, &[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
+    api.log().clear();
+    run(block, &dir, &api, &[]).unwrap();
+    assert_eq!(api.items(), ["https://www.example.com/new.css"]);
+    api.log().clear();
+    run(block, &dir, &api, &[]).unwrap();
+    assert_eq!(api.requests(), 0);
+
+    // The first time.
+    std::fs::remove_file(dir.at(".deployed")).unwrap();
+    run(block, &dir, &api, &[]).unwrap();
+    let mut items = api.items();
+    items.sort();
+    assert_eq!(
+        items,
+        ["gone.html", "new.css", "styles.css"].map(|name| format!("https://www.example.com/{name}"))
+    );
 }
 
 #[test]
@@ -156,6 +228,8 @@ fn what_is_listed_here_stands_in_the_pages() {
 #[derive(Debug)]
 struct Block {
     line: usize,
+    /// What runs it: a pipeline has the least that there is.
+    shell: &'static str,
     script: String,
 }
 
@@ -178,10 +252,11 @@ fn blocks(page: &str) -> Vec<Block> {
             lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_start() != "```").collect();
         let line = index + 2;
         match language {
-            "sh" => blocks.push(Block { line, script: dedent(&content) }),
+            "sh" => blocks.push(Block { line, shell: "bash", script: dedent(&content) }),
             "yaml" => blocks.extend(scripts(&content, line)),
             "crontab" => blocks.extend(content.iter().enumerate().map(|(index, entry)| Block {
                 line: line + index,
+                shell: "sh",
                 script: entry.splitn(6, ' ').nth(5).unwrap().to_owned(),
             })),
             _ => {}
@@ -198,7 +273,7 @@ fn scripts(yaml: &[&str], first: usize) -> Vec<Block> {
     for (index, line) in yaml.iter().enumerate().filter(|(_, line)| begins(line)) {
         let below = yaml[index + 1..].iter();
         let body: Vec<&str> = below.copied().take_while(|below| indent(below) > indent(line)).collect();
-        blocks.push(Block { line: first + index + 1, script: dedent(&body) });
+        blocks.push(Block { line: first + index + 1, shell: "sh", script: dedent(&body) });
     }
     blocks
 }
@@ -236,7 +311,7 @@ fn run_all(path: &str) {
         }
         api.log().clear();
         ran += 1;
-        match run(&block, &api, &[]) {
+        match run(&block, &furnished(&block), &api, &[]) {
             Ok(()) => failed.extend(wrong(&block, &api).map(|wrong| format!("{place}: {wrong}"))),
             Err(error) => failed.push(format!("{place}: {error}")),
         }
@@ -280,18 +355,24 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_cfcache")).parent().unwrap().join("examples")
 }
 
-/// Runs a block in a directory with what a reader would have there.
-fn run(block: &Block, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
+/// A directory with what a reader of a block would have there.
+fn furnished(block: &Block) -> Dir {
     let dir = Dir::new();
     furnish(&dir);
     if block.script.contains("git ") {
         commit_twice(&dir);
     }
+    dir
+}
+
+/// Runs a block in a directory, with variables that are set besides the usual ones.
+fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
     let bin = dir.at(".bin");
     #[expect(clippy::disallowed_methods, reason = "tools are where they are")]
     let path = std::env::var("PATH").unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["-eu", "-c", &block.script])
+    let mut shell = Command::new(block.shell);
+    shell
+        .args(["-eu", "-c", &block.script])
         .current_dir(dir.path())
         .env_clear()
         .env("PATH", format!("{}:{path}", bin.display()))
@@ -300,10 +381,10 @@ fn run(block: &Block, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
         .env("CLOUDFLARE_BASE_URL", api.base())
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
         .env("CLOUDFLARE_ZONE_ID", ZONE)
-        .envs([("BEFORE", "HEAD~1"), ("GITHUB_SHA", "HEAD")])
-        .envs([("CI_COMMIT_BEFORE_SHA", "HEAD~1"), ("CI_COMMIT_SHA", "HEAD")])
+        .env("CI_REPOSITORY_URL", dir.at(".origin"))
+        .envs([("GITHUB_SHA", "HEAD"), ("CI_COMMIT_SHA", "HEAD")])
         .envs(set.iter().copied());
-    let output = ends(bash)?;
+    let output = ends(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(()),
@@ -351,24 +432,32 @@ fn furnish(dir: &Dir) {
     dir.file("public/new.css", "");
 }
 
-/// Makes a repository of it, in whose last commit `CHANGED` changed.
+/// Runs git, and gives what it printed.
+fn git(dir: &Dir, arguments: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .current_dir(dir.path())
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = ends(git).unwrap();
+    assert!(output.status.success(), "git {arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Makes a repository of it, in whose last commit `CHANGED` changed, and a remote, at which the one before was purged.
 fn commit_twice(dir: &Dir) {
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .current_dir(dir.path())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        assert!(ends(git).unwrap().status.success(), "git {arguments:?}");
-    };
-    git(&["init", "--quiet"]);
-    git(&["add", "public"]);
-    git(&["commit", "--quiet", "--message=before"]);
+    git(dir, &["init", "--quiet"]);
+    git(dir, &["add", "public"]);
+    git(dir, &["commit", "--quiet", "--message=before"]);
+    git(dir, &["init", "--quiet", "--bare", ".origin"]);
+    git(dir, &["remote", "add", "origin", ".origin"]);
+    git(dir, &["push", "--quiet", "origin", "HEAD:refs/heads/purged"]);
     dir.file("public/styles.css", "new");
     dir.file("public/blog/index.html", "");
     dir.file("public/a b.txt", "");
+    dir.file("public/ü.html", "");
     std::fs::remove_file(dir.at("public/gone.html")).unwrap();
-    git(&["add", "--all", "public"]);
-    git(&["commit", "--quiet", "--message=after"]);
+    git(dir, &["add", "--all", "public"]);
+    git(dir, &["commit", "--quiet", "--message=after"]);
 }
