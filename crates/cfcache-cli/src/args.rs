@@ -131,7 +131,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
         _ => match option {
             "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "journal"
             | "failed_to" => false,
-            "dry_run" | "yes" => changes,
+            "dry_run" | "yes" | "force" => changes,
             _ => true,
         },
     }
@@ -528,8 +528,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = "Safety")]
     pub(crate) dry_run: bool,
     /// Do not ask
-    #[arg(short, long, global = true, short_alias = 'f', alias = "force", help_heading = "Safety")]
+    #[arg(short, long, global = true, help_heading = "Safety")]
     pub(crate) yes: bool,
+    /// The same as `--yes`; a list is read with `--from`
+    #[arg(short, long, global = true, help_heading = "Safety")]
+    pub(crate) force: bool,
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
     pub(crate) on_invalid: Option<OnInvalid>,

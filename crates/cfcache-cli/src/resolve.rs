@@ -204,7 +204,7 @@ impl Given<'_> {
             scope: self.scope()?,
             connection: self.connection(global.dry_run)?,
             dry_run: global.dry_run,
-            yes: global.yes,
+            yes: global.yes || global.force,
         }))
     }
 
@@ -272,8 +272,9 @@ impl Given<'_> {
         if dry_run && !setting.is_change() {
             return Err(only_reads());
         }
+        let yes = self.global.yes || self.global.force;
         let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
-        Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run, yes: self.global.yes }))
+        Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run, yes }))
     }
 
     fn zones(&self) -> Result<Job, Failure> {
@@ -400,6 +401,19 @@ fn targets(
         let nouns = human::plural(kind);
         return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
+    }
+    // `-f tags.txt` is typed for "from a file", and a file's name is a valid tag.
+    let is_list = |entry: &&String| std::fs::metadata(entry).is_ok_and(|metadata| !metadata.is_dir());
+    if global.force
+        && let Some(name) = input.entries.iter().find(is_list)
+    {
+        let name = cfcache_model::text::quote(name);
+        return Err(Failure::usage(format!(
+            "`--force` (`-f`) reads no file, and {name} is the name of one; nothing was sent"
+        ))
+        .with_hint(format!(
+            "a list is read with `--from FILE`; if {name} itself is meant, use `--yes` (`-y`)"
+        )));
     }
     Ok(Targets {
         kind,

@@ -121,3 +121,28 @@ fn what_is_for_lists_is_refused_for_everything_in_a_dry_run_too() {
     assert!(!dir.at("file").exists());
     assert_eq!(api.requests(), 0);
 }
+
+#[test]
+fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
+    for yes in ["-y", "--yes", "-f", "--force", "-f -y"] {
+        let api = Api::quick();
+        cfcache(&api).args("purge everything").args(yes).run().exits(0);
+        assert_eq!(api.requests(), 1, "{yes}");
+    }
+    let help = bare().args("purge tags --help").run();
+    assert!(help.out.contains("-y, --yes") && help.out.contains("-f, --force"), "{}", help.out);
+    let dir = Dir::new();
+    dir.file("tags.txt", "a\nb\n");
+    std::fs::create_dir(dir.at("folder")).unwrap();
+    let api = Api::quick();
+    let purge = |line: &str| cfcache(&api).current_dir(&dir.at(".")).args("purge tags").args(line).run();
+    for line in ["-f tags.txt", "--force tags.txt", "tags.txt -f", "x -f tags.txt -y"] {
+        purge(line).exits(2).says_nothing().tells("`--from FILE`").tells("`tags.txt` is the name of one");
+    }
+    assert_eq!(api.requests(), 0);
+    // What is no file's name is a tag, and so is what no `-f` stands beside.
+    for line in ["-f other.txt", "-f folder", "-y tags.txt", "-f --from tags.txt"] {
+        purge(line).exits(0);
+    }
+    assert_eq!(api.items(), ["other.txt", "folder", "tags.txt", "a", "b"]);
+}
