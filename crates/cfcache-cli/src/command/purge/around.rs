@@ -60,7 +60,8 @@ impl Beside<'_> {
 pub(super) struct Ending<'a> {
     pub(super) kind: Kind,
     pub(super) about: &'a About,
-    pub(super) has_journal: bool,
+    /// The name of the journal, where there is one.
+    pub(super) journal: Option<&'a str>,
 }
 
 impl Ending<'_> {
@@ -74,8 +75,20 @@ impl Ending<'_> {
         if let Some(failure) = &broken {
             exit = exit.or(talk.failure(failure));
         }
-        if report.skipped > 0 && report.skipped + report.duplicates == report.items {
-            talk.note("all of it was accepted before, says the journal; remove that to send it again");
+        if let Some(name) = self.journal
+            && ended
+            && report.skipped > 0
+            && report.skipped + report.duplicates == report.items
+        {
+            // Nothing was sent, and the exit code is 0: a job that is run again and again has to hear of it.
+            let (all, them) = match report.items {
+                1 => (format!("{} was", self.kind.count(1)), "it"),
+                items => (format!("all {} were", self.kind.count(items)), "them"),
+            };
+            talk.say(&format!(
+                "{} {all} accepted by an earlier run, as the journal `{name}` says; remove it to send {them} again",
+                talk.label("warning"),
+            ));
         }
         if broken.is_some() || (self.about.stops_at_invalid && report.invalid > 0) {
             talk.note("reading stopped there; what came before it was sent");
@@ -85,7 +98,7 @@ impl Ending<'_> {
                 "the input was not read to its end: what follows its first {} is neither sent nor part of this report",
                 self.kind.count(report.items),
             ));
-            if self.has_journal {
+            if self.journal.is_some() {
                 talk.note("the same command with the same journal goes on from here");
             }
         }

@@ -121,7 +121,7 @@ impl Bulk<'_> {
     async fn run(&self, intake: Intake, report: Report, logs: Logs) -> Exit {
         let Self { session, run, pacing, talk, interrupts } = *self;
         let started = Instant::now();
-        let has_journal = logs.journal.is_some();
+        let journal = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (mut input, about) = intake.open();
         let progress = Rc::new(RefCell::new(Progress::new(run.kind, about.total)));
         let paced = Rc::new(Notify::new());
@@ -136,7 +136,7 @@ impl Bulk<'_> {
         }
         // What a run that was given up did not read is part of the job, where reading it can be brought to an end. A
         // journal knows better what is left.
-        if about.total.is_some() && !has_journal {
+        if about.total.is_some() && journal.is_none() {
             tokio::select! {
                 () = input.rest(&mut watch) => {}
                 () = interrupts.nth(2) => {}
@@ -144,7 +144,8 @@ impl Bulk<'_> {
         }
         watch.notice();
         let (mut report, exit) = watch.finish(started.elapsed());
-        let exit = Ending { kind: run.kind, about: &about, has_journal }.tell(&mut report, exit, talk);
+        let ending = Ending { kind: run.kind, about: &about, journal: journal.as_deref() };
+        let exit = ending.tell(&mut report, exit, talk);
         print(&report, Some(run.kind), talk);
         exit
     }

@@ -191,7 +191,7 @@ impl Delivery<'_> {
                 sum.add(part);
             }
         }
-        let exit = Ending { kind, about: &about, has_journal: false }.tell(&mut sum, exit, talk);
+        let exit = Ending { kind, about: &about, journal: None }.tell(&mut sum, exit, talk);
         print(&sum, Some(kind), talk);
         exit
     }
