@@ -124,6 +124,8 @@ pub(crate) struct Watch<'a> {
     /// The first failure of each way to end is told at once.
     told: Vec<Exit>,
     interrupted: bool,
+    /// Is it one of several runs side by side, each on a zone of its own?
+    is_one_of_several: bool,
     warnings: u64,
     homeless: u64,
 }
@@ -153,6 +155,7 @@ impl<'a> Watch<'a> {
             exit: Exit::Accepted,
             told: Vec::new(),
             interrupted: false,
+            is_one_of_several: false,
             warnings: 0,
             homeless: 0,
         }
@@ -161,6 +164,12 @@ impl<'a> Watch<'a> {
     /// Notifies when the limits are waited for the first time.
     pub(crate) fn with_paced(mut self, paced: Rc<Notify>) -> Self {
         self.paced = Some(paced);
+        self
+    }
+
+    /// Says of which zone it is, where that matters: others go on beside it.
+    pub(crate) fn with_others_beside(mut self) -> Self {
+        self.is_one_of_several = true;
         self
     }
 
@@ -368,7 +377,8 @@ impl Observer for Watch<'_> {
             Event::Stopped(stop) => {
                 self.interrupted |= *stop == Stop::Interrupted;
                 let in_flight = self.progress.borrow().in_flight();
-                self.exit = self.exit.or(stopped(self.talk, *stop, in_flight));
+                let zone = self.report.zone.as_deref().filter(|_| self.is_one_of_several);
+                self.exit = self.exit.or(stopped(self.talk, *stop, in_flight, zone));
             }
             _ => {}
         }
@@ -465,28 +475,29 @@ impl Given {
 /// What Ctrl-C is answered with while something is in flight.
 pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
 
-/// Says why a run ends before its time.
-fn stopped(talk: &Talk, stop: Stop, in_flight: usize) -> Exit {
+/// Says why a run ends before its time; on which zone, where others go on.
+fn stopped(talk: &Talk, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exit {
+    let place = zone.map(|zone| format!(" to zone {zone}")).unwrap_or_default();
     let (exit, why) = match stop {
         Stop::Interrupted if in_flight == 0 => (Exit::Interrupted, "interrupted".to_owned()),
         Stop::Interrupted => (Exit::Interrupted, WAITING.to_owned()),
         Stop::WaitTooLong { demanded } => (
             Exit::RateLimited,
             format!(
-                "the API demands a wait of {} s, which is more than `--max-wait` grants; nothing more is sent",
+                "the API demands a wait of {} s, which is more than `--max-wait` grants; nothing more is sent{place}",
                 demanded.as_secs(),
             ),
         ),
         Stop::Credentials => {
-            (Exit::Credentials, "the credentials are refused; nothing more is sent".to_owned())
+            (Exit::Credentials, format!("the credentials are refused; nothing more is sent{place}"))
         }
         Stop::Observer => (
             Exit::Failed,
             "what is accepted can no longer be recorded in the journal; nothing more is sent".to_owned(),
         ),
-        _ => (Exit::Unreachable, "so many tries failed in a row that nothing more is sent".to_owned()),
+        _ => (Exit::Unreachable, format!("so many tries failed in a row that nothing more is sent{place}")),
     };
-    // Of runs side by side each stops.
+    // An interrupt stops each of the runs side by side.
     talk.say_once(&why);
     exit
 }

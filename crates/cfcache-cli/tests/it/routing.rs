@@ -106,6 +106,19 @@ fn the_map_serves_a_token_that_may_only_purge() {
 }
 
 #[test]
+fn a_zone_that_refuses_the_token_stops_and_the_others_go_on() {
+    let api = Api::start(config());
+    let directory = Dir::new();
+    let unseen = "44444444444444444444444444444444";
+    let map = format!("[zones]\n\"example.com\" = \"{COM}\"\n\"example.org\" = \"{unseen}\"\n");
+    let file = directory.file("config.toml", map);
+    let urls = "purge urls https://www.example.com/a https://example.org/b";
+    let ran = without_zone(&api).arg("--config").arg(&file).args(urls).run();
+    ran.exits(3).tells(&format!("the credentials are refused; nothing more is sent to zone {unseen}\n"));
+    assert_eq!(api.items(), ["https://www.example.com/a"]);
+}
+
+#[test]
 fn what_is_for_one_zone_needs_one() {
     let api = Api::start(config());
     for option in ["-e Staging", "--journal j"] {
