@@ -61,12 +61,21 @@ pub(crate) async fn find_zone(
 fn cannot_look_up(error: &Error, domain: &str) -> Failure {
     let failure = Failure::of(error, format!("cannot look up the zone `{domain}`"));
     match error.kind() {
+        ErrorKind::Credentials if is_unknown(error) => failure.with_hint(
+            "check the token with `cfcache token verify`; looking a zone up needs the permission \"Zone Read\" \
+             besides, and giving its id needs none",
+        ),
         ErrorKind::Credentials => failure.with_hint(
             "looking a zone up needs the permission \"Zone Read\", which a token that may only purge lacks: \
              give the zone's id instead (dashboard, Overview, API)",
         ),
         _ => failure,
     }
+}
+
+/// Is it the token itself that is refused, and not what it may do?
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    error.failure().is_some_and(|failure| failure.status == 401)
 }
 
 /// A host is often given where its zone is meant.
@@ -97,7 +106,7 @@ pub(crate) async fn environment(
     let answer = client.call(&ListEnvironments::new(zone), &mut Trace(talk)).await.map_err(|error| {
         let failure = Failure::of(&error, format!("cannot look up the environment `{name}`"));
         match error.kind() {
-            ErrorKind::Credentials => failure.with_hint(
+            ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
                 "looking an environment up needs the permission \"Zone Versioning Read\": give its id instead",
             ),
             _ => failure,

@@ -59,6 +59,24 @@ fn a_token_that_may_only_purge_is_told_to_use_the_id() {
 }
 
 #[test]
+fn a_token_that_is_unknown_is_to_be_verified_before_anything_else() {
+    let api = Api::start(open().with_token(Token::new("another-token-than-the-one-that-is-sent")));
+    for line in ["-z example.com purge tags a", "-e staging purge tags a"] {
+        let ran = cfcache(&api).args(line).run();
+        ran.exits(3)
+            .says_nothing()
+            .tells("status 401")
+            .tells("hint: check the token with `cfcache token verify`");
+    }
+    let urls = "purge urls https://www.example.com/a";
+    let ran = cfcache(&api).without("CLOUDFLARE_ZONE_ID").args(urls).run();
+    ran.exits(3)
+        .says_nothing()
+        .tells("status 401")
+        .tells("hint: check the token with `cfcache token verify`");
+}
+
+#[test]
 fn an_environment_is_found_by_name_without_regard_to_case() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-e staging purge tags a --json").run();

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cfcache_client::{Event, Observer, Outcome, Run, Tally};
+use cfcache_client::{ErrorKind, Event, Observer, Outcome, Run, Tally};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{ListZones, PurgeCache, encode};
@@ -21,7 +21,7 @@ use crate::command::purge::around::{Beside, Ending};
 use crate::command::purge::dry_run::shown;
 use crate::command::purge::intake::{About, First, Input, Intake, Parcels};
 use crate::command::purge::{Pacing, auto_plan, caps, empty, interrupted, limits, print};
-use crate::command::{Interrupts, pages};
+use crate::command::{Interrupts, pages, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::{FailedTo, Found, Logs, Trace, Watch};
@@ -70,11 +70,15 @@ async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), 
     let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut Trace(talk)).await)
         .await
         .map_err(|error| {
-            Failure::of(&error, "no zone is given, and the zones cannot be listed to find that of each host")
-                .with_hint(
+            let failure =
+                Failure::of(&error, "no zone is given, and the zones cannot be listed to find that of each host");
+            match error.kind() {
+                ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
                     "name the zone with `--zone`, or list domains and ids below `[zones]` in the configuration: a \
                      token that may only purge cannot look a zone up",
-                )
+                ),
+                _ => failure,
+            }
         })?;
     let plan = zones.items.iter().map(auto_plan::plan_of).min().flatten();
     let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
@@ -158,7 +162,9 @@ impl Delivery<'_> {
             // Each counts for itself; what is shown counts for all.
             let unseen = Rc::new(RefCell::new(Progress::new(kind, None)));
             let logs = Logs { failed_to: failed_to.clone(), journal: None };
-            Watch::new(talk, report, unseen, Rc::clone(found), logs).with_paced(Rc::clone(&paced))
+            let watch =
+                Watch::new(talk, report, unseen, Rc::clone(found), logs).with_paced(Rc::clone(&paced));
+            if runs.len() > 1 { watch.with_others_beside() } else { watch }
         };
         let mut rest = watch(None, &about.found);
         rest.notice();
