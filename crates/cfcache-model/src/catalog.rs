@@ -88,7 +88,8 @@ const fn any(
 use Area::{CloudRegions, Purge, Settings, Token};
 use Evidence::{Documented, Legacy, Observed};
 
-const WAIT: &str = "wait, or run with a lower rate; the limits are those of the zone's plan";
+const WAIT: &str =
+    "wait, then run it again while nothing else calls the API; the limits are those of the zone's plan";
 const CHECK_ZONE: &str = "check the zone id, and that the token covers this zone";
 const LOOK_AT_ZONE: &str = "look at the zone in the dashboard";
 const SEND_FEWER: &str = "send fewer entries in a request (`--batch-size`)";
