@@ -123,6 +123,37 @@ fn the_first_time_a_pipeline_purges_everything() {
     }
 }
 
+/// Ctrl-C ends a run with a code, and a shell goes on after that unless the script ends itself.
+#[test]
+fn what_runs_it_again_does_not_after_ctrl_c() {
+    let dir = Dir::new();
+    for name in ["urls.txt", "other.txt"] {
+        dir.file(name, "");
+    }
+    let bin = dir.at("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let fake = dir.file("bin/cfcache", "#!/bin/sh\necho \"$*\" >> calls\nexit $CODE\n");
+    std::fs::set_permissions(fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (path, part) in
+        [("docs/recipes.md", "--from failed.txt"), ("docs/reference/exit-codes.md", "for list in")]
+    {
+        let page = page(path);
+        let block = blocks(&page).into_iter().find(|block| block.script.contains(part)).unwrap();
+        for (code, calls) in [("130", 1), ("5", 2)] {
+            let _none = std::fs::remove_file(dir.at("calls"));
+            let mut bash = Command::new("bash");
+            let path = format!("{}:/usr/bin:/bin", bin.display());
+            bash.args(["-u", "-c", &block.script])
+                .current_dir(dir.path())
+                .env("PATH", path)
+                .env("CODE", code);
+            let output = ends(bash).unwrap();
+            assert_eq!(dir.read("calls").lines().count(), calls, "{part} {code}");
+            assert_eq!(output.status.code() == Some(130), code == "130", "{part} {code}");
+        }
+    }
+}
+
 #[test]
 fn a_pipeline_goes_on_from_the_last_purge_that_went_well() {
     let api = enterprise();

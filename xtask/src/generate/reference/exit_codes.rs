@@ -7,6 +7,22 @@ use crate::{repo, source};
 
 const EXIT: &str = "crates/cfcache-cli/src/exit.rs";
 
+/// Whoever waits for a process that ends by a signal sees no code, so it ends with one; and that a shell takes for a
+/// failure like any other (<https://www.cons.org/cracauer/sigint.html>).
+const INTERRUPTED: &str = "
+## Ctrl-C in a script
+
+An interrupted run accounts for what is in flight, and ends with the code 130 rather than by the signal.
+A shell takes that for a failure like any other, and goes on with its script.
+A script that runs it in a loop, or something else where it fails, ends itself:
+
+```sh
+for list in *.txt; do
+  cfcache purge urls --from \"$list\" || if [ $? -eq 130 ]; then exit 130; fi
+done
+```
+";
+
 pub(super) fn page() -> Result<String> {
     let mut page = begin("Exit codes", &format!("`{EXIT}`"));
     page.push_str(
@@ -16,6 +32,7 @@ pub(super) fn page() -> Result<String> {
     let rows: Vec<_> =
         rows(&repo::read(EXIT)?)?.into_iter().map(|(code, docs)| [code.to_string(), docs]).collect();
     page.push_str(&table(["Code", "When"], rows));
+    page.push_str(INTERRUPTED);
     Ok(page)
 }
 
