@@ -22,8 +22,9 @@ use crate::render::{Talk, human};
 use crate::resolve::Targets;
 use crate::source::lines::{Line, Lines};
 
-/// How many entries go on together, and how many bytes of them.
-const CHUNK: usize = 100;
+/// How many entries go on together, and how many bytes of them: enough that the threads on both sides seldom wait for
+/// each other.
+const CHUNK: usize = 500;
 const CHUNK_BYTES: usize = 1 << 16;
 
 /// How many complaints are shown at the most.
