@@ -2,11 +2,15 @@
 
 mod likely;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{
+    Arg, ArgAction, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    ValueHint,
+};
 
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
 #[derive(Debug, Parser)]
@@ -52,10 +56,19 @@ pub(crate) struct Usage {
 ///
 /// [`Usage`], where they ask for help or are not understood.
 pub(crate) fn parse() -> Result<Args, Usage> {
-    Args::try_parse().map_err(|mut error| {
-        meet_half_way(&mut error);
+    read(std::env::args_os()).map_err(|error| {
         let text = error.render();
         Usage { styled: text.ansi().to_string(), plain: text.to_string(), is_mistake: error.use_stderr() }
+    })
+}
+
+fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
+    let read = definition().try_get_matches_from(arguments).and_then(|mut matches| {
+        Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
+    });
+    read.map_err(|mut error| {
+        meet_half_way(&mut error);
+        error
     })
 }
 
@@ -94,16 +107,49 @@ pub(crate) type Definition = clap::Command;
 
 /// The definition of the command line, for what is made from it.
 pub(crate) fn definition() -> Definition {
-    Args::command()
+    let top = as_typed();
+    let shared = shared(&top).into_iter().map(at_the_emulator);
+    top.mut_subcommand("emulator", |emulator| emulator.args(shared))
+}
+
+/// The definition as it is written here, with examples that name the command that they are below.
+fn as_typed() -> Definition {
+    let of_invalidate = |command: Definition| match command.get_after_long_help() {
+        Some(help) => {
+            let help = help.to_string().replace(" purge ", " invalidate ");
+            command.after_long_help(help)
+        }
+        None => command,
+    };
+    Args::command().mut_subcommand("invalidate", |command| command.mut_subcommands(of_invalidate))
+}
+
+/// The options of every command.
+fn shared(top: &Definition) -> Vec<Arg> {
+    top.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect()
+}
+
+/// A shared option where the API is served and not asked: it is about the server, or not shown.
+fn at_the_emulator(arg: Arg) -> Arg {
+    let arg = match arg.get_id().as_str() {
+        "plan" => arg.help_heading(None::<&str>).help(
+            "Whose limits to keep to, and whose settings to have: free, pro, business or enterprise [default: enterprise]",
+        ),
+        "no_rate_limit" => {
+            arg.help_heading(None::<&str>).hide_short_help(false).help("Keep no limits: refuse no request for coming too soon")
+        }
+        "quiet" | "color" => arg,
+        _ => arg.hide(true),
+    };
+    arg.global(false)
 }
 
 /// The definition of the command line as completions offer it: each command with those of the shared options that do
 /// something there, in a few words. A script has all of it once for each command.
 pub(crate) fn offered() -> Definition {
-    let top = definition();
+    let top = as_typed();
     let own = |arg: Arg| brief(arg).global(false);
-    let shared: Vec<Arg> =
-        top.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| own(arg.clone())).collect();
+    let shared: Vec<Arg> = shared(&top).into_iter().map(|arg| arg.global(false)).collect();
     top.mut_args(own).mut_subcommands(|command| {
         let path = vec![command.get_name().to_owned()];
         offer(command, &path, &shared)
@@ -114,7 +160,11 @@ fn offer(command: Definition, path: &[String], shared: &[Arg]) -> Definition {
     let is_leaf = !command.has_subcommands();
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let here = shared.iter().filter(|arg| is_offered(&words, is_leaf, arg.get_id().as_str())).cloned();
-    command.mut_args(brief).args(here).mut_subcommands(|below| {
+    let meant = match words.as_slice() {
+        ["emulator", ..] => at_the_emulator,
+        _ => |arg| arg,
+    };
+    command.args(here.map(meant)).mut_args(brief).mut_subcommands(|below| {
         let path = [path, &[below.get_name().to_owned()]].concat();
         offer(below, &path, shared)
     })
@@ -127,7 +177,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     match path {
         ["purge" | "invalidate", ..] => true,
         ["completions" | "man", ..] => false,
-        ["emulator", ..] => ["plan", "no_rate_limit"].contains(&option),
+        ["emulator", ..] => ["plan", "no_rate_limit", "color"].contains(&option),
         _ => match option {
             "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "journal"
             | "failed_to" => false,
@@ -239,9 +289,14 @@ pub(crate) enum Command {
     Emulator(EmulatorArgs),
     /// Print completions for a shell
     #[command(after_long_help = "\
+zsh looks into `~/.zfunc` where `fpath+=~/.zfunc` stands before `compinit` in `~/.zshrc`.
+
 Examples:
+  mkdir -p ~/.local/share/bash-completion/completions
   cfcache completions bash > ~/.local/share/bash-completion/completions/cfcache
+  mkdir -p ~/.zfunc
   cfcache completions zsh > ~/.zfunc/_cfcache
+  mkdir -p ~/.config/fish/completions
   cfcache completions fish > ~/.config/fish/completions/cfcache.fish")]
     Completions {
         /// The shell
@@ -539,7 +594,8 @@ pub(crate) struct Global {
     /// Keep a journal in this file; the same command with the same journal goes on where the last one ended
     #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) journal: Option<PathBuf>,
-    /// Write failed and invalid entries to this file, ready for another run
+    /// Write failed and invalid entries to this file, ready for another run; entries that an interrupted run had
+    /// not read are not in it, and only `--journal` goes on with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
 }
@@ -652,8 +708,7 @@ mod tests {
 
     /// The line that helps with a mistake.
     fn tip(arguments: &[&str]) -> Option<String> {
-        let mut error = Args::try_parse_from([&["cfcache"], arguments].concat()).unwrap_err();
-        meet_half_way(&mut error);
+        let error = read([&["cfcache"], arguments].concat()).unwrap_err();
         let text = error.to_string();
         text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_owned)
     }
@@ -683,6 +738,39 @@ mod tests {
     }
 
     #[test]
+    fn examples_are_of_the_command_that_they_stand_below() {
+        for command in ["purge", "invalidate"] {
+            for what in ["urls", "tags", "hosts", "prefixes"] {
+                let help = read(["cfcache", command, what, "--help"]).unwrap_err().to_string();
+                let (_, examples) = help.split_once("Example").unwrap();
+                let lines: Vec<&str> = examples.lines().filter(|line| line.contains("cfcache ")).collect();
+                assert!(!lines.is_empty(), "{help}");
+                for line in lines {
+                    assert!(line.contains(&format!("example.com {command} {what} ")), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_emulator_shows_options_of_a_server() {
+        let help = read(["cfcache", "emulator", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("Whose limits to keep to"), "{help}");
+        for other in ["--yes", "--journal", "--emulator", "--zone <", "Safety:", "Connection:"] {
+            assert!(!help.contains(other), "{other}: {help}");
+        }
+        // They are found on both sides of the command.
+        for line in [
+            ["--plan", "free", "--no-rate-limit", "emulator"],
+            ["emulator", "--no-rate-limit", "--plan", "free"],
+        ] {
+            let args = read([&["cfcache"][..], &line].concat()).unwrap();
+            assert_eq!(args.global.plan.as_deref(), Some("free"), "{line:?}");
+            assert!(args.global.no_rate_limit, "{line:?}");
+        }
+    }
+
+    #[test]
     fn a_misspelling_is_answered_with_the_likely_word() {
         for (typed, meant) in [
             (&["pruge"][..], "'purge'"),
@@ -703,8 +791,7 @@ mod tests {
     #[test]
     fn a_secret_on_the_command_line_is_not_shown_again() {
         for typed in [&["--api-token=s3cret", "settings"][..], &["--token", "s3cret", "settings"]] {
-            let mut error = Args::try_parse_from([&["cfcache"], typed].concat()).unwrap_err();
-            meet_half_way(&mut error);
+            let error = read([&["cfcache"], typed].concat()).unwrap_err();
             let text = error.to_string();
             assert!(text.contains("`CLOUDFLARE_API_TOKEN`") && !text.contains("s3cret"), "{text}");
         }

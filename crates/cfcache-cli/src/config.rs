@@ -16,7 +16,7 @@ use secrecy::SecretString;
 
 use crate::args::Global;
 pub(crate) use crate::config::environment::{
-    ALL_PROXY, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY, ZONE_ID,
+    ALL_PROXY, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY, VARIABLES, ZONE_ID,
 };
 use crate::config::environment::{API_BASE_URL, BASE_URL, CONFIG, PLAN, PROFILE};
 pub(crate) use crate::config::file::TokenPlace;

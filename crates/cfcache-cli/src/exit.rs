@@ -4,23 +4,40 @@ use std::process::ExitCode;
 
 use cfcache_client::ErrorKind;
 
-/// How the process ends. The numbers are a contract with scripts: they do not change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// Everything that was asked for was accepted.
-    Accepted,
-    /// The API refused it, or some items failed.
-    Failed,
-    /// Wrong usage or invalid input.
-    Usage,
-    /// No credentials, or the API refused them.
-    Credentials,
-    /// Still rate limited after every retry, or a longer wait than is allowed was demanded.
-    RateLimited,
-    /// The API could not be reached, or answered with 5xx after every retry.
-    Unreachable,
-    /// Interrupted.
-    Interrupted,
+/// The enum, and what its comments say, for the manual.
+macro_rules! exits {
+    ($(#[$meta:meta])* pub(crate) enum $exit:ident { $(#[doc = $means:literal] $name:ident,)+ }) => {
+        $(#[$meta])*
+        pub(crate) enum $exit {
+            $(#[doc = $means] $name,)+
+        }
+
+        impl $exit {
+            /// All of them, and when they are.
+            pub(crate) const ALL: &[(Self, &str)] = &[$((Self::$name, $means),)+];
+        }
+    };
+}
+
+exits! {
+    /// How the process ends. The numbers are a contract with scripts: they do not change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Exit {
+        /// Everything that was asked for was accepted.
+        Accepted,
+        /// The API refused it, or some items failed.
+        Failed,
+        /// Wrong usage or invalid input.
+        Usage,
+        /// No credentials, or the API refused them.
+        Credentials,
+        /// Still rate limited after every retry, or a longer wait than is allowed was demanded.
+        RateLimited,
+        /// The API could not be reached, or answered with 5xx after every retry.
+        Unreachable,
+        /// Interrupted.
+        Interrupted,
+    }
 }
 
 impl Exit {

@@ -23,6 +23,11 @@ pub(crate) async fn serve(
     if !args.listen.ip().is_loopback() {
         talk.warn("the emulator listens beyond this machine; it is no API, and takes any token");
     }
+    let who = match args.token {
+        Some(_) => "only the token of `--token` is accepted",
+        None => "any token of a valid form is accepted",
+    };
+    let about = format!("its zone is {} ({}), on the plan {plan}; {who}", args.zone_name, args.zone_id);
     let mut config = Config::new(plan)
         .with_zone(Zone::new(args.zone_id, args.zone_name))
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
@@ -49,6 +54,7 @@ pub(crate) async fn serve(
         .await
         .map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", args.listen)))?;
     talk.data(&format!("listening on {}", running.base_url()));
+    talk.note(&about);
     interrupts.nth(1).await;
     running.stop().await;
     Ok(Exit::Accepted)

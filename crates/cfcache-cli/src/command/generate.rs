@@ -9,6 +9,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::args::{self, Definition, ShellArg};
+use crate::config::VARIABLES;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
@@ -54,8 +55,33 @@ fn completion_script(shell: ShellArg) -> String {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut args::offered(), "cfcache", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => BASH_WORDS.to_owned() + &script.replace(BASH_ALL_WORDS, BASH_SOME_WORDS),
+        _ => script,
+    }
 }
+
+/// How `clap_complete` looks for words: among commands and options at once, and names of arguments, which nobody types.
+const BASH_ALL_WORDS: &str = r#"$(compgen -W "${opts}" -- "${cur}")"#;
+const BASH_SOME_WORDS: &str = r#"$(_cfcache_words "${opts}" "${cur}")"#;
+
+/// Options only where one was begun, or where there is nothing else: thirty of them would hide five commands.
+const BASH_WORDS: &str = r#"_cfcache_words() {
+    local word words options="" others=""
+    read -ra words <<< "$1"
+    for word in "${words[@]}"; do
+        case "${word}" in
+            -*) options+=" ${word}" ;;
+            [[\<]*) ;;
+            *) others+=" ${word}" ;;
+        esac
+    done
+    if [[ $2 == -* || -z ${others} ]]; then others="${options}"; fi
+    compgen -W "${others}" -- "$2"
+}
+
+"#;
 
 /// A page of the manual.
 struct Page {
@@ -85,12 +111,11 @@ fn page(command: &Definition) -> Page {
     // Clap's own usage is shorter than all the options in a row.
     let usage = shown.render_usage().to_string();
     shown = shown.override_usage(usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned());
-    if !is_top {
-        shown = shown.mut_args(|arg| {
-            let is_global = arg.is_global_set();
-            arg.hide(is_global)
-        });
-    }
+    shown = shown.mut_args(|arg| {
+        let is_elsewhere = arg.is_hide_set() || (!is_top && arg.is_global_set());
+        // Else what `-h` leaves out would be a bare name here.
+        arg.hide(is_elsewhere).hide_short_help(false)
+    });
     let man = Man::new(shown.clone());
     // The title is not rendered by `man`, which leaves an empty date out, and with it shifts what follows.
     let name = shown.get_display_name().unwrap_or_else(|| shown.get_name());
@@ -111,7 +136,8 @@ fn page(command: &Definition) -> Page {
     Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
-/// What stands below the options: examples with their line breaks, remarks, and where to read on.
+/// What stands below the options: what is the same for all commands on the first page, remarks, examples with their
+/// line breaks, and where to read on.
 fn rest(command: &Definition, is_top: bool) -> Roff {
     let mut roff = Roff::new();
     let after = command
@@ -121,9 +147,12 @@ fn rest(command: &Definition, is_top: bool) -> Roff {
         .unwrap_or_default();
     let (examples, remarks): (Vec<&str>, Vec<&str>) = after
         .split("\n\n")
-        .filter(|part| !part.trim().is_empty())
+        .filter(|part| !part.trim().is_empty() && !part.starts_with("Exit codes"))
         .partition(|part| part.starts_with("Example"));
-    for (title, parts) in [("EXAMPLES", examples), ("NOTES", remarks)] {
+    if is_top {
+        common(&mut roff);
+    }
+    for (title, parts) in [("NOTES", remarks), ("EXAMPLES", examples)] {
         if parts.is_empty() {
             continue;
         }
@@ -147,9 +176,54 @@ fn rest(command: &Definition, is_top: bool) -> Roff {
             bold("cfcache-purge-urls"),
             roman("(1)."),
         ]),
-        false => roff.text([bold("cfcache"), roman("(1) has the options of every command.")]),
+        false => roff.text([
+            bold("cfcache"),
+            roman("(1) has the options of every command, exit status, environment and files."),
+        ]),
     };
     roff
+}
+
+/// How every command ends, and what it reads.
+fn common(roff: &mut Roff) {
+    roff.control("SH", ["EXIT STATUS"]);
+    roff.text([roman("Where several apply, it is the highest.")]);
+    for (exit, means) in Exit::ALL {
+        entry(roff, &exit.code().to_string(), means.trim());
+    }
+    roff.control("SH", ["ENVIRONMENT"]);
+    roff.text([roman(
+        "An option wins over a variable, and a variable over a file. An empty one counts as unset.",
+    )]);
+    for [_, variable, means] in VARIABLES {
+        // A comment links to other constants.
+        let means = VARIABLES.iter().fold(means.trim().to_owned(), |means, [name, variable, _]| {
+            means.replace(&format!("[`{name}`]"), &format!("`{variable}`"))
+        });
+        entry(roff, variable, &means);
+    }
+    roff.control("SH", ["FILES"]);
+    for (file, means) in FILES {
+        entry(roff, file, means);
+    }
+}
+
+/// The files that are read where no option names one.
+const FILES: [(&str, &str); 2] = [
+    (
+        "~/.config/cfcache/config.toml",
+        "Settings and profiles of the user; below XDG_CONFIG_HOME where that is set. `cfcache config path` says where.",
+    ),
+    (
+        ".cfcache.toml",
+        "Settings of a project, in the working directory or above it; they win over the user's.",
+    ),
+];
+
+fn entry(roff: &mut Roff, name: &str, means: &str) {
+    roff.control("TP", []);
+    roff.text([bold(name)]);
+    roff.text([roman(means)]);
 }
 
 #[cfg(test)]
@@ -221,6 +295,10 @@ mod tests {
         for (line, completed) in [
             ("cfcache pu", "purge"),
             ("cfcache purge ev", "everything"),
+            ("cfcache purge ", "everything urls tags hosts prefixes"),
+            ("cfcache -z example.com invalidate ", "everything urls tags hosts prefixes"),
+            ("cfcache smart-tiered set ", "on off"),
+            ("cfcache completions ", "bash zsh fish powershell elvish"),
             ("cfcache purge urls --dry", "--dry-run"),
             ("cfcache purge urls --fr", "--from"),
             ("cfcache --jour", "--journal"),
@@ -288,6 +366,58 @@ mod tests {
             "options of every command are on one page: {}",
             page.text
         );
+    }
+
+    /// A page as `man` shows it, but for its lines.
+    fn shown(page: &str) -> String {
+        let text = page.replace(r"\-", "-").replace(r"\*(Aq", "'").replace(r"\fR", "").replace(r"\fB", "");
+        text.replace(r"\&", "").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_page_tells_all_that_help_tells_of_an_option() {
+        fn check(command: &Definition, pages: &[Page], is_top: bool) -> usize {
+            let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+            let page = pages.iter().find(|page| page.file == format!("{name}.1")).unwrap();
+            let text = shown(&page.text);
+            let mut checked = 0;
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                if arg.is_global_set() && !is_top {
+                    continue;
+                }
+                let help = arg.get_long_help().or_else(|| arg.get_help()).unwrap().to_string();
+                assert!(
+                    text.contains(&shown(&help)),
+                    "{name}: `{help}` of {} is not in {text}",
+                    arg.get_id()
+                );
+                checked += 1;
+            }
+            let below = command.get_subcommands().map(|below| check(below, pages, false));
+            checked + below.sum::<usize>()
+        }
+        let mut top = args::definition();
+        top.build();
+        let checked = check(&top, &pages(), true);
+        assert!(checked > 100, "{checked}");
+    }
+
+    #[test]
+    fn the_first_page_tells_of_environment_files_and_exit_status() {
+        let pages = pages();
+        let text = &pages[0].text;
+        for title in ["EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"] {
+            let title = if title.contains(' ') { format!("\"{title}\"") } else { title.to_owned() };
+            assert_eq!(text.matches(&format!("\n.SH {title}\n")).count(), 1, "{title}: {text}");
+        }
+        let text = shown(text);
+        assert!(text.contains("130 Interrupted."), "{text}");
+        assert!(
+            text.contains("CLOUDFLARE_API_KEY The global API key; goes with `CLOUDFLARE_EMAIL`."),
+            "{text}"
+        );
+        assert!(text.contains("~/.config/cfcache/config.toml Settings"), "{text}");
+        assert!(!text.contains("[`") && !text.contains("Exit codes: 0"), "{text}");
     }
 
     #[test]

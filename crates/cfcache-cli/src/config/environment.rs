@@ -4,46 +4,58 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-/// An API token.
-pub(crate) const API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
-/// The global API key; goes with [`EMAIL`].
-pub(crate) const API_KEY: &str = "CLOUDFLARE_API_KEY";
-/// The e-mail address of the user whose key [`API_KEY`] is.
-pub(crate) const EMAIL: &str = "CLOUDFLARE_EMAIL";
-/// Where the API is, as the vendor's SDKs call it.
-pub(crate) const BASE_URL: &str = "CLOUDFLARE_BASE_URL";
-/// Where the API is, as wrangler calls it.
-pub(crate) const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
-/// The proxy for `https://`; in lower case as well, as are the next three, and lower case wins.
-pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
-/// The proxy for `http://`.
-pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
-/// The proxy for both.
-pub(crate) const ALL_PROXY: &str = "ALL_PROXY";
-/// The hosts that are reached without a proxy: names, `.domains`, addresses, networks, or `*`.
-pub(crate) const NO_PROXY: &str = "NO_PROXY";
-/// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
-pub(crate) const REQUEST_METHOD: &str = "REQUEST_METHOD";
-/// The zone, by id or by domain.
-pub(crate) const ZONE_ID: &str = "CLOUDFLARE_ZONE_ID";
-/// The account of a token that is verified, where it is not a user's.
-pub(crate) const ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
-/// Whose limits to pace by.
-pub(crate) const PLAN: &str = "CFCACHE_PLAN";
-/// A profile of the configuration file.
-pub(crate) const PROFILE: &str = "CFCACHE_PROFILE";
-/// The configuration file, in place of the usual one.
-pub(crate) const CONFIG: &str = "CFCACHE_CONFIG";
-/// Where configuration is; the usual place is below `HOME` where it is not set.
-pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
-/// The user's own directory.
-pub(crate) const HOME: &str = "HOME";
-/// Where configuration is on Windows.
-pub(crate) const APPDATA: &str = "APPDATA";
-/// No color, whatever its value, if it is not empty (<https://no-color.org>).
-pub(crate) const NO_COLOR: &str = "NO_COLOR";
-/// The sort of terminal.
-pub(crate) const TERM: &str = "TERM";
+/// The constants, and what their comments say, for the manual.
+macro_rules! variables {
+    ($(#[doc = $means:literal] pub(crate) const $name:ident: &str = $variable:literal;)+) => {
+        $(#[doc = $means] pub(crate) const $name: &str = $variable;)+
+
+        /// The names of all constants here, the variables that they name, and what those mean.
+        pub(crate) const VARIABLES: &[[&str; 3]] = &[$([stringify!($name), $variable, $means],)+];
+    };
+}
+
+variables! {
+    /// An API token.
+    pub(crate) const API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
+    /// The global API key; goes with [`EMAIL`].
+    pub(crate) const API_KEY: &str = "CLOUDFLARE_API_KEY";
+    /// The e-mail address of the user whose key [`API_KEY`] is.
+    pub(crate) const EMAIL: &str = "CLOUDFLARE_EMAIL";
+    /// Where the API is, as the vendor's SDKs call it.
+    pub(crate) const BASE_URL: &str = "CLOUDFLARE_BASE_URL";
+    /// Where the API is, as wrangler calls it.
+    pub(crate) const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
+    /// The proxy for `https://`; in lower case as well, as are the next three, and lower case wins.
+    pub(crate) const HTTPS_PROXY: &str = "HTTPS_PROXY";
+    /// The proxy for `http://`.
+    pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
+    /// The proxy for both.
+    pub(crate) const ALL_PROXY: &str = "ALL_PROXY";
+    /// The hosts that are reached without a proxy: names, `.domains`, addresses, networks, or `*`.
+    pub(crate) const NO_PROXY: &str = "NO_PROXY";
+    /// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
+    pub(crate) const REQUEST_METHOD: &str = "REQUEST_METHOD";
+    /// The zone, by id or by domain.
+    pub(crate) const ZONE_ID: &str = "CLOUDFLARE_ZONE_ID";
+    /// The account of a token that is verified, where it is not a user's.
+    pub(crate) const ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
+    /// Whose limits to pace by.
+    pub(crate) const PLAN: &str = "CFCACHE_PLAN";
+    /// A profile of the configuration file.
+    pub(crate) const PROFILE: &str = "CFCACHE_PROFILE";
+    /// The configuration file, in place of the usual one.
+    pub(crate) const CONFIG: &str = "CFCACHE_CONFIG";
+    /// Where configuration is; the usual place is below `HOME` where it is not set.
+    pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+    /// The user's own directory.
+    pub(crate) const HOME: &str = "HOME";
+    /// Where configuration is on Windows.
+    pub(crate) const APPDATA: &str = "APPDATA";
+    /// No color, whatever its value, if it is not empty (<https://no-color.org>).
+    pub(crate) const NO_COLOR: &str = "NO_COLOR";
+    /// The sort of terminal.
+    pub(crate) const TERM: &str = "TERM";
+}
 
 /// The proxies of the environment, each empty where there is none.
 #[derive(Default)]
