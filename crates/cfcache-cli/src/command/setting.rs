@@ -1,5 +1,7 @@
 //! The commands around settings: what they have in common, and those that are on or off.
 
+use core::time::Duration;
+
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
     ClearCacheReserve, CreateSmartTieredCache, DeleteCloudRegion, DeleteSmartTieredCache, DeleteVariants,
@@ -143,8 +145,8 @@ async fn get(desk: &Desk<'_>, switch: Switch) -> Result<Exit, Failure> {
 fn describe(switch: Switch, stored: &Stored<String>) -> String {
     let mut text =
         format!("{} is {}", switch.title(), stored.value.as_deref().unwrap_or("in an unknown state"));
-    if let Some(seconds) = stored.time_remaining.filter(|seconds| *seconds > 0) {
-        text.push_str(&format!(", for another {seconds} s"));
+    if let Some(time) = left(stored) {
+        text.push_str(&format!(", for another {time}"));
     }
     if let Some(changed) = &stored.modified_on {
         text.push_str(&format!(", last changed {changed}"));
@@ -153,6 +155,12 @@ fn describe(switch: Switch, stored: &Stored<String>) -> String {
         text.push_str(", and cannot be changed on this plan");
     }
     text
+}
+
+/// How long a setting stays as it is, where it ends by itself.
+pub(super) fn left(stored: &Stored<String>) -> Option<String> {
+    let seconds = u64::try_from(stored.time_remaining?).ok().filter(|seconds| *seconds > 0)?;
+    Some(human::whole(Duration::from_secs(seconds)))
 }
 
 /// Sets a switch; what is so already is left alone.

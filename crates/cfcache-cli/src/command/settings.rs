@@ -8,7 +8,7 @@ use cfcache_model::verdict::{Answer, Class};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::command::setting::{Desk, is_unset};
+use crate::command::setting::{Desk, is_unset, left};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::render::human;
@@ -20,8 +20,8 @@ use crate::render::human;
 pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
     let switch = async |switch: Switch| {
         Line::of(switch.title(), desk.call(&GetSwitch::new(&desk.zone, switch)).await, |stored| Shown {
-            value: match (&stored.value, stored.time_remaining) {
-                (Some(value), Some(seconds)) if seconds > 0 => format!("{value}, for another {seconds} s"),
+            value: match (&stored.value, left(stored)) {
+                (Some(value), Some(time)) => format!("{value}, for another {time}"),
                 (value, _) => value.clone().unwrap_or_default(),
             },
             ..Shown::of(stored)

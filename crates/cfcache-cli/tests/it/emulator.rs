@@ -47,6 +47,18 @@ fn it_has_the_zone_and_the_token_that_it_is_given() {
 }
 
 #[test]
+fn a_setting_that_ends_by_itself_says_when_as_a_clock_does() {
+    let (process, base) = serve("");
+    client(&base).args("-z").arg(ZONE).args("development-mode set on").run().exits(0);
+    for command in ["development-mode get", "settings"] {
+        let ran = client(&base).args("-z").arg(ZONE).args(command).run();
+        let (_, time) = ran.out.split_once("on, for another ").unwrap();
+        assert!(time.starts_with("3 h 0 min") || time.starts_with("2 h 59 min"), "{ran:?}");
+    }
+    process.kill();
+}
+
+#[test]
 fn it_does_wrong_what_it_is_told_to() {
     let (process, base) = serve("--fault status=400,code=9999,at=2 --no-rate-limit");
     let purge = || client(&base).args("-z").arg(ZONE).args("purge tags a").run();

@@ -111,6 +111,21 @@ fn what_the_recipes_say_is_so() {
 }
 
 #[test]
+fn what_is_exported_for_the_emulator_is_all_that_it_takes() {
+    let address = "http://127.0.0.1:8787/client/v4";
+    let api = Api::quick();
+    let blocks = blocks(&page("docs/emulator.md"));
+    assert_eq!(blocks.len(), 2);
+    for mut block in blocks {
+        block.script = block.script.replace(address, api.base());
+        let unset =
+            ["CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ZONE_ID"].map(|name| (name, ""));
+        run(&block, &furnished(&block), &api, &unset).unwrap();
+    }
+    assert_eq!(api.items(), ["https://www.example.com/css/styles.css"]);
+}
+
+#[test]
 fn the_first_time_a_pipeline_purges_everything() {
     let api = enterprise();
     for block in &pipelines() {
