@@ -3,6 +3,7 @@
 use core::error::Error as StdError;
 
 use cfcache_client::{Error, ErrorCause, ErrorKind};
+use cfcache_model::text::clip;
 use cfcache_model::verdict::Class;
 use cfcache_transport::Cause;
 
@@ -86,6 +87,14 @@ pub(crate) fn reason(error: &Error) -> String {
     match error.is_unclear() {
         true => format!("{error} [{UNCLEAR}]"),
         false => error.to_string(),
+    }
+}
+
+/// Why a request is sent again, in few words: "`127.0.0.1:9` refused the connection".
+pub(crate) fn why(cause: &ErrorCause) -> String {
+    match cause {
+        ErrorCause::Transport(error) => error.detail().to_owned(),
+        cause => clip(&cause.to_string(), 160),
     }
 }
 

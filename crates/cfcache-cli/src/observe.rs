@@ -14,28 +14,38 @@ use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Tally};
 use cfcache_model::plan::Entry;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
 use crate::journal::{Point, Writer};
-use crate::progress::Progress;
+use crate::progress::{Progress, Trouble};
 use crate::render::Talk;
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::source::{Chunk, Invalid};
 
-/// Tells each request, where that is asked for (`-v`, `-vv`).
+/// Tells each request, where that is asked for (`-v`, `-vv`), and what keeps one from succeeding.
 pub(crate) struct Trace<'a>(pub(crate) &'a Talk);
 
 impl Observer for Trace<'_> {
     fn on(&mut self, event: Event<'_>) {
-        if let Event::Exchange(exchange) = &event {
-            trace(self.0, exchange);
+        match &event {
+            Event::Exchange(exchange) => trace(self.0, exchange),
+            Event::Again { .. } => {
+                let Some(trouble) = Trouble::of(&event) else { return };
+                match self.0.live && self.0.progress {
+                    true => self.0.draw(&trouble.line(Instant::now(), self.0.columns() - 1)),
+                    false => trouble.note(self.0),
+                }
+            }
+            _ => {}
         }
     }
 }
 
-fn trace(talk: &Talk, exchange: &Exchange<'_>) {
+/// Tells a request, where that is asked for.
+pub(crate) fn trace(talk: &Talk, exchange: &Exchange<'_>) {
     if talk.verbose == 0 {
         return;
     }
@@ -373,6 +383,11 @@ impl Observer for Watch<'_> {
                 }
             }
             Event::Exchange(exchange) => trace(self.talk, exchange),
+            Event::Again { .. } if !(self.talk.live && self.talk.progress) => {
+                if let Some(trouble) = Trouble::of(&event) {
+                    trouble.note(self.talk);
+                }
+            }
             Event::Ended(outcome) => self.ended(outcome),
             Event::Stopped(stop) => {
                 self.interrupted |= *stop == Stop::Interrupted;

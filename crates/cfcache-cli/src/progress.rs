@@ -4,9 +4,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use cfcache_client::engine::Reason;
-use cfcache_client::{Event, Tally};
+use cfcache_client::{ErrorCause, Event, Tally};
+use cfcache_model::verdict::Class;
 use tokio::time::Instant;
 
+use crate::failure::why;
 use crate::render::Talk;
 use crate::render::human;
 use crate::session::whole_seconds;
@@ -23,6 +25,59 @@ const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The first moments, a burst and a connection being made, say nothing about the time that is left.
 const GUESS_AFTER: Duration = Duration::from_secs(3);
 
+/// What is over after so long need not be told of.
+const BLIP: Duration = Duration::from_secs(2);
+
+/// A reason is worth so many columns, however narrow the terminal.
+const SHORTEST: usize = 20;
+
+/// Why a request has to be sent again.
+pub(crate) struct Trouble {
+    why: String,
+    attempt: u32,
+    tries: u32,
+    wait: Duration,
+    until: Instant,
+    rate_limited: bool,
+}
+
+impl Trouble {
+    /// What an event tells of it.
+    pub(crate) fn of(event: &Event<'_>) -> Option<Self> {
+        let Event::Again { wait, attempt, tries, cause, .. } = event else { return None };
+        let until = Instant::now() + *wait;
+        let rate_limited =
+            matches!(cause, ErrorCause::Answer(failure) if failure.class == Class::RateLimited);
+        Some(Self { why: why(cause), attempt: *attempt, tries: *tries, wait: *wait, until, rate_limited })
+    }
+
+    /// "`127.0.0.1:9` refused the connection, try 3 of 11, again in 12 s", the reason no longer than leaves room for the
+    /// rest in so many columns.
+    pub(crate) fn line(&self, now: Instant, columns: usize) -> String {
+        let mut rest = String::new();
+        // A refusal for the rate is paid for in waiting, and not in tries.
+        if !self.rate_limited && self.attempt <= self.tries {
+            rest.push_str(&format!(", try {} of {}", self.attempt, self.tries));
+        }
+        if self.until > now {
+            rest.push_str(&format!(", again in {} s", whole_seconds(self.until - now)));
+        }
+        let room = columns.saturating_sub(rest.len()).max(SHORTEST);
+        let why = match human::width(&self.why) > room {
+            true => self.why.strip_prefix("the API answered with ").unwrap_or(&self.why),
+            false => &self.why,
+        };
+        format!("{}{rest}", human::ellipsis(why, room))
+    }
+
+    /// Says it once, where no line shows it; each request is told anyway where that was asked for.
+    pub(crate) fn note(&self, talk: &Talk) {
+        if talk.verbose == 0 && (self.attempt > 1 || self.wait > BLIP) {
+            talk.note_trouble(&self.why, &self.line(Instant::now(), usize::MAX));
+        }
+    }
+}
+
 /// What is known of a run while it runs.
 pub(crate) struct Progress {
     noun: cfcache_model::Kind,
@@ -36,6 +91,8 @@ pub(crate) struct Progress {
     is_stopped: bool,
     /// Until when everything waits because the server said so.
     held_until: Option<Instant>,
+    /// What failed last, until something succeeds.
+    trouble: Option<Trouble>,
     /// How much was sent by when, a second apart, the oldest first.
     past: VecDeque<(Instant, u64)>,
     /// Has something been waited for? What went out before that was what a full bucket held, and no measure of the rest.
@@ -54,6 +111,7 @@ impl Progress {
             in_flight: 0,
             is_stopped: false,
             held_until: None,
+            trouble: None,
             past: VecDeque::from([(now, 0)]),
             has_waited: false,
         }
@@ -66,10 +124,14 @@ impl Progress {
         if waits && !core::mem::replace(&mut self.has_waited, true) {
             self.past = VecDeque::from([(Instant::now(), self.sent())]);
         }
+        if let Some(trouble) = Trouble::of(event).filter(|trouble| !trouble.rate_limited) {
+            self.trouble = Some(trouble);
+        }
         match event {
+            Event::Ended(outcome) if outcome.result.is_ok() => self.trouble = None,
             Event::Sent { in_flight } => self.in_flight = *in_flight,
             Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
-            Event::Again { wait, holds_all: true } => {
+            Event::Again { wait, holds_all: true, .. } => {
                 let until = Instant::now() + *wait;
                 self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
             }
@@ -89,11 +151,11 @@ impl Progress {
         if talk.live {
             // What ends within a moment needs no progress.
             if now - self.started > Duration::from_millis(400) {
-                talk.draw(&self.line(now));
+                talk.draw(&self.line(now, talk.columns()));
             }
         } else if now - self.last_beat >= HEARTBEAT {
             self.last_beat = now;
-            talk.note(&self.line(now));
+            talk.note(&self.line(now, usize::MAX));
         }
     }
 
@@ -122,7 +184,7 @@ impl Progress {
     }
 
     /// The most important comes first, for a narrow terminal.
-    fn line(&self, now: Instant) -> String {
+    fn line(&self, now: Instant, columns: usize) -> String {
         let tally = &self.tally;
         let mut line = match self.total {
             Some(total) => format!("{} of {} accepted", tally.accepted, self.noun.count(total)),
@@ -139,6 +201,13 @@ impl Progress {
                 ", waiting for {} ({elapsed})",
                 human::count(self.in_flight as u64, "request")
             ));
+            return line;
+        }
+        if let Some(trouble) = &self.trouble {
+            let end = format!(" ({elapsed})");
+            // The last column stays free, so that nothing wraps.
+            let room = columns.saturating_sub(line.len() + ", ".len() + end.len() + 1);
+            line.push_str(&format!(", {}{end}", trouble.line(now, room)));
             return line;
         }
         if let Some(until) = self.held_until.filter(|until| *until > now) {

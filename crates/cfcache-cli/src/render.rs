@@ -16,6 +16,9 @@ use crate::failure::Failure;
 /// How much of what went wrong is remembered.
 const TOLD: usize = 100;
 
+/// How many reasons for trying again are told.
+const TROUBLES: usize = 5;
+
 /// How much is said, and how.
 pub(crate) struct Talk {
     pub(crate) output: OutputArg,
@@ -30,10 +33,12 @@ pub(crate) struct Talk {
     lost: RefCell<Option<String>>,
     /// What is not to be said twice.
     said: RefCell<Vec<String>>,
+    /// Why requests had to be sent again.
+    troubles: RefCell<Vec<String>>,
     /// What went wrong, as far as it was told: results need not repeat it.
     told: RefCell<Vec<String>>,
-    /// A progress line stands on the terminal and must be cleared before anything else is said.
-    drawn: Cell<bool>,
+    /// How wide the progress line is that stands on the terminal, and must be cleared before anything else is said.
+    drawn: Cell<usize>,
     /// Somebody types entries on the terminal.
     typed_on: Cell<bool>,
 }
@@ -60,8 +65,9 @@ impl Talk {
             broken: Cell::new(false),
             lost: RefCell::new(None),
             said: RefCell::default(),
+            troubles: RefCell::default(),
             told: RefCell::default(),
-            drawn: Cell::new(false),
+            drawn: Cell::new(0),
             typed_on: Cell::new(false),
         }
     }
@@ -147,6 +153,15 @@ impl Talk {
         }
     }
 
+    /// Says what keeps a request from succeeding, unless `--quiet`: once for each reason, and of a few reasons.
+    pub(crate) fn note_trouble(&self, why: &str, line: &str) {
+        let mut troubles = self.troubles.borrow_mut();
+        if troubles.len() < TROUBLES && !troubles.iter().any(|told| told == why) {
+            troubles.push(why.to_owned());
+            self.note(line);
+        }
+    }
+
     /// Warns, unless `--quiet`.
     pub(crate) fn warn(&self, line: &str) {
         self.note(&format!("{} {line}", self.label("warning")));
@@ -198,10 +213,18 @@ impl Talk {
         if self.typed_on.get() {
             return;
         }
-        let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0);
-        let line = human::fit(line, usize::from(width).saturating_sub(1));
-        let _gone = std::io::stderr().lock().write_all(format!("\r\u{1b}[K{line}").as_bytes());
-        self.drawn.set(true);
+        let columns = self.columns();
+        let line = human::fit(line, columns.saturating_sub(1));
+        let away = away(self.drawn.get(), columns);
+        let _gone = std::io::stderr().lock().write_all(format!("{away}{line}").as_bytes());
+        self.drawn.set(human::width(line).max(1));
+    }
+
+    /// How wide the terminal is now; at least 1.
+    #[expect(clippy::unused_self, reason = "it is this one's terminal")]
+    pub(crate) fn columns(&self) -> usize {
+        terminal_size::terminal_size_of(std::io::stderr())
+            .map_or(80, |(width, _)| usize::from(width.0).max(1))
     }
 
     /// Draws no more: somebody types on that terminal.
@@ -211,9 +234,18 @@ impl Talk {
 
     /// Takes the progress line away.
     pub(crate) fn clear(&self) {
-        if self.drawn.replace(false) {
-            let _gone = write!(std::io::stderr().lock(), "\r\u{1b}[K");
+        let drawn = self.drawn.replace(0);
+        if drawn > 0 {
+            let _gone = write!(std::io::stderr().lock(), "{}", away(drawn, self.columns()));
         }
+    }
+}
+
+/// What takes away a line of that width. On a terminal that has become narrower it stands on several by now.
+fn away(drawn: usize, columns: usize) -> String {
+    match drawn.saturating_sub(1) / columns {
+        0 => "\r\u{1b}[K".to_owned(),
+        above => format!("\u{1b}[{above}A\r\u{1b}[J"),
     }
 }
 

@@ -123,7 +123,11 @@ impl Client {
                         }
                         Decision::Again { at, holds_all } => {
                             unclear |= reading.result.as_ref().is_err_and(is_unclear);
-                            observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
+                            if let Err(cause) = &reading.result {
+                                let (wait, attempt) = (at.saturating_sub(now), operation.attempt);
+                                let tries = self.tries();
+                                observer.on(Event::Again { wait, holds_all, attempt, tries, cause });
+                            }
                         }
                     }
                 }
@@ -208,6 +212,11 @@ impl Client {
             }
         }
         observer.tally
+    }
+
+    /// How many tries a request has.
+    const fn tries(&self) -> u32 {
+        self.policy.max_retries.saturating_add(1)
     }
 
     async fn sleep_until(&self, until: Option<Duration>) {
@@ -595,7 +604,12 @@ impl Running<'_> {
         }
         match self.engine.settle(now, ticket, reading.signal) {
             Decision::Again { at, holds_all } => {
-                observer.on(Event::Again { wait: at.saturating_sub(now), holds_all });
+                let (wait, attempt) = (at.saturating_sub(now), operation.attempt);
+                let tries = self.client.tries();
+                let cause = self.engine.postponed(at, ticket).and_then(|shipment| shipment.last_try.as_ref());
+                if let Some(cause) = cause {
+                    observer.on(Event::Again { wait, holds_all, attempt, tries, cause });
+                }
             }
             Decision::Ended(mut ended) => {
                 ended.unclear |= ended.job.unclear;

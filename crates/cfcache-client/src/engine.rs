@@ -405,6 +405,12 @@ impl<J> Engine<J> {
         self.flying.get_mut(&ticket).map(|task| &mut task.job)
     }
 
+    /// The job that a ticket stood for, while it waits for its next try at that time.
+    #[cfg(feature = "driver")]
+    pub(crate) fn postponed(&self, at: Duration, ticket: Ticket) -> Option<&J> {
+        self.waiting.get(&(at, ticket.0)).map(|task| &task.job)
+    }
+
     /// Which try of its job a ticket is, counted from 1.
     #[must_use]
     pub fn attempt(&self, ticket: Ticket) -> u32 {

@@ -10,7 +10,7 @@ use http::HeaderMap;
 
 use crate::auth::Redactor;
 use crate::engine::{Reason, Stop};
-use crate::error::Error;
+use crate::error::{Error, ErrorCause};
 
 /// Is told of everything that happens: for progress, logs, journals and reports.
 pub trait Observer {
@@ -82,6 +82,12 @@ pub enum Event<'a> {
         wait: Duration,
         /// Does everything else wait as well?
         holds_all: bool,
+        /// Which try it was that failed, counted from 1.
+        attempt: u32,
+        /// How many tries there are, unless refusals for the rate come between, which are paid for in waiting.
+        tries: u32,
+        /// What that try came to.
+        cause: &'a ErrorCause,
     },
     /// A batch was refused for what a part of it may hold, and goes again in two halves.
     Split {

@@ -1,6 +1,7 @@
 //! For people.
 
 use core::time::Duration;
+use std::borrow::Cow;
 
 use cfcache_model::Kind;
 use cfcache_model::text::clip;
@@ -188,6 +189,14 @@ pub(crate) fn fit(line: &str, columns: usize) -> &str {
     }
 }
 
+/// A text, or as much of it as fits into so many columns with a mark that there is more.
+pub(crate) fn ellipsis(text: &str, columns: usize) -> Cow<'_, str> {
+    match width(text) <= columns {
+        true => text.into(),
+        false => format!("{}…", cut(text, columns.saturating_sub(1)).trim_end()).into(),
+    }
+}
+
 /// The beginning of a text that fits into so many columns.
 fn cut(text: &str, columns: usize) -> &str {
     let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
@@ -297,6 +306,14 @@ mod tests {
             assert!(lines.lines().all(|line| width(line) <= columns), "{columns}: {lines}");
             assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_marked() {
+        assert_eq!(ellipsis("refused", 7), "refused");
+        assert_eq!(ellipsis("refused it", 8), "refused…");
+        assert_eq!(ellipsis("refused it", 9), "refused…");
+        assert_eq!(ellipsis("例え.jp", 4), "例…");
     }
 
     #[test]

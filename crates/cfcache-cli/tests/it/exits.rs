@@ -5,7 +5,7 @@ use core::time::Duration;
 use cfcache_emulator::{Config, LimitMode, Token};
 use cfcache_model::Plan;
 
-use crate::support::{Api, Dir, TOKEN, bare, cfcache, urls};
+use crate::support::{Api, Dir, TOKEN, ZONE, bare, cfcache, urls};
 
 #[test]
 fn code_0_everything_was_accepted() {
@@ -144,7 +144,7 @@ fn without_a_terminal_nothing_is_confirmed_and_nothing_changed() {
         for input in ["", "y\n", "yes\n"] {
             let ran = cfcache(&api).args(line).input(input).run();
             ran.exits(2).says_nothing().tells("there is no terminal to ask on").tells("--yes");
-            ran.tells("in all of its environments").tells(crate::support::ZONE);
+            ran.tells("in all of its environments").tells(ZONE);
         }
     }
     assert_eq!(api.requests(), 0);
@@ -180,4 +180,36 @@ fn settings_that_cannot_be_read_are_an_error_and_the_others_stand() {
     let ran = cfcache(&api).args("settings --json").run();
     ran.exits(3).tells("error: 7 settings cannot be read");
     assert_eq!(ran.err.matches("hint: ").count(), 1, "{ran:?}");
+}
+
+#[test]
+fn what_keeps_a_request_from_succeeding_is_told_while_it_is_tried_again() {
+    let unreachable = || bare().env("CLOUDFLARE_API_TOKEN", TOKEN).args("--base-url http://127.0.0.1:9/");
+    let notes = |told: &str, part: &str| told.lines().filter(|line| line.starts_with(part)).count();
+    for line in ["purge tags a b", "purge everything -y", "zones list", "settings"] {
+        let run =
+            |options: &str| unreachable().args("--max-retries 2 -z").arg(ZONE).args(line).args(options).run();
+        let ran = run("");
+        ran.exits(5);
+        // Once, however often it was tried.
+        assert_eq!(
+            notes(&ran.err, "`127.0.0.1:9` refused the connection, try 2 of 3, again in"),
+            1,
+            "{line}: {ran:?}"
+        );
+        let quiet = run("-q");
+        assert_eq!(notes(&quiet.err, "`127.0.0.1:9`"), 0, "{quiet:?}");
+    }
+    for (fault, reason) in [
+        ("status=503,times=2", "the API answered with status 503"),
+        ("html,times=2", "the API answered with status 502"),
+    ] {
+        let api = Api::with_fault(fault);
+        let ran = cfcache(&api).args("purge tags a").run();
+        ran.exits(0).tells(", try 2 of 11, again in");
+        assert_eq!(notes(&ran.err, reason), 1, "{ran:?}");
+    }
+    // What is over at the next try is not worth a word.
+    let api = Api::with_fault("status=503,times=1");
+    assert_eq!(cfcache(&api).args("purge tags a").run().exits(0).err, "");
 }

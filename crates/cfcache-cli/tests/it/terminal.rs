@@ -6,6 +6,7 @@
 use core::time::Duration;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -30,8 +31,7 @@ impl Terminal {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&person, size).unwrap();
+        resize(&person, columns);
         let path = ptsname(&person, Vec::new()).unwrap().into_string().unwrap().into();
         let person = File::from(person);
         let seen = Arc::new(Mutex::new(String::new()));
@@ -45,6 +45,10 @@ impl Terminal {
             }
         });
         Self { person, path, seen }
+    }
+
+    fn resize(&self, columns: u16) {
+        resize(&self.person, columns);
     }
 
     fn end(&self) -> Stdio {
@@ -86,6 +90,11 @@ impl Terminal {
     fn types(&mut self, text: &str) {
         self.person.write_all(text.as_bytes()).unwrap();
     }
+}
+
+fn resize(terminal: &impl AsFd, columns: u16) {
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(terminal, size).unwrap();
 }
 
 /// Without the breaks that a narrow terminal makes necessary.
@@ -264,6 +273,35 @@ fn a_wait_that_the_server_demands_is_shown_with_its_end() {
     terminal.sees("rate limited, continues in 3 s");
     terminal.sees("rate limited, continues in 1 s");
     process.finish_quietly().exits(0);
+}
+
+#[test]
+fn what_fails_is_shown_with_its_reason_and_the_next_try() {
+    let api = Api::with_fault("status=503,retry-after=3,times=1");
+    let terminal = Terminal::new();
+    let process = terminal.start(cfcache(&api).args("purge tags a b c"));
+    // As much of the reason as leaves room for the rest.
+    terminal.sees("0 of 3 tags accepted, status 503: no reason i…, try 1 of 11, again in 2 s (1 s)");
+    process.finish_quietly().exits(0);
+    // Where nothing else is drawn too.
+    let api = Api::with_fault("status=503,retry-after=1,times=1");
+    let terminal = Terminal::new();
+    terminal.start(cfcache(&api).args("purge everything -y")).finish_quietly().exits(0);
+    terminal.sees(", try 1 of 11, again in 1 s");
+    terminal.sees("\r\u{1b}[K");
+}
+
+#[test]
+fn a_line_on_a_terminal_that_becomes_narrower_goes_away_whole() {
+    let api = Api::with_fault("delay=2500ms");
+    let terminal = Terminal::new();
+    let process = terminal.start(cfcache(&api).args("purge tags a b c"));
+    terminal.sees("0 of 3 tags accepted, 0/s, 1 in flight");
+    terminal.resize(30);
+    // What stood there fills two lines now.
+    terminal.sees("\u{1b}[1A\r\u{1b}[J0 of 3 tags accepted");
+    process.finish_quietly().exits(0);
+    assert_eq!(terminal.seen().matches("\u{1b}[1A").count(), 1, "{:?}", terminal.seen());
 }
 
 #[test]

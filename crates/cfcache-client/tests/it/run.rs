@@ -89,6 +89,16 @@ async fn what_fails_for_now_is_sent_again() {
     assert!(begun.elapsed() >= Duration::from_secs(30));
     assert_eq!((tally.accepted, tally.requests, tally.retries, tally.rate_limited), (3, 5, 4, 1));
     assert_eq!(diary.count("Again"), 4);
+    // Each with the try that failed, and why.
+    for (try_and_tries, cause) in [
+        ("attempt: 1, tries: 11, cause: Answer", "status: 503"),
+        ("attempt: 2, tries: 11, cause: Transport", "Unknown"),
+        ("attempt: 3, tries: 11, cause: Answer", "code: 1134"),
+        ("attempt: 4, tries: 11, cause: Answer", "status: 200"),
+    ] {
+        let is_it = |line: &&String| line.contains(try_and_tries) && line.contains(cause);
+        assert_eq!(diary.lines.iter().filter(is_it).count(), 1, "{try_and_tries}: {:?}", diary.lines);
+    }
     assert_eq!(diary.ends.len(), 1);
     assert_eq!(diary.ends[0].attempts, 5);
     let held = format!("Waiting {{ wait: 30s, reason: {:?} }}", Reason::Held);

@@ -1,17 +1,24 @@
 //! `--plan auto`: whose limits to pace by, found out where it matters.
 
+use cfcache_client::Event;
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{GetZone, Zone};
 use cfcache_model::id::ZoneId;
 
-use crate::observe::Trace;
+use crate::observe::trace;
 use crate::render::Talk;
 use crate::session::Session;
 
 /// Asks the zone for its plan, once a run has outgrown what every plan allows, and paces by its limits from then on.
 /// Where the token may not read the zone, those of free stay.
 pub(super) async fn learn(session: &Session, zone: &ZoneId, talk: &Talk) {
-    let told = match session.client.call(&GetZone::new(zone), &mut Trace(talk)).await {
+    // Whatever keeps it from succeeding is no trouble of the run's.
+    let mut quietly = |event: Event<'_>| {
+        if let Event::Exchange(exchange) = &event {
+            trace(talk, exchange);
+        }
+    };
+    let told = match session.client.call(&GetZone::new(zone), &mut quietly).await {
         Ok(answer) => match plan_of(&answer.result) {
             Some(plan) => {
                 session.client.set_limits(plan.purge_limits());
