@@ -155,6 +155,63 @@ impl Client {
     /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
     ///   as interrupted. Dropping the run gives up what is in flight as well.
     /// - Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
+    ///
+    /// # Examples
+    ///
+    /// [`Stream`] is that of `futures-core` 0.3, which `futures` and `tokio-stream` have under their own names: what they
+    /// make will do. Without them a channel takes a few lines:
+    ///
+    /// ```
+    /// use core::pin::Pin;
+    /// use core::task::{Context, Poll};
+    ///
+    /// use cfcache_client::{Client, Event, Run, Tally};
+    /// use cfcache_model::plan::Entry;
+    /// use cfcache_model::target::File;
+    /// use futures_core::Stream;
+    /// use tokio::sync::mpsc;
+    ///
+    /// /// Pages, as they are made.
+    /// struct Pages(mpsc::Receiver<File>);
+    ///
+    /// impl Stream for Pages {
+    ///     type Item = Vec<Entry>;
+    ///
+    ///     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+    ///         self.0.poll_recv(context).map(|page| Some(vec![page?.into()]))
+    ///     }
+    /// }
+    ///
+    /// async fn purge(client: &Client, run: &Run, pages: mpsc::Receiver<File>) -> Tally {
+    ///     client.run(run, Pages(pages), core::future::pending(), &mut |_: Event<'_>| {}).await
+    /// }
+    /// # use std::sync::Arc;
+    /// # use cfcache_client::engine::Policy;
+    /// # use cfcache_client::{Codec, DEFAULT_BASE_URL};
+    /// # use cfcache_model::endpoint::Action;
+    /// # use cfcache_model::plan::Caps;
+    /// # use cfcache_model::{Kind, Plan, ZoneId};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = cfcache_transport::RecordingTransport::new(|_| {
+    /// #     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"…"}}"#;
+    /// #     Ok(http::Response::new(bytes::Bytes::from(body)))
+    /// # });
+    /// # let codec = Codec::new(DEFAULT_BASE_URL.parse()?, None, "example/1.0");
+    /// # let client = Client::new(Arc::new(transport), codec, Policy::default());
+    /// # let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
+    /// # let run = Run::new(Action::Purge, zone, Kind::Files, Caps::of(Plan::Free.purge_limits(), Kind::Files));
+    /// let (sender, pages) = mpsc::channel(100);
+    /// tokio::spawn(async move {
+    ///     for page in ["https://www.example.com/", "https://www.example.com/about"] {
+    ///         sender.send(File::parse(page).unwrap()).await.unwrap();
+    ///     }
+    /// });
+    /// let tally = purge(&client, &run, pages).await;
+    /// assert_eq!((tally.items, tally.accepted, tally.requests), (2, 2, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn run(
         &self,
         run: &Run,

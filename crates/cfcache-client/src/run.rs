@@ -67,6 +67,10 @@ impl Run {
 }
 
 /// Makes the input of a [`Client::run`](crate::Client::run) of something at hand.
+///
+/// - What comes back is a [`Stream`] of `futures-core` 0.3, the one that `futures` and `tokio-stream` have too.
+/// - The iterator is asked for as many as make a request, and asked again when those are on their way. It may not block:
+///   what has to be waited for is a stream of its own, of which [`Client::run`](crate::Client::run) has an example.
 pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
 where
     I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,
