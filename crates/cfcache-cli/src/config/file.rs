@@ -188,10 +188,32 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, F
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let message = without_values(error.message());
-        Failure::usage(format!("`{}`, line {line}: {message}", path.display()))
-            .with_hint("docs/configuration.md lists the keys, and `cfcache config show` what is in force")
+        let mut message = without_values(error.message());
+        let found = text.lines().nth(line - 1).unwrap_or_default();
+        let key = key(found).filter(|_| message.starts_with("invalid type"));
+        if let Some(key) = key {
+            message = format!("`{key}`: {message}");
+        }
+        let failure = Failure::usage(format!("`{}`, line {line}: {message}", path.display()));
+        // A project's file has no tables.
+        let is_users = path.file_name().is_none_or(|name| name != PROJECT_FILE);
+        match key.filter(|_| is_users && found.trim_start().starts_with('[')) {
+            Some(key @ ("zone" | "profile")) => {
+                let meant = found.trim().replacen(key, &format!("{key}s"), 1);
+                failure.with_hint(format!("did you mean `{meant}`?"))
+            }
+            _ => failure.with_hint("docs/configuration.md lists the keys, and what they take"),
+        }
     })
+}
+
+/// The key that a line is about, the first part of it where a table is named. What is no key may be a secret.
+fn key(line: &str) -> Option<&str> {
+    let line = line.trim_start().trim_start_matches('[').trim_start();
+    let end = line.find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '-' | '_'))?;
+    let (key, rest) = line.split_at(end);
+    let is_key = !key.is_empty() && rest.trim_start().starts_with([']', '=', '.']);
+    is_key.then_some(key)
 }
 
 /// A message of the parser, without the value that it may quote.
@@ -220,5 +242,21 @@ mod tests {
     fn messages_show_no_values() {
         let shown = without_values("invalid type: string \"my secret \\\" word\", expected a sequence");
         assert_eq!(shown, "invalid type: string, expected a sequence");
+    }
+
+    #[test]
+    fn a_line_shows_its_key_and_no_value() {
+        for (line, expected) in [
+            ("zone = 5", Some("zone")),
+            ("[zone]", Some("zone")),
+            (" [ profile.a ]", Some("profile")),
+            ("token-file=[1]", Some("token-file")),
+            ("s3cret", None),
+            ("s3cret\"", None),
+            ("\"a.example\" = 5", None),
+            ("", None),
+        ] {
+            assert_eq!(key(line), expected, "{line}");
+        }
     }
 }

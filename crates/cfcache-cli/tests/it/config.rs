@@ -143,6 +143,44 @@ fn mistakes_in_a_file_name_their_line() {
 }
 
 #[test]
+fn a_table_in_place_of_a_key_is_named_with_what_is_meant() {
+    let dir = Dir::new();
+    let run = |name: &str, text: &str| {
+        dir.file(name, text);
+        bare().args("--config config.toml config show").current_dir(dir.path()).run()
+    };
+    for (text, key, meant) in [
+        ("[zone]\n\"a.example\" = \"x\"", "line 1: `zone`: invalid type: map", "`[zones]`"),
+        ("plan = \"pro\"\n[profile.a]\nplan = \"free\"", "line 2: `profile`: invalid type", "`[profiles.a]`"),
+    ] {
+        let ran = run("config.toml", text);
+        ran.exits(2).says_nothing().tells(key).tells(&format!("hint: did you mean {meant}?"));
+    }
+    let ran = run("config.toml", "zone = 5\n");
+    ran.exits(2).tells("line 1: `zone`: invalid type: integer");
+    // It would end with the same error.
+    assert!(!ran.err.contains("config show"), "{ran:?}");
+    run("config.toml", "").exits(0);
+    let ran = run(".cfcache.toml", "[zone]\n");
+    ran.exits(2).tells("`zone`: invalid type: map");
+    assert!(!ran.err.contains("[zones]"), "{ran:?}");
+}
+
+#[test]
+fn what_is_not_set_has_its_default() {
+    let default = |name: &str| setting(bare(), name);
+    let from_nowhere = |value: &str| (value.to_owned(), "default".to_owned());
+    assert_eq!(default("plan"), from_nowhere("auto"));
+    assert_eq!(default("base-url"), from_nowhere("https://api.cloudflare.com/client/v4"));
+    assert_eq!(default("forbid-everything"), from_nowhere("false"));
+    let dir = Dir::new();
+    dir.file(".cfcache.toml", "forbid-everything = true\n");
+    let (value, from) = setting(bare().current_dir(dir.path()), "forbid-everything");
+    assert_eq!(value, "true");
+    assert!(from.contains(".cfcache.toml"), "{from}");
+}
+
+#[test]
 fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
     let api = Api::quick();
     let dir = Dir::new();
