@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) plan: Option<Sourced<String>>,
     pub(crate) base_url: Sourced<String>,
     pub(crate) credentials: Option<Sourced<CredentialPlace>>,
+    /// The project's file, where there is one.
+    pub(crate) project: Option<PathBuf>,
     /// The project's file that forbids `everything`, where one does.
     pub(crate) forbidden_by: Option<PathBuf>,
     /// Domains and the ids of their zones.
@@ -69,6 +71,7 @@ pub(crate) struct Settings {
     /// The user's file, whether there is one or not.
     pub(crate) path: Option<PathBuf>,
     pub(crate) profile: Option<String>,
+    home: Option<PathBuf>,
 }
 
 /// Where the credentials are.
@@ -136,11 +139,22 @@ impl Settings {
                 .or_else(|| from_layers(|layer| layer.base_url.as_ref()))
                 .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
             credentials: credentials(global, environment, &layers)?,
+            project: project.as_ref().map(|(path, _)| path.clone()),
             forbidden_by: project.filter(|(_, file)| file.forbid_everything).map(|(path, _)| path),
             zones: file.zones.into_iter().map(|(domain, id)| (domain.to_lowercase(), id.0)).collect(),
             path,
             profile,
+            home: environment.home.clone(),
         })
+    }
+
+    /// A path as it is typed: with `~` for the user's own directory.
+    pub(crate) fn short(&self, path: &Path) -> String {
+        let below = self.home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        match below.filter(|below| !below.as_os_str().is_empty()) {
+            Some(below) => Path::new("~").join(below).display().to_string(),
+            None => path.display().to_string(),
+        }
     }
 }
 

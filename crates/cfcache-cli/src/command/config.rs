@@ -1,7 +1,8 @@
 //! `config show` and `config path`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use cfcache_model::id::ZoneId;
 use serde::Serialize;
 
 use crate::args::OutputArg;
@@ -20,65 +21,120 @@ struct Row {
 
 /// Shows every setting with where it is from. Secrets are blanked.
 pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
-    let text = |setting: &str, value: &Option<Sourced<String>>| row(setting, value.as_ref(), Clone::clone);
-    let mut rows = vec![
-        text("zone", &settings.zone),
-        text("environment", &settings.environment),
-        text("plan", &settings.plan),
-        row("base-url", Some(&settings.base_url), Clone::clone),
-        row("credentials", settings.credentials.as_ref(), describe),
-        Row { setting: "profile".to_owned(), value: settings.profile.clone(), from: None },
-        Row {
-            setting: "everything".to_owned(),
-            value: settings.forbidden_by.as_ref().map(|_| "forbidden".to_owned()),
-            from: settings.forbidden_by.as_ref().map(|path| Origin::File(path.clone(), None).to_string()),
-        },
-    ];
-    rows.extend(settings.zones.iter().map(|(domain, id)| Row {
-        setting: format!("zones.\"{domain}\""),
-        value: Some(id.to_string()),
-        from: settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string()),
-    }));
     if talk.output != OutputArg::Human {
+        let mut rows = rows(settings, &Names::Whole);
+        let from = settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string());
+        rows.extend(settings.zones.iter().map(|(domain, id)| Row {
+            setting: format!("zones.\"{domain}\""),
+            value: Some(id.to_string()),
+            from: from.clone(),
+        }));
         talk.json(&rows);
         return Exit::Accepted;
     }
-    let cells: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|row| {
-            vec![
-                row.setting,
-                row.value.unwrap_or_else(|| "(not set)".to_owned()),
-                row.from.unwrap_or_default(),
-            ]
-        })
-        .collect();
-    for line in human::table(&["SETTING", "VALUE", "FROM"], &cells) {
-        talk.data(&line);
+    let rows = rows(settings, &Names::Short(settings));
+    let is_named = |name: &str| rows.iter().any(|row| row.from.as_deref() == Some(name));
+    let uses_file = is_named(USER_FILE) || settings.profile.is_some() || !settings.zones.is_empty();
+    let row = |row: &Row| {
+        let value = row.value.clone().unwrap_or_else(|| "(not set)".to_owned());
+        vec![row.setting.clone(), value, row.from.clone().unwrap_or_default()]
+    };
+    let zone = |(domain, id): (&String, &ZoneId)| vec![domain.clone(), id.to_string()];
+    let file = |(name, path, _): (&str, &Option<PathBuf>, bool)| {
+        Some(vec![name.to_owned(), settings.short(path.as_ref()?)])
+    };
+    let files =
+        [(USER_FILE, &settings.path, uses_file), (PROJECT_FILE, &settings.project, is_named(PROJECT_FILE))];
+    // One table, with a path in each line, would be wider than most terminals.
+    let tables: [(&[&str], Vec<Vec<String>>); 3] = [
+        (&["SETTING", "VALUE", "FROM"], rows.iter().map(row).collect()),
+        (&["DOMAIN", "ZONE"], settings.zones.iter().map(zone).collect()),
+        (&["FILE", "PATH"], files.into_iter().filter(|(.., is_used)| *is_used).filter_map(file).collect()),
+    ];
+    let mut is_first = true;
+    for (header, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
+        if !core::mem::take(&mut is_first) {
+            talk.data("");
+        }
+        human::table(header, rows).iter().for_each(|line| talk.data(line));
     }
     Exit::Accepted
 }
 
-fn row<T>(setting: &str, value: Option<&Sourced<T>>, show: impl Fn(&T) -> String) -> Row {
-    Row {
-        setting: setting.to_owned(),
-        value: value.map(|sourced| show(&sourced.value)),
-        from: value.map(|sourced| sourced.origin.to_string()),
+const USER_FILE: &str = "user file";
+const PROJECT_FILE: &str = "project file";
+
+/// How files are named.
+enum Names<'a> {
+    /// By their paths.
+    Whole,
+    /// By what they are, and other paths from the home directory on.
+    Short(&'a Settings),
+}
+
+impl Names<'_> {
+    fn origin(&self, origin: &Origin) -> String {
+        match (self, origin) {
+            (Self::Short(_), Origin::File(_, Some(profile))) => format!("profile `{profile}`"),
+            (Self::Short(settings), Origin::File(path, None)) => match settings.path.as_ref() == Some(path) {
+                true => USER_FILE.to_owned(),
+                false => PROJECT_FILE.to_owned(),
+            },
+            _ => origin.to_string(),
+        }
+    }
+
+    fn path(&self, path: &Path) -> String {
+        match self {
+            Self::Whole => path.display().to_string(),
+            Self::Short(settings) => settings.short(path),
+        }
     }
 }
 
+fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
+    let row = |setting: &str, value: Option<String>, origin: Option<&Origin>| Row {
+        setting: setting.to_owned(),
+        value,
+        from: origin.map(|origin| names.origin(origin)),
+    };
+    let text = |setting: &str, sourced: Option<&Sourced<String>>| {
+        row(setting, sourced.map(|sourced| sourced.value.clone()), sourced.map(|sourced| &sourced.origin))
+    };
+    let credentials = settings.credentials.as_ref();
+    let forbids = settings.forbidden_by.as_ref().map(|path| Origin::File(path.clone(), None));
+    let default_plan = Sourced { value: "auto".to_owned(), origin: Origin::Default };
+    vec![
+        text("zone", settings.zone.as_ref()),
+        text("environment", settings.environment.as_ref()),
+        text("plan", settings.plan.as_ref().or(Some(&default_plan))),
+        text("base-url", Some(&settings.base_url)),
+        row(
+            "credentials",
+            credentials.map(|sourced| describe(&sourced.value, names)),
+            credentials.map(|sourced| &sourced.origin),
+        ),
+        row("profile", settings.profile.clone(), None),
+        row(
+            "forbid-everything",
+            Some(forbids.is_some().to_string()),
+            Some(forbids.as_ref().unwrap_or(&Origin::Default)),
+        ),
+    ]
+}
+
 /// What sort of credentials, and where they are: never what they are.
-fn describe(place: &CredentialPlace) -> String {
+fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
     match place {
         CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
-            format!("token in the file `{}`", path.display())
+            format!("token in `{}`", names.path(path))
         }
         CredentialPlace::Token(_) => "token [secret]".to_owned(),
         CredentialPlace::Key { email, .. } => format!("API key of {email} [secret]"),
         CredentialPlace::Profile(TokenPlace::Variable(name)) => format!("token in the variable `{name}`"),
         // The arguments may say more than they should.
         CredentialPlace::Profile(TokenPlace::Command { program, .. }) => {
-            format!("token from the command `{program}`")
+            format!("token from the command `{}`", names.path(Path::new(program)))
         }
         CredentialPlace::Profile(TokenPlace::Inline(_)) => "token in the file itself [secret]".to_owned(),
     }

@@ -90,6 +90,8 @@ pub(crate) struct Environment {
     pub(crate) config: Option<String>,
     /// The directory that configuration is in.
     pub(crate) config_home: Option<PathBuf>,
+    /// The user's own directory.
+    pub(crate) home: Option<PathBuf>,
     pub(crate) proxies: Proxies,
     pub(crate) no_color: bool,
     pub(crate) dumb_terminal: bool,
@@ -114,11 +116,12 @@ impl Environment {
         environment.plan = environment.read(PLAN);
         environment.profile = environment.read(PROFILE);
         environment.config = environment.read(CONFIG);
+        environment.home = environment.read(HOME).map(PathBuf::from);
         environment.config_home = environment
             .read(XDG_CONFIG_HOME)
             .or_else(|| cfg!(windows).then(|| environment.read(APPDATA)).flatten())
             .map(PathBuf::from)
-            .or_else(|| environment.read(HOME).map(|home| PathBuf::from(home).join(".config")));
+            .or_else(|| environment.home.as_ref().map(|home| home.join(".config")));
         environment.proxies = Proxies {
             https: environment.read_either(HTTPS_PROXY),
             // Under a web server anyone could set it (<https://httpoxy.org>); in lower case nobody can.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::support::{Api, Cmd, Dir, Started, cfcache, urls, wait_until};
+use crate::support::{Api, Cmd, Dir, Started, ZONE, bare, cfcache, urls, wait_until};
 
 /// Both ends of a terminal: what a person types and sees, and what a process has.
 struct Terminal {
@@ -263,6 +263,23 @@ fn a_table_that_does_not_fit_is_stacked() {
     );
     // What is no terminal has no width.
     assert_eq!(cfcache(&api).args("zones list").env("COLUMNS", "40").run().out, wide);
+}
+
+#[test]
+fn the_settings_fit_a_terminal_of_80_columns() {
+    let dir = Dir::new();
+    std::fs::create_dir_all(dir.at(".config/cfcache")).unwrap();
+    std::fs::create_dir(dir.at("work")).unwrap();
+    let token = dir.file("token-of-production", "x");
+    let text = format!(
+        "profile = \"production\"\n[profiles.production]\nplan = \"enterprise\"\ntoken-file = {:?}\n\
+         [zones]\n\"www.shop.example.com\" = \"{ZONE}\"\n\"example.com\" = \"{ZONE}\"\n",
+        token.display().to_string()
+    );
+    dir.file(".config/cfcache/config.toml", text);
+    dir.file("work/.cfcache.toml", "zone = \"example.com\"\n");
+    let show = bare().env("HOME", dir.path()).current_dir(&dir.at("work")).args("config show");
+    insta::assert_snapshot!(Terminal::new().shows(show, 0));
 }
 
 #[test]
