@@ -82,6 +82,7 @@ pub(crate) struct RouteJob {
 
 /// Where targets come from, and how they are read.
 pub(crate) struct Targets {
+    pub(crate) action: Action,
     pub(crate) kind: Kind,
     pub(crate) arguments: Vec<String>,
     pub(crate) files: Vec<PathBuf>,
@@ -173,12 +174,12 @@ impl<'a> Given<'a> {
 
 impl Given<'_> {
     fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
-        let targets = |kind, input| targets(kind, input, Vec::new(), self.global);
+        let targets = |kind, input| targets(action, kind, input, Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
             What::Urls { input, headers } => {
                 let headers = cache_key_headers(&headers)?;
-                self.list(action, self::targets(Kind::Files, input, headers, self.global)?)
+                self.list(action, self::targets(action, Kind::Files, input, headers, self.global)?)
             }
             What::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
             What::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
@@ -392,6 +393,7 @@ fn only_reads() -> Failure {
 }
 
 fn targets(
+    action: Action,
     kind: Kind,
     input: Input,
     headers: Vec<CacheKeyHeader>,
@@ -416,6 +418,7 @@ fn targets(
         )));
     }
     Ok(Targets {
+        action,
         kind,
         arguments: input.entries,
         files: input.from,

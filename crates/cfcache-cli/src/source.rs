@@ -6,12 +6,14 @@
 mod lines;
 
 use core::fmt;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Entry;
-use cfcache_model::target::{CacheKeyHeader, Kind, Target};
+use cfcache_model::target::{CacheKeyHeader, InvalidFile, InvalidTarget, InvalidUrl, Kind, Target};
 use memchr::memchr;
 
 use crate::args::OnInvalid;
@@ -27,8 +29,9 @@ use crate::source::lines::{Line, Lines};
 const CHUNK: usize = 500;
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// How many complaints are shown at the most.
+/// How many complaints are shown at the most, and how many with the same reason.
 const SHOWN: usize = 100;
+const SHOWN_ALIKE: usize = 10;
 
 /// Everything that targets come from, opened.
 pub(crate) struct Sources {
@@ -41,6 +44,7 @@ pub(crate) struct Sources {
 /// How an entry is read.
 #[derive(Clone)]
 struct Reading {
+    action: Action,
     kind: Kind,
     headers: Vec<CacheKeyHeader>,
     on_invalid: OnInvalid,
@@ -83,6 +87,47 @@ pub(crate) struct Invalid {
     pub(crate) is_whole: bool,
     pub(crate) reason: String,
     pub(crate) cure: Option<String>,
+    /// As what it would be valid, where it is a URL without its scheme.
+    like: Option<Like>,
+}
+
+/// What an entry looks like that is no URL, from the plainest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Like {
+    Host,
+    Prefix,
+    Tag,
+}
+
+impl Like {
+    /// `www.example.com`, `www.example.com/blog`, `release-42`.
+    fn of(given: &str) -> Self {
+        let (name, path) = given.split_once('/').unzip();
+        let is_host = |name: &str| name.contains('.') && Target::parse(Kind::Hosts, name).is_ok();
+        match is_host(name.unwrap_or(given)) {
+            true if path.is_some() => Self::Prefix,
+            true => Self::Host,
+            false => Self::Tag,
+        }
+    }
+
+    fn hint(self, action: Action, count: u64) -> String {
+        let (one, many) = match self {
+            Self::Host => ("a host", "hosts"),
+            Self::Prefix => ("a prefix", "prefixes"),
+            Self::Tag => ("a tag", "tags"),
+        };
+        let looks = match count {
+            1 => format!("it looks like {one}"),
+            _ => format!("these look like {many}"),
+        };
+        match self {
+            Self::Prefix => format!(
+                "{looks} (is `cfcache {action} prefixes` meant?), or like a URL without its `https://`"
+            ),
+            Self::Host | Self::Tag => format!("{looks}: is `cfcache {action} {many}` meant?"),
+        }
+    }
 }
 
 impl Chunk {
@@ -133,8 +178,8 @@ impl Sources {
     /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
     /// named), or there is not one entry in all of it.
     pub(crate) fn open(targets: Targets, digest: bool, talk: &Talk) -> Result<Self, Failure> {
-        let reading =
-            Reading { kind: targets.kind, headers: targets.headers, on_invalid: targets.on_invalid };
+        let Targets { action, kind, headers, on_invalid, .. } = targets;
+        let reading = Reading { action, kind, headers, on_invalid };
         let mut parts = Vec::new();
         if !targets.arguments.is_empty() {
             parts.push(Part::Arguments(targets.arguments));
@@ -149,8 +194,7 @@ impl Sources {
 
     fn check(&mut self, digest: bool) -> Result<(), Failure> {
         let rolling = digest.then(Rolling::default);
-        let mut check =
-            Check { reading: &self.reading, entries: 0, invalid: 0, complaints: Vec::new(), rolling };
+        let mut check = Check::new(&self.reading, rolling);
         let mut can_hold_more = false;
         for part in &mut self.parts {
             if matches!(part, Part::Pipe { .. }) {
@@ -160,7 +204,7 @@ impl Sources {
             part.read(&mut check)?;
             part.rewind()?;
         }
-        let Check { entries, invalid, complaints, rolling, .. } = check;
+        let Check { entries, invalid, complaints, like, rolling, .. } = check;
         let kind = self.reading.kind;
         if invalid > 0 && self.reading.on_invalid == OnInvalid::Fail {
             let mut failure = Failure::usage(match invalid {
@@ -172,7 +216,10 @@ impl Sources {
             if hidden > 0 {
                 failure.causes.push(format!("… and {hidden} more"));
             }
-            return Err(failure.with_hint("correct them, or leave them out with `--on-invalid skip`"));
+            return Err(match like.filter(|_| entries == 0) {
+                Some(like) => failure.with_hint(like.hint(self.reading.action, invalid)),
+                None => failure.with_hint("correct them, or leave them out with `--on-invalid skip`"),
+            });
         }
         if entries == 0 && invalid == 0 && !can_hold_more {
             return Err(empty(kind));
@@ -318,7 +365,37 @@ struct Check<'a> {
     entries: u64,
     invalid: u64,
     complaints: Vec<String>,
+    /// How many were found of each reason that is shown.
+    alike: BTreeMap<String, usize>,
+    /// What all that is invalid looks like, as long as it is of one sort.
+    like: Option<Like>,
     rolling: Option<Rolling>,
+}
+
+impl<'a> Check<'a> {
+    fn new(reading: &'a Reading, rolling: Option<Rolling>) -> Self {
+        let (complaints, alike) = (Vec::new(), BTreeMap::new());
+        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling }
+    }
+
+    fn complain(&mut self, invalid: &Invalid) {
+        // Hosts may stand among prefixes, and words with dots among tags.
+        self.like = match self.invalid {
+            0 => invalid.like,
+            _ => self.like.zip(invalid.like).map(|(one, other)| one.max(other)),
+        };
+        self.invalid += 1;
+        if self.complaints.len() == SHOWN {
+            return;
+        }
+        // What differs from entry to entry is the entry itself, which is quoted.
+        let reason = invalid.reason.split('`').step_by(2).collect();
+        let alike = self.alike.entry(reason).or_default();
+        *alike += 1;
+        if *alike <= SHOWN_ALIKE {
+            self.complaints.push(invalid.describe());
+        }
+    }
 }
 
 impl Take for Check<'_> {
@@ -332,12 +409,7 @@ impl Take for Check<'_> {
                     rolling.push(given);
                 }
             }
-            Parsed::Invalid(invalid) => {
-                self.invalid += 1;
-                if self.complaints.len() < SHOWN {
-                    self.complaints.push(invalid.describe());
-                }
-            }
+            Parsed::Invalid(invalid) => self.complain(&invalid),
             Parsed::Nothing => {}
         }
         Ok(())
@@ -405,7 +477,14 @@ impl Reading {
             }),
             Line::Invalid { given, reason } => {
                 let origin = origin.to_string();
-                Ok(Parsed::Invalid(Invalid { origin, given, is_whole: false, reason, cure: None }))
+                Ok(Parsed::Invalid(Invalid {
+                    origin,
+                    given,
+                    is_whole: false,
+                    reason,
+                    cure: None,
+                    like: None,
+                }))
             }
             Line::Failed(error) => Err(Failure::usage(format!("cannot read beyond `{origin}`: {error}"))),
             Line::Nothing | Line::End => Ok(Parsed::Nothing),
@@ -422,6 +501,8 @@ impl Reading {
                 is_whole: true,
                 reason: invalid.to_string(),
                 cure: misplaced(origin, given).or_else(|| invalid.cure()),
+                like: matches!(invalid, InvalidTarget::Files(InvalidFile::Url(InvalidUrl::NoScheme { .. })))
+                    .then(|| Like::of(given)),
             }),
         }
     }

@@ -184,10 +184,39 @@ fn something_invalid_in_arguments_or_a_file_sends_nothing_and_all_of_it_is_named
 fn complaints_are_bounded() {
     let api = Api::quick();
     let dir = Dir::new();
-    let list = dir.file("list", "nonsense\n".repeat(5000));
-    let ran = cfcache(&api).args("purge urls --from").arg(&list).run();
-    ran.exits(2).tells("5000 entries are invalid").tells("… and 4900 more");
-    assert!(ran.err.lines().count() < 110);
+    let list = |content: &str| dir.file("list", content);
+    let purge = |list| cfcache(&api).args("purge urls --from").arg(list).run();
+    // A few of each reason, and so another one is seen behind them.
+    let words: String = (0..5000).map(|number| format!("word{number}\n")).collect();
+    let ran = purge(list(&format!("{words}ftp://example.com/\nhttps:///\n")));
+    ran.exits(2).tells("5002 entries are invalid").tells("… and 4990 more").tells(":5001: ").tells(":5002: ");
+    assert_eq!(ran.err.matches("does not begin with `https://`").count(), 10, "{}", ran.err);
+    // There may be many reasons.
+    let ran = purge(list(&(0..300).map(|number| format!("x{number}://example.com/\n")).collect::<String>()));
+    ran.exits(2).tells("… and 290 more");
+}
+
+#[test]
+fn a_list_of_something_else_is_recognized() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    for (entries, meant) in [
+        ("release-42\nproduct-1001\n", "these look like tags: is `cfcache invalidate tags` meant?"),
+        ("v1.2\nproduct a\n", "`cfcache invalidate tags`"),
+        ("www.example.com\nexample.net\n", "these look like hosts: is `cfcache invalidate hosts` meant?"),
+        (
+            "www.example.com\nexample.net/blog\n",
+            "`cfcache invalidate prefixes` meant?), or like a URL without",
+        ),
+        ("release-42\n", "it looks like a tag: is `cfcache invalidate tags` meant?"),
+        ("release-42\nhttps://example.com/\n", "correct them"),
+        ("release-42\nhttps:///\n", "correct them"),
+    ] {
+        let list = dir.file("list", entries);
+        let ran = cfcache(&api).args("invalidate urls --from").arg(list).run();
+        ran.exits(2).tells("nothing was sent").tells(meant);
+    }
+    assert_eq!(api.requests(), 0);
 }
 
 #[test]
