@@ -63,13 +63,23 @@ pub(crate) fn parse() -> Result<Args, Usage> {
 }
 
 fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
-    let read = definition().try_get_matches_from(arguments).and_then(|mut matches| {
+    let read = definition().try_get_matches_from(helped(arguments)).and_then(|mut matches| {
         Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
     });
     read.map_err(|mut error| {
         meet_half_way(&mut error);
         error
     })
+}
+
+/// `cfcache help purge` is `cfcache purge --help`: a command of that name would stand in every list of commands.
+fn helped(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
 }
 
 /// Adds to a mistake what was probably meant, where clap cannot know it.
@@ -729,7 +739,9 @@ mod tests {
             (&["purge", "--everything"], "purge everything"),
             (&["purge", "urls", "--tags", "a"], "purge tags TAG"),
             (&["smart-tiered", "on"], "smart-tiered set on"),
-            (&["help"], "--help"),
+            (&["verify"], "token verify"),
+            (&["auth", "status"], "token verify"),
+            (&["whoami"], "token verify"),
             (&["purge", "help"], "purge --help"),
         ] {
             let found = tip(typed);
@@ -775,6 +787,7 @@ mod tests {
         for (typed, meant) in [
             (&["pruge"][..], "'purge'"),
             (&["purge", "evrything"], "'everything'"),
+            (&["login"], "`CLOUDFLARE_API_TOKEN`"),
             (&["purge", "url", "a"], "'urls'"),
             (&["purge", "urls", "--form", "a"], "'--from'"),
             (&["settings", "--jsn"], "'--json'"),

@@ -18,7 +18,13 @@ pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
         ) => {
             format!("{path} set {found}")
         }
-        ("", "help") => "--help".to_owned(),
+        ("", "login" | "logout") => {
+            return Some(
+                "nothing is logged in to: set `CLOUDFLARE_API_TOKEN`, and check it with `cfcache token verify`"
+                    .to_owned(),
+            );
+        }
+        ("", "verify" | "status" | "auth" | "whoami") => "token verify".to_owned(),
         (_, "help") => format!("{path} --help"),
         _ => return None,
     };

@@ -146,3 +146,21 @@ fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
     }
     assert_eq!(api.items(), ["other.txt", "folder", "tags.txt", "a", "b"]);
 }
+
+#[test]
+fn help_is_a_word_as_well_as_an_option() {
+    for (typed, option) in [
+        ("help", "--help"),
+        ("help purge", "purge --help"),
+        ("help purge urls", "purge urls --help"),
+        ("help token verify", "token verify --help"),
+    ] {
+        let (word, option) = (bare().args(typed).run(), bare().args(option).run());
+        word.exits(0);
+        assert_eq!((word.out, word.err), (option.out, option.err), "{typed}");
+    }
+    bare().args("help nonsense").run().exits(2).tells("'nonsense'");
+    for typed in ["login", "verify", "status", "auth"] {
+        bare().args(typed).run().exits(2).tells("`cfcache token verify`");
+    }
+}
