@@ -94,8 +94,23 @@ fn limits(plan: Option<Plan>) -> PurgeLimits {
     plan.unwrap_or(Plan::Free).purge_limits()
 }
 
-fn caps(limits: PurgeLimits, kind: Kind, batch_size: Option<usize>) -> Caps {
-    batch_size.map_or_else(|| Caps::of(limits, kind), Caps::items)
+/// How much a request may hold: what the plan allows, unless something else is wanted.
+fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) -> Caps {
+    let cap = Caps::of(limits(plan), kind);
+    let Some(batch_size) = batch_size else { return cap };
+    if batch_size > cap.items {
+        let name = plan.unwrap_or(Plan::Free);
+        let whose = match plan {
+            Some(_) => format!("the plan `{name}` allows"),
+            None => format!("no plan is named, and `{name}` allows"),
+        };
+        talk.warn(&format!(
+            "`--batch-size {batch_size}`: {whose} at most {} a request; what the API refuses for that is sent again in \
+             halves",
+            kind.count(cap.items as u64),
+        ));
+    }
+    Caps::items(batch_size)
 }
 
 pub(super) fn describe_zone(zone: &ZoneRef) -> String {

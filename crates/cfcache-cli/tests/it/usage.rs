@@ -164,3 +164,26 @@ fn help_is_a_word_as_well_as_an_option() {
         bare().args(typed).run().exits(2).tells("`cfcache token verify`");
     }
 }
+
+#[test]
+fn a_batch_that_no_plan_takes_is_warned_about() {
+    let api = Api::quick();
+    let warns = |line: &str, told: &str| {
+        let ran = cfcache(&api).args("purge tags a --batch-size").args(line).run();
+        ran.exits(0).tells(told);
+        assert_eq!(ran.err.is_empty(), told.is_empty(), "{line}: {ran:?}");
+    };
+    warns(
+        "101",
+        "warning: `--batch-size 101`: no plan is named, and `free` allows at most 100 tags a request",
+    );
+    warns("200 --plan pro", "the plan `pro` allows at most 100 tags a request");
+    warns("100", "");
+    warns("101 -q", "");
+    let urls = |plan: &str| {
+        cfcache(&api).args("purge urls https://www.example.com/a --batch-size 500 --plan").arg(plan).run().err
+    };
+    assert_eq!(urls("enterprise"), "");
+    assert!(urls("business").contains("at most 100 URLs a request"));
+    cfcache(&api).args("purge tags a --dry-run --batch-size 101").run().exits(0).tells("at most 100 tags");
+}

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::command::Interrupts;
 use crate::command::purge::around::{Beside, Ending};
 use crate::command::purge::intake::{First, Intake};
-use crate::command::purge::{Pacing, Place, caps, limits, print};
+use crate::command::purge::{Pacing, Place, caps, print};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::{Header, Journal, Replay, Writer};
@@ -60,7 +60,7 @@ pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> R
     };
     // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-    let caps = caps(limits(pacing.plan), kind, batch_size);
+    let caps = caps(pacing.plan, kind, batch_size, talk);
     let mut run = Run::new(action, place.zone, kind, caps).with_environment(place.environment);
     run.accepted = accepted;
     let bulk = Bulk { session: &session, run: &run, pacing, talk, interrupts };

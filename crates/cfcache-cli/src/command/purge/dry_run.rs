@@ -29,7 +29,7 @@ pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
     let chosen = job.connection.plan;
     let limits = limits(chosen);
     let kind = job.targets.kind;
-    let mut planner = Planner::new(kind, caps(limits, kind, job.batch_size));
+    let mut planner = Planner::new(kind, caps(chosen, kind, job.batch_size, talk));
     let mut exit = Exit::Accepted;
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
     let mut clock = Clock { pace: Pace::new(job.connection.pacing.then_some(limits)), now: Duration::ZERO };

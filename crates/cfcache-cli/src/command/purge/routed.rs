@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::command::purge::around::{Beside, Ending};
 use crate::command::purge::dry_run::shown;
 use crate::command::purge::intake::{About, First, Input, Intake, Parcels};
-use crate::command::purge::{Pacing, auto_plan, caps, empty, interrupted, limits, print};
+use crate::command::purge::{Pacing, auto_plan, caps, empty, interrupted, print};
 use crate::command::{Interrupts, pages, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -56,7 +56,7 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
         },
     };
     let pacing = Pacing::begin(&session, &connection, plan);
-    let caps = caps(limits(pacing.plan), kind, batch_size);
+    let caps = caps(pacing.plan, kind, batch_size, talk);
     let runs: Vec<Run> = routes.zones().map(|zone| Run::new(action, zone.clone(), kind, caps)).collect();
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
     let delivery = Delivery { session: &session, runs: &runs, routes: &routes, pacing, talk, interrupts };
@@ -275,7 +275,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
     }
     let base = shown_base(&job.connection)?.to_string();
     let kind = job.targets.kind;
-    let caps = caps(limits(job.connection.plan), kind, job.batch_size);
+    let caps = caps(job.connection.plan, kind, job.batch_size, talk);
     let routes = Routes::new(job.zones);
     let mut planners: BTreeMap<&ZoneId, Planner> =
         routes.zones().map(|zone| (zone, Planner::new(kind, caps))).collect();
