@@ -100,6 +100,8 @@ pub(crate) struct Found {
     pub(crate) broken: Option<Failure>,
     /// Was it read to its end?
     pub(crate) ended: bool,
+    /// Why the journal does not have all that was accepted, where that is so.
+    pub(crate) unrecorded: Option<String>,
     /// How far it was read, where a journal wants to know.
     point: Point,
 }
@@ -112,6 +114,12 @@ impl Found {
         self.broken = chunk.broken.or(self.broken.take());
         self.point = chunk.point;
         chunk.entries
+    }
+
+    /// Keeps in mind that the journal does not have it all, and gives that in words.
+    fn unrecorded(&mut self, journal: &Writer, error: &std::io::Error) -> String {
+        let text = format!("cannot write the journal `{}`: {error}", journal.name());
+        self.unrecorded.get_or_insert(text).clone()
     }
 }
 
@@ -282,6 +290,7 @@ impl<'a> Watch<'a> {
         let closed = journal.close();
         self.settle(journal.synced());
         let Err(error) = closed else { return };
+        let unrecorded = self.found.borrow_mut().unrecorded(&journal, &error);
         if self.pending.is_empty() {
             // What could not even be written has been told.
             return;
@@ -298,11 +307,9 @@ impl<'a> Watch<'a> {
             }
             self.tell(&pending.event(Some(&item_error), self.report.zone.as_deref()));
         }
-        let failure =
-            Failure::new(Exit::Failed, format!("cannot write the journal `{}`: {error}", journal.name()))
-                .with_hint(
-                    "what was accepted and is not in it is sent again by the next run, which does no harm",
-                );
+        let failure = Failure::new(Exit::Failed, unrecorded).with_hint(
+            "what was accepted and is not in it is sent again by the next run, which does no harm",
+        );
         self.exit = self.exit.or(self.talk.failure(&failure));
     }
 
@@ -411,7 +418,7 @@ impl Observer for Watch<'_> {
         let point = self.found.borrow().point;
         let line = journal
             .accepted(&range, point)
-            .map_err(|error| format!("cannot write the journal `{}`: {error}", journal.name()))?;
+            .map_err(|error| self.found.borrow_mut().unrecorded(journal, &error))?;
         self.pending_items += outcome.batch.len() as u64;
         self.pending.push_back(Pending {
             line,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Api, Cmd, Dir, Ran, ZONE, cfcache, urls, wait_until};
+use crate::support::{Api, Cmd, Dir, Ran, TOKEN, ZONE, cfcache, urls, wait_until};
 
 fn purge(api: &Api, journal: &Path) -> Cmd {
     cfcache(api).args("purge urls --json --journal").arg(journal)
@@ -318,24 +318,7 @@ fn what_cannot_be_recorded_does_not_count_as_accepted() {
     let dir = Dir::new();
     let api = Api::quick();
     let list = dir.file("list", urls(3000));
-    let ran = std::process::Command::new("sh")
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("CLOUDFLARE_BASE_URL", api.base())
-        .env("CLOUDFLARE_ZONE_ID", ZONE)
-        .env("CLOUDFLARE_API_TOKEN", crate::support::TOKEN)
-        .arg("-c")
-        .arg("trap '' XFSZ; ulimit -f 1; exec \"$0\" purge urls --json --concurrency 1 --journal \"$1\" --from \"$2\"")
-        .arg(env!("CARGO_BIN_EXE_cfcache"))
-        .arg(dir.at("journal"))
-        .arg(&list)
-        .output()
-        .unwrap();
-    let ran = Ran {
-        code: ran.status.code(),
-        out: String::from_utf8(ran.stdout).unwrap(),
-        err: String::from_utf8(ran.stderr).unwrap(),
-    };
+    let ran = on_a_full_disk(&api, &dir, "--concurrency 1", &list);
     ran.exits(1).tells("cannot write the journal").tells("nothing more is sent");
     let recorded = dir.read("journal").lines().filter(|line| line.ends_with('}')).count() as u64 - 1;
     assert!(recorded > 0);
@@ -344,6 +327,41 @@ fn what_cannot_be_recorded_does_not_count_as_accepted() {
     second.exits(0);
     assert_eq!(count(&second, "skipped"), recorded * 100);
     assert_eq!(count(&second, "accepted"), 3000 - recorded * 100);
+}
+
+/// Purges a list where no file may become larger than a block.
+fn on_a_full_disk(api: &Api, dir: &Dir, options: &str, list: &Path) -> Ran {
+    let ran = std::process::Command::new("sh")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("CLOUDFLARE_BASE_URL", api.base())
+        .env("CLOUDFLARE_ZONE_ID", ZONE)
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .arg("-c")
+        .arg("trap '' XFSZ; ulimit -f 1; exec \"$0\" purge urls --json $3 --journal \"$1\" --from \"$2\"")
+        .arg(env!("CARGO_BIN_EXE_cfcache"))
+        .arg(dir.at("journal"))
+        .args([list, Path::new(options)])
+        .output()
+        .unwrap();
+    Ran {
+        code: ran.status.code(),
+        out: String::from_utf8(ran.stdout).unwrap(),
+        err: String::from_utf8(ran.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_the_last_word_whatever_else_went_wrong() {
+    // The first is still in flight when the disk is full.
+    let api = Api::with_fault("status=429,retry-after=3600,delay=700ms,at=1");
+    let dir = Dir::new();
+    let list = dir.file("list", urls(3000));
+    let ran = on_a_full_disk(&api, &dir, "--concurrency 4 --max-wait 5", &list);
+    ran.exits(4).tells("status 429");
+    let last = ran.err.lines().last().unwrap();
+    assert!(last.starts_with("error: cannot write the journal"), "{}", ran.err);
+    assert!(last.ends_with("what was accepted and is not in it is sent again by the next run"), "{last}");
 }
 
 #[test]

@@ -68,9 +68,9 @@ impl Ending<'_> {
     /// Says what became of the input, puts it into the report, and gives the way to end.
     pub(super) fn tell(&self, report: &mut Report, exit: Exit, talk: &Talk) -> Exit {
         let mut exit = exit;
-        let (broken, ended) = {
+        let (broken, ended, unrecorded) = {
             let mut found = self.about.found.borrow_mut();
-            (found.broken.take(), found.ended)
+            (found.broken.take(), found.ended, found.unrecorded.take())
         };
         if let Some(failure) = &broken {
             exit = exit.or(talk.failure(failure));
@@ -103,6 +103,13 @@ impl Ending<'_> {
             }
         }
         report.is_incomplete = !ended;
+        // The exit code may be that of something else, after which a run is just run again.
+        if let Some(unrecorded) = unrecorded.filter(|_| exit != Exit::Failed) {
+            talk.say(&format!(
+                "{} {unrecorded}: what was accepted and is not in it is sent again by the next run",
+                talk.label("error")
+            ));
+        }
         exit
     }
 }
