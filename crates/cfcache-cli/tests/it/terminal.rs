@@ -269,7 +269,7 @@ fn a_table_that_does_not_fit_is_stacked() {
 fn the_settings_fit_a_terminal_of_80_columns() {
     let dir = Dir::new();
     std::fs::create_dir_all(dir.at(".config/cfcache")).unwrap();
-    std::fs::create_dir(dir.at("work")).unwrap();
+    std::fs::create_dir(dir.at("site")).unwrap();
     let token = dir.file("token-of-production", "x");
     let text = format!(
         "profile = \"production\"\n[profiles.production]\nplan = \"enterprise\"\ntoken-file = {:?}\n\
@@ -277,8 +277,8 @@ fn the_settings_fit_a_terminal_of_80_columns() {
         token.display().to_string()
     );
     dir.file(".config/cfcache/config.toml", text);
-    dir.file("work/.cfcache.toml", "zone = \"example.com\"\n");
-    let show = bare().env("HOME", dir.path()).current_dir(&dir.at("work")).args("config show");
+    dir.file("site/.cfcache.toml", "zone = \"example.com\"\n");
+    let show = bare().env("HOME", dir.path()).current_dir(&dir.at("site")).args("config show");
     insta::assert_snapshot!(Terminal::new().shows(show, 0));
 }
 
