@@ -204,11 +204,21 @@ impl Progress {
             return line;
         }
         if let Some(trouble) = &self.trouble {
-            let end = format!(" ({elapsed})");
             // The last column stays free, so that nothing wraps.
-            let room = columns.saturating_sub(line.len() + ", ".len() + end.len() + 1);
-            line.push_str(&format!(", {}{end}", trouble.line(now, room)));
-            return line;
+            let room = columns.saturating_sub(1);
+            let whole = format!("{line}, {} ({elapsed})", trouble.line(now, usize::MAX));
+            let fits = human::width(&whole) <= room;
+            // Why nothing goes on is worth more than for how long, and than that there is nothing yet.
+            let is_nothing = tally.accepted + tally.failed + tally.skipped == 0;
+            return match (fits, is_nothing) {
+                (true, _) => whole,
+                (false, true) => trouble.line(now, room),
+                (false, false) => {
+                    let begin = line + ", ";
+                    let room = room.saturating_sub(begin.len());
+                    begin + &trouble.line(now, room)
+                }
+            };
         }
         if let Some(until) = self.held_until.filter(|until| *until > now) {
             line.push_str(&format!(", rate limited, continues in {} s", whole_seconds(until - now)));

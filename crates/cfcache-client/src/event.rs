@@ -21,7 +21,7 @@ pub trait Observer {
     ///
     /// # Errors
     ///
-    /// Where it cannot be recorded. The batch then fails with [`ErrorCause::Unrecorded`](crate::ErrorCause::Unrecorded),
+    /// Where it cannot be recorded. The batch then fails with [`ErrorCause::Unrecorded`],
     /// and the run stops: nothing more is sent, and what is in flight is waited for, and told here.
     fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
         let _ = outcome;

@@ -297,8 +297,23 @@ fn what_fails_is_shown_with_its_reason_and_the_next_try() {
     let api = Api::with_fault("status=503,retry-after=3,times=1");
     let terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
+    // Where not all of it fits, that nothing is accepted yet goes without saying.
+    terminal.sees("\u{1b}[Kstatus 503: no reason in the answer, try 1 of 11, again in 2 s\r");
+    process.finish_quietly().exits(0);
     // As much of the reason as leaves room for the rest.
-    terminal.sees("0 of 3 tags accepted, status 503: no reason i…, try 1 of 11, again in 2 s (1 s)");
+    let api = Api::with_fault("status=503,retry-after=3,at=2");
+    let terminal = Terminal::new();
+    let purge = "purge tags a b c --batch-size 2 --concurrency 1";
+    let process = terminal.start(cfcache(&api).args(purge));
+    terminal.sees("2 of 3 tags accepted, status 503: no reason in the…, try 1 of 11, again in 2 s\r");
+    process.finish_quietly().exits(0);
+    // And all of it where there is room.
+    let api = Api::with_fault("status=503,retry-after=3,times=1");
+    let terminal = Terminal::with_columns(120);
+    let process = terminal.start(cfcache(&api).args("purge tags a b c"));
+    terminal.sees(
+        "0 of 3 tags accepted, the API answered with status 503: no reason in the answer, try 1 of 11, again",
+    );
     process.finish_quietly().exits(0);
     // Where nothing else is drawn too.
     let api = Api::with_fault("status=503,retry-after=1,times=1");
