@@ -91,7 +91,7 @@ pub(crate) struct Progress {
     is_stopped: bool,
     /// Until when everything waits because the server said so.
     held_until: Option<Instant>,
-    /// What failed last, until something succeeds.
+    /// What failed last, until something comes to its end.
     trouble: Option<Trouble>,
     /// How much was sent by when, a second apart, the oldest first.
     past: VecDeque<(Instant, u64)>,
@@ -128,7 +128,7 @@ impl Progress {
             self.trouble = Some(trouble);
         }
         match event {
-            Event::Ended(outcome) if outcome.result.is_ok() => self.trouble = None,
+            Event::Ended(_) => self.trouble = None,
             Event::Sent { in_flight } => self.in_flight = *in_flight,
             Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
             Event::Again { wait, holds_all: true, .. } => {
