@@ -112,7 +112,10 @@ impl Found {
         self.invalid.extend(chunk.invalid);
         self.warnings.extend(chunk.warnings);
         self.broken = chunk.broken.or(self.broken.take());
-        self.point = chunk.point;
+        // One that only says why nothing follows was not read up to any point.
+        if chunk.point.read > self.point.read {
+            self.point = chunk.point;
+        }
         chunk.entries
     }
 

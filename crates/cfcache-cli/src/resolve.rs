@@ -21,6 +21,7 @@ use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
+use crate::source::list_named;
 
 /// What to do.
 pub(crate) enum Job {
@@ -405,13 +406,12 @@ fn targets(
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
     // `-f tags.txt` is typed for "from a file", and a file's name is a valid tag.
-    let is_list = |entry: &&String| std::fs::metadata(entry).is_ok_and(|metadata| !metadata.is_dir());
     if global.force
-        && let Some(name) = input.entries.iter().find(is_list)
+        && let Some(name) = input.entries.iter().find_map(|entry| list_named(entry))
     {
         let name = cfcache_model::text::quote(name);
         return Err(Failure::usage(format!(
-            "`--force` (`-f`) reads no file, and {name} is the name of one; nothing was sent"
+            "`--force` (`-f`) reads no list, and {name} is the name of one; nothing was sent"
         ))
         .with_hint(format!(
             "a list is read with `--from FILE`; if {name} itself is meant, use `--yes` (`-y`)"

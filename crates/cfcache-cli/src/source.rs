@@ -540,15 +540,20 @@ fn misplaced(origin: &Origin<'_>, argument: &str) -> Option<String> {
     if !matches!(origin, Origin::Argument(_)) {
         return None;
     }
-    let name = argument.strip_prefix('@').unwrap_or(argument);
-    match name {
+    match list_named(argument)? {
         "-" => Some("`--from -` reads standard input".to_owned()),
-        name if Path::new(name).is_file() => Some(format!(
+        name => Some(format!(
             "{} is also the name of a file: `--from` reads it",
             cfcache_model::text::quote(name)
         )),
-        _ => None,
     }
+}
+
+/// The name of a list, where an argument is one as well: `urls.txt`, `@urls.txt`, `-`.
+pub(crate) fn list_named(argument: &str) -> Option<&str> {
+    let name = argument.strip_prefix('@').unwrap_or(argument);
+    let is_list = |metadata: std::fs::Metadata| !metadata.is_dir();
+    (name == "-" || std::fs::metadata(name).is_ok_and(is_list)).then_some(name)
 }
 
 /// Standard input: a regular file where the shell made it one (`< urls.txt`), else a pipe.

@@ -140,11 +140,11 @@ const BLANK: &str = "[secret]";
 impl Redactor {
     /// An answer without the secret itself: for what is data, where nothing may be taken out that only looks like one.
     ///
-    /// A secret of fewer than 16 characters stays: it would be found in words that have nothing to do with it.
+    /// - A secret of fewer than 16 characters stays: it would be found in words that have nothing to do with it.
+    /// - So does one that is written with escapes; the vendor's have no character that JSON would escape.
     #[must_use]
     pub fn blank<'t>(&self, answer: &'t [u8]) -> Cow<'t, [u8]> {
         let secret = self.secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
-        // What is as short as a word would be found in places that have nothing to do with it.
         let Some(secret) = secret.filter(|secret| secret.len() >= LEAST_IN_DATA) else {
             return Cow::Borrowed(answer);
         };

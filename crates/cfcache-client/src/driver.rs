@@ -33,9 +33,6 @@ use crate::tally::Tally;
 /// How often credentials that worked before are tried again, once they are refused.
 const CREDENTIAL_TRIES: u32 = 3;
 
-/// How long an entry waits for others to fill a batch with it, while nothing else is left to send.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Asks the API, at the pace that it allows.
 ///
 /// Clones, and all calls and runs of them, share one pace, as they share the account's limits.
@@ -151,7 +148,7 @@ impl Client {
     ///
     /// - The stream gives entries in chunks of any size ([`entries`](crate::entries) makes one from an iterator). It is
     ///   read as fast as batches can be sent, and no faster: memory does not grow with the input. Where it keeps one
-    ///   waiting for a second, and nothing else is left to send, a batch goes out that is not full.
+    ///   waiting for [`Run::patience`], and nothing else is left to send, a batch goes out that is not full.
     /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
     ///   as interrupted. Dropping the run gives up what is in flight as well.
     /// - Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
@@ -242,7 +239,7 @@ impl Client {
                 Step::Send(ticket) => state.launch(ticket, &mut flights, &mut observer),
                 Step::Wait { until, hungry, reason } => {
                     waits.tell(self.now(), until, reason, &mut observer);
-                    let enough = state.pending_since.filter(|_| hungry).map(|since| since + PATIENCE);
+                    let enough = state.patience_ends().filter(|_| hungry);
                     tokio::select! {
                         biased;
                         () = &mut interrupt, if !interrupted => {
@@ -559,6 +556,14 @@ impl Running<'_> {
         while let Some(rest) = self.planner.finish() {
             self.ship(rest, observer);
         }
+    }
+
+    /// When those that fill no batch yet have waited long enough for more: not before they could be sent.
+    fn patience_ends(&self) -> Option<Duration> {
+        let (since, patience) = (self.pending_since?, self.run.patience?);
+        let ready =
+            self.engine.ready_at(self.client.now(), Cost::of(self.run.kind, self.planner.pending()))?;
+        Some(ready.max(since.saturating_add(patience)))
     }
 
     /// Hands a batch to the engine, without what was accepted before.

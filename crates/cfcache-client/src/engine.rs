@@ -417,6 +417,18 @@ impl<J> Engine<J> {
         self.flying.get(&ticket).map_or(0, |task| task.attempts)
     }
 
+    /// When another job of that cost could be sent, as things stand; `None` while others wait, or as many are in flight as
+    /// may be.
+    #[must_use]
+    pub fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration> {
+        let is_idle = self.fresh.is_empty() && self.waiting.is_empty() && self.stopped.is_none();
+        (is_idle && self.flying.len() < self.most_in_flight()).then(|| self.pace.ready_at(now, cost))
+    }
+
+    fn most_in_flight(&self) -> usize {
+        self.policy.concurrency.min(self.room).max(1)
+    }
+
     /// What to do now.
     pub fn next(&mut self, now: Duration) -> Step {
         let wait = |hungry| Step::Wait { until: None, hungry, reason: Reason::News };
@@ -424,7 +436,7 @@ impl<J> Engine<J> {
             return if self.flying.is_empty() { Step::Done } else { wait(false) };
         }
         let hungry = !self.finished && self.fresh.is_empty();
-        if self.flying.len() >= self.policy.concurrency.min(self.room).max(1) {
+        if self.flying.len() >= self.most_in_flight() {
             return wait(hungry);
         }
         // A try again goes before something new, once its time has come: it is the older one.

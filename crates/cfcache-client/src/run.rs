@@ -3,6 +3,7 @@
 use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
@@ -27,6 +28,9 @@ pub struct Run {
     pub kind: Kind,
     /// How large a request may be.
     pub caps: Caps,
+    /// How long an entry waits for others to fill a batch with it, while the input keeps it waiting and the request could
+    /// be sent; a second, unless it is changed. `None` is until the input ends.
+    pub patience: Option<Duration>,
     /// Entries that were accepted before, which are counted as skipped and not sent.
     pub accepted: Ordinals,
 }
@@ -35,13 +39,21 @@ impl Run {
     /// A run over targets of `kind` on a zone.
     #[must_use]
     pub const fn new(action: Action, zone: ZoneId, kind: Kind, caps: Caps) -> Self {
-        Self { action, zone, environment: None, kind, caps, accepted: Ordinals::new() }
+        let patience = Some(Duration::from_secs(1));
+        Self { action, zone, environment: None, kind, caps, patience, accepted: Ordinals::new() }
     }
 
     /// Restricts it to an environment.
     #[must_use]
     pub fn with_environment(mut self, environment: Option<EnvironmentId>) -> Self {
         self.environment = environment;
+        self
+    }
+
+    /// Waits so long for a batch to fill, or until the input ends.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
         self
     }
 

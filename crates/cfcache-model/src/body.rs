@@ -62,8 +62,8 @@ impl PurgeBody {
     #[must_use]
     pub fn cost(&self) -> Cost {
         match self {
-            Self::Batch(batch) if batch.kind() == Kind::Files => Cost::Urls(batch.len()),
-            Self::Everything | Self::Batch(_) => Cost::Flexible,
+            Self::Batch(batch) => Cost::of(batch.kind(), batch.len()),
+            Self::Everything => Cost::Flexible,
         }
     }
 

@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 use serde::de::DeserializeOwned;
 
+use crate::target::Kind;
+
 macro_rules! endpoints {
     ($($module:ident;)*) => {
         $(mod $module;)*
@@ -153,6 +155,17 @@ pub enum Cost {
     Flexible,
     /// A purge of so many URLs.
     Urls(usize),
+}
+
+impl Cost {
+    /// Of a purge or invalidation of so many targets of a kind, in one request.
+    #[must_use]
+    pub const fn of(kind: Kind, targets: usize) -> Self {
+        match kind {
+            Kind::Files => Self::Urls(targets),
+            Kind::Tags | Kind::Hosts | Kind::Prefixes => Self::Flexible,
+        }
+    }
 }
 
 /// A request as it goes over the wire, but for base URL and credentials.

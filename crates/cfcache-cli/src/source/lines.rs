@@ -43,6 +43,7 @@ impl<R: Read> Lines<R> {
 
     pub(super) fn next(&mut self) -> Line<'_> {
         self.reader.consume(core::mem::take(&mut self.given));
+        let is_first = core::mem::take(&mut self.is_first);
         let mut line = match memchr(b'\n', self.reader.buffer()) {
             // Most lines are whole in the buffer, and need not be copied.
             Some(end) => {
@@ -54,7 +55,7 @@ impl<R: Read> Lines<R> {
                 Err(line) => return line,
             },
         };
-        if core::mem::take(&mut self.is_first) {
+        if is_first {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
         line = line.strip_suffix(b"\n").unwrap_or(line);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Api, Dir, cfcache, urls};
+use crate::support::{Api, Dir, ZONE, cfcache, urls};
 
 /// After three batches nothing goes, for longer than is granted.
 const LOCKED: &str = "status=429,retry-after=700,after=3";
@@ -29,6 +29,36 @@ fn a_file_is_accounted_for_to_its_end() {
     let all: BTreeSet<&str> = text.lines().chain(sent.iter().map(String::as_str)).collect();
     assert_eq!(all.len(), 20_000);
     assert_eq!(report["accepted"].as_u64().unwrap() + text.lines().count() as u64, 20_000);
+}
+
+/// What was handed to the run of a zone already is not lost with it.
+#[test]
+fn a_file_for_several_zones_is_accounted_for_to_its_end() {
+    let api = Api::with_fault(LOCKED);
+    let dir = Dir::new();
+    let lines: Vec<String> = (0..20_000)
+        .map(|number| format!("https://{}/{number}\n", ["www.example.com", "example.org"][number % 2]))
+        .collect();
+    let list = dir.file("urls.txt", lines.concat());
+    let rest = dir.at("rest.txt");
+    let zones = format!("[zones]\n\"example.com\" = \"{ZONE}\"\n\"example.org\" = \"{}\"\n", "4".repeat(32));
+    let config = dir.file("config.toml", zones);
+    let ran = cfcache(&api)
+        .without("CLOUDFLARE_ZONE_ID")
+        .args("purge urls --json --max-wait 5 --no-rate-limit --quiet --from")
+        .arg(&list)
+        .arg("--failed-to")
+        .arg(&rest)
+        .arg("--config")
+        .arg(&config)
+        .run();
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    let report = ran.report();
+    assert_eq!(report["items"], 20_000);
+    let text = dir.read("rest.txt");
+    let sent = api.items();
+    let all: BTreeSet<&str> = text.lines().chain(sent.iter().map(String::as_str)).collect();
+    assert_eq!(all.len(), 20_000);
 }
 
 #[test]

@@ -136,9 +136,10 @@ fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
     std::fs::create_dir(dir.at("folder")).unwrap();
     let api = Api::quick();
     let purge = |line: &str| cfcache(&api).current_dir(&dir.at(".")).args("purge tags").args(line).run();
-    for line in ["-f tags.txt", "--force tags.txt", "tags.txt -f", "x -f tags.txt -y"] {
+    for line in ["-f tags.txt", "--force tags.txt", "tags.txt -f", "x -f tags.txt -y", "-f @tags.txt"] {
         purge(line).exits(2).says_nothing().tells("`--from FILE`").tells("`tags.txt` is the name of one");
     }
+    purge("-f -").exits(2).says_nothing().tells("`-` is the name of one");
     assert_eq!(api.requests(), 0);
     // What is no file's name is a tag, and so is what no `-f` stands beside.
     for line in ["-f other.txt", "-f folder", "-y tags.txt", "-f --from tags.txt"] {

@@ -366,6 +366,31 @@ async fn what_trickles_in_is_sent_together_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_sent_anyway_is_given_time_to_fill_a_batch() {
+    // The first is one too many, and holds everything for a minute.
+    let seen = Mutex::new(0);
+    let transport = Arc::new(RecordingTransport::new(move |_| {
+        let mut seen = seen.lock().unwrap();
+        *seen += 1;
+        if *seen == 1 { refused_with(429, 971, &[("retry-after", "60")]) } else { accepted() }
+    }));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut all = some_tags(30);
+    let mut next = |count| all.by_ref().take(count).collect();
+    let chunks = vec![(0, next(12)), (20_000, next(8)), (40_000, next(10))];
+    let tally = client.run(&tags(10), timed(chunks), pending(), &mut ()).await;
+    assert_eq!((tally.accepted, sizes(&transport)), (30, vec![10, 10, 10, 10]));
+
+    // And who has all the time gets full batches.
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = crate::world::client(Arc::clone(&transport) as _, policy(|_| {}));
+    let trickle = some_tags(10).zip(0..).map(|(tag, number)| (number * 9_000, vec![tag])).collect();
+    let run = tags(100).with_patience(None);
+    let tally = client.run(&run, timed(trickle), pending(), &mut ()).await;
+    assert_eq!((tally.accepted, sizes(&transport)), (10, vec![10]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_given_time_to_fill_after_the_one_before() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let limits = |policy: &mut Policy| {

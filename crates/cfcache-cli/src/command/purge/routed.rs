@@ -171,15 +171,15 @@ impl Delivery<'_> {
         let mut doors = BTreeMap::new();
         let mut flows: Vec<Flow<'_>> = Vec::new();
         for run in runs {
-            let (door, mut parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
+            let (door, parcels) = mpsc::channel::<Vec<Entry>>(WAITING);
             doors.insert(run.zone.as_str(), door);
             let nothing = Rc::new(RefCell::new(Found::default()));
-            let mut part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
-            flows.push(Box::pin(async move {
-                let input = Parcels::new(&mut parcels);
-                let _tally = session.client.run(run, input, interrupts.nth(1), &mut part).await;
-                part.watch.finish(started.elapsed())
-            }));
+            let part = Part { watch: watch(Some(&run.zone), &nothing), common: Rc::clone(&common) };
+            // A file has no pauses: where one zone waits for its entries, another one keeps them from being read.
+            let patience = if about.total.is_some() { None } else { run.patience };
+            let run = run.clone().with_patience(patience);
+            flows
+                .push(Box::pin(async move { self.flow(run, parcels, part).await.finish(started.elapsed()) }));
         }
         // One budget is for all, and most accounts have one plan: the first zone speaks for them.
         let zone = runs.first().map(|run| &run.zone).filter(|_| pacing.learns_plan);
@@ -200,6 +200,24 @@ impl Delivery<'_> {
         let exit = Ending { kind, about: &about, journal: None }.tell(&mut sum, exit, talk);
         print(&sum, Some(kind), talk);
         exit
+    }
+
+    /// Runs over one zone.
+    async fn flow<'w>(
+        &self,
+        run: Run,
+        mut parcels: mpsc::Receiver<Vec<Entry>>,
+        mut part: Part<'w>,
+    ) -> Watch<'w> {
+        let input = Parcels::new(&mut parcels);
+        let _tally = self.session.client.run(&run, input, self.interrupts.nth(1), &mut part).await;
+        // A run that was given up leaves what was handed to it already.
+        parcels.close();
+        while let Ok(entries) = parcels.try_recv() {
+            let error = given_up(run.zone.as_str());
+            entries.iter().for_each(|entry| part.watch.astray(entry, &error));
+        }
+        part.watch
     }
 
     /// Hands each entry to the run of its zone, and keeps account of those that no run takes.
@@ -233,9 +251,7 @@ impl Delivery<'_> {
             for (zone, entries) in sorted {
                 let Some(door) = doors.get(zone) else { continue };
                 if let Err(back) = door.send(entries).await {
-                    // That run was given up, and said why.
-                    let why = format!("not sent: the run on zone {zone} was given up");
-                    let error = ItemError::new(None, why);
+                    let error = given_up(zone);
                     back.0.iter().for_each(|entry| rest.astray(entry, &error));
                 }
             }
@@ -243,6 +259,11 @@ impl Delivery<'_> {
         rest.notice();
         rest
     }
+}
+
+/// Of an entry whose run ended before it; that run said why.
+fn given_up(zone: &str) -> ItemError {
+    ItemError::new(None, format!("not sent: the run on zone {zone} was given up"))
 }
 
 /// Polls all until each has ended.
@@ -299,7 +320,8 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
                 None => {
                     exit = exit.or(Exit::Failed);
                     let name = cfcache_model::text::quote(name);
-                    talk.say(&format!("{}: no zone is known for the host {name}", entry.given()));
+                    let given = cfcache_model::text::clip(&entry.given(), 200);
+                    talk.say(&format!("{given}: no zone is known for the host {name}"));
                 }
             }
         }

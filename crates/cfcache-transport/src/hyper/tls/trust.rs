@@ -94,12 +94,7 @@ impl ServerCertVerifier for Trust {
             Ok(verified) => return Ok(verified),
             Err(refusal) => refusal,
         };
-        // The reason is with those who know the authority. With a private one nobody needs a store of others.
-        let says_nothing = is_unknown(&public) || NoStore::find(&public).is_some();
-        let refusal = match private {
-            Some(Err(private)) if says_nothing => private,
-            _ => public,
-        };
+        let refusal = reason(private.and_then(Result::err), public);
         if is_unknown(&refusal) && intermediates.is_empty() && is_self_issued(end_entity) == Some(true) {
             let reason = OtherError(Arc::new(SelfSigned));
             return Err(Error::InvalidCertificate(CertificateError::Other(reason)));
@@ -130,6 +125,16 @@ impl ServerCertVerifier for Trust {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Of what the private authorities say and what the public ones say: the reason is with those who know the authority.
+fn reason(private: Option<Error>, public: Error) -> Error {
+    let says_nothing = match &public {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        // Who named a private authority need not have a store of others.
+        _ => NoStore::find(&public).is_some(),
+    };
+    private.filter(|_| says_nothing).unwrap_or(public)
 }
 
 /// Is no authority known that vouches for it?
@@ -222,6 +227,29 @@ mod tests {
     use proptest::prelude::{ProptestConfig, any, proptest};
 
     use super::*;
+
+    #[test]
+    fn the_reason_is_with_those_who_know_the_authority() {
+        let unknown = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let expired = || Error::InvalidCertificate(CertificateError::Expired);
+        let revoked = || Error::InvalidCertificate(CertificateError::Revoked);
+        let source = Error::General("empty".to_owned());
+        let no_store =
+            || Error::Other(OtherError(Arc::new(NoStore { roots: Roots::Platform, source: source.clone() })));
+        for (private, public, expected) in [
+            (None, unknown(), "UnknownIssuer"),
+            (None, no_store(), "NoStore"),
+            (Some(unknown()), unknown(), "UnknownIssuer"),
+            (Some(unknown()), expired(), "Expired"),
+            (Some(unknown()), no_store(), "UnknownIssuer"),
+            (Some(expired()), unknown(), "Expired"),
+            (Some(expired()), no_store(), "Expired"),
+            (Some(expired()), revoked(), "Revoked"),
+        ] {
+            let reason = format!("{:?}", reason(private, public));
+            assert!(reason.contains(expected), "{reason}, and not {expected}");
+        }
+    }
 
     #[test]
     fn a_certificate_that_names_itself_is_told_from_one_that_names_another() {
