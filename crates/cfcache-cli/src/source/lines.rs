@@ -12,6 +12,8 @@ pub(super) struct Lines<R> {
     reader: BufReader<R>,
     /// How many bytes of the reader's buffer are the line that was given out last.
     given: usize,
+    /// Where in the buffer the line after it ends, where that was looked for.
+    end: Option<usize>,
     /// A line that was not whole in the buffer.
     line: Vec<u8>,
     is_first: bool,
@@ -33,18 +35,20 @@ pub(super) enum Line<'a> {
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(reader: BufReader<R>) -> Self {
-        Self { reader, given: 0, line: Vec::new(), is_first: true }
+        Self { reader, given: 0, end: None, line: Vec::new(), is_first: true }
     }
 
     /// Is there more that can be had without waiting?
-    pub(super) fn has_more_at_hand(&self) -> bool {
-        memchr(b'\n', &self.reader.buffer()[self.given..]).is_some()
+    pub(super) fn has_more_at_hand(&mut self) -> bool {
+        self.end = memchr(b'\n', &self.reader.buffer()[self.given..]);
+        self.end.is_some()
     }
 
     pub(super) fn next(&mut self) -> Line<'_> {
         self.reader.consume(core::mem::take(&mut self.given));
         let is_first = core::mem::take(&mut self.is_first);
-        let mut line = match memchr(b'\n', self.reader.buffer()) {
+        let end = self.end.take().or_else(|| memchr(b'\n', self.reader.buffer()));
+        let mut line = match end {
             // Most lines are whole in the buffer, and need not be copied.
             Some(end) => {
                 self.given = end + 1;

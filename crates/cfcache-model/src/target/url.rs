@@ -78,6 +78,10 @@ fn after_scheme(text: &str) -> Option<&str> {
 
 /// What follows `beginning`, in any case.
 fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
+    // Nearly always it is written so.
+    if let Some(rest) = text.strip_prefix(beginning) {
+        return Some(rest);
+    }
     let (first, rest) = text.split_at_checked(beginning.len())?;
     first.eq_ignore_ascii_case(beginning).then_some(rest)
 }
