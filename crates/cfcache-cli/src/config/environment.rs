@@ -31,7 +31,7 @@ variables! {
     pub(crate) const HTTP_PROXY: &str = "HTTP_PROXY";
     /// The proxy for both.
     pub(crate) const ALL_PROXY: &str = "ALL_PROXY";
-    /// The hosts that are reached without a proxy: names, `.domains`, addresses, networks, or `*`.
+    /// The hosts that are reached without a proxy, as this machine always is: names, `.domains`, addresses, networks, or `*`.
     pub(crate) const NO_PROXY: &str = "NO_PROXY";
     /// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
     pub(crate) const REQUEST_METHOD: &str = "REQUEST_METHOD";
