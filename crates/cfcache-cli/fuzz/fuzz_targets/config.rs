@@ -8,6 +8,11 @@ mod exit;
 mod failure;
 #[path = "../../src/config/file.rs"]
 mod file;
+#[path = "../../src/render/human.rs"]
+mod human;
+mod render {
+    pub(crate) use crate::human;
+}
 
 use std::path::Path;
 
