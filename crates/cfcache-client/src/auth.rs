@@ -174,15 +174,13 @@ impl Redactor {
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
-        if let Some(secret) = &self.secret
-            && text.contains(secret.expose_secret())
-        {
-            text = Cow::Owned(text.replace(secret.expose_secret(), BLANK));
-        }
-        if let Some(secret) = &self.secret
-            && let Some(whole) = without_beginnings(&text, secret.expose_secret())
-        {
-            text = Cow::Owned(whole);
+        if let Some(secret) = self.secret.as_ref().map(|secret| secret.expose_secret()) {
+            if text.contains(secret) {
+                text = Cow::Owned(text.replace(secret, BLANK));
+            }
+            if let Some(whole) = without_beginnings(&text, secret) {
+                text = Cow::Owned(whole);
+            }
         }
         let is_word = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
         let mut clean = String::new();

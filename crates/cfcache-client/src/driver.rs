@@ -239,7 +239,7 @@ impl Client {
                 Step::Send(ticket) => state.launch(ticket, &mut flights, &mut observer),
                 Step::Wait { until, hungry, reason } => {
                     waits.tell(self.now(), until, reason, &mut observer);
-                    let enough = state.patience_ends().filter(|_| hungry);
+                    let enough = if hungry { state.patience_ends() } else { None };
                     tokio::select! {
                         biased;
                         () = &mut interrupt, if !interrupted => {
