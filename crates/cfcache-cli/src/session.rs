@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
-use cfcache_emulator::{Config, Emulator, Keep, Running, Zone};
+use cfcache_emulator::{Config, Emulator, LogRetention, Server, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{
     BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
@@ -27,7 +27,7 @@ const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
 pub(crate) struct Session {
     pub(crate) client: Client,
     given_up: watch::Sender<bool>,
-    emulator: Option<Running>,
+    emulator: Option<Server>,
 }
 
 impl Session {
@@ -52,7 +52,7 @@ impl Session {
             Api::Emulator { zone_id, zone_name } => {
                 let config = Config::new(chosen.unwrap_or(Plan::Free))
                     .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()))
-                    .with_log(Keep::Counts);
+                    .with_log_retention(LogRetention::Counts);
                 let listen = ([127, 0, 0, 1], 0).into();
                 let emulator = Emulator::start(config, listen).await.map_err(|error| {
                     Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::date;
 use crate::limit::Draw;
 use crate::route::{self, Route};
-use crate::world::{World, Zone};
+use crate::state::{State, Zone};
 
 /// A request that found its endpoint, and whose caller may use it.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Call<'_> {
 
 /// What an endpoint wants to do.
 #[derive(Debug)]
-pub(crate) enum Plan {
+pub(crate) enum Decision {
     /// Answer, and no more: what there was to do is done.
     Answer(Answer),
     /// Purge, if the limits let it.
@@ -71,18 +71,18 @@ pub(crate) enum Plan {
 }
 
 /// Does what is asked for; of a purge, decides what is to be done.
-pub(crate) fn plan(world: &mut World, call: &Call<'_>) -> Plan {
+pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> Decision {
     let endpoint = call.route.endpoint;
     let Some(id) = call.route.argument("zone_id") else {
-        return Plan::Answer(match endpoint.name {
-            "list_zones" => zones::list(world, call),
+        return Decision::Answer(match endpoint.name {
+            "list_zones" => zones::list(state, call),
             "verify_token" | "verify_account_token" => token::verify(call),
             _ => by_sample(call),
         });
     };
     // A zone that does not exist looks like one that the token may not see.
-    let Some((zone, settings)) = world.zone(id) else { return Plan::Answer(auth::forbidden(endpoint)) };
-    Plan::Answer(match endpoint.name {
+    let Some((zone, settings)) = state.zone(id) else { return Decision::Answer(auth::forbidden(endpoint)) };
+    Decision::Answer(match endpoint.name {
         "purge_zone_cache" | "purge_environment_cache" => return purge(call, zone, Action::Purge),
         "invalidate_zone_cache" | "invalidate_environment_cache" => {
             return purge(call, zone, Action::Invalidate);
@@ -106,14 +106,14 @@ pub(crate) fn plan(world: &mut World, call: &Call<'_>) -> Plan {
 }
 
 /// Does what was planned, and what the limits cannot refuse any more.
-pub(crate) fn carry_out(world: &mut World, accepted: purge::Accepted) -> Answer {
-    purge::carry_out(world, accepted)
+pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> Answer {
+    purge::carry_out(state, accepted)
 }
 
-fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> Plan {
+fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> Decision {
     match purge::check(call, zone, action) {
-        Ok(accepted) => Plan::Purge(accepted),
-        Err(refusal) => Plan::Answer(refusal),
+        Ok(accepted) => Decision::Purge(accepted),
+        Err(refusal) => Decision::Answer(refusal),
     }
 }
 

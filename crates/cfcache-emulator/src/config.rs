@@ -7,8 +7,8 @@ use cfcache_model::limits::{self, PurgeLimits, Rate};
 
 use crate::auth::{ApiKey, Token};
 use crate::fault::Fault;
-use crate::log::Keep;
-use crate::world::Zone;
+use crate::log::LogRetention;
+use crate::state::Zone;
 
 /// 2026-01-01T00:00:00.12345Z: with a fraction, so that nobody gets used to dates without one.
 const BEGINNING: Duration = Duration::new(1_767_225_600, 123_450_000);
@@ -43,7 +43,7 @@ pub struct Config {
     /// What goes wrong, and when. The first that fires has the request.
     pub faults: Vec<Fault>,
     /// How much the log keeps.
-    pub keep: Keep,
+    pub log_retention: LogRetention,
 }
 
 /// Are limits kept?
@@ -85,7 +85,7 @@ impl Config {
             beginning: BEGINNING,
             latency: Duration::ZERO,
             faults: Vec::new(),
-            keep: Keep::Everything,
+            log_retention: LogRetention::Everything,
         }
     }
 
@@ -189,8 +189,8 @@ impl Config {
 
     /// Keeps more or less of what it sees.
     #[must_use]
-    pub const fn with_log(mut self, keep: Keep) -> Self {
-        self.keep = keep;
+    pub const fn with_log_retention(mut self, log_retention: LogRetention) -> Self {
+        self.log_retention = log_retention;
         self
     }
 }

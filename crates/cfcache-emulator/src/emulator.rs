@@ -10,29 +10,22 @@ use http::{HeaderValue, Request, Response, StatusCode};
 
 use crate::answer::Answer;
 use crate::auth;
-use crate::behavior::{self, Call, Plan};
+use crate::behavior::{self, Call, Decision};
 use crate::config::{Config, Hints, LimitMode};
-use crate::limit::{Draw, Limits, whole_seconds};
-use crate::log::{Entry, Log, Tally, without_secrets};
+use crate::limit::{Draw, whole_seconds};
+use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
 use crate::route;
-use crate::world::{Purge, World};
+use crate::state::{Purge, State};
 
 /// The API, without any wire.
 ///
 /// Time is a parameter: so much since the emulator began. Whoever simulates it can run an hour of limits in no time;
-/// [`Running`](crate::Running) passes the real one. Faults belong to the wire, so [`handle`](Self::handle) has none.
+/// [`Server`](crate::Server) passes the real one. Faults belong to the wire, so [`handle`](Self::handle) has none.
 #[derive(Debug)]
 pub struct Emulator {
     config: Config,
     state: Mutex<State>,
     log: Log,
-}
-
-#[derive(Debug)]
-struct State {
-    world: World,
-    limits: Limits,
-    answers: u64,
 }
 
 /// An answer, and what it did.
@@ -46,9 +39,9 @@ pub(crate) struct Handled {
 }
 
 impl Handled {
-    pub(crate) fn tally(&self) -> Tally {
+    pub(crate) fn outcome(&self) -> RequestOutcome {
         let status = Some(self.response.status().as_u16());
-        Tally { status, processed: self.processed, faulted: false, items: self.items }
+        RequestOutcome { status, processed: self.processed, faulted: false, items: self.items }
     }
 }
 
@@ -56,12 +49,8 @@ impl Emulator {
     /// Builds it; nothing runs yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let state = State {
-            world: World::new(&config),
-            limits: Limits::new(&config.purge_limits, config.call_limit),
-            answers: 0,
-        };
-        let log = Log::new(config.keep);
+        let state = State::new(&config);
+        let log = Log::new(config.log_retention);
         Self { config, state: Mutex::new(state), log }
     }
 
@@ -69,12 +58,12 @@ impl Emulator {
     #[must_use]
     pub fn handle(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let handled = self.process(now, request);
-        self.log.record(handled.tally(), || Entry {
+        self.log.record(handled.outcome(), || LogEntry {
             endpoint: handled.endpoint,
             body: request.body().clone(),
             status: Some(handled.response.status().as_u16()),
             processed: handled.processed,
-            ..Entry::begun(now, 0, request)
+            ..LogEntry::begun(now, 0, request)
         });
         handled.response
     }
@@ -94,7 +83,7 @@ impl Emulator {
     /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
     #[must_use]
     pub fn purges(&self) -> Vec<Purge> {
-        self.state().world.purges()
+        self.state().purges()
     }
 
     /// Answers, and leaves the log to the caller.
@@ -167,9 +156,9 @@ impl Emulator {
             caller,
             config: &self.config,
         };
-        let accepted = match behavior::plan(&mut state.world, &call) {
-            Plan::Answer(answer) => return Outcome::of(endpoint, answer),
-            Plan::Purge(accepted) => accepted,
+        let accepted = match behavior::decide(state, &call) {
+            Decision::Answer(answer) => return Outcome::of(endpoint, answer),
+            Decision::Purge(accepted) => accepted,
         };
         let draw = accepted.draw();
         if is_limited && let Err(wait) = state.limits.purge(now, draw) {
@@ -177,7 +166,7 @@ impl Emulator {
             return Outcome { draw: Some(draw), ..Outcome::of(endpoint, answer) };
         }
         let items = accepted.items();
-        let answer = behavior::carry_out(&mut state.world, accepted);
+        let answer = behavior::carry_out(state, accepted);
         Outcome { endpoint, answer, draw: Some(draw), items }
     }
 
@@ -208,7 +197,7 @@ impl Outcome {
     }
 }
 
-impl Entry {
+impl LogEntry {
     /// What is known of a request before anything is done about it.
     pub(crate) fn begun<B>(at: Duration, connection: u64, request: &Request<B>) -> Self {
         Self {

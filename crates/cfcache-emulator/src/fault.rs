@@ -13,11 +13,11 @@ pub use crate::fault::text::InvalidFault;
 /// Its text form is a list of words and of `name=value`, separated by commas: what happens, then to which requests.
 ///
 /// ```
-/// use cfcache_emulator::{Fault, Injury};
+/// use cfcache_emulator::{Fault, FaultAction};
 /// use core::time::Duration;
 ///
 /// let fault: Fault = "status=503,times=3".parse()?;
-/// assert_eq!(fault, Fault::new(Injury::status(503)).with_times(3));
+/// assert_eq!(fault, Fault::new(FaultAction::status(503)).with_times(3));
 /// let fault: Fault = "delay=200ms,probability=0.2,seed=7,on=all".parse()?;
 /// assert_eq!(fault.delay, Duration::from_millis(200));
 /// # Ok::<(), cfcache_emulator::InvalidFault>(())
@@ -26,13 +26,13 @@ pub use crate::fault::text::InvalidFault;
 #[non_exhaustive]
 pub struct Fault {
     /// What happens.
-    pub injury: Injury,
+    pub action: FaultAction,
     /// How much later it happens, counted from when the request took effect or would have.
     pub delay: Duration,
-    /// Whether the request takes effect; `None` is what is usual for the injury.
+    /// Whether the request takes effect; `None` is what is usual for the action.
     pub effect: Option<Effect>,
     /// Which requests it looks at.
-    pub on: On,
+    pub scope: FaultScope,
     /// Only every so manieth of them.
     pub every: Option<u64>,
     /// Only these of them, counted from 1; empty for all.
@@ -50,7 +50,7 @@ pub struct Fault {
 /// What happens to a request or its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Injury {
+pub enum FaultAction {
     /// Nothing but the delay.
     None,
     /// Another answer.
@@ -110,7 +110,7 @@ pub enum Effect {
 /// Which requests a fault looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum On {
+pub enum FaultScope {
     /// Purges and invalidations.
     Purges,
     /// All of them.
@@ -122,12 +122,12 @@ pub enum On {
 impl Fault {
     /// Something that happens to every purge and invalidation.
     #[must_use]
-    pub const fn new(injury: Injury) -> Self {
+    pub const fn new(action: FaultAction) -> Self {
         Self {
-            injury,
+            action,
             delay: Duration::ZERO,
             effect: None,
-            on: On::Purges,
+            scope: FaultScope::Purges,
             every: None,
             at: Vec::new(),
             after: 0,
@@ -144,7 +144,7 @@ impl Fault {
         self
     }
 
-    /// Says whether the request takes effect. (The injuries that say so themselves, the two resets around reading, keep
+    /// Says whether the request takes effect. (The actions that say so themselves, the two resets around reading, keep
     /// to what they say.)
     #[must_use]
     pub const fn with_effect(mut self, effect: Effect) -> Self {
@@ -154,8 +154,8 @@ impl Fault {
 
     /// Looks at other requests than purges.
     #[must_use]
-    pub fn with_on(mut self, on: On) -> Self {
-        self.on = on;
+    pub fn with_scope(mut self, scope: FaultScope) -> Self {
+        self.scope = scope;
         self
     }
 
@@ -198,35 +198,36 @@ impl Fault {
     /// Does the request take effect?
     #[must_use]
     pub fn takes_effect(&self) -> bool {
-        let usual = match self.injury {
+        let usual = match self.action {
             // The answer of a thing in front of the API, or none at all.
-            Injury::Status { .. } | Injury::Html { .. } | Injury::SuccessFalse { .. } | Injury::Stall => {
-                false
-            }
-            Injury::ResetBefore => return false,
-            Injury::ResetAfter => return true,
+            FaultAction::Status { .. }
+            | FaultAction::Html { .. }
+            | FaultAction::SuccessFalse { .. }
+            | FaultAction::Stall => false,
+            FaultAction::ResetBefore => return false,
+            FaultAction::ResetAfter => return true,
             // The API's own answer, damaged or late.
-            Injury::None
-            | Injury::ResetMid(_)
-            | Injury::Truncate(_)
-            | Injury::Malformed
-            | Injury::Empty { .. }
-            | Injury::GoAway
-            | Injury::Slow(_) => true,
+            FaultAction::None
+            | FaultAction::ResetMid(_)
+            | FaultAction::Truncate(_)
+            | FaultAction::Malformed
+            | FaultAction::Empty { .. }
+            | FaultAction::GoAway
+            | FaultAction::Slow(_) => true,
         };
         self.effect.map_or(usual, |effect| effect == Effect::Done)
     }
 
     fn looks_at(&self, endpoint: Option<&Descriptor>) -> bool {
-        match &self.on {
-            On::Purges => endpoint.is_some_and(|endpoint| endpoint.area == Area::Purge),
-            On::All => true,
-            On::Endpoint(name) => endpoint.is_some_and(|endpoint| endpoint.name == name),
+        match &self.scope {
+            FaultScope::Purges => endpoint.is_some_and(|endpoint| endpoint.area == Area::Purge),
+            FaultScope::All => true,
+            FaultScope::Endpoint(name) => endpoint.is_some_and(|endpoint| endpoint.name == name),
         }
     }
 }
 
-impl Injury {
+impl FaultAction {
     /// Another status, with an envelope that says it failed.
     #[must_use]
     pub const fn status(status: u16) -> Self {
@@ -236,20 +237,24 @@ impl Injury {
 
 /// The faults of an emulator, with what they have seen.
 #[derive(Debug)]
-pub(crate) struct Script(Vec<Running>);
+pub(crate) struct FaultSequence(Vec<ActiveFault>);
 
 #[derive(Debug)]
-struct Running {
+struct ActiveFault {
     fault: Fault,
     seen: u64,
     fired: u64,
     chance: Chance,
 }
 
-impl Script {
+impl FaultSequence {
     pub(crate) fn new(faults: &[Fault]) -> Self {
-        let running =
-            |fault: &Fault| Running { fault: fault.clone(), seen: 0, fired: 0, chance: Chance(fault.seed) };
+        let running = |fault: &Fault| ActiveFault {
+            fault: fault.clone(),
+            seen: 0,
+            fired: 0,
+            chance: Chance(fault.seed),
+        };
         Self(faults.iter().map(running).collect())
     }
 
@@ -260,7 +265,7 @@ impl Script {
     }
 }
 
-impl Running {
+impl ActiveFault {
     fn fires(&mut self, endpoint: Option<&Descriptor>) -> bool {
         let fault = &self.fault;
         if !fault.looks_at(endpoint) || fault.times.is_some_and(|times| self.fired >= times) {
@@ -304,7 +309,7 @@ mod tests {
     fn fired(text: &str) -> Vec<u64> {
         let fault: Fault = text.parse().unwrap();
         let purge = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
-        let mut script = Script::new(&[fault]);
+        let mut script = FaultSequence::new(&[fault]);
         (1..=20).filter(|_| script.next(purge).is_some()).collect()
     }
 

@@ -6,7 +6,7 @@
 //!
 //! - [`Config`]: which plan, zones, credentials, limits and faults there are
 //! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock
-//! - [`Running`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
+//! - [`Server`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
 //! - [`Fault`]: what goes wrong, and when
 //! - [`Log`]: what was received, and whether it took effect
 //!
@@ -36,12 +36,12 @@ mod limit;
 mod log;
 mod route;
 mod serve;
-mod world;
+mod state;
 
 pub use crate::auth::{ApiKey, Token, TokenState};
 pub use crate::config::{Config, Hints, LimitMode};
 pub use crate::emulator::Emulator;
-pub use crate::fault::{Effect, Fault, Injury, InvalidFault, On};
-pub use crate::log::{Counts, Entry, Keep, Log};
-pub use crate::serve::Running;
-pub use crate::world::{Environment, File, Purge, Scope, Zone};
+pub use crate::fault::{Effect, Fault, FaultAction, FaultScope, InvalidFault};
+pub use crate::log::{Counts, Log, LogEntry, LogRetention};
+pub use crate::serve::Server;
+pub use crate::state::{Environment, File, Purge, Scope, Zone};

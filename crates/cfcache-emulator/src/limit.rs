@@ -90,14 +90,14 @@ impl Bucket {
 ///
 /// A window begins with the first call after the last one ended.
 #[derive(Debug, Clone)]
-struct Window {
+struct CallWindow {
     limit: Rate,
     begun: Duration,
     used: u32,
     closed_until: Option<Duration>,
 }
 
-impl Window {
+impl CallWindow {
     const fn new(limit: Rate) -> Self {
         Self { limit, begun: Duration::ZERO, used: 0, closed_until: None }
     }
@@ -178,7 +178,7 @@ pub(crate) struct Draw {
 pub(crate) struct Limits {
     flexible: Bucket,
     urls: Bucket,
-    calls: Window,
+    calls: CallWindow,
 }
 
 impl Limits {
@@ -192,7 +192,7 @@ impl Limits {
         Self {
             flexible: Bucket::new(purge.flexible_requests, purge.flexible_burst),
             urls: Bucket::new(purge.urls, second.max(fits)),
-            calls: Window::new(calls),
+            calls: CallWindow::new(calls),
         }
     }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 /// How much is kept of what is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Keep {
+pub enum LogRetention {
     /// All of it.
     Everything,
     /// The last so many.
@@ -20,7 +20,7 @@ pub enum Keep {
     Counts,
 }
 
-impl Keep {
+impl LogRetention {
     pub(crate) fn push<T>(self, list: &mut VecDeque<T>, item: T) {
         let most = match self {
             Self::Everything => usize::MAX,
@@ -40,13 +40,13 @@ impl Keep {
 /// What an emulator saw. Clones are of the same log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    keep: Keep,
+    log_retention: LogRetention,
     seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
     counts: Counts,
 }
 
@@ -55,7 +55,7 @@ struct Seen {
 /// It is in the log before its answer leaves, so whoever holds the answer finds it here.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Entry {
+pub struct LogEntry {
     /// When it was answered (or was not), since the emulator began.
     pub at: Duration,
     /// The connection it came on, counted from 1; 0 where it came on none.
@@ -100,7 +100,7 @@ pub struct Counts {
 
 /// What is counted of a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tally {
+pub(crate) struct RequestOutcome {
     pub(crate) status: Option<u16>,
     pub(crate) processed: bool,
     pub(crate) faulted: bool,
@@ -108,13 +108,13 @@ pub(crate) struct Tally {
 }
 
 impl Log {
-    pub(crate) fn new(keep: Keep) -> Self {
-        Self { keep, seen: Arc::default() }
+    pub(crate) fn new(log_retention: LogRetention) -> Self {
+        Self { log_retention, seen: Arc::default() }
     }
 
     /// The requests that are kept, oldest first.
     #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<LogEntry> {
         self.seen().entries.iter().cloned().collect()
     }
 
@@ -135,17 +135,17 @@ impl Log {
     }
 
     /// Counts a request and what became of it. The whole entry is only made where it is kept.
-    pub(crate) fn record(&self, tally: Tally, entry: impl FnOnce() -> Entry) {
-        let entry = (self.keep != Keep::Counts).then(entry);
+    pub(crate) fn record(&self, outcome: RequestOutcome, entry: impl FnOnce() -> LogEntry) {
+        let entry = (self.log_retention != LogRetention::Counts).then(entry);
         let mut seen = self.seen();
         let counts = &mut seen.counts;
         counts.requests += 1;
-        counts.processed += u64::from(tally.processed);
-        counts.faulted += u64::from(tally.faulted);
-        counts.rate_limited += u64::from(tally.status == Some(429));
-        counts.items += tally.items;
+        counts.processed += u64::from(outcome.processed);
+        counts.faulted += u64::from(outcome.faulted);
+        counts.rate_limited += u64::from(outcome.status == Some(429));
+        counts.items += outcome.items;
         if let Some(entry) = entry {
-            self.keep.push(&mut seen.entries, entry);
+            self.log_retention.push(&mut seen.entries, entry);
         }
     }
 

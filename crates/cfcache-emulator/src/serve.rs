@@ -1,7 +1,7 @@
 //! The API behind a socket: HTTP/1.1 and cleartext HTTP/2 on one port, and the faults of the wire.
 
-mod line;
-mod steps;
+mod body;
+mod connection;
 
 use core::future;
 use core::net::SocketAddr;
@@ -27,22 +27,22 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
-use crate::fault::{Fault, Injury, Script};
-use crate::log::{Entry, Log, Tally};
+use crate::fault::{Fault, FaultAction, FaultSequence};
+use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
-use crate::serve::line::{Line, Order, Socket};
-use crate::serve::steps::{Cut, Steps};
-use crate::world::Purge;
+use crate::serve::body::{FaultyBody, Truncated};
+use crate::serve::connection::{Connection, Order, Socket};
+use crate::state::Purge;
 
 /// The largest body that is read. A choice: the real bound is not published.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How long [`Running::stop`] waits for requests that are being answered.
+/// How long [`Server::stop`] waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// An emulator that accepts connections, until it is stopped or dropped.
 #[derive(Debug)]
-pub struct Running {
+pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
@@ -55,20 +55,20 @@ impl Emulator {
     /// # Errors
     ///
     /// Where nothing can listen there.
-    pub async fn start(config: Config, listen: SocketAddr) -> io::Result<Running> {
+    pub async fn start(config: Config, listen: SocketAddr) -> io::Result<Server> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let script = Mutex::new(Script::new(&config.faults));
+        let script = Mutex::new(FaultSequence::new(&config.faults));
         let has_faults = !config.faults.is_empty();
         let emulator = Self::new(config);
         let shared = Arc::new(Shared { emulator, script, has_faults, begun: Instant::now() });
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), stopped));
-        Ok(Running { address, shared, stop, accepting })
+        Ok(Server { address, shared, stop, accepting })
     }
 }
 
-impl Running {
+impl Server {
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -105,7 +105,7 @@ impl Running {
 #[derive(Debug)]
 struct Shared {
     emulator: Emulator,
-    script: Mutex<Script>,
+    script: Mutex<FaultSequence>,
     has_faults: bool,
     begun: Instant,
 }
@@ -116,7 +116,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
     let mut accepted = 0;
     let is_graceful = loop {
         tokio::select! {
-            // An error here means that `Running` was dropped.
+            // An error here means that `Server` was dropped.
             change = stopped.changed() => break change.is_ok(),
             incoming = listener.accept() => match incoming {
                 Ok((stream, _)) => {
@@ -142,14 +142,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
 async fn connection(stream: TcpStream, number: u64, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     // Answers are small, and waiting to fill a packet would only delay them. Without it, it works as well.
     drop(stream.set_nodelay(true));
-    let (line, mut orders) = Line::new(number);
-    let line = Arc::new(line);
+    let (connection, mut orders) = Connection::new(number);
+    let connection = Arc::new(connection);
     let service = service_fn(|request: Request<Incoming>| {
-        let (shared, line) = (Arc::clone(&shared), Arc::clone(&line));
-        async move { respond(&shared, &line, request).await }
+        let (shared, connection) = (Arc::clone(&shared), Arc::clone(&connection));
+        async move { respond(&shared, &connection, request).await }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
-    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&line)));
+    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&connection)));
     let mut serving = pin!(builder.serve_connection(socket, service));
     let mut is_ending = false;
     loop {
@@ -158,7 +158,7 @@ async fn connection(stream: TcpStream, number: u64, shared: Arc<Shared>, mut sto
             _ = serving.as_mut() => return,
             change = orders.changed() => {
                 let order = *orders.borrow_and_update();
-                if change.is_err() || order == Order::Cut {
+                if change.is_err() || order == Order::Reset {
                     return;
                 }
                 is_ending = true;
@@ -178,16 +178,16 @@ async fn connection(stream: TcpStream, number: u64, shared: Arc<Shared>, mut sto
 /// Answers a request, or damages it.
 async fn respond(
     shared: &Shared,
-    line: &Arc<Line>,
+    connection: &Arc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Steps>, Cut> {
+) -> Result<Response<FaultyBody>, Truncated> {
     let fault = shared.fault(&request);
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, Bytes::new());
-    if let Some(fault) = fault.as_ref().filter(|fault| fault.injury == Injury::ResetBefore) {
-        shared.record(line, &request, None, Some(fault), None);
+    if let Some(fault) = fault.as_ref().filter(|fault| fault.action == FaultAction::ResetBefore) {
+        shared.record(connection, &request, None, Some(fault), None);
         tokio::time::sleep(fault.delay).await;
-        line.order(Order::Cut);
+        connection.order(Order::Reset);
         return future::pending().await;
     }
 
@@ -195,47 +195,49 @@ async fn respond(
         Ok(body) => request.map(|_| body),
         Err(Unread::TooLarge) => {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            shared.record(line, &request, None, fault.as_ref(), Some(status));
-            return Ok(plain(status, "text/plain", "the body is too large").map(Steps::all));
+            shared.record(connection, &request, None, fault.as_ref(), Some(status));
+            return Ok(plain(status, "text/plain", "the body is too large").map(FaultyBody::all));
         }
         Err(Unread::Broken) => {
-            shared.record(line, &request, None, fault.as_ref(), None);
-            return Err(Cut);
+            shared.record(connection, &request, None, fault.as_ref(), None);
+            return Err(Truncated);
         }
     };
 
     let Some(fault) = fault else {
         let handled = shared.emulator.process(shared.begun.elapsed(), &request);
-        shared.record(line, &request, Some(&handled), None, Some(handled.response.status()));
+        shared.record(connection, &request, Some(&handled), None, Some(handled.response.status()));
         wait(shared.emulator.config().latency).await;
-        return Ok(handled.response.map(Steps::all));
+        return Ok(handled.response.map(FaultyBody::all));
     };
 
     let handled = fault.takes_effect().then(|| shared.emulator.process(shared.begun.elapsed(), &request));
-    let is_answered = !matches!(fault.injury, Injury::ResetAfter | Injury::Stall);
+    let is_answered = !matches!(fault.action, FaultAction::ResetAfter | FaultAction::Stall);
     let response = damaged(shared, &request, &fault, handled.as_ref());
     let status = is_answered.then(|| response.status());
-    shared.record(line, &request, handled.as_ref(), Some(&fault), status);
+    shared.record(connection, &request, handled.as_ref(), Some(&fault), status);
     wait(shared.emulator.config().latency.saturating_add(fault.delay)).await;
-    match fault.injury {
-        Injury::ResetAfter => {
-            line.order(Order::Cut);
+    match fault.action {
+        FaultAction::ResetAfter => {
+            connection.order(Order::Reset);
             future::pending().await
         }
-        Injury::Stall => future::pending().await,
-        Injury::ResetMid(bytes) => Ok(response.map(|body| Steps::reset_behind(body, bytes, line))),
-        Injury::Truncate(bytes) => Ok(response.map(|body| Steps::broken_behind(body, bytes))),
-        Injury::Slow(time) => Ok(response.map(|body| Steps::slow(&body, time))),
-        Injury::GoAway => {
-            line.order(Order::Finish);
-            let mut response = response.map(Steps::all);
+        FaultAction::Stall => future::pending().await,
+        FaultAction::ResetMid(bytes) => {
+            Ok(response.map(|body| FaultyBody::reset_behind(body, bytes, connection)))
+        }
+        FaultAction::Truncate(bytes) => Ok(response.map(|body| FaultyBody::broken_behind(body, bytes))),
+        FaultAction::Slow(time) => Ok(response.map(|body| FaultyBody::slow(&body, time))),
+        FaultAction::GoAway => {
+            connection.order(Order::Finish);
+            let mut response = response.map(FaultyBody::all);
             if request.version() < http::Version::HTTP_2 {
                 // The order would come too late for this answer's head.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
         }
-        _ => Ok(response.map(Steps::all)),
+        _ => Ok(response.map(FaultyBody::all)),
     }
 }
 
@@ -258,7 +260,7 @@ impl Shared {
 
     fn record(
         &self,
-        line: &Line,
+        connection: &Connection,
         request: &Request<Bytes>,
         handled: Option<&Handled>,
         fault: Option<&Fault>,
@@ -267,8 +269,8 @@ impl Shared {
         let status = status.map(|status| status.as_u16());
         let processed = handled.is_some_and(|handled| handled.processed);
         let items = handled.map_or(0, |handled| handled.items);
-        let tally = Tally { status, processed, faulted: fault.is_some(), items };
-        self.emulator.log().record(tally, || Entry {
+        let outcome = RequestOutcome { status, processed, faulted: fault.is_some(), items };
+        self.emulator.log().record(outcome, || LogEntry {
             endpoint: route::route(request.method(), request.uri().path())
                 .ok()
                 .map(|route| route.endpoint.name),
@@ -276,7 +278,7 @@ impl Shared {
             status,
             processed,
             fault: fault.map(ToString::to_string),
-            ..Entry::begun(self.begun.elapsed(), line.number, request)
+            ..LogEntry::begun(self.begun.elapsed(), connection.number, request)
         });
     }
 }
@@ -325,8 +327,8 @@ fn damaged(
     // Only what the text form and the documents name as a status gets here as one.
     let valid = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
 
-    let mut response = match &fault.injury {
-        Injury::Status { status, code, retry_after, body } => {
+    let mut response = match &fault.action {
+        FaultAction::Status { status, code, retry_after, body } => {
             let status = valid(*status);
             let usual = || {
                 let area = route::route(request.method(), request.uri().path()).ok()?.endpoint.area;
@@ -346,16 +348,16 @@ fn damaged(
             }
             response
         }
-        Injury::SuccessFalse { code } => envelope(StatusCode::OK, *code),
-        Injury::Html { status } => plain(valid(*status), "text/html", PAGE),
-        Injury::Empty { status } => {
+        FaultAction::SuccessFalse { code } => envelope(StatusCode::OK, *code),
+        FaultAction::Html { status } => plain(valid(*status), "text/html", PAGE),
+        FaultAction::Empty { status } => {
             let mut response = own().map(|_| Bytes::new());
             if let Some(status) = status {
                 *response.status_mut() = valid(*status);
             }
             response
         }
-        Injury::Malformed => own().map(|body| body.slice(..body.len() / 2)),
+        FaultAction::Malformed => own().map(|body| body.slice(..body.len() / 2)),
         _ => own(),
     };
     if !response.headers().contains_key("cf-ray") {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{Client, Run, Tally, entries};
-use cfcache_emulator::{Config, Keep};
+use cfcache_emulator::{Config, LogRetention};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::{Caps, Entry};
@@ -95,7 +95,7 @@ impl Pace {
             .with_purge_limits(published)
             .with_limit_scale(share)
             .with_latency(LATENCY)
-            .with_log(Keep::Counts);
+            .with_log_retention(LogRetention::Counts);
         Self { plan, kind, published, times, share, server: Server::emulator(config) }
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use cfcache_client::Credentials;
-use cfcache_emulator::{Config, Emulator, Keep, LimitMode, Token, TokenState, Zone};
+use cfcache_emulator::{Config, Emulator, LimitMode, LogRetention, Token, TokenState, Zone};
 use cfcache_model::Plan;
 
 use crate::args::{EmulatorArgs, TokenStateArg};
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
         .with_clear_time(Duration::from_secs_f64(args.clear_seconds))
         // It may run for days, and nobody here reads what it received.
-        .with_log(Keep::Counts);
+        .with_log_retention(LogRetention::Counts);
     if let Some(token) = args.token {
         // No client could send another.
         Credentials::token(token.as_str().into())

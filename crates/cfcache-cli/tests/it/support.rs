@@ -69,9 +69,9 @@ impl Api {
 
     /// The bodies of all purges and invalidations that came in.
     pub(crate) fn bodies(&self) -> Vec<String> {
-        let is_purge = |entry: &cfcache_emulator::Entry| entry.path.contains("_cache");
+        let is_purge = |entry: &cfcache_emulator::LogEntry| entry.path.contains("_cache");
         let entries = self.log.entries();
-        let body = |entry: &cfcache_emulator::Entry| String::from_utf8(entry.body.to_vec()).unwrap();
+        let body = |entry: &cfcache_emulator::LogEntry| String::from_utf8(entry.body.to_vec()).unwrap();
         entries.iter().filter(|entry| is_purge(entry)).map(body).collect()
     }
 

@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::behavior::Call;
 use crate::limit::Draw;
 use crate::route;
-use crate::world::{File, Purge, Scope, World, Zone};
+use crate::state::{File, Purge, Scope, State, Zone};
 
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026
 const MAX_TAG_CHARS: usize = 1024;
@@ -51,9 +51,9 @@ impl Accepted {
 }
 
 /// Notes what was purged. There is no cache yet that it could be removed from.
-pub(super) fn carry_out(world: &mut World, accepted: Accepted) -> Answer {
+pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> Answer {
     for purge in accepted.purges {
-        world.purge(purge);
+        state.purge(purge);
     }
     Answer::success(&accepted.reply)
 }

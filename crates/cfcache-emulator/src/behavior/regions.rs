@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::behavior::page::{Pages, Query};
 use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid};
-use crate::world::{Region, Settings};
+use crate::state::{Region, Settings};
 
 /// How many mappings a page has.
 const PAGES: Pages = Pages { fewest: 1, most: 100, usual: 20 };
@@ -29,12 +29,12 @@ const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mapp
 /// Lists the mappings, by address.
 pub(super) fn list(settings: &Settings, call: &Call<'_>) -> Answer {
     let mappings: Vec<_> = settings.regions.iter().collect();
-    PAGES.answer(&Query::of(call), &mappings, |(ip, region)| told(**ip, region, call).to_string())
+    PAGES.answer(&Query::of(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
 }
 
 pub(super) fn get(settings: &Settings, call: &Call<'_>) -> Answer {
     let found = address(call).and_then(|ip| settings.regions.get(&ip).map(|region| (ip, region)));
-    found.map_or_else(missing, |(ip, region)| Answer::success(&told(ip, region, call).to_string()))
+    found.map_or_else(missing, |(ip, region)| Answer::success(&to_json(ip, region, call).to_string()))
 }
 
 pub(super) fn delete(settings: &mut Settings, call: &Call<'_>) -> Answer {
@@ -56,7 +56,7 @@ fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Ans
     }
     let ip = mapping.ip;
     mapping.store(settings, call).map_err(Wrong::answer)?;
-    Ok(Answer::success(&told(ip, &settings.regions[&ip], call).to_string()))
+    Ok(Answer::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
 }
 
 /// Sets, or deletes, up to a hundred mappings, each for itself. Others stay as they are.
@@ -186,7 +186,7 @@ fn missing() -> Answer {
 }
 
 /// A mapping as the API tells it: IPv6 in the form of RFC 5952, which is the standard library's as well.
-fn told(ip: IpAddr, region: &Region, call: &Call<'_>) -> Value {
+fn to_json(ip: IpAddr, region: &Region, call: &Call<'_>) -> Value {
     json!({
         "origin_ip": ip.to_string(),
         "region": region.name,

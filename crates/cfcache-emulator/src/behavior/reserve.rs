@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::behavior::{Call, not_available, switch};
-use crate::world::Settings;
+use crate::state::Settings;
 
 /// Tells how the latest clear stands.
 pub(super) fn status(settings: &Settings, call: &Call<'_>) -> Answer {
     match settings.clear {
         _ if call.config.plan < Plan::Pro => not_available(),
-        Some(start) => told(start, call),
+        Some(start) => to_json(start, call),
         None => {
             let message = "Unable to retrieve cache_reserve_clear setting value. The zone setting does not exist \
                            because you never performed a Cache Reserve Clear operation.";
@@ -36,7 +36,7 @@ pub(super) fn clear(settings: &mut Settings, call: &Call<'_>) -> Answer {
         Some(start) if is_running(settings, call) => start,
         _ => *settings.clear.insert(call.now),
     };
-    told(start, call)
+    to_json(start, call)
 }
 
 /// Is a clear not at its end?
@@ -44,7 +44,7 @@ pub(super) fn is_running(settings: &Settings, call: &Call<'_>) -> bool {
     settings.clear.is_some_and(|start| call.now < start + call.config.clear_time)
 }
 
-fn told(start: Duration, call: &Call<'_>) -> Answer {
+fn to_json(start: Duration, call: &Call<'_>) -> Answer {
     let end = start + call.config.clear_time;
     let mut result =
         json!({ "id": "cache_reserve_clear", "start_ts": call.date(start), "state": "In-progress" });

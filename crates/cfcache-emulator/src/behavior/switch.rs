@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::behavior::{Call, invalid, not_available, not_set, reserve};
-use crate::world::{Settings, Switch};
+use crate::state::{Settings, StoredSwitch};
 
 /// What differs between the settings.
 pub(super) struct Rules {
@@ -80,7 +80,7 @@ pub(super) fn answer(rules: &Rules, settings: &mut Settings, call: &Call<'_>) ->
     let is_missing = rules.is_missing_at_first && stored.is_none();
     match call.route.endpoint.method {
         Method::Get | Method::Delete if is_missing => not_set("retrieve", rules.id, 1142),
-        Method::Get => told(rules, stored, call),
+        Method::Get => to_json(rules, stored, call),
         Method::Delete => {
             settings.switches.remove(rules.id);
             let deleted = json!({ "id": rules.id, "editable": true, "modified_on": call.date(call.now) });
@@ -103,7 +103,7 @@ pub(super) fn development_mode(settings: &Settings, now: Duration) -> Option<i64
 fn set(
     rules: &Rules,
     settings: &mut Settings,
-    stored: Option<Switch>,
+    stored: Option<StoredSwitch>,
     call: &Call<'_>,
 ) -> Result<Answer, Answer> {
     let on = match call.fields()?.get("value").and_then(Value::as_str) {
@@ -121,12 +121,12 @@ fn set(
         // Turned off before its time, or long after that.
         _ => last_end.map(|end| end.min(call.now)),
     };
-    let switch = Switch { on, set: call.now, end };
+    let switch = StoredSwitch { on, set: call.now, end };
     settings.switches.insert(rules.id, switch);
-    Ok(told(rules, Some(switch), call))
+    Ok(to_json(rules, Some(switch), call))
 }
 
-fn told(rules: &Rules, stored: Option<Switch>, call: &Call<'_>) -> Answer {
+fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> Answer {
     let is_on = stored.is_some_and(|switch| switch.on && switch.end.is_none_or(|end| call.now < end));
     let mut result = json!({ "id": rules.id, "editable": true, "value": if is_on { "on" } else { "off" } });
     if let Some(switch) = stored {
@@ -140,7 +140,7 @@ fn told(rules: &Rules, stored: Option<Switch>, call: &Call<'_>) -> Answer {
     Answer::success(&result.to_string())
 }
 
-impl Switch {
+impl StoredSwitch {
     fn remaining(self, now: Duration) -> Option<i64> {
         let end = self.end?;
         let seconds = end.abs_diff(now).as_secs();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::behavior::{Call, invalid, not_available, not_set};
-use crate::world::{Settings, Variants};
+use crate::state::{Settings, Variants};
 
 /// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Written down again, and not
 /// taken from the model, for the client checks its requests against that list.
@@ -21,7 +21,7 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
     match call.route.endpoint.method {
         Method::Get => match &settings.variants {
             None => not_set("retrieve", "variants", 1142),
-            Some(variants) => told(variants, call),
+            Some(variants) => to_json(variants, call),
         },
         Method::Delete => match settings.variants.take() {
             None => not_set("delete", "variants", 1144),
@@ -33,7 +33,7 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
         },
         _ => match checked(call) {
             Err(refusal) => refusal,
-            Ok(value) => told(settings.variants.insert(Variants { value, set: call.now }), call),
+            Ok(value) => to_json(settings.variants.insert(Variants { value, set: call.now }), call),
         },
     }
 }
@@ -65,7 +65,7 @@ fn checked(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
     Ok(value)
 }
 
-fn told(variants: &Variants, call: &Call<'_>) -> Answer {
+fn to_json(variants: &Variants, call: &Call<'_>) -> Answer {
     let result = json!({
         "id": "variants",
         "editable": true,

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::answer::{Answer, quote};
 use crate::behavior::page::{Pages, Query};
 use crate::behavior::{Call, switch};
-use crate::world::{Settings, World, Zone};
+use crate::state::{Settings, State, Zone};
 
 /// The account that all zones belong to.
 const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
@@ -20,14 +20,14 @@ pub(super) fn get(zone: &Zone, settings: &Settings, call: &Call<'_>) -> Answer {
 }
 
 /// Lists zones by name, status and account, a page at a time.
-pub(super) fn list(world: &World, call: &Call<'_>) -> Answer {
+pub(super) fn list(state: &State, call: &Call<'_>) -> Answer {
     let query = Query::of(call);
     let asked = |name: &str| query.last(name);
 
     let mut filters: Vec<bool> = Vec::new();
     let any = asked("match") == Some("any");
     let mut found: Vec<&(Zone, Settings)> = Vec::new();
-    for pair in &world.zones {
+    for pair in &state.zones {
         let (zone, _) = pair;
         filters.clear();
         filters.extend(asked("name").map(|rule| name_fits(rule, &zone.name)));

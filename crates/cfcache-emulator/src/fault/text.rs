@@ -4,10 +4,10 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use crate::fault::{Effect, Fault, Injury, On};
+use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 
 /// Every word that says what happens, as a message lists them.
-const INJURIES: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
+const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
     `html`, `empty`, `success-false`, `goaway`, `slow=TIME` or `stall`";
 
 /// Why a text is no fault: a fragment for people, which names what was found and what is allowed.
@@ -34,11 +34,11 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, InvalidFault> {
         let pairs = pairs(text)?;
-        let mut words = Words::default();
+        let mut parser = FaultParser::default();
         for (name, value) in &pairs {
-            words.read(name, value.as_deref())?;
+            parser.read(name, value.as_deref())?;
         }
-        words.finish()
+        parser.finish()
     }
 }
 
@@ -47,7 +47,7 @@ fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidFault> {
     let mut pairs: Vec<(String, Option<String>)> = Vec::new();
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(invalid(format!("a fault is empty; it begins with {INJURIES}")));
+        return Err(invalid(format!("a fault is empty; it begins with {ACTIONS}")));
     }
     while !rest.is_empty() {
         if let Some(body) = rest.strip_prefix("body=") {
@@ -88,9 +88,9 @@ fn is_number(word: &str) -> bool {
 }
 
 /// What was read so far.
-struct Words {
+struct FaultParser {
     fault: Fault,
-    injury: Option<String>,
+    action: Option<String>,
     status: Option<u16>,
     code: Option<u32>,
     retry_after: Option<String>,
@@ -99,11 +99,11 @@ struct Words {
     has_seed: bool,
 }
 
-impl Default for Words {
+impl Default for FaultParser {
     fn default() -> Self {
         Self {
-            fault: Fault::new(Injury::None),
-            injury: None,
+            fault: Fault::new(FaultAction::None),
+            action: None,
             status: None,
             code: None,
             retry_after: None,
@@ -114,7 +114,7 @@ impl Default for Words {
     }
 }
 
-impl Words {
+impl FaultParser {
     fn read(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidFault> {
         let fault = &mut self.fault;
         match (name, value) {
@@ -140,32 +140,32 @@ impl Words {
             }
             ("slow", Some(value)) => {
                 let time = time(name, value)?;
-                self.injure(name, Injury::Slow(time))?;
+                self.set_action(name, FaultAction::Slow(time))?;
             }
-            ("reset-before", None) => self.injure(name, Injury::ResetBefore)?,
-            ("reset-after", None) => self.injure(name, Injury::ResetAfter)?,
+            ("reset-before", None) => self.set_action(name, FaultAction::ResetBefore)?,
+            ("reset-after", None) => self.set_action(name, FaultAction::ResetAfter)?,
             ("reset-mid", value) => {
                 let bytes = value.map(|value| number(name, value)).transpose()?;
-                self.injure(name, Injury::ResetMid(bytes))?;
+                self.set_action(name, FaultAction::ResetMid(bytes))?;
             }
             ("truncate", value) => {
                 let bytes = value.map(|value| number(name, value)).transpose()?;
-                self.injure(name, Injury::Truncate(bytes))?;
+                self.set_action(name, FaultAction::Truncate(bytes))?;
             }
-            ("malformed", None) => self.injure(name, Injury::Malformed)?,
-            ("html", None) => self.injure(name, Injury::Html { status: 502 })?,
-            ("empty", None) => self.injure(name, Injury::Empty { status: None })?,
-            ("success-false", None) => self.injure(name, Injury::SuccessFalse { code: None })?,
-            ("goaway", None) => self.injure(name, Injury::GoAway)?,
-            ("stall", None) => self.injure(name, Injury::Stall)?,
+            ("malformed", None) => self.set_action(name, FaultAction::Malformed)?,
+            ("html", None) => self.set_action(name, FaultAction::Html { status: 502 })?,
+            ("empty", None) => self.set_action(name, FaultAction::Empty { status: None })?,
+            ("success-false", None) => self.set_action(name, FaultAction::SuccessFalse { code: None })?,
+            ("goaway", None) => self.set_action(name, FaultAction::GoAway)?,
+            ("stall", None) => self.set_action(name, FaultAction::Stall)?,
             ("processed", Some("yes")) => fault.effect = Some(Effect::Done),
             ("processed", Some("no")) => fault.effect = Some(Effect::NotDone),
             ("processed", Some(value)) => {
                 return Err(invalid(format!("`processed={value}`: it is `yes` or `no`")));
             }
-            ("on", Some("purge")) => fault.on = On::Purges,
-            ("on", Some("all")) => fault.on = On::All,
-            ("on", Some(endpoint)) => fault.on = On::Endpoint(known_endpoint(endpoint)?),
+            ("on", Some("purge")) => fault.scope = FaultScope::Purges,
+            ("on", Some("all")) => fault.scope = FaultScope::All,
+            ("on", Some(endpoint)) => fault.scope = FaultScope::Endpoint(known_endpoint(endpoint)?),
             ("every", Some(value)) => fault.every = Some(positive(name, value)?),
             ("at", Some(value)) => {
                 fault.at = value.split(',').map(|one| positive(name, one)).collect::<Result<_, _>>()?;
@@ -189,7 +189,7 @@ impl Words {
             (name, Some(_)) if takes_none(name) => return Err(invalid(format!("`{name}` takes no value"))),
             (name, _) => {
                 return Err(invalid(format!(
-                    "`{name}` is not known; what happens is {INJURIES}, and to which requests say `on`, `every`, `at`, \
+                    "`{name}` is not known; what happens is {ACTIONS}, and to which requests say `on`, `every`, `at`, \
                      `after`, `times`, `probability` and `seed`"
                 )));
             }
@@ -197,42 +197,44 @@ impl Words {
         Ok(())
     }
 
-    fn injure(&mut self, name: &str, injury: Injury) -> Result<(), InvalidFault> {
-        if let Some(first) = self.injury.replace(name.to_owned()) {
+    fn set_action(&mut self, name: &str, action: FaultAction) -> Result<(), InvalidFault> {
+        if let Some(first) = self.action.replace(name.to_owned()) {
             return Err(invalid(format!("`{first}` and `{name}` are two faults; give each its own")));
         }
-        self.fault.injury = injury;
+        self.fault.action = action;
         Ok(())
     }
 
     fn finish(mut self) -> Result<Fault, InvalidFault> {
         // `status` is a fault of its own, or says more about a page or an empty answer.
-        match (&mut self.fault.injury, self.status) {
+        match (&mut self.fault.action, self.status) {
             (_, None) => {}
-            (Injury::Html { status }, Some(given)) => *status = given,
-            (Injury::Empty { status }, Some(given)) => *status = Some(given),
-            (injury, Some(status)) if self.injury.is_none() => *injury = Injury::status(status),
+            (FaultAction::Html { status }, Some(given)) => *status = given,
+            (FaultAction::Empty { status }, Some(given)) => *status = Some(given),
+            (action, Some(status)) if self.action.is_none() => *action = FaultAction::status(status),
             (_, Some(_)) => return Err(self.misplaced("status", "`html` or `empty`, or alone")),
         }
-        match (&mut self.fault.injury, self.code) {
+        match (&mut self.fault.action, self.code) {
             (_, None) => {}
-            (Injury::Status { code, .. } | Injury::SuccessFalse { code }, Some(given)) => *code = Some(given),
+            (FaultAction::Status { code, .. } | FaultAction::SuccessFalse { code }, Some(given)) => {
+                *code = Some(given)
+            }
             _ => return Err(self.misplaced("code", "`status` or `success-false`")),
         }
-        match (&mut self.fault.injury, self.retry_after.take()) {
+        match (&mut self.fault.action, self.retry_after.take()) {
             (_, None) => {}
-            (Injury::Status { retry_after, .. }, given) => *retry_after = given,
+            (FaultAction::Status { retry_after, .. }, given) => *retry_after = given,
             _ => return Err(self.misplaced("retry-after", "`status`")),
         }
-        match (&mut self.fault.injury, self.body.take()) {
+        match (&mut self.fault.action, self.body.take()) {
             (_, None) => {}
-            (Injury::Status { body, .. }, given) => *body = given,
+            (FaultAction::Status { body, .. }, given) => *body = given,
             _ => return Err(self.misplaced("body", "`status`")),
         }
-        if self.fault.injury == Injury::None && !self.has_delay {
-            return Err(invalid(format!("it does not say what happens: {INJURIES}")));
+        if self.fault.action == FaultAction::None && !self.has_delay {
+            return Err(invalid(format!("it does not say what happens: {ACTIONS}")));
         }
-        if matches!(self.fault.injury, Injury::ResetBefore | Injury::ResetAfter)
+        if matches!(self.fault.action, FaultAction::ResetBefore | FaultAction::ResetAfter)
             && self.fault.effect.is_some()
         {
             return Err(invalid(
@@ -246,8 +248,8 @@ impl Words {
     }
 
     fn misplaced(&self, name: &str, beside: &str) -> InvalidFault {
-        let injury = self.injury.as_deref().unwrap_or("delay");
-        invalid(format!("`{name}` says nothing beside `{injury}`; it goes with {beside}"))
+        let action = self.action.as_deref().unwrap_or("delay");
+        invalid(format!("`{name}` says nothing beside `{action}`; it goes with {beside}"))
     }
 }
 
@@ -316,45 +318,45 @@ impl fmt::Display for Fault {
         let mut words: Vec<String> = Vec::new();
         let mut last = None;
         let milliseconds = |time: Duration| format!("{}ms", time.as_secs_f64() * 1000.0);
-        match &self.injury {
-            Injury::None => {}
-            Injury::Status { status, code, retry_after, body } => {
+        match &self.action {
+            FaultAction::None => {}
+            FaultAction::Status { status, code, retry_after, body } => {
                 words.push(format!("status={status}"));
                 words.extend(code.map(|code| format!("code={code}")));
                 words.extend(retry_after.as_ref().map(|text| format!("retry-after={text}")));
                 last = body.as_ref().map(|body| format!("body={body}"));
             }
-            Injury::ResetBefore => words.push("reset-before".to_owned()),
-            Injury::ResetAfter => words.push("reset-after".to_owned()),
-            Injury::ResetMid(None) => words.push("reset-mid".to_owned()),
-            Injury::ResetMid(Some(bytes)) => words.push(format!("reset-mid={bytes}")),
-            Injury::Truncate(None) => words.push("truncate".to_owned()),
-            Injury::Truncate(Some(bytes)) => words.push(format!("truncate={bytes}")),
-            Injury::Malformed => words.push("malformed".to_owned()),
-            Injury::Html { status } => words.push(format!("html,status={status}")),
-            Injury::Empty { status } => {
+            FaultAction::ResetBefore => words.push("reset-before".to_owned()),
+            FaultAction::ResetAfter => words.push("reset-after".to_owned()),
+            FaultAction::ResetMid(None) => words.push("reset-mid".to_owned()),
+            FaultAction::ResetMid(Some(bytes)) => words.push(format!("reset-mid={bytes}")),
+            FaultAction::Truncate(None) => words.push("truncate".to_owned()),
+            FaultAction::Truncate(Some(bytes)) => words.push(format!("truncate={bytes}")),
+            FaultAction::Malformed => words.push("malformed".to_owned()),
+            FaultAction::Html { status } => words.push(format!("html,status={status}")),
+            FaultAction::Empty { status } => {
                 words.push("empty".to_owned());
                 words.extend(status.map(|status| format!("status={status}")));
             }
-            Injury::SuccessFalse { code } => {
+            FaultAction::SuccessFalse { code } => {
                 words.push("success-false".to_owned());
                 words.extend(code.map(|code| format!("code={code}")));
             }
-            Injury::GoAway => words.push("goaway".to_owned()),
-            Injury::Slow(time) => words.push(format!("slow={}", milliseconds(*time))),
-            Injury::Stall => words.push("stall".to_owned()),
+            FaultAction::GoAway => words.push("goaway".to_owned()),
+            FaultAction::Slow(time) => words.push(format!("slow={}", milliseconds(*time))),
+            FaultAction::Stall => words.push("stall".to_owned()),
         }
-        if !self.delay.is_zero() || self.injury == Injury::None {
+        if !self.delay.is_zero() || self.action == FaultAction::None {
             words.push(format!("delay={}", milliseconds(self.delay)));
         }
         words.extend(self.effect.map(|effect| match effect {
             Effect::Done => "processed=yes".to_owned(),
             Effect::NotDone => "processed=no".to_owned(),
         }));
-        match &self.on {
-            On::Purges => {}
-            On::All => words.push("on=all".to_owned()),
-            On::Endpoint(name) => words.push(format!("on={name}")),
+        match &self.scope {
+            FaultScope::Purges => {}
+            FaultScope::All => words.push("on=all".to_owned()),
+            FaultScope::Endpoint(name) => words.push(format!("on={name}")),
         }
         words.extend(self.every.map(|every| format!("every={every}")));
         if !self.at.is_empty() {

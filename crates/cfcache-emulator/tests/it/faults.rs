@@ -2,22 +2,22 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Effect, Fault, Injury, On};
+use cfcache_emulator::{Effect, Fault, FaultAction, FaultScope};
 use proptest::prelude::*;
 
 #[test]
 fn texts_and_what_they_mean() {
     let second = Duration::from_secs(1);
-    let status = |status, code, retry_after: Option<&str>, body: Option<&str>| Injury::Status {
+    let status = |status, code, retry_after: Option<&str>, body: Option<&str>| FaultAction::Status {
         status,
         code,
         retry_after: retry_after.map(str::to_owned),
         body: body.map(str::to_owned),
     };
     let rows = [
-        ("status=503", Fault::new(Injury::status(503))),
-        ("status=503,times=3", Fault::new(Injury::status(503)).with_times(3)),
-        (" times=3 , status=503 ", Fault::new(Injury::status(503)).with_times(3)),
+        ("status=503", Fault::new(FaultAction::status(503))),
+        ("status=503,times=3", Fault::new(FaultAction::status(503)).with_times(3)),
+        (" times=3 , status=503 ", Fault::new(FaultAction::status(503)).with_times(3)),
         ("status=429,retry-after=30", Fault::new(status(429, None, Some("30"), None))),
         (
             "status=429,retry-after=Sun, 06 Nov 1994 08:49:37 GMT,times=1",
@@ -25,29 +25,35 @@ fn texts_and_what_they_mean() {
         ),
         ("status=400,code=1016", Fault::new(status(400, Some(1016), None, None))),
         ("status=500,at=1,body=a, b=c", Fault::new(status(500, None, None, Some("a, b=c"))).with_at([1])),
-        ("delay=200ms", Fault::new(Injury::None).with_delay(second / 5)),
-        ("delay=1.5s,status=500", Fault::new(Injury::status(500)).with_delay(second * 3 / 2)),
-        ("reset-before", Fault::new(Injury::ResetBefore)),
-        ("reset-after,every=5", Fault::new(Injury::ResetAfter).with_every(5)),
-        ("reset-mid", Fault::new(Injury::ResetMid(None))),
-        ("reset-mid=10", Fault::new(Injury::ResetMid(Some(10)))),
-        ("truncate", Fault::new(Injury::Truncate(None))),
-        ("truncate=0", Fault::new(Injury::Truncate(Some(0)))),
-        ("malformed,at=1,3,5,on=all", Fault::new(Injury::Malformed).with_at([1, 3, 5]).with_on(On::All)),
-        ("html", Fault::new(Injury::Html { status: 502 })),
-        ("html,status=200", Fault::new(Injury::Html { status: 200 })),
-        ("empty", Fault::new(Injury::Empty { status: None })),
-        ("empty,status=204", Fault::new(Injury::Empty { status: Some(204) })),
-        ("success-false", Fault::new(Injury::SuccessFalse { code: None })),
-        ("success-false,code=1134", Fault::new(Injury::SuccessFalse { code: Some(1134) })),
-        ("goaway,after=10", Fault::new(Injury::GoAway).with_after(10)),
-        ("slow=2", Fault::new(Injury::Slow(second * 2))),
-        ("slow=2m", Fault::new(Injury::Slow(second * 120))),
-        ("stall", Fault::new(Injury::Stall)),
-        ("stall,processed=yes", Fault::new(Injury::Stall).with_effect(Effect::Done)),
-        ("malformed,processed=no", Fault::new(Injury::Malformed).with_effect(Effect::NotDone)),
-        ("status=503,probability=0.2,seed=7", Fault::new(Injury::status(503)).with_probability(0.2, 7)),
-        ("stall,on=list_zones", Fault::new(Injury::Stall).with_on(On::Endpoint("list_zones".into()))),
+        ("delay=200ms", Fault::new(FaultAction::None).with_delay(second / 5)),
+        ("delay=1.5s,status=500", Fault::new(FaultAction::status(500)).with_delay(second * 3 / 2)),
+        ("reset-before", Fault::new(FaultAction::ResetBefore)),
+        ("reset-after,every=5", Fault::new(FaultAction::ResetAfter).with_every(5)),
+        ("reset-mid", Fault::new(FaultAction::ResetMid(None))),
+        ("reset-mid=10", Fault::new(FaultAction::ResetMid(Some(10)))),
+        ("truncate", Fault::new(FaultAction::Truncate(None))),
+        ("truncate=0", Fault::new(FaultAction::Truncate(Some(0)))),
+        (
+            "malformed,at=1,3,5,on=all",
+            Fault::new(FaultAction::Malformed).with_at([1, 3, 5]).with_scope(FaultScope::All),
+        ),
+        ("html", Fault::new(FaultAction::Html { status: 502 })),
+        ("html,status=200", Fault::new(FaultAction::Html { status: 200 })),
+        ("empty", Fault::new(FaultAction::Empty { status: None })),
+        ("empty,status=204", Fault::new(FaultAction::Empty { status: Some(204) })),
+        ("success-false", Fault::new(FaultAction::SuccessFalse { code: None })),
+        ("success-false,code=1134", Fault::new(FaultAction::SuccessFalse { code: Some(1134) })),
+        ("goaway,after=10", Fault::new(FaultAction::GoAway).with_after(10)),
+        ("slow=2", Fault::new(FaultAction::Slow(second * 2))),
+        ("slow=2m", Fault::new(FaultAction::Slow(second * 120))),
+        ("stall", Fault::new(FaultAction::Stall)),
+        ("stall,processed=yes", Fault::new(FaultAction::Stall).with_effect(Effect::Done)),
+        ("malformed,processed=no", Fault::new(FaultAction::Malformed).with_effect(Effect::NotDone)),
+        ("status=503,probability=0.2,seed=7", Fault::new(FaultAction::status(503)).with_probability(0.2, 7)),
+        (
+            "stall,on=list_zones",
+            Fault::new(FaultAction::Stall).with_scope(FaultScope::Endpoint("list_zones".into())),
+        ),
     ];
     for (text, expected) in rows {
         assert_eq!(text.parse().as_ref(), Ok(&expected), "{text}");
@@ -120,8 +126,8 @@ fn what_takes_effect_all_the_same() {
         assert_eq!(text.parse::<Fault>().unwrap().takes_effect(), expected, "{text}");
     }
     // A value can say what a text cannot; it changes nothing.
-    assert!(!Fault::new(Injury::ResetBefore).with_effect(Effect::Done).takes_effect());
-    assert!(Fault::new(Injury::ResetAfter).with_effect(Effect::NotDone).takes_effect());
+    assert!(!Fault::new(FaultAction::ResetBefore).with_effect(Effect::Done).takes_effect());
+    assert!(Fault::new(FaultAction::ResetAfter).with_effect(Effect::NotDone).takes_effect());
 }
 
 proptest! {

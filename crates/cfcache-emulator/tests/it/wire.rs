@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, Emulator, Keep, Running};
+use cfcache_emulator::{Config, Emulator, LogRetention, Server};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,16 +17,16 @@ use crate::support::{TOKEN, ZONE, unlimited};
 
 const BODY: &str = r#"{"tags":["a-cache-tag"]}"#;
 
-async fn start(config: Config) -> Running {
+async fn start(config: Config) -> Server {
     Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap()
 }
 
-async fn faulty(faults: &[&str]) -> Running {
+async fn faulty(faults: &[&str]) -> Server {
     let faults = faults.iter().map(|text| text.parse().unwrap());
     start(faults.fold(unlimited(), Config::with_fault)).await
 }
 
-async fn connect(running: &Running) -> TcpStream {
+async fn connect(running: &Server) -> TcpStream {
     TcpStream::connect(running.address()).await.unwrap()
 }
 
@@ -84,13 +84,13 @@ async fn reply(stream: &mut TcpStream) -> Reply {
 }
 
 /// One purge on a connection of its own.
-async fn purge_once(running: &Running) -> Reply {
+async fn purge_once(running: &Server) -> Reply {
     let mut stream = connect(running).await;
     stream.write_all(purge().as_bytes()).await.unwrap();
     timeout(Duration::from_secs(10), reply(&mut stream)).await.unwrap()
 }
 
-async fn h2(running: &Running) -> SendRequest<Full<Bytes>> {
+async fn h2(running: &Server) -> SendRequest<Full<Bytes>> {
     let stream = connect(running).await;
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -98,7 +98,7 @@ async fn h2(running: &Running) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-fn h2_purge(running: &Running) -> http::Request<Full<Bytes>> {
+fn h2_purge(running: &Server) -> http::Request<Full<Bytes>> {
     http::Request::post(format!("{}/zones/{ZONE}/purge_cache", running.base_url()))
         .header("authorization", format!("Bearer {TOKEN}"))
         .body(Full::from(BODY))
@@ -433,8 +433,9 @@ async fn a_body_that_breaks_off_is_not_done() {
 
 #[tokio::test]
 async fn as_much_of_a_log_as_is_wanted() {
-    for (keep, kept) in [(Keep::Everything, 5), (Keep::Last(2), 2), (Keep::Counts, 0)] {
-        let running = start(unlimited().with_log(keep)).await;
+    for (keep, kept) in [(LogRetention::Everything, 5), (LogRetention::Last(2), 2), (LogRetention::Counts, 0)]
+    {
+        let running = start(unlimited().with_log_retention(keep)).await;
         for _ in 0..5 {
             assert_eq!(purge_once(&running).await.status(), 200);
         }

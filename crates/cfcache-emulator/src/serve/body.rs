@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use crate::serve::line::{Line, Order};
+use crate::serve::connection::{Connection, Order};
 
 /// How long bytes get to reach the other side before the connection goes. A reset throws away what is still on its way.
 const SETTLE: Duration = Duration::from_millis(30);
@@ -20,7 +20,7 @@ const SETTLE: Duration = Duration::from_millis(30);
 const PIECES: u32 = 10;
 
 /// A body in steps.
-pub(super) struct Steps {
+pub(super) struct FaultyBody {
     steps: VecDeque<Step>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// What the head promises, less what was sent.
@@ -30,23 +30,23 @@ pub(super) struct Steps {
 enum Step {
     Send(Bytes),
     Wait(Duration),
-    Reset(Arc<Line>),
+    Reset(Arc<Connection>),
     Break,
 }
 
 /// The answer ends here. Seen by hyper only: it closes the connection, or the stream on HTTP/2.
 #[derive(Debug)]
-pub(super) struct Cut;
+pub(super) struct Truncated;
 
-impl fmt::Display for Cut {
+impl fmt::Display for Truncated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cut off on purpose")
     }
 }
 
-impl core::error::Error for Cut {}
+impl core::error::Error for Truncated {}
 
-impl Steps {
+impl FaultyBody {
     pub(super) fn all(body: Bytes) -> Self {
         let promised = body.len() as u64;
         let steps = if body.is_empty() { VecDeque::new() } else { VecDeque::from([Step::Send(body)]) };
@@ -54,8 +54,8 @@ impl Steps {
     }
 
     /// Resets the connection behind so many bytes, or half of them.
-    pub(super) fn reset_behind(body: Bytes, bytes: Option<usize>, line: &Arc<Line>) -> Self {
-        Self::part(body, bytes, Step::Reset(Arc::clone(line)))
+    pub(super) fn reset_behind(body: Bytes, bytes: Option<usize>, connection: &Arc<Connection>) -> Self {
+        Self::part(body, bytes, Step::Reset(Arc::clone(connection)))
     }
 
     /// Ends without being whole behind so many bytes, or half of them.
@@ -84,14 +84,14 @@ impl Steps {
     }
 }
 
-impl Body for Steps {
+impl Body for FaultyBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = Truncated;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         loop {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(context));
@@ -104,11 +104,11 @@ impl Body for Steps {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Step::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
-                Some(Step::Break) => return Poll::Ready(Some(Err(Cut))),
-                Some(Step::Reset(line)) => {
-                    line.order(Order::Cut);
+                Some(Step::Break) => return Poll::Ready(Some(Err(Truncated))),
+                Some(Step::Reset(connection)) => {
+                    connection.order(Order::Reset);
                     // Nothing will wake this: the connection is dropped with the body in it.
-                    self.steps.push_front(Step::Reset(line));
+                    self.steps.push_front(Step::Reset(connection));
                     return Poll::Pending;
                 }
             }

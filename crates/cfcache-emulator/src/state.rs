@@ -10,7 +10,8 @@ use cfcache_model::endpoint::{self, Action, example};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::log::Keep;
+use crate::limit::Limits;
+use crate::log::LogRetention;
 
 /// A zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl Scope {
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     /// The switches that were set, and not deleted since, by their id.
-    pub(crate) switches: BTreeMap<&'static str, Switch>,
+    pub(crate) switches: BTreeMap<&'static str, StoredSwitch>,
     /// When the latest clear of Cache Reserve began.
     pub(crate) clear: Option<Duration>,
     /// The variants, if any are set.
@@ -177,7 +178,7 @@ pub(crate) struct Settings {
 
 /// A setting that is on or off, as it was last set.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Switch {
+pub(crate) struct StoredSwitch {
     pub(crate) on: bool,
     pub(crate) set: Duration,
     /// Of one that ends by itself: when it does, or did, or was ended; none where it was never on.
@@ -199,22 +200,31 @@ pub(crate) struct Region {
     pub(crate) set: Duration,
 }
 
-/// What there is.
+/// Everything that changes from request to request.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct State {
     pub(crate) zones: Vec<(Zone, Settings)>,
+    pub(crate) limits: Limits,
+    /// How many answers were given, which the rays count.
+    pub(crate) answers: u64,
     purges: VecDeque<Purge>,
-    keep: Keep,
+    log_retention: LogRetention,
 }
 
-impl World {
+impl State {
     pub(crate) fn new(config: &Config) -> Self {
         let zones = match config.zones.as_slice() {
             [] => vec![Zone::example()],
             zones => zones.to_vec(),
         };
         let zones = zones.into_iter().map(|zone| (zone, Settings::default())).collect();
-        Self { zones, purges: VecDeque::new(), keep: config.keep }
+        Self {
+            zones,
+            limits: Limits::new(&config.purge_limits, config.call_limit),
+            answers: 0,
+            purges: VecDeque::new(),
+            log_retention: config.log_retention,
+        }
     }
 
     pub(crate) fn zone(&mut self, id: &str) -> Option<&mut (Zone, Settings)> {
@@ -223,7 +233,7 @@ impl World {
 
     /// Notes that something was purged.
     pub(crate) fn purge(&mut self, purge: Purge) {
-        self.keep.push(&mut self.purges, purge);
+        self.log_retention.push(&mut self.purges, purge);
     }
 
     pub(crate) fn purges(&self) -> Vec<Purge> {

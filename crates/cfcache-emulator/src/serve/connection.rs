@@ -17,18 +17,18 @@ pub(super) enum Order {
     /// It answers what it has, and takes no more.
     Finish,
     /// It is reset, now.
-    Cut,
+    Reset,
 }
 
 /// The handle of a connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Connection {
     /// Counted from 1.
     pub(super) number: u64,
     orders: watch::Sender<Order>,
 }
 
-impl Line {
+impl Connection {
     pub(super) fn new(number: u64) -> (Self, watch::Receiver<Order>) {
         let (orders, receiver) = watch::channel(Order::Serve);
         (Self { number, orders }, receiver)
@@ -44,22 +44,22 @@ impl Line {
     }
 }
 
-/// A stream that is reset when it is dropped after [`Order::Cut`], and closed when it is dropped otherwise.
+/// A stream that is reset when it is dropped after [`Order::Reset`], and closed when it is dropped otherwise.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    line: Arc<Line>,
+    connection: Arc<Connection>,
 }
 
 impl Socket {
-    pub(super) const fn new(stream: TcpStream, line: Arc<Line>) -> Self {
-        Self { stream, line }
+    pub(super) const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if *self.line.orders.borrow() == Order::Cut {
+        if *self.connection.orders.borrow() == Order::Reset {
             // Where the system does not know how, a plain close has to do.
             drop(self.stream.set_zero_linger());
         }
