@@ -17,7 +17,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
-use cfcache_client::Ordinals;
+use cfcache_client::EntryRanges;
 
 use crate::failure::Failure;
 use crate::journal::lines::{Contents, Line, Wrong};
@@ -32,7 +32,7 @@ pub(crate) struct Journal {
     name: String,
     file: File,
     header: Option<Header>,
-    accepted: Ordinals,
+    accepted: EntryRanges,
     points: Vec<Point>,
 }
 
@@ -136,7 +136,7 @@ impl Journal {
     /// # Errors
     ///
     /// Where it is of another run: names what differs.
-    pub(crate) fn begin(mut self, header: &Header) -> Result<(Writer, Ordinals), Failure> {
+    pub(crate) fn begin(mut self, header: &Header) -> Result<(Writer, EntryRanges), Failure> {
         let name = &self.name;
         match &self.header {
             Some(known) => self.compare(known, header)?,

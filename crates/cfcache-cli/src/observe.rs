@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cfcache_client::engine::Stop;
-use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Tally};
+use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Summary};
 use cfcache_model::plan::Entry;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::Notify;
@@ -130,7 +130,7 @@ impl Found {
 pub(crate) struct Watch<'a> {
     talk: &'a Talk,
     report: Report,
-    tally: Tally,
+    tally: Summary,
     progress: Rc<RefCell<Progress>>,
     found: Rc<RefCell<Found>>,
     failed_to: Option<FailedTo>,
@@ -165,7 +165,7 @@ impl<'a> Watch<'a> {
         Self {
             talk,
             report,
-            tally: Tally::default(),
+            tally: Summary::default(),
             progress,
             found,
             failed_to: logs.failed_to,

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use cfcache_client::engine::Reason;
-use cfcache_client::{ErrorCause, Event, Tally};
+use cfcache_client::{ErrorCause, Event, Summary};
 use cfcache_model::verdict::Class;
 use tokio::time::Instant;
 
@@ -85,7 +85,7 @@ pub(crate) struct Progress {
     total: Option<u64>,
     started: Instant,
     last_beat: Instant,
-    tally: Tally,
+    tally: Summary,
     in_flight: usize,
     /// Nothing more is sent: what is in flight is waited for.
     is_stopped: bool,
@@ -107,7 +107,7 @@ impl Progress {
             total,
             started: now,
             last_beat: now,
-            tally: Tally::default(),
+            tally: Summary::default(),
             in_flight: 0,
             is_stopped: false,
             held_until: None,
@@ -118,7 +118,7 @@ impl Progress {
     }
 
     /// Something happened, which makes this the tally.
-    pub(crate) fn on(&mut self, event: &Event<'_>, tally: Tally) {
+    pub(crate) fn on(&mut self, event: &Event<'_>, tally: Summary) {
         self.tally = tally;
         let waits = matches!(event, Event::Waiting { reason: Reason::Held | Reason::Paced, .. });
         if waits && !core::mem::replace(&mut self.has_waited, true) {

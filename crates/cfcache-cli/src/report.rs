@@ -84,7 +84,7 @@ pub(crate) struct BatchEvent<'a> {
 
 /// What `ndjson` prints at the end.
 #[derive(Debug, Serialize)]
-pub(crate) struct Summary<'a> {
+pub(crate) struct SummaryEvent<'a> {
     pub(crate) event: &'static str,
     #[serde(flatten)]
     pub(crate) report: &'a Report,

@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
-use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL, Event, Run, entries};
+use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL, Event, PurgeScope, entries};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::Caps;
+use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::File;
 use cfcache_model::{Kind, Plan, ZoneId};
 use cfcache_transport::HyperTransport;
@@ -37,7 +37,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     // Each URL is checked, and none is rewritten: its bytes are the cache key.
     let pages = env::args().skip(1).map(|url| File::parse(&url)).collect::<Result<Vec<_>, _>>()?;
-    let run = Run::new(Action::Purge, zone, Kind::Files, Caps::of(limits, Kind::Files));
+    let run = PurgeScope::new(Action::Purge, zone, Kind::Files, BatchLimits::from_plan(limits, Kind::Files));
     let mut tell = |event: Event<'_>| {
         if let Event::Ended(batch) = event
             && let Err(error) = batch.result

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cfcache_client::engine::Policy;
-use cfcache_client::{Client, Codec, Credentials, DEFAULT_BASE_URL, Event, Run, entries};
+use cfcache_client::{Client, Codec, Credentials, DEFAULT_BASE_URL, Event, PurgeScope, entries};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::Caps;
+use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::File;
 use cfcache_model::{Kind, Plan, ZoneId};
 use cfcache_transport::RecordingTransport;
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let files = files.collect::<Result<Vec<_>, _>>()?;
 
     let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
-    let run = Run::new(Action::Purge, zone, Kind::Files, Caps::of(limits, Kind::Files));
+    let run = PurgeScope::new(Action::Purge, zone, Kind::Files, BatchLimits::from_plan(limits, Kind::Files));
     let mut watch = |event: Event<'_>| match event {
         Event::Ended(outcome) => match outcome.result {
             Ok(()) => println!("batch {}: {} accepted", outcome.number, outcome.batch.len()),

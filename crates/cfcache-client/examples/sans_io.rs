@@ -7,7 +7,7 @@
 use core::error::Error;
 use core::time::Duration;
 
-use cfcache_client::engine::{Decision, Engine, Policy, Signal, Step};
+use cfcache_client::engine::{AttemptResult, Decision, Engine, Policy, Step};
 use cfcache_model::endpoint::{Endpoint as _, PurgeCache};
 use cfcache_model::target::Tag;
 use cfcache_model::verdict::judge;
@@ -45,7 +45,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                     false => (200, ACCEPTED, None),
                 };
                 let verdict = judge(&PurgeCache::purge(&zone, body), status, answer.as_bytes());
-                in_flight.push((now + Duration::from_millis(80), ticket, Signal::of(&verdict, retry_after)));
+                in_flight.push((
+                    now + Duration::from_millis(80),
+                    ticket,
+                    AttemptResult::of(&verdict, retry_after),
+                ));
             }
             // Whichever comes first: the time that the engine waits for, or an answer.
             Step::Wait { until, reason, .. } => {

@@ -23,12 +23,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Redactor;
 use crate::codec::Codec;
-use crate::engine::{Decision, Ended, Engine, Pace, Policy, Reason, Signal, Step, Stop, Ticket};
+use crate::engine::{
+    AttemptResult, Decision, Ended, Engine, Policy, RateLimiter, Reason, Step, Stop, Ticket,
+};
 use crate::error::{Error, ErrorCause, ErrorKind};
 use crate::event::{Event, Exchange, Observer, Outcome};
-use crate::hint::Hints;
-use crate::run::Run;
-use crate::tally::Tally;
+use crate::rate_headers::RateHeaders;
+use crate::run::PurgeScope;
+use crate::summary::Summary;
 
 /// How often credentials that worked before are tried again, once they are refused.
 const CREDENTIAL_TRIES: u32 = 3;
@@ -41,7 +43,7 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     codec: Arc<Codec>,
     policy: Policy,
-    pace: Pace,
+    pace: RateLimiter,
     /// Wakes those that wait for limits which have changed.
     wake: Arc<Notify>,
     started: Instant,
@@ -56,7 +58,7 @@ impl Client {
         Self {
             transport,
             codec: Arc::new(codec),
-            pace: Pace::new(policy.limits),
+            pace: RateLimiter::new(policy.limits),
             wake: Arc::default(),
             policy,
             started: Instant::now(),
@@ -65,7 +67,7 @@ impl Client {
 
     /// What all calls and runs of this client and its clones are paced by. Its clock is [`Client::now`].
     #[must_use]
-    pub const fn pace(&self) -> &Pace {
+    pub const fn pace(&self) -> &RateLimiter {
         &self.pace
     }
 
@@ -148,7 +150,7 @@ impl Client {
     ///
     /// - The stream gives entries in chunks of any size ([`entries`](crate::entries) makes one from an iterator). It is
     ///   read as fast as batches can be sent, and no faster: memory does not grow with the input. Where it keeps one
-    ///   waiting for [`Run::patience`], and nothing else is left to send, a batch goes out that is not full.
+    ///   waiting for [`PurgeScope::patience`], and nothing else is left to send, a batch goes out that is not full.
     /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
     ///   as interrupted. Dropping the run gives up what is in flight as well.
     /// - Everything is told to `observer` as it happens; the tally that comes back is what it comes to.
@@ -162,7 +164,7 @@ impl Client {
     /// use core::pin::Pin;
     /// use core::task::{Context, Poll};
     ///
-    /// use cfcache_client::{Client, Event, Run, Tally};
+    /// use cfcache_client::{Client, Event, PurgeScope, Summary};
     /// use cfcache_model::plan::Entry;
     /// use cfcache_model::target::File;
     /// use futures_core::Stream;
@@ -179,14 +181,14 @@ impl Client {
     ///     }
     /// }
     ///
-    /// async fn purge(client: &Client, run: &Run, pages: mpsc::Receiver<File>) -> Tally {
+    /// async fn purge(client: &Client, run: &PurgeScope, pages: mpsc::Receiver<File>) -> Summary {
     ///     client.run(run, Pages(pages), core::future::pending(), &mut |_: Event<'_>| {}).await
     /// }
     /// # use std::sync::Arc;
     /// # use cfcache_client::engine::Policy;
     /// # use cfcache_client::{Codec, DEFAULT_BASE_URL};
     /// # use cfcache_model::endpoint::Action;
-    /// # use cfcache_model::plan::Caps;
+    /// # use cfcache_model::plan::BatchLimits;
     /// # use cfcache_model::{Kind, Plan, ZoneId};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -197,7 +199,7 @@ impl Client {
     /// # let codec = Codec::new(DEFAULT_BASE_URL.parse()?, None, "example/1.0");
     /// # let client = Client::new(Arc::new(transport), codec, Policy::default());
     /// # let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
-    /// # let run = Run::new(Action::Purge, zone, Kind::Files, Caps::of(Plan::Free.purge_limits(), Kind::Files));
+    /// # let run = PurgeScope::new(Action::Purge, zone, Kind::Files, BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files));
     /// let (sender, pages) = mpsc::channel(100);
     /// tokio::spawn(async move {
     ///     for page in ["https://www.example.com/", "https://www.example.com/about"] {
@@ -211,12 +213,12 @@ impl Client {
     /// ```
     pub async fn run(
         &self,
-        run: &Run,
+        run: &PurgeScope,
         input: impl Stream<Item = Vec<Entry>>,
         interrupt: impl Future<Output = ()>,
         observer: &mut dyn Observer,
-    ) -> Tally {
-        let mut observer = Tallied { tally: Tally::default(), stopped: false, inner: observer };
+    ) -> Summary {
+        let mut observer = Tallied { tally: Summary::default(), stopped: false, inner: observer };
         let mut waits = Waits::default();
         let mut flights = JoinSet::new();
         let mut state = Running {
@@ -307,19 +309,20 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 tell(Err(&error), false);
-                let signal = Signal::Lost { delivery: error.delivery(), retryable: error.is_retryable() };
+                let signal =
+                    AttemptResult::Lost { delivery: error.delivery(), retryable: error.is_retryable() };
                 return Reading { signal, result: Err(ErrorCause::Transport(error)), ray: None };
             }
         };
         // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
         let body = self.codec.redactor().blank(response.body());
         let verdict = judge(request, response.status().as_u16(), &body);
-        let hints = Hints::of(response.headers());
+        let hints = RateHeaders::of(response.headers());
         if let Some(quota) = hints.global_quota {
             self.pace.set_global(quota);
         }
         let mut reading = Reading::of(verdict, hints);
-        tell(Ok(&response), matches!(reading.signal, Signal::RateLimited { .. }));
+        tell(Ok(&response), matches!(reading.signal, AttemptResult::RateLimited { .. }));
         let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
         reading.ray = ray.map(|ray| self.codec.redactor().redact(ray).chars().take(64).collect());
         match &mut reading.result {
@@ -362,14 +365,14 @@ impl Letter {
 
 /// What a request came to: what the engine has to know, and what the caller gets.
 struct Reading<T> {
-    signal: Signal,
+    signal: AttemptResult,
     result: Result<Answer<T>, ErrorCause>,
     ray: Option<String>,
 }
 
 impl<T> Reading<T> {
-    fn of(verdict: Verdict<T>, hints: Hints) -> Self {
-        let signal = Signal::of(&verdict, hints.retry_after);
+    fn of(verdict: Verdict<T>, hints: RateHeaders) -> Self {
+        let signal = AttemptResult::of(&verdict, hints.retry_after);
         let result = match verdict {
             Verdict::Done(answer) => Ok(answer),
             Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
@@ -462,7 +465,7 @@ impl Waits {
 
 /// Counts for itself what it passes on.
 struct Tallied<'a> {
-    tally: Tally,
+    tally: Summary,
     stopped: bool,
     inner: &'a mut dyn Observer,
 }
@@ -508,7 +511,7 @@ struct Landed {
 /// A run that is under way.
 struct Running<'a> {
     client: &'a Client,
-    run: &'a Run,
+    run: &'a PurgeScope,
     descriptor: &'static Descriptor,
     /// What all of its requests have in common: method and path.
     path: Parts,
@@ -654,7 +657,7 @@ impl Running<'_> {
             && let Err(ErrorCause::Answer(failure)) = &reading.result
             && failure.class == Class::Credentials
         {
-            reading.signal = Signal::Unavailable { retry_after: None };
+            reading.signal = AttemptResult::Unavailable { retry_after: None };
         }
         if let Err(cause) = &mut reading.result
             && let Some(shipment) = self.engine.job_mut(ticket)

@@ -11,7 +11,7 @@
 //! ```
 //! use core::time::Duration;
 //!
-//! use cfcache_client::engine::{Decision, Engine, Policy, Signal, Step};
+//! use cfcache_client::engine::{Decision, Engine, Policy, AttemptResult, Step};
 //! use cfcache_model::endpoint::{Cost, Replay};
 //!
 //! let mut engine = Engine::new(Policy::default());
@@ -24,14 +24,14 @@
 //! assert_eq!(engine.job(ticket), Some(&"a job"));
 //!
 //! let now = Duration::from_millis(80);
-//! let Decision::Ended(ended) = engine.settle(now, ticket, Signal::Done) else { panic!("not done") };
+//! let Decision::Ended(ended) = engine.settle(now, ticket, AttemptResult::Done) else { panic!("not done") };
 //! assert_eq!((ended.job, ended.attempts), ("a job", 1));
 //! assert_eq!(engine.next(now), Step::Done);
 //! ```
 
 mod backoff;
 mod bucket;
-mod pace;
+mod limiter;
 mod quota;
 mod window;
 
@@ -45,7 +45,7 @@ use cfcache_model::verdict::{Class, Verdict};
 use cfcache_transport::Delivery;
 
 use crate::engine::backoff::Backoff;
-pub use crate::engine::pace::Pace;
+pub use crate::engine::limiter::RateLimiter;
 use crate::engine::quota::Quota;
 
 /// How many requests go out at once after a hold; with each that is accepted, one more.
@@ -135,7 +135,7 @@ pub enum Reason {
 /// What came of something that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever reports must choose among these")]
-pub enum Signal {
+pub enum AttemptResult {
     /// It was done.
     Done,
     /// There were too many requests.
@@ -161,9 +161,9 @@ pub enum Signal {
     },
 }
 
-impl Signal {
+impl AttemptResult {
     /// What the answer to a request says, and how long its headers want the server to be left alone
-    /// ([`Hints::retry_after`](crate::Hints::retry_after)).
+    /// ([`RateHeaders::retry_after`](crate::RateHeaders::retry_after)).
     #[must_use]
     pub const fn of<T>(verdict: &Verdict<T>, retry_after: Option<Duration>) -> Self {
         match verdict {
@@ -246,7 +246,7 @@ impl fmt::Display for Stop {
 #[derive(Debug)]
 pub struct Engine<J> {
     policy: Policy,
-    pace: Pace,
+    pace: RateLimiter,
     backoff: Backoff,
     quota: Quota,
     fresh: VecDeque<Task<J>>,
@@ -314,16 +314,16 @@ impl<J> Engine<J> {
     /// An engine with nothing to do yet, that has its limits to itself.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let pace = Pace::new(policy.limits);
+        let pace = RateLimiter::new(policy.limits);
         Self::sharing(policy, pace)
     }
 
     /// An engine with nothing to do yet, that shares its limits, and its clock, with all that hold a clone of `pace`.
     ///
-    /// They are changed there ([`Pace::set_limits`], [`Pace::set_global`]), while it runs as well; that may make ready
+    /// They are changed there ([`RateLimiter::set_limits`], [`RateLimiter::set_global`]), while it runs as well; that may make ready
     /// what the last [`next`](Self::next) said to wait for.
     #[must_use]
-    pub fn sharing(policy: Policy, pace: Pace) -> Self {
+    pub fn sharing(policy: Policy, pace: RateLimiter) -> Self {
         Self {
             pace,
             backoff: Backoff::new(policy.backoff_base, policy.backoff_cap, policy.seed),
@@ -492,12 +492,14 @@ impl<J> Engine<J> {
     ///
     /// Where the ticket is not in flight: it was settled before, or is of another engine.
     #[track_caller]
-    pub fn settle(&mut self, now: Duration, ticket: Ticket, signal: Signal) -> Decision<J> {
+    pub fn settle(&mut self, now: Duration, ticket: Ticket, signal: AttemptResult) -> Decision<J> {
         let Some(mut task) = self.flying.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
         self.learn(now, &mut task, signal);
-        let is_rate_limit = matches!(signal, Signal::RateLimited { .. });
+        let is_rate_limit = matches!(signal, AttemptResult::RateLimited { .. });
         let hint = match signal {
-            Signal::RateLimited { retry_after } | Signal::Unavailable { retry_after } => retry_after,
+            AttemptResult::RateLimited { retry_after } | AttemptResult::Unavailable { retry_after } => {
+                retry_after
+            }
             _ => None,
         };
         // To be asked back at once is not to be told how long.
@@ -540,10 +542,10 @@ impl<J> Engine<J> {
     }
 
     /// Draws from what came of a task what it says about all of them.
-    fn learn(&mut self, now: Duration, task: &mut Task<J>, signal: Signal) {
+    fn learn(&mut self, now: Duration, task: &mut Task<J>, signal: AttemptResult) {
         match signal {
             // What was refused for what it is was looked at, so it was let through.
-            Signal::Done | Signal::Refused => {
+            AttemptResult::Done | AttemptResult::Refused => {
                 self.passed += 1;
                 self.quota.refund();
                 self.last_guess = None;
@@ -553,17 +555,17 @@ impl<J> Engine<J> {
                     self.room = self.room.saturating_add(1);
                 }
             }
-            Signal::RateLimited { .. } => {
+            AttemptResult::RateLimited { .. } => {
                 self.pace.refused(now, task.sent, task.cost);
                 task.refusals = task.refusals.saturating_add(1);
                 task.stalled = if task.passed == self.passed { task.stalled.saturating_add(1) } else { 1 };
             }
-            Signal::Unavailable { .. } | Signal::Unclear | Signal::Lost { .. } => {
+            AttemptResult::Unavailable { .. } | AttemptResult::Unclear | AttemptResult::Lost { .. } => {
                 self.quota.pay();
                 task.failures = task.failures.saturating_add(1);
                 task.unclear |= match signal {
-                    Signal::Lost { delivery, .. } => delivery != Delivery::NotSent,
-                    _ => matches!(signal, Signal::Unclear),
+                    AttemptResult::Lost { delivery, .. } => delivery != Delivery::NotSent,
+                    _ => matches!(signal, AttemptResult::Unclear),
                 };
             }
         }
@@ -595,13 +597,15 @@ impl<J> Engine<J> {
 }
 
 /// May a request be sent again, after that?
-fn may_repeat(replay: Replay, signal: Signal) -> bool {
+fn may_repeat(replay: Replay, signal: AttemptResult) -> bool {
     let is_safe = replay == Replay::Safe;
     match signal {
-        Signal::Done | Signal::Refused => false,
+        AttemptResult::Done | AttemptResult::Refused => false,
         // A request that was over the limit was not looked at.
-        Signal::RateLimited { .. } => true,
-        Signal::Unavailable { .. } | Signal::Unclear => is_safe,
-        Signal::Lost { delivery, retryable } => retryable && (is_safe || delivery == Delivery::NotSent),
+        AttemptResult::RateLimited { .. } => true,
+        AttemptResult::Unavailable { .. } | AttemptResult::Unclear => is_safe,
+        AttemptResult::Lost { delivery, retryable } => {
+            retryable && (is_safe || delivery == Delivery::NotSent)
+        }
     }
 }

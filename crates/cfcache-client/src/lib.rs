@@ -15,22 +15,22 @@ mod codec;
 #[cfg(feature = "driver")]
 mod driver;
 pub mod engine;
+mod entry_ranges;
 mod error;
 mod event;
-mod hint;
-mod ordinals;
+mod rate_headers;
 #[cfg(feature = "driver")]
 mod run;
-mod tally;
+mod summary;
 
 pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
 pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};
 #[cfg(feature = "driver")]
 pub use crate::driver::Client;
+pub use crate::entry_ranges::EntryRanges;
 pub use crate::error::{Error, ErrorCause, ErrorKind};
 pub use crate::event::{Event, Exchange, Observer, Outcome};
-pub use crate::hint::Hints;
-pub use crate::ordinals::Ordinals;
+pub use crate::rate_headers::RateHeaders;
 #[cfg(feature = "driver")]
-pub use crate::run::{Run, entries};
-pub use crate::tally::Tally;
+pub use crate::run::{PurgeScope, entries};
+pub use crate::summary::Summary;

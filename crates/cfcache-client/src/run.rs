@@ -8,16 +8,16 @@ use core::time::Duration;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Kind;
 use futures_core::Stream;
 
-use crate::ordinals::Ordinals;
+use crate::entry_ranges::EntryRanges;
 
 /// A run: what to do to a stream of targets of one kind.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Run {
+pub struct PurgeScope {
     /// Purge or invalidate.
     pub action: Action,
     /// The zone.
@@ -27,20 +27,20 @@ pub struct Run {
     /// The kind of all targets.
     pub kind: Kind,
     /// How large a request may be.
-    pub caps: Caps,
+    pub caps: BatchLimits,
     /// How long an entry waits for others to fill a batch with it, while the input keeps it waiting and the request could
     /// be sent; a second, unless it is changed. `None` is until the input ends.
     pub patience: Option<Duration>,
     /// Entries that were accepted before, which are counted as skipped and not sent.
-    pub accepted: Ordinals,
+    pub accepted: EntryRanges,
 }
 
-impl Run {
+impl PurgeScope {
     /// A run over targets of `kind` on a zone.
     #[must_use]
-    pub const fn new(action: Action, zone: ZoneId, kind: Kind, caps: Caps) -> Self {
+    pub const fn new(action: Action, zone: ZoneId, kind: Kind, caps: BatchLimits) -> Self {
         let patience = Some(Duration::from_secs(1));
-        Self { action, zone, environment: None, kind, caps, patience, accepted: Ordinals::new() }
+        Self { action, zone, environment: None, kind, caps, patience, accepted: EntryRanges::new() }
     }
 
     /// Restricts it to an environment.

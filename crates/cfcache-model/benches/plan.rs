@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use cfcache_model::diagnose;
-use cfcache_model::plan::{Caps, DUPLICATE_WINDOW, Planner};
+use cfcache_model::plan::{BatchLimits, DUPLICATE_WINDOW, Planner};
 use cfcache_model::{Kind, Plan, PurgeBody};
 use criterion::{Criterion, Throughput};
 
@@ -57,7 +57,7 @@ fn one_batch(planner: &mut Planner, input: &mut Input, warnings: &mut u64) -> St
 }
 
 fn planner() -> Planner {
-    let planner = Planner::new(Kind::Files, Caps::of(Plan::Free.purge_limits(), Kind::Files));
+    let planner = Planner::new(Kind::Files, BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files));
     assert_eq!(planner.caps().items, BATCH);
     planner
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cfcache_model::endpoint::{self, Endpoint, PurgeCache};
-use cfcache_model::plan::{Caps, Planner};
+use cfcache_model::plan::{BatchLimits, Planner};
 use cfcache_model::target::Target;
 use cfcache_model::{EnvironmentId, Kind, Plan, PurgeBody, ZoneId};
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
 
     // Many targets become batches, each no larger than the plan allows.
-    let mut planner = Planner::new(Kind::Tags, Caps::of(Plan::Free.purge_limits(), Kind::Tags));
+    let mut planner = Planner::new(Kind::Tags, BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Tags));
     let mut batches = Vec::new();
     for number in 1..=150 {
         let target = Target::parse(Kind::Tags, &format!("product-{number}"))?;

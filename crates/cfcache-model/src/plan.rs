@@ -126,24 +126,24 @@ pub enum InvalidBatch {
 /// How large a batch may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Caps {
+pub struct BatchLimits {
     /// At most so many targets in a request; at least 1.
     pub items: usize,
     /// At most so many bytes of body. A single target that is larger by itself goes alone.
     pub bytes: usize,
 }
 
-impl Caps {
+impl BatchLimits {
     /// At most so many targets in a request, and [`DEFAULT_BODY_BYTES`]. No target at all is taken for one.
     #[must_use]
-    pub const fn items(items: usize) -> Self {
+    pub const fn new(items: usize) -> Self {
         Self { items: if items == 0 { 1 } else { items }, bytes: DEFAULT_BODY_BYTES }
     }
 
-    /// What `limits` allow for `kind`, and [`DEFAULT_BODY_BYTES`].
+    /// What the `limits` of a plan allow for `kind`, and [`DEFAULT_BODY_BYTES`].
     #[must_use]
-    pub const fn of(limits: PurgeLimits, kind: Kind) -> Self {
-        Self::items(match kind {
+    pub const fn from_plan(limits: PurgeLimits, kind: Kind) -> Self {
+        Self::new(match kind {
             Kind::Files => limits.urls_per_request,
             Kind::Tags | Kind::Hosts | Kind::Prefixes => limits.flexible_per_request,
         })
@@ -161,7 +161,7 @@ impl Caps {
 ///
 /// - Every target that is pushed comes out in exactly one batch, unless it is a duplicate.
 /// - The order is kept, over all batches.
-/// - No batch exceeds the [`Caps`] (but for a single target larger than a whole body, which goes alone).
+/// - No batch exceeds the [`BatchLimits`] (but for a single target larger than a whole body, which goes alone).
 /// - A duplicate is a target that is the same to the API as one of the last [`DUPLICATE_WINDOW`] distinct ones. Tags
 ///   are compared without regard to case. Equality is by a 128-bit fingerprint.
 /// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window (as much of it as the
@@ -169,7 +169,7 @@ impl Caps {
 #[derive(Debug)]
 pub struct Planner {
     kind: Kind,
-    caps: Caps,
+    caps: BatchLimits,
     pending: Vec<Entry>,
     sizes: Sizes,
     seen: Window,
@@ -180,7 +180,7 @@ pub struct Planner {
 impl Planner {
     /// Begins a plan for targets of `kind`.
     #[must_use]
-    pub fn new(kind: Kind, caps: Caps) -> Self {
+    pub fn new(kind: Kind, caps: BatchLimits) -> Self {
         Self {
             kind,
             caps,
@@ -262,7 +262,7 @@ impl Planner {
 
     /// The caps in force.
     #[must_use]
-    pub const fn caps(&self) -> Caps {
+    pub const fn caps(&self) -> BatchLimits {
         self.caps
     }
 

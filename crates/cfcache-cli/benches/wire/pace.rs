@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use cfcache_client::engine::Policy;
-use cfcache_client::{Client, Run, Tally, entries};
+use cfcache_client::{Client, PurgeScope, Summary, entries};
 use cfcache_emulator::{Config, LogRetention};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
-use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::{Kind, Plan, diagnose};
 use tokio::time::Instant;
 
@@ -37,9 +37,9 @@ pub(crate) fn run() -> bool {
         "{REQUESTS} requests at a server with a bucket, latency {} ms; the least time is that of the bucket alone:",
         LATENCY.as_millis()
     );
-    let mut paces: Vec<Pace> = Vec::new();
+    let mut paces: Vec<RateLimiter> = Vec::new();
     for &(plan, kind, times) in LANES {
-        paces.extend([1.0, 0.5].map(|share| Pace::new(plan, kind, times, share)));
+        paces.extend([1.0, 0.5].map(|share| RateLimiter::new(plan, kind, times, share)));
     }
     let results = block_on(async {
         let mut running = tokio::task::JoinSet::new();
@@ -61,7 +61,7 @@ pub(crate) fn run() -> bool {
     met
 }
 
-async fn measure(client: &Client, run: &Run, kind: Kind, items: usize) -> (Duration, Tally) {
+async fn measure(client: &Client, run: &PurgeScope, kind: Kind, items: usize) -> (Duration, Summary) {
     let entry = move |number| {
         let text = match kind {
             Kind::Files => format!("https://www.example.com/{number}"),
@@ -76,7 +76,7 @@ async fn measure(client: &Client, run: &Run, kind: Kind, items: usize) -> (Durat
 }
 
 /// A run against a server of its own.
-struct Pace {
+struct RateLimiter {
     plan: Plan,
     kind: Kind,
     /// What the client takes for published.
@@ -87,7 +87,7 @@ struct Pace {
     server: Server,
 }
 
-impl Pace {
+impl RateLimiter {
     fn new(plan: Plan, kind: Kind, times: u32, share: f64) -> Self {
         let mut published = plan.purge_limits();
         published.urls.count *= times;
@@ -99,16 +99,16 @@ impl Pace {
         Self { plan, kind, published, times, share, server: Server::emulator(config) }
     }
 
-    fn client(&self) -> (Client, Run) {
+    fn client(&self) -> (Client, PurgeScope) {
         let mut policy = Policy::default();
         policy.limits = Some(self.published);
-        let caps = Caps::of(self.published, self.kind);
-        let run = Run::new(Action::Purge, zone(), self.kind, caps);
+        let caps = BatchLimits::from_plan(self.published, self.kind);
+        let run = PurgeScope::new(Action::Purge, zone(), self.kind, caps);
         (client(&self.server.base(), policy, |builder| builder), run)
     }
 
     fn items(&self) -> usize {
-        REQUESTS * Caps::of(self.published, self.kind).items
+        REQUESTS * BatchLimits::from_plan(self.published, self.kind).items
     }
 
     /// In how many seconds the server's bucket lets everything through.
@@ -122,7 +122,7 @@ impl Pace {
         (all - burst * self.share) / (per_second * self.share)
     }
 
-    fn report(&self, took: Duration, tally: &Tally) -> bool {
+    fn report(&self, took: Duration, tally: &Summary) -> bool {
         assert_eq!(tally.accepted, self.items() as u64, "{tally:?}");
         let (took, least, refused) = (took.as_secs_f64(), self.least(), self.server.refused());
         let rates = match self.times {

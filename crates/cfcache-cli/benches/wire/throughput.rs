@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cfcache_client::engine::Policy;
-use cfcache_client::{Run, entries};
+use cfcache_client::{PurgeScope, entries};
 use cfcache_emulator::{Config, LimitMode, LogRetention};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::Caps;
+use cfcache_model::plan::BatchLimits;
 use cfcache_model::{Kind, Plan, diagnose};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http_body_util::{BodyExt as _, Full};
@@ -203,7 +203,7 @@ fn library(server: &Server, version: Version, list: &str) -> Duration {
             Version::Http2 => builder.with_http2_prior_knowledge(),
         });
         let entry = |line| diagnose::read(Kind::Files, line, &mut |_| {}).unwrap();
-        let run = Run::new(Action::Purge, zone(), Kind::Files, Caps::items(BATCH));
+        let run = PurgeScope::new(Action::Purge, zone(), Kind::Files, BatchLimits::new(BATCH));
         let input = entries(list.lines().map(entry));
         let tally = client.run(&run, input, core::future::pending(), &mut ()).await;
         assert_eq!(tally.accepted, (BATCH * BATCHES) as u64, "{tally:?}");

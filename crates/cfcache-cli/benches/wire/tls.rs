@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
-use cfcache_client::{Run, entries};
+use cfcache_client::{PurgeScope, entries};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::Caps;
+use cfcache_model::plan::BatchLimits;
 use cfcache_model::{Kind, diagnose};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::time::Instant;
@@ -110,7 +110,7 @@ fn send(server: &Server, identity: &Identity, list: &str) -> Duration {
         let client =
             client(&server.base(), policy, |builder| builder.with_ca_pem(identity.authority.as_bytes()));
         let entry = |line| diagnose::read(Kind::Files, line, &mut |_| {}).unwrap();
-        let run = Run::new(Action::Purge, zone(), Kind::Files, Caps::items(BATCH));
+        let run = PurgeScope::new(Action::Purge, zone(), Kind::Files, BatchLimits::new(BATCH));
         let input = entries(list.lines().map(entry));
         let begun = Instant::now();
         let tally = client.run(&run, input, core::future::pending(), &mut ()).await;

@@ -11,7 +11,7 @@ pub(super) mod routed;
 use cfcache_model::Plan;
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::limits::PurgeLimits;
-use cfcache_model::plan::Caps;
+use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
 
 pub(super) use crate::command::purge::dry_run::{ZONE_STAND_IN, shown};
@@ -95,8 +95,8 @@ fn limits(plan: Option<Plan>) -> PurgeLimits {
 }
 
 /// How much a request may hold: what the plan allows, unless something else is wanted.
-fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) -> Caps {
-    let cap = Caps::of(limits(plan), kind);
+fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) -> BatchLimits {
+    let cap = BatchLimits::from_plan(limits(plan), kind);
     let Some(batch_size) = batch_size else { return cap };
     if batch_size > cap.items {
         let name = plan.unwrap_or(Plan::Free);
@@ -110,7 +110,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) 
             kind.count(cap.items as u64),
         ));
     }
-    Caps::items(batch_size)
+    BatchLimits::new(batch_size)
 }
 
 pub(super) fn describe_zone(zone: &ZoneRef) -> String {

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 
-use cfcache_client::Ordinals;
+use cfcache_client::EntryRanges;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest line that a journal can have; a file with a longer one is none.
@@ -78,7 +78,7 @@ fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
 pub(super) struct Contents {
     /// `None` where there is nothing yet.
     pub(super) header: Option<Header>,
-    pub(super) accepted: Ordinals,
+    pub(super) accepted: EntryRanges,
     /// In the order of the lines.
     pub(super) points: Vec<Point>,
     /// Where the last good line ends.

@@ -7,7 +7,7 @@ use cfcache_model::text::clip;
 
 use crate::args::OutputArg;
 use crate::render::{Talk, human};
-use crate::report::{ItemFailure, Report, Summary};
+use crate::report::{ItemFailure, Report, SummaryEvent};
 
 /// How many reasons are told to a person, and how many entries of each.
 const REASONS: usize = 10;
@@ -17,7 +17,7 @@ const ITEMS: usize = 5;
 pub(crate) fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
     match talk.output {
         OutputArg::Json => talk.json(report),
-        OutputArg::Ndjson => talk.json(&Summary { event: "summary", report }),
+        OutputArg::Ndjson => talk.json(&SummaryEvent { event: "summary", report }),
         OutputArg::Human => {
             // A line for each zone, and the whole below where that says more.
             report.zones.iter().for_each(|zone| talk.tell(&sentence(zone, kind)));

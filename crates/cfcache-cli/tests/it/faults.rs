@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
-use cfcache_client::{Client, Codec, Credentials, Event, Exchange, Observer, Outcome, Run, Tally, entries};
+use cfcache_client::{
+    Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Summary, entries,
+};
 use cfcache_emulator::{Config, Emulator, LimitMode, Log, Purge, Scope};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::{Batch, Caps};
+use cfcache_model::plan::{Batch, BatchLimits};
 use cfcache_model::target::File;
 use cfcache_model::{Kind, Plan, ZoneId};
 use cfcache_transport::{Delivery, HyperTransport, Timeouts};
@@ -247,8 +249,8 @@ fn run(row: &Row, http: Http) -> Ran {
         let emulator = Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let mut told = Told::default();
         let client = client(&emulator.base_url(), row, http);
-        let caps = Caps::items(BATCH);
-        let run = Run::new(Action::Purge, ZoneId::parse(ZONE).unwrap(), Kind::Files, caps);
+        let caps = BatchLimits::new(BATCH);
+        let run = PurgeScope::new(Action::Purge, ZoneId::parse(ZONE).unwrap(), Kind::Files, caps);
         let files = (0..ITEMS).map(|item| File::parse(&format!("https://www.example.com/{item}")).unwrap());
         let interrupt = core::future::pending();
         told.tally = client.run(&run, entries(files), interrupt, &mut told).await;
@@ -283,7 +285,7 @@ fn client(base: &str, row: &Row, http: Http) -> Client {
 /// What a run told of itself.
 #[derive(Default)]
 struct Told {
-    tally: Tally,
+    tally: Summary,
     /// What became of each item.
     ends: BTreeMap<usize, Ended>,
     /// The tries of each batch, in their order.

@@ -3,7 +3,7 @@
 //! The lines of the input are `Retry-After`, `Date`, and one `Ratelimit-Policy` or more.
 #![no_main]
 
-use cfcache_client::Hints;
+use cfcache_client::RateHeaders;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -17,12 +17,12 @@ fuzz_target!(|input: &[u8]| {
             headers.append(name, value);
         }
     }
-    let hints = Hints::of(&headers);
+    let hints = RateHeaders::of(&headers);
     if let Some(quota) = hints.global_quota {
         let seconds = quota.per.as_secs();
         assert!((10..=3600).contains(&seconds) && (60..=200 * seconds).contains(&quota.count.into()));
     }
     headers.remove("date");
-    let undated = Hints::of(&headers);
+    let undated = RateHeaders::of(&headers);
     assert!(undated.retry_after.is_none() || undated == hints, "a clock matters to dates alone");
 });

@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use cfcache_client::engine::{Decision, Engine, Pace, Policy, Reason, Signal, Step, Stop, Ticket};
+use cfcache_client::engine::{
+    AttemptResult, Decision, Engine, Policy, RateLimiter, Reason, Step, Stop, Ticket,
+};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::{PurgeLimits, Rate};
@@ -11,14 +13,14 @@ use proptest::prelude::*;
 
 use crate::sim::{self, Arrival, Dice, Log, Network, tokens};
 
-const UNSENT: Signal = Signal::Lost { delivery: Delivery::NotSent, retryable: true };
-const LOST: Signal = Signal::Lost { delivery: Delivery::Unknown, retryable: true };
-const FINAL: Signal = Signal::Lost { delivery: Delivery::NotSent, retryable: false };
-const TOO_MANY: Signal = Signal::RateLimited { retry_after: None };
-const BROKEN: Signal = Signal::Unavailable { retry_after: None };
+const UNSENT: AttemptResult = AttemptResult::Lost { delivery: Delivery::NotSent, retryable: true };
+const LOST: AttemptResult = AttemptResult::Lost { delivery: Delivery::Unknown, retryable: true };
+const FINAL: AttemptResult = AttemptResult::Lost { delivery: Delivery::NotSent, retryable: false };
+const TOO_MANY: AttemptResult = AttemptResult::RateLimited { retry_after: None };
+const BROKEN: AttemptResult = AttemptResult::Unavailable { retry_after: None };
 
-fn limited(seconds: u64) -> Signal {
-    Signal::RateLimited { retry_after: Some(seconds_long(seconds)) }
+fn limited(seconds: u64) -> AttemptResult {
+    AttemptResult::RateLimited { retry_after: Some(seconds_long(seconds)) }
 }
 
 const fn seconds_long(seconds: u64) -> Duration {
@@ -93,8 +95,8 @@ fn the_scene_of_the_blueprint() {
             (0, 1) => limited(30),
             (1, 1) => UNSENT,
             (2, _) => LOST,
-            (3, _) => Signal::Refused,
-            _ => Signal::Done,
+            (3, _) => AttemptResult::Refused,
+            _ => AttemptResult::Done,
         };
         let jobs = core::iter::repeat_n((Cost::Flexible, replay), 5);
         let mut log = sim::run(&mut engine, jobs, &mut server, near());
@@ -102,11 +104,11 @@ fn the_scene_of_the_blueprint() {
         assert_eq!(
             log.ended,
             [
-                (0, 2, false, Signal::Done),
-                (1, 2, false, Signal::Done),
+                (0, 2, false, AttemptResult::Done),
+                (1, 2, false, AttemptResult::Done),
                 (2, lost_tries, lost_unclear, LOST),
-                (3, 1, false, Signal::Refused),
-                (4, 1, false, Signal::Done),
+                (3, 1, false, AttemptResult::Refused),
+                (4, 1, false, AttemptResult::Done),
             ],
             "{replay:?}",
         );
@@ -140,7 +142,7 @@ fn after_a_hold_a_few_go_first() {
     assert_eq!(sent.len(), 50);
     let now = Duration::from_millis(50);
     for ticket in sent {
-        engine.settle(now, ticket, Signal::Unavailable { retry_after: Some(seconds_long(7)) });
+        engine.settle(now, ticket, AttemptResult::Unavailable { retry_after: Some(seconds_long(7)) });
     }
     let mut now = now + seconds_long(7);
     let mut waves = Vec::new();
@@ -149,7 +151,7 @@ fn after_a_hold_a_few_go_first() {
         waves.push(sent.len());
         now += Duration::from_millis(50);
         for ticket in sent {
-            engine.settle(now, ticket, Signal::Done);
+            engine.settle(now, ticket, AttemptResult::Done);
         }
     }
     assert_eq!(waves, [4, 8, 16, 32, 40]);
@@ -160,8 +162,8 @@ fn after_a_hold_a_few_go_first() {
 fn too_long_a_wait_stops_the_run() {
     for demanded in [seconds_long(601), Duration::MAX] {
         for signal in [
-            Signal::RateLimited { retry_after: Some(demanded) },
-            Signal::Unavailable { retry_after: Some(demanded) },
+            AttemptResult::RateLimited { retry_after: Some(demanded) },
+            AttemptResult::Unavailable { retry_after: Some(demanded) },
         ] {
             let mut engine = loaded(policy(|policy| policy.concurrency = 2), 4);
             let first = send(&mut engine, Duration::ZERO);
@@ -182,8 +184,8 @@ fn too_long_a_wait_stops_the_run() {
 #[test]
 fn no_wait_is_too_long_to_be_added_up() {
     for signal in [
-        Signal::RateLimited { retry_after: Some(Duration::MAX) },
-        Signal::Unavailable { retry_after: Some(Duration::MAX) },
+        AttemptResult::RateLimited { retry_after: Some(Duration::MAX) },
+        AttemptResult::Unavailable { retry_after: Some(Duration::MAX) },
     ] {
         let mut engine = loaded(
             policy(|policy| {
@@ -251,20 +253,20 @@ fn odd_limits_do_no_harm() {
 
 #[test]
 fn what_may_be_repeated() {
-    let hinted = Signal::Unavailable { retry_after: Some(seconds_long(1)) };
+    let hinted = AttemptResult::Unavailable { retry_after: Some(seconds_long(1)) };
     // What is sent again when it is safe, and when it is so only undelivered; and what is unclear then.
     let rows = [
-        (Signal::Done, false, false, false),
-        (Signal::Refused, false, false, false),
+        (AttemptResult::Done, false, false, false),
+        (AttemptResult::Refused, false, false, false),
         (TOO_MANY, true, true, false),
         (limited(1), true, true, false),
         (BROKEN, true, false, false),
         (hinted, true, false, false),
-        (Signal::Unclear, true, false, true),
+        (AttemptResult::Unclear, true, false, true),
         (LOST, true, false, true),
         (UNSENT, true, true, false),
         (FINAL, false, false, false),
-        (Signal::Lost { delivery: Delivery::Unknown, retryable: false }, false, false, true),
+        (AttemptResult::Lost { delivery: Delivery::Unknown, retryable: false }, false, false, true),
     ];
     for (signal, safe, undelivered_only, unclear) in rows {
         for (replay, repeats) in [(Replay::Safe, safe), (Replay::UndeliveredOnly, undelivered_only)] {
@@ -290,7 +292,7 @@ fn a_hint_counts_even_where_the_job_ends() {
         engine.offer(0, Cost::Call, replay);
         engine.offer(1, Cost::Call, replay);
         let ticket = send(&mut engine, Duration::ZERO);
-        let hinted = Signal::Unavailable { retry_after: Some(seconds_long(20)) };
+        let hinted = AttemptResult::Unavailable { retry_after: Some(seconds_long(20)) };
         assert!(matches!(engine.settle(Duration::ZERO, ticket, hinted), Decision::Ended(_)));
         assert_eq!(waits(&mut engine, Duration::ZERO), (Some(seconds_long(20)), Reason::Held));
     }
@@ -313,7 +315,7 @@ fn retries_take_tokens_again() {
         policy.limits = Some(limits);
         policy.max_retries = 4;
     }));
-    let mut server = |arrival: Arrival| if arrival.attempt < 5 { UNSENT } else { Signal::Done };
+    let mut server = |arrival: Arrival| if arrival.attempt < 5 { UNSENT } else { AttemptResult::Done };
     let log = sim::run(&mut engine, flexible(10), &mut server, near());
     assert_eq!(log.sent.len(), 50);
     assert_never_faster(&log, limits);
@@ -324,13 +326,13 @@ fn retries_take_tokens_again() {
 fn a_part_goes_before_what_was_not_sent_yet() {
     let mut engine = loaded(policy(|policy| policy.concurrency = 1), 3);
     let ticket = send(&mut engine, Duration::ZERO);
-    engine.settle(Duration::ZERO, ticket, Signal::Refused);
+    engine.settle(Duration::ZERO, ticket, AttemptResult::Refused);
     engine.offer_first(11, Cost::Flexible, Replay::Safe);
     engine.offer_first(10, Cost::Flexible, Replay::Safe);
     let mut order = Vec::new();
     while let Step::Send(ticket) = engine.next(Duration::ZERO) {
         order.extend(engine.job(ticket).copied());
-        engine.settle(Duration::ZERO, ticket, Signal::Done);
+        engine.settle(Duration::ZERO, ticket, AttemptResult::Done);
     }
     assert_eq!(order, [10, 11, 1, 2]);
 }
@@ -351,7 +353,7 @@ fn an_interrupted_run_gives_the_rest_back() {
         .map(|ended| (ended.job, ended.attempts, ended.unclear, ended.elapsed.as_secs()))
         .collect();
     assert_eq!(rest, [(0, 1, true, 3), (2, 0, false, 0), (3, 0, false, 0), (4, 0, false, 0)]);
-    assert!(matches!(engine.settle(seconds_long(4), second, Signal::Done), Decision::Ended(_)));
+    assert!(matches!(engine.settle(seconds_long(4), second, AttemptResult::Done), Decision::Ended(_)));
     assert_eq!(engine.next(seconds_long(4)), Step::Done);
 }
 
@@ -363,7 +365,7 @@ fn the_seed_decides_all_jitter() {
         let mut server = |_: Arrival| match dice.roll(3) {
             0 => BROKEN,
             1 => TOO_MANY,
-            _ => Signal::Done,
+            _ => AttemptResult::Done,
         };
         sim::run(&mut engine, flexible(50), &mut server, near())
     };
@@ -414,7 +416,7 @@ fn without_a_hint_waits_grow() {
         }
         assert!(waits.iter().sum::<f64>() > 300.0, "{waits:?}");
         let ticket = send(&mut engine, now);
-        assert!(matches!(engine.settle(now, ticket, Signal::Done), Decision::Ended(_)));
+        assert!(matches!(engine.settle(now, ticket, AttemptResult::Done), Decision::Ended(_)));
     }
 }
 
@@ -444,7 +446,7 @@ fn a_refusal_that_comes_late_is_no_new_hold() {
     let few = send_all(&mut engine, seconds_long(5));
     assert_eq!(few.len(), 3);
     for ticket in few {
-        engine.settle(seconds_long(6), ticket, Signal::Done);
+        engine.settle(seconds_long(6), ticket, AttemptResult::Done);
     }
     assert_held(engine.settle(seconds_long(6), late, TOO_MANY), false);
     assert_eq!(send_all(&mut engine, seconds_long(6)).len(), 7);
@@ -461,23 +463,23 @@ fn waiting_for_its_turn_costs_a_request_nothing() {
     let mut engine = Engine::new(policy(|policy| policy.concurrency = 64));
     let mut bucket = sim::ServerBucket::full(Rate { count: 5, per: seconds_long(1) }, 5);
     let mut server = |arrival: Arrival| match bucket.take(arrival.now, 1) {
-        Ok(()) => Signal::Done,
+        Ok(()) => AttemptResult::Done,
         Err(_) => TOO_MANY,
     };
     let log = sim::run(&mut engine, flexible(500), &mut server, near());
     assert_eq!(log.ended.len(), 500);
-    assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done));
+    assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done));
 }
 
 /// A request that is always refused for the rate, alone among others that are not, does not hold them up for ever.
 #[test]
 fn a_poisonous_request_ends() {
     let mut engine = Engine::new(policy(|_| {}));
-    let mut server = |arrival: Arrival| if arrival.job == 3 { TOO_MANY } else { Signal::Done };
+    let mut server = |arrival: Arrival| if arrival.job == 3 { TOO_MANY } else { AttemptResult::Done };
     let log = sim::run(&mut engine, flexible(2000), &mut server, near());
     assert_eq!(engine.stopped(), None);
     assert_eq!(log.ended.len(), 2000);
-    let failed: Vec<_> = log.ended.iter().filter(|(.., signal)| *signal != Signal::Done).collect();
+    let failed: Vec<_> = log.ended.iter().filter(|(.., signal)| *signal != AttemptResult::Done).collect();
     assert!(matches!(failed[..], [(3, ..=51, false, _)]), "{failed:?}");
 }
 
@@ -496,11 +498,12 @@ fn an_outage_shorter_than_the_retries_of_a_request_is_ridden_out() {
     for seed in 0..20 {
         let mut engine = Engine::new(policy(|policy| policy.seed = seed));
         let outage = seconds_long(2)..seconds_long(12);
-        let mut server = |arrival: Arrival| if outage.contains(&arrival.now) { LOST } else { Signal::Done };
+        let mut server =
+            |arrival: Arrival| if outage.contains(&arrival.now) { LOST } else { AttemptResult::Done };
         let jobs = core::iter::repeat_n((Cost::Urls(1), Replay::Safe), 5_000);
         let log = sim::run(&mut engine, jobs, &mut server, near());
         assert_eq!(engine.stopped(), None, "{seed}");
-        assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done), "{seed}");
+        assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done), "{seed}");
     }
 }
 
@@ -522,16 +525,16 @@ fn a_longer_outage_ends_the_run() {
 fn a_server_that_mostly_fails_is_used_all_the_same() {
     let mut engine = Engine::new(policy(|policy| policy.max_retries = 200));
     let mut dice = Dice(5);
-    let mut server = |_: Arrival| if dice.roll(10) > 0 { BROKEN } else { Signal::Done };
+    let mut server = |_: Arrival| if dice.roll(10) > 0 { BROKEN } else { AttemptResult::Done };
     let log = sim::run(&mut engine, flexible(500), &mut server, near());
     assert_eq!(engine.stopped(), None);
-    assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done));
+    assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done));
 }
 
 #[test]
 fn engines_that_share_a_pace_share_the_limits() {
     let limits = limits(2, 10);
-    let pace = Pace::new(Some(limits));
+    let pace = RateLimiter::new(Some(limits));
     let mut engines: Vec<_> = (0..2).map(|_| Engine::sharing(policy(|_| {}), pace.clone())).collect();
     for engine in &mut engines {
         (0..100).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
@@ -542,7 +545,7 @@ fn engines_that_share_a_pace_share_the_limits() {
         for engine in &mut engines {
             while let Step::Send(ticket) = engine.next(now) {
                 sent.push((now, 0, Cost::Flexible));
-                engine.settle(now, ticket, Signal::Done);
+                engine.settle(now, ticket, AttemptResult::Done);
             }
         }
     }
@@ -566,8 +569,8 @@ fn it_says_what_it_waits_for() {
     let (until, reason) = waits(&mut engine, Duration::ZERO);
     assert_eq!(reason, Reason::Paced);
     let second = send(&mut engine, until.unwrap());
-    engine.settle(seconds_long(10), first, Signal::Done);
-    engine.settle(seconds_long(10), second, Signal::Done);
+    engine.settle(seconds_long(10), first, AttemptResult::Done);
+    engine.settle(seconds_long(10), second, AttemptResult::Done);
     let third = send(&mut engine, seconds_long(10));
     assert_eq!(waits(&mut engine, seconds_long(10)), (None, Reason::News));
     engine.settle(seconds_long(20), third, UNSENT);
@@ -576,7 +579,7 @@ fn it_says_what_it_waits_for() {
 
 #[test]
 fn limits_can_change_on_the_way() {
-    let pace = Pace::new(Some(Plan::Free.purge_limits()));
+    let pace = RateLimiter::new(Some(Plan::Free.purge_limits()));
     let mut engine = Engine::sharing(policy(|policy| policy.concurrency = 1000), pace.clone());
     (0..1000).for_each(|job| engine.offer(job, Cost::Flexible, Replay::Safe));
     let sent = send_all(&mut engine, Duration::ZERO).len();
@@ -596,13 +599,13 @@ fn limits_can_change_on_the_way() {
 #[test]
 fn the_global_quota_is_kept_in_every_stretch() {
     for (quota, most) in [(None, 1200), (Some(Rate { count: 100, per: seconds_long(60) }), 100)] {
-        let pace = Pace::new(Some(limits(50, 5000)));
+        let pace = RateLimiter::new(Some(limits(50, 5000)));
         let mut engine = Engine::sharing(policy(|_| {}), pace.clone());
         if let Some(quota) = quota {
             pace.set_global(quota);
         }
         let per = quota.map_or(seconds_long(300), |quota| quota.per);
-        let mut server = |_: Arrival| Signal::Done;
+        let mut server = |_: Arrival| AttemptResult::Done;
         let log = sim::run(&mut engine, flexible(4 * most), &mut server, Network::jittery(3));
         for (index, (from, ..)) in log.sent.iter().enumerate() {
             let there = log.sent[index..].iter().take_while(|(at, ..)| *at - *from <= per).count();
@@ -683,9 +686,9 @@ prop_compose! {
     }
 }
 
-fn any_signal(dice: &mut Dice, faults: u64) -> Signal {
+fn any_signal(dice: &mut Dice, faults: u64) -> AttemptResult {
     if dice.roll(100) >= faults {
-        return Signal::Done;
+        return AttemptResult::Done;
     }
     let hint = match dice.roll(4) {
         0 => None,
@@ -694,10 +697,10 @@ fn any_signal(dice: &mut Dice, faults: u64) -> Signal {
         _ => Some(seconds_long(dice.roll(110))),
     };
     match dice.roll(7) {
-        0 => Signal::RateLimited { retry_after: hint },
-        1 => Signal::Unavailable { retry_after: hint },
-        2 => Signal::Refused,
-        3 => Signal::Unclear,
+        0 => AttemptResult::RateLimited { retry_after: hint },
+        1 => AttemptResult::Unavailable { retry_after: hint },
+        2 => AttemptResult::Refused,
+        3 => AttemptResult::Unclear,
         4 => UNSENT,
         5 => LOST,
         _ => FINAL,
@@ -751,14 +754,14 @@ proptest! {
         for (job, _, unclear, signal) in &log.ended {
             let told = &told[*job];
             prop_assert_eq!(told.last(), Some(signal));
-            prop_assert_eq!(told.contains(&Signal::Done), *signal == Signal::Done);
-            let lost = told.iter().any(|signal| matches!(*signal, LOST | Signal::Unclear));
+            prop_assert_eq!(told.contains(&AttemptResult::Done), *signal == AttemptResult::Done);
+            let lost = told.iter().any(|signal| matches!(*signal, LOST | AttemptResult::Unclear));
             prop_assert_eq!(*unclear, lost);
         }
         // What may have been done is not done again, unless that is safe.
         for (told, (_, replay)) in told.iter().zip(&jobs) {
             let before = told.split_last().map_or(&told[..], |(_, before)| before);
-            let is_proven = |signal: &Signal| matches!(*signal, UNSENT | Signal::RateLimited { .. });
+            let is_proven = |signal: &AttemptResult| matches!(*signal, UNSENT | AttemptResult::RateLimited { .. });
             prop_assert!(*replay == Replay::Safe || before.iter().all(is_proven));
         }
         // Nothing goes out during a hold.

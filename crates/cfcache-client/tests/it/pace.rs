@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_client::engine::{Engine, Pace, Policy, Signal};
+use cfcache_client::engine::{AttemptResult, Engine, Policy, RateLimiter};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
@@ -45,15 +45,15 @@ fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: 
     policy.seed = seed;
     let mut engine = Engine::new(policy);
     let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
-        Ok(()) => Signal::Done,
+        Ok(()) => AttemptResult::Done,
         Err(wait) => {
-            Signal::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
+            AttemptResult::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
         }
     };
     let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
     let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
     assert_eq!(engine.stopped(), None, "{plan} {lane:?} {hint:?} {seed}");
-    let accepted = log.ended.iter().filter(|(.., signal)| *signal == Signal::Done).count();
+    let accepted = log.ended.iter().filter(|(.., signal)| *signal == AttemptResult::Done).count();
     assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {hint:?} {seed}");
     log
 }
@@ -172,8 +172,8 @@ fn limits_that_recover_are_used_again() {
                     bucket.set_count(now, half.count * 2);
                 }
                 match bucket.take(now, tokens(cost)) {
-                    Ok(()) => Signal::Done,
-                    Err(wait) => Signal::RateLimited {
+                    Ok(()) => AttemptResult::Done,
+                    Err(wait) => AttemptResult::RateLimited {
                         retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)),
                     },
                 }
@@ -205,8 +205,8 @@ fn a_long_way_is_no_reason_to_be_slow() {
     let mut engine = Engine::new(policy);
     let mut bucket = ServerBucket::full(rate, burst);
     let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
-        Ok(()) => Signal::Done,
-        Err(_) => Signal::RateLimited { retry_after: None },
+        Ok(()) => AttemptResult::Done,
+        Err(_) => AttemptResult::RateLimited { retry_after: None },
     };
     let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
     let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
@@ -218,13 +218,13 @@ fn a_long_way_is_no_reason_to_be_slow() {
     assert!(ratio <= 1.05, "{ratio}");
 
     // Once the burst is gone, the rate alone decides, and it needs a hundred in flight.
-    let pace = Pace::new(Some(limits));
+    let pace = RateLimiter::new(Some(limits));
     while pace.take(Duration::ZERO, cost).is_ok() {}
     let mut policy = Policy::default();
     policy.concurrency = 128;
     let mut engine = Engine::sharing(policy, pace);
     let jobs = core::iter::repeat_n((cost, Replay::Safe), 500);
-    let mut server = |_: Arrival| Signal::Done;
+    let mut server = |_: Arrival| AttemptResult::Done;
     let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
     let ratio = report("2 s away, no burst", plan, Lane::Flexible, &log, 500.0 / 50.0 + 2.0);
     assert!((99..=101).contains(&log.most_in_flight), "{}", log.most_in_flight);
@@ -245,10 +245,10 @@ fn a_long_way_makes_no_false_lessons() {
             let mut engine = Engine::new(policy);
             let mut bucket = ServerBucket::full(half, burst);
             let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
-                Ok(()) => Signal::Done,
-                Err(wait) => {
-                    Signal::RateLimited { retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)) }
-                }
+                Ok(()) => AttemptResult::Done,
+                Err(wait) => AttemptResult::RateLimited {
+                    retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)),
+                },
             };
             let jobs = core::iter::repeat_n((cost, Replay::Safe), REQUESTS);
             let one_way = (Duration::from_millis(800), Duration::from_millis(1200));
@@ -273,8 +273,8 @@ fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
         let mut engine = Engine::new(policy);
         let mut bucket = ServerBucket::full(slow, burst);
         let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
-            Ok(()) => Signal::Done,
-            Err(_) => Signal::RateLimited { retry_after: None },
+            Ok(()) => AttemptResult::Done,
+            Err(_) => AttemptResult::RateLimited { retry_after: None },
         };
         let network = Network {
             one_way: (Duration::from_millis(10), Duration::from_millis(260)),
@@ -310,8 +310,8 @@ fn another_program_may_use_the_same_limits() {
                     next += every;
                 }
                 match bucket.take(now, tokens(cost)) {
-                    Ok(()) => Signal::Done,
-                    Err(wait) => Signal::RateLimited {
+                    Ok(()) => AttemptResult::Done,
+                    Err(wait) => AttemptResult::RateLimited {
                         retry_after: (hint == Hint::Seconds).then(|| whole_seconds(wait)),
                     },
                 }
@@ -320,7 +320,7 @@ fn another_program_may_use_the_same_limits() {
             let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
             let what = format!("shared, hint {hint:?}");
             let ratio = report(&what, plan, lane, &log, least(slower(rate, 2), burst, cost));
-            let accepted = log.ended.iter().filter(|(.., signal)| *signal == Signal::Done).count();
+            let accepted = log.ended.iter().filter(|(.., signal)| *signal == AttemptResult::Done).count();
             assert_eq!(accepted, REQUESTS, "{plan} {lane:?} {seed}");
             assert!(ratio <= 1.25, "{plan} {lane:?} {seed}: {ratio}");
         });
@@ -337,13 +337,13 @@ fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
         let mut engine = Engine::new(policy);
         let (from, to) = (Duration::from_secs(5), Duration::from_secs(305));
         let mut server = |Arrival { now, .. }: Arrival| match (from..to).contains(&now) {
-            true => Signal::RateLimited { retry_after: None },
-            false => Signal::Done,
+            true => AttemptResult::RateLimited { retry_after: None },
+            false => AttemptResult::Done,
         };
         let jobs = core::iter::repeat_n((Cost::Flexible, Replay::Safe), 100);
         let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));
         assert_eq!(engine.stopped(), None, "{seed}");
-        assert!(log.ended.iter().all(|(.., signal)| *signal == Signal::Done), "{seed}");
+        assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done), "{seed}");
         assert!(log.refused <= 50, "{seed}: {}", log.refused);
         assert!(log.took <= Duration::from_secs(500), "{seed}: {:?}", log.took);
     }

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use cfcache_client::engine::{Policy, Reason, Stop};
-use cfcache_client::{ErrorKind, Event, Tally, entries};
+use cfcache_client::{ErrorKind, Event, Summary, entries};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{Plan, Rate};
-use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Kind;
 use cfcache_model::{EnvironmentId, Target};
 use cfcache_transport::{Delivery, NeverTransport, RecordingTransport, Request, ScriptedTransport};
@@ -30,7 +30,7 @@ fn names(count: usize) -> Vec<String> {
 }
 
 #[track_caller]
-fn adds_up(tally: &Tally) {
+fn adds_up(tally: &Summary) {
     assert_eq!(tally.accepted + tally.failed + tally.duplicates + tally.skipped, tally.items, "{tally:?}");
 }
 
@@ -58,7 +58,7 @@ async fn an_empty_input_sends_nothing() {
     let transport = Arc::new(ScriptedTransport::new([]));
     let client = client(transport, policy(|_| {}));
     let tally = client.run(&tags(100), entries(some_tags(0)), pending(), &mut ()).await;
-    assert_eq!(tally, Tally::default());
+    assert_eq!(tally, Summary::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +304,7 @@ impl Stream for Stalled {
 async fn an_input_that_says_nothing_can_be_interrupted() {
     let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
     let tally = client.run(&tags(100), Silence, sleep(Duration::from_secs(9)), &mut ()).await;
-    assert_eq!(tally, Tally::default());
+    assert_eq!(tally, Summary::default());
     // Also right away.
     let tally = client.run(&tags(100), entries(some_tags(5)), ready(()), &mut ()).await;
     adds_up(&tally);
@@ -734,11 +734,11 @@ async fn a_server_with_bad_minutes_loses_nothing() {
         client(Arc::clone(&transport) as _, policy(|policy| policy.limits = Some(Plan::Pro.purge_limits())));
     let mut run = tags(100);
     run.kind = Kind::Files;
-    run.caps = Caps::of(Plan::Pro.purge_limits(), Kind::Files);
+    run.caps = BatchLimits::from_plan(Plan::Pro.purge_limits(), Kind::Files);
     let urls = (0..1_000_000).map(|number| {
         Entry::from(Target::parse(Kind::Files, &format!("https://www.example.com/{number}")).unwrap())
     });
-    let mut count = Tally::default();
+    let mut count = Summary::default();
     let tally = client.run(&run, entries(urls), pending(), &mut count).await;
     assert_eq!((tally.accepted, tally.items), (1_000_000, 1_000_000));
     assert_eq!(count, tally);

@@ -4,7 +4,7 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::BinaryHeap;
 
-use cfcache_client::engine::{Decision, Engine, Signal, Step, Ticket};
+use cfcache_client::engine::{AttemptResult, Decision, Engine, Step, Ticket};
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
@@ -32,7 +32,7 @@ pub(crate) struct Arrival {
 }
 
 /// Answers what comes in, in the order in which it comes in.
-pub(crate) type Server<'a> = dyn FnMut(Arrival) -> Signal + 'a;
+pub(crate) type Server<'a> = dyn FnMut(Arrival) -> AttemptResult + 'a;
 
 /// A token bucket that has nothing in common with the engine's: whole numbers, and no waiting.
 ///
@@ -147,7 +147,7 @@ pub(crate) struct Log {
     /// When each request went out, for which job, and what it cost.
     pub(crate) sent: Vec<(Duration, usize, Cost)>,
     /// Each job that ended: its number, its tries, whether it is unclear, and what it ended with.
-    pub(crate) ended: Vec<(usize, u32, bool, Signal)>,
+    pub(crate) ended: Vec<(usize, u32, bool, AttemptResult)>,
     /// What everything waited for: how many had been sent when the server said so, and until when it said.
     pub(crate) holds: Vec<(usize, Duration)>,
     pub(crate) refused: usize,
@@ -158,7 +158,7 @@ pub(crate) struct Log {
 
 enum Move {
     Arrive(Ticket),
-    Return(Ticket, Signal),
+    Return(Ticket, AttemptResult),
 }
 
 /// What happens when.
@@ -228,7 +228,7 @@ pub(crate) fn run(
                         let job = *engine.job(ticket).unwrap();
                         let attempt = engine.attempt(ticket);
                         let signal = server(Arrival { now, job, attempt, cost: costs[job] });
-                        log.refused += usize::from(matches!(signal, Signal::RateLimited { .. }));
+                        log.refused += usize::from(matches!(signal, AttemptResult::RateLimited { .. }));
                         moves.push(now + network.one_way(), Move::Return(ticket, signal));
                     }
                     Move::Return(ticket, signal) => {

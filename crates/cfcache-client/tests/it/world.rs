@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cfcache_client::engine::{Policy, Stop};
 use cfcache_client::{
-    Client, Codec, Credentials, DEFAULT_BASE_URL, ErrorKind, Event, Observer, Outcome, Run,
+    Client, Codec, Credentials, DEFAULT_BASE_URL, ErrorKind, Event, Observer, Outcome, PurgeScope,
 };
 use cfcache_model::endpoint::{Action, example};
-use cfcache_model::plan::{Caps, Entry};
+use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Kind;
 use cfcache_model::{PurgeBody, Target, ZoneId};
 use cfcache_transport::{
@@ -108,8 +108,8 @@ pub(crate) fn client(transport: Arc<dyn Transport>, policy: Policy) -> Client {
     Client::new(transport, codec, policy)
 }
 
-pub(crate) fn tags(size: usize) -> Run {
-    Run::new(Action::Purge, zone(), Kind::Tags, Caps::items(size))
+pub(crate) fn tags(size: usize) -> PurgeScope {
+    PurgeScope::new(Action::Purge, zone(), Kind::Tags, BatchLimits::new(size))
 }
 
 pub(crate) fn tag(text: &str) -> Entry {

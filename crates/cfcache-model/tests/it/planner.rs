@@ -1,7 +1,7 @@
 //! Batches: nothing lost, nothing exceeded, the order kept.
 
 use cfcache_model::limits::DEFAULT_BODY_BYTES;
-use cfcache_model::plan::{Batch, Caps, DUPLICATE_WINDOW, Entry, InvalidBatch, Planner};
+use cfcache_model::plan::{Batch, BatchLimits, DUPLICATE_WINDOW, Entry, InvalidBatch, Planner};
 use cfcache_model::target::{Kind, Target};
 use cfcache_model::{Plan, PurgeBody};
 use proptest::prelude::*;
@@ -93,7 +93,7 @@ proptest! {
         items in 1_usize..12,
         bytes in prop_oneof![1 => 0_usize..400, 1 => Just(DEFAULT_BODY_BYTES)],
     ) {
-        let caps = Caps::items(items).with_bytes(bytes);
+        let caps = BatchLimits::new(items).with_bytes(bytes);
         let mut planner = Planner::new(kind, caps);
         let mut batches = Vec::new();
         for target in &targets {
@@ -136,7 +136,7 @@ proptest! {
         chunk in 1_usize..20,
     ) {
         let (mut one_by_one, mut at_once) =
-            (Planner::new(kind, Caps::items(items)), Planner::new(kind, Caps::items(items)));
+            (Planner::new(kind, BatchLimits::new(items)), Planner::new(kind, BatchLimits::new(items)));
         let mut expected = Vec::new();
         let mut batches = Vec::new();
         for chunk in targets.chunks(chunk) {
@@ -158,7 +158,7 @@ proptest! {
         changes in prop::collection::vec(prop::option::weighted(0.2, 0_usize..40), 60),
         bytes in prop_oneof![1 => 20_usize..400, 1 => Just(DEFAULT_BODY_BYTES)],
     ) {
-        let mut planner = Planner::new(kind, Caps::items(first).with_bytes(bytes));
+        let mut planner = Planner::new(kind, BatchLimits::new(first).with_bytes(bytes));
         let mut planned = Vec::new();
         let check = |planner: &Planner, batch: &Batch| {
             assert!(batch.len() <= planner.caps().items, "{} of {}", batch.len(), planner.caps().items);
@@ -209,7 +209,7 @@ fn a_batch_may_fill_the_cap_to_the_last_byte() {
         let targets: Vec<Target> = texts.iter().map(|text| target(kind, text)).collect();
         let exact = body_bytes(&targets);
         for (bytes, batches) in [(exact, 1), (exact - 1, 2)] {
-            let mut planner = Planner::new(kind, Caps::items(100).with_bytes(bytes));
+            let mut planner = Planner::new(kind, BatchLimits::new(100).with_bytes(bytes));
             let pushed = targets.iter().filter_map(|target| planner.push(target.clone()).unwrap()).count();
             assert_eq!(pushed + drain(&mut planner).len(), batches, "{texts:?} in {bytes} bytes");
         }
@@ -218,7 +218,7 @@ fn a_batch_may_fill_the_cap_to_the_last_byte() {
 
 #[test]
 fn a_target_larger_than_a_body_goes_alone() {
-    let mut planner = Planner::new(Kind::Tags, Caps::items(100).with_bytes(30));
+    let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100).with_bytes(30));
     let long = "l".repeat(100);
     let mut lengths = Vec::new();
     for text in ["a", "b", &long, "c", "d"] {
@@ -230,7 +230,7 @@ fn a_target_larger_than_a_body_goes_alone() {
 
 #[test]
 fn a_lowered_cap_holds_at_once() {
-    let mut planner = Planner::new(Kind::Tags, Caps::items(100));
+    let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100));
     let push = |planner: &mut Planner, number: usize| {
         planner.push(target(Kind::Tags, &format!("t{number}"))).unwrap().map(|batch| batch.len())
     };
@@ -246,18 +246,18 @@ fn a_lowered_cap_holds_at_once() {
 fn the_plan_decides_how_many() {
     for plan in Plan::ALL {
         for kind in Kind::ALL {
-            let caps = Caps::of(plan.purge_limits(), *kind);
+            let caps = BatchLimits::from_plan(plan.purge_limits(), *kind);
             let expected = if *plan == Plan::Enterprise && *kind == Kind::Files { 500 } else { 100 };
             assert_eq!((caps.items, caps.bytes), (expected, DEFAULT_BODY_BYTES), "{plan} {kind}");
         }
     }
-    assert_eq!(Caps::items(0).items, 1, "nothing at all would never be sent");
+    assert_eq!(BatchLimits::new(0).items, 1, "nothing at all would never be sent");
 }
 
 #[test]
 fn kinds_are_not_mixed() {
     let mixed = InvalidBatch::Mixed { first: Kind::Tags, second: Kind::Hosts };
-    let mut planner = Planner::new(Kind::Tags, Caps::items(10));
+    let mut planner = Planner::new(Kind::Tags, BatchLimits::new(10));
     planner.push(target(Kind::Tags, "a")).unwrap();
     assert_eq!(planner.push(target(Kind::Hosts, "a")), Err(mixed));
     let both = ["b", "c"].map(|text| Entry::from(target(Kind::Tags, text)));
@@ -273,7 +273,7 @@ fn kinds_are_not_mixed() {
 fn nothing_is_no_batch() {
     assert_eq!(PurgeBody::of(Vec::<Target>::new()), Err(InvalidBatch::Empty));
     for kind in Kind::ALL {
-        assert!(Planner::new(*kind, Caps::items(10)).finish().is_none());
+        assert!(Planner::new(*kind, BatchLimits::new(10)).finish().is_none());
     }
 }
 
@@ -314,7 +314,7 @@ fn duplicates() {
         ),
     ];
     for (kind, one, other, expected) in rows {
-        let mut planner = Planner::new(kind, Caps::items(100));
+        let mut planner = Planner::new(kind, BatchLimits::new(100));
         planner.push(target(kind, one)).unwrap();
         planner.push(target(kind, other)).unwrap();
         assert_eq!(planner.duplicates() == 1, expected, "{one} and {other}");
@@ -324,7 +324,7 @@ fn duplicates() {
 #[test]
 fn a_million_entries_are_remembered() {
     const { assert!(DUPLICATE_WINDOW >= 1_000_000) };
-    let mut planner = Planner::new(Kind::Tags, Caps::items(100));
+    let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100));
     for number in 0..100_000 {
         planner.push(target(Kind::Tags, &number.to_string())).unwrap();
     }

@@ -18,7 +18,7 @@ pub(super) const REPORT: Shape = Shape { name: "report", path: REPORTS, rust: "R
 pub(super) const FAILURE: Shape = Shape { name: "failure", path: REPORTS, rust: "ItemFailure" };
 pub(super) const ERROR: Shape = Shape { name: "error", path: REPORTS, rust: "ItemError" };
 pub(super) const BATCH: Shape = Shape { name: "batch", path: REPORTS, rust: "BatchEvent" };
-pub(super) const SUMMARY: Shape = Shape { name: "summary", path: REPORTS, rust: "Summary" };
+pub(super) const SUMMARY: Shape = Shape { name: "summary", path: REPORTS, rust: "SummaryEvent" };
 pub(super) const SETTING: Shape =
     Shape { name: "setting", path: "crates/cfcache-cli/src/command/settings.rs", rust: "Line" };
 pub(super) const IMPORTED: Shape =

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
-use cfcache_client::{Ordinals, Run};
+use cfcache_client::{EntryRanges, PurgeScope};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -56,12 +56,12 @@ pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> R
     let report = place.report(action.verb(), kind.field());
     let (journal, accepted) = match diary {
         Some(diary) => diary.begin(&place)?,
-        None => (None, Ordinals::new()),
+        None => (None, EntryRanges::new()),
     };
     // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
     let caps = caps(pacing.plan, kind, batch_size, talk);
-    let mut run = Run::new(action, place.zone, kind, caps).with_environment(place.environment);
+    let mut run = PurgeScope::new(action, place.zone, kind, caps).with_environment(place.environment);
     run.accepted = accepted;
     let bulk = Bulk { session: &session, run: &run, pacing, talk, interrupts };
     let exit = bulk.run(intake, report, Logs { failed_to, journal }).await;
@@ -100,7 +100,7 @@ impl Diary {
     }
 
     /// Goes on with it there.
-    fn begin(mut self, place: &Place) -> Result<(Option<Writer>, Ordinals), Failure> {
+    fn begin(mut self, place: &Place) -> Result<(Option<Writer>, EntryRanges), Failure> {
         self.header.zone = place.zone.to_string();
         self.header.environment = place.environment.as_ref().map(ToString::to_string);
         let (writer, accepted) = self.journal.begin(&self.header)?;
@@ -111,7 +111,7 @@ impl Diary {
 /// A run over a list, as far as it is decided before the list is looked at.
 struct Bulk<'a> {
     session: &'a Session,
-    run: &'a Run,
+    run: &'a PurgeScope,
     pacing: Pacing,
     talk: &'a Talk,
     interrupts: &'a Interrupts,

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_client::engine::Pace;
+use cfcache_client::engine::RateLimiter;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, Parts, PurgeCache, encode};
 use cfcache_model::id::{EnvironmentId, ZoneId};
@@ -32,7 +32,8 @@ pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
     let mut planner = Planner::new(kind, caps(chosen, kind, job.batch_size, talk));
     let mut exit = Exit::Accepted;
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
-    let mut clock = Clock { pace: Pace::new(job.connection.pacing.then_some(limits)), now: Duration::ZERO };
+    let mut clock =
+        Clock { pace: RateLimiter::new(job.connection.pacing.then_some(limits)), now: Duration::ZERO };
     let mut send = |batch: Option<Batch>| {
         if let Some(batch) = batch {
             requests += 1;
@@ -118,7 +119,7 @@ impl Shown {
 
 /// A run in no time: how long the limits hold up what the network would not.
 struct Clock {
-    pace: Pace,
+    pace: RateLimiter,
     now: Duration,
 }
 

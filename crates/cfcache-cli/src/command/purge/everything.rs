@@ -4,7 +4,7 @@ use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use cfcache_client::{Event, Observer, Tally};
+use cfcache_client::{Event, Observer, Summary};
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ async fn send(
 ) -> Exit {
     let started = Instant::now();
     let in_flight = core::cell::Cell::new(false);
-    let mut watch = Counted { trace: Trace(talk), tally: Tally::default(), in_flight: &in_flight };
+    let mut watch = Counted { trace: Trace(talk), tally: Summary::default(), in_flight: &in_flight };
     let result = {
         let mut call = pin!(session.client.call(request, &mut watch));
         let mut first = pin!(interrupts.nth(1));
@@ -133,7 +133,7 @@ async fn send(
 /// Counts beside telling.
 struct Counted<'a> {
     trace: Trace<'a>,
-    tally: Tally,
+    tally: Summary,
     in_flight: &'a core::cell::Cell<bool>,
 }
 

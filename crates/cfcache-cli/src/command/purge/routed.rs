@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cfcache_client::{ErrorKind, Event, Observer, Outcome, Run, Tally};
+use cfcache_client::{ErrorKind, Event, Observer, Outcome, PurgeScope, Summary};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{ListZones, PurgeCache, encode};
@@ -57,7 +57,8 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
     };
     let pacing = Pacing::begin(&session, &connection, plan);
     let caps = caps(pacing.plan, kind, batch_size, talk);
-    let runs: Vec<Run> = routes.zones().map(|zone| Run::new(action, zone.clone(), kind, caps)).collect();
+    let runs: Vec<PurgeScope> =
+        routes.zones().map(|zone| PurgeScope::new(action, zone.clone(), kind, caps)).collect();
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
     let delivery = Delivery { session: &session, runs: &runs, routes: &routes, pacing, talk, interrupts };
     let exit = delivery.run(intake, failed_to).await;
@@ -92,7 +93,7 @@ async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), 
 
 /// What all runs have in common while they run.
 struct Common {
-    tally: Cell<Tally>,
+    tally: Cell<Summary>,
     in_flight: Cell<usize>,
     progress: Rc<RefCell<Progress>>,
 }
@@ -133,7 +134,7 @@ impl Observer for Part<'_> {
 #[derive(Clone, Copy)]
 struct Delivery<'a> {
     session: &'a Session,
-    runs: &'a [Run],
+    runs: &'a [PurgeScope],
     routes: &'a Routes,
     pacing: Pacing,
     talk: &'a Talk,
@@ -205,7 +206,7 @@ impl Delivery<'_> {
     /// Runs over one zone.
     async fn flow<'w>(
         &self,
-        run: Run,
+        run: PurgeScope,
         mut parcels: mpsc::Receiver<Vec<Entry>>,
         mut part: Part<'w>,
     ) -> Watch<'w> {

@@ -7,12 +7,12 @@ use core::ops::Range;
 /// - Ten million entries that were accepted one after the other are one range.
 /// - The order in which they come, and overlaps, make no difference.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ordinals {
+pub struct EntryRanges {
     /// Ascending, none empty, none touching the next.
     ranges: Vec<Range<u64>>,
 }
 
-impl Ordinals {
+impl EntryRanges {
     /// No entries.
     #[must_use]
     pub const fn new() -> Self {
@@ -58,7 +58,7 @@ impl Ordinals {
     }
 }
 
-impl FromIterator<Range<u64>> for Ordinals {
+impl FromIterator<Range<u64>> for EntryRanges {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
         let mut ordinals = Self::default();
         ordinals.extend(ranges);
@@ -66,7 +66,7 @@ impl FromIterator<Range<u64>> for Ordinals {
     }
 }
 
-impl Extend<Range<u64>> for Ordinals {
+impl Extend<Range<u64>> for EntryRanges {
     fn extend<I: IntoIterator<Item = Range<u64>>>(&mut self, ranges: I) {
         ranges.into_iter().for_each(|range| self.insert(range));
     }
@@ -85,7 +85,7 @@ mod tests {
         #[test]
         fn it_is_a_set(ranges in prop::collection::vec((0_u64..60, 0_u64..9), 0..30)) {
             let mut plain = BTreeSet::new();
-            let mut ordinals = Ordinals::default();
+            let mut ordinals = EntryRanges::default();
             for (start, len) in ranges {
                 plain.extend(start..start + len);
                 ordinals.insert(start..start + len);
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn what_comes_in_order_is_one_range() {
-        let ordinals: Ordinals = (0..100_000).map(|batch| batch * 100..(batch + 1) * 100).collect();
+        let ordinals: EntryRanges = (0..100_000).map(|batch| batch * 100..(batch + 1) * 100).collect();
         assert_eq!(ordinals.ranges().first(), Some(&(0..10_000_000)));
         assert_eq!(ordinals.ranges().len(), 1);
-        let last: Ordinals = core::iter::once(u64::MAX - 1..u64::MAX).collect();
+        let last: EntryRanges = core::iter::once(u64::MAX - 1..u64::MAX).collect();
         assert!(last.contains(u64::MAX - 1) && !last.contains(u64::MAX));
     }
 }

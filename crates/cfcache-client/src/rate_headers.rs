@@ -13,7 +13,7 @@ use http::header::{DATE, RETRY_AFTER};
 /// <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Hints {
+pub struct RateHeaders {
     /// `Retry-After`: how long the server wants to be left alone.
     pub retry_after: Option<Duration>,
     /// `Ratelimit-Policy`: the quota under the name `default`, which is the one of all calls; others are of single
@@ -26,7 +26,7 @@ pub struct Hints {
     pub global_quota: Option<Rate>,
 }
 
-impl Hints {
+impl RateHeaders {
     /// Reads the hints; what cannot be read is as if it were not there.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
@@ -91,12 +91,12 @@ fn parameter(item: &str, name: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn hints(pairs: &[(&'static str, &'static str)]) -> Hints {
+    fn hints(pairs: &[(&'static str, &'static str)]) -> RateHeaders {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, http::HeaderValue::from_static(value));
         }
-        Hints::of(&headers)
+        RateHeaders::of(&headers)
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
     fn rubbish_says_nothing() {
         for rubbish in ["", ";", "=", "\"x\";q=;w=0", "\"x\";q=-1;w=5", "a,b;q=1;w=1"] {
             let hints = hints(&[("ratelimit-policy", rubbish)]);
-            assert_eq!(hints, Hints::default(), "{rubbish:?}");
+            assert_eq!(hints, RateHeaders::default(), "{rubbish:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::event::{Event, Observer};
 /// Counts what happens. `accepted + failed + duplicates + skipped == items` once a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct Summary {
     /// Entries that were read.
     pub items: u64,
     /// Entries in batches that the API said it accepted.
@@ -26,7 +26,7 @@ pub struct Tally {
     pub rate_limited: u64,
 }
 
-impl Tally {
+impl Summary {
     /// Counts an event.
     pub fn count(&mut self, event: &Event<'_>) {
         match event {
@@ -52,7 +52,7 @@ impl Tally {
     }
 }
 
-impl Observer for Tally {
+impl Observer for Summary {
     fn on(&mut self, event: Event<'_>) {
         self.count(&event);
     }

@@ -46,10 +46,10 @@ const CALM_SECONDS: f64 = 1.0;
 /// it (<https://github.com/cloudflare/cloudflare-docs/issues/5458>), and the published URL rates could not be reached
 /// within it.
 ///
-/// Clones share one state: everything that draws from an account's limits paces by clones of one `Pace`, and by one
+/// Clones share one state: everything that draws from an account's limits paces by clones of one `RateLimiter`, and by one
 /// clock.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct RateLimiter {
     state: Arc<Mutex<State>>,
 }
 
@@ -67,7 +67,7 @@ struct PurgeLanes {
     urls: Lane,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Paces by a plan's limits; with `None` only by what the server says.
     #[must_use]
     pub fn new(limits: Option<PurgeLimits>) -> Self {
