@@ -100,9 +100,10 @@ fn fmt() -> Result<()> {
 fn clippy() -> Result<()> {
     // The features that no other crate of the workspace turns off are turned off here. And what a crate forgot to ask
     // of its dependencies shows only where nobody else asks for it: alone.
-    let selections: [&[&str]; 6] = [
+    let selections: [&[&str]; 7] = [
         &["--workspace", "--all-targets"],
         &["--package=cfcache-model"],
+        &["--package=cfcache-edge"],
         &["--package=cfcache-emulator"],
         &["--package=cfcache-client", "--no-default-features"],
         &["--package=cfcache-transport", "--no-default-features"],

@@ -22,7 +22,8 @@ use crate::public_api::print::{is_hidden, outside, print};
 use crate::repo;
 
 /// The crates that others can build upon.
-const CRATES: [&str; 4] = ["cfcache-model", "cfcache-transport", "cfcache-client", "cfcache-emulator"];
+const CRATES: [&str; 5] =
+    ["cfcache-model", "cfcache-transport", "cfcache-client", "cfcache-edge", "cfcache-emulator"];
 
 /// Writes the listings.
 pub(crate) fn write() -> Result<()> {

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tokio",
         ],
     ),
+    ("cfcache-edge", &["bytes", "cfcache-model", "http", "httpdate", "serde_json"]),
     (
         "cfcache-emulator",
         &["bytes", "cfcache-model", "http", "http-body-util", "hyper", "hyper-util", "serde_json", "tokio"],
@@ -77,8 +78,12 @@ const BELOW: &[(&str, &[&str])] = &[
     ("cfcache-model", &[]),
     ("cfcache-transport", &[]),
     ("cfcache-client", &["cfcache-model", "cfcache-transport"]),
-    ("cfcache-emulator", &["cfcache-model"]),
-    ("cfcache-cli", &["cfcache-client", "cfcache-emulator", "cfcache-model", "cfcache-transport"]),
+    ("cfcache-edge", &["cfcache-model"]),
+    ("cfcache-emulator", &["cfcache-edge", "cfcache-model"]),
+    (
+        "cfcache-cli",
+        &["cfcache-client", "cfcache-edge", "cfcache-emulator", "cfcache-model", "cfcache-transport"],
+    ),
     ("xtask", &["cfcache-model"]),
 ];
 

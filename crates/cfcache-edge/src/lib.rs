@@ -1,0 +1,59 @@
+//! Cloudflare's cache as rules without IO.
+//!
+//! A state machine that decides what a cache in front of an origin does: which request is eligible, what is stored, for
+//! how long, under which key, and what a purge removes. It has no sockets and no clock. The caller passes the time in
+//! and carries the requests to the origin, so a test expires an object without waiting.
+//!
+//! - [`Edge`]: the cache of one zone
+//! - [`Step`]: what a request leads to: an answer, a request to the origin, or a wait for another one
+//! - [`Next`]: what the head of the origin's answer leads to: passed on as it comes, kept, or answered from the cache
+//! - [`Settings`]: plan, cache level, development mode, tiered cache, variants, rules, environments, limits
+//! - [`Rules`]: cache rules, from the API's own JSON
+//! - [`Purge`]: a purge or invalidation, by file, tag, host, prefix or of everything
+//!
+//! Each answer has the header `x-cfcache-edge`, which says in a word why it is what it is, and the cache key.
+//!
+//! Which behavior is documented, and which is a choice of this crate, is listed in `docs/emulator.md`.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//!
+//! use bytes::Bytes;
+//! use cfcache_edge::{Edge, Purge, Scope, Settings, Step, Visitor};
+//!
+//! let mut edge = Edge::new(Settings::new("example.com"));
+//! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+//! let request = http::Request::get("https://example.com/app.js").body(())?;
+//!
+//! // Nothing is there, so the origin is asked, and its answer kept.
+//! let Step::Fetch(fetch) = edge.request(now, &request, &Visitor::default()) else { panic!() };
+//! let answer = edge.fetched(now, fetch.ticket, Ok(http::Response::new(Bytes::from_static(b"1"))));
+//! assert_eq!(answer.headers()["cf-cache-status"], "MISS");
+//!
+//! let Step::Answer { response, .. } = edge.request(now, &request, &Visitor::default()) else { panic!() };
+//! assert_eq!(response.headers()["cf-cache-status"], "HIT");
+//!
+//! let purged = edge.purge(now, &Purge::new(Scope::Tags(vec!["none".to_owned()])));
+//! assert_eq!(purged.objects, 0);
+//! let purged = edge.purge(now, &Purge::new(Scope::Everything));
+//! assert_eq!(purged.objects, 1);
+//! assert!(matches!(edge.request(now, &request, &Visitor::default()), Step::Fetch(_)));
+//! # Ok::<(), http::Error>(())
+//! ```
+
+mod answer;
+mod decide;
+mod directive;
+mod edge;
+mod entry;
+mod key;
+mod purge;
+mod range;
+mod rule;
+mod settings;
+mod store;
+
+pub use crate::edge::{Collector, Edge, Failure, Fetch, FillId, Full, Keep, Next, Object, Step, Ticket};
+pub use crate::purge::{File, Purge, Purged, Scope};
+pub use crate::rule::{Expression, InvalidExpression, InvalidRules, Rules};
+pub use crate::settings::{CacheLevel, Environment, Settings, Visitor};

@@ -1,0 +1,1 @@
+//! `Range`, answered from a stored body.
