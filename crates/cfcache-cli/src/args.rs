@@ -556,7 +556,8 @@ pub(crate) struct Global {
         allow_negative_numbers = true
     )]
     pub(crate) max_retries: Option<u32>,
-    /// How long one try may take, in seconds [default: 60]
+    /// How long one try may take, in seconds; any part of it may then take all of it [default: 60 for the whole, 30 until
+    /// the answer begins, 10 to connect]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = some_seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
     /// The longest single wait to grant the server, in seconds [default: 600]

@@ -40,10 +40,7 @@ impl Session {
         let chosen = connection.plan;
         let policy = policy(connection, chosen);
         let settings = |base: &BaseUrl| {
-            let mut timeouts = Timeouts::default();
-            if let Some(total) = connection.timeout {
-                timeouts.total = total;
-            }
+            let timeouts = connection.timeout.map_or_else(Timeouts::default, Timeouts::from_total);
             HyperTransport::builder(base.origin().clone())
                 .with_timeouts(timeouts)
                 .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS))
@@ -137,8 +134,8 @@ impl Transport for Breakable {
     }
 }
 
-/// Over HTTP/1.1 a request in flight is a connection; more than these help nobody.
-const MAX_CONNECTIONS: usize = 64;
+/// Over HTTP/1.1 a request in flight is a connection. A bound, because systems allow a process a few hundred files.
+const MAX_CONNECTIONS: usize = 200;
 
 fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
     let mut policy = Policy::default();

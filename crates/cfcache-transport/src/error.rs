@@ -135,6 +135,19 @@ impl TransportError {
         self.cause
     }
 
+    /// Returns whether anything of the request was sent, as far as that is known. A request that waited for a connection,
+    /// or for which none could be opened, was not.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        self.delivery != Delivery::NotSent || self.phase > Phase::Write
+    }
+
+    /// Takes out what arrived of the answer.
+    #[must_use]
+    pub fn take_head(&mut self) -> Option<http::response::Parts> {
+        self.head.take().map(|head| *head)
+    }
+
     /// Status and headers of the answer, where they came before it failed: reading the body is what failed then.
     #[must_use]
     pub fn head(&self) -> Option<&http::response::Parts> {

@@ -59,14 +59,15 @@ impl HyperTransport {
     }
 
     async fn try_send(&self, request: Request) -> Result<Response, TransportError> {
-        let limits = Limits {
+        let mut limits = Limits {
             deadline: Deadline::start(self.timeouts.total),
             timeouts: self.timeouts,
             max_body: self.max_body,
         };
         let mut resends = 0;
         loop {
-            let mut lease = self.pool.acquire(limits.deadline).await?;
+            let (mut lease, deadline) = self.pool.acquire(limits.deadline).await?;
+            limits.deadline = deadline;
             if lease.reused && !is_alive(&mut lease).await {
                 lease.retire();
                 continue;
@@ -204,7 +205,7 @@ pub struct Timeouts {
     pub head: Duration,
     /// Reading the answer's body: 20 s.
     pub body: Duration,
-    /// The whole try, waiting for a free connection included: 60 s.
+    /// The whole try: 60 s. Waiting while other requests of this transport have all its connections does not count.
     pub total: Duration,
 }
 
@@ -221,6 +222,12 @@ impl Timeouts {
             body: Duration::from_secs(20),
             total: Duration::from_secs(60),
         }
+    }
+
+    /// Gives the whole try that long, and lets each phase take all of it.
+    #[must_use]
+    pub const fn from_total(total: Duration) -> Self {
+        Self { resolve: total, connect: total, tls: total, write: total, head: total, body: total, total }
     }
 }
 

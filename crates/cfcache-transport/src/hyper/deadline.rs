@@ -21,6 +21,11 @@ impl Deadline {
         Self { until: after(now, total), total }
     }
 
+    /// The same clock, stopped for so long: for time that the server had no part in.
+    pub(crate) fn later_by(self, paused: Duration) -> Self {
+        Self { until: after(self.until, paused), ..self }
+    }
+
     /// Runs `future` until `limit` has passed or the whole try is over, whichever comes first.
     pub(crate) async fn within<F: Future>(self, limit: Duration, future: F) -> Result<F::Output, Expired> {
         let phase_until = after(Instant::now(), limit);

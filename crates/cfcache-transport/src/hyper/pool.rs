@@ -99,17 +99,21 @@ impl Pool {
     }
 
     /// Waits for a place on a connection, and opens the connection if it falls to this request.
-    pub(crate) async fn acquire(self: &Arc<Self>, deadline: Deadline) -> Result<Lease, TransportError> {
+    ///
+    /// The clock of the try stands still while others of this machine have all the connections: their requests end by
+    /// their own clocks, and the server has not been asked yet. What comes back has the rest of the time.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        deadline: Deadline,
+    ) -> Result<(Lease, Deadline), TransportError> {
+        let queued = Instant::now();
         let (order, ordered) = oneshot::channel();
         self.update(|state| state.waiting.push_back(order));
-        let ordered = deadline.whole(ordered).await.map_err(|expired| {
-            let peer = self.dialer.origin.authority();
-            let missed = format_args!("no connection to `{peer}` came free");
-            expired.into_error(Delivery::NotSent, Phase::Connect, missed)
-        })?;
+        let ordered = ordered.await;
+        let deadline = deadline.later_by(queued.elapsed());
         match ordered {
-            Ok(Order::Use(lease)) => Ok(lease),
-            Ok(Order::Dial(dial)) => dial.run(deadline).await,
+            Ok(Order::Use(lease)) => Ok((lease, deadline)),
+            Ok(Order::Dial(dial)) => dial.run(deadline).await.map(|lease| (lease, deadline)),
             Ok(Order::Failed(error)) => Err(error),
             // The queue lives in the pool, and the pool is alive.
             Err(_) => Err(TransportError::new(
@@ -355,9 +359,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::Origin;
     use crate::hyper::tls::{ExtraRoots, Tls};
     use crate::hyper::{Roots, Timeouts};
-    use crate::{Cause, Origin};
 
     /// A pool for HTTP/1.1 to a listener that accepts in the kernel and says nothing.
     async fn pool(max_connections: usize) -> (Arc<Pool>, TcpListener) {
@@ -377,7 +381,7 @@ mod tests {
         Deadline::start(Duration::from_secs(60))
     }
 
-    fn queue(pool: &Arc<Pool>) -> tokio::task::JoinHandle<Result<Lease, TransportError>> {
+    fn queue(pool: &Arc<Pool>) -> tokio::task::JoinHandle<Result<(Lease, Deadline), TransportError>> {
         let pool = Arc::clone(pool);
         tokio::spawn(async move { pool.acquire(minute()).await })
     }
@@ -387,25 +391,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_is_told_what_for() {
+    async fn waiting_for_a_connection_costs_nothing_of_the_deadline() {
+        let (pool, _listener) = pool(1).await;
+        let (held, _) = pool.acquire(minute()).await.unwrap();
+        let waits = queue(&pool);
+        while waiting(&pool) < 1 {
+            tokio::task::yield_now().await;
+        }
+        // Ten times as long as the whole try may take.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        held.give_back();
+        let (lease, deadline) = waits.await.unwrap().unwrap();
+        assert!(lease.reused);
+        let started = Instant::now();
+        let expired = deadline.whole(core::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(started.elapsed().as_secs(), 60);
+        let error = expired.into_error(Delivery::Unknown, Phase::Head, "`a` sent no answer");
+        assert_eq!(error.detail(), "`a` sent no answer before the 60 s for the whole try were over");
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_leaves_the_queue() {
         let (pool, _listener) = pool(1).await;
         let _held = pool.acquire(minute()).await.unwrap();
-        let Err(error) = pool.acquire(Deadline::start(Duration::from_millis(20))).await else {
-            panic!("there was a second connection");
-        };
-        assert_eq!((error.delivery(), error.cause()), (Delivery::NotSent, Cause::TimedOut));
-        let peer = pool.dialer.origin.authority();
-        let expected = format!(
-            "no connection to `{peer}` came free before the 20 ms for the whole try were over (connecting)"
-        );
-        assert_eq!(error.to_string(), expected);
+        let waits = queue(&pool);
+        while waiting(&pool) < 1 {
+            tokio::task::yield_now().await;
+        }
+        waits.abort();
+        assert!(waits.await.is_err_and(|error| error.is_cancelled()));
         assert_eq!(waiting(&pool), 0);
     }
 
     #[tokio::test]
     async fn a_newcomer_does_not_overtake() {
         let (pool, _listener) = pool(1).await;
-        let held = pool.acquire(minute()).await.unwrap();
+        let (held, _) = pool.acquire(minute()).await.unwrap();
         let first = queue(&pool);
         let second = queue(&pool);
         while waiting(&pool) < 2 {
@@ -417,15 +439,15 @@ mod tests {
         let polled =
             core::future::poll_fn(|cx| core::task::Poll::Ready(newcomer.as_mut().poll(cx).is_ready()));
         assert!(!polled.await);
-        first.await.unwrap().unwrap().give_back();
-        second.await.unwrap().unwrap().give_back();
-        assert!(newcomer.await.unwrap().reused);
+        first.await.unwrap().unwrap().0.give_back();
+        second.await.unwrap().unwrap().0.give_back();
+        assert!(newcomer.await.unwrap().0.reused);
     }
 
     #[tokio::test]
     async fn who_gives_up_passes_the_place_on() {
         let (pool, _listener) = pool(1).await;
-        let held = pool.acquire(minute()).await.unwrap();
+        let (held, _) = pool.acquire(minute()).await.unwrap();
         let first = queue(&pool);
         let second = queue(&pool);
         while waiting(&pool) < 2 {
@@ -453,13 +475,13 @@ mod tests {
     #[tokio::test]
     async fn a_broken_connection_makes_room_for_another() {
         let (pool, _listener) = pool(1).await;
-        let held = pool.acquire(minute()).await.unwrap();
+        let (held, _) = pool.acquire(minute()).await.unwrap();
         let next = queue(&pool);
         while waiting(&pool) < 1 {
             tokio::task::yield_now().await;
         }
         drop(held);
-        assert!(!next.await.unwrap().unwrap().reused);
+        assert!(!next.await.unwrap().unwrap().0.reused);
         assert_eq!(pool.update(|state| (state.open, state.dialing, state.idle.len())), (0, 0, 0));
     }
 }

@@ -526,3 +526,37 @@ async fn read(body: Incoming, max: usize) -> Result<Bytes, Unread> {
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
+
+#[cfg(test)]
+mod tests {
+    use core::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// What becomes of a request that was written, and is never answered.
+    async fn unanswered(timeouts: Timeouts) -> (Duration, TransportError) {
+        let limits = Limits { deadline: Deadline::start(timeouts.total), timeouts, max_body: 1024 };
+        let (written, when_written) = oneshot::channel();
+        written.send(()).unwrap();
+        let started = Instant::now();
+        let sending = pending::<Sent<Payload>>();
+        let Err(failed) = exchange(sending, when_written, &Link::new("a"), &limits).await else {
+            panic!("it was answered");
+        };
+        (started.elapsed(), failed.error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_longer_timeout_waits_longer_for_the_answer() {
+        let (waited, error) = unanswered(Timeouts::new()).await;
+        assert_eq!(waited.as_secs(), 30);
+        assert_eq!(error.detail(), "`a` sent no answer within 30 s");
+        for seconds in [5, 60, 600] {
+            let (waited, error) = unanswered(Timeouts::from_total(Duration::from_secs(seconds))).await;
+            assert_eq!(waited.as_secs(), seconds);
+            assert_eq!((error.phase(), error.cause()), (Phase::Head, Cause::TimedOut), "{seconds}");
+        }
+    }
+}
