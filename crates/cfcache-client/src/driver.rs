@@ -13,7 +13,7 @@ use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, Parts, encode};
 use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::{Batch, Entry, InvalidBatch, Planner};
-use cfcache_model::verdict::{Answer, Class, Failure, Verdict, judge};
+use cfcache_model::verdict::{Answer, Class, Failure, Verdict, judge, judge_status};
 use cfcache_transport::{Operation, Request, Response, Transport, TransportError};
 use futures_core::Stream;
 use tokio::sync::Notify;
@@ -307,24 +307,34 @@ impl Client {
         };
         let response = match result {
             Ok(response) => response,
-            Err(error) => {
-                tell(Err(&error), false);
-                let signal =
-                    AttemptResult::Lost { delivery: error.delivery(), retryable: error.is_retryable() };
-                return Reading { signal, result: Err(ErrorCause::Transport(error)), ray: None };
+            Err(mut error) => {
+                let head = error.take_head().map(|head| Response::from_parts(head, Bytes::new()));
+                let ray = head.as_ref().and_then(|head| self.ray(head));
+                let failure =
+                    head.as_ref().and_then(|head| judge_status(head.status().as_u16(), error.to_string()));
+                let (Some(failure), Some(head)) = (failure, head) else {
+                    tell(Err(&error), false);
+                    let signal =
+                        AttemptResult::Lost { delivery: error.delivery(), retryable: error.is_retryable() };
+                    return Reading { signal, result: Err(ErrorCause::Transport(error)), ray };
+                };
+                // The status came in whole, and its headers too: that the body broke off takes nothing from them.
+                let hints = RateHeaders::from_headers(head.headers());
+                let reading = Reading { ray, ..Reading::of(Verdict::from(failure), hints) };
+                tell(Err(&error), matches!(reading.signal, AttemptResult::RateLimited { .. }));
+                return reading;
             }
         };
         // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
         let body = self.codec.redactor().blank(response.body());
         let verdict = judge(request, response.status().as_u16(), &body);
-        let hints = RateHeaders::of(response.headers());
+        let hints = RateHeaders::from_headers(response.headers());
         if let Some(quota) = hints.global_quota {
             self.pace.set_global(quota);
         }
         let mut reading = Reading::of(verdict, hints);
         tell(Ok(&response), matches!(reading.signal, AttemptResult::RateLimited { .. }));
-        let ray = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok());
-        reading.ray = ray.map(|ray| self.codec.redactor().redact(ray).chars().take(64).collect());
+        reading.ray = self.ray(&response);
         match &mut reading.result {
             Ok(answer) => redact(self.codec.redactor(), &mut answer.messages),
             Err(ErrorCause::Answer(failure)) => {
@@ -338,6 +348,12 @@ impl Client {
             Err(_) => {}
         }
         reading
+    }
+
+    /// The `cf-ray` of an answer, fit to be shown.
+    fn ray(&self, response: &Response) -> Option<String> {
+        let ray = response.headers().get("cf-ray")?.to_str().ok()?;
+        Some(self.codec.redactor().redact(ray).chars().take(64).collect())
     }
 }
 

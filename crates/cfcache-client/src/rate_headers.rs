@@ -29,7 +29,7 @@ pub struct RateHeaders {
 impl RateHeaders {
     /// Reads the hints; what cannot be read is as if it were not there.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let date = headers.get(DATE).and_then(|value| value.to_str().ok());
         let policies = text("ratelimit-policy").unwrap_or_default().split(',').map(policy);
@@ -96,7 +96,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, http::HeaderValue::from_static(value));
         }
-        RateHeaders::of(&headers)
+        RateHeaders::from_headers(&headers)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a run comes to.
 
+use cfcache_transport::TransportError;
+
 use crate::event::{Event, Observer};
 
 /// Counts what happens. `accepted + failed + duplicates + skipped == items` once a run is over.
@@ -18,7 +20,7 @@ pub struct Summary {
     pub skipped: u64,
     /// Batches that came to their end.
     pub batches: u64,
-    /// Requests that were sent, tries again included.
+    /// Requests that were sent, tries again included. One for which no connection could be opened is none.
     pub requests: u64,
     /// Requests that were tries again.
     pub retries: u64,
@@ -36,8 +38,9 @@ impl Summary {
             }
             Event::Skipped { entries } => self.skipped += entries,
             Event::Exchange(exchange) => {
-                self.requests += 1;
-                self.retries += u64::from(exchange.operation.attempt > 1);
+                let is_sent = exchange.result.map_or_else(TransportError::is_sent, |_| true);
+                self.requests += u64::from(is_sent);
+                self.retries += u64::from(is_sent && exchange.operation.attempt > 1);
                 self.rate_limited += u64::from(exchange.rate_limited);
             }
             Event::Ended(outcome) => {

@@ -131,6 +131,23 @@ pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::R
     }
 }
 
+/// Judges an answer of which only the status arrived, because its body broke off; `defect` says how.
+///
+/// `None` where the status alone does not tell what to do: of a success it matters what the body says, and of a refusal why.
+#[must_use]
+pub fn judge_status(status: u16, defect: String) -> Option<Failure> {
+    let class = class_of(status);
+    class.is_temporary().then(|| Failure {
+        class,
+        status,
+        errors: Vec::new(),
+        messages: Vec::new(),
+        defect: Some(defect),
+        explanation: None,
+        unclear: leaves_open(status),
+    })
+}
+
 /// Reads an answer as far as all endpoints are alike.
 ///
 /// # Errors

@@ -17,12 +17,12 @@ fuzz_target!(|input: &[u8]| {
             headers.append(name, value);
         }
     }
-    let hints = RateHeaders::of(&headers);
+    let hints = RateHeaders::from_headers(&headers);
     if let Some(quota) = hints.global_quota {
         let seconds = quota.per.as_secs();
         assert!((10..=3600).contains(&seconds) && (60..=200 * seconds).contains(&quota.count.into()));
     }
     headers.remove("date");
-    let undated = RateHeaders::of(&headers);
+    let undated = RateHeaders::from_headers(&headers);
     assert!(undated.retry_after.is_none() || undated == hints, "a clock matters to dates alone");
 });

@@ -4,14 +4,16 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use cfcache_client::engine::Stop;
-use cfcache_client::{Error, ErrorCause, ErrorKind, Event};
+use cfcache_client::{Error, ErrorCause, ErrorKind, Event, Summary};
 use cfcache_model::PurgeBody;
 use cfcache_model::endpoint::{ClearCacheReserve, ListZones, PurgeCache, VerifyToken};
 use cfcache_model::verdict::Class;
-use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport};
+use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport, TransportError};
 use tokio::time::Instant;
 
-use crate::world::{Diary, Reply, TOKEN, accepted, client, lost, policy, refused, refused_with, reply, zone};
+use crate::world::{
+    Diary, Reply, TOKEN, accepted, broken_body, client, lost, policy, refused, refused_with, reply, zone,
+};
 
 /// Purges everything over these answers.
 async fn purge(replies: impl IntoIterator<Item = Reply>) -> Result<String, Error> {
@@ -100,6 +102,49 @@ async fn a_try_that_left_it_open_is_not_forgotten() {
         let error = purge([earlier, refused(400, 1012)]).await.unwrap_err();
         assert_eq!((error.kind(), error.attempts, error.is_unclear()), (ErrorKind::Refused, 2, true));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_body_breaks_off_is_judged_by_its_head() {
+    // Too many, and for how long: both are in the head.
+    let begun = Instant::now();
+    purge([broken_body(429, &[("retry-after", "300")]), accepted()]).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 300);
+
+    let headers = [("retry-after", "601"), ("cf-ray", "8f00ba4-AMS")];
+    let error = purge([broken_body(429, &headers)]).await.unwrap_err();
+    assert_eq!((error.kind(), error.ray.as_deref()), (ErrorKind::RateLimited, Some("8f00ba4-AMS")));
+    let last = error.failure().map(|failure| (failure.status, failure.class));
+    assert_eq!(last, Some((429, Class::RateLimited)));
+    assert!(error.to_string().contains("status 429: `a` closed the connection"), "{error}");
+
+    // What was over the limit was not looked at, so that even this may be repeated.
+    let zone = zone();
+    let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
+    let replies = [broken_body(429, &[("retry-after", "1")]), reply(200, body, &[])];
+    let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
+    client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap();
+
+    // A success that is not whole is not known to be one, and its ray is kept.
+    let error = purge((0..11).map(|_| broken_body(200, &[("cf-ray", "8f00ba4-AMS")]))).await.unwrap_err();
+    assert!(matches!(error.cause, ErrorCause::Transport(_)) && error.is_unclear(), "{error}");
+    assert_eq!(error.ray.as_deref(), Some("8f00ba4-AMS"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_sent_is_no_request() {
+    let refused = || {
+        let phase = cfcache_transport::Phase::Connect;
+        let detail = "`a` refused the connection";
+        Err(TransportError::new(Delivery::NotSent, phase, cfcache_transport::Cause::Io, detail))
+    };
+    let transport = ScriptedTransport::new([refused(), lost(Delivery::Unknown), refused(), accepted()]);
+    let client = client(Arc::new(transport), policy(|_| {}));
+    let mut tally = Summary::default();
+    let zone = zone();
+    client.call(&PurgeCache::purge(&zone, &PurgeBody::Everything), &mut tally).await.unwrap();
+    // Two of the four tries reached the wire; both came after one that had not.
+    assert_eq!((tally.requests, tally.retries), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,13 @@ pub(crate) fn lost(delivery: Delivery) -> Reply {
     Err(TransportError::new(delivery, Phase::Head, Cause::Io, "the connection was reset"))
 }
 
+/// An answer whose head arrived, and whose body did not.
+pub(crate) fn broken_body(status: u16, headers: &[(&str, &str)]) -> Reply {
+    let head = reply(status, "", headers)?.into_parts().0;
+    let detail = "`a` closed the connection";
+    Err(TransportError::new(Delivery::Unknown, Phase::Body, Cause::Io, detail).with_head(head))
+}
+
 type Answer = dyn Fn(&Request) -> (Duration, Reply) + Send + Sync;
 
 /// Answers after a while of the clock that the test runs on.
