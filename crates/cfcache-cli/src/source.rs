@@ -540,6 +540,9 @@ fn misplaced(origin: &Origin<'_>, argument: &str) -> Option<String> {
     if !matches!(origin, Origin::Argument(_)) {
         return None;
     }
+    if argument.contains(['\n', '\r']) {
+        return Some("each argument is one entry; `--from -` reads a list from standard input".to_owned());
+    }
     match list_named(argument)? {
         "-" => Some("`--from -` reads standard input".to_owned()),
         name => Some(format!(

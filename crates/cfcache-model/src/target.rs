@@ -274,13 +274,16 @@ pub enum Warning {
         /// What follows the `#`.
         fragment: String,
     },
-    /// A blank, a control character or something else that cannot be seen, in a URL, a host or a prefix.
-    #[error("the {noun} has {found} at character {at}: did a quote or a line break go astray?")]
-    Blank {
+    /// `&amp;` in a URL: it was copied from HTML or XML, where it stands for `&`.
+    #[error("`&amp;` is how HTML and XML write `&`: browsers ask for `&`")]
+    EscapedAmpersand,
+    /// A character that draws nothing, or changes the direction of writing, in the path of a URL or a prefix.
+    #[error("the {noun} has an invisible character at character {at}, U+{code:04X}")]
+    Invisible {
         /// What it is in.
         noun: &'static str,
-        /// What it is, with its article.
-        found: &'static str,
+        /// Its code point.
+        code: u32,
         /// Where it stands, counted from 1.
         at: usize,
     },
@@ -297,43 +300,27 @@ pub enum Warning {
         /// The value.
         found: String,
     },
-    /// Something around a host name. What the API does with it is not documented.
+    /// A port behind a host. What the API does with it is not documented.
     #[error(
-        "a host is matched as a whole, and {} has {what}; {} is probably meant",
+        "a host is matched as a whole, and {} has a port; {} is probably meant",
         quote(found),
         quote(meant)
     )]
-    NotOnlyHost {
+    Port {
         /// The entry.
         found: String,
-        /// What is too much about it.
-        what: &'static str,
         /// The host alone.
         meant: String,
     },
-    /// Only what stands around a host name, and no host name.
-    #[error("{} has no host name in it", quote(found))]
-    NoHost {
-        /// The entry.
-        found: String,
-    },
-    /// A character that no host name has, such as a comma.
-    #[error(
-        "no host name has {char:?}, as this one at character {at}{}",
-        if matches!(char, ',' | ';' | '|') { ": each host is an entry of its own" } else { "" }
-    )]
-    NotInHost {
-        /// The character.
-        char: char,
-        /// Where it stands, counted from 1.
-        at: usize,
-    },
-    /// A wildcard in a host or a prefix. What the API does with it is not documented.
-    #[error("`*` is not documented to be a wildcard in a {noun}: expect it to match nothing but a `*`")]
-    Wildcard {
-        /// What it is in.
-        noun: &'static str,
-    },
+    /// A wildcard in the path of a prefix. What the API does with it is not documented.
+    #[error("`*` is not documented to be a wildcard in a prefix: expect it to match nothing but a `*`")]
+    WildcardInPrefix,
+    /// A tag that looks like an array or an object of JSON. It is legal, and no list.
+    #[error("the tag looks like JSON and is taken as one tag, with its brackets and quotes")]
+    TagIsJson,
+    /// A tag between quotes. They are legal in a tag.
+    #[error("the quotes around the tag are taken as part of it")]
+    TagIsQuoted,
     /// Longer than any host that the API's old tables allowed.
     #[error("a host of {chars} characters: the API used to refuse more than 200 (code 1114)")]
     LongHost {
@@ -342,19 +329,101 @@ pub enum Warning {
     },
 }
 
-/// Warns of the first character that is blank or cannot be seen.
-fn warn_of_blank(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) {
-    let is_blank = |char: char| char.is_whitespace() || is_invisible(char);
-    let Some((index, char)) = text.chars().enumerate().find(|(_, char)| is_blank(*char)) else { return };
-    let found = match char {
+/// Warns of the first character that cannot be seen.
+fn warn_of_invisible(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) {
+    if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| is_invisible(*char)) {
+        warn(Warning::Invisible { noun, code: u32::from(char), at: index + 1 });
+    }
+}
+
+/// The first character that no request for a URL can have, and where it stands, counted from 1: white space, a control
+/// character or a backslash.
+///
+/// The URL standard has browsers remove, encode or replace each of them
+/// (<https://url.spec.whatwg.org/#concept-basic-url-parser>), so that no cache key has one.
+fn forbidden(text: &str) -> Option<(usize, char)> {
+    // Hardly any text has one, and this is many bytes at a time.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        return None;
+    }
+    let is_forbidden = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
+    text.chars().enumerate().find(|(_, char)| is_forbidden(*char)).map(|(index, char)| (index + 1, char))
+}
+
+/// The first character of a host that no host name has, and its index among the characters. A `*` has an answer of its
+/// own at each kind.
+fn not_in_host(host: &str) -> Option<(usize, char)> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
+    if host.bytes().all(is_part) {
+        return None;
+    }
+    let is_address = host.starts_with('[') && host.ends_with(']');
+    let in_no_host = |char: char| {
+        let is_ascii_part = char.is_ascii() && (is_part(char as u8) || (is_address && "[]:".contains(char)));
+        !is_ascii_part && (char.is_ascii() || char.is_whitespace() || is_invisible(char))
+    };
+    host.chars().enumerate().find(|(_, char)| in_no_host(*char))
+}
+
+/// A character in words, with its article.
+fn name_of(char: char) -> Cow<'static, str> {
+    Cow::Borrowed(match char {
         ' ' => "a space",
         '\t' => "a tab",
         '\n' | '\r' => "a line break",
-        char if char.is_control() => "a control character",
-        char if char.is_whitespace() => "a blank",
-        _ => "an invisible character",
-    };
-    warn(Warning::Blank { noun, found, at: index + 1 });
+        '\0' => "a NUL character",
+        '\\' => "a backslash",
+        char if char.is_control() => {
+            return Cow::Owned(alloc::format!("a control character (U+{:04X})", u32::from(char)));
+        }
+        char if char.is_whitespace() => {
+            return Cow::Owned(alloc::format!("white space (U+{:04X})", u32::from(char)));
+        }
+        char if is_invisible(char) => {
+            return Cow::Owned(alloc::format!("an invisible character (U+{:04X})", u32::from(char)));
+        }
+        char => return Cow::Owned(alloc::format!("`{char}`")),
+    })
+}
+
+/// What to do about a character of [`forbidden`] or [`not_in_host`]. `is_valid` says whether a text is an entry.
+fn cure_of_character(noun: &str, found: &str, char: char, is_valid: impl Fn(&str) -> bool) -> Option<String> {
+    let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
+    let trimmed = found.trim_matches(is_unseen);
+    if trimmed.len() < found.len() && is_valid(trimmed) {
+        return Some(alloc::format!("leave out what stands around it: {}", quote(trimmed)));
+    }
+    let is_separator = |char: char| char.is_whitespace() || matches!(char, '\0' | ',' | ';' | '|');
+    let mut parts = found.split(is_separator).filter(|part| !part.is_empty());
+    let is_list = is_separator(char)
+        && parts.clone().count() > 1
+        && parts.all(|part| part.contains('.') && is_valid(part));
+    if is_list {
+        return Some(alloc::format!("each {noun} is an entry of its own: an argument, or a line of a list"));
+    }
+    match char {
+        '\\' => {
+            let meant = found.replace('\\', "/");
+            is_valid(&meant).then(|| alloc::format!("browsers ask for {}", quote(&meant)))
+        }
+        char if char.is_whitespace() => {
+            let mut meant = String::new();
+            for char in trimmed.chars() {
+                if char.is_whitespace() && !char.is_control() {
+                    let mut bytes = [0; 4];
+                    for byte in char.encode_utf8(&mut bytes).bytes() {
+                        meant.push_str(&alloc::format!("%{byte:02X}"));
+                    }
+                } else {
+                    meant.push(char);
+                }
+            }
+            is_valid(&meant)
+                .then(|| alloc::format!("if it belongs there, browsers ask for {}", quote(&meant)))
+        }
+        _ => None,
+    }
 }
 
 /// The bytes of a JSON string, quotes and escapes included, exactly as `serde_json` writes it.

@@ -392,3 +392,39 @@ fn oddities_are_warned_about_and_sent_as_they_are() {
     let quiet = cfcache(&api).args("-q purge urls https://www.example.com/*").run();
     assert_eq!(quiet.err, "");
 }
+
+#[test]
+fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
+    let api = Api::quick();
+    let purge = |kind: &str, argument: &str| {
+        let ran = cfcache(&api).args("purge --json").arg(kind).arg(argument).run();
+        ran.exits(2).says_nothing().tells("argument 1: ").tells("nothing was sent");
+        ran
+    };
+    let from = "`--from -` reads a list from standard input";
+    purge("urls", "https://www.example.com/a\nhttps://www.example.com/b").tells("a line break").tells(from);
+    purge("urls", "https://www.example.com/a\r").tells("a line break");
+    purge("hosts", "www.example.com\nexample.com").tells("a line break").tells(from);
+    purge("prefixes", "www.example.com/a\nexample.com/b").tells("a line break").tells(from);
+    purge("tags", "a\nb").tells(from);
+    let own = "is an entry of its own";
+    purge("urls", "https://www.example.com/a https://www.example.com/b").tells("a space").tells(own);
+    purge("urls", "https://www.example.com/a b").tells("`https://www.example.com/a%20b`");
+    for blank in [" ", "\t", "\u{b}", "\u{a0}", "\u{2028}", "\u{3000}"] {
+        for (kind, entry) in [
+            ("urls", "https://www.example.com/"),
+            ("hosts", "www.example.com"),
+            ("prefixes", "www.example.com/"),
+        ] {
+            purge(kind, &format!("{entry}{blank}")).tells("leave out what stands around it");
+            purge(kind, &format!("{blank}{entry}"));
+            purge(kind, &format!("{entry}a{blank}a"));
+        }
+    }
+    purge("urls", "https://www.example.com\\a").tells("a backslash").tells("`https://www.example.com/a`");
+    purge("hosts", "https://www.example.com").tells("leave out the scheme: `www.example.com`");
+    purge("hosts", "www.example.com/a").tells("leave out the path: `www.example.com`");
+    purge("hosts", "*.example.com").tells("each host is purged by its name");
+    purge("prefixes", "*.example.com/a").tells("no host name has one");
+    assert_eq!(api.requests(), 0);
+}

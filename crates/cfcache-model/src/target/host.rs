@@ -4,13 +4,13 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::{TargetKind, Warning, warn_of_blank};
-use crate::text::{clip, is_invisible};
+use crate::target::{TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, without_port};
+use crate::text::quote;
 
 /// A host whose files are all to go.
 ///
-/// - It is not empty. The API documents no other rule for a host, so everything else is passed on, with a
-///   [`Warning`] where it can hardly be what was meant.
+/// - It is a host name or an address, perhaps with a port, and nothing else: no scheme, path, wildcard, white space or
+///   other character that no host name has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(String);
 
@@ -19,12 +19,34 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`InvalidHost::Empty`] where there is nothing.
+    /// [`InvalidHost`] where there is nothing, or something that is no host.
     pub fn parse(text: &str) -> Result<Self, InvalidHost> {
-        match text {
-            "" => Err(InvalidHost::Empty),
-            _ => Ok(Self(text.to_owned())),
+        let found = || text.to_owned();
+        if text.is_empty() {
+            return Err(InvalidHost::Empty);
         }
+        if text.contains("://") {
+            return Err(InvalidHost::Scheme { found: found() });
+        }
+        if let Some((at, char)) = forbidden(text) {
+            return Err(InvalidHost::Character { found: found(), char, at });
+        }
+        if text.contains(['/', '?', '#']) {
+            return Err(InvalidHost::Path { found: found() });
+        }
+        if text.contains('*') {
+            return Err(InvalidHost::Wildcard { found: found() });
+        }
+        let name = without_port(text);
+        if name.is_empty() {
+            return Err(InvalidHost::NoName { found: found() });
+        }
+        // An IPv6 address without brackets has colons.
+        let is_bare_address = name.parse::<core::net::Ipv6Addr>().is_ok();
+        if let Some((index, char)) = not_in_host(name).filter(|_| !is_bare_address) {
+            return Err(InvalidHost::Character { found: found(), char, at: index + 1 });
+        }
+        Ok(Self(found()))
     }
 
     /// The host, as it was given.
@@ -50,43 +72,9 @@ impl TargetKind for Host {
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
-        let is_around = |char: char| char.is_whitespace() || is_invisible(char);
-        let trimmed = self.0.trim_matches(is_around);
-        let without_scheme = trimmed.split_once("://").map_or(trimmed, |(_, rest)| rest);
-        let host = without_scheme.split(['/', '?', '#']).next().unwrap_or("");
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                name
-            }
-            _ => host,
-        };
-        let what = if self.0.trim() != self.0 {
-            Some("a blank around it")
-        } else if trimmed.len() != self.0.len() {
-            Some("an invisible character around it")
-        } else if without_scheme.len() != trimmed.len() {
-            Some("a scheme")
-        } else if host.len() != without_scheme.len() {
-            Some("more than a host")
-        } else if name.len() != host.len() {
-            Some("a port")
-        } else {
-            None
-        };
-        match what {
-            Some(what) if !name.is_empty() => {
-                warn(Warning::NotOnlyHost { found: clip(&self.0, 80), what, meant: clip(name, 80) });
-            }
-            Some(_) => warn(Warning::NoHost { found: clip(&self.0, 80) }),
-            None => {}
-        }
-        warn_of_blank(Self::NOUN, trimmed, warn);
-        let in_no_host = |char: char| char.is_ascii_punctuation() && !"-._:[]*/?#".contains(char);
-        if let Some((index, char)) = self.0.chars().enumerate().find(|(_, char)| in_no_host(*char)) {
-            warn(Warning::NotInHost { char, at: index + 1 });
-        }
-        if self.0.contains('*') {
-            warn(Warning::Wildcard { noun: Self::NOUN });
+        let name = without_port(&self.0);
+        if name.len() < self.0.len() {
+            warn(Warning::Port { found: self.0.clone(), meant: name.to_owned() });
         }
         if !name.is_ascii() {
             warn(Warning::HostNotAscii);
@@ -105,12 +93,61 @@ pub enum InvalidHost {
     /// There is nothing.
     #[error("the host is empty")]
     Empty,
+    /// It begins like a URL.
+    #[error("the host {} has a scheme: a host is a name, such as `www.example.com`", quote(found))]
+    Scheme {
+        /// What was given.
+        found: String,
+    },
+    /// There is a path, a query or a fragment behind it.
+    #[error("the host {} has more than a host: a host is a name, such as `www.example.com`", quote(found))]
+    Path {
+        /// What was given.
+        found: String,
+    },
+    /// It has a wildcard.
+    #[error("the host {} has `*`, and no host name has one: each host is purged by its name", quote(found))]
+    Wildcard {
+        /// What was given.
+        found: String,
+    },
+    /// There is a port, and no name.
+    #[error("{} has no host name in it", quote(found))]
+    NoName {
+        /// What was given.
+        found: String,
+    },
+    /// A character that no host name has.
+    #[error("the host {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
+    Character {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
 }
 
 impl InvalidHost {
-    /// What was probably meant: of nothing, nothing can be told.
+    /// What was probably meant, where that can be told.
     #[must_use]
-    pub const fn cure(&self) -> Option<String> {
-        None
+    pub fn cure(&self) -> Option<String> {
+        let (too_much, found) = match self {
+            Self::Scheme { found } => ("scheme", found.split_once("://").map_or("", |(_, rest)| rest)),
+            Self::Path { found } => ("path", found.as_str()),
+            Self::Character { found, char, .. } => {
+                return cure_of_character("host", found, *char, |text| Host::parse(text).is_ok());
+            }
+            Self::Empty | Self::Wildcard { .. } | Self::NoName { .. } => return None,
+        };
+        let meant = found.split(['/', '?', '#']).next().unwrap_or_default();
+        let also = if matches!(self, Self::Scheme { .. }) && meant.len() < found.trim_end_matches('/').len() {
+            " and what follows the host"
+        } else {
+            ""
+        };
+        let meant = Host::parse(meant).ok()?;
+        Some(alloc::format!("leave out the {too_much}{also}: {}", quote(meant.as_str())))
     }
 }

@@ -4,7 +4,9 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::{TargetKind, Warning, warn_of_blank};
+use crate::target::{
+    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible, without_port,
+};
 use crate::text::quote;
 
 /// The most `/` in a prefix.
@@ -16,6 +18,7 @@ pub const MAX_SEPARATORS: usize = 31;
 ///
 /// - It has no scheme, no query and no fragment, and begins with a host.
 /// - It has at most [`MAX_SEPARATORS`] `/`.
+/// - It has no white space, control character or backslash, and its host no wildcard.
 ///
 /// Whether `…/foo` also covers `…/food`, and what a `/` at its end means, is not documented.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,7 +29,8 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// [`InvalidPrefix`] where it has a scheme, a query, a fragment, no host, or too many separators.
+    /// [`InvalidPrefix`] where it has a scheme, a query, a fragment, no host, too many separators, or a character that no
+    /// request can have there.
     pub fn parse(text: &str) -> Result<Self, InvalidPrefix> {
         let found = || text.to_owned();
         if text.is_empty() {
@@ -43,6 +47,20 @@ impl Prefix {
         }
         if text.starts_with('/') {
             return Err(InvalidPrefix::NoHost { found: found() });
+        }
+        if let Some((at, char)) = forbidden(text) {
+            return Err(InvalidPrefix::Character { found: found(), char, at });
+        }
+        let host = text.split('/').next().unwrap_or_default();
+        if host.contains('*') {
+            return Err(InvalidPrefix::Wildcard { found: found() });
+        }
+        let name = without_port(host);
+        if name.is_empty() {
+            return Err(InvalidPrefix::NoHost { found: found() });
+        }
+        if let Some((index, char)) = not_in_host(name) {
+            return Err(InvalidPrefix::HostCharacter { found: found(), char, at: index + 1 });
         }
         match text.bytes().filter(|byte| *byte == b'/').count() {
             separators if separators > MAX_SEPARATORS => {
@@ -76,9 +94,9 @@ impl TargetKind for Prefix {
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
         if self.0.contains('*') {
-            warn(Warning::Wildcard { noun: Self::NOUN });
+            warn(Warning::WildcardInPrefix);
         }
-        warn_of_blank(Self::NOUN, &self.0, warn);
+        warn_of_invisible(Self::NOUN, &self.0, warn);
         if !self.0.split('/').next().unwrap_or("").is_ascii() {
             warn(Warning::HostNotAscii);
         }
@@ -117,6 +135,36 @@ pub enum InvalidPrefix {
         /// Where it begins, counted from 1.
         at: usize,
     },
+    /// White space, a control character or a backslash.
+    #[error(
+        "the prefix {} has {} at character {at}, and no visitor's request has one",
+        quote(found),
+        name_of(*char)
+    )]
+    Character {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// A character that no host name has.
+    #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
+    HostCharacter {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// A wildcard in its host.
+    #[error("the host of the prefix {} has `*`, and no host name has one", quote(found))]
+    Wildcard {
+        /// What was given.
+        found: String,
+    },
     /// It is too deep.
     #[error("the prefix {} has {separators} `/`, and the API takes at most {MAX_SEPARATORS}", quote(found))]
     Separators {
@@ -133,6 +181,10 @@ impl InvalidPrefix {
     pub fn cure(&self) -> Option<String> {
         let (too_much, found) = match self {
             Self::Empty => return None,
+            Self::Character { found, char, .. } | Self::HostCharacter { found, char, .. } => {
+                return cure_of_character("prefix", found, *char, |text| Prefix::parse(text).is_ok());
+            }
+            Self::Wildcard { .. } => return Some("purge the prefix of each host".to_owned()),
             Self::Scheme { found } => ("scheme", found.split_once("://").map_or("", |(_, rest)| rest)),
             Self::NoHost { found } => ("`/` before the host", found.trim_start_matches('/')),
             Self::QueryOrFragment { found, part, .. } => (*part, found.as_str()),
@@ -144,6 +196,9 @@ impl InvalidPrefix {
                 ));
             }
         };
+        if matches!(self, Self::NoHost { found } if !found.starts_with('/')) {
+            return None;
+        }
         if matches!(self, Self::NoHost { found } if !found.starts_with("//")) {
             let meant = alloc::format!("www.example.com/{found}");
             return Some(alloc::format!("put the host before it, as in {}", quote(&meant)));

@@ -69,7 +69,15 @@ impl TargetKind for Tag {
         hasher.write(self.0.to_ascii_lowercase().as_bytes());
     }
 
-    fn warnings(&self, _warn: &mut dyn FnMut(Warning)) {}
+    fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        let is_between =
+            |begin: char, end: char| self.0.len() > 1 && self.0.starts_with(begin) && self.0.ends_with(end);
+        if is_between('[', ']') || is_between('{', '}') {
+            warn(Warning::TagIsJson);
+        } else if is_between('"', '"') || is_between('\'', '\'') {
+            warn(Warning::TagIsQuoted);
+        }
+    }
 }
 
 /// Why a text is not a tag.

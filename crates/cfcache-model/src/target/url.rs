@@ -4,12 +4,13 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::{Warning, warn_of_blank};
+use crate::target::{Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible};
 use crate::text::{is_invisible, quote};
 
 /// The URL of a cached file, as its visitors ask for it.
 ///
 /// - It begins with `http://` or `https://` (in any case) and has a host.
+/// - It has no white space, control character or backslash: no visitor's request has one.
 /// - Its bytes are those that were given: nothing is rewritten, normalised, decoded or encoded, because they are the
 ///   cache key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +21,7 @@ impl PurgeUrl {
     ///
     /// # Errors
     ///
-    /// [`InvalidUrl`] where there is no `http` or `https`, or no host.
+    /// [`InvalidUrl`] where there is no `http` or `https`, no host, or a character or a port that no request can have.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         if text.is_empty() {
             return Err(InvalidUrl::Empty);
@@ -28,10 +29,22 @@ impl PurgeUrl {
         let Some(rest) = after_scheme(text) else {
             return Err(InvalidUrl::scheme(text));
         };
-        match host(rest) {
-            "" => Err(InvalidUrl::NoHost { found: text.to_owned() }),
-            _ => Ok(Self(text.to_owned())),
+        let host = host(rest);
+        if host.is_empty() {
+            return Err(InvalidUrl::NoHost { found: text.to_owned() });
         }
+        if let Some((at, char)) = forbidden(text) {
+            return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
+        }
+        let begin = host.as_ptr().addr() - text.as_ptr().addr();
+        if let Some((index, char)) = not_in_host(host) {
+            let at = text[..begin].chars().count() + index + 1;
+            return Err(InvalidUrl::HostCharacter { found: text.to_owned(), char, at });
+        }
+        if !has_possible_port(&text[begin + host.len()..]) {
+            return Err(InvalidUrl::Port { found: text.to_owned() });
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// The URL, byte for byte as given.
@@ -48,7 +61,7 @@ impl PurgeUrl {
 
     pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
         // Hardly any URL is odd, and this is many bytes at a time.
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*' && byte != b'#';
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*' && byte != b'#' && byte != b'&';
         if self.0.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
             return;
         }
@@ -58,7 +71,10 @@ impl PurgeUrl {
         if let Some((_, fragment)) = self.0.split_once('#') {
             warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
         }
-        warn_of_blank("URL", &self.0, warn);
+        if self.0.contains("&amp;") {
+            warn(Warning::EscapedAmpersand);
+        }
+        warn_of_invisible("URL", &self.0, warn);
         if !self.host().is_ascii() {
             warn(Warning::HostNotAscii);
         }
@@ -109,6 +125,13 @@ fn host(rest: &str) -> &str {
     }
 }
 
+/// Is what follows the host the end of the URL, a path, or a port that there can be?
+fn has_possible_port(behind_host: &str) -> bool {
+    let Some(rest) = behind_host.strip_prefix(':') else { return true };
+    let port = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+}
+
 /// Why a text is not the URL of a file that can be purged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -134,6 +157,36 @@ pub enum InvalidUrl {
         /// Its scheme, with `://`.
         scheme: String,
     },
+    /// White space, a control character or a backslash.
+    #[error(
+        "the URL {} has {} at character {at}, and no visitor's request has one",
+        quote(found),
+        name_of(*char)
+    )]
+    Character {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// A character that no host name has.
+    #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
+    HostCharacter {
+        /// What was given.
+        found: String,
+        /// The character.
+        char: char,
+        /// Where it stands, counted from 1.
+        at: usize,
+    },
+    /// Something that is no port stands where one should.
+    #[error("{} has no valid port behind the `:`: a port is a number up to 65535", quote(found))]
+    Port {
+        /// What was given.
+        found: String,
+    },
     /// There is a scheme and nothing behind it.
     #[error("{} has no host: one must follow the `://`", quote(found))]
     NoHost {
@@ -158,6 +211,9 @@ impl InvalidUrl {
     /// What was probably meant, where that can be told.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
+        if let Self::Character { found, char, .. } = self {
+            return cure_of_character("URL", found, *char, |text| PurgeUrl::parse(text).is_ok());
+        }
         let Self::NoScheme { found } = self else { return None };
         let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
         let unpacked = found.trim_matches(|char| is_unseen(char) || "\"'`<>()[],;".contains(char));
@@ -168,6 +224,7 @@ impl InvalidUrl {
         for scheme in ["https:", "http:"] {
             if let Some(rest) = after(scheme, bare) {
                 let meant = alloc::format!("{scheme}//{}", rest.trim_start_matches(['/', '\\']));
+                let meant = meant.replace('\\', "/");
                 return PurgeUrl::parse(&meant).is_ok().then(|| alloc::format!("write {}", quote(&meant)));
             }
         }
