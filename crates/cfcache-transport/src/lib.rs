@@ -9,7 +9,7 @@ mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod origin;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 mod script;
 
 use core::fmt;
@@ -23,7 +23,7 @@ pub use crate::hyper::{
     BuildError, HyperTransport, HyperTransportBuilder, InvalidProxy, Proxy, ProxyRules, Roots, Timeouts,
 };
 pub use crate::origin::{InvalidOrigin, Origin, Scheme};
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub use crate::script::{NeverTransport, RecordingTransport, ScriptedTransport};
 
 /// What the caller wants done, travelling beside the bytes so that no layer below has to guess it from them.

@@ -108,3 +108,6 @@ impl Transport for NeverTransport {
         Box::pin(core::future::pending())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@
 
 mod call;
 mod engine;
-mod forgotten;
 mod pace;
 mod run;
 mod secrets;

@@ -5,7 +5,6 @@
 mod captured;
 mod catalog;
 mod envelope;
-mod forgotten;
 mod hostile;
 mod planner;
 mod support;

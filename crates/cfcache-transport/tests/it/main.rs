@@ -5,14 +5,12 @@
     reason = "clippy sees tests, but not the helpers and servers that they are made of"
 )]
 
-mod forgotten;
 mod http1;
 mod http2;
 mod origins;
 mod promise;
 mod proxies;
 mod rules;
-mod scripts;
 mod secrets;
 mod support;
 mod tls;

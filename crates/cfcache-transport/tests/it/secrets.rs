@@ -1,7 +1,7 @@
 //! What must not be shown is not shown.
 
 use bytes::Bytes;
-use cfcache_transport::{Proxy, RecordingTransport, Request, Transport};
+use cfcache_transport::{Proxy, Request};
 use tokio::io::AsyncReadExt;
 
 use crate::support::{Server, chain, read_request, request, reset, send};
@@ -18,13 +18,9 @@ fn secret() -> Request {
     request(message)
 }
 
-#[tokio::test]
-async fn no_debug_output_shows_a_header_or_a_body() {
+#[test]
+fn no_debug_output_shows_a_header_or_a_body() {
     let shown = format!("{:?} {:#?}", secret(), secret());
-    assert!(!shown.contains(TOKEN), "{shown}");
-    let recording = RecordingTransport::new(|_| Ok(http::Response::new(Bytes::new())));
-    recording.send(secret()).await.unwrap();
-    let shown = format!("{recording:?}");
     assert!(!shown.contains(TOKEN), "{shown}");
 }
 

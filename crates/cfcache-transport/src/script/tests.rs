@@ -1,16 +1,11 @@
-//! The doubles do what their users lean on.
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use cfcache_transport::{
-    Cause, Delivery, NeverTransport, Phase, RecordingTransport, Response, ScriptedTransport, Transport,
-    TransportError,
-};
 
-use crate::support::get;
+use super::{NeverTransport, RecordingTransport, ScriptedTransport};
+use crate::{Cause, Delivery, Operation, Phase, Request, Response, Transport, TransportError};
 
 fn ok(body: &'static str) -> Result<Response, TransportError> {
     Ok(http::Response::new(Bytes::from_static(body.as_bytes())))
@@ -18,7 +13,9 @@ fn ok(body: &'static str) -> Result<Response, TransportError> {
 
 /// Polls once, as a test without a runtime would.
 fn poll(transport: &dyn Transport, path: &str) -> Poll<Result<Response, TransportError>> {
-    pin!(transport.send(get(path))).poll(&mut Context::from_waker(Waker::noop()))
+    let message = http::Request::get(path).body(Bytes::new()).unwrap();
+    pin!(transport.send(Request::new(Operation::new("test"), message)))
+        .poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
@@ -61,4 +58,16 @@ fn a_recording_keeps_every_request() {
 #[test]
 fn never_is_never() {
     assert!(poll(&NeverTransport::new(), "/").is_pending());
+}
+
+#[test]
+fn debug_of_a_recording_shows_no_header_and_no_body() {
+    let recording = RecordingTransport::new(|_| ok("fine"));
+    let message = http::Request::post("/").header("authorization", "Bearer do-not-print-me");
+    let message = message.body(Bytes::from_static(b"do-not-print-me")).unwrap();
+    let request = Request::new(Operation::new("test"), message);
+    let poll = pin!(recording.send(request)).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll.is_ready());
+    let shown = format!("{recording:?} {:?}", recording.requests());
+    assert!(shown.contains("POST") && !shown.contains("do-not-print-me"), "{shown}");
 }
