@@ -1,23 +1,22 @@
 //! What CI runs, and what a contributor runs: the same.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 
-use crate::{conformance, generate, public_api, repo, tidy};
+use crate::generate::{PAGES, PUBLIC_API};
+use crate::{conformance, public_api, repo, tidy};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-/// What a step that did not fail came to.
+/// How a step that did not fail ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
-    /// It needs something that not every machine has.
+    /// It needs something that not every machine has. In CI this is a failure.
     Skipped(String),
 }
 
@@ -33,11 +32,12 @@ const STEPS: &[Step] = &[
     ("clippy", || clippy().map(passed)),
     ("test", || test().map(passed)),
     ("conformance", || conformance::run().map(passed)),
-    ("generate", || generate::check().map(passed)),
-    ("public-api", || public_api::check().map(passed)),
+    ("generate", || PAGES.check().map(passed)),
+    ("public-api", public_api),
     ("docs", || docs().map(passed)),
     ("fuzz", || fuzz().map(passed)),
     ("msrv", msrv),
+    ("package", || package().map(passed)),
 ];
 
 /// The names of the steps.
@@ -50,28 +50,45 @@ pub(crate) fn run(names: &[&str]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|(step, _)| step != *name)) {
         bail!("no such step: `{unknown}`; the steps are {}", steps());
     }
-    let mut times = Vec::new();
-    for (name, step) in STEPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+    #[expect(clippy::disallowed_methods, reason = "CI services set it, and `.ci/run` does")]
+    let is_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
+    let steps: Vec<Step> =
+        STEPS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).copied().collect();
+    println!("{}", run_steps(&steps, is_ci)?);
+    Ok(())
+}
+
+/// Runs the steps and says how many passed and which were skipped.
+fn run_steps(steps: &[Step], is_ci: bool) -> Result<String> {
+    let (mut passed, mut skipped) = (Vec::new(), Vec::new());
+    for (name, step) in steps {
         println!("=== {name}");
         let start = now();
         let result = step();
         let took = seconds(start.elapsed());
-        match result {
+        let error = match result {
             Ok(Outcome::Passed) => {
                 println!("=== {name}: passed in {took}\n");
-                times.push(format!("{name} {took}"));
+                passed.push(format!("{name} {took}"));
+                continue;
             }
-            Ok(Outcome::Skipped(why)) => {
+            Ok(Outcome::Skipped(why)) if !is_ci => {
                 println!("=== {name}: SKIPPED: {why}\n");
-                times.push(format!("{name} skipped"));
+                skipped.push(format!("\n  {name}: {why}"));
+                continue;
             }
-            Err(error) => {
-                bail!("step `{name}` failed after {took}: {error:#}\nto repeat it: cargo xtask ci {name}")
-            }
-        }
+            Ok(Outcome::Skipped(why)) => format!("{why}; in CI no step is skipped"),
+            Err(error) => format!("{error:#}"),
+        };
+        bail!("step `{name}` failed after {took}: {error}\nto repeat it: cargo xtask ci {name}");
     }
-    println!("no step failed: {}", times.join(", "));
-    Ok(())
+    Ok(format!(
+        "{} passed, {} skipped: {}{}",
+        passed.len(),
+        skipped.len(),
+        passed.join(", "),
+        skipped.concat()
+    ))
 }
 
 /// The clock. Other crates are given the time; here it is what is asked for.
@@ -84,42 +101,43 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+/// Every file of Rust: modules that a macro declares, and the fuzz targets, are not found by `cargo fmt`.
 fn fmt() -> Result<()> {
-    cargo(&["fmt", "--all", "--check"])?;
-    // Modules that a macro declares are not found by it.
-    let folder = repo::root().join("crates/cfcache-model/src/endpoint");
-    let mut command = repo::command("rustfmt");
-    command.args(["--edition", "2024", "--check"]);
-    for file in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        command.arg(file?.path());
-    }
-    println!("$ rustfmt --edition 2024 --check crates/cfcache-model/src/endpoint/*.rs");
-    succeed(&mut command)
+    let files = repo::files()?.into_iter().filter(|path| path.ends_with(".rs"));
+    println!("$ rustfmt --edition 2024 --check **/*.rs");
+    succeed(repo::command("rustfmt").args(["--edition", "2024", "--check"]).args(files))
 }
 
 fn clippy() -> Result<()> {
-    // The features that no other crate of the workspace turns off are turned off here. And what a crate forgot to ask
-    // of its dependencies shows only where nobody else asks for it: alone.
-    let selections: [&[&str]; 7] = [
-        &["--workspace", "--all-targets"],
-        &["--package=cfcache-model"],
-        &["--package=cfcache-edge"],
-        &["--package=cfcache-emulator"],
-        &["--package=cfcache-client", "--no-default-features"],
-        &["--package=cfcache-transport", "--no-default-features"],
-        &["--package=cfcache-transport", "--all-targets", "--all-features"],
-    ];
-    for selection in selections {
-        cargo(&[&["clippy", "--quiet"], selection, &["--", "-D", "warnings"]].concat())?;
+    cargo(&[
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    // What a crate forgot to ask of its dependencies, and what a feature hides, shows only where nobody else asks for
+    // it: alone, and without features.
+    for package in repo::packages()?.iter().filter(|package| package.has_library) {
+        let selection =
+            ["clippy", "--quiet", "--locked", "--no-default-features", "--package", &package.name];
+        cargo(&[&selection[..], &["--", "-D", "warnings"]].concat())?;
     }
     Ok(())
 }
 
-/// Licences, sources and crates that are not wanted. (Advisories have to be fetched, and change without us.)
+/// Licenses, sources, crates that are not wanted, and which crate may depend on which: `.deny.toml`. (Advisories have to
+/// be fetched, and change without us.)
 fn deny() -> Result<Outcome> {
     let version = repo::command("cargo").args(["deny", "--version"]).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| output.status.success()) {
-        return Ok(Outcome::Skipped("cargo-deny is not here (cargo install --locked cargo-deny)".to_owned()));
+        return Ok(Outcome::Skipped(
+            "cargo-deny is not here (cargo install --locked cargo-deny@0.20.2)".to_owned(),
+        ));
     }
     // Two versions of a crate are worth a warning, and not the page of it.
     let quiet = ["deny", "--offline", "--log-level=error", "check", "--hide-inclusion-graph"];
@@ -130,13 +148,13 @@ fn deny() -> Result<Outcome> {
 /// The fuzz targets are no members of the workspace, so nothing else would see that they no longer compile. To run them
 /// takes nightly; to check them does not.
 fn fuzz() -> Result<()> {
-    let metadata = metadata()?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+    let target = repo::target()?.display().to_string();
     let files = repo::files()?;
     let manifests: Vec<_> = files.iter().filter(|path| path.ends_with("/fuzz/Cargo.toml")).collect();
     ensure!(!manifests.is_empty(), "there is no fuzz target");
     for manifest in manifests {
-        let arguments = ["check", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target];
+        let arguments =
+            ["check", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", &target];
         // Nothing is linked, so there need not be a compiler for the C++ of the fuzzer, nor what it makes.
         let fuzzer = format!("{target}/libfuzzer.a");
         succeed(announced(&arguments).env("CUSTOM_LIBFUZZER_PATH", fuzzer))?;
@@ -144,44 +162,39 @@ fn fuzz() -> Result<()> {
     Ok(())
 }
 
-/// Builds with the oldest compilers that the manifests allow, where these are here.
+/// Builds everything with the oldest compiler that the crates declare.
 fn msrv() -> Result<Outcome> {
-    let metadata = metadata()?;
-    let mut crates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for package in metadata["packages"].as_array().context("cargo metadata names no packages")? {
-        if let (Some(name), Some(version)) = (package["name"].as_str(), package["rust_version"].as_str()) {
-            crates.entry(version).or_default().push(name);
-        }
-    }
-    ensure!(!crates.is_empty(), "no crate says which compiler it needs");
-    let Ok(installed) = repo::capture("rustup", ["toolchain", "list"]) else {
-        return Ok(Outcome::Skipped("rustup is not here".to_owned()));
+    let toolchain = match repo::oldest_toolchain(&repo::packages()?) {
+        Ok(toolchain) => toolchain,
+        Err(error) => return Ok(Outcome::Skipped(error.to_string())),
     };
-    let mut missing = Vec::new();
-    for (version, names) in crates {
-        let Some(toolchain) = toolchain(&installed, version) else {
-            missing.push(format!("Rust {version} is not here (rustup toolchain install {version})"));
-            continue;
-        };
-        println!("$ cargo +{toolchain} check --package {}", names.join(" --package "));
-        let mut command = repo::command("rustup");
-        command.args(["run", toolchain, "cargo", "check", "--quiet", "--locked"]);
-        succeed(command.args(names.iter().flat_map(|name| ["--package", name])))?;
+    println!("$ {toolchain} check --workspace --all-targets");
+    succeed(toolchain.cargo().args(["check", "--quiet", "--locked", "--workspace", "--all-targets"]))?;
+    Ok(Outcome::Passed)
+}
+
+/// Compares the listings of the API with the code, and what they lost with the version.
+fn public_api() -> Result<Outcome> {
+    if let Err(error) = repo::oldest_toolchain(&repo::packages()?) {
+        return Ok(Outcome::Skipped(error.to_string()));
     }
-    Ok(if missing.is_empty() { Outcome::Passed } else { Outcome::Skipped(missing.join("; ")) })
+    PUBLIC_API.check()?;
+    println!("{}", public_api::check_semver()?);
+    Ok(Outcome::Passed)
 }
 
-/// The installed toolchain of a version such as `1.89`: `1.89-x86_64-unknown-linux-gnu`, `1.89.0-…`.
-fn toolchain<'l>(installed: &'l str, version: &str) -> Option<&'l str> {
-    installed.lines().filter_map(|line| line.split_whitespace().next()).find(|name| {
-        name.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
-    })
-}
-
-/// What cargo knows of the workspace, without its dependencies.
-fn metadata() -> Result<Value> {
-    let text = repo::capture("cargo", ["metadata", "--no-deps", "--format-version=1"])?;
-    serde_json::from_str(&text).context("cargo metadata printed no JSON")
+/// Packs each published crate as crates.io would get it, and builds it from that, in the order of their dependencies.
+fn package() -> Result<()> {
+    let packages = repo::packages()?;
+    for package in packages.iter().filter(|package| package.is_published) {
+        tidy::is_ready_to_publish(package)?;
+    }
+    // Cargo does not know what of it is not committed; CI has a clean checkout, and a contributor mostly has not.
+    let mut arguments = vec!["package", "--quiet", "--locked", "--allow-dirty", "--workspace"];
+    for package in packages.iter().filter(|package| !package.is_published) {
+        arguments.extend(["--exclude", &package.name]);
+    }
+    cargo(&arguments)
 }
 
 fn docs() -> Result<()> {
@@ -275,20 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn a_toolchain_is_found_by_its_version() {
-        let installed = "stable-x86_64-unknown-linux-gnu (active, default)\n1.8.0-x86_64-unknown-linux-gnu\n\
-                         1.89.0-x86_64-unknown-linux-gnu\n1.90-x86_64-unknown-linux-gnu (override)\n1.91\n";
-        for (version, expected) in [
-            ("1.89", Some("1.89.0-x86_64-unknown-linux-gnu")),
-            ("1.90", Some("1.90-x86_64-unknown-linux-gnu")),
-            ("1.91", Some("1.91")),
-            ("1.8", Some("1.8.0-x86_64-unknown-linux-gnu")),
-            ("1.9", None),
-            ("1.88", None),
-        ] {
-            assert_eq!(toolchain(installed, version), expected, "{version}");
-        }
-        assert_eq!(toolchain("", "1.89"), None);
+    fn a_skipped_step_is_counted_and_fails_in_ci() {
+        let steps: [Step; 2] = [
+            ("one", || Ok(Outcome::Passed)),
+            ("two", || Ok(Outcome::Skipped("no tool (install it)".to_owned()))),
+        ];
+        let summary = run_steps(&steps, false).unwrap();
+        assert!(summary.starts_with("1 passed, 1 skipped: one "), "{summary}");
+        assert!(summary.ends_with("\n  two: no tool (install it)"), "{summary}");
+        let error = run_steps(&steps, true).unwrap_err().to_string();
+        assert!(error.contains("no tool (install it); in CI no step is skipped"), "{error}");
     }
 
     #[test]

@@ -1,108 +1,121 @@
-//! Writes what is made from code: the fixtures and the reference pages.
+//! Writes what is made from code: the fixtures, the reference pages, the listings of the public API.
 
 mod fixtures;
 mod reference;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::repo;
+use crate::{public_api, repo};
 
 /// Paths in the checkout, and what the files hold.
-type Files = BTreeMap<String, String>;
+pub(crate) type Files = BTreeMap<String, String>;
 
-/// The folders that hold nothing else: a file that is not wanted there is removed.
-const OWNED: &[&str] = &["fixtures/generated", "docs/reference"];
-
-/// A difference between what is there and what is wanted.
-#[derive(Debug, PartialEq, Eq)]
-enum Difference {
-    Missing(String),
-    Stale(String),
-    /// The number of the first line that differs.
-    Changed(String, usize),
+/// A set of files that is made from code, and the chore that writes it.
+pub(crate) struct Generated {
+    /// The folders that hold nothing else: a file that is not wanted there is removed.
+    folders: &'static [&'static str],
+    chore: &'static str,
+    files: fn() -> Result<Files>,
 }
 
-/// Writes what is not current, and removes what is no longer wanted.
-pub(crate) fn write() -> Result<()> {
-    let wanted = wanted()?;
-    let differences = differences(&wanted, OWNED)?;
-    for difference in &differences {
-        match difference {
-            Difference::Missing(path) | Difference::Changed(path, _) => {
-                let file = repo::root().join(path);
-                if let Some(folder) = file.parent() {
-                    fs::create_dir_all(folder)
-                        .with_context(|| format!("cannot make the folder of {path}"))?;
-                }
-                fs::write(&file, &wanted[path]).with_context(|| format!("cannot write {path}"))?;
-                println!("wrote {path}");
-            }
-            Difference::Stale(path) => {
-                let file = repo::root().join(path);
+/// The fixtures and the reference pages.
+pub(crate) const PAGES: Generated = Generated {
+    folders: &["fixtures/generated", "docs/reference"],
+    chore: "generate",
+    files: || {
+        let mut files = fixtures::files();
+        files.extend(reference::from_source()?);
+        files.extend(reference::from_the_binary()?);
+        Ok(files)
+    },
+};
+
+/// The listings of the public API.
+pub(crate) const PUBLIC_API: Generated =
+    Generated { folders: &[public_api::FOLDER], chore: "public-api", files: public_api::listings };
+
+/// How many changed lines of a file are shown.
+const SHOWN: usize = 20;
+
+impl Generated {
+    /// Writes what is not current, and removes what is no longer wanted.
+    pub(crate) fn write(&self) -> Result<()> {
+        let wanted = (self.files)()?;
+        let stale = differences(&wanted, self.folders)?;
+        for path in stale.keys() {
+            let file = repo::root().join(path);
+            let Some(content) = wanted.get(path) else {
                 fs::remove_file(&file).with_context(|| format!("cannot remove {path}"))?;
                 println!("removed {path}");
                 // Fails where the folder holds more, as it should.
                 let _more = file.parent().map(fs::remove_dir);
+                continue;
+            };
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder).with_context(|| format!("cannot make the folder of {path}"))?;
             }
+            fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
+            println!("wrote {path}");
         }
+        println!("{} files are current, {} of them changed", wanted.len(), stale.len());
+        Ok(())
     }
-    println!("{} files are current, {} of them changed", wanted.len(), differences.len());
-    Ok(())
-}
 
-/// Fails where something is not current, and says what.
-pub(crate) fn check() -> Result<()> {
-    let wanted = wanted()?;
-    report(&differences(&wanted, OWNED)?)?;
-    println!("{} files are current", wanted.len());
-    Ok(())
-}
-
-fn report(differences: &[Difference]) -> Result<()> {
-    if differences.is_empty() {
-        return Ok(());
+    /// Fails where something is not current, and says what.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wanted = (self.files)()?;
+        let stale: Vec<String> = differences(&wanted, self.folders)?.into_values().collect();
+        ensure!(
+            stale.is_empty(),
+            "generated files are not current:\n{}\nif the change is meant: cargo xtask {}",
+            stale.join("\n"),
+            self.chore
+        );
+        println!("{} files are current", wanted.len());
+        Ok(())
     }
-    let mut text = String::from("generated files are not current:");
-    for difference in differences {
-        text.push_str("\n  ");
-        match difference {
-            Difference::Missing(path) => text.push_str(&format!("missing: {path}")),
-            Difference::Stale(path) => text.push_str(&format!("no longer wanted: {path}")),
-            Difference::Changed(path, line) => text.push_str(&format!("differs from line {line}: {path}")),
-        }
-    }
-    bail!("{text}\nrun cargo xtask generate");
 }
 
-fn wanted() -> Result<Files> {
-    let mut files = fixtures::files();
-    files.extend(reference::from_source()?);
-    files.extend(reference::from_the_binary()?);
-    Ok(files)
-}
-
-fn differences(wanted: &Files, owned: &[&str]) -> Result<Vec<Difference>> {
-    let mut differences = Vec::new();
+/// The files that are not as wanted, each with what is wrong with it.
+fn differences(wanted: &Files, folders: &[&str]) -> Result<Files> {
+    let mut stale = Files::new();
     for (path, content) in wanted {
         match fs::read(repo::root().join(path)) {
-            Err(_) => differences.push(Difference::Missing(path.clone())),
+            Err(_) => drop(stale.insert(path.clone(), format!("  missing: {path}"))),
             Ok(found) if found != content.as_bytes() => {
-                let found = String::from_utf8_lossy(&found).into_owned();
-                let same = found.lines().zip(content.lines()).take_while(|(found, wanted)| found == wanted);
-                differences.push(Difference::Changed(path.clone(), same.count() + 1));
+                let changes = changes(&String::from_utf8_lossy(&found), content);
+                stale.insert(path.clone(), format!("  {path} differs:{changes}"));
             }
             Ok(_) => {}
         }
     }
-    for folder in owned {
-        let found = repo::files_below(folder)?;
-        let stale = found.into_iter().filter(|path| !wanted.contains_key(path));
-        differences.extend(stale.map(Difference::Stale));
+    for folder in folders {
+        for path in repo::files_below(folder)?.into_iter().filter(|path| !wanted.contains_key(path)) {
+            let what = format!("  no longer wanted: {path}");
+            stale.insert(path, what);
+        }
     }
-    Ok(differences)
+    Ok(stale)
+}
+
+/// The lines that only one of the texts has.
+fn changes(found: &str, wanted: &str) -> String {
+    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (found.lines().collect(), wanted.lines().collect());
+    let gone = found.lines().filter(|line| !new.contains(line)).map(|line| format!("\n    - {line}"));
+    let come = wanted.lines().filter(|line| !old.contains(line)).map(|line| format!("\n    + {line}"));
+    let mut lines: Vec<String> = gone.chain(come).collect();
+    if lines.is_empty() {
+        return " the order or the number of its lines".to_owned();
+    }
+    if lines.len() > SHOWN {
+        let more = lines.len() - SHOWN;
+        lines.truncate(SHOWN);
+        lines.push(format!("\n    and {more} lines more"));
+    }
+    lines.concat()
 }
 
 #[cfg(test)]
@@ -114,21 +127,17 @@ mod tests {
     fn generated_files_are_current() {
         let mut files = fixtures::files();
         files.extend(reference::from_source().unwrap());
-        let mut differences = differences(&files, OWNED).unwrap();
-        differences.retain(|difference| match difference {
-            Difference::Stale(path) => !reference::OF_THE_BINARY.contains(&path.as_str()),
-            _ => true,
-        });
-        report(&differences).unwrap();
+        let mut stale = differences(&files, PAGES.folders).unwrap();
+        stale.retain(|path, _| !reference::OF_THE_BINARY.contains(&path.as_str()));
+        assert!(stale.is_empty(), "{stale:#?}");
     }
 
     #[test]
-    fn a_difference_is_named_and_so_is_the_cure() {
+    fn a_difference_is_named() {
         let files = Files::from([("xtask/no such file".to_owned(), String::new())]);
         let found = differences(&files, &[]).unwrap();
-        assert_eq!(found, [Difference::Missing("xtask/no such file".to_owned())]);
-        let report = report(&found).unwrap_err().to_string();
-        assert!(report.contains("missing: xtask/no such file"), "{report}");
-        assert!(report.ends_with("run cargo xtask generate"), "{report}");
+        assert_eq!(found["xtask/no such file"], "  missing: xtask/no such file");
+        assert_eq!(changes("one\ntwo\n", "one\nthree\n"), "\n    - two\n    + three");
+        assert!(changes(&"a\n".repeat(9), "").ends_with("- a"));
     }
 }

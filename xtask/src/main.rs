@@ -34,10 +34,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match *arguments.as_slice() {
-        ["generate"] => generate::write(),
-        ["generate", "--check"] => generate::check(),
-        ["public-api"] => public_api::write(),
-        ["public-api", "--check"] => public_api::check(),
+        ["generate"] => generate::PAGES.write(),
+        ["generate", "--check"] => generate::PAGES.check(),
+        ["public-api"] => generate::PUBLIC_API.write(),
+        ["public-api", "--check"] => generate::PUBLIC_API.check(),
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
         ["conformance"] => conformance::run(),

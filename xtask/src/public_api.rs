@@ -1,270 +1,114 @@
-//! The public API of each library crate as a committed text, so that a change of it is seen in a review.
+//! `docs/api`: the public API of each library crate as a text, so that a review sees what changes in it.
 //!
-//! It is read from the sources, with no compiler: the listing is the same whichever version is installed. It has the
-//! items that can be reached from `lib.rs`, with signatures, public fields, variants, derives and implementations.
-//! What it does not show: implementations that the compiler adds by itself (`Send`, `Sync`), what derives write, the
-//! values of constants, and types that only follow from others (what `impl Trait` stands for).
+//! The crate `public-api` reads it from rustdoc's JSON, which is unstable: its format belongs to one compiler. The
+//! compiler is therefore the one that the crates declare as the oldest, and `RUSTC_BOOTSTRAP` lets it write JSON.
 
-mod expand;
-mod load;
-mod print;
+use std::process::Stdio;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use anyhow::{Context as _, Result, ensure};
 
-use anyhow::{Context as _, Result, bail};
-use syn::{Attribute, GenericArgument, Item, ItemImpl, PathArguments, Type};
+use crate::generate::Files;
+use crate::repo::{self, Package};
 
-use crate::public_api::load::{
-    Found, Modules, attributes, follow, is_public, leaves, load, name, visibility,
-};
-use crate::public_api::print::{is_hidden, outside, print};
-use crate::repo;
+/// The folder of the listings.
+pub(crate) const FOLDER: &str = "docs/api";
 
-/// The crates that others can build upon.
-const CRATES: [&str; 5] =
-    ["cfcache-model", "cfcache-transport", "cfcache-client", "cfcache-edge", "cfcache-emulator"];
+/// Auto traits and markers that callers do not build on; a `Send`, `Sync` or `Unpin` that is lost breaks them.
+const OMITTED: [&str; 5] = [
+    "core::marker::Freeze",
+    "core::marker::StructuralPartialEq",
+    "core::marker::UnsafeUnpin",
+    "core::panic::unwind_safe::RefUnwindSafe",
+    "core::panic::unwind_safe::UnwindSafe",
+];
 
-/// Writes the listings.
-pub(crate) fn write() -> Result<()> {
-    for (path, listing) in listings()? {
-        let file = repo::root().join(&path);
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
+/// The listing of each crate that is published and has a library.
+pub(crate) fn listings() -> Result<Files> {
+    let packages = repo::packages()?;
+    let toolchain = repo::oldest_toolchain(&packages)?;
+    let mut files = Files::new();
+    for package in packages.iter().filter(|package| package.is_published && package.has_library) {
+        files.insert(format!("{FOLDER}/{}.txt", package.name), listing(package, &toolchain)?);
+    }
+    Ok(files)
+}
+
+fn listing(package: &Package, toolchain: &repo::Toolchain) -> Result<String> {
+    let target = repo::target()?.join("public-api");
+    let mut doc = toolchain.cargo();
+    doc.args(["rustdoc", "--quiet", "--locked", "--lib", "--all-features", "--package", &package.name]);
+    doc.arg("--target-dir").arg(&target);
+    doc.args(["--", "-Zunstable-options", "--output-format=json", "--cap-lints=allow"]);
+    // Only rustdoc may be unstable: a build script that sees the variable might choose another code.
+    doc.env("RUSTC_BOOTSTRAP", package.name.replace('-', "_")).stderr(Stdio::inherit());
+    ensure!(doc.status()?.success(), "rustdoc failed for {}", package.name);
+    let json = target.join("doc").join(format!("{}.json", package.name.replace('-', "_")));
+    let api = public_api::Builder::from_rustdoc_json(&json).omit_blanket_impls(true).build();
+    let api = api.with_context(|| format!("cannot read {}", json.display()))?;
+    let lines = api.items().map(ToString::to_string).collect::<Vec<_>>();
+    Ok(format!(
+        "# The public API of {} with all features, written by `cargo xtask public-api`.\n{}",
+        package.name,
+        shortened(&lines)
+    ))
+}
+
+/// Leaves out what follows from another line: the functions of a trait's implementation.
+fn shortened(lines: &[String]) -> String {
+    let mut text = String::new();
+    let mut implements_a_trait = false;
+    for line in lines {
+        let is_function = line.split('(').next().is_some_and(|start| start.contains("fn "));
+        let is_implementation = line.starts_with("impl");
+        if is_implementation || !(is_function || line.starts_with("pub type ")) {
+            implements_a_trait = is_implementation && line.contains(" for ");
         }
-        fs::write(&file, listing).with_context(|| format!("cannot write {path}"))?;
-        println!("wrote {path}");
-    }
-    Ok(())
-}
-
-/// Fails where a listing is not that of the code, and says where they part.
-pub(crate) fn check() -> Result<()> {
-    let mut changes = Vec::new();
-    for (path, listing) in listings()? {
-        let found = if repo::root().join(&path).exists() { repo::read(&path)? } else { String::new() };
-        changes.extend(differences(&path, &found, &listing));
-    }
-    if !changes.is_empty() {
-        bail!(
-            "the public API differs from its listing:\n{}\nif it is meant: cargo xtask public-api, and a line in \
-             CHANGELOG.md",
-            changes.join("\n")
-        );
-    }
-    println!("{} listings are current", CRATES.len());
-    Ok(())
-}
-
-/// What is gone and what is new, each with the line that it is on.
-fn differences(path: &str, before: &str, after: &str) -> Vec<String> {
-    if before == after {
-        return Vec::new();
-    }
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-    let (old, new) = (lines(before), lines(after));
-    let only = |text: &str, other: &BTreeSet<String>, sign: char| {
-        let numbered = text.lines().enumerate().filter(|(_, line)| !other.contains(*line));
-        numbered.map(|(index, line)| format!("  {path}:{} {sign} {line}", index + 1)).collect::<Vec<_>>()
-    };
-    let mut found = only(before, &new, '-');
-    found.extend(only(after, &old, '+'));
-    if found.is_empty() {
-        found.push(format!("  {path}: the same lines in another order"));
-    }
-    found
-}
-
-fn listings() -> Result<Vec<(String, String)>> {
-    let listing = |crate_name: &&str| {
-        let modules = load(&format!("crates/{crate_name}/src")).with_context(|| (*crate_name).to_owned())?;
-        Ok((format!("docs/api/{crate_name}.txt"), listing(crate_name, &modules)))
-    };
-    CRATES.iter().map(listing).collect()
-}
-
-/// An item by where it is written.
-type Home = (Vec<String>, String);
-
-fn listing(crate_name: &str, modules: &Modules) -> String {
-    let mut api = Api { modules, homes: BTreeMap::new(), again: BTreeMap::new() };
-    for (path, module) in modules.iter().filter(|(_, module)| module.is_public) {
-        api.show(path, path, &module.conditions);
-    }
-    let mut text = format!(
-        "# The public API of {crate_name}, written by `cargo xtask public-api` from the sources.\n\
-         # Not in it: auto traits, what derives write, values of constants.\n"
-    );
-    let root = crate_name.replace('-', "_");
-    let mut sections: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let named = |path: &[String]| [core::slice::from_ref(&root), path].concat().join("::");
-    for (home, shown) in &api.homes {
-        sections.entry(named(&shown.path)).or_default().push((shown.name.clone(), api.entry(home, shown)));
-    }
-    for ((path, name), target) in &api.again {
-        let target = target.replacen("crate", &root, 1);
-        sections.entry(named(path)).or_default().push((name.clone(), format!("pub use {target};\n")));
-    }
-    for (path, mut entries) in sections {
-        entries.sort();
-        text.push_str(&format!("\n## {path}\n"));
-        for (_, entry) in entries {
+        let is_omitted = is_implementation && OMITTED.iter().any(|name| line.contains(name));
+        if !(is_omitted || implements_a_trait && is_function) {
+            text.push_str(line);
             text.push('\n');
-            text.push_str(&entry);
         }
-    }
-    let others = api.other_implementations();
-    if !others.is_empty() {
-        text.push_str("\n## for types of other crates\n\n");
-        text.push_str(&others.concat());
     }
     text
 }
 
-/// Where an item is seen.
-struct Shown {
-    path: Vec<String>,
-    name: String,
-    conditions: Vec<Attribute>,
+/// Fails where a line of the last release's listings is gone and the version does not say so.
+///
+/// It is `cargo-semver-checks` in small: the listing has every item and every auto trait, so a line that is gone or
+/// changed is what can break a caller. Additions are never refused.
+pub(crate) fn check_semver() -> Result<String> {
+    let tags = repo::capture("git", ["tag", "--list", "v[0-9]*", "--sort=-version:refname", "--merged"])?;
+    let Some(tag) = tags.lines().next() else {
+        return Ok("nothing was released yet, so nothing can break".to_owned());
+    };
+    let version = repo::packages()?.into_iter().find(|package| package.is_published);
+    let version = version.context("no crate is published")?.version;
+    let mut gone = Vec::new();
+    for path in repo::capture("git", ["ls-tree", "-r", "--name-only", tag, "--", FOLDER])?.lines() {
+        let before = repo::capture("git", ["show", &format!("{tag}:{path}")])?;
+        let after = if repo::root().join(path).exists() { repo::read(path)? } else { String::new() };
+        gone.extend(missing(&before, &after).map(|line| format!("  {path}: {line}")));
+    }
+    ensure!(
+        gone.is_empty() || breaks(tag.trim_start_matches('v'), &version),
+        "version {version} is compatible with {tag} by its number, and this is gone:\n{}\nraise the version",
+        gone.join("\n")
+    );
+    Ok(format!("{} lines of the API are gone since {tag}, the version is {version}", gone.len()))
 }
 
-/// What can be reached.
-struct Api<'a> {
-    modules: &'a Modules,
-    homes: BTreeMap<Home, Shown>,
-    /// Names that stand for something which is seen elsewhere.
-    again: BTreeMap<Home, String>,
+/// The lines of a listing that the later one does not have.
+fn missing<'a>(before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    let after: std::collections::BTreeSet<&str> = after.lines().collect();
+    before.lines().filter(move |line| !line.starts_with('#') && !after.contains(line))
 }
 
-impl Api<'_> {
-    /// Notes what a module shows, as seen at `path`.
-    fn show(&mut self, module: &[String], path: &[String], conditions: &[Attribute]) {
-        let modules = self.modules;
-        let Some(content) = modules.get(module) else { return };
-        for item in &content.items {
-            if !visibility(item).is_some_and(is_public) || is_hidden(attributes(item)) {
-                continue;
-            }
-            let Item::Use(item) = item else {
-                if let Some(name) = name(item) {
-                    let shown =
-                        Shown { path: path.to_vec(), name: name.clone(), conditions: conditions.to_vec() };
-                    self.homes.entry((module.to_vec(), name)).or_insert(shown);
-                }
-                continue;
-            };
-            let own = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned();
-            let conditions: Vec<Attribute> = conditions.iter().cloned().chain(own).collect();
-            for leaf in leaves(&item.tree) {
-                match (follow(modules, module, &leaf.path), leaf.name) {
-                    (Found::Module(target), None) => self.show(&target, path, &conditions),
-                    (Found::Item(home, name), Some(shown)) => {
-                        let is_seen_there = modules.get(&home).is_some_and(|module| module.is_public);
-                        if is_seen_there {
-                            let target =
-                                [&["crate".to_owned()], home.as_slice(), &[name]].concat().join("::");
-                            self.again.insert((path.to_vec(), shown), target);
-                        } else {
-                            let shown =
-                                Shown { path: path.to_vec(), name: shown, conditions: conditions.clone() };
-                            self.homes.entry((home, name)).or_insert(shown);
-                        }
-                    }
-                    (_, name) => {
-                        let target = leaf.path.join("::");
-                        self.again.insert((path.to_vec(), name.unwrap_or_else(|| "*".to_owned())), target);
-                    }
-                }
-            }
-        }
-    }
-
-    /// An item with what is implemented for it.
-    fn entry(&self, home: &Home, shown: &Shown) -> String {
-        let Some(module) = self.modules.get(&home.0) else { return String::new() };
-        let item = module.items.iter().find(|item| name(item).as_ref() == Some(&home.1));
-        let mut entry = item.map_or_else(String::new, |item| print(item.clone(), &shown.conditions));
-        if shown.name != home.1 {
-            entry.insert_str(0, &format!("// as {}\n", shown.name));
-        }
-        let mut blocks = Vec::new();
-        for (path, block) in self.blocks() {
-            let is_of_it = match self.local(path, &block.self_ty) {
-                Some(found) => found == *home,
-                // For a type of another crate, it is the trait that it is told with.
-                None => self.trait_of(path, block).as_ref() == Some(home),
-            };
-            if is_of_it {
-                blocks.extend(self.block(path, block));
-            }
-        }
-        blocks.sort();
-        entry.push_str(&blocks.concat());
-        entry
-    }
-
-    /// Conversions of ours into types of others.
-    fn other_implementations(&self) -> Vec<String> {
-        let mut blocks = Vec::new();
-        for (path, block) in self.blocks() {
-            let is_elsewhere =
-                self.local(path, &block.self_ty).is_none() && self.trait_of(path, block).is_none();
-            let names_ours = || {
-                let last = block.trait_.as_ref().and_then(|(path, _)| path.segments.last());
-                let PathArguments::AngleBracketed(arguments) = &last?.arguments else { return None };
-                arguments.args.iter().find_map(|argument| match argument {
-                    GenericArgument::Type(argument) => self.local(path, argument),
-                    _ => None,
-                })
-            };
-            if is_elsewhere && names_ours().is_some_and(|home| self.homes.contains_key(&home)) {
-                blocks.extend(self.block(path, block));
-            }
-        }
-        blocks.sort();
-        blocks
-    }
-
-    fn blocks(&self) -> impl Iterator<Item = (&Vec<String>, &ItemImpl)> {
-        self.modules.iter().flat_map(|(path, module)| {
-            module.items.iter().filter_map(move |item| match item {
-                Item::Impl(block) => Some((path, block)),
-                _ => None,
-            })
-        })
-    }
-
-    fn block(&self, path: &[String], block: &ItemImpl) -> Option<String> {
-        // Who cannot name a trait cannot know what it is implemented for.
-        if self.trait_of(path, block).is_some_and(|home| !self.homes.contains_key(&home)) {
-            return None;
-        }
-        let conditions =
-            self.modules.get(path).map(|module| module.conditions.as_slice()).unwrap_or_default();
-        Some(print(Item::Impl(outside(block)?), conditions))
-    }
-
-    /// The item of this crate that a type is.
-    fn local(&self, path: &[String], kind: &Type) -> Option<Home> {
-        match kind {
-            Type::Path(kind) if kind.qself.is_none() => self.item(path, &kind.path),
-            Type::Reference(kind) => self.local(path, &kind.elem),
-            _ => None,
-        }
-    }
-
-    /// The trait of this crate that is implemented.
-    fn trait_of(&self, path: &[String], block: &ItemImpl) -> Option<Home> {
-        self.item(path, &block.trait_.as_ref()?.0)
-    }
-
-    fn item(&self, from: &[String], path: &syn::Path) -> Option<Home> {
-        let path: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        match follow(self.modules, from, &path) {
-            Found::Item(home, name) => Some((home, name)),
-            _ => None,
-        }
-    }
+/// Whether cargo takes the second version for incompatible with the first: the first part that is not 0 differs.
+fn breaks(before: &str, after: &str) -> bool {
+    let parts = |version: &str| version.split(['.', '-']).map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (parts(before), parts(after));
+    let significant = before.iter().position(|part| part != "0").unwrap_or(before.len());
+    before.iter().zip(&after).take(significant + 1).any(|(before, after)| before != after)
 }
 
 #[cfg(test)]
@@ -272,9 +116,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_is_named() {
-        let found = differences("a.txt", "one\ntwo\n", "one\nthree\n");
-        assert_eq!(found, ["  a.txt:2 - two", "  a.txt:2 + three"]);
-        assert!(differences("a.txt", "one\n", "one\n").is_empty());
+    fn a_listing_keeps_send_and_drops_functions_of_trait_implementations() {
+        let lines = [
+            "pub struct a::B",
+            "impl a::B",
+            "pub const fn a::B::new() -> Self",
+            "impl core::str::traits::FromStr for a::B",
+            "pub type a::B::Err = a::C",
+            "pub fn a::B::from_str(&str) -> Result<Self, a::C>",
+            "impl core::marker::Freeze for a::B",
+            "impl core::marker::Send for a::B",
+            "pub fn a::free()",
+        ];
+        let kept = shortened(&lines.map(str::to_owned));
+        let kept: Vec<&str> = kept.lines().collect();
+        assert_eq!(kept, [lines[0], lines[1], lines[2], lines[3], lines[4], lines[7]]);
+    }
+
+    #[test]
+    fn a_lost_send_is_missing() {
+        let before = "# Header\npub struct a::B\nimpl core::marker::Send for a::B\n";
+        let after = "# Other\nimpl !core::marker::Send for a::B\npub struct a::B\n";
+        assert_eq!(missing(before, after).collect::<Vec<_>>(), ["impl core::marker::Send for a::B"]);
+    }
+
+    #[test]
+    fn a_version_breaks_by_the_rules_of_cargo() {
+        for (before, after, expected) in [
+            ("0.1.0", "0.1.1", false),
+            ("0.1.0", "0.2.0", true),
+            ("0.0.1", "0.0.2", true),
+            ("1.2.0", "1.3.0", false),
+            ("1.2.0", "2.0.0", true),
+            ("0.9.0", "1.0.0", true),
+        ] {
+            assert_eq!(breaks(before, after), expected, "{before} -> {after}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The promises that rot silently, each as a function that lists where it is broken, and as a test of the same name.
+//! Rules about the tree that no compiler and no kept tool checks, each as a function that lists where it is broken, and
+//! as a test of the same name. Which crate may depend on which is in `.deny.toml`.
 
 mod crates;
 mod endpoints;
@@ -6,7 +7,9 @@ mod text;
 
 use anyhow::{Result, bail};
 
-/// Lists what breaks a promise.
+pub(crate) use crates::is_ready_to_publish;
+
+/// Lists what breaks a rule.
 type Rule = fn() -> Result<Vec<String>>;
 
 macro_rules! rules {
@@ -27,18 +30,13 @@ macro_rules! rules {
 }
 
 rules! {
-    crates::direct_dependencies_equal_the_allow_list,
-    crates::arrows_point_down_in_tests_too,
-    crates::the_model_builds_on_data_alone,
-    crates::the_client_without_its_driver_knows_no_io,
-    crates::the_model_is_no_std,
+    crates::dependencies_between_our_crates_are_fenced,
+    crates::sans_io_crates_stand_on_no_io,
     crates::a_name_from_below_stays_in_its_file,
-    endpoints::every_endpoint_file_is_in_the_list,
-    endpoints::method_and_path_are_unique,
-    endpoints::every_endpoint_has_a_success_and_a_refusal,
+    crates::every_rust_file_is_a_module,
+    endpoints::endpoints_are_unique_and_have_samples,
     text::captured_fixtures_say_where_they_are_from,
     text::paths_named_in_docs_exist,
-    text::modules_are_files_beside_their_folder,
     text::no_test_is_ignored_or_expects_a_panic,
     text::no_file_names_the_machine_it_was_written_on,
 }
@@ -55,6 +53,6 @@ pub(crate) fn run() -> Result<()> {
     if !broken.is_empty() {
         bail!("not tidy:{broken}");
     }
-    println!("{} promises are kept", RULES.len());
+    println!("{} rules are kept", RULES.len());
     Ok(())
 }

@@ -80,11 +80,6 @@ fn resolve(page: &str, target: &str) -> String {
     parts.join("/")
 }
 
-pub(super) fn modules_are_files_beside_their_folder() -> Result<Vec<String>> {
-    let files = repo::files()?;
-    Ok(files.into_iter().filter(|path| path.ends_with("/mod.rs")).collect())
-}
-
 pub(super) fn no_test_is_ignored_or_expects_a_panic() -> Result<Vec<String>> {
     in_lines(
         |path| path.ends_with(".rs"),
