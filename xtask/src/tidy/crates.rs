@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::repo::{self, Package};
 
 /// Crates that do no IO, and read no clock, without their default features.
-const SANS_IO: &[&str] = &["cfcache-client", "cfcache-edge", "cfcache-model"];
+const SANS_IO: &[&str] = &["cfcache-client", "cfcache-edge", "cfcache-model", "cfcache-probe"];
 
 /// What does IO, and so must not be below them.
 const IO: &[&str] = &["hyper", "hyper-rustls", "hyper-util", "mio", "ring", "rustls", "socket2", "tokio"];

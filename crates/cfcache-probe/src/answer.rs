@@ -1,0 +1,405 @@
+//! What a visitor is answered, as far as it tells something about the cache.
+
+use core::fmt;
+use core::time::Duration;
+use std::time::SystemTime;
+
+use http::header::{AGE, ETAG, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+/// The longest text of a header that is kept; more is cut off.
+const MAX_TEXT: usize = 512;
+
+/// What `CF-Cache-Status` says (<https://developers.cloudflare.com/cache/concepts/cache-responses/>).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CacheStatus {
+    /// Stored and fresh.
+    Hit,
+    /// Cacheable, and was not there.
+    Miss,
+    /// Was there, but stale; the origin answered something new.
+    Expired,
+    /// Was there, but stale; the origin said that it did not change.
+    Revalidated,
+    /// Stale, and refreshed in the background.
+    Updating,
+    /// Stale, and the origin cannot be reached.
+    Stale,
+    /// May be cached, but the answer forbids it.
+    Bypass,
+    /// Is not eligible for the cache.
+    Dynamic,
+    /// A word that is not documented.
+    Other(String),
+}
+
+impl CacheStatus {
+    /// Reads the header's value, in any case.
+    #[must_use]
+    pub fn from_header(value: &str) -> Self {
+        let word = value.trim();
+        let known = [
+            Self::Hit,
+            Self::Miss,
+            Self::Expired,
+            Self::Revalidated,
+            Self::Updating,
+            Self::Stale,
+            Self::Bypass,
+            Self::Dynamic,
+        ];
+        known
+            .into_iter()
+            .find(|status| status.as_str().eq_ignore_ascii_case(word))
+            .unwrap_or_else(|| Self::Other(clipped(word)))
+    }
+
+    /// The word of the header, in upper case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Hit => "HIT",
+            Self::Miss => "MISS",
+            Self::Expired => "EXPIRED",
+            Self::Revalidated => "REVALIDATED",
+            Self::Updating => "UPDATING",
+            Self::Stale => "STALE",
+            Self::Bypass => "BYPASS",
+            Self::Dynamic => "DYNAMIC",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A SHA-256 hash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256([u8; 32]);
+
+impl Sha256 {
+    /// Wraps the bytes of a hash.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Parses 64 hex digits, in any case.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What was read of an answer's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Body {
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The hash of all of them, where one was made.
+    pub sha256: Option<Sha256>,
+    /// The number of Cloudflare's own error page ("error code: 1020"), where it is one.
+    pub edge_error: Option<u16>,
+}
+
+impl Body {
+    /// A body of so many bytes, of which nothing else is known.
+    #[must_use]
+    pub const fn new(bytes: u64) -> Self {
+        Self { bytes, sha256: None, edge_error: None }
+    }
+}
+
+/// An answer to a visitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `CF-Cache-Status`.
+    pub cache_status: Option<CacheStatus>,
+    /// `Age`, in seconds.
+    pub age: Option<u64>,
+    /// `CF-RAY`: names the request in Cloudflare's logs.
+    pub ray: Option<String>,
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Location`, of a redirect.
+    pub location: Option<String>,
+    /// `CF-Mitigated`: a challenge was served in place of the page
+    /// (<https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>).
+    pub mitigated: Option<String>,
+    /// `Retry-After`: how long to wait before asking again.
+    pub retry_after: Option<Duration>,
+    /// What was read of the body.
+    pub body: Body,
+}
+
+impl Answer {
+    /// Reads the head of an answer. `now` is for a `Retry-After` that is a date.
+    #[must_use]
+    pub fn from_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
+        let text =
+            |name: &str| headers.get(name).map(|value| clipped(&String::from_utf8_lossy(value.as_bytes())));
+        let retry_after = text(RETRY_AFTER.as_str()).and_then(|value| match value.trim().parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => {
+                let date = httpdate::parse_http_date(value.trim()).ok()?;
+                Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+            }
+        });
+        Self {
+            status: status.as_u16(),
+            cache_status: text("cf-cache-status").map(|value| CacheStatus::from_header(&value)),
+            age: text(AGE.as_str()).and_then(|value| value.trim().parse().ok()),
+            ray: text("cf-ray"),
+            etag: text(ETAG.as_str()),
+            location: text(LOCATION.as_str()),
+            mitigated: text("cf-mitigated"),
+            retry_after,
+            body: Body::new(0),
+        }
+    }
+
+    /// Sets what was read of the body.
+    #[must_use]
+    pub fn with_body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The data centre that answered, such as `FRA`: the suffix of `CF-RAY`.
+    #[must_use]
+    pub fn colo(&self) -> Option<&str> {
+        let (_, colo) = self.ray.as_deref()?.rsplit_once('-')?;
+        let is_code = colo.len() == 3 && colo.bytes().all(|byte| byte.is_ascii_uppercase());
+        is_code.then_some(colo)
+    }
+
+    /// Whether something shows that Cloudflare answered.
+    #[must_use]
+    pub const fn is_from_edge(&self) -> bool {
+        self.ray.is_some() || self.cache_status.is_some()
+    }
+
+    /// Whether it leads to another URL.
+    #[must_use]
+    pub const fn is_redirect(&self) -> bool {
+        matches!(self.status, 300..=303 | 307 | 308) && self.location.is_some()
+    }
+
+    /// Why it is not the page that was asked for, where the edge kept the visitor from it.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        if let Some(how) = &self.mitigated {
+            return Some(Obstacle::Challenge(how.clone()));
+        }
+        if self.is_redirect()
+            && let Some(location) = &self.location
+            && is_access_login(location)
+        {
+            return Some(Obstacle::Login);
+        }
+        if self.status == 429 {
+            return Some(Obstacle::RateLimited);
+        }
+        if let Some(code) = self.body.edge_error {
+            return Some(Obstacle::EdgeError(code));
+        }
+        // A rule of the firewall answers before the cache is looked at.
+        (self.status == 403 && self.ray.is_some() && self.cache_status.is_none()).then_some(Obstacle::Blocked)
+    }
+}
+
+/// What stands between a visitor and a page.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// A page that tests whether the visitor is a person; holds the value of `CF-Mitigated`.
+    Challenge(String),
+    /// Cloudflare Access wants a login.
+    Login,
+    /// Too many requests (429).
+    RateLimited,
+    /// An error page of the edge, with its number.
+    EdgeError(u16),
+    /// The edge refused it (403) before the cache was looked at.
+    Blocked,
+}
+
+impl Obstacle {
+    /// What to do about it.
+    #[must_use]
+    pub const fn cure(&self) -> &'static str {
+        match self {
+            Self::Challenge(_) => {
+                "let the probe pass: a WAF rule with the action Skip, for an extra header that only the probe sends"
+            }
+            Self::Login => {
+                "give the probe a service token of Cloudflare Access: the extra headers `CF-Access-Client-Id` and \
+                 `CF-Access-Client-Secret`"
+            }
+            Self::RateLimited => "probe fewer URLs, or exempt the probe from the rate limiting rule",
+            Self::EdgeError(1000..=1004 | 1014 | 1016 | 1018 | 1023 | 1033 | 1034 | 1101 | 1102) => {
+                "the site itself is broken at the edge: look the number up in Cloudflare's documentation of 1xxx errors"
+            }
+            Self::EdgeError(_) | Self::Blocked => {
+                "a rule refuses the probe: look it up under Security, Events, and skip it for an extra header that \
+                 only the probe sends"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Challenge(how) => write!(f, "a challenge page was served (cf-mitigated: {how})"),
+            Self::Login => f.write_str("Cloudflare Access wants a login"),
+            Self::RateLimited => f.write_str("the edge refused it as one of too many requests (429)"),
+            Self::EdgeError(code) => write!(f, "the edge answered with its error {code}"),
+            Self::Blocked => f.write_str("the edge refused it (403) before it looked into the cache"),
+        }
+    }
+}
+
+/// Whether a redirect leads to the login of Cloudflare Access.
+fn is_access_login(location: &str) -> bool {
+    let Some((_, rest)) = location.split_once("://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or("").to_ascii_lowercase();
+    host.split(':').next().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
+}
+
+/// The number of an error page of the edge, where `beginning` is the beginning of one.
+///
+/// Plain clients get the text `error code: 1020`; browsers get a page that holds `Error 1020` and names Cloudflare.
+#[must_use]
+pub fn edge_error(beginning: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(beginning);
+    let number = |rest: &str| {
+        let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok().filter(|code| (1000..2000).contains(code))
+    };
+    let trimmed = text.trim_start();
+    if let Some(rest) = trimmed.strip_prefix("error code:") {
+        return number(rest);
+    }
+    if !text.to_ascii_lowercase().contains("cloudflare") {
+        return None;
+    }
+    text.match_indices("Error").find_map(|(at, word)| {
+        // The page writes it as `Error</span> <span>1020` or `Error 1020`.
+        let rest = text.get(at + word.len()..)?;
+        let rest = rest.trim_start_matches(|char: char| !char.is_ascii_digit() && char != '\n');
+        number(rest.get(..rest.len().min(8)).unwrap_or(rest))
+    })
+}
+
+/// A text of a header, cut to a length that is fit to be kept.
+fn clipped(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer::from_head(status, &map, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_head_is_read() {
+        let found = answer(
+            200,
+            &[
+                ("cf-cache-status", "hit"),
+                ("age", " 12 "),
+                ("cf-ray", "8f3a1b2c3d4e5f60-FRA"),
+                ("etag", "\"a\""),
+            ],
+        );
+        assert_eq!(found.cache_status, Some(CacheStatus::Hit));
+        assert_eq!((found.age, found.colo(), found.etag.as_deref()), (Some(12), Some("FRA"), Some("\"a\"")));
+    }
+
+    #[test]
+    fn what_is_no_number_or_no_code_is_left_out() {
+        let found = answer(200, &[("age", "-1"), ("cf-ray", "8f3a-fra1"), ("cf-cache-status", "WARP")]);
+        assert_eq!((found.age, found.colo()), (None, None));
+        assert_eq!(found.cache_status, Some(CacheStatus::Other("WARP".to_owned())));
+        assert_eq!(answer(200, &[("age", "99999999999999999999999")]).age, None);
+        assert!(!answer(200, &[]).is_from_edge());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let wait = |value: &'static str| answer(429, &[("retry-after", value)]).retry_after;
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Thu, 01 Jan 1970 00:00:09 GMT"), Some(Duration::from_secs(9)));
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn only_a_login_of_access_is_one() {
+        for (location, is_login) in [
+            ("https://team.cloudflareaccess.com/cdn-cgi/access/login/app", true),
+            ("https://TEAM.cloudflareaccess.com:443?x", true),
+            ("https://cloudflareaccess.com.evil.example/", false),
+            ("/cloudflareaccess.com", false),
+            ("https://www.example.com/?to=https://team.cloudflareaccess.com/", false),
+        ] {
+            assert_eq!(is_access_login(location), is_login, "{location}");
+        }
+    }
+
+    #[test]
+    fn error_pages_of_the_edge_are_known_by_their_number() {
+        for (page, code) in [
+            ("error code: 1020", Some(1020)),
+            ("error code: 1015\n", Some(1015)),
+            (
+                "<title>Access denied | www.example.com used Cloudflare</title><span>Error</span> <span>1020</span>",
+                Some(1020),
+            ),
+            ("<h1>Error 1020 of our shop</h1>", None),
+            ("error code: 20", None),
+            ("<p>powered by Cloudflare</p> Error: no", None),
+            ("", None),
+        ] {
+            assert_eq!(edge_error(page.as_bytes()), code, "{page}");
+        }
+    }
+}

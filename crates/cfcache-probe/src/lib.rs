@@ -1,0 +1,32 @@
+//! The visitor's side of a purge: what do the URLs answer, now that the API has accepted?
+//!
+//! The API's 200 means "accepted". This crate asks visitor URLs and tells what their answers prove. It knows nothing of
+//! the API; purging again is the caller's business.
+//!
+//! - [`Answer`]: what a visitor was answered, as far as it tells something about the cache
+//! - [`judge`]: from a purge and an answer to a [`Verdict`]
+//! - [`Verification`]: when to ask again, when to purge again, when to give up
+//! - [`Gate`]: waits before a purge until the origin serves the new version
+//! - [`Warmer`]: fetches URLs so that they are cached again
+//!
+//! All of these are pure or state machines without IO, with `now` as a parameter.
+
+mod answer;
+mod gate;
+mod pace;
+mod queue;
+mod variant;
+mod verdict;
+mod verify;
+mod warm;
+
+pub use crate::answer::{Answer, Body, CacheStatus, Obstacle, Sha256, edge_error};
+pub use crate::gate::{
+    Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
+};
+pub use crate::pace::{Limits, Reaction};
+pub use crate::queue::Ticket;
+pub use crate::variant::{FilesEntry, Variant};
+pub use crate::verdict::{NotCached, Purged, Survivor, Unproven, Verdict, judge};
+pub use crate::verify::{Ask, Counts, Settings, Step, Subject, Verification};
+pub use crate::warm::{Fetch, Skipped, WarmFailure, WarmStep, Warmed, Warmer};

@@ -1,0 +1,212 @@
+//! Requests that wait for their time and for their host: the politeness of everything that this crate sends.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::pace::{Limits, Pace, Reaction};
+
+/// Requests in flight over all hosts: more only cost sockets.
+const IN_FLIGHT: usize = 64;
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<T> {
+    /// Send this.
+    Start(Ticket, T),
+    /// Nothing before that time, unless a request ends first.
+    Wait(Duration),
+    /// Nothing before a request in flight ends.
+    WaitForEnd,
+    /// Nothing is queued.
+    Empty,
+}
+
+/// A request in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    host: usize,
+    started: Duration,
+}
+
+impl Ticket {
+    /// When it was sent.
+    #[must_use]
+    pub const fn started(self) -> Duration {
+        self.started
+    }
+}
+
+/// Tasks for hosts, each of which is asked at its own pace.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    limits: Limits,
+    names: HashMap<String, usize>,
+    hosts: Vec<Host<T>>,
+    /// Hosts with tasks that are due, in turn.
+    turns: VecDeque<usize>,
+    /// Tasks that are not due yet, by time and then by the order in which they came.
+    later: BTreeMap<(Duration, u64), (usize, T)>,
+    order: u64,
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct Host<T> {
+    pace: Pace,
+    due: VecDeque<T>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            names: HashMap::new(),
+            hosts: Vec::new(),
+            turns: VecDeque::new(),
+            later: BTreeMap::new(),
+            order: 0,
+            in_flight: 0,
+        }
+    }
+
+    /// The number of a host, by `host:port` or whatever names it.
+    pub(crate) fn host(&mut self, name: &str) -> usize {
+        if let Some(known) = self.names.get(name) {
+            return *known;
+        }
+        let number = self.hosts.len();
+        self.names.insert(name.to_owned(), number);
+        self.hosts.push(Host { pace: Pace::new(self.limits), due: VecDeque::new() });
+        number
+    }
+
+    /// Adds a task for a host that [`Queue::host`] gave, not to be sent before `due`.
+    pub(crate) fn push(&mut self, host: usize, task: T, due: Duration) {
+        self.later.insert((due, self.order), (host, task));
+        self.order += 1;
+    }
+
+    /// How many tasks wait.
+    pub(crate) fn len(&self) -> usize {
+        self.later.len() + self.turns.iter().map(|host| self.hosts[*host].due.len()).sum::<usize>()
+    }
+
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(crate) fn next(&mut self, now: Duration) -> Next<T> {
+        while let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            let (number, task) = entry.remove();
+            let host = &mut self.hosts[number];
+            if host.due.is_empty() {
+                self.turns.push_back(number);
+            }
+            host.due.push_back(task);
+        }
+        if self.turns.is_empty() && self.later.is_empty() {
+            return Next::Empty;
+        }
+        if self.in_flight >= IN_FLIGHT {
+            return Next::WaitForEnd;
+        }
+        let mut soonest = self.later.first_key_value().map(|((due, _), _)| *due);
+        for _ in 0..self.turns.len() {
+            let Some(number) = self.turns.pop_front() else { break };
+            let host = &mut self.hosts[number];
+            match host.pace.ready_at(now) {
+                Some(at) if at <= now => {
+                    let Some(task) = host.due.pop_front() else { continue };
+                    host.pace.start(now);
+                    self.in_flight += 1;
+                    if !host.due.is_empty() {
+                        self.turns.push_back(number);
+                    }
+                    return Next::Start(Ticket { host: number, started: now }, task);
+                }
+                Some(at) => soonest = Some(soonest.map_or(at, |known| known.min(at))),
+                None => {}
+            }
+            self.turns.push_back(number);
+        }
+        soonest.map_or(Next::WaitForEnd, Next::Wait)
+    }
+
+    /// A request has ended.
+    pub(crate) fn end(&mut self, now: Duration, ticket: Ticket, reaction: Reaction) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.hosts[ticket.host].pace.end(now, ticket.started, reaction);
+    }
+
+    /// Takes out everything that waits.
+    pub(crate) fn clear(&mut self) -> Vec<T> {
+        let mut tasks = Vec::new();
+        for number in core::mem::take(&mut self.turns) {
+            tasks.extend(core::mem::take(&mut self.hosts[number].due));
+        }
+        tasks.extend(core::mem::take(&mut self.later).into_values().map(|(_, task)| task));
+        tasks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn start<T: core::fmt::Debug>(queue: &mut Queue<T>, now: Duration) -> (Ticket, T) {
+        match queue.next(now) {
+            Next::Start(ticket, task) => (ticket, task),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn hosts_do_not_wait_for_each_other() {
+        let mut queue = Queue::new(Limits::new(1, Some(10.0)));
+        let (a, b) = (queue.host("a.test"), queue.host("b.test"));
+        for task in 0..2 {
+            queue.push(a, ("a", task), Duration::ZERO);
+        }
+        queue.push(b, ("b", 0), Duration::ZERO);
+        let (first, task) = start(&mut queue, ms(0));
+        assert_eq!(task, ("a", 0));
+        assert_eq!(start(&mut queue, ms(0)).1, ("b", 0));
+        assert_eq!(queue.next(ms(0)), Next::WaitForEnd);
+        queue.end(ms(30), first, Reaction::Fine(ms(30)));
+        assert_eq!(queue.next(ms(30)), Next::Wait(ms(100)));
+        assert_eq!(start(&mut queue, ms(100)).1, ("a", 1));
+        assert_eq!(queue.next(ms(100)), Next::Empty);
+    }
+
+    #[test]
+    fn a_task_waits_for_its_time() {
+        let mut queue = Queue::new(Limits::PROBE);
+        let host = queue.host("a.test");
+        queue.push(host, "late", ms(500));
+        queue.push(host, "early", ms(200));
+        assert_eq!(queue.next(ms(0)), Next::Wait(ms(200)));
+        assert_eq!(queue.len(), 2);
+        assert_eq!(start(&mut queue, ms(600)).1, "early");
+        assert_eq!(queue.clear(), ["late"]);
+        assert_eq!(queue.next(ms(600)), Next::Empty);
+    }
+
+    #[test]
+    fn a_host_that_is_overloaded_does_not_slow_the_others() {
+        let mut queue = Queue::new(Limits::WARM);
+        let (a, b) = (queue.host("a.test"), queue.host("b.test"));
+        queue.push(a, 1, ms(0));
+        let (ticket, _) = start(&mut queue, ms(0));
+        queue.end(ms(10), ticket, Reaction::Overloaded(Some(ms(60_000))));
+        queue.push(a, 2, ms(20));
+        queue.push(b, 3, ms(20));
+        assert_eq!(start(&mut queue, ms(400)).1, 3);
+        assert_eq!(queue.next(ms(400)), Next::Wait(ms(60_010)));
+    }
+}

@@ -1,0 +1,299 @@
+//! What an answer proves about a purge: a pure function from the purge and the answer to a verdict.
+
+use core::fmt;
+use core::time::Duration;
+
+use cfcache_model::endpoint::Action;
+
+use crate::answer::{Answer, CacheStatus, Obstacle, Sha256};
+
+/// The purge that an answer is judged against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purged {
+    /// What was done.
+    pub action: Action,
+    /// From the acceptance of the last purge that covers the URL to the sending of the request.
+    pub until_asked: Duration,
+    /// From that acceptance to the answer.
+    pub until_answered: Duration,
+}
+
+impl Purged {
+    /// A purge that was accepted so long before the request was sent and before its answer came.
+    #[must_use]
+    pub const fn new(action: Action, until_asked: Duration, until_answered: Duration) -> Self {
+        Self { action, until_asked, until_answered }
+    }
+}
+
+/// What is known of a URL after a purge. Each URL has exactly one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The copy from before the purge is gone, or was compared with the origin.
+    Proven,
+    /// It is cached again, and the copy is younger than the purge.
+    Refilled,
+    /// The copy from before the purge is still served.
+    Survivor(Survivor),
+    /// It is not cached, so that there is nothing to prove.
+    NotCached(NotCached),
+    /// It cannot be told.
+    Unproven(Unproven),
+}
+
+/// How a copy from before the purge shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Survivor {
+    /// HIT, and so many seconds old.
+    Hit {
+        /// `Age`, in seconds.
+        age: u64,
+    },
+    /// A stale copy is served: UPDATING or STALE.
+    Stale(CacheStatus),
+}
+
+/// Why a URL is not cached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotCached {
+    /// DYNAMIC: not eligible for the cache.
+    Dynamic,
+    /// BYPASS: the answer forbids it.
+    Bypass,
+    /// Nothing shows that Cloudflare answered.
+    NotCloudflare,
+    /// The edge redirects by itself: nothing of it is cached.
+    EdgeRedirect {
+        /// Where to.
+        to: String,
+    },
+    /// The edge answered without a word about its cache, as a Worker does.
+    NoStatus,
+    /// It was not in the cache before the purge either, where that was asked for.
+    NotCachedBefore(Option<CacheStatus>),
+}
+
+/// Why it cannot be told what became of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unproven {
+    /// Something stands between the visitor and the page.
+    Obstacle(Obstacle),
+    /// A status of 500 or more.
+    ServerError(u16),
+    /// STALE after invalidating: the origin could not be asked whether the page changed.
+    OriginDown,
+    /// REVALIDATED after purging: the origin said "not changed" of a copy whose age cannot be seen.
+    Revalidated,
+    /// HIT without `Age`: an edge that got it from another one, which may have the old copy.
+    NoAge,
+    /// HIT, and the copy is as old as the purge, to the second.
+    SameSecond,
+    /// The body is not the expected one: the origin still serves something else.
+    Unexpected {
+        /// The hash of what came.
+        found: Sha256,
+    },
+    /// The body is not known in whole, so that it cannot be compared.
+    NotCompared,
+    /// The word of `CF-Cache-Status` is not known.
+    UnknownStatus(String),
+    /// No answer came: why, in words.
+    NoAnswer(String),
+    /// Time ran out before it was asked.
+    NotAsked,
+    /// Another purge would have been needed, and failed: why, in words.
+    PurgeFailed(String),
+}
+
+impl Verdict {
+    /// The word for it in reports.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Refilled => "refilled",
+            Self::Survivor(_) => "survivor",
+            Self::NotCached(_) => "not_cached",
+            Self::Unproven(_) => "unproven",
+        }
+    }
+
+    /// Whether it leaves nothing to be done about the URL.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Self::Proven | Self::Refilled | Self::NotCached(_))
+    }
+
+    /// Whether asking again can change it.
+    #[must_use]
+    pub const fn may_change(&self) -> bool {
+        match self {
+            Self::Proven | Self::Refilled | Self::NotCached(_) => false,
+            Self::Survivor(_) => true,
+            Self::Unproven(why) => match why {
+                Unproven::Obstacle(obstacle) => matches!(obstacle, Obstacle::RateLimited),
+                Unproven::ServerError(_)
+                | Unproven::OriginDown
+                | Unproven::NoAge
+                | Unproven::SameSecond
+                | Unproven::Unexpected { .. }
+                | Unproven::NoAnswer(_)
+                | Unproven::NotAsked => true,
+                // A page that is never fresh is answered so for ever.
+                Unproven::Revalidated
+                | Unproven::NotCompared
+                | Unproven::UnknownStatus(_)
+                | Unproven::PurgeFailed(_) => false,
+            },
+        }
+    }
+}
+
+/// Judges an answer.
+///
+/// - A copy counts as younger than the purge only where `Age`, which is in whole seconds, leaves no doubt of it.
+/// - `expected` is the hash of the body that visitors should get, where it is known: another body is never proven.
+#[must_use]
+pub fn judge(purged: Purged, answer: &Answer, expected: Option<Sha256>) -> Verdict {
+    let verdict = judge_cache(purged, answer, expected);
+    let Some(expected) = expected.filter(|_| verdict.is_settled()) else { return verdict };
+    match answer.body.sha256 {
+        Some(found) if found == expected => verdict,
+        Some(found) => Verdict::Unproven(Unproven::Unexpected { found }),
+        None => Verdict::Unproven(Unproven::NotCompared),
+    }
+}
+
+fn judge_cache(purged: Purged, answer: &Answer, expected: Option<Sha256>) -> Verdict {
+    if !answer.is_from_edge() {
+        return Verdict::NotCached(NotCached::NotCloudflare);
+    }
+    if let Some(obstacle) = answer.obstacle() {
+        return Verdict::Unproven(Unproven::Obstacle(obstacle));
+    }
+    // An error that was cached can survive a purge as well as a page.
+    if answer.status >= 500 && answer.cache_status != Some(CacheStatus::Hit) {
+        return Verdict::Unproven(Unproven::ServerError(answer.status));
+    }
+    let Some(status) = &answer.cache_status else {
+        return Verdict::NotCached(match &answer.location {
+            Some(to) if answer.is_redirect() => NotCached::EdgeRedirect { to: to.clone() },
+            _ => NotCached::NoStatus,
+        });
+    };
+    let is_purge = purged.action == Action::Purge;
+    match status {
+        CacheStatus::Miss | CacheStatus::Expired => Verdict::Proven,
+        CacheStatus::Hit => judge_hit(purged, answer.age),
+        CacheStatus::Updating if is_purge => Verdict::Survivor(Survivor::Stale(status.clone())),
+        CacheStatus::Updating => Verdict::Proven,
+        CacheStatus::Stale if is_purge => Verdict::Survivor(Survivor::Stale(status.clone())),
+        CacheStatus::Stale => Verdict::Unproven(Unproven::OriginDown),
+        // The caller compares the body, where there is something to compare it with.
+        CacheStatus::Revalidated if !is_purge || expected.is_some() => Verdict::Proven,
+        CacheStatus::Revalidated => Verdict::Unproven(Unproven::Revalidated),
+        CacheStatus::Dynamic => Verdict::NotCached(NotCached::Dynamic),
+        CacheStatus::Bypass => Verdict::NotCached(NotCached::Bypass),
+        CacheStatus::Other(word) => Verdict::Unproven(Unproven::UnknownStatus(word.clone())),
+    }
+}
+
+fn judge_hit(purged: Purged, age: Option<u64>) -> Verdict {
+    let Some(age) = age else { return Verdict::Unproven(Unproven::NoAge) };
+    // The copy is between `age` and `age + 1` seconds old, and the edge counted somewhere between the request and its
+    // answer.
+    if Duration::from_secs(age) >= purged.until_answered {
+        return Verdict::Survivor(Survivor::Hit { age });
+    }
+    if Duration::from_secs(age.saturating_add(1)) <= purged.until_asked {
+        return Verdict::Refilled;
+    }
+    Verdict::Unproven(Unproven::SameSecond)
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proven => f.write_str("proven"),
+            Self::Refilled => f.write_str("cached again since the purge"),
+            Self::Survivor(Survivor::Hit { age }) => {
+                write!(f, "the old copy is still served (HIT, {age} s old)")
+            }
+            Self::Survivor(Survivor::Stale(status)) => {
+                write!(f, "the old copy is still served ({status})")
+            }
+            Self::NotCached(why) => fmt::Display::fmt(why, f),
+            Self::Unproven(why) => fmt::Display::fmt(why, f),
+        }
+    }
+}
+
+impl fmt::Display for NotCached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dynamic => f.write_str("not cached: no rule makes it eligible (DYNAMIC)"),
+            Self::Bypass => f.write_str("not cached: its own headers forbid it (BYPASS)"),
+            Self::NotCloudflare => f.write_str("not cached: the host is not behind Cloudflare (no cf-ray)"),
+            Self::EdgeRedirect { to } => write!(f, "not cached: the edge redirects to {to}"),
+            Self::NoStatus => f.write_str("not cached: the edge says nothing of its cache, as for a Worker"),
+            Self::NotCachedBefore(Some(status)) => write!(f, "was not cached before the purge ({status})"),
+            Self::NotCachedBefore(None) => f.write_str("was not cached before the purge"),
+        }
+    }
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Obstacle(obstacle) => fmt::Display::fmt(obstacle, f),
+            Self::ServerError(status) => write!(f, "an error was answered ({status})"),
+            Self::OriginDown => f.write_str("the origin could not be asked (STALE)"),
+            Self::Revalidated => f.write_str("the origin says that the copy did not change (REVALIDATED)"),
+            Self::NoAge => f.write_str("HIT without an age: it may be the old copy of an upper tier"),
+            Self::SameSecond => f.write_str("the copy is as old as the purge, to the second"),
+            Self::Unexpected { .. } => f.write_str("the body is not the expected one"),
+            Self::NotCompared => f.write_str("the body could not be read whole, and so not compared"),
+            Self::UnknownStatus(word) => write!(f, "the edge says `{word}` of its cache, which is not known"),
+            Self::NoAnswer(why) => write!(f, "no answer: {why}"),
+            Self::NotAsked => f.write_str("time ran out before it was asked"),
+            Self::PurgeFailed(why) => write!(f, "it needed another purge, which failed: {why}"),
+        }
+    }
+}
+
+impl Verdict {
+    /// What to do about it, where something can be done.
+    #[must_use]
+    pub const fn cure(&self) -> Option<&'static str> {
+        match self {
+            Self::Proven | Self::Refilled => None,
+            Self::Survivor(_) => Some(
+                "the cache key has something that the purge did not name: purge with the headers of the key, or by \
+                 tag, prefix or host",
+            ),
+            Self::NotCached(_) => None,
+            Self::Unproven(why) => match why {
+                Unproven::Obstacle(obstacle) => Some(obstacle.cure()),
+                Unproven::ServerError(_) | Unproven::OriginDown => {
+                    Some("look at the origin: visitors get this error, or an old copy, as well")
+                }
+                Unproven::Revalidated => Some("compare the body with the one that is expected"),
+                Unproven::NoAge | Unproven::SameSecond | Unproven::NotAsked => {
+                    Some("allow more time, or verify again later")
+                }
+                Unproven::Unexpected { .. } => Some(
+                    "the origin still serves another version: wait for it before purging, then purge again",
+                ),
+                Unproven::NotCompared => Some("verify a smaller file"),
+                Unproven::UnknownStatus(_) => None,
+                Unproven::NoAnswer(_) => Some("check that the URL can be reached from here"),
+                Unproven::PurgeFailed(_) => Some("run the purge again"),
+            },
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Warming: fetching URLs so that they are cached again, politely. A state machine without IO, like the others here.
+//!
+//! A cache is filled only when the whole body was read, so that every request is a GET whose body is read to its end.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::answer::{Answer, CacheStatus, Obstacle};
+use crate::pace::{Limits, Reaction};
+use crate::queue::{Next, Queue, Ticket};
+use crate::variant::Variant;
+
+/// How often a request is repeated that was refused for the moment, or got no answer.
+const RETRIES: u32 = 2;
+
+/// What became of a request to warm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warmed {
+    /// It was fetched, and may be cached.
+    Warm(CacheStatus),
+    /// It was fetched and is not cached: there is nothing to warm.
+    Skipped(Skipped),
+    /// It could not be fetched.
+    Failed(WarmFailure),
+    /// It was fetched, and is not served from the cache when it is asked for again.
+    NotCertified(Option<CacheStatus>),
+}
+
+/// Why there is nothing to warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Skipped {
+    /// DYNAMIC.
+    Dynamic,
+    /// BYPASS.
+    Bypass,
+    /// No word of Cloudflare's cache in the answer.
+    NoStatus,
+}
+
+/// Why it could not be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarmFailure {
+    /// Something stands between the visitor and the page.
+    Obstacle(Obstacle),
+    /// An error of the server or of the URL.
+    Status(u16),
+    /// STALE: the origin cannot be asked.
+    Stale,
+    /// No answer: why, in words.
+    NoAnswer(String),
+    /// It was given up before it was sent.
+    NotSent,
+}
+
+impl Warmed {
+    /// Whether it is as wanted.
+    #[must_use]
+    pub const fn is_warm(&self) -> bool {
+        matches!(self, Self::Warm(_))
+    }
+
+    /// What an answer says, the first time.
+    fn from_answer(answer: &Answer) -> Self {
+        if let Some(obstacle) = answer.obstacle() {
+            return Self::Failed(WarmFailure::Obstacle(obstacle));
+        }
+        if answer.status >= 400 {
+            return Self::Failed(WarmFailure::Status(answer.status));
+        }
+        match &answer.cache_status {
+            Some(CacheStatus::Dynamic) => Self::Skipped(Skipped::Dynamic),
+            Some(CacheStatus::Bypass) => Self::Skipped(Skipped::Bypass),
+            Some(CacheStatus::Stale) => Self::Failed(WarmFailure::Stale),
+            Some(status) => Self::Warm(status.clone()),
+            None => Self::Skipped(Skipped::NoStatus),
+        }
+    }
+
+    /// What the answer says, the second time.
+    fn certify(answer: &Answer) -> Self {
+        match &answer.cache_status {
+            Some(status @ (CacheStatus::Hit | CacheStatus::Revalidated | CacheStatus::Updating)) => {
+                Self::Warm(status.clone())
+            }
+            other => Self::NotCertified(other.clone()),
+        }
+    }
+
+    /// Whether the same request may be answered otherwise a little later.
+    const fn may_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(
+                WarmFailure::Obstacle(Obstacle::RateLimited)
+                    | WarmFailure::Status(408 | 500..)
+                    | WarmFailure::NoAnswer(_)
+            )
+        )
+    }
+}
+
+impl fmt::Display for Warmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Warm(status) => write!(f, "warmed ({status})"),
+            Self::Skipped(why) => fmt::Display::fmt(why, f),
+            Self::Failed(why) => fmt::Display::fmt(why, f),
+            Self::NotCertified(Some(status)) => write!(f, "fetched, but {status} when asked again"),
+            Self::NotCertified(None) => f.write_str("fetched, but without a cache status when asked again"),
+        }
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dynamic => "no rule makes it eligible for the cache (DYNAMIC)",
+            Self::Bypass => "its own headers forbid caching (BYPASS)",
+            Self::NoStatus => "Cloudflare's cache did not answer",
+        })
+    }
+}
+
+impl fmt::Display for WarmFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Obstacle(obstacle) => fmt::Display::fmt(obstacle, f),
+            Self::Status(status) => write!(f, "the status is {status}"),
+            Self::Stale => f.write_str("the origin cannot be asked (STALE)"),
+            Self::NoAnswer(why) => write!(f, "no answer: {why}"),
+            Self::NotSent => f.write_str("not sent"),
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarmStep {
+    /// Fetch a URL to its end, and tell [`Warmer::on_answer`] what came.
+    Fetch(Fetch),
+    /// Nothing before that time, unless a request ends first.
+    Wait(Duration),
+    /// Nothing before a request ends.
+    WaitForEnd,
+    /// Nothing is left.
+    Idle,
+}
+
+/// A request to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetch {
+    /// Names the request.
+    pub ticket: Ticket,
+    /// The number of the URL, as the caller gave it.
+    pub url: usize,
+    /// As whom to ask.
+    pub variant: Variant,
+    host: usize,
+    tries: u32,
+    certifies: bool,
+}
+
+/// Fetches URLs in the order in which they come.
+#[derive(Debug)]
+pub struct Warmer {
+    queue: Queue<Task>,
+    certify: bool,
+    is_stopped: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    url: usize,
+    variant: Variant,
+    host: usize,
+    tries: u32,
+    certifies: bool,
+}
+
+impl Warmer {
+    /// A warmer that keeps to these limits; with `certify` each URL is asked once more, and has to be HIT then.
+    #[must_use]
+    pub fn new(limits: Limits, certify: bool) -> Self {
+        Self { queue: Queue::new(limits), certify, is_stopped: false }
+    }
+
+    /// Adds a URL of a host, under a number of the caller's.
+    pub fn push(&mut self, now: Duration, host: &str, url: usize, variant: Variant) {
+        let host = self.queue.host(host);
+        self.queue.push(host, Task { url, variant, host, tries: 0, certifies: false }, now);
+    }
+
+    /// How many requests wait or are in flight.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.queue.len() + self.queue.in_flight()
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Duration) -> WarmStep {
+        match self.queue.next(now) {
+            Next::Start(ticket, Task { url, variant, host, tries, certifies }) => {
+                WarmStep::Fetch(Fetch { ticket, url, variant, host, tries, certifies })
+            }
+            Next::Wait(until) => WarmStep::Wait(until),
+            Next::Empty if self.queue.in_flight() == 0 => WarmStep::Idle,
+            Next::WaitForEnd | Next::Empty => WarmStep::WaitForEnd,
+        }
+    }
+
+    /// An answer has come, whole, or why none came. Gives what became of the URL, where that is decided.
+    pub fn on_answer(
+        &mut self,
+        now: Duration,
+        fetch: Fetch,
+        answer: Result<&Answer, &str>,
+    ) -> Option<Warmed> {
+        let reaction = match &answer {
+            Ok(answer) if answer.status == 429 || answer.status >= 500 => {
+                Reaction::Overloaded(answer.retry_after)
+            }
+            Ok(_) => Reaction::Fine(now.saturating_sub(fetch.ticket.started())),
+            Err(_) => Reaction::Silent,
+        };
+        self.queue.end(now, fetch.ticket, reaction);
+        let warmed = match answer {
+            Ok(answer) if fetch.certifies => Warmed::certify(answer),
+            Ok(answer) => Warmed::from_answer(answer),
+            Err(_) if fetch.certifies => Warmed::NotCertified(None),
+            Err(why) => Warmed::Failed(WarmFailure::NoAnswer(why.to_owned())),
+        };
+        let Fetch { url, variant, host, tries, certifies, .. } = fetch;
+        // A second look is not repeated: it would fill the cache that it is to find full.
+        if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped {
+            let wait = Duration::from_secs(1 << (2 * tries));
+            let task = Task { url, variant, host, tries: tries + 1, certifies };
+            self.queue.push(host, task, now + wait);
+            return None;
+        }
+        if self.certify && !certifies && warmed.is_warm() {
+            if self.is_stopped {
+                return Some(Warmed::NotCertified(None));
+            }
+            self.queue.push(host, Task { url, variant, host, tries: 0, certifies: true }, now);
+            return None;
+        }
+        Some(warmed)
+    }
+
+    /// Gives up what was not sent, and names it. What is in flight may still be answered, and is not repeated.
+    pub fn stop(&mut self) -> Vec<(usize, Variant)> {
+        self.is_stopped = true;
+        self.queue.clear().into_iter().map(|task| (task.url, task.variant)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::*;
+
+    fn answer(status: u16, cache: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert("cf-ray", HeaderValue::from_static("8f3a1b2c3d4e5f60-FRA"));
+        if !cache.is_empty() {
+            headers.insert("cf-cache-status", cache.parse().unwrap());
+        }
+        Answer::from_head(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
+    }
+
+    /// Warms one URL with these answers; gives what became of it, and how many were used.
+    fn warm(certify: bool, answers: &[Result<Answer, &str>]) -> (Warmed, usize) {
+        let mut warmer = Warmer::new(Limits::WARM, certify);
+        warmer.push(Duration::ZERO, "a.test", 0, Variant::Plain);
+        let (mut now, mut used) = (Duration::ZERO, 0);
+        loop {
+            match warmer.next(now) {
+                WarmStep::Fetch(fetch) => {
+                    let answer = answers[used].as_ref().map_err(|why| *why);
+                    used += 1;
+                    if let Some(warmed) = warmer.on_answer(now, fetch, answer) {
+                        assert_eq!(warmer.next(now), WarmStep::Idle);
+                        return (warmed, used);
+                    }
+                }
+                WarmStep::Wait(until) => now = until,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_cached_is_warm_and_what_may_not_is_skipped() {
+        for (status, cache, what) in [
+            (200, "MISS", "warmed (MISS)"),
+            (200, "HIT", "warmed (HIT)"),
+            (200, "EXPIRED", "warmed (EXPIRED)"),
+            (200, "REVALIDATED", "warmed (REVALIDATED)"),
+            (200, "UPDATING", "warmed (UPDATING)"),
+            (301, "MISS", "warmed (MISS)"),
+            (200, "DYNAMIC", "no rule makes it eligible for the cache (DYNAMIC)"),
+            (200, "BYPASS", "its own headers forbid caching (BYPASS)"),
+            (200, "", "Cloudflare's cache did not answer"),
+            (200, "STALE", "the origin cannot be asked (STALE)"),
+            (404, "MISS", "the status is 404"),
+        ] {
+            let (warmed, used) = warm(false, &[Ok(answer(status, cache))]);
+            assert_eq!((warmed.to_string().as_str(), used), (what, 1), "{status} {cache}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_better_a_little_later_is_asked_three_times() {
+        let busy = || Ok(answer(503, "BYPASS"));
+        assert_eq!(warm(false, &[busy(), busy(), busy()]).0.to_string(), "the status is 503");
+        assert_eq!(warm(false, &[busy(), Ok(answer(200, "MISS"))]), (Warmed::Warm(CacheStatus::Miss), 2));
+        assert_eq!(warm(false, &[Err("reset"), Ok(answer(200, "MISS"))]).1, 2);
+        assert_eq!(warm(false, &[Ok(answer(429, "")), Err("a"), Err("b")]).0.to_string(), "no answer: b");
+    }
+
+    #[test]
+    fn a_second_look_wants_hit_and_is_never_repeated() {
+        let miss = || Ok(answer(200, "MISS"));
+        let hit = Ok(answer(200, "HIT"));
+        assert_eq!(warm(true, &[miss(), hit]), (Warmed::Warm(CacheStatus::Hit), 2));
+        let (warmed, used) = warm(true, &[miss(), miss()]);
+        assert_eq!((warmed, used), (Warmed::NotCertified(Some(CacheStatus::Miss)), 2));
+        assert_eq!(warm(true, &[miss(), Ok(answer(503, ""))]).1, 2);
+        // What is not cached need not be looked at again.
+        assert_eq!(warm(true, &[Ok(answer(200, "DYNAMIC"))]).1, 1);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_named() {
+        let mut warmer = Warmer::new(Limits::WARM, false);
+        for url in 0..3 {
+            warmer.push(Duration::ZERO, "a.test", url, Variant::Plain);
+        }
+        let WarmStep::Fetch(fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
+        assert_eq!(fetch.url, 0);
+        assert_eq!(warmer.stop(), [(1, Variant::Plain), (2, Variant::Plain)]);
+        assert_eq!(warmer.next(Duration::ZERO), WarmStep::WaitForEnd);
+        let failed = warmer.on_answer(Duration::ZERO, fetch, Err("reset")).unwrap();
+        assert_eq!(failed.to_string(), "no answer: reset");
+        assert_eq!(warmer.next(Duration::ZERO), WarmStep::Idle);
+    }
+}

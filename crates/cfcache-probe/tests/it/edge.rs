@@ -1,0 +1,212 @@
+//! An edge on a simulated clock, with an origin behind it and other visitors beside the probe.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use cfcache_model::endpoint::Action;
+use cfcache_probe::{Answer, Settings, Step, Subject, Variant, Verification};
+use http::{HeaderMap, StatusCode};
+
+/// How long a request takes, there and back. The edge looks at its cache in the midst of it.
+pub(crate) const LATENCY: Duration = Duration::from_millis(40);
+
+/// One URL at the edge.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Page {
+    /// When the copy was stored.
+    pub(crate) stored: Option<Duration>,
+    /// How many purges leave it alive.
+    pub(crate) survives: u32,
+    /// Its answers have no `Age`: so many times.
+    pub(crate) without_age: u32,
+    /// What it answers in place of anything else.
+    pub(crate) always: Option<(u16, &'static str)>,
+    /// Ways of asking that have a copy of their own, which no purge reaches.
+    pub(crate) pinned: Vec<Variant>,
+    pub(crate) asked: Vec<Duration>,
+}
+
+/// The edge. Purges are seen after a delay.
+#[derive(Debug, Default)]
+pub(crate) struct Edge {
+    pub(crate) pages: Vec<Page>,
+    pub(crate) purge_delay: Duration,
+    pub(crate) purges: Vec<(Duration, Vec<usize>)>,
+    pub(crate) purge_fails: bool,
+    /// Visits of others.
+    pub(crate) visits: Vec<(Duration, usize)>,
+    due: BTreeMap<(Duration, usize), Happening>,
+}
+
+#[derive(Debug)]
+enum Happening {
+    Removal(Vec<usize>),
+    Visit(usize),
+}
+
+impl Edge {
+    pub(crate) fn with_pages(count: usize, stored: Duration) -> Self {
+        let page = Page { stored: Some(stored), ..Page::default() };
+        Self { pages: vec![page; count], ..Self::default() }
+    }
+
+    fn schedule(&mut self, at: Duration, what: Happening) {
+        self.due.insert((at, self.due.len()), what);
+    }
+
+    pub(crate) fn purge(&mut self, accepted: Duration, urls: &[usize]) {
+        self.purges.push((accepted, urls.to_vec()));
+        self.schedule(accepted + self.purge_delay, Happening::Removal(urls.to_vec()));
+    }
+
+    /// Lets everything happen that is due until `now`, in its order.
+    fn settle(&mut self, now: Duration) {
+        for (at, url) in core::mem::take(&mut self.visits) {
+            self.schedule(at, Happening::Visit(url));
+        }
+        let later = self.due.split_off(&(now + Duration::from_nanos(1), 0));
+        for ((at, _), what) in core::mem::replace(&mut self.due, later) {
+            match what {
+                Happening::Removal(urls) => {
+                    for url in urls {
+                        let page = &mut self.pages[url];
+                        if page.survives > 0 {
+                            page.survives -= 1;
+                        } else {
+                            page.stored = None;
+                        }
+                    }
+                }
+                Happening::Visit(url) => {
+                    self.pages[url].stored.get_or_insert(at);
+                }
+            }
+        }
+    }
+
+    /// Answers a request that arrives at `now`; gives when the copy was stored that it was answered with.
+    pub(crate) fn ask(&mut self, now: Duration, url: usize, variant: Variant) -> (Answer, Duration) {
+        self.settle(now);
+        let page = &mut self.pages[url];
+        page.asked.push(now);
+        let mut headers = HeaderMap::new();
+        headers.insert("cf-ray", "8f3a1b2c3d4e5f60-FRA".parse().unwrap());
+        let mut of = now;
+        let (status, cache) = match (page.always, page.stored) {
+            (Some(always), _) => always,
+            _ if page.pinned.contains(&variant) => {
+                headers.insert("age", "86400".parse().unwrap());
+                (200, "HIT")
+            }
+            (None, Some(stored)) => {
+                of = stored;
+                if page.without_age > 0 {
+                    page.without_age -= 1;
+                } else {
+                    headers.insert("age", (now - stored).as_secs().into());
+                }
+                (200, "HIT")
+            }
+            (None, None) => {
+                page.stored = Some(now);
+                (200, "MISS")
+            }
+        };
+        if !cache.is_empty() {
+            headers.insert("cf-cache-status", cache.parse().unwrap());
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        (Answer::from_head(status, &headers, SystemTime::UNIX_EPOCH), of)
+    }
+}
+
+/// What a verification came to.
+pub(crate) struct Run {
+    pub(crate) verification: Verification,
+    /// When the last copy was stored that each URL was answered with.
+    pub(crate) served: Vec<Option<Duration>>,
+    pub(crate) took: Duration,
+}
+
+impl Run {
+    pub(crate) fn verdicts(&self) -> Vec<String> {
+        (0..self.served.len()).map(|url| self.verification.verdict(url).unwrap().to_string()).collect()
+    }
+}
+
+/// Purges all pages at `accepted`, and verifies that from `began` on.
+pub(crate) fn verify(edge: &mut Edge, settings: Settings, accepted: Duration, began: Duration) -> Run {
+    let subjects = (0..edge.pages.len()).map(|_| Subject::new("www.example.com", accepted)).collect();
+    verify_subjects(edge, settings, accepted, began, subjects)
+}
+
+pub(crate) fn verify_subjects(
+    edge: &mut Edge,
+    settings: Settings,
+    accepted: Duration,
+    began: Duration,
+    subjects: Vec<Subject>,
+) -> Run {
+    let all: Vec<usize> = (0..edge.pages.len()).collect();
+    edge.purge(accepted, &all);
+    let mut verification = Verification::new(settings);
+    let mut now = began;
+    for subject in subjects {
+        verification.push(now, subject);
+    }
+    let mut served = vec![None; all.len()];
+    // Answers that are on their way, and the purge that is.
+    let mut answers = Vec::new();
+    let mut purge: Option<(Duration, Vec<usize>)> = None;
+    for _ in 0..1_000_000 {
+        let mut wait = None;
+        match verification.next(now) {
+            Step::Ask(ask) => {
+                let (answer, of) = edge.ask(now + LATENCY / 2, ask.url, ask.variant);
+                answers.push((now + LATENCY, ask, answer, of));
+                continue;
+            }
+            Step::Purge(urls) => {
+                assert!(purge.is_none(), "one purge at a time");
+                purge = Some((now + LATENCY, urls));
+                continue;
+            }
+            Step::Wait(until) => {
+                assert!(until > now, "a wait that is over");
+                wait = Some(until);
+            }
+            Step::WaitForEnd => {}
+            Step::Done => {
+                return Run { verification, served, took: now - began };
+            }
+            other => panic!("{other:?}"),
+        }
+        let ends = answers.iter().map(|(at, ..)| *at).chain(purge.iter().map(|(at, _)| *at));
+        now = ends.chain(wait).min().expect("something ends");
+        if let Some((at, urls)) = purge.take() {
+            if at > now {
+                purge = Some((at, urls));
+            } else if edge.purge_fails {
+                verification.on_purged(now, &urls, Err("the API said no"));
+            } else {
+                edge.purge(now, &urls);
+                verification.on_purged(now, &urls, Ok(()));
+            }
+        }
+        answers.retain(|(at, ask, answer, of)| {
+            if *at <= now {
+                if ask.variant == Variant::Plain {
+                    served[ask.url] = Some(*of);
+                }
+                verification.on_answer(now, *ask, Ok(answer));
+            }
+            *at > now
+        });
+    }
+    panic!("it does not end");
+}
+
+pub(crate) fn settings(action: Action) -> Settings {
+    Settings::new(action)
+}

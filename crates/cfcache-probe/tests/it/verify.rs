@@ -1,0 +1,234 @@
+//! Verifications from the purge to the last verdict.
+
+use core::time::Duration;
+
+use cfcache_model::endpoint::Action;
+use cfcache_probe::{CacheStatus, Subject, Variant, Verdict};
+use proptest::prelude::*;
+
+use crate::edge::{Edge, LATENCY, settings, verify, verify_subjects};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn a_purge_that_works_is_proven_by_one_request_for_each_url() {
+    let mut edge = Edge::with_pages(20, secs(10));
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(101));
+    let counts = run.verification.counts();
+    assert_eq!((counts.probed, counts.proven, counts.repurged), (20, 20, 0));
+    assert!(edge.pages.iter().all(|page| page.asked.len() == 1));
+    // 20 requests, 10 a second.
+    assert_eq!(run.took, ms(1900) + LATENCY);
+}
+
+#[test]
+fn a_slow_purge_is_waited_for() {
+    let mut edge = Edge::with_pages(1, secs(10));
+    edge.purge_delay = ms(2500);
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!(run.verdicts(), ["proven"]);
+    let asked: Vec<_> =
+        edge.pages[0].asked.iter().map(|at| (*at - LATENCY / 2 - secs(100)).as_millis()).collect();
+    assert_eq!(asked, [0, 500, 1000, 2000, 4000]);
+    assert_eq!(edge.purges.len(), 1);
+}
+
+#[test]
+fn a_survivor_is_purged_again_and_then_proven() {
+    let mut edge = Edge::with_pages(3, secs(10));
+    edge.pages[1].survives = 1;
+    edge.pages[2].survives = 2;
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!(run.verdicts(), ["proven"; 3]);
+    assert_eq!(run.verification.counts().repurged, 2);
+    // Both in one request, and then the one that is left.
+    let again: Vec<_> = edge.purges[1..].iter().map(|(_, urls)| urls.clone()).collect();
+    assert_eq!(again, [vec![1, 2], vec![2]]);
+}
+
+#[test]
+fn a_survivor_that_stays_is_purged_twice_and_diagnosed() {
+    let mut edge = Edge::with_pages(2, secs(10));
+    edge.pages[1].survives = 100;
+    edge.pages[1].pinned = vec![Variant::Mobile, Variant::Desktop];
+    edge.pages[1].stored = Some(secs(10));
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!(run.verification.verdict(0), Some(&Verdict::Proven));
+    assert!(matches!(run.verification.verdict(1), Some(Verdict::Survivor(_))));
+    assert_eq!(edge.purges.len(), 3);
+    let still = run.verification.still_served(1);
+    assert!(still.contains(&Variant::Mobile) && still.contains(&Variant::Desktop), "{still:?}");
+    assert!(run.took >= secs(30) && run.took < secs(33), "{:?}", run.took);
+    let counts = run.verification.counts();
+    assert_eq!((counts.proven, counts.survivors, counts.repurged), (1, 1, 1));
+}
+
+#[test]
+fn a_survivor_of_a_purge_that_fails_stays_one() {
+    let mut edge = Edge::with_pages(1, secs(10));
+    edge.pages[0].survives = 1;
+    edge.purge_fails = true;
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert!(run.verdicts()[0].starts_with("the old copy is still served"), "{:?}", run.verdicts());
+    assert_eq!(run.verification.counts().repurged, 0);
+}
+
+#[test]
+fn what_others_refilled_is_told_from_what_survived() {
+    let mut edge = Edge::with_pages(2, secs(10));
+    // A purge that was accepted a minute before the run's end: visitors were there in between.
+    edge.visits = vec![(secs(105), 0), (ms(159_700), 1)];
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(160));
+    assert_eq!(run.verdicts(), ["cached again since the purge"; 2]);
+    assert!(edge.pages.iter().all(|page| page.asked.len() == 1));
+}
+
+#[test]
+fn a_copy_as_old_as_the_purge_is_told_apart_by_asking_off_the_beat() {
+    for (stored, wanted) in [(ms(99_700), "survivor"), (ms(100_300), "refilled")] {
+        let mut edge = Edge::with_pages(1, stored);
+        edge.pages[0].survives = 1;
+        let mut settings = settings(Action::Purge);
+        // So that it is not purged again meanwhile.
+        settings.timeout = secs(3);
+        settings.diagnose = false;
+        edge.purge_fails = true;
+        let run = verify(&mut edge, settings, secs(100), ms(100_400));
+        assert_eq!(run.verification.verdict(0).unwrap().as_str(), wanted, "{stored:?}");
+    }
+}
+
+#[test]
+fn a_hit_without_age_is_asked_again_once() {
+    let mut edge = Edge::with_pages(3, secs(10));
+    edge.visits = vec![(secs(101), 0), (secs(101), 1), (secs(101), 2)];
+    edge.pages[0].without_age = 1;
+    edge.pages[1].without_age = 2;
+    // The old copy of an upper tier.
+    (edge.pages[2].without_age, edge.pages[2].survives) = (1, 1);
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(110));
+    let verdicts: Vec<_> = (0..3).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
+    assert_eq!(verdicts, ["refilled", "unproven", "proven"]);
+    assert_eq!((edge.pages[0].asked.len(), edge.pages[1].asked.len()), (2, 2));
+    assert_eq!(edge.purges.len(), 2, "the third was purged again");
+}
+
+#[test]
+fn what_cannot_change_is_not_asked_again() {
+    for always in [(200, "DYNAMIC"), (200, "BYPASS"), (200, ""), (403, ""), (200, "REVALIDATED")] {
+        let mut edge = Edge::with_pages(1, secs(10));
+        edge.pages[0].always = Some(always);
+        verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+        assert_eq!(edge.pages[0].asked.len(), 1, "{always:?}");
+    }
+}
+
+#[test]
+fn errors_are_asked_again_until_time_runs_out_and_never_purged() {
+    let mut edge = Edge::with_pages(1, secs(10));
+    edge.pages[0].always = Some((503, "MISS"));
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!(run.verdicts(), ["an error was answered (503)"]);
+    assert_eq!(edge.purges.len(), 1);
+    assert!(run.took >= secs(30) && run.took < secs(32), "{:?}", run.took);
+}
+
+#[test]
+fn invalidating_is_proven_by_what_purging_is_not() {
+    for (always, wanted) in [
+        ((200, "UPDATING"), "proven"),
+        ((200, "REVALIDATED"), "proven"),
+        ((200, "STALE"), "the origin could not be asked (STALE)"),
+    ] {
+        let mut edge = Edge::with_pages(1, secs(10));
+        edge.pages[0].always = Some(always);
+        let run = verify(&mut edge, settings(Action::Invalidate), secs(100), secs(100));
+        assert_eq!(run.verdicts(), [wanted], "{always:?}");
+    }
+}
+
+#[test]
+fn a_transition_needs_a_hit_before() {
+    let mut edge = Edge::with_pages(3, secs(10));
+    let mut settings = settings(Action::Purge);
+    settings.transition = true;
+    let before = [Some(CacheStatus::Hit), Some(CacheStatus::Dynamic), None];
+    let subjects =
+        before.map(|before| Subject::new("www.example.com", secs(100)).with_before(before)).to_vec();
+    let run = verify_subjects(&mut edge, settings, secs(100), secs(100), subjects);
+    let verdicts: Vec<_> = (0..3).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
+    assert_eq!(verdicts, ["proven", "not_cached", "not_cached"]);
+}
+
+#[test]
+fn stopping_leaves_a_verdict_for_each() {
+    let mut edge = Edge::with_pages(2, secs(10));
+    edge.pages[0].survives = 9;
+    let mut verification = cfcache_probe::Verification::new(settings(Action::Purge));
+    for _ in 0..2 {
+        verification.push(secs(100), Subject::new("www.example.com", secs(99)));
+    }
+    let cfcache_probe::Step::Ask(ask) = verification.next(secs(100)) else { panic!("nothing to ask") };
+    let (answer, _) = edge.ask(secs(100), ask.url, ask.variant);
+    verification.on_answer(secs(100), ask, Ok(&answer));
+    verification.stop();
+    assert_eq!(verification.next(secs(100)), cfcache_probe::Step::Done);
+    assert_eq!(verification.verdict(0).unwrap().as_str(), "survivor");
+    assert_eq!(verification.verdict(1).unwrap().to_string(), "time ran out before it was asked");
+    let counts = verification.counts();
+    assert_eq!((counts.probed, counts.survivors, counts.unproven), (2, 1, 1));
+}
+
+#[test]
+fn a_large_list_keeps_to_its_rate() {
+    let mut edge = Edge::with_pages(3000, secs(10));
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!(run.verification.counts().proven, 3000);
+    assert!(run.took >= secs(299) && run.took <= secs(303), "{:?}", run.took);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever happens at the edge and however slow it is: nothing is called proven or refilled whose last answer was
+    /// a copy from before the purge; every URL has one verdict; and the whole comes to an end in time.
+    #[test]
+    fn nothing_is_proven_by_a_copy_from_before_the_purge(
+        pages in proptest::collection::vec((0_u64..200_000, any::<bool>(), 0_u32..4, 0_u32..3), 1..8),
+        visits in proptest::collection::vec((90_000_u64..140_000, 0_usize..8), 0..24),
+        delay in 0_u64..12_000,
+        began in 100_000_u64..103_000,
+        timeout in 500_u64..30_000,
+        purge_fails in any::<bool>(),
+    ) {
+        let mut edge = Edge::with_pages(pages.len(), Duration::ZERO);
+        for (page, (stored, is_stored, survives, without_age)) in edge.pages.iter_mut().zip(&pages) {
+            page.stored = is_stored.then(|| ms(*stored / 2));
+            page.survives = *survives;
+            page.without_age = *without_age;
+        }
+        edge.visits = visits.iter().filter(|(_, url)| *url < pages.len()).map(|(at, url)| (ms(*at), *url)).collect();
+        edge.purge_delay = ms(delay);
+        edge.purge_fails = purge_fails;
+        let mut settings = settings(Action::Purge);
+        settings.timeout = ms(timeout);
+        let run = verify(&mut edge, settings, secs(100), ms(began));
+        let counts = run.verification.counts();
+        let sum = counts.proven + counts.refilled + counts.not_cached + counts.survivors + counts.unproven;
+        prop_assert_eq!((counts.probed, sum), (pages.len() as u64, pages.len() as u64));
+        for (url, served) in run.served.iter().enumerate() {
+            let verdict = run.verification.verdict(url).unwrap();
+            if matches!(verdict, Verdict::Proven | Verdict::Refilled) {
+                prop_assert!(served.unwrap() >= secs(100), "{url}: {verdict} by a copy of {served:?}");
+            }
+        }
+        // Two rounds more, a second to gather, and the diagnosis at ten a second.
+        prop_assert!(run.took < ms(timeout) + secs(12 + 6), "{:?}", run.took);
+    }
+}
