@@ -336,7 +336,13 @@ impl Client {
         tell(Ok(&response), matches!(reading.signal, AttemptResult::RateLimited { .. }));
         reading.ray = self.ray(&response);
         match &mut reading.result {
-            Ok(answer) => redact(self.codec.redactor(), &mut answer.messages),
+            Ok(answer) => {
+                redact(self.codec.redactor(), &mut answer.errors);
+                redact(self.codec.redactor(), &mut answer.messages);
+                for warning in answer.warnings() {
+                    observer.on(Event::Warning(warning));
+                }
+            }
             Err(ErrorCause::Answer(failure)) => {
                 add_headers(failure, &response, self.codec.redactor());
                 redact(self.codec.redactor(), &mut failure.errors);
@@ -388,7 +394,11 @@ struct Reading<T> {
 
 impl<T> Reading<T> {
     fn of(verdict: Verdict<T>, hints: RateHeaders) -> Self {
-        let signal = AttemptResult::of(&verdict, hints.retry_after);
+        let in_body = match &verdict {
+            Verdict::Later(failure) => failure.retry_after.map(Duration::from_secs),
+            _ => None,
+        };
+        let signal = AttemptResult::of(&verdict, hints.retry_after.or(in_body));
         let result = match verdict {
             Verdict::Done(answer) => Ok(answer),
             Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {

@@ -4,7 +4,7 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
-use cfcache_model::endpoint::Descriptor;
+use cfcache_model::endpoint::{Descriptor, Method};
 use cfcache_model::plan::InvalidBatch;
 use cfcache_model::verdict::{Class, Failure};
 use cfcache_transport::{Delivery, TransportError};
@@ -78,9 +78,11 @@ impl Error {
             ErrorCause::Answer(failure) => match failure.class {
                 Class::Credentials => ErrorKind::Credentials,
                 Class::RateLimited => ErrorKind::RateLimited,
-                Class::Unavailable | Class::Unclear | Class::NotTheApi | Class::Redirected => {
-                    ErrorKind::Unreachable
-                }
+                Class::Unavailable
+                | Class::Unclear
+                | Class::UnexpectedResult
+                | Class::NotTheApi
+                | Class::Redirected => ErrorKind::Unreachable,
                 _ => ErrorKind::Refused,
             },
             ErrorCause::Transport(_) => ErrorKind::Unreachable,
@@ -99,16 +101,17 @@ impl Error {
         matches!(self.kind(), ErrorKind::Refused | ErrorKind::Credentials)
     }
 
-    /// May it have been done all the same, by this or an earlier try?
+    /// Returns whether it may have been done all the same, by this or an earlier try. What only reads has no effect, so of
+    /// that it is never unclear.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
-        self.unclear
-            || match &self.cause {
-                ErrorCause::Answer(failure) => failure.unclear,
-                ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
-                ErrorCause::Unrecorded(_) => true,
-                ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,
-            }
+        let is_left_open = || match &self.cause {
+            ErrorCause::Answer(failure) => failure.unclear,
+            ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
+            ErrorCause::Unrecorded(_) => true,
+            ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,
+        };
+        self.endpoint.method != Method::Get && (self.unclear || is_left_open())
     }
 
     /// What the API answered, where it did.

@@ -4,6 +4,7 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
+use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::plan::Batch;
 use cfcache_transport::{Operation, Response, TransportError};
 use http::HeaderMap;
@@ -63,6 +64,8 @@ pub enum Event<'a> {
     },
     /// A request and what came of it.
     Exchange(Exchange<'a>),
+    /// The API did what was asked, and reports an error or a remark beside that.
+    Warning(&'a ResponseInfo),
     /// For the first time it is the limits, and not the network, that are waited for: there is more to do than they
     /// allow at once. Comes once a run, and before the [`Event::Waiting`] it belongs to.
     Paced {

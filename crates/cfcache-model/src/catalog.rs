@@ -92,7 +92,29 @@ const WAIT: &str =
     "wait, then run it again while nothing else calls the API; the limits are those of the zone's plan";
 const CHECK_ZONE: &str = "check the zone id, and that the token covers this zone";
 const LOOK_AT_ZONE: &str = "look at the zone in the dashboard";
+const CHECK_ENTRIES: &str =
+    "check that each entry belongs to this zone and is written exactly as it is used there";
 const SEND_FEWER: &str = "send fewer entries in a request (`--batch-size`)";
+
+/// What a 403 means that the edge made: problem details, and no envelope of the API.
+pub(crate) static EDGE_BLOCK: Explanation = any(
+    &[403],
+    0,
+    Class::NotTheApi,
+    Documented,
+    "the firewall in front of the API refused this machine or its request, before any credentials were looked at",
+    "call from another network, or ask the vendor's support, with the cf-ray",
+);
+
+/// What 525 and 526 mean.
+pub(crate) static EDGE_TLS: Explanation = any(
+    &[525, 526],
+    0,
+    Class::NotTheApi,
+    Documented,
+    "the edge could not set up TLS with the server behind it, which another try cannot change",
+    "check the base URL; if it is the vendor's own, look at https://www.cloudflarestatus.com",
+);
 
 /// All entries, by area and code.
 pub static CATALOG: &[Explanation] = &[
@@ -121,33 +143,9 @@ pub static CATALOG: &[Explanation] = &[
         "send `true`, or a list",
     ),
     on(Purge, &[], 1014, Class::Refused, Legacy, "the list must be an array", "send an array"),
-    on(
-        Purge,
-        &[],
-        1015,
-        Class::BadEntry,
-        Legacy,
-        "a URL could not be purged",
-        "check that the URL is on this zone and is written as its visitors ask for it",
-    ),
-    on(
-        Purge,
-        &[],
-        1016,
-        Class::BadEntry,
-        Legacy,
-        "URLs could not be purged",
-        "check that each URL is on this zone and is written as its visitors ask for it",
-    ),
-    on(
-        Purge,
-        &[],
-        1017,
-        Class::BadEntry,
-        Legacy,
-        "not all of the request could be purged",
-        "check that each entry is on this zone",
-    ),
+    on(Purge, &[], 1015, Class::BadEntry, Legacy, "an entry could not be purged", CHECK_ENTRIES),
+    on(Purge, &[], 1016, Class::BadEntry, Legacy, "no entry of the request could be purged", CHECK_ENTRIES),
+    on(Purge, &[], 1017, Class::BadEntry, Legacy, "not all of the request could be purged", CHECK_ENTRIES),
     on(Purge, &[], 1018, Class::Refused, Legacy, "the status of the zone does not allow it", LOOK_AT_ZONE),
     on(Purge, &[], 1020, Class::Missing, Legacy, "the zone is missing or not valid", CHECK_ZONE),
     on(Purge, &[], 1021, Class::Refused, Legacy, "the status of the zone does not allow it", LOOK_AT_ZONE),
@@ -176,19 +174,11 @@ pub static CATALOG: &[Explanation] = &[
         1082,
         Class::BadEntry,
         Legacy,
-        "the URL is not on this zone",
+        "the entry is not on this zone",
         "purge it on the zone that its host belongs to",
     ),
     on(Purge, &[], 1083, Class::RateLimited, Legacy, "too many purges of URLs", WAIT),
-    on(
-        Purge,
-        &[],
-        1084,
-        Class::BadEntry,
-        Legacy,
-        "the URL cannot be purged",
-        "check that the URL is on this zone and is written as its visitors ask for it",
-    ),
+    on(Purge, &[], 1084, Class::BadEntry, Legacy, "the entry cannot be purged", CHECK_ENTRIES),
     on(
         Purge,
         &[],

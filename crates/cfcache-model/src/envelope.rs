@@ -3,6 +3,9 @@
 //! The schema says `{"success", "errors", "messages", "result", "result_info"?}`. The real API leaves parts out, sends
 //! null for them, puts strings where objects should be, and sometimes sends no envelope at all; so it is read part by
 //! part, and only a body that is no JSON object is not an envelope.
+//!
+//! Errors that the edge in front of the API makes itself have a body of their own, problem details (RFC 9457): these are
+//! read here as well. Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -32,6 +35,10 @@ pub struct Envelope {
     pub messages: Vec<ResponseInfo>,
     /// The page of a list.
     pub result_info: Option<ResultInfo>,
+    /// Whether this is no answer of the API, but the problem details of the edge in front of it.
+    pub is_problem: bool,
+    /// The `retry_after` of problem details: how many seconds to wait before another try.
+    pub retry_after: Option<u64>,
     /// The `result`, byte for byte; `None` where it is missing.
     result: Option<Box<RawValue>>,
 }
@@ -96,6 +103,9 @@ impl Envelope {
             _ => None,
         });
         let mut errors = infos(raw.errors);
+        let problem = if success.is_none() && errors.is_empty() { problem(&raw) } else { None };
+        let is_problem = problem.is_some();
+        errors.extend(problem);
         // `{"code":1000,"error":"not_found"}` was seen instead of an envelope.
         if success != Some(true) && errors.is_empty() {
             let outside = ResponseInfo {
@@ -110,6 +120,8 @@ impl Envelope {
             errors,
             messages: infos(raw.messages),
             result_info: raw.result_info.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            is_problem,
+            retry_after: raw.retry_after.filter(|_| is_problem).and_then(|raw| seconds(&value(raw))),
             result: raw.result.map(ToOwned::to_owned),
         })
     }
@@ -140,6 +152,51 @@ struct Raw<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     message: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    retry_after: Option<&'a RawValue>,
+}
+
+/// Problem details as an error: what has a title and is no envelope. Their `type` is the page about the error, where it is a
+/// URL at all.
+fn problem(raw: &Raw<'_>) -> Option<ResponseInfo> {
+    let text = |part: Option<&RawValue>| match part.map(value) {
+        Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
+        _ => None,
+    };
+    let title = text(raw.title)?;
+    let message = match text(raw.detail) {
+        Some(detail) if detail != title => alloc::format!("{title}: {detail}"),
+        _ => title,
+    };
+    Some(ResponseInfo {
+        // Under which name the number of a 1xxx error comes is not in the sources; these two cost nothing.
+        code: raw.error_code.or(raw.code).map(|raw| code(&value(raw))).unwrap_or_default(),
+        message,
+        documentation_url: text(raw.kind).filter(|kind| kind.contains("://")),
+        ..ResponseInfo::default()
+    })
+}
+
+/// A number of seconds, in a string too; a fraction is rounded up.
+fn seconds(value: &Value) -> Option<u64> {
+    let text = match value {
+        Value::String(text) => text.trim(),
+        other => return other.as_u64().or_else(|| whole(other.as_f64()?)),
+    };
+    text.parse().ok().or_else(|| whole(text.parse().ok()?))
+}
+
+fn whole(seconds: f64) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
+    (seconds >= 0.0).then(|| seconds as u64 + u64::from(seconds > (seconds as u64) as f64))
 }
 
 /// A part as a value; what cannot be one (half a surrogate pair, a hundred levels) is a string of its JSON.
@@ -213,7 +270,8 @@ impl ResponseInfo {
 }
 
 impl fmt::Display for ResponseInfo {
-    /// `Invalid request headers (code 6003): Invalid format for Authorization header (code 6111)`
+    /// `Invalid request headers (code 6003): Invalid format for Authorization header (code 6111)`; where there is a page
+    /// about it, `Forbidden (code 10000, see https://developers.cloudflare.com/…)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, info) in self.flatten().enumerate() {
             if index == MAX_SHOWN {
@@ -224,8 +282,12 @@ impl fmt::Display for ResponseInfo {
             }
             let message = snippet(&info.message, 500);
             f.write_str(if message.is_empty() { "no message" } else { &message })?;
-            if info.code != 0 {
-                write!(f, " (code {})", info.code)?;
+            let page = info.documentation_url.as_deref().map(|url| snippet(url, 300));
+            match (info.code, page) {
+                (0, None) => {}
+                (code, None) => write!(f, " (code {code})")?,
+                (0, Some(page)) => write!(f, " (see {page})")?,
+                (code, Some(page)) => write!(f, " (code {code}, see {page})")?,
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::catalog::{self, Explanation};
-use crate::endpoint::{Descriptor, Endpoint};
+use crate::endpoint::{Descriptor, Endpoint, Method};
 use crate::envelope::{Envelope, MAX_SHOWN, NoEnvelope, ResponseInfo, ResultInfo};
 use crate::text::snippet;
 
@@ -37,10 +37,20 @@ pub struct Answer<T> {
     pub result: T,
     /// The `result` as the API wrote it, byte for byte, with every field that we do not know.
     pub raw: String,
+    /// Errors that the API reports beside its success.
+    pub errors: Vec<ResponseInfo>,
     /// Remarks of the API.
     pub messages: Vec<ResponseInfo>,
     /// The page of a list.
     pub result_info: Option<ResultInfo>,
+}
+
+impl<T> Answer<T> {
+    /// What the API reports beside its success, and somebody should see: errors, and remarks but for the good news of token
+    /// verification (code 10000).
+    pub fn warnings(&self) -> impl Iterator<Item = &ResponseInfo> {
+        self.errors.iter().chain(self.messages.iter().filter(|message| message.code != 10000))
+    }
 }
 
 /// What came with failure.
@@ -59,9 +69,11 @@ pub struct Failure {
     pub defect: Option<String>,
     /// The catalog's entry for the first error that it knows.
     pub explanation: Option<&'static Explanation>,
-    /// May it have been done all the same? So it is of a 2xx that does not say, and of the error pages of what is in
-    /// front of the API, which need not know.
+    /// Whether it may have been done all the same. So it is of a 2xx that does not say, and of the error pages of what is in
+    /// front of the API, which need not know. What only reads has no effect that could be unclear.
     pub unclear: bool,
+    /// How many seconds to wait before another try, where the body says so. A `Retry-After` header counts more.
+    pub retry_after: Option<u64>,
 }
 
 /// A sort of failure.
@@ -90,6 +102,8 @@ pub enum Class {
     NotTheApi,
     /// A 2xx that does not say that it succeeded.
     Unclear,
+    /// It succeeded, and the `result` has another form than the documented one.
+    UnexpectedResult,
 }
 
 impl Class {
@@ -113,20 +127,23 @@ pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::R
         Ok(result) => Verdict::Done(Answer {
             result,
             raw,
+            errors: envelope.errors,
             messages: envelope.messages,
             result_info: envelope.result_info,
         }),
         Err(error) => Verdict::from(Failure {
-            class: Class::Unclear,
+            // The API says that it was done, and will say it in the same words the next time.
+            class: Class::UnexpectedResult,
             status,
-            errors: Vec::new(),
+            errors: envelope.errors,
             messages: envelope.messages,
             defect: Some(alloc::format!(
                 "success, but a `result` that is not understood ({error}): {}",
                 snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
-            unclear: true,
+            unclear: request.descriptor().method != Method::Get,
+            retry_after: None,
         }),
     }
 }
@@ -145,6 +162,7 @@ pub fn judge_status(status: u16, defect: String) -> Option<Failure> {
         defect: Some(defect),
         explanation: None,
         unclear: leaves_open(status),
+        retry_after: None,
     })
 }
 
@@ -156,8 +174,10 @@ pub fn judge_status(status: u16, defect: String) -> Option<Failure> {
 fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Failure> {
     let parsed = Envelope::parse(body);
     let is_2xx = (200..300).contains(&status);
+    let is_read = endpoint.method == Method::Get;
     match parsed {
         Ok(envelope) if is_2xx && envelope.success == Some(true) => Ok(envelope),
+        Ok(envelope) if envelope.is_problem && !is_2xx => Err(of_the_edge(status, envelope, is_read)),
         Ok(envelope) => {
             let defect = match envelope.success {
                 None if is_2xx => Some("no `success` in the answer".to_owned()),
@@ -173,6 +193,8 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
             let unclear = is_2xx && envelope.success.is_none() && envelope.errors.is_empty();
             let class = match explanation {
                 Some(explanation) => explanation.class,
+                // What has no effect is not asked again to find out whether it had one.
+                None if unclear && is_read => Class::NotTheApi,
                 None if unclear => Class::Unclear,
                 None => class_of(status),
             };
@@ -186,11 +208,20 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
                 messages: envelope.messages,
                 defect,
                 explanation,
-                unclear: class == Class::Unclear || leaves_open(status) && !says_no,
+                unclear: !is_read && (class == Class::Unclear || leaves_open(status) && !says_no),
+                retry_after: None,
             })
         }
         Err(no_envelope) => {
             let class = match class_of(status) {
+                // What breaks off may be whole the next time; a page of something else will not be another.
+                Class::Refused
+                    if is_2xx
+                        && is_read
+                        && !matches!(no_envelope, NoEnvelope::Empty | NoEnvelope::Broken(_)) =>
+                {
+                    Class::NotTheApi
+                }
                 Class::Refused if is_2xx => Class::Unclear,
                 Class::Refused | Class::Credentials | Class::Missing if no_envelope != NoEnvelope::Empty => {
                     Class::NotTheApi
@@ -208,17 +239,49 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
                 errors: Vec::new(),
                 messages: Vec::new(),
                 defect: Some(defect),
-                explanation: None,
-                unclear: class == Class::Unclear || leaves_open(status),
+                explanation: is_final(status).then_some(&catalog::EDGE_TLS),
+                unclear: !is_read && (class == Class::Unclear || leaves_open(status)),
+                retry_after: None,
             })
         }
     }
 }
 
-/// Does a status alone leave open whether the request was done? A gateway that got no answer, or a bad one, does not
-/// know; one that says 503 did not pass the request on.
+/// Judges problem details: the edge in front of the API answered, and the API was not asked or did not answer.
+///
+/// Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
+fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> Failure {
+    let (class, explanation) = match class_of(status) {
+        class if class.is_temporary() => (class, None),
+        // Whatever the status is: what says when to come back can be asked again.
+        _ if problem.retry_after.is_some() && !is_final(status) => (Class::Unavailable, None),
+        _ if is_final(status) => (Class::NotTheApi, Some(&catalog::EDGE_TLS)),
+        // No API was there to look at credentials.
+        Class::Credentials => (Class::NotTheApi, Some(&catalog::EDGE_BLOCK)),
+        Class::Refused | Class::Missing => (Class::NotTheApi, None),
+        class => (class, None),
+    };
+    Failure {
+        class,
+        status,
+        errors: problem.errors,
+        messages: problem.messages,
+        defect: None,
+        explanation,
+        unclear: !is_read && leaves_open(status),
+        retry_after: problem.retry_after,
+    }
+}
+
+/// Returns whether the edge says of a status that another try cannot help: it could not set up TLS with what is behind it.
+const fn is_final(status: u16) -> bool {
+    matches!(status, 525 | 526)
+}
+
+/// Returns whether a status alone leaves open that the request was done. A gateway that got no answer, or a bad one, does
+/// not know; one that says 503, or that it could not set up TLS, did not pass the request on.
 const fn leaves_open(status: u16) -> bool {
-    matches!(status, 500..=599) && status != 503
+    matches!(status, 500..=599) && status != 503 && !is_final(status)
 }
 
 /// What a status alone says of an answer that is no success.
@@ -231,6 +294,7 @@ fn class_of(status: u16) -> Class {
         // How large a body may be is not documented; if one is too large, fewer entries will do.
         413 => Class::TooMany,
         429 => Class::RateLimited,
+        status if is_final(status) => Class::NotTheApi,
         // All of them: 520 to 530 come from the edge in front of the API.
         500..=599 => Class::Unavailable,
         _ => Class::Refused,

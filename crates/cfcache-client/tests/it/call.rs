@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, ErrorCause, ErrorKind, Event, Summary};
 use cfcache_model::PurgeBody;
-use cfcache_model::endpoint::{ClearCacheReserve, ListZones, PurgeCache, VerifyToken};
+use cfcache_model::endpoint::{ClearCacheReserve, GetZone, ListZones, PurgeCache, VerifyToken};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport, TransportError};
 use tokio::time::Instant;
@@ -129,6 +129,57 @@ async fn an_answer_whose_body_breaks_off_is_judged_by_its_head() {
     let error = purge((0..11).map(|_| broken_body(200, &[("cf-ray", "8f00ba4-AMS")]))).await.unwrap_err();
     assert!(matches!(error.cause, ErrorCause::Transport(_)) && error.is_unclear(), "{error}");
     assert_eq!(error.ray.as_deref(), Some("8f00ba4-AMS"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_edge_is_waited_for_as_its_body_says() {
+    let body =
+        r#"{"title":"Error 1015","status":429,"detail":"You are being rate limited","retry_after":30}"#;
+    let begun = Instant::now();
+    purge([reply(429, body, &[]), accepted()]).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    // The header is the fresher of the two.
+    let begun = Instant::now();
+    purge([reply(429, body, &[("retry-after", "7")]), accepted()]).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 7);
+
+    let body = r#"{"title":"Error 1020: Access denied","status":403}"#;
+    let error = purge([reply(403, body, &[])]).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts), (ErrorKind::Unreachable, 1));
+    let error = purge([reply(526, "<html>", &[])]).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts, error.is_unclear()), (ErrorKind::Unreachable, 1, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_and_remarks_beside_success_are_told() {
+    let body = format!(
+        r#"{{"success":true,"errors":[{{"code":1099,"message":"odd {TOKEN}"}}],"messages":["soon gone"],"result":null}}"#
+    );
+    let client = client(Arc::new(ScriptedTransport::new([reply(200, body, &[])])), policy(|_| {}));
+    let mut warnings = Vec::new();
+    let mut observer = |event: Event<'_>| {
+        if let Event::Warning(warning) = event {
+            warnings.push(warning.to_string());
+        }
+    };
+    client.call(&PurgeCache::purge(&zone(), &PurgeBody::Everything), &mut observer).await.unwrap();
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].starts_with("odd ") && !warnings[0].contains(TOKEN), "{warnings:?}");
+    assert_eq!(warnings[1], "soon gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_the_wrong_form_ends_at_once_and_had_no_effect() {
+    let zone = zone();
+    let request = ListZones::page(1);
+    let transport = ScriptedTransport::new([reply(200, r#"{"success":true,"result":7}"#, &[])]);
+    let client_of = |transport| client(Arc::new(transport), policy(|_| {}));
+    let error = client_of(transport).call(&request, &mut ()).await.unwrap_err();
+    assert_eq!((error.attempts, error.is_unclear()), (1, false));
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let lost = ScriptedTransport::new((0..11).map(|_| lost(Delivery::Unknown)));
+    let error = client_of(lost).call(&GetZone::new(&zone), &mut ()).await.unwrap_err();
+    assert_eq!((error.attempts, error.is_unclear()), (11, false));
 }
 
 #[tokio::test(start_paused = true)]

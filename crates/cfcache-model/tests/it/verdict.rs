@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use cfcache_model::endpoint::{GetZone, ListZones, PurgeCache, VerifyToken};
+use cfcache_model::catalog::Explanation;
+use cfcache_model::endpoint::{EditSwitch, GetZone, ListZones, OnOff, PurgeCache, Switch, VerifyToken};
 use cfcache_model::verdict::{Class, Verdict, judge};
 use cfcache_model::{PurgeBody, ZoneId};
 
@@ -203,15 +204,101 @@ fn an_accepted_purge_is_not_doubted() {
     }
 }
 
-/// Where the `result` is the point, one that cannot be read is no success.
+/// Where the `result` is the point, one that cannot be read is no success. To ask again would give the same.
 #[test]
-fn a_result_that_is_needed_is_looked_at() {
+fn a_result_of_the_wrong_form_is_not_asked_for_again() {
     let zone = ZoneId::parse("a").unwrap();
     let body = br#"{"success":true,"result":null}"#;
-    let unclear = |failure: Option<cfcache_model::verdict::Failure>| failure.unwrap().class == Class::Unclear;
-    assert!(unclear(failure(judge(&GetZone::new(&zone), 200, body))));
-    assert!(unclear(failure(judge(&ListZones::page(1), 200, body))));
-    assert!(unclear(failure(judge(&VerifyToken::of_user(), 200, body))));
+    for verdict in [
+        sort_of(judge(&GetZone::new(&zone), 200, body)),
+        sort_of(judge(&ListZones::page(1), 200, body)),
+        sort_of(judge(&VerifyToken::of_user(), 200, body)),
+    ] {
+        assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
+    }
+    // A change was done, as the API says, whatever it looks like.
+    let edit = EditSwitch::new(&zone, Switch::CacheReserve, OnOff::On);
+    let odd = br#"{"success":true,"result":[1]}"#;
+    assert_eq!(sort_of(judge(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
+}
+
+/// What only reads has no effect: it is never "may have taken effect", and a page of something else is not asked again.
+#[test]
+fn a_read_is_never_unclear() {
+    let zone = ZoneId::parse("a").unwrap();
+    let read = |status, body: &str| sort_of(judge(&GetZone::new(&zone), status, body.as_bytes()));
+    for (status, body, expected) in [
+        (200, "<html>", "refused NotTheApi"),
+        (200, "ok", "refused NotTheApi"),
+        (200, "[]", "refused NotTheApi"),
+        (200, r#"{"status":"ok"}"#, "refused NotTheApi"),
+        // These may be whole the next time.
+        (200, "", "unreadable Unclear"),
+        (200, r#"{"success":true,"re"#, "unreadable Unclear"),
+        (504, "<html>", "later Unavailable"),
+    ] {
+        assert_eq!(read(status, body), (expected.to_owned(), false), "{status} {body}");
+    }
+}
+
+fn sort_of<T: std::fmt::Debug>(verdict: Verdict<T>) -> (String, bool) {
+    (sort(&verdict), failure(verdict).unwrap().unclear)
+}
+
+/// Errors and remarks beside success are kept, and the good news of a valid token is no warning.
+#[test]
+fn what_the_api_reports_beside_success() {
+    let warnings = |body: &str| match judged(200, body) {
+        Verdict::Done(answer) => answer.warnings().map(ToString::to_string).collect::<Vec<_>>(),
+        other => panic!("{body}: {other:?}"),
+    };
+    assert_eq!(warnings(ACCEPTED), [""; 0]);
+    let both = r#"{"success":true,"errors":[{"code":1,"message":"e"}],"messages":["m"],"result":null}"#;
+    assert_eq!(warnings(both), ["e (code 1)", "m"]);
+    let news =
+        r#"{"success":true,"messages":[{"code":10000,"message":"This API Token is valid and active"}]}"#;
+    assert_eq!(warnings(news), [""; 0]);
+}
+
+/// Problem details (RFC 9457) of the edge in front of the API.
+#[test]
+fn errors_of_the_edge() {
+    let problem = |status: u16, code: u32, more: &str| {
+        format!(
+            r#"{{"type":"https://developers.cloudflare.com/e/{code}/","title":"Error {code}","status":{status},"detail":"What it is","instance":"8f","error_code":{code}{more}}}"#
+        )
+    };
+    let rows = [
+        (429, 1015, r#","retry_after":30"#, "later RateLimited", Some(30), false),
+        (403, 1010, "", "refused NotTheApi", None, false),
+        (403, 1020, r#","error_category":"waf""#, "refused NotTheApi", None, false),
+        (403, 1004, r#","retry_after":"120""#, "later Unavailable", Some(120), false),
+        (530, 1033, r#","retry_after":119.5"#, "later Unavailable", Some(120), true),
+        (503, 1200, r#","retry_after":-1"#, "later Unavailable", None, false),
+        (504, 504, r#","retry_after":60"#, "later Unavailable", Some(60), true),
+        (525, 525, "", "refused NotTheApi", None, false),
+        // Even if it said when: it says as well not to.
+        (526, 526, r#","retry_after":60"#, "refused NotTheApi", Some(60), false),
+        (404, 1016, "", "refused NotTheApi", None, false),
+    ];
+    for (status, code, more, expected, retry_after, unclear) in rows {
+        let body = problem(status, code, more);
+        let verdict = judged(status, &body);
+        assert_eq!(sort(&verdict), expected, "{body}");
+        let failure = failure(verdict).unwrap();
+        assert_eq!((failure.retry_after, failure.unclear), (retry_after, unclear), "{body}");
+        let page = format!("https://developers.cloudflare.com/e/{code}/");
+        let expected = format!("status {status}: Error {code}: What it is (code {code}, see {page})");
+        assert_eq!(failure.to_string(), expected);
+        // The code is the edge's, and means something else in the API's tables.
+        let is_of_the_edge = |explanation: &Explanation| explanation.code == 0;
+        assert!(failure.explanation.is_none_or(is_of_the_edge), "{body}");
+        assert_eq!(failure.explanation.is_some(), matches!(status, 525 | 526) || matches!(code, 1010 | 1020));
+    }
+    // An envelope is an envelope, whatever else is in it.
+    let envelope = r#"{"success":false,"errors":[{"code":10000,"message":"m"}],"title":"t","retry_after":5}"#;
+    let failure = failure(judged(403, envelope)).unwrap();
+    assert_eq!((failure.class, failure.retry_after), (Class::Credentials, None));
 }
 
 /// Fields that vanish, turn null or are new do not matter, as long as what we need is there.
