@@ -8,6 +8,8 @@ mod pages;
 mod purge;
 mod regions;
 mod reserve;
+#[cfg(test)]
+pub(crate) mod schema;
 mod scope;
 mod setting;
 mod settings;

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+#[cfg(test)]
+use crate::command::schema;
+
 /// How many failures a report names at the most.
 pub(crate) const MAX_FAILURES: usize = 1000;
 
@@ -10,34 +13,51 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// The one object that `--json` prints for a purge or invalidate.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "report", deny_unknown_fields))]
 pub(crate) struct Report {
     /// `purge` or `invalidate`.
+    #[cfg_attr(test, schemars(extend("enum" = schema::OPERATIONS)))]
     pub(crate) operation: &'static str,
     /// The field of the body: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
+    #[cfg_attr(test, schemars(extend("enum" = schema::kinds())))]
     pub(crate) kind: &'static str,
     /// The zone's id; null where each entry went to the zone of its host.
     pub(crate) zone: Option<String>,
+    /// The id of the environment, if there is one.
     pub(crate) environment: Option<String>,
     /// `accepted + failed + invalid + duplicates + skipped`, always.
     pub(crate) items: u64,
+    /// Entries that the API accepted.
     pub(crate) accepted: u64,
+    /// Entries that the API did not accept, or that are not known to be accepted.
     pub(crate) failed: u64,
+    /// Entries that were not sent, because no request can hold them.
     pub(crate) invalid: u64,
+    /// Entries that were not sent, because they were read before.
     pub(crate) duplicates: u64,
+    /// Entries that were not sent, because a journal says that they were accepted before.
     pub(crate) skipped: u64,
+    /// Requests that were sent.
     pub(crate) requests: u64,
+    /// How many of these were sent again.
     pub(crate) retries: u64,
+    /// Responses that said to wait.
     pub(crate) rate_limited: u64,
+    /// How long it took, in milliseconds.
     pub(crate) elapsed_ms: u64,
-    /// At most [`MAX_FAILURES`].
+    /// The entries that failed or are invalid; at most 1000.
     pub(crate) failures: Vec<ItemFailure>,
+    /// How many more failures there are; left out if there are none.
     #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub(crate) failures_omitted: u64,
-    /// Only where it is so: the run was given up, and there is more input than was read.
+    /// True if the run was given up before all of its input was read; left out otherwise.
     #[serde(rename = "incomplete", skip_serializing_if = "core::ops::Not::not")]
+    #[cfg_attr(test, schemars(extend("const" = true)))]
     pub(crate) is_incomplete: bool,
-    /// Only where each entry went to the zone of its host: a report for each such zone.
+    /// A report for each zone, if each entry went to the zone of its host; left out otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub(crate) zones: Vec<Self>,
     #[serde(skip)]
     bytes: usize,
@@ -50,18 +70,24 @@ fn is_zero(number: &u64) -> bool {
 
 /// An item that failed or is invalid.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "failure", deny_unknown_fields))]
 pub(crate) struct ItemFailure {
     /// The entry as it was given.
     pub(crate) item: String,
+    /// What was wrong.
     pub(crate) error: ItemError,
     #[serde(skip)]
     pub(crate) is_invalid: bool,
 }
 
+/// What was wrong with an entry.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "error", deny_unknown_fields))]
 pub(crate) struct ItemError {
-    /// The API's code, where it gave one.
+    /// The API's code, if it gave one.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub(crate) code: Option<u32>,
+    /// The API's message, or our own, for people; its wording may change.
     pub(crate) message: String,
     /// The message without what differs from request to request, where something does.
     #[serde(skip)]
@@ -70,13 +96,22 @@ pub(crate) struct ItemError {
 
 /// What `ndjson` prints when a batch ends.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "batch", deny_unknown_fields))]
 pub(crate) struct BatchEvent<'a> {
+    /// Always `batch`.
+    #[cfg_attr(test, schemars(extend("enum" = ["batch"])))]
     pub(crate) event: &'static str,
+    /// The number of the request, from 0.
     pub(crate) batch: u64,
+    /// Entries in the request.
     pub(crate) items: u64,
+    /// Whether the API accepted it.
     pub(crate) accepted: bool,
+    /// How often the request was sent.
     pub(crate) attempts: u32,
+    /// How long it took, pauses and retries included, in milliseconds.
     pub(crate) elapsed_ms: u64,
+    /// Why the API did not accept it.
     pub(crate) error: Option<&'a ItemError>,
     /// The zone's id; the requests of each zone are counted for themselves.
     pub(crate) zone: Option<&'a str>,
@@ -84,7 +119,10 @@ pub(crate) struct BatchEvent<'a> {
 
 /// What `ndjson` prints at the end.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "summary", deny_unknown_fields))]
 pub(crate) struct SummaryEvent<'a> {
+    /// Always `summary`.
+    #[cfg_attr(test, schemars(extend("enum" = ["summary"])))]
     pub(crate) event: &'static str,
     #[serde(flatten)]
     pub(crate) report: &'a Report,

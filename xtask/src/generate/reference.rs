@@ -7,8 +7,6 @@ mod errors;
 mod exit_codes;
 mod json_report;
 mod limits;
-mod report_schema;
-mod shapes;
 
 use anyhow::Result;
 
@@ -16,7 +14,8 @@ use crate::generate::Files;
 use crate::repo::{self, Profile};
 
 /// The pages for which `cfcache` has to be built and run.
-pub(super) const OF_THE_BINARY: &[&str] = &["docs/reference/cli.md", "docs/reference/json-report.md"];
+pub(super) const OF_THE_BINARY: &[&str] =
+    &["docs/reference/cli.md", "docs/reference/json-report.md", json_report::SCHEMA];
 
 /// The pages that are made from the model and from what stands in the code.
 pub(super) fn from_source() -> Result<Files> {
@@ -30,14 +29,14 @@ pub(super) fn from_source() -> Result<Files> {
     page("errors.md", errors::page());
     page("exit-codes.md", exit_codes::page()?);
     page("limits.md", limits::page()?);
-    page("report.schema.json", report_schema::file()?);
     Ok(files)
 }
 
 /// The pages that show what `cfcache` prints.
-pub(super) fn from_the_binary() -> Result<Files> {
+pub(super) fn from_the_binary(is_check: bool) -> Result<Files> {
     let cfcache = repo::build_cfcache(Profile::Tests)?;
-    let pages = [cli::page(&cfcache)?, json_report::page(&cfcache)?];
+    let schema = json_report::schema(is_check)?;
+    let pages = [cli::page(&cfcache)?, json_report::page(&cfcache, &schema)?, schema];
     Ok(OF_THE_BINARY.iter().map(|path| (*path).to_owned()).zip(pages).collect())
 }
 

@@ -13,9 +13,13 @@ use crate::render::{Talk, human};
 
 /// A setting as it is shown.
 #[derive(Serialize)]
-struct Row {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "configured", deny_unknown_fields))]
+pub(super) struct Row {
+    /// Its name; `zones."DOMAIN"` for each domain of the configuration.
     setting: String,
+    /// Its value, secrets blanked; null if it is not set.
     value: Option<String>,
+    /// Where that is from; null if nothing sets it.
     from: Option<String>,
 }
 

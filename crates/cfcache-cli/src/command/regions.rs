@@ -97,19 +97,29 @@ pub(super) async fn supported(desk: &Desk<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Accepted)
 }
 
-/// What an import came to, for programs; the entries are those of the API, as far as they tell us something.
+/// What `origin-regions import` prints for programs.
 #[derive(Default, Serialize)]
-struct Imported {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "imported", deny_unknown_fields))]
+pub(super) struct Imported {
+    /// Mappings that the API did not accept, or that are not known to be accepted.
     failed: Vec<Entry>,
+    /// Mappings that the API accepted.
     succeeded: Vec<Entry>,
 }
 
+/// A mapping that was imported, or not.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "mapping", deny_unknown_fields))]
 struct Entry {
+    /// The address of the origin.
     origin_ip: String,
+    /// The region.
     region: String,
+    /// Whose region it is.
     vendor: String,
+    /// Why it failed; left out if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     error: Option<String>,
 }
 

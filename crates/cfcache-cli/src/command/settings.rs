@@ -83,10 +83,14 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
 
 /// A setting, or why it cannot be told.
 #[derive(Serialize)]
-struct Line {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "setting", deny_unknown_fields))]
+pub(super) struct Line {
+    /// Its name, as in the table.
+    #[cfg_attr(test, schemars(extend("enum" = super::schema::settings())))]
     setting: &'static str,
     /// The API's `result`, as it is; null where there is none.
     result: Option<Box<RawValue>>,
+    /// Why it cannot be told.
     error: Option<String>,
     #[serde(skip)]
     shown: Shown,

@@ -1,15 +1,40 @@
-//! `json-report.md`, from the types of the report, and from what `cfcache` prints against its own emulator.
+//! `json-report.md`, from the schema of the report, and from what `cfcache` prints against its own emulator.
+//!
+//! The schema is made from the types by a unit test of `cfcache-cli`, which is where the types are.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::generate::reference::cli::run;
-use crate::generate::reference::shapes::{self, Field, Shape, optional};
 use crate::generate::reference::{begin, code, table};
+use crate::repo;
 
-pub(super) fn page(cfcache: &Path) -> Result<String> {
+pub(super) const SCHEMA: &str = "docs/reference/report.schema.json";
+
+/// Makes the schema: the test writes it first if it is not only to be checked.
+pub(super) fn schema(is_check: bool) -> Result<String> {
+    let mut test = repo::command("cargo");
+    test.args([
+        "test",
+        "--quiet",
+        "--package=cfcache-cli",
+        "--bin=cfcache",
+        "schema_of_the_report_is_current",
+    ]);
+    if !is_check {
+        test.env("UPDATE_SCHEMA", "1");
+    }
+    let output = test.output().context("cannot run cargo")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && printed.contains("1 passed"), "{SCHEMA} is not current:\n{printed}");
+    repo::read(SCHEMA)
+}
+
+pub(super) fn page(cfcache: &Path, schema: &str) -> Result<String> {
+    let schema: Value = serde_json::from_str(schema)?;
+    let fields = |name: &str| fields(&schema["$defs"][name]).with_context(|| format!("`{name}` of {SCHEMA}"));
     let json = example(
         cfcache,
         &[
@@ -43,7 +68,8 @@ pub(super) fn page(cfcache: &Path) -> Result<String> {
 
     let settings = example(cfcache, &["--emulator", "settings", "--json"])?;
 
-    let mut page = begin("The report", &format!("`{}`, and from what `cfcache` prints", shapes::REPORTS));
+    let mut page =
+        begin("The report", "[report.schema.json](report.schema.json), and from what `cfcache` prints");
     page.push_str(
         "Standard output holds data and nothing else; progress, warnings and errors go to standard error.\n\
          Fields may be added; those that are here keep their names and meanings.\n\
@@ -53,17 +79,17 @@ pub(super) fn page(cfcache: &Path) -> Result<String> {
          Where nothing could be started, standard output stays empty.\n\n",
     );
     page.push_str(&format!("{json}\n"));
-    page.push_str(&fields(&shapes::REPORT)?);
+    page.push_str(&fields("report")?);
     page.push_str("\nAn object in `failures`:\n\n");
-    page.push_str(&fields(&shapes::FAILURE)?);
+    page.push_str(&fields("failure")?);
     page.push_str("\nIts `error`:\n\n");
-    page.push_str(&fields(&shapes::ERROR)?);
+    page.push_str(&fields("error")?);
     page.push_str(
         "\n## `--output ndjson`\n\n\
          An object a line: one for each request as it ends, then the object of `--json`, with an `event`.\n\n",
     );
     page.push_str(&format!("{ndjson}\n"));
-    page.push_str(&fields(&shapes::BATCH)?);
+    page.push_str(&fields("batch")?);
     page.push_str(
         "\n## `--dry-run`\n\n\
          An object a line for each request that would be sent; `body` is written exactly as it would be.\n\n",
@@ -75,13 +101,13 @@ pub(super) fn page(cfcache: &Path) -> Result<String> {
          `settings` prints a list with an object for each setting:\n\n",
     );
     page.push_str(&format!("{settings}\n"));
-    page.push_str(&fields(&shapes::SETTING)?);
+    page.push_str(&fields("setting")?);
     page.push_str("\n`origin-regions import` prints an object:\n\n");
-    page.push_str(&fields(&shapes::IMPORTED)?);
+    page.push_str(&fields("imported")?);
     page.push_str("\nAn object in either:\n\n");
-    page.push_str(&fields(&shapes::MAPPING)?);
+    page.push_str(&fields("mapping")?);
     page.push_str("\n`config show` prints a list with an object for each setting:\n\n");
-    page.push_str(&fields(&shapes::CONFIGURED)?);
+    page.push_str(&fields("configured")?);
     Ok(page)
 }
 
@@ -119,30 +145,36 @@ fn same(line: &str) -> String {
     })
 }
 
-/// The fields of a struct as a table.
-fn fields(shape: &Shape) -> Result<String> {
-    Ok(rows(shape.fields()?))
+/// The properties of a definition as a table, in the order of the struct: those that are always there come first.
+fn fields(definition: &Value) -> Result<String> {
+    let properties = definition["properties"].as_object().context("it has no properties")?;
+    let required = definition["required"].as_array().context("it requires nothing")?;
+    let required: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
+    let optional = properties.keys().map(String::as_str).filter(|name| !required.contains(name));
+    let mut rows = Vec::new();
+    for name in required.iter().copied().chain(optional) {
+        let meaning = properties[name]["description"].as_str();
+        let meaning = meaning.with_context(|| format!("`{name}` has no comment that says what it is"))?;
+        rows.push([code(name), kind(&properties[name]), meaning.to_owned()]);
+    }
+    Ok(table(["Field", "Type", "Is"], rows))
 }
 
-fn rows(fields: Vec<Field>) -> String {
-    let rows =
-        fields.into_iter().map(|field| [code(&field.name), json_type(&field).to_owned(), field.meaning]);
-    table(["Field", "Type", "Is"], rows)
-}
-
-/// What a type of ours is in JSON.
-fn json_type(field: &Field) -> &'static str {
-    let (kind, is_optional) = optional(&field.kind);
-    match (kind, is_optional && field.left_out.is_none()) {
-        ("String" | "str", false) => "text",
-        ("String" | "str", true) => "text or null",
-        ("u64" | "u32" | "usize", false) => "number",
-        ("u64" | "u32" | "usize", true) => "number or null",
-        ("bool", _) => "true or false",
-        ("Box<RawValue>", _) => "anything",
-        (kind, _) if kind.starts_with("Vec<") => "list",
-        (_, false) => "object",
-        (_, true) => "object or null",
+/// What a property holds, in a word.
+fn kind(property: &Value) -> String {
+    let word = |name: &Value| match name.as_str().unwrap_or_default() {
+        "string" => "text",
+        "integer" => "number",
+        "boolean" => "true or false",
+        "array" => "list",
+        "null" => "null",
+        _ => "object",
+    };
+    match (&property["type"], &property["anyOf"], &property["$ref"]) {
+        (Value::Array(types), ..) => types.iter().map(word).collect::<Vec<_>>().join(" or "),
+        (Value::Null, Value::Array(_), _) => "object or null".to_owned(),
+        (Value::Null, _, Value::Null) => "anything".to_owned(),
+        (one, ..) => word(one).to_owned(),
     }
 }
 
@@ -163,20 +195,16 @@ mod tests {
 
     #[test]
     fn fields_have_types_and_meanings() {
-        let source = "
-            struct Report {
-                /// Which.
-                pub(crate) kind: &'static str,
-                pub(crate) environment: Option<String>,
-            }
-        ";
-        let table = rows(shapes::fields(source, "Report").unwrap());
-        assert!(table.contains("| `kind` | text | Which. |"), "{table}");
-        assert!(
-            table.contains(
-                "| `environment` | text or null | The id of the environment, where there is one. |"
-            ),
-            "{table}"
-        );
+        let mut definition = serde_json::json!({
+            "properties": {
+                "a": { "description": "A.", "$ref": "#/$defs/b" },
+                "z": { "description": "Z.", "type": ["string", "null"] },
+            },
+            "required": ["z"],
+        });
+        let rows = "| `z` | text or null | Z. |\n| `a` | object | A. |\n";
+        assert!(fields(&definition).unwrap().ends_with(rows));
+        definition["properties"]["a"]["description"].take();
+        assert_eq!(fields(&definition).unwrap_err().to_string(), "`a` has no comment that says what it is");
     }
 }
