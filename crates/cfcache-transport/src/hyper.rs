@@ -21,7 +21,7 @@ pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
 use crate::hyper::pool::{Lease, Place, Pool};
-use crate::hyper::session::{Failed, Limits, Unsent};
+use crate::hyper::session::{Failed, Limits, Sink, Unsent};
 use crate::hyper::tls::{ExtraRoots, Protocol, Tls};
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
 
@@ -55,10 +55,31 @@ impl HyperTransport {
             proxy: None,
             roots: Roots::Platform,
             ca_pem: Vec::new(),
+            connect_to: None,
         }
     }
 
-    async fn try_send(&self, request: Request) -> Result<Response, TransportError> {
+    /// Sends `request` and hands the answer's body to `take`, piece by piece, without holding it. The answer that is
+    /// returned has the number of its bytes in place of a body.
+    ///
+    /// - The promises of [`Transport::send`] hold, and so does the bound on the body.
+    /// - No piece is handed over twice: a request is sent again only where nothing of it was processed.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Transport::send`]; pieces may have been handed over before.
+    pub async fn stream(
+        &self,
+        request: Request,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<http::Response<u64>, TransportError> {
+        let mut sink = Sink::Pass { take, bytes: 0 };
+        let (head, _) = self.try_send(request, &mut sink).await?.into_parts();
+        let Sink::Pass { bytes, .. } = sink else { unreachable!("it was made above") };
+        Ok(http::Response::from_parts(head, bytes))
+    }
+
+    async fn try_send(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, TransportError> {
         let mut limits = Limits {
             deadline: Deadline::start(self.timeouts.total),
             timeouts: self.timeouts,
@@ -73,7 +94,8 @@ impl HyperTransport {
                 continue;
             }
             let reused = lease.reused;
-            let Failed { error, unsent, fit } = match self.exchange(&mut lease, &request, &limits).await {
+            let Failed { error, unsent, fit } = match self.exchange(&mut lease, &request, &limits, sink).await
+            {
                 Ok((response, Reuse::Yes)) => {
                     lease.give_back();
                     return self.unproxied(response);
@@ -104,14 +126,16 @@ impl HyperTransport {
         lease: &mut Lease,
         request: &Request,
         limits: &Limits,
+        sink: &mut Sink<'_>,
     ) -> Result<(Response, Reuse), Failed> {
         match lease.place() {
             Some(Place::Http1(connection)) => {
-                let (response, open) = connection.exchange(&request.message, &self.route, limits).await?;
+                let (response, open) =
+                    connection.exchange(&request.message, &self.route, limits, sink).await?;
                 Ok((response, if open { Reuse::Yes } else { Reuse::No }))
             }
             Some(Place::Http2(_, connection)) => {
-                let response = connection.exchange(&request.message, &self.route, limits).await?;
+                let response = connection.exchange(&request.message, &self.route, limits, sink).await?;
                 Ok((response, Reuse::Yes))
             }
             None => unreachable!("a lease holds its connection until it is given back"),
@@ -152,7 +176,7 @@ async fn is_alive(lease: &mut Lease) -> bool {
 
 impl Transport for HyperTransport {
     fn send(&self, request: Request) -> ResponseFuture<'_> {
-        Box::pin(self.try_send(request))
+        Box::pin(async move { self.try_send(request, &mut Sink::Keep).await })
     }
 }
 
@@ -265,6 +289,7 @@ pub struct HyperTransportBuilder {
     proxy: Option<Proxy>,
     roots: Roots,
     ca_pem: Vec<Vec<u8>>,
+    connect_to: Option<(String, u16)>,
 }
 
 impl HyperTransportBuilder {
@@ -306,6 +331,15 @@ impl HyperTransportBuilder {
         self
     }
 
+    /// Connects to this host and port in place of the origin's, and through no proxy. Requests and TLS still name the
+    /// origin, so that another machine can be asked for it, as with curl's `--connect-to`.
+    ///
+    /// An IPv6 address stands without brackets.
+    pub fn with_connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.connect_to = Some((host.into(), port));
+        self
+    }
+
     /// Sets whom to trust: the platform if not set.
     pub fn with_roots(mut self, roots: Roots) -> Self {
         self.roots = roots;
@@ -334,7 +368,9 @@ impl HyperTransportBuilder {
             proxy,
             roots,
             ca_pem,
+            connect_to,
         } = self;
+        let proxy = proxy.filter(|_| connect_to.is_none());
         if origin.is_exposed() && insecure_http == InsecureHttp::Refused {
             return Err(BuildError::Exposed(origin));
         }
@@ -366,7 +402,8 @@ impl HyperTransportBuilder {
         if !nameable || route.uri(&Uri::default()).host().is_none() {
             return Err(BuildError::Origin(origin));
         }
-        let dialer = Dialer { origin, proxy, timeouts, tls: Tls::new(roots, extra), cleartext };
+        let tls = Tls::new(roots, extra);
+        let dialer = Dialer { origin, connect_to, proxy, timeouts, tls, cleartext };
         Ok(HyperTransport { pool: Arc::new(Pool::new(dialer, max_connections)), route, timeouts, max_body })
     }
 }

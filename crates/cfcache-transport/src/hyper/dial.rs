@@ -23,6 +23,8 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Everything that it takes to open a connection to the origin.
 pub(crate) struct Dialer {
     pub(crate) origin: Origin,
+    /// Where to connect in place of the origin's own host and port.
+    pub(crate) connect_to: Option<(String, u16)>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) timeouts: Timeouts,
     pub(crate) tls: Tls,
@@ -37,7 +39,13 @@ impl Dialer {
             self.tls.prepare();
         }
         let tcp = match &self.proxy {
-            None => self.connect("", self.origin.host(), self.origin.port(), deadline).await?,
+            None => {
+                let (host, port) = match &self.connect_to {
+                    Some((host, port)) => (host.as_str(), *port),
+                    None => (self.origin.host(), self.origin.port()),
+                };
+                self.connect("", host, port, deadline).await?
+            }
             Some(proxy) => {
                 let tcp = self.connect("the proxy ", proxy.host(), proxy.port(), deadline).await?;
                 match self.origin.scheme() {

@@ -368,6 +368,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin: Origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let dialer = Dialer {
+            connect_to: None,
             origin,
             proxy: None,
             timeouts: Timeouts::new(),

@@ -327,6 +327,7 @@ impl Http1 {
         message: &http::Request<Bytes>,
         route: &Route,
         limits: &Limits,
+        sink: &mut Sink<'_>,
     ) -> Result<(Response, bool), Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
         let mut request = copy(message, payload);
@@ -354,7 +355,7 @@ impl Http1 {
             }
             Poll::Pending
         });
-        let (response, whole) = exchange(sending, written, &self.link, limits).await?;
+        let (response, whole) = exchange(sending, written, &self.link, limits, sink).await?;
         // A server that answers early may never read the rest, and the next request would queue up behind it.
         Ok((response, whole && !self.is_closed()))
     }
@@ -367,6 +368,7 @@ impl Http2 {
         message: &http::Request<Bytes>,
         route: &Route,
         limits: &Limits,
+        sink: &mut Sink<'_>,
     ) -> Result<Response, Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
         let mut request = copy(message, payload);
@@ -378,7 +380,7 @@ impl Http2 {
         // Not kept while waiting, so that the channel can go, as above: the pool drops its own handle when the
         // connection ends.
         drop(sender);
-        let (response, _) = exchange(sending, written, &self.link, limits).await?;
+        let (response, _) = exchange(sending, written, &self.link, limits, sink).await?;
         Ok(response)
     }
 }
@@ -398,6 +400,14 @@ pub(crate) struct Limits {
     pub(crate) max_body: usize,
 }
 
+/// Where an answer's body goes.
+pub(crate) enum Sink<'a> {
+    /// Into the response.
+    Keep,
+    /// To the caller, piece by piece; so many bytes so far.
+    Pass { take: &'a mut (dyn FnMut(&[u8]) + Send), bytes: u64 },
+}
+
 type Sent<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
 /// Runs one exchange, phase by phase. `true` says that the request was written in whole when the answer came.
@@ -406,6 +416,7 @@ async fn exchange<B>(
     mut written: oneshot::Receiver<()>,
     link: &Link,
     limits: &Limits,
+    sink: &mut Sink<'_>,
 ) -> Result<(Response, bool), Failed> {
     let Limits { deadline, timeouts, max_body } = limits;
     let mut sending = pin!(sending);
@@ -452,7 +463,7 @@ async fn exchange<B>(
     };
 
     before = reads();
-    let mut failed = match deadline.within(timeouts.body, read(body, *max_body)).await {
+    let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink)).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
         Ok(Err(Unread::TooLong(found))) => {
             let detail = match found {
@@ -498,7 +509,7 @@ enum Unread {
     Broken(hyper::Error),
 }
 
-async fn read(body: Incoming, max: usize) -> Result<Bytes, Unread> {
+async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, Unread> {
     let mut body = pin!(body);
     let announced = body.size_hint().lower();
     if announced > max as u64 {
@@ -509,6 +520,14 @@ async fn read(body: Incoming, max: usize) -> Result<Bytes, Unread> {
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         // Trailers are read past: nothing here has a use for them.
         let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() else { continue };
+        if let Sink::Pass { take, bytes } = sink {
+            *bytes += piece.len() as u64;
+            if *bytes > max as u64 {
+                return Err(Unread::TooLong(None));
+            }
+            take(&piece);
+            continue;
+        }
         if first.len() + all.len() + piece.len() > max {
             return Err(Unread::TooLong(None));
         }
@@ -542,7 +561,8 @@ mod tests {
         written.send(()).unwrap();
         let started = Instant::now();
         let sending = pending::<Sent<Payload>>();
-        let Err(failed) = exchange(sending, when_written, &Link::new("a"), &limits).await else {
+        let Err(failed) = exchange(sending, when_written, &Link::new("a"), &limits, &mut Sink::Keep).await
+        else {
             panic!("it was answered");
         };
         (started.elapsed(), failed.error)
