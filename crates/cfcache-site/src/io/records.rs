@@ -1,0 +1,37 @@
+//! Records of a stream: lines, or what NULs separate.
+
+use std::io::{self, BufRead, Read as _};
+
+/// The most bytes of a record.
+pub const MAX_RECORD: usize = 1 << 20;
+
+/// Calls `visit` with each record and its number, from 1, without its end. A last record without an end counts.
+///
+/// # Errors
+///
+/// Where the stream cannot be read or a record is too long, and whatever `visit` fails with.
+pub fn for_each<E: From<io::Error>>(
+    mut reader: impl BufRead,
+    separator: u8,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut record = Vec::new();
+    let mut number = 0;
+    loop {
+        record.clear();
+        (&mut reader).take(MAX_RECORD as u64 + 1).read_until(separator, &mut record)?;
+        number += 1;
+        match record.pop() {
+            None => return Ok(()),
+            Some(last) if last != separator => {
+                if record.len() >= MAX_RECORD {
+                    let reason = format!("record {number} is longer than {MAX_RECORD} bytes");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, reason).into());
+                }
+                record.push(last);
+            }
+            Some(_) => {}
+        }
+        visit(number, &record)?;
+    }
+}

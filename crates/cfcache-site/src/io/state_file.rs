@@ -1,0 +1,462 @@
+//! The state of a site, in a file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use cfcache_model::target::Target;
+
+use crate::snapshot::{Entry, Snapshot};
+use crate::state::{Header, Line, Lines, MAX_LINE, Reader, Remembered, UnusableState};
+
+/// Lines are written so many bytes at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A state file that nobody else writes to as long as this is there.
+///
+/// - What is written replaces the old state as a whole: it goes to a file beside it, which is made durable, takes the
+///   name, and the folder is made durable. A process that is killed, a machine that stops and a disk that is full leave
+///   the old state or the new one.
+/// - A file that is no state is never replaced.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+    /// Where the lines of the files stand, how many they are, and what their hashes are.
+    kept: Option<Kept>,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    start: u64,
+    end: u64,
+    header: Header,
+}
+
+/// What a state is written with.
+#[derive(Debug)]
+pub enum Files<'a> {
+    /// The files of the state that was read or written last; none if there was none.
+    Kept,
+    /// Those of a snapshot.
+    Snapshot(&'a Snapshot),
+}
+
+/// A step of writing a state. Whatever happens before, in or after one, a whole state is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Create,
+    Write,
+    Sync,
+    Rename,
+    SyncFolder,
+}
+
+impl StateFile {
+    /// Locks the state at `path`, whether or not it exists. Its folder is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Locked`] where another process has it, or [`StateError::Io`].
+    pub fn lock(path: &Path) -> Result<Self, StateError> {
+        let io = |what| move |source| StateError::Io { what, path: path.to_owned(), source };
+        // A link stays a link: what it names is replaced.
+        let path = match fs::canonicalize(path) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) => return Err(io("read")(error)),
+        };
+        let (Some(name), Some(folder)) = (path.file_name(), folder(&path)) else {
+            return Err(io("write")(io::ErrorKind::IsADirectory.into()));
+        };
+        if path.is_dir() {
+            return Err(io("write")(io::ErrorKind::IsADirectory.into()));
+        }
+        fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+        let mut lock_name = name.to_owned();
+        lock_name.push(".lock");
+        let lock_path = path.with_file_name(lock_name);
+        let lock = lock_file(&lock_path)?;
+        Ok(Self { path, lock_path, _lock: lock, kept: None })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the state, and gives each of its files in the order of their paths; `None` where there is none.
+    /// What `visit` was told is worth nothing if this fails.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Unusable`], or [`StateError::Io`].
+    pub fn read(
+        &mut self,
+        visit: &mut dyn FnMut(&Header, Entry<'_>),
+    ) -> Result<Option<Remembered>, StateError> {
+        self.kept = None;
+        let io = |source| StateError::Io { what: "read", path: self.path.clone(), source };
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let mut input = BufReader::with_capacity(CHUNK, file);
+        let mut reader = Reader::default();
+        let mut line = Vec::new();
+        let (mut at, mut start, mut end) = (0, 0, 0);
+        let mut header = None;
+        let unusable = loop {
+            line.clear();
+            (&mut input).take(MAX_LINE as u64).read_until(b'\n', &mut line).map_err(io)?;
+            if line.is_empty() {
+                match reader.finish() {
+                    Ok(remembered) => {
+                        self.kept = Some(Kept { start, end, header: remembered.header.clone() });
+                        return Ok(Some(remembered));
+                    }
+                    Err(unusable) => break unusable,
+                }
+            }
+            at += line.len() as u64;
+            match reader.line(&line) {
+                Ok(Line::Header) => (start, end) = (at, at),
+                Ok(Line::File(entry)) => {
+                    end = at;
+                    if let Some(header) = &header {
+                        visit(header, entry);
+                    }
+                }
+                Ok(Line::Pending | Line::End) => {}
+                Err(unusable) => break unusable,
+            }
+            if header.is_none() {
+                header = reader.header().cloned();
+            }
+        };
+        Err(StateError::Unusable {
+            path: self.path.clone(),
+            salvaged: reader.salvage().map(Box::new),
+            unusable,
+        })
+    }
+
+    /// Replaces the state. It is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`]; the state is the one from before then, or the new one where only its durability is in doubt.
+    pub fn write(&mut self, header: Header, files: Files<'_>, pending: &[Target]) -> Result<(), StateError> {
+        self.write_in_steps(header, files, pending, &mut |_| Ok(()))
+    }
+
+    fn write_in_steps(
+        &mut self,
+        header: Header,
+        files: Files<'_>,
+        pending: &[Target],
+        before: &mut dyn FnMut(Step) -> io::Result<()>,
+    ) -> Result<(), StateError> {
+        self.refuse_foreign()?;
+        let temporary = self.temporary();
+        match self.replace(&temporary, header, files, pending, before) {
+            Ok(kept) => {
+                self.kept = Some(kept);
+                Ok(())
+            }
+            Err(source) => {
+                // It is ours, and useless.
+                let _gone = fs::remove_file(&temporary);
+                Err(StateError::Io { what: "write", path: self.path.clone(), source })
+            }
+        }
+    }
+
+    fn replace(
+        &self,
+        temporary: &Path,
+        mut header: Header,
+        files: Files<'_>,
+        pending: &[Target],
+        before: &mut dyn FnMut(Step) -> io::Result<()>,
+    ) -> io::Result<Kept> {
+        match &files {
+            Files::Kept => {
+                let kept = self.kept.as_ref().map(|kept| &kept.header);
+                header.hash = kept.and_then(|kept| kept.hash);
+                header.files = kept.map_or(0, |kept| kept.files);
+            }
+            Files::Snapshot(snapshot) => {
+                header.hash = Some(snapshot.kind());
+                header.files = snapshot.len() as u64;
+            }
+        }
+        header.pending = pending.len() as u64;
+        before(Step::Create)?;
+        let _gone = fs::remove_file(temporary);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
+        if let Ok(old) = fs::metadata(&self.path) {
+            file.set_permissions(old.permissions())?;
+        }
+        before(Step::Write)?;
+        let mut output =
+            Output { file: &mut file, text: String::with_capacity(CHUNK + MAX_LINE), written: 0 };
+        let mut lines = Lines::default();
+        lines.header(&header, &mut output.text)?;
+        let start = output.position();
+        match (&files, &self.kept) {
+            (Files::Kept, None) => {}
+            (Files::Kept, Some(kept)) => {
+                output.flush()?;
+                let mut old = File::open(&self.path)?;
+                old.seek(SeekFrom::Start(kept.start))?;
+                let bytes = io::copy(&mut old.take(kept.end - kept.start), output.file)?;
+                if bytes != kept.end - kept.start {
+                    return Err(io::Error::other("the state became shorter while it was locked"));
+                }
+                output.written += bytes;
+                lines.copied(header.files);
+            }
+            (Files::Snapshot(snapshot), _) => {
+                for entry in snapshot.iter() {
+                    lines.file(snapshot.kind(), entry, &mut output.text);
+                    output.flush_chunk()?;
+                }
+            }
+        }
+        let end = output.position();
+        for target in pending {
+            lines.pending(target, &mut output.text)?;
+            output.flush_chunk()?;
+        }
+        lines.end(&mut output.text)?;
+        output.flush()?;
+        before(Step::Sync)?;
+        file.sync_all()?;
+        drop(file);
+        before(Step::Rename)?;
+        fs::rename(temporary, &self.path)?;
+        before(Step::SyncFolder)?;
+        sync_folder(&self.path)?;
+        Ok(Kept { start, end, header })
+    }
+
+    fn refuse_foreign(&self) -> Result<(), StateError> {
+        let io = |source| StateError::Io { what: "read", path: self.path.clone(), source };
+        let mut beginning = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => file.take(64).read_to_end(&mut beginning).map_err(io)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io(error)),
+        };
+        if crate::state::may_begin(&beginning) {
+            return Ok(());
+        }
+        Err(StateError::Unusable {
+            path: self.path.clone(),
+            salvaged: None,
+            unusable: UnusableState::Foreign,
+        })
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(".cfcache-new");
+        self.path.with_file_name(name)
+    }
+}
+
+/// A file that is written to in chunks.
+struct Output<'a> {
+    file: &'a mut File,
+    text: String,
+    written: u64,
+}
+
+impl Output<'_> {
+    const fn position(&self) -> u64 {
+        self.written + self.text.len() as u64
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(self.text.as_bytes())?;
+        self.written += self.text.len() as u64;
+        self.text.clear();
+        Ok(())
+    }
+
+    fn flush_chunk(&mut self) -> io::Result<()> {
+        if self.text.len() < CHUNK { Ok(()) } else { self.flush() }
+    }
+}
+
+impl Drop for StateFile {
+    fn drop(&mut self) {
+        // Still locked, so that nobody else can have taken it: one who waits finds that the name is gone, and makes a
+        // new file.
+        let _gone = fs::remove_file(&self.lock_path);
+    }
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened, and a rename is durable by itself.
+    if cfg!(unix)
+        && let Some(folder) = folder(path)
+    {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn lock_file(path: &Path) -> Result<File, StateError> {
+    loop {
+        let io = |source| StateError::Io { what: "lock", path: path.to_owned(), source };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // The one before removes the name when it ends: what is locked now may be a file that has none.
+        if is_at(&file, path).map_err(io)? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let locked = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok(named.dev() == locked.dev() && named.ino() == locked.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
+    // A file that is open cannot be removed there.
+    Ok(true)
+}
+
+/// Why a state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another process uses it.
+    #[error("another run uses this state: `{}` is locked", path.display())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// What is there is of no use.
+    #[error("the state `{}` cannot be used: {unusable}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        unusable: UnusableState,
+        /// What can still be told of a torn one.
+        salvaged: Option<Box<Remembered>>,
+    },
+    /// The file system.
+    #[error("cannot {what} the state `{}`", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use cfcache_model::target::Kind;
+
+    use super::*;
+    use crate::mapping::{Site, SiteUrl};
+    use crate::snapshot::{Hash, HashKind, SnapshotBuilder};
+
+    const STEPS: [Step; 5] = [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::SyncFolder];
+
+    fn header() -> Header {
+        Header::new(1, Site::new(vec![SiteUrl::parse("https://e.com").unwrap()]))
+    }
+
+    fn snapshot(path: &str) -> Snapshot {
+        let mut builder = SnapshotBuilder::new(HashKind::Sha256);
+        builder.push(Entry { path, size: None, hash: Hash::sha256(b"") }).unwrap();
+        builder.finish().unwrap()
+    }
+
+    fn read(state: &mut StateFile) -> (Vec<String>, usize) {
+        let mut paths = Vec::new();
+        let remembered = state.read(&mut |_, entry| paths.push(entry.path.to_owned())).unwrap().unwrap();
+        (paths, remembered.pending.len())
+    }
+
+    /// What a process that is killed before a step leaves, and what a disk leaves that fails at it.
+    #[test]
+    fn stopped_at_every_step() {
+        let folder = std::env::temp_dir().join(format!("cfcache-state-steps-{}", std::process::id()));
+        let path = folder.join("state");
+        let pending = [Target::parse(Kind::Files, "https://e.com/a").unwrap()];
+        for is_kill in [true, false] {
+            for stop in STEPS {
+                for files in ["kept", "new"] {
+                    let _gone = fs::remove_dir_all(&folder);
+                    let mut state = StateFile::lock(&path).unwrap();
+                    state.write(header(), Files::Snapshot(&snapshot("old")), &[]).unwrap();
+                    let new = snapshot("new");
+                    let files_to_write = if files == "new" { Files::Snapshot(&new) } else { Files::Kept };
+                    let mut seen = Vec::new();
+                    let mut before = |step| {
+                        seen.push(step);
+                        if step == stop { Err(io::Error::other("stopped")) } else { Ok(()) }
+                    };
+                    if is_kill {
+                        // Nothing is cleaned up.
+                        let temporary = state.temporary();
+                        state
+                            .replace(&temporary, header(), files_to_write, &pending, &mut before)
+                            .unwrap_err();
+                    } else {
+                        state.write_in_steps(header(), files_to_write, &pending, &mut before).unwrap_err();
+                        assert!(!state.temporary().exists());
+                    }
+                    assert_eq!(seen, STEPS[..seen.len()], "{stop:?}");
+                    drop(state);
+                    let mut state = StateFile::lock(&path).unwrap();
+                    let written = if files == "new" { "new" } else { "old" };
+                    let expected = if stop == Step::SyncFolder { (written, 1) } else { ("old", 0) };
+                    assert_eq!(
+                        read(&mut state),
+                        (vec![expected.0.to_owned()], expected.1),
+                        "{stop:?}, {files}"
+                    );
+                    state.write(header(), Files::Kept, &[]).unwrap();
+                    assert_eq!(
+                        read(&mut state),
+                        (vec![expected.0.to_owned()], 0),
+                        "it goes on after {stop:?}"
+                    );
+                }
+            }
+        }
+        let _gone = fs::remove_dir_all(&folder);
+    }
+}

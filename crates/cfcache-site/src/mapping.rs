@@ -1,0 +1,525 @@
+//! Which URLs show the content of a file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use cfcache_model::target::prefix::MAX_SEPARATORS;
+use cfcache_model::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Target};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::path;
+
+/// A site: where its files are served, and under which URLs.
+///
+/// This is a table `[site.NAME]` of a project's settings, and what a state remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Site {
+    /// The folder that is deployed. A state does not hold it: it makes no difference to any URL.
+    #[serde(default, skip_serializing)]
+    pub root: Option<PathBuf>,
+    /// Every origin that the site is served under, with the path of its root.
+    #[serde(deserialize_with = "some_urls")]
+    pub url: Vec<SiteUrl>,
+    /// What is purged whenever anything changed: paths below each of `url`, with a query if there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<AlwaysPath>,
+    /// Files that are no part of the site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<Glob>,
+    /// How files are served; the first that matches counts. Files that none matches have the default forms.
+    #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+}
+
+/// How the files that match are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Rule {
+    /// Which files.
+    pub files: Glob,
+    /// What is purged for one of them.
+    #[serde(default, rename = "as", skip_serializing_if = "is_default")]
+    pub purge_as: PurgeAs,
+    /// The forms of a page's URL; without them, [`Form::DEFAULT`].
+    #[serde(default, deserialize_with = "some_forms", skip_serializing_if = "Option::is_none")]
+    pub forms: Option<Vec<Form>>,
+    /// Sets of cache-key headers that pages are cached by, besides the entry without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderSet>,
+    /// What a file that is new needs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub added: Added,
+}
+
+fn some_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SiteUrl>, D::Error> {
+    let urls = Vec::deserialize(deserializer)?;
+    if urls.is_empty() {
+        Err(D::Error::custom("`url` is empty: where is the site served?"))
+    } else {
+        Ok(urls)
+    }
+}
+
+fn some_forms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Form>>, D::Error> {
+    let forms = Vec::deserialize(deserializer)?;
+    if forms.is_empty() {
+        return Err(D::Error::custom(
+            "`forms` is empty, so that nothing would be purged; leave it out for the default forms",
+        ));
+    }
+    Ok(Some(forms))
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What is purged for a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PurgeAs {
+    /// Its URLs.
+    #[default]
+    Urls,
+    /// Everything whose host and path begin as its own: for pages that are cached under queries that nobody can list.
+    Prefix,
+}
+
+/// What a new file needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Added {
+    /// To be purged: the edge may hold the 404 of the time before it.
+    #[default]
+    Purge,
+    /// Nothing: its name holds its content's hash, so that nobody asked for it before.
+    Skip,
+}
+
+/// A form of the URL of a page, a file whose name ends in `.html` or `.htm`. Other files have their name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// The name: `/a.html`, `/d/index.html`.
+    File,
+    /// With a slash at its end: `/a/`, `/d/`.
+    Slash,
+    /// Without: `/a`, `/d`.
+    Bare,
+}
+
+impl Form {
+    /// The forms of `a.html`, and those of `d/index.html`. They hold for nginx, Apache, Caddy, S3, GitHub Pages,
+    /// Netlify, and Cloudflare's Pages and Workers but for `force-trailing-slash`, which serves `a.html` as `/a/`.
+    pub const DEFAULT: [&'static [Self]; 2] =
+        [&[Self::File, Self::Bare], &[Self::Slash, Self::File, Self::Bare]];
+}
+
+/// A pattern for paths of files, such as `docs/**/*.html`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Glob(String);
+
+impl Glob {
+    /// Parses a pattern: `?`, `*`, `**`, `[a-z]`, `{a,b}`, and `!` at its beginning.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(pattern: &str) -> Result<Self, InvalidSite> {
+        let invalid = |reason: String| InvalidSite::Glob { found: pattern.to_owned(), reason };
+        if pattern.is_empty() {
+            return Err(invalid("it is empty".to_owned()));
+        }
+        let positive = pattern.trim_start_matches('!');
+        if positive.starts_with('/') || positive.starts_with("./") {
+            return Err(invalid("paths begin below the root, without `/` or `./`".to_owned()));
+        }
+        match fast_glob::validate(pattern) {
+            Ok(()) => Ok(Self(pattern.to_owned())),
+            Err(error) => Err(invalid(error.to_string())),
+        }
+    }
+
+    /// The pattern, as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns whether the pattern matches a path, given as the bytes of the file's name.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        fast_glob::glob_match(&self.0, path)
+    }
+}
+
+/// An origin and the path of the site's root there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SiteUrl(String);
+
+impl SiteUrl {
+    /// Parses `https://www.example.com` or `https://example.com/sub`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no URL, or has a user, a query or a fragment.
+    pub fn parse(text: &str) -> Result<Self, InvalidSite> {
+        let invalid = |reason: String| InvalidSite::Url { found: text.to_owned(), reason };
+        let parsed = PurgeUrl::parse(text).map_err(|error| invalid(error.to_string()))?;
+        if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == '\\') {
+            return Err(invalid("it has a blank, a control character or a backslash".to_owned()));
+        }
+        if text.contains(['?', '#', '*']) {
+            return Err(invalid("the URL of a site is an origin and a path".to_owned()));
+        }
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            return Err(invalid("it has a user".to_owned()));
+        }
+        debug_assert!(authority.contains(parsed.host()));
+        let base = path::encode_url_part(rest[authority.len()..].trim_end_matches('/'));
+        Ok(Self(format!("{}://{}{base}", scheme.to_ascii_lowercase(), authority.to_lowercase())))
+    }
+
+    /// The URL without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path of the root, without a slash at its end: empty for the root of the host.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.find('/').map_or("", |slash| &rest[slash..])
+    }
+
+    /// The host, to purge all of it.
+    #[must_use]
+    pub fn host(&self) -> Option<Target> {
+        let url = PurgeUrl::parse(&self.0).ok()?;
+        Host::parse(url.host()).ok().map(Target::Hosts)
+    }
+
+    /// The URL of a path that begins with `/`. The empty path is the root without a slash, of which a host has none.
+    fn url(&self, path: &str, headers: &[CacheKeyHeader]) -> Option<Target> {
+        if path.is_empty() && self.base().is_empty() {
+            return None;
+        }
+        let url = PurgeUrl::parse(&format!("{}{path}", self.0)).ok()?;
+        Some(Target::Files(File::from(url).with_default_headers(headers)))
+    }
+
+    /// The prefix of a path that begins with `/`; of one that is too deep, the deepest that is not.
+    fn prefix(&self, path: &str) -> Option<Target> {
+        let url = PurgeUrl::parse(&self.0).ok()?;
+        let text = format!("{}{}{path}", url.host(), self.base());
+        let end = text.match_indices('/').nth(MAX_SEPARATORS).map_or(text.len(), |(index, _)| index);
+        Prefix::parse(&text[..end]).ok().map(Target::Prefixes)
+    }
+}
+
+/// A path below each URL of the site that is always purged: `/`, `/feed.xml`, `/news?tab=press`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct AlwaysPath(String);
+
+impl AlwaysPath {
+    /// Parses a path and query.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not begin with `/`, or has a fragment, a blank or a wildcard.
+    pub fn parse(text: &str) -> Result<Self, InvalidSite> {
+        let invalid =
+            |reason: &str| InvalidSite::Always { found: text.to_owned(), reason: reason.to_owned() };
+        if !text.starts_with('/') {
+            return Err(invalid("it is a path below the site's URL, and begins with `/`"));
+        }
+        if text.contains(|char: char| char.is_whitespace() || char.is_control() || "\\#*".contains(char)) {
+            return Err(invalid("it has a blank, a control character or one of `\\`, `#`, `*`"));
+        }
+        Ok(Self(path::encode_url_part(text)))
+    }
+
+    /// The path and query.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Cache-key headers of one variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderSet(Vec<CacheKeyHeader>);
+
+impl HeaderSet {
+    /// Checks the headers of a variant.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or one is not valid.
+    pub fn new(headers: &BTreeMap<String, String>) -> Result<Self, InvalidSite> {
+        if headers.is_empty() {
+            return Err(InvalidSite::Header { reason: "a set of headers is empty".to_owned() });
+        }
+        let headers = headers.iter().map(|(name, value)| CacheKeyHeader::new(name, value));
+        match headers.collect() {
+            Ok(headers) => Ok(Self(headers)),
+            Err(error) => Err(InvalidSite::Header { reason: error.to_string() }),
+        }
+    }
+}
+
+impl Serialize for HeaderSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|header| (header.name(), header.value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&BTreeMap::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+macro_rules! deserialize_parsed {
+    ($($type:ty,)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+
+deserialize_parsed! {
+    Glob,
+    SiteUrl,
+    AlwaysPath,
+}
+
+/// Why a site's settings are not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSite {
+    /// A pattern.
+    #[error("`{found}` is no pattern for files: {reason}")]
+    Glob {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A URL of the site.
+    #[error("`{found}` is no URL of a site: {reason}")]
+    Url {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A path that is always purged.
+    #[error("`{found}` cannot always be purged: {reason}")]
+    Always {
+        /// What was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header.
+    #[error("{reason}")]
+    Header {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Site {
+    /// A site with the default forms.
+    #[must_use]
+    pub fn new(url: Vec<SiteUrl>) -> Self {
+        Self { url, ..Self::default() }
+    }
+
+    /// Returns whether a file, given as the bytes of its path, is no part of the site.
+    #[must_use]
+    pub fn ignores(&self, path: &[u8]) -> bool {
+        self.ignore.iter().any(|glob| glob.matches(path))
+    }
+
+    /// Returns whether it is served under the same URLs as another: then the files tell all that changed.
+    #[must_use]
+    pub fn has_urls_of(&self, other: &Self) -> bool {
+        let holds = |all: &[SiteUrl], some: &[SiteUrl]| some.iter().all(|url| all.contains(url));
+        holds(&self.url, &other.url) && holds(&other.url, &self.url)
+    }
+
+    fn rule(&self, path: &[u8]) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.files.matches(path))
+    }
+
+    /// Returns whether a new file with this site path needs no purge.
+    #[must_use]
+    pub fn skips_added(&self, site_path: &str) -> bool {
+        self.rule(&path::decode(site_path)).is_some_and(|rule| rule.added == Added::Skip)
+    }
+
+    /// Gives everything to purge for the file with this site path, under each URL of the site.
+    pub fn for_each_target(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
+        let rule = self.rule(&path::decode(site_path));
+        if rule.is_some_and(|rule| rule.purge_as == PurgeAs::Prefix) {
+            return self.for_each_prefix(site_path, emit);
+        }
+        let forms = rule.and_then(|rule| rule.forms.as_deref());
+        let headers = rule.map_or(&[][..], |rule| &rule.headers);
+        for_each_form(site_path, forms, &mut |form| self.for_each_url(form, headers, emit));
+    }
+
+    /// Gives a path and query, in all spellings, under each URL of the site and with each set of headers.
+    fn for_each_url(&self, path_and_query: &str, headers: &[HeaderSet], emit: &mut dyn FnMut(Target)) {
+        let other = path::other_spelling(path_and_query);
+        for path in [Some(path_and_query), other.as_deref()].into_iter().flatten() {
+            for url in &self.url {
+                let sets = headers.iter().map(|set| set.0.as_slice());
+                for set in [&[][..]].into_iter().chain(sets) {
+                    url.url(path, set).into_iter().for_each(&mut *emit);
+                }
+            }
+        }
+    }
+
+    fn for_each_prefix(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
+        let page = Page::from_site_path(site_path);
+        // Whether a prefix ends at a segment is not documented, so that `/a` may not cover `/a.html`. It covers `/a/`
+        // and what is in it either way.
+        let (bare, own) = match page {
+            Page::Index { folder } => (Some(folder), None),
+            Page::Named { stem } => (Some(stem), Some(site_path)),
+            Page::Other => (None, Some(site_path)),
+        };
+        for path in [bare, own].into_iter().flatten() {
+            let other = path::other_spelling(path);
+            for path in [Some(path), other.as_deref()].into_iter().flatten() {
+                for url in &self.url {
+                    let path = if path.is_empty() && !url.base().is_empty() {
+                        String::new()
+                    } else {
+                        format!("/{path}")
+                    };
+                    url.prefix(&path).into_iter().for_each(&mut *emit);
+                }
+            }
+        }
+    }
+
+    /// Gives everything of a folder, as prefixes, under each URL of the site. The root's folder is empty.
+    pub fn for_each_folder_prefix(&self, folder: &str, emit: &mut dyn FnMut(Target)) {
+        let index = if folder.is_empty() { "index.html".to_owned() } else { format!("{folder}/index.html") };
+        self.for_each_prefix(&index, emit);
+    }
+
+    /// Gives what is always purged, with the headers of the files that may be served there.
+    pub fn for_each_always(&self, emit: &mut dyn FnMut(Target)) {
+        for always in &self.always {
+            let path_and_query = always.as_str();
+            let path = path_and_query.split('?').next().unwrap_or_default().trim_start_matches('/');
+            let mut headers = Vec::new();
+            for candidate in file_names(path) {
+                let rule = self.rule(&path::decode(&candidate));
+                headers.extend(rule.map_or(&[][..], |rule| &rule.headers).iter().cloned());
+            }
+            self.for_each_url(path_and_query, &headers, emit);
+        }
+    }
+
+    /// The hosts that it is served under.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Target> {
+        let mut hosts: Vec<Target> = Vec::new();
+        for host in self.url.iter().filter_map(SiteUrl::host) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// The site path of a URL under one of the site's, with its query; `None` for a URL elsewhere.
+    #[must_use]
+    pub fn site_path_of(&self, url: &str) -> Option<String> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let path = path::encode_url_part(rest[authority.len()..].split('#').next()?);
+        let origin = format!("{}://{}", scheme.to_ascii_lowercase(), authority.to_lowercase());
+        self.url.iter().find_map(|site_url| {
+            let base = site_url.as_str().strip_prefix(origin.as_str())?;
+            let below = path.strip_prefix(base)?;
+            (below.is_empty() || below.starts_with(['/', '?']))
+                .then(|| below.trim_start_matches('/').to_owned())
+        })
+    }
+}
+
+/// The files that may be served under a path: `a`, `a.html`, `a/index.html`.
+fn file_names(path: &str) -> Vec<String> {
+    if path.is_empty() || path.ends_with('/') {
+        return vec![format!("{path}index.html")];
+    }
+    vec![path.to_owned(), format!("{path}.html"), format!("{path}/index.html")]
+}
+
+/// What kind of page a file is.
+enum Page<'a> {
+    /// `d/index.html`, with `d`; the root's is empty.
+    Index { folder: &'a str },
+    /// `a.html`, with `a`.
+    Named { stem: &'a str },
+    /// It is no page.
+    Other,
+}
+
+impl<'a> Page<'a> {
+    fn from_site_path(site_path: &'a str) -> Self {
+        // A query comes from a sitemap, and whatever stands in it is no file's name.
+        if site_path.contains('?') {
+            return Self::Other;
+        }
+        let Some(stem) = [".html", ".htm"].iter().find_map(|ending| site_path.strip_suffix(ending)) else {
+            return Self::Other;
+        };
+        let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
+        match name {
+            "index" => Self::Index { folder },
+            // `.html` is the name of a hidden file.
+            "" => Self::Other,
+            _ => Self::Named { stem },
+        }
+    }
+}
+
+/// Gives each form of a file's URL, as a path that begins with `/`. The bare form of the root is empty.
+fn for_each_form(site_path: &str, forms: Option<&[Form]>, emit: &mut dyn FnMut(&str)) {
+    let (stem, default) = match Page::from_site_path(site_path) {
+        Page::Other => return emit(&format!("/{site_path}")),
+        Page::Named { stem } => (stem, Form::DEFAULT[0]),
+        Page::Index { folder } => (folder, Form::DEFAULT[1]),
+    };
+    for form in forms.unwrap_or(default) {
+        match form {
+            Form::File => emit(&format!("/{site_path}")),
+            // Of the root, `https://example.com/sub/`; there is one slash.
+            Form::Slash if stem.is_empty() => emit("/"),
+            Form::Slash => emit(&format!("/{stem}/")),
+            Form::Bare if stem.is_empty() => emit(""),
+            Form::Bare => emit(&format!("/{stem}")),
+        }
+    }
+}

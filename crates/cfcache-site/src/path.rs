@@ -1,0 +1,162 @@
+//! Paths of files below a site's root, as they stand in URLs.
+//!
+//! A *site path* is relative to the root, has `/` between its parts, and is percent-encoded as browsers encode a path:
+//! `blog/%C3%BC%20b.html`. It is ASCII, so that it can be written anywhere. Two files have the same site path only if
+//! their names are equal byte for byte.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
+
+/// What a browser encodes in a path, and what would mean something else there if it stood in a file's name.
+///
+/// Source: the path percent-encode set of <https://url.spec.whatwg.org/#path-percent-encode-set>, which has `^` since
+/// 2023. `%` and `\` are added because a name may hold them: `%` begins an escape and `\` is read as `/`.
+const IN_FILE_NAMES: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%')
+    .add(b'\\');
+
+/// The same for what is a part of a URL already: escapes stand as they are.
+const IN_URLS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
+
+/// Encodes the path of a file, given with `/` between its parts.
+#[must_use]
+pub fn encode(path: &[u8]) -> String {
+    percent_encode(path, IN_FILE_NAMES).to_string()
+}
+
+/// Encodes what a browser would encode in a part of a URL that may hold escapes already.
+#[must_use]
+pub fn encode_url_part(part: &str) -> String {
+    percent_encode(part.as_bytes(), IN_URLS).to_string()
+}
+
+/// The bytes of the file's name.
+#[must_use]
+pub fn decode(site_path: &str) -> Cow<'_, [u8]> {
+    percent_decode_str(site_path).into()
+}
+
+/// The path as people read it; what is no UTF-8 stays encoded.
+#[must_use]
+pub fn display(site_path: &str) -> Cow<'_, str> {
+    match percent_decode_str(site_path).decode_utf8() {
+        Ok(text) if !text.contains(char::is_control) => text,
+        _ => Cow::Borrowed(site_path),
+    }
+}
+
+/// The other way in which browsers spell it, if there is one: older ones leave `^` as it is.
+#[must_use]
+pub fn other_spelling(site_path: &str) -> Option<String> {
+    site_path.contains("%5E").then(|| site_path.replace("%5E", "^"))
+}
+
+/// Returns whether the name is in Unicode's composed form (NFC), as links are typed. A name that is not has another URL
+/// than a link that looks the same. Bytes that are no UTF-8 count as composed.
+#[must_use]
+pub fn is_composed(site_path: &str) -> bool {
+    if !site_path.contains('%') {
+        return true;
+    }
+    let Ok(name) = percent_decode_str(site_path).decode_utf8() else { return true };
+    match is_nfc_quick(name.chars()) {
+        IsNormalized::Yes => true,
+        IsNormalized::No => false,
+        IsNormalized::Maybe => name.nfc().eq(name.chars()),
+    }
+}
+
+/// Why a path in a list is not that of a file of the site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidPath {
+    /// There is nothing.
+    #[error("the path is empty")]
+    Empty,
+    /// It begins at the top of a file system.
+    #[error("`{found}` is absolute, and no folder is named that it is in; name the folder of the site")]
+    Absolute {
+        /// The path.
+        found: String,
+    },
+    /// It leaves the site.
+    #[error("`{found}` has a `..`: which file it names depends on where the list was made")]
+    Parent {
+        /// The path.
+        found: String,
+    },
+}
+
+/// What lists of paths are relative to.
+///
+/// `public` takes `public/` off the beginning of each path; what is not below it is no part of the site.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Root(Vec<u8>);
+
+impl Root {
+    /// The root that takes nothing off.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The folder that paths begin with.
+    #[must_use]
+    pub fn new(folder: &[u8]) -> Self {
+        Self(clean(folder))
+    }
+
+    /// The site path of a file in a list; `None` for one that is not below the root.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPath`] where the path is empty, absolute without a root that says so, or has a `..`.
+    pub fn site_path(&self, path: &[u8]) -> Result<Option<String>, InvalidPath> {
+        if path.is_empty() {
+            return Err(InvalidPath::Empty);
+        }
+        let found = || String::from_utf8_lossy(path).into_owned();
+        if path.split(|byte| *byte == b'/').any(|part| part == b"..") {
+            return Err(InvalidPath::Parent { found: found() });
+        }
+        if path.starts_with(b"/") && !self.0.starts_with(b"/") {
+            return Err(InvalidPath::Absolute { found: found() });
+        }
+        let path = clean(path);
+        let below = if self.0.is_empty() {
+            Some(path.as_slice())
+        } else if self.0 == b"/" {
+            path.strip_prefix(b"/")
+        } else {
+            path.strip_prefix(self.0.as_slice()).and_then(|rest| rest.strip_prefix(b"/"))
+        };
+        Ok(below.filter(|below| !below.is_empty()).map(encode))
+    }
+}
+
+/// A path without empty and `.` parts; one that begins with `/` still does.
+fn clean(path: &[u8]) -> Vec<u8> {
+    let mut cleaned = Vec::with_capacity(path.len());
+    if path.starts_with(b"/") {
+        cleaned.push(b'/');
+    }
+    for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
+        if !matches!(cleaned.last(), None | Some(b'/')) {
+            cleaned.push(b'/');
+        }
+        cleaned.extend_from_slice(part);
+    }
+    cleaned
+}

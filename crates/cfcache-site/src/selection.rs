@@ -1,0 +1,139 @@
+//! Everything to purge for what changed, and less exact ways to say it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use cfcache_model::target::{Kind, Target};
+
+use crate::difference::{Change, ChangeKind};
+use crate::mapping::Site;
+use crate::snapshot::Snapshot;
+
+/// Everything to purge, each thing once, in the order in which it was added.
+#[derive(Debug, Default)]
+pub struct Selection {
+    targets: Vec<Target>,
+    seen: HashSet<(Kind, String)>,
+}
+
+impl Selection {
+    /// Nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a target; returns whether it was not there yet.
+    pub fn push(&mut self, target: Target) -> bool {
+        let is_new = self.seen.insert(key(&target));
+        if is_new {
+            self.targets.push(target);
+        }
+        is_new
+    }
+
+    /// Adds all that may show a file that changed, under the mappings of `sites`: that of the state and the present
+    /// one. Returns how many targets that are, whether or not they were there already.
+    pub fn push_change(&mut self, change: &Change, sites: &[&Site]) -> usize {
+        let mut own = HashSet::new();
+        for site in sites {
+            if change.kind == ChangeKind::Added && site.skips_added(&change.path) {
+                continue;
+            }
+            site.for_each_target(&change.path, &mut |target| {
+                own.insert(key(&target));
+                self.push(target);
+            });
+        }
+        own.len()
+    }
+
+    /// Adds what is always purged.
+    pub fn push_always(&mut self, site: &Site) {
+        site.for_each_always(&mut |target| {
+            self.push(target);
+        });
+    }
+
+    /// Returns whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// What was added.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What was added.
+    #[must_use]
+    pub fn into_targets(self) -> Vec<Target> {
+        self.targets
+    }
+}
+
+fn key(target: &Target) -> (Kind, String) {
+    (target.kind(), target.text().into_owned())
+}
+
+/// Splits targets into those that show a file of the snapshot, or are always purged, and those that show none any more.
+///
+/// What is gone has to be purged where everything else is only marked as stale: a stale copy of it may be served for a
+/// while.
+#[must_use]
+pub fn split_gone(targets: Vec<Target>, site: &Site, snapshot: &Snapshot) -> (Vec<Target>, Vec<Target>) {
+    let mut gone: HashSet<(Kind, String)> = targets.iter().map(key).collect();
+    let mut served = |target: Target| {
+        gone.remove(&key(&target));
+    };
+    for entry in snapshot.iter() {
+        site.for_each_target(entry.path, &mut served);
+    }
+    site.for_each_always(&mut served);
+    targets.into_iter().partition(|target| !gone.contains(&key(target)))
+}
+
+/// Changes with folders in place of what is in them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Collapsed<'a> {
+    /// Folders of which at least half changed; the root's is empty.
+    pub folders: BTreeSet<&'a str>,
+    /// All changes that are in none of them.
+    pub rest: Vec<&'a Change>,
+}
+
+/// Puts folders, as high up as can be, in place of the changes in them, where at least half of a folder's files and at
+/// least `at_least` of them changed.
+#[must_use]
+pub fn collapse<'a>(changes: &'a [Change], snapshot: &'a Snapshot, at_least: u64) -> Collapsed<'a> {
+    let mut folders: HashMap<&str, (u64, u64)> = HashMap::new();
+    for entry in snapshot.iter() {
+        for folder in ancestors(entry.path) {
+            folders.entry(folder).or_default().0 += 1;
+        }
+    }
+    for change in changes {
+        for folder in ancestors(&change.path) {
+            let (all, changed) = folders.entry(folder).or_default();
+            *changed += 1;
+            *all += u64::from(change.kind == ChangeKind::Deleted);
+        }
+    }
+    let mut collapsed = Collapsed { folders: BTreeSet::new(), rest: Vec::new() };
+    for change in changes {
+        let is_full = |folder: &&str| {
+            folders.get(folder).is_some_and(|(all, changed)| *changed >= at_least && *changed * 2 >= *all)
+        };
+        match ancestors(&change.path).find(is_full) {
+            Some(folder) => drop(collapsed.folders.insert(folder)),
+            None => collapsed.rest.push(change),
+        }
+    }
+    collapsed
+}
+
+/// The folders of a file, from the root's down.
+fn ancestors(site_path: &str) -> impl Iterator<Item = &str> {
+    [""].into_iter().chain(site_path.match_indices('/').map(|(at, _)| &site_path[..at]))
+}

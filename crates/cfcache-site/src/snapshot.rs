@@ -1,0 +1,256 @@
+//! What a site consists of at one time: the path, size and hash of each file.
+
+pub mod git_tree;
+pub mod manifest;
+pub mod sitemap;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use crate::path;
+
+/// What the hashes of a snapshot are. Hashes of different kinds are never equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum HashKind {
+    /// MD5 of the content, of `md5sum`.
+    Md5,
+    /// SHA-1 of the content, of `sha1sum`.
+    Sha1,
+    /// SHA-256 of the content, or another hash of 256 bits: a manifest of `b3sum` looks the same.
+    Sha256,
+    /// The id of a git object, SHA-1.
+    GitSha1,
+    /// The id of a git object, SHA-256.
+    GitSha256,
+    /// SHA-256 of the `<lastmod>` of a sitemap: a date, and no content.
+    Lastmod,
+}
+
+impl HashKind {
+    /// How many bytes it has.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 | Self::GitSha1 => 20,
+            Self::Sha256 | Self::GitSha256 | Self::Lastmod => 32,
+        }
+    }
+}
+
+/// A hash of at most 32 bytes; a shorter one is filled up with zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    /// Takes the bytes of a hash; `None` where there are more than 32.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut hash = [0; 32];
+        hash.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(hash))
+    }
+
+    /// Reads hexadecimal digits of either case; `None` where it is something else.
+    #[must_use]
+    pub fn from_hex(hex: &[u8]) -> Option<Self> {
+        let mut hash = [0; 32];
+        if !hex.len().is_multiple_of(2) || hex.len() > 64 {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(hash))
+    }
+
+    /// The SHA-256 of some bytes.
+    #[must_use]
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Self::from_bytes(digest(&SHA256, bytes).as_ref()).unwrap_or(Self([0; 32]))
+    }
+
+    /// Appends its hexadecimal digits.
+    pub fn write_hex(&self, kind: HashKind, text: &mut String) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in &self.0[..kind.bytes()] {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// One file of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its [site path](crate::path).
+    pub path: &'a str,
+    /// How many bytes it has, where that is known.
+    pub size: Option<u64>,
+    /// The hash of its content.
+    pub hash: Hash,
+}
+
+/// All files of a site, sorted by path; never empty.
+///
+/// It takes about 60 bytes a file beside the path.
+#[derive(Debug)]
+pub struct Snapshot {
+    kind: HashKind,
+    paths: String,
+    files: Vec<Packed>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    start: usize,
+    len: u32,
+    /// [`NO_SIZE`] where it is not known.
+    size: u64,
+    hash: Hash,
+}
+
+const NO_SIZE: u64 = u64::MAX;
+
+impl Packed {
+    fn path(self, paths: &str) -> &str {
+        &paths[self.start..self.start + self.len as usize]
+    }
+}
+
+impl Snapshot {
+    /// What its hashes are.
+    #[must_use]
+    pub const fn kind(&self) -> HashKind {
+        self.kind
+    }
+
+    /// How many files it has.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Its files in the order of their paths.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
+        self.files.iter().map(|file| Entry {
+            path: file.path(&self.paths),
+            size: (file.size != NO_SIZE).then_some(file.size),
+            hash: file.hash,
+        })
+    }
+
+    /// Returns whether it has a file with this path.
+    #[must_use]
+    pub fn contains(&self, site_path: &str) -> bool {
+        self.files.binary_search_by(|file| file.path(&self.paths).cmp(site_path)).is_ok()
+    }
+
+    /// The files whose names are not composed (NFC), at most `limit` of them, and how many there are.
+    #[must_use]
+    pub fn not_composed(&self, limit: usize) -> (Vec<&str>, usize) {
+        let mut named = Vec::new();
+        let mut count = 0;
+        for entry in self.iter().filter(|entry| !path::is_composed(entry.path)) {
+            if named.len() < limit {
+                named.push(entry.path);
+            }
+            count += 1;
+        }
+        (named, count)
+    }
+}
+
+/// Collects the files of a snapshot.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    snapshot: Snapshot,
+    is_sorted: bool,
+}
+
+impl SnapshotBuilder {
+    /// Begins a snapshot whose hashes are of this kind.
+    #[must_use]
+    pub const fn new(kind: HashKind) -> Self {
+        Self { snapshot: Snapshot { kind, paths: String::new(), files: Vec::new() }, is_sorted: true }
+    }
+
+    /// Adds a file, in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSnapshot::LongPath`].
+    pub fn push(&mut self, entry: Entry<'_>) -> Result<(), InvalidSnapshot> {
+        let snapshot = &mut self.snapshot;
+        let Ok(len) = u32::try_from(entry.path.len()) else {
+            return Err(InvalidSnapshot::LongPath { bytes: entry.path.len() });
+        };
+        self.is_sorted = self.is_sorted
+            && snapshot.files.last().is_none_or(|last| last.path(&snapshot.paths) < entry.path);
+        let start = snapshot.paths.len();
+        snapshot.paths.push_str(entry.path);
+        snapshot.files.push(Packed { start, len, size: entry.size.unwrap_or(NO_SIZE), hash: entry.hash });
+        Ok(())
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSnapshot`] where it has no file, or a file twice with different content.
+    pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
+        let Self { mut snapshot, is_sorted } = self;
+        if snapshot.files.is_empty() {
+            return Err(InvalidSnapshot::Empty);
+        }
+        if !is_sorted {
+            let paths = snapshot.paths.as_str();
+            snapshot.files.sort_unstable_by(|left, right| left.path(paths).cmp(right.path(paths)));
+            let mut twice = None;
+            snapshot.files.dedup_by(|next, kept| {
+                let is_same = next.path(paths) == kept.path(paths);
+                if is_same && next.hash != kept.hash {
+                    twice = Some(next.path(paths).to_owned());
+                }
+                is_same
+            });
+            if let Some(path) = twice {
+                return Err(InvalidSnapshot::Twice { path: path::display(&path).into_owned() });
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Why files are no snapshot of a site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSnapshot {
+    /// A site without files is a mistake more probably than a site.
+    #[error("there is no file in it")]
+    Empty,
+    /// One path, two contents.
+    #[error("`{path}` is in it twice, with different content")]
+    Twice {
+        /// The path.
+        path: String,
+    },
+    /// No file system has such a path.
+    #[error("a path has {bytes} bytes")]
+    LongPath {
+        /// How many.
+        bytes: usize,
+    },
+}

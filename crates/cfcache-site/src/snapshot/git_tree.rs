@@ -1,0 +1,102 @@
+//! Records of `git ls-tree -r -z`.
+
+use ring::digest::{Context, SHA256};
+
+use crate::path::{InvalidPath, Root};
+use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+
+/// Reads a git tree, a record at a time: `100644 blob <id>\tpath`.
+///
+/// The id of a symbolic link is that of the path it names, and not of what is served. So a link counts as changed
+/// whenever anything in the tree is.
+pub struct GitTree {
+    builder: Option<SnapshotBuilder>,
+    links: Vec<String>,
+    all: Context,
+}
+
+impl Default for GitTree {
+    fn default() -> Self {
+        Self { builder: None, links: Vec::new(), all: Context::new(&SHA256) }
+    }
+}
+
+impl GitTree {
+    /// Takes the next record, without the NUL at its end. `ignores` tells which files are no part of the site.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTree`] where it is no such record, or a submodule.
+    pub fn push(&mut self, record: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidTree> {
+        let shape = || InvalidTree::Shape { found: crate::clip(record) };
+        let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(shape)?;
+        let (head, name) = (&record[..tab], &record[tab + 1..]);
+        let mut words = head.split(|byte| *byte == b' ');
+        let (Some(mode), Some(object), Some(id), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(shape());
+        };
+        let Some(path) = Root::none().site_path(name)?.filter(|path| !ignores(&crate::path::decode(path)))
+        else {
+            return Ok(());
+        };
+        if object == b"commit" {
+            return Err(InvalidTree::Submodule { path: crate::path::display(&path).into_owned() });
+        }
+        let kind = match id.len() {
+            40 => HashKind::GitSha1,
+            64 => HashKind::GitSha256,
+            _ => return Err(shape()),
+        };
+        let hash = Hash::from_hex(id).filter(|_| object == b"blob").ok_or_else(shape)?;
+        self.all.update(record);
+        self.all.update(&[0]);
+        let builder = self.builder.get_or_insert_with(|| SnapshotBuilder::new(kind));
+        if mode == b"120000" {
+            self.links.push(path);
+            return Ok(());
+        }
+        Ok(builder.push(Entry { path: &path, size: None, hash })?)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SnapshotBuilder::finish`].
+    pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
+        let mut builder = self.builder.ok_or(InvalidSnapshot::Empty)?;
+        let all = self.all.finish();
+        let len = builder.snapshot.kind.bytes();
+        let hash = Hash::from_bytes(&all.as_ref()[..len]).ok_or(InvalidSnapshot::Empty)?;
+        for path in &self.links {
+            builder.push(Entry { path, size: None, hash })?;
+        }
+        builder.finish()
+    }
+}
+
+/// Why a record is not one of `git ls-tree -r -z`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTree {
+    /// It looks otherwise.
+    #[error("`{found}` is no record of `git ls-tree -r -z`")]
+    Shape {
+        /// Its beginning.
+        found: String,
+    },
+    /// The content of a submodule is in another repository.
+    #[error("`{path}` is a submodule, and its files are not in this tree")]
+    Submodule {
+        /// Its path.
+        path: String,
+    },
+    /// Its path.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
+    /// It cannot be part of the snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] InvalidSnapshot),
+}

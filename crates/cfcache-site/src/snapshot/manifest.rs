@@ -1,0 +1,139 @@
+//! Lines of `sha256sum`, `b3sum`, `md5sum` and `sha1sum`.
+
+use std::borrow::Cow;
+
+use crate::path::{InvalidPath, Root};
+use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+
+/// Reads a manifest, a line at a time.
+///
+/// A line is `<hex>␠␠path` or `<hex>␠*path`. One that begins with `\` has `\\`, `\n` and `\r` in its path in place of
+/// a backslash and line breaks. `b3sum` writes the same, and so does each of them with `--zero`, without escapes.
+#[derive(Debug)]
+pub struct Manifest {
+    root: Root,
+    digits: Option<usize>,
+    builder: SnapshotBuilder,
+    outside: u64,
+}
+
+impl Manifest {
+    /// Begins; paths are relative to `root`.
+    #[must_use]
+    pub const fn new(root: Root) -> Self {
+        Self { root, digits: None, builder: SnapshotBuilder::new(HashKind::Sha256), outside: 0 }
+    }
+
+    /// Takes the next line, without its end. `ignores` tells which files are no part of the site.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidManifest`] where it is no line of a manifest.
+    pub fn push(&mut self, line: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidManifest> {
+        let (is_escaped, rest) = match line.strip_prefix(b"\\") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let (hex, rest) = rest.split_at(digits);
+        let [b' ', b' ' | b'*', name @ ..] = rest else { return Err(InvalidManifest::shape(line)) };
+        let kind = match digits {
+            32 => HashKind::Md5,
+            40 => HashKind::Sha1,
+            64 => HashKind::Sha256,
+            _ => return Err(InvalidManifest::Digits { digits }),
+        };
+        match self.digits {
+            None => {
+                self.digits = Some(digits);
+                self.builder = SnapshotBuilder::new(kind);
+            }
+            Some(first) if first != digits => return Err(InvalidManifest::Mixed { first, digits }),
+            Some(_) => {}
+        }
+        let name = if is_escaped {
+            unescape(name).ok_or_else(|| InvalidManifest::shape(line))?
+        } else {
+            name.into()
+        };
+        let Some(path) = self.root.site_path(&name)? else {
+            self.outside += 1;
+            return Ok(());
+        };
+        if ignores(&crate::path::decode(&path)) {
+            return Ok(());
+        }
+        let hash = Hash::from_hex(hex).ok_or_else(|| InvalidManifest::shape(line))?;
+        Ok(self.builder.push(Entry { path: &path, size: None, hash })?)
+    }
+
+    /// How many of the files are not below the root.
+    #[must_use]
+    pub const fn outside(&self) -> u64 {
+        self.outside
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SnapshotBuilder::finish`].
+    pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
+        self.builder.finish()
+    }
+}
+
+fn unescape(name: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let mut bytes = name.iter();
+    let mut unescaped = Vec::with_capacity(name.len());
+    while let Some(byte) = bytes.next() {
+        unescaped.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            byte => *byte,
+        });
+    }
+    Some(Cow::Owned(unescaped))
+}
+
+/// Why a line is not one of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidManifest {
+    /// It looks otherwise.
+    #[error("`{found}` is no line of a manifest, `<hex digits>  path` as sha256sum writes it")]
+    Shape {
+        /// Its beginning.
+        found: String,
+    },
+    /// Its hash is of no known length.
+    #[error("a hash of {digits} hex digits; md5sum writes 32, sha1sum 40, sha256sum and b3sum 64")]
+    Digits {
+        /// How many.
+        digits: usize,
+    },
+    /// Its hash is of another kind than those before.
+    #[error("a hash of {digits} hex digits, after hashes of {first}")]
+    Mixed {
+        /// The digits of the first.
+        first: usize,
+        /// Those of this one.
+        digits: usize,
+    },
+    /// Its path.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
+    /// It cannot be part of the snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] InvalidSnapshot),
+}
+
+impl InvalidManifest {
+    fn shape(line: &[u8]) -> Self {
+        Self::Shape { found: crate::clip(line) }
+    }
+}

@@ -1,0 +1,309 @@
+//! Which URLs show a file.
+
+use cfcache_site::mapping::Site;
+
+use crate::support::{example, site, targets, text};
+
+/// Joins paths to the host that most tests use.
+fn urls(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| format!("https://www.example.com{path}")).collect()
+}
+
+#[test]
+fn default_forms() {
+    for (file, expected) in [
+        ("index.html", &["/", "/index.html"][..]),
+        ("d/index.html", &["/d/", "/d/index.html", "/d"]),
+        ("d/e/index.html", &["/d/e/", "/d/e/index.html", "/d/e"]),
+        ("a.html", &["/a.html", "/a"]),
+        ("d/a.html", &["/d/a.html", "/d/a"]),
+        ("old/index.htm", &["/old/", "/old/index.htm", "/old"]),
+        ("style.css", &["/style.css"]),
+        ("feed", &["/feed"]),
+        ("404.html", &["/404.html", "/404"]),
+        // These only look like an index.
+        ("myindex.html", &["/myindex.html", "/myindex"]),
+        ("index.html.gz", &["/index.html.gz"]),
+        ("index.html/a.css", &["/index.html/a.css"]),
+        ("d/.html", &["/d/.html"]),
+        (".well-known/security.txt", &["/.well-known/security.txt"]),
+        ("%C3%BC.html", &["/%C3%BC.html", "/%C3%BC"]),
+        // Both spellings of `^`, in each form.
+        ("a%5Eb.html", &["/a%5Eb.html", "/a^b.html", "/a%5Eb", "/a^b"]),
+        // A query comes from a sitemap.
+        ("?p=1", &["/?p=1"]),
+        ("list?file=a.html", &["/list?file=a.html"]),
+    ] {
+        assert_eq!(targets(&example(), file), urls(expected), "{file}");
+    }
+}
+
+/// Each row is a host of the table "Where a static host serves a file" and the paths at which it serves, or redirects
+/// from, `a.html` and `d/index.html`.
+#[test]
+fn every_static_host_is_covered() {
+    let force = "url = ['https://www.example.com']
+        [[match]]
+        files = '**/*.html'
+        forms = ['file', 'bare', 'slash']";
+    for (host, settings, page, index) in [
+        ("nginx, Apache, Caddy, S3 website", "", &["/a.html"][..], &["/d/", "/d/index.html", "/d"][..]),
+        ("GitHub Pages", "", &["/a.html", "/a"], &["/d/", "/d/index.html", "/d"]),
+        ("Netlify", "", &["/a", "/a.html"], &["/d/", "/d/index.html", "/d"]),
+        ("Pages, Workers auto-trailing-slash", "", &["/a", "/a.html"], &["/d/", "/d", "/d/index.html"]),
+        ("Workers drop-trailing-slash", "", &["/a", "/a.html"], &["/d", "/d/", "/d/index.html"]),
+        ("Workers none", "", &["/a.html"], &["/d/index.html"]),
+        ("Workers force-trailing-slash", force, &["/a/", "/a.html", "/a"], &["/d/", "/d", "/d/index.html"]),
+    ] {
+        let site = if settings.is_empty() { example() } else { site(settings) };
+        for (file, served) in [("a.html", page), ("d/index.html", index)] {
+            let purged = targets(&site, file);
+            for url in urls(served) {
+                assert!(purged.contains(&url), "{host}: {url} is missing in {purged:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_url_and_base_path() {
+    let site = site("url = ['https://WWW.example.com/', 'HTTP://example.com:8080/sub/ü']");
+    assert_eq!(
+        targets(&site, "index.html"),
+        [
+            "https://www.example.com/",
+            "http://example.com:8080/sub/%C3%BC/",
+            "https://www.example.com/index.html",
+            "http://example.com:8080/sub/%C3%BC/index.html",
+            // A host has no form without its slash; a folder has.
+            "http://example.com:8080/sub/%C3%BC",
+        ]
+    );
+    assert_eq!(
+        targets(&site, "a.css"),
+        ["https://www.example.com/a.css", "http://example.com:8080/sub/%C3%BC/a.css"]
+    );
+}
+
+#[test]
+fn headers_are_besides_the_plain_entry() {
+    let site = site(
+        "url = ['https://www.example.com']
+        [[match]]
+        files = '**/*.html'
+        headers = [{ CF-Device-Type = 'mobile' }, { CF-Device-Type = 'tablet', Origin = 'https://a.example' }]",
+    );
+    assert_eq!(
+        targets(&site, "d/a.html")[..3],
+        [
+            "https://www.example.com/d/a.html",
+            r#"{"url":"https://www.example.com/d/a.html","headers":{"CF-Device-Type":"mobile"}}"#,
+            r#"{"url":"https://www.example.com/d/a.html","headers":{"CF-Device-Type":"tablet","Origin":"https://a.example"}}"#,
+        ]
+    );
+    assert_eq!(targets(&site, "d/a.html").len(), 6);
+    assert_eq!(targets(&site, "a.css"), urls(&["/a.css"]));
+}
+
+#[test]
+fn prefixes_cover_a_page_with_any_query() {
+    let site = site(
+        "url = ['https://www.example.com', 'https://example.com:8443/sub']
+        [[match]]
+        files = '**'
+        as = 'prefix'",
+    );
+    for (file, expected) in [
+        ("docs/index.html", &["prefixes www.example.com/docs", "prefixes example.com/sub/docs"][..]),
+        // Whether `/a` covers `/a.html` is not documented.
+        (
+            "docs/a.html",
+            &[
+                "prefixes www.example.com/docs/a",
+                "prefixes example.com/sub/docs/a",
+                "prefixes www.example.com/docs/a.html",
+                "prefixes example.com/sub/docs/a.html",
+            ],
+        ),
+        ("docs/a.txt", &["prefixes www.example.com/docs/a.txt", "prefixes example.com/sub/docs/a.txt"]),
+        ("index.html", &["prefixes www.example.com/", "prefixes example.com/sub"]),
+    ] {
+        assert_eq!(targets(&site, file), expected, "{file}");
+    }
+}
+
+#[test]
+fn a_prefix_that_is_too_deep_is_shortened() {
+    let site = site("url = ['https://e.com']\n[[match]]\nfiles = '**'\nas = 'prefix'");
+    let deep = |depth: usize| vec!["d"; depth].join("/");
+    assert_eq!(targets(&site, &deep(31)), [format!("prefixes e.com/{}", deep(31))]);
+    assert_eq!(targets(&site, &deep(33)), [format!("prefixes e.com/{}", deep(31))]);
+}
+
+#[test]
+fn the_first_rule_that_matches_counts() {
+    let site = site(
+        "url = ['https://www.example.com']
+        [[match]]
+        files = 'docs/**/*.html'
+        as = 'prefix'
+        [[match]]
+        files = '**/*.html'
+        forms = ['bare']
+        [[match]]
+        files = '{a,b}/**'
+        added = 'skip'",
+    );
+    assert_eq!(targets(&site, "docs/a/index.html"), ["prefixes www.example.com/docs/a"]);
+    assert_eq!(targets(&site, "docs/index.html"), ["prefixes www.example.com/docs"]);
+    assert_eq!(targets(&site, "docs/a.css"), urls(&["/docs/a.css"]));
+    assert_eq!(targets(&site, "a/x.html"), urls(&["/a/x"]));
+    assert!(site.skips_added("a/x.js") && site.skips_added("b/c/x.js"));
+    assert!(!site.skips_added("a/x.html"), "an earlier rule matches");
+    assert!(!site.skips_added("c/x.js"));
+    // Patterns match names as they are, and not as they are encoded.
+    let umlaut = self::site("url = ['https://e.com']\n[[match]]\nfiles = 'ü ?.html'\nadded = 'skip'");
+    assert!(umlaut.skips_added("%C3%BC%20b.html"));
+}
+
+#[test]
+fn ignored_files() {
+    let site = site("url = ['https://e.com']\nignore = ['**/.DS_Store', '*.map', 'drafts/**']");
+    for (file, expected) in [
+        (".DS_Store", true),
+        ("a/b/.DS_Store", true),
+        ("app.js.map", true),
+        ("js/app.js.map", false),
+        ("drafts/a/b.html", true),
+        ("draft.html", false),
+    ] {
+        assert_eq!(site.ignores(file.as_bytes()), expected, "{file}");
+    }
+}
+
+fn always(site: &Site) -> Vec<String> {
+    let mut all = Vec::new();
+    site.for_each_always(&mut |target| all.push(text(&target)));
+    all
+}
+
+#[test]
+fn always_is_below_every_url() {
+    let site = site(
+        "url = ['https://www.example.com', 'https://example.com/sub']
+        always = ['/', '/news?tab=press', '/ü']",
+    );
+    assert_eq!(
+        always(&site),
+        [
+            "https://www.example.com/",
+            "https://example.com/sub/",
+            "https://www.example.com/news?tab=press",
+            "https://example.com/sub/news?tab=press",
+            "https://www.example.com/%C3%BC",
+            "https://example.com/sub/%C3%BC",
+        ]
+    );
+}
+
+#[test]
+fn always_has_the_headers_of_the_page_behind_it() {
+    let site = site(
+        "url = ['https://www.example.com']
+        always = ['/', '/about', '/feed.xml']
+        [[match]]
+        files = '**/*.html'
+        headers = [{ CF-Device-Type = 'mobile' }]",
+    );
+    let all = always(&site);
+    for path in ["/", "/about"] {
+        let mobile =
+            format!(r#"{{"url":"https://www.example.com{path}","headers":{{"CF-Device-Type":"mobile"}}}}"#);
+        assert!(all.contains(&mobile), "{mobile} is missing in {all:?}");
+    }
+    let plain = urls(&["/", "/about", "/feed.xml"]);
+    assert!(plain.iter().all(|url| all.contains(url)), "{all:?}");
+}
+
+#[test]
+fn hosts_are_told_once_and_without_ports() {
+    let site = site("url = ['https://a.example', 'https://a.example/sub', 'https://b.example:8443']");
+    let hosts: Vec<_> = site.hosts().iter().map(text).collect();
+    assert_eq!(hosts, ["hosts a.example", "hosts b.example"]);
+}
+
+#[test]
+fn urls_are_taken_back_to_paths() {
+    let site = site("url = ['https://www.example.com', 'https://example.com/sub']");
+    for (url, expected) in [
+        ("https://www.example.com/", Some("")),
+        ("https://www.example.com", Some("")),
+        ("HTTPS://WWW.example.com/a/ü?q=1#f", Some("a/%C3%BC?q=1")),
+        ("https://example.com/sub/a", Some("a")),
+        ("https://example.com/sub", Some("")),
+        ("https://example.com/subway", None),
+        ("https://example.com/a", None),
+        ("http://www.example.com/a", None),
+        ("https://elsewhere.example/a", None),
+    ] {
+        assert_eq!(site.site_path_of(url).as_deref(), expected, "{url}");
+    }
+}
+
+#[test]
+fn settings_that_are_wrong_are_refused_by_line() {
+    for (settings, line, expected) in [
+        ("url = []", 1, "`url` is empty"),
+        ("url = 'https://a.example'", 1, "invalid type"),
+        ("url = ['https://a.example']\nurls = []", 2, "unknown field `urls`"),
+        ("url = ['a.example']", 1, "`a.example` is no URL of a site"),
+        ("url = ['https://a.example/?q']", 1, "an origin and a path"),
+        ("url = ['https://user@a.example']", 1, "it has a user"),
+        ("url = ['https://a.example/a b']", 1, "a blank"),
+        ("url = ['https://a.example']\nalways = ['feed.xml']", 2, "begins with `/`"),
+        ("url = ['https://a.example']\nalways = ['/a*']", 2, "one of"),
+        ("url = ['https://a.example']\nignore = ['a[']", 2, "no pattern for files"),
+        ("url = ['https://a.example']\nignore = ['/a']", 2, "without `/`"),
+        ("url = ['https://a.example']\n[[match]]\nfiles = ''", 3, "it is empty"),
+        ("url = ['https://a.example']\n[[match]]\nfiles = '*'\nas = 'tags'", 4, "unknown variant `tags`"),
+        ("url = ['https://a.example']\n[[match]]\nfiles = '*'\nforms = []", 4, "`forms` is empty"),
+        ("url = ['https://a.example']\n[[match]]\nfiles = '*'\nforms = ['dir']", 4, "unknown variant `dir`"),
+        ("url = ['https://a.example']\n[[match]]\nfiles = '*'\nadded = true", 4, "wanted string or table"),
+        (
+            "url = ['https://a.example']\n[[match]]\nfiles = '*'\nheaders = [{}]",
+            4,
+            "a set of headers is empty",
+        ),
+        (
+            "url = ['https://a.example']\n[[match]]\nfiles = '*'\nheaders = [{ CF-Device-Type = 'phone' }]",
+            4,
+            "CF-Device-Type",
+        ),
+    ] {
+        let error = toml::from_str::<Site>(settings).unwrap_err();
+        let found = settings[..error.span().unwrap().start].matches('\n').count() + 1;
+        assert_eq!(found, line, "{settings}: {error}");
+        assert!(error.message().contains(expected), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn a_site_is_the_same_after_it_was_remembered() {
+    let site = site(
+        "url = ['https://www.example.com', 'https://example.com/sub']
+        always = ['/', '/news?tab=press']
+        ignore = ['**/.DS_Store']
+        [[match]]
+        files = 'docs/**'
+        as = 'prefix'
+        [[match]]
+        files = '**/*.html'
+        forms = ['slash']
+        headers = [{ CF-Device-Type = 'mobile' }]
+        [[match]]
+        files = '_next/**'
+        added = 'skip'",
+    );
+    let json = serde_json::to_string(&site).unwrap();
+    assert_eq!(serde_json::from_str::<Site>(&json).unwrap(), site, "{json}");
+}
