@@ -13,15 +13,3 @@ mod snapshots;
 mod state;
 mod state_file;
 mod support;
-
-/// A module that is not in the list above would never run.
-#[test]
-fn no_forgotten_files() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-    let main = std::fs::read_to_string(directory.join("main.rs")).unwrap();
-    for file in std::fs::read_dir(directory).unwrap() {
-        let path = file.unwrap().path();
-        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        assert!(module == "main" || main.contains(&format!("\nmod {module};\n")), "{module} is forgotten");
-    }
-}
