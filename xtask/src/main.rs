@@ -10,7 +10,6 @@ mod emulator;
 mod generate;
 mod public_api;
 mod repo;
-mod source;
 mod tidy;
 
 use std::process::ExitCode;

@@ -6,6 +6,8 @@ mod environments;
 mod generate;
 mod pages;
 mod purge;
+#[cfg(test)]
+mod reference;
 mod regions;
 mod reserve;
 #[cfg(test)]

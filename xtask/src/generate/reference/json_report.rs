@@ -1,40 +1,17 @@
 //! `json-report.md`, from the schema of the report, and from what `cfcache` prints against its own emulator.
-//!
-//! The schema is made from the types by a unit test of `cfcache-cli`, which is where the types are.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::generate::reference::cli::run;
 use crate::generate::reference::{begin, code, table};
-use crate::repo;
-
-pub(super) const SCHEMA: &str = "docs/reference/report.schema.json";
-
-/// Makes the schema: the test writes it first if it is not only to be checked.
-pub(super) fn schema(is_check: bool) -> Result<String> {
-    let mut test = repo::command("cargo");
-    test.args([
-        "test",
-        "--quiet",
-        "--package=cfcache-cli",
-        "--bin=cfcache",
-        "schema_of_the_report_is_current",
-    ]);
-    if !is_check {
-        test.env("UPDATE_SCHEMA", "1");
-    }
-    let output = test.output().context("cannot run cargo")?;
-    let printed = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success() && printed.contains("1 passed"), "{SCHEMA} is not current:\n{printed}");
-    repo::read(SCHEMA)
-}
 
 pub(super) fn page(cfcache: &Path, schema: &str) -> Result<String> {
     let schema: Value = serde_json::from_str(schema)?;
-    let fields = |name: &str| fields(&schema["$defs"][name]).with_context(|| format!("`{name}` of {SCHEMA}"));
+    let fields =
+        |name: &str| fields(&schema["$defs"][name]).with_context(|| format!("`{name}` of the schema"));
     let json = example(
         cfcache,
         &[
@@ -123,6 +100,16 @@ fn example(cfcache: &Path, arguments: &[&str]) -> Result<String> {
     }
     text.push_str("```\n");
     Ok(text)
+}
+
+/// Runs `cfcache` such that nothing of this machine shows: no environment, no terminal.
+fn run(cfcache: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(cfcache);
+    command.args(arguments).env_clear().env("NO_COLOR", "1").stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot run {}", cfcache.display()))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.stdout.is_empty(), "{arguments:?} printed nothing, {}: {error}", output.status);
+    String::from_utf8(output.stdout).context("cfcache printed no UTF-8")
 }
 
 /// What differs from run to run: what stands before it, what it is made of, and what stands in its place.

@@ -1,14 +1,12 @@
 //! `limits.md`, from the model's numbers.
 
-use anyhow::Result;
-use cfcache_model::limits::{PURGE_LIMITS_DATE, PURGE_LIMITS_PAGE, Plan, Rate};
+use cfcache_model::limits::{DEFAULT_BODY_BYTES, GLOBAL, PURGE_LIMITS_DATE, PURGE_LIMITS_PAGE, Plan, Rate};
 
 use crate::generate::reference::{begin, table};
-use crate::{repo, source};
 
 const LIMITS: &str = "crates/cfcache-model/src/limits.rs";
 
-pub(super) fn page() -> Result<String> {
+pub(super) fn page() -> String {
     let mut page = begin("Limits", &format!("`{LIMITS}`"));
     page.push_str(&format!(
         "## Purge and invalidate\n\n\
@@ -36,25 +34,25 @@ pub(super) fn page() -> Result<String> {
     ];
     page.push_str(&table(head, rows));
 
-    page.push_str("\n## Others\n\n");
-    for line in source::lines(&repo::read(LIMITS)?) {
-        if let Some((name, kind, value)) = line.constant()
-            && line.code.starts_with("pub ")
-            && !kind.starts_with('&')
-        {
-            // The comment of anything but a number says what is in it.
-            let is_number = matches!(kind, "u32" | "u64" | "usize");
-            let value = if is_number { format!(" = {value}") } else { String::new() };
-            page.push_str(&format!("- `{name}{value}`: {}\n", line.docs));
-        }
-    }
-    Ok(page)
+    page.push_str(&format!(
+        "\n## Others\n\n\
+         - Every call of the API: {}, for a user, over all of their tokens and the dashboard. Over it, every call answers \
+         429 for the next 5 minutes. Cache purge is named among the APIs with limits of their own, but which purge kinds \
+         still count against this one is not documented; so the client paces calls and the flexible kinds below it, and \
+         not single files, whose published rate could not be reached within it. \
+         Source: <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.\n\
+         - The size of a request's body: {DEFAULT_BODY_BYTES} bytes, our own default bound. A choice: the API's limit is \
+         not documented.\n",
+        rate(GLOBAL, "requests")
+    ));
+    page
 }
 
 fn rate(rate: Rate, what: &str) -> String {
     match rate.per.as_secs() {
         1 => format!("{} {what} a second", rate.count),
         60 => format!("{} {what} a minute", rate.count),
+        300 => format!("{} {what} in 5 minutes", rate.count),
         seconds => format!("{} {what} in {seconds} s", rate.count),
     }
 }
