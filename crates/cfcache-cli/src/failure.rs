@@ -119,6 +119,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     let is_list = error.endpoint.area == cfcache_model::endpoint::Area::Purge;
     let class = error.failure().map(|failure| failure.class);
     let text = match (&error.cause, error.kind()) {
+        _ if class == Some(Class::UnexpectedResult) => {
+            "the API's answer has another form than is known here: update cfcache, and check the base URL"
+        }
         _ if matches!(class, Some(Class::NotTheApi | Class::Redirected)) => {
             "it was not the API that answered: check the base URL, and what is in between"
         }

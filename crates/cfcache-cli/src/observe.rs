@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Summary};
+use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::plan::Entry;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::Notify;
@@ -39,9 +40,15 @@ impl Observer for Trace<'_> {
                     false => trouble.note(self.0),
                 }
             }
+            Event::Warning(warning) => warn_of_success(self.0, warning),
             _ => {}
         }
     }
+}
+
+/// Tells what the API reports beside its success, once, and under `--quiet` too.
+fn warn_of_success(talk: &Talk, warning: &ResponseInfo) {
+    talk.say_once(&format!("{} the API did it, and says: {warning}", talk.label("warning")));
 }
 
 /// Tells a request, where that is asked for.
@@ -321,7 +328,9 @@ impl<'a> Watch<'a> {
         let exit = if self.interrupted { Exit::Interrupted } else { Exit::from(error.kind()) };
         self.exit = self.exit.or(exit);
         let code = error.failure().map(|failure| failure.code());
-        let item_error = ItemError::new(code, describe(error)).with_reason(reason(error));
+        let url = error.failure().and_then(|failure| failure.documentation_url());
+        let item_error =
+            ItemError::new(code, describe(error)).with_reason(reason(error)).with_documentation_url(url);
         for entry in outcome.batch.entries() {
             let given = entry.given();
             self.report.fail(&given, &item_error);
@@ -331,7 +340,7 @@ impl<'a> Watch<'a> {
         if !self.told.contains(&exit) && exit != Exit::Interrupted {
             self.told.push(exit);
             let what = outcome.batch.kind().count(outcome.batch.len() as u64);
-            self.talk.failure(&Failure::of(error, format!("{what} failed")));
+            self.talk.failure(&Failure::of(error, format!("a request for {what} failed")));
         }
         item_error
     }
@@ -365,6 +374,7 @@ impl<'a> Watch<'a> {
         report.requests = tally.requests;
         report.retries = tally.retries;
         report.rate_limited = tally.rate_limited;
+        report.warnings = self.warnings;
         report.elapsed_ms = millis(elapsed);
         report.close();
         if report.failed > 0 {
@@ -393,6 +403,10 @@ impl Observer for Watch<'_> {
                 }
             }
             Event::Exchange(exchange) => trace(self.talk, exchange),
+            Event::Warning(warning) => {
+                self.warnings += 1;
+                warn_of_success(self.talk, warning);
+            }
             Event::Again { .. } if !(self.talk.live && self.talk.progress) => {
                 if let Some(trouble) = Trouble::of(&event) {
                     trouble.note(self.talk);

@@ -37,12 +37,16 @@ pub(crate) struct Report {
     pub(crate) duplicates: u64,
     /// Entries that were not sent, because a journal says that they were accepted before.
     pub(crate) skipped: u64,
-    /// Requests that were sent.
+    /// Requests that were sent. One for which no connection could be opened was not.
     pub(crate) requests: u64,
     /// How many of these were sent again.
     pub(crate) retries: u64,
     /// Responses that said to wait.
     pub(crate) rate_limited: u64,
+    /// Warnings about entries, and errors and remarks that the API sent beside success; left out if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    pub(crate) warnings: u64,
     /// How long it took, in milliseconds.
     pub(crate) elapsed_ms: u64,
     /// The entries that failed or are invalid; at most 1000.
@@ -89,6 +93,10 @@ pub(crate) struct ItemError {
     pub(crate) code: Option<u32>,
     /// The API's message, or our own, for people; its wording may change.
     pub(crate) message: String,
+    /// The page that the API names for the error; left out if it names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(crate) documentation_url: Option<String>,
     /// The message without what differs from request to request, where something does.
     #[serde(skip)]
     reason: Option<String>,
@@ -131,7 +139,13 @@ pub(crate) struct SummaryEvent<'a> {
 impl ItemError {
     /// The API has no code 0: that is how it says that it has none to say.
     pub(crate) fn new(code: Option<u32>, message: String) -> Self {
-        Self { code: code.filter(|code| *code != 0), message, reason: None }
+        Self { code: code.filter(|code| *code != 0), message, documentation_url: None, reason: None }
+    }
+
+    /// Names the page that the API names for it.
+    pub(crate) fn with_documentation_url(mut self, url: Option<&str>) -> Self {
+        self.documentation_url = url.map(ToOwned::to_owned);
+        self
     }
 
     /// Says what of the message is the same for others that failed alike.
@@ -167,6 +181,7 @@ impl Report {
             requests: 0,
             retries: 0,
             rate_limited: 0,
+            warnings: 0,
             elapsed_ms: 0,
             failures: Vec::new(),
             failures_omitted: 0,
@@ -207,6 +222,7 @@ impl Report {
         self.requests += part.requests;
         self.retries += part.retries;
         self.rate_limited += part.rate_limited;
+        self.warnings += part.warnings;
         for failure in &part.failures {
             self.name(&failure.item, &failure.error, failure.is_invalid);
         }

@@ -318,6 +318,15 @@ impl Failure {
         self.errors.iter().map(|error| error.code).find(|code| *code != 0).unwrap_or_default()
     }
 
+    /// The page that the API names for its errors, where it names one.
+    #[must_use]
+    pub fn documentation_url(&self) -> Option<&str> {
+        self.errors
+            .iter()
+            .flat_map(ResponseInfo::flatten)
+            .find_map(|error| error.documentation_url.as_deref())
+    }
+
     /// What the API said, in one line: its errors, else its remarks, else what is wrong with the body.
     #[must_use]
     pub fn reason(&self) -> String {

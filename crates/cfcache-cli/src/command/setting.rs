@@ -152,7 +152,7 @@ fn describe(switch: Switch, stored: &Stored<String>) -> String {
         text.push_str(&format!(", last changed {changed}"));
     }
     if stored.editable == Some(false) {
-        text.push_str(", and cannot be changed on this plan");
+        text.push_str("; the API says that it is not editable");
     }
     text
 }

@@ -42,6 +42,38 @@ fn the_kind_is_the_field_of_the_body() {
 }
 
 #[test]
+fn what_the_api_reports_beside_success_is_a_warning() {
+    let body = r#"{"success":true,"errors":[{"code":1234,"message":"half of it"}],"messages":["soon gone"],"result":{"id":"a"}}"#;
+    let api = Api::with_fault(&format!("status=200,processed=yes,body={body}"));
+    for line in ["purge tags a", "purge everything -y"] {
+        let ran = cfcache(&api).args(line).args("--json --quiet").run();
+        ran.exits(0)
+            .tells("warning: the API did it, and says: half of it (code 1234)")
+            .tells("warning: the API did it, and says: soon gone");
+        let report = ran.report();
+        assert_eq!((report["accepted"].as_u64(), report["warnings"].as_u64()), (Some(1), Some(2)), "{line}");
+    }
+    // Each is counted, and told once.
+    let ran = cfcache(&api).args("purge tags a b c --batch-size 1 --json").run();
+    assert_eq!(ran.report()["warnings"], 6);
+    assert_eq!(ran.err.matches("half of it").count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn the_page_about_an_error_is_shown() {
+    let body = r#"{"success":false,"errors":[{"code":10000,"message":"Forbidden","documentation_url":"https://developers.cloudflare.com/x/"}],"messages":[],"result":null}"#;
+    let api = Api::with_fault(&format!("status=403,on=all,body={body}"));
+    for line in ["purge tags a", "purge everything -y"] {
+        let ran = cfcache(&api).args(line).arg("--json").run();
+        ran.exits(3).tells("Forbidden (code 10000, see https://developers.cloudflare.com/x/)");
+        let failure = &ran.report()["failures"][0]["error"];
+        assert_eq!(failure["documentation_url"], "https://developers.cloudflare.com/x/", "{line}");
+    }
+    let ran = cfcache(&api).args("reserve get").run();
+    ran.exits(3).tells("see https://developers.cloudflare.com/x/");
+}
+
+#[test]
 fn failures_name_each_item_as_it_was_given() {
     let api = Api::with_fault("status=400,code=9999");
     let entry = r#"{"url":"https://www.example.com/b",  "headers":{"CF-Device-Type":"mobile"}}"#;

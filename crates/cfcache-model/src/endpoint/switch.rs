@@ -94,7 +94,7 @@ pub struct Setting<V> {
     /// The id on the wire, which is not always the name in the path.
     #[serde(default)]
     pub id: Option<String>,
-    /// May the plan of the zone change it?
+    /// Whether the API says that it can be changed. A change was seen to be accepted where it says no.
     #[serde(default)]
     pub editable: Option<bool>,
     /// When it was last changed, as RFC 3339.

@@ -56,7 +56,8 @@ async fn send(
 ) -> Exit {
     let started = Instant::now();
     let in_flight = core::cell::Cell::new(false);
-    let mut watch = Counted { trace: Trace(talk), tally: Summary::default(), in_flight: &in_flight };
+    let mut watch =
+        Counted { trace: Trace(talk), tally: Summary::default(), in_flight: &in_flight, warnings: 0 };
     let result = {
         let mut call = pin!(session.client.call(request, &mut watch));
         let mut first = pin!(interrupts.nth(1));
@@ -82,6 +83,7 @@ async fn send(
     };
     let was_in_flight = in_flight.get();
     let tally = watch.tally;
+    report.warnings = watch.warnings;
     report.items = 1;
     report.requests = tally.requests + u64::from(was_in_flight);
     report.retries = tally.retries;
@@ -90,7 +92,9 @@ async fn send(
     let (exit, error, failure) = match result {
         Some(Ok(_)) => (Exit::Accepted, None, None),
         Some(Err(error)) => {
-            let item = ItemError::new(error.failure().map(|failure| failure.code()), describe(&error));
+            let failure = error.failure();
+            let item = ItemError::new(failure.map(|failure| failure.code()), describe(&error))
+                .with_documentation_url(failure.and_then(|failure| failure.documentation_url()));
             let failure = Failure::of(&error, format!("the {} of everything failed", request.action));
             (error.kind().into(), Some(item), Some(failure))
         }
@@ -135,6 +139,7 @@ struct Counted<'a> {
     trace: Trace<'a>,
     tally: Summary,
     in_flight: &'a core::cell::Cell<bool>,
+    warnings: u64,
 }
 
 impl Observer for Counted<'_> {
@@ -143,6 +148,7 @@ impl Observer for Counted<'_> {
         match event {
             Event::Sent { .. } => self.in_flight.set(true),
             Event::Exchange(_) => self.in_flight.set(false),
+            Event::Warning(_) => self.warnings += 1,
             _ => {}
         }
         self.trace.on(event);
