@@ -6,6 +6,5 @@
 )]
 
 mod edge;
-mod forgotten;
 mod verdicts;
 mod verify;

@@ -12,5 +12,6 @@ mod promise;
 mod proxies;
 mod rules;
 mod secrets;
+mod streams;
 mod support;
 mod tls;
