@@ -9,18 +9,26 @@
 //! - [`Gate`]: waits before a purge until the origin serves the new version
 //! - [`Warmer`]: fetches URLs so that they are cached again
 //!
-//! All of these are pure or state machines without IO, with `now` as a parameter.
+//! All of these are pure or state machines without IO, with `now` as a parameter. The feature `visitor`, on by default,
+//! is the part that needs a runtime (tokio): [`Visitor`] asks over HTTP, and [`probe`], [`verify`], [`warm`] and
+//! [`wait_at_gate`] run the machines over it.
 
 mod answer;
+#[cfg(feature = "visitor")]
+mod drive;
 mod gate;
 mod pace;
 mod queue;
 mod variant;
 mod verdict;
 mod verify;
+#[cfg(feature = "visitor")]
+mod visitor;
 mod warm;
 
 pub use crate::answer::{Answer, Body, CacheStatus, Obstacle, Sha256, edge_error};
+#[cfg(feature = "visitor")]
+pub use crate::drive::{Passage, Purging, Target, probe, verify, wait_at_gate, warm};
 pub use crate::gate::{
     Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
 };
@@ -29,4 +37,6 @@ pub use crate::queue::Ticket;
 pub use crate::variant::{FilesEntry, Variant};
 pub use crate::verdict::{NotCached, Purged, Survivor, Unproven, Verdict, judge};
 pub use crate::verify::{Ask, Counts, Settings, Step, Subject, Verification};
+#[cfg(feature = "visitor")]
+pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, host_of};
 pub use crate::warm::{Fetch, Skipped, WarmFailure, WarmStep, Warmed, Warmer};

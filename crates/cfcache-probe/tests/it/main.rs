@@ -8,3 +8,4 @@
 mod edge;
 mod verdicts;
 mod verify;
+mod visitor;

@@ -1,0 +1,450 @@
+//! The HTTP side: asks URLs as a visitor does, over a small map of origins.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cfcache_transport::{
+    Cause, HyperTransport, Operation, Origin, Phase, Proxy, ProxyRules, Request, Roots, Scheme, Timeouts,
+    TransportError,
+};
+use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Uri};
+use ring::digest::{Context, SHA256};
+
+use crate::answer::{Answer, Body, Sha256, edge_error};
+
+/// How many origins are kept open. The least recently used one gives way.
+const ORIGINS: usize = 64;
+
+/// How much of a body is looked at for an error page of the edge.
+const BEGINNING: usize = 4096;
+
+/// The largest body that is read: what Cloudflare caches at the most, outside of Enterprise
+/// (<https://developers.cloudflare.com/cache/concepts/default-cache-behavior/>).
+const MAX_BODY: usize = 512 * 1024 * 1024;
+
+/// Connections to one origin.
+const CONNECTIONS: usize = 64;
+
+/// Asks URLs as a visitor does: GET, no redirects followed, no cookies, no `Cache-Control`.
+///
+/// - Bodies are read to their end, up to a bound, and never held; they are hashed on the way where that is wanted.
+/// - Extra headers are never shown, neither by `Debug` nor in errors, and are not sent over cleartext HTTP to another
+///   machine.
+pub struct Visitor {
+    settings: VisitorBuilder,
+    origins: Mutex<Origins>,
+}
+
+/// The transports that are open.
+#[derive(Default)]
+struct Origins {
+    open: HashMap<Origin, (Arc<HyperTransport>, u64)>,
+    uses: u64,
+}
+
+/// Settings for a [`Visitor`].
+#[must_use = "a builder does nothing until `build`"]
+#[derive(Clone)]
+pub struct VisitorBuilder {
+    user_agent: HeaderValue,
+    headers: HeaderMap,
+    connect_to: Option<(String, u16)>,
+    proxy: ProxyChoice,
+    roots: Roots,
+    ca_pem: Vec<Vec<u8>>,
+    timeouts: Timeouts,
+    max_body: usize,
+}
+
+#[derive(Clone)]
+enum ProxyChoice {
+    Direct,
+    One(Proxy),
+    Rules(Arc<ProxyRules>),
+}
+
+/// What a visit came to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Visit {
+    /// The answer. Of a body that was not read to its end there is no hash.
+    pub answer: Answer,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Why the body was not read to its end, where it was not.
+    pub broken: Option<String>,
+}
+
+/// Why no answer came, in words that are fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer(String);
+
+impl NoAnswer {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+
+    /// Why, in words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for NoAnswer {}
+
+/// What to do with a body while it is read.
+pub type BodySink<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
+
+impl Visitor {
+    /// Begins a visitor with this `User-Agent`.
+    pub fn builder(user_agent: &'static str) -> VisitorBuilder {
+        let mut timeouts = Timeouts::new();
+        // A large file over a slow line takes as long as it takes; the whole try is bounded.
+        timeouts.body = Duration::MAX;
+        VisitorBuilder {
+            user_agent: HeaderValue::from_static(user_agent),
+            headers: HeaderMap::new(),
+            connect_to: None,
+            proxy: ProxyChoice::Direct,
+            roots: Roots::Platform,
+            ca_pem: Vec::new(),
+            timeouts,
+            max_body: MAX_BODY,
+        }
+    }
+
+    /// Asks a URL with these headers beside the usual ones, and hashes the body.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] where not even the head of an answer came.
+    pub async fn visit(&self, url: &str, headers: &[(HeaderName, HeaderValue)]) -> Result<Visit, NoAnswer> {
+        self.visit_with(url, headers, &mut |_| ()).await
+    }
+
+    /// As [`Visitor::visit`], and hands the body to `sink` piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Visitor::visit`].
+    pub async fn visit_with(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        sink: BodySink<'_>,
+    ) -> Result<Visit, NoAnswer> {
+        let (origin, path) = address(url).map_err(NoAnswer)?;
+        match self.ask(&origin, &path, headers, sink).await {
+            Err(error) if self.may_be_cleartext(&origin, &error) => {
+                // The other address is on this machine and does not speak TLS, as an emulator of the edge does not.
+                let cleartext = format!("http://{}", origin.authority());
+                let Ok(cleartext) = cleartext.parse() else { return Err(no_answer(&error)) };
+                let transport = self.open(&cleartext).map_err(NoAnswer)?;
+                self.keep(&origin, &transport);
+                self.ask(&origin, &path, headers, sink).await
+            }
+            result => result,
+        }
+        .map_err(|error| no_answer(&error))
+    }
+
+    fn may_be_cleartext(&self, origin: &Origin, error: &TransportError) -> bool {
+        origin.scheme() == Scheme::Https
+            && error.phase() == Phase::Tls
+            && error.cause() == Cause::Protocol
+            && self.stays_here()
+    }
+
+    /// Whether all that is sent goes to this machine.
+    fn stays_here(&self) -> bool {
+        let Some((host, _)) = &self.settings.connect_to else { return false };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("http://{host}").parse().is_ok_and(|origin: Origin| origin.is_loopback())
+    }
+
+    async fn ask(
+        &self,
+        origin: &Origin,
+        path: &Uri,
+        headers: &[(HeaderName, HeaderValue)],
+        sink: BodySink<'_>,
+    ) -> Result<Visit, TransportError> {
+        let transport = self.transport(origin)?;
+        let mut message = http::Request::new(Bytes::new());
+        *message.uri_mut() = path.clone();
+        let map = message.headers_mut();
+        map.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        map.insert(USER_AGENT, self.settings.user_agent.clone());
+        // A token of Cloudflare Access is as good as a password: it does not travel in the open.
+        if !origin.is_exposed() || self.stays_here() {
+            map.extend(self.settings.headers.clone());
+        }
+        for (name, value) in headers {
+            map.insert(name, value.clone());
+        }
+        let mut hash = Context::new(&SHA256);
+        let mut beginning = Vec::new();
+        let mut bytes = 0;
+        let mut take = |piece: &[u8]| {
+            hash.update(piece);
+            bytes += piece.len() as u64;
+            let room = BEGINNING.saturating_sub(beginning.len());
+            beginning.extend_from_slice(&piece[..piece.len().min(room)]);
+            sink(piece);
+        };
+        let result = transport.stream(Request::new(Operation::new("visit"), message), &mut take).await;
+        let mut body = Body::new(bytes);
+        let (head, broken) = match result {
+            Ok(response) => {
+                let digest = hash.finish();
+                body.sha256 = digest.as_ref().try_into().ok().map(Sha256::new);
+                (response.into_parts().0, None)
+            }
+            Err(error) => match error.head() {
+                Some(head) => (head.clone(), Some(no_answer(&error).0)),
+                None => return Err(error),
+            },
+        };
+        if head.status.is_client_error() || head.status.is_server_error() {
+            body.edge_error = edge_error(&beginning);
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a wait that the server gives as a date is counted from now"
+        )]
+        let now = SystemTime::now();
+        let answer = Answer::from_head(head.status, &head.headers, now).with_body(body);
+        Ok(Visit { answer, headers: head.headers, broken })
+    }
+
+    fn transport(&self, origin: &Origin) -> Result<Arc<HyperTransport>, TransportError> {
+        {
+            let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+            origins.uses += 1;
+            let uses = origins.uses;
+            if let Some((transport, used)) = origins.open.get_mut(origin) {
+                *used = uses;
+                return Ok(Arc::clone(transport));
+            }
+        }
+        let transport = self.open(origin).map_err(|why| {
+            let delivery = cfcache_transport::Delivery::NotSent;
+            TransportError::new(delivery, Phase::Connect, Cause::Configuration, why)
+        })?;
+        self.keep(origin, &transport);
+        Ok(transport)
+    }
+
+    fn keep(&self, origin: &Origin, transport: &Arc<HyperTransport>) {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if origins.open.len() >= ORIGINS && !origins.open.contains_key(origin) {
+            let oldest = origins.open.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
+                origins.open.remove(&oldest);
+            }
+        }
+        let used = origins.uses;
+        origins.open.insert(origin.clone(), (Arc::clone(transport), used));
+    }
+
+    fn open(&self, origin: &Origin) -> Result<Arc<HyperTransport>, String> {
+        let settings = &self.settings;
+        let proxy = match &settings.proxy {
+            ProxyChoice::Direct => None,
+            ProxyChoice::One(proxy) => Some(proxy.clone()),
+            ProxyChoice::Rules(rules) => rules.intercepts(origin),
+        };
+        let mut builder = HyperTransport::builder(origin.clone())
+            // What is secret is left out of requests to such an origin.
+            .allow_insecure_http()
+            .with_timeouts(settings.timeouts)
+            .with_max_body(settings.max_body)
+            .with_max_connections(CONNECTIONS)
+            .with_proxy(proxy)
+            .with_roots(settings.roots);
+        for pem in &settings.ca_pem {
+            builder = builder.with_ca_pem(pem.as_slice());
+        }
+        if let Some((host, port)) = &settings.connect_to {
+            builder = builder.with_connect_to(host, *port);
+        }
+        builder.build().map(Arc::new).map_err(|error| error.to_string())
+    }
+}
+
+impl VisitorBuilder {
+    /// Sends a header with each request, such as a token that lets it through.
+    pub fn with_header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Connects there whatever the URL is, under the URL's own name. On this machine a server that does not speak TLS
+    /// is asked without it.
+    pub fn with_connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.connect_to = Some((host.into(), port));
+        self
+    }
+
+    /// Goes through one proxy, whatever the URL.
+    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = ProxyChoice::One(proxy);
+        self
+    }
+
+    /// Chooses a proxy by URL.
+    pub fn with_proxy_rules(mut self, rules: ProxyRules) -> Self {
+        self.proxy = ProxyChoice::Rules(Arc::new(rules));
+        self
+    }
+
+    /// Sets whom to trust: the platform if not set.
+    pub fn with_roots(mut self, roots: Roots) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    /// Trusts the authorities in `pem` too. Repeatable.
+    pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_pem.push(pem.into());
+        self
+    }
+
+    /// Sets how long one request may take, its body included: 60 s if not set.
+    pub fn with_timeout(mut self, total: Duration) -> Self {
+        self.timeouts.total = total;
+        self
+    }
+
+    /// Sets how many bytes of a body are read at the most: 512 MiB if not set.
+    pub fn with_max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Makes the visitor. Nothing is sent yet.
+    #[must_use]
+    pub fn build(self) -> Visitor {
+        Visitor { settings: self, origins: Mutex::default() }
+    }
+}
+
+impl fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for VisitorBuilder {
+    /// Shows how many extra headers there are, and none of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VisitorBuilder")
+            .field("headers", &self.headers.len())
+            .field("connect_to", &self.connect_to)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What shares a pace with a URL: its host and port, in lower case; the whole text, where it is no URL.
+#[must_use]
+pub fn host_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest).to_ascii_lowercase()
+}
+
+/// The origin of a URL, and the path to ask it for: what a browser would send.
+fn address(url: &str) -> Result<(Origin, Uri), String> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`{url}` is not a URL"))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !authority.is_ascii() {
+        return Err(format!("the host `{authority}` has letters that are not ASCII: write it as `xn--…`"));
+    }
+    if authority.contains('@') {
+        // It is not shown: there may be a password in it.
+        return Err("the URL holds a user or a password, which visitors do not send".to_owned());
+    }
+    let origin: Origin = format!("{scheme}://{authority}")
+        .parse()
+        .map_err(|invalid| format!("`{scheme}://{authority}` cannot be asked: {invalid}"))?;
+    let path = path.split('#').next().unwrap_or("");
+    let mut encoded = String::with_capacity(path.len() + 1);
+    if !path.starts_with('/') {
+        encoded.push('/');
+    }
+    for byte in path.bytes() {
+        // What a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>).
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'^') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    let path = encoded.parse().map_err(|error| format!("`{url}` cannot be asked: {error}"))?;
+    Ok((origin, path))
+}
+
+/// A failure with what is behind it, in one line.
+fn no_answer(error: &TransportError) -> NoAnswer {
+    NoAnswer(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_asked_as_a_browser_writes_them() {
+        for (url, origin, path) in [
+            ("https://www.example.com", "https://www.example.com", "/"),
+            ("HTTPS://www.example.com:8443/a?b=c#d", "https://www.example.com:8443", "/a?b=c"),
+            ("http://a.test?x", "http://a.test", "/?x"),
+            ("https://a.test/ü/<b>?q=ü", "https://a.test", "/%C3%BC/%3Cb%3E?q=%C3%BC"),
+            ("https://a.test/%7Eb", "https://a.test", "/%7Eb"),
+        ] {
+            let (found, uri) = address(url).unwrap();
+            assert_eq!((found.to_string().as_str(), uri.to_string().as_str()), (origin, path), "{url}");
+        }
+        for (url, why) in [
+            ("https://user:secret@a.test/", "user or a password"),
+            ("https://ü.test/", "xn--"),
+            ("https:///a", "host"),
+            ("www.example.com", "not a URL"),
+        ] {
+            let found = address(url).unwrap_err();
+            assert!(found.contains(why), "{url}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_told_without_its_path() {
+        assert_eq!(host_of("https://WWW.example.com:8443/a"), "www.example.com:8443");
+        assert_eq!(host_of("http://a.test?b"), "a.test");
+    }
+
+    #[test]
+    fn extra_headers_are_not_shown() {
+        let visitor = Visitor::builder("test")
+            .with_header(
+                HeaderName::from_static("cf-access-client-secret"),
+                HeaderValue::from_static("s3cret"),
+            )
+            .build();
+        let shown = format!("{visitor:?}");
+        assert!(!shown.contains("s3cret") && !shown.contains("cf-access"), "{shown}");
+    }
+}

@@ -1,0 +1,224 @@
+//! The HTTP side, against a server of a few lines.
+
+use core::task::{Context, Poll};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use cfcache_probe::{
+    Expectation, GateSettings, Limits, Passage, Sha256, Target, Variant, Visitor, probe, wait_at_gate, warm,
+};
+use futures_core::Stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Answers each request with what `answer` makes of its head, and remembers the heads.
+struct Server {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answer) = (Arc::clone(&heads), Arc::new(answer));
+        tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                tokio::spawn(async move {
+                    let mut received = Vec::new();
+                    let mut buffer = [0; 4096];
+                    while let Ok(count @ 1..) = socket.read(&mut buffer).await {
+                        received.extend_from_slice(&buffer[..count]);
+                        if !received.starts_with(b"GET ") {
+                            // What is no HTTP is answered as servers do, and cut off.
+                            let _gone = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                            return;
+                        }
+                        if received.ends_with(b"\r\n\r\n") {
+                            let head = String::from_utf8(core::mem::take(&mut received)).unwrap();
+                            let answer = answer(&head);
+                            kept.lock().unwrap().push(head);
+                            if socket.write_all(answer.as_bytes()).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, heads }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+fn answer(headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {headers}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+const HIT: &str = "200 OK\r\ncf-cache-status: HIT\r\nage: 3\r\ncf-ray: 8f3a1b2c3d4e5f60-FRA\r\n";
+
+/// All in one piece.
+struct Once(Option<Vec<Target>>);
+
+impl Stream for Once {
+    type Item = Vec<Target>;
+
+    fn poll_next(mut self: core::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Vec<Target>>> {
+        Poll::Ready(self.0.take())
+    }
+}
+
+fn visitor() -> Visitor {
+    Visitor::builder("cfcache-test/1").build()
+}
+
+#[tokio::test]
+async fn a_visit_is_a_plain_get_and_its_body_is_hashed() {
+    let server = Server::start(|_| answer(HIT, "foo")).await;
+    let visit = visitor().visit(&server.url("/a?b=c"), &[]).await.unwrap();
+    let expected = format!(
+        "GET /a?b=c HTTP/1.1\r\naccept: */*\r\nuser-agent: cfcache-test/1\r\nhost: {}\r\n\r\n",
+        server.address
+    );
+    assert_eq!(server.heads(), [expected]);
+    let foo = Sha256::from_hex("2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae");
+    assert_eq!((visit.answer.body.bytes, visit.answer.body.sha256), (3, foo));
+    assert_eq!((visit.answer.age, visit.answer.colo()), (Some(3), Some("FRA")));
+}
+
+#[tokio::test]
+async fn redirects_are_answers() {
+    let server = Server::start(|_| answer("302 Found\r\nlocation: /login\r\ncf-ray: a-FRA\r\n", "")).await;
+    let visit = visitor().visit(&server.url("/"), &[]).await.unwrap();
+    assert_eq!((visit.answer.status, visit.answer.location.as_deref()), (302, Some("/login")));
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_leaves_the_head_and_no_hash() {
+    let server =
+        Server::start(|_| format!("HTTP/1.1 {HIT}content-length: 10\r\nconnection: close\r\n\r\nfoo")).await;
+    // The connection stays open: the bound on the time ends it.
+    let visitor = Visitor::builder("t").with_timeout(core::time::Duration::from_millis(200)).build();
+    let visit = visitor.visit(&server.url("/"), &[]).await.unwrap();
+    assert_eq!((visit.answer.age, visit.answer.body.sha256), (Some(3), None));
+    assert!(visit.broken.is_some());
+}
+
+#[tokio::test]
+async fn error_pages_of_the_edge_are_recognized() {
+    let server = Server::start(|_| answer("403 Forbidden\r\ncf-ray: a-FRA\r\n", "error code: 1020")).await;
+    let visit = visitor().visit(&server.url("/"), &[]).await.unwrap();
+    assert_eq!(visit.answer.body.edge_error, Some(1020));
+}
+
+#[tokio::test]
+async fn no_answer_is_told_in_words_without_what_may_be_secret() {
+    let error = visitor().visit("http://127.0.0.1:1/", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("`127.0.0.1:1` refused the connection"), "{error}");
+    let error = visitor().visit("https://user:s3cret@www.example.com/", &[]).await.unwrap_err();
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+}
+
+#[tokio::test]
+async fn another_address_on_this_machine_is_asked_without_tls_where_it_speaks_none() {
+    let server = Server::start(|_| answer(HIT, "x")).await;
+    let visitor = Visitor::builder("t")
+        .with_connect_to("127.0.0.1", server.address.port())
+        .with_header("cf-access-client-secret".parse().unwrap(), "s3cret".parse().unwrap())
+        .build();
+    for _ in 0..2 {
+        visitor.visit("https://www.example.com/a", &[]).await.unwrap();
+    }
+    let heads = server.heads();
+    assert_eq!(heads.len(), 2);
+    assert!(heads.iter().all(|head| head.contains("\r\nhost: www.example.com\r\n")), "{heads:?}");
+    assert!(heads.iter().all(|head| head.contains("\r\ncf-access-client-secret: s3cret\r\n")), "{heads:?}");
+}
+
+#[tokio::test]
+async fn each_url_is_asked_once_and_given_in_order() {
+    let server = Server::start(|head| {
+        let path = head.split(' ').nth(1).unwrap();
+        answer(HIT, path)
+    })
+    .await;
+    let targets = (0..1000).map(|number| Target::new(server.url(&format!("/{number}")))).collect();
+    let mut given = Vec::new();
+    let limits = Limits::new(4, None);
+    let visitor = Arc::new(visitor());
+    let whole = probe(
+        &visitor,
+        limits,
+        Once(Some(targets)),
+        &mut |target, visited| {
+            assert!(visited.is_ok(), "{visited:?}");
+            given.push(target.url.clone());
+        },
+        core::future::pending(),
+    )
+    .await;
+    assert!(whole);
+    let wanted: Vec<_> = (0..1000).map(|number| server.url(&format!("/{number}"))).collect();
+    assert_eq!(given, wanted);
+    assert_eq!(server.heads().len(), 1000);
+}
+
+#[tokio::test]
+async fn urls_are_warmed_as_each_of_the_visitors() {
+    let server = Server::start(|_| answer("200 OK\r\ncf-cache-status: MISS\r\ncf-ray: a-FRA\r\n", "x")).await;
+    let targets = vec![Target::new(server.url("/a"))];
+    let mut given = Vec::new();
+    let variants = [Variant::Plain, Variant::Mobile, Variant::Avif];
+    let limits = Limits::new(2, None);
+    warm(
+        &Arc::new(visitor()),
+        limits,
+        false,
+        &variants,
+        Once(Some(targets)),
+        &mut |_, variant, warmed| {
+            assert!(warmed.is_warm());
+            given.push(variant);
+        },
+        core::future::pending(),
+    )
+    .await;
+    given.sort();
+    assert_eq!(given, variants);
+    let heads = server.heads().concat();
+    assert!(heads.contains("iPhone") && heads.contains("accept: image/avif"), "{heads}");
+}
+
+#[tokio::test]
+async fn a_gate_opens_when_the_new_version_is_there_and_asks_what_was_never_asked() {
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let server = Server::start(move |_| {
+        let mut asked = counted.lock().unwrap();
+        *asked += 1;
+        answer(HIT, if *asked > 2 { "build 2" } else { "build 1" })
+    })
+    .await;
+    let expectation: Expectation = format!("{} contains build 2", server.url("/v")).parse().unwrap();
+    let mut settings = GateSettings::new();
+    settings.every = core::time::Duration::from_millis(5);
+    let passage =
+        wait_at_gate(&visitor(), &expectation, settings, Some(7), &mut |_| (), core::future::pending()).await;
+    assert_eq!(passage, Passage::Open { asked: 5 });
+    let mut paths: Vec<_> =
+        server.heads().iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert!(paths.iter().all(|path| path.starts_with("/v?cfcache-after=7-")), "{paths:?}");
+    paths.dedup();
+    assert_eq!(paths.len(), 5);
+}
