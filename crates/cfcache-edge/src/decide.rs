@@ -1,51 +1,368 @@
-//! Is a request eligible, and may its response be stored?
+//! Is a request eligible, may its response be stored, and for how long is it fresh?
 
 use core::time::Duration;
+use std::borrow::Cow;
+use std::time::SystemTime;
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use cfcache_model::Plan;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::directive::Directives;
+use crate::directive::{Directives, MAX_SECONDS};
+use crate::range;
+use crate::request::Asked;
+use crate::rule::{EdgeMode, Effects, VaryAction};
+use crate::settings::{CacheLevel, Settings};
 
-/// What is cached without a rule. Source: "Default cache behavior", 2026.
+/// What is cached without a rule, by the extension of the path. `robots.txt` is, too.
+///
+/// Source: <https://developers.cloudflare.com/cache/concepts/default-cache-behavior/>, 2026.
 const EXTENSIONS: [&str; 56] = [
-    "7z", "avi", "avif", "apk", "bin", "bmp", "bz2", "class", "css", "csv", "doc", "docx", "dmg", "ejs",
-    "eot", "eps", "exe", "flac", "gif", "gz", "ico", "iso", "jar", "jpg", "jpeg", "js", "mid", "midi", "mkv",
+    "7z", "apk", "avi", "avif", "bin", "bmp", "bz2", "class", "css", "csv", "dmg", "doc", "docx", "ejs",
+    "eot", "eps", "exe", "flac", "gif", "gz", "ico", "iso", "jar", "jpeg", "jpg", "js", "mid", "midi", "mkv",
     "mp3", "mp4", "ogg", "otf", "pdf", "pict", "pls", "png", "ppt", "pptx", "ps", "rar", "svg", "svgz",
     "swf", "tar", "tif", "tiff", "ttf", "webm", "webp", "woff", "woff2", "xls", "xlsx", "zip", "zst",
 ];
 
-/// Why a request is not eligible, in a word or two.
-pub(crate) fn ineligible(method: &Method, uri: &Uri) -> Option<String> {
-    if method != Method::GET && method != Method::HEAD {
-        return Some(format!("method {method}"));
+/// How long development mode lasts.
+///
+/// Source: <https://developers.cloudflare.com/cache/reference/development-mode/>, 2026.
+const DEVELOPMENT: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// The shortest TTL with which an object goes to Cache Reserve.
+///
+/// Source: <https://developers.cloudflare.com/cache/advanced-configuration/cache-reserve/>, 2026.
+const RESERVE_SECONDS: u64 = 10 * 60 * 60;
+
+pub(crate) const CDN_CACHE_CONTROL: &str = "cdn-cache-control";
+pub(crate) const CLOUDFLARE_CDN_CACHE_CONTROL: &str = "cloudflare-cdn-cache-control";
+
+/// Does it have one of the extensions that are cached without a rule?
+pub(crate) fn is_default_type(asked: &Asked<'_>) -> bool {
+    let has_extension =
+        asked.extension().is_some_and(|extension| EXTENSIONS.binary_search(&&*extension).is_ok());
+    has_extension || asked.path == "/robots.txt"
+}
+
+/// Why a request is not eligible: it is passed on, and the cache is not looked at. Status DYNAMIC.
+pub(crate) fn ineligible(
+    now: SystemTime,
+    settings: &Settings,
+    effects: &Effects,
+    asked: &Asked<'_>,
+) -> Option<Cow<'static, str>> {
+    if !["GET", "HEAD"].contains(&asked.method) {
+        return Some(Cow::Owned(format!("method {}", asked.method)));
     }
-    let name = uri.path().rsplit('/').next().unwrap_or_default();
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    if is_developing(now, settings) {
+        return Some(Cow::Borrowed("development mode"));
+    }
+    match effects.is_eligible {
+        Some(true) => return None,
+        Some(false) => return Some(Cow::Borrowed("rule")),
+        None => {}
+    }
+    if !is_default_type(asked) {
+        let reason = asked.extension().filter(|extension| is_plain(extension));
+        return Some(match reason {
+            Some(extension) => Cow::Owned(format!("extension {extension}")),
+            None => Cow::Borrowed("no extension"),
+        });
+    }
+    let has_query = asked.query.is_some();
+    (settings.cache_level == CacheLevel::Basic && has_query).then_some(Cow::Borrowed("query string"))
+}
+
+/// Short, and safe to show in a header.
+fn is_plain(text: &str) -> bool {
+    text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_developing(now: SystemTime, settings: &Settings) -> bool {
+    let Some(since) = settings.development_mode else { return false };
+    now.duration_since(since).is_ok_and(|age| age < DEVELOPMENT)
+}
+
+/// What a response is stored with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) fresh_until: SystemTime,
+    /// How many seconds from then on it is served while it is refreshed.
+    pub(crate) while_revalidate: u32,
+    /// How many seconds from then on it is served where the origin fails.
+    pub(crate) if_error: u32,
+    /// Headers that are neither stored nor sent.
+    pub(crate) strip: Vec<HeaderName>,
+    pub(crate) is_for_reserve: bool,
+}
+
+/// What selects among the variants of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Variation {
+    None,
+    /// These headers of the request.
+    Headers(Box<[HeaderName]>),
+    /// Which types of image the request accepts.
+    Image,
+}
+
+type Refusal = Cow<'static, str>;
+
+/// Decides over a response to an eligible request: what it is stored with, or why it is not. Status BYPASS.
+///
+/// One that was `revalidated` has the status that it was stored with, and the TTL that a rule has for 304.
+pub(crate) fn terms(
+    now: SystemTime,
+    settings: &Settings,
+    effects: &Effects,
+    asked: &Asked<'_>,
+    (status, revalidated): (StatusCode, bool),
+    headers: &HeaderMap,
+) -> Result<Terms, Refusal> {
+    let (directives, is_for_cdn) = winner(headers);
+    // Source of the first two: "Origin Cache Control"; of the last: a third party, and it fits the documented list of
+    // what is never BYPASS.
+    let is_strict =
+        settings.plan != Plan::Enterprise || effects.origin_cache_control == Some(true) || is_for_cdn;
+    let ruled = ruled_ttl(effects, status, revalidated);
+
+    if ruled == Some(-1) {
+        return Err(Cow::Owned(format!("rule no-store for status {}", status.as_u16())));
+    }
+    if ruled.is_none() {
+        if directives.has("no-store") {
+            return Err(Cow::Borrowed("no-store"));
+        }
+        if directives.has_bare("private") {
+            return Err(Cow::Borrowed("private"));
+        }
+    }
+    let lets_authorized = ["public", "must-revalidate", "s-maxage"].iter().any(|name| directives.has(name));
+    if is_strict && asked.headers.contains_key(AUTHORIZATION) && !lets_authorized {
+        return Err(Cow::Borrowed("authorization"));
+    }
+    let mut strip = directives.named_headers();
+    if headers.contains_key(SET_COOKIE) && !strip.contains(&SET_COOKIE) {
+        let is_kept = ruled.is_none() && (is_strict || effects.is_eligible == Some(true));
+        if is_kept {
+            return Err(Cow::Borrowed("set-cookie"));
+        }
+        strip.push(SET_COOKIE);
+    }
+
+    let (fresh_until, seconds, is_default) = match ruled {
+        Some(seconds) => {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            (after(now, seconds), seconds, false)
+        }
+        None => origin_ttl(now, effects, status, headers, &directives, is_for_cdn, is_strict)?,
+    };
+    if is_default && has_deception(effects, asked, headers) {
+        return Err(Cow::Borrowed("deception armor"));
+    }
+
+    let forbids_stale = is_strict
+        && (["must-revalidate", "proxy-revalidate", "s-maxage"].iter().any(|name| directives.has(name))
+            || directives.has_bare("no-cache"));
+    let while_revalidate = match directives.seconds("stale-while-revalidate") {
+        Some(seconds) if !forbids_stale && !settings.always_online => seconds,
+        _ => 0,
+    };
+    let if_error = match directives.seconds("stale-if-error") {
+        _ if forbids_stale => 0,
+        Some(seconds) if !settings.always_online => seconds,
+        _ => MAX_SECONDS,
+    };
+    let is_for_reserve = seconds >= RESERVE_SECONDS && is_reservable(settings, effects, headers);
+    Ok(Terms { fresh_until, while_revalidate, if_error, strip, is_for_reserve })
+}
+
+/// The directives that count, and whether they are of a header for CDNs.
+///
+/// Source: <https://developers.cloudflare.com/cache/concepts/cdn-cache-control/>, 2026.
+fn winner(headers: &HeaderMap) -> (Directives, bool) {
+    for name in [CLOUDFLARE_CDN_CACHE_CONTROL, CDN_CACHE_CONTROL] {
+        if headers.contains_key(name) {
+            return (Directives::parse(&headers.get_all(name)), true);
+        }
+    }
+    if headers.contains_key("surrogate-control") {
+        return (Directives::default(), false);
+    }
+    (Directives::parse(&headers.get_all(CACHE_CONTROL)), false)
+}
+
+/// The TTL that a rule sets instead of the origin's, in seconds; -1 is no-store.
+fn ruled_ttl(effects: &Effects, status: StatusCode, revalidated: bool) -> Option<i64> {
+    let rule = effects.edge_ttl.as_deref()?;
+    // Source: "Cache by status code": where 304 has no TTL of its own, it is that of 200.
+    let of_304 = revalidated.then(|| rule.for_status(StatusCode::NOT_MODIFIED)).flatten();
+    of_304.or_else(|| rule.for_status(status)).or(match rule.mode {
+        EdgeMode::Override(ttl) if !status.is_server_error() => i64::try_from(ttl.as_secs()).ok(),
+        EdgeMode::Override(_) | EdgeMode::RespectOrigin | EdgeMode::BypassByDefault => None,
+    })
+}
+
+/// Until when it is fresh, for how many seconds, and whether that is by default.
+fn origin_ttl(
+    now: SystemTime,
+    effects: &Effects,
+    status: StatusCode,
+    headers: &HeaderMap,
+    directives: &Directives,
+    is_for_cdn: bool,
+    is_strict: bool,
+) -> Result<(SystemTime, u64, bool), Refusal> {
+    if let Some(seconds) = directives.freshness() {
+        if seconds == 0 && !is_strict {
+            let name = if directives.has_bare("no-cache") { "no-cache" } else { "max-age=0" };
+            return Err(Cow::Borrowed(name));
+        }
+        return Ok((after(now, seconds.into()), seconds.into(), false));
+    }
+    let mut expires = headers.get_all(EXPIRES).iter();
+    if let (Some(value), None, false) = (expires.next(), expires.next(), is_for_cdn) {
+        // What is no date is one in the past.
+        let until = range::date(value).unwrap_or(SystemTime::UNIX_EPOCH);
+        let seconds = until.duration_since(now).unwrap_or_default().as_secs();
+        if until <= now && !is_strict {
+            return Err(Cow::Borrowed("expires"));
+        }
+        return Ok((until, seconds, false));
+    }
+    let bypasses = effects.edge_ttl.as_deref().is_some_and(|rule| rule.mode == EdgeMode::BypassByDefault);
+    if bypasses {
+        return Err(Cow::Borrowed("rule bypass_by_default"));
+    }
+    // Source: "Cache by status code", default TTLs.
+    let seconds = match status.as_u16() {
+        200 | 206 | 301 => 120 * 60,
+        302 | 303 => 20 * 60,
+        404 | 410 => 3 * 60,
+        code => return Err(Cow::Owned(format!("status {code}"))),
+    };
+    Ok((after(now, seconds), seconds, true))
+}
+
+/// A TTL of 0 is over since a second (Pingora, `calculate_fresh_until`).
+fn after(now: SystemTime, seconds: u64) -> SystemTime {
+    let at = match seconds {
+        0 => now.checked_sub(Duration::from_secs(1)),
+        seconds => now.checked_add(Duration::from_secs(seconds)),
+    };
+    at.unwrap_or(now)
+}
+
+/// Decides what `Vary` does: what selects the variants, or why the response is not stored.
+pub(crate) fn variation(
+    settings: &Settings,
+    effects: &Effects,
+    asked: &Asked<'_>,
+    headers: &HeaderMap,
+) -> Result<Variation, Refusal> {
+    let lines = headers.get_all(VARY).iter().map(HeaderValue::as_bytes);
+    let items: Vec<&[u8]> = lines
+        .flat_map(|line| line.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+        .collect();
+    // Source: changelog of 2026-05-04.
+    if items.contains(&&b"*"[..]) {
+        return Err(Cow::Borrowed("vary *"));
+    }
+    let mut names: Vec<HeaderName> =
+        items.iter().filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    if names.contains(&ACCEPT)
+        && let Some((extension, types)) = image_types(settings, asked)
+    {
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let kind = String::from_utf8_lossy(kind).split(';').next().unwrap_or_default().trim().to_lowercase();
+        let is_own = kind == own_type(&extension);
+        if !is_own && !types.contains(&kind) {
+            return Err(Cow::Borrowed("variant"));
+        }
+        return Ok(Variation::Image);
+    }
+    let Some(vary) = effects.vary.as_deref().filter(|_| !names.is_empty()) else {
+        return Ok(Variation::None);
+    };
+    if let Some(name) = names.iter().find(|name| *vary.action(name) == VaryAction::Bypass) {
+        return Err(Cow::Owned(format!("vary {name}")));
+    }
+    Ok(Variation::Headers(names.into()))
+}
+
+/// The types that an image with the request's extension may have besides its own.
+pub(crate) fn image_types<'a>(settings: &'a Settings, asked: &Asked<'_>) -> Option<(String, &'a [String])> {
+    if settings.plan == Plan::Free {
+        return None;
+    }
+    let extension = asked.extension()?;
+    let types = settings.variants.get(&extension)?;
+    (!types.is_empty()).then_some((extension, types.as_slice()))
+}
+
+fn own_type(extension: &str) -> &'static str {
     match extension {
-        Some(extension) if EXTENSIONS.contains(&extension.as_str()) => None,
-        _ if uri.path() == "/robots.txt" => None,
-        Some(extension) => Some(format!("extension {extension}")),
-        None => Some("no extension".to_owned()),
+        "avif" => "image/avif",
+        "bmp" => "image/bmp",
+        "gif" => "image/gif",
+        "jpg" | "jpeg" => "image/jpeg",
+        "jp2" | "jpg2" => "image/jp2",
+        "png" => "image/png",
+        "tif" | "tiff" => "image/tiff",
+        "webp" => "image/webp",
+        _ => "",
     }
 }
 
-/// For how long a response is fresh, or why it is not stored.
-pub(crate) fn lifetime(status: StatusCode, headers: &HeaderMap) -> Result<Duration, &'static str> {
-    let lines = headers.get_all("cache-control");
-    let directives = Directives::parse(lines.iter().map(http::HeaderValue::as_bytes));
-    if directives.has("no-store") {
-        return Err("no-store");
+/// Cache Deception Armor: the type is not one that the extension stands for.
+///
+/// Source: <https://developers.cloudflare.com/cache/cache-security/cache-deception-armor/>, 2026. Which types fit which
+/// extensions is not documented; this is by families of them.
+fn has_deception(effects: &Effects, asked: &Asked<'_>, headers: &HeaderMap) -> bool {
+    if !effects.key.as_deref().is_some_and(|key| key.has_deception_armor) {
+        return false;
     }
-    if directives.has_bare("private") {
-        return Err("private");
-    }
-    if let Some(seconds) = directives.seconds("s-maxage").or_else(|| directives.seconds("max-age")) {
-        return Ok(Duration::from_secs(seconds.into()));
-    }
-    match status.as_u16() {
-        200 | 206 | 301 => Ok(Duration::from_secs(7200)),
-        302 | 303 => Ok(Duration::from_secs(1200)),
-        404 | 410 => Ok(Duration::from_secs(180)),
-        _ => Err("status"),
+    let Some(extension) = asked.extension() else { return false };
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let kind = String::from_utf8_lossy(kind).split(';').next().unwrap_or_default().trim().to_lowercase();
+    let families: &[&str] = match extension.as_str() {
+        "css" => &["text/css"],
+        "js" => &["javascript"],
+        "csv" => &["text/csv", "text/plain"],
+        "avif" | "bmp" | "gif" | "ico" | "jpeg" | "jpg" | "pict" | "png" | "svg" | "svgz" | "tif"
+        | "tiff" | "webp" => &["image/", "video/"],
+        "avi" | "flac" | "mid" | "midi" | "mkv" | "mp3" | "mp4" | "ogg" | "webm" => {
+            &["audio/", "video/", "application/ogg"]
+        }
+        "eot" | "otf" | "ttf" | "woff" | "woff2" => &["font", "application/vnd.ms-fontobject"],
+        extension if EXTENSIONS.contains(&extension) => &["application/"],
+        _ => return false,
+    };
+    kind != "application/octet-stream" && !families.iter().any(|family| kind.contains(family))
+}
+
+fn is_reservable(settings: &Settings, effects: &Effects, headers: &HeaderMap) -> bool {
+    let Some(length) = content_length(headers) else { return false };
+    let by_rule = effects.reserve.is_none_or(|rule| rule.is_eligible && length >= rule.min_bytes);
+    settings.cache_reserve && by_rule
+}
+
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EXTENSIONS;
+
+    #[test]
+    fn extensions_are_sorted() {
+        assert!(EXTENSIONS.is_sorted());
     }
 }

@@ -1,19 +1,26 @@
 //! The directives of `Cache-Control` and its kind.
+//!
+//! The grammar is wider than the standard's, as the vendor's own parser has it (Pingora, `cache_control.rs`): `;`
+//! separates like `,`, numbers may be quoted, bytes beyond ASCII are part of a name or value, and what cannot be read
+//! is skipped up to the next separator.
 
-/// The largest value; what is larger is cut to it.
-const MAX_SECONDS: u32 = i32::MAX as u32;
+use http::header::GetAll;
+use http::{HeaderName, HeaderValue};
 
-/// The directives of one header, which may have come in several lines.
+/// The largest number of seconds; a larger one counts as this. Source: Pingora, `DELTA_SECONDS_OVERFLOW_VALUE`.
+pub(crate) const MAX_SECONDS: u32 = i32::MAX as u32;
+
+/// The directives of one header, over all of its lines. Where a name stands twice, the last one counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Directives {
     list: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Directives {
-    pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn parse(lines: &GetAll<'_, HeaderValue>) -> Self {
         let mut found = Self::default();
         for line in lines {
-            found.read(line);
+            found.read(line.as_bytes());
         }
         found
     }
@@ -21,60 +28,90 @@ impl Directives {
     fn read(&mut self, line: &[u8]) {
         let mut rest = line;
         loop {
-            let start = rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(rest.len());
-            rest = &rest[start..];
-            let name = &rest[..rest.iter().position(|&byte| !is_token(byte)).unwrap_or(rest.len())];
+            let name = &rest[..token_length(rest)];
             rest = &rest[name.len()..];
             let mut value = None;
+            // No blank may stand around `=`: `max-age = 5` is `max-age` without a value.
             if !name.is_empty()
                 && let Some(behind) = rest.strip_prefix(b"=")
             {
-                let end = value_end(behind);
-                value = (end > 0).then(|| unquote(&behind[..end]));
-                rest = &behind[end..];
+                let length = value_length(behind);
+                value = (length > 0).then(|| unquote(&behind[..length]).to_vec());
+                rest = &behind[length..];
             }
-            if !name.is_empty() {
-                self.insert(name, value);
+            // A name that is not UTF-8 is not one that means anything.
+            if let Ok(name) = str::from_utf8(name)
+                && !name.is_empty()
+            {
+                let name = name.to_lowercase();
+                self.list.retain(|(known, _)| *known != name);
+                self.list.push((name, value));
             }
-            match rest.iter().position(|byte| matches!(byte, b',' | b';')) {
-                Some(at) => rest = &rest[at + 1..],
-                None => return,
-            }
+            let Some(at) = rest.iter().position(|byte| matches!(byte, b',' | b';')) else { return };
+            rest = rest[at + 1..].trim_ascii_start();
         }
     }
 
-    fn insert(&mut self, name: &[u8], value: Option<Vec<u8>>) {
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        match self.list.iter_mut().find(|(known, _)| *known == name) {
-            Some(known) => known.1 = value,
-            None => self.list.push((name, value)),
-        }
+    fn find(&self, name: &str) -> Option<Option<&[u8]>> {
+        self.list.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_deref())
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.list.iter().any(|(known, _)| known == name)
+        self.find(name).is_some()
     }
 
-    /// Is it there, and without a value?
+    /// It is there, and has no value.
     pub(crate) fn has_bare(&self, name: &str) -> bool {
-        self.list.iter().any(|(known, value)| known == name && value.is_none())
+        self.find(name) == Some(None)
     }
 
-    /// The seconds of a directive, where it has such a value.
+    /// Its seconds: a number that is not negative, rounded down; none where it has another value or none.
     pub(crate) fn seconds(&self, name: &str) -> Option<u32> {
-        let (_, value) = self.list.iter().find(|(known, _)| known == name)?;
-        seconds(value.as_deref()?)
+        let text = str::from_utf8(self.find(name)??).ok()?;
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() && number >= 0.0 => {
+                Some(number.min(f64::from(MAX_SECONDS)) as u32)
+            }
+            _ => None,
+        }
+    }
+
+    /// For how long a response is fresh, by these directives alone.
+    ///
+    /// Source: Pingora, `fresh_duration`. A `s-maxage` that is no number leaves no TTL at all, as there.
+    pub(crate) fn freshness(&self) -> Option<u32> {
+        if self.has_bare("no-cache") {
+            return Some(0);
+        }
+        match self.find("s-maxage") {
+            Some(Some(_)) => self.seconds("s-maxage"),
+            Some(None) | None => self.seconds("max-age"),
+        }
+    }
+
+    /// The headers that `private="…"` and `no-cache="…"` name.
+    pub(crate) fn named_headers(&self) -> Vec<HeaderName> {
+        let values = ["private", "no-cache"].into_iter().filter_map(|name| self.find(name).flatten());
+        values
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect()
     }
 }
 
+/// What a name or an unquoted value may hold.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte > b' ' && byte != 0x7f && !br#"()<>@,;:\"/[]?={}"#.contains(&byte)
 }
 
-/// Where a value ends: a token, or a text in quotes.
-fn value_end(text: &[u8]) -> usize {
+fn token_length(text: &[u8]) -> usize {
+    text.iter().position(|&byte| !is_token(byte)).unwrap_or(text.len())
+}
+
+/// How long the value is that begins here: a token or a quoted text; 0 where there is none.
+fn value_length(text: &[u8]) -> usize {
     if text.first() != Some(&b'"') {
-        return text.iter().position(|&byte| !is_token(byte)).unwrap_or(text.len());
+        return token_length(text);
     }
     let mut index = 1;
     while let Some(&byte) = text.get(index) {
@@ -87,21 +124,97 @@ fn value_end(text: &[u8]) -> usize {
     0
 }
 
-fn unquote(value: &[u8]) -> Vec<u8> {
+fn unquote(value: &[u8]) -> &[u8] {
     let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-    inner.unwrap_or(value).to_vec()
+    inner.unwrap_or(value)
 }
 
-fn seconds(value: &[u8]) -> Option<u32> {
-    let text = str::from_utf8(value).ok()?;
-    let whole = match text.split_once('.') {
-        Some((whole, part)) if part.bytes().all(|byte| byte.is_ascii_digit()) => whole,
-        Some(_) => return None,
-        None => text,
-    };
-    if whole.is_empty() || !whole.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::{Directives, MAX_SECONDS};
+
+    fn parse(lines: &[&[u8]]) -> Directives {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("cache-control", http::HeaderValue::from_bytes(line).unwrap());
+        }
+        Directives::parse(&headers.get_all("cache-control"))
     }
-    // Digits only, so what does not fit is too large.
-    Some(whole.parse::<u32>().map_or(MAX_SECONDS, |number| number.min(MAX_SECONDS)))
+
+    #[test]
+    fn freshness_follows_the_vendors_grammar() {
+        let cases: &[(&[&[u8]], Option<u32>)] = &[
+            (&[b"max-age=10"], Some(10)),
+            (&[b"Max-Age=10"], Some(10)),
+            (&[b"public; max-age=10"], Some(10)),
+            (&[b"public ; max-age=10"], Some(10)),
+            (&[br#"max-age="10""#], Some(10)),
+            (&[b"max-age=1, max-age=2"], Some(2)),
+            (&[b"max-age=1", b"max-age=2"], Some(2)),
+            (&[b"max-age=1, s-maxage=2"], Some(2)),
+            (&[b"s-maxage=2, max-age=1"], Some(2)),
+            (&[b"max-age=9, no-cache"], Some(0)),
+            (&[br#"max-age=9, no-cache="set-cookie""#], Some(9)),
+            (&[b"max-age=2147483648"], Some(MAX_SECONDS)),
+            (&[b"max-age=99999999999999999999"], Some(MAX_SECONDS)),
+            (&[b"max-age=1.9"], Some(1)),
+            (&[b"max-age=0.5"], Some(0)),
+            (&[b"max-age=-1"], None),
+            (&[b"max-age=a"], None),
+            (&[b"max-age=10s"], None),
+            (&[b"max-age="], None),
+            (&[b"max-age"], None),
+            (&[b"max-age =10"], None),
+            (&[b"max-age= 10"], None),
+            (&[b"max-age=ba\xffr"], None),
+            (&[b"max-age=inf"], None),
+            (&[b"s-maxage=a, max-age=10"], None),
+            (&[b"s-maxage, max-age=10"], Some(10)),
+            (&[b"xmax-age=10"], None),
+            (&[br#"foo="bar, max-age=10""#], None),
+            (&[br#"foo="bar, max-age=10"#], Some(10)),
+            (&[br#"foo="a\",max-age=10""#], None),
+            (&[b",,max-age=10"], Some(10)),
+            (&[b""], None),
+            (&[], None),
+        ];
+        for (lines, expected) in cases {
+            let shown: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
+            assert_eq!(parse(lines).freshness(), *expected, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn bare_directives_are_told_from_those_with_a_value() {
+        let directives = parse(&[br#"private="set-cookie, X-A ,,\xff", no-cache"#]);
+        assert!(directives.has("private"));
+        assert!(!directives.has_bare("private"));
+        assert!(directives.has_bare("no-cache"));
+        assert!(!directives.has("public"));
+        assert_eq!(directives.named_headers(), ["set-cookie", "x-a"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
+            let mut found = Directives::default();
+            for line in &lines {
+                found.read(line);
+            }
+            let _ = (found.freshness(), found.has_bare("private"), found.named_headers().len());
+        }
+
+        #[test]
+        fn a_number_of_seconds_survives_what_stands_around_it(
+            number in any::<u32>(),
+            before in r"[a-z]{1,5}(=[a-z0-9]{1,5})?",
+            separator in r" {0,2}[,;] {0,2}",
+        ) {
+            let line = format!("{before}{separator}max-age={number}");
+            assert_eq!(parse(&[line.as_bytes()]).seconds("max-age"), Some(number.min(MAX_SECONDS)));
+        }
+    }
 }

@@ -1,20 +1,70 @@
 //! The cache of a zone as a state machine.
 
-use std::collections::HashMap;
+mod flight;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use cfcache_model::endpoint::Action;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AGE, CACHE_CONTROL, ETAG, EXPIRES, HOST, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::answer;
-use crate::decide;
-use crate::entry::Entry;
-use crate::key;
+use crate::answer::{self, About, Status};
+use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
+use crate::edge::flight::{Fill, Flight, Pending, Route};
+use crate::entry::{Entry, Head};
+use crate::key::{self, Key};
 use crate::purge::{Purge, Purged, Scope};
+use crate::request::Asked;
+use crate::rule::{Effects, VaryAction};
 use crate::settings::{Settings, Visitor};
 use crate::store::Store;
+
+/// The methods that are passed on; others are answered with 501. A choice: that unknown ones get 501 was seen, which
+/// are known is not documented.
+const METHODS: [&str; 17] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "PURGE",
+    "REPORT",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "PROPFIND",
+    "PROPPATCH",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+];
+
+/// What a 304 changes in a stored response (Pingora, `revalidate_merge_header`).
+const MERGED: [HeaderName; 5] = [
+    CACHE_CONTROL,
+    EXPIRES,
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static(CDN_CACHE_CONTROL),
+    ETAG,
+];
+
+/// What a visitor asks for and an origin is not asked for, where its answer is to be stored.
+const NOT_FORWARDED: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// How many purges are remembered for the sake of fetches under way; beyond, what these bring is not kept.
+const MAX_LOG: usize = 1000;
+
+/// How many keys are remembered to be purged where there are tiers, and how many to have an answer that is not stored.
+const MAX_KEYS: usize = 200_000;
 
 /// The cache of one zone.
 ///
@@ -31,8 +81,17 @@ pub struct Edge {
     settings: Settings,
     store: Store,
     flights: HashMap<u64, Flight>,
-    /// The fill that is under way for a key.
-    locks: HashMap<String, (FillId, SystemTime)>,
+    /// The fill that is under way for a key, and until when others wait for it.
+    locks: HashMap<Arc<str>, (FillId, SystemTime)>,
+    /// Keys whose last answer was not stored: no request waits for another one.
+    unstored: HashSet<Arc<str>>,
+    /// Keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
+    expired: HashSet<Arc<str>>,
+    /// Purges since the oldest fetch under way began, with their numbers.
+    log: VecDeque<(u64, Covered)>,
+    /// How many purges there were, and how many of them are no longer in the log though they may matter.
+    purges: u64,
+    forgotten: u64,
     counter: u64,
 }
 
@@ -61,7 +120,7 @@ pub enum Step {
 pub struct Fetch {
     /// Which one it is; its [`Ticket::id`] is what others wait for.
     pub ticket: Ticket,
-    /// The request; its URI is the visitor's, absolute. `Host` is set.
+    /// The request; its URI is the visitor's. `Host` is set.
     pub request: Request<()>,
     /// Does the visitor's body go with it? Only for requests that are not eligible.
     pub with_body: bool,
@@ -80,7 +139,7 @@ pub struct FillId(u64);
 #[must_use]
 #[non_exhaustive]
 pub enum Next {
-    /// Send this head, and the body as it comes. Nothing is kept, the ticket has ended.
+    /// Send this head, and the body as it comes; for HEAD, the head alone. Nothing is kept, the ticket has ended.
     Pass(Response<()>),
     /// Read the body, and hand it in.
     Keep(Keep),
@@ -123,10 +182,12 @@ pub enum Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Object {
-    /// The URL.
+    /// The URL, as the key has it.
     pub url: String,
     /// The key.
     pub key: String,
+    /// What the request had of what the response varies on; empty where it does not vary.
+    pub variant: String,
     /// The environment, unless it is production.
     pub environment: Option<String>,
     /// The status of the response.
@@ -147,7 +208,7 @@ pub struct Object {
 #[derive(Debug)]
 pub struct Collector {
     limit: u64,
-    chunks: Vec<Bytes>,
+    pieces: Vec<Bytes>,
     length: u64,
 }
 
@@ -156,22 +217,31 @@ pub struct Collector {
 #[non_exhaustive]
 pub struct Full;
 
-/// A fetch under way.
+/// What a purge covers, with files as keys.
 #[derive(Debug)]
-struct Flight {
-    method: Method,
-    key: Option<String>,
-    why: String,
-    uri: Uri,
-    fill: Option<Response<()>>,
-    purged: bool,
+struct Covered {
+    action: Action,
+    environment: Option<String>,
+    scope: Scope,
+    keys: Vec<String>,
 }
 
 impl Edge {
     /// An empty cache.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, store: Store::default(), flights: HashMap::new(), locks: HashMap::new(), counter: 0 }
+        Self {
+            settings,
+            store: Store::default(),
+            flights: HashMap::new(),
+            locks: HashMap::new(),
+            unstored: HashSet::new(),
+            expired: HashSet::new(),
+            log: VecDeque::new(),
+            purges: 0,
+            forgotten: 0,
+            counter: 0,
+        }
     }
 
     /// What it is set to.
@@ -185,112 +255,232 @@ impl Edge {
         &mut self.settings
     }
 
-    /// Takes a visitor's request. Its URI is absolute; what its body is does not matter.
-    pub fn request<B>(&mut self, now: SystemTime, request: &Request<B>, _visitor: &Visitor) -> Step {
-        if let Some(reason) = decide::ineligible(request.method(), request.uri()) {
-            return Step::Fetch(self.fetch(request, None, reason, true));
+    /// Takes a visitor's request. Its URI is absolute, or `Host` says where it goes, by https; its body is not looked
+    /// at.
+    pub fn request<B>(&mut self, now: SystemTime, request: &Request<B>, visitor: &Visitor) -> Step {
+        let ray = self.count();
+        if !METHODS.contains(&request.method().as_str()) {
+            // Methods of connections are known, and not allowed.
+            let is_known = [Method::TRACE, Method::CONNECT].contains(request.method());
+            let status = if is_known { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED };
+            let mut response = answer::error(status, request.method());
+            let about = self.about(now, ray, Status::Dynamic, "method", None, &Effects::default());
+            answer::finish(response.headers_mut(), &about);
+            return Step::Answer { response, refresh: None };
         }
-        let key = key::key(&self.settings.zone, None, request.uri(), request.headers());
-        if let Some(entry) = self.store.get(&key)
-            && entry.is_fresh(now)
-        {
-            let entry = Arc::clone(entry);
-            return Step::Answer { response: self.hit(now, &entry, request.method()), refresh: None };
+        let asked = Asked::new(request, visitor);
+        let effects = self.settings.rules.effects(&asked);
+        if let Some(reason) = decide::ineligible(now, &self.settings, &effects, &asked) {
+            let out = self.forwarded(request, &asked, ray);
+            let route = Route::Dynamic(reason.into_owned());
+            let ticket = self.open(request, visitor, ray, route);
+            return Step::Fetch(Fetch { ticket, request: out, with_body: true });
         }
-        if let Some(&(fill, until)) = self.locks.get(&key)
-            && until > now
+        let environment = self.environment(&asked);
+        let key = key::key(&self.settings, &effects, environment.as_deref(), &asked);
+        let found = self.find(&key.text, &effects, &asked).map(|(_, entry)| Arc::clone(entry));
+        let lock = self.locks.get(key.text.as_str()).copied().filter(|(_, until)| *until > now);
+
+        if let Some(entry) = &found {
+            if entry.is_fresh(now) {
+                let about = self.about(now, ray, Status::Hit, "", Some(&key.text), &effects);
+                let response = self.stored(request, entry, &about);
+                return Step::Answer { response, refresh: None };
+            }
+            if entry.may_be_updating(now) && effects.no_stale_while_updating != Some(true) {
+                let about = self.about(now, ray, Status::Updating, "", Some(&key.text), &effects);
+                let response = self.stored(request, entry, &about);
+                let refresh = lock.is_none().then(|| {
+                    let out = self.conditional(request, &asked, &effects, ray, Some(entry));
+                    let stale = Some(Arc::clone(entry));
+                    let fill = Fill {
+                        key: key.into(),
+                        effects,
+                        environment,
+                        stale,
+                        for_nobody: true,
+                        pending: None,
+                    };
+                    self.open_fill(now, request, visitor, ray, fill, out)
+                });
+                return Step::Answer { response, refresh };
+            }
+        }
+        if let Some((fill, until)) = lock
+            && !self.unstored.contains(key.text.as_str())
         {
             return Step::Wait(fill, until);
         }
-        let fetch = self.fetch(request, Some(key.clone()), String::new(), false);
-        let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
-        self.locks.insert(key, (fetch.ticket.id(), until));
-        Step::Fetch(fetch)
+        let out = self.conditional(request, &asked, &effects, ray, found.as_deref());
+        let fill =
+            Fill { key: key.into(), effects, environment, stale: found, for_nobody: false, pending: None };
+        Step::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
     }
 
     /// Takes the head of the origin's answer.
-    pub fn answered(&mut self, _now: SystemTime, ticket: Ticket, head: Response<()>) -> Next {
-        let Some(flight) = self.flights.get_mut(&ticket.0) else {
-            return Next::Answer(Response::new(Bytes::new()));
+    pub fn answered(&mut self, now: SystemTime, ticket: Ticket, head: Response<()>) -> Next {
+        let Some(flight) = self.flights.remove(&ticket.0) else { return Next::Answer(Self::unknown()) };
+        let (parts, ()) = head.into_parts();
+        let fill = match &flight.route {
+            Route::Dynamic(reason) => {
+                let mut headers = parts.headers;
+                let about = self.about(now, flight.ray, Status::Dynamic, reason, None, &Effects::default());
+                answer::finish(&mut headers, &about);
+                self.settle(&ticket, None);
+                return Next::Pass(response(parts.status, headers));
+            }
+            Route::Fill(fill) => fill,
         };
-        let Some(key) = flight.key.clone() else {
-            let why = format!("dynamic; {}", flight.why);
-            return Next::Pass(self.pass(&ticket, head, "DYNAMIC", &why));
-        };
-        let reason = match decide::lifetime(head.status(), head.headers()) {
-            Err(reason) => Some(reason),
-            Ok(_) => content_length(head.headers())
-                .is_some_and(|length| length > self.settings.max_object)
-                .then_some("too large"),
-        };
-        if let Some(reason) = reason {
-            return Next::Pass(self.pass(&ticket, head, "BYPASS", &format!("bypass; {reason}; key={key}")));
+        let is_error = parts.status.is_server_error();
+        if parts.status == StatusCode::NOT_MODIFIED && fill.stale.is_some() {
+            return Next::Answer(self.revalidated(now, &ticket, flight, &parts.headers));
         }
-        let mut visible = head.clone();
-        flight.fill = Some(head);
-        let whole = flight.method == Method::GET;
-        self.counter += 1;
-        answer::finish(visible.headers_mut(), "MISS", &format!("miss; key={key}"), self.counter);
-        Next::Keep(Keep { ticket, limit: self.settings.max_object, pass: whole.then_some(visible) })
+        if is_error && let Some(response) = self.stale(now, &ticket, &flight, "origin error") {
+            return Next::Answer(response);
+        }
+        let mut headers = parts.headers;
+        answer::clean(&mut headers);
+        let decided = {
+            let asked = Asked::new(&flight.request, &flight.visitor);
+            self.decide(now, fill, &asked, parts.status, &headers)
+        };
+        let (terms, variation, variant) = match decided {
+            Ok(decided) => decided,
+            Err(reason) => {
+                // What the origin refuses to have stored now takes the place of what it allowed before; an error
+                // does not.
+                if !is_error {
+                    self.forget(&flight);
+                }
+                return Next::Pass(self.bypass(now, &ticket, &flight, parts.status, headers, &reason));
+            }
+        };
+        for name in &terms.strip {
+            headers.remove(name);
+        }
+        let wants_whole = flight.request.method() == Method::GET
+            && !fill.for_nobody
+            && [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE]
+                .iter()
+                .all(|name| !flight.request.headers().contains_key(name));
+        let pass = wants_whole.then(|| {
+            let mut headers = headers.clone();
+            let about = self.about(now, flight.ray, fill.status(), "", Some(&fill.key.text), &fill.effects);
+            answer::finish(&mut headers, &about);
+            response(parts.status, headers)
+        });
+        let free = self.settings.max_memory.saturating_sub(self.store.bytes());
+        let limit = self.settings.max_object.min(free);
+        let mut flight = flight;
+        if let Route::Fill(fill) = &mut flight.route {
+            fill.pending = Some(Pending { status: parts.status, headers, terms, variation, variant });
+        }
+        self.flights.insert(ticket.0, flight);
+        Next::Keep(Keep { ticket, limit, pass })
     }
 
     /// Takes the whole body of the answer whose head was to be kept, and returns the visitor's answer.
+    ///
+    /// The body is kept as it is: one that is a part of a larger piece of memory keeps all of that. [`Collector`]
+    /// makes one that is not.
     pub fn filled(&mut self, now: SystemTime, ticket: Ticket, body: Bytes) -> Response<Bytes> {
-        let Some((flight, key, head)) = self.end(&ticket).and_then(|mut flight| {
-            let (key, head) = (flight.key.take()?, flight.fill.take()?);
-            Some((flight, key, head))
-        }) else {
-            return Response::new(Bytes::new());
+        let Some(mut flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
+        let Route::Fill(fill) = &mut flight.route else { return Self::unknown() };
+        let Some(pending) = fill.pending.take() else { return Self::unknown() };
+        let Route::Fill(fill) = &flight.route else { return Self::unknown() };
+        let mut entry = Entry {
+            key: Arc::clone(&fill.key.text),
+            place: fill.key.place,
+            environment: fill.environment.clone(),
+            variation: pending.variation,
+            variant: pending.variant.into(),
+            status: pending.status,
+            head: Head::new(&pending.headers),
+            body: body.clone(),
+            tags: tags(&pending.headers).into(),
+            stored: now,
+            fresh_until: now,
+            while_revalidate: 0,
+            if_error: 0,
+            is_in_reserve: false,
         };
-        let (mut parts, ()) = head.into_parts();
-        if let Ok(lifetime) = decide::lifetime(parts.status, &parts.headers)
-            && !flight.purged
-        {
-            let tags = parts.headers.get_all("cache-tag").iter().filter_map(|value| value.to_str().ok());
-            self.store.insert(Entry {
-                key: key.clone(),
-                url: flight.uri.to_string(),
-                host: flight.uri.host().unwrap_or_default().to_ascii_lowercase(),
-                environment: None,
-                status: parts.status,
-                tags: tags.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_lowercase()).collect(),
-                headers: parts.headers.clone(),
-                body: body.clone(),
-                stored: now,
-                fresh_until: now + lifetime,
-            });
+        entry.take_terms(now, &pending.terms);
+        let mut status = fill.status();
+        let mut reason = "";
+        match self.covering(&flight, &entry) {
+            Some(Action::Purge) => reason = "purged meanwhile",
+            covering => {
+                if covering == Some(Action::Invalidate) {
+                    entry.invalidate(now);
+                }
+                if !self.keep(&flight, entry) {
+                    (status, reason) = (Status::Bypass, "memory limit");
+                }
+            }
         }
-        self.counter += 1;
-        answer::finish(&mut parts.headers, "MISS", &format!("miss; key={key}"), self.counter);
-        let body = if flight.method == Method::HEAD { Bytes::new() } else { body };
-        Response::from_parts(parts, body)
+        let headers = pending.headers;
+        let mut response =
+            answer::serve(flight.request.method(), flight.request.headers(), pending.status, headers, body);
+        let about = self.about(now, flight.ray, status, reason, Some(&fill.key.text), &fill.effects);
+        answer::finish(response.headers_mut(), &about);
+        let key = Arc::clone(&fill.key.text);
+        if status == Status::Bypass {
+            self.unstore(&key);
+        } else {
+            self.unstored.remove(&key);
+            self.expired.remove(&key);
+        }
+        self.settle(&ticket, Some(&key));
+        response
     }
 
     /// Ends a fill whose body is over the limit; what this returns is the head of the visitor's answer, if none was
     /// sent yet. What was collected and what still comes are its body.
     #[must_use = "the visitor waits for it"]
-    pub fn outgrown(&mut self, _now: SystemTime, ticket: Ticket) -> Response<()> {
-        let mut response = self.end(&ticket).and_then(|flight| flight.fill).unwrap_or_default();
-        self.counter += 1;
-        answer::finish(response.headers_mut(), "BYPASS", "bypass; too large", self.counter);
-        response
+    pub fn outgrown(&mut self, now: SystemTime, ticket: Ticket) -> Response<()> {
+        let flight = self.flights.remove(&ticket.0);
+        let Some(mut flight) = flight else { return Self::unknown().map(drop) };
+        let pending = match &mut flight.route {
+            Route::Fill(fill) => fill.pending.take(),
+            Route::Dynamic(_) => None,
+        };
+        let Some(pending) = pending else { return Self::unknown().map(drop) };
+        self.forget(&flight);
+        let is_object =
+            self.settings.max_object <= self.settings.max_memory.saturating_sub(self.store.bytes());
+        let reason = if is_object { "too large" } else { "memory limit" };
+        self.bypass(now, &ticket, &flight, pending.status, pending.headers, reason)
     }
 
     /// Ends a fetch that brought no answer, or half of one; what this returns is the visitor's answer, if none was
     /// begun yet.
     #[must_use = "the visitor waits for it"]
-    pub fn failed(&mut self, _now: SystemTime, ticket: Ticket, failure: Failure) -> Response<Bytes> {
-        drop(self.end(&ticket));
-        let mut response = Response::new(Bytes::from_static(b"the origin did not answer\n"));
-        *response.status_mut() = failure.status();
-        self.counter += 1;
-        answer::finish(response.headers_mut(), "MISS", "error", self.counter);
+    pub fn failed(&mut self, now: SystemTime, ticket: Ticket, failure: Failure) -> Response<Bytes> {
+        let Some(flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
+        if let Some(response) = self.stale(now, &ticket, &flight, failure.reason()) {
+            return response;
+        }
+        let mut response = answer::error(failure.status(), flight.request.method());
+        let default = Effects::default();
+        let (status, key, effects) = match &flight.route {
+            Route::Dynamic(_) => (Status::Dynamic, None, &default),
+            Route::Fill(fill) => (Status::Bypass, Some(&fill.key.text), &fill.effects),
+        };
+        let about = self.about(now, flight.ray, status, failure.reason(), key.map(|key| &**key), effects);
+        answer::finish(response.headers_mut(), &about);
+        let key = key.cloned();
+        self.settle(&ticket, key.as_ref());
         response
     }
 
     /// Ends a fetch whose answer nobody waits for any more and whose end is not known.
     pub fn abandoned(&mut self, ticket: Ticket) {
-        drop(self.end(&ticket));
+        let flight = self.flights.remove(&ticket.0);
+        let key = flight.and_then(|flight| match flight.route {
+            Route::Fill(fill) => Some(Arc::clone(&fill.key.text)),
+            Route::Dynamic(_) => None,
+        });
+        self.settle(&ticket, key.as_ref());
     }
 
     /// Takes a whole answer at once, and returns the visitor's.
@@ -304,49 +494,67 @@ impl Edge {
             Ok(response) => response.into_parts(),
             Err(failure) => return self.failed(now, ticket, failure),
         };
+        let is_head =
+            self.flights.get(&ticket.0).is_some_and(|flight| flight.request.method() == Method::HEAD);
+        let passed = if is_head { Bytes::new() } else { body.clone() };
         match self.answered(now, ticket, Response::from_parts(parts, ())) {
             Next::Answer(response) => response,
-            Next::Pass(response) => response.map(|()| body),
+            Next::Pass(response) => response.map(|()| passed),
             Next::Keep(keep) if body.len() as u64 > keep.limit => {
-                self.outgrown(now, keep.ticket).map(|()| body)
+                self.outgrown(now, keep.ticket).map(|()| passed)
             }
             Next::Keep(keep) => self.filled(now, keep.ticket, body),
         }
     }
 
     /// Purges or invalidates.
-    pub fn purge(&mut self, _now: SystemTime, purge: &Purge) -> Purged {
-        for flight in self.flights.values_mut() {
-            flight.purged = true;
+    pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> Purged {
+        self.purges += 1;
+        // Production is the environment of what fits no other one, and has an id too.
+        let environment = purge.environment.as_deref().filter(|id| !self.is_production(id));
+        let keys = self.file_keys(&purge.scope, environment);
+        let mut ids = self.store.select(&purge.scope, environment);
+        ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
+        let purged = match purge.action {
+            Action::Invalidate => {
+                Purged::new(self.store.change(&ids, |entry| entry.invalidate(now)), Vec::new())
+            }
+            Action::Purge => {
+                let removed = self.store.remove(&ids);
+                self.trace(purge, environment, &keys, &removed);
+                Purged::new(removed.len(), removed)
+            }
+        };
+        if !self.flights.is_empty() {
+            let (action, scope) = (purge.action, purge.scope.clone());
+            let environment = environment.map(str::to_owned);
+            self.log.push_back((self.purges, Covered { action, environment, scope, keys }));
+            if self.log.len() > MAX_LOG
+                && let Some((number, _)) = self.log.pop_front()
+            {
+                self.forgotten = number;
+            }
         }
-        let _ = matches!(purge.action, Action::Purge);
-        let objects = self.store.remove(|entry| match &purge.scope {
-            Scope::Everything => true,
-            Scope::Files(files) => files.iter().any(|file| file.url == entry.url),
-            Scope::Tags(tags) => tags.iter().any(|tag| entry.tags.contains(&tag.to_lowercase())),
-            Scope::Hosts(hosts) => hosts.iter().any(|host| host.eq_ignore_ascii_case(&entry.host)),
-            Scope::Prefixes(prefixes) => prefixes
-                .iter()
-                .any(|prefix| entry.url.split_once("://").is_some_and(|(_, rest)| rest.starts_with(prefix))),
-        });
-        Purged { objects }
+        purged
     }
 
     /// What is stored, in no particular order.
     pub fn objects(&self, now: SystemTime) -> impl Iterator<Item = Object> {
         self.store.iter().map(move |entry| Object {
-            url: entry.url.clone(),
-            key: entry.key.clone(),
-            environment: entry.environment.clone(),
+            url: entry.url().to_owned(),
+            key: entry.key.to_string(),
+            variant: entry.variant.to_string(),
+            environment: entry.environment.as_deref().map(str::to_owned),
             status: entry.status,
             size: entry.body.len() as u64,
-            tags: entry.tags.clone(),
+            tags: entry.tags().map(str::to_owned).collect(),
             age: entry.age(now),
             fresh_for: match entry.fresh_until.duration_since(now) {
                 Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                Err(over) => -i64::try_from(over.duration().as_secs()).unwrap_or(i64::MAX),
+                // Not fresh is at least a second ago, so that 0 is fresh.
+                Err(over) => -i64::try_from(over.duration().as_secs().max(1)).unwrap_or(i64::MAX),
             },
-            in_reserve: false,
+            in_reserve: entry.is_in_reserve,
         })
     }
 
@@ -362,60 +570,426 @@ impl Edge {
         self.store.len() == 0
     }
 
-    /// How many bytes the stored objects take.
+    /// How many bytes the stored objects take, with what is kept about them.
     #[must_use]
     pub const fn memory(&self) -> u64 {
         self.store.bytes()
     }
 
-    fn fetch<B>(&mut self, request: &Request<B>, key: Option<String>, why: String, with_body: bool) -> Fetch {
-        let mut out = Request::new(());
-        *out.uri_mut() = request.uri().clone();
-        *out.headers_mut() = request.headers().clone();
-        answer::strip_hop_by_hop(out.headers_mut());
-        if let Some(authority) = request.uri().authority()
-            && let Ok(host) = HeaderValue::try_from(authority.as_str())
-        {
-            out.headers_mut().insert("host", host);
-        }
-        let method = request.method().clone();
-        if key.is_none() {
-            *out.method_mut() = method.clone();
-        }
+    const fn count(&mut self) -> u64 {
         self.counter += 1;
-        let id = self.counter;
-        let uri = request.uri().clone();
-        self.flights.insert(id, Flight { method, key, why, uri, fill: None, purged: false });
-        Fetch { ticket: Ticket(id), request: out, with_body }
+        self.counter
     }
 
-    fn end(&mut self, ticket: &Ticket) -> Option<Flight> {
-        let flight = self.flights.remove(&ticket.0)?;
-        if let Some(key) = &flight.key
+    fn about<'a>(
+        &self,
+        now: SystemTime,
+        ray: u64,
+        status: Status,
+        reason: &'a str,
+        key: Option<&'a str>,
+        effects: &Effects,
+    ) -> About<'a> {
+        let browser_ttl = (self.settings.browser_ttl, effects.browser_ttl);
+        About { status, reason, key, ray, now, browser_ttl }
+    }
+
+    /// The environment of a request, unless it is production.
+    fn environment(&self, asked: &Asked<'_>) -> Option<Arc<str>> {
+        let found =
+            self.settings.environments.iter().find(|environment| environment.expression.matches(asked));
+        // The one for everything that is left is production.
+        found
+            .filter(|found| !found.expression.as_str().trim().is_empty())
+            .map(|found| found.id.as_str().into())
+    }
+
+    fn is_production(&self, id: &str) -> bool {
+        let mut all = self.settings.environments.iter();
+        all.any(|environment| environment.id == id && environment.expression.as_str().trim().is_empty())
+    }
+
+    /// The newest object of a key that fits a request.
+    fn find(&self, key: &str, effects: &Effects, asked: &Asked<'_>) -> Option<(u32, &Arc<Entry>)> {
+        self.store.variants(key).find(|(_, entry)| match self.variant(&entry.variation, effects, asked) {
+            Some(variant) => *variant == *entry.variant,
+            None => false,
+        })
+    }
+
+    /// What a request has of what a response varies on; none where no rule says so any more.
+    fn variant(&self, variation: &Variation, effects: &Effects, asked: &Asked<'_>) -> Option<String> {
+        match variation {
+            Variation::None => Some(String::new()),
+            Variation::Headers(names) => Some(key::variant(names, effects.vary.as_deref()?, asked)),
+            Variation::Image => {
+                let (_, types) = decide::image_types(&self.settings, asked)?;
+                Some(key::image_variant(types, asked))
+            }
+        }
+    }
+
+    /// What a response is stored with, or why it is not.
+    fn decide(
+        &self,
+        now: SystemTime,
+        fill: &Fill,
+        asked: &Asked<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<(Terms, Variation, String), String> {
+        let variation =
+            decide::variation(&self.settings, &fill.effects, asked, headers).map_err(String::from)?;
+        let terms = decide::terms(now, &self.settings, &fill.effects, asked, (status, false), headers)
+            .map_err(String::from)?;
+        let length = decide::content_length(headers).unwrap_or_default();
+        if length > self.settings.max_object {
+            return Err("too large".to_owned());
+        }
+        // What it replaces goes only when it is there, so both have to fit.
+        if self.store.bytes().saturating_add(length) > self.settings.max_memory {
+            return Err("memory limit".to_owned());
+        }
+        let variant = self.variant(&variation, &fill.effects, asked).unwrap_or_default();
+        Ok((terms, variation, variant))
+    }
+
+    fn open<B>(&mut self, request: &Request<B>, visitor: &Visitor, ray: u64, route: Route) -> Ticket {
+        let mut copy = Request::new(());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        let flight = Flight { request: copy, visitor: visitor.clone(), ray, began: self.purges, route };
+        let id = self.count();
+        self.flights.insert(id, flight);
+        Ticket(id)
+    }
+
+    fn open_fill<B>(
+        &mut self,
+        now: SystemTime,
+        request: &Request<B>,
+        visitor: &Visitor,
+        ray: u64,
+        mut fill: Fill,
+        out: Request<()>,
+    ) -> Fetch {
+        fill.key.was_purged = self.expired.contains(&fill.key.text);
+        let key = Arc::clone(&fill.key.text);
+        let ticket = self.open(request, visitor, ray, Route::Fill(Box::new(fill)));
+        let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
+        self.locks.insert(key, (ticket.id(), until));
+        Fetch { ticket, request: out, with_body: false }
+    }
+
+    /// The request as it goes to the origin.
+    fn forwarded<B>(&self, request: &Request<B>, asked: &Asked<'_>, ray: u64) -> Request<()> {
+        let mut out = Request::new(());
+        *out.method_mut() = request.method().clone();
+        *out.uri_mut() = request.uri().clone();
+        let mut headers = request.headers().clone();
+        answer::strip_hop_by_hop(&mut headers);
+        let host = match asked.port {
+            Some(port) => format!("{}:{port}", asked.host),
+            None => asked.host.clone(),
+        };
+        answer::set(&mut headers, HOST, &host);
+        let name = HeaderName::from_static;
+        if let Some(address) = asked.address {
+            answer::set(&mut headers, name("cf-connecting-ip"), &address.to_string());
+            let before =
+                asked.joined("x-forwarded-for").map(|list| String::from_utf8_lossy(&list).into_owned());
+            let list = before.map_or_else(|| address.to_string(), |before| format!("{before},{address}"));
+            answer::set(&mut headers, name("x-forwarded-for"), &list);
+        }
+        if let Some(country) = asked.country {
+            answer::set(&mut headers, name("cf-ipcountry"), country);
+        }
+        let scheme = if asked.is_https { "https" } else { "http" };
+        answer::set(&mut headers, name("x-forwarded-proto"), scheme);
+        answer::set(&mut headers, name("cf-visitor"), &format!(r#"{{"scheme":"{scheme}"}}"#));
+        answer::set(&mut headers, name("cf-ray"), &answer::ray(ray));
+        answer::set(&mut headers, name("cdn-loop"), "cloudflare; loops=1");
+        *out.headers_mut() = headers;
+        out
+    }
+
+    /// The request as it goes to the origin where the answer is to be stored: for the whole of it, if it changed.
+    fn conditional<B>(
+        &self,
+        request: &Request<B>,
+        asked: &Asked<'_>,
+        effects: &Effects,
+        ray: u64,
+        stale: Option<&Entry>,
+    ) -> Request<()> {
+        let mut out = self.forwarded(request, asked, ray);
+        if out.method() == Method::HEAD {
+            *out.method_mut() = Method::GET;
+        }
+        let headers = out.headers_mut();
+        for name in NOT_FORWARDED {
+            headers.remove(name);
+        }
+        for name in ["content-length", "content-type"] {
+            headers.remove(name);
+        }
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(vary) = effects.vary.as_deref() {
+            for name in [ACCEPT, ACCEPT_LANGUAGE] {
+                let action = vary.action(&name);
+                if !matches!(action, VaryAction::Normalize(_)) {
+                    continue;
+                }
+                let value = key::vary_value(&name, action, asked).filter(|value| !value.is_empty());
+                match value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                    Some(value) => headers.insert(name, value),
+                    None => headers.remove(name),
+                };
+            }
+        }
+        if let Some(stale) = stale {
+            let stored = stale.head.to_map();
+            for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
+                if let Some(value) = stored.get(validator) {
+                    headers.insert(condition, value.clone());
+                }
+            }
+        }
+        out
+    }
+
+    /// The answer to a request from what is stored.
+    fn stored<B>(&self, request: &Request<B>, entry: &Entry, about: &About<'_>) -> Response<Bytes> {
+        let mut headers = entry.head.to_map();
+        headers.insert(AGE, entry.age(about.now).into());
+        let (method, asked) = (request.method(), request.headers());
+        let mut response = answer::serve(method, asked, entry.status, headers, entry.body.clone());
+        answer::finish(response.headers_mut(), about);
+        response
+    }
+
+    /// The stale answer where the origin failed, if there is one that may be served.
+    fn stale(
+        &mut self,
+        now: SystemTime,
+        ticket: &Ticket,
+        flight: &Flight,
+        reason: &str,
+    ) -> Option<Response<Bytes>> {
+        let Route::Fill(fill) = &flight.route else { return None };
+        let entry = fill.stale.as_deref()?;
+        if !entry.may_be_stale(now) || self.covering(flight, entry) == Some(Action::Purge) {
+            return None;
+        }
+        let about = self.about(now, flight.ray, Status::Stale, reason, Some(&entry.key), &fill.effects);
+        let response = self.stored(&flight.request, entry, &about);
+        let key = Arc::clone(&fill.key.text);
+        self.settle(ticket, Some(&key));
+        Some(response)
+    }
+
+    /// The origin said that what is stored is current.
+    fn revalidated(
+        &mut self,
+        now: SystemTime,
+        ticket: &Ticket,
+        flight: Flight,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
+        let Route::Fill(fill) = &flight.route else { return Self::unknown() };
+        let Some(stale) = fill.stale.as_deref() else { return Self::unknown() };
+        let mut entry = stale.clone();
+        let mut merged = stale.head.to_map();
+        for name in MERGED {
+            let mut values = headers.get_all(&name).iter();
+            if let Some(first) = values.next() {
+                merged.insert(name.clone(), first.clone());
+                for value in values {
+                    merged.append(name.clone(), value.clone());
+                }
+            }
+        }
+        answer::clean(&mut merged);
+        let terms = {
+            let asked = Asked::new(&flight.request, &flight.visitor);
+            let status = (entry.status, true);
+            decide::terms(now, &self.settings, &fill.effects, &asked, status, &merged)
+        };
+        let mut reason = String::new();
+        match terms {
+            Ok(terms) => {
+                for name in &terms.strip {
+                    merged.remove(name);
+                }
+                entry.take_terms(now, &terms);
+                entry.head = Head::new(&merged);
+                entry.tags = tags(&merged).into();
+                match self.covering(&flight, stale) {
+                    Some(Action::Purge) => "purged meanwhile".clone_into(&mut reason),
+                    covering => {
+                        if covering == Some(Action::Invalidate) {
+                            entry.invalidate(now);
+                        }
+                        // It takes the place of itself; a few more bytes of tags are not refused.
+                        self.replace(&flight, entry.clone());
+                    }
+                }
+            }
+            Err(refusal) => {
+                self.forget(&flight);
+                entry.stored = now;
+                reason = refusal.into_owned();
+            }
+        }
+        let status = Status::Revalidated;
+        let about = self.about(now, flight.ray, status, &reason, Some(&entry.key), &fill.effects);
+        let response = self.stored(&flight.request, &entry, &about);
+        let key = Arc::clone(&fill.key.text);
+        self.unstored.remove(&key);
+        self.settle(ticket, Some(&key));
+        response
+    }
+
+    /// Stores an object in the place of the one that the request would have found; false where it does not fit.
+    fn keep(&mut self, flight: &Flight, entry: Entry) -> bool {
+        if self.store.bytes().saturating_add(entry.cost()) > self.settings.max_memory {
+            return false;
+        }
+        self.replace(flight, entry);
+        true
+    }
+
+    fn replace(&mut self, flight: &Flight, entry: Entry) {
+        self.forget(flight);
+        self.store.insert(entry);
+    }
+
+    /// Removes what the request of a fill would find.
+    fn forget(&mut self, flight: &Flight) {
+        let Route::Fill(fill) = &flight.route else { return };
+        let asked = Asked::new(&flight.request, &flight.visitor);
+        while let Some((id, _)) = self.find(&fill.key.text, &fill.effects, &asked) {
+            drop(self.store.remove(&[id]));
+        }
+    }
+
+    fn bypass(
+        &mut self,
+        now: SystemTime,
+        ticket: &Ticket,
+        flight: &Flight,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        reason: &str,
+    ) -> Response<()> {
+        let Route::Fill(fill) = &flight.route else { return Self::unknown().map(drop) };
+        let key = Arc::clone(&fill.key.text);
+        let about = self.about(now, flight.ray, Status::Bypass, reason, Some(&key), &fill.effects);
+        answer::finish(&mut headers, &about);
+        self.unstore(&key);
+        self.settle(ticket, Some(&key));
+        response(status, headers)
+    }
+
+    /// Remembers that the answers of a key are not stored.
+    fn unstore(&mut self, key: &Arc<str>) {
+        if self.unstored.len() >= MAX_KEYS {
+            self.unstored.clear();
+        }
+        self.unstored.insert(Arc::clone(key));
+    }
+
+    /// Ends what waits for a ticket, and what was kept for its sake.
+    fn settle(&mut self, ticket: &Ticket, key: Option<&Arc<str>>) {
+        if let Some(key) = key
             && self.locks.get(key).is_some_and(|(fill, _)| *fill == ticket.id())
         {
             self.locks.remove(key);
         }
-        Some(flight)
+        if self.flights.is_empty() {
+            self.log.clear();
+        }
     }
 
-    fn pass(&mut self, ticket: &Ticket, head: Response<()>, status: &'static str, why: &str) -> Response<()> {
-        drop(self.end(ticket));
-        let mut head = head;
-        self.counter += 1;
-        answer::finish(head.headers_mut(), status, why, self.counter);
-        head
+    /// What was done to an object since a fetch began: that it was purged weighs more than that it was invalidated.
+    fn covering(&self, flight: &Flight, entry: &Entry) -> Option<Action> {
+        if flight.began < self.forgotten {
+            return Some(Action::Purge);
+        }
+        let later = self.log.iter().filter(|(number, _)| *number > flight.began);
+        let covering = later.filter(|(_, covered)| covered.covers(entry)).map(|(_, covered)| covered.action);
+        covering.fold(None, |found, action| match (found, action) {
+            (Some(Action::Purge), _) | (_, Action::Purge) => Some(Action::Purge),
+            (_, Action::Invalidate) => Some(Action::Invalidate),
+        })
     }
 
-    fn hit(&mut self, now: SystemTime, entry: &Entry, method: &Method) -> Response<Bytes> {
-        let body = if method == Method::HEAD { Bytes::new() } else { entry.body.clone() };
-        let mut response = Response::new(body);
-        *response.status_mut() = entry.status;
-        *response.headers_mut() = entry.headers.clone();
-        response.headers_mut().insert("age", entry.age(now).into());
-        self.counter += 1;
-        answer::finish(response.headers_mut(), "HIT", &format!("hit; key={}", entry.key), self.counter);
-        response
+    /// The keys of files. Their URLs and headers make the request that a key is made from; its method is one that rules
+    /// for GET do not match, as the vendor's documents warn.
+    fn file_keys(&self, scope: &Scope, environment: Option<&str>) -> Vec<String> {
+        let Scope::Files(files) = scope else { return Vec::new() };
+        let keys = files.iter().filter_map(|file| {
+            let url = file.url.split('#').next().unwrap_or_default().trim();
+            let uri: Uri = crate::request::encode(url).parse().ok()?;
+            let mut headers = HeaderMap::new();
+            for (name, value) in &file.headers {
+                let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+                    return None;
+                };
+                headers.append(name, value);
+            }
+            let text =
+                |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let (device, country) = (text("cf-device-type"), text("cf-ipcountry"));
+            let asked = Asked {
+                method: "PURGE",
+                headers: std::borrow::Cow::Owned(headers),
+                device: Some(device.as_deref().unwrap_or_default()),
+                country: country.as_deref(),
+                ..Asked::from_uri(&uri, None)
+            };
+            let effects = self.settings.rules.effects(&asked);
+            Some(key::key(&self.settings, &effects, environment, &asked).text)
+        });
+        keys.collect()
+    }
+
+    /// Where there are tiers, remembers what a purge left in the lower one.
+    fn trace(&mut self, purge: &Purge, environment: Option<&str>, keys: &[String], removed: &[Arc<Entry>]) {
+        match &purge.scope {
+            Scope::Everything if environment.is_none() => self.expired.clear(),
+            Scope::Everything => {
+                for entry in removed {
+                    self.expired.remove(&entry.key);
+                }
+            }
+            Scope::Files(_) => {
+                for key in keys {
+                    self.expired.remove(key.as_str());
+                }
+            }
+            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) if self.settings.tiered_cache => {
+                let free = MAX_KEYS.saturating_sub(self.expired.len());
+                self.expired.extend(removed.iter().take(free).map(|entry| Arc::clone(&entry.key)));
+            }
+            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {}
+        }
+    }
+
+    /// The answer to a ticket that this cache did not give out, or that has ended.
+    fn unknown() -> Response<Bytes> {
+        answer::error(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
+    }
+}
+
+impl Covered {
+    fn covers(&self, entry: &Entry) -> bool {
+        if self.keys.iter().any(|key| **key == *entry.key) {
+            return true;
+        }
+        let is_of_all = self.scope == Scope::Everything && self.environment.is_none();
+        (is_of_all || self.environment.as_deref() == entry.environment.as_deref()) && entry.is_in(&self.scope)
     }
 }
 
@@ -440,13 +1014,23 @@ impl Failure {
         };
         StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)
     }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "origin closed",
+            Self::Refused => "origin refused",
+            Self::ConnectTimeout => "origin connect timeout",
+            Self::Unreachable => "origin unreachable",
+            Self::Timeout => "origin timeout",
+        }
+    }
 }
 
 impl Collector {
     /// An empty body that may have as many bytes.
     #[must_use]
     pub const fn new(limit: u64) -> Self {
-        Self { limit, chunks: Vec::new(), length: 0 }
+        Self { limit, pieces: Vec::new(), length: 0 }
     }
 
     /// Adds a piece.
@@ -460,27 +1044,62 @@ impl Collector {
             return Err(Full);
         }
         self.length = length;
-        self.chunks.push(piece);
+        self.pieces.push(piece);
         Ok(())
     }
 
     /// The pieces so far, in order.
     #[must_use]
     pub fn into_pieces(self) -> Vec<Bytes> {
-        self.chunks
+        self.pieces
     }
 
     /// The whole body.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         let mut body = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or_default());
-        for piece in self.chunks {
+        for piece in self.pieces {
             body.extend_from_slice(&piece);
         }
         body.freeze()
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get("content-length")?.to_str().ok()?.parse().ok()
+impl From<Key> for flight::FillKey {
+    fn from(key: Key) -> Self {
+        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let place = (bound(key.place.0), bound(key.place.1));
+        Self { text: key.text.into(), place, was_purged: false }
+    }
 }
+
+fn response(status: StatusCode, headers: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The tags of a response, in lower case, with commas between them.
+///
+/// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026: several headers and lists,
+/// blanks around a tag and empty tags do not count, case does not matter, printable ASCII, 16 KB in all.
+fn tags(headers: &HeaderMap) -> String {
+    let lines = headers.get_all("cache-tag").iter().map(HeaderValue::as_bytes);
+    let mut length = 0;
+    let mut tags: Vec<String> = Vec::new();
+    for tag in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {
+        length += tag.len() + 1;
+        if length > MAX_TAG_BYTES {
+            break;
+        }
+        let is_tag = !tag.is_empty() && tag.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let tag = String::from_utf8_lossy(tag).to_ascii_lowercase();
+        if is_tag && !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    tags.join(",")
+}
+
+const MAX_TAG_BYTES: usize = 16 * 1024;

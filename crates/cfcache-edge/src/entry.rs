@@ -1,32 +1,240 @@
 //! A stored response.
 
+use core::time::Duration;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::decide::{Terms, Variation};
+use crate::purge::Scope;
+use crate::request;
+
+/// What an object takes besides its own bytes, at most: the structures here, and its places in the indexes.
+pub(crate) const OVERHEAD: u64 = 640;
 
 /// A stored response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) url: String,
-    pub(crate) host: String,
-    pub(crate) environment: Option<String>,
+    pub(crate) key: Arc<str>,
+    /// Where in the key host and path stand.
+    pub(crate) place: (u32, u32),
+    pub(crate) environment: Option<Arc<str>>,
+    pub(crate) variation: Variation,
+    /// What the request had of what the response varies on.
+    pub(crate) variant: Box<str>,
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) head: Head,
     pub(crate) body: Bytes,
-    pub(crate) tags: Vec<String>,
+    /// In lower case, with commas between them.
+    pub(crate) tags: Box<str>,
     /// When it was stored or last revalidated.
     pub(crate) stored: SystemTime,
     pub(crate) fresh_until: SystemTime,
+    pub(crate) while_revalidate: u32,
+    pub(crate) if_error: u32,
+    pub(crate) is_in_reserve: bool,
 }
 
 impl Entry {
+    /// It is fresh up to and including the end of its TTL (Pingora, `is_fresh`).
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.fresh_until >= now
     }
 
+    /// Seconds since it was stored or revalidated; the origin's own `Age` does not count.
     pub(crate) fn age(&self, now: SystemTime) -> u64 {
         now.duration_since(self.stored).unwrap_or_default().as_secs()
+    }
+
+    fn is_within(&self, now: SystemTime, seconds: u32) -> bool {
+        let staleness = now.duration_since(self.fresh_until).unwrap_or_default();
+        seconds > 0 && staleness <= Duration::from_secs(seconds.into())
+    }
+
+    /// It may be served while it is refreshed.
+    pub(crate) fn may_be_updating(&self, now: SystemTime) -> bool {
+        self.is_within(now, self.while_revalidate)
+    }
+
+    /// It may be served where the origin fails.
+    pub(crate) fn may_be_stale(&self, now: SystemTime) -> bool {
+        self.is_within(now, self.if_error)
+    }
+
+    /// Marks it stale; the times in which it may be served nonetheless begin now, or go on if they had begun.
+    pub(crate) fn invalidate(&mut self, now: SystemTime) {
+        if self.is_fresh(now) {
+            self.fresh_until = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
+        }
+    }
+
+    pub(crate) fn take_terms(&mut self, now: SystemTime, terms: &Terms) {
+        self.stored = now;
+        self.fresh_until = terms.fresh_until;
+        self.while_revalidate = terms.while_revalidate;
+        self.if_error = terms.if_error;
+        self.is_in_reserve = terms.is_for_reserve;
+    }
+
+    /// Host, port unless it is the scheme's, and path.
+    pub(crate) fn place(&self) -> &str {
+        &self.key[self.place.0 as usize..self.place.1 as usize]
+    }
+
+    /// The URL in the key.
+    pub(crate) fn url(&self) -> &str {
+        let text = &self.key[..];
+        let begin = text[..self.place.0 as usize].rfind(':').and_then(|colon| text[..colon].rfind(':'));
+        // Behind the query there are five fields that have no colon.
+        let end = text.rmatch_indices(':').nth(4).map_or(text.len(), |(at, _)| at);
+        &text[begin.map_or(0, |at| at + 1)..end]
+    }
+
+    pub(crate) fn tags(&self) -> impl Iterator<Item = &str> {
+        self.tags.split(',').filter(|tag| !tag.is_empty())
+    }
+
+    /// How many bytes it takes, rounded up.
+    pub(crate) fn cost(&self) -> u64 {
+        let texts = self.key.len() + self.variant.len() + 2 * self.tags.len() + self.head.block.len();
+        // In the index, each tag has a place for each of its objects.
+        let tags = 48 * self.tags().count();
+        OVERHEAD + (self.body.len() + texts + tags) as u64
+    }
+
+    /// Is it of what a purge of tags, hosts, prefixes or everything covers? Files are found by their key.
+    pub(crate) fn is_in(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Everything => true,
+            Scope::Files(_) => false,
+            Scope::Tags(tags) => {
+                let mut mine = self.tags();
+                mine.any(|tag| tags.iter().any(|wanted| wanted.trim().to_lowercase() == tag))
+            }
+            Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(self.place(), &normal_host(host))),
+            Scope::Prefixes(prefixes) => {
+                prefixes.iter().any(|prefix| is_below(self.place(), &normal_prefix(prefix)))
+            }
+        }
+    }
+}
+
+/// A host as keys have it.
+pub(crate) fn normal_host(host: &str) -> String {
+    host.trim().trim_end_matches('.').to_lowercase()
+}
+
+/// A prefix as keys have it: the host in lower case, what is beyond ASCII percent-encoded.
+pub(crate) fn normal_prefix(prefix: &str) -> String {
+    let prefix = prefix.trim();
+    let (host, path) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
+    format!("{}{}", host.to_lowercase(), request::encode(path))
+}
+
+/// The host is that one, with whatever port.
+pub(crate) fn is_on_host(place: &str, host: &str) -> bool {
+    place.strip_prefix(host).is_some_and(|rest| rest.starts_with(['/', ':']))
+}
+
+/// It is the prefix, or below it; a segment that only begins like it is not: `/bar` does not cover `/barn`.
+///
+/// A choice: the documents say both "directory" and "starts with".
+pub(crate) fn is_below(place: &str, prefix: &str) -> bool {
+    let Some(rest) = place.strip_prefix(prefix) else { return false };
+    rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
+}
+
+/// The headers of a response in one piece of memory. A `HeaderMap` takes a kilobyte, and its values may keep a whole
+/// read buffer.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    block: Bytes,
+}
+
+impl Head {
+    pub(crate) fn new(headers: &HeaderMap) -> Self {
+        let length = headers.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
+        let mut block = BytesMut::with_capacity(length);
+        for (name, value) in headers {
+            // Neither is longer: a name has at most 64 KiB, and the whole head is far below 4 GiB.
+            block.put_u16(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
+            block.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+            block.put_slice(name.as_str().as_bytes());
+            block.put_slice(value.as_bytes());
+        }
+        Self { block: block.freeze() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let mut rest = self.block.clone();
+        core::iter::from_fn(move || {
+            let (name, value) = (rest.get(..2)?, rest.get(2..6)?);
+            let name = usize::from(u16::from_be_bytes(name.try_into().ok()?));
+            let value = u32::from_be_bytes(value.try_into().ok()?) as usize;
+            let mut pair = rest.split_to((6 + name + value).min(rest.len())).split_off(6);
+            Some((pair.split_to(name.min(pair.len())), pair))
+        })
+    }
+
+    pub(crate) fn to_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(24);
+        for (name, value) in self.iter() {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(&name), HeaderValue::from_maybe_shared(value))
+            {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::{Head, is_below, is_on_host, normal_prefix};
+
+    #[test]
+    fn prefixes_end_at_segments() {
+        let cases = [
+            ("example.com", "example.com/a", true),
+            ("example.com/", "example.com/a", true),
+            ("example.com", "example.community/a", false),
+            ("example.com/bar", "example.com/bar", true),
+            ("example.com/bar", "example.com/bar/baz", true),
+            ("example.com/bar", "example.com/barn", false),
+            ("example.com/bar/", "example.com/bar", false),
+            ("example.com/bar/", "example.com/bar/baz", true),
+            ("EXAMPLE.com/Bar", "example.com/Bar/baz", true),
+            ("EXAMPLE.com/Bar", "example.com/bar/baz", false),
+            ("example.com/ü", "example.com/%C3%BC/a", true),
+        ];
+        for (prefix, place, expected) in cases {
+            assert_eq!(is_below(place, &normal_prefix(prefix)), expected, "{prefix} {place}");
+        }
+        assert!(is_on_host("example.com:8080/a", "example.com"));
+        assert!(!is_on_host("example.com.evil/a", "example.com"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_comes_back_as_it_was(
+            list in prop::collection::vec(("[a-z-]{1,20}", prop::collection::vec(32u8..127, 0..30)), 0..10),
+            other in any::<u8>(),
+        ) {
+            let mut map = HeaderMap::new();
+            for (name, value) in list {
+                let name = HeaderName::try_from(format!("x-{name}")).unwrap();
+                map.append(name, HeaderValue::from_bytes(&value).unwrap());
+            }
+            if let Ok(value) = HeaderValue::from_bytes(&[other]) {
+                map.append("x-other", value);
+            }
+            assert_eq!(Head::new(&map).to_map(), map);
+        }
     }
 }

@@ -49,6 +49,7 @@ mod entry;
 mod key;
 mod purge;
 mod range;
+mod request;
 mod rule;
 mod settings;
 mod store;

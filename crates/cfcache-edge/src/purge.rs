@@ -1,6 +1,10 @@
 //! What is purged, and what that removed.
 
+use std::sync::Arc;
+
 use cfcache_model::endpoint::Action;
+
+use crate::entry::Entry;
 
 /// A purge or an invalidation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,7 @@ pub struct File {
 pub struct Purged {
     /// How many objects were removed or marked stale.
     pub objects: usize,
+    removed: Vec<Arc<Entry>>,
 }
 
 impl Purge {
@@ -67,6 +72,17 @@ impl Purge {
     pub fn with_environment(mut self, id: Option<String>) -> Self {
         self.environment = id;
         self
+    }
+}
+
+impl Purged {
+    pub(crate) const fn new(objects: usize, removed: Vec<Arc<Entry>>) -> Self {
+        Self { objects, removed }
+    }
+
+    /// The URLs of what was removed, as their keys have them; of an invalidation, none.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        self.removed.iter().map(|entry| entry.url())
     }
 }
 

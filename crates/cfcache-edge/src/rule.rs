@@ -1,68 +1,187 @@
-//! Cache rules.
+//! Cache rules: which requests they are for, and what they set.
+//!
+//! Source: <https://developers.cloudflare.com/cache/how-to/cache-rules/>, 2026.
+
+mod expression;
+mod ruleset;
+mod wildcard;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use http::{HeaderName, StatusCode};
+
+use crate::request::Asked;
+use crate::rule::wildcard::Wildcard;
+
+pub use crate::rule::expression::{Expression, InvalidExpression};
 
 /// Cache rules, in the order in which they apply.
+///
+/// All that match a request apply, and of what several set, the last one counts
+/// (<https://developers.cloudflare.com/cache/how-to/cache-rules/order/>).
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     list: Vec<Rule>,
-}
-
-#[derive(Debug, Clone)]
-struct Rule {
-    expression: Expression,
+    notes: Vec<String>,
 }
 
 /// Why rules cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InvalidRules {
-    message: String,
+    /// The place in the JSON, such as `rules[0].expression`; empty where it is no JSON.
+    pub place: String,
+    /// What was found, and what could be there.
+    pub message: String,
 }
 
-/// Why a text is not an expression that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidExpression {
-    message: String,
+#[derive(Debug, Clone)]
+struct Rule {
+    condition: Condition,
+    effects: Effects,
 }
 
-/// A rule expression: which requests a rule is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression {
-    text: String,
+#[derive(Debug, Clone)]
+enum Condition {
+    Expression(Expression),
+    /// Against host and path.
+    Place(Wildcard),
+}
+
+/// What rules set for a request; what none sets is none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Effects {
+    pub(crate) is_eligible: Option<bool>,
+    pub(crate) edge_ttl: Option<Arc<EdgeTtl>>,
+    pub(crate) browser_ttl: Option<BrowserTtl>,
+    pub(crate) key: Option<Arc<KeyTemplate>>,
+    pub(crate) no_stale_while_updating: Option<bool>,
+    pub(crate) origin_cache_control: Option<bool>,
+    pub(crate) vary: Option<Arc<Vary>>,
+    pub(crate) reserve: Option<Reserve>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct EdgeTtl {
+    pub(crate) mode: EdgeMode,
+    /// First and last status, and the seconds: -1 is no-store, 0 is no-cache.
+    pub(crate) by_status: Vec<(u16, u16, i64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EdgeMode {
+    RespectOrigin,
+    BypassByDefault,
+    Override(Duration),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BrowserTtl {
+    RespectOrigin,
+    Bypass,
+    Override(Duration),
+}
+
+/// How the key is made.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyTemplate {
+    pub(crate) sorts_query: Option<bool>,
+    pub(crate) has_deception_armor: bool,
+    pub(crate) query: Option<QueryPart>,
+    pub(crate) headers: Vec<HeaderName>,
+    pub(crate) header_presence: Vec<HeaderName>,
+    pub(crate) header_contains: Vec<(HeaderName, Vec<String>)>,
+    pub(crate) excludes_origin: bool,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) cookie_presence: Vec<String>,
+    pub(crate) has_device: bool,
+    pub(crate) has_country: bool,
+    pub(crate) has_language: bool,
+}
+
+/// Which parameters of a query are in the key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum QueryPart {
+    All,
+    None,
+    Only(Vec<String>),
+    Except(Vec<String>),
+}
+
+/// What `Vary` in a response does.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Vary {
+    pub(crate) default: VaryAction,
+    pub(crate) headers: Vec<(HeaderName, VaryAction)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum VaryAction {
+    /// With the values that count, where they are listed.
+    Normalize(Option<Vec<String>>),
+    Passthrough,
+    Bypass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    pub(crate) is_eligible: bool,
+    pub(crate) min_bytes: u64,
 }
 
 impl Rules {
-    /// Reads a ruleset as the API has it: an object with `rules`, or the list alone.
+    /// Reads a ruleset as the API and Terraform have it: an object with `rules`, an answer of the API around it, or the
+    /// list of rules alone.
     ///
     /// # Errors
     ///
     /// [`InvalidRules`] where a field, function, operator or parameter is not known here, with its name and place.
     pub fn parse(json: &str) -> Result<Self, InvalidRules> {
-        let value: serde_json::Value =
-            serde_json::from_str(json).map_err(|error| InvalidRules { message: error.to_string() })?;
-        match value.get("rules").unwrap_or(&value).as_array() {
-            Some(list) if list.is_empty() => Ok(Self::default()),
-            _ => Err(InvalidRules { message: "rules are not supported yet".to_owned() }),
-        }
+        ruleset::parse(json)
     }
 
     /// Adds a rule that makes everything eligible that fits a pattern: `www.example.com/blog/*`.
     ///
-    /// `*` stands for any text, also with slashes. It is matched against host and path.
+    /// `*` stands for any text, also with slashes. It is matched against host and path; the case of the host does not
+    /// matter, that of the path does.
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] where the pattern has no host.
-    pub fn with_eligible(self, pattern: &str) -> Result<Self, InvalidRules> {
-        Err(InvalidRules { message: format!("rules are not supported yet: `{pattern}`") })
+    /// [`InvalidRules`] where the pattern has no host, has a scheme or a query, or has `**`.
+    pub fn with_eligible(mut self, pattern: &str) -> Result<Self, InvalidRules> {
+        let invalid = |message: String| InvalidRules { place: String::new(), message };
+        let found = format!("`{pattern}` is not of the form `HOST/PATH*`");
+        if pattern.contains("://") {
+            return Err(invalid(format!("{found}: it has a scheme")));
+        }
+        if pattern.contains(['?', '#']) {
+            return Err(invalid(format!(
+                "{found}: it is matched against host and path, a query is in neither"
+            )));
+        }
+        let (host, path) = pattern.split_at(pattern.find('/').unwrap_or(pattern.len()));
+        if host.is_empty() {
+            return Err(invalid(format!("{found}: it has no host; `*{pattern}` is on every host")));
+        }
+        let text = format!("{}{path}", host.to_lowercase());
+        let wildcard = Wildcard::parse(text.as_bytes(), true)
+            .map_err(|message| invalid(format!("{found}: {message}")))?;
+        let effects = Effects { is_eligible: Some(true), ..Effects::default() };
+        self.list.push(Rule { condition: Condition::Place(wildcard), effects });
+        Ok(self)
     }
 
     /// Appends the rules of another list; they apply after those that are there.
     #[must_use]
     pub fn with_rules(mut self, others: Self) -> Self {
         self.list.extend(others.list);
+        self.notes.extend(others.notes);
         self
     }
 
-    /// How many there are.
+    /// How many there are. Rules that are not enabled do not count.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
@@ -74,39 +193,73 @@ impl Rules {
         self.list.is_empty()
     }
 
-    /// The settings in them that are accepted and have no effect here, each with the place of its rule.
+    /// What whoever wrote them should know: settings that are accepted and have no effect here, and expressions that
+    /// the API would refuse.
     #[must_use]
-    pub fn without_effect(&self) -> Vec<String> {
-        self.list.iter().map(|rule| rule.expression.text.clone()).take(0).collect()
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What the rules that match a request set.
+    pub(crate) fn effects(&self, asked: &Asked<'_>) -> Effects {
+        let mut all = Effects::default();
+        for rule in self.list.iter().filter(|rule| rule.condition.holds(asked)) {
+            all.overlay(&rule.effects);
+        }
+        all
     }
 }
 
-impl Expression {
-    /// Parses an expression; an empty one fits every request.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidExpression`] where it names a field, function or operator that is not known here.
-    pub fn parse(text: &str) -> Result<Self, InvalidExpression> {
-        match text {
-            "" => Ok(Self { text: String::new() }),
-            _ => Err(InvalidExpression { message: format!("expressions are not supported yet: `{text}`") }),
+impl Condition {
+    fn holds(&self, asked: &Asked<'_>) -> bool {
+        match self {
+            Self::Expression(expression) => expression.matches(asked),
+            Self::Place(wildcard) => wildcard.matches(format!("{}{}", asked.host, asked.path).as_bytes()),
         }
     }
 }
 
-impl core::fmt::Display for InvalidRules {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.message)
+impl Effects {
+    /// Takes over what a later rule sets.
+    fn overlay(&mut self, later: &Self) {
+        fn take<T: Clone>(mine: &mut Option<T>, later: &Option<T>) {
+            if later.is_some() {
+                mine.clone_from(later);
+            }
+        }
+        take(&mut self.is_eligible, &later.is_eligible);
+        take(&mut self.edge_ttl, &later.edge_ttl);
+        take(&mut self.browser_ttl, &later.browser_ttl);
+        take(&mut self.key, &later.key);
+        take(&mut self.no_stale_while_updating, &later.no_stale_while_updating);
+        take(&mut self.origin_cache_control, &later.origin_cache_control);
+        take(&mut self.vary, &later.vary);
+        take(&mut self.reserve, &later.reserve);
+    }
+}
+
+impl EdgeTtl {
+    /// The seconds that a status has by itself.
+    pub(crate) fn for_status(&self, status: StatusCode) -> Option<i64> {
+        let status = status.as_u16();
+        let found = self.by_status.iter().find(|(first, last, _)| (*first..=*last).contains(&status));
+        found.map(|(_, _, seconds)| *seconds)
+    }
+}
+
+impl Vary {
+    pub(crate) fn action(&self, name: &HeaderName) -> &VaryAction {
+        self.headers.iter().find(|(known, _)| known == name).map_or(&self.default, |(_, action)| action)
+    }
+}
+
+impl fmt::Display for InvalidRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_str() {
+            "" => f.write_str(&self.message),
+            place => write!(f, "{place}: {}", self.message),
+        }
     }
 }
 
 impl core::error::Error for InvalidRules {}
-
-impl core::fmt::Display for InvalidExpression {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for InvalidExpression {}
