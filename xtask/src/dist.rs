@@ -1,76 +1,87 @@
-//! What a release is made of: an archive, a Debian package, and their checksums, below `target/dist`.
+//! What a release is made of: an archive, a Debian package and checksums, below `target/dist`.
 //!
 //! The same sources, compiler and date give the same bytes: files are sorted, belong to nobody, and are as old as
-//! `SOURCE_DATE_EPOCH` says, or the last commit. `tar`, `gzip`, `sha256sum` and `dpkg-deb` are those of the system.
-
-mod debian;
+//! `SOURCE_DATE_EPOCH` says, or the last commit. `tar`, `gzip` and `sha256sum` are those of the system; the package takes
+//! `cargo-deb`, and its contents are in the manifest of `cfcache-cli`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::repo;
 
-/// What a shell calls a file with completions, and what Debian's folder for it is.
-const COMPLETIONS: [(&str, &str, Option<&str>); 5] = [
-    ("bash", "cfcache.bash", Some("usr/share/bash-completion/completions/cfcache")),
-    ("zsh", "_cfcache", Some("usr/share/zsh/vendor-completions/_cfcache")),
-    ("fish", "cfcache.fish", Some("usr/share/fish/vendor_completions.d/cfcache.fish")),
-    ("powershell", "_cfcache.ps1", None),
-    ("elvish", "cfcache.elv", None),
+/// What a shell calls a file with completions.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("bash", "cfcache.bash"),
+    ("zsh", "_cfcache"),
+    ("fish", "cfcache.fish"),
+    ("powershell", "_cfcache.ps1"),
+    ("elvish", "cfcache.elv"),
 ];
 
 /// What goes along as it is.
 const PAPERS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
-/// What is being released.
-struct Release {
-    version: String,
-    /// When, in seconds since 1970.
-    epoch: String,
-    /// The folder that all of it goes to.
-    folder: PathBuf,
-    /// The folder that becomes the archive.
-    layout: PathBuf,
-}
-
-/// Builds and packs.
-pub(crate) fn run() -> Result<()> {
-    let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked"])?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
-    let version = version(&metadata).context("cargo metadata names no cfcache-cli")?;
+/// Builds and packs for a target, or for this machine.
+pub(crate) fn run(target: Option<&str>) -> Result<()> {
     let rustc = repo::capture("rustc", ["-vV"])?;
-    let target = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
-    let folder = Path::new(folder).join("dist");
-    let layout = folder.join(format!("cfcache-{version}-{target}"));
-    let release = Release { version, epoch: epoch()?, folder, layout };
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    let target = target.unwrap_or(host);
+    let packages = repo::packages()?;
+    let package = packages.iter().find(|package| package.name == "cfcache-cli").context("no cfcache-cli")?;
+    let epoch = epoch()?;
+    let folder = repo::target()?.join("dist");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("cannot clear target/dist")?;
+    }
 
-    let cfcache = build(&metadata)?;
-    if release.folder.exists() {
-        fs::remove_dir_all(&release.folder).context("cannot clear target/dist")?;
+    let cfcache = build(target)?;
+    // Beside the binary, which is where `cargo-deb` finds them whatever the target.
+    let parts = cfcache.with_file_name("dist");
+    let name = format!("cfcache-{}-{target}", package.version);
+    let layout = folder.join(&name);
+    fs::create_dir_all(layout.join("completions"))?;
+    fs::copy(&cfcache, layout.join("cfcache"))?;
+    for paper in PAPERS {
+        fs::copy(repo::root().join(paper), layout.join(paper))
+            .with_context(|| format!("cannot copy {paper}"))?;
     }
-    release.lay_out(&cfcache)?;
-    let mut made = vec![release.archive()?];
-    match Command::new("dpkg-deb").arg("--version").output() {
-        Ok(_) => made.push(debian::package(&release)?),
-        Err(_) => println!("no Debian package: dpkg-deb is not here (on Debian: apt-get install dpkg)"),
+    for (shell, file) in COMPLETIONS {
+        let script = repo::capture(&cfcache, ["completions", shell])?;
+        fs::write(layout.join("completions").join(file), script)?;
     }
-    release.sums(&made)?;
-    for name in made {
-        let size = fs::metadata(release.folder.join(&name))?.len();
-        println!("{:>9} bytes  {}", size, release.folder.join(name).display());
+    succeed(Command::new(&cfcache).args(["--quiet", "man"]).arg(layout.join("man/man1")))?;
+    if parts.exists() {
+        fs::remove_dir_all(&parts)?;
     }
-    Ok(())
-}
+    succeed(Command::new("cp").arg("-r").arg(&layout).arg(&parts))?;
+    succeed(Command::new("gzip").args(["--no-name", "--best", "--recursive"]).arg(parts.join("man")))?;
 
-fn version(metadata: &Value) -> Option<String> {
-    let packages = metadata["packages"].as_array()?;
-    let package = packages.iter().find(|package| package["name"] == "cfcache-cli")?;
-    package["version"].as_str().map(str::to_owned)
+    let mut tar = Command::new("tar");
+    tar.current_dir(&folder).args(["--create", "--sort=name", "--format=ustar", "--owner=0", "--group=0"]);
+    tar.args(["--numeric-owner", "--mode=u+rw,go=rX", "--use-compress-program=gzip --no-name --best"]);
+    tar.args([format!("--mtime=@{epoch}"), format!("--file={name}.tar.gz"), name.clone()]);
+    succeed(&mut tar).context("the archive takes GNU tar and gzip")?;
+
+    if target.contains("linux") {
+        let mut deb = repo::command("cargo");
+        deb.args([
+            "deb",
+            "--quiet",
+            "--no-build",
+            "--no-strip",
+            "--no-dbgsym",
+            "--package=cfcache-cli",
+            "--target",
+            target,
+        ]);
+        succeed(deb.arg("--output").arg(&folder).env("SOURCE_DATE_EPOCH", &epoch))
+            .context("the Debian package takes cargo-deb (cargo install --locked cargo-deb@3.8.0)")?;
+    }
+    sums(&folder)
 }
 
 /// The date of everything, as <https://reproducible-builds.org/specs/source-date-epoch/> has it.
@@ -87,15 +98,28 @@ fn epoch() -> Result<String> {
     Ok(epoch)
 }
 
-/// Builds for release, without the names of this machine's folders in the binary.
-fn build(metadata: &Value) -> Result<PathBuf> {
-    println!("$ cargo build --locked --release --package cfcache-cli");
+/// Builds for release, without the names of this machine's folders in the binary; for Linux, with all libraries in it.
+fn build(target: &str) -> Result<PathBuf> {
+    println!("$ cargo build --locked --release --package cfcache-cli --target {target}");
+    let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked"])?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
     let mut flags = format!("--remap-path-prefix={}=cfcache", repo::root().display());
-    if let Some(registry) = registry(metadata) {
+    if let Some(registry) = registry(&metadata) {
         flags.push_str(&format!("\u{1f}--remap-path-prefix={registry}=registry"));
     }
+    if target.contains("linux") {
+        flags.push_str("\u{1f}-Ctarget-feature=+crt-static");
+    }
     let mut build = repo::command("cargo");
-    build.args(["build", "--locked", "--release", "--package=cfcache-cli", "--bin=cfcache"]);
+    build.args([
+        "build",
+        "--locked",
+        "--release",
+        "--package=cfcache-cli",
+        "--bin=cfcache",
+        "--target",
+        target,
+    ]);
     build.args(["--quiet", "--message-format=json-render-diagnostics"]).env("CARGO_ENCODED_RUSTFLAGS", flags);
     repo::built(build)
 }
@@ -109,87 +133,26 @@ fn registry(metadata: &Value) -> Option<&str> {
         .find(|folder| folder.contains("/registry/src/"))
 }
 
-impl Release {
-    /// Puts the files of the archive where they belong.
-    fn lay_out(&self, cfcache: &Path) -> Result<()> {
-        let at = |name: &str| self.layout.join(name);
-        fs::create_dir_all(at("completions"))?;
-        copy(cfcache, &at("cfcache"), 0o755)?;
-        for name in PAPERS {
-            copy(&repo::root().join(name), &at(name), 0o644)?;
+/// Writes `SHA256SUMS` of all files in the folder, and says what there is.
+fn sums(folder: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            println!("{:>9} bytes  {}", entry.metadata()?.len(), entry.path().display());
+            files.push(entry.file_name());
         }
-        let cfcache = at("cfcache");
-        for (shell, name, _) in COMPLETIONS {
-            let output = Command::new(&cfcache).args(["completions", shell]).output()?;
-            ensure!(output.status.success(), "`cfcache completions {shell}` failed, {}", output.status);
-            write(&at("completions").join(name), &output.stdout)?;
-        }
-        let mut man = Command::new(&cfcache);
-        succeed(man.args(["--quiet", "man"]).arg(at("man/man1")))
     }
-
-    /// Packs the folder.
-    fn archive(&self) -> Result<String> {
-        let name = name_of(&self.layout)?;
-        let tar = format!("{name}.tar");
-        let mut pack = Command::new("tar");
-        pack.current_dir(&self.folder)
-            .args(["--create", "--sort=name", "--format=ustar", "--owner=0", "--group=0", "--numeric-owner"])
-            .args([
-                "--mode=u+rw,go=rX",
-                &format!("--mtime=@{}", self.epoch),
-                &format!("--file={tar}"),
-                &name,
-            ]);
-        succeed(&mut pack).context("the archive takes GNU tar")?;
-        succeed(Command::new("gzip").current_dir(&self.folder).args([
-            "--no-name",
-            "--best",
-            "--force",
-            &tar,
-        ]))?;
-        Ok(format!("{tar}.gz"))
-    }
-
-    fn sums(&self, made: &[String]) -> Result<()> {
-        let output = Command::new("sha256sum").current_dir(&self.folder).args(made).output();
-        let output = output.context("cannot run sha256sum")?;
-        ensure!(output.status.success(), "sha256sum failed, {}", output.status);
-        write(&self.folder.join("SHA256SUMS"), &output.stdout)
-    }
-}
-
-fn name_of(path: &Path) -> Result<String> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned).with_context(|| format!("{} has no name", path.display()))
-}
-
-fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
-    let context = || format!("cannot copy {} to {}", from.display(), to.display());
-    fs::copy(from, to).with_context(context)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(to, fs::Permissions::from_mode(mode)).with_context(context)?;
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    Ok(())
-}
-
-/// Writes a file, and makes its folder.
-fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+    files.sort_unstable();
+    let output =
+        Command::new("sha256sum").current_dir(folder).args(files).output().context("cannot run sha256sum")?;
+    ensure!(output.status.success(), "sha256sum failed, {}", output.status);
+    fs::write(folder.join("SHA256SUMS"), output.stdout).context("cannot write SHA256SUMS")
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
-    if !status.success() {
-        bail!("{program} failed, {status}");
-    }
+    ensure!(status.success(), "{program} failed, {status}");
     Ok(())
 }

@@ -26,7 +26,7 @@ Chores:
   ci [STEP]...      Run what CI runs: all steps, or those named
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
-  dist              Pack a release: archive, Debian package, checksums
+  dist [TARGET]     Pack a release for a target: archive, Debian package, checksums
 ";
 
 fn main() -> ExitCode {
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
         ["ci", ref steps @ ..] => ci::run(steps),
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
-        ["dist"] => dist::run(),
+        ["dist"] => dist::run(None),
+        ["dist", target] => dist::run(Some(target)),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\nNames of bench: {}\n", ci::steps(), bench::names());
             return ExitCode::SUCCESS;

@@ -65,15 +65,16 @@ fn walk(folder: &Path, files: &mut Vec<String>) -> Result<()> {
 }
 
 /// A command that runs at the top of the checkout.
-pub(crate) fn command(program: &str) -> Command {
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
     command
 }
 
 /// Runs a command and gives what it prints on standard output; standard error is shown where it fails.
-pub(crate) fn capture<const N: usize>(program: &str, arguments: [&str; N]) -> Result<String> {
-    let shown = || format!("{program} {}", arguments.join(" "));
+pub(crate) fn capture<const N: usize>(program: impl AsRef<OsStr>, arguments: [&str; N]) -> Result<String> {
+    let program = program.as_ref();
+    let shown = || format!("{} {}", program.display(), arguments.join(" "));
     let output =
         command(program).args(arguments).output().with_context(|| format!("cannot run `{}`", shown()))?;
     ensure!(
