@@ -22,12 +22,13 @@ pub(crate) struct Answer {
 pub(crate) struct Notice {
     pub(crate) code: u32,
     pub(crate) message: String,
+    pub(crate) documentation_url: Option<&'static str>,
     pub(crate) chain: Vec<Self>,
 }
 
 impl Notice {
     pub(crate) fn new(code: u32, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), chain: Vec::new() }
+        Self { code, message: message.into(), documentation_url: None, chain: Vec::new() }
     }
 }
 
@@ -101,6 +102,9 @@ fn write_notices(out: &mut String, notices: &[Notice]) {
         }
         // Writing to a string cannot fail.
         _ = write!(out, r#"{{"code":{},"message":{}"#, notice.code, quote(&notice.message));
+        if let Some(page) = notice.documentation_url {
+            _ = write!(out, r#","documentation_url":{}"#, quote(page));
+        }
         if !notice.chain.is_empty() {
             out.push_str(r#","error_chain":["#);
             write_notices(out, &notice.chain);

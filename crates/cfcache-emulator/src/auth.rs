@@ -185,13 +185,19 @@ pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
     }
 }
 
-/// What an endpoint answers to a token that may not use it, or may not see the zone.
+/// What an endpoint answers to a token that may not use it, or may not see the zone: 10000 with the page of the endpoint
+/// (changelog of 2026-08-21), or what the model's sample has where published logs have something else.
 pub(crate) fn forbidden(endpoint: &Descriptor) -> Answer {
     let samples = (endpoint.samples)();
-    samples
-        .iter()
-        .find(|sample| sample.name == "refused_permission")
-        .map_or_else(|| authentication_error(StatusCode::FORBIDDEN), Answer::sample)
+    let sample = samples.iter().find(|sample| sample.name == "refused_permission");
+    match sample.filter(|sample| !sample.reply.contains("\"code\":10000")) {
+        Some(sample) => Answer::sample(sample),
+        None => {
+            let mut notice = Notice::new(10000, "Forbidden");
+            notice.documentation_url = Some(endpoint.page);
+            Answer::refused_with(StatusCode::FORBIDDEN, &[notice])
+        }
+    }
 }
 
 fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Result<Caller<'a>, Answer> {
@@ -205,7 +211,7 @@ fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Resul
         None if endpoint.area == Area::Token => {
             Err(Answer::refused(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))
         }
-        _ => Err(authentication_error(StatusCode::UNAUTHORIZED)),
+        _ => Err(Answer::refused(StatusCode::UNAUTHORIZED, 10000, "Authentication error")),
     }
 }
 
@@ -217,10 +223,6 @@ fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, 
         return Ok(Caller::Key);
     }
     Err(Answer::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
-}
-
-fn authentication_error(status: StatusCode) -> Answer {
-    Answer::refused(status, 10000, "Authentication error")
 }
 
 /// A global API key where a token belongs: the usual mistake, and answered as an unknown token.
@@ -258,7 +260,12 @@ impl<'a> Presented<'a> {
         if chain.is_empty() {
             return Ok(Self { token, key: email.zip(key) });
         }
-        let notice = Notice { code: 6003, message: "Invalid request headers".to_owned(), chain };
+        let notice = Notice {
+            code: 6003,
+            message: "Invalid request headers".to_owned(),
+            documentation_url: None,
+            chain,
+        };
         Err(Answer::refused_with(StatusCode::BAD_REQUEST, &[notice]))
     }
 }

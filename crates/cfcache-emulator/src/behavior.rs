@@ -10,6 +10,7 @@ mod regions;
 mod reserve;
 mod switch;
 mod token;
+mod value;
 mod variants;
 mod zones;
 
@@ -96,7 +97,9 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> Decision {
         "get_cloud_region" => regions::get(settings, call),
         "set_cloud_region" => regions::set(settings, call),
         "delete_cloud_region" => regions::delete(settings, call),
-        "set_cloud_regions" => regions::batch(settings, call),
+        "set_cloud_regions" | "delete_cloud_regions" => regions::batch(settings, call),
+        "get_cache_level" | "edit_cache_level" => value::cache_level(settings, call),
+        "get_browser_cache_ttl" | "edit_browser_cache_ttl" => value::browser_cache_ttl(settings, call),
         "list_supported_regions" => regions::supported(),
         _ => match switch::rules(endpoint.path) {
             Some(rules) => switch::answer(rules, settings, call),

@@ -1,5 +1,6 @@
 //! What goes wrong, and when: as values, and as the text that `--fault` takes.
 
+pub(crate) mod edge;
 mod text;
 
 use core::time::Duration;
@@ -83,6 +84,15 @@ pub enum FaultAction {
     Empty {
         /// Its status.
         status: Option<u16>,
+    },
+    /// Problem details (RFC 9457) of the edge in front of the API, or its web page where no JSON is asked for.
+    Edge {
+        /// Its number: 1xxx, or a status from 500 on.
+        code: u16,
+        /// Its status; `None` is the usual one of the number.
+        status: Option<u16>,
+        /// Its `Retry-After`, and the `retry_after` in its body; `None` is the documented one of the number.
+        retry_after: Option<String>,
     },
     /// 200, and in the envelope that it failed.
     SuccessFalse {
@@ -201,6 +211,7 @@ impl Fault {
         let usual = match self.action {
             // The answer of a thing in front of the API, or none at all.
             FaultAction::Status { .. }
+            | FaultAction::Edge { .. }
             | FaultAction::Html { .. }
             | FaultAction::SuccessFalse { .. }
             | FaultAction::Stall => false,

@@ -68,14 +68,12 @@ fn literals(route: &Route) -> usize {
     route.endpoint.path.split('/').filter(|segment| !segment.starts_with('{')).count()
 }
 
-/// Is it the endpoint's method? Two have another one, which the model does not know:
-///
-/// - `DELETE …/purge_cache`, the form of years ago, is still routed by the real API: it answers 429 and not 405 when
-///   the limit is reached (putyourlightson/craft-blitz#880, 2026-03).
-/// - `DELETE …/cloud_regions/batch` is documented but for how it is told which addresses to delete.
+/// Returns whether an endpoint has that method. One has another, which the model does not know: `DELETE …/purge_cache`,
+/// the form of years ago, is still routed by the real API, which answers 429 and not 405 when the limit is reached
+/// (putyourlightson/craft-blitz#880, 2026-03).
 fn accepts(endpoint: &Descriptor, method: &Method) -> bool {
     endpoint.method.as_str() == method.as_str()
-        || (["purge_zone_cache", "set_cloud_regions"].contains(&endpoint.name) && method == Method::DELETE)
+        || (endpoint.name == "purge_zone_cache" && method == Method::DELETE)
 }
 
 /// The two errors that come together in published logs; 404 since the newer ones, 400 in older ones.

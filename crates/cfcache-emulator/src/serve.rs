@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
+use crate::fault::edge;
 use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
@@ -344,6 +345,19 @@ fn damaged(
             };
             let value = retry_after.as_ref().and_then(|text| HeaderValue::try_from(text).ok());
             if let Some(value) = value {
+                response.headers_mut().insert(RETRY_AFTER, value);
+            }
+            response
+        }
+        FaultAction::Edge { code, status, retry_after } => {
+            let usual = edge::usual(*code);
+            let status = status.map_or(usual.status, valid);
+            let retry_after = retry_after.clone().or(usual.retry_after.map(|seconds| seconds.to_string()));
+            let mut response = match edge::wants_json(request.headers()) {
+                true => plain(status, "application/problem+json", usual.body(status, retry_after.as_deref())),
+                false => plain(status, "text/html", PAGE),
+            };
+            if let Some(value) = retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }
             response

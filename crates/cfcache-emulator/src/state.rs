@@ -168,6 +168,8 @@ impl Scope {
 pub(crate) struct Settings {
     /// The switches that were set, and not deleted since, by their id.
     pub(crate) switches: BTreeMap<&'static str, StoredSwitch>,
+    /// The settings that have other values than on and off, and were set: the value and when, by their id.
+    pub(crate) values: BTreeMap<&'static str, (Value, Duration)>,
     /// When the latest clear of Cache Reserve began.
     pub(crate) clear: Option<Duration>,
     /// The variants, if any are set.

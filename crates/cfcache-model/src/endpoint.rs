@@ -26,6 +26,8 @@ macro_rules! endpoints {
 endpoints! {
     purge_cache;
     switch;
+    cache_level;
+    browser_cache_ttl;
     cache_reserve_clear;
     variants;
     cloud_regions;
@@ -237,6 +239,9 @@ fn sample<E: Endpoint>(name: &'static str, request: &E, status: u16, reply: impl
     Sample { name, request: encode(request), status, reply: reply.into() }
 }
 
+/// The plans of a setting for which no source here names any.
+const OF_ANY_PLAN: &str = "the plans that the vendor's documentation names";
+
 /// The permission that the settings of a zone ask for.
 ///
 /// The documents also name "Zone Read" and "Zone Write"; these are the least that serves.
@@ -250,6 +255,15 @@ const fn settings_permission(method: Method) -> &'static str {
 /// An answer that succeeds, around a `result`.
 fn success(result: &str) -> String {
     alloc::format!(r#"{{"result":{result},"success":true,"errors":[],"messages":[]}}"#)
+}
+
+/// An answer to a token that may not do it. Since 2026-08-21 it names the page of the endpoint that was denied
+/// (<https://developers.cloudflare.com/changelog/>).
+fn forbidden(descriptor: &Descriptor) -> String {
+    let page = descriptor.page;
+    alloc::format!(
+        r#"{{"result":null,"success":false,"errors":[{{"code":10000,"message":"Forbidden","documentation_url":"{page}"}}],"messages":[]}}"#
+    )
 }
 
 /// An answer that refuses, with one error.

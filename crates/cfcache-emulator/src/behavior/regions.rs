@@ -60,14 +60,12 @@ fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Ans
 }
 
 /// Sets, or deletes, up to a hundred mappings, each for itself. Others stay as they are.
+///
+/// A delete takes a JSON array of addresses, as the schema of cloudflare/api-schemas (c92b9b0) has it.
 pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
     let is_delete = call.method == Method::DELETE;
-    let items = match serde_json::from_slice(call.body) {
-        Ok(Value::Array(items)) => items,
-        // How a delete names its addresses is not documented, and the vendor's SDKs send it without a body.
-        Ok(Value::Null) if is_delete => Vec::new(),
-        _ if is_delete && call.body.is_empty() => Vec::new(),
-        _ => return invalid("the body must be a JSON array"),
+    let Ok(Value::Array(items)) = serde_json::from_slice(call.body) else {
+        return invalid("the body must be a JSON array");
     };
     if items.len() > MOST_IN_BATCH {
         return invalid(format!("too many items in the batch, must be at most {MOST_IN_BATCH}"));
@@ -75,7 +73,7 @@ pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
     let (mut failed, mut succeeded) = (Vec::new(), Vec::new());
     for item in &items {
         let done = match is_delete {
-            true => remove_named(settings, item),
+            true => remove(settings, item),
             false => Mapping::read(item).and_then(|mapping| mapping.store(settings, call)),
         };
         match done {
@@ -165,13 +163,13 @@ impl<'a> Mapping<'a> {
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
 
-fn remove_named(settings: &mut Settings, item: &Value) -> Result<Value, Wrong> {
-    let ip: IpAddr = named(item).parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
-    let region = settings.regions.remove(&ip).ok_or(Wrong::Missing)?;
-    Ok(json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor }))
+fn remove(settings: &mut Settings, item: &Value) -> Result<Value, Wrong> {
+    let ip = item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or(Wrong::Form(BAD_ADDRESS))?;
+    settings.regions.remove(&ip).ok_or(Wrong::Missing)?;
+    Ok(json!({ "origin_ip": ip.to_string() }))
 }
 
-/// The address of an item, which a delete may also name without more.
+/// The address of an item of a batch, which a delete names without more.
 fn named(item: &Value) -> &str {
     item.as_str().or_else(|| item.get("origin_ip")?.as_str()).unwrap_or_default()
 }

@@ -24,7 +24,7 @@ pub(super) struct Rules {
     lasts: Option<Duration>,
 }
 
-static SWITCHES: [Rules; 5] = [
+static SWITCHES: [Rules; 7] = [
     Rules {
         path: "/zones/{zone_id}/cache/cache_reserve",
         id: RESERVE,
@@ -60,6 +60,20 @@ static SWITCHES: [Rules; 5] = [
         is_missing_at_first: false,
         // <https://developers.cloudflare.com/cache/reference/development-mode/>
         lasts: Some(Duration::from_secs(3 * 60 * 60)),
+    },
+    Rules {
+        path: "/zones/{zone_id}/settings/always_online",
+        id: "always_online",
+        plan: Plan::Free,
+        is_missing_at_first: false,
+        lasts: None,
+    },
+    Rules {
+        path: "/zones/{zone_id}/settings/sort_query_string_for_cache",
+        id: "sort_query_string_for_cache",
+        plan: Plan::Free,
+        is_missing_at_first: false,
+        lasts: None,
     },
 ];
 

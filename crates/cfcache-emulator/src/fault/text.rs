@@ -8,7 +8,7 @@ use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 
 /// Every word that says what happens, as a message lists them.
 const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
-    `html`, `empty`, `success-false`, `goaway`, `slow=TIME` or `stall`";
+    `html`, `edge=N`, `empty`, `success-false`, `goaway`, `slow=TIME` or `stall`";
 
 /// Why a text is no fault: a fragment for people, which names what was found and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +153,15 @@ impl FaultParser {
                 self.set_action(name, FaultAction::Truncate(bytes))?;
             }
             ("malformed", None) => self.set_action(name, FaultAction::Malformed)?,
+            ("edge", Some(value)) => {
+                let code: u16 = number(name, value)?;
+                if !(500..=599).contains(&code) && !(1000..=1999).contains(&code) {
+                    return Err(invalid(format!(
+                        "`edge={value}`: an error of the edge is 1000 to 1999, or 500 to 599"
+                    )));
+                }
+                self.set_action(name, FaultAction::Edge { code, status: None, retry_after: None })?;
+            }
             ("html", None) => self.set_action(name, FaultAction::Html { status: 502 })?,
             ("empty", None) => self.set_action(name, FaultAction::Empty { status: None })?,
             ("success-false", None) => self.set_action(name, FaultAction::SuccessFalse { code: None })?,
@@ -210,9 +219,11 @@ impl FaultParser {
         match (&mut self.fault.action, self.status) {
             (_, None) => {}
             (FaultAction::Html { status }, Some(given)) => *status = given,
-            (FaultAction::Empty { status }, Some(given)) => *status = Some(given),
+            (FaultAction::Empty { status } | FaultAction::Edge { status, .. }, Some(given)) => {
+                *status = Some(given);
+            }
             (action, Some(status)) if self.action.is_none() => *action = FaultAction::status(status),
-            (_, Some(_)) => return Err(self.misplaced("status", "`html` or `empty`, or alone")),
+            (_, Some(_)) => return Err(self.misplaced("status", "`html`, `empty` or `edge`, or alone")),
         }
         match (&mut self.fault.action, self.code) {
             (_, None) => {}
@@ -223,8 +234,10 @@ impl FaultParser {
         }
         match (&mut self.fault.action, self.retry_after.take()) {
             (_, None) => {}
-            (FaultAction::Status { retry_after, .. }, given) => *retry_after = given,
-            _ => return Err(self.misplaced("retry-after", "`status`")),
+            (FaultAction::Status { retry_after, .. } | FaultAction::Edge { retry_after, .. }, given) => {
+                *retry_after = given;
+            }
+            _ => return Err(self.misplaced("retry-after", "`status` or `edge`")),
         }
         match (&mut self.fault.action, self.body.take()) {
             (_, None) => {}
@@ -259,6 +272,7 @@ fn takes_value(name: &str) -> bool {
         "code",
         "retry-after",
         "body",
+        "edge",
         "delay",
         "slow",
         "processed",
@@ -334,6 +348,11 @@ impl fmt::Display for Fault {
             FaultAction::Truncate(Some(bytes)) => words.push(format!("truncate={bytes}")),
             FaultAction::Malformed => words.push("malformed".to_owned()),
             FaultAction::Html { status } => words.push(format!("html,status={status}")),
+            FaultAction::Edge { code, status, retry_after } => {
+                words.push(format!("edge={code}"));
+                words.extend(status.map(|status| format!("status={status}")));
+                words.extend(retry_after.as_ref().map(|text| format!("retry-after={text}")));
+            }
             FaultAction::Empty { status } => {
                 words.push("empty".to_owned());
                 words.extend(status.map(|status| format!("status={status}")));

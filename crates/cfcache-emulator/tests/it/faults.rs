@@ -8,6 +8,11 @@ use proptest::prelude::*;
 #[test]
 fn texts_and_what_they_mean() {
     let second = Duration::from_secs(1);
+    let edge = |code, status, retry_after: Option<&str>| FaultAction::Edge {
+        code,
+        status,
+        retry_after: retry_after.map(ToOwned::to_owned),
+    };
     let status = |status, code, retry_after: Option<&str>, body: Option<&str>| FaultAction::Status {
         status,
         code,
@@ -48,6 +53,9 @@ fn texts_and_what_they_mean() {
         ("slow=2m", Fault::new(FaultAction::Slow(second * 120))),
         ("stall", Fault::new(FaultAction::Stall)),
         ("stall,processed=yes", Fault::new(FaultAction::Stall).with_effect(Effect::Done)),
+        ("edge=1020", Fault::new(edge(1020, None, None))),
+        ("edge=1015,retry-after=7", Fault::new(edge(1015, None, Some("7")))),
+        ("edge=526,status=526,times=2", Fault::new(edge(526, Some(526), None)).with_times(2)),
         ("malformed,processed=no", Fault::new(FaultAction::Malformed).with_effect(Effect::NotDone)),
         ("status=503,probability=0.2,seed=7", Fault::new(FaultAction::status(503)).with_probability(0.2, 7)),
         (
@@ -96,6 +104,10 @@ fn texts_that_are_no_faults() {
         ("stall,on=nothing", "an endpoint: purge_zone_cache"),
         ("stall,processed=maybe", "`yes` or `no`"),
         ("stall,3", "`3` is not known"),
+        ("edge", "`edge` needs a value"),
+        ("edge=404", "1000 to 1999, or 500 to 599"),
+        ("edge=x", "`edge=x`"),
+        ("edge=1015,code=1", "`code` says nothing beside `edge`"),
     ];
     for (text, expected) in rows {
         let error = text.parse::<Fault>().unwrap_err().to_string();
@@ -109,6 +121,7 @@ fn what_takes_effect_all_the_same() {
         ("status=503", false),
         ("success-false", false),
         ("html", false),
+        ("edge=504", false),
         ("stall", false),
         ("reset-before", false),
         ("reset-after", true),

@@ -210,22 +210,25 @@ fn no_more_than_3500_mappings() {
 }
 
 #[test]
-fn a_batch_of_deletes_takes_what_could_be_meant() {
+fn a_batch_of_deletes_takes_an_array_of_addresses() {
     let emulator = filled(3);
     let delete = |body: &str| {
         let (status, _, answer) = ask(&emulator, "DELETE", "/batch", body);
         assert_eq!(status, 200);
         answer["result"].clone()
     };
-    for nothing in ["", "null", "[]"] {
-        assert_eq!(delete(nothing), json!({ "failed": [], "succeeded": [] }));
+    assert_eq!(delete("[]"), json!({ "failed": [], "succeeded": [] }));
+    let too_many = json!(vec!["10.0.0.0"; 101]).to_string();
+    for wrong in ["", "null", "{}", "\"10.0.0.0\"", r#"{"origin_ips":["10.0.0.0"]}"#, "[", &too_many] {
+        let (status, codes, _) = ask(&emulator, "DELETE", "/batch", wrong);
+        assert_eq!((status, codes), (400, vec![1146]), "{wrong}");
     }
     assert_eq!(ask(&emulator, "GET", "", "").2["result_info"]["total_count"], 3);
-    let result = delete(r#"["10.0.0.0", {"origin_ip":"10.0.0.1"}, "10.0.0.9", "x"]"#);
-    let gone = |ip: &str| json!({ "origin_ip": ip, "region": "eastus", "vendor": "azure" });
+    let result = delete(r#"["10.0.0.0", "10.0.0.1", {"origin_ip":"10.0.0.2"}, "10.0.0.9", "x"]"#);
+    let gone = |ip: &str| json!({ "origin_ip": ip });
     assert_eq!(result["succeeded"], json!([gone("10.0.0.0"), gone("10.0.0.1")]));
     let failed: Vec<_> = result["failed"].as_array().unwrap().iter().map(|item| &item["origin_ip"]).collect();
-    assert_eq!(failed, ["10.0.0.9", "x"]);
+    assert_eq!(failed, ["10.0.0.2", "10.0.0.9", "x"]);
     assert_eq!(ask(&emulator, "GET", "", "").2["result_info"]["total_count"], 1);
 }
 

@@ -18,7 +18,7 @@ fn addresses() {
         ("GET", format!("{zone}/environments/"), 200, &[]),
         ("GET", "/user/tokens/verify".into(), 200, &[]),
         ("GET", "/accounts/any/tokens/verify".into(), 200, &[]),
-        ("DELETE", format!("{zone}/origin/cloud_regions/batch"), 200, &[]),
+        ("DELETE", format!("{zone}/origin/cloud_regions/batch"), 400, &[1146]),
         ("POST", format!("{zone}/origin/cloud_regions/batch"), 405, &[10405]),
         // A setting that was never set is no wrong address.
         ("GET", format!("{zone}/cache/tiered_cache_smart_topology_enable/"), 404, &[1142]),

@@ -75,7 +75,8 @@ fn arranged(endpoint: &Descriptor, sample: &Sample) -> (Emulator, Duration) {
         ("get_variants", "set", _) | ("delete_variants", "deleted", _) => after("edit_variants", config),
         ("list_cloud_regions", "one", _)
         | ("get_cloud_region", "found", _)
-        | ("delete_cloud_region", "deleted", _) => after("set_cloud_region", config),
+        | ("delete_cloud_region", "deleted", _)
+        | ("delete_cloud_regions", "partly", _) => after("set_cloud_region", config),
         ("clear_cache_reserve", "refused_on", _) => after("edit_cache_reserve", config),
         ("edit_cache_reserve", "refused_clearing", _) => after("clear_cache_reserve", config),
         (_, "refused_environment_by_ip", _) => {

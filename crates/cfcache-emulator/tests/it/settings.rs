@@ -72,6 +72,8 @@ fn every_switch_is_off_on_and_off_again() {
         (REGIONAL, "tc_regional"),
         (TIERED, "tiered_caching"),
         (DEVELOPMENT, "development_mode"),
+        ("settings/always_online", "always_online"),
+        ("settings/sort_query_string_for_cache", "sort_query_string_for_cache"),
     ] {
         let emulator = of(Plan::Enterprise);
         let told = |value| json!({ "id": id, "editable": true, "value": value });
@@ -104,6 +106,51 @@ fn zones_have_settings_of_their_own() {
     assert_eq!(ask_zone(&emulator, at, "a", "GET", TIERED, "").2["value"], "on");
     assert_eq!(ask_zone(&emulator, at, "b", "GET", TIERED, "").2["value"], "off");
     assert_eq!(ask_zone(&emulator, at, "c", "GET", TIERED, "").1, [10000]);
+}
+
+#[test]
+fn settings_with_more_values_than_on_and_off() {
+    let level = "settings/cache_level";
+    let ttl = "settings/browser_cache_ttl";
+    for (path, first, good, bad) in [
+        (
+            level,
+            json!("aggressive"),
+            vec![json!("basic"), json!("simplified"), json!("aggressive")],
+            vec![json!("on"), json!("Basic"), json!(1), json!(null), json!(["basic"])],
+        ),
+        (
+            ttl,
+            json!(14_400),
+            vec![json!(0), json!(30), json!(31_536_000)],
+            vec![json!("30"), json!(-1), json!(1.5), json!(true), json!(null)],
+        ),
+    ] {
+        let emulator = of(Plan::Free);
+        let id = path.split('/').next_back().unwrap();
+        let at_first = json!({ "id": id, "editable": true, "value": first, "modified_on": null });
+        play(&emulator, &[(0, "GET", path, "", 200, at_first.clone())]);
+        for value in bad {
+            let body = json!({ "value": value }).to_string();
+            play(&emulator, &[(0, "PATCH", path, body.leak(), 400, json!(1146))]);
+        }
+        for wrong in ["", "[]", "{}"] {
+            play(&emulator, &[(0, "PATCH", path, wrong, 400, json!(1146))]);
+        }
+        play(&emulator, &[(0, "GET", path, "", 200, at_first)]);
+        for (second, value) in (1..).zip(good) {
+            let body: &str = json!({ "value": value }).to_string().leak();
+            let date = format!("2026-01-01T00:00:0{second}.12345Z");
+            let stored = json!({ "id": id, "value": value, "modified_on": date });
+            play(
+                &emulator,
+                &[
+                    (second, "PATCH", path, body, 200, stored.clone()),
+                    (second + 1, "GET", path, "", 200, stored),
+                ],
+            );
+        }
+    }
 }
 
 #[test]

@@ -106,6 +106,40 @@ fn h2_purge(running: &Server) -> http::Request<Full<Bytes>> {
 }
 
 #[tokio::test]
+async fn errors_of_the_edge_are_problem_details() {
+    let json = "accept: application/json\r\nhost:";
+    for (fault, status, retry_after) in [
+        ("edge=1015", 429, Some(30)),
+        ("edge=1015,retry-after=2", 429, Some(2)),
+        ("edge=1020", 403, None),
+        ("edge=1033", 530, Some(120)),
+        ("edge=504", 504, Some(60)),
+        ("edge=526", 526, None),
+        ("edge=1005,status=451", 451, Some(120)),
+    ] {
+        let running = faulty(&[fault]).await;
+        let mut stream = connect(&running).await;
+        stream.write_all(purge().replacen("host:", json, 1).as_bytes()).await.unwrap();
+        let reply = reply(&mut stream).await;
+        assert_eq!(reply.status(), status, "{fault}");
+        assert!(reply.head.contains("content-type: application/problem+json"), "{}", reply.head);
+        let body = reply.json().unwrap();
+        for name in ["type", "title", "status", "detail", "instance", "error_category"] {
+            assert!(!body[name].is_null(), "{fault}: {name}");
+        }
+        assert_eq!(body["status"], status, "{fault}");
+        assert_eq!(body["retry_after"].as_u64(), retry_after, "{fault}");
+        let header = retry_after.map(|seconds| format!("\r\nretry-after: {seconds}\r\n"));
+        let is_told = |header: String| format!("{}\r\n", reply.head).contains(&header);
+        assert!(header.map_or(!reply.head.contains("retry-after"), is_told), "{fault}: {}", reply.head);
+        assert_eq!(running.log().counts().processed, 0);
+        // Who does not ask for JSON gets a page.
+        let page = purge_once(&running).await;
+        assert_eq!((page.status(), page.json()), (status, None), "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn many_requests_on_one_connection() {
     let running = start(unlimited()).await;
     assert_eq!(running.base_url(), format!("http://{}/client/v4", running.address()));

@@ -32,6 +32,11 @@ fn pages() {
             json!({ "page": 1, "per_page": 50, "total_pages": 1, "count": 45, "total_count": 45 }),
         ),
         (
+            "?per_page=1",
+            1,
+            json!({ "page": 1, "per_page": 1, "total_pages": 45, "count": 1, "total_count": 45 }),
+        ),
+        (
             "?per_page=5&page=9",
             5,
             json!({ "page": 9, "per_page": 5, "total_pages": 9, "count": 5, "total_count": 45 }),
@@ -50,7 +55,7 @@ fn pages() {
     seen.dedup();
     assert_eq!(seen.len(), 45);
     for query in [
-        "per_page=4",
+        "per_page=0",
         "per_page=51",
         "per_page=x",
         "per_page=5.5",

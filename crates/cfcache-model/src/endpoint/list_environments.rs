@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, success,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, sample, success,
 };
 use crate::id::ZoneId;
 
@@ -83,6 +83,6 @@ fn samples() -> Vec<Sample> {
     let environments = r#"{"environments":[{"name":"Production","ref":"12f4c9a5f0d14b7a9b8e7d6c5b4a39","version":0,"expression":"","locked_on_deployment":false,"position":{"after":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Staging","ref":"4e9f1d2a7b8c3f60a5d4e3c2b1a09f","version":0,"expression":"(http.request.cookies[\"cf_env\"][0] eq \"staging\")","locked_on_deployment":false,"position":{"before":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Development","ref":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c","version":0,"expression":"(ip.src in {192.0.2.0/24})","locked_on_deployment":false,"position":{"before":"12f4c9a5f0d14b7a9b8e7d6c5b4a39"}}]}"#;
     Vec::from([
         sample("three", &request, 200, success(environments)),
-        sample("refused_permission", &request, 403, refusal(10000, "Authentication error")),
+        sample("refused_permission", &request, 403, forbidden(request.descriptor())),
     ])
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::body::PurgeBody;
 use crate::endpoint::{
-    Area, Cost, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, success,
+    Area, Cost, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, refusal, sample, success,
 };
 use crate::id::{EnvironmentId, ZoneId};
 use crate::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
@@ -199,7 +199,7 @@ fn zone_samples(action: Action) -> Vec<Sample> {
     if let Some((_, body)) = bodies.last() {
         let request = PurgeCache::new(action, &zone, body);
         samples.push(sample("refused_rate_limited", &request, 429, refusal(1134, RATE_LIMITED)));
-        samples.push(sample("refused_permission", &request, 403, refusal(10000, "Authentication error")));
+        samples.push(sample("refused_permission", &request, 403, forbidden(request.descriptor())));
     }
     samples
 }

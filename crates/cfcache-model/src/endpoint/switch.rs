@@ -5,6 +5,8 @@
 //! - `/zones/{zone_id}/cache/tiered_cache_smart_topology_enable` (also `POST` and `DELETE`)
 //! - `/zones/{zone_id}/argo/tiered_caching`
 //! - `/zones/{zone_id}/settings/development_mode`
+//! - `/zones/{zone_id}/settings/always_online`
+//! - `/zones/{zone_id}/settings/sort_query_string_for_cache`
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -15,7 +17,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
+    OF_ANY_PLAN, forbidden, Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -34,6 +36,10 @@ pub enum Switch {
     TieredCaching,
     /// Bypasses the cache without purging it, and turns itself off after three hours.
     DevelopmentMode,
+    /// Serves copies of pages while the origin is down.
+    AlwaysOnline,
+    /// Takes URLs for the same whose query strings have the same parts in another order.
+    SortQueryString,
 }
 
 /// Reads a switch.
@@ -116,6 +122,8 @@ impl Switch {
         Self::SmartTieredCache,
         Self::TieredCaching,
         Self::DevelopmentMode,
+        Self::AlwaysOnline,
+        Self::SortQueryString,
     ];
 
     /// The name that people use.
@@ -127,6 +135,8 @@ impl Switch {
             Self::SmartTieredCache => "Smart Tiered Cache",
             Self::TieredCaching => "Tiered Cache",
             Self::DevelopmentMode => "Development Mode",
+            Self::AlwaysOnline => "Always Online",
+            Self::SortQueryString => "Query String Sort",
         }
     }
 }
@@ -196,7 +206,7 @@ impl Endpoint for CreateSmartTieredCache<'_> {
     type Reply = Setting<String>;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[10]
+        &ENDPOINTS[14]
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -212,7 +222,7 @@ impl Endpoint for DeleteSmartTieredCache<'_> {
     type Reply = Setting<String>;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[11]
+        &ENDPOINTS[15]
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -277,6 +287,10 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[
     edit(&ARGO, "edit_tiered_caching", || edit_samples(&ARGO)),
     get(&DEVELOPMENT, "get_development_mode", || read_samples(&DEVELOPMENT)),
     edit(&DEVELOPMENT, "edit_development_mode", || edit_samples(&DEVELOPMENT)),
+    get(&ALWAYS_ONLINE, "get_always_online", || read_samples(&ALWAYS_ONLINE)),
+    edit(&ALWAYS_ONLINE, "edit_always_online", || edit_samples(&ALWAYS_ONLINE)),
+    get(&SORT_QUERY_STRING, "get_sort_query_string", || read_samples(&SORT_QUERY_STRING)),
+    edit(&SORT_QUERY_STRING, "edit_sort_query_string", || edit_samples(&SORT_QUERY_STRING)),
     descriptor(
         &SMART,
         Method::Post,
@@ -305,11 +319,12 @@ struct Facts {
     page: &'static str,
     reads: &'static str,
     edits: &'static str,
-    /// How it is refused: status, code, text.
-    refused: (u16, u32, &'static str),
+    /// How it is refused, other than for a missing permission: status, code, text.
+    refused: Option<(u16, u32, &'static str)>,
 }
 
-const NOT_AVAILABLE: (u16, u32, &str) = (403, 1135, "This setting is not available for your plan type");
+const NOT_AVAILABLE: Option<(u16, u32, &str)> =
+    Some((403, 1135, "This setting is not available for your plan type"));
 
 static RESERVE: Facts = Facts {
     switch: Switch::CacheReserve,
@@ -341,11 +356,11 @@ static SMART: Facts = Facts {
     page: "https://developers.cloudflare.com/api/resources/cache/subresources/smart_tiered_cache/",
     reads: "Read Smart Tiered Cache",
     edits: "Turn Smart Tiered Cache on or off",
-    refused: (
+    refused: Some((
         404,
         1142,
         "Unable to retrieve tiered_cache_smart_topology_enable setting value. The zone setting does not exist.",
-    ),
+    )),
 };
 
 static ARGO: Facts = Facts {
@@ -356,7 +371,7 @@ static ARGO: Facts = Facts {
     page: "https://developers.cloudflare.com/api/resources/argo/subresources/tiered_caching/",
     reads: "Read Tiered Cache",
     edits: "Turn Tiered Cache on or off",
-    refused: (403, 10000, "Authentication error"),
+    refused: None,
 };
 
 static DEVELOPMENT: Facts = Facts {
@@ -367,7 +382,29 @@ static DEVELOPMENT: Facts = Facts {
     page: "https://developers.cloudflare.com/api/resources/zones/subresources/settings/",
     reads: "Read Development Mode",
     edits: "Turn Development Mode on or off",
-    refused: (403, 10000, "Authentication error"),
+    refused: None,
+};
+
+static ALWAYS_ONLINE: Facts = Facts {
+    switch: Switch::AlwaysOnline,
+    path: "/zones/{zone_id}/settings/always_online",
+    id: "always_online",
+    plans: OF_ANY_PLAN,
+    page: "https://developers.cloudflare.com/api/resources/zones/subresources/settings/",
+    reads: "Read Always Online",
+    edits: "Turn Always Online on or off",
+    refused: None,
+};
+
+static SORT_QUERY_STRING: Facts = Facts {
+    switch: Switch::SortQueryString,
+    path: "/zones/{zone_id}/settings/sort_query_string_for_cache",
+    id: "sort_query_string_for_cache",
+    plans: OF_ANY_PLAN,
+    page: "https://developers.cloudflare.com/api/resources/zones/subresources/settings/",
+    reads: "Read Query String Sort",
+    edits: "Turn Query String Sort on or off",
+    refused: None,
 };
 
 const fn get(facts: &Facts, name: &'static str, samples: fn() -> Vec<Sample>) -> Descriptor {
@@ -414,28 +451,36 @@ fn state(facts: &Facts, value: &str) -> String {
     success(&alloc::format!(r#"{{"id":"{id}","editable":true,"value":"{value}"{remaining}}}"#))
 }
 
+/// A refusal for that reason, or else for a missing permission.
+fn refused_sample<E: Endpoint>(
+    name: &'static str,
+    request: &E,
+    refused: Option<(u16, u32, &str)>,
+) -> Sample {
+    match refused {
+        Some((status, code, text)) => sample(name, request, status, refusal(code, text)),
+        None => sample(name, request, 403, forbidden(request.descriptor())),
+    }
+}
+
 fn read_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = GetSwitch::new(&zone, facts.switch);
-    let (status, code, text) = facts.refused;
     Vec::from([
         sample("off", &request, 200, state(facts, "off")),
-        sample("refused", &request, status, refusal(code, text)),
+        refused_sample("refused", &request, facts.refused),
     ])
 }
 
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = |value| EditSwitch::new(&zone, facts.switch, value);
-    let (status, code, text) = match facts.switch {
-        // What an edit of a setting that does not exist answers is not documented.
-        Switch::SmartTieredCache => (403, 10000, "Authentication error"),
-        _ => facts.refused,
-    };
+    // What an edit of a setting that does not exist answers is not documented.
+    let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
         sample("on", &request(OnOff::On), 200, state(facts, "on")),
         sample("off", &request(OnOff::Off), 200, state(facts, "off")),
-        sample("refused", &request(OnOff::On), status, refusal(code, text)),
+        refused_sample("refused", &request(OnOff::On), refused),
     ]);
     if facts.switch == Switch::CacheReserve {
         let clearing = "Cache Reserve cannot be turned on: a deletion is already in progress.";
@@ -449,17 +494,16 @@ fn create_samples() -> Vec<Sample> {
     let request = CreateSmartTieredCache::new(&zone, OnOff::On);
     Vec::from([
         sample("on", &request, 200, state(&SMART, "on")),
-        sample("refused", &request, 403, refusal(10000, "Authentication error")),
+        refused_sample("refused", &request, None),
     ])
 }
 
 fn delete_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = DeleteSmartTieredCache::new(&zone);
-    let (status, code, text) = SMART.refused;
     let deleted = r#"{"id":"tiered_cache_smart_topology_enable","editable":true}"#;
     Vec::from([
         sample("deleted", &request, 200, success(deleted)),
-        sample("refused_never_set", &request, status, refusal(code, text)),
+        refused_sample("refused_never_set", &request, SMART.refused),
     ])
 }

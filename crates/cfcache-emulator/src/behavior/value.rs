@@ -1,0 +1,52 @@
+//! `GET` and `PATCH` of the settings that have more values than on and off: `/zones/{zone_id}/settings/cache_level` and
+//! `…/browser_cache_ttl`
+
+use cfcache_model::endpoint::Method;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::behavior::{Call, invalid};
+use crate::state::Settings;
+
+const CACHE_LEVEL: &str = "cache_level";
+const BROWSER_CACHE_TTL: &str = "browser_cache_ttl";
+
+/// <https://developers.cloudflare.com/api/resources/zones/subresources/settings/>, 2026-11.
+const CACHE_LEVELS: [&str; 3] = ["aggressive", "basic", "simplified"];
+
+/// Where nobody set it: four hours. A choice.
+const DEFAULT_TTL: u64 = 14_400;
+
+/// Reads the cache level, or sets it.
+pub(super) fn cache_level(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    let is_level = |value: &Value| value.as_str().is_some_and(|level| CACHE_LEVELS.contains(&level));
+    answer(settings, call, CACHE_LEVEL, &"aggressive".into(), is_level)
+        .unwrap_or_else(|| invalid("invalid value for cache_level, must be aggressive, basic or simplified"))
+}
+
+/// Reads the browser cache TTL, or sets it to any number of seconds: which of them a plan has is not in the sources.
+pub(super) fn browser_cache_ttl(settings: &mut Settings, call: &Call<'_>) -> Answer {
+    answer(settings, call, BROWSER_CACHE_TTL, &DEFAULT_TTL.into(), Value::is_u64)
+        .unwrap_or_else(|| invalid("invalid value for browser_cache_ttl, must be a number of seconds"))
+}
+
+/// `None` where the value of the body is not a good one.
+fn answer(
+    settings: &mut Settings,
+    call: &Call<'_>,
+    id: &'static str,
+    default: &Value,
+    is_good: impl Fn(&Value) -> bool,
+) -> Option<Answer> {
+    if call.route.endpoint.method != Method::Get {
+        let value = call.fields().ok()?.remove("value").filter(is_good)?;
+        settings.values.insert(id, (value, call.now));
+    }
+    let stored = settings.values.get(id);
+    let value = stored.map_or(default, |(value, _)| value);
+    let mut result = json!({ "id": id, "editable": true, "value": value });
+    if let Some((_, set)) = stored {
+        result["modified_on"] = call.date(*set).into();
+    }
+    Some(Answer::success(&result.to_string()))
+}

@@ -1,0 +1,74 @@
+//! Errors that the edge in front of the API makes itself: problem details (RFC 9457).
+//!
+//! Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27. Which status a number has, where the sources
+//! do not say it, the wording, and the wait of a 5xx are choices.
+
+use http::header::ACCEPT;
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+/// What is usual for an error of the edge.
+#[derive(Debug)]
+pub(crate) struct EdgeError {
+    code: u16,
+    pub(crate) status: StatusCode,
+    title: &'static str,
+    /// Seconds.
+    pub(crate) retry_after: Option<u32>,
+}
+
+/// The usual form of an error: 1000 to 1999, or a status from 500 on.
+pub(crate) fn usual(code: u16) -> EdgeError {
+    let (status, title, retry_after) = match code {
+        1004 => (403, "DNS resolution error", Some(120)),
+        1005 => (403, "Banned zone", Some(120)),
+        1015 => (429, "You are being rate limited", Some(30)),
+        1033 => (530, "Argo Tunnel error", Some(120)),
+        1038 => (530, "HTTP headers limit exceeded", Some(60)),
+        1200 => (503, "Cache connection limit", Some(60)),
+        1205 => (530, "Too many redirects", Some(5)),
+        1006..=1014 | 1020 => (403, "Access denied", None),
+        1000..=1999 => (530, "Error of the edge", None),
+        525 => (525, "SSL handshake failed", None),
+        526 => (526, "Invalid SSL certificate", None),
+        500 | 502 | 504 | 520..=524 => (code, "The server behind the edge did not answer", Some(60)),
+        _ => (code, "Error of the edge", None),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    EdgeError { code, status, title, retry_after }
+}
+
+impl EdgeError {
+    /// The problem details; what is no number of seconds is left out of them.
+    pub(crate) fn body(&self, status: StatusCode, retry_after: Option<&str>) -> String {
+        let family = if self.code < 1000 { "5xx" } else { "1xxx" };
+        let code = self.code;
+        let advice = match code {
+            525 | 526 => "Do not retry: the server behind the edge has to be mended first.",
+            _ => "The edge did not pass the request on.",
+        };
+        let mut body = json!({
+            "type": format!(
+                "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-{family}-errors/error-{code}/"
+            ),
+            "title": format!("Error {code}: {}", self.title),
+            "status": status.as_u16(),
+            "detail": advice,
+            "instance": "8f3a000000000000",
+            "error_category": if status == StatusCode::FORBIDDEN { "access_denied" } else { "edge" },
+        });
+        if let Some(seconds) = retry_after.and_then(|text| text.parse::<u32>().ok()) {
+            body["retry_after"] = seconds.into();
+        }
+        body.to_string()
+    }
+}
+
+/// Returns whether a request asks for JSON, without which the edge sends a web page.
+pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("application/problem+json")
+    })
+}
