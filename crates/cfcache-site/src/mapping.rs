@@ -172,9 +172,6 @@ impl SiteUrl {
     pub fn parse(text: &str) -> Result<Self, InvalidSite> {
         let invalid = |reason: String| InvalidSite::Url { found: text.to_owned(), reason };
         let parsed = PurgeUrl::parse(text).map_err(|error| invalid(error.to_string()))?;
-        if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == '\\') {
-            return Err(invalid("it has a blank, a control character or a backslash".to_owned()));
-        }
         if text.contains(['?', '#', '*']) {
             return Err(invalid("the URL of a site is an origin and a path".to_owned()));
         }

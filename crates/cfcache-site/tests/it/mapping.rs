@@ -259,7 +259,7 @@ fn settings_that_are_wrong_are_refused_by_line() {
         ("url = ['a.example']", 1, "`a.example` is no URL of a site"),
         ("url = ['https://a.example/?q']", 1, "an origin and a path"),
         ("url = ['https://user@a.example']", 1, "it has a user"),
-        ("url = ['https://a.example/a b']", 1, "a blank"),
+        ("url = ['https://a.example/a b']", 1, "has a space"),
         ("url = ['https://a.example']\nalways = ['feed.xml']", 2, "begins with `/`"),
         ("url = ['https://a.example']\nalways = ['/a*']", 2, "one of"),
         ("url = ['https://a.example']\nignore = ['a[']", 2, "no pattern for files"),
