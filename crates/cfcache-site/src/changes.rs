@@ -124,7 +124,7 @@ impl ChangeList {
                 return Ok(());
             };
             if !site.ignores(&path::decode(&path)) {
-                changes.push(Change { path, kind });
+                changes.push(Change { path: path.into_owned(), kind });
             }
             Ok(())
         };

@@ -123,7 +123,13 @@ impl Root {
     /// # Errors
     ///
     /// [`InvalidPath`] where the path is empty, absolute without a root that says so, or has a `..`.
-    pub fn site_path(&self, path: &[u8]) -> Result<Option<String>, InvalidPath> {
+    pub fn site_path<'a>(&self, path: &'a [u8]) -> Result<Option<Cow<'a, str>>, InvalidPath> {
+        // Of a million paths nearly all are like this, and most of the time would go to copies of them.
+        if self.0.is_empty()
+            && let Some(plain) = plain(path.strip_prefix(b"./").unwrap_or(path))
+        {
+            return Ok(Some(Cow::Borrowed(plain)));
+        }
         if path.is_empty() {
             return Err(InvalidPath::Empty);
         }
@@ -142,8 +148,21 @@ impl Root {
         } else {
             path.strip_prefix(self.0.as_slice()).and_then(|rest| rest.strip_prefix(b"/"))
         };
-        Ok(below.filter(|below| !below.is_empty()).map(encode))
+        Ok(below.filter(|below| !below.is_empty()).map(|below| Cow::Owned(encode(below))))
     }
+}
+
+/// A path that stands in a URL as it is: relative, without empty, `.` and `..` parts and without bytes to encode.
+fn plain(path: &[u8]) -> Option<&str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let begins_with_slash = path.first().is_none_or(|byte| *byte == b'/');
+    // A part that begins with a dot may be one of those.
+    let has_odd_part = path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.'));
+    let is_odd = begins_with_slash || path.starts_with(b".") || path.ends_with(b"/") || has_odd_part;
+    if is_odd || !path.iter().all(|byte| is_plain(*byte)) {
+        return None;
+    }
+    core::str::from_utf8(path).ok()
 }
 
 /// A path without empty and `.` parts; one that begins with `/` still does.

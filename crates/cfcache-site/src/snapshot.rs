@@ -60,10 +60,13 @@ impl Hash {
         if !hex.len().is_multiple_of(2) || hex.len() > 64 {
             return None;
         }
+        let mut all = 0;
         for (byte, pair) in hash.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+            let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+            all |= high | low;
+            *byte = high << 4 | low & 15;
         }
-        Some(Self(hash))
+        (all < 16).then_some(Self(hash))
     }
 
     /// The SHA-256 of some bytes.
@@ -82,14 +85,18 @@ impl Hash {
     }
 }
 
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+/// What each byte is worth as a hexadecimal digit; 255 where it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
     }
-}
+    values
+};
 
 /// One file of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,7 +54,7 @@ impl GitTree {
         self.all.update(&[0]);
         let builder = self.builder.get_or_insert_with(|| SnapshotBuilder::new(kind));
         if mode == b"120000" {
-            self.links.push(path);
+            self.links.push(path.into_owned());
             return Ok(());
         }
         Ok(builder.push(Entry { path: &path, size: None, hash })?)
