@@ -2,4 +2,5 @@
 
 pub mod directory;
 pub mod records;
+pub mod sitemaps;
 pub mod state_file;

@@ -1,7 +1,7 @@
 //! Which URLs show the content of a file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use cfcache_model::target::prefix::MAX_SEPARATORS;
 use cfcache_model::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Target};
@@ -17,8 +17,8 @@ use crate::path;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Site {
-    /// The folder that is deployed. A state does not hold it: it makes no difference to any URL.
-    #[serde(default, skip_serializing)]
+    /// The folder that is deployed, below that of the settings. A state does not hold it: it makes no difference to any URL.
+    #[serde(default, deserialize_with = "folder_below", skip_serializing)]
     pub root: Option<PathBuf>,
     /// Every origin that the site is served under, with the path of its root.
     #[serde(deserialize_with = "some_urls")]
@@ -53,6 +53,15 @@ pub struct Rule {
     /// What a file that is new needs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub added: Added,
+}
+
+fn folder_below<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let root = PathBuf::deserialize(deserializer)?;
+    let is_below = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !root.as_os_str().is_empty() && root.components().all(is_below) {
+        return Ok(Some(root));
+    }
+    Err(D::Error::custom("`root` is a folder below the one of this file, without `..`"))
 }
 
 fn some_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SiteUrl>, D::Error> {

@@ -98,50 +98,9 @@ impl StateFile {
         visit: &mut dyn FnMut(&Header, Entry<'_>),
     ) -> Result<Option<Remembered>, StateError> {
         self.kept = None;
-        let io = |source| StateError::Io { what: "read", path: self.path.clone(), source };
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(error)),
-        };
-        let mut input = BufReader::with_capacity(CHUNK, file);
-        let mut reader = Reader::default();
-        let mut line = Vec::new();
-        let (mut at, mut start, mut end) = (0, 0, 0);
-        let mut header = None;
-        let unusable = loop {
-            line.clear();
-            (&mut input).take(MAX_LINE as u64).read_until(b'\n', &mut line).map_err(io)?;
-            if line.is_empty() {
-                match reader.finish() {
-                    Ok(remembered) => {
-                        self.kept = Some(Kept { start, end, header: remembered.header.clone() });
-                        return Ok(Some(remembered));
-                    }
-                    Err(unusable) => break unusable,
-                }
-            }
-            at += line.len() as u64;
-            match reader.line(&line) {
-                Ok(Line::Header) => (start, end) = (at, at),
-                Ok(Line::File(entry)) => {
-                    end = at;
-                    if let Some(header) = &header {
-                        visit(header, entry);
-                    }
-                }
-                Ok(Line::Pending | Line::End) => {}
-                Err(unusable) => break unusable,
-            }
-            if header.is_none() {
-                header = reader.header().cloned();
-            }
-        };
-        Err(StateError::Unusable {
-            path: self.path.clone(),
-            salvaged: reader.salvage().map(Box::new),
-            unusable,
-        })
+        let Some((remembered, kept)) = read(&self.path, visit)? else { return Ok(None) };
+        self.kept = Some(kept);
+        Ok(Some(remembered))
     }
 
     /// Replaces the state. It is durable when this returns.
@@ -292,6 +251,61 @@ impl Output<'_> {
     fn flush_chunk(&mut self) -> io::Result<()> {
         if self.text.len() < CHUNK { Ok(()) } else { self.flush() }
     }
+}
+
+/// Reads a state as [`StateFile::read`] does, without locking it: for a run that writes nothing.
+///
+/// # Errors
+///
+/// As there.
+pub fn read_unlocked(path: &Path, visit: &mut Visit<'_>) -> Result<Option<Remembered>, StateError> {
+    Ok(read(path, visit)?.map(|(remembered, _)| remembered))
+}
+
+/// What is told of each file of a state.
+pub type Visit<'a> = dyn FnMut(&Header, Entry<'_>) + 'a;
+
+fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>, StateError> {
+    let io = |source| StateError::Io { what: "read", path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    let mut input = BufReader::with_capacity(CHUNK, file);
+    let mut reader = Reader::default();
+    let mut line = Vec::new();
+    let (mut at, mut start, mut end) = (0, 0, 0);
+    let mut header = None;
+    let unusable = loop {
+        line.clear();
+        (&mut input).take(MAX_LINE as u64).read_until(b'\n', &mut line).map_err(io)?;
+        if line.is_empty() {
+            match reader.finish() {
+                Ok(remembered) => {
+                    let header = remembered.header.clone();
+                    return Ok(Some((remembered, Kept { start, end, header })));
+                }
+                Err(unusable) => break unusable,
+            }
+        }
+        at += line.len() as u64;
+        match reader.line(&line) {
+            Ok(Line::Header) => (start, end) = (at, at),
+            Ok(Line::File(entry)) => {
+                end = at;
+                if let Some(header) = &header {
+                    visit(header, entry);
+                }
+            }
+            Ok(Line::Pending | Line::End) => {}
+            Err(unusable) => break unusable,
+        }
+        if header.is_none() {
+            header = reader.header().cloned();
+        }
+    };
+    Err(StateError::Unusable { path: path.to_owned(), salvaged: reader.salvage().map(Box::new), unusable })
 }
 
 impl Drop for StateFile {

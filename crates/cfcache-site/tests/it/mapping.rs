@@ -254,6 +254,8 @@ fn urls_are_taken_back_to_paths() {
 fn settings_that_are_wrong_are_refused_by_line() {
     for (settings, line, expected) in [
         ("url = []", 1, "`url` is empty"),
+        ("url = ['https://a.example']\nroot = '../public'", 2, "`root` is a folder below"),
+        ("root = '/srv/www'\nurl = ['https://a.example']", 1, "`root` is a folder below"),
         ("url = 'https://a.example'", 1, "invalid type"),
         ("url = ['https://a.example']\nurls = []", 2, "unknown field `urls`"),
         ("url = ['a.example']", 1, "`a.example` is no URL of a site"),

@@ -1,8 +1,9 @@
 //! Sitemaps.
 
+use cfcache_site::io::sitemaps::snapshot;
 use cfcache_site::snapshot::sitemap::{InvalidSitemap, Location, SitemapPages, read};
 
-use crate::support::{example, site, targets};
+use crate::support::{Scratch, example, site, targets};
 
 fn locations(xml: &[u8]) -> Result<Vec<Location>, InvalidSitemap> {
     let mut all = Vec::new();
@@ -99,4 +100,41 @@ fn pages_that_cannot_be_compared_are_refused() {
     let ignoring = site("url = ['https://www.example.com']\nignore = ['drafts/**']");
     pages.push(&ignoring, "https://www.example.com/drafts/a", Some("2026")).unwrap();
     assert!(pages.finish().is_err(), "nothing is left");
+}
+
+#[test]
+fn an_index_names_the_files_beside_it() {
+    let scratch = Scratch::new();
+    let index = |names: &[&str]| {
+        let sitemap = |name: &&str| format!("<sitemap><loc>https://www.example.com/{name}</loc></sitemap>");
+        format!("<sitemapindex>{}</sitemapindex>", names.iter().map(sitemap).collect::<String>())
+    };
+    let pages = |path: &str| {
+        format!(
+            "<urlset><url><loc>https://www.example.com/{path}</loc><lastmod>2026</lastmod></url></urlset>"
+        )
+    };
+    scratch.write("index.xml", &index(&["maps/1.xml?v=2", "2.xml"]));
+    scratch.write("1.xml", &pages("a/"));
+    scratch.write("2.xml", &pages("b"));
+    scratch.write("3.xml", &pages("c"));
+    let path = |name: &str| scratch.0.join(name);
+    let found = snapshot(&[path("index.xml"), path("3.xml")], &example()).unwrap();
+    let paths: Vec<_> = found.iter().map(|entry| entry.path).collect();
+    assert_eq!(paths, ["a/index.html", "b.html", "c.html"]);
+
+    scratch.write("deep.xml", &index(&["index.xml"]));
+    scratch.write("odd.xml", &index(&["maps/"]));
+    scratch.write("empty.xml", "<urlset/>");
+    scratch.write("elsewhere.xml", &pages("a").replace("www.", ""));
+    for (name, expected) in [
+        ("deep.xml", "an index is named by another index"),
+        ("odd.xml", "`https://www.example.com/maps/` is looked for beside the index"),
+        ("missing.xml", "missing.xml`"),
+        ("empty.xml", "there is no file in it"),
+        ("elsewhere.xml", "under none of the site's URLs"),
+    ] {
+        let error = snapshot(&[path(name)], &example()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
 }

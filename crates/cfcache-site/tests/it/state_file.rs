@@ -3,7 +3,7 @@
 use std::fs;
 
 use cfcache_model::target::{Kind, Target};
-use cfcache_site::io::state_file::{Files, StateError, StateFile};
+use cfcache_site::io::state_file::{Files, StateError, StateFile, read_unlocked};
 use cfcache_site::snapshot::Snapshot;
 use cfcache_site::state::{Header, UnusableState};
 use proptest::prelude::*;
@@ -60,6 +60,8 @@ fn only_one_process_has_it() {
     let scratch = Scratch::new();
     let path = scratch.0.join("www.state");
     let state = StateFile::lock(&path).unwrap();
+    // Who writes nothing may read it all the same.
+    assert!(read_unlocked(&path, &mut |_, _| {}).unwrap().is_none());
     let error = StateFile::lock(&path).unwrap_err();
     assert!(matches!(error, StateError::Locked { .. }), "{error}");
     assert!(error.to_string().contains("another run uses this state"), "{error}");
