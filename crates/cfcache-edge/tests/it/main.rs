@@ -2,7 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
-mod flow;
+mod answers;
+mod eligible;
+mod keys;
+mod limits;
+mod properties;
+mod purges;
+mod stale;
+mod storing;
+mod support;
+mod under_way;
+mod vary;
 
 /// A module that is not in the list above would never run.
 #[test]

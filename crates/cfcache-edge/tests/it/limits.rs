@@ -1,0 +1,126 @@
+//! Bodies that are too large, and a cache that is full.
+
+use bytes::Bytes;
+use cfcache_edge::{Collector, Failure, Next, Scope, Step, Visitor};
+use http::Response;
+
+use crate::support::{Site, URL, always, request, response};
+
+#[test]
+fn announced_bodies_that_are_too_large_are_passed_on() {
+    let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
+    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    else {
+        panic!("nothing is stored")
+    };
+    let head = response(200, &[("content-length", "11")], "").map(drop);
+    let Next::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
+        panic!("it is too large")
+    };
+    assert_eq!(answer.headers()["cf-cache-status"], "BYPASS");
+    assert_eq!(answer.headers()["content-length"], "11");
+    assert!(answer.headers()["x-cfcache-edge"].to_str().unwrap().starts_with("bypass; too large; key="));
+}
+
+#[test]
+fn bodies_that_outgrow_the_limit_are_passed_on() {
+    let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
+    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    else {
+        panic!("nothing is stored")
+    };
+    let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+        panic!("its size is not known")
+    };
+    assert_eq!(keep.limit, 10);
+    assert_eq!(keep.pass.unwrap().headers()["cf-cache-status"], "MISS");
+    let mut collector = Collector::new(keep.limit);
+    assert!(collector.push(Bytes::from_static(b"0123456789")).is_ok());
+    assert!(collector.push(Bytes::from_static(b"0")).is_err());
+    assert_eq!(collector.into_pieces().len(), 1);
+    let answer = site.edge.outgrown(site.now, keep.ticket);
+    assert_eq!(answer.headers()["cf-cache-status"], "BYPASS");
+    assert!(site.edge.is_empty());
+}
+
+#[test]
+fn only_whole_answers_may_be_passed_while_they_are_kept() {
+    let cases = [
+        ("GET", ("x-a", ""), true),
+        ("GET", ("range", "bytes=0-1"), false),
+        ("GET", ("if-none-match", "*"), false),
+        ("GET", ("if-modified-since", "Thu, 01 Jan 2026 00:00:00 GMT"), false),
+        ("HEAD", ("x-a", ""), false),
+    ];
+    for (method, header, expected) in cases {
+        let mut site = Site::new(always(&[]));
+        let request = request(method, URL, &[header]);
+        let Step::Fetch(fetch) = site.edge.request(site.now, &request, &Visitor::default()) else {
+            panic!("nothing is stored")
+        };
+        let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+            panic!("it is to be stored")
+        };
+        assert_eq!(keep.pass.is_some(), expected, "{method} {header:?}");
+    }
+}
+
+#[test]
+fn collected_bodies_take_their_own_size() {
+    let mut collector = Collector::new(100);
+    for piece in [&b"one"[..], b"", b"two"] {
+        collector.push(Bytes::copy_from_slice(piece)).unwrap();
+    }
+    assert_eq!(collector.into_bytes(), "onetwo");
+}
+
+#[test]
+fn a_full_cache_stores_no_more_and_evicts_nothing() {
+    let body = "x".repeat(10_000);
+    let mut site = Site::new(Box::new(move |_| Ok(response(200, &[], &body))))
+        .with(|settings| settings.max_memory = 35_000);
+    let url = |index: u32| format!("https://example.com/{index}.css");
+    for index in 0..3 {
+        assert_eq!(site.get(&url(index)).cache(), "MISS");
+    }
+    for index in 3..6 {
+        let seen = site.get(&url(index));
+        assert_eq!((seen.why(), seen.body.len()), ("bypass; memory limit", 10_000));
+    }
+    for index in 0..3 {
+        assert_eq!(site.get(&url(index)).cache(), "HIT");
+    }
+    assert!(site.edge.memory() <= 35_000);
+    // There is room again after a purge.
+    site.purge(Scope::Everything);
+    assert_eq!(site.get(&url(5)).cache(), "MISS");
+    assert_eq!(site.get(&url(5)).cache(), "HIT");
+}
+
+#[test]
+fn a_full_cache_refuses_announced_bodies_by_their_head() {
+    let mut site = Site::new(always(&[])).with(|settings| settings.max_memory = 100);
+    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    else {
+        panic!("nothing is stored")
+    };
+    let head = response(200, &[("content-length", "101")], "").map(drop);
+    let Next::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
+        panic!("it does not fit")
+    };
+    assert!(answer.headers()["x-cfcache-edge"].to_str().unwrap().starts_with("bypass; memory limit"));
+}
+
+#[test]
+fn a_body_that_breaks_off_is_not_stored() {
+    let mut site = Site::new(always(&[]));
+    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    else {
+        panic!("nothing is stored")
+    };
+    let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+        panic!("it is to be stored")
+    };
+    assert_eq!(site.edge.failed(site.now, keep.ticket, Failure::Closed).status(), 520);
+    assert_eq!(site.get(URL).cache(), "MISS");
+}

@@ -1,0 +1,275 @@
+//! What a purge removes.
+
+use cfcache_edge::{Environment, Expression, File, Purge, Rules, Scope};
+
+use crate::support::{
+    Origin, Site, URL, always, begin, counting, files, hosts, prefixes, response, rule, tags,
+};
+
+fn purge_environment(site: &mut Site, scope: Scope, id: &str) -> usize {
+    site.edge.purge(begin(), &Purge::new(scope).with_environment(Some(id.to_owned()))).objects
+}
+
+/// An origin that tags each response with its path.
+fn tagging() -> Origin {
+    Box::new(|request| Ok(response(200, &[("cache-tag", request.uri().path())], "body")))
+}
+
+#[test]
+fn each_kind_of_purge_covers_what_it_names() {
+    let all = [
+        "https://example.com/a/one.css",
+        "https://example.com/a/one.css?x=1",
+        "https://example.com/ab.css",
+        "https://example.com/a.css",
+        "https://www.example.com/a/one.css",
+    ];
+    let cases: &[(Scope, &[usize])] = &[
+        (Scope::Everything, &[0, 1, 2, 3, 4]),
+        (files(&["https://example.com/a/one.css"]), &[0]),
+        (files(&["http://EXAMPLE.com/a/one.css#part", "https://example.com/a/one.css?x=1"]), &[0, 1]),
+        (files(&["https://example.com/A/one.css", "example.com/a.css", "https://", "\u{0}"]), &[]),
+        (tags(&["/A/one.css"]), &[0, 1, 4]),
+        (tags(&["/a.css", "none", ""]), &[3]),
+        (hosts(&["EXAMPLE.com"]), &[0, 1, 2, 3]),
+        (hosts(&["www.example.com", "example.com"]), &[0, 1, 2, 3, 4]),
+        (hosts(&["ample.com", "example", ""]), &[]),
+        (prefixes(&["example.com/a"]), &[0, 1]),
+        (prefixes(&["example.com/a/"]), &[0, 1]),
+        (prefixes(&["example.com/a/one.css"]), &[0, 1]),
+        (prefixes(&["Example.com"]), &[0, 1, 2, 3]),
+        (prefixes(&["www.example.com/", "example.com/a.css"]), &[3, 4]),
+        (prefixes(&["example.com/on", "/a", "https://example.com/a"]), &[]),
+    ];
+    for (scope, expected) in cases {
+        let mut site = Site::new(tagging());
+        for url in all {
+            site.get(url);
+        }
+        assert_eq!(site.purge(scope.clone()).objects, expected.len(), "{scope:?}");
+        for (index, url) in all.iter().enumerate() {
+            let status = if expected.contains(&index) { "MISS" } else { "HIT" };
+            assert_eq!(site.get(url).cache(), status, "{url} after {scope:?}");
+        }
+        // What was fetched again is found again, and everything can be emptied.
+        assert_eq!(site.edge.len(), all.len());
+        assert_eq!(site.purge(Scope::Everything).objects, all.len());
+        assert_eq!((site.edge.len(), site.edge.memory()), (0, 0));
+    }
+}
+
+#[test]
+fn a_purge_tells_what_it_removed() {
+    let mut site = Site::new(always(&[]));
+    site.get(URL);
+    let purged = site.purge(Scope::Everything);
+    assert_eq!(purged.urls().collect::<Vec<_>>(), [URL]);
+}
+
+#[test]
+fn tags_come_in_lists_and_lines() {
+    let headers = &[
+        ("cache-tag", " One ,two,, t w o"),
+        ("cache-tag", "THREE, on\u{e9}"),
+        ("cache-control", "max-age=60"),
+    ];
+    for tag in ["one", "ONE", " two ", "t w o", "Three"] {
+        let mut site = Site::new(always(headers));
+        let seen = site.get(URL);
+        assert!(!seen.headers.contains_key("cache-tag"));
+        assert_eq!(site.purge(tags(&[tag])).objects, 1, "{tag}");
+    }
+    let mut site = Site::new(always(headers));
+    site.get(URL);
+    let object = site.edge.objects(begin()).next().unwrap();
+    assert_eq!(object.tags, ["one", "two", "t w o", "three"]);
+    // Beyond 16 KB, tags do not count.
+    let long: &'static str = Box::leak(format!("first,{},last", "x".repeat(16 * 1024)).into_boxed_str());
+    let mut site = Site::new(always(&[("cache-tag", long)]));
+    site.get(URL);
+    assert_eq!(site.purge(tags(&["last"])).objects, 0);
+    assert_eq!(site.purge(tags(&["first"])).objects, 1);
+}
+
+#[test]
+fn the_headers_of_a_file_make_its_key() {
+    let mut site = Site::new(always(&[]));
+    let other = ("origin", "https://other.example");
+    site.get(URL);
+    site.get_with(URL, &[other]);
+    let file = File::new(URL).with_header("Origin", other.1);
+    assert_eq!(site.purge(Scope::Files(vec![file])).objects, 1);
+    assert_eq!(site.get(URL).cache(), "HIT");
+    assert_eq!(site.get_with(URL, &[other]).cache(), "MISS");
+    // Without it, the one without it.
+    assert_eq!(site.purge(files(&[URL])).objects, 1);
+    assert_eq!(site.get_with(URL, &[other]).cache(), "HIT");
+}
+
+#[test]
+fn custom_keys_are_purged_with_the_headers_that_the_vendor_names() {
+    let mut site = Site::new(always(&[])).with_rule(
+        r#"{"cache":true,"cache_key":{"custom_key":{
+            "user":{"device_type":true,"geo":true,"lang":true},"cookie":{"include":["theme"]},
+            "header":{"include":["x-a"]},"query_string":{"include":["page"]}}}}"#,
+    );
+    let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)";
+    site.visitor = cfcache_edge::Visitor::new("192.0.2.1".parse().unwrap()).with_country("ES");
+    let url = "https://example.com/page?utm=1&page=2";
+    let headers = &[
+        ("user-agent", phone),
+        ("accept-language", "zh-CN,en"),
+        ("cookie", "a=1; theme=dark"),
+        ("x-a", "1"),
+    ];
+    site.get_with(url, headers);
+    let file = || File::new("https://example.com/page?page=2");
+    let full = || {
+        file()
+            .with_header("CF-Device-Type", "mobile")
+            .with_header("CF-IPCountry", "ES")
+            .with_header("accept-language", "zh-CN")
+            .with_header("Cookie", "theme=dark")
+            .with_header("X-A", "1")
+    };
+    // One that is left out counts as empty.
+    assert_eq!(site.purge(Scope::Files(vec![file()])).objects, 0);
+    assert_eq!(site.purge(Scope::Files(vec![full()])).objects, 1);
+    assert_eq!(site.get_with(url, headers).cache(), "MISS");
+    // By prefix and host the key does not matter.
+    assert_eq!(site.purge(prefixes(&["example.com/page"])).objects, 1);
+}
+
+#[test]
+fn a_rule_for_get_does_not_match_a_purge() {
+    let json = |expression: &str| {
+        format!(
+            r#"[{{"expression":"{expression}","action":"set_cache_settings","action_parameters":{{"cache":true,
+            "cache_key":{{"custom_key":{{"query_string":{{"exclude":["*"]}}}}}}}}}}]"#
+        )
+    };
+    let purged = |expression: &str| {
+        let rules = Rules::parse(&json(expression)).unwrap();
+        let mut site = Site::new(always(&[])).with(|settings| settings.rules = rules);
+        site.get("https://example.com/a?1");
+        site.purge(files(&["https://example.com/a?1"])).objects
+    };
+    assert_eq!(purged(r#"http.request.method eq \"GET\""#), 0);
+    assert_eq!(purged(r#"http.request.method in {\"GET\" \"PURGE\"}"#), 1);
+}
+
+#[test]
+fn urls_beyond_ascii_are_one_object_in_both_forms() {
+    let mut site = Site::new(always(&[]));
+    site.get("https://example.com/%C3%BC.css");
+    assert_eq!(site.purge(files(&["https://example.com/ü.css"])).objects, 1);
+    site.get("https://example.com/%C3%BC/a.css");
+    assert_eq!(site.purge(prefixes(&["example.com/ü"])).objects, 1);
+}
+
+#[test]
+fn with_tiered_cache_purges_by_tag_host_and_prefix_give_expired() {
+    let scopes = [tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com/css"])];
+    for scope in scopes {
+        let mut site = Site::new(counting(&[("cache-tag", "t"), ("etag", "\"a\"")]));
+        site.edge.settings_mut().tiered_cache = true;
+        site.get(URL);
+        assert_eq!(site.purge(scope.clone()).objects, 1);
+        assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"], "{scope:?}");
+        // The trace of the purge is gone with the new copy.
+        site.edge.settings_mut().tiered_cache = false;
+        site.purge(scope.clone());
+        assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}");
+        site.edge.settings_mut().tiered_cache = true;
+        // It is a new copy; the old one was not asked about.
+        assert!(!site.asked.last().unwrap().headers().contains_key("if-none-match"));
+        for removing in [Scope::Everything, files(&[URL])] {
+            site.purge(scope.clone());
+            site.purge(removing.clone());
+            assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}, then {removing:?}");
+        }
+        site.edge.settings_mut().tiered_cache = false;
+        site.purge(scope.clone());
+        assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}");
+    }
+}
+
+#[test]
+fn environments_have_caches_of_their_own() {
+    let environment = |id, expression| Environment::new(id, Expression::parse(expression).unwrap());
+    let site = || {
+        let mut site = Site::new(always(&[("cache-tag", "t")]));
+        site.edge.settings_mut().environments = vec![
+            environment("staging", r#"(http.request.cookies["cf_env"][0] eq "staging")"#),
+            environment("development", "(ip.src in {192.0.2.0/24})"),
+            environment("production", ""),
+        ];
+        site
+    };
+    let statuses = |site: &mut Site| {
+        let production = site.get(URL).cache().to_owned();
+        let staging = site.get_with(URL, &[("cookie", "cf_env=staging")]).cache().to_owned();
+        site.visitor = cfcache_edge::Visitor::new("192.0.2.9".parse().unwrap());
+        let development = site.get(URL).cache().to_owned();
+        site.visitor = cfcache_edge::Visitor::default();
+        [production, staging, development]
+    };
+    let (hit, miss) = ("HIT", "MISS");
+    let mut filled = site();
+    assert_eq!(statuses(&mut filled), [miss, miss, miss]);
+    assert_eq!(statuses(&mut filled), [hit, hit, hit]);
+    let listed: Vec<_> = filled.edge.objects(begin()).map(|object| object.environment).collect();
+    assert_eq!(listed, [None, Some("staging".to_owned()), Some("development".to_owned())]);
+
+    for scope in [files(&[URL]), tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com"])] {
+        let mut site = site();
+        statuses(&mut site);
+        assert_eq!(purge_environment(&mut site, scope.clone(), "staging"), 1, "{scope:?}");
+        assert_eq!(statuses(&mut site), [hit, miss, hit], "{scope:?}");
+        assert_eq!(site.purge(scope.clone()).objects, 1, "{scope:?}");
+        assert_eq!(statuses(&mut site), [miss, hit, hit], "{scope:?}");
+        assert_eq!(purge_environment(&mut site, scope.clone(), "production"), 1, "{scope:?}");
+        assert_eq!(statuses(&mut site), [miss, hit, hit], "{scope:?}");
+        assert_eq!(purge_environment(&mut site, scope, "unknown"), 0);
+    }
+    assert_eq!(purge_environment(&mut filled, Scope::Everything, "development"), 1);
+    assert_eq!(statuses(&mut filled), [hit, hit, miss]);
+    // Everything in production is everything everywhere.
+    assert_eq!(filled.purge(Scope::Everything).objects, 3);
+}
+
+#[test]
+fn redirects_are_purged_and_not_their_targets() {
+    let mut site = Site::new(Box::new(|request| {
+        Ok(match request.uri().path() {
+            "/old.css" => response(301, &[("location", "/new.css")], ""),
+            _ => response(200, &[], "new"),
+        })
+    }));
+    site.get("https://example.com/old.css");
+    site.get("https://example.com/new.css");
+    assert_eq!(site.purge(files(&["https://example.com/old.css"])).objects, 1);
+    assert_eq!(site.get("https://example.com/new.css").cache(), "HIT");
+    assert_eq!(site.get("https://example.com/old.css").cache(), "MISS");
+}
+
+#[test]
+fn a_purge_forces_a_miss_in_cache_reserve_and_an_invalidation_keeps() {
+    let headers = &[("cache-control", "max-age=86400"), ("content-length", "4"), ("etag", "\"a\"")];
+    let mut site = Site::new(always(headers)).with(|settings| settings.cache_reserve = true);
+    site.get(URL);
+    site.invalidate(files(&[URL]));
+    assert!(site.edge.objects(begin()).next().unwrap().in_reserve);
+    site.purge(files(&[URL]));
+    assert_eq!(site.get(URL).cache(), "MISS");
+}
+
+#[test]
+fn rules_that_are_changed_leave_what_is_stored() {
+    let mut site = Site::new(always(&[])).with_rule(r#"{"cache":true}"#);
+    site.get("https://example.com/page");
+    site.edge.settings_mut().rules = rule(r#"{"cache":false}"#);
+    assert_eq!(site.get("https://example.com/page").cache(), "DYNAMIC");
+    site.edge.settings_mut().rules = rule(r#"{"cache":true}"#);
+    assert_eq!(site.get("https://example.com/page").cache(), "HIT");
+}

@@ -1,0 +1,211 @@
+//! Requests and purges that meet fetches under way.
+
+use bytes::Bytes;
+use cfcache_edge::{Edge, Failure, Fetch, Next, Scope, Settings, Step, Visitor};
+use http::Response;
+
+use crate::support::{Site, URL, always, begin, files, hosts, prefixes, request, response, seconds, tags};
+
+fn ask(edge: &mut Edge, url: &str) -> Step {
+    edge.request(begin(), &request("GET", url, &[]), &Visitor::default())
+}
+
+fn fetch(step: Step) -> Fetch {
+    match step {
+        Step::Fetch(fetch) => fetch,
+        other => panic!("not a fetch: {other:?}"),
+    }
+}
+
+fn status(response: &Response<Bytes>) -> &str {
+    response.headers()["cf-cache-status"].to_str().unwrap()
+}
+
+#[test]
+fn one_fill_for_a_key_at_a_time() {
+    let mut edge = Edge::new(Settings::new("example.com"));
+    let first = fetch(ask(&mut edge, URL));
+    let Step::Wait(fill, until) = ask(&mut edge, URL) else { panic!("it is being filled") };
+    assert_eq!((fill, until), (first.ticket.id(), begin() + seconds(10)));
+    // Others do not wait for it.
+    let other = fetch(ask(&mut edge, "https://example.com/other.css"));
+    assert!(other.ticket.id() != fill);
+    let answer = edge.fetched(begin(), first.ticket, Ok(response(200, &[], "one")));
+    assert_eq!(status(&answer), "MISS");
+    let Step::Answer { response, .. } = ask(&mut edge, URL) else { panic!("it is stored") };
+    assert_eq!(status(&response), "HIT");
+}
+
+#[test]
+fn who_waited_too_long_asks_the_origin() {
+    let mut edge = Edge::new(Settings::new("example.com"));
+    let slow = fetch(ask(&mut edge, URL));
+    let Step::Wait(_, until) = ask(&mut edge, URL) else { panic!("it is being filled") };
+    let visitor = Visitor::default();
+    let second = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
+    // The second fill has the lock now; the end of the first one does not open it.
+    edge.abandoned(slow.ticket);
+    let Step::Wait(fill, _) = edge.request(until, &request("GET", URL, &[]), &visitor) else {
+        panic!("it is being filled")
+    };
+    assert_eq!(fill, second.ticket.id());
+}
+
+#[test]
+fn nobody_waits_for_what_is_not_stored() {
+    let mut edge = Edge::new(Settings::new("example.com"));
+    let first = fetch(ask(&mut edge, URL));
+    edge.fetched(begin(), first.ticket, Ok(response(200, &[("cache-control", "no-store")], "")));
+    let second = fetch(ask(&mut edge, URL));
+    let third = fetch(ask(&mut edge, URL));
+    edge.fetched(begin(), second.ticket, Ok(response(200, &[], "")));
+    edge.fetched(begin(), third.ticket, Err(Failure::Closed));
+    // Once it was stored, they wait again.
+    edge.purge(begin(), &cfcache_edge::Purge::new(Scope::Everything));
+    let _fourth = fetch(ask(&mut edge, URL));
+    assert!(matches!(ask(&mut edge, URL), Step::Wait(..)));
+}
+
+#[test]
+fn the_end_of_each_kind_opens_the_key() {
+    type End = fn(&mut Edge, Fetch);
+    let ends: [End; 5] = [
+        |edge, fetch| drop(edge.failed(begin(), fetch.ticket, Failure::Refused)),
+        |edge, fetch| edge.abandoned(fetch.ticket),
+        |edge, fetch| {
+            let head = response(200, &[("vary", "*")], "").map(drop);
+            assert!(matches!(edge.answered(begin(), fetch.ticket, head), Next::Pass(_)));
+        },
+        |edge, fetch| {
+            let Next::Keep(keep) = edge.answered(begin(), fetch.ticket, Response::new(())) else {
+                panic!("it is to be stored")
+            };
+            drop(edge.outgrown(begin(), keep.ticket));
+        },
+        |edge, fetch| {
+            let Next::Keep(keep) = edge.answered(begin(), fetch.ticket, Response::new(())) else {
+                panic!("it is to be stored")
+            };
+            edge.abandoned(keep.ticket);
+        },
+    ];
+    for end in ends {
+        let mut edge = Edge::new(Settings::new("example.com"));
+        let first = fetch(ask(&mut edge, URL));
+        end(&mut edge, first);
+        drop(fetch(ask(&mut edge, URL)));
+    }
+}
+
+#[test]
+fn a_fetch_from_before_a_purge_is_not_stored() {
+    let scopes = [
+        Scope::Everything,
+        files(&[URL]),
+        tags(&["T"]),
+        hosts(&["www.example.com"]),
+        prefixes(&["www.example.com/css"]),
+    ];
+    for scope in scopes {
+        for purged_after_head in [false, true] {
+            let mut site = Site::new(always(&[]));
+            let head = || response(200, &[("cache-tag", "t")], "").map(drop);
+            let old = fetch(ask(&mut site.edge, URL));
+            if !purged_after_head {
+                assert_eq!(site.purge(scope.clone()).objects, 0);
+            }
+            let Next::Keep(keep) = site.edge.answered(begin(), old.ticket, head()) else {
+                panic!("it is to be stored")
+            };
+            if purged_after_head {
+                site.purge(scope.clone());
+            }
+            let answer = site.edge.filled(begin(), keep.ticket, Bytes::from_static(b"old"));
+            assert_eq!((status(&answer), &answer.body()[..]), ("MISS", &b"old"[..]));
+            assert!(site.edge.is_empty(), "{scope:?}");
+            assert_eq!(site.get(URL).cache(), "MISS");
+        }
+    }
+}
+
+#[test]
+fn a_purge_of_something_else_leaves_a_fetch_alone() {
+    let mut site = Site::new(always(&[]));
+    let old = fetch(ask(&mut site.edge, URL));
+    for scope in [
+        files(&["https://example.com/b.css"]),
+        tags(&["b"]),
+        hosts(&["b"]),
+        prefixes(&["www.example.com/cs"]),
+    ] {
+        site.purge(scope);
+    }
+    site.edge.fetched(begin(), old.ticket, Ok(response(200, &[("cache-tag", "a")], "old")));
+    assert_eq!(site.get(URL).cache(), "HIT");
+}
+
+#[test]
+fn a_fetch_from_before_an_invalidation_is_stored_stale() {
+    let mut site = Site::new(always(&[]));
+    let old = fetch(ask(&mut site.edge, URL));
+    site.invalidate(Scope::Everything);
+    site.edge.fetched(begin(), old.ticket, Ok(response(200, &[], "old")));
+    let seen = site.get(URL);
+    assert_eq!((seen.cache(), &*seen.body), ("EXPIRED", "body"));
+}
+
+#[test]
+fn stale_copies_from_before_a_purge_are_not_served() {
+    let first = || response(200, &[("cache-control", "max-age=5"), ("etag", "\"a\"")], "old");
+    let mut site = Site::new(Box::new(move |_| Ok(first())));
+    site.get(URL);
+    site.wait(6);
+    let (now, visitor) = (site.now, Visitor::default());
+    let stale = fetch(site.edge.request(now, &request("GET", URL, &[]), &visitor));
+    site.purge(Scope::Everything);
+    let answer = site.edge.fetched(now, stale.ticket, Err(Failure::Refused));
+    assert_eq!(answer.status(), 521);
+    // Nor is it brought back by the origin that had still seen it.
+    site.get(URL);
+    site.wait(6);
+    let now = site.now;
+    let stale = fetch(site.edge.request(now, &request("GET", URL, &[]), &visitor));
+    site.purge(Scope::Everything);
+    let answer = site.edge.fetched(now, stale.ticket, Ok(response(304, &[], "")));
+    assert_eq!((status(&answer), &answer.body()[..]), ("REVALIDATED", &b"old"[..]));
+    assert!(site.edge.is_empty());
+}
+
+#[test]
+fn one_refresh_at_a_time_serves_all_others() {
+    let headers = &[("cache-control", "max-age=5, stale-while-revalidate=100")];
+    let mut site = Site::new(always(headers));
+    site.get(URL);
+    site.wait(6);
+    let now = site.now;
+    let ask = |edge: &mut Edge| edge.request(now, &request("GET", URL, &[]), &Visitor::default());
+    let Step::Answer { response: first, refresh: Some(refresh) } = ask(&mut site.edge) else {
+        panic!("it is refreshed")
+    };
+    let Step::Answer { response: second, refresh: None } = ask(&mut site.edge) else {
+        panic!("it is being refreshed")
+    };
+    assert_eq!((status(&first), status(&second)), ("UPDATING", "UPDATING"));
+    // A refresh that fails leaves what is there, and the next request tries again.
+    drop(site.edge.fetched(now, refresh.ticket, Err(Failure::Timeout)));
+    assert!(matches!(ask(&mut site.edge), Step::Answer { refresh: Some(_), .. }));
+}
+
+#[test]
+fn more_purges_than_are_remembered_count_as_one_of_everything() {
+    let mut site = Site::new(always(&[]));
+    let old = fetch(ask(&mut site.edge, URL));
+    for index in 0..1100 {
+        site.purge(tags(&[&index.to_string()]));
+    }
+    site.edge.fetched(begin(), old.ticket, Ok(response(200, &[], "old")));
+    assert!(site.edge.is_empty());
+    let new = fetch(ask(&mut site.edge, URL));
+    site.edge.fetched(begin(), new.ticket, Ok(response(200, &[], "new")));
+    assert_eq!(site.edge.len(), 1);
+}
