@@ -7,8 +7,6 @@ mod text;
 
 use anyhow::{Result, bail};
 
-pub(crate) use crates::is_ready_to_publish;
-
 /// Lists what breaks a rule.
 type Rule = fn() -> Result<Vec<String>>;
 
@@ -34,6 +32,7 @@ rules! {
     crates::sans_io_crates_stand_on_no_io,
     crates::a_name_from_below_stays_in_its_file,
     crates::every_rust_file_is_a_module,
+    crates::published_crates_have_what_crates_io_shows,
     endpoints::endpoints_are_unique_and_have_samples,
     text::captured_fixtures_say_where_they_are_from,
     text::paths_named_in_docs_exist,

@@ -119,8 +119,16 @@ fn declares(text: &str, name: &str) -> bool {
     })
 }
 
-/// Refuses a crate that crates.io or docs.rs would show as less than it is.
-pub(crate) fn is_ready_to_publish(package: &Package) -> Result<()> {
+pub(super) fn published_crates_have_what_crates_io_shows() -> Result<Vec<String>> {
+    let packages = repo::packages()?;
+    let published = packages.iter().filter(|package| package.is_published);
+    Ok(published
+        .filter_map(|package| is_ready_to_publish(package).err())
+        .map(|error| error.to_string())
+        .collect())
+}
+
+fn is_ready_to_publish(package: &Package) -> Result<()> {
     let (name, folder) = (&package.name, &package.folder);
     for field in ["description", "license", "repository", "documentation", "readme", "rust_version"] {
         let has_it = package.metadata[field].as_str().is_some_and(|text| !text.is_empty());
@@ -141,6 +149,10 @@ pub(crate) fn is_ready_to_publish(package: &Package) -> Result<()> {
         ensure!(own == fs::read(repo::root().join(license))?, "{path} differs from {license}: copy it again");
     }
     ensure!(!package.depends_on(name), "{name} depends on itself, so it could not be published");
+    let minimum = repo::read("Cargo.toml")?;
+    let minimum = minimum.lines().find(|line| line.starts_with("rust-version = "));
+    let own = package.rust_version.as_ref().map(|version| format!("rust-version = \"{version}\""));
+    ensure!(own.as_deref() == minimum, "{folder}/Cargo.toml does not inherit `rust-version`");
     let readme = repo::read(&format!("{folder}/README.md"))?;
     ensure!(readme.starts_with(&format!("# {name}\n")), "{folder}/README.md does not begin with `# {name}`");
     Ok(())
