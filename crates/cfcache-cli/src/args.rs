@@ -219,13 +219,17 @@ fn brief(arg: Arg) -> Arg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Remove files from the cache
+    ///
+    /// The next request for one is a miss, in Cache Reserve too. Of Cache Reserve only a purge by URL deletes the stored
+    /// copy at once; one that another purge covers is stored, and paid for, until it is replaced or expires.
     Purge {
         #[command(subcommand)]
         what: What,
     },
     /// Mark files in the cache as stale
     ///
-    /// The next request for one asks the origin whether it changed.
+    /// The next request for one asks the origin whether it changed. Cache Reserve keeps its copies; to invalidate by URL
+    /// is a Class A operation of Cache Reserve, which is billed.
     Invalidate {
         #[command(subcommand)]
         what: What,
@@ -251,6 +255,26 @@ pub(crate) enum Command {
     },
     /// Tiered Cache at all
     TieredCache {
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Cache level: what of a query string is part of a cache key
+    CacheLevel {
+        #[command(subcommand)]
+        command: CacheLevelCommand,
+    },
+    /// Browser cache TTL: how long browsers keep what they were sent
+    BrowserCacheTtl {
+        #[command(subcommand)]
+        command: BrowserCacheTtlCommand,
+    },
+    /// Always Online: serve copies of pages while the origin is down
+    AlwaysOnline {
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Query String Sort: take query strings with the same parts in another order for the same
+    SortQueryString {
         #[command(subcommand)]
         command: SwitchCommand,
     },
@@ -360,6 +384,28 @@ pub(crate) enum SwitchCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum CacheLevelCommand {
+    /// Show the level
+    Get,
+    /// Set the level
+    Set {
+        /// All of the query string, no caching with one, or nothing of it
+        level: CacheLevelArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BrowserCacheTtlCommand {
+    /// Show the time
+    Get,
+    /// Set the time; which times there are depends on the plan
+    Set {
+        /// The time in seconds; 0 respects the headers of the origin
+        seconds: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum SmartCommand {
     /// Is it on?
     Get,
@@ -433,10 +479,14 @@ pub(crate) enum RegionsCommand {
         #[arg(long)]
         region: String,
     },
-    /// Delete the mapping of an address
+    /// Delete the mappings of addresses, in batches of 100 where there are several
     Delete {
-        /// The origin's address
-        ip: String,
+        /// The origins' addresses
+        #[arg(value_name = "IP", required_unless_present = "from")]
+        ips: Vec<String>,
+        /// A file with an address a line, or a JSON array of addresses; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
     },
     /// Map many addresses, in batches of 100; mappings that are not in the file stay
     Import {
@@ -445,6 +495,16 @@ pub(crate) enum RegionsCommand {
     },
     /// The regions that there are
     Supported,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CacheLevelArg {
+    /// All of the query string is part of the key
+    Aggressive,
+    /// What has a query string is not served from the cache
+    Basic,
+    /// Nothing of the query string is part of the key
+    Simplified,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -744,6 +804,15 @@ mod tests {
             (&["auth", "status"], "token verify"),
             (&["whoami"], "token verify"),
             (&["purge", "help"], "purge --help"),
+            (&["purge", "files", "https://www.example.com/a"], "purge urls URL"),
+            (&["invalidate", "uri", "https://www.example.com/a"], "invalidate urls URL"),
+            (&["cache", "purge", "https://www.example.com/a"], "purge urls URL"),
+            (&["flush"], "purge urls URL"),
+            (&["purge-all"], "purge everything"),
+            (&["purge", "cache"], "purge everything"),
+            (&["purge", "cache-tag", "a"], "purge tags TAG"),
+            (&["purge", "hostname", "a"], "purge hosts HOST"),
+            (&["always-online", "on"], "always-online set on"),
         ] {
             let found = tip(typed);
             assert_eq!(found, Some(format!("did you mean `cfcache {meant}`?")), "{typed:?}");

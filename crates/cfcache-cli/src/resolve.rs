@@ -142,6 +142,14 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
         Command::TieredCache { command } => {
             given()?.setting(|| Ok(setting::switch(Switch::TieredCaching, &command)))
         }
+        Command::CacheLevel { command } => given()?.setting(|| Ok(setting::cache_level(&command))),
+        Command::BrowserCacheTtl { command } => given()?.setting(|| Ok(setting::browser_cache_ttl(&command))),
+        Command::AlwaysOnline { command } => {
+            given()?.setting(|| Ok(setting::switch(Switch::AlwaysOnline, &command)))
+        }
+        Command::SortQueryString { command } => {
+            given()?.setting(|| Ok(setting::switch(Switch::SortQueryString, &command)))
+        }
         Command::DevelopmentMode { command } => {
             given()?.setting(|| Ok(setting::switch(Switch::DevelopmentMode, &command)))
         }

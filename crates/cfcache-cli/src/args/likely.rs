@@ -11,9 +11,32 @@ pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
             true => format!("{path} prefixes {entry}"),
             false => format!("{path} hosts {entry}"),
         },
-        ("purge" | "invalidate", "all" | "zone" | "*") => format!("{path} everything"),
+        ("purge" | "invalidate", "all" | "zone" | "*" | "cache") => format!("{path} everything"),
         (
-            "reserve" | "regional-tiered" | "smart-tiered" | "tiered-cache" | "development-mode",
+            "purge" | "invalidate",
+            "file" | "files" | "uri" | "uris" | "path" | "paths" | "page" | "pages" | "link" | "links"
+            | "asset" | "assets" | "list" | "single" | "single-file" | "by-url",
+        ) => format!("{path} urls URL"),
+        ("purge" | "invalidate", "cache-tag" | "cache-tags" | "surrogate-key" | "surrogate-keys") => {
+            format!("{path} tags TAG")
+        }
+        ("purge" | "invalidate", "hostname" | "hostnames" | "domain" | "domains") => {
+            format!("{path} hosts HOST")
+        }
+        ("purge" | "invalidate", "directory" | "directories" | "folder" | "dir") => {
+            format!("{path} prefixes PREFIX")
+        }
+        (
+            "",
+            "cache" | "purge-cache" | "purge_cache" | "purge-urls" | "purge-url" | "purge-files" | "clear"
+            | "flush" | "delete" | "clean" | "evict" | "bust" | "ban" | "refresh" | "remove" | "files"
+            | "urls",
+        ) => "purge urls URL".to_owned(),
+        ("", "purge-all" | "purge-everything" | "clear-cache" | "flush-all") => "purge everything".to_owned(),
+        ("", "expire" | "soft-purge" | "revalidate") => "invalidate urls URL".to_owned(),
+        (
+            "reserve" | "regional-tiered" | "smart-tiered" | "tiered-cache" | "development-mode"
+            | "always-online" | "sort-query-string",
             "on" | "off",
         ) => {
             format!("{path} set {found}")

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use cfcache_client::Credentials;
 use cfcache_emulator::{Config, Emulator, LimitMode, LogRetention, Token, TokenState, Zone};
-use cfcache_model::Plan;
+use cfcache_model::target::Host;
+use cfcache_model::{Plan, ZoneId};
 
 use crate::args::{EmulatorArgs, TokenStateArg};
 use crate::command::Interrupts;
@@ -23,6 +24,9 @@ pub(crate) async fn serve(
     if !args.listen.ip().is_loopback() {
         talk.warn("the emulator listens beyond this machine; it is no API, and takes any token");
     }
+    // What no path can hold, or no name of a zone can be, would be served and never found.
+    ZoneId::parse(&args.zone_id).map_err(|invalid| Failure::usage(format!("`--zone-id`: {invalid}")))?;
+    Host::parse(&args.zone_name).map_err(|invalid| Failure::usage(format!("`--zone-name`: {invalid}")))?;
     let who = match args.token {
         Some(_) => "only the token of `--token` is accepted",
         None => "any token of a valid form is accepted",
@@ -54,6 +58,11 @@ pub(crate) async fn serve(
         .await
         .map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", args.listen)))?;
     talk.data(&format!("listening on {}", running.base_url()));
+    // Who starts it waits for this line, and would wait for ever.
+    if talk.settle(Exit::Accepted) != Exit::Accepted {
+        running.stop().await;
+        return Ok(Exit::Failed);
+    }
     talk.note(&about);
     interrupts.nth(1).await;
     running.stop().await;

@@ -344,11 +344,12 @@ mod tests {
         assert!(actions.iter().all(|action| !action.starts_with(' ')), "{actions:?}");
     }
 
+    /// Bash reads 285 KB in 7 ms.
     #[test]
     fn a_script_is_not_too_long_to_be_read_at_each_start_of_a_shell() {
         for shell in SHELLS {
             let bytes = completion_script(shell).len();
-            assert!(bytes < 250_000, "{shell:?}: {bytes}");
+            assert!(bytes < 350_000, "{shell:?}: {bytes}");
         }
     }
 

@@ -1,9 +1,12 @@
 //! `origin-regions`
 
+use cfcache_client::Error;
 use cfcache_model::endpoint::{
-    CloudRegion, DeleteCloudRegion, GetCloudRegion, ListCloudRegions, ListSupportedRegions,
-    MAX_REGIONS_PER_BATCH, OriginIp, SetCloudRegion, SetCloudRegions, StoredCloudRegion,
+    CloudRegion, CloudRegionBatch, DeleteCloudRegion, DeleteCloudRegions, GetCloudRegion, ListCloudRegions,
+    ListSupportedRegions, MAX_REGIONS_PER_BATCH, OriginIp, SetCloudRegion, SetCloudRegions,
+    StoredCloudRegion,
 };
+use cfcache_model::verdict::Answer;
 use serde::Serialize;
 
 use crate::command::setting::Desk;
@@ -107,81 +110,109 @@ pub(super) struct Imported {
     succeeded: Vec<Entry>,
 }
 
-/// A mapping that was imported, or not.
+/// A mapping that was imported or deleted, or was not.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "mapping", deny_unknown_fields))]
 struct Entry {
     /// The address of the origin.
     origin_ip: String,
-    /// The region.
-    region: String,
-    /// Whose region it is.
-    vendor: String,
+    /// The region; left out of what was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    region: Option<String>,
+    /// Whose region it is; left out of what was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    vendor: Option<String>,
     /// Why it failed; left out if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String"))]
     error: Option<String>,
 }
 
-/// Sends mappings in batches. A mapping is done only if the API says so of it; a batch that fails as a whole fails all of
-/// its mappings, and the batches behind it are tried all the same, unless the credentials are refused.
+/// Sends mappings in batches.
 pub(super) async fn import(
     desk: &Desk<'_>,
     mappings: &[CloudRegion],
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
+    let send = async |batch: &[CloudRegion]| desk.call(&SetCloudRegions::new(&desk.zone, batch)).await;
+    Ok(in_batches(desk, mappings, entry, send, "mapped", interrupts).await)
+}
+
+/// Deletes mappings in batches.
+pub(super) async fn delete_many(
+    desk: &Desk<'_>,
+    ips: &[OriginIp],
+    interrupts: &Interrupts,
+) -> Result<Exit, Failure> {
+    let entry = |ip: &OriginIp, error| Entry { origin_ip: ip.to_string(), region: None, vendor: None, error };
+    let send = async |batch: &[OriginIp]| desk.call(&DeleteCloudRegions::new(&desk.zone, batch)).await;
+    Ok(in_batches(desk, ips, entry, send, "deleted", interrupts).await)
+}
+
+/// Sends what there is in batches. An item is done only if the API says so of it; a batch that fails as a whole fails all of
+/// its items, and the batches behind it are tried all the same, unless the credentials are refused.
+async fn in_batches<T>(
+    desk: &Desk<'_>,
+    items: &[T],
+    entry: impl Fn(&T, Option<String>) -> Entry,
+    send: impl AsyncFn(&[T]) -> Result<Answer<CloudRegionBatch>, Error>,
+    done: &str,
+    interrupts: &Interrupts,
+) -> Exit {
     let mut imported = Imported::default();
     let mut exit = Exit::Accepted;
     let mut told = 0;
-    for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
+    for batch in items.chunks(MAX_REGIONS_PER_BATCH) {
+        let fail = |imported: &mut Imported, why: &str| {
+            imported.failed.extend(batch.iter().map(|item| entry(item, Some(why.to_owned()))));
+        };
+        match exit {
+            Exit::Interrupted => fail(&mut imported, "not sent: interrupted"),
+            Exit::Credentials => fail(&mut imported, "not sent: the credentials were refused"),
+            _ => {}
+        }
         if let Exit::Credentials | Exit::Interrupted = exit {
-            let error = match exit {
-                Exit::Interrupted => "not sent: interrupted",
-                _ => "not sent: the credentials were refused",
-            };
-            imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(error.to_owned()))));
             continue;
         }
-        let request = SetCloudRegions::new(&desk.zone, batch);
         let answered = tokio::select! {
-            answered = desk.call(&request) => answered,
+            answered = send(batch) => answered,
             () = interrupts.nth(1) => {
                 exit = Exit::Interrupted;
-                let why = "interrupted; it may have taken effect".to_owned();
-                imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(why.clone()))));
+                fail(&mut imported, "interrupted; it may have taken effect");
                 continue;
             }
         };
         match answered {
             Ok(answer) => {
-                for mapping in batch {
-                    let is_it = |told: &&StoredCloudRegion| told.origin_ip == mapping.origin_ip();
+                for item in batch {
+                    let sent = entry(item, None);
+                    let is_it = |told: &&StoredCloudRegion| told.origin_ip == sent.origin_ip;
                     let failed = answer.result.failed.iter().find(is_it);
-                    match (failed, answer.result.succeeded.iter().find(is_it)) {
-                        (None, Some(_)) => imported.succeeded.push(entry(mapping, None)),
+                    let why = match (failed, answer.result.succeeded.iter().find(is_it)) {
+                        (None, Some(_)) => {
+                            imported.succeeded.push(sent);
+                            continue;
+                        }
                         (Some(told), _) => {
-                            let why =
-                                told.error.clone().unwrap_or_else(|| "no reason in the answer".to_owned());
-                            imported.failed.push(entry(mapping, Some(why)));
+                            told.error.clone().unwrap_or_else(|| "no reason in the answer".to_owned())
                         }
-                        (None, None) => {
-                            let why = "the answer does not mention it".to_owned();
-                            imported.failed.push(entry(mapping, Some(why)));
-                        }
-                    }
+                        (None, None) => "the answer does not mention it".to_owned(),
+                    };
+                    imported.failed.push(entry(item, Some(why)));
                 }
             }
             Err(error) => {
                 exit = exit.or(error.kind().into());
                 told += batch.len();
                 desk.talk.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
-                let why = describe(&error);
-                imported.failed.extend(batch.iter().map(|mapping| entry(mapping, Some(why.clone()))));
+                fail(&mut imported, &describe(&error));
             }
         }
     }
     if !imported.failed.is_empty() {
-        let (failed, all) = (imported.failed.len(), mappings.len());
+        let (failed, all) = (imported.failed.len(), items.len());
         exit = exit.or(Exit::Failed);
         // Of a batch that failed as a whole that was told.
         if failed > told {
@@ -190,10 +221,12 @@ pub(super) async fn import(
         }
     }
     if desk.is_human() {
-        let (done, failed) = (imported.succeeded.len(), imported.failed.len());
-        desk.talk.data(&format!("mapped: {done} of {}", done + failed));
+        let (succeeded, failed) = (imported.succeeded.len(), imported.failed.len());
+        desk.talk.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
         for entry in &imported.failed {
-            let mapping = format!("  {} {} {}", entry.origin_ip, entry.vendor, entry.region);
+            let parts = [Some(&entry.origin_ip), entry.vendor.as_ref(), entry.region.as_ref()];
+            let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+            let mapping = format!("  {}", parts.join(" "));
             match entry.error.as_deref().filter(|why| !desk.talk.has_told(why)) {
                 Some(why) => desk.talk.tell(&format!("{mapping}: {}", cfcache_model::text::clip(why, 300))),
                 None => desk.talk.data(&mapping),
@@ -202,14 +235,14 @@ pub(super) async fn import(
     } else {
         desk.talk.json(&imported);
     }
-    Ok(exit)
+    exit
 }
 
 fn entry(mapping: &CloudRegion, error: Option<String>) -> Entry {
     Entry {
         origin_ip: mapping.origin_ip().to_owned(),
-        region: mapping.region().to_owned(),
-        vendor: mapping.vendor().to_owned(),
+        region: Some(mapping.region().to_owned()),
+        vendor: Some(mapping.vendor().to_owned()),
         error,
     }
 }

@@ -1,5 +1,6 @@
 //! `docs/reference/report.schema.json`: the JSON Schema of what is printed for programs, from the types that are printed.
 
+use crate::command::setting::{BROWSER_CACHE_TTL, CACHE_LEVEL};
 use cfcache_model::PurgeBody;
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::target::Kind;
@@ -16,7 +17,11 @@ pub(crate) fn kinds() -> Vec<&'static str> {
 }
 
 pub(crate) fn settings() -> Vec<&'static str> {
-    Switch::ALL.iter().map(|switch| switch.title()).chain(["Cache Reserve clear", "Variants"]).collect()
+    Switch::ALL
+        .iter()
+        .map(|switch| switch.title())
+        .chain(["Cache Reserve clear", "Variants", CACHE_LEVEL, BROWSER_CACHE_TTL])
+        .collect()
 }
 
 /// JSON has no comments, so the description also says where the file is from.

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
-    ClearCacheReserve, CreateSmartTieredCache, DeleteCloudRegion, DeleteSmartTieredCache, DeleteVariants,
-    EditSwitch, EditVariants, Endpoint, GetSwitch, MAX_REGIONS_PER_BATCH, OnOff, SetCloudRegion,
+    CacheLevel, ClearCacheReserve, CreateSmartTieredCache, DeleteCloudRegion, DeleteCloudRegions,
+    DeleteSmartTieredCache, DeleteVariants, EditBrowserCacheTtl, EditCacheLevel, EditSwitch, EditVariants,
+    Endpoint, GetBrowserCacheTtl, GetCacheLevel, GetSwitch, MAX_REGIONS_PER_BATCH, OnOff, SetCloudRegion,
     SetCloudRegions, Setting as Stored, Switch, encode,
 };
 use cfcache_model::id::ZoneId;
@@ -65,7 +66,10 @@ pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupt
     let desk = Desk { client: &session.client, zone, talk };
     let is_change = job.setting.is_change();
     // These tell for themselves how far they came.
-    let ends_itself = matches!(job.setting, Setting::ImportRegions(_) | Setting::ClearReserve { .. });
+    let ends_itself = matches!(
+        job.setting,
+        Setting::ImportRegions(_) | Setting::DeleteRegions(_) | Setting::ClearReserve { .. }
+    );
     let exit = tokio::select! {
         exit = carry_out(&desk, job.setting, interrupts) => exit,
         () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
@@ -89,6 +93,16 @@ async fn carry_out(desk: &Desk<'_>, setting: Setting, interrupts: &Interrupts) -
     match setting {
         Setting::Get(switch) => get(desk, switch).await,
         Setting::Set(switch, value) => set(desk, switch, value).await,
+        Setting::GetCacheLevel => {
+            let answer = desk.call(&GetCacheLevel::new(&desk.zone)).await;
+            show_value(desk, CACHE_LEVEL, answer, ToString::to_string)
+        }
+        Setting::SetCacheLevel(level) => set_cache_level(desk, level).await,
+        Setting::GetBrowserCacheTtl => {
+            let answer = desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await;
+            show_value(desk, BROWSER_CACHE_TTL, answer, |seconds| browser_cache_ttl(*seconds))
+        }
+        Setting::SetBrowserCacheTtl(seconds) => set_browser_cache_ttl(desk, seconds).await,
         Setting::DeleteSmart => delete_smart(desk).await,
         Setting::ClearReserve { wait } => reserve::clear(desk, wait, interrupts).await,
         Setting::ReserveStatus => reserve::status(desk).await,
@@ -99,6 +113,7 @@ async fn carry_out(desk: &Desk<'_>, setting: Setting, interrupts: &Interrupts) -
         Setting::GetRegion(ip) => regions::get(desk, &ip).await,
         Setting::SetRegion(mapping) => regions::set(desk, &mapping).await,
         Setting::DeleteRegion(ip) => regions::delete(desk, &ip).await,
+        Setting::DeleteRegions(ips) => regions::delete_many(desk, &ips, interrupts).await,
         Setting::SupportedRegions => regions::supported(desk).await,
         Setting::ImportRegions(mappings) => regions::import(desk, &mappings, interrupts).await,
         Setting::Table => settings::table(desk).await,
@@ -117,8 +132,16 @@ fn question(setting: &Setting, zone: &str) -> Option<String> {
         }
         Setting::DeleteVariants => Some(format!("Delete all variants of {zone}?")),
         Setting::DeleteRegion(ip) => Some(format!("Delete the cloud region of {ip} of {zone}?")),
+        Setting::DeleteRegions(ips) => {
+            let origins = human::count(ips.len() as u64, "origin");
+            Some(format!("Delete the cloud regions of {origins} of {zone}?"))
+        }
         Setting::Get(_)
         | Setting::Set(..)
+        | Setting::GetCacheLevel
+        | Setting::SetCacheLevel(_)
+        | Setting::GetBrowserCacheTtl
+        | Setting::SetBrowserCacheTtl(_)
         | Setting::ReserveStatus
         | Setting::GetVariants
         | Setting::SetVariants(_)
@@ -148,6 +171,42 @@ fn describe(switch: Switch, stored: &Stored<String>) -> String {
     if let Some(time) = left(stored) {
         text.push_str(&format!(", for another {time}"));
     }
+    with_marks(text, stored)
+}
+
+pub(super) const CACHE_LEVEL: &str = "Cache level";
+pub(super) const BROWSER_CACHE_TTL: &str = "Browser cache TTL";
+
+/// "14400 s", or that the origin decides.
+pub(super) fn browser_cache_ttl(seconds: u64) -> String {
+    match seconds {
+        0 => "0 (the origin's headers)".to_owned(),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+/// Prints a setting that has more values than on and off.
+fn show_value<V>(
+    desk: &Desk<'_>,
+    title: &str,
+    answer: Result<Answer<Stored<V>>, Error>,
+    shown: impl Fn(&V) -> String,
+) -> Result<Exit, Failure> {
+    let answer =
+        answer.map_err(|error| Failure::of(&error, format!("cannot read the {}", in_a_sentence(title))))?;
+    let stored = &answer.result;
+    let value = stored.value.as_ref().map_or_else(|| "in an unknown state".to_owned(), shown);
+    desk.print(&answer.raw, &with_marks(format!("{title} is {value}"), stored));
+    Ok(Exit::Accepted)
+}
+
+fn in_a_sentence(title: &str) -> String {
+    let mut chars = title.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Says when a setting was changed, and whether the API says that it can be.
+fn with_marks<V>(mut text: String, stored: &Stored<V>) -> String {
     if let Some(changed) = &stored.modified_on {
         text.push_str(&format!(", last changed {changed}"));
     }
@@ -155,6 +214,52 @@ fn describe(switch: Switch, stored: &Stored<String>) -> String {
         text.push_str("; the API says that it is not editable");
     }
     text
+}
+
+async fn set_cache_level(desk: &Desk<'_>, level: CacheLevel) -> Result<Exit, Failure> {
+    let before = desk.call(&GetCacheLevel::new(&desk.zone)).await.ok();
+    if let Some(before) = before.filter(|before| before.result.value.as_deref() == Some(level.as_str())) {
+        desk.print(&before.raw, &format!("{CACHE_LEVEL} is {level} already; nothing was changed"));
+        return Ok(Exit::Accepted);
+    }
+    let answer = desk.call(&EditCacheLevel::new(&desk.zone, level)).await;
+    let answer =
+        answer.map_err(|error| Failure::of(&error, format!("cannot set the cache level to {level}")))?;
+    confirm_value(desk, CACHE_LEVEL, &answer, &level.as_str().to_owned(), ToString::to_string)
+}
+
+async fn set_browser_cache_ttl(desk: &Desk<'_>, seconds: u32) -> Result<Exit, Failure> {
+    let wanted = u64::from(seconds);
+    let shown = browser_cache_ttl(wanted);
+    let before = desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await.ok();
+    if let Some(before) = before.filter(|before| before.result.value == Some(wanted)) {
+        desk.print(&before.raw, &format!("{BROWSER_CACHE_TTL} is {shown} already; nothing was changed"));
+        return Ok(Exit::Accepted);
+    }
+    let answer = desk.call(&EditBrowserCacheTtl::new(&desk.zone, seconds)).await;
+    let answer = answer
+        .map_err(|error| Failure::of(&error, format!("cannot set the browser cache TTL to {shown}")))?;
+    confirm_value(desk, BROWSER_CACHE_TTL, &answer, &wanted, |seconds| browser_cache_ttl(*seconds))
+}
+
+/// Tells a value that was set, if the API says that it is set now.
+fn confirm_value<V: PartialEq>(
+    desk: &Desk<'_>,
+    title: &str,
+    answer: &Answer<Stored<V>>,
+    wanted: &V,
+    shown: impl Fn(&V) -> String,
+) -> Result<Exit, Failure> {
+    match answer.result.value.as_ref().filter(|now| *now != wanted) {
+        Some(now) => Err(Failure::new(
+            Exit::Failed,
+            format!("the API accepted it, and says that the {} is {}", in_a_sentence(title), shown(now)),
+        )),
+        None => {
+            desk.print(&answer.raw, &format!("{title} is {} now", shown(wanted)));
+            Ok(Exit::Accepted)
+        }
+    }
 }
 
 /// How long a setting stays as it is, where it ends by itself.
@@ -224,12 +329,19 @@ pub(super) fn dry_run(job: &SettingJob, talk: &Talk) -> Result<Exit, Failure> {
             ));
             show(encode(&EditSwitch::new(&zone, *switch, *value)));
         }
+        Setting::SetCacheLevel(level) => show(encode(&EditCacheLevel::new(&zone, *level))),
+        Setting::SetBrowserCacheTtl(seconds) => show(encode(&EditBrowserCacheTtl::new(&zone, *seconds))),
         Setting::DeleteSmart => show(encode(&DeleteSmartTieredCache::new(&zone))),
         Setting::ClearReserve { .. } => show(encode(&ClearCacheReserve::new(&zone))),
         Setting::SetVariants(variants) => show(encode(&EditVariants::new(&zone, variants))),
         Setting::DeleteVariants => show(encode(&DeleteVariants::new(&zone))),
         Setting::SetRegion(mapping) => show(encode(&SetCloudRegion::new(&zone, mapping))),
         Setting::DeleteRegion(ip) => show(encode(&DeleteCloudRegion::new(&zone, ip))),
+        Setting::DeleteRegions(ips) => {
+            for batch in ips.chunks(MAX_REGIONS_PER_BATCH) {
+                show(encode(&DeleteCloudRegions::new(&zone, batch)));
+            }
+        }
         Setting::ImportRegions(mappings) => {
             for batch in mappings.chunks(MAX_REGIONS_PER_BATCH) {
                 show(encode(&SetCloudRegions::new(&zone, batch)));
@@ -237,6 +349,8 @@ pub(super) fn dry_run(job: &SettingJob, talk: &Talk) -> Result<Exit, Failure> {
         }
         // These only read, and are refused before.
         Setting::Get(_)
+        | Setting::GetCacheLevel
+        | Setting::GetBrowserCacheTtl
         | Setting::ReserveStatus
         | Setting::GetVariants
         | Setting::ListRegions

@@ -2,13 +2,14 @@
 
 use cfcache_client::Error;
 use cfcache_model::endpoint::{
-    CacheReserveClear, GetCacheReserveClear, GetSwitch, GetVariants, Setting as Stored, Switch,
+    CacheReserveClear, GetBrowserCacheTtl, GetCacheLevel, GetCacheReserveClear, GetSwitch, GetVariants,
+    Setting as Stored, Switch,
 };
 use cfcache_model::verdict::{Answer, Class};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::command::setting::{Desk, is_unset, left};
+use crate::command::setting::{BROWSER_CACHE_TTL, CACHE_LEVEL, Desk, browser_cache_ttl, is_unset, left};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::render::human;
@@ -47,13 +48,29 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
             },
         )
     };
-    let lines: [Line; 7] = tokio::join!(
+    let level = async {
+        Line::of(CACHE_LEVEL, desk.call(&GetCacheLevel::new(&desk.zone)).await, |stored| Shown {
+            value: stored.value.clone().unwrap_or_default(),
+            ..Shown::of(stored)
+        })
+    };
+    let ttl = async {
+        Line::of(BROWSER_CACHE_TTL, desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await, |stored| Shown {
+            value: stored.value.map(browser_cache_ttl).unwrap_or_default(),
+            ..Shown::of(stored)
+        })
+    };
+    let lines: [Line; 11] = tokio::join!(
         switch(Switch::CacheReserve),
         clear,
         switch(Switch::RegionalTieredCache),
         switch(Switch::SmartTieredCache),
         switch(Switch::TieredCaching),
         variants,
+        level,
+        ttl,
+        switch(Switch::AlwaysOnline),
+        switch(Switch::SortQueryString),
         switch(Switch::DevelopmentMode),
     )
     .into();

@@ -4,16 +4,23 @@ use std::io::Read;
 use std::path::Path;
 
 use cfcache_model::endpoint::{
-    CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OnOff, OriginIp, Switch, Variants,
+    CacheLevel, CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OnOff, OriginIp, Switch, Variants,
 };
 
-use crate::args::{OnOffArg, RegionsCommand, ReserveCommand, SmartCommand, SwitchCommand, VariantsCommand};
+use crate::args::{
+    BrowserCacheTtlCommand, CacheLevelArg, CacheLevelCommand, OnOffArg, RegionsCommand, ReserveCommand,
+    SmartCommand, SwitchCommand, VariantsCommand,
+};
 use crate::failure::Failure;
 
 /// What to do with a setting.
 pub(crate) enum Setting {
     Get(Switch),
     Set(Switch, OnOff),
+    GetCacheLevel,
+    SetCacheLevel(CacheLevel),
+    GetBrowserCacheTtl,
+    SetBrowserCacheTtl(u32),
     DeleteSmart,
     ClearReserve { wait: bool },
     ReserveStatus,
@@ -24,6 +31,7 @@ pub(crate) enum Setting {
     GetRegion(OriginIp),
     SetRegion(CloudRegion),
     DeleteRegion(OriginIp),
+    DeleteRegions(Vec<OriginIp>),
     ImportRegions(Vec<CloudRegion>),
     SupportedRegions,
     Table,
@@ -34,6 +42,8 @@ impl Setting {
     pub(crate) const fn is_change(&self) -> bool {
         match self {
             Self::Get(_)
+            | Self::GetCacheLevel
+            | Self::GetBrowserCacheTtl
             | Self::ReserveStatus
             | Self::GetVariants
             | Self::ListRegions
@@ -41,12 +51,15 @@ impl Setting {
             | Self::SupportedRegions
             | Self::Table => false,
             Self::Set(..)
+            | Self::SetCacheLevel(_)
+            | Self::SetBrowserCacheTtl(_)
             | Self::DeleteSmart
             | Self::ClearReserve { .. }
             | Self::SetVariants(_)
             | Self::DeleteVariants
             | Self::SetRegion(_)
             | Self::DeleteRegion(_)
+            | Self::DeleteRegions(_)
             | Self::ImportRegions(_) => true,
         }
     }
@@ -57,6 +70,26 @@ pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> Setting {
     match command {
         SwitchCommand::Get => Setting::Get(switch),
         SwitchCommand::Set { value } => Setting::Set(switch, on_off(*value)),
+    }
+}
+
+/// The cache level.
+pub(super) const fn cache_level(command: &CacheLevelCommand) -> Setting {
+    match command {
+        CacheLevelCommand::Get => Setting::GetCacheLevel,
+        CacheLevelCommand::Set { level } => Setting::SetCacheLevel(match level {
+            CacheLevelArg::Aggressive => CacheLevel::Aggressive,
+            CacheLevelArg::Basic => CacheLevel::Basic,
+            CacheLevelArg::Simplified => CacheLevel::Simplified,
+        }),
+    }
+}
+
+/// The browser cache TTL.
+pub(super) const fn browser_cache_ttl(command: &BrowserCacheTtlCommand) -> Setting {
+    match command {
+        BrowserCacheTtlCommand::Get => Setting::GetBrowserCacheTtl,
+        BrowserCacheTtlCommand::Set { seconds } => Setting::SetBrowserCacheTtl(*seconds),
     }
 }
 
@@ -107,7 +140,10 @@ pub(super) fn regions(command: RegionsCommand) -> Result<Setting, Failure> {
         RegionsCommand::Set { ip, vendor, region } => Setting::SetRegion(
             CloudRegion::new(&ip, &vendor, &region).map_err(|invalid| Failure::usage(invalid.to_string()))?,
         ),
-        RegionsCommand::Delete { ip } => Setting::DeleteRegion(origin_ip(&ip)?),
+        RegionsCommand::Delete { ips, from } => match (ips.as_slice(), from) {
+            ([ip], None) => Setting::DeleteRegion(origin_ip(ip)?),
+            (_, from) => Setting::DeleteRegions(addresses(&ips, from.as_deref())?),
+        },
         RegionsCommand::Import { file } => Setting::ImportRegions(mappings(&file)?),
         RegionsCommand::Supported => Setting::SupportedRegions,
     })
@@ -122,6 +158,47 @@ const fn on_off(value: OnOffArg) -> OnOff {
 
 fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
     OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
+}
+
+/// The addresses of the command line and of a file, each once, all checked: every mistake is named, with its line.
+fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, Failure> {
+    let mut entries: Vec<(String, String)> =
+        (1..).zip(ips).map(|(number, ip)| (format!("argument {number}"), ip.clone())).collect();
+    if let Some(path) = from {
+        let (text, name) = (read_text(path)?, shown(path));
+        if text.trim_start().starts_with('[') {
+            let array: Vec<String> = serde_json::from_str(&text).map_err(|error| {
+                Failure::usage(format!("`{name}` is not a JSON array of addresses: {error}"))
+            })?;
+            entries.extend((1..).zip(array).map(|(number, ip)| (format!("{name}, element {number}"), ip)));
+        } else {
+            let lines = (1..).zip(text.lines());
+            let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+            entries.extend(lines.map(|(number, line)| (format!("{name}:{number}"), line.trim().to_owned())));
+        }
+    }
+    let (mut addresses, mut complaints) = (std::collections::BTreeSet::new(), Vec::new());
+    for (origin, ip) in &entries {
+        match OriginIp::parse(ip) {
+            Ok(ip) => {
+                addresses.insert(ip);
+            }
+            Err(invalid) => complaints.push(format!("{origin}: {invalid}")),
+        }
+    }
+    if !complaints.is_empty() {
+        let mut failure = Failure::usage("not all of these are addresses; nothing was sent");
+        let hidden = complaints.len().saturating_sub(100);
+        failure.causes = complaints.into_iter().take(100).collect();
+        if hidden > 0 {
+            failure.causes.push(format!("… and {hidden} more"));
+        }
+        return Err(failure);
+    }
+    if addresses.is_empty() {
+        return Err(Failure::usage("there is no address to delete; nothing was sent"));
+    }
+    Ok(addresses.into_iter().collect())
 }
 
 /// A file with the JSON `value`.

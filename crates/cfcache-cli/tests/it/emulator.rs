@@ -32,6 +32,28 @@ fn it_serves_until_it_is_told_to_end() {
 }
 
 #[test]
+fn a_zone_that_no_path_can_hold_is_refused() {
+    for (line, what) in [
+        ("--zone-id a/b", "`--zone-id`: `a/b` is not a zone id"),
+        ("--zone-id 0123456789abcdef0123456789abcdef0", "`--zone-id`"),
+        ("--zone-name https://example.com", "`--zone-name`"),
+        ("--zone-name example.com/a", "`--zone-name`"),
+    ] {
+        let ran = bare().args("emulator --listen 127.0.0.1:0").args(line).run();
+        ran.exits(2).tells(what);
+        assert_eq!(ran.out, "");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_ends_where_nobody_can_learn_its_address() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran = bare().args("emulator --listen 127.0.0.1:0").stdout(full).run();
+    ran.exits(1).tells("cannot write to standard output");
+}
+
+#[test]
 fn it_has_the_zone_and_the_token_that_it_is_given() {
     let id = "0123456789abcdef0123456789abcdef";
     let (process, base) =

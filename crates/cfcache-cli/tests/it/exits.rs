@@ -178,7 +178,7 @@ fn settings_that_cannot_be_read_are_an_error_and_the_others_stand() {
 
     let api = Api::with_fault("status=403,code=10000,on=all");
     let ran = cfcache(&api).args("settings --json").run();
-    ran.exits(3).tells("error: 7 settings cannot be read");
+    ran.exits(3).tells("error: 11 settings cannot be read");
     assert_eq!(ran.err.matches("hint: ").count(), 1, "{ran:?}");
 }
 

@@ -20,6 +20,7 @@ mod routing;
 mod schema;
 mod scope;
 mod secrets;
+mod settings;
 mod signals;
 mod support;
 mod terminal;

@@ -100,6 +100,17 @@ fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
         bench.one(cfcache(api).args(line).arg("--json"), 0, "report");
         bench.lines(cfcache(api).args(line).args("--output ndjson"), 0);
     }
+    // Errors beside success, and one with a page about it.
+    let error = |success| {
+        format!(
+            r#"{{"success":{success},"errors":[{{"code":1,"message":"m","documentation_url":"https://a.example/"}}],"messages":[],"result":null}}"#
+        )
+    };
+    for (status, success, code) in [(200, true, 0), (400, false, 1)] {
+        let api = Api::with_fault(&format!("status={status},processed=yes,body={}", error(success)));
+        bench.one(cfcache(&api).args("purge tags a --json"), code, "report");
+        bench.lines(cfcache(&api).args("purge tags a --output ndjson"), code);
+    }
     let journaled = || {
         let purge = cfcache(api).args("purge urls --from -").input(urls(300));
         purge.arg("--journal").arg(dir.at("journal"))
@@ -178,6 +189,11 @@ fn dry_runs(bench: &mut Bench) {
         "variants delete",
         "origin-regions set 192.0.2.1 --vendor aws --region us-east-1",
         "origin-regions delete 192.0.2.1",
+        "origin-regions delete 192.0.2.1 192.0.2.2",
+        "cache-level set basic",
+        "browser-cache-ttl set 0",
+        "always-online set on",
+        "sort-query-string set on",
     ] {
         bench.one(bare().args("-z example.com --dry-run").args(line), 0, "request");
     }
@@ -203,6 +219,14 @@ fn settings(bench: &mut Bench, api: &Api, dir: &Dir) {
         "development-mode get",
         "development-mode set on",
         "development-mode set off",
+        "cache-level get",
+        "cache-level set basic",
+        "browser-cache-ttl get",
+        "browser-cache-ttl set 0",
+        "always-online get",
+        "always-online set on",
+        "sort-query-string get",
+        "sort-query-string set on",
         "variants get",
         "variants delete -y",
         "variants set jpeg=image/webp",
