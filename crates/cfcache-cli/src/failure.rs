@@ -130,6 +130,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                 "if a private authority is meant to be in between, trust it with `--ca-file FILE`; where this \
                  machine has no authorities at all, `--roots bundled`"
             }
+            Cause::TrustStore => {
+                "this machine has no certificates to trust: install them (`ca-certificates`), or use those that came with \
+                 the binary (`--roots bundled`)"
+            }
             Cause::TimedOut => "try again, or allow more time (`--timeout`)",
             Cause::Protocol => "check the base URL and whether a proxy is in between",
             Cause::ProxyRefused => "check the proxy's address and credentials",

@@ -62,6 +62,8 @@ pub enum Cause {
     ProxyRefused,
     /// The answer's body is longer than the bound. Final.
     TooLarge,
+    /// This machine's store of trusted certificates is empty or cannot be read, so that no certificate can be judged. Final.
+    TrustStore,
     /// Set up in a way that cannot work, such as an unreadable certificate file. Final.
     Configuration,
     /// Anything else: refused, reset, unreachable, closed early.

@@ -156,6 +156,13 @@ fn a_platform_that_trusts_nobody_is_told_apart() {
     let directory = Dir::new();
     let command = server.purge(&directory).env("SSL_CERT_FILE", "/dev/null");
     server.is_refused(command, "the platform's store of trusted certificates cannot be used");
+    // Neither of the two is there.
+    let server = Server::start(Some(&authority()), |_| ());
+    let command =
+        server.purge(&directory).env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    let ran = command.run();
+    ran.exits(5).tells("--roots bundled");
+    assert!(!ran.err.contains("check the network"), "{ran:?}");
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError
     let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
     let described = match find(&*error) {
         Some(error) => match NoStore::find(error) {
-            Some(store) => fail(Cause::Configuration, store.to_string()),
+            Some(store) => fail(Cause::TrustStore, store.to_string()),
             None => {
                 let (cause, text) = describe(error);
                 fail(cause, format!("`{peer}` {text}"))

@@ -55,11 +55,18 @@ impl Authority {
 }
 
 fn self_signed(is_ca: IsCa) -> Identity {
+    self_signed_with(is_ca, |_| ()).0
+}
+
+/// A certificate that is its own authority, and the same in PEM.
+fn self_signed_with(is_ca: IsCa, change: impl FnOnce(&mut CertificateParams)) -> (Identity, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = is_ca;
+    change(&mut params);
     let certificate = params.self_signed(&key).unwrap();
-    (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    ((vec![certificate.der().clone()], key), certificate.pem())
 }
 
 pub(crate) fn config((chain, key): Identity, alpn: &[&str]) -> ServerConfig {
@@ -221,7 +228,7 @@ async fn the_platforms_store_is_asked_and_does_not_know_a_private_authority() {
     let transport = builder(&server).with_roots(Roots::Platform).build().unwrap();
     let error = send(&transport, get("/")).await.unwrap_err();
     // A container may have no store at all, which is another final error.
-    assert!(matches!(error.cause(), Cause::Certificate | Cause::Configuration), "{error}");
+    assert!(matches!(error.cause(), Cause::Certificate | Cause::TrustStore), "{error}");
     assert_eq!((error.phase(), error.is_retryable()), (Phase::Tls, false));
 }
 
@@ -261,6 +268,32 @@ async fn a_self_signed_certificate_is_called_one() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let error = refused(self_signed(is_ca), None).await;
         assert_final(&error, Cause::Certificate, "has a self-signed certificate");
+    }
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_where_it_was_named_and_for_its_own_name_and_time_only() {
+    let past = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 2, 29);
+    let elsewhere = |params: &mut CertificateParams| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("api.example".try_into().unwrap())];
+    };
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let named = async |identity: Identity, pem: &str| {
+            let server = server(config(identity, &["h2"])).await;
+            let builder = builder(&server).with_roots(Roots::Bundled).with_ca_pem(pem.as_bytes());
+            send(&builder.build().unwrap(), get("/")).await.map(|response| response.status())
+        };
+        let (identity, pem) = self_signed_with(is_ca.clone(), |_| ());
+        assert_eq!(named(identity, &pem).await.unwrap(), 200, "{is_ca:?}");
+        // One of the same form that nobody named.
+        let error = named(self_signed(is_ca.clone()), &pem).await.unwrap_err();
+        assert_eq!(error.cause(), Cause::Certificate, "{error}");
+        let (identity, pem) = self_signed_with(is_ca.clone(), past);
+        let error = named(identity, &pem).await.unwrap_err();
+        assert_final(&error, Cause::Certificate, "has a certificate that expired on 2020-02-29");
+        let (identity, pem) = self_signed_with(is_ca, elsewhere);
+        let error = named(identity, &pem).await.unwrap_err();
+        assert_final(&error, Cause::Certificate, "is not valid for `127.0.0.1`, only for `api.example`");
     }
 }
 
