@@ -49,25 +49,27 @@ macro_rules! ids {
 
 ids! {
     /// The id of a zone, as in `/zones/{zone_id}/…`.
-    ZoneId, "zone id";
+    ZoneId, "a zone id";
     /// The id of an environment of a zone: what `GET /zones/{zone_id}/environments` calls `ref`.
-    EnvironmentId, "environment id";
+    EnvironmentId, "an environment id";
     /// The id of an account, as in `/accounts/{account_id}/…`.
-    AccountId, "account id";
+    AccountId, "an account id";
 }
 
 fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty { noun });
     }
+    // First, and without the text: a token that was given in place of an id is longer than any.
+    let chars = text.chars().count();
+    if chars > MAX_ID_CHARS {
+        return Err(InvalidId::TooLong { noun, chars });
+    }
     let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
     if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| !is_plain(*char)) {
         return Err(InvalidId::Character { noun, found: quote(text), char, at: index + 1 });
     }
-    match text.len() {
-        chars if chars > MAX_ID_CHARS => Err(InvalidId::TooLong { noun, found: quote(text), chars }),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Why a text is not an id.
@@ -75,25 +77,23 @@ fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
 #[non_exhaustive]
 pub enum InvalidId {
     /// There is nothing.
-    #[error("the {noun} is empty")]
+    #[error("{noun} must not be empty")]
     Empty {
-        /// What was to be parsed.
+        /// What was to be parsed, with its article.
         noun: &'static str,
     },
-    /// It is longer than any id.
-    #[error("{found} is not a {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed")]
+    /// It is longer than any id. It is not repeated: it may be a token.
+    #[error("not {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed")]
     TooLong {
-        /// What was to be parsed.
+        /// What was to be parsed, with its article.
         noun: &'static str,
-        /// What was given.
-        found: String,
         /// How long it is.
         chars: usize,
     },
     /// It holds a character that no id has.
-    #[error("{found} is not a {noun}: {char:?} at character {at} is not a letter, digit, `-` or `_`")]
+    #[error("{found} is not {noun}: {char:?} at character {at} is not a letter, digit, `-` or `_`")]
     Character {
-        /// What was to be parsed.
+        /// What was to be parsed, with its article.
         noun: &'static str,
         /// What was given.
         found: String,
