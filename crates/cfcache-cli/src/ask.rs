@@ -1,10 +1,13 @@
 //! Asking before something that cannot be undone.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
+
+/// The longest answer that is read.
+const LONGEST_ANSWER: u64 = 1024;
 
 /// Asks, unless `yes`; no answer but "y" or "yes" is a yes.
 ///
@@ -17,19 +20,16 @@ pub(crate) fn confirm(talk: &Talk, yes: bool, question: &str) -> Result<(), Fail
     }
     let (input, output) = (std::io::stdin(), std::io::stderr());
     if !input.is_terminal() || !output.is_terminal() {
-        return Err(Failure::usage(
-            "this needs a yes, and there is no terminal to ask on; nothing was changed",
-        )
-        .with_cause(question.to_owned())
-        .with_hint("add `--yes` if it is meant"));
+        let mut failure =
+            Failure::usage("this needs a yes, and there is no terminal to ask on; nothing was changed");
+        failure.causes = question.lines().map(str::to_owned).collect();
+        return Err(failure.with_hint("add `--yes` if it is meant"));
     }
-    talk.clear();
+    talk.ask(&format!("{question} [y/N]"));
     let mut answer = String::new();
-    let question = Talk::fold(&format!("{question} [y/N]"));
-    let asked = write!(output.lock(), "{question} ")
-        .and_then(|()| output.lock().flush())
-        .and_then(|()| input.lock().read_line(&mut answer));
-    match (asked, answer.trim().to_ascii_lowercase().as_str()) {
+    // An answer is short; a terminal that is a program may write without end.
+    let read = input.lock().take(LONGEST_ANSWER).read_line(&mut answer);
+    match (read, answer.trim().to_ascii_lowercase().as_str()) {
         (Ok(_), "y" | "yes") => Ok(()),
         _ => Err(Failure::new(Exit::Usage, "not confirmed; nothing was changed")),
     }

@@ -1,11 +1,15 @@
 //! What people and programs read: data on standard output, talk on standard error.
+//!
+//! Everything for people goes through [`readable`], which leaves no control character of a name to the terminal.
 
 pub(crate) mod human;
 pub(crate) mod outcome;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
+use cfcache_model::text::is_invisible;
 use serde::Serialize;
 
 use crate::args::{ColorArg, Global, OutputArg, Usage};
@@ -52,16 +56,17 @@ impl Talk {
         let color = |is_terminal: bool| match global.color.unwrap_or(ColorArg::Auto) {
             ColorArg::Always => true,
             ColorArg::Never => false,
-            ColorArg::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
+            ColorArg::Auto => is_terminal && !environment.no_color,
         };
         let err_is_terminal = std::io::stderr().is_terminal();
+        let takes_escapes = err_is_terminal && takes_escapes(environment);
         Self {
             output,
             quiet: global.quiet,
             verbose: global.verbose,
-            live: err_is_terminal && !environment.dumb_terminal && global.verbose == 0,
+            live: takes_escapes && global.verbose == 0,
             progress: !global.quiet && !global.no_progress,
-            color_err: color(err_is_terminal),
+            color_err: color(takes_escapes),
             broken: Cell::new(false),
             lost: RefCell::new(None),
             said: RefCell::default(),
@@ -82,7 +87,9 @@ impl Talk {
         }
         self.clear();
         let mut out = std::io::stdout().lock();
-        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        // A program gets the bytes as they are; a terminal would obey them.
+        let shown = if out.is_terminal() { readable_lines(line) } else { line.into() };
+        let written = writeln!(out, "{shown}").and_then(|()| out.flush());
         if let Err(error) = written {
             self.broken.set(true);
             if error.kind() != std::io::ErrorKind::BrokenPipe {
@@ -94,9 +101,10 @@ impl Talk {
 
     /// Writes a sentence for people to standard output, which a terminal need not break in the midst of a word.
     pub(crate) fn tell(&self, line: &str) {
+        let line = readable(line);
         match terminal_size::terminal_size_of(std::io::stdout()) {
-            Some((width, _)) => self.data(&human::wrap(line, usize::from(width.0))),
-            None => self.data(line),
+            Some((width, _)) => self.data(&human::wrap(&line, usize::from(width.0))),
+            None => self.data(&line),
         }
     }
 
@@ -121,19 +129,39 @@ impl Talk {
         }
     }
 
-    /// Says something on standard error, whatever the verbosity.
+    /// Says something on standard error, whatever the verbosity: one line, with a label in color where it begins with one.
     pub(crate) fn say(&self, line: &str) {
         self.clear();
-        // In one piece, so that what another process writes there does not come between. If standard error is gone there
-        // is nobody left to tell.
-        let _gone = std::io::stderr().lock().write_all(format!("{}\n", Self::fold(line)).as_bytes());
+        self.write(&format!("{}\n", self.styled(line)));
     }
 
-    /// Breaks what is said between words, where a terminal would break it anywhere.
-    pub(crate) fn fold(text: &str) -> String {
-        match terminal_size::terminal_size_of(std::io::stderr()) {
-            Some((width, _)) => human::wrap(text, usize::from(width.0)),
-            None => text.to_owned(),
+    /// Asks something on standard error, and leaves the cursor behind it. A question may have several lines.
+    pub(crate) fn ask(&self, question: &str) {
+        self.clear();
+        let lines: Vec<String> = question.lines().map(|line| self.styled(line)).collect();
+        self.write(&format!("{} ", lines.join("\n")));
+    }
+
+    /// Writes in one piece, so that what another process writes there does not come between. If standard error is gone
+    /// there is nobody left to tell.
+    #[expect(clippy::unused_self, reason = "what is written is this one's")]
+    fn write(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        let _gone = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// A line as standard error gets it: readable, broken between words where a terminal would break it anywhere, and its
+    /// label in color.
+    fn styled(&self, line: &str) -> String {
+        let line = readable(line);
+        let line = match terminal_size::terminal_size_of(std::io::stderr()) {
+            Some((width, _)) => human::wrap(&line, usize::from(width.0)),
+            None => line.into_owned(),
+        };
+        let label = LABELS.iter().find_map(|(word, color)| Some((word, color, line.strip_prefix(word)?)));
+        match label.filter(|(.., rest)| self.color_err && rest.starts_with(':')) {
+            Some((word, color, rest)) => format!("{color}{word}:\u{1b}[0m{}", &rest[1..]),
+            None => line,
         }
     }
 
@@ -198,14 +226,10 @@ impl Talk {
         self.say(&format!("{} {hint}", self.label("hint")));
     }
 
-    /// "error:", in the color that is usual for it.
+    /// "error:", to begin a line with.
+    #[expect(clippy::unused_self, reason = "a label is a matter of how this one talks")]
     pub(crate) fn label(&self, word: &str) -> String {
-        let color = match word {
-            "error" => "\u{1b}[1;31m",
-            "warning" => "\u{1b}[1;33m",
-            _ => "\u{1b}[1;36m",
-        };
-        if self.color_err { format!("{color}{word}:\u{1b}[0m") } else { format!("{word}:") }
+        format!("{word}:")
     }
 
     /// Draws the progress line anew, and no wider than the terminal: what wraps could not be taken away again.
@@ -214,7 +238,8 @@ impl Talk {
             return;
         }
         let columns = self.columns();
-        let line = human::fit(line, columns.saturating_sub(1));
+        let line = readable(line);
+        let line = human::fit(&line, columns.saturating_sub(1));
         let away = away(self.drawn.get(), columns);
         let _gone = std::io::stderr().lock().write_all(format!("{away}{line}").as_bytes());
         self.drawn.set(human::width(line).max(1));
@@ -249,10 +274,51 @@ fn away(drawn: usize, columns: usize) -> String {
     }
 }
 
+/// The labels that a line may begin with, and the color that is usual for each.
+const LABELS: [(&str, &str); 4] = [
+    ("error", "\u{1b}[1;31m"),
+    ("warning", "\u{1b}[1;33m"),
+    ("hint", "\u{1b}[1;36m"),
+    ("invalid", "\u{1b}[1;36m"),
+];
+
+/// A text as one line for people: what is invisible, or would move the cursor, is written as an escape (`\u{1b}`, `\n`).
+pub(crate) fn readable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
+        return text.into();
+    }
+    let mut shown = String::new();
+    for char in text.chars() {
+        if is_invisible(char) {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown.into()
+}
+
+/// Several lines for people, each as [`readable`] makes it.
+fn readable_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
+        return text.into();
+    }
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(readable).collect();
+    lines.join("\n").into()
+}
+
+/// Returns whether escape sequences do something on the terminal. A Windows console has to be told to obey them, and older
+/// ones cannot.
+fn takes_escapes(environment: &Environment) -> bool {
+    !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
+}
+
 /// Prints what clap has to say: help and the version on standard output, mistakes on standard error.
 pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
-    let is_plain = environment.no_color || environment.dumb_terminal;
-    let text = |is_terminal: bool| if is_terminal && !is_plain { &usage.styled } else { &usage.plain };
+    // What was typed is part of it.
+    let plain = readable_lines(&usage.plain);
+    let is_plain = environment.no_color || plain != usage.plain || !takes_escapes(environment);
+    let text = |is_terminal: bool| if is_terminal && !is_plain { &*usage.styled } else { &*plain };
     // Somebody who closes the pipe has read enough of it.
     if usage.is_mistake {
         let mut err = std::io::stderr().lock();

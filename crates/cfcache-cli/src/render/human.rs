@@ -111,28 +111,28 @@ pub(crate) fn wrap(text: &str, columns: usize) -> String {
 
 fn wrap_line(line: &str, columns: usize) -> String {
     // There it is no longer worth it.
-    if width_of_styled(line) <= columns || columns < 20 {
+    if width(line) <= columns || columns < 20 {
         return line.to_owned();
     }
     let text = line.trim_start_matches(' ');
     let before = line.len() - text.len();
     let first = text.split(' ').next().unwrap_or_default();
-    let label = width_of_styled(first) + 1;
-    let is_label = before == 0 && first.trim_end_matches("\u{1b}[0m").ends_with(':');
+    let label = width(first) + 1;
+    let is_label = before == 0 && first.ends_with(':');
     // An id is not to stick out for want of a few columns.
-    let widest = text.split(' ').map(width_of_styled).max().unwrap_or(0);
+    let widest = text.split(' ').map(width).max().unwrap_or(0);
     let margin = if is_label && label + widest <= columns { label } else { before + 2 };
     // The text may be other people's, and all blanks.
     let margin = margin.min(columns / 2);
     let mut wrapped = " ".repeat(before);
     let mut at = before;
     let room = columns - margin;
-    let words = words(text).into_iter().flat_map(|word| match width_of_styled(word) > room {
+    let words = words(text).into_iter().flat_map(|word| match width(word) > room {
         true => word.split(' ').collect(),
         false => vec![word],
     });
     for (index, word) in words.enumerate() {
-        let word_width = width_of_styled(word);
+        let word_width = width(word);
         if index > 0 && at + 1 + word_width > columns {
             wrapped.push('\n');
             wrapped.push_str(&" ".repeat(margin));
@@ -164,13 +164,6 @@ fn words(line: &str) -> Vec<&str> {
     }
     words.push(&line[start..]);
     words
-}
-
-/// The width without the escapes of our own colors; text of others has none.
-fn width_of_styled(text: &str) -> usize {
-    let mut pieces = text.split("\u{1b}[");
-    let first = pieces.next().map_or(0, width);
-    first + pieces.map(|piece| width(piece.split_once('m').map_or("", |(_, rest)| rest))).sum::<usize>()
 }
 
 /// How many columns of a terminal a text takes: an ideograph two, a combining mark none.
@@ -268,10 +261,7 @@ mod tests {
             wrapped("hint: check the token with `cfcache token verify` first"),
             "hint: check the token with\n      `cfcache token verify`\n      first"
         );
-        assert_eq!(
-            wrapped("\u{1b}[1;31merror:\u{1b}[0m nothing was sent to anyone"),
-            "\u{1b}[1;31merror:\u{1b}[0m nothing was sent to\n       anyone"
-        );
+        assert_eq!(wrapped("error: nothing was sent to anyone"), "error: nothing was sent to\n       anyone");
         assert_eq!(
             wrapped("  the API answered with status 400: no"),
             "  the API answered with status\n    400: no"
