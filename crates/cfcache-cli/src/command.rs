@@ -4,6 +4,7 @@ mod config;
 mod emulator;
 mod environments;
 mod generate;
+mod interrupts;
 mod pages;
 mod purge;
 #[cfg(test)]
@@ -19,8 +20,7 @@ mod token;
 mod variants;
 mod zones;
 
-use tokio::sync::watch;
-
+pub(crate) use crate::command::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
@@ -28,6 +28,9 @@ use crate::resolve::Job;
 
 /// Does a job.
 pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
+    if let Err(failure) = check_descriptors() {
+        return talk.failure(&failure);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -66,65 +69,18 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
     talk.settle(exit)
 }
 
-/// Counts Ctrl-C and requests to end.
-pub(crate) struct Interrupts {
-    count: watch::Receiver<u8>,
-}
-
-impl Interrupts {
-    fn listen() -> Self {
-        let (sender, count) = watch::channel(0_u8);
-        tokio::spawn(async move {
-            let mut terminate = Terminate::new();
-            loop {
-                tokio::select! {
-                    pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
-                    () = terminate.recv() => {}
-                }
-                sender.send_modify(|count| *count = count.saturating_add(1));
-            }
-        });
-        Self { count }
-    }
-
-    /// A command that ends by itself, and that the first of them may end at any moment.
-    async fn end(&self, command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-        tokio::select! {
-            result = command => result,
-            () = self.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
-        }
-    }
-
-    /// Waits for the `nth` of them, counted from 1.
-    pub(crate) async fn nth(&self, nth: u8) {
-        let mut count = self.count.clone();
-        if count.wait_for(|count| *count >= nth).await.is_err() {
-            core::future::pending::<()>().await;
-        }
-    }
-}
-
-/// SIGTERM, where there is such a thing.
-struct Terminate {
+/// Finds out whether files and connections can be opened: what listens to signals panics where it cannot open its own.
+fn check_descriptors() -> Result<(), Failure> {
     #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
-}
-
-impl Terminate {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(),
+    {
+        use std::os::unix::net::UnixStream;
+        /// What the runtime, the emulator's listener and a connection or two take.
+        const PAIRS: usize = 8;
+        let pairs: Result<Vec<_>, _> = (0..PAIRS).map(|_| UnixStream::pair()).collect();
+        if let Err(error) = pairs {
+            return Err(Failure::new(Exit::Unreachable, format!("cannot start: {error}"))
+                .with_hint("allow more open files (`ulimit -n 256`)"));
         }
     }
-
-    async fn recv(&mut self) {
-        #[cfg(unix)]
-        if let Some(signal) = &mut self.signal
-            && signal.recv().await.is_some()
-        {
-            return;
-        }
-        core::future::pending::<()>().await;
-    }
+    Ok(())
 }

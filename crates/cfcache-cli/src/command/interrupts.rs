@@ -1,0 +1,132 @@
+//! Ctrl-C, and requests to end.
+
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Counts Ctrl-C and requests to end: SIGINT, SIGTERM and SIGHUP, those of them that were not ignored at the start.
+pub(crate) struct Interrupts {
+    count: watch::Receiver<u8>,
+}
+
+impl Interrupts {
+    /// Begins to listen at the first `await` of the caller; until then they end the process on the spot.
+    pub(super) fn listen() -> Self {
+        let (sender, count) = watch::channel(0_u8);
+        tokio::spawn(async move {
+            let mut signals = Signals::new();
+            // Each is counted: those that come while another one is handled wait in their listener.
+            while signals.next().await {
+                sender.send_modify(|count| *count = count.saturating_add(1));
+            }
+            // Without a listener nothing is ever counted, and nobody is to be told that it ended.
+            core::future::pending::<()>().await;
+        });
+        Self { count }
+    }
+
+    /// A command that ends by itself, and that the first of them may end at any moment.
+    pub(super) async fn end(
+        &self,
+        command: impl Future<Output = Result<Exit, Failure>>,
+    ) -> Result<Exit, Failure> {
+        tokio::select! {
+            result = command => result,
+            () = self.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    /// Waits for the `nth` of them, counted from 1.
+    pub(crate) async fn nth(&self, nth: u8) {
+        let mut count = self.count.clone();
+        if count.wait_for(|count| *count >= nth).await.is_err() {
+            core::future::pending::<()>().await;
+        }
+    }
+}
+
+/// One listener for each signal, for the life of the process.
+#[cfg(unix)]
+struct Signals {
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: Option<tokio::signal::unix::Signal>,
+    /// A terminal that goes away sends it, and the shell on it sends it again: it counts once.
+    hang_up: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let ignored = ignored();
+        let listen = |kind: SignalKind| {
+            let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
+            if is_ignored { None } else { signal(kind).ok() }
+        };
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+            hang_up: listen(SignalKind::hangup()),
+        }
+    }
+
+    /// Waits for the next one; `false` where none can come.
+    async fn next(&mut self) -> bool {
+        let Self { interrupt, terminate, hang_up } = self;
+        tokio::select! {
+            Some(()) = recv(interrupt) => true,
+            Some(()) = recv(terminate) => true,
+            Some(()) = recv(hang_up) => {
+                *hang_up = None;
+                true
+            }
+            else => false,
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn recv(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    }
+}
+
+/// The signals that this process was started to ignore, one bit each, as `nohup` and a script's `&` arrange it. Only Linux
+/// tells without unsafe code.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// One listener for each event of a console, for the life of the process.
+#[cfg(windows)]
+struct Signals {
+    interrupt: Option<tokio::signal::windows::CtrlC>,
+    stop: Option<tokio::signal::windows::CtrlBreak>,
+    close: Option<tokio::signal::windows::CtrlClose>,
+}
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
+        Self { interrupt: ctrl_c().ok(), stop: ctrl_break().ok(), close: ctrl_close().ok() }
+    }
+
+    /// Waits for the next one; `false` where none can come.
+    async fn next(&mut self) -> bool {
+        let Self { interrupt: Some(interrupt), stop: Some(stop), close: Some(close) } = self else {
+            return false;
+        };
+        tokio::select! {
+            happened = interrupt.recv() => happened.is_some(),
+            happened = stop.recv() => happened.is_some(),
+            happened = close.recv() => happened.is_some(),
+        }
+    }
+}
