@@ -12,6 +12,8 @@ use clap::{
     ValueHint,
 };
 
+use crate::secret::{bare, may_be_secret};
+
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
 #[derive(Debug, Parser)]
 #[command(
@@ -67,7 +69,9 @@ fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
         Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
     });
     read.map_err(|mut error| {
-        meet_half_way(&mut error);
+        if !hide_secrets(&mut error) {
+            meet_half_way(&mut error);
+        }
         error
     })
 }
@@ -80,6 +84,21 @@ fn helped(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsStr
         arguments.push("--help".into());
     }
     arguments
+}
+
+/// Takes what may be a secret out of a mistake, which repeats what was typed. Returns whether there was any.
+fn hide_secrets(error: &mut clap::Error) -> bool {
+    let mut is_hidden = false;
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg] {
+        if let Some(ContextValue::String(found)) = error.get(kind)
+            && may_be_secret(found)
+        {
+            let shown = ContextValue::String(bare(found).to_string());
+            error.insert(kind, shown);
+            is_hidden = true;
+        }
+    }
+    is_hidden
 }
 
 /// Adds to a mistake what was probably meant, where clap cannot know it.

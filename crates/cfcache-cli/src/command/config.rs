@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use crate::args::OutputArg;
 use crate::config::{CredentialPlace, Origin, Settings, Sourced, TokenPlace};
+use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
+use crate::secret::{bare, shown, shown_path};
 
 /// A setting as it is shown.
 #[derive(Serialize)]
@@ -29,7 +31,7 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
         let mut rows = rows(settings, &Names::Whole);
         let from = settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string());
         rows.extend(settings.zones.iter().map(|(domain, id)| Row {
-            setting: format!("zones.\"{domain}\""),
+            setting: format!("zones.\"{}\"", bare(&domain::unicode(domain))),
             value: Some(id.to_string()),
             from: from.clone(),
         }));
@@ -43,7 +45,8 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
         let value = row.value.clone().unwrap_or_else(|| "(not set)".to_owned());
         vec![row.setting.clone(), value, row.from.clone().unwrap_or_default()]
     };
-    let zone = |(domain, id): (&String, &ZoneId)| vec![domain.clone(), id.to_string()];
+    let zone =
+        |(domain, id): (&String, &ZoneId)| vec![bare(&domain::unicode(domain)).to_string(), id.to_string()];
     let file = |(name, path, _): (&str, &Option<PathBuf>, bool)| {
         Some(vec![name.to_owned(), settings.short(path.as_ref()?)])
     };
@@ -79,7 +82,7 @@ enum Names<'a> {
 impl Names<'_> {
     fn origin(&self, origin: &Origin) -> String {
         match (self, origin) {
-            (Self::Short(_), Origin::File(_, Some(profile))) => format!("profile `{profile}`"),
+            (Self::Short(_), Origin::File(_, Some(profile))) => format!("profile {}", shown(profile)),
             (Self::Short(settings), Origin::File(path, None)) => match settings.path.as_ref() == Some(path) {
                 true => USER_FILE.to_owned(),
                 false => PROJECT_FILE.to_owned(),
@@ -90,8 +93,8 @@ impl Names<'_> {
 
     fn path(&self, path: &Path) -> String {
         match self {
-            Self::Whole => path.display().to_string(),
-            Self::Short(settings) => settings.short(path),
+            Self::Whole => shown_path(path).to_string(),
+            Self::Short(settings) => shown_path(Path::new(&settings.short(path))).to_string(),
         }
     }
 }
@@ -103,7 +106,8 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
         from: origin.map(|origin| names.origin(origin)),
     };
     let text = |setting: &str, sourced: Option<&Sourced<String>>| {
-        row(setting, sourced.map(|sourced| sourced.value.clone()), sourced.map(|sourced| &sourced.origin))
+        let value = sourced.map(|sourced| shown_value(&sourced.value));
+        row(setting, value, sourced.map(|sourced| &sourced.origin))
     };
     let credentials = settings.credentials.as_ref();
     let forbids = settings.forbidden_by.as_ref().map(|path| Origin::File(path.clone(), None));
@@ -118,7 +122,7 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
             credentials.map(|sourced| describe(&sourced.value, names)),
             credentials.map(|sourced| &sourced.origin),
         ),
-        row("profile", settings.profile.clone(), None),
+        row("profile", settings.profile.as_deref().map(|name| bare(name).to_string()), None),
         row(
             "forbid-everything",
             Some(forbids.is_some().to_string()),
@@ -127,18 +131,31 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
     ]
 }
 
+/// A value as it is shown: neither what may be a token, nor the user and password of a URL.
+fn shown_value(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((before, after)) if before.contains("://") => {
+            let scheme = before.split("://").next().unwrap_or_default();
+            format!("{scheme}://[secret]@{}", bare(after))
+        }
+        _ => bare(value).to_string(),
+    }
+}
+
 /// What sort of credentials, and where they are: never what they are.
 fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
     match place {
         CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
-            format!("token in `{}`", names.path(path))
+            format!("token in {}", names.path(path))
         }
         CredentialPlace::Token(_) => "token [secret]".to_owned(),
-        CredentialPlace::Key { email, .. } => format!("API key of {email} [secret]"),
-        CredentialPlace::Profile(TokenPlace::Variable(name)) => format!("token in the variable `{name}`"),
+        CredentialPlace::Key { email, .. } => format!("API key of {} [secret]", bare(email)),
+        CredentialPlace::Profile(TokenPlace::Variable(name)) => {
+            format!("token in the variable {}", shown(name))
+        }
         // The arguments may say more than they should.
         CredentialPlace::Profile(TokenPlace::Command { program, .. }) => {
-            format!("token from the command `{}`", names.path(Path::new(program)))
+            format!("token from the command {}", names.path(Path::new(program)))
         }
         CredentialPlace::Profile(TokenPlace::Inline(_)) => "token in the file itself [secret]".to_owned(),
     }

@@ -13,6 +13,7 @@ use crate::config::VARIABLES;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
+use crate::secret::shown_path;
 
 /// Prints the completions for a shell.
 pub(crate) fn completions(shell: ShellArg, talk: &Talk) -> Exit {
@@ -34,14 +35,19 @@ pub(crate) fn man(folder: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
         return Ok(Exit::Accepted);
     };
     let cannot = |path: &Path, error: std::io::Error| {
-        Failure::usage(format!("cannot write `{}`: {error}", path.display()))
+        use std::io::ErrorKind as Kind;
+        // A place that cannot be one is a mistake; a disk that is full is none.
+        let is_misnamed =
+            matches!(error.kind(), Kind::AlreadyExists | Kind::NotADirectory | Kind::InvalidInput);
+        let exit = if is_misnamed { Exit::Usage } else { Exit::Failed };
+        Failure::new(exit, format!("cannot write {}: {error}", shown_path(path)))
     };
     fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
     for page in &pages {
         let path = folder.join(&page.file);
         fs::write(&path, &page.text).map_err(|error| cannot(&path, error))?;
     }
-    talk.note(&format!("{} pages written to `{}`", pages.len(), folder.display()));
+    talk.note(&format!("{} pages written to {}", pages.len(), shown_path(folder)));
     Ok(Exit::Accepted)
 }
 

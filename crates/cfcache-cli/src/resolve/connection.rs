@@ -11,6 +11,8 @@ use crate::args::RootsArg;
 use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Sourced};
 use crate::failure::Failure;
 use crate::resolve::{Given, ZoneRef, credentials};
+use crate::secret::{shown, shown_path};
+use crate::whole;
 
 /// How to reach the API, and at what pace.
 pub(crate) struct Connection {
@@ -139,8 +141,8 @@ fn base_url(url: &Sourced<String>) -> Result<BaseUrl, Failure> {
 
 fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
     let read = |path: &PathBuf| {
-        std::fs::read(path)
-            .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
+        whole::read(path, whole::MOST)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))
     };
     paths.iter().map(read).collect()
 }
@@ -154,7 +156,7 @@ pub(super) fn plan(name: Option<&str>) -> Result<Option<Plan>, Failure> {
     match name {
         None | Some("auto") => Ok(None),
         Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::limits::UnknownPlan| {
-            Failure::usage(format!("{} is no plan: {unknown}, or `auto`", cfcache_model::text::quote(name)))
+            Failure::usage(format!("{} is no plan: {unknown}, or `auto`", shown(name)))
         }),
     }
 }

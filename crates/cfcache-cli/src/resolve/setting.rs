@@ -1,6 +1,5 @@
 //! The commands around the cache's settings, from what was typed to what it means.
 
-use std::io::Read;
 use std::path::Path;
 
 use cfcache_model::endpoint::{
@@ -12,6 +11,8 @@ use crate::args::{
     SmartCommand, SwitchCommand, VariantsCommand,
 };
 use crate::failure::Failure;
+use crate::secret::{bare, shown_path};
+use crate::whole;
 
 /// What to do with a setting.
 pub(crate) enum Setting {
@@ -294,24 +295,15 @@ fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
 
 /// The name of a file; `-` is standard input.
 fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        bare(&path.to_string_lossy()).to_string()
+    }
 }
 
 /// Reads a file of settings; `-` is standard input.
 fn read_text(path: &Path) -> Result<String, Failure> {
-    /// Far above any file that makes sense here, and a bound on memory.
-    const LONGEST: u64 = 8 << 20;
-    let mut text = String::new();
-    let mut read = |reader: &mut dyn Read| reader.take(LONGEST + 1).read_to_string(&mut text);
-    let outcome = match path == Path::new("-") {
-        true => read(&mut std::io::stdin().lock()),
-        false => std::fs::File::open(path).and_then(|mut file| read(&mut file)),
-    };
-    match outcome {
-        Ok(_) if text.len() as u64 > LONGEST => {
-            Err(Failure::usage(format!("`{}` is longer than {LONGEST} bytes", path.display())))
-        }
-        Ok(_) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
-        Err(error) => Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
-    }
+    whole::read_text(path, whole::MOST)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))
 }
