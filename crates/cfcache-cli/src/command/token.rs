@@ -1,9 +1,11 @@
 //! `token verify`
 
+use cfcache_client::{Error, ErrorKind};
 use cfcache_model::endpoint::{TokenStatus, VerifyToken};
 use cfcache_model::id::AccountId;
 
 use crate::args::OutputArg;
+use crate::config::{ACCOUNT_ID, Environment, Origin, Sourced};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::Trace;
@@ -12,33 +14,71 @@ use crate::resolve::Connection;
 use crate::session::Session;
 
 /// Asks whether the token is valid: exit code 0 only where it is active.
+///
+/// A user's token is verified at another address than an account's. An account that a variable names is a guess: where
+/// its address refuses the token, the user's is asked as well.
 pub(crate) async fn verify(
     connection: Connection,
-    account: Option<AccountId>,
+    account: Option<Sourced<AccountId>>,
     talk: &Talk,
 ) -> Result<Exit, Failure> {
     let session = Session::open(&connection).await?;
-    let request = match &account {
-        Some(account) => VerifyToken::of_account(account),
-        None => VerifyToken::of_user(),
+    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut Trace(talk)).await;
+    let result = match &account {
+        None => ask(VerifyToken::of_user()).await,
+        Some(account) => match ask(VerifyToken::of_account(&account.value)).await {
+            Err(refused) if matches!(account.origin, Origin::Variable(_)) && is_refusal(&refused) => {
+                match ask(VerifyToken::of_user()).await {
+                    Ok(answer) => {
+                        talk.note(&format!(
+                            "{} is set, and the token is not of that account: it is a user's",
+                            account.origin
+                        ));
+                        Ok(answer)
+                    }
+                    // What the user's address says is of more use only where it is no refusal.
+                    Err(error) => Err(if is_refusal(&error) { refused } else { error }),
+                }
+            }
+            result => result,
+        },
     };
-    let answer = session.client.call(&request, &mut Trace(talk)).await.map_err(|error| {
-        let failure = Failure::of(&error, "the token is not verified");
-        match (&account, error.kind()) {
-            (None, cfcache_client::ErrorKind::Credentials) => failure.with_hint(
-                "a token of an account is verified with `--account ID`, and an API key not at all",
-            ),
-            _ => failure,
-        }
-    })?;
+    let answer = result.map_err(|error| not_verified(&error, account.as_ref()))?;
     let token = answer.result;
     let is_early = token.not_before.as_deref().is_some_and(|begins| is_later(begins, &now()));
     match talk.output {
-        OutputArg::Human => talk.data(&describe(&token, is_early)),
+        OutputArg::Human => talk.tell(&describe(&token, is_early)),
         _ => talk.data(&answer.raw),
     }
     session.close().await;
     Ok(if token.is_active() && !is_early { Exit::Accepted } else { Exit::Credentials })
+}
+
+/// Returns whether the API answered, and would not verify the token at that address.
+fn is_refusal(error: &Error) -> bool {
+    error.failure().is_some() && matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Refused)
+}
+
+fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>) -> Failure {
+    let failure = Failure::of(error, "the token is not verified");
+    if !is_refusal(error) {
+        return failure;
+    }
+    match account {
+        None => {
+            let mut failure = failure.with_hint(format!(
+                "a token of an account is verified with `--account ID` (or `{ACCOUNT_ID}`), and an API key not at all",
+            ));
+            failure.causes.extend(Environment::unread(&[ACCOUNT_ID]));
+            failure
+        }
+        Some(Sourced { value, origin: origin @ Origin::Variable(_) }) => failure.with_hint(format!(
+            "neither the account {value} (of {origin}) nor the user's own address knows the token",
+        )),
+        Some(Sourced { value, .. }) => failure.with_hint(format!(
+            "the account {value} does not know the token; a user's token is verified without `--account`"
+        )),
+    }
 }
 
 fn describe(token: &TokenStatus, is_early: bool) -> String {

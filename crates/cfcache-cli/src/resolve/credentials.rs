@@ -1,16 +1,19 @@
 //! The credentials, from wherever they are.
 
-use std::io::Read;
+mod command;
+
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use cfcache_client::{Credentials, InvalidCredentials};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Origin, Sourced, TokenPlace};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
+use crate::secret::{bare, may_be_secret, shown, shown_path};
+use crate::whole;
 
 /// More than any secret: another file was named by mistake.
 const LONGEST: u64 = 4096;
@@ -45,11 +48,14 @@ pub(super) fn fetch(
         CredentialPlace::Profile(TokenPlace::Variable(name)) => match Environment::other(name) {
             Some(token) => SecretString::from(token),
             None => {
-                return Err(fail(format!("{origin} says that the token is in `{name}`, which is not set")));
+                return Err(fail(format!(
+                    "{origin} says that the token is in {}, which is not set",
+                    shown(name)
+                )));
             }
         },
         CredentialPlace::Profile(TokenPlace::Command { program, arguments }) => {
-            from_command(program, arguments, origin)?
+            command::run(program, arguments, origin, command::LONGEST_TIME, talk)?
         }
         CredentialPlace::Profile(TokenPlace::Inline(token)) => {
             talk.warn(&format!(
@@ -61,7 +67,27 @@ pub(super) fn fetch(
             token.clone()
         }
     };
-    Credentials::token(token).map_err(|invalid| refuse(&origin.to_string(), invalid))
+    check_quotes(&token, origin)?;
+    Credentials::token(token).map_err(|invalid| {
+        refuse(&origin.to_string(), invalid).with_hint(
+            "a token is one word: the value alone, without `Bearer`, a name before it, or what follows it",
+        )
+    })
+}
+
+/// Refuses a token between quotes: no token has any, and what reads an `env` file may leave them in place. The API would
+/// only say that it does not know it.
+fn check_quotes(token: &SecretString, origin: &Origin) -> Result<(), Failure> {
+    let is_quote =
+        |char: char| matches!(char, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}');
+    let token = token.expose_secret();
+    if token.starts_with(is_quote) || token.ends_with(is_quote) {
+        return Err(fail(format!(
+            "the token of {origin} has quotes around it, and they are part of its value"
+        ))
+        .with_hint("remove them there; `docker --env-file` and others take quotes as they are"));
+    }
+    Ok(())
 }
 
 fn fail(message: impl Into<String>) -> Failure {
@@ -82,63 +108,62 @@ fn none(environment: &Environment) -> Failure {
             "set `{API_TOKEN}`, or name a file that holds the token with `--api-token-file`; `--emulator` needs none",
         )),
     };
-    match environment.empty.iter().find(|name| [API_TOKEN, API_KEY, EMAIL].contains(&name.as_str())) {
+    let empty = environment.empty.iter().find(|name| [API_TOKEN, API_KEY, EMAIL].contains(&name.as_str()));
+    let mut failure = match empty {
         Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
         None => failure,
-    }
+    };
+    failure.causes.extend(Environment::unread(&[API_TOKEN, API_KEY, EMAIL]));
+    failure
 }
 
 fn from_file(path: &Path, talk: &Talk) -> Result<SecretString, Failure> {
-    let mut text = String::new();
-    let mut read = |reader: &mut dyn Read| reader.take(LONGEST + 1).read_to_string(&mut text);
-    let outcome = match path == Path::new("-") {
-        true => read(&mut std::io::stdin().lock()),
-        false => {
+    let shown =
+        if path == Path::new("-") { "standard input".to_owned() } else { shown_path(path).to_string() };
+    match whole::read_text(path, LONGEST) {
+        Ok(text) => {
             warn_if_open(path, talk);
-            std::fs::File::open(path).and_then(|mut file| read(&mut file))
+            Ok(trimmed(text))
         }
-    };
-    let shown = path.display();
-    match outcome {
-        Err(error) => Err(fail(format!("cannot read the token from `{shown}`: {error}"))),
-        Ok(_) => trimmed(text, &format!("`{shown}`")),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            Err(fail(format!("{shown} holds more than a token")))
+        }
+        Err(error) => {
+            let failure = fail(format!("cannot read the token from {shown}: {error}"));
+            Err(if error.kind() == ErrorKind::NotFound && may_be_secret(&path.to_string_lossy()) {
+                failure.with_hint(format!(
+                    "it takes the name of a file; a token itself goes into `{API_TOKEN}` or to standard input \
+                     (`--api-token-file -`)",
+                ))
+            } else {
+                failure
+            })
+        }
     }
 }
 
-/// Runs a command that prints the token. It may ask its user something: standard input and error are the terminal's.
-fn from_command(program: &str, arguments: &[String], origin: &Origin) -> Result<SecretString, Failure> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| fail(format!("{origin}: cannot run `{program}`: {error}")))?;
-    if !output.status.success() {
-        return Err(fail(format!("{origin}: `{program}` gave no token ({})", output.status)));
-    }
-    match String::from_utf8(output.stdout) {
-        // Such commands print notes behind the secret; the first line is what they are asked for.
-        Ok(text) => trimmed(text.lines().next().unwrap_or_default().to_owned(), &format!("`{program}`")),
-        Err(_) => Err(fail(format!("{origin}: what `{program}` printed is not text"))),
-    }
+fn trimmed(text: String) -> SecretString {
+    let text = SecretString::from(text);
+    SecretString::from(text.expose_secret().trim().to_owned())
 }
 
-fn trimmed(text: String, origin: &str) -> Result<SecretString, Failure> {
-    match text.len() as u64 > LONGEST {
-        true => Err(fail(format!("{origin} holds more than a token"))),
-        false => Ok(SecretString::from(text.trim().to_owned())),
-    }
-}
-
-/// Warns where anybody else on this machine may read a file with a secret.
+/// Warns where anybody else on this machine may read a file with a secret, and its owner can change that: what is mounted
+/// into a container cannot be changed from inside, and is nobody else's to read.
 fn warn_if_open(path: &Path, talk: &Talk) {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        let is_open = |file: std::fs::Metadata| file.is_file() && file.permissions().mode() & 0o077 != 0;
-        if std::fs::metadata(path).is_ok_and(is_open) {
-            let shown = path.display();
-            talk.warn(&format!("others on this machine may read `{shown}` (`chmod 600 {shown}`)"));
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(file) = std::fs::metadata(path) else { return };
+        let is_open = file.is_file() && file.mode() & 0o077 != 0;
+        // Without write permission it was put there as it is, as secrets are.
+        let is_writable = file.mode() & 0o200 != 0;
+        let is_own = file.uid() == rustix::process::geteuid().as_raw();
+        let is_fixed = rustix::fs::statvfs(path)
+            .is_ok_and(|volume| volume.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+        if is_open && is_writable && is_own && !is_fixed {
+            let shown = shown_path(path);
+            let bare = bare(&path.to_string_lossy()).to_string();
+            talk.warn(&format!("others on this machine may read {shown} (`chmod 600 {bare}`)"));
         }
     }
     #[cfg(not(unix))]

@@ -30,6 +30,132 @@ fn without_credentials_nothing_is_sent() {
 }
 
 #[test]
+fn a_variable_that_is_set_and_not_read_is_named() {
+    let api = Api::quick();
+    for (variable, advice) in [
+        ("CF_API_TOKEN", "the variable is `CLOUDFLARE_API_TOKEN`"),
+        ("CLOUDFLARE_API_TOKEN_FILE", "name the file with `--api-token-file`"),
+        ("CF_API_KEY", "the variable is `CLOUDFLARE_API_KEY`"),
+        ("CF_API_EMAIL", "the variable is `CLOUDFLARE_EMAIL`"),
+    ] {
+        let ran = cfcache(&api).without(VARIABLE).env(variable, TOKEN).args("purge tags a").run();
+        ran.exits(3).tells("no credentials").tells(&format!("`{variable}` is set, and not read: {advice}"));
+        assert!(!ran.err.contains(TOKEN), "{ran:?}");
+        let quiet = cfcache(&api).env(variable, TOKEN).args("purge tags a").run();
+        assert!(!quiet.err.contains(variable), "{quiet:?}");
+    }
+    for variable in ["CF_ZONE_ID", "CLOUDFLARE_ZONE"] {
+        let purge = || cfcache(&api).without("CLOUDFLARE_ZONE_ID").env(variable, "example.com");
+        let told = format!("`{variable}` is set, and not read: the variable is `CLOUDFLARE_ZONE_ID`");
+        purge().args("purge tags a").run().exits(2).tells("no zone given").tells(&told);
+        purge().args("purge urls https://www.example.com/a").run().exits(0).tells(&told);
+    }
+    let ran = bare().env(VARIABLE, TOKEN).env("CF_API_BASE_URL", api.base()).args("config show").run();
+    ran.exits(0).tells("`CF_API_BASE_URL` is set, and not read");
+}
+
+#[test]
+fn quotes_around_a_token_are_told() {
+    let api = known();
+    let dir = Dir::new();
+    for quoted in [
+        format!("\"{TOKEN}\""),
+        format!("'{TOKEN}'"),
+        format!("\u{201c}{TOKEN}\u{201d}"),
+        format!("\"{TOKEN}"),
+    ] {
+        let ran = cfcache(&api).env(VARIABLE, &quoted).args("token verify").run();
+        ran.exits(3).says_nothing().tells("`CLOUDFLARE_API_TOKEN` has quotes around it");
+        assert!(!ran.err.contains(TOKEN) && !ran.err.contains("account"), "{ran:?}");
+        let file = dir.file("token", &quoted);
+        cfcache(&api).args("purge tags a --api-token-file").arg(&file).run().exits(3).tells("has quotes");
+    }
+    assert_eq!(api.requests(), 0);
+    for other in [format!("Bearer {TOKEN}"), format!("{TOKEN} # mine")] {
+        let ran = cfcache(&api).env(VARIABLE, other).args("token verify").run();
+        ran.exits(3).tells("a token is one word");
+    }
+    let marked = dir.file("token", format!("\u{feff}{TOKEN}\r\n"));
+    cfcache(&api).args("purge tags a --api-token-file").arg(&marked).run().exits(0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_secret_that_its_owner_can_close_draws_a_warning_and_another_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let api = known();
+    let dir = Dir::new();
+    let file = dir.file("token", TOKEN);
+    for (mode, is_told) in
+        [(0o644, true), (0o640, true), (0o600, false), (0o400, false), (0o444, false), (0o440, false)]
+    {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let ran = cfcache(&api).args("purge tags a --api-token-file").arg(&file).run();
+        ran.exits(0);
+        assert_eq!(ran.err.contains("others on this machine may read"), is_told, "{mode:o} {ran:?}");
+    }
+}
+
+/// A configuration with a command that prints the token.
+#[cfg(unix)]
+fn with_command(dir: &Dir, script: &str) -> std::path::PathBuf {
+    let script = dir.file("script", script);
+    let (zone, script) = (crate::support::ZONE, script.display());
+    dir.file("config.toml", format!("zone = \"{zone}\"\ntoken-command = [\"sh\", \"{script}\"]\n"))
+}
+
+#[test]
+#[cfg(unix)]
+fn a_command_for_the_token_leaves_the_list_alone() {
+    let api = known();
+    let dir = Dir::new();
+    let config = with_command(
+        &dir,
+        &format!("cat >/dev/null; echo {TOKEN}; echo note; echo 'touch \u{1b}[2J it' >&2"),
+    );
+    let ran = bare()
+        .env("CLOUDFLARE_BASE_URL", api.base())
+        .arg("--config")
+        .arg(&config)
+        .args("purge tags --json --from -")
+        .input("a\nb\nc\n")
+        .run();
+    ran.exits(0).tells("sh: touch \\u{1b}[2J it");
+    assert_eq!(ran.report()["accepted"], 3);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_command_for_the_token_that_goes_wrong_is_told() {
+    let api = known();
+    let dir = Dir::new();
+    let refused = |script: &str, why: &str| {
+        let config = with_command(&dir, script);
+        let base = api.base();
+        let ran =
+            bare().env("CLOUDFLARE_BASE_URL", base).arg("--config").arg(&config).args("purge tags a").run();
+        ran.exits(3).says_nothing().tells(why);
+        assert!(!ran.err.contains(TOKEN), "{ran:?}");
+    };
+    refused("exec yes", "`sh` printed more than a token");
+    refused("echo no store is unlocked >&2; exit 7", "sh: no store is unlocked");
+    refused("exit 7", "`sh` gave no token (exit status: 7)");
+    refused("exit 0", "the token is empty");
+    refused("printf '\\377\\376'", "is not text");
+    refused(&format!("echo '\"{TOKEN}\"'"), "has quotes around it");
+    refused(&format!("echo cfut_{TOKEN}aabbccdd >&2; exit 1"), "sh: [secret]");
+    let file = dir.file("config.toml", "token-command = [\"/nonexistent/program\"]\n");
+    bare()
+        .arg("--config")
+        .arg(&file)
+        .args("zones list")
+        .run()
+        .exits(3)
+        .tells("cannot run `/nonexistent/program`");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
 fn the_older_pair_works_and_a_token_wins_over_it() {
     let api = known();
     let pair = || {

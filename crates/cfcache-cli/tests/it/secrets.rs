@@ -148,3 +148,101 @@ fn headers_are_shown_without_what_is_secret_in_them() {
         }
     }
 }
+
+#[test]
+fn a_token_where_an_id_or_a_name_is_expected_is_not_shown() {
+    let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
+    let secrets = [
+        format!("cfut_{body}aabbccdd"),
+        format!("cfat_{body}aabbccdd"),
+        format!("cfk_{body}1a2b3c4d5e"),
+        format!("\"cfut_{body}aabbccdd\""),
+        TOKEN.to_owned(),
+        "144c9defac04969c7bfad8efaa8ea194144c9d".to_owned(),
+        "144c9defac04969c7bfad8efaa8ea194144c9deadbeef".to_owned(),
+        "a-token-of-a-form-that-nobody-has-seen-yet".to_owned(),
+    ];
+    let api = Api::quick();
+    let dir = Dir::new();
+    for secret in &secrets {
+        let in_toml = secret.replace('"', "\\\"");
+        let hides = |cmd: crate::support::Cmd| {
+            let ran = cmd.run();
+            let word = secret.trim_matches('"');
+            assert!(!ran.err.contains(word) && !ran.out.contains(word), "{ran:?}");
+            ran
+        };
+        for line in [
+            "purge tags a",
+            "purge everything -y",
+            "settings",
+            "config show",
+            "purge tags a --dry-run",
+            "environments list",
+        ] {
+            hides(cfcache(&api).env("CLOUDFLARE_ZONE_ID", secret).args(line));
+            hides(cfcache(&api).arg("-z").arg(secret).args(line));
+        }
+        let swapped = hides(cfcache(&api).env("CLOUDFLARE_ZONE_ID", secret).args("purge tags a"));
+        swapped.exits(2).says_nothing().tells("was it meant for `CLOUDFLARE_API_TOKEN`");
+        hides(cfcache(&api).arg("-e").arg(secret).args("purge tags a")).says_nothing();
+        for line in [
+            "--profile",
+            "--plan",
+            "--config",
+            "--api-token-file",
+            "--proxy",
+            "--base-url",
+            "--ca-file",
+            "--roots",
+        ] {
+            hides(cfcache(&api).arg(line).arg(secret).args("purge tags a"));
+            hides(cfcache(&api).arg(line).arg(secret).args("config show"));
+        }
+        for variable in [
+            "CFCACHE_PROFILE",
+            "CFCACHE_PLAN",
+            "CFCACHE_CONFIG",
+            "CLOUDFLARE_BASE_URL",
+            "CLOUDFLARE_ACCOUNT_ID",
+            "CLOUDFLARE_EMAIL",
+            "HTTPS_PROXY",
+        ] {
+            let set = || cfcache(&api).env("CLOUDFLARE_API_KEY", TOKEN).env(variable, secret);
+            hides(set().without("CLOUDFLARE_API_TOKEN").args("config show"));
+            hides(set().args("token verify"));
+        }
+        hides(cfcache(&api).args("token verify --account").arg(secret)).exits(2);
+        hides(cfcache(&api).arg("purge").arg(secret));
+        hides(cfcache(&api).arg(secret));
+        hides(cfcache(&api).args("origin-regions get").arg(secret));
+        hides(bare().args("emulator --zone-id").arg(secret).args("--listen 127.0.0.1:1"));
+        for file in [
+            format!("zone = \"{in_toml}\""),
+            format!("environment = \"{in_toml}\""),
+            format!("plan = \"{in_toml}\""),
+            format!("profile = \"{in_toml}\""),
+            format!("token-env = \"{in_toml}\""),
+            format!("token-file = \"{in_toml}\""),
+            format!("token-command = [\"{in_toml}\"]"),
+            format!("base-url = \"{in_toml}\""),
+            format!("[zones]\n\"a.example\" = \"{in_toml}\""),
+            format!("[zones]\n\"{in_toml}\" = \"a\""),
+            format!("[profiles.\"{in_toml}\"]\nzone = 5"),
+            format!("\"{in_toml}\" = 1"),
+            secret.clone(),
+        ] {
+            let path = dir.file("config.toml", file);
+            for line in ["config show", "purge tags a", "--profile other config show"] {
+                let with_file = || cfcache(&api).arg("--config").arg(&path);
+                hides(with_file().without("CLOUDFLARE_ZONE_ID").without("CLOUDFLARE_API_TOKEN").args(line));
+            }
+        }
+        dir.file(".cfcache.toml", format!("zone = \"{in_toml}\""));
+        hides(cfcache(&api).without("CLOUDFLARE_ZONE_ID").args("purge tags a").current_dir(dir.path()));
+        std::fs::remove_file(dir.at(".cfcache.toml")).unwrap();
+    }
+    assert!(
+        api.paths().iter().all(|path| !secrets.iter().any(|secret| path.contains(secret.trim_matches('"'))))
+    );
+}
