@@ -16,12 +16,15 @@ use secrecy::SecretString;
 
 use crate::args::Global;
 pub(crate) use crate::config::environment::{
-    ALL_PROXY, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY, VARIABLES, ZONE_ID,
+    ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY,
+    VARIABLES, ZONE_ID,
 };
-use crate::config::environment::{API_BASE_URL, BASE_URL, CONFIG, PLAN, PROFILE};
+use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
 pub(crate) use crate::config::file::TokenPlace;
-use crate::config::file::{Profile, ProjectFile, UserFile};
+use crate::config::file::{MappedZone, Profile, ProjectFile, UserFile};
+use crate::domain;
 use crate::failure::Failure;
+use crate::secret::{shown, shown_path};
 
 /// A value, and where it is from.
 #[derive(Debug, Clone)]
@@ -47,8 +50,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(name) | Self::Variable(name) => write!(f, "`{name}`"),
-            Self::File(path, None) => write!(f, "`{}`", path.display()),
-            Self::File(path, Some(profile)) => write!(f, "`{}`, profile `{profile}`", path.display()),
+            Self::File(path, None) => shown_path(path).fmt(f),
+            Self::File(path, Some(profile)) => write!(f, "{}, profile {}", shown_path(path), shown(profile)),
             Self::Default => f.write_str("default"),
         }
     }
@@ -62,11 +65,13 @@ pub(crate) struct Settings {
     pub(crate) plan: Option<Sourced<String>>,
     pub(crate) base_url: Sourced<String>,
     pub(crate) credentials: Option<Sourced<CredentialPlace>>,
-    /// The project's file, where there is one.
+    /// The nearest project's file, where there is one.
     pub(crate) project: Option<PathBuf>,
-    /// The project's file that forbids `everything`, where one does.
+    /// The project's file that forbids `everything`, where one on the way up does.
     pub(crate) forbidden_by: Option<PathBuf>,
-    /// Domains and the ids of their zones.
+    /// A zone that was set by the project or by a profile, where the other one's is used, and what that is about.
+    pub(crate) overruled: Option<String>,
+    /// Domains, as [`domain::ascii`] writes them, and the ids of their zones.
     pub(crate) zones: BTreeMap<String, ZoneId>,
     /// The user's file, whether there is one or not.
     pub(crate) path: Option<PathBuf>,
@@ -95,11 +100,13 @@ impl Settings {
     /// Where a file cannot be read or understood, or there is no such profile.
     pub(crate) fn load(global: &Global, environment: &Environment) -> Result<Self, Failure> {
         let (path, file) = user_file(global, environment)?;
-        let project = std::env::current_dir().ok().and_then(|start| file::find_project(&start));
-        let project = match project {
-            Some(path) => file::read::<ProjectFile>(&path)?.map(|file| (path, file)),
-            None => None,
-        };
+        let paths = std::env::current_dir().map(|start| file::find_projects(&start)).unwrap_or_default();
+        let mut projects = Vec::new();
+        for path in paths {
+            if let Some(file) = file::read::<ProjectFile>(&path)? {
+                projects.push((path, file));
+            }
+        }
         let profile = profile_name(global, environment, &file);
         let layers = layers(path.as_deref(), &file, profile.as_deref())?;
         let from_layers = |pick: fn(&Profile) -> Option<&String>| {
@@ -109,9 +116,30 @@ impl Settings {
         };
         let option = |value: &Option<String>, name| sourced(value.clone(), Origin::Option(name));
         let variable = |value: &Option<String>, name| sourced(value.clone(), Origin::Variable(name));
-        let of_project = project
-            .as_ref()
-            .and_then(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        let of_project = projects
+            .iter()
+            .find_map(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        let zones = mapped_zones(path.as_deref(), file.zones)?;
+        // A profile that was named beats the project only where it was named for this very command.
+        let named = profile.is_some() && (global.profile.is_some() || environment.profile.is_some());
+        let of_profile = layers.first().filter(|_| named);
+        let of_profile = of_profile.and_then(|(origin, layer)| sourced(layer.zone.clone(), origin.clone()));
+        let named_zone = option(&global.zone, "--zone").or_else(|| variable(&environment.zone, ZONE_ID));
+        let overruled = match (&named_zone, &of_profile, &of_project) {
+            (None, Some(profile), Some(project)) if !is_same_zone(profile, project, &zones) => {
+                let [used, other] =
+                    if global.profile.is_some() { [profile, project] } else { [project, profile] };
+                Some(format!(
+                    "the zone is {} of {}, and not {} of {}",
+                    shown(&used.value),
+                    used.origin,
+                    shown(&other.value),
+                    other.origin
+                ))
+            }
+            _ => None,
+        };
+        let of_profile = of_profile.filter(|_| global.profile.is_some());
         // To fall back to the vendor's API from a variable that was to name another would be the wrong kind of help.
         let empty = environment.empty.iter().find(|name| [BASE_URL, API_BASE_URL].contains(&name.as_str()));
         if let (None, None, Some(name)) = (&global.base_url, &environment.base_url, empty)
@@ -125,8 +153,8 @@ impl Settings {
             None => None,
         };
         Ok(Self {
-            zone: option(&global.zone, "--zone")
-                .or_else(|| variable(&environment.zone, ZONE_ID))
+            zone: named_zone
+                .or(of_profile)
                 .or(of_project)
                 .or_else(|| from_layers(|layer| layer.zone.as_ref())),
             environment: option(&global.environment, "--environment")
@@ -139,9 +167,10 @@ impl Settings {
                 .or_else(|| from_layers(|layer| layer.base_url.as_ref()))
                 .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
             credentials: credentials(global, environment, &layers)?,
-            project: project.as_ref().map(|(path, _)| path.clone()),
-            forbidden_by: project.filter(|(_, file)| file.forbid_everything).map(|(path, _)| path),
-            zones: file.zones.into_iter().map(|(domain, id)| (domain.to_lowercase(), id.0)).collect(),
+            project: projects.first().map(|(path, _)| path.clone()),
+            forbidden_by: projects.into_iter().find(|(_, file)| file.forbid_everything).map(|(path, _)| path),
+            overruled,
+            zones,
             path,
             profile,
             home: environment.home.clone(),
@@ -158,6 +187,33 @@ impl Settings {
     }
 }
 
+/// The map of zones, by domains in the form in which they are compared.
+fn mapped_zones(
+    path: Option<&Path>,
+    given: BTreeMap<String, MappedZone>,
+) -> Result<BTreeMap<String, ZoneId>, Failure> {
+    let mut zones: BTreeMap<String, ZoneId> = BTreeMap::new();
+    for (name, MappedZone(id)) in given {
+        let key = domain::ascii(&name);
+        if zones.get(&key).is_some_and(|other| *other != id) {
+            let file = path.map(|path| format!("{}: ", shown_path(path))).unwrap_or_default();
+            return Err(Failure::usage(format!("{file}`[zones]` names two zones for {}", shown(&name)))
+                .with_hint("case, a dot at the end, and `xn--` for other letters make no other domain"));
+        }
+        zones.insert(key, id);
+    }
+    Ok(zones)
+}
+
+/// Returns whether two settings name one zone, as far as the map of zones tells.
+fn is_same_zone(one: &Sourced<String>, other: &Sourced<String>, zones: &BTreeMap<String, ZoneId>) -> bool {
+    let id = |zone: &Sourced<String>| {
+        let name = domain::ascii(zone.value.trim());
+        zones.get(&name).map_or(name, ToString::to_string)
+    };
+    id(one) == id(other)
+}
+
 fn sourced<T>(value: Option<T>, origin: Origin) -> Option<Sourced<T>> {
     value.map(|value| Sourced { value, origin })
 }
@@ -171,7 +227,7 @@ fn user_file(global: &Global, environment: &Environment) -> Result<(Option<PathB
     };
     if let Some((path, name)) = named {
         let file = file::read(&path)?
-            .ok_or_else(|| Failure::usage(format!("`{name}`: there is no file `{}`", path.display())))?;
+            .ok_or_else(|| Failure::usage(format!("`{name}`: there is no file {}", shown_path(&path))))?;
         check_tokens(&path, &file)?;
         return Ok((Some(path), file));
     }
@@ -204,23 +260,25 @@ fn layers(
 ) -> Result<Vec<(Origin, Profile)>, Failure> {
     let Some(path) = path else {
         return match profile {
-            Some(name) => {
-                Err(Failure::usage(format!("there is no profile `{name}`: there is no configuration file")))
-            }
+            Some(name) => Err(Failure::usage(format!(
+                "there is no profile {}: there is no configuration file",
+                shown(name)
+            ))),
             None => Ok(Vec::new()),
         };
     };
     let mut layers = Vec::new();
     if let Some(name) = profile {
-        let known: Vec<String> = file.profiles.keys().map(|name| format!("`{name}`")).collect();
+        let known: Vec<String> = file.profiles.keys().map(|name| shown(name).to_string()).collect();
         let Some(layer) = file.profiles.get(name) else {
-            let failure = Failure::usage(format!("there is no profile `{name}` in `{}`", path.display()));
-            return Err(match known.is_empty() {
-                true => failure.with_hint(format!(
-                    "a profile is a table, `[profiles.{name}]`; `{PROFILE}` and `--profile` name one"
-                )),
-                false => failure.with_hint(format!("there is {}", known.join(", "))),
-            });
+            let failure =
+                Failure::usage(format!("there is no profile {} in {}", shown(name), shown_path(path)));
+            let hint = if known.is_empty() {
+                format!("a profile is a table, `[profiles.NAME]`; `{PROFILE}` and `--profile` name one")
+            } else {
+                format!("there is {}", known.join(", "))
+            };
+            return Err(failure.with_hint(hint));
         };
         layers.push((Origin::File(path.to_owned(), Some(name.to_owned())), layer.clone()));
     }

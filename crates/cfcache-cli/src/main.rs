@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod command;
 mod config;
+mod domain;
 mod exit;
 mod failure;
 mod journal;
@@ -13,8 +14,10 @@ mod render;
 mod report;
 mod resolve;
 mod route;
+mod secret;
 mod session;
 mod source;
+mod whole;
 
 use std::process::ExitCode;
 

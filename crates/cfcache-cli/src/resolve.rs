@@ -7,7 +7,7 @@ mod setting;
 use std::path::{Path, PathBuf};
 
 use cfcache_model::endpoint::{Action, Switch};
-use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
+use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
 
@@ -16,11 +16,13 @@ use crate::args::{
     TokenCommand, What,
 };
 use crate::config::{self, Environment, Origin, Settings, Sourced};
+use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
+use crate::secret::{may_be_secret, shown, shown_path};
 use crate::source::list_named;
 
 /// What to do.
@@ -30,7 +32,7 @@ pub(crate) enum Job {
     Route(RouteJob),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
-    VerifyToken(Connection, Option<AccountId>),
+    VerifyToken(Connection, Option<Sourced<AccountId>>),
     Emulator(EmulatorArgs, Plan, bool),
     Setting(SettingJob),
     ShowConfig(Box<Settings>),
@@ -177,7 +179,14 @@ struct Given<'a> {
 impl<'a> Given<'a> {
     fn load(global: &'a Global, environment: &'a Environment, talk: &'a Talk) -> Result<Self, Failure> {
         check_unicode(environment)?;
-        Ok(Self { settings: Settings::load(global, environment)?, global, environment, talk })
+        let settings = Settings::load(global, environment)?;
+        if let Some(overruled) = &settings.overruled {
+            talk.warn(overruled);
+        }
+        if matches!(settings.base_url.origin, Origin::Default) && !global.emulator {
+            Environment::unread(&[config::API_BASE_URL]).iter().for_each(|unread| talk.warn(unread));
+        }
+        Ok(Self { settings, global, environment, talk })
     }
 }
 
@@ -199,7 +208,7 @@ impl Given<'_> {
     fn everything(&self, action: Action) -> Result<Job, Failure> {
         let global = self.global;
         if let Some(path) = &self.settings.forbidden_by {
-            return Err(Failure::usage(format!("`{}` forbids {action} of everything", path.display()))
+            return Err(Failure::usage(format!("{} forbids {action} of everything", shown_path(path)))
                 .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
         }
         for (option, is_given) in
@@ -263,6 +272,7 @@ impl Given<'_> {
         for (domain, id) in &self.settings.zones {
             self.warn_if_odd(id, &mapped(domain));
         }
+        Environment::unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
         Ok(Job::Route(RouteJob {
             action,
             targets,
@@ -301,10 +311,16 @@ impl Given<'_> {
     fn token(&self, account: Option<String>) -> Result<Job, Failure> {
         self.reads()?;
         let account = account
-            .or_else(|| self.environment.account.clone())
-            .map(|account| AccountId::parse(&account))
-            .transpose()
-            .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+            .map(|value| Sourced { value, origin: Origin::Option("--account") })
+            .or_else(|| {
+                let value = self.environment.account.clone()?;
+                Some(Sourced { value, origin: Origin::Variable(config::ACCOUNT_ID) })
+            })
+            .map(|Sourced { value, origin }| {
+                let id = AccountId::parse(&value).map_err(|invalid| not_an_id(&origin, &value, &invalid))?;
+                Ok(Sourced { value: id, origin })
+            })
+            .transpose()?;
         Ok(Job::VerifyToken(self.connection(false)?, account))
     }
 
@@ -338,14 +354,16 @@ impl Given<'_> {
             {
                 return Ok(ZoneRef::Id(zone));
             }
-            return Err(Failure::usage("no zone given")
-                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID)));
+            let mut failure = Failure::usage("no zone given")
+                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID));
+            failure.causes = Environment::unread(&[config::ZONE_ID]);
+            return Err(failure);
         };
         let zone = value.trim();
         // A domain has a dot, and an id has none.
         if zone.contains('.') {
             let domain = domain(zone, origin)?;
-            return match self.settings.zones.get(&domain) {
+            return match self.settings.zones.get(&domain::ascii(&domain)) {
                 Some(id) => {
                     self.warn_if_odd(id, &mapped(&domain));
                     Ok(ZoneRef::Id(id.clone()))
@@ -354,8 +372,11 @@ impl Given<'_> {
             };
         }
         let id = ZoneId::parse(zone).map_err(|invalid| {
-            Failure::usage(format!("{origin}: {invalid}"))
-                .with_hint("a zone is given by its id, or by its domain, such as `example.com`")
+            let failure = not_an_id(origin, zone, &invalid);
+            if failure.hint.is_some() {
+                return failure;
+            }
+            failure.with_hint("a zone is given by its id, or by its domain, such as `example.com`")
         })?;
         self.warn_if_odd(&id, &origin.to_string());
         Ok(ZoneRef::Id(id))
@@ -369,8 +390,10 @@ impl Given<'_> {
             return;
         }
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            self.talk
-                .warn(&format!("{origin}: `{id}` does not look like a zone id, which has 32 hex digits"));
+            self.talk.warn(&format!(
+                "{origin}: {} does not look like a zone id, which has 32 hex digits",
+                shown(text)
+            ));
         }
     }
 
@@ -387,14 +410,25 @@ impl Given<'_> {
         }
         match EnvironmentId::parse(value) {
             Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
-            Err(invalid) => Err(Failure::usage(format!("{origin}: {invalid}"))),
+            Err(invalid) => Err(not_an_id(origin, value, &invalid)),
         }
     }
 }
 
+/// What was given is not an id, and is shown only where it cannot be a secret.
+fn not_an_id(origin: &Origin, text: &str, invalid: &InvalidId) -> Failure {
+    if may_be_secret(text) {
+        return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
+            "it may be a token: was it meant for `{}`, or for the file of `--api-token-file`?",
+            config::API_TOKEN
+        ));
+    }
+    Failure::usage(format!("{origin}: {invalid}"))
+}
+
 /// Where the configuration's map says which zone a domain is.
 fn mapped(domain: &str) -> String {
-    format!("`[zones]`, `{domain}`")
+    format!("`[zones]`, {}", shown(&domain::unicode(domain)))
 }
 
 fn only_reads() -> Failure {
@@ -456,13 +490,18 @@ fn cache_key_headers(texts: &[String]) -> Result<Vec<CacheKeyHeader>, Failure> {
 fn domain(text: &str, origin: &Origin) -> Result<String, Failure> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
-    let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '.' | '-' | '_');
+    // A letter of another script may be written as several characters.
+    let is_plain = |char: char| {
+        char.is_ascii_alphanumeric()
+            || matches!(char, '.' | '-' | '_')
+            || (!char.is_ascii() && !cfcache_model::text::is_invisible(char) && !char.is_whitespace())
+    };
     if bare != text.trim_end_matches('.') || !bare.chars().all(is_plain) {
-        let failure =
-            Failure::usage(format!("{origin}: {} is not a domain", cfcache_model::text::quote(text)));
-        return Err(match bare.chars().all(is_plain) && !bare.is_empty() {
-            true => failure.with_hint(format!("is `{bare}` meant?")),
-            false => failure,
+        let failure = Failure::usage(format!("{origin}: {} is not a domain", shown(text)));
+        return Err(if bare.chars().all(is_plain) && !bare.is_empty() && !may_be_secret(text) {
+            failure.with_hint(format!("is `{bare}` meant?"))
+        } else {
+            failure
         });
     }
     Ok(bare.to_lowercase())

@@ -3,45 +3,70 @@
 use std::collections::BTreeMap;
 
 use cfcache_model::id::ZoneId;
+use cfcache_model::text::quote;
+
+use crate::domain;
+use crate::secret::shown;
 
 /// Domains and their zones.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    zones: BTreeMap<String, ZoneId>,
+    /// A domain may have several zones: one that is active, and one that is pending or of another account.
+    zones: BTreeMap<String, Vec<ZoneId>>,
 }
 
 impl Routes {
-    /// Routes to these zones. A domain is compared without regard to case.
-    pub(crate) fn new(zones: impl IntoIterator<Item = (String, ZoneId)>) -> Self {
-        let zones = zones.into_iter().map(|(domain, id)| (plain(&domain), id));
-        Self { zones: zones.collect() }
+    /// Routes to these zones. Domains are compared in the form of [`domain::ascii`].
+    pub(crate) fn new(named: impl IntoIterator<Item = (String, ZoneId)>) -> Self {
+        let mut zones: BTreeMap<String, Vec<ZoneId>> = BTreeMap::new();
+        for (name, id) in named {
+            let ids = zones.entry(domain::ascii(&name)).or_default();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Self { zones }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.zones.is_empty()
     }
 
-    /// Each zone once.
+    /// Each zone that an entry can go to once.
     pub(crate) fn zones(&self) -> impl Iterator<Item = &ZoneId> {
-        self.zones.values().collect::<std::collections::BTreeSet<_>>().into_iter()
+        let only = |ids: &'_ Vec<ZoneId>| ids.len() == 1;
+        let zones = self.zones.values().filter(|ids| only(ids)).flatten();
+        zones.collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
     /// The zone of the longest domain that the host is, or is below of: `notexample.com` is not below `example.com`.
-    pub(crate) fn zone_of(&self, host: &str) -> Option<(&str, &ZoneId)> {
-        let host = plain(host);
-        let mut rest = host.as_str();
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or that it cannot be told which.
+    pub(crate) fn zone_of(&self, host: &str) -> Result<&ZoneId, String> {
+        let name = domain::ascii(host);
+        let mut rest = name.as_str();
         loop {
-            if let Some((domain, zone)) = self.zones.get_key_value(rest) {
-                return Some((domain, zone));
+            match self.zones.get(rest).map(Vec::as_slice) {
+                Some([zone]) => return Ok(zone),
+                Some(several) => {
+                    let ids: Vec<&str> = several.iter().map(ZoneId::as_str).collect();
+                    return Err(format!(
+                        "there are {} zones named {} ({}); name the one that is meant with `--zone`",
+                        several.len(),
+                        shown(&domain::unicode(rest)),
+                        ids.join(", ")
+                    ));
+                }
+                None => {}
             }
-            rest = rest.split_once('.')?.1;
+            rest = match rest.split_once('.') {
+                Some((_, parent)) => parent,
+                None => return Err(format!("no zone is known for the host {}", quote(host))),
+            };
         }
     }
-}
-
-/// A host name in lower case, without the dot that may end it.
-fn plain(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_lowercase()
 }
 
 #[cfg(test)]
@@ -54,6 +79,9 @@ mod tests {
             ("example.com".to_owned(), id("a")),
             ("Shop.Example.com".to_owned(), id("b")),
             ("example.co.uk".to_owned(), id("c")),
+            ("b\u{fc}cher.example".to_owned(), id("d")),
+            ("two.example".to_owned(), id("e")),
+            ("Two.example".to_owned(), id("f")),
             ("xn--bcher-kva.example".to_owned(), id("d")),
         ])
     }
@@ -77,10 +105,17 @@ mod tests {
             ("", None),
             (".", None),
             ("xn--bcher-kva.example", Some("d")),
+            ("www.xn--bcher-kva.example", Some("d")),
+            ("www.B\u{dc}CHER.example", Some("d")),
+            ("two.example", None),
+            ("www.two.example", None),
             ("192.0.2.1", None),
             ("[::1]", None),
         ] {
-            assert_eq!(routes.zone_of(host).map(|(_, zone)| zone.as_str()), expected, "{host}");
+            assert_eq!(routes.zone_of(host).ok().map(ZoneId::as_str), expected, "{host}");
         }
+        let refused = routes.zone_of("www.two.example").unwrap_err();
+        assert!(refused.contains("2 zones named `two.example` (e, f)"), "{refused}");
+        assert_eq!(routes.zones().map(ZoneId::as_str).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
     }
 }

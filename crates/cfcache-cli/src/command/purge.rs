@@ -22,6 +22,7 @@ use crate::render::Talk;
 use crate::render::outcome::print;
 use crate::report::Report;
 use crate::resolve::{Connection, Scope, ZoneRef};
+use crate::secret::bare;
 use crate::session::Session;
 use crate::source;
 
@@ -116,7 +117,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) 
 pub(super) fn describe_zone(zone: &ZoneRef) -> String {
     match zone {
         ZoneRef::Id(id) => format!("zone {id}"),
-        ZoneRef::Domain(domain) => format!("zone {domain}"),
+        ZoneRef::Domain(domain) => format!("zone {}", bare(domain)),
     }
 }
 

@@ -4,11 +4,13 @@ use cfcache_client::{Client, Error, ErrorKind};
 use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
+use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::Trace;
 use crate::render::Talk;
 use crate::resolve::{EnvironmentRef, ZoneRef};
+use crate::secret::shown;
 
 /// The id of a zone; a domain is looked up.
 ///
@@ -33,23 +35,20 @@ pub(crate) async fn find_zone(
         ZoneRef::Id(id) => return Ok((id.clone(), None)),
         ZoneRef::Domain(domain) => domain,
     };
-    let answer = client
-        .call(&ListZones::named(domain), &mut Trace(talk))
-        .await
-        .map_err(|error| cannot_look_up(&error, domain))?;
-    match answer.result.as_slice() {
+    let zones = named(client, domain, talk).await.map_err(|error| cannot_look_up(&error, domain))?;
+    let name = shown(domain);
+    match zones.as_slice() {
         [one] => match ZoneId::parse(&one.id) {
             Ok(id) => Ok((id, Some(one.clone()))),
-            Err(invalid) => Err(Failure::new(
-                Exit::Failed,
-                format!("the API gives `{domain}` an id that is none: {invalid}"),
-            )),
+            Err(invalid) => {
+                Err(Failure::new(Exit::Failed, format!("the API gives {name} an id that is none: {invalid}")))
+            }
         },
-        [] => Err(Failure::new(Exit::Failed, format!("there is no zone `{domain}` that the token may see"))
-            .with_hint(parent_hint(domain))),
+        [] => Err(Failure::new(Exit::Failed, format!("there is no zone {name} that the token may see"))
+            .with_hint(unseen_hint(client, domain, talk).await)),
         several => {
             let mut failure =
-                Failure::new(Exit::Failed, format!("there are {} zones named `{domain}`", several.len()));
+                Failure::new(Exit::Failed, format!("there are {} zones named {name}", several.len()));
             for zone in several {
                 failure = failure.with_cause(format!("{} {}", zone.id, zone.status.as_deref().unwrap_or("")));
             }
@@ -58,8 +57,53 @@ pub(crate) async fn find_zone(
     }
 }
 
+/// The zones of that name. The API names them in Unicode, and finds nothing by the form with `xn--`; it is asked for both.
+/// What it answers is taken only where it has the name that was asked for.
+async fn named(client: &Client, domain: &str, talk: &Talk) -> Result<Vec<Zone>, Error> {
+    let (ascii, unicode) = (domain::ascii(domain), domain::unicode(domain));
+    let mut zones: Vec<Zone> = Vec::new();
+    for (index, name) in [&unicode, &ascii].into_iter().enumerate() {
+        if index > 0 && (ascii == unicode || !zones.is_empty()) {
+            break;
+        }
+        let answer = client.call(&ListZones::named(name), &mut Trace(talk)).await?;
+        for zone in answer.result {
+            if domain::ascii(&zone.name) == ascii {
+                zones.push(zone);
+            } else {
+                talk.warn(&format!(
+                    "the API was asked for the zone {} and gave {}, which is not taken",
+                    shown(name),
+                    shown(&zone.name)
+                ));
+            }
+        }
+    }
+    Ok(zones)
+}
+
+/// What may be wrong where there is no zone of that name: the token sees none at all, or a host was given where its zone
+/// is meant.
+async fn unseen_hint(client: &Client, domain: &str, talk: &Talk) -> String {
+    let page = match client.call(&ListZones::page(1), &mut Trace(talk)).await {
+        Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
+        Ok(page) => page.result,
+        Err(_) => Vec::new(),
+    };
+    let host = domain::ascii(domain);
+    let is_above = |zone: &&Zone| host.ends_with(&format!(".{}", domain::ascii(&zone.name)));
+    match page.iter().filter(is_above).max_by_key(|zone| zone.name.len()) {
+        Some(parent) => format!("a zone is named by its own domain: is {} meant?", shown(&parent.name)),
+        None => "`cfcache zones list` shows those that it may see".to_owned(),
+    }
+}
+
+/// A token without a permission to read zones gets an empty list, and no error.
+pub(crate) const SEES_NONE: &str = "the token may see no zone at all: without the permission \"Zone Read\" the list is \
+     empty. Give the zone's id instead (dashboard, Overview, API), which a token that may only purge can use";
+
 fn cannot_look_up(error: &Error, domain: &str) -> Failure {
-    let failure = Failure::of(error, format!("cannot look up the zone `{domain}`"));
+    let failure = Failure::of(error, format!("cannot look up the zone {}", shown(domain)));
     match error.kind() {
         ErrorKind::Credentials if is_unknown(error) => failure.with_hint(
             "check the token with `cfcache token verify`; looking a zone up needs the permission \"Zone Read\" \
@@ -78,16 +122,6 @@ pub(crate) fn is_unknown(error: &Error) -> bool {
     error.failure().is_some_and(|failure| failure.status == 401)
 }
 
-/// A host is often given where its zone is meant.
-fn parent_hint(domain: &str) -> String {
-    match domain.split_once('.') {
-        Some((_, parent)) if parent.contains('.') => {
-            format!("a zone is named by its own domain: is `{parent}` meant?")
-        }
-        _ => "`cfcache zones list` shows those that it may see".to_owned(),
-    }
-}
-
 /// The id of an environment; a name is looked up.
 ///
 /// # Errors
@@ -104,7 +138,7 @@ pub(crate) async fn environment(
         EnvironmentRef::Name(name) => name,
     };
     let answer = client.call(&ListEnvironments::new(zone), &mut Trace(talk)).await.map_err(|error| {
-        let failure = Failure::of(&error, format!("cannot look up the environment `{name}`"));
+        let failure = Failure::of(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
                 "looking an environment up needs the permission \"Zone Versioning Read\": give its id instead",
@@ -113,23 +147,60 @@ pub(crate) async fn environment(
         }
     })?;
     let environments = answer.result.environments;
-    let matching: Vec<_> =
-        environments.iter().filter(|known| known.name.eq_ignore_ascii_case(name)).collect();
+    let matching: Vec<_> = environments.iter().filter(|known| is_same_name(&known.name, name)).collect();
     match matching.as_slice() {
         [one] => {
-            if one.name.eq_ignore_ascii_case("production") {
+            if is_production(&one.name) {
                 talk.warn("Production is purged through the zone: what this does is not documented; leave out `--environment`");
             }
             EnvironmentId::parse(&one.id).map_err(|invalid| {
-                Failure::new(Exit::Failed, format!("the API gives `{name}` an id that is none: {invalid}"))
+                let name = shown(name);
+                Failure::new(Exit::Failed, format!("the API gives {name} an id that is none: {invalid}"))
             })
         }
         [] => {
-            let names: Vec<_> = environments.iter().map(|known| format!("`{}`", known.name)).collect();
-            Err(Failure::new(Exit::Failed, format!("the zone has no environment `{name}`"))
-                .with_hint(format!("it has {}", names.join(", "))))
+            let names: Vec<_> = environments.iter().map(|known| shown(&known.name).to_string()).collect();
+            let failure = Failure::new(Exit::Failed, format!("the zone has no environment {}", shown(name)));
+            Err(failure.with_hint(if names.is_empty() {
+                "it has none at all".to_owned()
+            } else {
+                format!("it has {}", names.join(", "))
+            }))
         }
-        _ => Err(Failure::new(Exit::Failed, format!("the zone has several environments named `{name}`"))
-            .with_hint("name the one that is meant by its id (`cfcache environments list`)")),
+        _ => Err(Failure::new(
+            Exit::Failed,
+            format!("the zone has several environments named {}", shown(name)),
+        )
+        .with_hint("name the one that is meant by its id (`cfcache environments list`)")),
+    }
+}
+
+/// Returns whether two names are of one environment: the dashboard writes them with a capital.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+/// Returns whether an environment is what visitors see.
+pub(crate) fn is_production(name: &str) -> bool {
+    is_same_name(name, "production")
+}
+
+/// Returns whether an environment is, or may be, the production environment. An id does not tell: the zone is asked, and
+/// where it does not tell either, it may be.
+pub(crate) async fn may_be_production(
+    client: &Client,
+    zone: &ZoneId,
+    environment: &EnvironmentRef,
+    talk: &Talk,
+) -> bool {
+    match environment {
+        EnvironmentRef::Name(name) => is_production(name),
+        EnvironmentRef::Id(id) => match client.call(&ListEnvironments::new(zone), &mut Trace(talk)).await {
+            Ok(answer) => {
+                let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
+                known.is_none_or(|known| is_production(&known.name))
+            }
+            Err(_) => true,
+        },
     }
 }

@@ -3,7 +3,7 @@
 use cfcache_model::endpoint::ListZones;
 
 use crate::args::OutputArg;
-use crate::command::pages;
+use crate::command::{pages, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::observe::Trace;
@@ -21,7 +21,7 @@ pub(crate) async fn list(connection: Connection, talk: &Talk) -> Result<Exit, Fa
     if talk.output != OutputArg::Human {
         talk.data(&zones.raw);
     } else if zones.items.is_empty() {
-        talk.note("the token may read no zone");
+        talk.note(scope::SEES_NONE);
     } else {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let rows: Vec<Vec<String>> = zones

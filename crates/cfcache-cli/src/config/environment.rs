@@ -57,6 +57,33 @@ variables! {
     pub(crate) const TERM: &str = "TERM";
 }
 
+/// Variables of other tools for what is read from another one here: `CF_…` is what wrangler and many scripts used to
+/// call them, `CACHE_PURGE_…` is OpenNext's.
+const UNREAD: &[(&str, &str)] = &[
+    ("CF_API_TOKEN", API_TOKEN),
+    ("CF_TOKEN", API_TOKEN),
+    ("CLOUDFLARE_TOKEN", API_TOKEN),
+    ("CACHE_PURGE_API_TOKEN", API_TOKEN),
+    ("CLOUDFLARE_API_USER_SERVICE_KEY", API_TOKEN),
+    (API_TOKEN_FILE, API_TOKEN),
+    ("CF_API_TOKEN_FILE", API_TOKEN),
+    ("CF_API_KEY", API_KEY),
+    ("CLOUDFLARE_API_EMAIL", EMAIL),
+    ("CF_API_EMAIL", EMAIL),
+    ("CF_EMAIL", EMAIL),
+    ("CF_ZONE_ID", ZONE_ID),
+    ("CF_ZONE", ZONE_ID),
+    ("CLOUDFLARE_ZONE", ZONE_ID),
+    ("CLOUDFLARE_ZONE_NAME", ZONE_ID),
+    ("CACHE_PURGE_ZONE_ID", ZONE_ID),
+    ("CF_ACCOUNT_ID", ACCOUNT_ID),
+    ("CLOUDFLARE_ACCOUNT", ACCOUNT_ID),
+    ("CF_API_BASE_URL", API_BASE_URL),
+];
+
+/// The name of a token's file, in the manner of Docker's images.
+const API_TOKEN_FILE: &str = "CLOUDFLARE_API_TOKEN_FILE";
+
 /// The proxies of the environment, each empty where there is none.
 #[derive(Default)]
 pub(crate) struct Proxies {
@@ -135,6 +162,21 @@ impl Environment {
         environment.no_color = environment.read(NO_COLOR).is_some();
         environment.dumb_terminal = environment.read(TERM).is_some_and(|term| term == "dumb");
         environment
+    }
+
+    /// Says which variables are set that were meant for one of these and are not read. Their values are not shown.
+    pub(crate) fn unread(instead_of: &[&str]) -> Vec<String> {
+        let meant =
+            UNREAD.iter().filter(|(name, meant)| instead_of.contains(meant) && Self::other(name).is_some());
+        meant
+            .map(|(name, meant)| {
+                if name.ends_with("_FILE") {
+                    format!("`{name}` is set, and not read: name the file with `--api-token-file`")
+                } else {
+                    format!("`{name}` is set, and not read: the variable is `{meant}`")
+                }
+            })
+            .collect()
     }
 
     /// A variable in lower case, else in upper case, else nothing.

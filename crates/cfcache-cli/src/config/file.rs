@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
+use crate::{secret, whole};
 
 /// The name of a project's file.
 pub(crate) const PROJECT_FILE: &str = ".cfcache.toml";
@@ -104,6 +105,9 @@ impl Profile {
         let command = match self.token_command.as_deref() {
             None => None,
             Some([]) => return Err(Failure::usage(format!("{origin}: `token-command` is empty"))),
+            Some([program, ..]) if program.trim().is_empty() => {
+                return Err(Failure::usage(format!("{origin}: the program of `token-command` is empty")));
+            }
             Some([program, arguments @ ..]) => {
                 Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
             }
@@ -175,10 +179,12 @@ fn plan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 ///
 /// Where it cannot be read or understood, with its line. What stands in that line is not shown: it may be a secret.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match whole::read(path, whole::MOST).and_then(whole::text) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+        Err(error) => {
+            return Err(Failure::usage(format!("cannot read {}: {error}", secret::shown_path(path))));
+        }
     };
     parse(path, &text).map(Some)
 }
@@ -194,7 +200,7 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, F
         if let Some(key) = key {
             message = format!("`{key}`: {message}");
         }
-        let failure = Failure::usage(format!("`{}`, line {line}: {message}", path.display()));
+        let failure = Failure::usage(format!("{}, line {line}: {message}", secret::shown_path(path)));
         // A project's file has no tables.
         let is_users = path.file_name().is_none_or(|name| name != PROJECT_FILE);
         match key.filter(|_| is_users && found.trim_start().starts_with('[')) {
@@ -229,9 +235,9 @@ fn without_values(message: &str) -> String {
     Redactor::default().redact(first_line).into_owned()
 }
 
-/// The project's file: the nearest, from `start` upwards.
-pub(crate) fn find_project(start: &Path) -> Option<PathBuf> {
-    start.ancestors().map(|directory| directory.join(PROJECT_FILE)).find(|path| path.is_file())
+/// The projects' files from `start` upwards, the nearest first.
+pub(crate) fn find_projects(start: &Path) -> Vec<PathBuf> {
+    start.ancestors().map(|directory| directory.join(PROJECT_FILE)).filter(|path| path.is_file()).collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,16 @@ fn an_option_wins_over_the_environment_that_over_the_project_that_over_the_profi
     assert_eq!(setting(with_file().args("--profile a"), "plan").0, "pro");
 
     dir.file(".cfcache.toml", "zone = \"project.example\"\n");
-    assert_eq!(zone(with_file().args("--profile a")).0, "project.example");
+    assert_eq!(zone(with_file()).0, "project.example");
+    // A profile that was named for this command is nearer than the project; what is common to all profiles is not.
+    assert_eq!(zone(with_file().args("--profile a")).0, "profile.example");
+    let told = with_file().args("--profile a config path").run();
+    told.exits(0).tells("warning: the zone is `profile.example` of").tells("and not `project.example` of");
+    let told = with_file().env("CFCACHE_PROFILE", "a").args("config path").run();
+    told.exits(0).tells("warning: the zone is `project.example` of").tells("and not `profile.example` of");
+    dir.file("none.toml", "zone = \"common.example\"\n[profiles.a]\nplan = \"pro\"\n");
+    let none = || bare().arg("--config").arg(dir.at("none.toml")).current_dir(dir.path());
+    assert_eq!(zone(none().args("--profile a")).0, "project.example");
     let with_variable = || with_file().env("CLOUDFLARE_ZONE_ID", "variable.example");
     assert_eq!(zone(with_variable()), ("variable.example".to_owned(), "`CLOUDFLARE_ZONE_ID`".to_owned()));
     assert_eq!(zone(with_variable().args("-z option.example")).0, "option.example");
@@ -46,6 +55,105 @@ fn a_project_is_found_upwards_and_may_forbid_everything() {
     }
     assert_eq!(api.requests(), 0);
     cfcache(&api).args("purge tags a").current_dir(&below).run().exits(0);
+}
+
+#[test]
+fn what_projects_forbid_adds_up_on_the_way_up_and_the_nearest_zone_wins() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let (middle, below) = (dir.at("a"), dir.at("a").join("b"));
+    std::fs::create_dir_all(&below).unwrap();
+    dir.file(".cfcache.toml", "zone = \"outer.example\"\nforbid-everything = true\n");
+    for inner in ["zone = \"inner.example\"\n", "forbid-everything = false\n", ""] {
+        std::fs::write(middle.join(".cfcache.toml"), inner).unwrap();
+        let ran = cfcache(&api).args("purge everything -y").current_dir(&below).run();
+        ran.exits(2).says_nothing().tells("forbids purge of everything");
+        let expected = if inner.starts_with("zone") { "inner.example" } else { "outer.example" };
+        assert_eq!(setting(bare().current_dir(&below), "zone").0, expected);
+        assert_eq!(setting(bare().current_dir(&below), "forbid-everything").0, "true");
+    }
+    assert_eq!(api.requests(), 0);
+    // One that cannot be read may forbid something.
+    dir.file(".cfcache.toml", "forbid-everything = \"yes\"\n");
+    cfcache(&api).args("purge everything -y").current_dir(&below).run().exits(2).tells("line 1");
+}
+
+#[test]
+fn a_map_names_one_zone_for_each_domain_however_it_is_written() {
+    let dir = Dir::new();
+    let (one, other) = ("1".repeat(32), "2".repeat(32));
+    for (first, second) in [
+        ("Example.com", "example.com"),
+        ("example.com.", "example.com"),
+        ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de"),
+    ] {
+        let map =
+            |second_id: &str| format!("[zones]\n\"{first}\" = \"{one}\"\n\"{second}\" = \"{second_id}\"\n");
+        let file = dir.file("config.toml", map(&other));
+        let ran = bare().arg("--config").arg(&file).args("config show").run();
+        ran.exits(2).says_nothing().tells("`[zones]` names two zones for");
+        let file = dir.file("config.toml", map(&one));
+        bare().arg("--config").arg(&file).args("config show").run().exits(0);
+    }
+}
+
+#[test]
+fn no_file_is_read_without_a_bound() {
+    let dir = Dir::new();
+    let sparse = dir.file("sparse", "");
+    std::fs::OpenOptions::new().write(true).open(&sparse).unwrap().set_len(4 << 30).unwrap();
+    let sparse = sparse.to_str().unwrap();
+    let urls = "purge urls https://www.example.com/a";
+    for (line, code) in [
+        (format!("--config {sparse} config show"), 2),
+        ("--config /dev/zero config show".to_owned(), 2),
+        (format!("--ca-file {sparse} -z {ZONE} {urls}"), 2),
+        (format!("--ca-file /dev/zero -z {ZONE} {urls}"), 2),
+        (format!("--api-token-file {sparse} -z {ZONE} {urls}"), 3),
+        (format!("--api-token-file /dev/zero -z {ZONE} {urls}"), 3),
+        (format!("--emulator variants set --from {sparse}"), 2),
+        ("--emulator origin-regions import /dev/zero".to_owned(), 2),
+    ] {
+        let ran = bare().env("CLOUDFLARE_API_TOKEN", TOKEN).args(&line).run();
+        ran.exits(code).says_nothing();
+        assert!(ran.err.contains("longer than") || ran.err.contains("more than a token"), "{line}: {ran:?}");
+    }
+    let project = dir.file(".cfcache.toml", "");
+    std::fs::OpenOptions::new().write(true).open(&project).unwrap().set_len(4 << 30).unwrap();
+    bare().args("config show").current_dir(dir.path()).run().exits(2).tells("longer than");
+}
+
+#[test]
+fn names_of_files_and_profiles_move_no_cursor() {
+    let dir = Dir::new();
+    let evil = "a\u{1b}[2J\u{9b}2J\u{202e}\nerror: b";
+    let file = dir.file(evil, "rubbish");
+    let good = dir.file("config.toml", "[profiles.\"x\\u001b[2J\"]\n");
+    let clean = |cmd: Cmd| {
+        let ran = cmd.run();
+        assert!(ran.err.lines().filter(|line| line.starts_with("error: ")).count() <= 1, "{ran:?}");
+        let is_bad = |char: char| cfcache_model::text::is_invisible(char) && char != '\n';
+        assert!(!ran.err.contains(is_bad), "{ran:?}");
+        assert!(!ran.err.is_empty(), "{ran:?}");
+    };
+    clean(bare().arg("--config").arg(&file).args("config show"));
+    clean(bare().arg("--config").arg(dir.at("\u{1b}[2J")).args("config show"));
+    clean(bare().arg("--config").arg(&good).args("--profile").arg(evil).args("config show"));
+    clean(bare().args("--emulator purge everything -y -e").arg(evil));
+    clean(bare().args("--emulator purge tags -z").arg(evil));
+    clean(bare().arg("--api-token-file").arg(dir.at("t\u{1b}[2J")).arg("-z").arg(ZONE).args("purge tags a"));
+    clean(bare().args("--emulator purge tags --from").arg(dir.at("b\u{1b}[2J")));
+    clean(bare().args("--emulator purge tags --from").arg(&file).args("--journal").arg(&file));
+    clean(bare().args("--emulator purge tags a --failed-to").arg(dir.at("c\u{1b}[2J").join("d")));
+    clean(bare().args("--emulator variants set --from").arg(&file));
+    clean(bare().args("man").arg(dir.at("m\u{1b}[2J\n")));
+    clean(bare().arg("purge\u{1b}[2J"));
+    clean(bare().arg("--o\u{1b}[2J"));
+    clean(bare().args("--emulator --plan").arg("\u{1b}[2J"));
+    let below = dir.at("p\u{1b}[2J");
+    std::fs::create_dir_all(&below).unwrap();
+    std::fs::write(below.join(".cfcache.toml"), "forbid-everything = true\n").unwrap();
+    clean(bare().args("--emulator purge everything -y").current_dir(&below));
 }
 
 #[test]

@@ -60,6 +60,44 @@ fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
 }
 
 #[test]
+fn a_host_in_other_letters_goes_to_its_zone() {
+    let (name, coded) = ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de");
+    let directory = Dir::new();
+    for known in [name, coded] {
+        let api =
+            Api::start(Config::new(Plan::Free).with_limits(LimitMode::Off).with_zone(Zone::new(COM, known)));
+        let file = directory.file("config.toml", format!("[zones]\n\"{known}\" = \"{COM}\"\n"));
+        let urls = format!("purge urls https://{coded}/a https://www.{coded}/b");
+        without_zone(&api).args(&urls).run().exits(0);
+        without_zone(&api).arg("--config").arg(&file).args(&urls).run().exits(0);
+        without_zone(&api).arg("--config").arg(&file).args(&urls).arg("--dry-run").run().exits(0);
+        assert_eq!(api.items().len(), 4);
+    }
+}
+
+#[test]
+fn where_two_zones_have_a_name_none_is_taken() {
+    let mut pending = Zone::new(SHOP, "example.com");
+    pending.status = "pending".to_owned();
+    for zones in [[pending.clone(), Zone::new(COM, "example.com")], [Zone::new(COM, "Example.com"), pending]]
+    {
+        let [first, second] = zones;
+        let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+        let config = config.with_zone(first).with_zone(second);
+        let api = Api::start(config.clone());
+        let urls = "purge urls --json https://www.example.com/a";
+        // They are all that there is.
+        without_zone(&api).args(urls).run().exits(1).says_nothing().tells("several of each name");
+        let api = Api::start(config.with_zone(Zone::new(NET, "example.net")));
+        let ran = without_zone(&api).args(urls).arg("https://example.net/b").run();
+        let report = ran.exits(1).report();
+        ran.tells("there are 2 zones named `example.com`").tells(COM).tells(SHOP);
+        assert_eq!((report["accepted"].as_u64(), report["failed"].as_u64()), (Some(1), Some(1)));
+        assert_eq!(api.items(), ["https://example.net/b"]);
+    }
+}
+
+#[test]
 fn a_batch_says_of_which_zone_it_is() {
     let api = Api::start(config());
     let list = "https://www.example.com/a\nhttps://example.net/c\n";

@@ -87,9 +87,96 @@ fn an_environment_is_found_by_name_without_regard_to_case() {
     assert_eq!(api.paths()[1].trim_end_matches('/'), expected);
     // By its id it is not looked up.
     api.log().clear();
-    cfcache(&api).arg("-e").arg(id).args("invalidate everything").run().exits(0);
+    cfcache(&api).arg("-e").arg(id).args("invalidate everything -y").run().exits(0);
     let expected = format!("POST /client/v4/zones/{ZONE}/environments/{id}/invalidate_cache");
     assert_eq!(api.paths().iter().map(|path| path.trim_end_matches('/')).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn the_production_environment_asks_like_the_zone() {
+    let api = Api::quick();
+    let environments = cfcache(&api).args("environments list --json").run();
+    let environments: serde_json::Value = serde_json::from_str(&environments.out).unwrap();
+    let list = environments["environments"].as_array().unwrap();
+    let id = |name: &str| {
+        list.iter().find(|known| known["name"] == name).unwrap()["ref"].as_str().unwrap().to_owned()
+    };
+    for environment in ["production".to_owned(), " PRODUCTION ".to_owned(), id("Production")] {
+        for action in ["purge", "invalidate"] {
+            let ran = cfcache(&api).args(action).args("everything -e").arg(&environment).run();
+            ran.exits(2).says_nothing().tells("this needs a yes");
+        }
+        assert_eq!(api.bodies(), [""; 0]);
+        cfcache(&api).args("purge everything -y -e").arg(&environment).run().exits(0);
+        assert_eq!(api.bodies().len(), 1);
+        api.log().clear();
+    }
+    // The others do not, by name and by id.
+    for environment in ["Staging".to_owned(), id("Development")] {
+        cfcache(&api).args("purge everything -e").arg(&environment).run().exits(0);
+    }
+    // An id that the zone does not know, or that may not be looked up, may be Production's.
+    cfcache(&api).args("purge everything -e 0123456789abcdef0123456789").run().exits(2).tells("needs a yes");
+    let api = Api::start(open().with_token(Token::new(TOKEN).with_permissions(["Cache Purge"])));
+    cfcache(&api).args("purge everything -e").arg(id("Staging")).run().exits(2).tells("needs a yes");
+    assert_eq!(api.bodies(), [""; 0]);
+}
+
+#[test]
+fn a_zone_in_other_letters_is_found_in_both_forms() {
+    let (name, coded) = ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de");
+    for zone_name in [name, coded] {
+        let api = Api::start(open().with_zone(Zone::new(ZONE, zone_name)));
+        for given in [name, coded, "WITH-\u{dc}MLAUT.de.", "with-u\u{308}mlaut.de"] {
+            let ran = cfcache(&api).arg("-z").arg(given).args("purge tags a --json").run();
+            ran.exits(0);
+            assert_eq!(ran.report()["zone"], ZONE);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_sees_no_zone_is_told_of_the_permission() {
+    // The API leaves out what a token may not see, and says no more.
+    let empty = r#"status=200,on=list_zones,body={"success":true,"errors":[],"messages":[],"result":[]}"#;
+    let api = Api::with_fault(empty);
+    for line in ["zones list", "-z example.com purge tags a"] {
+        cfcache(&api).args(line).run().tells("\"Zone Read\"").tells("Give the zone's id instead");
+    }
+    let urls = "purge urls https://www.example.com/a";
+    cfcache(&api).without("CLOUDFLARE_ZONE_ID").args(urls).run().exits(1).tells("\"Zone Read\"");
+}
+
+#[test]
+fn a_zone_of_another_name_than_was_asked_for_is_not_taken() {
+    let other = format!(
+        r#"status=200,on=list_zones,body={{"success":true,"errors":[],"messages":[],"result":[{{"id":"{ZONE}","name":"other.example"}}]}}"#
+    );
+    let api = Api::with_fault(&other);
+    let ran = cfcache(&api).args("-z example.com purge everything -y").run();
+    ran.exits(1).says_nothing().tells("gave `other.example`, which is not taken").tells("there is no zone");
+    assert_eq!(api.bodies(), [""; 0]);
+}
+
+#[test]
+fn an_account_of_the_environment_is_a_guess_and_one_of_the_option_is_none() {
+    const REFUSED: &str = r#"status=401,code=1000,on=verify_account_token"#;
+    let account = "01a7362d577a6c3019a474fd6f485823";
+    let verify = |api: &Api| cfcache(api).env("CLOUDFLARE_ACCOUNT_ID", account).args("token verify");
+    // A user's token beside the variable.
+    let api = Api::with_fault(REFUSED);
+    verify(&api).run().exits(0).tells("`CLOUDFLARE_ACCOUNT_ID` is set, and the token is not of that account");
+    cfcache(&api).args("token verify --account").arg(account).run().exits(3).tells("without `--account`");
+    // An account's token.
+    let api = Api::with_fault("status=401,code=1000,on=verify_token");
+    verify(&api).run().exits(0);
+    assert_eq!(api.requests(), 1);
+    cfcache(&api).args("token verify").run().exits(3).tells("`CLOUDFLARE_ACCOUNT_ID`");
+    let ran = cfcache(&api).env("CF_ACCOUNT_ID", account).args("token verify").run();
+    ran.exits(3).tells("`CF_ACCOUNT_ID` is set, and not read: the variable is `CLOUDFLARE_ACCOUNT_ID`");
+    // Neither knows it.
+    let api = Api::start(open().with_token(Token::new("some-other-token-that-is-not-the-one")));
+    verify(&api).run().exits(3).tells("of `CLOUDFLARE_ACCOUNT_ID`) nor the user's own address");
 }
 
 #[test]

@@ -13,28 +13,41 @@ use crate::args::OutputArg;
 use crate::ask;
 use crate::command::Interrupts;
 use crate::command::purge::{Place, describe_zone, print};
+use crate::command::scope::{is_production, may_be_production};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::observe::{Trace, WAITING, millis};
 use crate::render::{Talk, human};
 use crate::report::{BatchEvent, ItemError, Report};
-use crate::resolve::EverythingJob;
+use crate::resolve::{EnvironmentRef, EverythingJob};
 use crate::session::Session;
 
 /// Asks, purges or invalidates, and reports.
 pub(crate) async fn run(job: EverythingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
     let EverythingJob { action, scope, connection, yes, .. } = job;
     // Up to the first `await` Ctrl-C still does what it does by default: it ends the question on the spot.
-    if scope.environment.is_none() {
-        let question = format!(
-            "{} every cached file of {}, in all of its environments?",
-            human::capitalized(action.verb()),
-            describe_zone(&scope.zone),
-        );
-        ask::confirm(talk, yes, &question)?;
+    let verb = human::capitalized(action.verb());
+    let zone = describe_zone(&scope.zone);
+    match &scope.environment {
+        None => {
+            let question = format!("{verb} every cached file of {zone}, in all of its environments?");
+            ask::confirm(talk, yes, &question)?;
+        }
+        Some(EnvironmentRef::Name(name)) if is_production(name) => {
+            let question = format!("{verb} every cached file of the production environment of {zone}?");
+            ask::confirm(talk, yes, &question)?;
+        }
+        Some(_) => {}
     }
     let session = Session::open(&connection).await?;
     let place = Place::find(&session, &scope, talk, interrupts).await?;
+    if let Some(environment @ EnvironmentRef::Id(id)) = scope.environment.as_ref().filter(|_| !yes)
+        && may_be_production(&session.client, &place.zone, environment, talk).await
+    {
+        let question =
+            format!("{verb} every cached file of the environment {id} of {zone}, which may be production?");
+        ask::confirm(talk, yes, &question)?;
+    }
     let body = PurgeBody::Everything;
     let report = place.report(action.verb(), body.field());
     let request = PurgeCache::new(action, &place.zone, &body);

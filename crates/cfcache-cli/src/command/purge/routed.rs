@@ -59,6 +59,13 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
     let caps = caps(pacing.plan, kind, batch_size, talk);
     let runs: Vec<PurgeScope> =
         routes.zones().map(|zone| PurgeScope::new(action, zone.clone(), kind, caps)).collect();
+    if runs.is_empty() {
+        return Err(Failure::new(
+            Exit::Failed,
+            "no zone is given, and the token may see several of each name: which is meant cannot be told",
+        )
+        .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
+    }
     let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
     let delivery = Delivery { session: &session, runs: &runs, routes: &routes, pacing, talk, interrupts };
     let exit = delivery.run(intake, failed_to).await;
@@ -86,7 +93,7 @@ async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), 
     let routes = Routes::new(known);
     match routes.is_empty() {
         true => Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
-            .with_hint("name the zone by its id with `--zone`")),
+            .with_hint(scope::SEES_NONE)),
         false => Ok((routes, plan)),
     }
 }
@@ -242,11 +249,8 @@ impl Delivery<'_> {
             for entry in chunk {
                 let name = entry.target.host().unwrap_or_default();
                 match self.routes.zone_of(name) {
-                    Some((_, zone)) => sorted.entry(zone.as_str()).or_default().push(entry),
-                    None => {
-                        let name = cfcache_model::text::quote(name);
-                        rest.homeless(&entry, format!("no zone is known for the host {name}"));
-                    }
+                    Ok(zone) => sorted.entry(zone.as_str()).or_default().push(entry),
+                    Err(why) => rest.homeless(&entry, why),
                 }
             }
             for (zone, entries) in sorted {
@@ -316,13 +320,15 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
         for entry in chunk.entries {
             read += 1;
             let name = entry.target.host().unwrap_or_default();
-            match routes.zone_of(name).and_then(|(_, zone)| Some((zone, planners.get_mut(zone)?))) {
-                Some((zone, planner)) => send(zone, planner.push(entry).unwrap_or_default()),
-                None => {
+            match routes.zone_of(name) {
+                Ok(zone) => {
+                    let batch = planners.get_mut(zone).and_then(|planner| planner.push(entry).ok()?);
+                    send(zone, batch);
+                }
+                Err(why) => {
                     exit = exit.or(Exit::Failed);
-                    let name = cfcache_model::text::quote(name);
                     let given = cfcache_model::text::clip(&entry.given(), 200);
-                    talk.say(&format!("{given}: no zone is known for the host {name}"));
+                    talk.say(&format!("{given}: {why}"));
                 }
             }
         }
