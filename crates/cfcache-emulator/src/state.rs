@@ -117,8 +117,10 @@ impl Zone {
 
     /// Is that host the zone's name, or below it?
     pub(crate) fn covers(&self, host: &str) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
-        let name = self.name.to_lowercase();
+        // Zones are named in Unicode, and URLs have `xn--`.
+        let ascii = |text: &str| idna::domain_to_ascii(text).unwrap_or_else(|_| text.to_lowercase());
+        let host = ascii(host.strip_suffix('.').unwrap_or(host));
+        let name = ascii(&self.name);
         // At a label's boundary: `notexample.com` is not on `example.com`.
         host.strip_suffix(&name).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }

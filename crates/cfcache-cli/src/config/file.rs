@@ -232,7 +232,11 @@ fn without_values(message: &str) -> String {
         None => message.to_owned(),
     };
     let first_line = message.lines().next().unwrap_or_default();
-    Redactor::default().redact(first_line).into_owned()
+    let parts = first_line.split('`').enumerate().map(|(index, part)| {
+        // A key that nobody knows may be a token without its key.
+        if index % 2 == 1 && secret::may_be_secret(part) { "[secret]" } else { part }
+    });
+    Redactor::default().redact(&parts.collect::<Vec<_>>().join("`")).into_owned()
 }
 
 /// The projects' files from `start` upwards, the nearest first.

@@ -11,7 +11,7 @@ use crate::args::RootsArg;
 use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Sourced};
 use crate::failure::Failure;
 use crate::resolve::{Given, ZoneRef, credentials};
-use crate::secret::{shown, shown_path};
+use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
 
 /// How to reach the API, and at what pace.
@@ -112,6 +112,14 @@ impl Given<'_> {
                 return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
                     .with_hint(format!("put the whole URL into `{HTTPS_PROXY}`")));
             }
+            // A word alone would be looked up as a host, and fail as one that cannot be reached.
+            Some(word) if !word.contains([':', '/']) => {
+                return Err(Failure::usage(format!(
+                    "`--proxy` is not a proxy: {} has neither `http://` nor a port",
+                    shown(word)
+                ))
+                .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without"));
+            }
             Some(url) => {
                 return url.parse().map(Some).map_err(|invalid| {
                     Failure::usage(format!("`--proxy` is not a proxy: {invalid}"))
@@ -121,6 +129,14 @@ impl Given<'_> {
             None => {}
         }
         let proxies = &self.environment.proxies;
+        if [&proxies.all, &proxies.http, &proxies.https]
+            .into_iter()
+            .any(|proxy| !proxy.contains('@') && may_be_secret(proxy))
+        {
+            return Err(Failure::usage("a proxy variable of the environment is not a proxy").with_hint(format!(
+                "look at `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or go without (`--proxy none`)"
+            )));
+        }
         // The value may hold a password, so it is not shown.
         let rules = ProxyRules::new(&proxies.all, &proxies.http, &proxies.https, &proxies.none).map_err(|invalid| {
             Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}")).with_hint(

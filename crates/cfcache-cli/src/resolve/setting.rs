@@ -11,8 +11,8 @@ use crate::args::{
     SmartCommand, SwitchCommand, VariantsCommand,
 };
 use crate::failure::Failure;
-use crate::secret::{bare, shown_path};
-use crate::whole;
+use crate::secret::{bare, may_be_secret, shown_path};
+use crate::{secret, whole};
 
 /// What to do with a setting.
 pub(crate) enum Setting {
@@ -138,9 +138,13 @@ pub(super) fn regions(command: RegionsCommand) -> Result<Setting, Failure> {
     Ok(match command {
         RegionsCommand::List => Setting::ListRegions,
         RegionsCommand::Get { ip } => Setting::GetRegion(origin_ip(&ip)?),
-        RegionsCommand::Set { ip, vendor, region } => Setting::SetRegion(
-            CloudRegion::new(&ip, &vendor, &region).map_err(|invalid| Failure::usage(invalid.to_string()))?,
-        ),
+        RegionsCommand::Set { ip, vendor, region } => {
+            for (text, noun) in [(&ip, "an address"), (&vendor, "a vendor"), (&region, "a region")] {
+                no_secret(text, noun)?;
+            }
+            let region = CloudRegion::new(&ip, &vendor, &region);
+            Setting::SetRegion(region.map_err(|invalid| Failure::usage(invalid.to_string()))?)
+        }
         RegionsCommand::Delete { ips, from } => match (ips.as_slice(), from) {
             ([ip], None) => Setting::DeleteRegion(origin_ip(ip)?),
             (_, from) => Setting::DeleteRegions(addresses(&ips, from.as_deref())?),
@@ -158,6 +162,7 @@ const fn on_off(value: OnOffArg) -> OnOff {
 }
 
 fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
+    no_secret(text, "an address")?;
     OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
@@ -200,6 +205,14 @@ fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, Failu
         return Err(Failure::usage("there is no address to delete; nothing was sent"));
     }
     Ok(addresses.into_iter().collect())
+}
+
+/// Refuses what may be a token without repeating it.
+fn no_secret(text: &str, noun: &str) -> Result<(), Failure> {
+    if may_be_secret(text) {
+        return Err(Failure::usage(format!("not {noun}: {}", secret::shown(text))));
+    }
+    Ok(())
 }
 
 /// A file with the JSON `value`.

@@ -216,7 +216,6 @@ fn a_token_where_an_id_or_a_name_is_expected_is_not_shown() {
         hides(cfcache(&api).arg("purge").arg(secret));
         hides(cfcache(&api).arg(secret));
         hides(cfcache(&api).args("origin-regions get").arg(secret));
-        hides(bare().args("emulator --zone-id").arg(secret).args("--listen 127.0.0.1:1"));
         for file in [
             format!("zone = \"{in_toml}\""),
             format!("environment = \"{in_toml}\""),
