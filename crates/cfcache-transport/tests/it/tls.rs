@@ -283,12 +283,12 @@ async fn a_self_signed_certificate_is_trusted_where_it_was_named_and_for_its_own
             let builder = builder(&server).with_roots(Roots::Bundled).with_ca_pem(pem.as_bytes());
             send(&builder.build().unwrap(), get("/")).await.map(|response| response.status())
         };
-        let (identity, pem) = self_signed_with(is_ca.clone(), |_| ());
+        let (identity, pem) = self_signed_with(is_ca, |_| ());
         assert_eq!(named(identity, &pem).await.unwrap(), 200, "{is_ca:?}");
         // One of the same form that nobody named.
-        let error = named(self_signed(is_ca.clone()), &pem).await.unwrap_err();
+        let error = named(self_signed(is_ca), &pem).await.unwrap_err();
         assert_eq!(error.cause(), Cause::Certificate, "{error}");
-        let (identity, pem) = self_signed_with(is_ca.clone(), past);
+        let (identity, pem) = self_signed_with(is_ca, past);
         let error = named(identity, &pem).await.unwrap_err();
         assert_final(&error, Cause::Certificate, "has a certificate that expired on 2020-02-29");
         let (identity, pem) = self_signed_with(is_ca, elsewhere);
