@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::generate::Files;
-use crate::repo::{self, Package};
+use crate::repo;
 
 /// The folder of the listings.
 pub(crate) const FOLDER: &str = "docs/api";
@@ -25,32 +25,27 @@ const OMITTED: [&str; 5] = [
 /// The listing of each crate that is published and has a library.
 pub(crate) fn listings() -> Result<Files> {
     let packages = repo::packages()?;
-    let toolchain = repo::oldest_toolchain(&packages)?;
-    let mut files = Files::new();
-    for package in packages.iter().filter(|package| package.is_published && package.has_library) {
-        files.insert(format!("{FOLDER}/{}.txt", package.name), listing(package, &toolchain)?);
-    }
-    Ok(files)
-}
-
-fn listing(package: &Package, toolchain: &repo::Toolchain) -> Result<String> {
+    let shown = packages.iter().filter(|package| package.is_published && package.has_library);
+    let names: Vec<&str> = shown.map(|package| package.name.as_str()).collect();
     let target = repo::target()?.join("public-api");
-    let mut doc = toolchain.cargo();
-    doc.args(["rustdoc", "--quiet", "--locked", "--lib", "--all-features", "--package", &package.name]);
-    doc.arg("--target-dir").arg(&target);
-    doc.args(["--", "-Zunstable-options", "--output-format=json", "--cap-lints=allow"]);
-    // Only rustdoc may be unstable: a build script that sees the variable might choose another code.
-    doc.env("RUSTC_BOOTSTRAP", package.name.replace('-', "_")).stderr(Stdio::inherit());
-    ensure!(doc.status()?.success(), "rustdoc failed for {}", package.name);
-    let json = target.join("doc").join(format!("{}.json", package.name.replace('-', "_")));
-    let api = public_api::Builder::from_rustdoc_json(&json).omit_blanket_impls(true).build();
-    let api = api.with_context(|| format!("cannot read {}", json.display()))?;
-    let lines = api.items().map(ToString::to_string).collect::<Vec<_>>();
-    Ok(format!(
-        "# The public API of {} with all features, written by `cargo xtask public-api`.\n{}",
-        package.name,
-        shortened(&lines)
-    ))
+    let mut doc = repo::oldest_toolchain(&packages)?.cargo();
+    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib", "--all-features", "--target-dir"])
+        .arg(&target);
+    doc.args(names.iter().flat_map(|name| ["--package", name]));
+    doc.env("RUSTDOCFLAGS", "-Zunstable-options --output-format=json --cap-lints=allow");
+    // Only these crates: a build script that sees the variable might choose other code.
+    doc.env("RUSTC_BOOTSTRAP", names.join(",").replace('-', "_"));
+    ensure!(doc.stderr(Stdio::inherit()).status()?.success(), "rustdoc failed");
+    let listing = |name: &&str| {
+        let json = target.join("doc").join(format!("{}.json", name.replace('-', "_")));
+        let api = public_api::Builder::from_rustdoc_json(&json).omit_blanket_impls(true).build();
+        let api = api.with_context(|| format!("cannot read {}", json.display()))?;
+        let lines = shortened(&api.items().map(ToString::to_string).collect::<Vec<_>>());
+        let head =
+            format!("# The public API of {name} with all features, written by `cargo xtask public-api`.\n");
+        Ok((format!("{FOLDER}/{name}.txt"), head + &lines))
+    };
+    names.iter().map(listing).collect()
 }
 
 /// Leaves out what follows from another line: the functions of a trait's implementation.
