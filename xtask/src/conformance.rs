@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use cfcache_model::endpoint::{
     self, Action, ClearCacheReserve, CloudRegion, CreateSmartTieredCache, DeleteCloudRegion,
-    DeleteSmartTieredCache, DeleteVariants, EditSwitch, EditVariants, GetCacheReserveClear, GetCloudRegion,
+    DeleteCloudRegions, DeleteSmartTieredCache, DeleteVariants, EditBrowserCacheTtl, EditCacheLevel,
+    EditSwitch, EditVariants, GetBrowserCacheTtl, GetCacheLevel, GetCacheReserveClear, GetCloudRegion,
     GetSwitch, GetVariants, GetZone, ListCloudRegions, ListEnvironments, ListSupportedRegions, ListZones,
     OnOff, OriginIp, Parts, PurgeCache, SetCloudRegion, SetCloudRegions, Switch, Variants, VerifyToken,
     example,
@@ -217,6 +218,19 @@ fn model(operation: &str, arguments: &Value) -> Result<Parts> {
             let items = arguments["items"].as_array().context("no argument `items`")?;
             let mappings: Vec<_> = items.iter().map(mapping).collect::<Result<_>>()?;
             endpoint::encode(&SetCloudRegions::new(zone, &mappings))
+        }
+        "delete_cloud_regions" => {
+            let ips = arguments["ips"].as_array().context("no argument `ips`")?;
+            let ips = ips.iter().map(|ip| Ok(OriginIp::parse(ip.as_str().context("no text")?)?));
+            let ips: Vec<_> = ips.collect::<Result<_>>()?;
+            endpoint::encode(&DeleteCloudRegions::new(zone, &ips))
+        }
+        "get_cache_level" => endpoint::encode(&GetCacheLevel::new(zone)),
+        "edit_cache_level" => endpoint::encode(&EditCacheLevel::new(zone, text("value")?.parse()?)),
+        "get_browser_cache_ttl" => endpoint::encode(&GetBrowserCacheTtl::new(zone)),
+        "edit_browser_cache_ttl" => {
+            let seconds = arguments["value"].as_u64().context("no argument `value`")?.try_into()?;
+            endpoint::encode(&EditBrowserCacheTtl::new(zone, seconds))
         }
         "list_supported_regions" => endpoint::encode(&ListSupportedRegions::new(zone)),
         "list_zones" => match arguments["name"].as_str() {
