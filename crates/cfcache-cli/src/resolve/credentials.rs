@@ -144,7 +144,8 @@ fn from_file(path: &Path, talk: &Talk) -> Result<SecretString, Failure> {
 
 fn trimmed(text: String) -> SecretString {
     let text = SecretString::from(text);
-    SecretString::from(text.expose_secret().trim().to_owned())
+    // What some editors begin a file with is no part of the token.
+    SecretString::from(text.expose_secret().trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 /// Warns where anybody else on this machine may read a file with a secret, and its owner can change that: what is mounted

@@ -254,3 +254,13 @@ fn credentials_do_not_leave_in_cleartext_unless_somebody_insists() {
         .run();
     ran.exits(2).says_nothing().tells("--allow-insecure-http");
 }
+
+#[test]
+fn a_mark_at_the_beginning_of_a_token_file_is_no_part_of_the_token() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let token = dir.file("token", format!("\u{feff}{}\r\n", TOKEN));
+    let purge = || cfcache(&api).without("CLOUDFLARE_API_TOKEN").args("purge tags a --api-token-file");
+    purge().arg(&token).run().exits(0);
+    purge().arg("-").input(std::fs::read(&token).unwrap()).run().exits(0);
+}
