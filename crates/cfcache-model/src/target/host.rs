@@ -7,6 +7,14 @@ use core::fmt;
 use crate::target::{TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, without_port};
 use crate::text::quote;
 
+/// How names of files end. Sites are hardly ever below one of these as a top-level domain.
+const FILE_ENDINGS: [&str; 56] = [
+    "asp", "aspx", "avif", "bak", "bin", "bmp", "cfg", "conf", "css", "csv", "doc", "docx", "eot", "exe",
+    "flac", "gif", "gz", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsonl", "jsp", "jsx", "list",
+    "lock", "log", "map", "mjs", "ndjson", "ogg", "otf", "pdf", "php", "png", "rss", "svg", "tar", "tif",
+    "tiff", "toml", "ts", "tsv", "ttf", "txt", "wasm", "webm", "webp", "woff", "xml", "yaml", "yml", "zip",
+];
+
 /// A host whose files are all to go.
 ///
 /// - It is a host name or an address, perhaps with a port, and nothing else: no scheme, path, wildcard, white space or
@@ -47,6 +55,28 @@ impl Host {
             return Err(InvalidHost::Character { found: found(), char, at: index + 1 });
         }
         Ok(Self(found()))
+    }
+
+    /// Whether a text is probably the name or address of a host, and not that of a file, a version or a tag with a dot.
+    ///
+    /// A hint is made of it, and never a decision: `localhost` is a host as well.
+    #[must_use]
+    pub fn is_plausible(text: &str) -> bool {
+        let name = without_port(text);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.parse::<core::net::Ipv4Addr>().is_ok() {
+            return true;
+        }
+        let Some((first, last)) = name.rsplit_once('.') else { return false };
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && label.chars().all(|char| char.is_alphanumeric() || matches!(char, '-' | '_'))
+        };
+        let is_top = last.starts_with("xn--") || (last.len() >= 2 && last.chars().all(char::is_alphabetic));
+        first.split('.').all(is_label)
+            && is_top
+            && !FILE_ENDINGS.iter().any(|ending| last.eq_ignore_ascii_case(ending))
     }
 
     /// The host, as it was given.

@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::{Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible};
+use crate::target::{Host, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible};
 use crate::text::{is_invisible, quote};
 
 /// The URL of a cached file, as its visitors ask for it.
@@ -234,11 +234,9 @@ impl InvalidUrl {
         }
         let rest = bare.trim_start_matches('/');
         let host = host(rest);
-        let in_host = |char: char| char.is_alphanumeric() || matches!(char, '-' | '.' | '_');
-        let is_plausible = host.contains('.') && !host.starts_with('.') && host.chars().all(in_host);
         // What has a user before the host is rather an address of e-mail.
         let meant = alloc::format!("https://{rest}");
-        (is_plausible && rest.starts_with(host))
+        (Host::is_plausible(host) && rest.starts_with(host) && PurgeUrl::parse(&meant).is_ok())
             .then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
     }
 }
