@@ -208,8 +208,8 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
         ["completions" | "man", ..] => false,
         ["emulator", ..] => ["plan", "no_rate_limit", "color"].contains(&option),
         _ => match option {
-            "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "journal"
-            | "failed_to" => false,
+            "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "strict"
+            | "journal" | "failed_to" => false,
             "dry_run" | "yes" | "force" => changes,
             _ => true,
         },
@@ -546,11 +546,14 @@ Examples:
   cfcache -z example.com purge urls https://example.com/a https://example.com/b
   cfcache -z example.com purge urls --from urls.txt
   cfcache -z example.com purge urls --from - --header 'CF-Device-Type: mobile'
-  find . -type f | sed 's|^\\.|https://example.com|' |
-    cfcache -z example.com purge urls --from -")]
+  cfcache -z example.com purge urls --from-sitemap public/sitemap.xml
+  (cd public && find . -type f -print0) |
+    cfcache -z example.com purge urls -0 --from - --base https://example.com")]
     Urls {
         #[command(flatten)]
         input: Input,
+        #[command(flatten)]
+        pages: Pages,
         /// A header that the cache key was made from, for every URL that has none of that name
         #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
         headers: Vec<String>,
@@ -571,9 +574,25 @@ pub(crate) struct Input {
     /// Entries
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
-    /// A file with an entry a line; `-` is standard input. Blank lines and lines that begin with `#` are skipped
+    /// A file with an entry a line, or a JSON array of entries; `-` is standard input. Blank lines and lines that begin
+    /// with `#` are skipped
     #[arg(long = "from", value_name = "FILE", help_heading = "Input")]
     pub(crate) from: Vec<PathBuf>,
+    /// Entries of `--from` end with NUL, as `find -print0` and `git diff -z` write them
+    #[arg(short = '0', long, requires = "from", help_heading = "Input")]
+    pub(crate) null: bool,
+}
+
+/// Input that only URLs come from.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Pages {
+    /// A sitemap, or a sitemap index whose sitemaps are files beside it, packed with gzip or not; `-` is standard input
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub(crate) from_sitemap: Vec<PathBuf>,
+    /// Make paths of files into URLs: `/a` of the host, `a` below this URL. All of a path is percent-encoded as browsers
+    /// do, `%` and `?` too; whole URLs stay as they are
+    #[arg(long, value_name = "URL", help_heading = "Input")]
+    pub(crate) base: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -681,6 +700,9 @@ pub(crate) struct Global {
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
     pub(crate) on_invalid: Option<OnInvalid>,
+    /// Take a warning about an entry, such as of a `*` in a URL, as a mistake: the entry is invalid
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
+    pub(crate) strict: bool,
     /// Keep a journal in this file; the same command with the same journal goes on where the last one ended
     #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) journal: Option<PathBuf>,
@@ -815,6 +837,8 @@ mod tests {
             (&["purge", "www.example.com"], "purge hosts www.example.com"),
             (&["purge", "www.example.com/blog"], "purge prefixes www.example.com/blog"),
             (&["purge", "urls.txt"], "purge urls --from urls.txt"),
+            (&["purge", "urls.json"], "purge urls --from urls.json"),
+            (&["purge", "sitemap.xml"], "purge urls --from-sitemap sitemap.xml"),
             (&["purge", "-"], "purge urls --from -"),
             (&["purge", "--everything"], "purge everything"),
             (&["purge", "urls", "--tags", "a"], "purge tags TAG"),
@@ -835,6 +859,13 @@ mod tests {
         ] {
             let found = tip(typed);
             assert_eq!(found, Some(format!("did you mean `cfcache {meant}`?")), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_sure_gets_no_advice() {
+        for typed in ["image.jpg", "/path/to/image.jpg", "css/styles.css", "1.2", "{\"files\":[\"a.b\"]}"] {
+            assert_eq!(tip(&["purge", typed]), None, "{typed}");
         }
     }
 

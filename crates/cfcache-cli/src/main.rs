@@ -14,6 +14,7 @@ mod render;
 mod report;
 mod resolve;
 mod route;
+mod same_file;
 mod secret;
 mod session;
 mod source;

@@ -253,10 +253,14 @@ impl<'a> Watch<'a> {
 
     fn warning(&mut self, origin: &str, warning: &str) {
         self.warnings += 1;
+        // With `--quiet` too: what is sent with a warning is probably a mistake.
         if self.warnings <= TOLD {
-            self.talk.warn(&format!("{origin}: {warning}"));
+            self.talk.say(&format!("{} {origin}: {warning}", self.talk.label("warning")));
         } else if self.warnings == TOLD + 1 {
-            self.talk.warn("… and more of this kind, which are not shown");
+            self.talk.say(&format!(
+                "{} … and more of this kind, which are not shown; the report counts them",
+                self.talk.label("warning")
+            ));
         }
     }
 
@@ -374,8 +378,8 @@ impl<'a> Watch<'a> {
         report.requests = tally.requests;
         report.retries = tally.retries;
         report.rate_limited = tally.rate_limited;
-        report.warnings = self.warnings;
         report.elapsed_ms = millis(elapsed);
+        report.warnings = self.warnings;
         report.close();
         if report.failed > 0 {
             self.exit = self.exit.or(Exit::Failed);

@@ -181,10 +181,10 @@ impl Report {
             requests: 0,
             retries: 0,
             rate_limited: 0,
-            warnings: 0,
             elapsed_ms: 0,
             failures: Vec::new(),
             failures_omitted: 0,
+            warnings: 0,
             is_incomplete: false,
             zones: Vec::new(),
             bytes: 0,
@@ -222,11 +222,11 @@ impl Report {
         self.requests += part.requests;
         self.retries += part.retries;
         self.rate_limited += part.rate_limited;
-        self.warnings += part.warnings;
         for failure in &part.failures {
             self.name(&failure.item, &failure.error, failure.is_invalid);
         }
         self.failures_omitted += part.failures_omitted;
+        self.warnings += part.warnings;
         if part.zone.is_some() {
             self.zones.push(part);
         }

@@ -12,18 +12,19 @@ use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, OnInvalid, ShellArg,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, OnInvalid, Pages, ShellArg,
     TokenCommand, What,
 };
-use crate::config::{self, Environment, Origin, Settings, Sourced};
+use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced, TokenPlace};
 use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
+use crate::same_file::FileId;
 use crate::secret::{may_be_secret, shown, shown_path};
-use crate::source::list_named;
+use crate::source::{Base, list_named};
 
 /// What to do.
 pub(crate) enum Job {
@@ -91,6 +92,14 @@ pub(crate) struct Targets {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) headers: Vec<CacheKeyHeader>,
     pub(crate) on_invalid: OnInvalid,
+    /// Sitemaps, of which the addresses are entries.
+    pub(crate) sitemaps: Vec<PathBuf>,
+    /// Where paths are served from.
+    pub(crate) base: Option<Base>,
+    /// Whether entries of lists end with NUL.
+    pub(crate) null: bool,
+    /// Whether a warning about an entry makes it invalid.
+    pub(crate) strict: bool,
 }
 
 /// The zone, and the environment of it.
@@ -125,6 +134,7 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
         Command::Man { folder } => Ok(Job::Man(folder)),
         Command::Emulator(args) => {
             check_unicode(environment)?;
+            check_emulator_options(&global)?;
             // It is an API of its own: what is set for the other one is not for it.
             let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
             Ok(Job::Emulator(args, plan, !global.no_rate_limit))
@@ -168,6 +178,49 @@ fn check_unicode(environment: &Environment) -> Result<(), Failure> {
     }
 }
 
+/// Refuses the options that are about asking an API, where one is served.
+fn check_emulator_options(global: &Global) -> Result<(), Failure> {
+    let options = [
+        ("--zone", global.zone.is_some()),
+        ("--environment", global.environment.is_some()),
+        ("--api-token-file", global.api_token_file.is_some()),
+        ("--base-url", global.base_url.is_some()),
+        ("--emulator", global.emulator),
+        ("--proxy", global.proxy.is_some()),
+        ("--profile", global.profile.is_some()),
+        ("--config", global.config.is_some()),
+        ("--roots", global.roots.is_some()),
+        ("--ca-file", !global.ca_file.is_empty()),
+        ("--allow-insecure-http", global.allow_insecure_http),
+        ("--batch-size", global.batch_size.is_some()),
+        ("--concurrency", global.concurrency.is_some()),
+        ("--max-retries", global.max_retries.is_some()),
+        ("--timeout", global.timeout.is_some()),
+        ("--max-wait", global.max_wait.is_some()),
+        ("--output", global.output.is_some()),
+        ("--json", global.json),
+        ("--dry-run", global.dry_run),
+        ("--yes", global.yes),
+        ("--force", global.force),
+        ("--on-invalid", global.on_invalid.is_some()),
+        ("--strict", global.strict),
+        ("--journal", global.journal.is_some()),
+        ("--failed-to", global.failed_to.is_some()),
+    ];
+    match options.iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => {
+            let failure = Failure::usage(format!(
+                "`{option}` does nothing here: `emulator` serves the API, and asks none"
+            ));
+            Err(match *option {
+                "--zone" => failure.with_hint("its zone is named with `--zone-id` and `--zone-name`"),
+                _ => failure,
+            })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Everything that a job is made of.
 struct Given<'a> {
     settings: Settings,
@@ -192,12 +245,12 @@ impl<'a> Given<'a> {
 
 impl Given<'_> {
     fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
-        let targets = |kind, input| targets(action, kind, input, Vec::new(), self.global);
+        let targets = |kind, input| targets(action, kind, input, Pages::default(), Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
-            What::Urls { input, headers } => {
+            What::Urls { input, pages, headers } => {
                 let headers = cache_key_headers(&headers)?;
-                self.list(action, self::targets(action, Kind::Files, input, headers, self.global)?)
+                self.list(action, self::targets(action, Kind::Files, input, pages, headers, self.global)?)
             }
             What::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
             What::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
@@ -211,9 +264,15 @@ impl Given<'_> {
             return Err(Failure::usage(format!("{} forbids {action} of everything", shown_path(path)))
                 .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
         }
-        for (option, is_given) in
-            [("--failed-to", global.failed_to.is_some()), ("--journal", global.journal.is_some())]
-        {
+        let options = [
+            ("--failed-to", global.failed_to.is_some()),
+            ("--journal", global.journal.is_some()),
+            ("--on-invalid", global.on_invalid.is_some()),
+            ("--strict", global.strict),
+            ("--batch-size", global.batch_size.is_some()),
+            ("--concurrency", global.concurrency.is_some()),
+        ];
+        for (option, is_given) in options {
             if is_given {
                 return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
             }
@@ -230,9 +289,11 @@ impl Given<'_> {
     fn list(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
         let global = self.global;
         let reads_stdin = |path: &PathBuf| path == Path::new("-");
-        if targets.files.iter().chain(&global.api_token_file).filter(|path| reads_stdin(path)).count() > 1 {
+        let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.api_token_file);
+        if inputs.filter(|path| reads_stdin(path)).count() > 1 {
             return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
         }
+        self.check_written_files(&targets)?;
         // Without a zone, entries that have a host say themselves where they belong.
         if self.settings.zone.is_none() && !global.emulator && targets.kind.has_host() {
             return self.route(action, targets);
@@ -252,6 +313,45 @@ impl Given<'_> {
             journal: global.journal.clone(),
             batch_size: global.batch_size,
         }))
+    }
+
+    /// Refuses to write where something is read, or where something else is written: the same file, whatever it is
+    /// called.
+    fn check_written_files(&self, targets: &Targets) -> Result<(), Failure> {
+        let global = self.global;
+        let written = [("--failed-to", &global.failed_to), ("--journal", &global.journal)];
+        let written: Vec<(&str, FileId)> = written
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, FileId::of(path.as_deref()?)?)))
+            .collect();
+        if written.is_empty() {
+            return Ok(());
+        }
+        if let [(_, one), (_, other)] = written.as_slice()
+            && one == other
+        {
+            return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
+        }
+        let mut files: Vec<(&str, Option<FileId>)> = FileId::of_outputs().into();
+        let inputs = targets.files.iter().chain(&targets.sitemaps);
+        files.extend(inputs.map(|path| ("a file that is read as input", FileId::of(path))));
+        // Even where it is not read here: a script may be reading it.
+        files.push(("a file that is read as input", FileId::of_standard_input()));
+        let token = match self.settings.credentials.as_ref().map(|sourced| &sourced.value) {
+            Some(CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path))) => {
+                FileId::of(path)
+            }
+            _ => None,
+        };
+        files.push(("the file of the token", token));
+        files.push(("the configuration", self.settings.path.as_deref().and_then(FileId::of)));
+        files.extend(global.ca_file.iter().map(|path| ("a file of certificates", FileId::of(path))));
+        for (option, written) in &written {
+            if let Some((name, _)) = files.iter().find(|(_, file)| file.as_ref() == Some(written)) {
+                return Err(Failure::usage(format!("`{option}` names {name}")));
+            }
+        }
+        Ok(())
     }
 
     fn scope(&self) -> Result<Scope, Failure> {
@@ -338,6 +438,7 @@ impl Given<'_> {
             ("--journal", global.journal.is_some()),
             ("--failed-to", global.failed_to.is_some()),
             ("--on-invalid", global.on_invalid.is_some()),
+            ("--strict", global.strict),
             ("--batch-size", global.batch_size.is_some()),
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
@@ -439,10 +540,13 @@ fn targets(
     action: Action,
     kind: Kind,
     input: Input,
+    pages: Pages,
     headers: Vec<CacheKeyHeader>,
     global: &Global,
 ) -> Result<Targets, Failure> {
-    if input.entries.is_empty() && input.from.is_empty() {
+    let base = pages.base.as_deref().map(Base::parse).transpose();
+    let base = base.map_err(|why| Failure::usage(format!("`--base`: {why}")))?;
+    if input.entries.is_empty() && input.from.is_empty() && pages.from_sitemap.is_empty() {
         let nouns = human::plural(kind);
         return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
@@ -466,6 +570,10 @@ fn targets(
         files: input.from,
         headers,
         on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
+        sitemaps: pages.from_sitemap,
+        base,
+        null: input.null,
+        strict: global.strict,
     })
 }
 

@@ -1,4 +1,5 @@
-//! Whatever bytes a list holds, and however they come, its entries are its lines byte for byte.
+//! Whatever bytes a list holds, and however they come, its entries are what stands between its ends of lines, or between
+//! NULs.
 #![no_main]
 
 #[path = "../../src/source/lines.rs"]
@@ -10,37 +11,57 @@ use cfcache_model::target::{Kind, Target};
 use cfcache_model::text::is_invisible;
 use libfuzzer_sys::fuzz_target;
 
-use lines::{Line, Lines};
+use lines::{Delimiter, Line, Lines};
 
 fuzz_target!(|list: &[u8]| {
-    let mut lines = Lines::new(BufReader::with_capacity(7, list));
-    let without_mark = list.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(list);
-    for expected in without_mark.split_inclusive(|byte| *byte == b'\n') {
-        let expected = expected.strip_suffix(b"\n").unwrap_or(expected);
-        let expected = expected.strip_suffix(b"\r").unwrap_or(expected);
-        match lines.next() {
-            Line::Entry(text) => {
-                assert_eq!(text.as_bytes(), expected);
-                for kind in Kind::ALL {
-                    if let Err(invalid) = Target::parse(*kind, text) {
-                        assert!(!invalid.to_string().chars().any(is_invisible));
+    // What ends a line is replaced here by one byte, before the list is taken apart.
+    let mut unified = Vec::new();
+    let mut bytes = list.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == b'\r' {
+            bytes.next_if_eq(&b'\n');
+        }
+        unified.push(if byte == b'\r' { b'\n' } else { byte });
+    }
+    check(list, &unified, Delimiter::LineBreak);
+    check(list, list, Delimiter::Null);
+});
+
+fn check(list: &[u8], unified: &[u8], delimiter: Delimiter) {
+    let end = if delimiter == Delimiter::Null { b'\0' } else { b'\n' };
+    for capacity in [1, 7] {
+        let mut lines = Lines::new(BufReader::with_capacity(capacity, list), delimiter);
+        for expected in unified.split_inclusive(|byte| *byte == end) {
+            let expected = expected.strip_suffix(&[end]).unwrap_or(expected);
+            let text = std::str::from_utf8(expected).map(|text| match delimiter {
+                Delimiter::Null => text,
+                Delimiter::LineBreak => text.trim(),
+            });
+            match lines.next() {
+                Line::Entry(found) => {
+                    assert_eq!(Ok(found), text);
+                    for kind in Kind::ALL {
+                        if let Err(invalid) = Target::parse(*kind, found) {
+                            assert!(!invalid.to_string().chars().any(is_invisible));
+                            assert!(!invalid.cure().unwrap_or_default().chars().any(is_invisible));
+                        }
                     }
                 }
+                Line::Nothing => match text {
+                    Ok("") => {}
+                    Ok(text) => assert!(delimiter == Delimiter::LineBreak && text.starts_with('#')),
+                    Err(_) => assert!(expected.trim_ascii_start().starts_with(b"#")),
+                },
+                Line::Invalid { given, reason } => {
+                    assert!(text.is_err());
+                    assert_eq!(given, String::from_utf8_lossy(expected));
+                    assert!(!reason.chars().any(is_invisible));
+                }
+                Line::Failed(error) => panic!("{error}"),
+                Line::End => panic!("{expected:?} is missing"),
             }
-            Line::Nothing => assert!(expected.trim_ascii().is_empty() || expected.starts_with(b"#")),
-            Line::Invalid { given, reason } => {
-                assert!(std::str::from_utf8(expected).is_err());
-                assert_eq!(given, String::from_utf8_lossy(expected));
-                assert!(!reason.chars().any(is_invisible));
-            }
-            Line::Failed(error) => panic!("{error}"),
-            Line::End => panic!("{expected:?} is missing"),
+            lines.has_more_at_hand();
         }
+        assert!(matches!(lines.next(), Line::End));
     }
-    // A mark and nothing else is a blank line.
-    if without_mark.is_empty() && !list.is_empty() {
-        assert!(matches!(lines.next(), Line::Nothing));
-    }
-    assert!(!lines.has_more_at_hand());
-    assert!(matches!(lines.next(), Line::End));
-});
+}

@@ -1,16 +1,21 @@
 //! What was probably meant by arguments that mean nothing.
 
+use crate::source::{is_host, is_prefix};
+
 /// What was probably meant by a word where a command should stand.
 pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
     let entry = word(found);
     let command = match (path, found) {
         ("" | "purge" | "invalidate", "-") => format!("{} urls --from -", verb(path)),
         ("" | "purge" | "invalidate", url) if url.contains("://") => format!("{} urls {entry}", verb(path)),
-        ("purge" | "invalidate", list) if list.ends_with(".txt") => format!("{path} urls --from {entry}"),
-        ("purge" | "invalidate", name) if name.contains('.') => match name.contains('/') {
-            true => format!("{path} prefixes {entry}"),
-            false => format!("{path} hosts {entry}"),
-        },
+        ("purge" | "invalidate", list) if list.ends_with(".txt") || list.ends_with(".json") => {
+            format!("{path} urls --from {entry}")
+        }
+        ("purge" | "invalidate", map) if map.ends_with(".xml") || map.ends_with(".xml.gz") => {
+            format!("{path} urls --from-sitemap {entry}")
+        }
+        ("purge" | "invalidate", name) if is_prefix(name) => format!("{path} prefixes {entry}"),
+        ("purge" | "invalidate", name) if is_host(name) => format!("{path} hosts {entry}"),
         ("purge" | "invalidate", "all" | "zone" | "*" | "cache") => format!("{path} everything"),
         (
             "purge" | "invalidate",
@@ -67,6 +72,12 @@ pub(super) fn instead_of_option(path: &str, found: &str) -> Option<String> {
         }
         "file" | "input" | "list" if takes_kinds => {
             return Some("a list is read with `--from FILE`".to_owned());
+        }
+        "sitemap" if takes_kinds => {
+            return Some("a sitemap is read with `--from-sitemap FILE`, by `urls`".to_owned());
+        }
+        "from-sitemap" | "base" if takes_kinds && !path.ends_with("urls") => {
+            return Some(format!("`{found}` is for `urls`; the other kinds are no pages"));
         }
         "header" if takes_kinds => {
             return Some(

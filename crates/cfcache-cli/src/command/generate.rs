@@ -306,7 +306,7 @@ mod tests {
             ("cfcache smart-tiered set ", "on off"),
             ("cfcache completions ", "bash zsh fish powershell elvish"),
             ("cfcache purge urls --dry", "--dry-run"),
-            ("cfcache purge urls --fr", "--from"),
+            ("cfcache purge urls --fr", "--from --from-sitemap"),
             ("cfcache --jour", "--journal"),
             ("cfcache invalidate --jour", "--journal"),
             ("cfcache reserve set --dry", "--dry-run"),

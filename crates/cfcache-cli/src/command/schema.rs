@@ -42,9 +42,9 @@ pub(super) fn schema() -> Schema {
         "properties": {
             "method": { "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"] },
             "url": { "type": "string" },
-            "body": { "description": "Exactly as it would be sent.", "type": ["object", "array", "null"] },
+            "body": { "description": "Exactly as it would be sent; left out if nothing is.", "type": ["object", "array"] },
         },
-        "required": ["method", "url", "body"],
+        "required": ["method", "url"],
         "additionalProperties": false,
     });
     let whole = [

@@ -202,7 +202,6 @@ fn a_list_of_something_else_is_recognized() {
     let dir = Dir::new();
     for (entries, meant) in [
         ("release-42\nproduct-1001\n", "these look like tags: is `cfcache invalidate tags` meant?"),
-        ("v1.2\nproduct a\n", "`cfcache invalidate tags`"),
         ("www.example.com\nexample.net\n", "these look like hosts: is `cfcache invalidate hosts` meant?"),
         (
             "www.example.com\nexample.net/blog\n",
@@ -211,6 +210,14 @@ fn a_list_of_something_else_is_recognized() {
         ("release-42\n", "it looks like a tag: is `cfcache invalidate tags` meant?"),
         ("release-42\nhttps://example.com/\n", "correct them"),
         ("release-42\nhttps:///\n", "correct them"),
+        ("/path/to/image.jpg\n./a\n", "these look like paths of files: `--base https://www.example.com`"),
+        ("<urlset>\n  <url>\n", "`--from-sitemap FILE` reads a sitemap"),
+        // Nothing is sure about these.
+        ("v1.2\nproduct a\n", "correct them"),
+        ("image.jpg\n", "correct them"),
+        ("css/styles.css\n", "correct them"),
+        ("{\n\"release-42\"\n}\n", "correct them"),
+        ("release-42\n/about\n", "correct them"),
     ] {
         let list = dir.file("list", entries);
         let ran = cfcache(&api).args("invalidate urls --from").arg(list).run();
@@ -389,8 +396,11 @@ fn oddities_are_warned_about_and_sent_as_they_are() {
         api.bodies(),
         [r#"{"files":["https://www.example.com/*.css","https://www.example.com/#top"]}"#]
     );
-    let quiet = cfcache(&api).args("-q purge urls https://www.example.com/*").run();
-    assert_eq!(quiet.err, "");
+    let quiet = cfcache(&api).args("-q purge urls https://www.example.com/* --json").run();
+    quiet.exits(0).tells("warning: argument 1: `*` is not a wildcard");
+    assert_eq!(quiet.report()["warnings"], 1);
+    let plain = cfcache(&api).args("-q purge urls https://www.example.com/a --json").run();
+    assert_eq!((plain.report().get("warnings"), plain.err.as_str()), (None, ""));
 }
 
 #[test]
@@ -427,4 +437,244 @@ fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
     purge("hosts", "*.example.com").tells("each host is purged by its name");
     purge("prefixes", "*.example.com/a").tells("no host name has one");
     assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_warning_is_counted_and_strict_makes_it_an_error() {
+    let dir = Dir::new();
+    for (kind, entry) in [
+        ("urls", "https://www.example.com/*"),
+        ("urls", "https://www.example.com/?a=b&amp;c=d"),
+        ("urls", "https://www.example.com/#a"),
+        ("urls", "https://www.example.com/a,https://www.example.com/b"),
+        ("tags", r#"["a-tag"]"#),
+        ("tags", "\"a-tag\""),
+        ("prefixes", "www.example.com/*"),
+        ("hosts", "www.example.com:8443"),
+    ] {
+        // The first line of a file would be an array.
+        let list = dir.file("list", format!("# a comment\n{entry}\n"));
+        for from in [list.to_str().unwrap(), "-"] {
+            let api = Api::quick();
+            let purge = || cfcache(&api).arg("purge").arg(kind).args("--json --from").arg(from);
+            let input = || std::fs::read(&list).unwrap();
+            let ran = purge().arg("--quiet").input(input()).run();
+            ran.exits(0).tells("warning: ");
+            assert_eq!(ran.report()["warnings"], 1, "{entry}");
+            let dry = purge().args("--dry-run --quiet").input(input()).run();
+            dry.exits(0).tells("warning: ");
+            api.log().clear();
+            purge().arg("--strict").input(input()).run().exits(2).says_nothing().tells("(`--strict`)");
+            assert_eq!(api.requests(), 0, "{entry}");
+        }
+    }
+    let api = Api::quick();
+    let ran = cfcache(&api)
+        .args("purge urls --strict --on-invalid skip --json https://www.example.com/* https://www.example.com/a")
+        .run();
+    ran.exits(2);
+    assert_eq!((&ran.report()["invalid"], &ran.report()["accepted"]), (&1.into(), &1.into()));
+    assert_eq!(ran.report().get("warnings"), None);
+}
+
+#[test]
+fn blanks_around_a_line_and_any_line_break_are_no_part_of_an_entry() {
+    let dir = Dir::new();
+    for content in [
+        " https://www.example.com/a \n\thttps://www.example.com/b\t\n",
+        "https://www.example.com/a\rhttps://www.example.com/b\r",
+        "\u{feff}https://www.example.com/a\r\n  # a comment\r\n\u{a0}https://www.example.com/b",
+    ] {
+        let list = dir.file("list", content);
+        for from in [list.to_str().unwrap(), "-"] {
+            let api = Api::quick();
+            cfcache(&api).args("purge urls --from").arg(from).input(content).run().exits(0);
+            assert_eq!(api.items(), [A, "https://www.example.com/b"], "{content:?}");
+        }
+    }
+}
+
+#[test]
+fn entries_may_end_with_nul() {
+    let api = Api::quick();
+    let input = "a b.html\0#1.html\0ü/100%.html\0./c\nd\0https://www.example.com/e%20f\0";
+    let ran = cfcache(&api)
+        .args("purge urls --json -0 --from - --base https://www.example.com/site")
+        .input(input)
+        .run();
+    ran.exits(0).tells("`#` is taken as part of the file's name");
+    assert_eq!(ran.report()["warnings"], 1);
+    assert_eq!(
+        api.items(),
+        [
+            "https://www.example.com/site/a%20b.html",
+            "https://www.example.com/site/%231.html",
+            "https://www.example.com/site/%C3%BC/100%25.html",
+            "https://www.example.com/site/c%0Ad",
+            "https://www.example.com/e%20f",
+        ]
+    );
+    // Without it a NUL is refused, and so is a line break with it.
+    let refused = |line: &str, input: &str| {
+        cfcache(&api).args(line).input(input).run().exits(2);
+    };
+    api.log().clear();
+    refused("purge urls --from -", "https://www.example.com/a\0https://www.example.com/b\0");
+    refused("purge urls -0 --from -", "https://www.example.com/a\nhttps://www.example.com/b\n");
+    refused("purge urls -0 https://www.example.com/a", "");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn base_makes_paths_into_urls_and_failures_can_be_run_again() {
+    let dir = Dir::new();
+    let api = Api::with_fault("status=400,code=9999");
+    let purge = || cfcache(&api).args("purge urls --json --base https://www.example.com");
+    let ran = purge().args("/about blog/ü.html --failed-to").arg(dir.at("failed")).run();
+    ran.exits(1);
+    assert_eq!(ran.report()["failures"][1]["item"], "https://www.example.com/blog/%C3%BC.html");
+    let failed = "https://www.example.com/about\nhttps://www.example.com/blog/%C3%BC.html\n";
+    assert_eq!(dir.read("failed"), failed);
+    api.log().clear();
+    purge().arg("--from").arg(dir.at("failed")).run().exits(1);
+    assert_eq!(
+        api.bodies(),
+        [r#"{"files":["https://www.example.com/about","https://www.example.com/blog/%C3%BC.html"]}"#]
+    );
+    api.log().clear();
+    purge().arg("../secret").run().exits(2).tells("`..`");
+    purge().arg("//cdn.example.com/a").run().exits(2).tells("begins with `//`");
+    let bad = |base: &str| cfcache(&api).args("purge urls a --base").arg(base).run();
+    bad("www.example.com").exits(2).tells("`--base`: ").tells("write it as the browser shows it");
+    bad("https://www.example.com/?a").exits(2).tells("a folder has none");
+    cfcache(&api).args("purge tags a --base https://www.example.com").run().exits(2).tells("is for `urls`");
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_file_that_is_one_json_array_is_read_as_such() {
+    let dir = Dir::new();
+    let json = "\u{feff}\n[\n  \"https://www.example.com/a\",\n  {\n    \"url\": \"https://www.example.com/b\",\n    \
+                \"headers\": {\"CF-Device-Type\": \"mobile\"}\n  }\n]\n";
+    let list = dir.file("list.json", json);
+    for from in [list.to_str().unwrap(), "-"] {
+        let api = Api::quick();
+        cfcache(&api).args("purge urls --from").arg(from).input(json).run().exits(0);
+        assert_eq!(
+            api.bodies(),
+            [
+                r#"{"files":[{"url":"https://www.example.com/a"},{"url":"https://www.example.com/b","headers":{"CF-Device-Type":"mobile"}}]}"#
+            ]
+        );
+    }
+    let api = Api::quick();
+    let tags = dir.file("tags.json", r#"["a", "b"]"#);
+    cfcache(&api).args("purge tags --from").arg(tags).run().exits(0);
+    assert_eq!(api.bodies(), [r#"{"tags":["a","b"]}"#]);
+    api.log().clear();
+    let refused = |kind: &str, json: &str, why: &str| {
+        let list = dir.file("bad.json", json);
+        for from in [list.to_str().unwrap(), "-"] {
+            let ran = cfcache(&api).arg("purge").arg(kind).args("--from").arg(from).input(json).run();
+            ran.exits(2).says_nothing().tells(why);
+        }
+    };
+    refused("urls", "[]", "nothing was sent");
+    refused("urls", "[\"https://www.example.com/a", "a `]` is missing");
+    refused("urls", "[\"nonsense\"]", "element 1: `nonsense`");
+    refused("urls", "[{\"uri\": \"https://www.example.com/a\"}]", "unknown field `uri`");
+    refused("tags", "[{\"tag\": \"a\"}]", "the element is not a string");
+    // An address in brackets is none.
+    assert_eq!(api.requests(), 0);
+    let hosts = dir.file("hosts", "[2001:db8::1]\n");
+    cfcache(&api).args("purge hosts --dry-run --from").arg(hosts).run().exits(0);
+}
+
+#[test]
+fn inputs_of_another_form_are_refused_by_name() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let utf16: Vec<u8> =
+        "\u{feff}https://www.example.com/a\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (content, why) in [
+        (&utf16[..], "it is UTF-16"),
+        (&utf16[2..], "it is UTF-16"),
+        (b"\x1F\x8B\x08\0", "it is compressed with gzip"),
+    ] {
+        let list = dir.file("list", content);
+        for from in [list.to_str().unwrap(), "-"] {
+            let ran = cfcache(&api).args("purge urls --from").arg(from).input(content).run();
+            ran.exits(2).says_nothing().tells(why);
+        }
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_list_that_changes_after_it_was_checked_ends_the_run() {
+    let dir = Dir::new();
+    let changes: [fn(&std::path::Path); 3] = [
+        |list| std::fs::File::options().write(true).open(list).unwrap().set_len(300_010).unwrap(),
+        |list| std::fs::write(list, "https://www.example.com/another\n").unwrap(),
+        |list| std::fs::remove_file(list).and_then(|()| std::fs::write(list, "x")).unwrap(),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let api = Api::quick();
+        let list = dir.file("list", urls(20_000));
+        let journal = dir.at(&format!("journal-{number}"));
+        let mut process = cfcache(&api)
+            .args("purge urls --json --batch-size 100 --from - --from")
+            .arg(&list)
+            .arg("--journal")
+            .arg(&journal)
+            .start();
+        // The file was checked by the time that something of the pipe is sent.
+        process.write(&(0..100).map(|number| format!("https://example.com/{number}\n")).collect::<String>());
+        crate::support::wait_until(|| api.items().len() == 100);
+        change(&list);
+        process.end();
+        let ran = process.finish();
+        if number == 2 {
+            // What is open stays what it was.
+            ran.exits(0);
+            assert_eq!(ran.report()["accepted"], 20_100);
+            continue;
+        }
+        ran.exits(2).tells("changed after it was checked");
+        let report = ran.report();
+        assert_eq!(report["incomplete"], true);
+        assert!(report["accepted"].as_u64().unwrap() < 20_100, "{report}");
+        let original = urls(20_000);
+        let original: std::collections::BTreeSet<&str> = original.lines().collect();
+        let of_list = |url: &String| url.starts_with("https://www.example.com/");
+        for item in api.items().iter().filter(|url| of_list(url)) {
+            assert!(original.contains(item.as_str()), "{item} was in no list that was checked");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_is_given_up_is_incomplete() {
+    let api = Api::quick();
+    let input = format!("{}nonsense\nhttps://www.example.com/after\n", urls(250));
+    let ran = cfcache(&api).args("purge urls --json --from -").input(input.clone()).run();
+    ran.exits(2);
+    assert_eq!(ran.report()["incomplete"], true);
+    let ran = cfcache(&api).args("purge urls --json --on-invalid skip --from -").input(input).run();
+    ran.exits(2);
+    assert_eq!(ran.report().get("incomplete"), None);
+}
+
+#[test]
+fn more_lists_than_files_may_be_open_are_read() {
+    let dir = Dir::new();
+    let api = Api::quick();
+    let mut command = String::from("ulimit -n 64; exec \"$0\" purge urls --json");
+    for number in 0..200 {
+        dir.file(&format!("list{number}"), format!("https://www.example.com/{number}\n"));
+        command.push_str(&format!(" --from list{number}"));
+    }
+    let ran = crate::support::shell(&api, &command).current_dir(dir.path()).run();
+    ran.exits(0);
+    assert_eq!(ran.report()["accepted"], 200);
 }

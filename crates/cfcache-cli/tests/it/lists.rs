@@ -178,3 +178,68 @@ fn a_command_that_only_reads_has_no_dry_run() {
     }
     assert_eq!(api.requests(), 0);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_is_read_is_not_written_whatever_it_is_called() {
+    let dir = Dir::new();
+    let api = Api::quick();
+    let content = urls(3);
+    let list = dir.file("list", &content);
+    std::fs::hard_link(&list, dir.at("hard")).unwrap();
+    std::os::unix::fs::symlink(&list, dir.at("soft")).unwrap();
+    let token = dir.file("token", crate::support::TOKEN);
+    std::fs::hard_link(&token, dir.at("token-hard")).unwrap();
+    let sitemap = dir.file("sitemap.xml", "<urlset/>");
+    let _in_place = std::fs::hard_link(&sitemap, dir.at("sitemap-hard"));
+    let purge = || cfcache(&api).args("purge urls https://www.example.com/a");
+    let stdin = || std::fs::File::open(&list).unwrap();
+    for option in ["--failed-to", "--journal"] {
+        for name in ["list", "hard", "soft"] {
+            let of_input = format!("`{option}` names a file that is read as input");
+            let written = || purge().arg(option).arg(dir.at(name));
+            written().arg("--from").arg(&list).run().exits(2).says_nothing().tells(&of_input);
+            written().args("--from -").stdin(stdin()).run().exits(2).says_nothing().tells(&of_input);
+            // A loop of a shell may be reading it.
+            written().stdin(stdin()).run().exits(2).says_nothing().tells(&of_input);
+        }
+        let ran = purge().arg("--api-token-file").arg(&token).arg(option).arg(dir.at("token-hard")).run();
+        ran.exits(2).says_nothing().tells("names the file of the token");
+        let ran = purge().arg("--from-sitemap").arg(&sitemap).arg(option).arg(dir.at("sitemap-hard")).run();
+        ran.exits(2).says_nothing().tells("names a file that is read as input");
+    }
+    let journal = dir.file("journal", "");
+    std::fs::hard_link(&journal, dir.at("journal-hard")).unwrap();
+    let ran = purge().arg("--journal").arg(&journal).arg("--failed-to").arg(dir.at("journal-hard")).run();
+    ran.exits(2).says_nothing().tells("name the same file");
+    assert_eq!((dir.read("list"), dir.read("token")), (content, crate::support::TOKEN.to_owned()));
+    // The report would be overwritten.
+    let output = dir.file("output", "");
+    let script = "exec \"$0\" purge urls https://www.example.com/a --json --failed-to output > output";
+    let ran = crate::support::shell(&api, script).current_dir(dir.path()).run();
+    ran.exits(2).tells("names the file that standard output goes to");
+    assert_eq!((std::fs::read(output).unwrap().len(), api.requests()), (0, 0));
+}
+
+#[test]
+fn a_dry_run_says_that_the_plan_of_a_zone_by_name_is_not_known() {
+    let dry = |line: &str| bare().args("--dry-run purge urls --from -").args(line).input(urls(3000)).run();
+    let ran = dry("-z example.com");
+    ran.exits(0)
+        .tells("in 30 requests")
+        .tells("on `enterprise` it would be 6 requests: name the plan with `--plan`");
+    let ran = dry("-z example.com --plan enterprise");
+    ran.exits(0).tells("in 6 requests");
+    assert!(!ran.err.contains("name the plan"), "{}", ran.err);
+    // A run over a zone by its id begins with what every plan allows.
+    let ran = dry(&format!("-z {ZONE}"));
+    assert!(!ran.err.contains("name the plan"), "{}", ran.err);
+}
+
+#[test]
+fn a_dry_run_shows_no_body_where_there_is_none() {
+    let ran = bare().args("-z").arg(ZONE).args("--dry-run smart-tiered delete").run();
+    ran.exits(0);
+    let shown: serde_json::Value = serde_json::from_str(ran.out.trim_end()).unwrap();
+    assert_eq!((&shown["method"], shown.get("body")), (&"DELETE".into(), None));
+}

@@ -22,6 +22,7 @@ mod scope;
 mod secrets;
 mod settings;
 mod signals;
+mod sitemaps;
 mod support;
 mod terminal;
 mod tls;

@@ -83,6 +83,9 @@ fn what_is_printed_is_what_the_schema_says() {
 }
 
 fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
+    let odd = |format: &str| cfcache(api).args("purge urls https://www.example.com/* --output").arg(format);
+    bench.one(odd("json"), 0, "report");
+    bench.lines(odd("ndjson"), 0);
     for line in [
         "purge urls https://www.example.com/a https://www.example.com/b",
         "purge tags a b a",

@@ -126,6 +126,17 @@ pub(crate) fn cfcache(api: &Api) -> Cmd {
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
 }
 
+/// A line of `sh` in which `$0` is the binary, with a zone and a token, pointed at `api`.
+pub(crate) fn shell(api: &Api, script: &str) -> Cmd {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_cfcache"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Cmd { command, input: None }
+        .env("CLOUDFLARE_BASE_URL", api.base())
+        .env("CLOUDFLARE_ZONE_ID", ZONE)
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+}
+
 impl Cmd {
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

@@ -188,3 +188,53 @@ fn a_batch_that_no_plan_takes_is_warned_about() {
     assert!(urls("business").contains("at most 100 URLs a request"));
     cfcache(&api).args("purge tags a --dry-run --batch-size 101").run().exits(0).tells("at most 100 tags");
 }
+
+#[test]
+fn options_that_do_nothing_are_refused_at_everything_and_at_the_emulator() {
+    let api = Api::quick();
+    for option in
+        ["--on-invalid skip", "--strict", "--batch-size 5", "--concurrency 2", "--journal j", "--failed-to f"]
+    {
+        for verb in ["purge", "invalidate"] {
+            let ran = cfcache(&api).arg(verb).args("everything --yes").args(option).run();
+            ran.exits(2).says_nothing().tells("`everything` is none");
+        }
+    }
+    assert_eq!(api.requests(), 0);
+    for option in [
+        "--zone example.com",
+        "--environment Production",
+        "--api-token-file token",
+        "--base-url http://127.0.0.1:1",
+        "--emulator",
+        "--proxy none",
+        "--profile a",
+        "--config a",
+        "--roots bundled",
+        "--ca-file a",
+        "--allow-insecure-http",
+        "--batch-size 1",
+        "--concurrency 1",
+        "--max-retries 1",
+        "--timeout 1",
+        "--max-wait 1",
+        "--output json",
+        "--json",
+        "--dry-run",
+        "--yes",
+        "--force",
+        "--on-invalid skip",
+        "--strict",
+        "--journal j",
+        "--failed-to f",
+    ] {
+        let name = option.split(' ').next().unwrap();
+        for line in [
+            format!("emulator --listen 127.0.0.1:0 {option}"),
+            format!("{option} emulator --listen 127.0.0.1:0"),
+        ] {
+            let ran = bare().args(&line).run();
+            ran.exits(2).says_nothing().tells(&format!("`{name}` does nothing here"));
+        }
+    }
+}

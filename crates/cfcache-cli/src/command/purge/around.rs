@@ -77,6 +77,7 @@ impl Ending<'_> {
         }
         if let Some(name) = self.journal
             && ended
+            && broken.is_none()
             && report.skipped > 0
             && report.skipped + report.duplicates == report.items
         {
@@ -90,7 +91,8 @@ impl Ending<'_> {
                 talk.label("warning"),
             ));
         }
-        if broken.is_some() || (self.about.stops_at_invalid && report.invalid > 0) {
+        let is_given_up = broken.is_some() || (self.about.stops_at_invalid && report.invalid > 0);
+        if is_given_up {
             talk.note("reading stopped there; what came before it was sent");
             exit = exit.or(Exit::Usage);
         } else if !ended {
@@ -102,7 +104,7 @@ impl Ending<'_> {
                 talk.note("the same command with the same journal goes on from here");
             }
         }
-        report.is_incomplete = !ended;
+        report.is_incomplete = !ended || is_given_up;
         // The exit code may be that of something else, after which a run is just run again.
         if let Some(unrecorded) = unrecorded.filter(|_| exit != Exit::Failed) {
             talk.say(&format!(

@@ -3,10 +3,12 @@
 use core::time::Duration;
 
 use cfcache_client::engine::RateLimiter;
+use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, Parts, PurgeCache, encode};
 use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_model::plan::{Batch, Planner};
+use cfcache_model::plan::{Batch, BatchLimits, Planner};
+use cfcache_model::target::Kind;
 
 use crate::command::purge::{caps, empty, limits};
 use crate::exit::Exit;
@@ -66,12 +68,30 @@ pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
         summary.push_str(&format!(", without {}", human::count(duplicates, "duplicate")));
     }
     if !clock.now.is_zero() {
-        let name = chosen.unwrap_or(cfcache_model::Plan::Free);
+        let name = chosen.unwrap_or(Plan::Free);
         let least = human::duration(clock.now);
         summary.push_str(&format!("; the limits of the plan `{name}` stretch that to at least {least}"));
     }
     talk.note(&summary);
+    if let ZoneRef::Domain(domain) = &job.scope.zone
+        && chosen.is_none()
+        && job.batch_size.is_none()
+        && let Some(least) = fewer_requests(kind, items, requests)
+    {
+        talk.note(&format!(
+            "the run looks `{domain}` up and cuts requests for the plan that it has; that is not known here, so these \
+             are cut for `free`, and on `enterprise` it would be {}: name the plan with `--plan`",
+            human::count(least, "request"),
+        ));
+    }
     Ok(exit)
+}
+
+/// How many requests the same items would need on the largest plan, where those are fewer.
+fn fewer_requests(kind: Kind, items: u64, requests: u64) -> Option<u64> {
+    let cap = BatchLimits::from_plan(limits(Some(Plan::Enterprise)), kind).items as u64;
+    let least = items.div_ceil(cap.max(1));
+    (least < requests).then_some(least)
 }
 
 /// Where requests would go.
@@ -139,9 +159,9 @@ fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Fai
     parsed.map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
-/// A request as one line of JSON, the body exactly as it would be sent.
+/// A request as one line of JSON, the body exactly as it would be sent; without `body` where there is none.
 pub(crate) fn shown(parts: &Parts, base: &str) -> String {
     let url = serde_json::Value::from(format!("{base}{}", parts.path));
-    let body = parts.body.as_deref().unwrap_or("null");
-    format!(r#"{{"method":"{}","url":{url},"body":{body}}}"#, parts.method.as_str())
+    let body = parts.body.as_deref().map(|body| format!(r#","body":{body}"#)).unwrap_or_default();
+    format!(r#"{{"method":"{}","url":{url}{body}}}"#, parts.method.as_str())
 }
