@@ -43,11 +43,9 @@ const SKIPPED: [(&str, &str); 4] = [
 ];
 
 /// What blocks need, and how to get it. Where it is missing the block is named and not run; in CI that is a failure.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 3] = [
     ("git", "apt-get install git"),
-    ("perl", "apt-get install perl"),
     ("flock", "apt-get install util-linux"),
-    ("xmllint", "apt-get install libxml2-utils"),
     ("--example", "cargo build --workspace --examples"),
 ];
 
@@ -85,9 +83,9 @@ const SENT: [(&str, &[&str]); 6] = [
     ("HEAD~1 HEAD", CHANGED),
     ("$GITHUB_SHA", CHANGED),
     ("$CI_COMMIT_SHA", CHANGED),
-    ("-newer .deployed", &["https://www.example.com/new.css"]),
-    ("xmllint", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
-    ("grep -o '<loc>", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
+    ("-newer ../.deployed", &["https://www.example.com/new.css"]),
+    ("--from-sitemap public", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
+    ("--from-sitemap -", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
 ];
 
 /// What differs between the two commits of the site: one file changed, one is gone, three are new.
@@ -206,7 +204,7 @@ fn pipelines() -> Vec<Block> {
 fn files_that_were_not_purged_are_purged_the_next_time() {
     let api = enterprise();
     let blocks = blocks(&page("docs/recipes.md"));
-    let block = blocks.iter().find(|block| block.script.contains("-newer .deployed")).unwrap();
+    let block = blocks.iter().find(|block| block.script.contains("-newer ../.deployed")).unwrap();
     let dir = furnished(block);
     run(block, &dir, &api, &[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
     api.log().clear();
@@ -421,6 +419,9 @@ fn furnished(block: &Block) -> Dir {
     furnish(&dir);
     if block.script.contains("git ") {
         commit_twice(&dir);
+    }
+    if block.script.contains("public/sitemap.xml") {
+        dir.file("public/sitemap.xml", SITEMAP);
     }
     dir
 }
