@@ -2,17 +2,18 @@
 
 mod likely;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{
     Arg, ArgAction, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     ValueHint,
 };
 
-use crate::secret::{bare, may_be_secret};
+use crate::secret::{bare, may_be_secret, shown};
 
 /// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
 #[derive(Debug, Parser)]
@@ -65,7 +66,9 @@ pub(crate) fn parse() -> Result<Args, Usage> {
 }
 
 fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
-    let read = definition().try_get_matches_from(helped(arguments)).and_then(|mut matches| {
+    let arguments = helped(arguments);
+    let read = definition().try_get_matches_from(&arguments).and_then(|mut matches| {
+        check_single(&arguments)?;
         Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
     });
     read.map_err(|mut error| {
@@ -74,6 +77,68 @@ fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
         }
         error
     })
+}
+
+/// Refuses an option that takes one value and was given several that differ: of two zones, nobody can tell which was
+/// meant. (What is parsed has the last only, or that behind the command.)
+fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
+    let is_option = |argument: &&OsString| argument.as_encoded_bytes().starts_with(b"-");
+    if arguments.iter().filter(is_option).count() < 2 {
+        return Ok(());
+    }
+    let typed = as_typed();
+    let shared = shared(&typed);
+    let collecting_shared: Vec<Arg> =
+        shared.iter().map(|arg| collecting(arg.clone()).global(false)).collect();
+    let top = typed.clone().mut_args(|arg| collecting(arg).global(false));
+    let top = top.mut_subcommands(|command| collecting_below(command, &collecting_shared));
+    let matches = top.try_get_matches_from(arguments)?;
+    // A shared option may stand on each level; an own one of another command may have the same name and take several.
+    let mut given: Vec<(&Arg, Vec<&OsStr>)> = Vec::new();
+    let mut level = Some((&typed, &matches));
+    while let Some((command, matches)) = level {
+        for option in command.get_arguments().chain(&shared).filter(|arg| is_single(arg)) {
+            let id = option.get_id().as_str();
+            // A default is no value that was given.
+            let is_given = matches!(matches.try_contains_id(id), Ok(true))
+                && matches.value_source(id) == Some(ValueSource::CommandLine);
+            let Some(values) = matches.try_get_raw(id).ok().flatten().filter(|_| is_given) else { continue };
+            match given.iter_mut().find(|(known, _)| known.get_id() == option.get_id()) {
+                Some((_, known)) => known.extend(values),
+                None => given.push((option, values.collect())),
+            }
+        }
+        level =
+            matches.subcommand().and_then(|(name, matches)| Some((command.find_subcommand(name)?, matches)));
+    }
+    for (option, values) in given {
+        if let Some(first) = values.first()
+            && let Some(other) = values.iter().find(|value| *value != first)
+        {
+            let (first, other) = (first.to_string_lossy(), other.to_string_lossy());
+            let name = option.get_long().unwrap_or(option.get_id().as_str());
+            return Err(definition().error(
+                ErrorKind::ArgumentConflict,
+                format!("`--{name}` is given as {} and as {}: one is meant", shown(&first), shown(&other)),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether it is an option that takes one value.
+fn is_single(arg: &Arg) -> bool {
+    !arg.is_positional() && matches!(arg.get_action(), ArgAction::Set)
+}
+
+/// An option that takes one value, so that it collects all that it is given.
+fn collecting(arg: Arg) -> Arg {
+    if is_single(&arg) { arg.action(ArgAction::Append).num_args(1) } else { arg }
+}
+
+fn collecting_below(command: Definition, shared: &[Arg]) -> Definition {
+    let command = command.mut_args(collecting).args(shared);
+    command.mut_subcommands(|below| collecting_below(below, shared))
 }
 
 /// `cfcache help purge` is `cfcache purge --help`: a command of that name would stand in every list of commands.
@@ -918,6 +983,63 @@ mod tests {
         ] {
             let found = tip(typed).unwrap_or_default();
             assert!(found.contains(meant), "{typed:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn an_option_with_one_value_is_refused_with_two_and_taken_with_the_same_twice() {
+        let two = [
+            ("-z", "a", "b"),
+            ("--zone", "a", "b"),
+            ("--environment", "a", "b"),
+            ("--profile", "a", "b"),
+            ("--config", "a", "b"),
+            ("--api-token-file", "a", "b"),
+            ("--base-url", "a", "b"),
+            ("--proxy", "a", "b"),
+            ("--roots", "platform", "bundled"),
+            ("--plan", "free", "pro"),
+            ("--batch-size", "1", "2"),
+            ("--concurrency", "1", "2"),
+            ("--max-retries", "1", "2"),
+            ("--timeout", "1", "2"),
+            ("--max-wait", "1", "2"),
+            ("--output", "json", "human"),
+            ("--color", "always", "never"),
+            ("--on-invalid", "fail", "skip"),
+            ("--journal", "a", "b"),
+            ("--failed-to", "a", "b"),
+        ];
+        for (option, one, other) in two {
+            for line in [
+                [option, one, option, other, "purge", "urls", "x"],
+                [option, one, "purge", option, other, "urls", "x"],
+                [option, one, "purge", "urls", "x", option, other],
+                ["purge", option, one, "urls", option, other, "x"],
+            ] {
+                let error = read([&["cfcache"][..], &line].concat()).unwrap_err();
+                assert_eq!(error.exit_code(), 2);
+                let text = error.to_string();
+                assert!(text.contains(&format!("as `{one}` and as `{other}`")), "{line:?}: {text}");
+                let same = line.map(|word| if word == other { one } else { word });
+                assert!(read([&["cfcache"][..], &same].concat()).is_ok(), "{same:?}");
+            }
+        }
+        // Those that take several still do, and an alias may hold a flag.
+        for line in [
+            &["purge", "urls", "--from", "a", "--from", "b", "--header", "A: 1", "--header", "B: 2"][..],
+            &["--ca-file", "a", "--ca-file", "b", "settings"],
+            &["-q", "--json", "zones", "list", "-q", "--json"],
+            &["emulator", "--fault", "status=500", "--fault", "status=503"],
+        ] {
+            assert!(read([&["cfcache"], line].concat()).is_ok(), "{line:?}");
+        }
+        for line in [
+            &["emulator", "--zone-id", "a", "--zone-id", "b"][..],
+            &["token", "verify", "--account", "a", "--account", "b"],
+            &["--plan", "free", "emulator", "--plan", "pro"],
+        ] {
+            assert!(read([&["cfcache"], line].concat()).is_err(), "{line:?}");
         }
     }
 

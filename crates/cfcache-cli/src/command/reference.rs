@@ -15,6 +15,8 @@ const INTERRUPTED: &str = "
 ## Ctrl-C in a script
 
 An interrupted run accounts for what is in flight, and ends with the code 130 rather than by the signal.
+SIGTERM and SIGHUP, which a terminal sends when it is closed, do the same.
+On Linux, a signal that was ignored when the process began stays ignored, as `nohup` and `&` in a script arrange it.
 A shell takes that for a failure like any other, and continues its script.
 A script that runs it in a loop, or does something else if it fails, ends itself:
 

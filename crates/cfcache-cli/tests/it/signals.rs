@@ -160,3 +160,65 @@ fn a_clear_that_was_begun_goes_on() {
     process.signal("INT");
     process.finish().exits(130).tells("may have taken effect");
 }
+
+#[test]
+fn a_terminal_that_goes_away_is_like_ctrl_c() {
+    let api = Api::with_fault("delay=1s");
+    let dir = Dir::new();
+    let mut process = cfcache(&api)
+        .args("purge urls --json --from - --concurrency 2 --failed-to")
+        .arg(dir.at("failed"))
+        .start();
+    process.write(&urls(1000));
+    wait_until(|| api.log().counts().connections >= 2);
+    std::thread::sleep(Duration::from_millis(200));
+    // The shell sends it, and the terminal again.
+    process.signal("HUP");
+    process.signal("HUP");
+    let ran = process.finish();
+    let report = ran.exits(130).report();
+    assert_eq!(report["accepted"], 200, "{report}");
+    let failed = report["failed"].as_u64().unwrap();
+    assert_eq!(failed, dir.read("failed").lines().count() as u64);
+}
+
+/// The binary, started by a shell that does something before.
+fn after(script: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg(format!("{script}; exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_cfcache"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").stdin(std::process::Stdio::null());
+    command
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_ignored_at_the_start_stays_ignored() {
+    let api = Api::with_fault("delay=700ms");
+    let mut command = after("trap '' INT HUP");
+    let purge = ["--base-url", api.base(), "-z", crate::support::ZONE, "purge", "tags", "a", "--json"];
+    command.args(purge).env("CLOUDFLARE_API_TOKEN", crate::support::TOKEN);
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_until(|| api.log().counts().connections >= 1);
+    std::thread::sleep(Duration::from_millis(200));
+    for signal in ["-INT", "-HUP", "-INT"] {
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("waiting for"), "{output:?}");
+}
+
+#[test]
+fn too_few_descriptors_are_told_and_no_panic() {
+    for limit in 5..24 {
+        let output =
+            after(&format!("ulimit -n {limit}")).args(["--emulator", "purge", "tags", "a"]).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(!err.contains("panicked"), "{limit}: {err}");
+        if output.status.code() != Some(0) {
+            assert!(matches!(output.status.code(), Some(5 | 127)), "{limit}: {output:?}");
+        }
+    }
+}
