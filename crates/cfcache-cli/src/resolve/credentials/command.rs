@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
 use cfcache_client::Redactor;
@@ -24,6 +24,9 @@ const MOST_SAID: u64 = 8 << 10;
 
 /// How often it is looked whether a command has ended.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long the last words of a command that has ended are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long a command that has ended may be held open by what it left running.
 const GRACE: Duration = Duration::from_secs(1);
@@ -89,10 +92,7 @@ pub(super) fn run(
         }
         match (&ended, &printed) {
             (Some((status, _)), _) if !status.success() => {
-                // What it said of that may still be on its way.
-                while let Ok(Event::Said(line)) = happened.recv_timeout(LOOK) {
-                    talk.say(&format!("{}: {line}", bare(program)));
-                }
+                drain(&happened, program, talk);
                 return Err(fail(format!("{origin}: {name} gave no token ({status})")));
             }
             (Some(_), Some(_)) => break,
@@ -108,10 +108,21 @@ pub(super) fn run(
             _ => {}
         }
     }
+    drain(&happened, program, talk);
     // Such commands print notes behind the secret; the first line is what they are asked for.
     match String::from_utf8(printed.unwrap_or_default()) {
         Ok(text) => Ok(trimmed(text.lines().next().unwrap_or_default().to_owned())),
         Err(_) => Err(fail(format!("{origin}: what {name} printed is not text"))),
+    }
+}
+
+/// Passes on what is still on its way of what a command said that has ended. What it left running may keep the pipe open,
+/// as an agent does, and is not waited for.
+fn drain(happened: &Receiver<Event>, program: &str, talk: &Talk) {
+    while let Ok(event) = happened.recv_timeout(LAST_WORDS) {
+        if let Event::Said(line) = event {
+            talk.say(&format!("{}: {line}", bare(program)));
+        }
     }
 }
 
