@@ -176,7 +176,7 @@ pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// A date as headers have it; a time that they cannot hold is that of the epoch.
-fn date(at: SystemTime) -> String {
+pub(crate) fn date(at: SystemTime) -> String {
     // The year 9999 is the last that the format has.
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     let at = if at < SystemTime::UNIX_EPOCH || at > last { SystemTime::UNIX_EPOCH } else { at };

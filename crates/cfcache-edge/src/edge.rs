@@ -23,7 +23,7 @@ use crate::purge::{Purge, Purged, Scope};
 use crate::request::Asked;
 use crate::rule::{Effects, VaryAction};
 use crate::settings::{Settings, Visitor};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// The methods that are passed on; others are answered with 501. A choice: that unknown ones get 501 was seen, which
 /// are known is not documented.
@@ -85,8 +85,8 @@ pub struct Edge {
     locks: HashMap<Arc<str>, (FillId, SystemTime)>,
     /// Keys whose last answer was not stored: no request waits for another one.
     unstored: HashSet<Arc<str>>,
-    /// Keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
-    expired: HashSet<Arc<str>>,
+    /// Hashes of keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
+    expired: HashSet<u64>,
     /// Purges since the oldest fetch under way began, with their numbers.
     log: VecDeque<(u64, Covered)>,
     /// How many purges there were, and how many of them are no longer in the log though they may matter.
@@ -398,6 +398,7 @@ impl Edge {
             head: Head::new(&pending.headers),
             body: body.clone(),
             tags: tags(&pending.headers).into(),
+            filled: now,
             stored: now,
             fresh_until: now,
             while_revalidate: 0,
@@ -428,7 +429,7 @@ impl Edge {
             self.unstore(&key);
         } else {
             self.unstored.remove(&key);
-            self.expired.remove(&key);
+            self.expired.remove(&store::key_hash(&key));
         }
         self.settle(&ticket, Some(&key));
         response
@@ -515,15 +516,12 @@ impl Edge {
         let keys = self.file_keys(&purge.scope, environment);
         let mut ids = self.store.select(&purge.scope, environment);
         ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
+        if purge.action == Action::Purge {
+            self.trace(&purge.scope, environment, &keys, &ids);
+        }
         let purged = match purge.action {
-            Action::Invalidate => {
-                Purged::new(self.store.change(&ids, |entry| entry.invalidate(now)), Vec::new())
-            }
-            Action::Purge => {
-                let removed = self.store.remove(&ids);
-                self.trace(purge, environment, &keys, &removed);
-                Purged::new(removed.len(), removed)
-            }
+            Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
+            Action::Purge => Purged::removed(self.store.remove(&ids)),
         };
         if !self.flights.is_empty() {
             let (action, scope) = (purge.action, purge.scope.clone());
@@ -560,14 +558,22 @@ impl Edge {
 
     /// How many objects are stored.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.store.len()
     }
 
     /// Is nothing stored?
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.store.len() == 0
+    }
+
+    /// Frees so many of the objects that purges removed, and says how many are left to free.
+    ///
+    /// A purge of many objects only marks them, so that it answers soon. What it left is freed little by little with
+    /// each object that is stored; a caller that has time does it with this.
+    pub fn sweep(&mut self, objects: usize) -> usize {
+        self.store.sweep(objects)
     }
 
     /// How many bytes the stored objects take, with what is kept about them.
@@ -674,7 +680,7 @@ impl Edge {
         mut fill: Fill,
         out: Request<()>,
     ) -> Fetch {
-        fill.key.was_purged = self.expired.contains(&fill.key.text);
+        fill.key.was_purged = self.expired.contains(&store::key_hash(&fill.key.text));
         let key = Arc::clone(&fill.key.text);
         let ticket = self.open(request, visitor, ray, Route::Fill(Box::new(fill)));
         let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
@@ -763,6 +769,11 @@ impl Edge {
     fn stored<B>(&self, request: &Request<B>, entry: &Entry, about: &About<'_>) -> Response<Bytes> {
         let mut headers = entry.head.to_map();
         headers.insert(AGE, entry.age(about.now).into());
+        // Smart Edge Revalidation: where the origin sends no validator, the time of storing is one, for visitors.
+        // Source: <https://developers.cloudflare.com/cache/concepts/revalidation/>, 2026.
+        if !headers.contains_key(LAST_MODIFIED) && !headers.contains_key(ETAG) {
+            answer::set(&mut headers, LAST_MODIFIED, &answer::date(entry.filled));
+        }
         let (method, asked) = (request.method(), request.headers());
         let mut response = answer::serve(method, asked, entry.status, headers, entry.body.clone());
         answer::finish(response.headers_mut(), about);
@@ -955,23 +966,24 @@ impl Edge {
         keys.collect()
     }
 
-    /// Where there are tiers, remembers what a purge left in the lower one.
-    fn trace(&mut self, purge: &Purge, environment: Option<&str>, keys: &[String], removed: &[Arc<Entry>]) {
-        match &purge.scope {
-            Scope::Everything if environment.is_none() => self.expired.clear(),
+    /// Where there are tiers, remembers what a purge leaves in the lower one.
+    fn trace(&mut self, scope: &Scope, environment: Option<&str>, keys: &[String], ids: &[u32]) {
+        match scope {
+            Scope::Everything if environment.is_none() => self.expired = HashSet::new(),
             Scope::Everything => {
-                for entry in removed {
-                    self.expired.remove(&entry.key);
+                for hash in self.store.key_hashes(ids) {
+                    self.expired.remove(&hash);
                 }
             }
             Scope::Files(_) => {
                 for key in keys {
-                    self.expired.remove(key.as_str());
+                    self.expired.remove(&store::key_hash(key));
                 }
             }
             Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) if self.settings.tiered_cache => {
                 let free = MAX_KEYS.saturating_sub(self.expired.len());
-                self.expired.extend(removed.iter().take(free).map(|entry| Arc::clone(&entry.key)));
+                self.expired.reserve(ids.len().min(free));
+                self.expired.extend(self.store.key_hashes(ids).take(free));
             }
             Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {}
         }

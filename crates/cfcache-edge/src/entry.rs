@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
     /// In lower case, with commas between them.
     pub(crate) tags: Box<str>,
+    /// When it was stored.
+    pub(crate) filled: SystemTime,
     /// When it was stored or last revalidated.
     pub(crate) stored: SystemTime,
     pub(crate) fresh_until: SystemTime,
@@ -135,7 +137,7 @@ pub(crate) fn normal_prefix(prefix: &str) -> String {
 
 /// The host is that one, with whatever port.
 pub(crate) fn is_on_host(place: &str, host: &str) -> bool {
-    place.strip_prefix(host).is_some_and(|rest| rest.starts_with(['/', ':']))
+    !host.contains('/') && place.strip_prefix(host).is_some_and(|rest| rest.starts_with(['/', ':']))
 }
 
 /// It is the prefix, or below it; a segment that only begins like it is not: `/bar` does not cover `/barn`.

@@ -1,10 +1,8 @@
 //! What is purged, and what that removed.
 
-use std::sync::Arc;
-
 use cfcache_model::endpoint::Action;
 
-use crate::entry::Entry;
+use crate::store::Removed;
 
 /// A purge or an invalidation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +42,13 @@ pub struct File {
     pub headers: Vec<(String, String)>,
 }
 
-/// What a purge did. Dropping it frees the memory of what was removed, which takes a while for many objects.
+/// What a purge did. Dropping it may free what was removed, which takes a while for many objects.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Purged {
     /// How many objects were removed or marked stale.
     pub objects: usize,
-    removed: Vec<Arc<Entry>>,
+    removed: Option<Removed>,
 }
 
 impl Purge {
@@ -76,13 +74,17 @@ impl Purge {
 }
 
 impl Purged {
-    pub(crate) const fn new(objects: usize, removed: Vec<Arc<Entry>>) -> Self {
-        Self { objects, removed }
+    pub(crate) const fn invalidated(objects: usize) -> Self {
+        Self { objects, removed: None }
     }
 
-    /// The URLs of what was removed, as their keys have them; of an invalidation, none.
+    pub(crate) const fn removed(removed: Removed) -> Self {
+        Self { objects: removed.objects, removed: Some(removed) }
+    }
+
+    /// The URLs of what was removed, as their keys have them: at most 100 of them, and none of an invalidation.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
-        self.removed.iter().map(|entry| entry.url())
+        self.removed.iter().flat_map(|removed| &removed.shown).map(|entry| entry.url())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is stored, found by key, tag, host and prefix.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -9,17 +10,39 @@ use crate::purge::Scope;
 
 /// Stored responses, and their indexes.
 ///
-/// An index by place, which is host and path in one order, answers for hosts and prefixes alike.
+/// - An index by place, which is host and path in one order, answers for hosts and prefixes alike.
+/// - A purge of many objects takes them out of their slots and leaves the indexes as they are: what stands there for an
+///   empty slot is skipped, and removed piece by piece afterwards. So the time of a purge is that of finding what it
+///   covers.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    slots: Vec<Option<Arc<Entry>>>,
+    slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     /// The newest last.
     by_key: HashMap<Arc<str>, Vec<u32>>,
     by_tag: HashMap<Box<str>, HashSet<u32>>,
     by_place: BTreeSet<(Place, u32)>,
+    /// How many objects there are, and the bytes that they take.
+    live: usize,
     bytes: u64,
+    /// Objects that were removed and still stand in the indexes; their slots are not used again before.
+    dead: Vec<(u32, Slot)>,
 }
+
+/// An object, and what a purge has to know of each that it covers, without looking into it.
+#[derive(Debug)]
+struct Slot {
+    entry: Arc<Entry>,
+    cost: u64,
+    is_production: bool,
+    key_hash: u64,
+}
+
+/// How many objects are taken out of the indexes at once; of more, the rest follows piece by piece.
+const AT_ONCE: usize = 64;
+
+/// How many of the removed objects a purge still shows.
+const SHOWN: usize = 100;
 
 /// Host and path, as a part of the key.
 #[derive(Debug, Clone)]
@@ -36,17 +59,25 @@ impl Store {
     }
 
     fn slot(&self, id: u32) -> Option<&Arc<Entry>> {
-        self.slots.get(id as usize)?.as_ref()
+        self.slots.get(id as usize)?.as_ref().map(|slot| &slot.entry)
     }
 
     pub(crate) fn insert(&mut self, entry: Entry) {
         let entry = Arc::new(entry);
+        let cost = entry.cost();
+        // What was removed and not freed yet gives way, so that both together do not grow.
+        let mut freed = 0;
+        while freed < cost {
+            let Some(swept) = self.sweep_one() else { break };
+            freed += swept;
+        }
         let id = match self.free.pop() {
             Some(id) => id,
             // Four billion objects do not fit into the memory of a machine.
             None => u32::try_from(self.slots.len()).unwrap_or(u32::MAX),
         };
-        self.bytes += entry.cost();
+        self.live += 1;
+        self.bytes += cost;
         self.by_key.entry(Arc::clone(&entry.key)).or_default().push(id);
         for tag in entry.tags() {
             match self.by_tag.get_mut(tag) {
@@ -59,41 +90,59 @@ impl Store {
             }
         }
         self.by_place.insert((Place::of(&entry), id));
+        let slot = Some(Slot {
+            is_production: entry.environment.is_none(),
+            key_hash: key_hash(&entry.key),
+            entry,
+            cost,
+        });
         match self.slots.get_mut(id as usize) {
-            Some(slot) => *slot = Some(entry),
-            None => self.slots.push(Some(entry)),
+            Some(free) => *free = slot,
+            None => self.slots.push(slot),
         }
     }
 
-    /// Takes out what these ids stand for.
-    pub(crate) fn remove(&mut self, ids: &[u32]) -> Vec<Arc<Entry>> {
-        let mut removed = Vec::with_capacity(ids.len());
+    /// Takes out what these ids stand for, and says how much that was.
+    pub(crate) fn remove(&mut self, ids: &[u32]) -> Removed {
+        let before = self.live;
         for &id in ids {
-            if let Some(entry) = self.slots.get_mut(id as usize).and_then(Option::take) {
-                self.bytes -= entry.cost();
-                self.free.push(id);
-                removed.push((id, entry));
+            if let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::take) {
+                self.live -= 1;
+                self.bytes -= slot.cost;
+                self.dead.push((id, slot));
             }
         }
-        // One pass over the indexes is cheaper than a search for each object, where many go.
-        if removed.len() * 8 > self.by_place.len() {
-            let slots = &self.slots;
-            let lives = |id: &u32| slots.get(*id as usize).is_some_and(Option::is_some);
-            self.by_place.retain(|(_, id)| lives(id));
-            self.by_key.retain(|_, ids| {
-                ids.retain(lives);
-                !ids.is_empty()
-            });
-            self.by_tag.retain(|_, ids| {
-                ids.retain(lives);
-                !ids.is_empty()
-            });
-        } else {
-            for (id, entry) in &removed {
-                self.unlink(*id, entry);
+        let objects = before - self.live;
+        let newest = self.dead.iter().rev().take(objects.min(SHOWN));
+        let shown = newest.map(|(_, slot)| Arc::clone(&slot.entry)).collect();
+        if self.live == 0 {
+            // Nothing is left, so the indexes go as they are; whoever drops them has the work.
+            return Removed { objects, shown, _rest: Some(Box::new(core::mem::take(self))) };
+        }
+        if objects <= AT_ONCE {
+            for _ in 0..objects {
+                self.sweep_one();
             }
         }
-        removed.into_iter().map(|(_, entry)| entry).collect()
+        Removed { objects, shown, _rest: None }
+    }
+
+    /// Takes so many of the objects that purges removed out of the indexes, and frees them; says how many are left.
+    pub(crate) fn sweep(&mut self, objects: usize) -> usize {
+        for _ in 0..objects {
+            if self.sweep_one().is_none() {
+                break;
+            }
+        }
+        self.dead.len()
+    }
+
+    /// Says how many bytes that freed.
+    fn sweep_one(&mut self) -> Option<u64> {
+        let (id, slot) = self.dead.pop()?;
+        self.unlink(id, &slot.entry);
+        self.free.push(id);
+        Some(slot.cost)
     }
 
     /// Takes an object that has left its slot out of the indexes.
@@ -115,12 +164,17 @@ impl Store {
         self.by_place.remove(&(Place::of(entry), id));
     }
 
+    /// The hashes of the keys that these ids stand for.
+    pub(crate) fn key_hashes(&self, ids: &[u32]) -> impl Iterator<Item = u64> {
+        ids.iter().filter_map(|&id| self.slots.get(id as usize)?.as_ref()).map(|slot| slot.key_hash)
+    }
+
     /// Changes objects in their places; what an index is made from stays.
     pub(crate) fn change(&mut self, ids: &[u32], mut change: impl FnMut(&mut Entry)) -> usize {
         let mut changed = 0;
         for &id in ids {
-            if let Some(entry) = self.slots.get_mut(id as usize).and_then(Option::as_mut) {
-                change(Arc::make_mut(entry));
+            if let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_mut) {
+                change(Arc::make_mut(&mut slot.entry));
                 changed += 1;
             }
         }
@@ -138,39 +192,54 @@ impl Store {
                 tags.filter_map(|tag| self.by_tag.get(&*tag)).flatten().copied().collect()
             }
             Scope::Hosts(hosts) => {
-                let hosts = hosts.iter().map(|host| entry::normal_host(host));
-                hosts.flat_map(|host| self.places(&host, |place| entry::is_on_host(place, &host))).collect()
+                let hosts =
+                    hosts.iter().map(|host| entry::normal_host(host)).filter(|host| !host.contains('/'));
+                // With whatever port.
+                hosts.flat_map(|host| [self.span(&host, '/'), self.span(&host, ':')]).flatten().collect()
             }
             Scope::Prefixes(prefixes) => {
                 let prefixes = prefixes.iter().map(|prefix| entry::normal_prefix(prefix));
-                let below = |prefix: String| self.places(&prefix, |place| entry::is_below(place, &prefix));
+                let below = |prefix: String| match prefix.strip_suffix('/') {
+                    Some(prefix) => self.span(prefix, '/'),
+                    None => self.at(&prefix).chain(self.span(&prefix, '/')).collect(),
+                };
                 prefixes.flat_map(below).collect()
             }
         };
         ids.sort_unstable();
         ids.dedup();
         let is_of_all = *scope == Scope::Everything && environment.is_none();
-        ids.retain(|&id| {
-            self.slot(id).is_some_and(|entry| is_of_all || entry.environment.as_deref() == environment)
+        ids.retain(|&id| match (self.slots.get(id as usize).and_then(Option::as_ref), environment) {
+            (None, _) => false,
+            (Some(_), _) if is_of_all => true,
+            (Some(slot), None) => slot.is_production,
+            (Some(slot), environment) => slot.entry.environment.as_deref() == environment,
         });
         ids
     }
 
-    /// Those whose place begins like that and fits.
-    fn places(&self, begin: &str, fits: impl Fn(&str) -> bool) -> Vec<u32> {
-        let length = u32::try_from(begin.len()).unwrap_or(u32::MAX);
-        let first = Place { key: begin.into(), range: (0, length) };
-        let range = self.by_place.range((Bound::Included((first, 0)), Bound::Unbounded));
-        let range = range.take_while(|(place, _)| place.as_str().starts_with(begin));
-        range.filter(|(place, _)| fits(place.as_str())).map(|(_, id)| *id).collect()
+    /// Those whose place begins with that text and that character. What stands in the index is between two texts, so
+    /// none has to be looked at.
+    fn span(&self, begin: &str, next: char) -> Vec<u32> {
+        let behind = char::from_u32(u32::from(next) + 1).unwrap_or(next);
+        let (first, last) = (Place::new(format!("{begin}{next}")), Place::new(format!("{begin}{behind}")));
+        let range = (Bound::Included((first, 0)), Bound::Excluded((last, 0)));
+        self.by_place.range(range).map(|(_, id)| *id).collect()
+    }
+
+    /// Those at that very place.
+    fn at(&self, place: &str) -> impl Iterator<Item = u32> {
+        let place = Place::new(place.to_owned());
+        let range = (Bound::Included((place.clone(), 0)), Bound::Included((place, u32::MAX)));
+        self.by_place.range(range).map(|(_, id)| *id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|slot| &slot.entry)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.live
     }
 
     pub(crate) const fn bytes(&self) -> u64 {
@@ -178,9 +247,31 @@ impl Store {
     }
 }
 
+/// A hash of a key, for sets in which a mistake among four billion keys does no harm.
+pub(crate) fn key_hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What was removed.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    pub(crate) objects: usize,
+    /// Some of it.
+    pub(crate) shown: Vec<Arc<Entry>>,
+    /// All of it, with its indexes, where nothing was left; it is here to be dropped by whoever has the time.
+    _rest: Option<Box<Store>>,
+}
+
 impl Place {
     fn of(entry: &Entry) -> Self {
         Self { key: Arc::clone(&entry.key), range: entry.place }
+    }
+
+    fn new(text: String) -> Self {
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self { key: text.into(), range: (0, length) }
     }
 
     fn as_str(&self) -> &str {

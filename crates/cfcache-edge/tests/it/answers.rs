@@ -126,6 +126,25 @@ fn conditions_and_ranges_are_answered_from_the_whole() {
 }
 
 #[test]
+fn without_a_validator_the_time_of_storing_is_one() {
+    let mut site = Site::new(always(&[("cache-control", "max-age=5")]));
+    assert_eq!(site.get(URL).header("last-modified"), "");
+    site.wait(2);
+    let modified = site.get(URL).header("last-modified").to_owned();
+    assert_eq!(modified, "Fri, 15 Jan 2027 08:00:00 GMT");
+    assert_eq!(site.get_with(URL, &[("if-modified-since", &modified)]).code, 304);
+    let before = "Fri, 15 Jan 2027 07:59:59 GMT";
+    assert_eq!(site.get_with(URL, &[("if-modified-since", before)]).code, 200);
+    // For visitors alone: the origin did not say so, and is not asked.
+    site.wait(10);
+    assert_eq!(site.get(URL).cache(), "EXPIRED");
+    assert!(!site.asked.last().unwrap().headers().contains_key("if-modified-since"));
+    let mut site = Site::new(always(&[("etag", "\"a\"")]));
+    site.get(URL);
+    assert_eq!(site.get(URL).header("last-modified"), "");
+}
+
+#[test]
 fn statuses_other_than_200_are_served_whole() {
     let mut site = Site::new(Box::new(|_| Ok(response(404, &[("etag", "\"a\"")], "not here"))));
     for expected in ["MISS", "HIT"] {

@@ -273,3 +273,46 @@ fn rules_that_are_changed_leave_what_is_stored() {
     site.edge.settings_mut().rules = rule(r#"{"cache":true}"#);
     assert_eq!(site.get("https://example.com/page").cache(), "HIT");
 }
+
+/// Purges of more objects than are taken out of the indexes at once.
+#[test]
+fn large_purges_cover_the_same_as_small_ones() {
+    let url = |index: usize| format!("https://h{}.example.com/{index}.css", index % 2);
+    let tag = |index: usize| ["zero", "one", "two"][index % 3];
+    let all = 600;
+    for is_swept in [false, true] {
+        let mut site = Site::new(Box::new(move |request| {
+            let name = request.uri().path().trim_matches(['/', '.', 'c', 's']);
+            Ok(response(200, &[("cache-tag", tag(name.parse().unwrap()))], "body"))
+        }));
+        let statuses = |site: &mut Site, expected: &dyn Fn(usize) -> &'static str| {
+            for index in 0..all {
+                assert_eq!(site.get(&url(index)).cache(), expected(index), "{index}");
+            }
+            assert_eq!(site.edge.len(), all);
+        };
+        statuses(&mut site, &|_| "MISS");
+        let memory = site.edge.memory();
+        assert_eq!(site.purge(tags(&["zero"])).objects, 200);
+        assert_eq!((site.edge.len(), site.edge.objects(begin()).count()), (400, 400));
+        // What is marked as gone is not purged again.
+        assert_eq!(site.purge(tags(&["zero"])).objects, 0);
+        assert_eq!(site.purge(hosts(&["h0.example.com"])).objects, 200);
+        if is_swept {
+            assert_eq!(site.edge.sweep(300), 100);
+            assert_eq!(site.edge.sweep(usize::MAX), 0);
+        }
+        statuses(&mut site, &|index| if index % 3 == 0 || index % 2 == 0 { "MISS" } else { "HIT" });
+        assert_eq!(site.edge.sweep(usize::MAX), 0);
+        assert_eq!(site.purge(prefixes(&["h1.example.com/"])).objects, 300);
+        assert_eq!(site.invalidate(tags(&["one"])).objects, 100);
+        statuses(&mut site, &|index| match (index % 2, index % 3) {
+            (1, _) => "MISS",
+            (_, 1) => "EXPIRED",
+            _ => "HIT",
+        });
+        assert_eq!(site.edge.memory(), memory);
+        assert_eq!(site.purge(Scope::Everything).objects, all);
+        statuses(&mut site, &|_| "MISS");
+    }
+}
