@@ -800,6 +800,30 @@ pub(crate) struct EmulatorArgs {
     /// What to do wrong, such as `status=503,times=3` (see docs/emulator.md)
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<String>,
+    /// Serve a cache in front of this server (http://127.0.0.1:3000) or folder (./public)
+    #[arg(long, value_name = "URL|FOLDER", help_heading = "Edge")]
+    pub(crate) origin: Option<String>,
+    /// Where the cache serves visitors; port 0 picks a free one
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8788",
+        requires = "origin",
+        help_heading = "Edge"
+    )]
+    pub(crate) edge_listen: SocketAddr,
+    /// Make what matches eligible for cache, such as 'www.example.com/blog/*'
+    #[arg(long, value_name = "HOST/PATH*", requires = "origin", help_heading = "Edge")]
+    pub(crate) cache: Vec<String>,
+    /// Cache rules: a ruleset as the API has it, in JSON
+    #[arg(long, value_name = "FILE", requires = "origin", help_heading = "Edge")]
+    pub(crate) cache_rules: Option<PathBuf>,
+    /// Let a purge take effect that many seconds after it was accepted
+    #[arg(long, value_name = "SECS", requires = "origin", value_parser = seconds, help_heading = "Edge")]
+    pub(crate) purge_delay: Option<f64>,
+    /// Cache no object with a larger body; up to 64 MiB unless given
+    #[arg(long, value_name = "BYTES", requires = "origin", help_heading = "Edge")]
+    pub(crate) max_object: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -108,6 +108,8 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> Decision {
     })
 }
 
+pub(crate) use switch::development_mode_since;
+
 /// Does what was planned, and what the limits cannot refuse any more.
 pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> Answer {
     purge::carry_out(state, accepted)

@@ -6,6 +6,7 @@ use cfcache_model::Plan;
 use cfcache_model::limits::{self, PurgeLimits, Rate};
 
 use crate::auth::{ApiKey, Token};
+use crate::edge::EdgeConfig;
 use crate::fault::Fault;
 use crate::log::LogRetention;
 use crate::state::Zone;
@@ -44,6 +45,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// How much the log keeps.
     pub log_retention: LogRetention,
+    /// The cache in front of an origin, if there is to be one.
+    pub edge: Option<EdgeConfig>,
 }
 
 /// Are limits kept?
@@ -86,6 +89,7 @@ impl Config {
             latency: Duration::ZERO,
             faults: Vec::new(),
             log_retention: LogRetention::Everything,
+            edge: None,
         }
     }
 
@@ -184,6 +188,13 @@ impl Config {
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
+        self
+    }
+
+    /// Serves a cache in front of an origin as well.
+    #[must_use]
+    pub fn with_edge(mut self, edge: EdgeConfig) -> Self {
+        self.edge = Some(edge);
         self
     }
 

@@ -1,10 +1,12 @@
 //! The API as a function from a request and a time to an answer.
 
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use cfcache_model::endpoint::Area;
+use cfcache_edge::Object;
+use cfcache_model::endpoint::{Area, Method};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 
@@ -12,9 +14,10 @@ use crate::answer::Answer;
 use crate::auth;
 use crate::behavior::{self, Call, Decision};
 use crate::config::{Config, Hints, LimitMode};
+use crate::edge::Edges;
 use crate::limit::{Draw, whole_seconds};
 use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
-use crate::route;
+use crate::route::{self, Route};
 use crate::state::{Purge, State};
 
 /// The API, without any wire.
@@ -25,6 +28,7 @@ use crate::state::{Purge, State};
 pub struct Emulator {
     config: Config,
     state: Mutex<State>,
+    edges: Option<Arc<Edges>>,
     log: Log,
 }
 
@@ -49,9 +53,30 @@ impl Emulator {
     /// Builds it; nothing runs yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let beginning = SystemTime::UNIX_EPOCH.checked_add(config.beginning);
+        Self::beginning_at(config, beginning.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// Builds it; the caches, which compare times with those of an origin, begin at that wall time.
+    pub(crate) fn beginning_at(config: Config, beginning: SystemTime) -> Self {
         let state = State::new(&config);
+        let edges = config.edge.clone().map(|edge| {
+            let zones: Vec<_> = state.zones.iter().map(|(zone, _)| zone.clone()).collect();
+            Arc::new(Edges::new(edge, config.plan, &zones, &config.faults, beginning))
+        });
         let log = Log::new(config.log_retention);
-        Self { config, state: Mutex::new(state), log }
+        Self { config, state: Mutex::new(state), edges, log }
+    }
+
+    /// The caches, if an origin was named.
+    pub(crate) const fn edges(&self) -> Option<&Arc<Edges>> {
+        self.edges.as_ref()
+    }
+
+    /// What is in the caches at a time since the emulator began, in the order of the URLs.
+    #[must_use]
+    pub fn objects(&self, now: Duration) -> Vec<Object> {
+        self.edges.as_ref().map(|edges| edges.objects(now)).unwrap_or_default()
     }
 
     /// Answers a request that arrives at a time since the emulator began.
@@ -157,7 +182,10 @@ impl Emulator {
             config: &self.config,
         };
         let accepted = match behavior::decide(state, &call) {
-            Decision::Answer(answer) => return Outcome::of(endpoint, answer),
+            Decision::Answer(answer) => {
+                self.set_edge(state, &route, &answer);
+                return Outcome::of(endpoint, answer);
+            }
             Decision::Purge(accepted) => accepted,
         };
         let draw = accepted.draw();
@@ -166,8 +194,22 @@ impl Emulator {
             return Outcome { draw: Some(draw), ..Outcome::of(endpoint, answer) };
         }
         let items = accepted.items();
+        if let Some(edges) = &self.edges {
+            accepted.purges().iter().for_each(|purge| edges.purge(now, purge));
+        }
         let answer = behavior::carry_out(state, accepted);
         Outcome { endpoint, answer, draw: Some(draw), items }
+    }
+
+    /// Brings the cache of a zone to its settings, where a request may have changed them.
+    fn set_edge(&self, state: &mut State, route: &Route, answer: &Answer) {
+        if route.endpoint.method != Method::Get
+            && answer.status.is_success()
+            && let Some(edges) = &self.edges
+            && let Some((zone, settings)) = route.argument("zone_id").and_then(|id| state.zone(id))
+        {
+            edges.set(zone, settings);
+        }
     }
 
     /// A ray for an answer that is not the API's own.

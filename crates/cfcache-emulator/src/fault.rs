@@ -105,6 +105,9 @@ pub enum FaultAction {
     Slow(Duration),
     /// There is no answer until the connection is closed.
     Stall,
+    /// The purge is accepted and does not reach the cache of the edge. It looks at the items of purges (URLs, tags,
+    /// hosts, prefixes, everything), and not at requests.
+    Survive,
 }
 
 /// Does the request take effect?
@@ -224,6 +227,7 @@ impl Fault {
             | FaultAction::Malformed
             | FaultAction::Empty { .. }
             | FaultAction::GoAway
+            | FaultAction::Survive
             | FaultAction::Slow(_) => true,
         };
         self.effect.map_or(usual, |effect| effect == Effect::Done)

@@ -7,6 +7,7 @@
 //! - [`Config`]: which plan, zones, credentials, limits and faults there are
 //! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock
 //! - [`Server`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
+//! - [`EdgeConfig`] and [`Origin`]: a cache in front of an origin, which shares the zones with the API
 //! - [`Fault`]: what goes wrong, and when
 //! - [`Log`]: what was received, and whether it took effect
 //!
@@ -30,18 +31,23 @@ mod auth;
 mod behavior;
 mod config;
 mod date;
+mod edge;
 mod emulator;
 mod fault;
 mod limit;
 mod log;
+mod origin;
 mod route;
 mod serve;
 mod state;
 
 pub use crate::auth::{ApiKey, Token, TokenState};
 pub use crate::config::{Config, Hints, LimitMode};
+pub use crate::edge::EdgeConfig;
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Effect, Fault, FaultAction, FaultScope, InvalidFault};
 pub use crate::log::{Counts, Log, LogEntry, LogRetention};
+pub use crate::origin::{InvalidOrigin, Origin};
 pub use crate::serve::Server;
 pub use crate::state::{Environment, File, Purge, Scope, Zone};
+pub use cfcache_edge::{Object, Rules};

@@ -2,15 +2,19 @@
 
 mod body;
 mod connection;
+mod edge;
 
 use core::future;
 use core::net::SocketAddr;
 use core::pin::pin;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use cfcache_edge::Object;
 use cfcache_model::endpoint::Area;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -33,6 +37,7 @@ use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
 use crate::serve::body::{FaultyBody, Truncated};
 use crate::serve::connection::{Connection, Order, Socket};
+use crate::serve::edge::EdgeServer;
 use crate::state::Purge;
 
 /// The largest body that is read. A choice: the real bound is not published.
@@ -45,9 +50,10 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    edge_address: Option<SocketAddr>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Emulator {
@@ -59,13 +65,39 @@ impl Emulator {
     pub async fn start(config: Config, listen: SocketAddr) -> io::Result<Server> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let script = Mutex::new(FaultSequence::new(&config.faults));
-        let has_faults = !config.faults.is_empty();
-        let emulator = Self::new(config);
-        let shared = Arc::new(Shared { emulator, script, has_faults, begun: Instant::now() });
+        let edge_listener = match &config.edge {
+            Some(edge) => Some(TcpListener::bind(edge.listen).await?),
+            None => None,
+        };
+        let edge_address = edge_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        // Survivors are the caches' business; all others are the wire's.
+        let is_of_the_wire = |fault: &&Fault| fault.action != FaultAction::Survive;
+        let faults: Vec<Fault> = config.faults.iter().filter(is_of_the_wire).cloned().collect();
+        #[expect(clippy::disallowed_methods, reason = "the caches compare times with those of a real origin")]
+        let emulator = Self::beginning_at(config, SystemTime::now());
+        let shared = Arc::new(Shared {
+            emulator,
+            script: Mutex::new(FaultSequence::new(&faults)),
+            has_faults: !faults.is_empty(),
+            begun: Instant::now(),
+            advanced_ms: AtomicU64::new(0),
+        });
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), stopped));
-        Ok(Server { address, shared, stop, accepting })
+        let mut accepting = Vec::new();
+        if let (Some(listener), Some(edges)) = (edge_listener, shared.emulator.edges()) {
+            let server = Arc::new(EdgeServer::new(Arc::clone(&shared), Arc::clone(edges)));
+            let serve = move |stream, _, stopped| edge::connection(stream, Arc::clone(&server), stopped);
+            accepting.push(tokio::spawn(accept(listener, stopped.clone(), serve)));
+        }
+        let serve = {
+            let shared = Arc::clone(&shared);
+            move |stream, number, stopped| {
+                shared.emulator.log().connected();
+                connection(stream, number, Arc::clone(&shared), stopped)
+            }
+        };
+        accepting.push(tokio::spawn(accept(listener, stopped, serve)));
+        Ok(Server { address, edge_address, shared, stop, accepting })
     }
 }
 
@@ -80,6 +112,23 @@ impl Server {
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}{}", self.address, route::BASE_PATH)
+    }
+
+    /// Where visitors are served, if there is an edge: `http://127.0.0.1:8788`, without a slash at its end.
+    #[must_use]
+    pub fn edge_url(&self) -> Option<String> {
+        self.edge_address.map(|address| format!("http://{address}"))
+    }
+
+    /// What is in the caches of the edge, in the order of the URLs.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Object> {
+        self.shared.emulator.objects(self.shared.elapsed())
+    }
+
+    /// Moves the clock, of the API and of the edge; the next request is that much later.
+    pub fn advance(&self, time: Duration) {
+        self.shared.advance(time);
     }
 
     /// What was received.
@@ -97,8 +146,10 @@ impl Server {
     /// Stops: accepts no more, lets what is being answered end for up to two seconds, then closes every connection.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        // An error is the runtime's end, which is an end as well.
-        drop(self.accepting.await);
+        for accepting in self.accepting {
+            // An error is the runtime's end, which is an end as well.
+            drop(accepting.await);
+        }
     }
 }
 
@@ -109,9 +160,18 @@ struct Shared {
     script: Mutex<FaultSequence>,
     has_faults: bool,
     begun: Instant,
+    /// By how many milliseconds the clock was moved.
+    advanced_ms: AtomicU64,
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+/// Accepts connections and serves each, until it is told to stop.
+async fn accept<F>(
+    listener: TcpListener,
+    mut stopped: watch::Receiver<bool>,
+    serve: impl Fn(TcpStream, u64, watch::Receiver<bool>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     // Dropping the set, by whatever way out, ends every connection in it.
     let mut connections = JoinSet::new();
     let mut accepted = 0;
@@ -122,8 +182,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
             incoming = listener.accept() => match incoming {
                 Ok((stream, _)) => {
                     accepted += 1;
-                    shared.emulator.log().connected();
-                    connections.spawn(connection(stream, accepted, Arc::clone(&shared), stopped.clone()));
+                    connections.spawn(serve(stream, accepted, stopped.clone()));
                 }
                 // Out of file descriptors, most likely: some will be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -182,6 +241,9 @@ async fn respond(
     connection: &Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<FaultyBody>, Truncated> {
+    if let Some(response) = edge::control(shared, &request) {
+        return Ok(response.map(FaultyBody::all));
+    }
     let fault = shared.fault(&request);
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, Bytes::new());
@@ -206,13 +268,13 @@ async fn respond(
     };
 
     let Some(fault) = fault else {
-        let handled = shared.emulator.process(shared.begun.elapsed(), &request);
+        let handled = shared.emulator.process(shared.elapsed(), &request);
         shared.record(connection, &request, Some(&handled), None, Some(handled.response.status()));
         wait(shared.emulator.config().latency).await;
         return Ok(handled.response.map(FaultyBody::all));
     };
 
-    let handled = fault.takes_effect().then(|| shared.emulator.process(shared.begun.elapsed(), &request));
+    let handled = fault.takes_effect().then(|| shared.emulator.process(shared.elapsed(), &request));
     let is_answered = !matches!(fault.action, FaultAction::ResetAfter | FaultAction::Stall);
     let response = damaged(shared, &request, &fault, handled.as_ref());
     let status = is_answered.then(|| response.status());
@@ -250,6 +312,26 @@ async fn wait(time: Duration) {
 }
 
 impl Shared {
+    /// How long ago the emulator began, with what the clock was moved by.
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))
+    }
+
+    /// The time that answers tell.
+    fn since_1970(&self) -> Duration {
+        self.emulator.config().beginning + self.elapsed()
+    }
+
+    /// Moves the clock, and returns by how much it was moved in all.
+    fn advance(&self, time: Duration) -> Duration {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let before = self.advanced_ms.fetch_add(time, Ordering::Relaxed);
+        if let Some(edges) = self.emulator.edges() {
+            edges.wake_all();
+        }
+        Duration::from_millis(before.saturating_add(time))
+    }
+
     fn fault<B>(&self, request: &Request<B>) -> Option<Fault> {
         if !self.has_faults {
             return None;
@@ -279,7 +361,7 @@ impl Shared {
             status,
             processed,
             fault: fault.map(ToString::to_string),
-            ..LogEntry::begun(self.begun.elapsed(), connection.number, request)
+            ..LogEntry::begun(self.elapsed(), connection.number, request)
         });
     }
 }

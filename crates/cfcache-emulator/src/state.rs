@@ -1,6 +1,6 @@
-//! What there is: zones with their environments and settings, and what happened to their cache.
+//! What there is: zones with their environments and settings, and what was purged.
 //!
-//! Objects in cache will live here too, once the emulator serves pages; [`Purge`] is what will act on them.
+//! What is stored in a cache is in [`Edges`](crate::edge::Edges); a [`Purge`] acts on it.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -194,6 +194,17 @@ pub(crate) struct StoredSwitch {
 pub(crate) struct Variants {
     pub(crate) value: Map<String, Value>,
     pub(crate) set: Duration,
+}
+
+impl Variants {
+    /// For each file extension, the types that may be served for it.
+    pub(crate) fn types(&self) -> BTreeMap<String, Vec<String>> {
+        let types = |types: &Value| {
+            let types = types.as_array().into_iter().flatten();
+            types.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+        };
+        self.value.iter().map(|(extension, list)| (extension.clone(), types(list))).collect()
+    }
 }
 
 /// A region of a cloud.

@@ -1,9 +1,15 @@
 //! `emulator`
 
 use core::time::Duration;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use cfcache_client::Credentials;
-use cfcache_emulator::{Config, Emulator, LimitMode, LogRetention, Token, TokenState, Zone};
+use cfcache_emulator::{
+    Config, EdgeConfig, Emulator, Fault, FaultAction, LimitMode, LogRetention, Origin, Rules, Token,
+    TokenState, Zone,
+};
 use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
 
@@ -33,12 +39,12 @@ pub(crate) async fn serve(
     };
     let about = format!("its zone is {} ({}), on the plan {plan}; {who}", args.zone_name, args.zone_id);
     let mut config = Config::new(plan)
-        .with_zone(Zone::new(args.zone_id, args.zone_name))
+        .with_zone(Zone::new(&*args.zone_id, &*args.zone_name))
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
         .with_clear_time(Duration::from_secs_f64(args.clear_seconds))
         // It may run for days, and nobody here reads what it received.
         .with_log_retention(LogRetention::Counts);
-    if let Some(token) = args.token {
+    if let Some(token) = args.token.clone() {
         // No client could send another.
         Credentials::token(token.as_str().into())
             .map_err(|invalid| Failure::usage(format!("`--token`: {invalid}")))?;
@@ -50,14 +56,36 @@ pub(crate) async fn serve(
         }));
     }
     for fault in &args.faults {
-        let fault =
-            fault.parse().map_err(|invalid| Failure::usage(format!("`--fault {fault}`: {invalid}")))?;
+        let text = fault;
+        let fault: Fault =
+            text.parse().map_err(|invalid| Failure::usage(format!("`--fault {text}`: {invalid}")))?;
+        if fault.action == FaultAction::Survive && args.origin.is_none() {
+            let why = format!("`--fault {text}` is about a cache, and there is none without `--origin`");
+            return Err(Failure::usage(why));
+        }
         config = config.with_fault(fault);
+    }
+    let listens = match &args.origin {
+        Some(_) => format!("{} and {}", args.listen, args.edge_listen),
+        None => args.listen.to_string(),
+    };
+    if let Some(origin) = &args.origin {
+        let edge = edge(&args, origin)?;
+        for setting in edge.rules.without_effect() {
+            talk.warn(&format!("`--cache-rules`: {setting} is accepted and has no effect here"));
+        }
+        if !args.edge_listen.ip().is_loopback() {
+            talk.warn("the edge listens beyond this machine");
+        }
+        config = config.with_edge(edge);
     }
     let running = Emulator::start(config, args.listen)
         .await
-        .map_err(|error| Failure::usage(format!("cannot listen on {}: {error}", args.listen)))?;
+        .map_err(|error| Failure::usage(format!("cannot listen on {listens}: {error}")))?;
     talk.data(&format!("listening on {}", running.base_url()));
+    if let Some(url) = running.edge_url() {
+        talk.data(&format!("edge on {url}"));
+    }
     // Who starts it waits for this line, and would wait for ever.
     if talk.settle(Exit::Accepted) != Exit::Accepted {
         running.stop().await;
@@ -67,4 +95,44 @@ pub(crate) async fn serve(
     interrupts.nth(1).await;
     running.stop().await;
     Ok(Exit::Accepted)
+}
+
+/// The largest file of cache rules that is read.
+const MAX_RULES_BYTES: u64 = 4 << 20;
+
+/// Reads what the edge is to be like.
+fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
+    let origin: Origin =
+        origin.parse().map_err(|invalid| Failure::usage(format!("`--origin`: {invalid}")))?;
+    let mut rules = Rules::default();
+    for pattern in &args.cache {
+        rules = rules
+            .with_eligible(pattern)
+            .map_err(|invalid| Failure::usage(format!("`--cache {pattern}`: {invalid}")))?;
+    }
+    if let Some(path) = &args.cache_rules {
+        let shown = path.display();
+        let text = read_rules(path)
+            .map_err(|error| Failure::usage(format!("`--cache-rules {shown}` cannot be read: {error}")))?;
+        let more = Rules::parse(&text)
+            .map_err(|invalid| Failure::usage(format!("`--cache-rules {shown}`: {invalid}")))?;
+        rules = rules.with_rules(more);
+    }
+    let mut edge = EdgeConfig::new(origin)
+        .with_listen(args.edge_listen)
+        .with_rules(rules)
+        .with_purge_delay(Duration::from_secs_f64(args.purge_delay.unwrap_or_default()));
+    if let Some(bytes) = args.max_object {
+        edge = edge.with_max_object(bytes);
+    }
+    Ok(edge)
+}
+
+fn read_rules(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(MAX_RULES_BYTES + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_RULES_BYTES {
+        return Err(io::Error::other(format!("it has more than {MAX_RULES_BYTES} bytes")));
+    }
+    Ok(text)
 }

@@ -44,13 +44,18 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
+    /// What is to be purged.
+    pub(crate) fn purges(&self) -> &[Purge] {
+        &self.purges
+    }
+
     /// How many items it names.
     pub(crate) fn items(&self) -> u64 {
         self.purges.iter().map(|purge| purge.scope.items() as u64).sum()
     }
 }
 
-/// Notes what was purged. There is no cache yet that it could be removed from.
+/// Notes what was purged.
 pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> Answer {
     for purge in accepted.purges {
         state.purge(purge);

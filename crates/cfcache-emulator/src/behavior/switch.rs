@@ -114,6 +114,11 @@ pub(super) fn development_mode(settings: &Settings, now: Duration) -> Option<i64
     settings.switches.get(DEVELOPMENT).and_then(|switch| switch.remaining(now))
 }
 
+/// When Development Mode was turned on; none where it is off. It ends by itself, which is not looked at here.
+pub(crate) fn development_mode_since(settings: &Settings) -> Option<Duration> {
+    settings.switches.get(DEVELOPMENT).filter(|switch| switch.on).map(|switch| switch.set)
+}
+
 fn set(
     rules: &Rules,
     settings: &mut Settings,

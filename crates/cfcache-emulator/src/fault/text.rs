@@ -8,7 +8,7 @@ use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 
 /// Every word that says what happens, as a message lists them.
 const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
-    `html`, `edge=N`, `empty`, `success-false`, `goaway`, `slow=TIME` or `stall`";
+    `html`, `edge=N`, `empty`, `success-false`, `goaway`, `slow=TIME`, `stall` or `survive`";
 
 /// Why a text is no fault: a fragment for people, which names what was found and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +167,7 @@ impl FaultParser {
             ("success-false", None) => self.set_action(name, FaultAction::SuccessFalse { code: None })?,
             ("goaway", None) => self.set_action(name, FaultAction::GoAway)?,
             ("stall", None) => self.set_action(name, FaultAction::Stall)?,
+            ("survive", None) => self.set_action(name, FaultAction::Survive)?,
             ("processed", Some("yes")) => fault.effect = Some(Effect::Done),
             ("processed", Some("no")) => fault.effect = Some(Effect::NotDone),
             ("processed", Some(value)) => {
@@ -254,6 +255,13 @@ impl FaultParser {
                 "`processed` is settled for a reset: it is done `reset-after`, not `reset-before`",
             ));
         }
+        let has_more =
+            self.has_delay || self.fault.effect.is_some() || self.fault.scope != FaultScope::Purges;
+        if self.fault.action == FaultAction::Survive && has_more {
+            return Err(invalid(
+                "`survive` is about the items of purges; `delay`, `processed` and `on` say nothing beside it",
+            ));
+        }
         if self.has_seed && self.fault.probability.is_none() {
             return Err(invalid("`seed` goes with `probability`"));
         }
@@ -288,8 +296,17 @@ fn takes_value(name: &str) -> bool {
 }
 
 fn takes_none(name: &str) -> bool {
-    let names =
-        ["reset-before", "reset-after", "malformed", "html", "empty", "success-false", "goaway", "stall"];
+    let names = [
+        "reset-before",
+        "reset-after",
+        "malformed",
+        "html",
+        "empty",
+        "success-false",
+        "goaway",
+        "stall",
+        "survive",
+    ];
     names.contains(&name)
 }
 
@@ -364,6 +381,7 @@ impl fmt::Display for Fault {
             FaultAction::GoAway => words.push("goaway".to_owned()),
             FaultAction::Slow(time) => words.push(format!("slow={}", milliseconds(*time))),
             FaultAction::Stall => words.push("stall".to_owned()),
+            FaultAction::Survive => words.push("survive".to_owned()),
         }
         if !self.delay.is_zero() || self.action == FaultAction::None {
             words.push(format!("delay={}", milliseconds(self.delay)));

@@ -1,0 +1,298 @@
+//! The caches of the zones, which share the zones' state with the API: what is purged and set through the one takes
+//! effect in the other.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use cfcache_edge::{Edge, Expression, FillId, Object, Purged, Rules, Settings};
+use cfcache_model::Plan;
+use cfcache_model::endpoint::{Area, Descriptor};
+use tokio::sync::Notify;
+
+use crate::behavior;
+use crate::fault::{Fault, FaultAction, FaultSequence};
+use crate::origin::Origin;
+use crate::state::{self, Purge, Zone};
+
+/// What the edge in front of an origin is like. All zones of the emulator share it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EdgeConfig {
+    /// Where pages come from.
+    pub origin: Origin,
+    /// Where visitors are served; port 0 picks one that is free.
+    pub listen: SocketAddr,
+    /// Cache rules; without any, only the default file extensions are eligible.
+    pub rules: Rules,
+    /// How long after the API accepted it a purge takes effect.
+    pub purge_delay: Duration,
+    /// The largest body that is kept, in bytes.
+    pub max_object: u64,
+    /// How many bytes all objects of a zone may take together. What does not fit is not kept; nothing is evicted.
+    pub max_memory: u64,
+    /// How long the origin may take to accept a connection; then the answer is 522.
+    pub connect_timeout: Duration,
+    /// How long the origin may take for the head of an answer, and between two pieces of a body; then it is 524.
+    pub read_timeout: Duration,
+}
+
+impl EdgeConfig {
+    /// An edge without cache rules, whose purges take effect at once.
+    ///
+    /// Objects are kept up to 64 MiB each, and 1 GiB together. The origin gets 15 s to connect and 100 s to answer.
+    #[must_use]
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            rules: Rules::default(),
+            purge_delay: Duration::ZERO,
+            max_object: 64 << 20,
+            max_memory: 1 << 30,
+            connect_timeout: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(100),
+        }
+    }
+
+    /// Serves visitors there.
+    #[must_use]
+    pub const fn with_listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// Uses other cache rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Lets purges take effect that much later.
+    #[must_use]
+    pub const fn with_purge_delay(mut self, delay: Duration) -> Self {
+        self.purge_delay = delay;
+        self
+    }
+
+    /// Keeps no larger bodies than that.
+    #[must_use]
+    pub const fn with_max_object(mut self, bytes: u64) -> Self {
+        self.max_object = bytes;
+        self
+    }
+
+    /// Gives the origin that long for the head of an answer, and between two pieces of a body.
+    #[must_use]
+    pub const fn with_read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+}
+
+/// The caches of all zones.
+#[derive(Debug)]
+pub(crate) struct Edges {
+    pub(crate) config: EdgeConfig,
+    zones: Vec<(Zone, Mutex<ZoneCache>)>,
+    /// What time it is when the emulator begins.
+    beginning: SystemTime,
+    /// Which items of purges do not reach the cache.
+    survivors: Mutex<FaultSequence>,
+    /// Any purge endpoint: survivors are counted over all of them alike.
+    purge_endpoint: Option<&'static Descriptor>,
+}
+
+/// The cache of a zone, and who waits for what is fetched into it.
+#[derive(Debug)]
+pub(crate) struct ZoneCache {
+    pub(crate) edge: Edge,
+    waiting: HashMap<FillId, Arc<Notify>>,
+    /// Purges that have not taken effect yet, and when they do.
+    delayed: VecDeque<(SystemTime, cfcache_edge::Purge)>,
+}
+
+impl Edges {
+    pub(crate) fn new(
+        config: EdgeConfig,
+        plan: Plan,
+        zones: &[Zone],
+        faults: &[Fault],
+        beginning: SystemTime,
+    ) -> Self {
+        let zones = zones
+            .iter()
+            .map(|zone| {
+                let mut settings = Settings::new(&*zone.name);
+                settings.plan = plan;
+                settings.rules = config.rules.clone();
+                settings.max_object = config.max_object;
+                settings.max_memory = config.max_memory;
+                settings.environments = environments(zone);
+                let edge = Edge::new(settings);
+                let cache = ZoneCache { edge, waiting: HashMap::new(), delayed: VecDeque::new() };
+                (zone.clone(), Mutex::new(cache))
+            })
+            .collect();
+        let survivors: Vec<Fault> =
+            faults.iter().filter(|fault| fault.action == FaultAction::Survive).cloned().collect();
+        let purge_endpoint = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
+        let survivors = Mutex::new(FaultSequence::new(&survivors));
+        Self { config, zones, beginning, survivors, purge_endpoint }
+    }
+
+    /// The wall time at a time since the emulator began.
+    pub(crate) fn wall(&self, now: Duration) -> SystemTime {
+        self.beginning.checked_add(now).unwrap_or(self.beginning)
+    }
+
+    /// The place of the zone that a host belongs to: the one with the longest name.
+    pub(crate) fn zone_of(&self, host: &str) -> Option<usize> {
+        let covering = self.zones.iter().enumerate().filter(|(_, (zone, _))| zone.covers(host));
+        covering.max_by_key(|(_, (zone, _))| zone.name.len()).map(|(index, _)| index)
+    }
+
+    /// The name of the first zone, which is what the listener's own address stands for.
+    pub(crate) fn first_zone_name(&self) -> &str {
+        self.zones.first().map_or("", |(zone, _)| &zone.name)
+    }
+
+    /// The cache of a zone, with the purges carried out that are due.
+    pub(crate) fn cache(&self, zone: usize, now: SystemTime) -> Option<MutexGuard<'_, ZoneCache>> {
+        let (_, cache) = self.zones.get(zone)?;
+        let mut cache = lock(cache);
+        cache.purge_due(now);
+        Some(cache)
+    }
+
+    /// Carries out a purge that the API accepted, or notes it for later.
+    pub(crate) fn purge(&self, now: Duration, purge: &Purge) {
+        let Some((zone, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
+        let Some(scope) = self.reaching(&purge.scope) else { return };
+        // The environment that all other requests belong to is production.
+        let is_production =
+            |id: &&String| zone.environments.iter().any(|one| one.id == **id && one.expression.is_empty());
+        let environment = purge.environment.as_ref().filter(|id| !is_production(id)).cloned();
+        let purge = cfcache_edge::Purge::new(scope).with_action(purge.action).with_environment(environment);
+        let now = self.wall(now);
+        let mut cache = lock(cache);
+        cache.purge_due(now);
+        if self.config.purge_delay.is_zero() {
+            let purged = cache.edge.purge(now, &purge);
+            drop(cache);
+            free(purged);
+        } else {
+            let due = now.checked_add(self.config.purge_delay).unwrap_or(now);
+            cache.delayed.push_back((due, purge));
+        }
+    }
+
+    /// Brings the cache of a zone to the zone's settings.
+    pub(crate) fn set(&self, zone: &Zone, settings: &state::Settings) {
+        let Some((_, cache)) = self.zones.iter().find(|(one, _)| one.id == zone.id) else { return };
+        let on = |id: &str| settings.switches.get(id).is_some_and(|switch| switch.on);
+        let mut cache = lock(cache);
+        let own = cache.edge.settings_mut();
+        own.development_mode = behavior::development_mode_since(settings).map(|since| self.wall(since));
+        own.tiered_cache = on("tiered_caching") || on("tiered_cache_smart_topology_enable");
+        own.cache_reserve = on("cache_reserve");
+        own.variants = settings.variants.as_ref().map(state::Variants::types).unwrap_or_default();
+    }
+
+    /// What is stored, zone by zone.
+    pub(crate) fn objects(&self, now: Duration) -> Vec<Object> {
+        let now = self.wall(now);
+        let caches = (0..self.zones.len()).filter_map(|zone| self.cache(zone, now));
+        let mut objects: Vec<Object> =
+            caches.flat_map(|cache| cache.edge.objects(now).collect::<Vec<_>>()).collect();
+        objects.sort_by(|one, other| (&one.url, &one.key).cmp(&(&other.url, &other.key)));
+        objects
+    }
+
+    /// Wakes everybody who waits, to look again: the time was moved.
+    pub(crate) fn wake_all(&self) {
+        for (_, cache) in &self.zones {
+            lock(cache).waiting.drain().for_each(|(_, notify)| notify.notify_waiters());
+        }
+    }
+
+    /// A scope without the items that are to survive; `None` where none is left.
+    fn reaching(&self, scope: &state::Scope) -> Option<cfcache_edge::Scope> {
+        let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reaches = || survivors.next(self.purge_endpoint).is_none();
+        let mut texts =
+            |items: &[String]| -> Vec<String> { items.iter().filter(|_| reaches()).cloned().collect() };
+        let scope = match scope {
+            state::Scope::Everything => return reaches().then_some(cfcache_edge::Scope::Everything),
+            state::Scope::Tags(tags) => cfcache_edge::Scope::Tags(texts(tags)),
+            state::Scope::Hosts(hosts) => cfcache_edge::Scope::Hosts(texts(hosts)),
+            state::Scope::Prefixes(prefixes) => cfcache_edge::Scope::Prefixes(texts(prefixes)),
+            state::Scope::Files(files) => {
+                let files = files.iter().filter(|_| reaches()).map(|file| {
+                    let mut reached = cfcache_edge::File::new(&*file.url);
+                    reached.headers.clone_from(&file.headers);
+                    reached
+                });
+                cfcache_edge::Scope::Files(files.collect())
+            }
+        };
+        let is_empty = match &scope {
+            cfcache_edge::Scope::Files(files) => files.is_empty(),
+            cfcache_edge::Scope::Tags(items)
+            | cfcache_edge::Scope::Hosts(items)
+            | cfcache_edge::Scope::Prefixes(items) => items.is_empty(),
+            _ => false,
+        };
+        (!is_empty).then_some(scope)
+    }
+}
+
+impl ZoneCache {
+    /// What somebody waits on who waits for that fill.
+    pub(crate) fn wait(&mut self, fill: FillId) -> Arc<Notify> {
+        Arc::clone(self.waiting.entry(fill).or_default())
+    }
+
+    /// The fill ended, however it did.
+    pub(crate) fn wake(&mut self, fill: FillId) {
+        if let Some(notify) = self.waiting.remove(&fill) {
+            notify.notify_waiters();
+        }
+    }
+
+    fn purge_due(&mut self, now: SystemTime) {
+        while self.delayed.front().is_some_and(|(due, _)| *due <= now) {
+            let Some((due, purge)) = self.delayed.pop_front() else { return };
+            free(self.edge.purge(due, &purge));
+        }
+    }
+}
+
+/// Frees what was removed elsewhere, where that takes a while.
+fn free(purged: Purged) {
+    const MANY: usize = 1_000;
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) if purged.objects > MANY => drop(runtime.spawn_blocking(move || drop(purged))),
+        _ => drop(purged),
+    }
+}
+
+/// Those environments of a zone that the cache can tell from a request. One that is chosen by the visitor's address
+/// or country has no requests here.
+fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
+    let environments = zone.environments.iter().filter(|environment| !environment.expression.is_empty());
+    environments
+        .filter_map(|environment| {
+            let expression = Expression::parse(&environment.expression).ok()?;
+            Some(cfcache_edge::Environment::new(&*environment.id, expression))
+        })
+        .collect()
+}
+
+fn lock(cache: &Mutex<ZoneCache>) -> MutexGuard<'_, ZoneCache> {
+    // Nothing in here panics between two halves of a change.
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
+}

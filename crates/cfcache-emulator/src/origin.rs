@@ -1,0 +1,130 @@
+//! Where the edge gets its pages: another server, or a folder.
+
+use core::fmt;
+use core::str::FromStr;
+use std::path::{Path, PathBuf};
+
+use http::Uri;
+
+/// Where the edge gets its pages.
+///
+/// The text form is a URL (`http://127.0.0.1:3000`) or the path of a folder (`./public`):
+///
+/// ```
+/// use cfcache_emulator::Origin;
+///
+/// let origin: Origin = "http://127.0.0.1:3000".parse()?;
+/// assert!(matches!(origin, Origin::Server(_)));
+/// assert!("https://www.example.com".parse::<Origin>().is_err());
+/// # Ok::<(), cfcache_emulator::InvalidOrigin>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A server that speaks HTTP/1.1 without TLS. A path of the URL is put before the path of each request.
+    Server(Uri),
+    /// A folder.
+    ///
+    /// - `/a/` is `a/index.html`, `/a` is the file `a` or else `a.html`.
+    /// - A folder that is asked for without its slash redirects there (301).
+    /// - What is not there is 404, with the content of `404.html` if there is one.
+    /// - Links that leave the folder are not followed.
+    Folder(PathBuf),
+}
+
+/// Why a text names no origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidOrigin {
+    message: String,
+}
+
+impl Origin {
+    /// A folder.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOrigin`] where there is no folder of that name.
+    pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidOrigin> {
+        let path = path.as_ref();
+        let shown = path.display();
+        match path.canonicalize() {
+            Ok(found) if found.is_dir() => Ok(Self::Folder(found)),
+            Ok(_) => Err(invalid(format!("`{shown}` is not a folder"))),
+            Err(error) => Err(invalid(format!("the folder `{shown}` cannot be used: {error}"))),
+        }
+    }
+
+    fn server(text: &str) -> Result<Self, InvalidOrigin> {
+        let uri: Uri = text.parse().map_err(|error| invalid(format!("`{text}` is not a URL: {error}")))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(invalid(format!(
+                    "`{text}`: an origin with TLS is not supported; name its plain port (http://), or put a proxy between"
+                )));
+            }
+            _ => return Err(invalid(format!("`{text}`: an origin is http://HOST[:PORT], or a folder"))),
+        }
+        let has_userinfo = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
+        if has_userinfo || uri.host().is_none_or(str::is_empty) {
+            return Err(invalid("an origin is http://HOST[:PORT], without user and password"));
+        }
+        if uri.query().is_some() {
+            return Err(invalid(format!("`{text}`: the URL of an origin has no query")));
+        }
+        Ok(Self::Server(uri))
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        if text.contains("://") { Self::server(text) } else { Self::folder(text) }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(uri) => uri.fmt(f),
+            Self::Folder(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for InvalidOrigin {}
+
+fn invalid(message: impl Into<String>) -> InvalidOrigin {
+    InvalidOrigin { message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_plain_urls_or_folders() {
+        for (text, expected) in [
+            ("https://example.com", "an origin with TLS is not supported"),
+            ("ftp://example.com", "an origin is http://HOST"),
+            ("http://user:secret@127.0.0.1", "without user and password"),
+            ("http://127.0.0.1/?a=1", "has no query"),
+            ("http://", "is not a URL"),
+            ("/no/such/folder", "cannot be used"),
+            ("", "cannot be used"),
+        ] {
+            let error = text.parse::<Origin>().expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(matches!("http://localhost:3000/base".parse(), Ok(Origin::Server(_))));
+        assert!(matches!(".".parse(), Ok(Origin::Folder(path)) if path.is_absolute()));
+    }
+}

@@ -1,0 +1,378 @@
+//! The edge behind a socket: visitors in front, an origin behind, and the caches of the zones between.
+
+mod body;
+mod control;
+mod folder;
+mod upstream;
+
+use core::convert::Infallible;
+use core::net::{IpAddr, SocketAddr};
+use core::pin::pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cfcache_edge::{Collector, Fetch, FillId, Keep, Next, Step, Ticket, Visitor};
+use http::header::{CONTENT_TYPE, HOST};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::edge::Edges;
+use crate::serve::Shared;
+pub(super) use crate::serve::edge::body::EdgeBody;
+use crate::serve::edge::body::{OriginBody, Piece};
+pub(super) use crate::serve::edge::control::control;
+use crate::serve::edge::upstream::{RequestBody, Upstream};
+
+/// What all connections of visitors use.
+#[derive(Debug)]
+pub(super) struct EdgeServer {
+    shared: Arc<Shared>,
+    edges: Arc<Edges>,
+    upstream: Upstream,
+    /// How many bytes of bodies are being collected that are not stored yet.
+    collected: AtomicU64,
+}
+
+impl EdgeServer {
+    pub(super) fn new(shared: Arc<Shared>, edges: Arc<Edges>) -> Self {
+        let upstream = Upstream::new(&edges.config);
+        Self { shared, edges, upstream, collected: AtomicU64::new(0) }
+    }
+}
+
+/// Serves one connection of a visitor to its end.
+pub(super) async fn connection(
+    stream: TcpStream,
+    server: Arc<EdgeServer>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    // Without it, it works as well.
+    drop(stream.set_nodelay(true));
+    let service = service_fn(|request: Request<Incoming>| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(respond(&server, peer, request).await) }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // However it ended: there is nobody to tell.
+        _ = serving.as_mut() => return,
+        change = stopped.changed() => if change.is_err() { return },
+    }
+    serving.as_mut().graceful_shutdown();
+    drop(serving.await);
+}
+
+async fn respond(
+    server: &Arc<EdgeServer>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<EdgeBody> {
+    if let Some(response) = control(&server.shared, &request) {
+        return response.map(EdgeBody::whole);
+    }
+    let (zone, uri) = match target(&server.edges, &request) {
+        Ok(target) => target,
+        Err(refusal) => return refusal.map(EdgeBody::whole),
+    };
+    if upstream::is_loop(request.headers()) {
+        let why = "the origin leads back to this edge; name another port with --origin\n";
+        return plain(StatusCode::LOOP_DETECTED, why).map(EdgeBody::whole);
+    }
+    let (mut parts, body) = request.into_parts();
+    parts.uri = uri;
+    let request = Request::from_parts(parts, ());
+    let visitor = Visitor::new(peer.ip());
+
+    let fetch = loop {
+        let (ended, until) = {
+            let now = server.edges.wall(server.shared.elapsed());
+            let Some(mut cache) = server.edges.cache(zone, now) else {
+                return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n")
+                    .map(EdgeBody::whole);
+            };
+            match cache.edge.request(now, &request, &visitor) {
+                Step::Answer { response, refresh } => {
+                    drop(cache);
+                    if let Some(fetch) = refresh {
+                        let asking = Asking { zone, peer: peer.ip(), fetch };
+                        drop(tokio::spawn(fill(Arc::clone(server), asking, None)));
+                    }
+                    return response.map(EdgeBody::whole);
+                }
+                Step::Fetch(fetch) => break fetch,
+                Step::Wait(fill, until) => {
+                    // It is created before the lock is gone, so that it cannot miss the end.
+                    (cache.wait(fill).notified_owned(), until.duration_since(now).unwrap_or_default())
+                }
+                _ => return plain(StatusCode::NOT_IMPLEMENTED, "not known here\n").map(EdgeBody::whole),
+            }
+        };
+        // Whether the fill ended or the time is over: the cache is asked again.
+        drop(tokio::time::timeout(until, ended).await);
+    };
+
+    let asking = Asking { zone, peer: peer.ip(), fetch };
+    if asking.fetch.with_body {
+        return pass(server, asking, body).await;
+    }
+    // A fill goes on when the visitor leaves: others may wait for it.
+    let (answer, answered) = oneshot::channel();
+    drop(tokio::spawn(fill(Arc::clone(server), asking, Some(answer))));
+    match answered.await {
+        Ok(response) => response,
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was given up\n").map(EdgeBody::whole),
+    }
+}
+
+/// A request that the origin is to be asked.
+struct Asking {
+    zone: usize,
+    peer: IpAddr,
+    fetch: Fetch,
+}
+
+/// Asks the origin for what is not cached, and passes its answer on as it comes.
+async fn pass(server: &Arc<EdgeServer>, asking: Asking, body: Incoming) -> Response<EdgeBody> {
+    let Asking { zone, peer, fetch } = asking;
+    let mut abandon = Abandon { server, zone, ticket: Some(fetch.ticket) };
+    let answer = server.upstream.ask(fetch.request, peer, RequestBody::Visitor(body)).await;
+    let now = server.edges.wall(server.shared.elapsed());
+    let (Some(ticket), Some(mut cache)) = (abandon.ticket.take(), server.edges.cache(zone, now)) else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n").map(EdgeBody::whole);
+    };
+    match answer {
+        Err(failure) => cache.edge.failed(now, ticket, failure).map(EdgeBody::whole),
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            match cache.edge.answered(now, ticket, Response::from_parts(parts, ())) {
+                Next::Pass(head) => head.map(|()| EdgeBody::Origin(body)),
+                Next::Answer(response) => response.map(EdgeBody::whole),
+                // What is not eligible is not kept.
+                Next::Keep(Keep { ticket, .. }) => {
+                    cache.edge.outgrown(now, ticket).map(|()| EdgeBody::Origin(body))
+                }
+                _ => plain(StatusCode::NOT_IMPLEMENTED, "not known here\n").map(EdgeBody::whole),
+            }
+        }
+    }
+}
+
+/// Gives up a ticket where the visitor leaves before the origin answers.
+struct Abandon<'a> {
+    server: &'a EdgeServer,
+    zone: usize,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let now = self.server.edges.wall(self.server.shared.elapsed());
+        if let Some(mut cache) = self.server.edges.cache(self.zone, now) {
+            cache.edge.abandoned(ticket);
+        }
+    }
+}
+
+/// Asks the origin for what may be cached, and stores what may be stored. The answer goes to a visitor, if there is
+/// one.
+async fn fill(server: Arc<EdgeServer>, asking: Asking, visitor: Option<oneshot::Sender<Response<EdgeBody>>>) {
+    let Asking { zone, peer, fetch } = asking;
+    let filling = Filling { server: &server, zone, id: fetch.ticket.id() };
+    let send = |visitor: Option<oneshot::Sender<_>>, response| {
+        // Where the visitor left, there is nobody to tell.
+        visitor.map(|visitor| visitor.send(response).is_ok())
+    };
+    let ticket = fetch.ticket;
+    let response = match server.upstream.ask(fetch.request, peer, RequestBody::None).await {
+        Ok(response) => response,
+        Err(failure) => {
+            let response = filling.end(|now, edge| edge.failed(now, ticket, failure));
+            send(visitor, response.map(EdgeBody::whole));
+            return;
+        }
+    };
+    let (parts, body) = response.into_parts();
+    let head = Response::from_parts(parts, ());
+    let keep = match filling.answered(ticket, head) {
+        Next::Pass(head) => {
+            filling.wake();
+            send(visitor, head.map(|()| EdgeBody::Origin(body)));
+            return;
+        }
+        Next::Answer(response) => {
+            filling.wake();
+            send(visitor, response.map(EdgeBody::whole));
+            return;
+        }
+        Next::Keep(keep) => keep,
+        _ => return filling.wake(),
+    };
+    filling.keep(keep, body, visitor).await;
+}
+
+/// A fill under way.
+struct Filling<'a> {
+    server: &'a EdgeServer,
+    zone: usize,
+    id: FillId,
+}
+
+impl Filling<'_> {
+    fn answered(&self, ticket: Ticket, head: Response<()>) -> Next {
+        let now = self.server.edges.wall(self.server.shared.elapsed());
+        match self.server.edges.cache(self.zone, now) {
+            Some(mut cache) => cache.edge.answered(now, ticket, head),
+            None => Next::Pass(head),
+        }
+    }
+
+    /// Ends the fill in the cache, and wakes those who wait for it.
+    fn end<T: Default>(&self, end: impl FnOnce(std::time::SystemTime, &mut cfcache_edge::Edge) -> T) -> T {
+        let now = self.server.edges.wall(self.server.shared.elapsed());
+        let Some(mut cache) = self.server.edges.cache(self.zone, now) else { return T::default() };
+        let ended = end(now, &mut cache.edge);
+        cache.wake(self.id);
+        ended
+    }
+
+    fn wake(&self) {
+        self.end(|_, _| ());
+    }
+
+    /// Reads a body that is to be kept, and sends it to the visitor while it comes.
+    async fn keep(
+        &self,
+        keep: Keep,
+        mut body: OriginBody,
+        visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
+    ) {
+        let Keep { ticket, limit, pass, .. } = keep;
+        let (mut visitor, mut pieces) = (visitor, None);
+        if let Some(head) = pass
+            && let Some(visitor) = visitor.take()
+        {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            drop(visitor.send(head.map(|()| EdgeBody::shared(receiver))));
+            pieces = Some(sender);
+        }
+        let forward = |piece| {
+            // Where the visitor left, the fill goes on.
+            pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok())
+        };
+        let mut collected = Collected { server: self.server, bytes: 0 };
+        let mut collector = Collector::new(limit);
+        loop {
+            let piece = match body.frame().await {
+                None => break,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => piece,
+                    // Trailers are not stored.
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => {
+                    let response = self.end(|now, edge| edge.failed(now, ticket, error.failure()));
+                    forward(Piece::Broken);
+                    if let Some(visitor) = visitor {
+                        drop(visitor.send(response.map(EdgeBody::whole)));
+                    }
+                    return;
+                }
+            };
+            if collected.add(piece.len()) && collector.push(piece.clone()).is_ok() {
+                forward(Piece::Data(piece));
+                continue;
+            }
+            // It is larger than what may be kept: the visitor gets it, the cache does not.
+            let head = self.end(|now, edge| edge.outgrown(now, ticket));
+            match visitor {
+                Some(visitor) => {
+                    let mut pieces = collector.into_pieces();
+                    pieces.push(piece);
+                    drop(visitor.send(head.map(|()| EdgeBody::resumed(pieces, body))));
+                }
+                None => {
+                    forward(Piece::Data(piece));
+                    forward(Piece::Rest(body));
+                }
+            }
+            return;
+        }
+        let response = self.end(|now, edge| edge.filled(now, ticket, collector.into_bytes()));
+        if let Some(visitor) = visitor {
+            drop(visitor.send(response.map(EdgeBody::whole)));
+        }
+    }
+}
+
+/// What a fill has collected so far, counted for all fills together.
+struct Collected<'a> {
+    server: &'a EdgeServer,
+    bytes: u64,
+}
+
+impl Collected<'_> {
+    /// Counts a piece, and returns whether there is room for it.
+    fn add(&mut self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        self.bytes += bytes;
+        let before = self.server.collected.fetch_add(bytes, Ordering::Relaxed);
+        before + bytes <= self.server.edges.config.max_memory
+    }
+}
+
+impl Drop for Collected<'_> {
+    fn drop(&mut self) {
+        self.server.collected.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The zone that a request is for, and its URL as the cache knows it: with `https`, and without a port.
+fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), Response<Bytes>> {
+    let bad = |why: String| plain(StatusCode::BAD_REQUEST, why);
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = match (request.uri().authority(), named) {
+        (Some(authority), _) => authority.clone(),
+        (None, Some(host)) => host
+            .parse::<Authority>()
+            .map_err(|_| bad(format!("`Host: {}` is not a host\n", host.escape_debug())))?,
+        (None, None) => return Err(bad("the request has no Host\n".to_owned())),
+    };
+    let visited = authority.host();
+    let bare = visited.trim_start_matches('[').trim_end_matches(']');
+    let is_own = bare.parse::<IpAddr>().is_ok() || bare.eq_ignore_ascii_case("localhost");
+    let host = if is_own { edges.first_zone_name() } else { visited };
+    let Some(zone) = edges.zone_of(host) else {
+        let zone = edges.first_zone_name();
+        let why = format!(
+            "error code: 1001\nThe host {} belongs to no zone of this edge; its zone is {zone}.\n",
+            visited.escape_debug()
+        );
+        return Err(plain(StatusCode::CONFLICT, why));
+    };
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTPS)
+        .authority(host.to_ascii_lowercase())
+        .path_and_query(path)
+        .build()
+        .map_err(|error| bad(format!("the URL cannot be read: {error}\n")))?;
+    Ok((zone, uri))
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

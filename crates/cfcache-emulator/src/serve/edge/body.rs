@@ -1,0 +1,215 @@
+//! The bodies of the edge's answers: from the cache, from the origin, or both at once.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use cfcache_edge::Failure;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::fs::File;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep};
+
+/// How much of a file is read at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The body of an answer to a visitor.
+pub(crate) enum EdgeBody {
+    /// All of it is there.
+    Whole(Option<Bytes>),
+    /// It comes from the origin, and is not kept.
+    Origin(OriginBody),
+    /// It is being collected for the cache, and sent meanwhile.
+    Shared { pieces: UnboundedReceiver<Piece>, rest: Option<OriginBody> },
+    /// A part was collected; the rest comes from the origin.
+    Resumed { pieces: VecDeque<Bytes>, rest: OriginBody },
+}
+
+/// A part of a body that is being collected.
+pub(crate) enum Piece {
+    Data(Bytes),
+    /// It is too large to be kept: the rest is not collected.
+    Rest(OriginBody),
+    /// The origin broke off.
+    Broken,
+}
+
+/// A body as the origin sends it.
+pub(crate) enum OriginBody {
+    /// Of a server, which may take that long for each piece.
+    Server { body: Incoming, timeout: Duration, sleep: Option<Pin<Box<Sleep>>> },
+    /// Of a file, with so many bytes left.
+    File { file: File, left: u64 },
+    /// Of a folder, that is no file.
+    Text(Option<Bytes>),
+}
+
+/// Why a body ends before its end.
+#[derive(Debug)]
+pub(crate) enum BrokenBody {
+    /// The origin broke off.
+    Origin(hyper::Error),
+    /// The origin paused for too long.
+    Timeout,
+    /// The file cannot be read any more.
+    File(io::Error),
+    /// It broke off while it was collected.
+    Collected,
+}
+
+impl BrokenBody {
+    pub(super) const fn failure(&self) -> Failure {
+        match self {
+            Self::Timeout => Failure::Timeout,
+            Self::Origin(_) | Self::File(_) | Self::Collected => Failure::Closed,
+        }
+    }
+}
+
+impl fmt::Display for BrokenBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Origin(_) | Self::Collected => "the origin broke off",
+            Self::Timeout => "the origin sent nothing for too long",
+            Self::File(_) => "the file cannot be read",
+        })
+    }
+}
+
+impl core::error::Error for BrokenBody {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Origin(error) => Some(error),
+            Self::File(error) => Some(error),
+            Self::Timeout | Self::Collected => None,
+        }
+    }
+}
+
+impl EdgeBody {
+    pub(crate) fn whole(body: Bytes) -> Self {
+        Self::Whole((!body.is_empty()).then_some(body))
+    }
+
+    pub(super) const fn shared(pieces: UnboundedReceiver<Piece>) -> Self {
+        Self::Shared { pieces, rest: None }
+    }
+
+    pub(super) fn resumed(pieces: Vec<Bytes>, rest: OriginBody) -> Self {
+        Self::Resumed { pieces: pieces.into(), rest }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BrokenBody>>>;
+
+impl Body for EdgeBody {
+    type Data = Bytes;
+    type Error = BrokenBody;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        match self.get_mut() {
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Origin(body) => Pin::new(body).poll_frame(context),
+            Self::Resumed { pieces, rest } => match pieces.pop_front() {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                None => Pin::new(rest).poll_frame(context),
+            },
+            Self::Shared { pieces, rest } => loop {
+                if let Some(rest) = rest {
+                    return Pin::new(rest).poll_frame(context);
+                }
+                match ready!(pieces.poll_recv(context)) {
+                    None => return Poll::Ready(None),
+                    Some(Piece::Data(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                    Some(Piece::Rest(body)) => *rest = Some(body),
+                    Some(Piece::Broken) => return Poll::Ready(Some(Err(BrokenBody::Collected))),
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Self::Origin(body) => body.size_hint(),
+            // The head has the length, where it is known.
+            Self::Shared { .. } | Self::Resumed { .. } => SizeHint::new(),
+        }
+    }
+}
+
+impl OriginBody {
+    pub(super) const fn server(body: Incoming, timeout: Duration) -> Self {
+        Self::Server { body, timeout, sleep: None }
+    }
+
+    pub(super) fn text(text: Bytes) -> Self {
+        Self::Text((!text.is_empty()).then_some(text))
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = BrokenBody;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Server { body, timeout, sleep } => {
+                if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+                    *sleep = None;
+                    return Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Origin)));
+                }
+                let until = Instant::now() + *timeout;
+                let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                ready!(sleep.as_mut().poll(context));
+                Poll::Ready(Some(Err(BrokenBody::Timeout)))
+            }
+            Self::File { file, left } => {
+                if *left == 0 {
+                    return Poll::Ready(None);
+                }
+                let most = usize::try_from(*left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+                let mut buffer = BytesMut::zeroed(most);
+                let mut read = ReadBuf::new(&mut buffer);
+                let result = ready!(Pin::new(file).poll_read(context, &mut read));
+                let length = read.filled().len();
+                Poll::Ready(Some(match result {
+                    Ok(()) if length > 0 => {
+                        *left -= length as u64;
+                        buffer.truncate(length);
+                        Ok(Frame::data(buffer.freeze()))
+                    }
+                    // It became shorter since its length was told.
+                    Ok(()) => Err(BrokenBody::File(io::ErrorKind::UnexpectedEof.into())),
+                    Err(error) => Err(BrokenBody::File(error)),
+                }))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Server { body, .. } => body.is_end_stream(),
+            Self::File { left, .. } => *left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Server { body, .. } => body.size_hint(),
+            Self::File { left, .. } => SizeHint::with_exact(*left),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A folder as the origin.
+
+use core::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::fs::File;
+
+use crate::serve::edge::body::OriginBody;
+
+/// What a request for a path leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    File(PathBuf),
+    /// It is a folder, and was asked for without the slash at its end.
+    Folder,
+    Nothing,
+}
+
+/// Answers a request from a folder. Only `GET` and `HEAD` are known.
+pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<OriginBody> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a folder has GET and HEAD only\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let Some(path) = decode(request.uri().path()) else {
+        return text(StatusCode::BAD_REQUEST, "the path is not one of a file\n");
+    };
+    let is_head = request.method() == Method::HEAD;
+    let found = {
+        let root = root.to_owned();
+        // A file system can be slow.
+        tokio::task::spawn_blocking(move || find(&root, &path))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    };
+    match found {
+        Ok(Found::Folder) => redirect(request),
+        Ok(Found::File(file)) => match serve(&file, StatusCode::OK, Some(request.headers()), is_head).await {
+            Ok(response) => response,
+            Err(error) => unreadable(&error),
+        },
+        Ok(Found::Nothing) => match within(root, &root.join("404.html")) {
+            Ok(Some(file)) => match serve(&file, StatusCode::NOT_FOUND, None, is_head).await {
+                Ok(response) => response,
+                Err(error) => unreadable(&error),
+            },
+            _ => text(StatusCode::NOT_FOUND, "there is no such file\n"),
+        },
+        Err(error) => unreadable(&error),
+    }
+}
+
+/// The path of a URL as names of files: without escapes; `None` where a name is none of a file.
+fn decode(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
+                rest = behind;
+            }
+            (b'%', _) => return None,
+            _ => {
+                bytes.push(first);
+                rest = behind;
+            }
+        }
+    }
+    let path = String::from_utf8(bytes).ok()?;
+    let is_name = |name: &str| name != "." && name != ".." && !name.contains(['\0', '\\']);
+    path.split('/').all(is_name).then_some(path)
+}
+
+fn find(root: &Path, path: &str) -> io::Result<Found> {
+    let relative = path.trim_start_matches('/');
+    let place = root.join(relative);
+    let is_folder = path.ends_with('/');
+    if is_folder || relative.is_empty() {
+        return Ok(within(root, &place.join("index.html"))?.map_or(Found::Nothing, Found::File));
+    }
+    if let Some(file) = within(root, &place)? {
+        return Ok(Found::File(file));
+    }
+    let mut page = place.clone().into_os_string();
+    page.push(".html");
+    if let Some(file) = within(root, Path::new(&page))? {
+        return Ok(Found::File(file));
+    }
+    let is_below = |folder: PathBuf| folder.starts_with(root) && folder.is_dir();
+    Ok(if place.canonicalize().is_ok_and(is_below) { Found::Folder } else { Found::Nothing })
+}
+
+/// The file of a path, if it is one and, with all links followed, below the root.
+fn within(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    match path.canonicalize() {
+        Ok(file) => Ok((file.starts_with(root) && file.is_file()).then_some(file)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+async fn serve(
+    path: &Path,
+    status: StatusCode,
+    conditions: Option<&HeaderMap>,
+    is_head: bool,
+) -> io::Result<Response<OriginBody>> {
+    let file = File::open(path).await?;
+    let metadata = file.metadata().await?;
+    let length = metadata.len();
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+    let tag = tag(length, modified);
+    let date = httpdate::fmt_http_date(modified);
+    let is_unchanged = conditions.is_some_and(|headers| is_unchanged(headers, &tag, modified));
+    let body = if is_unchanged || is_head {
+        OriginBody::text(Bytes::new())
+    } else {
+        OriginBody::File { file, left: length }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = if is_unchanged { StatusCode::NOT_MODIFIED } else { status };
+    let headers = response.headers_mut();
+    put(headers, ETAG, &tag);
+    put(headers, LAST_MODIFIED, &date);
+    if !is_unchanged {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Ok(response)
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // They are made of digits and letters.
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Another length or another time is another file.
+fn tag(length: u64, modified: SystemTime) -> String {
+    let nanoseconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("\"{nanoseconds:x}-{length:x}\"")
+}
+
+fn is_unchanged(headers: &HeaderMap, tag: &str, modified: SystemTime) -> bool {
+    if let Some(known) = headers.get(IF_NONE_MATCH) {
+        let mut known = known.to_str().unwrap_or_default().split(',').map(str::trim);
+        return known.any(|one| one == "*" || one.trim_start_matches("W/") == tag);
+    }
+    let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    let since = since.and_then(|value| httpdate::parse_http_date(value).ok());
+    // Headers tell whole seconds only.
+    let whole = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    since.is_some_and(|since| whole(modified) <= whole(since))
+}
+
+fn redirect(request: &Request<()>) -> Response<OriginBody> {
+    let mut target = String::new();
+    let uri = request.uri();
+    // A path that begins with two slashes would lead to another host.
+    let path = uri.path().trim_start_matches('/');
+    let _ = write!(target, "/{path}/");
+    if let Some(query) = uri.query() {
+        let _ = write!(target, "?{query}");
+    }
+    let mut response = text(StatusCode::MOVED_PERMANENTLY, "");
+    put(response.headers_mut(), LOCATION, &target);
+    response
+}
+
+fn unreadable(error: &io::Error) -> Response<OriginBody> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN, "the file may not be read\n"),
+        _ => text(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n"),
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<OriginBody> {
+    let mut response = Response::new(OriginBody::text(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_LENGTH, text.len().into());
+    response
+}
+
+fn content_type(path: &Path) -> &'static str {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "html" | "htm" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "txt" => "text/plain; charset=utf-8",
+        "md" => "text/markdown; charset=utf-8",
+        "xml" => "application/xml",
+        "csv" => "text/csv; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "avif" => "image/avif",
+        "ico" => "image/vnd.microsoft.icon",
+        "woff" => "font/woff",
+        "woff2" => "font/woff2",
+        "ttf" => "font/ttf",
+        "otf" => "font/otf",
+        "pdf" => "application/pdf",
+        "wasm" => "application/wasm",
+        "webmanifest" => "application/manifest+json",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        "zip" => "application/zip",
+        "gz" => "application/gzip",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_leave_the_folder_are_no_names_of_files() {
+        for path in ["/..", "/a/../b", "/%2e%2e/a", "/a%00", "/a%5cb", "/%", "/%f", "/%zz", "/%ff"] {
+            assert_eq!(decode(path), None, "{path}");
+        }
+        assert_eq!(decode("/a%20b/%C3%BC.html").as_deref(), Some("/a b/\u{fc}.html"));
+        assert_eq!(decode("/a..b").as_deref(), Some("/a..b"));
+    }
+}

@@ -1,0 +1,158 @@
+//! How the edge asks the origin.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use cfcache_edge::Failure;
+use http::header::{ACCEPT_ENCODING, HeaderMap};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::edge::EdgeConfig;
+use crate::origin::Origin;
+use crate::serve::edge::body::OriginBody;
+use crate::serve::edge::folder;
+
+/// Names of request headers that the edge adds:
+/// <https://developers.cloudflare.com/fundamentals/reference/http-headers/>.
+const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// What stands in `CDN-Loop` for this edge (RFC 8586).
+const OWN_NAME: &str = "cfcache-emulator";
+
+/// How long a connection to the origin is kept for another request.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Whoever has the pages.
+#[derive(Debug)]
+pub(super) enum Upstream {
+    Server { client: Client<HttpConnector, RequestBody>, base: Uri, read_timeout: Duration },
+    Folder(PathBuf),
+}
+
+/// What is sent to the origin.
+#[derive(Debug)]
+pub(super) enum RequestBody {
+    None,
+    /// The visitor's body, as it comes.
+    Visitor(Incoming),
+}
+
+impl Upstream {
+    pub(super) fn new(config: &EdgeConfig) -> Self {
+        match &config.origin {
+            Origin::Folder(root) => Self::Folder(root.clone()),
+            Origin::Server(base) => {
+                let mut connector = HttpConnector::new();
+                connector.set_nodelay(true);
+                connector.set_connect_timeout(Some(config.connect_timeout));
+                let client = Client::builder(TokioExecutor::new())
+                    .pool_timer(TokioTimer::new())
+                    .pool_idle_timeout(IDLE)
+                    .build(connector);
+                Self::Server { client, base: base.clone(), read_timeout: config.read_timeout }
+            }
+        }
+    }
+
+    /// Asks for a page; the URI of the request is the visitor's.
+    pub(super) async fn ask(
+        &self,
+        request: Request<()>,
+        visitor: IpAddr,
+        body: RequestBody,
+    ) -> Result<Response<OriginBody>, Failure> {
+        match self {
+            Self::Folder(root) => Ok(folder::respond(root, &request).await),
+            Self::Server { client, base, read_timeout } => {
+                let mut request = request.map(|()| body);
+                *request.uri_mut() = join(base, request.uri()).ok_or(Failure::Unreachable)?;
+                add_headers(request.headers_mut(), visitor);
+                let response = tokio::time::timeout(*read_timeout, client.request(request))
+                    .await
+                    .map_err(|_| Failure::Timeout)?
+                    .map_err(|error| failure(&error))?;
+                Ok(response.map(|body| OriginBody::server(body, *read_timeout)))
+            }
+        }
+    }
+}
+
+/// Returns whether a request came through this edge already.
+pub(super) fn is_loop(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(&LOOP).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(|name| name.trim().split(';').next() == Some(OWN_NAME)))
+}
+
+/// The URL at the origin of a URL of a visitor.
+fn join(base: &Uri, visited: &Uri) -> Option<Uri> {
+    let path = visited.path_and_query().map_or("/", |path| path.as_str());
+    let below = base.path().trim_end_matches('/');
+    let path = if path.starts_with('/') { format!("{below}{path}") } else { format!("{below}/{path}") };
+    Uri::builder().scheme("http").authority(base.authority()?.clone()).path_and_query(path).build().ok()
+}
+
+fn add_headers(headers: &mut HeaderMap, visitor: IpAddr) {
+    let address = HeaderValue::try_from(visitor.to_string()).ok();
+    // What is compressed could not be stored once for all visitors; this edge does not compress either.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.append(LOOP, HeaderValue::from_static(OWN_NAME));
+    if let Some(address) = address {
+        headers.append(FORWARDED_FOR, address.clone());
+        headers.insert(CONNECTING_IP, address);
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let mut cause = core::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => return Failure::Refused,
+                io::ErrorKind::TimedOut => return Failure::ConnectTimeout,
+                _ => {}
+            }
+        }
+        cause = error.source();
+    }
+    if error.is_connect() { Failure::Unreachable } else { Failure::Closed }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: core::pin::Pin<&mut Self>,
+        context: &mut core::task::Context<'_>,
+    ) -> core::task::Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::None => core::task::Poll::Ready(None),
+            Self::Visitor(body) => core::pin::Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Visitor(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Visitor(body) => body.size_hint(),
+        }
+    }
+}
