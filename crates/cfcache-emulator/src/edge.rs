@@ -7,9 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use cfcache_edge::{Edge, Expression, FillId, Object, Purged, Rules, Settings};
+use cfcache_edge::{CacheLevel, Edge, Expression, FillId, Object, Purged, Rules, Settings};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Area, Descriptor};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::behavior;
@@ -199,6 +200,18 @@ impl Edges {
         own.development_mode = behavior::development_mode_since(settings).map(|since| self.wall(since));
         own.tiered_cache = on("tiered_caching") || on("tiered_cache_smart_topology_enable");
         own.cache_reserve = on("cache_reserve");
+        own.always_online = on("always_online");
+        own.sort_query = on("sort_query_string_for_cache");
+        let value = |id: &str| settings.values.get(id).map(|(value, _)| value);
+        own.cache_level = match value("cache_level").and_then(Value::as_str) {
+            Some("basic") => CacheLevel::Basic,
+            Some("simplified") => CacheLevel::Simplified,
+            _ => CacheLevel::Aggressive,
+        };
+        if let Some(seconds) = value("browser_cache_ttl").and_then(Value::as_u64) {
+            // 0 is "respect the origin's headers".
+            own.browser_ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
         own.variants = settings.variants.as_ref().map(state::Variants::types).unwrap_or_default();
     }
 

@@ -1,6 +1,6 @@
 //! What goes wrong, and when: as values, and as the text that `--fault` takes.
 
-pub(crate) mod edge;
+pub(crate) mod edge_error;
 mod text;
 
 use core::time::Duration;

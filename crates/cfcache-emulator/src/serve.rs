@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
-use crate::fault::edge;
+use crate::fault::edge_error;
 use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
@@ -432,10 +432,10 @@ fn damaged(
             response
         }
         FaultAction::Edge { code, status, retry_after } => {
-            let usual = edge::usual(*code);
+            let usual = edge_error::usual(*code);
             let status = status.map_or(usual.status, valid);
             let retry_after = retry_after.clone().or(usual.retry_after.map(|seconds| seconds.to_string()));
-            let mut response = match edge::wants_json(request.headers()) {
+            let mut response = match edge_error::wants_json(request.headers()) {
                 true => plain(status, "application/problem+json", usual.body(status, retry_after.as_deref())),
                 false => plain(status, "text/html", PAGE),
             };

@@ -65,6 +65,16 @@ impl TestOrigin {
         Self { url, requests }
     }
 
+    /// Waits until the first request is there.
+    async fn is_asked(&self) {
+        let asked = async {
+            while self.asked() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+    }
+
     fn asked(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
@@ -98,7 +108,7 @@ async fn send(url: String, request: http::request::Builder, body: &str) -> Respo
 /// A visitor's request for a path of `www.example.com`.
 async fn visit(server: &Server, path: &str) -> Response<Incoming> {
     let url = format!("{}{path}", server.edge_url().unwrap());
-    send(url, Request::get("").header("host", "www.example.com"), "").await
+    send(url, Request::get("/").header("host", "www.example.com"), "").await
 }
 
 /// The status in the cache, and the body.
@@ -226,7 +236,7 @@ async fn hosts_of_the_zone_are_served_and_others_refused() {
         ("example.org", 409, ""),
     ] {
         let url = format!("{}/a.css", server.edge_url().unwrap());
-        let response = send(url, Request::get("").header("host", host), "").await;
+        let response = send(url, Request::get("/").header("host", host), "").await;
         assert_eq!(response.status(), status, "{host}");
         if !expected.is_empty() {
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), expected, "{host}");
@@ -289,9 +299,7 @@ async fn many_requests_for_one_object_ask_the_origin_once() {
             tokio::spawn(async move { look(&server, "/a.css").await })
         })
         .collect();
-    while origin.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
+    origin.is_asked().await;
     gate.send_replace(true);
     let mut statuses = Vec::new();
     for visit in visits {
@@ -356,9 +364,7 @@ async fn a_fill_goes_on_when_its_visitor_leaves() {
         let server = Arc::clone(&server);
         tokio::spawn(async move { look(&server, "/a.css").await })
     };
-    while origin.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
+    origin.is_asked().await;
     leaving.abort();
     gate.send_replace(true);
     // Whoever asks meanwhile waits for that fill, or finds what it stored.
@@ -431,7 +437,7 @@ async fn the_visitor_s_body_reaches_the_origin_and_headers_name_the_visitor() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let server = start(&origin.url, |edge| edge).await;
     let url = format!("{}/form?a=1", server.edge_url().unwrap());
-    let request = Request::post("").header("host", "www.example.com").header("connection", "x-hop");
+    let request = Request::post("/").header("host", "www.example.com").header("connection", "x-hop");
     let response = send(url, request.header("x-hop", "1"), "field=value").await;
     assert_eq!(header(&response, "cf-cache-status"), "DYNAMIC");
     let requests = origin.requests.lock().unwrap();
@@ -488,4 +494,83 @@ async fn the_clock_is_moved_and_objects_are_shown_over_http_too() {
         assert_eq!(control(method, what).await.status(), status, "{method} {what}");
     }
     assert_eq!(count.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn settings_of_the_api_reach_the_edge() {
+    let origin = TestOrigin::start(|request| cacheable(request.uri().to_string())).await;
+    let server = start(&origin.url, |edge| edge).await;
+    look(&server, "/a.css?b=1&a=2").await;
+    is(&look(&server, "/a.css?a=2&b=1").await, "MISS", "/a.css?a=2&b=1");
+    call(&server, "PATCH", "settings/sort_query_string_for_cache", r#"{"value":"on"}"#).await;
+    look(&server, "/b.css?b=1&a=2").await;
+    assert_eq!(look(&server, "/b.css?a=2&b=1").await.0, "HIT");
+    call(&server, "PATCH", "settings/cache_level", r#"{"value":"basic"}"#).await;
+    assert_eq!(look(&server, "/b.css?a=2&b=1").await.0, "DYNAMIC");
+    call(&server, "PATCH", "settings/cache_level", r#"{"value":"simplified"}"#).await;
+    look(&server, "/c.css?1").await;
+    assert_eq!(look(&server, "/c.css?2").await.0, "HIT");
+}
+
+#[tokio::test]
+async fn a_purge_of_an_environment_leaves_the_others() {
+    let origin = TestOrigin::start(|_| cacheable("a")).await;
+    let server = start(&origin.url, |edge| edge).await;
+    let staging = || async {
+        let url = format!("{}/a.css", server.edge_url().unwrap());
+        let request = Request::get("/").header("host", "www.example.com");
+        header(&send(url, request.header("cookie", "cf_env=staging"), "").await, "cf-cache-status")
+    };
+    for _ in 0..2 {
+        staging().await;
+        look(&server, "/a.css").await;
+    }
+    assert_eq!((staging().await.as_str(), look(&server, "/a.css").await.0.as_str()), ("HIT", "HIT"));
+    let environment = server.objects().into_iter().find_map(|object| object.environment).unwrap();
+    let everything = r#"{"purge_everything":true}"#;
+    call(&server, "POST", &format!("environments/{environment}/purge_cache"), everything).await;
+    assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("HIT", "MISS"));
+    // Everything of the zone is everything in all environments.
+    purge(&server, everything).await;
+    assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "MISS"));
+}
+
+#[tokio::test]
+async fn an_invalidated_object_is_revalidated() {
+    let folder = Folder::new("invalidate");
+    folder.write("app.css", "one");
+    let server = start(&folder.origin(), |edge| edge).await;
+    look(&server, "/app.css").await;
+    call(&server, "POST", "invalidate_cache", r#"{"hosts":["www.example.com"]}"#).await;
+    is(&look(&server, "/app.css").await, "REVALIDATED", "one");
+    is(&look(&server, "/app.css").await, "HIT", "one");
+    folder.write("app.css", "another");
+    call(&server, "POST", "invalidate_cache", r#"{"purge_everything":true}"#).await;
+    is(&look(&server, "/app.css").await, "EXPIRED", "another");
+    is(&look(&server, "/app.css").await, "HIT", "another");
+}
+
+#[tokio::test]
+async fn purges_by_tag_and_prefix_reach_what_they_cover() {
+    let origin = TestOrigin::start(|request| {
+        let mut response = cacheable("a");
+        let tag = format!("all, Page-{}", request.uri().path().len());
+        response.headers_mut().insert("cache-tag", tag.parse().unwrap());
+        response
+    })
+    .await;
+    let server = start(&origin.url, |edge| edge).await;
+    for path in ["/a.css", "/bb.css", "/d/c.css", "/dd/c.css"] {
+        let response = visit(&server, path).await;
+        assert!(!response.headers().contains_key("cache-tag"));
+        response.into_body().collect().await.unwrap();
+    }
+    let urls = || server.objects().into_iter().map(|object| object.url).collect::<Vec<_>>();
+    assert_eq!(urls().len(), 4);
+    purge(&server, r#"{"tags":["PAGE-6"]}"#).await;
+    assert_eq!(urls().len(), 3);
+    purge(&server, r#"{"prefixes":["www.example.com/d"]}"#).await;
+    assert_eq!(urls(), ["https://www.example.com/bb.css", "https://www.example.com/dd/c.css"]);
+    purge(&server, r#"{"tags":["all"]}"#).await;
+    assert!(urls().is_empty());
 }
