@@ -71,8 +71,8 @@ pub(crate) async fn serve(
     };
     if let Some(origin) = &args.origin {
         let edge = edge(&args, origin)?;
-        for setting in edge.rules.without_effect() {
-            talk.warn(&format!("`--cache-rules`: {setting} is accepted and has no effect here"));
+        for note in edge.rules.notes() {
+            talk.warn(&format!("cache rules: {note}"));
         }
         if !args.edge_listen.ip().is_loopback() {
             talk.warn("the edge listens beyond this machine");
