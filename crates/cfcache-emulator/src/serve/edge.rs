@@ -82,7 +82,7 @@ async fn respond(
     }
     let (zone, uri) = match target(&server.edges, &request) {
         Ok(target) => target,
-        Err(refusal) => return refusal.map(EdgeBody::whole),
+        Err((status, why)) => return plain(status, why).map(EdgeBody::whole),
     };
     if upstream::is_loop(request.headers()) {
         let why = "the origin leads back to this edge; name another port with --origin\n";
@@ -338,8 +338,8 @@ impl Drop for Collected<'_> {
 }
 
 /// The zone that a request is for, and its URL as the cache knows it: with `https`, and without a port.
-fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), Response<Bytes>> {
-    let bad = |why: String| plain(StatusCode::BAD_REQUEST, why);
+fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), (StatusCode, String)> {
+    let bad = |why: String| (StatusCode::BAD_REQUEST, why);
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let authority = match (request.uri().authority(), named) {
         (Some(authority), _) => authority.clone(),
@@ -358,7 +358,7 @@ fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), Respon
             "error code: 1001\nThe host {} belongs to no zone of this edge; its zone is {zone}.\n",
             visited.escape_debug()
         );
-        return Err(plain(StatusCode::CONFLICT, why));
+        return Err((StatusCode::CONFLICT, why));
     };
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     let uri = Uri::builder()

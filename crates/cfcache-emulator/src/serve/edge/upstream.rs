@@ -35,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Whoever has the pages.
 #[derive(Debug)]
 pub(super) enum Upstream {
-    Server { client: Client<HttpConnector, RequestBody>, base: Uri, read_timeout: Duration },
+    Server { client: Box<Client<HttpConnector, RequestBody>>, base: Uri, read_timeout: Duration },
     Folder(PathBuf),
 }
 
@@ -59,7 +59,11 @@ impl Upstream {
                     .pool_timer(TokioTimer::new())
                     .pool_idle_timeout(IDLE)
                     .build(connector);
-                Self::Server { client, base: base.clone(), read_timeout: config.read_timeout }
+                Self::Server {
+                    client: Box::new(client),
+                    base: base.clone(),
+                    read_timeout: config.read_timeout,
+                }
             }
         }
     }
