@@ -8,6 +8,10 @@ mod exit;
 mod failure;
 #[path = "../../src/config/file.rs"]
 mod file;
+#[path = "../../src/secret.rs"]
+mod secret;
+#[path = "../../src/whole.rs"]
+mod whole;
 /// What a failure of the client is told with, and none is here.
 mod render {
     pub(crate) mod human {
