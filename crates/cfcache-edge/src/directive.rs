@@ -4,6 +4,8 @@
 //! separates like `,`, numbers may be quoted, bytes beyond ASCII are part of a name or value, and what cannot be read
 //! is skipped up to the next separator.
 
+use std::collections::HashMap;
+
 use http::header::GetAll;
 use http::{HeaderName, HeaderValue};
 
@@ -13,7 +15,7 @@ pub(crate) const MAX_SECONDS: u32 = i32::MAX as u32;
 /// The directives of one header, over all of its lines. Where a name stands twice, the last one counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Directives {
-    list: Vec<(String, Option<Vec<u8>>)>,
+    by_name: HashMap<String, Option<Vec<u8>>>,
 }
 
 impl Directives {
@@ -43,9 +45,7 @@ impl Directives {
             if let Ok(name) = str::from_utf8(name)
                 && !name.is_empty()
             {
-                let name = name.to_lowercase();
-                self.list.retain(|(known, _)| *known != name);
-                self.list.push((name, value));
+                self.by_name.insert(name.to_lowercase(), value);
             }
             let Some(at) = rest.iter().position(|byte| matches!(byte, b',' | b';')) else { return };
             rest = rest[at + 1..].trim_ascii_start();
@@ -53,7 +53,7 @@ impl Directives {
     }
 
     fn find(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.list.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_deref())
+        self.by_name.get(name).map(Option::as_deref)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -2,11 +2,13 @@
 
 mod flight;
 
+use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AGE, CACHE_CONTROL, ETAG, EXPIRES, HOST, IF_MATCH,
@@ -17,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::answer::{self, About, Status};
 use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
 use crate::edge::flight::{Fill, Flight, Pending, Route};
-use crate::entry::{Entry, Head};
+use crate::entry::{self, Entry, Head};
 use crate::key::{self, Key};
 use crate::purge::{Purge, Purged, Scope};
 use crate::request::Asked;
@@ -60,6 +62,11 @@ const MERGED: [HeaderName; 5] = [
 const NOT_FORWARDED: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
+/// How long Cache Reserve keeps an object that nobody asks for.
+///
+/// Source: <https://developers.cloudflare.com/cache/advanced-configuration/cache-reserve/>, 2026.
+const RESERVE_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// How many purges are remembered for the sake of fetches under way; beyond, what these bring is not kept.
 const MAX_LOG: usize = 1000;
 
@@ -83,8 +90,8 @@ pub struct Edge {
     flights: HashMap<u64, Flight>,
     /// The fill that is under way for a key, and until when others wait for it.
     locks: HashMap<Arc<str>, (FillId, SystemTime)>,
-    /// Keys whose last answer was not stored: no request waits for another one.
-    unstored: HashSet<Arc<str>>,
+    /// Hashes of keys whose last answer was not stored: no request waits for another one.
+    unstored: HashSet<u64>,
     /// Hashes of keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
     expired: HashSet<u64>,
     /// Purges since the oldest fetch under way began, with their numbers.
@@ -307,7 +314,7 @@ impl Edge {
             }
         }
         if let Some((fill, until)) = lock
-            && !self.unstored.contains(key.text.as_str())
+            && !self.unstored.contains(&store::key_hash(&key.text))
         {
             return Step::Wait(fill, until);
         }
@@ -370,7 +377,7 @@ impl Edge {
             response(parts.status, headers)
         });
         let free = self.settings.max_memory.saturating_sub(self.store.bytes());
-        let limit = self.settings.max_object.min(free);
+        let limit = self.max_object().min(free);
         let mut flight = flight;
         if let Route::Fill(fill) = &mut flight.route {
             fill.pending = Some(Pending { status: parts.status, headers, terms, variation, variant });
@@ -428,7 +435,7 @@ impl Edge {
         if status == Status::Bypass {
             self.unstore(&key);
         } else {
-            self.unstored.remove(&key);
+            self.unstored.remove(&store::key_hash(&key));
             self.expired.remove(&store::key_hash(&key));
         }
         self.settle(&ticket, Some(&key));
@@ -447,9 +454,8 @@ impl Edge {
         };
         let Some(pending) = pending else { return Self::unknown().map(drop) };
         self.forget(&flight);
-        let is_object =
-            self.settings.max_object <= self.settings.max_memory.saturating_sub(self.store.bytes());
-        let reason = if is_object { "too large" } else { "memory limit" };
+        let free = self.settings.max_memory.saturating_sub(self.store.bytes());
+        let reason = if self.max_object() <= free { "too large" } else { "memory limit" };
         self.bypass(now, &ticket, &flight, pending.status, pending.headers, reason)
     }
 
@@ -513,20 +519,20 @@ impl Edge {
         self.purges += 1;
         // Production is the environment of what fits no other one, and has an id too.
         let environment = purge.environment.as_deref().filter(|id| !self.is_production(id));
-        let keys = self.file_keys(&purge.scope, environment);
-        let mut ids = self.store.select(&purge.scope, environment);
+        let scope = entry::normal(&purge.scope);
+        let keys = self.file_keys(&scope, environment);
+        let mut ids = self.store.select(&scope, environment);
         ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
         if purge.action == Action::Purge {
-            self.trace(&purge.scope, environment, &keys, &ids);
+            self.trace(&scope, environment, &keys, &ids);
         }
         let purged = match purge.action {
             Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
             Action::Purge => Purged::removed(self.store.remove(&ids)),
         };
         if !self.flights.is_empty() {
-            let (action, scope) = (purge.action, purge.scope.clone());
             let environment = environment.map(str::to_owned);
-            self.log.push_back((self.purges, Covered { action, environment, scope, keys }));
+            self.log.push_back((self.purges, Covered { action: purge.action, environment, scope, keys }));
             if self.log.len() > MAX_LOG
                 && let Some((number, _)) = self.log.pop_front()
             {
@@ -552,7 +558,8 @@ impl Edge {
                 // Not fresh is at least a second ago, so that 0 is fresh.
                 Err(over) => -i64::try_from(over.duration().as_secs().max(1)).unwrap_or(i64::MAX),
             },
-            in_reserve: entry.is_in_reserve,
+            in_reserve: entry.is_in_reserve
+                && now.duration_since(entry.stored).unwrap_or_default() < RESERVE_TIME,
         })
     }
 
@@ -580,6 +587,14 @@ impl Edge {
     #[must_use]
     pub const fn memory(&self) -> u64 {
         self.store.bytes()
+    }
+
+    /// The largest body that is kept.
+    ///
+    /// Source: <https://developers.cloudflare.com/cache/concepts/default-cache-behavior/#cacheable-size-limits>, 2026.
+    fn max_object(&self) -> u64 {
+        let by_plan = if self.settings.plan == Plan::Enterprise { 5_000 << 20 } else { 512 << 20 };
+        self.settings.max_object.min(by_plan)
     }
 
     const fn count(&mut self) -> u64 {
@@ -649,7 +664,7 @@ impl Edge {
         let terms = decide::terms(now, &self.settings, &fill.effects, asked, (status, false), headers)
             .map_err(String::from)?;
         let length = decide::content_length(headers).unwrap_or_default();
-        if length > self.settings.max_object {
+        if length > self.max_object() {
             return Err("too large".to_owned());
         }
         // What it replaces goes only when it is there, so both have to fit.
@@ -741,6 +756,10 @@ impl Edge {
             headers.remove(name);
         }
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if effects.key.as_deref().is_some_and(|key| key.has_device) {
+            let device = HeaderValue::from_static(key::device(asked));
+            headers.insert(HeaderName::from_static("cf-device-type"), device);
+        }
         if let Some(vary) = effects.vary.as_deref() {
             for name in [ACCEPT, ACCEPT_LANGUAGE] {
                 let action = vary.action(&name);
@@ -857,7 +876,7 @@ impl Edge {
         let about = self.about(now, flight.ray, status, &reason, Some(&entry.key), &fill.effects);
         let response = self.stored(&flight.request, &entry, &about);
         let key = Arc::clone(&fill.key.text);
-        self.unstored.remove(&key);
+        self.unstored.remove(&store::key_hash(&key));
         self.settle(ticket, Some(&key));
         response
     }
@@ -904,11 +923,11 @@ impl Edge {
     }
 
     /// Remembers that the answers of a key are not stored.
-    fn unstore(&mut self, key: &Arc<str>) {
+    fn unstore(&mut self, key: &str) {
         if self.unstored.len() >= MAX_KEYS {
             self.unstored.clear();
         }
-        self.unstored.insert(Arc::clone(key));
+        self.unstored.insert(store::key_hash(key));
     }
 
     /// Ends what waits for a ticket, and what was kept for its sake.
@@ -1099,6 +1118,7 @@ fn response(status: StatusCode, headers: HeaderMap) -> Response<()> {
 fn tags(headers: &HeaderMap) -> String {
     let lines = headers.get_all("cache-tag").iter().map(HeaderValue::as_bytes);
     let mut length = 0;
+    let mut seen = HashSet::new();
     let mut tags: Vec<String> = Vec::new();
     for tag in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {
         length += tag.len() + 1;
@@ -1107,7 +1127,7 @@ fn tags(headers: &HeaderMap) -> String {
         }
         let is_tag = !tag.is_empty() && tag.iter().all(|byte| (b' '..=b'~').contains(byte));
         let tag = String::from_utf8_lossy(tag).to_ascii_lowercase();
-        if is_tag && !tags.contains(&tag) {
+        if is_tag && seen.insert(tag.clone()) {
             tags.push(tag);
         }
     }

@@ -106,44 +106,48 @@ impl Entry {
         OVERHEAD + (self.body.len() + texts + tags) as u64
     }
 
-    /// Is it of what a purge of tags, hosts, prefixes or everything covers? Files are found by their key.
+    /// Is it of what a purge of tags, hosts, prefixes or everything covers, as [`normal`] has it? Files are found by
+    /// their key.
     pub(crate) fn is_in(&self, scope: &Scope) -> bool {
         match scope {
             Scope::Everything => true,
             Scope::Files(_) => false,
-            Scope::Tags(tags) => {
-                let mut mine = self.tags();
-                mine.any(|tag| tags.iter().any(|wanted| wanted.trim().to_lowercase() == tag))
-            }
-            Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(self.place(), &normal_host(host))),
-            Scope::Prefixes(prefixes) => {
-                prefixes.iter().any(|prefix| is_below(self.place(), &normal_prefix(prefix)))
-            }
+            Scope::Tags(tags) => self.tags().any(|tag| tags.iter().any(|wanted| wanted == tag)),
+            Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(self.place(), host)),
+            Scope::Prefixes(prefixes) => prefixes.iter().any(|prefix| is_below(self.place(), prefix)),
         }
     }
 }
 
-/// A host as keys have it.
-pub(crate) fn normal_host(host: &str) -> String {
-    host.trim().trim_end_matches('.').to_lowercase()
+/// What a purge names, as keys and tags have it: hosts and tags in lower case, what is beyond ASCII percent-encoded.
+pub(crate) fn normal(scope: &Scope) -> Scope {
+    let all = |list: &[String], one: fn(&str) -> String| list.iter().map(|item| one(item)).collect();
+    match scope {
+        Scope::Everything => Scope::Everything,
+        Scope::Files(files) => Scope::Files(files.clone()),
+        Scope::Tags(tags) => Scope::Tags(all(tags, |tag| tag.trim().to_lowercase())),
+        Scope::Hosts(hosts) => {
+            Scope::Hosts(all(hosts, |host| host.trim().trim_end_matches('.').to_lowercase()))
+        }
+        Scope::Prefixes(prefixes) => Scope::Prefixes(all(prefixes, normal_prefix)),
+    }
 }
 
-/// A prefix as keys have it: the host in lower case, what is beyond ASCII percent-encoded.
-pub(crate) fn normal_prefix(prefix: &str) -> String {
+fn normal_prefix(prefix: &str) -> String {
     let prefix = prefix.trim();
     let (host, path) = prefix.split_at(prefix.find('/').unwrap_or(prefix.len()));
     format!("{}{}", host.to_lowercase(), request::encode(path))
 }
 
 /// The host is that one, with whatever port.
-pub(crate) fn is_on_host(place: &str, host: &str) -> bool {
+fn is_on_host(place: &str, host: &str) -> bool {
     !host.contains('/') && place.strip_prefix(host).is_some_and(|rest| rest.starts_with(['/', ':']))
 }
 
 /// It is the prefix, or below it; a segment that only begins like it is not: `/bar` does not cover `/barn`.
 ///
 /// A choice: the documents say both "directory" and "starts with".
-pub(crate) fn is_below(place: &str, prefix: &str) -> bool {
+fn is_below(place: &str, prefix: &str) -> bool {
     let Some(rest) = place.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
 }

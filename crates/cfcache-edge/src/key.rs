@@ -5,6 +5,7 @@
 //! a choice: zone, environment, nothing, `Origin`, URL, headers, cookies, device, country, language.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use http::HeaderName;
@@ -185,10 +186,10 @@ fn escape(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Mobile, tablet or desktop, from the user agent.
+/// Mobile, tablet or desktop, from the user agent. The origin is told, too, where it is in the key.
 ///
 /// Source: the patterns on <https://developers.cloudflare.com/automatic-platform-optimization/reference/cache-device-type/>.
-fn device(asked: &Asked<'_>) -> &'static str {
+pub(crate) fn device(asked: &Asked<'_>) -> &'static str {
     if let Some(device) = asked.device {
         return ["mobile", "tablet"].into_iter().find(|known| *known == device).unwrap_or("desktop");
     }
@@ -256,12 +257,9 @@ pub(crate) fn vary_value(name: &HeaderName, action: &VaryAction, asked: &Asked<'
         items.push((quality, shown));
     }
     items.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
-    let mut values: Vec<&str> = Vec::new();
-    for (_, value) in &items {
-        if !values.contains(&value.as_ref()) {
-            values.push(value);
-        }
-    }
+    let mut seen = HashSet::new();
+    let values = items.iter().map(|(_, value)| value.as_ref()).filter(|value| seen.insert(*value));
+    let values: Vec<&str> = values.collect();
     Some(values.join(",").into_bytes())
 }
 

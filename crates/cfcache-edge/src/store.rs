@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::entry::{self, Entry};
+use crate::entry::Entry;
 use crate::purge::Scope;
 
 /// Stored responses, and their indexes.
@@ -182,28 +182,25 @@ impl Store {
     }
 
     /// The ids of what a scope covers in an environment; of everything in production, those of all environments.
-    /// Files are found by their keys.
+    /// Files are found by their keys. What it names is as [`normal`](crate::entry::normal) has it.
     pub(crate) fn select(&self, scope: &Scope, environment: Option<&str>) -> Vec<u32> {
         let mut ids: Vec<u32> = match scope {
             Scope::Everything => (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).collect(),
             Scope::Files(_) => Vec::new(),
             Scope::Tags(tags) => {
-                let tags = tags.iter().map(|tag| tag.trim().to_lowercase());
-                tags.filter_map(|tag| self.by_tag.get(&*tag)).flatten().copied().collect()
+                tags.iter().filter_map(|tag| self.by_tag.get(tag.as_str())).flatten().copied().collect()
             }
             Scope::Hosts(hosts) => {
-                let hosts =
-                    hosts.iter().map(|host| entry::normal_host(host)).filter(|host| !host.contains('/'));
+                let hosts = hosts.iter().filter(|host| !host.contains('/'));
                 // With whatever port.
-                hosts.flat_map(|host| [self.span(&host, '/'), self.span(&host, ':')]).flatten().collect()
+                hosts.flat_map(|host| [self.span(host, '/'), self.span(host, ':')]).flatten().collect()
             }
             Scope::Prefixes(prefixes) => {
-                let prefixes = prefixes.iter().map(|prefix| entry::normal_prefix(prefix));
-                let below = |prefix: String| match prefix.strip_suffix('/') {
+                let below = |prefix: &String| match prefix.strip_suffix('/') {
                     Some(prefix) => self.span(prefix, '/'),
-                    None => self.at(&prefix).chain(self.span(&prefix, '/')).collect(),
+                    None => self.at(prefix).chain(self.span(prefix, '/')).collect(),
                 };
-                prefixes.flat_map(below).collect()
+                prefixes.iter().flat_map(below).collect()
             }
         };
         ids.sort_unstable();

@@ -192,4 +192,8 @@ fn devices_are_told_by_the_user_agent() {
             made(r#"{"cache_by_device_type":true}"#, "https://example.com/a", &[("user-agent", agent)]);
         assert_eq!(found, format!("example.com/a:::{expected}::"), "{agent}");
     }
+    // The origin is told.
+    let mut site = Site::new(always(&[])).with_rule(r#"{"cache_key":{"cache_by_device_type":true}}"#);
+    site.get_with(URL, &[("user-agent", cases[0].0), ("cf-device-type", "desktop")]);
+    assert_eq!(site.asked[0].headers()["cf-device-type"], "mobile");
 }

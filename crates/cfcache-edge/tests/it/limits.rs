@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cfcache_edge::{Collector, Failure, Next, Scope, Step, Visitor};
+use cfcache_model::Plan;
 use http::Response;
 
 use crate::support::{Site, URL, always, request, response};
@@ -123,4 +124,57 @@ fn a_body_that_breaks_off_is_not_stored() {
     };
     assert_eq!(site.edge.failed(site.now, keep.ticket, Failure::Closed).status(), 520);
     assert_eq!(site.get(URL).cache(), "MISS");
+}
+
+#[test]
+fn huge_headers_are_decided_upon() {
+    let numbered =
+        |separator: &str| (0..9_000).map(|index| index.to_string()).collect::<Vec<_>>().join(separator);
+    let (list, semicolons) = (numbered(","), numbered("=1;"));
+    let mut site = Site::new(Box::new({
+        let (list, semicolons) = (list.clone(), semicolons.clone());
+        move |_| {
+            let headers = [
+                ("cache-control", format!("{semicolons},max-age=60")),
+                ("vary", list.clone()),
+                ("cache-tag", list.clone()),
+                ("etag", format!("\"{list}\"")),
+            ];
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            Ok(response(200, &headers, "body"))
+        }
+    }))
+    .with_rule(
+        r#"{"vary":{"default":{"action":"normalize"}},"cache_key":{"custom_key":{"cookie":{"include":["a"]}}}}"#,
+    );
+    let headers = [
+        ("accept-language", &*list),
+        ("accept", &*list),
+        ("cookie", &*semicolons),
+        ("if-none-match", &*list),
+        ("range", &*list),
+    ];
+    assert_eq!(site.get_with(URL, &headers).cache(), "MISS");
+    assert_eq!(site.get_with(URL, &headers).cache(), "HIT");
+}
+
+#[test]
+fn the_plan_limits_the_size_of_objects() {
+    let is_kept = |plan, length: &'static str| {
+        let mut site = Site::new(always(&[])).with_plan(plan).with(|settings| {
+            settings.max_object = u64::MAX;
+            settings.max_memory = u64::MAX;
+        });
+        let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+        else {
+            panic!("nothing is stored")
+        };
+        let head = response(200, &[("content-length", length)], "").map(drop);
+        matches!(site.edge.answered(site.now, fetch.ticket, head), Next::Keep(_))
+    };
+    assert_eq!([is_kept(Plan::Free, "536870912"), is_kept(Plan::Free, "536870913")], [true, false]);
+    assert_eq!(
+        [is_kept(Plan::Enterprise, "536870913"), is_kept(Plan::Enterprise, "6000000000")],
+        [true, false]
+    );
 }

@@ -252,6 +252,11 @@ fn cache_reserve_takes_what_is_eligible() {
     let long: Headers = &[("cache-control", "max-age=36000"), ("content-length", "4")];
     assert!(reserved(long, "{}", true));
     assert!(!reserved(long, "{}", false));
+    let mut site = Site::new(always(long)).with(|settings| settings.cache_reserve = true);
+    site.get(URL);
+    let in_reserve_after =
+        |days: u64| site.edge.objects(begin() + seconds(days * 86400)).next().unwrap().in_reserve;
+    assert_eq!([29, 30].map(in_reserve_after), [true, false]);
     assert!(!reserved(&[("cache-control", "max-age=35999"), ("content-length", "4")], "{}", true));
     assert!(!reserved(&[("cache-control", "max-age=36000")], "{}", true));
     assert!(!reserved(long, r#"{"cache_reserve":{"eligible":false}}"#, true));
