@@ -18,6 +18,7 @@ use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
 use cfcache_client::EntryRanges;
+use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::journal::lines::{Contents, Line, Wrong};
@@ -136,7 +137,11 @@ impl Journal {
     /// # Errors
     ///
     /// Where it is of another run: names what differs.
-    pub(crate) fn begin(mut self, header: &Header) -> Result<(Writer, EntryRanges), Failure> {
+    pub(crate) fn begin(
+        mut self,
+        header: &Header,
+        given_up: watch::Receiver<bool>,
+    ) -> Result<(Writer, EntryRanges), Failure> {
         let name = &self.name;
         match &self.header {
             Some(known) => self.compare(known, header)?,
@@ -156,7 +161,7 @@ impl Journal {
                 }
             }
         }
-        Ok((Writer::new(self.file, self.name), self.accepted))
+        Ok((Writer::new(self.file, self.name, given_up), self.accepted))
     }
 }
 

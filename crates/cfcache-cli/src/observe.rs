@@ -1,16 +1,14 @@
 //! Watches a run: keeps its report, tells its requests, writes what failed.
 
-use core::error::Error as StdError;
 use core::time::Duration;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cfcache_client::engine::Stop;
-use cfcache_client::{Error, Event, Exchange, Observer, Outcome, Summary};
+use cfcache_client::engine::{Reason, Stop};
+use cfcache_client::{Error, ErrorCause, Event, Exchange, Observer, Outcome, Recording, Summary};
 use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::plan::Entry;
 use http::{HeaderMap, HeaderValue};
@@ -24,6 +22,7 @@ use crate::journal::{Point, Writer};
 use crate::progress::{Progress, Trouble};
 use crate::render::Talk;
 use crate::report::{BatchEvent, ItemError, Report};
+use crate::session::whole_seconds;
 use crate::source::{Chunk, Invalid};
 
 /// Tells each request, where that is asked for (`-v`, `-vv`), and what keeps one from succeeding.
@@ -33,7 +32,7 @@ impl Observer for Trace<'_> {
     fn on(&mut self, event: Event<'_>) {
         match &event {
             Event::Exchange(exchange) => trace(self.0, exchange),
-            Event::Again { .. } => {
+            Event::Retrying { .. } => {
                 let Some(trouble) = Trouble::of(&event) else { return };
                 match self.0.live && self.0.progress {
                     true => self.0.draw(&trouble.line(Instant::now(), self.0.columns() - 1)),
@@ -75,7 +74,7 @@ pub(crate) fn trace(talk: &Talk, exchange: &Exchange<'_>) {
     };
     talk.say(&format!("{asked} -> {answered}"));
     if talk.verbose > 1 {
-        headers(talk, exchange, ">", exchange.headers);
+        headers(talk, exchange, ">", &exchange.headers());
         if let Ok(response) = exchange.result {
             headers(talk, exchange, "<", response.headers());
         }
@@ -100,7 +99,7 @@ fn shown(exchange: &Exchange<'_>, value: &HeaderValue, limit: usize) -> String {
 
 /// What was found on the way from the input to the run, and is not told yet.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct InputFindings {
     pub(crate) invalid: Vec<Invalid>,
     pub(crate) warnings: Vec<(String, String)>,
     /// Why reading ended before the end, where it did.
@@ -109,11 +108,13 @@ pub(crate) struct Found {
     pub(crate) ended: bool,
     /// Why the journal does not have all that was accepted, where that is so.
     pub(crate) unrecorded: Option<String>,
+    /// Entries that go to no zone, and why.
+    pub(crate) unrouted: Vec<(Entry, String)>,
     /// How far it was read, where a journal wants to know.
     point: Point,
 }
 
-impl Found {
+impl InputFindings {
     /// Keeps what a chunk holds beside its entries.
     pub(crate) fn keep(&mut self, chunk: Chunk) -> Vec<Entry> {
         self.invalid.extend(chunk.invalid);
@@ -125,68 +126,71 @@ impl Found {
         }
         chunk.entries
     }
-
-    /// Keeps in mind that the journal does not have it all, and gives that in words.
-    fn unrecorded(&mut self, journal: &Writer, error: &std::io::Error) -> String {
-        let text = format!("cannot write the journal `{}`: {error}", journal.name());
-        self.unrecorded.get_or_insert(text).clone()
-    }
 }
 
-/// Watches a run of targets.
-pub(crate) struct Watch<'a> {
+/// Watches a run over a list: keeps its report, or one for each zone.
+pub(crate) struct RunObserver<'a> {
     talk: &'a Talk,
+    /// What is printed in the end.
     report: Report,
-    tally: Summary,
+    /// Where entries go to the zones of their hosts: a report for each of these zones.
+    zones: Vec<Report>,
+    /// When the last batch of each ended.
+    ended: Vec<Duration>,
+    started: Instant,
     progress: Rc<RefCell<Progress>>,
-    found: Rc<RefCell<Found>>,
+    found: Rc<RefCell<InputFindings>>,
     failed_to: Option<FailedTo>,
     journal: Option<Writer>,
-    /// What the API accepted, and what is in the journal, and perhaps not yet on the disk.
-    pending: VecDeque<Pending>,
-    pending_items: u64,
     /// Told when the limits are waited for the first time.
     paced: Option<Rc<Notify>>,
     /// The way to end that the failures so far ask for.
     exit: Exit,
-    /// The first failure of each way to end is told at once.
-    told: Vec<Exit>,
+    /// The first failure of each zone and way to end is told at once.
+    told: Vec<(usize, Exit)>,
     interrupted: bool,
-    /// Is it one of several runs side by side, each on a zone of its own?
-    is_one_of_several: bool,
     warnings: u64,
-    homeless: u64,
+    unrouted: u64,
+    /// Entries that were read and never came to a run: all of them failed.
+    unsent: u64,
 }
 
 /// How many warnings, and how many failures, are told one by one.
 const TOLD: u64 = 20;
 
-impl<'a> Watch<'a> {
+impl<'a> RunObserver<'a> {
     pub(crate) fn new(
         talk: &'a Talk,
         report: Report,
         progress: Rc<RefCell<Progress>>,
-        found: Rc<RefCell<Found>>,
+        found: Rc<RefCell<InputFindings>>,
         logs: Logs,
     ) -> Self {
         Self {
             talk,
             report,
-            tally: Summary::default(),
+            zones: Vec::new(),
+            ended: Vec::new(),
+            started: Instant::now(),
             progress,
             found,
             failed_to: logs.failed_to,
             journal: logs.journal,
-            pending: VecDeque::new(),
-            pending_items: 0,
             paced: None,
             exit: Exit::Accepted,
             told: Vec::new(),
             interrupted: false,
-            is_one_of_several: false,
             warnings: 0,
-            homeless: 0,
+            unrouted: 0,
+            unsent: 0,
         }
+    }
+
+    /// Keeps a report for each scope of the run as well.
+    pub(crate) fn with_zones(mut self, zones: Vec<Report>) -> Self {
+        self.ended = vec![Duration::ZERO; zones.len()];
+        self.zones = zones;
+        self
     }
 
     /// Notifies when the limits are waited for the first time.
@@ -195,23 +199,24 @@ impl<'a> Watch<'a> {
         self
     }
 
-    /// Says of which zone it is, where that matters: others go on beside it.
-    pub(crate) fn with_others_beside(mut self) -> Self {
-        self.is_one_of_several = true;
-        self
-    }
-
     /// Tells what was found in the input.
     pub(crate) fn notice(&mut self) {
-        let (warnings, invalid) = {
-            let mut found = self.found.borrow_mut();
-            (core::mem::take(&mut found.warnings), core::mem::take(&mut found.invalid))
+        let (warnings, invalid, unrouted) = {
+            let found = &mut *self.found.borrow_mut();
+            let (warnings, invalid) = (&mut found.warnings, &mut found.invalid);
+            if warnings.is_empty() && invalid.is_empty() && found.unrouted.is_empty() {
+                return;
+            }
+            (core::mem::take(warnings), core::mem::take(invalid), core::mem::take(&mut found.unrouted))
         };
         for (origin, warning) in warnings {
             self.warning(&origin, &warning);
         }
         for invalid in invalid {
             self.invalid(&invalid);
+        }
+        for (entry, why) in unrouted {
+            self.record_unrouted(&entry, why);
         }
     }
 
@@ -229,26 +234,26 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// An entry that no run takes: it failed.
-    pub(crate) fn astray(&mut self, entry: &Entry, error: &ItemError) {
-        self.tally.items += 1;
-        self.tally.failed += 1;
+    /// An entry was read and is not sent: it failed.
+    pub(crate) fn record_unsent(&mut self, entry: &Entry, error: &ItemError) {
+        self.unsent += 1;
+        self.progress.borrow_mut().add_failed(1);
         let given = entry.given();
         self.report.fail(&given, error);
         self.keep(&given, true);
     }
 
-    /// An entry whose host is on no zone that is known: it failed.
-    pub(crate) fn homeless(&mut self, entry: &Entry, why: String) {
-        self.homeless += 1;
-        if self.homeless <= TOLD {
+    /// The host of an entry is on no zone that is known: it failed.
+    fn record_unrouted(&mut self, entry: &Entry, why: String) {
+        self.unrouted += 1;
+        if self.unrouted <= TOLD {
             let given = cfcache_model::text::clip(&entry.given(), 200);
             self.talk.failure(&Failure::new(Exit::Failed, format!("{given}: {why}")));
             self.talk.remember(&why);
-        } else if self.homeless == TOLD + 1 {
+        } else if self.unrouted == TOLD + 1 {
             self.talk.say("… more entries are on no zone that is known; `--failed-to FILE` names them all");
         }
-        self.astray(entry, &ItemError::new(None, why));
+        self.record_unsent(entry, &ItemError::new(None, why));
     }
 
     fn warning(&mut self, origin: &str, warning: &str) {
@@ -264,67 +269,29 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The report of a scope: its zone's, where there is one for each zone.
+    fn report_of(&mut self, scope: usize) -> &mut Report {
+        if self.zones.is_empty() { &mut self.report } else { &mut self.zones[scope] }
+    }
+
     fn ended(&mut self, outcome: &Outcome<'_>) {
+        if let Some(ended) = self.ended.get_mut(outcome.scope) {
+            *ended = self.started.elapsed();
+        }
         let item_error = outcome.result.err().map(|error| self.failed(outcome, error));
-        if item_error.is_none() && self.journal.is_some() {
-            // Told once it is on the disk.
-            return;
-        }
-        self.tell(&BatchEvent {
-            event: "batch",
-            batch: outcome.number,
-            items: outcome.batch.len() as u64,
-            accepted: item_error.is_none(),
-            attempts: outcome.attempts,
-            elapsed_ms: millis(outcome.elapsed),
-            error: item_error.as_ref(),
-            zone: self.report.zone.as_deref(),
-        });
-    }
-
-    fn tell(&self, event: &BatchEvent<'_>) {
         if self.talk.output == OutputArg::Ndjson {
-            self.talk.json(event);
+            let talk = self.talk;
+            talk.json(&BatchEvent {
+                event: "batch",
+                batch: outcome.number,
+                items: outcome.batch.len() as u64,
+                accepted: item_error.is_none(),
+                attempts: outcome.attempts,
+                elapsed_ms: millis(outcome.elapsed),
+                error: item_error.as_ref(),
+                zone: self.report_of(outcome.scope).zone.as_deref(),
+            });
         }
-    }
-
-    /// What is on the disk by now counts as accepted.
-    fn settle(&mut self, durable: u64) {
-        while self.pending.front().is_some_and(|first| first.line <= durable)
-            && let Some(pending) = self.pending.pop_front()
-        {
-            self.pending_items -= pending.items;
-            self.tell(&pending.event(None, self.report.zone.as_deref()));
-        }
-    }
-
-    /// Waits until the journal is on the disk. What does not get there failed, though the API accepted it.
-    fn close(&mut self) {
-        let Some(mut journal) = self.journal.take() else { return };
-        let closed = journal.close();
-        self.settle(journal.synced());
-        let Err(error) = closed else { return };
-        let unrecorded = self.found.borrow_mut().unrecorded(&journal, &error);
-        if self.pending.is_empty() {
-            // What could not even be written has been told.
-            return;
-        }
-        let text =
-            format!("accepted by the API, but the journal `{}` cannot be written: {error}", journal.name());
-        let item_error = ItemError::new(None, text);
-        for pending in core::mem::take(&mut self.pending) {
-            self.tally.accepted -= pending.items;
-            self.tally.failed += pending.items;
-            for given in pending.given.iter() {
-                self.report.fail(given, &item_error);
-                self.keep(given, true);
-            }
-            self.tell(&pending.event(Some(&item_error), self.report.zone.as_deref()));
-        }
-        let failure = Failure::new(Exit::Failed, unrecorded).with_hint(
-            "what was accepted and is not in it is sent again by the next run, which does no harm",
-        );
-        self.exit = self.exit.or(self.talk.failure(&failure));
     }
 
     fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
@@ -337,12 +304,16 @@ impl<'a> Watch<'a> {
             ItemError::new(code, describe(error)).with_reason(reason(error)).with_documentation_url(url);
         for entry in outcome.batch.entries() {
             let given = entry.given();
-            self.report.fail(&given, &item_error);
+            self.report_of(outcome.scope).fail(&given, &item_error);
             self.keep(&given, true);
         }
+        if let ErrorCause::Unrecorded(source) = &error.cause {
+            self.found.borrow_mut().unrecorded.get_or_insert_with(|| source.to_string());
+        }
         // Of each sort the first is told at once; a person who watches need not wait for the end.
-        if !self.told.contains(&exit) && exit != Exit::Interrupted {
-            self.told.push(exit);
+        let told = (outcome.scope, exit);
+        if !self.told.contains(&told) && exit != Exit::Interrupted {
+            self.told.push(told);
             let what = outcome.batch.kind().count(outcome.batch.len() as u64);
             self.talk.failure(&Failure::of(error, format!("a request for {what} failed")));
         }
@@ -359,9 +330,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The run is over: the report of it, and how the process ends.
-    pub(crate) fn finish(mut self, elapsed: Duration) -> (Report, Exit) {
-        self.close();
+    /// The run is over: the report of it, and how the process ends. There is a summary for each scope.
+    pub(crate) fn finish(mut self, summaries: &[Summary]) -> (Report, Exit) {
+        self.notice();
         if let Some(failed_to) = &mut self.failed_to
             && let Err(error) = failed_to.out.borrow_mut().flush()
         {
@@ -369,17 +340,24 @@ impl<'a> Watch<'a> {
             self.exit = self.exit.or(self.talk.failure(&failure));
         }
         self.talk.clear();
-        let (report, tally) = (&mut self.report, self.tally);
-        report.items = tally.items + report.invalid;
-        report.accepted = tally.accepted;
-        report.failed = tally.failed;
-        report.duplicates = tally.duplicates;
-        report.skipped = tally.skipped;
-        report.requests = tally.requests;
-        report.retries = tally.retries;
-        report.rate_limited = tally.rate_limited;
-        report.elapsed_ms = millis(elapsed);
+        let report = &mut self.report;
+        report.items = report.invalid + self.unsent;
+        report.failed = self.unsent;
         report.warnings = self.warnings;
+        if self.zones.is_empty() {
+            summaries.iter().for_each(|summary| add(report, summary));
+        }
+        for ((mut zone, summary), ended) in
+            core::mem::take(&mut self.zones).into_iter().zip(summaries).zip(&self.ended)
+        {
+            add(&mut zone, summary);
+            zone.elapsed_ms = millis(*ended);
+            zone.close();
+            if zone.items > 0 {
+                report.add(zone);
+            }
+        }
+        report.elapsed_ms = millis(self.started.elapsed());
         report.close();
         if report.failed > 0 {
             self.exit = self.exit.or(Exit::Failed);
@@ -389,130 +367,88 @@ impl<'a> Watch<'a> {
         }
         (self.report, self.exit)
     }
+
+    /// What is left to be written of the journal is written, or nobody waits for it.
+    pub(crate) async fn close_journal(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        // What was accepted is recorded already; this is how far the input was read, which the next run can do without.
+        if let Err(error) = journal.flush().await {
+            self.talk.note(&error.to_string());
+        }
+    }
 }
 
-impl Observer for Watch<'_> {
+/// Adds what a scope came to.
+fn add(report: &mut Report, summary: &Summary) {
+    report.items += summary.items;
+    report.accepted += summary.accepted;
+    report.failed += summary.failed;
+    report.duplicates += summary.duplicates;
+    report.skipped += summary.skipped;
+    report.requests += summary.requests;
+    report.retries += summary.retries;
+    report.rate_limited += summary.rate_limited;
+    report.warnings += summary.warnings;
+}
+
+impl Observer for RunObserver<'_> {
     fn on(&mut self, event: Event<'_>) {
         self.notice();
-        self.tally.count(&event);
-        if let Some(journal) = &self.journal {
-            let durable = journal.synced();
-            self.settle(durable);
-        }
         match &event {
-            Event::Read { .. } => self.read(),
+            Event::Read { .. } => {
+                let point = self.found.borrow().point;
+                if let Some(journal) = &mut self.journal {
+                    journal.read(point);
+                }
+            }
             Event::Paced { .. } => {
                 if let Some(paced) = &self.paced {
                     paced.notify_one();
                 }
             }
             Event::Exchange(exchange) => trace(self.talk, exchange),
-            Event::Warning(warning) => {
-                self.warnings += 1;
-                warn_of_success(self.talk, warning);
-            }
-            Event::Again { .. } if !(self.talk.live && self.talk.progress) => {
+            Event::Warning(warning) => warn_of_success(self.talk, warning),
+            Event::Retrying { .. } if !(self.talk.live && self.talk.progress) => {
                 if let Some(trouble) = Trouble::of(&event) {
                     trouble.note(self.talk);
                 }
             }
+            Event::Waiting { wait, reason: Reason::Quota } if *wait >= NOTED_WAIT => {
+                let why = "the quota that the API states is used up";
+                let line = format!("{why}, continues in {} s", whole_seconds(*wait));
+                self.talk.note_trouble(why, &line);
+            }
             Event::Ended(outcome) => self.ended(outcome),
-            Event::Stopped(stop) => {
+            Event::Stopped { scope, stop } => {
                 self.interrupted |= *stop == Stop::Interrupted;
                 let in_flight = self.progress.borrow().in_flight();
-                let zone = self.report.zone.as_deref().filter(|_| self.is_one_of_several);
+                let zone = scope.filter(|_| self.zones.len() > 1);
+                let zone = zone.and_then(|scope| self.zones.get(scope)?.zone.as_deref());
                 self.exit = self.exit.or(stopped(self.talk, *stop, in_flight, zone));
             }
             _ => {}
         }
-        let mut tally = self.tally;
-        tally.accepted = tally.accepted.saturating_sub(self.pending_items);
-        self.progress.borrow_mut().on(&event, tally);
+        self.progress.borrow_mut().on(&event);
     }
 
-    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
+    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+        let journal = self.journal.as_mut().filter(|_| outcome.result.is_ok())?;
         let entries = outcome.batch.entries();
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        let (first, last) = (entries.first()?, entries.last()?);
         // What lies between the first and the last of a batch and is not in it is a duplicate, or was accepted before.
         let range = first.ordinal..last.ordinal + 1;
         let point = self.found.borrow().point;
-        let line = journal
-            .accepted(&range, point)
-            .map_err(|error| self.found.borrow_mut().unrecorded(journal, &error))?;
-        self.pending_items += outcome.batch.len() as u64;
-        self.pending.push_back(Pending {
-            line,
-            number: outcome.number,
-            items: outcome.batch.len() as u64,
-            attempts: outcome.attempts,
-            elapsed: outcome.elapsed,
-            given: Given::of(entries),
-        });
-        Ok(())
+        Some(journal.accepted(&range, point))
     }
 }
 
-impl Watch<'_> {
-    /// The input was read further.
-    fn read(&mut self) {
-        let point = self.found.borrow().point;
-        // Where this cannot be written nothing can; the next batch says so, and stops the run.
-        let _told_later = self.journal.as_mut().map(|journal| journal.read(point));
-    }
-}
+/// A wait of this length for the stated quota is told even where there is no progress to show it.
+const NOTED_WAIT: Duration = Duration::from_secs(5);
 
 /// The files that a run writes.
 pub(crate) struct Logs {
     pub(crate) failed_to: Option<FailedTo>,
     pub(crate) journal: Option<Writer>,
-}
-
-/// A batch that was accepted, while its line in the journal is not known to be on the disk.
-struct Pending {
-    line: u64,
-    number: u64,
-    items: u64,
-    attempts: u32,
-    elapsed: Duration,
-    given: Given,
-}
-
-impl Pending {
-    fn event<'a>(&self, error: Option<&'a ItemError>, zone: Option<&'a str>) -> BatchEvent<'a> {
-        BatchEvent {
-            event: "batch",
-            batch: self.number,
-            items: self.items,
-            accepted: error.is_none(),
-            attempts: self.attempts,
-            elapsed_ms: millis(self.elapsed),
-            error,
-            zone,
-        }
-    }
-}
-
-/// Entries as they were given, in one piece: there are many, and they are hardly ever looked at.
-struct Given {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Given {
-    fn of(entries: &[Entry]) -> Self {
-        let mut given = Self { text: String::new(), ends: Vec::with_capacity(entries.len()) };
-        for entry in entries {
-            given.text.push_str(&entry.given());
-            given.ends.push(given.text.len());
-        }
-        given
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = core::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
-    }
 }
 
 /// What Ctrl-C is answered with while something is in flight.
@@ -537,6 +473,12 @@ fn stopped(talk: &Talk, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exi
         Stop::Observer => (
             Exit::Failed,
             "what is accepted can no longer be recorded in the journal; nothing more is sent".to_owned(),
+        ),
+        Stop::SameRefusal => (
+            Exit::Failed,
+            format!(
+                "so many requests in a row are refused for the same reason that nothing more is sent{place}"
+            ),
         ),
         _ => (Exit::Unreachable, format!("so many tries failed in a row that nothing more is sent{place}")),
     };

@@ -44,7 +44,7 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// What an event tells of it.
     pub(crate) fn of(event: &Event<'_>) -> Option<Self> {
-        let Event::Again { wait, attempt, tries, cause, .. } = event else { return None };
+        let Event::Retrying { wait, attempt, tries, cause, .. } = event else { return None };
         let until = Instant::now() + *wait;
         let rate_limited =
             matches!(cause, ErrorCause::Answer(failure) if failure.class == Class::RateLimited);
@@ -85,12 +85,18 @@ pub(crate) struct Progress {
     total: Option<u64>,
     started: Instant,
     last_beat: Instant,
-    tally: Summary,
+    summary: Summary,
+    /// Entries that never came to the run: they failed.
+    unsent: u64,
     in_flight: usize,
     /// Nothing more is sent: what is in flight is waited for.
     is_stopped: bool,
     /// Until when everything waits because the server said so.
     held_until: Option<Instant>,
+    /// Is it for a quota that the server stated, and not because it refused something?
+    is_quota: bool,
+    /// How long so many more entries take at least.
+    estimate: Option<Box<dyn Fn(u64) -> Duration>>,
     /// What failed last, until something comes to its end.
     trouble: Option<Trouble>,
     /// How much was sent by when, a second apart, the oldest first.
@@ -107,20 +113,34 @@ impl Progress {
             total,
             started: now,
             last_beat: now,
-            tally: Summary::default(),
+            summary: Summary::default(),
+            unsent: 0,
             in_flight: 0,
             is_stopped: false,
             held_until: None,
+            is_quota: false,
+            estimate: None,
             trouble: None,
             past: VecDeque::from([(now, 0)]),
             has_waited: false,
         }
     }
 
-    /// Something happened, which makes this the tally.
-    pub(crate) fn on(&mut self, event: &Event<'_>, tally: Summary) {
-        self.tally = tally;
-        let waits = matches!(event, Event::Waiting { reason: Reason::Held | Reason::Paced, .. });
+    /// Estimates how long so many more entries take at least, as far as the limits are known.
+    pub(crate) fn with_estimate(mut self, estimate: impl Fn(u64) -> Duration + 'static) -> Self {
+        self.estimate = Some(Box::new(estimate));
+        self
+    }
+
+    /// Entries failed without coming to the run.
+    pub(crate) const fn add_failed(&mut self, entries: u64) {
+        self.unsent += entries;
+    }
+
+    /// Something happened.
+    pub(crate) fn on(&mut self, event: &Event<'_>) {
+        let waits =
+            matches!(event, Event::Waiting { reason: Reason::Held | Reason::Paced | Reason::Quota, .. });
         if waits && !core::mem::replace(&mut self.has_waited, true) {
             self.past = VecDeque::from([(Instant::now(), self.sent())]);
         }
@@ -131,12 +151,19 @@ impl Progress {
             Event::Ended(_) => self.trouble = None,
             Event::Sent { in_flight } => self.in_flight = *in_flight,
             Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
-            Event::Again { wait, holds_all: true, .. } => {
+            Event::Retrying { wait, holds_all: true, .. } => {
                 let until = Instant::now() + *wait;
                 self.held_until = Some(self.held_until.map_or(until, |known| known.max(until)));
             }
-            Event::Stopped(_) => self.is_stopped = true,
-            Event::Waiting { wait, reason: Reason::Held } => self.held_until = Some(Instant::now() + *wait),
+            Event::Stopped { .. } => self.is_stopped = true,
+            Event::Waiting { wait, reason: reason @ (Reason::Held | Reason::Quota) } => {
+                self.held_until = Some(Instant::now() + *wait);
+                self.is_quota = *reason == Reason::Quota;
+            }
+            Event::Progress { summary, in_flight } => {
+                self.summary = **summary;
+                self.in_flight = *in_flight;
+            }
             _ => {}
         }
     }
@@ -165,7 +192,7 @@ impl Progress {
     }
 
     fn sent(&self) -> u64 {
-        self.tally.accepted + self.tally.failed
+        self.summary.accepted + self.summary.failed
     }
 
     fn remember(&mut self, now: Instant) {
@@ -185,7 +212,8 @@ impl Progress {
 
     /// The most important comes first, for a narrow terminal.
     fn line(&self, now: Instant, columns: usize) -> String {
-        let tally = &self.tally;
+        let mut tally = self.summary;
+        tally.failed += self.unsent;
         let mut line = match self.total {
             Some(total) => format!("{} of {} accepted", tally.accepted, self.noun.count(total)),
             None => format!("{} accepted", self.noun.count(tally.accepted)),
@@ -221,18 +249,20 @@ impl Progress {
             };
         }
         if let Some(until) = self.held_until.filter(|until| *until > now) {
-            line.push_str(&format!(", rate limited, continues in {} s", whole_seconds(until - now)));
+            let why = if self.is_quota { "quota used up" } else { "rate limited" };
+            line.push_str(&format!(", {why}, continues in {} s", whole_seconds(until - now)));
         }
         let rate = self.rate(now);
         line.push_str(&format!(", {}/s, {} in flight", human::rate(rate), self.in_flight));
-        let handled = self.sent() + tally.skipped + tally.duplicates;
+        let handled = tally.accepted + tally.failed + tally.skipped + tally.duplicates;
         if let Some(total) = self.total
             && now - self.started >= GUESS_AFTER
-            && rate > 0.0
         {
-            let left = Duration::try_from_secs_f64(total.saturating_sub(handled) as f64 / rate);
-            if let Ok(left) = left {
-                let left = Duration::from_secs(whole_seconds(left));
+            let items = total.saturating_sub(handled);
+            let least = self.estimate.as_ref().map(|estimate| estimate(items)).unwrap_or_default();
+            let measured = Duration::try_from_secs_f64(items as f64 / rate).unwrap_or_default();
+            let left = Duration::from_secs(whole_seconds(measured.max(least)));
+            if !left.is_zero() {
                 line.push_str(&format!(", {} left", human::whole(left)));
             }
         }

@@ -80,6 +80,11 @@ impl Session {
         Ok(Self { client, given_up, emulator })
     }
 
+    /// Tells those that wait for something else than requests that nobody waits any more.
+    pub(crate) fn given_up(&self) -> watch::Receiver<bool> {
+        self.given_up.subscribe()
+    }
+
     /// Waits no longer for what is in flight: it ends now, and nobody knows how.
     pub(crate) fn give_up(&self) {
         self.given_up.send_replace(true);
@@ -140,7 +145,6 @@ const MAX_CONNECTIONS: usize = 200;
 fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
     let mut policy = Policy::default();
     policy.limits = connection.pacing.then(|| chosen.unwrap_or(Plan::Free).purge_limits());
-    policy.seed = seed();
     if let Some(concurrency) = connection.concurrency {
         policy.concurrency = concurrency;
     }
@@ -151,12 +155,6 @@ fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
         policy.max_wait = max_wait;
     }
     policy
-}
-
-/// Jitter must differ between machines that failed together; nothing more is asked of it.
-fn seed() -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 /// The API by a name that is the same the next time.

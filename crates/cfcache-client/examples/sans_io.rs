@@ -1,4 +1,4 @@
-//! The engine with no runtime, no socket and no clock: a loop that jumps from one moment to the next.
+//! A purge with no runtime, no socket and no clock: a loop that jumps from one moment to the next.
 //!
 //! `cargo run -p cfcache-client --example sans_io --no-default-features`
 
@@ -6,12 +6,16 @@
 
 use core::error::Error;
 use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use cfcache_client::engine::{AttemptResult, Decision, Engine, Policy, Step};
-use cfcache_model::endpoint::{Endpoint as _, PurgeCache};
+use bytes::Bytes;
+use cfcache_client::engine::{JobStep, Policy, PurgeJob, RateLimiter};
+use cfcache_client::{Codec, DEFAULT_BASE_URL, Event, PurgeScope};
+use cfcache_model::endpoint::Action;
+use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Tag;
-use cfcache_model::verdict::judge;
-use cfcache_model::{Plan, PurgeBody, ZoneId};
+use cfcache_model::{Kind, Plan, ZoneId};
 
 const ACCEPTED: &str = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"023e105f"}}"#;
 const REFUSED: &str = r#"{"success":false,"errors":[{"code":971,"message":"rate limited"}],"result":null}"#;
@@ -20,59 +24,58 @@ fn main() -> Result<(), Box<dyn Error>> {
     let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
     let mut policy = Policy::default();
     policy.limits = Some(Plan::Pro.purge_limits());
-    let mut engine = Engine::new(policy);
+    let limiter = Arc::new(RateLimiter::new(&policy));
+    let codec = Arc::new(Codec::new(DEFAULT_BASE_URL.parse()?, None, "example/1.0"));
+    let scope = PurgeScope::new(Action::Purge, zone, Kind::Tags, BatchLimits::new(1));
+    let watch = |event: Event<'_>| match event {
+        Event::Retrying { wait, cause, .. } => println!("          waits {wait:.2?}: {cause}"),
+        Event::Waiting { wait, reason } => println!("          waits {wait:.2?} ({reason:?})"),
+        _ => {}
+    };
+    let mut job = PurgeJob::new(codec, limiter, policy, [scope], watch);
 
-    // Forty requests, each worth one of the plan's bucket. A job is whatever you need to send it.
-    for number in 1..=40 {
-        let body = PurgeBody::of([Tag::parse(&format!("tag-{number}"))?])?;
-        let request = PurgeCache::purge(&zone, &body);
-        let (cost, replay) = (request.cost(), request.descriptor().replay);
-        engine.offer(body, cost, replay);
-    }
-    engine.finish();
-
+    // Forty requests of one tag each, of which the tenth is one too many for this server.
+    let tags = (1..=40).map(|number| Tag::parse(&format!("tag-{number}")));
+    let mut input: VecDeque<Tag> = tags.collect::<Result<_, _>>()?;
     let mut now = Duration::ZERO;
-    let mut in_flight = Vec::new();
+    let mut in_flight = VecDeque::new();
     loop {
-        match engine.next(now) {
-            Step::Send(ticket) => {
-                let Some(body) = engine.job(ticket) else { continue };
-                println!("{now:>8.2?}  sends {}", body.to_json());
-                // The answer takes 80 ms. The tenth request of all is one too many for this server.
-                let is_too_many = body.to_json().contains("tag-10") && engine.attempt(ticket) == 1;
-                let (status, answer, retry_after) = match is_too_many {
-                    true => (429, REFUSED, Some(Duration::from_secs(3))),
-                    false => (200, ACCEPTED, None),
+        match job.poll(now) {
+            // The answer takes 80 ms. An HTTP client would be handed `request.message` here.
+            JobStep::Send(id, request) => {
+                let body = String::from_utf8_lossy(request.message.body()).into_owned();
+                println!("{now:>8.2?}  sends {body}");
+                let is_too_many = body.contains("tag-10") && request.operation.attempt == 1;
+                let answer = if is_too_many {
+                    let answer = http::Response::builder().status(429).header("retry-after", "3");
+                    answer.body(Bytes::from_static(REFUSED.as_bytes()))?
+                } else {
+                    http::Response::new(Bytes::from_static(ACCEPTED.as_bytes()))
                 };
-                let verdict = judge(&PurgeCache::purge(&zone, body), status, answer.as_bytes());
-                in_flight.push((
-                    now + Duration::from_millis(80),
-                    ticket,
-                    AttemptResult::of(&verdict, retry_after),
-                ));
+                in_flight.push_back((now + Duration::from_millis(80), id, answer));
             }
-            // Whichever comes first: the time that the engine waits for, or an answer.
-            Step::Wait { until, reason, .. } => {
-                let next = in_flight.first().map(|(at, ..)| *at);
-                let answered = next.filter(|at| until.is_none_or(|until| *at <= until));
-                match (answered, until) {
+            // Nothing is recorded, unless that is asked for (`with_recording`).
+            JobStep::Record(outcome) => job.on_recorded(outcome, Ok(())),
+            JobStep::Wait { wants_input: true, .. } => match input.pop_front() {
+                Some(tag) => job.push(now, 0, vec![Entry::from(tag)]),
+                None => job.finish(),
+            },
+            // Whichever comes first: the time that the job waits for, or an answer.
+            JobStep::Wait { until, .. } => {
+                let next = in_flight.front().map(|(at, ..)| *at);
+                match (next.filter(|at| until.is_none_or(|until| *at <= until)), until) {
                     (Some(at), _) => {
-                        let (_, ticket, signal) = in_flight.remove(0);
+                        let Some((_, id, answer)) = in_flight.pop_front() else { break };
                         now = at;
-                        if let Decision::Again { at, .. } = engine.settle(now, ticket, signal) {
-                            println!("{now:>8.2?}  is told to wait until {at:.2?}");
-                        }
+                        job.on_response(now, id, Ok(answer));
                     }
-                    (None, Some(until)) => {
-                        println!("{now:>8.2?}  waits until {until:.2?} ({reason:?})");
-                        now = until;
-                    }
-                    (None, None) => unreachable!("something is in flight, or the engine is done"),
+                    (None, Some(until)) => now = until,
+                    (None, None) => unreachable!("something is in flight, or the job is done"),
                 }
             }
-            Step::Done => break,
+            JobStep::Done => break,
         }
     }
-    println!("{now:>8.2?}  done");
+    println!("{now:>8.2?}  {:?}", job.total());
     Ok(())
 }

@@ -3,6 +3,7 @@
 use core::error::Error as StdError;
 use core::fmt;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -65,14 +66,32 @@ impl Credentials {
         }
     }
 
+    /// Puts headers of the same names without the secrets in, marked sensitive: for showing.
+    pub(crate) fn apply_blanks(&self, headers: &mut HeaderMap) {
+        let mut blank = HeaderValue::from_static(BLANK);
+        blank.set_sensitive(true);
+        let names = match &self.scheme {
+            Scheme::Token(_) => &["authorization"][..],
+            Scheme::Key { .. } => &["x-auth-email", "x-auth-key"],
+        };
+        for name in names {
+            headers.insert(HeaderName::from_static(name), blank.clone());
+        }
+    }
+
     /// What takes them, and all that looks like them, out of other people's text.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        let secret = match &self.scheme {
-            Scheme::Token(token) => token.clone(),
-            Scheme::Key { key, .. } => key.clone(),
-        };
-        Redactor { secret: Some(secret) }
+        let mut redactor = Redactor::default();
+        redactor.add(self);
+        redactor
+    }
+
+    const fn secret(&self) -> &SecretString {
+        match &self.scheme {
+            Scheme::Token(token) => token,
+            Scheme::Key { key, .. } => key,
+        }
     }
 }
 
@@ -126,8 +145,12 @@ impl StdError for InvalidCredentials {}
 /// Takes secrets out of text that came from somewhere else, such as a server's message.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    secret: Option<SecretString>,
+    /// The newest last. Clones share them.
+    secrets: Arc<[SecretString]>,
 }
+
+/// So many secrets are remembered where credentials are rotated.
+const REMEMBERED: usize = 8;
 
 /// How the vendor's secrets begin since 2026.
 ///
@@ -138,30 +161,27 @@ const PREFIXES: [&str; 4] = ["cfk_", "cfut_", "cfat_", "cfoat_"];
 const BLANK: &str = "[secret]";
 
 impl Redactor {
+    /// Takes the secret of these out as well.
+    pub(crate) fn add(&mut self, credentials: &Credentials) {
+        let surplus = (self.secrets.len() + 1).saturating_sub(REMEMBERED);
+        let kept = self.secrets.iter().skip(surplus).cloned();
+        self.secrets = kept.chain([credentials.secret().clone()]).collect();
+    }
+
     /// An answer without the secret itself: for what is data, where nothing may be taken out that only looks like one.
     ///
     /// - A secret of fewer than 16 characters stays: it would be found in words that have nothing to do with it.
     /// - So does one that is written with escapes; the vendor's have no character that JSON would escape.
     #[must_use]
     pub fn blank<'t>(&self, answer: &'t [u8]) -> Cow<'t, [u8]> {
-        let secret = self.secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
-        let Some(secret) = secret.filter(|secret| secret.len() >= LEAST_IN_DATA) else {
-            return Cow::Borrowed(answer);
-        };
-        let mut clean = Vec::new();
-        let mut rest = answer;
-        while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
-            clean.extend_from_slice(&rest[..at]);
-            clean.extend_from_slice(BLANK.as_bytes());
-            rest = &rest[at + secret.len()..];
-        }
-        match clean.is_empty() {
-            true => Cow::Borrowed(answer),
-            false => {
-                clean.extend_from_slice(rest);
-                Cow::Owned(clean)
-            }
-        }
+        let secrets = self.secrets.iter().map(|secret| secret.expose_secret().as_bytes());
+        secrets.filter(|secret| secret.len() >= LEAST_IN_DATA).fold(
+            Cow::Borrowed(answer),
+            |answer, secret| match without(&answer, secret) {
+                Some(clean) => Cow::Owned(clean),
+                None => answer,
+            },
+        )
     }
 
     /// The text without the secret itself, without words that hold or look like one of the vendor's, and without
@@ -174,7 +194,7 @@ impl Redactor {
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
-        if let Some(secret) = self.secret.as_ref().map(|secret| secret.expose_secret()) {
+        for secret in self.secrets.iter().map(|secret| secret.expose_secret()) {
             if text.contains(secret) {
                 text = Cow::Owned(text.replace(secret, BLANK));
             }
@@ -208,6 +228,24 @@ impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Redactor")
     }
+}
+
+/// The answer with a blank wherever the secret is in it; `None` where it is not.
+fn without(answer: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let find = |text: &[u8]| text.windows(secret.len()).position(|window| window == secret);
+    let mut at = find(answer)?;
+    let (mut clean, mut rest) = (Vec::new(), answer);
+    loop {
+        clean.extend_from_slice(&rest[..at]);
+        clean.extend_from_slice(BLANK.as_bytes());
+        rest = &rest[at + secret.len()..];
+        match find(rest) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    clean.extend_from_slice(rest);
+    Some(clean)
 }
 
 /// The shortest secret that is looked for in data; the vendor's have no less than 37 characters.
@@ -257,9 +295,13 @@ fn looks_secret(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn of(secrets: &[&str]) -> Redactor {
+        Redactor { secrets: secrets.iter().map(|secret| SecretString::from(*secret)).collect() }
+    }
+
     #[test]
     fn every_documented_format_is_redacted() {
-        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret")) };
+        let redactor = of(&["the-very-secret"]);
         let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
         for secret in [
             "the-very-secret".to_owned(),
@@ -293,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_clipping_leaves_of_a_secret_is_redacted() {
-        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret")) };
+        let redactor = of(&["the-very-secret"]);
         for (text, expected) in [
             ("`<html> the-very-secre…`: no JSON", "`<html> [secret]…`: no JSON"),
             ("a=the-v…, b=the-very-secr…", "a=[secret]…, b=[secret]…"),
@@ -305,13 +347,13 @@ mod tests {
         ] {
             assert_eq!(redactor.redact(text), expected);
         }
-        let short = Redactor { secret: Some(SecretString::from("abc")) };
+        let short = of(&["abc"]);
         assert_eq!(short.redact("ab…"), "ab…");
     }
 
     #[test]
     fn an_answer_loses_the_secret_and_nothing_else() {
-        let redactor = Redactor { secret: Some(SecretString::from("the-very-secret-token")) };
+        let redactor = of(&["another-secret-before-it", "the-very-secret-token"]);
         let other = r#"{"result":{"id":"Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"}}"#;
         assert!(matches!(redactor.blank(other.as_bytes()), Cow::Borrowed(_)));
         let echo =
@@ -319,8 +361,8 @@ mod tests {
         let blanked = redactor.blank(echo);
         assert_eq!(*blanked, *br#"{"result":["[secret]"],"x":"a[secret][secret]z"}"#);
         assert_eq!(*redactor.blank(b"the-very-secret-token"), *b"[secret]");
-        for secret in [None, Some(SecretString::from("result"))] {
-            assert_eq!(*Redactor { secret }.blank(echo), *echo);
+        for secrets in [&[][..], &["result"]] {
+            assert_eq!(*of(secrets).blank(echo), *echo);
         }
     }
 

@@ -3,6 +3,7 @@
 use core::error::Error as StdError;
 use core::fmt;
 use core::str::FromStr;
+use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use cfcache_model::endpoint::{Method, Parts};
@@ -83,10 +84,15 @@ impl fmt::Display for InvalidBaseUrl {
 impl StdError for InvalidBaseUrl {}
 
 /// Writes requests as HTTP, with the headers that all of them have.
-#[derive(Debug, Clone)]
 pub struct Codec {
     base: BaseUrl,
-    headers: HeaderMap,
+    user_agent: HeaderValue,
+    secrets: RwLock<Secrets>,
+}
+
+#[derive(Default)]
+struct Secrets {
+    credentials: Option<Credentials>,
     redactor: Redactor,
 }
 
@@ -98,14 +104,21 @@ impl Codec {
     /// Where `user_agent` holds characters that no header does. It is a constant of the program.
     #[must_use]
     pub fn new(base: BaseUrl, credentials: Option<&Credentials>, user_agent: &'static str) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(user_agent));
+        Self::with_user_agent(base, credentials, HeaderValue::from_static(user_agent))
+    }
+
+    /// The same with a user agent that is known only when the program runs.
+    #[must_use]
+    pub fn with_user_agent(
+        base: BaseUrl,
+        credentials: Option<&Credentials>,
+        user_agent: HeaderValue,
+    ) -> Self {
+        let codec = Self { base, user_agent, secrets: RwLock::default() };
         if let Some(credentials) = credentials {
-            credentials.apply(&mut headers);
+            codec.set_credentials(credentials.clone());
         }
-        let redactor = credentials.map(Credentials::redactor).unwrap_or_default();
-        Self { base, headers, redactor }
+        codec
     }
 
     /// Where requests go.
@@ -114,16 +127,35 @@ impl Codec {
         &self.base
     }
 
-    /// The headers of every request. `Content-Type` comes to these where there is a body. Secrets are marked sensitive.
-    #[must_use]
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// Sends the requests that follow with other credentials. Those before go on being taken out of what the API says.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        secrets.redactor.add(&credentials);
+        secrets.credentials = Some(credentials);
     }
 
     /// What takes the credentials out of other people's text.
     #[must_use]
-    pub const fn redactor(&self) -> &Redactor {
-        &self.redactor
+    pub fn redactor(&self) -> Redactor {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).redactor.clone()
+    }
+
+    /// The headers of a request fit to be shown: those of credentials hold no secret, and are marked sensitive.
+    #[must_use]
+    pub fn shown_headers(&self) -> HeaderMap {
+        let mut headers = self.plain_headers();
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(credentials) = &secrets.credentials {
+            credentials.apply_blanks(&mut headers);
+        }
+        headers
+    }
+
+    fn plain_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, self.user_agent.clone());
+        headers
     }
 
     /// The path of a request, with the base URL's.
@@ -132,21 +164,35 @@ impl Codec {
         format!("{}{}", self.base.path, parts.path)
     }
 
-    /// Writes a request; `body` is what `parts.body` holds, shared between tries.
+    /// Writes a request; `body` is what `parts.body` holds, shared between tries. The credentials are put in now, marked
+    /// sensitive, and live no longer than the request.
     ///
     /// # Errors
     ///
     /// [`http::Error`] where the path is no path, which the newtypes of the model rule out.
     pub fn request(&self, parts: &Parts, body: Option<Bytes>) -> Result<http::Request<Bytes>, http::Error> {
+        let mut headers = self.plain_headers();
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        {
+            let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(credentials) = &secrets.credentials {
+                credentials.apply(&mut headers);
+            }
+        }
         let mut request = http::Request::builder()
             .method(method(parts.method))
             .uri(self.path(parts))
-            .body(body.clone().unwrap_or_default())?;
-        *request.headers_mut() = self.headers.clone();
-        if body.is_some() {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
+            .body(body.unwrap_or_default())?;
+        *request.headers_mut() = headers;
         Ok(request)
+    }
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codec").field("base", &self.base).finish_non_exhaustive()
     }
 }
 

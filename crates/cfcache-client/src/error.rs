@@ -48,7 +48,7 @@ pub enum ErrorCause {
     Unwritable(http::Error),
     /// It is of another kind than its run.
     Misplaced(InvalidBatch),
-    /// The API accepted it, but [`Observer::accepted`](crate::Observer::accepted) could not record that.
+    /// The API accepted it, but [`Observer::record`](crate::Observer::record) could not record that.
     Unrecorded(Box<dyn StdError + Send + Sync>),
 }
 
@@ -89,6 +89,7 @@ impl Error {
             ErrorCause::Stopped(Stop::Interrupted) => ErrorKind::Interrupted,
             ErrorCause::Stopped(Stop::WaitTooLong { .. }) => ErrorKind::RateLimited,
             ErrorCause::Stopped(Stop::Credentials) => ErrorKind::Credentials,
+            ErrorCause::Stopped(Stop::SameRefusal) => ErrorKind::Refused,
             ErrorCause::Stopped(Stop::Observer) | ErrorCause::Unrecorded(_) => ErrorKind::Unrecorded,
             ErrorCause::Stopped(_) => ErrorKind::Unreachable,
             ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => ErrorKind::Refused,
@@ -124,7 +125,6 @@ impl Error {
     }
 }
 
-#[cfg(feature = "driver")]
 impl Error {
     pub(crate) const fn new(endpoint: &'static Descriptor, cause: ErrorCause) -> Self {
         Self {

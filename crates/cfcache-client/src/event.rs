@@ -2,31 +2,42 @@
 
 use core::error::Error as StdError;
 use core::fmt;
+use core::pin::Pin;
 use core::time::Duration;
 
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::plan::Batch;
+use cfcache_model::plan::{Batch, Entry};
 use cfcache_transport::{Operation, Response, TransportError};
-use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::auth::Redactor;
+use crate::codec::Codec;
 use crate::engine::{Reason, Stop};
 use crate::error::{Error, ErrorCause};
+use crate::summary::Summary;
+
+/// Why something could not be recorded.
+pub type RecordError = Box<dyn StdError + Send + Sync>;
+
+/// The rest of recording an outcome: see [`Observer::record`].
+pub type Recording = Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>;
 
 /// Is told of everything that happens: for progress, logs, journals and reports.
 pub trait Observer {
-    /// Something happened.
+    /// Something happened. This is called on the task that drives the job: it must not block.
     fn on(&mut self, event: Event<'_>);
 
-    /// The API accepted a batch: the place for a journal to record it durably. [`Event::Ended`] follows.
+    /// A batch came to its end: the place to record that durably, in a file or a database. [`Event::Ended`] follows once it
+    /// is done.
     ///
-    /// # Errors
-    ///
-    /// Where it cannot be recorded. The batch then fails with [`ErrorCause::Unrecorded`],
-    /// and the run stops: nothing more is sent, and what is in flight is waited for, and told here.
-    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    /// - `None`, the default, where there is nothing to wait for.
+    /// - A future is awaited beside everything else. While more than [`MAX_UNRECORDED`](crate::engine::MAX_UNRECORDED)
+    ///   outcomes wait, nothing more is sent: a sink that is slow slows the job down, and blocks nothing.
+    /// - Where it fails, a batch that was accepted fails with [`ErrorCause::Unrecorded`], and the job stops: nothing more
+    ///   is sent, and what is in flight is waited for, and recorded too.
+    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
         let _ = outcome;
-        Ok(())
+        None
     }
 }
 
@@ -40,22 +51,30 @@ impl<F: FnMut(Event<'_>)> Observer for F {
     }
 }
 
-/// Something that happened.
+/// Something that happened. `scope` is the number of the scope within its job, counted from 0.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Entries were read: how many, and how many of them were duplicates, both since the last such event.
+    /// Entries were read. Comes before anything that happens to them.
     Read {
-        /// Entries, duplicates included.
+        /// Their scope.
+        scope: usize,
+        /// How many, duplicates included.
         entries: u64,
-        /// Duplicates, which are not sent.
-        duplicates: u64,
     },
-    /// Entries were left out because the run was told that they were accepted before: how many, since the last such
-    /// event.
+    /// Entries are the same as earlier ones, and are not sent.
+    Duplicates {
+        /// Their scope.
+        scope: usize,
+        /// Those entries.
+        entries: &'a [Entry],
+    },
+    /// Entries were left out because they were accepted before ([`PurgeScope::accepted`](crate::PurgeScope::accepted)).
     Skipped {
-        /// How many.
-        entries: u64,
+        /// Their scope.
+        scope: usize,
+        /// Those entries.
+        entries: &'a [Entry],
     },
     /// A request was sent; so many are in flight now.
     Sent {
@@ -80,7 +99,7 @@ pub enum Event<'a> {
         reason: Reason,
     },
     /// A request will be sent again after so long.
-    Again {
+    Retrying {
         /// How long it waits.
         wait: Duration,
         /// Does everything else wait as well?
@@ -99,8 +118,20 @@ pub enum Event<'a> {
     },
     /// A batch came to its end.
     Ended(Outcome<'a>),
-    /// The run was given up; what had not been sent will not be.
-    Stopped(Stop),
+    /// A scope was given up; what had not been sent of it will not be.
+    Stopped {
+        /// The scope; `None` where it is all of them.
+        scope: Option<usize>,
+        /// Why.
+        stop: Stop,
+    },
+    /// The counts have changed.
+    Progress {
+        /// Over all scopes.
+        summary: &'a Summary,
+        /// How many requests are in flight.
+        in_flight: usize,
+    },
 }
 
 /// A request and what came of it.
@@ -112,8 +143,7 @@ pub struct Exchange<'a> {
     pub method: &'static str,
     /// Its path, with the query.
     pub path: &'a str,
-    /// Its headers, those that are secret marked sensitive.
-    pub headers: &'a HeaderMap,
+    pub(crate) codec: &'a Codec,
     /// The bytes of its body.
     pub body_bytes: usize,
     /// How long it took.
@@ -127,6 +157,18 @@ pub struct Exchange<'a> {
     pub rate_limited: bool,
 }
 
+impl Exchange<'_> {
+    /// The headers of the request fit to be shown: those of credentials hold no secret, and are marked sensitive.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = self.codec.shown_headers();
+        if self.body_bytes > 0 {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers
+    }
+}
+
 impl fmt::Debug for Exchange<'_> {
     /// Shows the status and the size of an answer, and not what it holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,7 +177,7 @@ impl fmt::Debug for Exchange<'_> {
             .field("operation", self.operation)
             .field("method", &self.method)
             .field("path", &self.path)
-            .field("headers", self.headers)
+            .field("headers", &self.headers())
             .field("body_bytes", &self.body_bytes)
             .field("elapsed", &self.elapsed)
             .field("result", &answer)
@@ -148,7 +190,9 @@ impl fmt::Debug for Exchange<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome<'a> {
-    /// Which batch of the run, counted from 0 in the order in which they were made.
+    /// Which scope of the job, counted from 0.
+    pub scope: usize,
+    /// Which batch of the scope, counted from 0 in the order in which they were made.
     pub number: u64,
     /// The batch.
     pub batch: &'a Batch,

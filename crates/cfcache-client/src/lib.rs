@@ -18,9 +18,11 @@ pub mod engine;
 mod entry_ranges;
 mod error;
 mod event;
+mod exchange;
 mod rate_headers;
+mod scope;
 #[cfg(feature = "driver")]
-mod run;
+mod stream;
 mod summary;
 
 pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
@@ -29,8 +31,9 @@ pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};
 pub use crate::driver::Client;
 pub use crate::entry_ranges::EntryRanges;
 pub use crate::error::{Error, ErrorCause, ErrorKind};
-pub use crate::event::{Event, Exchange, Observer, Outcome};
+pub use crate::event::{Event, Exchange, Observer, Outcome, RecordError, Recording};
 pub use crate::rate_headers::RateHeaders;
+pub use crate::scope::PurgeScope;
 #[cfg(feature = "driver")]
-pub use crate::run::{PurgeScope, entries};
+pub use crate::stream::entries;
 pub use crate::summary::Summary;

@@ -1,16 +1,18 @@
 //! What a run comes to.
 
-use cfcache_transport::TransportError;
+use core::iter::Sum;
+use core::ops::{Add, AddAssign};
 
-use crate::event::{Event, Observer};
-
-/// Counts what happens. `accepted + failed + duplicates + skipped == items` once a run is over.
+/// What a job came to. `accepted + failed + duplicates + skipped == items` once it is over.
+///
+/// Only the job itself counts; everything else is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "an entry that failed is told nowhere else"]
 #[non_exhaustive]
 pub struct Summary {
     /// Entries that were read.
     pub items: u64,
-    /// Entries in batches that the API said it accepted.
+    /// Entries in batches that the API said it accepted, and that were recorded.
     pub accepted: u64,
     /// Entries in batches that failed.
     pub failed: u64,
@@ -26,37 +28,44 @@ pub struct Summary {
     pub retries: u64,
     /// Requests that were answered with "too many".
     pub rate_limited: u64,
+    /// Errors and remarks that the API reported beside its success.
+    pub warnings: u64,
 }
 
 impl Summary {
-    /// Counts an event.
-    pub fn count(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Read { entries, duplicates } => {
-                self.items += entries;
-                self.duplicates += duplicates;
-            }
-            Event::Skipped { entries } => self.skipped += entries,
-            Event::Exchange(exchange) => {
-                let is_sent = exchange.result.map_or_else(TransportError::is_sent, |_| true);
-                self.requests += u64::from(is_sent);
-                self.retries += u64::from(is_sent && exchange.operation.attempt > 1);
-                self.rate_limited += u64::from(exchange.rate_limited);
-            }
-            Event::Ended(outcome) => {
-                self.batches += 1;
-                match outcome.result {
-                    Ok(()) => self.accepted += outcome.batch.len() as u64,
-                    Err(_) => self.failed += outcome.batch.len() as u64,
-                }
-            }
-            _ => {}
-        }
+    /// Was everything accepted that was to be sent?
+    #[must_use]
+    pub const fn is_all_accepted(&self) -> bool {
+        self.failed == 0
     }
 }
 
-impl Observer for Summary {
-    fn on(&mut self, event: Event<'_>) {
-        self.count(&event);
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Self) {
+        self.items += other.items;
+        self.accepted += other.accepted;
+        self.failed += other.failed;
+        self.duplicates += other.duplicates;
+        self.skipped += other.skipped;
+        self.batches += other.batches;
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.rate_limited += other.rate_limited;
+        self.warnings += other.warnings;
+    }
+}
+
+impl Add for Summary {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl Sum for Summary {
+    fn sum<I: Iterator<Item = Self>>(summaries: I) -> Self {
+        summaries.fold(Self::default(), Self::add)
     }
 }

@@ -52,13 +52,13 @@ fn one_batch(planner: &mut Planner, input: &mut Input, warnings: &mut u64) -> St
     while entries.len() < BATCH {
         entries.push(diagnose::read(Kind::Files, input.next(), &mut |_| *warnings += 1).unwrap());
     }
-    let batch = planner.push_all(entries).unwrap().pop().unwrap();
+    let batch = planner.push_all(entries).unwrap().batches.pop().unwrap();
     PurgeBody::Batch(batch).to_json()
 }
 
 fn planner() -> Planner {
     let planner = Planner::new(Kind::Files, BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files));
-    assert_eq!(planner.caps().items, BATCH);
+    assert_eq!(planner.limits().items, BATCH);
     planner
 }
 

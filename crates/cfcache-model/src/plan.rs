@@ -4,10 +4,14 @@ mod window;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::hash::{BuildHasherDefault, Hasher};
+
+use hashbrown::HashSet;
 
 use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
-use crate::plan::window::{Window, fingerprint};
+use crate::plan::window::{FingerprintWindow, fingerprint};
 use crate::target::{Kind, Target};
 
 /// How many distinct entries a planner remembers to find duplicates.
@@ -21,6 +25,8 @@ pub struct Entry {
     pub target: Target,
     /// Which entry of the input it is, counted from 0 over all entries that were pushed; the planner sets it.
     pub ordinal: u64,
+    /// The caller's own mark, which comes back with what becomes of the entry. It means nothing here.
+    pub tag: u64,
     /// The text as it was given, kept only where it differs from the target's own.
     given: Option<Box<str>>,
 }
@@ -30,7 +36,14 @@ impl Entry {
     #[must_use]
     pub fn new(target: Target, given: &str) -> Self {
         let given = (*target.text() != *given).then(|| given.into());
-        Self { target, ordinal: 0, given }
+        Self { target, ordinal: 0, tag: 0, given }
+    }
+
+    /// Marks it with a number of the caller's own, such as the key of a database row.
+    #[must_use]
+    pub const fn with_tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
     }
 
     /// The entry as it was given.
@@ -45,7 +58,7 @@ impl Entry {
 
 impl<T: Into<Target>> From<T> for Entry {
     fn from(target: T) -> Self {
-        Self { target: target.into(), ordinal: 0, given: None }
+        Self { target: target.into(), ordinal: 0, tag: 0, given: None }
     }
 }
 
@@ -157,38 +170,118 @@ impl BatchLimits {
     }
 }
 
+/// How far back a [`Planner`] looks for duplicates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a change is that of the promise")]
+pub enum Dedupe {
+    /// Over the whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for an input that has an end, where the same
+    /// entry twice is once too often.
+    #[default]
+    WholeInput,
+    /// Only among entries that were not handed out to be sent ([`Planner::sent`]): for an input without an end, where an
+    /// entry that comes again after it was sent means that the page has changed again.
+    Unsent,
+}
+
+/// What entries became that were pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Planned {
+    /// The batches that are full now.
+    pub batches: Vec<Batch>,
+    /// Those that are duplicates, and in no batch.
+    pub duplicates: Vec<Entry>,
+}
+
 /// Takes targets one by one, and gives a batch when one is full.
 ///
 /// - Every target that is pushed comes out in exactly one batch, unless it is a duplicate.
 /// - The order is kept, over all batches.
 /// - No batch exceeds the [`BatchLimits`] (but for a single target larger than a whole body, which goes alone).
-/// - A duplicate is a target that is the same to the API as one of the last [`DUPLICATE_WINDOW`] distinct ones. Tags
-///   are compared without regard to case. Equality is by a 128-bit fingerprint.
-/// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window (as much of it as the
-///   input needs).
+/// - A duplicate is a target that is the same to the API as an earlier one; how far back that is looked for is said by
+///   [`Dedupe`]. Tags are compared without regard to case. Equality is by a 128-bit fingerprint.
+/// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window of [`Dedupe::WholeInput`] (as
+///   much of it as the input needs), or by what was not sent with [`Dedupe::Unsent`].
 #[derive(Debug)]
 pub struct Planner {
     kind: Kind,
-    caps: BatchLimits,
+    limits: BatchLimits,
     pending: Vec<Entry>,
     sizes: Sizes,
-    seen: Window,
+    seen: Seen,
     pushed: u64,
     duplicates: u64,
+}
+
+/// The fingerprints that another entry is compared with.
+#[derive(Debug)]
+enum Seen {
+    Whole(FingerprintWindow),
+    Unsent {
+        all: HashSet<u128, BuildFingerprintHasher>,
+        /// Those of the pending entries, in their order.
+        pending: Vec<u128>,
+        /// Those of each batch that came out and was not sent, by the ordinal of its first entry.
+        batches: BTreeMap<u64, Vec<u128>>,
+    },
+}
+
+type BuildFingerprintHasher = BuildHasherDefault<FingerprintHasher>;
+
+/// A fingerprint is a hash already.
+#[derive(Debug, Default)]
+struct FingerprintHasher(u64);
+
+impl Hasher for FingerprintHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, fingerprint: u128) {
+        self.0 = fingerprint as u64;
+    }
 }
 
 impl Planner {
     /// Begins a plan for targets of `kind`.
     #[must_use]
-    pub fn new(kind: Kind, caps: BatchLimits) -> Self {
+    pub fn new(kind: Kind, limits: BatchLimits) -> Self {
         Self {
             kind,
-            caps,
+            limits,
             pending: Vec::new(),
             sizes: Sizes::default(),
-            seen: Window::new(DUPLICATE_WINDOW),
+            seen: Seen::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
             pushed: 0,
             duplicates: 0,
+        }
+    }
+
+    /// Looks for duplicates as far back as that. Entries that were pushed before are forgotten.
+    #[must_use]
+    pub fn with_dedupe(mut self, dedupe: Dedupe) -> Self {
+        self.seen = match dedupe {
+            Dedupe::WholeInput => Seen::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
+            Dedupe::Unsent => {
+                Seen::Unsent { all: HashSet::default(), pending: Vec::new(), batches: BTreeMap::new() }
+            }
+        };
+        self
+    }
+
+    /// The batch that begins with the entry of that ordinal is being sent now: with [`Dedupe::Unsent`] an entry that is
+    /// the same as one of it is no duplicate any more.
+    pub fn sent(&mut self, first_ordinal: u64) {
+        if let Seen::Unsent { all, batches, .. } = &mut self.seen
+            && let Some(fingerprints) = batches.remove(&first_ordinal)
+        {
+            for fingerprint in fingerprints {
+                all.remove(&fingerprint);
+            }
         }
     }
 
@@ -201,7 +294,7 @@ impl Planner {
         let entry = entry.into();
         self.check(&entry)?;
         let fingerprint = fingerprint(&entry.target);
-        Ok(self.take_in(entry, fingerprint))
+        Ok(self.take_in(entry, fingerprint).unwrap_or_default())
     }
 
     /// Takes many targets, one after the other; gives the batches that are full then. Faster than one by one.
@@ -209,12 +302,20 @@ impl Planner {
     /// # Errors
     ///
     /// [`InvalidBatch::Mixed`] where one is of another kind than the plan. None of them is taken then.
-    pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Vec<Batch>, InvalidBatch> {
+    pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
         entries.iter().try_for_each(|entry| self.check(entry))?;
         let fingerprints: Vec<u128> = entries.iter().map(|entry| fingerprint(&entry.target)).collect();
-        self.seen.expect(&fingerprints);
-        let taken = entries.into_iter().zip(fingerprints);
-        Ok(taken.filter_map(|(entry, fingerprint)| self.take_in(entry, fingerprint)).collect())
+        if let Seen::Whole(window) = &self.seen {
+            window.expect(&fingerprints);
+        }
+        let mut planned = Planned::default();
+        for (entry, fingerprint) in entries.into_iter().zip(fingerprints) {
+            match self.take_in(entry, fingerprint) {
+                Ok(batch) => planned.batches.extend(batch),
+                Err(duplicate) => planned.duplicates.push(duplicate),
+            }
+        }
+        Ok(planned)
     }
 
     fn check(&self, entry: &Entry) -> Result<(), InvalidBatch> {
@@ -224,25 +325,37 @@ impl Planner {
         }
     }
 
-    fn take_in(&mut self, mut entry: Entry, fingerprint: u128) -> Option<Batch> {
+    /// Takes an entry, or gives it back where it is a duplicate.
+    fn take_in(&mut self, mut entry: Entry, fingerprint: u128) -> Result<Option<Batch>, Entry> {
         entry.ordinal = self.pushed;
         self.pushed += 1;
-        if !self.seen.insert(fingerprint) {
+        let is_new = match &mut self.seen {
+            Seen::Whole(window) => window.insert(fingerprint),
+            Seen::Unsent { all, .. } => all.insert(fingerprint),
+        };
+        if !is_new {
             self.duplicates += 1;
-            return None;
+            return Err(entry);
         }
         let grown = self.sizes.with(&entry.target);
-        let is_full = self.pending.len() >= self.caps.items;
-        let overflows = grown.body(self.kind, self.pending.len() + 1) > self.caps.bytes;
+        let is_full = self.pending.len() >= self.limits.items;
+        let overflows = grown.body(self.kind, self.pending.len() + 1) > self.limits.bytes;
         if is_full || overflows && !self.pending.is_empty() {
             let full = self.take();
             self.sizes = self.sizes.with(&entry.target);
-            self.pending.push(entry);
-            return full;
+            self.hold(entry, fingerprint);
+            return Ok(full);
         }
         self.sizes = grown;
+        self.hold(entry, fingerprint);
+        Ok(if self.pending.len() >= self.limits.items { self.take() } else { None })
+    }
+
+    fn hold(&mut self, entry: Entry, fingerprint: u128) {
         self.pending.push(entry);
-        if self.pending.len() >= self.caps.items { self.take() } else { None }
+        if let Seen::Unsent { pending, .. } = &mut self.seen {
+            pending.push(fingerprint);
+        }
     }
 
     /// Gives a batch of what is left when no more targets come. To be called until there is none: after
@@ -257,13 +370,13 @@ impl Planner {
     /// Where the batch that is being filled has more than that already, the surplus goes out with the pushes that
     /// follow, as much at a time as is allowed now, and with [`finish`](Self::finish).
     pub fn set_items(&mut self, items: usize) {
-        self.caps.items = items.max(1);
+        self.limits.items = items.max(1);
     }
 
-    /// The caps in force.
+    /// The limits in force.
     #[must_use]
-    pub const fn caps(&self) -> BatchLimits {
-        self.caps
+    pub const fn limits(&self) -> BatchLimits {
+        self.limits
     }
 
     /// How many targets were pushed.
@@ -293,13 +406,19 @@ impl Planner {
         };
         self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.with(&entry.target));
         let entries = core::mem::replace(&mut self.pending, rest);
+        if let Seen::Unsent { pending, batches, .. } = &mut self.seen
+            && let Some(first) = entries.first()
+        {
+            let rest = pending.split_off(entries.len());
+            batches.insert(first.ordinal, core::mem::replace(pending, rest));
+        }
         (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
     }
 
     /// How many of the pending entries go into a batch: all, but for a time after the caps were lowered.
     fn fitting(&self) -> usize {
         let fits = |sizes: Sizes, items: usize| {
-            items <= 1 || items <= self.caps.items && sizes.body(self.kind, items) <= self.caps.bytes
+            items <= 1 || items <= self.limits.items && sizes.body(self.kind, items) <= self.limits.bytes
         };
         if fits(self.sizes, self.pending.len()) {
             return self.pending.len();

@@ -1,11 +1,11 @@
 //! `purge` and `invalidate`
 
-mod around;
 mod auto_plan;
+mod background;
 pub(super) mod bulk;
 pub(super) mod dry_run;
 pub(super) mod everything;
-mod intake;
+mod input;
 pub(super) mod routed;
 
 use cfcache_model::Plan;

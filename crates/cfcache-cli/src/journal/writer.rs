@@ -3,168 +3,127 @@
 use core::ops::Range;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc;
 
+use cfcache_client::{RecordError, Recording};
 use serde::Serialize;
+use tokio::sync::{oneshot, watch};
 
 use crate::journal::{Line, Point};
 
 /// So many entries may be read without a line that says so: a run that takes the journal up holds as many at the most.
 const POINT_EVERY: u64 = 10_000;
 
-/// So many lines may be written that are not durable yet; then a run waits for the disk. What they are about is kept in
-/// memory for so long, 6 kB a batch of 100 URLs.
-const PENDING: u64 = 128;
-
 /// The end of a journal that is written to.
 ///
-/// Lines are written by whoever has them; a thread of its own makes them durable.
+/// A thread of its own writes lines and makes them durable, so that a disk that hangs holds up nothing else. One
+/// `fdatasync` is for all lines that came in while the one before it ran.
 pub(crate) struct Writer {
     name: String,
-    file: Arc<File>,
-    shared: Arc<Shared>,
-    written: u64,
+    lines: mpsc::Sender<Request>,
     last_point: u64,
-    thread: Option<JoinHandle<()>>,
+    /// Says that nobody waits any more.
+    given_up: watch::Receiver<bool>,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    written: u64,
-    synced: u64,
-    failed: Option<(io::ErrorKind, String)>,
-    closed: bool,
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Between any two statements the state is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn check(&self) -> io::Result<()> {
-        match &self.failed {
-            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
-            None => Ok(()),
-        }
-    }
+/// A line to be written, and who waits for it to be durable.
+struct Request {
+    line: Option<Line>,
+    done: Option<oneshot::Sender<io::Result<()>>>,
 }
 
 impl Writer {
-    pub(super) fn new(file: File, name: String) -> Self {
-        let file = Arc::new(file);
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
-        let thread = std::thread::spawn({
-            let (file, shared) = (Arc::clone(&file), Arc::clone(&shared));
-            move || sync(&file, &shared)
-        });
-        Self { name, file, shared, written: 0, last_point: 0, thread: Some(thread) }
+    pub(super) fn new(file: File, name: String, given_up: watch::Receiver<bool>) -> Self {
+        let (lines, requests) = mpsc::channel();
+        std::thread::spawn(move || run(file, &requests));
+        Self { name, lines, last_point: 0, given_up }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Writes that these entries were accepted; gives the number of the line, from 1.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be written, or something before it could not be made durable.
-    pub(crate) fn accepted(&mut self, entries: &Range<u64>, point: Point) -> io::Result<u64> {
-        self.line(&Line { accepted: Some((entries.start, entries.end)), point })
+    /// Writes that these entries were accepted. The future is ready once that is durable.
+    pub(crate) fn accepted(&mut self, entries: &Range<u64>, point: Point) -> Recording {
+        self.last_point = point.read;
+        self.send(Some(Line { accepted: Some((entries.start, entries.end)), point }))
     }
 
     /// The input has been read up to here.
+    pub(crate) fn read(&mut self, point: Point) {
+        if point.read >= self.last_point + POINT_EVERY {
+            self.last_point = point.read;
+            // Where this cannot be written nothing can; the next batch says so, and stops the run.
+            let _told_later =
+                self.lines.send(Request { line: Some(Line { accepted: None, point }), done: None });
+        }
+    }
+
+    /// Waits until everything is durable, or nobody waits any more.
     ///
     /// # Errors
     ///
-    /// As with [`accepted`](Self::accepted).
-    pub(crate) fn read(&mut self, point: Point) -> io::Result<()> {
-        if point.read < self.last_point + POINT_EVERY {
-            return Ok(());
-        }
-        self.line(&Line { accepted: None, point }).map(drop)
+    /// Where something cannot be written.
+    pub(crate) async fn flush(&self) -> Result<(), RecordError> {
+        self.send(None).await
     }
 
-    fn line(&mut self, line: &Line) -> io::Result<u64> {
-        {
-            let mut state = self.shared.state();
-            while state.failed.is_none() && state.written - state.synced >= PENDING {
-                state = self.shared.wait(state);
-            }
-            state.check()?;
-        }
-        if let Err(error) = write(&mut &*self.file, line) {
-            // Half a line may be there: another one behind it could not be read either.
-            self.shared.state().failed = Some((error.kind(), error.to_string()));
-            return Err(error);
-        }
-        self.last_point = line.point.read;
-        self.written += 1;
-        self.shared.state().written = self.written;
-        self.shared.changed.notify_all();
-        Ok(self.written)
-    }
-
-    /// The number of the last line that is durable.
-    pub(crate) fn synced(&self) -> u64 {
-        self.shared.state().synced
-    }
-
-    /// Waits until every line is durable.
-    ///
-    /// # Errors
-    ///
-    /// Where one cannot be.
-    pub(crate) fn close(&mut self) -> io::Result<u64> {
-        self.shared.state().closed = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            return Err(io::Error::other("the thread that writes it panicked"));
-        }
-        let state = self.shared.state();
-        state.check().map(|()| state.synced)
+    fn send(&self, line: Option<Line>) -> Recording {
+        let (done, durable) = oneshot::channel();
+        let sent = self.lines.send(Request { line, done: Some(done) });
+        let mut given_up = self.given_up.clone();
+        let name = self.name.clone();
+        Box::pin(async move {
+            let result = match sent {
+                Ok(()) => tokio::select! {
+                    biased;
+                    result = durable => result.unwrap_or_else(|_| Err(io::Error::other("its thread has ended"))),
+                    Ok(_) = given_up.wait_for(|given_up| *given_up) => {
+                        Err(io::Error::other("the disk was not waited for"))
+                    }
+                },
+                Err(_) => Err(io::Error::other("its thread has ended")),
+            };
+            result.map_err(|error| format!("cannot write the journal `{name}`: {error}").into())
+        })
     }
 }
 
-/// Makes durable whatever was written, again and again.
-fn sync(file: &File, shared: &Shared) {
-    let mut state = shared.state();
-    loop {
-        while state.written == state.synced && !state.closed {
-            state = shared.wait(state);
-        }
-        let written = state.written;
-        if written == state.synced {
-            return;
-        }
-        drop(state);
-        let result = file.sync_data();
-        state = shared.state();
-        match result {
-            Ok(()) => state.synced = written,
-            Err(error) => {
-                // The kernel may take what it could not write for written from now on: another try proves nothing.
-                state.failed = Some((error.kind(), error.to_string()));
-                shared.changed.notify_all();
-                return;
+/// Writes whatever comes in, and makes it durable.
+fn run(mut file: File, requests: &mpsc::Receiver<Request>) {
+    let mut failed: Option<(io::ErrorKind, String)> = None;
+    while let Ok(first) = requests.recv() {
+        let mut waiting = Vec::new();
+        for request in core::iter::once(first).chain(requests.try_iter()) {
+            if failed.is_none()
+                && let Some(line) = &request.line
+                && let Err(error) = write(&mut file, line)
+            {
+                // Half a line may be there: another one behind it could not be read either.
+                failed = Some((error.kind(), error.to_string()));
+                // What came before it is whole, and can be made durable.
+                if file.sync_data().is_ok() {
+                    finish(&mut waiting, None);
+                }
             }
+            waiting.extend(request.done);
         }
-        shared.changed.notify_all();
+        if failed.is_none()
+            && let Err(error) = file.sync_data()
+        {
+            // The kernel may take what it could not write for written from now on: another try proves nothing.
+            failed = Some((error.kind(), error.to_string()));
+        }
+        finish(&mut waiting, failed.as_ref());
+    }
+}
+
+/// Tells those that wait what came of it.
+fn finish(waiting: &mut Vec<oneshot::Sender<io::Result<()>>>, failed: Option<&(io::ErrorKind, String)>) {
+    for done in waiting.drain(..) {
+        let result = failed.map_or(Ok(()), |(kind, text)| Err(io::Error::new(*kind, text.clone())));
+        // Whoever does not wait any more does not want to know.
+        let _gave_up = done.send(result);
     }
 }
 

@@ -1,14 +1,13 @@
 //! A thousand batches at a server where things go wrong: each fault there is, and mixtures of them, over HTTP/1.1 and
 //! HTTP/2, on real sockets. What the run tells is held against what the server saw, in both directions.
 
-use core::error::Error as StdError;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{
-    Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Summary, entries,
+    Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Recording, Summary, entries,
 };
 use cfcache_emulator::{Config, Emulator, LimitMode, Log, Purge, Scope};
 use cfcache_model::endpoint::Action;
@@ -347,16 +346,18 @@ impl Observer for Told {
                     assert_eq!(self.recorded, outcome.number, "accepted, and not recorded right before");
                 }
             }
-            Event::Stopped(_) => self.stops += 1,
+            Event::Stopped { .. } => self.stops += 1,
             _ => {}
         }
     }
 
-    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn StdError + Send + Sync>> {
-        self.recorded = outcome.number;
-        let tries = &self.tries[&outcome.number];
-        assert_eq!(tries.last(), Some(&Try::Done), "batch {} is taken for accepted", outcome.number);
-        Ok(())
+    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+        if outcome.result.is_ok() {
+            self.recorded = outcome.number;
+            let tries = &self.tries[&outcome.number];
+            assert_eq!(tries.last(), Some(&Try::Done), "batch {} is taken for accepted", outcome.number);
+        }
+        None
     }
 }
 

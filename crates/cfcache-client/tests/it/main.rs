@@ -11,6 +11,7 @@
 
 mod call;
 mod engine;
+mod job;
 mod pace;
 mod run;
 mod secrets;

@@ -1,8 +1,9 @@
 //! How near the engine comes to the least time that a server's limits allow.
 
 use core::time::Duration;
+use std::sync::Arc;
 
-use cfcache_client::engine::{AttemptResult, Engine, Policy, RateLimiter};
+use cfcache_client::engine::{AttemptResult, Limiter, Policy, RateLimiter, Scheduler};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
@@ -42,8 +43,8 @@ fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: 
     let (_, _, cost) = published(plan, lane);
     let mut policy = Policy::default();
     policy.limits = Some(plan.purge_limits());
-    policy.seed = seed;
-    let mut engine = Engine::new(policy);
+    policy.seed = Some(seed);
+    let mut engine = Scheduler::new(policy);
     let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
         Ok(()) => AttemptResult::Done,
         Err(wait) => {
@@ -163,8 +164,8 @@ fn limits_that_recover_are_used_again() {
             let half = slower(rate, 2);
             let mut policy = Policy::default();
             policy.limits = Some(plan.purge_limits());
-            policy.seed = seed;
-            let mut engine = Engine::new(policy);
+            policy.seed = Some(seed);
+            let mut engine = Scheduler::new(policy);
             let mut bucket = ServerBucket::full(half, burst);
             let mut changed = false;
             let mut server = |Arrival { now, cost, .. }: Arrival| {
@@ -202,7 +203,7 @@ fn a_long_way_is_no_reason_to_be_slow() {
     let mut policy = Policy::default();
     policy.limits = Some(limits);
     policy.concurrency = 128;
-    let mut engine = Engine::new(policy);
+    let mut engine = Scheduler::new(policy);
     let mut bucket = ServerBucket::full(rate, burst);
     let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
         Ok(()) => AttemptResult::Done,
@@ -218,11 +219,14 @@ fn a_long_way_is_no_reason_to_be_slow() {
     assert!(ratio <= 1.05, "{ratio}");
 
     // Once the burst is gone, the rate alone decides, and it needs a hundred in flight.
-    let pace = RateLimiter::new(Some(limits));
-    while pace.take(Duration::ZERO, cost).is_ok() {}
     let mut policy = Policy::default();
+    policy.limits = Some(limits);
     policy.concurrency = 128;
-    let mut engine = Engine::sharing(policy, pace);
+    let pace = RateLimiter::new(&policy);
+    while pace.acquire(Duration::ZERO, cost).is_ok() {
+        let _no_hold = pace.complete(Duration::ZERO, Duration::ZERO, cost, AttemptResult::Done);
+    }
+    let mut engine = Scheduler::with_limiter(policy, Arc::new(pace));
     let jobs = core::iter::repeat_n((cost, Replay::Safe), 500);
     let mut server = |_: Arrival| AttemptResult::Done;
     let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
@@ -240,9 +244,9 @@ fn a_long_way_makes_no_false_lessons() {
             let half = slower(rate, 2);
             let mut policy = Policy::default();
             policy.limits = Some(plan.purge_limits());
-            policy.seed = seed;
+            policy.seed = Some(seed);
             policy.concurrency = 128;
-            let mut engine = Engine::new(policy);
+            let mut engine = Scheduler::new(policy);
             let mut bucket = ServerBucket::full(half, burst);
             let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
                 Ok(()) => AttemptResult::Done,
@@ -270,7 +274,7 @@ fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
         let slow = Rate { count: rate.count * 249, per: rate.per * 250 };
         let mut policy = Policy::default();
         policy.limits = Some(plan.purge_limits());
-        let mut engine = Engine::new(policy);
+        let mut engine = Scheduler::new(policy);
         let mut bucket = ServerBucket::full(slow, burst);
         let mut server = |Arrival { now, cost, .. }: Arrival| match bucket.take(now, tokens(cost)) {
             Ok(()) => AttemptResult::Done,
@@ -302,8 +306,8 @@ fn another_program_may_use_the_same_limits() {
             let mut next = every;
             let mut policy = Policy::default();
             policy.limits = Some(plan.purge_limits());
-            policy.seed = seed;
-            let mut engine = Engine::new(policy);
+            policy.seed = Some(seed);
+            let mut engine = Scheduler::new(policy);
             let mut server = |Arrival { now, cost, .. }: Arrival| {
                 while next <= now {
                     let _ = bucket.take(next, tokens(cost));
@@ -333,8 +337,8 @@ fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
     for seed in 1..=50 {
         let mut policy = Policy::default();
         policy.limits = Some(Plan::Pro.purge_limits());
-        policy.seed = seed;
-        let mut engine = Engine::new(policy);
+        policy.seed = Some(seed);
+        let mut engine = Scheduler::new(policy);
         let (from, to) = (Duration::from_secs(5), Duration::from_secs(305));
         let mut server = |Arrival { now, .. }: Arrival| match (from..to).contains(&now) {
             true => AttemptResult::RateLimited { retry_after: None },

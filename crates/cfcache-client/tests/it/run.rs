@@ -53,6 +53,56 @@ async fn everything_is_sent_once_and_in_order() {
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), [path]);
 }
 
+/// That it compiles is the point: a client is shared between tasks, and its futures are spawned.
+#[tokio::test(start_paused = true)]
+async fn clients_and_their_futures_are_send() {
+    const fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    is_shared::<cfcache_client::Client>();
+    let transport = Arc::new(RecordingTransport::new(|_| accepted()));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let run = client.clone();
+    let run = tokio::spawn(async move {
+        let mut seen = 0;
+        let mut observer = |_: Event<'_>| seen += 1;
+        run.run(&tags(10), entries(some_tags(100)), pending(), &mut observer).await
+    });
+    let call = tokio::spawn(async move {
+        let zone = crate::world::zone();
+        let body = cfcache_model::PurgeBody::Everything;
+        client.call(&cfcache_model::endpoint::PurgeCache::purge(&zone, &body), &mut ()).await.map(drop)
+    });
+    let (run, call) = tokio::join!(run, call);
+    assert_eq!((run.unwrap().accepted, call.unwrap().is_ok()), (100, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_rotated_are_used_at_once_and_none_is_shown() {
+    let old = crate::world::TOKEN;
+    let new = "the-other-very-secret-token";
+    let echo =
+        format!(r#"{{"success":false,"errors":[{{"code":1,"message":"{old} {new}"}}],"result":null}}"#);
+    let transport = Arc::new(RecordingTransport::new(move |_| reply(400, echo.clone(), &[])));
+    let client = client(Arc::clone(&transport) as _, policy(|_| {}));
+    let mut diary = Diary::default();
+    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut diary).await;
+    let credentials = cfcache_client::Credentials::token(secrecy::SecretString::from(new)).unwrap();
+    client.clone().set_credentials(credentials);
+    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut diary).await;
+    let sent: Vec<_> = transport
+        .requests()
+        .iter()
+        .map(|request| {
+            let header = &request.message.headers()["authorization"];
+            assert!(header.is_sensitive());
+            header.to_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(sent, [format!("Bearer {old}"), format!("Bearer {new}")]);
+    // What was a secret before still is one.
+    assert!(diary.ends[0].text.contains("[secret]") && !diary.ends[0].text.contains(old), "{:?}", diary.ends);
+    assert!(!diary.ends[1].text.contains(old) && !diary.ends[1].text.contains(new), "{:?}", diary.ends);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_input_sends_nothing() {
     let transport = Arc::new(ScriptedTransport::new([]));
@@ -67,7 +117,7 @@ async fn an_environment_is_in_the_path() {
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let mut run = tags(10).with_environment(Some(EnvironmentId::parse("abc123").unwrap()));
     run.action = Action::Invalidate;
-    client.run(&run, entries(some_tags(1)), pending(), &mut ()).await;
+    let _summary = client.run(&run, entries(some_tags(1)), pending(), &mut ()).await;
     let requests = transport.requests();
     assert!(requests[0].message.uri().path().ends_with("/environments/abc123/invalidate_cache"));
     assert_eq!(requests[0].operation.name, "invalidate_environment_cache");
@@ -88,7 +138,7 @@ async fn what_fails_for_now_is_sent_again() {
     let tally = client.run(&tags(100), entries(some_tags(3)), pending(), &mut diary).await;
     assert!(begun.elapsed() >= Duration::from_secs(30));
     assert_eq!((tally.accepted, tally.requests, tally.retries, tally.rate_limited), (3, 5, 4, 1));
-    assert_eq!(diary.count("Again"), 4);
+    assert_eq!(diary.count("Retrying"), 4);
     // Each with the try that failed, and why.
     for (try_and_tries, cause) in [
         ("attempt: 1, tries: 11, cause: Answer", "status: 503"),
@@ -154,7 +204,7 @@ async fn the_parts_of_a_batch_go_out_in_order_and_before_others() {
         if entries_of(request).len() > 7 { refused(400, 1094) } else { accepted() }
     }));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 1));
-    client.run(&tags(50), entries(some_tags(100)), pending(), &mut ()).await;
+    let _summary = client.run(&tags(50), entries(some_tags(100)), pending(), &mut ()).await;
     let requests = transport.requests();
     let small = requests.iter().map(entries_of).filter(|entries| entries.len() <= 7);
     assert_eq!(small.flatten().collect::<Vec<_>>(), names(100));
@@ -240,7 +290,8 @@ async fn what_was_lost_before_the_interrupt_is_unclear() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(10), lost(Delivery::Unknown)));
     let client = client(transport, policy(|policy| policy.backoff_base = Duration::from_secs(1000)));
     let mut diary = Diary::default();
-    client.run(&tags(10), entries(some_tags(10)), sleep(Duration::from_millis(20)), &mut diary).await;
+    let _summary =
+        client.run(&tags(10), entries(some_tags(10)), sleep(Duration::from_millis(20)), &mut diary).await;
     assert_eq!(diary.ends.len(), 1);
     assert_eq!(diary.ends[0].error, Some((ErrorKind::Interrupted, true)));
     assert_eq!(
@@ -551,7 +602,7 @@ async fn runs_of_one_client_share_its_pace() {
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.limits = Some(limits)));
     let (run, mut one, mut two) = (tags(1), (), ());
     let begun = Instant::now();
-    tokio::join!(
+    let _summaries = tokio::join!(
         client.run(&run, entries(some_tags(50)), pending(), &mut one),
         client.run(&run, entries(some_tags(50)), pending(), &mut two),
     );
@@ -665,7 +716,7 @@ proptest! {
             policy.concurrency = concurrency;
             policy.max_retries = max_retries;
             policy.max_wait = Duration::from_secs(60);
-            policy.seed = seed;
+            policy.seed = Some(seed);
         }));
         let mut diary = Diary { pages, ..Diary::default() };
         let before: Vec<_> = before.into_iter().map(|(start, len)| start..start + len).collect();
@@ -734,12 +785,17 @@ async fn a_server_with_bad_minutes_loses_nothing() {
         client(Arc::clone(&transport) as _, policy(|policy| policy.limits = Some(Plan::Pro.purge_limits())));
     let mut run = tags(100);
     run.kind = Kind::Files;
-    run.caps = BatchLimits::from_plan(Plan::Pro.purge_limits(), Kind::Files);
+    run.limits = BatchLimits::from_plan(Plan::Pro.purge_limits(), Kind::Files);
     let urls = (0..1_000_000).map(|number| {
         Entry::from(Target::parse(Kind::Files, &format!("https://www.example.com/{number}")).unwrap())
     });
     let mut count = Summary::default();
-    let tally = client.run(&run, entries(urls), pending(), &mut count).await;
+    let mut keep = |event: Event<'_>| {
+        if let Event::Progress { summary, .. } = event {
+            count = *summary;
+        }
+    };
+    let tally = client.run(&run, entries(urls), pending(), &mut keep).await;
     assert_eq!((tally.accepted, tally.items), (1_000_000, 1_000_000));
     assert_eq!(count, tally);
     assert!(begun.elapsed() < Duration::from_secs(1500), "{:?}", begun.elapsed());

@@ -3,7 +3,7 @@
 use core::future::pending;
 use std::sync::Arc;
 
-use cfcache_client::engine::{Engine, Policy};
+use cfcache_client::engine::{Policy, Scheduler};
 use cfcache_client::{Codec, Credentials, DEFAULT_BASE_URL, Event, entries};
 use cfcache_model::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
@@ -18,7 +18,7 @@ fn indiscreet() -> Vec<crate::world::Reply> {
         r#"{{"code":6003,"message":"bad {TOKEN}","documentation_url":"https://x/{TOKEN}","source":{{"pointer":"/{TOKEN}"}},"error_chain":[{{"code":6111,"message":"Bearer {TOKEN}"}}]}}"#
     );
     let refusal = format!(r#"{{"success":false,"errors":[{info}],"messages":[{info}],"result":null}}"#);
-    let success = format!(r#"{{"success":true,"errors":[],"messages":[{info}],"result":null}}"#);
+    let success = format!(r#"{{"success":true,"errors":[{info}],"messages":[{info}],"result":null}}"#);
     vec![
         reply(400, refusal.clone(), &[]),
         reply(403, refusal, &[("cf-ray", TOKEN)]),
@@ -47,9 +47,9 @@ async fn no_text_has_the_token() {
     let key = Credentials::key("a@example.com", SecretString::from(TOKEN)).unwrap();
     for credentials in [credentials, key] {
         let codec = Codec::new(DEFAULT_BASE_URL.parse().unwrap(), Some(&credentials), "test/1");
-        texts.push(format!("{credentials:?} {codec:?} {:?} {:?}", codec.headers(), codec.redactor()));
+        texts.push(format!("{credentials:?} {codec:?} {:?} {:?}", codec.shown_headers(), codec.redactor()));
     }
-    texts.push(format!("{:?}", Engine::<()>::new(Policy::default())));
+    texts.push(format!("{:?}", Scheduler::<()>::new(Policy::default())));
     for text in texts {
         assert!(!text.contains(TOKEN), "{text}");
     }
@@ -65,7 +65,7 @@ async fn no_event_has_the_token() {
     let mut texts = Vec::new();
     let mut observer = |event: Event<'_>| texts.push(format!("{event:?} {event:#?}"));
     let run = tags(5);
-    client.run(&run, entries(some_tags(10)), pending(), &mut observer).await;
+    let _summary = client.run(&run, entries(some_tags(10)), pending(), &mut observer).await;
     assert!(texts.iter().any(|text| text.contains("Sensitive")));
     for text in texts {
         assert!(!text.contains(TOKEN), "{text}");

@@ -4,7 +4,7 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::BinaryHeap;
 
-use cfcache_client::engine::{AttemptResult, Decision, Engine, Step, Ticket};
+use cfcache_client::engine::{AttemptResult, Decision, Scheduler, Step, Ticket};
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
@@ -186,7 +186,7 @@ impl Moves {
 
 /// Runs an engine over jobs until it is done; a job is its own number.
 pub(crate) fn run(
-    engine: &mut Engine<usize>,
+    engine: &mut Scheduler<usize>,
     jobs: impl IntoIterator<Item = (Cost, Replay)>,
     server: &mut Server<'_>,
     mut network: Network,
@@ -198,18 +198,18 @@ pub(crate) fn run(
     let mut moves = Moves::default();
     loop {
         log.asked += 1;
-        match engine.next(now) {
+        match engine.poll(now) {
             Step::Send(ticket) => {
-                let job = *engine.job(ticket).unwrap();
+                let job = *engine.request(ticket).unwrap();
                 let opening = if log.sent.len() < 4 { network.opening } else { Duration::ZERO };
                 log.sent.push((now, job, costs[job]));
                 log.most_in_flight = log.most_in_flight.max(engine.in_flight());
                 moves.push(now + opening + network.one_way(), Move::Arrive(ticket));
             }
-            Step::Wait { hungry: true, .. } => match jobs.next() {
+            Step::Wait { wants_input: true, .. } => match jobs.next() {
                 Some((number, (cost, replay))) => {
                     costs.push(cost);
-                    engine.offer(number, cost, replay);
+                    engine.push(number, cost, replay);
                 }
                 None => engine.finish(),
             },
@@ -225,7 +225,7 @@ pub(crate) fn run(
                 }
                 match moves.pop() {
                     Move::Arrive(ticket) => {
-                        let job = *engine.job(ticket).unwrap();
+                        let job = *engine.request(ticket).unwrap();
                         let attempt = engine.attempt(ticket);
                         let signal = server(Arrival { now, job, attempt, cost: costs[job] });
                         log.refused += usize::from(matches!(signal, AttemptResult::RateLimited { .. }));
@@ -233,9 +233,9 @@ pub(crate) fn run(
                     }
                     Move::Return(ticket, signal) => {
                         log.took = now;
-                        match engine.settle(now, ticket, signal) {
+                        match engine.on_result(now, ticket, signal) {
                             Decision::Ended(ended) => {
-                                log.ended.push((ended.job, ended.attempts, ended.unclear, signal));
+                                log.ended.push((ended.request, ended.attempts, ended.unclear, signal));
                             }
                             Decision::Again { at, holds_all } => {
                                 log.holds.extend(holds_all.then_some((log.sent.len(), at)));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cfcache_client::engine::{Policy, Stop};
 use cfcache_client::{
-    Client, Codec, Credentials, DEFAULT_BASE_URL, ErrorKind, Event, Observer, Outcome, PurgeScope,
+    Client, Codec, Credentials, DEFAULT_BASE_URL, ErrorKind, Event, Observer, Outcome, PurgeScope, Recording,
 };
 use cfcache_model::endpoint::{Action, example};
 use cfcache_model::plan::{BatchLimits, Entry};
@@ -164,19 +164,20 @@ impl Observer for Diary {
                     text: outcome.result.err().map(ToString::to_string).unwrap_or_default(),
                 });
             }
-            Event::Stopped(stop) => self.stops.push(stop),
+            Event::Stopped { stop, .. } => self.stops.push(stop),
+            Event::Progress { .. } => {}
             event => self.lines.push(format!("{event:?}")),
         }
     }
 
-    fn accepted(&mut self, outcome: &Outcome<'_>) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
-        assert!(outcome.result.is_ok());
+    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+        let Ok(()) = outcome.result else { return None };
         if self.pages == Some(0) {
-            return Err("the disk is full".into());
+            return Some(Box::pin(async { Err("the disk is full".into()) }));
         }
         self.pages = self.pages.map(|pages| pages - 1);
         self.recorded.extend(outcome.batch.entries().iter().map(|entry| entry.target.text().into_owned()));
-        Ok(())
+        None
     }
 }
 

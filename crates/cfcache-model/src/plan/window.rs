@@ -31,7 +31,7 @@ const _: () = assert!(DUPLICATE_WINDOW <= PLACE as usize);
 /// targets of one list share one with a probability far below that of a memory error (10 million entries: 10⁻²⁵), and
 /// the key is ours, so that only somebody who reads this file could make two that do.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct FingerprintWindow {
     capacity: usize,
     ring: Vec<u128>,
     /// The place of the oldest entry, once the ring is full.
@@ -47,7 +47,7 @@ pub(super) fn fingerprint(target: &Target) -> u128 {
     hasher.finish128().as_u128()
 }
 
-impl Window {
+impl FingerprintWindow {
     /// Remembers the last `capacity` targets, but no more than [`DUPLICATE_WINDOW`].
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, DUPLICATE_WINDOW);
@@ -162,7 +162,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Window;
+    use super::FingerprintWindow;
 
     proptest! {
         /// The window against the plainest thing that could be one, over a small range so that entries leave and
@@ -173,7 +173,7 @@ mod tests {
             spread in prop::sample::select(&[0_u32, 1, 64][..]),
             keys in prop::collection::vec(0_u128..64, 0..400),
         ) {
-            let mut window = Window::new(capacity);
+            let mut window = FingerprintWindow::new(capacity);
             let mut model = VecDeque::new();
             for key in keys {
                 let fingerprint = key << spread | key >> 3;
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn it_finds_again_all_that_it_holds() {
-        let mut window = Window::new(1000);
+        let mut window = FingerprintWindow::new(1000);
         let keys: BTreeSet<u128> =
             (0..1000_u128).map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
         assert!(keys.iter().all(|key| window.insert(*key)));
@@ -206,7 +206,7 @@ mod tests {
     fn it_remembers_a_million_and_no_more() {
         let key = |number: usize| (number as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let size = super::DUPLICATE_WINDOW;
-        let mut window = Window::new(usize::MAX);
+        let mut window = FingerprintWindow::new(usize::MAX);
         for number in 0..3 * size {
             assert!(window.insert(key(number)), "{number} is new");
             if number % 997 == 0 {

@@ -1,7 +1,9 @@
 //! Batches: nothing lost, nothing exceeded, the order kept.
 
+use std::collections::VecDeque;
+
 use cfcache_model::limits::DEFAULT_BODY_BYTES;
-use cfcache_model::plan::{Batch, BatchLimits, DUPLICATE_WINDOW, Entry, InvalidBatch, Planner};
+use cfcache_model::plan::{Batch, BatchLimits, DUPLICATE_WINDOW, Dedupe, Entry, InvalidBatch, Planner};
 use cfcache_model::target::{Kind, Target};
 use cfcache_model::{Plan, PurgeBody};
 use proptest::prelude::*;
@@ -143,7 +145,7 @@ proptest! {
             for target in chunk {
                 expected.extend(one_by_one.push(target.clone()).unwrap());
             }
-            batches.extend(at_once.push_all(chunk.iter().cloned().map(Entry::from).collect()).unwrap());
+            batches.extend(at_once.push_all(chunk.iter().cloned().map(Entry::from).collect()).unwrap().batches);
         }
         prop_assert_eq!((batches, at_once.finish()), (expected, one_by_one.finish()));
         prop_assert_eq!(at_once.duplicates(), one_by_one.duplicates());
@@ -161,13 +163,13 @@ proptest! {
         let mut planner = Planner::new(kind, BatchLimits::new(first).with_bytes(bytes));
         let mut planned = Vec::new();
         let check = |planner: &Planner, batch: &Batch| {
-            assert!(batch.len() <= planner.caps().items, "{} of {}", batch.len(), planner.caps().items);
+            assert!(batch.len() <= planner.limits().items, "{} of {}", batch.len(), planner.limits().items);
             assert!(batch.len() == 1 || body_bytes(&of(batch)) <= bytes);
         };
         for (target, change) in targets.iter().zip(changes) {
             if let Some(items) = change {
                 planner.set_items(items);
-                prop_assert!(planner.caps().items > 0);
+                prop_assert!(planner.limits().items > 0);
             }
             if let Some(batch) = planner.push(target.clone()).unwrap() {
                 check(&planner, &batch);
@@ -179,6 +181,36 @@ proptest! {
             planned.extend(of(&batch));
         }
         prop_assert_eq!(planned, without_duplicates(&targets));
+    }
+
+    /// Against the plainest account of what waits: a list of targets.
+    #[test]
+    fn unsent_entries_alone_make_duplicates(
+        (kind, targets) in targets(),
+        items in 1_usize..6,
+        sends in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut planner = Planner::new(kind, BatchLimits::new(items)).with_dedupe(Dedupe::Unsent);
+        let (mut pending, mut queued): (Vec<Target>, VecDeque<Batch>) = (Vec::new(), VecDeque::new());
+        for (number, (target, send)) in targets.iter().zip(sends).enumerate() {
+            let waits = |other: &Target| same(other, target);
+            let twin = pending.iter().any(waits) || queued.iter().any(|batch| of(batch).iter().any(waits));
+            let entry = Entry::from(target.clone()).with_tag(number as u64);
+            let planned = planner.push_all(vec![entry]).unwrap();
+            prop_assert_eq!(planned.duplicates.len(), usize::from(twin));
+            prop_assert!(planned.duplicates.iter().all(|duplicate| duplicate.tag == number as u64));
+            if !twin {
+                pending.push(target.clone());
+            }
+            for batch in planned.batches {
+                prop_assert!(of(&batch).iter().eq(&pending));
+                pending.clear();
+                queued.push_back(batch);
+            }
+            if send && let Some(batch) = queued.pop_front() {
+                planner.sent(batch.entries()[0].ordinal);
+            }
+        }
     }
 
     #[test]

@@ -1,29 +1,33 @@
-//! A run over a list in one zone: the input flows in, what became of it is reported.
+//! A run over a list: the input flows in, what became of it is reported. Entries go to one zone, or each to the zone of
+//! its host.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cfcache_client::{EntryRanges, PurgeScope};
+use cfcache_model::endpoint::{Action, Cost};
+use cfcache_model::plan::Dedupe;
+use cfcache_model::target::Kind;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::command::Interrupts;
-use crate::command::purge::around::{Beside, Ending};
-use crate::command::purge::intake::{First, Intake};
+use crate::command::purge::background::{BackgroundTasks, finish_report};
+use crate::command::purge::input::{First, InputReader, RoutedInput};
 use crate::command::purge::{Pacing, Place, caps, print};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::{Header, Journal, Replay, Writer};
-use crate::observe::{FailedTo, Logs, Watch};
+use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::progress::Progress;
 use crate::render::Talk;
 use crate::report::Report;
 use crate::resolve::ListJob;
+use crate::route::Routes;
 use crate::session::{Session, api_name};
 use crate::source::{self, Sources};
 
-/// Purges or invalidates a list, and reports.
+/// Purges or invalidates a list on one zone, and reports.
 pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
     let ListJob { action, scope, targets, connection, failed_to, journal, batch_size, .. } = job;
     // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
@@ -36,46 +40,45 @@ pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> R
     }
     let sources = Sources::open(targets, journal.is_some(), talk)?;
     let kind = sources.kind();
-    let mut diary = match &journal {
+    let mut journal = match &journal {
         Some(path) => {
             let mut header = Header::new(action.verb(), kind.field());
             header.api = api_name(&connection);
-            Some(Diary::open(path, header, &sources, failed_to.as_deref(), talk)?)
+            Some(JournalSession::open(path, header, &sources, failed_to.as_deref(), talk)?)
         }
         None => None,
     };
     // Of what can be read only once, the beginning is read before anything is asked of the API: nothing is not
     // everything, and needs no request either.
-    let mut intake = Intake::begin(sources, diary.as_mut().map(Diary::replay));
-    if let First::Nothing = intake.first(interrupts).await? {
-        return intake.nothing(kind, failed_to.as_deref(), talk);
+    let mut input = InputReader::begin(sources, journal.as_mut().map(JournalSession::replay));
+    if let First::Nothing = input.first(interrupts).await? {
+        return input.nothing(kind, failed_to.as_deref(), talk);
     }
     let session = Session::open(&connection).await?;
     let place = Place::find(&session, &scope, talk, interrupts).await?;
     let pacing = Pacing::begin(&session, &connection, place.plan);
     let report = place.report(action.verb(), kind.field());
-    let (journal, accepted) = match diary {
-        Some(diary) => diary.begin(&place)?,
+    let (journal, accepted) = match journal {
+        Some(journal) => journal.begin(&place, &session)?,
         None => (None, EntryRanges::new()),
     };
-    // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
-    let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
     let caps = caps(pacing.plan, kind, batch_size, talk);
-    let mut run = PurgeScope::new(action, place.zone, kind, caps).with_environment(place.environment);
-    run.accepted = accepted;
-    let bulk = Bulk { session: &session, run: &run, pacing, talk, interrupts };
-    let exit = bulk.run(intake, report, Logs { failed_to, journal }).await;
+    let mut scope = PurgeScope::new(action, place.zone, kind, caps).with_environment(place.environment);
+    scope.accepted = accepted;
+    let bulk =
+        Bulk { session: &session, kind, scopes: vec![scope], routes: None, report, pacing, talk, interrupts };
+    let exit = bulk.run(input, failed_to, journal).await?;
     session.close().await;
     Ok(exit)
 }
 
 /// A journal, and what this run is to it.
-struct Diary {
+struct JournalSession {
     journal: Journal,
     header: Header,
 }
 
-impl Diary {
+impl JournalSession {
     /// Opens a journal that is of the same run, as far as can be told before zone and environment are looked up.
     fn open(
         path: &Path,
@@ -100,53 +103,109 @@ impl Diary {
     }
 
     /// Goes on with it there.
-    fn begin(mut self, place: &Place) -> Result<(Option<Writer>, EntryRanges), Failure> {
+    fn begin(mut self, place: &Place, session: &Session) -> Result<(Option<Writer>, EntryRanges), Failure> {
         self.header.zone = place.zone.to_string();
         self.header.environment = place.environment.as_ref().map(ToString::to_string);
-        let (writer, accepted) = self.journal.begin(&self.header)?;
+        let (writer, accepted) = self.journal.begin(&self.header, session.given_up())?;
         Ok((Some(writer), accepted))
     }
 }
 
 /// A run over a list, as far as it is decided before the list is looked at.
-struct Bulk<'a> {
-    session: &'a Session,
-    run: &'a PurgeScope,
-    pacing: Pacing,
-    talk: &'a Talk,
-    interrupts: &'a Interrupts,
+pub(super) struct Bulk<'a> {
+    pub(super) session: &'a Session,
+    pub(super) kind: Kind,
+    pub(super) scopes: Vec<PurgeScope>,
+    /// Which of the scopes an entry belongs to; `None` where there is one.
+    pub(super) routes: Option<&'a Routes>,
+    /// What is reported in the end, without its counts.
+    pub(super) report: Report,
+    pub(super) pacing: Pacing,
+    pub(super) talk: &'a Talk,
+    pub(super) interrupts: &'a Interrupts,
 }
 
 impl Bulk<'_> {
-    async fn run(&self, intake: Intake, report: Report, logs: Logs) -> Exit {
-        let Self { session, run, pacing, talk, interrupts } = *self;
-        let started = Instant::now();
-        let journal = logs.journal.as_ref().map(|journal| journal.name().to_owned());
-        let (mut input, about) = intake.open();
-        let progress = Rc::new(RefCell::new(Progress::new(run.kind, about.total)));
-        let paced = Rc::new(Notify::new());
-        let mut watch = Watch::new(talk, report, Rc::clone(&progress), Rc::clone(&about.found), logs)
-            .with_paced(Rc::clone(&paced));
-        watch.notice();
-        let zone = pacing.learns_plan.then_some(&run.zone);
-        let beside = Beside { session, talk, interrupts, progress: &progress, paced: &paced, zone };
-        tokio::select! {
-            _tally = session.client.run(run, &mut input, interrupts.nth(1), &mut watch) => {}
-            never = beside.go_on() => match never {},
+    pub(super) async fn run(
+        self,
+        input: InputReader,
+        failed_to: Option<PathBuf>,
+        journal: Option<Writer>,
+    ) -> Result<Exit, Failure> {
+        let Self { session, kind, mut scopes, routes, report, pacing, talk, interrupts } = self;
+        // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
+        let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
+        let journal_name = journal.as_ref().map(|journal| journal.name().to_owned());
+        let (input, info) = input.open();
+        for scope in &mut scopes {
+            // A pipe may go on for as long as pages change; an entry that comes again after it was sent is news.
+            scope.dedupe = if info.total.is_some() { Dedupe::WholeInput } else { Dedupe::Unsent };
+            // A file has no pauses: where one zone waits for its entries, another one keeps them from being read.
+            if routes.is_some() && info.total.is_some() {
+                scope.patience = None;
+            }
         }
+        let progress = Rc::new(RefCell::new(progress(session, &scopes, kind, info.total)));
+        let paced = Rc::new(Notify::new());
+        let logs = Logs { failed_to, journal };
+        let mut observer = RunObserver::new(talk, report, Rc::clone(&progress), Rc::clone(&info.found), logs)
+            .with_paced(Rc::clone(&paced));
+        if routes.is_some() {
+            let report = |scope: &PurgeScope| {
+                let zone = Some(scope.zone.to_string());
+                Report::new(scope.action.verb(), kind.field(), zone, None)
+            };
+            observer = observer.with_zones(scopes.iter().map(report).collect());
+        }
+        observer.notice();
+        // One budget is for all, and most accounts have one plan: the first zone speaks for them.
+        let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
+        let background = BackgroundTasks {
+            session,
+            talk,
+            interrupts,
+            progress: &progress,
+            paced: &paced,
+            zone: zone.as_ref(),
+        };
+        let mut input = RoutedInput::new(input, routes, &scopes);
+        let interrupt = interrupts.nth(1);
+        let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
+        let summaries = tokio::select! {
+            summaries = work => summaries,
+            never = background.run() => match never {},
+        };
         // What a run that was given up did not read is part of the job, where reading it can be brought to an end. A
         // journal knows better what is left.
-        if about.total.is_some() && journal.is_none() {
+        if info.total.is_some() && journal_name.is_none() {
             tokio::select! {
-                () = input.rest(&mut watch) => {}
+                () = input.rest(&mut observer) => {}
                 () = interrupts.nth(2) => {}
             }
         }
-        watch.notice();
-        let (mut report, exit) = watch.finish(started.elapsed());
-        let ending = Ending { kind: run.kind, about: &about, journal: journal.as_deref() };
-        let exit = ending.tell(&mut report, exit, talk);
-        print(&report, Some(run.kind), talk);
-        exit
+        observer.close_journal().await;
+        let (mut report, exit) = observer.finish(&summaries);
+        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), talk);
+        print(&report, Some(kind), talk);
+        Ok(exit)
     }
+}
+
+/// Progress that knows how long the limits let the rest take at least.
+fn progress(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> Progress {
+    let items = scopes.first().map_or(1, |scope| scope.limits.items);
+    let client = session.client.clone();
+    let cost = Cost::of(kind, items);
+    Progress::new(kind, total)
+        .with_estimate(move |left| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64)))
+}
+
+/// What each zone of a routed run is to do.
+pub(super) fn scopes(
+    routes: &Routes,
+    action: Action,
+    kind: Kind,
+    limits: cfcache_model::plan::BatchLimits,
+) -> Vec<PurgeScope> {
+    routes.zones().map(|zone| PurgeScope::new(action, zone.clone(), kind, limits)).collect()
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_client::engine::RateLimiter;
+use cfcache_client::engine::{AttemptResult, Limiter as _, Policy, RateLimiter};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, Parts, PurgeCache, encode};
@@ -34,8 +34,9 @@ pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
     let mut planner = Planner::new(kind, caps(chosen, kind, job.batch_size, talk));
     let mut exit = Exit::Accepted;
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
-    let mut clock =
-        Clock { pace: RateLimiter::new(job.connection.pacing.then_some(limits)), now: Duration::ZERO };
+    let mut policy = Policy::default();
+    policy.limits = job.connection.pacing.then_some(limits);
+    let mut clock = Clock { limiter: RateLimiter::new(&policy), now: Duration::ZERO };
     let mut send = |batch: Option<Batch>| {
         if let Some(batch) = batch {
             requests += 1;
@@ -139,15 +140,17 @@ impl Shown {
 
 /// A run in no time: how long the limits hold up what the network would not.
 struct Clock {
-    pace: RateLimiter,
+    limiter: RateLimiter,
     now: Duration,
 }
 
 impl Clock {
     fn send(&mut self, body: &PurgeBody) {
-        while let Err(ready) = self.pace.take(self.now, body.cost()) {
+        while let Err(denied) = self.limiter.acquire(self.now, body.cost()) {
+            let Some(ready) = denied.until else { return };
             self.now = ready.max(self.now + Duration::from_nanos(1));
         }
+        let _no_hold = self.limiter.complete(self.now, self.now, body.cost(), AttemptResult::Done);
     }
 }
 

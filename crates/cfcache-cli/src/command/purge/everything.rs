@@ -157,8 +157,8 @@ struct Counted<'a> {
 
 impl Observer for Counted<'_> {
     fn on(&mut self, event: Event<'_>) {
-        self.tally.count(&event);
         match event {
+            Event::Progress { summary, .. } => self.tally = *summary,
             Event::Sent { .. } => self.in_flight.set(true),
             Event::Exchange(_) => self.in_flight.set(false),
             Event::Warning(_) => self.warnings += 1,

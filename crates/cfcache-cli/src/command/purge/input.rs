@@ -1,11 +1,14 @@
 //! The input of a run while it is read, and what it is found to be.
 
+use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
 
+use cfcache_client::PurgeScope;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::Kind;
 use futures_core::Stream;
@@ -16,10 +19,11 @@ use crate::command::purge::{empty, interrupted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Replay;
-use crate::observe::{FailedTo, Found, Logs, Watch};
+use crate::observe::{FailedTo, InputFindings, Logs, RunObserver};
 use crate::progress::Progress;
 use crate::render::Talk;
 use crate::report::{ItemError, Report};
+use crate::route::Routes;
 use crate::source::{Chunk, Sources};
 
 /// How many chunks of the input are read ahead.
@@ -29,11 +33,11 @@ const READ_AHEAD: usize = 8;
 const INVALID_FIRST: usize = 1000;
 
 /// The input while it is read, by a thread of its own: files and pipes block, and a run must not.
-pub(super) struct Intake {
+pub(super) struct InputReader {
     chunks: mpsc::Receiver<Chunk>,
     /// What was read already.
     first: Option<Vec<Entry>>,
-    found: Found,
+    found: InputFindings,
     stops_at_invalid: bool,
     total: Option<u64>,
 }
@@ -46,7 +50,7 @@ pub(super) enum First {
     Nothing,
 }
 
-impl Intake {
+impl InputReader {
     /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
         let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
@@ -67,7 +71,7 @@ impl Intake {
                 }
             }
         });
-        Self { chunks, first: None, found: Found::default(), stops_at_invalid, total }
+        Self { chunks, first: None, found: InputFindings::default(), stops_at_invalid, total }
     }
 
     /// Reads up to the first entry that can be sent.
@@ -94,10 +98,10 @@ impl Intake {
     }
 
     /// The entries, and what is known of the input beside them.
-    pub(super) fn open(self) -> (Input, About) {
+    pub(super) fn open(self) -> (Input, InputInfo) {
         let Self { chunks, first, found, stops_at_invalid, total } = self;
         let found = Rc::new(RefCell::new(found));
-        let about = About { found: Rc::clone(&found), stops_at_invalid, total };
+        let about = InputInfo { found: Rc::clone(&found), stops_at_invalid, total };
         (Input { first, chunks, found }, about)
     }
 
@@ -111,19 +115,19 @@ impl Intake {
         let found = Rc::new(RefCell::new(self.found));
         let report = Report::new("", "", None, None);
         let logs = Logs { failed_to, journal: None };
-        let mut watch = Watch::new(talk, report, progress, Rc::clone(&found), logs);
-        watch.notice();
+        let mut observer = RunObserver::new(talk, report, progress, Rc::clone(&found), logs);
+        observer.notice();
         let broken = found.borrow_mut().broken.take();
-        let (_, exit) = watch.finish(core::time::Duration::ZERO);
+        let (_, exit) = observer.finish(&[]);
         let nothing = Failure::usage("there is no valid entry; nothing was sent");
         Ok(exit.or(talk.failure(&broken.unwrap_or(nothing))))
     }
 }
 
 /// What is known of an input beside its entries.
-pub(super) struct About {
+pub(super) struct InputInfo {
     /// What is found on the way.
-    pub(super) found: Rc<RefCell<Found>>,
+    pub(super) found: Rc<RefCell<InputFindings>>,
     /// Does an invalid entry end it?
     pub(super) stops_at_invalid: bool,
     /// How many entries there are, where they were counted.
@@ -134,7 +138,7 @@ pub(super) struct About {
 pub(super) struct Input {
     first: Option<Vec<Entry>>,
     chunks: mpsc::Receiver<Chunk>,
-    found: Rc<RefCell<Found>>,
+    found: Rc<RefCell<InputFindings>>,
 }
 
 impl Stream for Input {
@@ -151,36 +155,69 @@ impl Stream for Input {
     }
 }
 
-impl Input {
-    /// Reads what is left of the input of a run that was given up: none of it is sent.
-    pub(super) async fn rest(&mut self, watch: &mut Watch<'_>) {
-        let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
-        while let Some(entries) = self.next().await {
-            entries.iter().for_each(|entry| watch.astray(entry, &error));
+/// The input sorted by scope; entries that belong to none are put where they are found.
+pub(super) struct RoutedInput<'a> {
+    input: Input,
+    routes: Option<&'a Routes>,
+    /// The number of each zone's scope.
+    numbers: BTreeMap<String, usize>,
+    /// What was read and sorted already.
+    sorted: VecDeque<(usize, Vec<Entry>)>,
+}
+
+impl<'a> RoutedInput<'a> {
+    pub(super) fn new(input: Input, routes: Option<&'a Routes>, scopes: &[PurgeScope]) -> Self {
+        let numbers = scopes.iter().enumerate().map(|(number, scope)| (scope.zone.to_string(), number));
+        Self { input, routes, numbers: numbers.collect(), sorted: VecDeque::new() }
+    }
+
+    fn sort(&mut self, entries: Vec<Entry>) {
+        let Some(routes) = self.routes else {
+            self.sorted.push_back((0, entries));
+            return;
+        };
+        let mut sorted: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            let zone = routes.zone_of(entry.target.host().unwrap_or_default());
+            match zone.map(|zone| self.numbers.get(zone.as_str())) {
+                Ok(Some(number)) => sorted.entry(*number).or_default().push(entry),
+                Ok(None) => {
+                    let why = "its zone is not part of this run".to_owned();
+                    self.input.found.borrow_mut().unrouted.push((entry, why));
+                }
+                Err(why) => self.input.found.borrow_mut().unrouted.push((entry, why)),
+            }
+        }
+        self.sorted.extend(sorted);
+        if self.sorted.is_empty() {
+            // So that what was found is told even where nothing of it is sent.
+            self.sorted.push_back((0, Vec::new()));
         }
     }
 
-    /// The next entries.
-    pub(super) async fn next(&mut self) -> Option<Vec<Entry>> {
-        core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    /// Reads what is left of the input of a run that was given up: none of it is sent.
+    pub(super) async fn rest(&mut self, observer: &mut RunObserver<'_>) {
+        let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+        while let Some((_, entries)) = poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await {
+            observer.notice();
+            entries.iter().for_each(|entry| observer.record_unsent(entry, &error));
+        }
+        observer.notice();
     }
 }
 
-/// Entries that somebody else sorted, as the client wants them.
-pub(super) struct Parcels<'a> {
-    parcels: &'a mut mpsc::Receiver<Vec<Entry>>,
-}
+impl Stream for RoutedInput<'_> {
+    type Item = (usize, Vec<Entry>);
 
-impl<'a> Parcels<'a> {
-    pub(super) const fn new(parcels: &'a mut mpsc::Receiver<Vec<Entry>>) -> Self {
-        Self { parcels }
-    }
-}
-
-impl Stream for Parcels<'_> {
-    type Item = Vec<Entry>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-        self.parcels.poll_recv(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(next) = self.sorted.pop_front() {
+                return Poll::Ready(Some(next));
+            }
+            match ready!(Pin::new(&mut self.input).poll_next(context)) {
+                Some(entries) => self.sort(entries),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 }

@@ -1,0 +1,791 @@
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, encode};
+use cfcache_model::plan::{Batch, Entry, InvalidBatch, Planner};
+use cfcache_model::verdict::Class;
+use cfcache_transport::{Operation, Request, Response, TransportError};
+
+use crate::codec::Codec;
+use crate::engine::{AttemptResult, Decision, Ended, Limiter, Policy, Reason, Scheduler, Step, Stop, Ticket};
+use crate::error::{Error, ErrorCause, ErrorKind};
+use crate::event::{Event, Observer, Outcome, RecordError, Recording};
+use crate::exchange::{PreparedRequest, Try};
+use crate::scope::PurgeScope;
+use crate::summary::Summary;
+
+/// So many outcomes may wait to be recorded before nothing more is sent.
+pub const MAX_UNRECORDED: usize = 128;
+
+/// How often credentials that worked before are tried again, once they are refused.
+const CREDENTIAL_TRIES: u32 = 3;
+
+/// So many requests in a row may be refused because the zone, or what the plan lacks, is not there.
+const SAME_REFUSALS: u32 = 3;
+
+/// So many single entries may be refused for one reason where none was ever accepted.
+const SAME_ENTRY_REFUSALS: u32 = 10;
+
+/// Of several scopes, so many batches of each may wait to be sent before no more input is read.
+const QUEUED_PER_SCOPE: usize = 8;
+
+/// Names a request of a job that is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId {
+    scope: usize,
+    ticket: Ticket,
+}
+
+/// What a job wants done now.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
+pub enum JobStep {
+    /// Send this, and report to [`PurgeJob::on_response`] what came of it.
+    Send(RequestId, Box<Request>),
+    /// Record the outcome of that number ([`PurgeJob::outcome`]), and report to [`PurgeJob::on_recorded`].
+    Record(u64),
+    /// Wait until that time, or until something in flight ends or is recorded, whichever comes first; where `wants_input`,
+    /// or until there is more input.
+    Wait {
+        /// The time; `None` where only an event can help.
+        until: Option<Duration>,
+        /// Would more input be taken ([`PurgeJob::push`])?
+        wants_input: bool,
+    },
+    /// Everything has come to its end.
+    Done,
+}
+
+/// A whole purge as a state machine: cuts entries into batches, sends them at the pace that the limiter allows, retries,
+/// splits what is refused for a part of it, and counts.
+///
+/// It does no IO and reads no clock. Requests come out of [`poll`](Self::poll), answers go into
+/// [`on_response`](Self::on_response), `now` is the time since one moment that all users of the limiter have in common.
+/// [`Client::run`](crate::Client::run) drives it on tokio; `examples/sans_io.rs` does without a runtime.
+///
+/// - A job has one scope or several: zones, environments, actions, kinds. They share the limiter; where the budget is
+///   scarce they take turns.
+/// - Each entry that is pushed has exactly one end: in the [`Outcome`] of its batch, or as a duplicate, or skipped.
+/// - Dropping it gives up what is in flight, and returns its places to the limiter.
+#[derive(Debug)]
+pub struct PurgeJob<O> {
+    codec: Arc<Codec>,
+    limiter: Arc<dyn Limiter>,
+    policy: Policy,
+    observer: O,
+    scopes: Vec<ScopeState>,
+    /// Whose turn it is.
+    turn: usize,
+    total: Summary,
+    is_finished: bool,
+    records: bool,
+    /// Outcomes that wait to be recorded.
+    unrecorded: BTreeMap<u64, Completed>,
+    /// Those of them that nobody records yet.
+    to_record: VecDeque<u64>,
+    outcomes: u64,
+    /// Was it told that the limits are waited for?
+    is_paced: bool,
+    last_wait: Option<(Duration, Reason)>,
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct ScopeState {
+    scope: PurgeScope,
+    descriptor: &'static Descriptor,
+    /// What all of its requests have in common: method and path.
+    path: cfcache_model::endpoint::Parts,
+    scheduler: Scheduler<PendingBatch>,
+    planner: Planner,
+    /// Since when those that fill no batch yet wait for nothing but the input.
+    pending_since: Option<Duration>,
+    numbers: u64,
+    summary: Summary,
+    is_told_stopped: bool,
+    /// Why the last requests were refused, and how many in a row.
+    refusals: (Option<(Class, u16, u32)>, u32),
+}
+
+/// A batch on its way.
+struct PendingBatch {
+    number: u64,
+    /// By which the planner knows the batch that it came from, until it is sent.
+    first_ordinal: Option<u64>,
+    body: PurgeBody,
+    prepared: PreparedRequest,
+    /// What came of the last try.
+    last_try: Option<ErrorCause>,
+    /// Did a try, or one of the batch that it is a part of, end without saying whether it was done?
+    unclear: bool,
+}
+
+impl core::fmt::Debug for PendingBatch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PendingBatch").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// A batch that came to its end, until that is recorded.
+#[derive(Debug)]
+struct Completed {
+    scope: usize,
+    number: u64,
+    batch: Batch,
+    attempts: u32,
+    elapsed: Duration,
+    result: Result<(), Error>,
+}
+
+impl Completed {
+    const fn outcome(&self) -> Outcome<'_> {
+        Outcome {
+            scope: self.scope,
+            number: self.number,
+            batch: &self.batch,
+            attempts: self.attempts,
+            elapsed: self.elapsed,
+            result: match &self.result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+impl<O: Observer> PurgeJob<O> {
+    /// A job without input yet. `codec` writes its requests, `observer` is told of everything.
+    #[must_use]
+    pub fn new(
+        codec: Arc<Codec>,
+        limiter: Arc<dyn Limiter>,
+        policy: Policy,
+        scopes: impl IntoIterator<Item = PurgeScope>,
+        observer: O,
+    ) -> Self {
+        let new = |scope: PurgeScope| {
+            let empty = PurgeBody::Everything;
+            let request = scope.request(&empty);
+            ScopeState {
+                descriptor: request.descriptor(),
+                path: PreparedRequest::new(encode(&request)).parts,
+                scheduler: Scheduler::with_limiter(policy.clone(), Arc::clone(&limiter)),
+                planner: Planner::new(scope.kind, scope.limits).with_dedupe(scope.dedupe),
+                pending_since: None,
+                numbers: 0,
+                summary: Summary::default(),
+                is_told_stopped: false,
+                refusals: (None, 0),
+                scope,
+            }
+        };
+        let scopes = scopes.into_iter().map(new).collect();
+        Self {
+            codec,
+            limiter,
+            policy,
+            observer,
+            scopes,
+            turn: 0,
+            total: Summary::default(),
+            is_finished: false,
+            records: false,
+            unrecorded: BTreeMap::new(),
+            to_record: VecDeque::new(),
+            outcomes: 0,
+            is_paced: false,
+            last_wait: None,
+            in_flight: 0,
+        }
+    }
+
+    /// Has each outcome recorded before it counts ([`JobStep::Record`]).
+    #[must_use]
+    pub const fn with_recording(mut self) -> Self {
+        self.records = true;
+        self
+    }
+
+    /// What each scope came to, in their order.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<Summary> {
+        self.scopes.iter().map(|scope| scope.summary).collect()
+    }
+
+    /// What all scopes together came to so far.
+    pub const fn total(&self) -> Summary {
+        self.total
+    }
+
+    /// What is told of everything.
+    pub const fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// The same, to be changed.
+    pub const fn observer_mut(&mut self) -> &mut O {
+        &mut self.observer
+    }
+
+    /// Takes entries of a scope.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no scope of that number.
+    pub fn push(&mut self, now: Duration, scope: usize, mut entries: Vec<Entry>) {
+        let state = &mut self.scopes[scope];
+        let count = entries.len() as u64;
+        let mut next = state.planner.pushed();
+        let misplaced = entries.extract_if(.., |entry| {
+            let is_misplaced = entry.target.kind() != state.scope.kind;
+            entry.ordinal = next;
+            next += u64::from(!is_misplaced);
+            is_misplaced
+        });
+        let misplaced: Vec<Entry> = misplaced.collect();
+        // Nothing is misplaced in it any more.
+        let planned = state.planner.push_all(entries).unwrap_or_default();
+        state.summary.items += count;
+        state.summary.duplicates += planned.duplicates.len() as u64;
+        self.total.items += count;
+        self.total.duplicates += planned.duplicates.len() as u64;
+        // Read comes before anything that happens to what was read, so that no count is ever ahead of it.
+        self.observer.on(Event::Read { scope, entries: count });
+        if !planned.duplicates.is_empty() {
+            self.observer.on(Event::Duplicates { scope, entries: &planned.duplicates });
+        }
+        if !planned.batches.is_empty() || state.pending_since.is_none() {
+            state.pending_since = (state.planner.pending() > 0).then_some(now);
+        }
+        planned.batches.into_iter().for_each(|batch| self.enqueue(scope, batch));
+        misplaced.into_iter().for_each(|entry| self.refuse(scope, entry));
+        self.progress();
+    }
+
+    /// There is no more input.
+    pub fn finish(&mut self) {
+        self.is_finished = true;
+        for scope in 0..self.scopes.len() {
+            self.flush(scope);
+            self.scopes[scope].scheduler.finish();
+        }
+    }
+
+    /// Gives up what has not been sent. What is in flight can still end, and [`poll`](Self::poll) is done after that.
+    pub fn stop(&mut self, why: Stop) {
+        self.scopes.iter_mut().for_each(|state| state.scheduler.stop(why));
+    }
+
+    /// What to do now.
+    pub fn poll(&mut self, now: Duration) -> JobStep {
+        loop {
+            if let Some(outcome) = self.to_record.pop_front() {
+                return JobStep::Record(outcome);
+            }
+            // First what ended, then why, then what that leaves.
+            self.tell_stops();
+            (0..self.scopes.len()).for_each(|scope| self.abandon(now, scope));
+            if !self.to_record.is_empty() {
+                continue;
+            }
+            let wants_input = self.wants_input();
+            let flush_at = if wants_input { self.flush_at(now) } else { None };
+            if let Some((due, scope)) = flush_at
+                && due <= now
+            {
+                self.flush(scope);
+                continue;
+            }
+            let flush_at = flush_at.map(|(due, _)| due);
+            if self.unrecorded.len() >= MAX_UNRECORDED && !self.is_stopped() {
+                self.tell_wait(now, None, Reason::Recording);
+                return JobStep::Wait { until: None, wants_input: false };
+            }
+            match self.next(now) {
+                Next::Send(scope, ticket) => match self.prepare(now, scope, ticket) {
+                    Some(step) => return step,
+                    None => continue,
+                },
+                // Something stopped on the way.
+                Next::Changed => {}
+                Next::Wait(until, reason) => {
+                    self.tell_wait(now, until, reason);
+                    let until = until.into_iter().chain(flush_at).min();
+                    return JobStep::Wait { until, wants_input };
+                }
+                Next::Done if self.unrecorded.is_empty() => return JobStep::Done,
+                Next::Done => return JobStep::Wait { until: None, wants_input: false },
+            }
+        }
+    }
+
+    /// Asks the scopes, one after the other from the one whose turn it is, what they want to do.
+    fn next(&mut self, now: Duration) -> Next {
+        let mut first: Option<(Option<Duration>, Reason)> = None;
+        let mut is_done = true;
+        // Where a scope waits for tokens, no other one may take them from under it.
+        let mut is_short = [false; 2];
+        for offset in 0..self.scopes.len() {
+            let scope = (self.turn + offset) % self.scopes.len();
+            let scheduler = &mut self.scopes[scope].scheduler;
+            let bucket = scheduler.next_cost(now).map(bucket_number);
+            if bucket.is_some_and(|bucket| is_short[bucket]) {
+                is_done = false;
+                continue;
+            }
+            let stopped = scheduler.stopped();
+            let step = scheduler.poll(now);
+            if scheduler.stopped() != stopped {
+                // A wait that is too long is too long for all.
+                if let Some(stop) = scheduler.stopped() {
+                    self.stop(stop);
+                }
+                return Next::Changed;
+            }
+            match step {
+                Step::Send(ticket) => {
+                    self.turn = (scope + 1) % self.scopes.len();
+                    return Next::Send(scope, ticket);
+                }
+                Step::Wait { until, reason, .. } => {
+                    is_done = false;
+                    if let Some(bucket) = bucket {
+                        is_short[bucket] = true;
+                    }
+                    first = match (first, until) {
+                        (Some((Some(known), reason)), Some(until)) if known <= until => {
+                            Some((Some(known), reason))
+                        }
+                        (Some(known), None) => Some(known),
+                        _ => Some((until, reason)),
+                    };
+                }
+                Step::Done => {}
+            }
+        }
+        if is_done {
+            return Next::Done;
+        }
+        let (until, reason) = first.unwrap_or((None, Reason::Event));
+        Next::Wait(until, reason)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.scopes.iter().all(|state| state.scheduler.stopped().is_some())
+    }
+
+    fn wants_input(&self) -> bool {
+        if self.is_finished || self.is_stopped() {
+            return false;
+        }
+        let queued: usize = self.scopes.iter().map(|state| state.scheduler.queued()).sum();
+        let is_any_idle = || {
+            let mut live = self.scopes.iter().filter(|state| state.scheduler.stopped().is_none());
+            live.any(|state| state.scheduler.queued() == 0)
+        };
+        queued == 0 || self.scopes.len() > 1 && queued < QUEUED_PER_SCOPE * self.scopes.len() && is_any_idle()
+    }
+
+    /// When entries that fill no batch yet have waited long enough for more, and of which scope: not before they could be
+    /// sent.
+    fn flush_at(&self, now: Duration) -> Option<(Duration, usize)> {
+        let of = |(scope, state): (usize, &ScopeState)| {
+            let (since, patience) = (state.pending_since?, state.scope.patience?);
+            let cost = Cost::of(state.scope.kind, state.planner.pending());
+            let ready = state.scheduler.ready_at(now, cost)?;
+            Some((ready.max(since.saturating_add(patience)), scope))
+        };
+        self.scopes.iter().enumerate().filter_map(of).min()
+    }
+
+    /// What was read and fills no batch yet is a batch too; after the limit was lowered it can be several.
+    fn flush(&mut self, scope: usize) {
+        self.scopes[scope].pending_since = None;
+        while let Some(rest) = self.scopes[scope].planner.finish() {
+            self.enqueue(scope, rest);
+        }
+    }
+
+    /// Hands a batch to the scheduler, without what was accepted before.
+    fn enqueue(&mut self, scope: usize, batch: Batch) {
+        let state = &mut self.scopes[scope];
+        let first_ordinal = batch.entries().first().map(|entry| entry.ordinal);
+        let accepted = &state.scope.accepted;
+        let rest = if accepted.is_empty() {
+            Ok(batch)
+        } else {
+            let is_accepted = |entry: &Entry| accepted.contains(entry.ordinal);
+            let (skipped, rest): (Vec<Entry>, Vec<Entry>) =
+                batch.entries().iter().cloned().partition(is_accepted);
+            if !skipped.is_empty() {
+                state.summary.skipped += skipped.len() as u64;
+                self.total.skipped += skipped.len() as u64;
+                self.observer.on(Event::Skipped { scope, entries: &skipped });
+            }
+            Batch::of(rest)
+        };
+        match rest {
+            Ok(batch) => {
+                let (cost, mut pending) = state.pack(batch);
+                pending.first_ordinal = first_ordinal;
+                state.scheduler.push(pending, cost, state.descriptor.replay);
+            }
+            // What is not sent at all is no reason to leave out what comes after it.
+            Err(_) => first_ordinal.into_iter().for_each(|first| state.planner.sent(first)),
+        }
+    }
+
+    /// An entry of another kind than its scope's is a bug of the caller's: it is not sent as something else, and it does
+    /// not get lost.
+    fn refuse(&mut self, scope: usize, entry: Entry) {
+        let state = &mut self.scopes[scope];
+        let (first, second) = (state.scope.kind, entry.target.kind());
+        let Ok(batch) = Batch::of([entry]) else { return };
+        let cause = ErrorCause::Misplaced(InvalidBatch::Mixed { first, second });
+        let result = Err(Error::new(state.descriptor, cause));
+        let number = state.number();
+        self.complete(Completed { scope, number, batch, attempts: 0, elapsed: Duration::ZERO, result });
+    }
+
+    /// Writes a request that is to be sent; `None` where it cannot be written, which has ended it.
+    fn prepare(&mut self, now: Duration, scope: usize, ticket: Ticket) -> Option<JobStep> {
+        let state = &mut self.scopes[scope];
+        let attempt = state.scheduler.attempt(ticket);
+        // What waits to fill a batch has waited for this one until now.
+        state.pending_since = state.pending_since.map(|_| now);
+        let pending = state.scheduler.request_mut(ticket)?;
+        let first_ordinal = pending.first_ordinal.take();
+        let operation =
+            Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
+        let message = self.codec.request(&pending.prepared.parts, pending.prepared.body.clone());
+        first_ordinal.into_iter().for_each(|first| state.planner.sent(first));
+        match message {
+            Ok(message) => {
+                self.in_flight += 1;
+                self.observer.on(Event::Sent { in_flight: self.in_flight });
+                let id = RequestId { scope, ticket };
+                Some(JobStep::Send(id, Box::new(Request::new(operation, message))))
+            }
+            // The path was made of newtypes; this is the least that can be said if one let something through.
+            Err(error) => {
+                if let Decision::Ended(ended) = state.scheduler.on_result(now, ticket, AttemptResult::Refused)
+                {
+                    let cause = ErrorCause::Unwritable(error);
+                    let result = Err(error_of(state.descriptor, cause, &ended, None));
+                    self.end(scope, ended, result);
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes what came of a request.
+    ///
+    /// # Panics
+    ///
+    /// Where the request is not in flight.
+    pub fn on_response(&mut self, now: Duration, id: RequestId, response: Result<Response, TransportError>) {
+        let RequestId { scope, ticket } = id;
+        let state = &mut self.scopes[scope];
+        let attempt = state.scheduler.attempt(ticket);
+        let sent = state.scheduler.sent_at(ticket).unwrap_or(now);
+        let Some(pending) = state.scheduler.request(ticket) else { panic!("{id:?} is not in flight") };
+        self.in_flight -= 1;
+        let operation =
+            Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
+        let request = state.scope.request(&pending.body);
+        let this_try = Try {
+            codec: &self.codec,
+            limiter: &*self.limiter,
+            prepared: &pending.prepared,
+            operation: &operation,
+            elapsed: now.saturating_sub(sent),
+        };
+        let mut counted = Summary::default();
+        let mut parsed = this_try.parse(&request, response, &mut self.observer, &mut counted);
+        state.summary += counted;
+        self.total += counted;
+        // Credentials that worked before and suddenly do not were seen to work again a moment later
+        // (<https://github.com/MuckRock/documentcloud/issues/460>, <https://github.com/cloudflare/workers-sdk/issues/13854>).
+        if state.summary.accepted > 0
+            && attempt <= CREDENTIAL_TRIES
+            && let Err(ErrorCause::Answer(failure)) = &parsed.result
+            && failure.class == Class::Credentials
+        {
+            parsed.attempt = AttemptResult::Unavailable { retry_after: None };
+        }
+        if let Err(cause) = &mut parsed.result
+            && let Some(pending) = state.scheduler.request_mut(ticket)
+        {
+            // It is the last word on the batch where no other try comes to be.
+            let cause = core::mem::replace(cause, ErrorCause::Stopped(Stop::Interrupted));
+            pending.unclear |= is_unclear(&cause);
+            pending.last_try = Some(cause);
+        }
+        match state.scheduler.on_result(now, ticket, parsed.attempt) {
+            Decision::Again { at, holds_all } => {
+                let wait = at.saturating_sub(now);
+                let tries = self.policy.max_retries.saturating_add(1);
+                let cause =
+                    state.scheduler.postponed(at, ticket).and_then(|pending| pending.last_try.as_ref());
+                if let Some(cause) = cause {
+                    self.observer.on(Event::Retrying { wait, holds_all, attempt, tries, cause });
+                }
+            }
+            Decision::Ended(mut ended) => {
+                ended.unclear |= ended.request.unclear;
+                let result = match ended.request.last_try.take() {
+                    Some(cause) if parsed.result.is_err() => {
+                        Err(error_of(state.descriptor, cause, &ended, parsed.ray))
+                    }
+                    _ => Ok(()),
+                };
+                self.end(scope, ended, result);
+            }
+        }
+        // A wait that is too long is too long for all.
+        if let Some(stop @ Stop::WaitTooLong { .. }) = self.scopes[scope].scheduler.stopped() {
+            self.stop(stop);
+        }
+        self.progress();
+    }
+
+    fn end(&mut self, scope: usize, ended: Ended<PendingBatch>, result: Result<(), Error>) {
+        let Ended { request: PendingBatch { number, body, .. }, attempts, elapsed, .. } = ended;
+        let PurgeBody::Batch(batch) = body else { return };
+        if let Err(error) = &result
+            && self.split(scope, &batch, error)
+        {
+            return;
+        }
+        let stop = match &result {
+            // What the credentials may not do once they may not do a thousand times.
+            Err(error) if error.kind() == ErrorKind::Credentials => Some(Stop::Credentials),
+            Err(error) => self.scopes[scope].repeats(error).then_some(Stop::SameRefusal),
+            Ok(()) => {
+                self.scopes[scope].refusals = (None, 0);
+                None
+            }
+        };
+        self.complete(Completed { scope, number, batch, attempts, elapsed, result });
+        if let Some(stop) = stop {
+            self.scopes[scope].scheduler.stop(stop);
+        }
+    }
+
+    /// A batch that was refused for one entry, or for its size, goes again in parts.
+    fn split(&mut self, scope: usize, batch: &Batch, error: &Error) -> bool {
+        let state = &mut self.scopes[scope];
+        let Some(failure) = error.failure() else { return false };
+        let is_too_many = failure.class == Class::TooMany;
+        if !(is_too_many || failure.class == Class::BadEntry) || state.scheduler.stopped().is_some() {
+            return false;
+        }
+        let Some((first, second)) = batch.split() else { return false };
+        if is_too_many {
+            // The enforced limit is smaller than the published one: remember.
+            state.planner.set_items(first.len().min(state.planner.limits().items));
+        }
+        self.observer.on(Event::Split { entries: batch.len() });
+        // The last part is pushed first, so that they go out in their order.
+        let mut parts = Vec::from([first, second]);
+        while let Some(part) = parts.pop() {
+            match part.split().filter(|_| part.len() > state.planner.limits().items) {
+                Some((first, second)) => parts.extend([first, second]),
+                None => {
+                    let (cost, mut pending) = state.pack(part);
+                    pending.unclear = error.unclear;
+                    state.scheduler.push_front(pending, cost, state.descriptor.replay);
+                }
+            }
+        }
+        true
+    }
+
+    /// Once a scope has stopped: what was not sent of it fails.
+    fn abandon(&mut self, now: Duration, scope: usize) {
+        let Some(stop) = self.scopes[scope].scheduler.stopped() else { return };
+        // What was read and fills no batch yet is part of the job.
+        if self.scopes[scope].planner.pending() > 0 {
+            self.flush(scope);
+        }
+        let state = &mut self.scopes[scope];
+        let abandoned: Vec<_> = state.scheduler.abandoned(now).collect();
+        if abandoned.is_empty() {
+            return;
+        }
+        for mut ended in abandoned {
+            ended.unclear |= ended.request.unclear;
+            let last_try = ended.request.last_try.take().map(Box::new);
+            let descriptor = self.scopes[scope].descriptor;
+            let mut error = error_of(descriptor, ErrorCause::Stopped(stop), &ended, None);
+            error.last_try = last_try;
+            let PurgeBody::Batch(batch) = ended.request.body else { continue };
+            let (attempts, elapsed) = (ended.attempts, ended.elapsed);
+            let number = ended.request.number;
+            self.complete(Completed { scope, number, batch, attempts, elapsed, result: Err(error) });
+        }
+        self.progress();
+    }
+
+    /// A batch has come to its end, but for recording that.
+    fn complete(&mut self, completed: Completed) {
+        if self.records {
+            self.to_record.push_back(self.outcomes);
+            self.unrecorded.insert(self.outcomes, completed);
+            self.outcomes += 1;
+        } else {
+            self.count(&completed);
+        }
+    }
+
+    fn count(&mut self, completed: &Completed) {
+        let entries = completed.batch.len() as u64;
+        for summary in [&mut self.scopes[completed.scope].summary, &mut self.total] {
+            summary.batches += 1;
+            if completed.result.is_ok() {
+                summary.accepted += entries;
+            } else {
+                summary.failed += entries;
+            }
+        }
+        self.observer.on(Event::Ended(completed.outcome()));
+    }
+
+    /// The outcome of that number, while it is not recorded.
+    #[must_use]
+    pub fn outcome(&self, outcome: u64) -> Option<Outcome<'_>> {
+        self.unrecorded.get(&outcome).map(Completed::outcome)
+    }
+
+    /// Has the observer record an outcome ([`Observer::record`]).
+    pub fn record(&mut self, outcome: u64) -> Option<Recording> {
+        let completed = self.unrecorded.get(&outcome)?;
+        self.observer.record(&completed.outcome())
+    }
+
+    /// An outcome is recorded, or could not be.
+    pub fn on_recorded(&mut self, outcome: u64, result: Result<(), RecordError>) {
+        let Some(mut completed) = self.unrecorded.remove(&outcome) else { return };
+        let descriptor = self.scopes[completed.scope].descriptor;
+        let is_recorded = result.is_ok();
+        if let Err(source) = result
+            && completed.result.is_ok()
+        {
+            let (attempts, elapsed) = (completed.attempts, completed.elapsed);
+            let cause = ErrorCause::Unrecorded(source);
+            completed.result = Err(Error { attempts, elapsed, ..Error::new(descriptor, cause) });
+        }
+        self.count(&completed);
+        if !is_recorded {
+            self.stop(Stop::Observer);
+        }
+        self.progress();
+    }
+
+    /// Tells once of each scope that it was given up.
+    fn tell_stops(&mut self) {
+        let mut news = Vec::new();
+        for (scope, state) in self.scopes.iter_mut().enumerate() {
+            if let Some(stop) = state.scheduler.stopped()
+                && !core::mem::replace(&mut state.is_told_stopped, true)
+            {
+                news.push((scope, stop));
+            }
+        }
+        if news.len() == self.scopes.len() {
+            if let Some((_, stop)) = news.first() {
+                self.observer.on(Event::Stopped { scope: None, stop: *stop });
+            }
+            return;
+        }
+        for (scope, stop) in news {
+            self.observer.on(Event::Stopped { scope: Some(scope), stop });
+        }
+    }
+
+    /// Tells of waits, each once.
+    fn tell_wait(&mut self, now: Duration, until: Option<Duration>, reason: Reason) {
+        let Some(until) = until.filter(|until| *until > now) else { return };
+        if self.last_wait.replace((until, reason)) == Some((until, reason)) {
+            return;
+        }
+        let wait = until - now;
+        let is_limits = matches!(reason, Reason::Paced | Reason::Quota);
+        if is_limits && !core::mem::replace(&mut self.is_paced, true) {
+            self.observer.on(Event::Paced { wait });
+        }
+        self.observer.on(Event::Waiting { wait, reason });
+    }
+
+    fn progress(&mut self) {
+        self.observer.on(Event::Progress { summary: &self.total, in_flight: self.in_flight });
+    }
+}
+
+/// What the scopes of a job want.
+enum Next {
+    Send(usize, Ticket),
+    Wait(Option<Duration>, Reason),
+    Changed,
+    Done,
+}
+
+/// Which of the limiter's buckets a request draws from.
+fn bucket_number(cost: Cost) -> usize {
+    usize::from(matches!(cost, Cost::Urls(_)))
+}
+
+impl ScopeState {
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers - 1
+    }
+
+    fn pack(&mut self, batch: Batch) -> (Cost, PendingBatch) {
+        let number = self.number();
+        let body = PurgeBody::Batch(batch);
+        let prepared =
+            PreparedRequest { parts: self.path.clone(), body: Some(bytes::Bytes::from(body.to_json())) };
+        let cost = body.cost();
+        (cost, PendingBatch { number, first_ordinal: None, body, prepared, last_try: None, unclear: false })
+    }
+
+    /// Counts a refusal; returns whether so many in a row had the same reason that the rest would be refused too.
+    fn repeats(&mut self, error: &Error) -> bool {
+        let Some(failure) = error.failure() else { return false };
+        let reason = (failure.class, failure.status, failure.code());
+        let (last, count) = &mut self.refusals;
+        *count = if *last == Some(reason) { *count + 1 } else { 1 };
+        *last = Some(reason);
+        match failure.class {
+            Class::BadEntry | Class::TooMany => self.summary.accepted == 0 && *count >= SAME_ENTRY_REFUSALS,
+            Class::Missing | Class::Plan => *count >= SAME_REFUSALS,
+            // Of what is not known to be about the zone, the rest may well be accepted.
+            _ => false,
+        }
+    }
+}
+
+/// The error of a request that came to its end.
+pub(crate) fn error_of<R>(
+    endpoint: &'static Descriptor,
+    cause: ErrorCause,
+    ended: &Ended<R>,
+    ray: Option<String>,
+) -> Error {
+    Error {
+        attempts: ended.attempts,
+        elapsed: ended.elapsed,
+        unclear: ended.unclear,
+        ray,
+        ..Error::new(endpoint, cause)
+    }
+}
+
+/// Does an answer leave open whether it was done? (Of what was lost the scheduler knows by itself.)
+pub(crate) const fn is_unclear(cause: &ErrorCause) -> bool {
+    matches!(cause, ErrorCause::Answer(failure) if failure.unclear)
+}

@@ -1,0 +1,409 @@
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cfcache_model::endpoint::{Cost, Replay};
+use cfcache_transport::Delivery;
+
+use crate::engine::backoff::Backoff;
+use crate::engine::limiter::{Limiter, RateLimiter};
+use crate::engine::quota::Quota;
+use crate::engine::{AttemptResult, Denied, Policy, Reason, Stop};
+
+/// How often a request may be refused for the rate, with others let through in between; more is not about the rate.
+const MAX_REFUSALS: u32 = 50;
+
+/// Names a request in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
+pub enum Step {
+    /// Send this request, and report to [`Scheduler::on_result`] what came of it.
+    Send(Ticket),
+    /// Wait until that time, or until something in flight ends, whichever comes first; where `wants_input`, or until there
+    /// is another request to push.
+    Wait {
+        /// The time; `None` where only an event can help.
+        until: Option<Duration>,
+        /// Would another request be taken?
+        wants_input: bool,
+        /// What the time is the end of.
+        reason: Reason,
+    },
+    /// Nothing is left.
+    Done,
+}
+
+/// What becomes of a request after a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it ends or it does not")]
+pub enum Decision<R> {
+    /// It has come to its end, good or bad.
+    Ended(Ended<R>),
+    /// It will be sent again, not before that time.
+    Again {
+        /// When.
+        at: Duration,
+        /// Does everything else wait as well?
+        holds_all: bool,
+    },
+}
+
+/// A request that has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended<R> {
+    /// The request.
+    pub request: R,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// How long it was since it was first sent.
+    pub elapsed: Duration,
+    /// Did a try end without saying whether it was done?
+    pub unclear: bool,
+}
+
+/// Decides which request is sent when, and whether it is sent again.
+///
+/// Dropping it returns the places of what is in flight to the limiter.
+#[derive(Debug)]
+pub struct Scheduler<R> {
+    policy: Policy,
+    limiter: Arc<dyn Limiter>,
+    quota: Quota,
+    queued: VecDeque<Task<R>>,
+    /// Those that wait for another try, the earliest first.
+    retries: BTreeMap<(Duration, u64), Task<R>>,
+    in_flight: BTreeMap<Ticket, Task<R>>,
+    /// How many were let through.
+    passed: u64,
+    /// Since when there is nothing but refusals for the rate.
+    refused_since: Option<Duration>,
+    tickets: u64,
+    finished: bool,
+    stopped: Option<Stop>,
+}
+
+#[derive(Debug)]
+struct Task<R> {
+    request: R,
+    cost: Cost,
+    replay: Replay,
+    attempts: u32,
+    /// How many of the attempts failed otherwise than by a refusal for the rate.
+    failures: u32,
+    /// How many were refused for the rate.
+    refusals: u32,
+    /// How many of those since something else was let through.
+    stalled: u32,
+    /// How many had been let through when it last failed, or was first sent.
+    passed: u64,
+    first_sent: Option<Duration>,
+    sent: Duration,
+    unclear: bool,
+}
+
+impl<R> Task<R> {
+    const fn new(request: R, cost: Cost, replay: Replay) -> Self {
+        Self {
+            request,
+            cost,
+            replay,
+            attempts: 0,
+            failures: 0,
+            refusals: 0,
+            stalled: 0,
+            passed: 0,
+            first_sent: None,
+            sent: Duration::ZERO,
+            unclear: false,
+        }
+    }
+
+    fn end(self, now: Duration) -> Ended<R> {
+        let elapsed = self.first_sent.map_or(Duration::ZERO, |sent| now.saturating_sub(sent));
+        Ended { request: self.request, attempts: self.attempts, elapsed, unclear: self.unclear }
+    }
+}
+
+impl<R> Scheduler<R> {
+    /// A scheduler with nothing to do yet, that has its limits to itself.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        let limiter = Arc::new(RateLimiter::new(&policy));
+        Self::with_limiter(policy, limiter)
+    }
+
+    /// A scheduler with nothing to do yet, that shares its limits, and its clock, with all that share `limiter`.
+    #[must_use]
+    pub fn with_limiter(policy: Policy, limiter: Arc<dyn Limiter>) -> Self {
+        Self {
+            policy,
+            limiter,
+            quota: Quota::new(),
+            queued: VecDeque::new(),
+            retries: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            passed: 0,
+            refused_since: None,
+            tickets: 0,
+            finished: false,
+            stopped: None,
+        }
+    }
+
+    /// Takes another request.
+    pub fn push(&mut self, request: R, cost: Cost, replay: Replay) {
+        self.queued.push_back(Task::new(request, cost, replay));
+    }
+
+    /// Takes another request, which goes before all that were not sent yet: a part of one that was.
+    pub fn push_front(&mut self, request: R, cost: Cost, replay: Replay) {
+        self.queued.push_front(Task::new(request, cost, replay));
+    }
+
+    /// There are no more requests.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Gives up what is not in flight. What is can still end; [`Scheduler::abandoned`] gives the rest.
+    ///
+    /// The first reason stays, but for [`Stop::NothingSucceeds`] where refused credentials are why.
+    pub fn stop(&mut self, why: Stop) {
+        let is_better = (self.stopped, why) == (Some(Stop::NothingSucceeds), Stop::Credentials);
+        if self.stopped.is_none() || is_better {
+            self.stopped = Some(why);
+        }
+    }
+
+    /// Why it stopped, if it did.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stop> {
+        self.stopped
+    }
+
+    /// Once it has stopped: the requests that were not sent, or not sent again.
+    pub fn abandoned(&mut self, now: Duration) -> impl Iterator<Item = Ended<R>> {
+        let all = self.stopped.is_some();
+        let queued = if all { core::mem::take(&mut self.queued) } else { VecDeque::new() };
+        let retries = if all { core::mem::take(&mut self.retries) } else { BTreeMap::new() };
+        retries.into_values().chain(queued).map(move |task| task.end(now))
+    }
+
+    /// How many are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// How many have not been sent yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// Until when everything waits, where that is later than `now`.
+    #[must_use]
+    pub fn held_until(&self, now: Duration) -> Option<Duration> {
+        self.limiter.held_until(now)
+    }
+
+    /// The request that a ticket stands for, while it is in flight.
+    #[must_use]
+    pub fn request(&self, ticket: Ticket) -> Option<&R> {
+        self.in_flight.get(&ticket).map(|task| &task.request)
+    }
+
+    /// The request that a ticket stands for, to keep something with it from try to try.
+    pub fn request_mut(&mut self, ticket: Ticket) -> Option<&mut R> {
+        self.in_flight.get_mut(&ticket).map(|task| &mut task.request)
+    }
+
+    /// The request that a ticket stood for, while it waits for its next try at that time.
+    pub(crate) fn postponed(&self, at: Duration, ticket: Ticket) -> Option<&R> {
+        self.retries.get(&(at, ticket.0)).map(|task| &task.request)
+    }
+
+    /// Which try of its request a ticket is, counted from 1.
+    #[must_use]
+    pub fn attempt(&self, ticket: Ticket) -> u32 {
+        self.in_flight.get(&ticket).map_or(0, |task| task.attempts)
+    }
+
+    /// When the request that a ticket stands for was sent.
+    #[must_use]
+    pub fn sent_at(&self, ticket: Ticket) -> Option<Duration> {
+        self.in_flight.get(&ticket).map(|task| task.sent)
+    }
+
+    /// When another request of that cost could be sent, as things stand; `None` while others wait, or as many are in flight
+    /// as may be.
+    #[must_use]
+    pub fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration> {
+        let is_idle = self.queued.is_empty() && self.retries.is_empty() && self.stopped.is_none();
+        if is_idle { self.limiter.ready_at(now, cost) } else { None }
+    }
+
+    /// What the next request to be sent costs, where one could go now but for the limits.
+    #[must_use]
+    pub fn next_cost(&self, now: Duration) -> Option<Cost> {
+        self.candidate(now).filter(|(due, _)| *due <= now).map(|(_, cost)| cost)
+    }
+
+    /// The time that the next request is due, and its cost.
+    fn candidate(&self, now: Duration) -> Option<(Duration, Cost)> {
+        // A try again goes before something new, once its time has come: it is the older one.
+        let again = self.retries.first_key_value().map(|((due, _), task)| (*due, task.cost));
+        // As many as may be in flight may wait for another try. With more than that nothing new is begun, or an outage
+        // would have the whole input wait in memory.
+        let may_begin = self.retries.len() < self.policy.concurrency.max(1);
+        let queued = self.queued.front().filter(|_| may_begin).map(|task| (now, task.cost));
+        again.filter(|(due, _)| *due <= now).or(queued).or(again)
+    }
+
+    /// What to do now.
+    pub fn poll(&mut self, now: Duration) -> Step {
+        let wait = |wants_input| Step::Wait { until: None, wants_input, reason: Reason::Event };
+        if self.stopped.is_some() {
+            return if self.in_flight.is_empty() { Step::Done } else { wait(false) };
+        }
+        let wants_input = !self.finished && self.queued.is_empty();
+        let Some((due, cost)) = self.candidate(now) else {
+            let is_done = self.finished && self.in_flight.is_empty();
+            return if is_done { Step::Done } else { wait(wants_input) };
+        };
+        let denied = if due > now {
+            Denied { until: self.limiter.ready_at(due, cost), reason: Reason::Retry }
+        } else {
+            match self.limiter.acquire(now, cost) {
+                Ok(()) => return self.send(now),
+                Err(denied) => denied,
+            }
+        };
+        let Some(ready) = denied.until else { return wait(wants_input) };
+        let held = self.limiter.held_until(now).is_some_and(|hold| hold >= ready);
+        let reason = if held { Reason::Held } else { denied.reason };
+        // Whoever was told to wait, and by which header: a wait that is too long for this run ends it.
+        let demanded = ready.saturating_sub(now);
+        if matches!(reason, Reason::Held | Reason::Quota) && demanded > self.policy.max_wait {
+            self.stop(Stop::WaitTooLong { demanded });
+            return self.poll(now);
+        }
+        // A try again that comes due earlier may cost less, so look again then.
+        let next_retry = self.retries.keys().next().map(|(due, _)| *due).filter(|due| *due > now);
+        let until = next_retry.map_or(ready, |due| due.min(ready));
+        Step::Wait { until: Some(until), wants_input, reason }
+    }
+
+    fn send(&mut self, now: Duration) -> Step {
+        let is_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
+        let task =
+            if is_due { self.retries.pop_first().map(|(_, task)| task) } else { self.queued.pop_front() };
+        let Some(mut task) = task else { unreachable!("there is a candidate") };
+        task.attempts = task.attempts.saturating_add(1);
+        if task.first_sent.is_none() {
+            task.first_sent = Some(now);
+            task.passed = self.passed;
+        }
+        task.sent = now;
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.in_flight.insert(ticket, task);
+        Step::Send(ticket)
+    }
+
+    /// Says what came of something that was sent.
+    ///
+    /// # Panics
+    ///
+    /// Where the ticket is not in flight: its result was reported before, or it is of another scheduler.
+    #[track_caller]
+    pub fn on_result(&mut self, now: Duration, ticket: Ticket, result: AttemptResult) -> Decision<R> {
+        let Some(mut task) = self.in_flight.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
+        let hold = self.limiter.complete(now, task.sent, task.cost, result);
+        self.learn(&mut task, result);
+        let at = hold.unwrap_or_else(|| {
+            let backoff = Backoff::new(self.policy.backoff_base, self.policy.backoff_cap);
+            now.saturating_add(backoff.full_jitter(task.failures.saturating_sub(1), self.limiter.random()))
+        });
+        let demanded = match result {
+            AttemptResult::RateLimited { retry_after: Some(hint) }
+            | AttemptResult::Unavailable { retry_after: Some(hint) } => hint,
+            _ => at.saturating_sub(now),
+        };
+        if hold.is_some() && demanded > self.policy.max_wait {
+            self.stop(Stop::WaitTooLong { demanded });
+            return Decision::Ended(task.end(now));
+        }
+        if matches!(result, AttemptResult::RateLimited { .. }) {
+            let refused_for = at.saturating_sub(*self.refused_since.get_or_insert(now));
+            if refused_for > self.policy.max_wait {
+                self.stop(Stop::WaitTooLong { demanded: refused_for });
+            }
+        }
+        if !may_repeat(task.replay, result) {
+            return Decision::Ended(task.end(now));
+        }
+        let tries = task.failures.saturating_add(task.stalled);
+        if tries > self.policy.max_retries || task.refusals > MAX_REFUSALS {
+            if self.quota.is_spent() {
+                self.stop(Stop::NothingSucceeds);
+            }
+            return Decision::Ended(task.end(now));
+        }
+        if self.stopped.is_some() {
+            return Decision::Ended(task.end(now));
+        }
+        self.retries.insert((at, ticket.0), task);
+        Decision::Again { at, holds_all: hold.is_some_and(|hold| hold > now) }
+    }
+
+    /// Draws from what came of a request what it says about its retries, and about the others'.
+    fn learn(&mut self, task: &mut Task<R>, result: AttemptResult) {
+        match result {
+            // What was refused for what it is was looked at, so it was let through.
+            AttemptResult::Done | AttemptResult::Refused => {
+                self.passed += 1;
+                self.quota.refund();
+                self.refused_since = None;
+            }
+            AttemptResult::RateLimited { .. } => {
+                task.refusals = task.refusals.saturating_add(1);
+                task.stalled = if task.passed == self.passed { task.stalled.saturating_add(1) } else { 1 };
+            }
+            AttemptResult::Unavailable { .. } | AttemptResult::Unclear | AttemptResult::Lost { .. } => {
+                self.quota.pay();
+                task.failures = task.failures.saturating_add(1);
+                task.unclear |= match result {
+                    AttemptResult::Lost { delivery, .. } => delivery != Delivery::NotSent,
+                    _ => matches!(result, AttemptResult::Unclear),
+                };
+            }
+        }
+        task.passed = self.passed;
+    }
+}
+
+impl<R> Drop for Scheduler<R> {
+    fn drop(&mut self) {
+        self.limiter.abandon(self.in_flight.len());
+    }
+}
+
+/// May a request be sent again, after that?
+fn may_repeat(replay: Replay, result: AttemptResult) -> bool {
+    let is_safe = replay == Replay::Safe;
+    match result {
+        AttemptResult::Done | AttemptResult::Refused => false,
+        // A request that was over the limit was not looked at.
+        AttemptResult::RateLimited { .. } => true,
+        AttemptResult::Unavailable { .. } | AttemptResult::Unclear => is_safe,
+        AttemptResult::Lost { delivery, retryable } => {
+            retryable && (is_safe || delivery == Delivery::NotSent)
+        }
+    }
+}

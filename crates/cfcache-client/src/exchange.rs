@@ -1,0 +1,205 @@
+//! Between a request and what the engine has to know of its answer.
+
+use core::time::Duration;
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use cfcache_model::endpoint::{Endpoint, Parts};
+use cfcache_model::envelope::ResponseInfo;
+use cfcache_model::verdict::{Answer, Class, Failure, Verdict, judge, judge_status};
+use cfcache_transport::{Operation, Response, TransportError};
+
+use crate::auth::Redactor;
+use crate::codec::Codec;
+use crate::engine::{AttemptResult, Limiter};
+use crate::error::ErrorCause;
+use crate::event::{Event, Exchange, Observer};
+use crate::rate_headers::RateHeaders;
+use crate::summary::Summary;
+
+/// A request with its body where tries can share it.
+pub(crate) struct PreparedRequest {
+    pub(crate) parts: Parts,
+    pub(crate) body: Option<Bytes>,
+}
+
+impl PreparedRequest {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let body = parts.body.take().map(Bytes::from);
+        Self { parts, body }
+    }
+}
+
+/// What a request came to: what the engine has to know, and what the caller gets.
+pub(crate) struct ParsedResponse<T> {
+    pub(crate) attempt: AttemptResult,
+    pub(crate) result: Result<Answer<T>, ErrorCause>,
+    pub(crate) ray: Option<String>,
+}
+
+impl<T> ParsedResponse<T> {
+    fn new(verdict: Verdict<T>, headers: RateHeaders, ray: Option<String>) -> Self {
+        let in_body = match &verdict {
+            Verdict::Later(failure) => failure.retry_after.map(Duration::from_secs),
+            _ => None,
+        };
+        let attempt = AttemptResult::new(&verdict, headers.retry_after.or(in_body));
+        let result = match verdict {
+            Verdict::Done(answer) => Ok(answer),
+            Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
+                Err(ErrorCause::Answer(failure))
+            }
+        };
+        Self { attempt, result, ray }
+    }
+}
+
+/// One try of a request, to be told of and counted.
+pub(crate) struct Try<'a> {
+    pub(crate) codec: &'a Codec,
+    pub(crate) limiter: &'a dyn Limiter,
+    pub(crate) prepared: &'a PreparedRequest,
+    pub(crate) operation: &'a Operation,
+    pub(crate) elapsed: Duration,
+}
+
+impl Try<'_> {
+    /// Makes sense of what a request came to, tells `observer` of it, and counts it.
+    pub(crate) fn parse<E: Endpoint>(
+        &self,
+        request: &E,
+        result: Result<Response, TransportError>,
+        observer: &mut impl Observer,
+        summary: &mut Summary,
+    ) -> ParsedResponse<E::Reply> {
+        let redactor = &self.codec.redactor();
+        let response = match result {
+            Ok(response) => response,
+            Err(mut error) => {
+                let head = error.take_head().map(|head| Response::from_parts(head, Bytes::new()));
+                let ray = head.as_ref().and_then(|head| ray(head, redactor));
+                let failure =
+                    head.as_ref().and_then(|head| judge_status(head.status().as_u16(), error.to_string()));
+                let parsed = match (failure, head) {
+                    // The status came in whole, and its headers too: that the body broke off takes nothing from them.
+                    (Some(failure), Some(head)) => {
+                        let headers = RateHeaders::from_headers(head.headers());
+                        ParsedResponse::new(Verdict::from(failure), headers, ray)
+                    }
+                    _ => {
+                        let (delivery, retryable) = (error.delivery(), error.is_retryable());
+                        self.tell(Err(&error), false, redactor, observer, summary);
+                        return ParsedResponse {
+                            attempt: AttemptResult::Lost { delivery, retryable },
+                            result: Err(ErrorCause::Transport(error)),
+                            ray,
+                        };
+                    }
+                };
+                let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
+                self.tell(Err(&error), is_limited, redactor, observer, summary);
+                return parsed;
+            }
+        };
+        // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
+        let body = redactor.blank(response.body());
+        let verdict = judge(request, response.status().as_u16(), &body);
+        let headers = RateHeaders::from_headers(response.headers());
+        if let Some(quota) = headers.global_quota {
+            self.limiter.set_global_quota(quota);
+        }
+        let mut parsed = ParsedResponse::new(verdict, headers, ray(&response, redactor));
+        let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
+        self.tell(Ok(&response), is_limited, redactor, observer, summary);
+        match &mut parsed.result {
+            Ok(answer) => {
+                redact(redactor, &mut answer.errors);
+                redact(redactor, &mut answer.messages);
+                for warning in answer.warnings() {
+                    summary.warnings += 1;
+                    observer.on(Event::Warning(warning));
+                }
+            }
+            Err(ErrorCause::Answer(failure)) => {
+                add_headers(failure, &response, redactor);
+                redact(redactor, &mut failure.errors);
+                redact(redactor, &mut failure.messages);
+                if let Some(defect) = &mut failure.defect {
+                    clean(redactor, defect);
+                }
+            }
+            Err(_) => {}
+        }
+        parsed
+    }
+
+    fn tell(
+        &self,
+        result: Result<&Response, &TransportError>,
+        rate_limited: bool,
+        redactor: &Redactor,
+        observer: &mut impl Observer,
+        summary: &mut Summary,
+    ) {
+        let is_sent = result.map_or_else(TransportError::is_sent, |_| true);
+        summary.requests += u64::from(is_sent);
+        summary.retries += u64::from(is_sent && self.operation.attempt > 1);
+        summary.rate_limited += u64::from(rate_limited);
+        observer.on(Event::Exchange(Exchange {
+            operation: self.operation,
+            method: self.prepared.parts.method.as_str(),
+            path: &self.codec.path(&self.prepared.parts),
+            codec: self.codec,
+            body_bytes: self.prepared.body.as_ref().map_or(0, Bytes::len),
+            elapsed: self.elapsed,
+            result,
+            redactor,
+            rate_limited,
+        }));
+    }
+}
+
+/// The `cf-ray` of an answer, fit to be shown.
+fn ray(response: &Response, redactor: &Redactor) -> Option<String> {
+    let ray = response.headers().get("cf-ray")?.to_str().ok()?;
+    Some(redactor.redact(ray).chars().take(64).collect())
+}
+
+/// Some of why it failed is told in headers.
+fn add_headers(failure: &mut Failure, response: &Response, redactor: &Redactor) {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    // A challenge for browsers in place of an answer. Source: `packages/workers-utils/src/cfetch` of
+    // <https://github.com/cloudflare/workers-sdk>.
+    if header("cf-mitigated") == Some("challenge") {
+        failure.class = Class::NotTheApi;
+        failure.defect = Some(
+            "a challenge for browsers (`cf-mitigated: challenge`) instead of an answer: the address that this \
+             machine calls from is taken for a bot"
+                .to_owned(),
+        );
+    } else if failure.class == Class::Redirected
+        && let Some(location) = header("location")
+    {
+        // Before it is clipped: the first half of a secret looks like none.
+        let location = cfcache_model::text::quote(&redactor.redact(location));
+        failure.defect = Some(format!("a redirect to {location}, which is not followed"));
+    }
+}
+
+/// Takes secrets out of what the API says.
+fn redact(redactor: &Redactor, infos: &mut [ResponseInfo]) {
+    for info in infos {
+        clean(redactor, &mut info.message);
+        let pointer = info.source.as_mut().and_then(|source| source.pointer.as_mut());
+        for text in pointer.into_iter().chain(&mut info.documentation_url) {
+            clean(redactor, text);
+        }
+        redact(redactor, &mut info.error_chain);
+    }
+}
+
+fn clean(redactor: &Redactor, text: &mut String) {
+    if let Cow::Owned(redacted) = redactor.redact(text) {
+        *text = redacted;
+    }
+}
