@@ -92,7 +92,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// A ray id: a different one for each request, the same in each run.
 pub(crate) fn ray(number: u64) -> String {
     // Spread over all digits, as real ones are.
-    format!("{:016x}-CFC", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    format!("{:016x}-LOC", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// Removes from an origin's response to an eligible request what is never stored.

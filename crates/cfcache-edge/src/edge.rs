@@ -21,7 +21,7 @@ use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
 use crate::edge::flight::{Fill, Flight, Pending, Route};
 use crate::entry::{self, Entry, Head};
 use crate::key::{self, Key};
-use crate::purge::{Purge, Purged, Scope};
+use crate::purge::{Purge, Purged, Reach, Scope};
 use crate::request::Asked;
 use crate::rule::{Effects, VaryAction};
 use crate::settings::{Settings, Visitor};
@@ -228,7 +228,7 @@ pub struct Full;
 #[derive(Debug)]
 struct Covered {
     action: Action,
-    environment: Option<String>,
+    reach: Reach,
     scope: Scope,
     keys: Vec<String>,
 }
@@ -517,22 +517,26 @@ impl Edge {
     /// Purges or invalidates.
     pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> Purged {
         self.purges += 1;
-        // Production is the environment of what fits no other one, and has an id too.
-        let environment = purge.environment.as_deref().filter(|id| !self.is_production(id));
+        let reach = match &purge.environment {
+            // Source: "Purge zone versions", 2026.
+            None if purge.scope == Scope::Everything => Reach::All,
+            // Production is the environment of what fits no other one, and has an id too.
+            Some(id) if !self.is_production(id) => Reach::In(Some(id.clone())),
+            _ => Reach::In(None),
+        };
         let scope = entry::normal(&purge.scope);
-        let keys = self.file_keys(&scope, environment);
-        let mut ids = self.store.select(&scope, environment);
+        let keys = self.file_keys(&scope, reach.environment());
+        let mut ids = self.store.select(&scope, &reach);
         ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
         if purge.action == Action::Purge {
-            self.trace(&scope, environment, &keys, &ids);
+            self.trace(&scope, &reach, &keys, &ids);
         }
         let purged = match purge.action {
             Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
             Action::Purge => Purged::removed(self.store.remove(&ids)),
         };
         if !self.flights.is_empty() {
-            let environment = environment.map(str::to_owned);
-            self.log.push_back((self.purges, Covered { action: purge.action, environment, scope, keys }));
+            self.log.push_back((self.purges, Covered { action: purge.action, reach, scope, keys }));
             if self.log.len() > MAX_LOG
                 && let Some((number, _)) = self.log.pop_front()
             {
@@ -986,9 +990,9 @@ impl Edge {
     }
 
     /// Where there are tiers, remembers what a purge leaves in the lower one.
-    fn trace(&mut self, scope: &Scope, environment: Option<&str>, keys: &[String], ids: &[u32]) {
+    fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
         match scope {
-            Scope::Everything if environment.is_none() => self.expired = HashSet::new(),
+            Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
             Scope::Everything => {
                 for hash in self.store.key_hashes(ids) {
                     self.expired.remove(&hash);
@@ -1019,8 +1023,7 @@ impl Covered {
         if self.keys.iter().any(|key| **key == *entry.key) {
             return true;
         }
-        let is_of_all = self.scope == Scope::Everything && self.environment.is_none();
-        (is_of_all || self.environment.as_deref() == entry.environment.as_deref()) && entry.is_in(&self.scope)
+        self.reach.includes(entry.environment.as_deref()) && entry.is_in(&self.scope)
     }
 }
 

@@ -51,6 +51,32 @@ pub struct Purged {
     removed: Option<Removed>,
 }
 
+/// Where a purge has effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// In all environments.
+    All,
+    /// In one; none is production.
+    In(Option<String>),
+}
+
+impl Reach {
+    pub(crate) fn includes(&self, environment: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::In(own) => own.as_deref() == environment,
+        }
+    }
+
+    /// The environment in whose keys files are looked for.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::In(own) => own.as_deref(),
+        }
+    }
+}
+
 impl Purge {
     /// A purge of that, in production.
     #[must_use]

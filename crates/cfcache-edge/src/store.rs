@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::entry::Entry;
-use crate::purge::Scope;
+use crate::purge::{Reach, Scope};
 
 /// Stored responses, and their indexes.
 ///
@@ -181,9 +181,9 @@ impl Store {
         changed
     }
 
-    /// The ids of what a scope covers in an environment; of everything in production, those of all environments.
+    /// The ids of what a scope covers.
     /// Files are found by their keys. What it names is as [`normal`](crate::entry::normal) has it.
-    pub(crate) fn select(&self, scope: &Scope, environment: Option<&str>) -> Vec<u32> {
+    pub(crate) fn select(&self, scope: &Scope, reach: &Reach) -> Vec<u32> {
         let mut ids: Vec<u32> = match scope {
             Scope::Everything => (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).collect(),
             Scope::Files(_) => Vec::new(),
@@ -205,12 +205,11 @@ impl Store {
         };
         ids.sort_unstable();
         ids.dedup();
-        let is_of_all = *scope == Scope::Everything && environment.is_none();
-        ids.retain(|&id| match (self.slots.get(id as usize).and_then(Option::as_ref), environment) {
+        ids.retain(|&id| match (self.slots.get(id as usize).and_then(Option::as_ref), reach) {
             (None, _) => false,
-            (Some(_), _) if is_of_all => true,
-            (Some(slot), None) => slot.is_production,
-            (Some(slot), environment) => slot.entry.environment.as_deref() == environment,
+            (Some(_), Reach::All) => true,
+            (Some(slot), Reach::In(None)) => slot.is_production,
+            (Some(slot), reach) => reach.includes(slot.entry.environment.as_deref()),
         });
         ids
     }

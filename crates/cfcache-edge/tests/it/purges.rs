@@ -234,7 +234,9 @@ fn environments_have_caches_of_their_own() {
     }
     assert_eq!(purge_environment(&mut filled, Scope::Everything, "development"), 1);
     assert_eq!(statuses(&mut filled), [hit, hit, miss]);
-    // Everything in production is everything everywhere.
+    // With production's own id, everything in production; without one, everything everywhere.
+    assert_eq!(purge_environment(&mut filled, Scope::Everything, "production"), 1);
+    assert_eq!(statuses(&mut filled), [miss, hit, hit]);
     assert_eq!(filled.purge(Scope::Everything).objects, 3);
 }
 
