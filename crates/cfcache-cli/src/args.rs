@@ -264,6 +264,9 @@ fn offer(command: Definition, path: &[String], shared: &[Arg]) -> Definition {
     })
 }
 
+/// The shared options that are about visitors, as clap names them.
+const VISITING: [&str; 5] = ["verify_connect", "visitor_headers", "visitor_rate", "warm_as", "warm_certify"];
+
 /// Does a shared option do something for a command? Those that refuse one are among those for which it does not.
 fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
@@ -272,7 +275,25 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
         ["purge" | "invalidate", ..] => true,
         ["completions" | "man", ..] => false,
         ["emulator", ..] => ["plan", "no_rate_limit", "color"].contains(&option),
+        ["probe" | "warm", ..] => {
+            let is_about_warming = option.starts_with("warm_");
+            VISITING.contains(&option) && (path == ["warm"] || !is_about_warming)
+                || [
+                    "proxy",
+                    "roots",
+                    "ca_file",
+                    "concurrency",
+                    "no_rate_limit",
+                    "timeout",
+                    "output",
+                    "json",
+                    "quiet",
+                ]
+                .contains(&option)
+                || ["no_progress", "color", "on_invalid", "strict"].contains(&option)
+        }
         _ => match option {
+            option if VISITING.contains(&option) => false,
             "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "strict"
             | "journal" | "failed_to" => false,
             "dry_run" | "yes" | "force" => changes,
@@ -317,6 +338,38 @@ pub(crate) enum Command {
     Invalidate {
         #[command(subcommand)]
         what: What,
+    },
+    /// Ask URLs what the cache says of them
+    ///
+    /// Each is asked once, as a visitor asks; no credentials are needed.
+    #[command(after_long_help = "\
+Exit codes: 0 each URL was answered, 1 something stands in the way of one (a challenge,
+a login, a rate limit), 5 one could not be reached.
+
+Examples:
+  cfcache probe https://www.example.com/ https://www.example.com/logo.png
+  cfcache probe --from urls.txt --json
+  cfcache probe https://www.example.com/ --verify-connect 127.0.0.1:8788")]
+    Probe {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        pages: Pages,
+    },
+    /// Fetch URLs so that they are cached again
+    ///
+    /// Each is fetched to its end, as a visitor does; no credentials are needed.
+    #[command(after_long_help = "\
+Exit codes: 0 each URL was fetched, cached or not, 1 some were not, 5 none could be reached.
+
+Examples:
+  cfcache warm --from urls.txt
+  cfcache warm https://www.example.com/ --warm-as mobile,tablet --warm-certify")]
+    Warm {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        pages: Pages,
     },
     /// Cache Reserve: cached files in persistent storage
     Reserve {
@@ -775,6 +828,49 @@ pub(crate) struct Global {
     /// not read are not in it, and only `--journal` goes on with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) visiting: Visiting,
+}
+
+/// How visitors ask: for `probe` and `warm`, and for what a purge does beside purging.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Visiting {
+    /// Connect there whatever the URL is, under the URL's own name: an emulated edge, or another address
+    #[arg(long, global = true, hide_short_help = true, value_name = "HOST:PORT", help_heading = "Visitors")]
+    pub(crate) verify_connect: Option<String>,
+    /// A file of extra headers, one `NAME: VALUE` a line, such as a token of Cloudflare Access
+    /// [env: CFCACHE_VISITOR_HEADERS holds the lines themselves]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
+    pub(crate) visitor_headers: Option<PathBuf>,
+    /// At most so many requests a second to one host [default: 10 to probe, 5 to warm]
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Visitors", value_parser = some_rate, allow_negative_numbers = true)]
+    pub(crate) visitor_rate: Option<f64>,
+    /// Warm as these visitors too, with commas between: mobile, tablet, webp, avif
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "WHOM",
+        help_heading = "Visitors",
+        value_delimiter = ','
+    )]
+    pub(crate) warm_as: Vec<WarmAsArg>,
+    /// Ask what was warmed once more: it has to be HIT
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
+    pub(crate) warm_certify: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WarmAsArg {
+    /// A phone
+    Mobile,
+    /// A tablet
+    Tablet,
+    /// A browser that takes WebP images
+    Webp,
+    /// A browser that takes AVIF images
+    Avif,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -893,6 +989,14 @@ fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text)? {
         seconds if seconds >= 1e-3 => Ok(seconds),
         _ => Err("it must be more than 0, such as 30 or 0.5".to_owned()),
+    }
+}
+
+/// A rate at which something happens at all.
+fn some_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (1e-3..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("it must be a number of requests a second, such as 10 or 0.5".to_owned()),
     }
 }
 

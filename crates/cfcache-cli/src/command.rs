@@ -6,6 +6,7 @@ mod environments;
 mod generate;
 mod interrupts;
 mod pages;
+mod probe;
 mod purge;
 #[cfg(test)]
 mod reference;
@@ -18,6 +19,8 @@ mod setting;
 mod settings;
 mod token;
 mod variants;
+mod visiting;
+mod warm;
 mod zones;
 
 pub(crate) use crate::command::interrupts::Interrupts;
@@ -47,6 +50,9 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::List(job) => purge::bulk::run(job, talk, &interrupts).await,
             Job::Route(job) if job.dry_run => purge::routed::dry_run(job, talk),
             Job::Route(job) => purge::routed::run(job, talk, &interrupts).await,
+            Job::Probe(job) => probe::run(job, talk, &interrupts).await,
+            Job::Warm(job) if job.dry_run => warm::dry_run(job, talk),
+            Job::Warm(job) => warm::run(job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),

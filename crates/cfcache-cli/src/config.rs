@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use crate::args::Global;
 pub(crate) use crate::config::environment::{
     ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY,
-    VARIABLES, ZONE_ID,
+    VARIABLES, VISITOR_HEADERS, ZONE_ID,
 };
 use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
 pub(crate) use crate::config::file::TokenPlace;

@@ -3,6 +3,7 @@
 mod connection;
 mod credentials;
 mod setting;
+mod visiting;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
+pub(crate) use crate::resolve::visiting::VisitJob;
 use crate::same_file::FileId;
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::source::{Base, list_named};
@@ -30,6 +32,8 @@ use crate::source::{Base, list_named};
 pub(crate) enum Job {
     Everything(EverythingJob),
     List(ListJob),
+    Probe(VisitJob),
+    Warm(VisitJob),
     Route(RouteJob),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
@@ -141,6 +145,8 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
         }
         Command::Purge { what } => given()?.purge(Action::Purge, what),
         Command::Invalidate { what } => given()?.purge(Action::Invalidate, what),
+        Command::Probe { input, pages } => given()?.probe(input, pages),
+        Command::Warm { input, pages } => given()?.warm(input, pages),
         Command::Config { command: ConfigCommand::Show } => Ok(Job::ShowConfig(Box::new(given()?.settings))),
         Command::Config { command: ConfigCommand::Path } => Ok(Job::ConfigPath(given()?.settings.path)),
         Command::Zones { command: ListCommand::List } => given()?.zones(),
@@ -245,6 +251,7 @@ impl<'a> Given<'a> {
 
 impl Given<'_> {
     fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
+        self.no_visitor_options()?;
         let targets = |kind, input| targets(action, kind, input, Pages::default(), Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
@@ -441,8 +448,25 @@ impl Given<'_> {
             ("--strict", global.strict),
             ("--batch-size", global.batch_size.is_some()),
         ];
+        self.no_visitor_options()?;
         match options.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => Err(Failure::usage(format!("`{option}` is for purge and invalidate"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What is about visitors is refused where none asks anything.
+    fn no_visitor_options(&self) -> Result<(), Failure> {
+        let visiting = &self.global.visiting;
+        let options = [
+            ("--verify-connect", visiting.verify_connect.is_some()),
+            ("--visitor-headers", visiting.visitor_headers.is_some()),
+            ("--visitor-rate", visiting.visitor_rate.is_some()),
+            ("--warm-as", !visiting.warm_as.is_empty()),
+            ("--warm-certify", visiting.warm_certify),
+        ];
+        match options.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(Failure::usage(format!("`{option}` is for `probe` and `warm`"))),
             None => Ok(()),
         }
     }

@@ -18,7 +18,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::resolve::{Api, Connection};
 
-const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
+/// Who asks, the API and URLs alike.
+pub(crate) const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 
 /// What the emulator inside this process is told: it takes any token of a valid form.
 const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";

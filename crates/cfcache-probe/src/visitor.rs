@@ -1,6 +1,7 @@
 //! The HTTP side: asks URLs as a visitor does, over a small map of origins.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +39,8 @@ const CONNECTIONS: usize = 64;
 pub struct Visitor {
     settings: VisitorBuilder,
     origins: Mutex<Origins>,
+    /// The address on this machine that is connected to turned out not to speak TLS.
+    is_cleartext: AtomicBool,
 }
 
 /// The transports that are open.
@@ -147,12 +150,8 @@ impl Visitor {
     ) -> Result<Visit, NoAnswer> {
         let (origin, path) = address(url).map_err(NoAnswer)?;
         match self.ask(&origin, &path, headers, sink).await {
-            Err(error) if self.may_be_cleartext(&origin, &error) => {
-                // The other address is on this machine and does not speak TLS, as an emulator of the edge does not.
-                let cleartext = format!("http://{}", origin.authority());
-                let Ok(cleartext) = cleartext.parse() else { return Err(no_answer(&error)) };
-                let transport = self.open(&cleartext).map_err(NoAnswer)?;
-                self.keep(&origin, &transport);
+            Err(error) if self.is_refusal_of_tls(&origin, &error) => {
+                self.is_cleartext.store(true, Ordering::Relaxed);
                 self.ask(&origin, &path, headers, sink).await
             }
             result => result,
@@ -160,10 +159,11 @@ impl Visitor {
         .map_err(|error| no_answer(&error))
     }
 
-    fn may_be_cleartext(&self, origin: &Origin, error: &TransportError) -> bool {
+    /// Whether the address on this machine that is connected to does not speak TLS, as an emulated edge does not.
+    fn is_refusal_of_tls(&self, origin: &Origin, error: &TransportError) -> bool {
         origin.scheme() == Scheme::Https
             && error.phase() == Phase::Tls
-            && error.cause() == Cause::Protocol
+            && !matches!(error.cause(), Cause::Certificate | Cause::Configuration)
             && self.stays_here()
     }
 
@@ -181,7 +181,12 @@ impl Visitor {
         headers: &[(HeaderName, HeaderValue)],
         sink: BodySink<'_>,
     ) -> Result<Visit, TransportError> {
-        let transport = self.transport(origin)?;
+        let transport = if origin.scheme() == Scheme::Https && self.is_cleartext.load(Ordering::Relaxed) {
+            let cleartext = format!("http://{}", origin.authority()).parse();
+            self.transport(&cleartext.unwrap_or_else(|_| origin.clone()))?
+        } else {
+            self.transport(origin)?
+        };
         let mut message = http::Request::new(Bytes::new());
         *message.uri_mut() = path.clone();
         let map = message.headers_mut();
@@ -266,10 +271,15 @@ impl Visitor {
             ProxyChoice::One(proxy) => Some(proxy.clone()),
             ProxyChoice::Rules(rules) => rules.intercepts(origin),
         };
+        let mut timeouts = settings.timeouts;
+        if self.stays_here() {
+            // What does not speak TLS may wait for more than it gets.
+            timeouts.tls = timeouts.tls.min(Duration::from_secs(2));
+        }
         let mut builder = HyperTransport::builder(origin.clone())
             // What is secret is left out of requests to such an origin.
             .allow_insecure_http()
-            .with_timeouts(settings.timeouts)
+            .with_timeouts(timeouts)
             .with_max_body(settings.max_body)
             .with_max_connections(CONNECTIONS)
             .with_proxy(proxy)
@@ -338,7 +348,7 @@ impl VisitorBuilder {
     /// Makes the visitor. Nothing is sent yet.
     #[must_use]
     pub fn build(self) -> Visitor {
-        Visitor { settings: self, origins: Mutex::default() }
+        Visitor { settings: self, origins: Mutex::default(), is_cleartext: AtomicBool::new(false) }
     }
 }
 

@@ -45,6 +45,8 @@ variables! {
     pub(crate) const PROFILE: &str = "CFCACHE_PROFILE";
     /// The configuration file, in place of the usual one.
     pub(crate) const CONFIG: &str = "CFCACHE_CONFIG";
+    /// Extra headers for visitors, one `NAME: VALUE` a line.
+    pub(crate) const VISITOR_HEADERS: &str = "CFCACHE_VISITOR_HEADERS";
     /// Where configuration is; the usual place is below `HOME` where it is not set.
     pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
     /// The user's own directory.
@@ -115,6 +117,7 @@ pub(crate) struct Environment {
     pub(crate) plan: Option<String>,
     pub(crate) profile: Option<String>,
     pub(crate) config: Option<String>,
+    pub(crate) visitor_headers: Option<SecretString>,
     /// The directory that configuration is in.
     pub(crate) config_home: Option<PathBuf>,
     /// The user's own directory.
@@ -143,6 +146,7 @@ impl Environment {
         environment.plan = environment.read(PLAN);
         environment.profile = environment.read(PROFILE);
         environment.config = environment.read(CONFIG);
+        environment.visitor_headers = environment.read(VISITOR_HEADERS).map(SecretString::from);
         environment.home = environment.read(HOME).map(PathBuf::from);
         environment.config_home = environment
             .read(XDG_CONFIG_HOME)

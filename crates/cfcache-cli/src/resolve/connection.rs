@@ -106,8 +106,17 @@ impl Given<'_> {
 
     /// The proxy of `--proxy`, else of the environment.
     fn proxy(&self, base: &BaseUrl) -> Result<Option<Proxy>, Failure> {
+        Ok(match self.proxies()? {
+            Proxies::None => None,
+            Proxies::One(proxy) => Some(proxy),
+            Proxies::Rules(rules) => rules.intercepts(base.origin()),
+        })
+    }
+
+    /// The proxy of `--proxy`, else the rules of the environment.
+    pub(super) fn proxies(&self) -> Result<Proxies, Failure> {
         match self.global.proxy.as_deref() {
-            Some("none") => return Ok(None),
+            Some("none") => return Ok(Proxies::None),
             Some(url) if url.contains('@') => {
                 return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
                     .with_hint(format!("put the whole URL into `{HTTPS_PROXY}`")));
@@ -121,7 +130,7 @@ impl Given<'_> {
                 .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without"));
             }
             Some(url) => {
-                return url.parse().map(Some).map_err(|invalid| {
+                return url.parse().map(Proxies::One).map_err(|invalid| {
                     Failure::usage(format!("`--proxy` is not a proxy: {invalid}"))
                         .with_hint("it looks like `http://proxy.example.com:3128`; `none` goes without")
                 });
@@ -143,8 +152,16 @@ impl Given<'_> {
                 format!("look at `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or go without (`--proxy none`)"),
             )
         })?;
-        Ok(rules.intercepts(base.origin()))
+        Ok(Proxies::Rules(Box::new(rules)))
     }
+}
+
+/// Which proxy to go through.
+pub(super) enum Proxies {
+    None,
+    One(Proxy),
+    /// By the origin that is asked.
+    Rules(Box<ProxyRules>),
 }
 
 fn base_url(url: &Sourced<String>) -> Result<BaseUrl, Failure> {
@@ -155,7 +172,7 @@ fn base_url(url: &Sourced<String>) -> Result<BaseUrl, Failure> {
     })
 }
 
-fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
+pub(super) fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
     let read = |path: &PathBuf| {
         whole::read(path, whole::MOST)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))

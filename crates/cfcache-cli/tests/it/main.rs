@@ -27,3 +27,4 @@ mod support;
 mod terminal;
 mod tls;
 mod usage;
+mod visitors;

@@ -124,8 +124,10 @@ async fn error_pages_of_the_edge_are_recognized() {
 
 #[tokio::test]
 async fn no_answer_is_told_in_words_without_what_may_be_secret() {
-    let error = visitor().visit("http://127.0.0.1:1/", &[]).await.unwrap_err();
-    assert!(error.to_string().contains("`127.0.0.1:1` refused the connection"), "{error}");
+    // Bound and let go: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = visitor().visit(&format!("http://{address}/"), &[]).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("`{address}` refused the connection")), "{error}");
     let error = visitor().visit("https://user:s3cret@www.example.com/", &[]).await.unwrap_err();
     assert!(!error.to_string().contains("s3cret"), "{error}");
 }

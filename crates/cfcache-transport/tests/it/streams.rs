@@ -4,7 +4,7 @@ use core::pin::Pin;
 
 use cfcache_transport::{Cause, HyperTransport, Phase, TransportError};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Server, get, read_request, send, text};
 
@@ -100,11 +100,13 @@ async fn another_address_is_asked_under_the_origins_name() {
 
 #[tokio::test]
 async fn an_address_that_refuses_is_named_in_the_error() {
+    // Bound and let go: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let transport = HyperTransport::builder("http://localhost".parse().unwrap())
-        .with_connect_to("127.0.0.1", 1)
+        .with_connect_to("127.0.0.1", address.port())
         .build()
         .unwrap();
     let error = send(&transport, get("/")).await.unwrap_err();
     assert_eq!(error.phase(), Phase::Connect);
-    assert!(error.to_string().contains("`127.0.0.1:1`"), "{error}");
+    assert!(error.to_string().contains(&format!("`{address}`")), "{error}");
 }
