@@ -1,4 +1,4 @@
-//! Who asks? A bearer token, or an e-mail address with its API key.
+//! Who asks: a bearer token, or an e-mail address with its API key.
 
 use core::fmt;
 
@@ -177,7 +177,7 @@ pub(crate) fn authenticate<'a>(
     }
 }
 
-/// May the caller use the endpoint at all?
+/// Returns whether the caller may use the endpoint at all.
 pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
     match caller {
         Caller::AnyToken | Caller::Key => true,

@@ -26,7 +26,7 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// The API keys that are known.
     pub keys: Vec<ApiKey>,
-    /// Are limits kept, and which?
+    /// Whether limits are kept.
     pub limits: LimitMode,
     /// How many items a request may hold, and how fast purges may come: the plan's, unless changed.
     pub purge_limits: PurgeLimits,
@@ -49,7 +49,7 @@ pub struct Config {
     pub edge: Option<EdgeConfig>,
 }
 
-/// Are limits kept?
+/// Whether limits are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMode {

@@ -110,7 +110,7 @@ pub enum FaultAction {
     Survive,
 }
 
-/// Does the request take effect?
+/// Whether a request takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "it does or it does not")]
 pub enum Effect {
@@ -208,7 +208,7 @@ impl Fault {
         self
     }
 
-    /// Does the request take effect?
+    /// Returns whether the request takes effect.
     #[must_use]
     pub fn takes_effect(&self) -> bool {
         let usual = match self.action {

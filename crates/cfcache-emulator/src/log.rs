@@ -74,7 +74,7 @@ pub struct LogEntry {
     pub body: Bytes,
     /// The status that was answered; `None` where no answer was sent.
     pub status: Option<u16>,
-    /// Did it take effect? Whoever sent it need not know: the answer may have been lost.
+    /// Whether it took effect. Whoever sent it need not know: the answer may have been lost.
     pub processed: bool,
     /// The fault it met, in the words of the fault's own text form.
     pub fault: Option<String>,

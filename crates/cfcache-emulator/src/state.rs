@@ -115,7 +115,7 @@ impl Zone {
         self
     }
 
-    /// Is that host the zone's name, or below it?
+    /// Returns whether a host is the zone's name, or below it.
     pub(crate) fn covers(&self, host: &str) -> bool {
         // Zones are named in Unicode, and URLs have `xn--`.
         let ascii = |text: &str| idna::domain_to_ascii(text).unwrap_or_else(|_| text.to_lowercase());
@@ -133,7 +133,7 @@ impl Environment {
         Self { name: name.into(), id: id.into(), expression: expression.into(), position: "{}".to_owned() }
     }
 
-    /// Is it chosen by what a purge cannot know: IP address, country, ASN or threat score?
+    /// Returns whether it is chosen by what a purge cannot know: IP address, country, ASN or threat score.
     pub(crate) fn is_by_address(&self) -> bool {
         ["ip.src", "ip.geoip", "cf.threat_score"].iter().any(|field| self.expression.contains(field))
     }

@@ -107,7 +107,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Can the same request succeed later, with nobody changing anything?
+    /// Returns whether the same request can succeed later, with nobody changing anything.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::RateLimited | Self::Unavailable)

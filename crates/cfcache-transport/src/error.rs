@@ -1,7 +1,7 @@
 use core::error::Error as StdError;
 use core::fmt;
 
-/// Can the request have been processed by the server?
+/// Whether the request can have been processed by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -119,7 +119,7 @@ impl TransportError {
         &self.detail
     }
 
-    /// Can the request have been processed?
+    /// Whether the request can have been processed.
     #[must_use]
     pub const fn delivery(&self) -> Delivery {
         self.delivery
@@ -156,7 +156,8 @@ impl TransportError {
         self.head.as_deref()
     }
 
-    /// Can another try help? (Whether one is *allowed* depends on the operation, which this layer does not know.)
+    /// Returns whether another try can help. Whether one is *allowed* depends on the operation, which this layer does not
+    /// know.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.retryable

@@ -39,7 +39,7 @@ pub(super) fn clear(settings: &mut Settings, call: &Call<'_>) -> Answer {
     to_json(start, call)
 }
 
-/// Is a clear not at its end?
+/// Returns whether a clear has not come to its end.
 pub(super) fn is_running(settings: &Settings, call: &Call<'_>) -> bool {
     settings.clear.is_some_and(|start| call.now < start + call.config.clear_time)
 }

@@ -18,7 +18,7 @@ pub(super) struct Rules {
     id: &'static str,
     /// The smallest plan that has it.
     plan: Plan,
-    /// Is there nothing to read or delete until it was set?
+    /// Whether there is nothing to read or delete until it was set.
     is_missing_at_first: bool,
     /// After what time it turns itself off.
     lasts: Option<Duration>,
@@ -104,7 +104,7 @@ pub(super) fn answer(rules: &Rules, settings: &mut Settings, call: &Call<'_>) ->
     }
 }
 
-/// Is Cache Reserve on?
+/// Returns whether Cache Reserve is on.
 pub(super) fn is_reserve_on(settings: &Settings) -> bool {
     settings.switches.get(RESERVE).is_some_and(|reserve| reserve.on)
 }

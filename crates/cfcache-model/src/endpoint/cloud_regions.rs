@@ -213,7 +213,7 @@ pub struct CloudRegionBatch {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SupportedRegions {
-    /// Could the upper tiers be told?
+    /// Whether the upper tiers could be told.
     #[serde(default)]
     pub obtained_codes: Option<bool>,
     /// The regions of each cloud.

@@ -82,9 +82,9 @@ struct Dial {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     place: Option<Place>,
-    /// Has the connection carried a request before?
+    /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
-    /// Was nothing in flight on it? Then it may have been closed unnoticed.
+    /// Whether nothing was in flight on it. Then it may have been closed unnoticed.
     pub(crate) was_idle: bool,
 }
 

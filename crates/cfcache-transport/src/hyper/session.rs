@@ -307,7 +307,7 @@ pub(crate) struct Failed {
     pub(crate) error: TransportError,
     /// Proof that the server did not process it, `None` where it may have.
     pub(crate) unsent: Option<Unsent>,
-    /// Is the connection fit for other requests?
+    /// Whether the connection is fit for other requests.
     pub(crate) fit: bool,
 }
 
