@@ -27,6 +27,9 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// How much of a key an answer shows: programs refuse answers with very long headers.
+const MAX_SHOWN: usize = 2000;
+
 /// What the cache did. Source: <https://developers.cloudflare.com/cache/concepts/cache-responses/>, 2026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -132,7 +135,10 @@ pub(crate) fn finish(headers: &mut HeaderMap, about: &About<'_>) {
         if !value.is_empty() {
             why.push_str("; ");
             why.push_str(name);
-            why.push_str(value);
+            why.push_str(value.get(..MAX_SHOWN).unwrap_or(value));
+            if value.len() > MAX_SHOWN {
+                why.push_str("...");
+            }
         }
     }
     set(headers, HeaderName::from_static("x-cfcache-edge"), &why);

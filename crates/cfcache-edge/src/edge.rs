@@ -90,7 +90,7 @@ pub struct Edge {
     flights: HashMap<u64, Flight>,
     /// The fill that is under way for a key, and until when others wait for it.
     locks: HashMap<Arc<str>, (FillId, SystemTime)>,
-    /// Hashes of keys whose last answer was not stored: no request waits for another one.
+    /// Hashes of keys whose last fill brought nothing that is stored: no request waits for another one.
     unstored: HashSet<u64>,
     /// Hashes of keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
     expired: HashSet<u64>,
@@ -286,7 +286,14 @@ impl Edge {
         let environment = self.environment(&asked);
         let key = key::key(&self.settings, &effects, environment.as_deref(), &asked);
         let found = self.find(&key.text, &effects, &asked).map(|(_, entry)| Arc::clone(entry));
-        let lock = self.locks.get(key.text.as_str()).copied().filter(|(_, until)| *until > now);
+        let lock = match self.locks.get(key.text.as_str()).copied() {
+            Some((_, until)) if until <= now => {
+                // Who waited this long asks the origin, each by itself, until something is stored.
+                self.unstore(&key.text);
+                None
+            }
+            lock => lock,
+        };
 
         if let Some(entry) = &found {
             if entry.is_fresh(now) {
@@ -476,6 +483,10 @@ impl Edge {
         let about = self.about(now, flight.ray, status, failure.reason(), key.map(|key| &**key), effects);
         answer::finish(response.headers_mut(), &about);
         let key = key.cloned();
+        if let Some(key) = &key {
+            // Those that wait do not wait for each other's failures.
+            self.unstore(key);
+        }
         self.settle(&ticket, key.as_ref());
         response
     }

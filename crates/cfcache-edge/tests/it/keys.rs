@@ -108,6 +108,15 @@ fn made(parameters: &str, url: &str, headers: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn long_keys_are_shown_in_part() {
+    let mut site = Site::new(always(&[]));
+    let url = format!("https://example.com/{}.css", "a".repeat(5000));
+    let shown = key(&mut site, &url, &[]);
+    assert!(shown.ends_with("aaa...") && shown.len() < 2100, "{shown}");
+    assert_eq!(site.get(&url).cache(), "HIT");
+}
+
+#[test]
 fn query_strings_are_selected_and_sorted() {
     let custom = |query: &str| format!(r#"{{"custom_key":{{"query_string":{query}}}}}"#);
     let cases = [

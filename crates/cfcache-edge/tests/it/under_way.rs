@@ -43,12 +43,43 @@ fn who_waited_too_long_asks_the_origin() {
     let Step::Wait(_, until) = ask(&mut edge, URL) else { panic!("it is being filled") };
     let visitor = Visitor::default();
     let second = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
-    // The second fill has the lock now; the end of the first one does not open it.
+    // The others do not wait for each other either.
+    let third = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
     edge.abandoned(slow.ticket);
-    let Step::Wait(fill, _) = edge.request(until, &request("GET", URL, &[]), &visitor) else {
+    edge.fetched(until, second.ticket, Ok(response(200, &[], "second")));
+    // The last one that comes is what is stored.
+    edge.fetched(until, third.ticket, Ok(response(200, &[], "third")));
+    assert_eq!(edge.len(), 1);
+    edge.purge(until, &cfcache_edge::Purge::new(Scope::Everything));
+    let _fourth = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
+    assert!(matches!(edge.request(until, &request("GET", URL, &[]), &visitor), Step::Wait(..)));
+}
+
+#[test]
+fn nobody_waits_for_the_failures_of_others() {
+    let mut edge = Edge::new(Settings::new("example.com"));
+    let first = fetch(ask(&mut edge, URL));
+    assert!(matches!(ask(&mut edge, URL), Step::Wait(..)));
+    drop(edge.failed(begin(), first.ticket, Failure::Timeout));
+    let _second = fetch(ask(&mut edge, URL));
+    let _third = fetch(ask(&mut edge, URL));
+}
+
+#[test]
+fn the_end_of_another_fill_does_not_open_a_key() {
+    let mut edge = Edge::new(Settings::new("example.com"));
+    let slow = fetch(ask(&mut edge, URL));
+    let later = begin() + seconds(10);
+    let visitor = Visitor::default();
+    let second = fetch(edge.request(later, &request("GET", URL, &[]), &visitor));
+    edge.fetched(later, second.ticket, Ok(response(200, &[], "second")));
+    edge.purge(later, &cfcache_edge::Purge::new(Scope::Everything));
+    let third = fetch(edge.request(later, &request("GET", URL, &[]), &visitor));
+    edge.abandoned(slow.ticket);
+    let Step::Wait(fill, _) = edge.request(later, &request("GET", URL, &[]), &visitor) else {
         panic!("it is being filled")
     };
-    assert_eq!(fill, second.ticket.id());
+    assert_eq!(fill, third.ticket.id());
 }
 
 #[test]
@@ -58,8 +89,8 @@ fn nobody_waits_for_what_is_not_stored() {
     edge.fetched(begin(), first.ticket, Ok(response(200, &[("cache-control", "no-store")], "")));
     let second = fetch(ask(&mut edge, URL));
     let third = fetch(ask(&mut edge, URL));
-    edge.fetched(begin(), second.ticket, Ok(response(200, &[], "")));
     edge.fetched(begin(), third.ticket, Err(Failure::Closed));
+    edge.fetched(begin(), second.ticket, Ok(response(200, &[], "")));
     // Once it was stored, they wait again.
     edge.purge(begin(), &cfcache_edge::Purge::new(Scope::Everything));
     let _fourth = fetch(ask(&mut edge, URL));
