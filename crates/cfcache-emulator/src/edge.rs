@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use cfcache_edge::{CacheLevel, Edge, Expression, FillId, Object, Purged, Rules, Settings};
 use cfcache_model::Plan;
-use cfcache_model::endpoint::{Area, Descriptor};
+use cfcache_model::endpoint::{Action, Area, Descriptor};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -114,7 +114,47 @@ pub(crate) struct ZoneCache {
     waiting: HashMap<FillId, Arc<Notify>>,
     /// Purges that have not taken effect yet, and when they do.
     delayed: VecDeque<(SystemTime, cfcache_edge::Purge)>,
+    /// The last purges, oldest first; the delayed ones are the newest of them.
+    purges: VecDeque<PurgeRecord>,
 }
+
+/// A purge as the cache saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct PurgeRecord {
+    /// When the API accepted it, since the emulator began.
+    pub(crate) at: Duration,
+    pub(crate) action: Action,
+    pub(crate) environment: Option<String>,
+    /// The field of the body that named them, and the items.
+    pub(crate) kind: &'static str,
+    /// The first of the items.
+    pub(crate) items: Vec<String>,
+    /// How many items there were.
+    pub(crate) count: usize,
+    /// How many of the items did not reach the cache, for a fault.
+    pub(crate) survived: usize,
+    /// How many objects it removed or marked stale; none where it has not taken effect yet.
+    pub(crate) objects: Option<usize>,
+}
+
+/// What is in the caches, as it is shown.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    /// The first objects, in the order of their URLs.
+    pub(crate) objects: Vec<Object>,
+    /// How many objects there are.
+    pub(crate) count: usize,
+    /// How many bytes they take.
+    pub(crate) bytes: u64,
+    /// The last purges, newest first.
+    pub(crate) purges: Vec<PurgeRecord>,
+}
+
+/// How many purges of a zone are remembered.
+const MOST_PURGES: usize = 50;
+
+/// How many items of a purge are remembered.
+const MOST_ITEMS: usize = 5;
 
 impl Edges {
     pub(crate) fn new(
@@ -134,7 +174,12 @@ impl Edges {
                 settings.max_memory = config.max_memory;
                 settings.environments = environments(zone);
                 let edge = Edge::new(settings);
-                let cache = ZoneCache { edge, waiting: HashMap::new(), delayed: VecDeque::new() };
+                let cache = ZoneCache {
+                    edge,
+                    waiting: HashMap::new(),
+                    delayed: VecDeque::new(),
+                    purges: VecDeque::new(),
+                };
                 (zone.clone(), Mutex::new(cache))
             })
             .collect();
@@ -172,21 +217,28 @@ impl Edges {
     /// Carries out a purge that the API accepted, or notes it for later.
     pub(crate) fn purge(&self, now: Duration, purge: &Purge) {
         let Some((zone, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
-        let Some(scope) = self.reaching(&purge.scope) else { return };
+        let (scope, survived) = self.reaching(&purge.scope);
+        let record = PurgeRecord::new(purge, survived);
         // The environment that all other requests belong to is production.
         let is_production =
             |id: &&String| zone.environments.iter().any(|one| one.id == **id && one.expression.is_empty());
         let environment = purge.environment.as_ref().filter(|id| !is_production(id)).cloned();
-        let purge = cfcache_edge::Purge::new(scope).with_action(purge.action).with_environment(environment);
         let now = self.wall(now);
         let mut cache = lock(cache);
         cache.purge_due(now);
+        let Some(scope) = scope else {
+            cache.record(PurgeRecord { objects: Some(0), ..record });
+            return;
+        };
+        let purge = cfcache_edge::Purge::new(scope).with_action(purge.action).with_environment(environment);
         if self.config.purge_delay.is_zero() {
             let purged = cache.edge.purge(now, &purge);
+            cache.record(PurgeRecord { objects: Some(purged.objects), ..record });
             drop(cache);
             free(purged);
         } else {
             let due = now.checked_add(self.config.purge_delay).unwrap_or(now);
+            cache.record(record);
             cache.delayed.push_back((due, purge));
         }
     }
@@ -221,8 +273,28 @@ impl Edges {
         let caches = (0..self.zones.len()).filter_map(|zone| self.cache(zone, now));
         let mut objects: Vec<Object> =
             caches.flat_map(|cache| cache.edge.objects(now).collect::<Vec<_>>()).collect();
-        objects.sort_by(|one, other| (&one.url, &one.key).cmp(&(&other.url, &other.key)));
+        objects.sort_by(|one, other| order(one).cmp(&order(other)));
         objects
+    }
+
+    /// What is stored, of which only the first so many objects are listed, and the last purges.
+    pub(crate) fn inventory(&self, now: Duration, most: usize) -> Inventory {
+        let mut inventory = Inventory { objects: Vec::new(), count: 0, bytes: 0, purges: Vec::new() };
+        let wall = self.wall(now);
+        for cache in (0..self.zones.len()).filter_map(|zone| self.cache(zone, wall)) {
+            inventory.count += cache.edge.len();
+            inventory.bytes += cache.edge.memory();
+            inventory.purges.extend(cache.purges.iter().cloned());
+            for object in cache.edge.objects(wall) {
+                let place = inventory.objects.partition_point(|known| order(known) <= order(&object));
+                if place < most {
+                    inventory.objects.insert(place, object);
+                    inventory.objects.truncate(most);
+                }
+            }
+        }
+        inventory.purges.sort_by_key(|purge| core::cmp::Reverse(purge.at));
+        inventory
     }
 
     /// Wakes everybody who waits, to look again: the time was moved.
@@ -232,14 +304,22 @@ impl Edges {
         }
     }
 
-    /// A scope without the items that are to survive; `None` where none is left.
-    fn reaching(&self, scope: &state::Scope) -> Option<cfcache_edge::Scope> {
+    /// A scope without the items that are to survive, or `None` where none is left; and how many survive.
+    fn reaching(&self, scope: &state::Scope) -> (Option<cfcache_edge::Scope>, usize) {
         let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut reaches = || survivors.next(self.purge_endpoint).is_none();
+        let mut survived = 0;
+        let mut reaches = || {
+            let survives = survivors.next(self.purge_endpoint).is_some();
+            survived += usize::from(survives);
+            !survives
+        };
         let mut texts =
             |items: &[String]| -> Vec<String> { items.iter().filter(|_| reaches()).cloned().collect() };
         let scope = match scope {
-            state::Scope::Everything => return reaches().then_some(cfcache_edge::Scope::Everything),
+            state::Scope::Everything => {
+                let scope = reaches().then_some(cfcache_edge::Scope::Everything);
+                return (scope, survived);
+            }
             state::Scope::Tags(tags) => cfcache_edge::Scope::Tags(texts(tags)),
             state::Scope::Hosts(hosts) => cfcache_edge::Scope::Hosts(texts(hosts)),
             state::Scope::Prefixes(prefixes) => cfcache_edge::Scope::Prefixes(texts(prefixes)),
@@ -259,7 +339,7 @@ impl Edges {
             | cfcache_edge::Scope::Prefixes(items) => items.is_empty(),
             _ => false,
         };
-        (!is_empty).then_some(scope)
+        ((!is_empty).then_some(scope), survived)
     }
 }
 
@@ -279,9 +359,52 @@ impl ZoneCache {
     fn purge_due(&mut self, now: SystemTime) {
         while self.delayed.front().is_some_and(|(due, _)| *due <= now) {
             let Some((due, purge)) = self.delayed.pop_front() else { return };
-            free(self.edge.purge(due, &purge));
+            let purged = self.edge.purge(due, &purge);
+            if let Some(record) = self.purges.iter_mut().find(|record| record.objects.is_none()) {
+                record.objects = Some(purged.objects);
+            }
+            free(purged);
         }
     }
+
+    fn record(&mut self, record: PurgeRecord) {
+        // One that has not taken effect yet stays, so that its objects are counted for it and not for another.
+        if self.purges.len() >= MOST_PURGES && self.purges.front().is_some_and(|one| one.objects.is_some()) {
+            self.purges.pop_front();
+        }
+        self.purges.push_back(record);
+    }
+}
+
+impl PurgeRecord {
+    fn new(purge: &Purge, survived: usize) -> Self {
+        let first = |items: &[String]| items.iter().take(MOST_ITEMS).cloned().collect();
+        let (kind, items) = match &purge.scope {
+            state::Scope::Everything => ("purge_everything", Vec::new()),
+            state::Scope::Files(files) => {
+                let urls = files.iter().take(MOST_ITEMS).map(|file| file.url.clone());
+                ("files", urls.collect())
+            }
+            state::Scope::Tags(items) => ("tags", first(items)),
+            state::Scope::Hosts(items) => ("hosts", first(items)),
+            state::Scope::Prefixes(items) => ("prefixes", first(items)),
+        };
+        Self {
+            at: purge.at,
+            action: purge.action,
+            environment: purge.environment.clone(),
+            kind,
+            items,
+            count: purge.scope.items(),
+            survived,
+            objects: None,
+        }
+    }
+}
+
+/// Objects are shown in this order.
+fn order(object: &Object) -> (&str, &str, &str) {
+    (&object.url, &object.key, &object.variant)
 }
 
 /// Frees what was removed elsewhere, where that takes a while.

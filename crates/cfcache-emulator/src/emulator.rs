@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::auth;
 use crate::behavior::{self, Call, Decision};
 use crate::config::{Config, Hints, LimitMode};
-use crate::edge::Edges;
+use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
 use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
 use crate::route::{self, Route};
@@ -71,6 +71,11 @@ impl Emulator {
     /// The caches, if an origin was named.
     pub(crate) const fn edges(&self) -> Option<&Arc<Edges>> {
         self.edges.as_ref()
+    }
+
+    /// What is in the caches, to be shown.
+    pub(crate) fn inventory(&self, now: Duration, most: usize) -> Option<Inventory> {
+        self.edges.as_ref().map(|edges| edges.inventory(now, most))
     }
 
     /// What is in the caches at a time since the emulator began, in the order of the URLs.

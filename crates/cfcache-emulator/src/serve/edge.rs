@@ -3,6 +3,7 @@
 mod body;
 mod control;
 mod folder;
+mod page;
 mod upstream;
 
 use core::convert::Infallible;

@@ -478,9 +478,10 @@ async fn the_clock_is_moved_and_objects_are_shown_over_http_too() {
         let url = format!("{}/__cfcache/{what}", server.edge_url().unwrap());
         send(url, Request::builder().method(method), "")
     };
-    let objects = control("GET", "objects").await.into_body().collect().await.unwrap().to_bytes();
+    let objects = control("GET", "?json").await.into_body().collect().await.unwrap().to_bytes();
     let objects: serde_json::Value = serde_json::from_slice(&objects).unwrap();
-    assert_eq!(objects[0]["url"], "https://www.example.com/a.css");
+    assert_eq!(objects["count"], 1);
+    assert_eq!(objects["objects"][0]["url"], "https://www.example.com/a.css");
     assert_eq!(control("POST", "advance?seconds=3601").await.status(), 200);
     is(&look(&server, "/a.css").await, "EXPIRED", "1");
     for (method, what, status) in [
@@ -490,6 +491,8 @@ async fn the_clock_is_moved_and_objects_are_shown_over_http_too() {
         ("POST", "advance?seconds=1e300", 400),
         ("GET", "advance?seconds=1", 405),
         ("GET", "nothing", 404),
+        ("GET", "?xml", 400),
+        ("POST", "", 405),
     ] {
         assert_eq!(control(method, what).await.status(), status, "{method} {what}");
     }

@@ -1,47 +1,106 @@
-//! What a test asks the emulator itself, beside what it serves: to move the clock, and to show what is stored.
+//! What is asked of the emulator itself, beside what it serves: to move the clock, and to show what is stored.
 
 use core::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::date;
+use crate::edge::{Inventory, PurgeRecord};
 use crate::serve::Shared;
+use crate::serve::edge::page;
 
 /// Everything below is for the emulator itself, and never reaches the origin or the API.
-const BASE: &str = "/__cfcache/";
+const BASE: &str = "/__cfcache";
 
 /// The furthest that the clock is moved at once: ten years.
 const MOST_SECONDS: f64 = 315_360_000.0;
 
+/// How many objects are listed.
+const MOST_OBJECTS: usize = 1_000;
+
 /// Answers a request to the emulator itself; `None` where it is not one.
 ///
+/// - `GET /__cfcache/` is a page that shows what is stored and what was purged; with `?json`, the same as data.
 /// - `POST /__cfcache/advance?seconds=N` moves the clock.
-/// - `GET /__cfcache/objects` shows what is stored.
 pub(crate) fn control<B>(shared: &Shared, request: &Request<B>) -> Option<Response<Bytes>> {
     let name = request.uri().path().strip_prefix(BASE)?;
-    let (allowed, answer) = match name {
-        "advance" => (Method::POST, advance as fn(&Shared, &str) -> Result<Value, String>),
-        "objects" => (Method::GET, objects as fn(&Shared, &str) -> Result<Value, String>),
+    let query = request.uri().query().unwrap_or_default();
+    let method = request.method();
+    Some(match (name, method) {
+        ("/", &Method::GET | &Method::HEAD) => show(shared, query),
+        ("/advance", &Method::POST) => match advance(shared, query) {
+            Ok(value) => data(StatusCode::OK, &value),
+            Err(error) => data(StatusCode::BAD_REQUEST, &json!({ "error": error })),
+        },
+        ("/", _) => not_allowed(name, "GET, HEAD"),
+        ("/advance", _) => not_allowed(name, "POST"),
+        // Another page, which only begins with the same letters.
+        _ if !name.is_empty() && !name.starts_with('/') => return None,
         _ => {
-            return Some(respond(StatusCode::NOT_FOUND, &json!({ "error": "there is advance and objects" })));
+            let error =
+                "GET /__cfcache/ shows what is stored, POST /__cfcache/advance?seconds=N moves the clock";
+            data(StatusCode::NOT_FOUND, &json!({ "error": error }))
         }
+    })
+}
+
+fn show(shared: &Shared, query: &str) -> Response<Bytes> {
+    let now = date::rfc_3339(shared.since_1970());
+    let Some(inventory) = shared.emulator.inventory(shared.elapsed(), MOST_OBJECTS) else {
+        let error = "there is no cache: the emulator was started without an origin";
+        return data(StatusCode::NOT_FOUND, &json!({ "error": error }));
     };
-    if request.method() != allowed {
-        let mut response = respond(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({ "error": format!("{BASE}{name} takes {allowed}") }),
-        );
-        if let Ok(allowed) = HeaderValue::try_from(allowed.as_str()) {
-            response.headers_mut().insert(ALLOW, allowed);
+    let date = |record: &PurgeRecord| date::rfc_3339(shared.emulator.config().beginning + record.at);
+    match query {
+        "json" => data(StatusCode::OK, &to_json(&inventory, &now, date)),
+        "" => {
+            let mut response = Response::new(Bytes::from(page::render(&inventory, &now, date)));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+            response
         }
-        return Some(response);
+        _ => data(StatusCode::BAD_REQUEST, &json!({ "error": "the only query that is known is ?json" })),
     }
-    Some(match answer(shared, request.uri().query().unwrap_or_default()) {
-        Ok(value) => respond(StatusCode::OK, &value),
-        Err(error) => respond(StatusCode::BAD_REQUEST, &json!({ "error": error })),
+}
+
+fn to_json(inventory: &Inventory, now: &str, date: impl Fn(&PurgeRecord) -> String) -> Value {
+    let objects = inventory.objects.iter().map(|object| {
+        json!({
+            "url": object.url,
+            "key": object.key,
+            "variant": object.variant,
+            "environment": object.environment,
+            "status": object.status.as_u16(),
+            "size": object.size,
+            "tags": object.tags,
+            "age": object.age,
+            "fresh_for": object.fresh_for,
+            "in_reserve": object.in_reserve,
+        })
+    });
+    let purges = inventory.purges.iter().map(|purge| {
+        json!({
+            "at": date(purge),
+            "operation": purge.action.verb(),
+            "kind": purge.kind,
+            "environment": purge.environment,
+            "items": purge.items,
+            "items_count": purge.count,
+            "survived": purge.survived,
+            "objects": purge.objects,
+        })
+    });
+    json!({
+        "now": now,
+        "count": inventory.count,
+        "bytes": inventory.bytes,
+        "objects": objects.collect::<Value>(),
+        "purges": purges.collect::<Value>(),
     })
 }
 
@@ -56,29 +115,18 @@ fn advance(shared: &Shared, query: &str) -> Result<Value, String> {
     Ok(json!({ "advanced_seconds": advanced.as_secs_f64(), "now": date::rfc_3339(shared.since_1970()) }))
 }
 
-fn objects(shared: &Shared, _: &str) -> Result<Value, String> {
-    let objects = shared.emulator.objects(shared.elapsed());
-    Ok(objects
-        .iter()
-        .map(|object| {
-            json!({
-                "url": object.url,
-                "key": object.key,
-                "environment": object.environment,
-                "status": object.status.as_u16(),
-                "size": object.size,
-                "tags": object.tags,
-                "age": object.age,
-                "fresh_for": object.fresh_for,
-                "in_reserve": object.in_reserve,
-            })
-        })
-        .collect())
+fn not_allowed(name: &str, allowed: &'static str) -> Response<Bytes> {
+    let error = format!("{BASE}{name} takes {allowed}");
+    let mut response = data(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
-fn respond(status: StatusCode, value: &Value) -> Response<Bytes> {
+fn data(status: StatusCode, value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(format!("{value}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -1,0 +1,146 @@
+//! The page that shows what is stored and what was purged.
+//!
+//! All of it is rendered here, so that it works without scripts. The script in it asks for the page again and puts the
+//! new content in the old one's place.
+
+use core::fmt::{self, Write as _};
+
+use crate::edge::{Inventory, PurgeRecord};
+
+/// Nothing from outside is loaded, whatever an URL or a tag holds.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HEAD: &str = include_str!("page.html");
+
+/// Renders the page.
+pub(super) fn render(inventory: &Inventory, now: &str, date: impl Fn(&PurgeRecord) -> String) -> String {
+    let mut page = String::from(HEAD);
+    // Writing to a string cannot fail.
+    let _ = content(&mut page, inventory, now, date);
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+fn content(
+    page: &mut String,
+    inventory: &Inventory,
+    now: &str,
+    date: impl Fn(&PurgeRecord) -> String,
+) -> fmt::Result {
+    let Inventory { objects, count, bytes, purges } = inventory;
+    writeln!(page, "<p id=\"sum\">{count} objects, {bytes} bytes. It is {}.</p>", Escaped(now))?;
+
+    writeln!(page, "<h2>Last purges</h2>")?;
+    if purges.is_empty() {
+        writeln!(page, "<p>Nothing was purged yet.</p>")?;
+    } else {
+        writeln!(
+            page,
+            "<table id=\"purges\"><thead><tr><th>Time<th>Operation<th>Items<th>Objects</tr></thead><tbody>"
+        )?;
+        for purge in purges {
+            write!(page, "<tr><td>{}<td>{} {}", Escaped(&date(purge)), purge.action.verb(), purge.kind)?;
+            if let Some(environment) = &purge.environment {
+                write!(page, "<br>environment {}", Escaped(environment))?;
+            }
+            write!(page, "<td class=\"text\">")?;
+            for item in &purge.items {
+                write!(page, "{}<br>", Escaped(item))?;
+            }
+            if purge.count > purge.items.len() {
+                write!(page, "and {} more", purge.count - purge.items.len())?;
+            }
+            write!(page, "<td>")?;
+            match purge.objects {
+                Some(objects) => write!(page, "{objects}")?,
+                None => write!(page, "not yet")?,
+            }
+            if purge.survived > 0 {
+                write!(page, "<br>{} items survive (fault)", purge.survived)?;
+            }
+            writeln!(page, "</tr>")?;
+        }
+        writeln!(page, "</tbody></table>")?;
+    }
+
+    writeln!(page, "<h2>Objects</h2>")?;
+    if objects.is_empty() {
+        writeln!(page, "<p>Nothing is cached. Visit a page twice; the header x-cfcache-edge says why.</p>")?;
+        return Ok(());
+    }
+    if count > &objects.len() {
+        writeln!(page, "<p>The first {} of {count}, by URL.</p>", objects.len())?;
+    }
+    writeln!(
+        page,
+        "<table id=\"objects\"><thead><tr><th>URL, key<th>Status<th>Age<th>Fresh for<th>Size<th>Tags</tr></thead><tbody>"
+    )?;
+    for object in objects {
+        write!(
+            page,
+            "<tr><td class=\"text\">{}<br><small>{}</small>",
+            Escaped(&object.url),
+            Escaped(&object.key)
+        )?;
+        if !object.variant.is_empty() {
+            write!(page, "<br><small>variant {}</small>", Escaped(&object.variant))?;
+        }
+        if let Some(environment) = &object.environment {
+            write!(page, "<br><small>environment {}</small>", Escaped(environment))?;
+        }
+        if object.in_reserve {
+            write!(page, "<br><small>in Cache Reserve</small>")?;
+        }
+        write!(page, "<td>{}<td>{} s<td>", object.status.as_u16(), object.age)?;
+        match object.fresh_for {
+            fresh @ 0.. => write!(page, "{fresh} s")?,
+            stale => write!(page, "stale for {} s", stale.unsigned_abs())?,
+        }
+        write!(page, "<td>{}<td class=\"text\">{}", object.size, Escaped(&object.tags.join(", ")))?;
+        writeln!(page, "</tr>")?;
+    }
+    writeln!(page, "</tbody></table>")
+}
+
+/// A text in which nothing means anything to a browser, and nothing is invisible.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            match char {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Marks that turn the direction of text around would show an URL as another one.
+                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "{}", char.escape_unicode())?;
+                }
+                char if char.is_control() => write!(f, "{}", char.escape_debug())?,
+                char => f.write_char(char)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_escaped() {
+        for (text, expected) in [
+            ("<script>alert('a')</script>", "&lt;script&gt;alert(&#39;a&#39;)&lt;/script&gt;"),
+            ("a\" onload=\"b", "a&quot; onload=&quot;b"),
+            ("&lt;", "&amp;lt;"),
+            ("a\u{202e}b\u{1b}[31m", "a\\u{202e}b\\u{1b}[31m"),
+            ("\u{fc}", "\u{fc}"),
+        ] {
+            assert_eq!(Escaped(text).to_string(), expected);
+        }
+    }
+}
