@@ -21,16 +21,18 @@ use tokio::sync::{mpsc, watch};
 
 use crate::support::{TOKEN, ZONE, unlimited};
 
-type OriginBody = BoxBody<Bytes, Infallible>;
+pub(crate) type OriginBody = BoxBody<Bytes, Infallible>;
 
 /// An origin whose answers a test decides on.
-struct TestOrigin {
-    url: String,
+pub(crate) struct TestOrigin {
+    pub(crate) url: String,
     requests: Arc<Mutex<Vec<Request<()>>>>,
 }
 
 impl TestOrigin {
-    async fn start(answer: impl Fn(&Request<()>) -> Response<OriginBody> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&Request<()>) -> Response<OriginBody> + Send + Sync + 'static,
+    ) -> Self {
         let (_, open) = watch::channel(true);
         Self::start_gated(open, answer).await
     }
@@ -84,11 +86,11 @@ fn body(text: impl Into<Bytes>) -> OriginBody {
     Full::new(text.into()).boxed()
 }
 
-fn cacheable(text: impl Into<Bytes>) -> Response<OriginBody> {
+pub(crate) fn cacheable(text: impl Into<Bytes>) -> Response<OriginBody> {
     Response::builder().header("cache-control", "max-age=3600").body(body(text)).unwrap()
 }
 
-async fn start(origin: &str, config: impl FnOnce(EdgeConfig) -> EdgeConfig) -> Server {
+pub(crate) async fn start(origin: &str, config: impl FnOnce(EdgeConfig) -> EdgeConfig) -> Server {
     start_with(unlimited(), origin, config).await
 }
 
@@ -106,7 +108,7 @@ async fn send(url: String, request: http::request::Builder, body: &str) -> Respo
 }
 
 /// A visitor's request for a path of `www.example.com`.
-async fn visit(server: &Server, path: &str) -> Response<Incoming> {
+pub(crate) async fn visit(server: &Server, path: &str) -> Response<Incoming> {
     let url = format!("{}{path}", server.edge_url().unwrap());
     send(url, Request::get("/").header("host", "www.example.com"), "").await
 }
@@ -133,7 +135,7 @@ async fn call(server: &Server, method: &str, path: &str, body: &str) {
     assert!(status.is_success(), "{path}: {status} {body:?}");
 }
 
-async fn purge(server: &Server, body: &str) {
+pub(crate) async fn purge(server: &Server, body: &str) {
     call(server, "POST", "purge_cache", body).await;
 }
 

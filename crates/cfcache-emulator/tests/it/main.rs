@@ -6,6 +6,8 @@ mod credentials;
 mod edge;
 mod faults;
 mod limits;
+#[cfg(unix)]
+mod page;
 mod purge;
 mod regions;
 mod routes;
