@@ -95,6 +95,7 @@ impl Drop for Browser {
 }
 
 #[expect(clippy::disallowed_methods, reason = "who runs the tests says whether there is a browser")]
+#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
 fn is_skipped() -> bool {
     let skipped = std::env::var("CFCACHE_TEST_BROWSER").is_ok_and(|value| value == "0");
     if skipped {
