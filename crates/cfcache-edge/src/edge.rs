@@ -1,30 +1,32 @@
 //! The cache of a zone as a state machine.
 
 mod flight;
+mod purging;
+mod upstream;
 
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AGE, CACHE_CONTROL, ETAG, EXPIRES, HOST, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    AGE, CACHE_CONTROL, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 
 use crate::answer::{self, About, Status};
 use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
 use crate::edge::flight::{Fill, Flight, Pending, Route};
+use crate::edge::purging::Covered;
 use crate::entry::{self, Entry, Head};
 use crate::key::{self, Key};
-use crate::purge::{Purge, Purged, Reach, Scope};
 use crate::request::Asked;
-use crate::rule::{Effects, VaryAction};
+use crate::rule::Effects;
 use crate::settings::{Settings, Visitor};
+use crate::step::{Failure, Fetch, FillId, Keep, Next, Step, Ticket};
 use crate::store::{self, Store};
 
 /// The methods that are passed on; others are answered with 501. A choice: that unknown ones get 501 was seen, which
@@ -58,17 +60,10 @@ const MERGED: [HeaderName; 5] = [
     ETAG,
 ];
 
-/// What a visitor asks for and an origin is not asked for, where its answer is to be stored.
-const NOT_FORWARDED: [HeaderName; 6] =
-    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
-
 /// How long Cache Reserve keeps an object that nobody asks for.
 ///
 /// Source: <https://developers.cloudflare.com/cache/advanced-configuration/cache-reserve/>, 2026.
 const RESERVE_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How many purges are remembered for the sake of fetches under way; beyond, what these bring is not kept.
-const MAX_LOG: usize = 1000;
 
 /// How many keys are remembered to be purged where there are tiers, and how many to have an answer that is not stored.
 const MAX_KEYS: usize = 200_000;
@@ -102,89 +97,6 @@ pub struct Edge {
     counter: u64,
 }
 
-/// What a request leads to.
-#[derive(Debug)]
-#[must_use]
-#[non_exhaustive]
-pub enum Step {
-    /// The answer.
-    Answer {
-        /// What the visitor gets.
-        response: Response<Bytes>,
-        /// A request to the origin that refreshes the object meanwhile; its answer goes to nobody.
-        refresh: Option<Fetch>,
-    },
-    /// The origin is to be asked.
-    Fetch(Fetch),
-    /// Another request fetches the same object. When the ticket of that fill has ended, or at the latest at that time,
-    /// the same request is to be handed in again.
-    Wait(FillId, SystemTime),
-}
-
-/// A request to the origin.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Fetch {
-    /// Which one it is; its [`Ticket::id`] is what others wait for.
-    pub ticket: Ticket,
-    /// The request; its URI is the visitor's. `Host` is set.
-    pub request: Request<()>,
-    /// Does the visitor's body go with it? Only for requests that are not eligible.
-    pub with_body: bool,
-}
-
-/// The right and the duty to hand in an answer of the origin.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(u64);
-
-/// A fetch that others may wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FillId(u64);
-
-/// What the head of the origin's answer leads to.
-#[derive(Debug)]
-#[must_use]
-#[non_exhaustive]
-pub enum Next {
-    /// Send this head, and the body as it comes; for HEAD, the head alone. Nothing is kept, the ticket has ended.
-    Pass(Response<()>),
-    /// Read the body, and hand it in.
-    Keep(Keep),
-    /// Send this; the body of the origin is not wanted, the ticket has ended.
-    Answer(Response<Bytes>),
-}
-
-/// A body that is to be kept.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Keep {
-    /// The ticket, for [`Edge::filled`], [`Edge::outgrown`], [`Edge::failed`] or [`Edge::abandoned`].
-    pub ticket: Ticket,
-    /// How many bytes may be kept; one more is [`Edge::outgrown`].
-    pub limit: u64,
-    /// The head of the visitor's answer, where the visitor gets the whole body: it may be sent at once, and the body as
-    /// it comes, while a copy is collected. What [`Edge::filled`] returns is then sent to nobody.
-    pub pass: Option<Response<()>>,
-}
-
-/// Why the origin gave no answer.
-///
-/// Source: <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Failure {
-    /// It closed the connection without an answer, broke off, or answered what is not HTTP: 520.
-    Closed,
-    /// It refused the connection: 521.
-    Refused,
-    /// The connection did not come about in time: 522.
-    ConnectTimeout,
-    /// It was not reachable: 523.
-    Unreachable,
-    /// It was connected and did not answer in time: 524.
-    Timeout,
-}
-
 /// An object in the cache, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -209,28 +121,6 @@ pub struct Object {
     pub fresh_for: i64,
     /// Is it in Cache Reserve too?
     pub in_reserve: bool,
-}
-
-/// Collects a body up to a limit, into memory of exactly its size.
-#[derive(Debug)]
-pub struct Collector {
-    limit: u64,
-    pieces: Vec<Bytes>,
-    length: u64,
-}
-
-/// A body is over its limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Full;
-
-/// What a purge covers, with files as keys.
-#[derive(Debug)]
-struct Covered {
-    action: Action,
-    reach: Reach,
-    scope: Scope,
-    keys: Vec<String>,
 }
 
 impl Edge {
@@ -278,7 +168,7 @@ impl Edge {
         let asked = Asked::new(request, visitor);
         let effects = self.settings.rules.effects(&asked);
         if let Some(reason) = decide::ineligible(now, &self.settings, &effects, &asked) {
-            let out = self.forwarded(request, &asked, ray);
+            let out = upstream::forwarded(request, &asked, ray);
             let route = Route::Dynamic(reason.into_owned());
             let ticket = self.open(request, visitor, ray, route);
             return Step::Fetch(Fetch { ticket, request: out, with_body: true });
@@ -305,7 +195,7 @@ impl Edge {
                 let about = self.about(now, ray, Status::Updating, "", Some(&key.text), &effects);
                 let response = self.stored(request, entry, &about);
                 let refresh = lock.is_none().then(|| {
-                    let out = self.conditional(request, &asked, &effects, ray, Some(entry));
+                    let out = upstream::conditional(request, &asked, &effects, ray, Some(entry));
                     let stale = Some(Arc::clone(entry));
                     let fill = Fill {
                         key: key.into(),
@@ -325,7 +215,7 @@ impl Edge {
         {
             return Step::Wait(fill, until);
         }
-        let out = self.conditional(request, &asked, &effects, ray, found.as_deref());
+        let out = upstream::conditional(request, &asked, &effects, ray, found.as_deref());
         let fill =
             Fill { key: key.into(), effects, environment, stale: found, for_nobody: false, pending: None };
         Step::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
@@ -395,7 +285,7 @@ impl Edge {
 
     /// Takes the whole body of the answer whose head was to be kept, and returns the visitor's answer.
     ///
-    /// The body is kept as it is: one that is a part of a larger piece of memory keeps all of that. [`Collector`]
+    /// The body is kept as it is: one that is a part of a larger piece of memory keeps all of that. [`Collector`](crate::Collector)
     /// makes one that is not.
     pub fn filled(&mut self, now: SystemTime, ticket: Ticket, body: Bytes) -> Response<Bytes> {
         let Some(mut flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
@@ -411,7 +301,7 @@ impl Edge {
             status: pending.status,
             head: Head::new(&pending.headers),
             body: body.clone(),
-            tags: tags(&pending.headers).into(),
+            tags: entry::tags(&pending.headers).into(),
             filled: now,
             stored: now,
             fresh_until: now,
@@ -525,38 +415,6 @@ impl Edge {
         }
     }
 
-    /// Purges or invalidates.
-    pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> Purged {
-        self.purges += 1;
-        let reach = match &purge.environment {
-            // Source: "Purge zone versions", 2026.
-            None if purge.scope == Scope::Everything => Reach::All,
-            // Production is the environment of what fits no other one, and has an id too.
-            Some(id) if !self.is_production(id) => Reach::In(Some(id.clone())),
-            _ => Reach::In(None),
-        };
-        let scope = entry::normal(&purge.scope);
-        let keys = self.file_keys(&scope, reach.environment());
-        let mut ids = self.store.select(&scope, &reach);
-        ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
-        if purge.action == Action::Purge {
-            self.trace(&scope, &reach, &keys, &ids);
-        }
-        let purged = match purge.action {
-            Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
-            Action::Purge => Purged::removed(self.store.remove(&ids)),
-        };
-        if !self.flights.is_empty() {
-            self.log.push_back((self.purges, Covered { action: purge.action, reach, scope, keys }));
-            if self.log.len() > MAX_LOG
-                && let Some((number, _)) = self.log.pop_front()
-            {
-                self.forgotten = number;
-            }
-        }
-        purged
-    }
-
     /// What is stored, in no particular order.
     pub fn objects(&self, now: SystemTime) -> impl Iterator<Item = Object> {
         self.store.iter().map(move |entry| Object {
@@ -640,11 +498,6 @@ impl Edge {
             .map(|found| found.id.as_str().into())
     }
 
-    fn is_production(&self, id: &str) -> bool {
-        let mut all = self.settings.environments.iter();
-        all.any(|environment| environment.id == id && environment.expression.as_str().trim().is_empty())
-    }
-
     /// The newest object of a key that fits a request.
     fn find(&self, key: &str, effects: &Effects, asked: &Asked<'_>) -> Option<(u32, &Arc<Entry>)> {
         self.store.variants(key).find(|(_, entry)| match self.variant(&entry.variation, effects, asked) {
@@ -682,8 +535,7 @@ impl Edge {
         if length > self.max_object() {
             return Err("too large".to_owned());
         }
-        // What it replaces goes only when it is there, so both have to fit.
-        if self.store.bytes().saturating_add(length) > self.settings.max_memory {
+        if self.others(fill, asked).saturating_add(length) > self.settings.max_memory {
             return Err("memory limit".to_owned());
         }
         let variant = self.variant(&variation, &fill.effects, asked).unwrap_or_default();
@@ -716,87 +568,6 @@ impl Edge {
         let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
         self.locks.insert(key, (ticket.id(), until));
         Fetch { ticket, request: out, with_body: false }
-    }
-
-    /// The request as it goes to the origin.
-    fn forwarded<B>(&self, request: &Request<B>, asked: &Asked<'_>, ray: u64) -> Request<()> {
-        let mut out = Request::new(());
-        *out.method_mut() = request.method().clone();
-        *out.uri_mut() = request.uri().clone();
-        let mut headers = request.headers().clone();
-        answer::strip_hop_by_hop(&mut headers);
-        let host = match asked.port {
-            Some(port) => format!("{}:{port}", asked.host),
-            None => asked.host.clone(),
-        };
-        answer::set(&mut headers, HOST, &host);
-        let name = HeaderName::from_static;
-        if let Some(address) = asked.address {
-            answer::set(&mut headers, name("cf-connecting-ip"), &address.to_string());
-            let before =
-                asked.joined("x-forwarded-for").map(|list| String::from_utf8_lossy(&list).into_owned());
-            let list = before.map_or_else(|| address.to_string(), |before| format!("{before},{address}"));
-            answer::set(&mut headers, name("x-forwarded-for"), &list);
-        }
-        if let Some(country) = asked.country {
-            answer::set(&mut headers, name("cf-ipcountry"), country);
-        }
-        let scheme = if asked.is_https { "https" } else { "http" };
-        answer::set(&mut headers, name("x-forwarded-proto"), scheme);
-        answer::set(&mut headers, name("cf-visitor"), &format!(r#"{{"scheme":"{scheme}"}}"#));
-        answer::set(&mut headers, name("cf-ray"), &answer::ray(ray));
-        answer::set(&mut headers, name("cdn-loop"), "cloudflare; loops=1");
-        *out.headers_mut() = headers;
-        out
-    }
-
-    /// The request as it goes to the origin where the answer is to be stored: for the whole of it, if it changed.
-    fn conditional<B>(
-        &self,
-        request: &Request<B>,
-        asked: &Asked<'_>,
-        effects: &Effects,
-        ray: u64,
-        stale: Option<&Entry>,
-    ) -> Request<()> {
-        let mut out = self.forwarded(request, asked, ray);
-        if out.method() == Method::HEAD {
-            *out.method_mut() = Method::GET;
-        }
-        let headers = out.headers_mut();
-        for name in NOT_FORWARDED {
-            headers.remove(name);
-        }
-        for name in ["content-length", "content-type"] {
-            headers.remove(name);
-        }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if effects.key.as_deref().is_some_and(|key| key.has_device) {
-            let device = HeaderValue::from_static(key::device(asked));
-            headers.insert(HeaderName::from_static("cf-device-type"), device);
-        }
-        if let Some(vary) = effects.vary.as_deref() {
-            for name in [ACCEPT, ACCEPT_LANGUAGE] {
-                let action = vary.action(&name);
-                if !matches!(action, VaryAction::Normalize(_)) {
-                    continue;
-                }
-                let value = key::vary_value(&name, action, asked).filter(|value| !value.is_empty());
-                match value.and_then(|value| HeaderValue::try_from(value).ok()) {
-                    Some(value) => headers.insert(name, value),
-                    None => headers.remove(name),
-                };
-            }
-        }
-        if let Some(stale) = stale {
-            let stored = stale.head.to_map();
-            for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
-                if let Some(value) = stored.get(validator) {
-                    headers.insert(condition, value.clone());
-                }
-            }
-        }
-        out
     }
 
     /// The answer to a request from what is stored.
@@ -869,7 +640,7 @@ impl Edge {
                 }
                 entry.take_terms(now, &terms);
                 entry.head = Head::new(&merged);
-                entry.tags = tags(&merged).into();
+                entry.tags = entry::tags(&merged).into();
                 match self.covering(&flight, stale) {
                     Some(Action::Purge) => "purged meanwhile".clone_into(&mut reason),
                     covering => {
@@ -898,11 +669,19 @@ impl Edge {
 
     /// Stores an object in the place of the one that the request would have found; false where it does not fit.
     fn keep(&mut self, flight: &Flight, entry: Entry) -> bool {
-        if self.store.bytes().saturating_add(entry.cost()) > self.settings.max_memory {
+        let Route::Fill(fill) = &flight.route else { return false };
+        let asked = Asked::new(&flight.request, &flight.visitor);
+        if self.others(fill, &asked).saturating_add(entry.cost()) > self.settings.max_memory {
             return false;
         }
         self.replace(flight, entry);
         true
+    }
+
+    /// How many bytes everything takes but the object that a fill takes the place of.
+    fn others(&self, fill: &Fill, asked: &Asked<'_>) -> u64 {
+        let old = self.find(&fill.key.text, &fill.effects, asked).map_or(0, |(_, old)| old.cost());
+        self.store.bytes().saturating_sub(old)
     }
 
     fn replace(&mut self, flight: &Flight, entry: Entry) {
@@ -957,156 +736,9 @@ impl Edge {
         }
     }
 
-    /// What was done to an object since a fetch began: that it was purged weighs more than that it was invalidated.
-    fn covering(&self, flight: &Flight, entry: &Entry) -> Option<Action> {
-        if flight.began < self.forgotten {
-            return Some(Action::Purge);
-        }
-        let later = self.log.iter().filter(|(number, _)| *number > flight.began);
-        let covering = later.filter(|(_, covered)| covered.covers(entry)).map(|(_, covered)| covered.action);
-        covering.fold(None, |found, action| match (found, action) {
-            (Some(Action::Purge), _) | (_, Action::Purge) => Some(Action::Purge),
-            (_, Action::Invalidate) => Some(Action::Invalidate),
-        })
-    }
-
-    /// The keys of files. Their URLs and headers make the request that a key is made from; its method is one that rules
-    /// for GET do not match, as the vendor's documents warn.
-    fn file_keys(&self, scope: &Scope, environment: Option<&str>) -> Vec<String> {
-        let Scope::Files(files) = scope else { return Vec::new() };
-        let keys = files.iter().filter_map(|file| {
-            let url = file.url.split('#').next().unwrap_or_default().trim();
-            let uri: Uri = crate::request::encode(url).parse().ok()?;
-            let mut headers = HeaderMap::new();
-            for (name, value) in &file.headers {
-                let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
-                    return None;
-                };
-                headers.append(name, value);
-            }
-            let text =
-                |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let (device, country) = (text("cf-device-type"), text("cf-ipcountry"));
-            let asked = Asked {
-                method: "PURGE",
-                headers: std::borrow::Cow::Owned(headers),
-                device: Some(device.as_deref().unwrap_or_default()),
-                country: country.as_deref(),
-                ..Asked::from_uri(&uri, None)
-            };
-            let effects = self.settings.rules.effects(&asked);
-            Some(key::key(&self.settings, &effects, environment, &asked).text)
-        });
-        keys.collect()
-    }
-
-    /// Where there are tiers, remembers what a purge leaves in the lower one.
-    fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
-        match scope {
-            Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
-            Scope::Everything => {
-                for hash in self.store.key_hashes(ids) {
-                    self.expired.remove(&hash);
-                }
-            }
-            Scope::Files(_) => {
-                for key in keys {
-                    self.expired.remove(&store::key_hash(key));
-                }
-            }
-            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) if self.settings.tiered_cache => {
-                let free = MAX_KEYS.saturating_sub(self.expired.len());
-                self.expired.reserve(ids.len().min(free));
-                self.expired.extend(self.store.key_hashes(ids).take(free));
-            }
-            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {}
-        }
-    }
-
     /// The answer to a ticket that this cache did not give out, or that has ended.
     fn unknown() -> Response<Bytes> {
         answer::error(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
-    }
-}
-
-impl Covered {
-    fn covers(&self, entry: &Entry) -> bool {
-        if self.keys.iter().any(|key| **key == *entry.key) {
-            return true;
-        }
-        self.reach.includes(entry.environment.as_deref()) && entry.is_in(&self.scope)
-    }
-}
-
-impl Ticket {
-    /// The fill that ends with this ticket; a [`Step::Wait`] names it.
-    #[must_use]
-    pub const fn id(&self) -> FillId {
-        FillId(self.0)
-    }
-}
-
-impl Failure {
-    /// The status of the answer.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        let code = match self {
-            Self::Closed => 520,
-            Self::Refused => 521,
-            Self::ConnectTimeout => 522,
-            Self::Unreachable => 523,
-            Self::Timeout => 524,
-        };
-        StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)
-    }
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Closed => "origin closed",
-            Self::Refused => "origin refused",
-            Self::ConnectTimeout => "origin connect timeout",
-            Self::Unreachable => "origin unreachable",
-            Self::Timeout => "origin timeout",
-        }
-    }
-}
-
-impl Collector {
-    /// An empty body that may have as many bytes.
-    #[must_use]
-    pub const fn new(limit: u64) -> Self {
-        Self { limit, pieces: Vec::new(), length: 0 }
-    }
-
-    /// Adds a piece.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] where it would be over the limit with it; the piece is not added.
-    pub fn push(&mut self, piece: Bytes) -> Result<(), Full> {
-        let length = self.length + piece.len() as u64;
-        if length > self.limit {
-            return Err(Full);
-        }
-        self.length = length;
-        self.pieces.push(piece);
-        Ok(())
-    }
-
-    /// The pieces so far, in order.
-    #[must_use]
-    pub fn into_pieces(self) -> Vec<Bytes> {
-        self.pieces
-    }
-
-    /// The whole body.
-    #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        let mut body = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or_default());
-        for piece in self.pieces {
-            body.extend_from_slice(&piece);
-        }
-        body.freeze()
     }
 }
 
@@ -1124,28 +756,3 @@ fn response(status: StatusCode, headers: HeaderMap) -> Response<()> {
     *response.headers_mut() = headers;
     response
 }
-
-/// The tags of a response, in lower case, with commas between them.
-///
-/// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026: several headers and lists,
-/// blanks around a tag and empty tags do not count, case does not matter, printable ASCII, 16 KB in all.
-fn tags(headers: &HeaderMap) -> String {
-    let lines = headers.get_all("cache-tag").iter().map(HeaderValue::as_bytes);
-    let mut length = 0;
-    let mut seen = HashSet::new();
-    let mut tags: Vec<String> = Vec::new();
-    for tag in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {
-        length += tag.len() + 1;
-        if length > MAX_TAG_BYTES {
-            break;
-        }
-        let is_tag = !tag.is_empty() && tag.iter().all(|byte| (b' '..=b'~').contains(byte));
-        let tag = String::from_utf8_lossy(tag).to_ascii_lowercase();
-        if is_tag && seen.insert(tag.clone()) {
-            tags.push(tag);
-        }
-    }
-    tags.join(",")
-}
-
-const MAX_TAG_BYTES: usize = 16 * 1024;

@@ -1,6 +1,7 @@
 //! A stored response.
 
 use core::time::Duration;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -151,6 +152,31 @@ fn is_below(place: &str, prefix: &str) -> bool {
     let Some(rest) = place.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
 }
+
+/// The tags of a response, in lower case, with commas between them.
+///
+/// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026: several headers and lists,
+/// blanks around a tag and empty tags do not count, case does not matter, printable ASCII, 16 KB in all.
+pub(crate) fn tags(headers: &HeaderMap) -> String {
+    let lines = headers.get_all("cache-tag").iter().map(HeaderValue::as_bytes);
+    let mut length = 0;
+    let mut seen = HashSet::new();
+    let mut tags: Vec<String> = Vec::new();
+    for tag in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii) {
+        length += tag.len() + 1;
+        if length > MAX_TAG_BYTES {
+            break;
+        }
+        let is_tag = !tag.is_empty() && tag.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let tag = String::from_utf8_lossy(tag).to_ascii_lowercase();
+        if is_tag && seen.insert(tag.clone()) {
+            tags.push(tag);
+        }
+    }
+    tags.join(",")
+}
+
+const MAX_TAG_BYTES: usize = 16 * 1024;
 
 /// The headers of a response in one piece of memory. A `HeaderMap` takes a kilobyte, and its values may keep a whole
 /// read buffer.

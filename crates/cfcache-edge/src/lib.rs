@@ -42,6 +42,7 @@
 //! ```
 
 mod answer;
+mod collector;
 mod decide;
 mod directive;
 mod edge;
@@ -52,9 +53,12 @@ mod range;
 mod request;
 mod rule;
 mod settings;
+mod step;
 mod store;
 
-pub use crate::edge::{Collector, Edge, Failure, Fetch, FillId, Full, Keep, Next, Object, Step, Ticket};
+pub use crate::collector::{Collector, Full};
+pub use crate::edge::{Edge, Object};
 pub use crate::purge::{File, Purge, Purged, Scope};
 pub use crate::rule::{Expression, InvalidExpression, InvalidRules, Rules};
 pub use crate::settings::{CacheLevel, Environment, Settings, Visitor};
+pub use crate::step::{Failure, Fetch, FillId, Keep, Next, Step, Ticket};

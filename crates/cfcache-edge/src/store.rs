@@ -181,7 +181,7 @@ impl Store {
         changed
     }
 
-    /// The ids of what a scope covers.
+    /// The ids of what a scope covers, some perhaps more than once.
     /// Files are found by their keys. What it names is as [`normal`](crate::entry::normal) has it.
     pub(crate) fn select(&self, scope: &Scope, reach: &Reach) -> Vec<u32> {
         let mut ids: Vec<u32> = match scope {
@@ -203,8 +203,6 @@ impl Store {
                 prefixes.iter().flat_map(below).collect()
             }
         };
-        ids.sort_unstable();
-        ids.dedup();
         ids.retain(|&id| match (self.slots.get(id as usize).and_then(Option::as_ref), reach) {
             (None, _) => false,
             (Some(_), Reach::All) => true,

@@ -59,6 +59,22 @@ fn each_kind_of_purge_covers_what_it_names() {
 }
 
 #[test]
+fn what_is_named_twice_counts_once() {
+    let scopes = [
+        files(&[URL, URL, "http://www.example.com/css/styles.css"]),
+        tags(&["t", "T", "u"]),
+        hosts(&["www.example.com", "WWW.example.com"]),
+        prefixes(&["www.example.com", "www.example.com/css"]),
+    ];
+    for scope in scopes {
+        let mut site = Site::new(always(&[("cache-tag", "t,u,t")]));
+        site.get(URL);
+        assert_eq!(site.invalidate(scope.clone()).objects, 1, "{scope:?}");
+        assert_eq!(site.purge(scope.clone()).objects, 1, "{scope:?}");
+    }
+}
+
+#[test]
 fn a_purge_tells_what_it_removed() {
     let mut site = Site::new(always(&[]));
     site.get(URL);

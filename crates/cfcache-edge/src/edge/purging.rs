@@ -1,0 +1,144 @@
+//! Purges, and what they mean for fetches under way.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::SystemTime;
+
+use cfcache_model::endpoint::Action;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use super::{Edge, MAX_KEYS};
+use crate::edge::flight::Flight;
+use crate::entry::{self, Entry};
+use crate::key;
+use crate::purge::{Purge, Purged, Reach, Scope};
+use crate::request::{self, Asked};
+use crate::store;
+
+/// How many purges are remembered for the sake of fetches under way; beyond, what these bring is not kept.
+const MAX_LOG: usize = 1000;
+
+/// What a purge covers, with files as keys.
+#[derive(Debug)]
+pub(super) struct Covered {
+    action: Action,
+    reach: Reach,
+    scope: Scope,
+    keys: Vec<String>,
+}
+
+impl Edge {
+    /// Purges or invalidates.
+    pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> Purged {
+        self.purges += 1;
+        let reach = match &purge.environment {
+            // Source: "Purge zone versions", 2026.
+            None if purge.scope == Scope::Everything => Reach::All,
+            // Production is the environment of what fits no other one, and has an id too.
+            Some(id) if !self.is_production(id) => Reach::In(Some(id.clone())),
+            _ => Reach::In(None),
+        };
+        let scope = entry::normal(&purge.scope);
+        let keys = self.file_keys(&scope, reach.environment());
+        let mut ids = self.store.select(&scope, &reach);
+        ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
+        ids.sort_unstable();
+        ids.dedup();
+        if purge.action == Action::Purge {
+            self.trace(&scope, &reach, &keys, &ids);
+        }
+        let purged = match purge.action {
+            Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
+            Action::Purge => Purged::removed(self.store.remove(&ids)),
+        };
+        if !self.flights.is_empty() {
+            self.log.push_back((self.purges, Covered { action: purge.action, reach, scope, keys }));
+            if self.log.len() > MAX_LOG
+                && let Some((number, _)) = self.log.pop_front()
+            {
+                self.forgotten = number;
+            }
+        }
+        purged
+    }
+
+    fn is_production(&self, id: &str) -> bool {
+        let mut all = self.settings.environments.iter();
+        all.any(|environment| environment.id == id && environment.expression.as_str().trim().is_empty())
+    }
+
+    /// What was done to an object since a fetch began: that it was purged weighs more than that it was invalidated.
+    pub(super) fn covering(&self, flight: &Flight, entry: &Entry) -> Option<Action> {
+        if flight.began < self.forgotten {
+            return Some(Action::Purge);
+        }
+        let later = self.log.iter().filter(|(number, _)| *number > flight.began);
+        let covering = later.filter(|(_, covered)| covered.covers(entry)).map(|(_, covered)| covered.action);
+        covering.fold(None, |found, action| match (found, action) {
+            (Some(Action::Purge), _) | (_, Action::Purge) => Some(Action::Purge),
+            (_, Action::Invalidate) => Some(Action::Invalidate),
+        })
+    }
+
+    /// The keys of files. Their URLs and headers make the request that a key is made from; its method is one that rules
+    /// for GET do not match, as the vendor's documents warn.
+    fn file_keys(&self, scope: &Scope, environment: Option<&str>) -> Vec<String> {
+        let Scope::Files(files) = scope else { return Vec::new() };
+        let keys = files.iter().filter_map(|file| {
+            let url = file.url.split('#').next().unwrap_or_default().trim();
+            let uri: Uri = request::encode(url).parse().ok()?;
+            let mut headers = HeaderMap::new();
+            for (name, value) in &file.headers {
+                let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+                    return None;
+                };
+                headers.append(name, value);
+            }
+            let text =
+                |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let (device, country) = (text("cf-device-type"), text("cf-ipcountry"));
+            let asked = Asked {
+                method: "PURGE",
+                headers: Cow::Owned(headers),
+                device: Some(device.as_deref().unwrap_or_default()),
+                country: country.as_deref(),
+                ..Asked::from_uri(&uri, None)
+            };
+            let effects = self.settings.rules.effects(&asked);
+            Some(key::key(&self.settings, &effects, environment, &asked).text)
+        });
+        keys.collect()
+    }
+
+    /// Where there are tiers, remembers what a purge leaves in the lower one.
+    fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
+        match scope {
+            Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
+            Scope::Everything => {
+                for hash in self.store.key_hashes(ids) {
+                    self.expired.remove(&hash);
+                }
+            }
+            Scope::Files(_) => {
+                for key in keys {
+                    self.expired.remove(&store::key_hash(key));
+                }
+            }
+            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) if self.settings.tiered_cache => {
+                let free = MAX_KEYS.saturating_sub(self.expired.len());
+                self.expired.reserve(ids.len().min(free));
+                self.expired.extend(self.store.key_hashes(ids).take(free));
+            }
+            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {}
+        }
+    }
+}
+
+impl Covered {
+    fn covers(&self, entry: &Entry) -> bool {
+        if self.keys.iter().any(|key| **key == *entry.key) {
+            return true;
+        }
+        self.reach.includes(entry.environment.as_deref()) && entry.is_in(&self.scope)
+    }
+}
