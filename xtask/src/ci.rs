@@ -28,6 +28,7 @@ fn passed((): ()) -> Outcome {
 const STEPS: &[Step] = &[
     ("fmt", || fmt().map(passed)),
     ("tidy", || tidy::run().map(passed)),
+    ("shellcheck", shellcheck),
     ("deny", deny),
     ("clippy", || clippy().map(passed)),
     ("test", || test().map(passed)),
@@ -128,6 +129,19 @@ fn clippy() -> Result<()> {
         cargo(&[&selection[..], &["--", "-D", "warnings"]].concat())?;
     }
     Ok(())
+}
+
+/// The scripts of the repository: `*.sh`, and the one that starts all of this.
+fn shellcheck() -> Result<Outcome> {
+    if Command::new("shellcheck").arg("--version").output().is_err() {
+        return Ok(Outcome::Skipped("shellcheck is not here (Debian: shellcheck)".to_owned()));
+    }
+    let files = repo::files()?;
+    let is_script = |path: &&String| path.ends_with(".sh") || path.as_str() == ".ci/run";
+    let scripts: Vec<&String> = files.iter().filter(is_script).collect();
+    println!("$ shellcheck {scripts:?}");
+    succeed(repo::command("shellcheck").args(scripts))?;
+    Ok(Outcome::Passed)
 }
 
 /// Licenses, sources, crates that are not wanted, and which crate may depend on which: `.deny.toml`. (Advisories have to
@@ -264,8 +278,9 @@ fn announced(arguments: &[&str]) -> Command {
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().context("cannot run cargo")?;
-    ensure!(status.success(), "cargo failed, {status}");
+    let program = command.get_program().display().to_string();
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    ensure!(status.success(), "{program} failed, {status}");
     Ok(())
 }
 

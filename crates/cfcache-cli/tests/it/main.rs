@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
 mod abandoned;
+mod action;
 mod config;
 mod credentials;
 mod emulator;

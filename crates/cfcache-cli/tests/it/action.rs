@@ -1,0 +1,326 @@
+//! The GitHub Action's script under a harness that plays the runner: its environment and files, a tool cache, and a
+//! server of releases. The archive holds a script that calls the binary under test.
+
+#![cfg(unix)]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::support::{Api, Dir, TOKEN, ZONE};
+
+const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.github/actions/purge");
+
+/// A job's machine: what is kept between steps.
+struct Runner {
+    dir: Dir,
+    releases: String,
+    downloads: Arc<AtomicU64>,
+}
+
+/// What a step left behind.
+#[derive(Debug)]
+struct Step {
+    code: i32,
+    out: String,
+    output: String,
+    summary: String,
+    path: String,
+}
+
+impl Runner {
+    fn new() -> Self {
+        let dir = Dir::new();
+        for folder in ["action", "tools", "temp", "release/cfcache-1.2.3-TARGET"] {
+            std::fs::create_dir_all(dir.at(folder)).unwrap();
+        }
+        std::fs::copy(format!("{ACTION}/purge.sh"), dir.at("action/purge.sh")).unwrap();
+        let target = match (std::env::consts::OS, std::env::consts::ARCH) {
+            ("macos", arch) => format!("{arch}-apple-darwin"),
+            (_, arch) => format!("{arch}-unknown-linux-gnu"),
+        };
+        let name = format!("cfcache-1.2.3-{target}");
+        std::fs::rename(dir.at("release/cfcache-1.2.3-TARGET"), dir.at("release").join(&name)).unwrap();
+        let stub = dir.file(
+            &format!("release/{name}/cfcache"),
+            format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_cfcache")),
+        );
+        std::fs::set_permissions(stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let archive = format!("{name}.tar.gz");
+        let mut tar = Command::new("tar");
+        tar.current_dir(dir.at("release")).args(["-czf", &archive, &name]);
+        assert!(tar.status().unwrap().success());
+        let sum = Command::new("sha256sum").current_dir(dir.at("release")).arg(&archive).output().unwrap();
+        dir.file("action/digests.txt", sum.stdout);
+        let content = std::fs::read(dir.at("release").join(&archive)).unwrap();
+        let (releases, downloads) = serve(format!("/v1.2.3/{archive}"), content);
+        Self { dir, releases, downloads }
+    }
+
+    /// Runs the action with inputs and other variables, and asserts what holds for every run.
+    #[track_caller]
+    fn run(&self, api: &Api, variables: &[(&str, &str)]) -> Step {
+        for name in ["output", "summary", "path"] {
+            self.dir.file(name, "");
+        }
+        let mut script = Command::new("bash");
+        // One stream, as the runner reads it.
+        script.args(["-c", "exec bash \"$0\" 2>&1"]);
+        script.arg(self.dir.at("action/purge.sh")).current_dir(self.dir.path()).env_clear();
+        script.env(
+            "PATH",
+            std::env::join_paths(["/usr/local/bin", "/usr/bin", "/bin"].map(Path::new)).unwrap(),
+        );
+        script.envs([
+            ("INPUT_BASE_URL", api.base()),
+            ("INPUT_RELEASES", &self.releases),
+            ("INPUT_ZONE", ZONE),
+        ]);
+        script.envs([("INPUT_API_TOKEN", TOKEN), ("INPUT_EVERYTHING", "false"), ("NO_PROXY", "127.0.0.1")]);
+        script.envs([("RUNNER_TOOL_CACHE", self.dir.at("tools")), ("RUNNER_TEMP", self.dir.at("temp"))]);
+        script.env("GITHUB_OUTPUT", self.dir.at("output")).env("GITHUB_STEP_SUMMARY", self.dir.at("summary"));
+        script.env("GITHUB_PATH", self.dir.at("path"));
+        script.envs(variables.iter().copied()).stdin(Stdio::null());
+        let ran = script.output().unwrap();
+        let step = Step {
+            code: ran.status.code().unwrap(),
+            out: String::from_utf8(ran.stdout).unwrap(),
+            output: self.dir.read("output"),
+            summary: self.dir.read("summary"),
+            path: self.dir.read("path"),
+        };
+        // The token is named to be masked, and nowhere else.
+        let shown = step.out.replace(&format!("::add-mask::{TOKEN}\n"), "");
+        assert!(!format!("{shown}{}{}", step.output, step.summary).contains(TOKEN), "{step:#?}");
+        // Every red step says why in an annotation.
+        assert_eq!(step.code != 0, step.out.contains("::error title=cfcache::"), "{step:#?}");
+        step
+    }
+}
+
+/// Serves one file over HTTP, and counts how often it was asked for.
+fn serve(path: String, content: Vec<u8>) -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let downloads = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&downloads);
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let size = connection.read(&mut head).unwrap_or_default();
+            let is_it = head[..size].starts_with(format!("GET {path} ").as_bytes());
+            counter.fetch_add(1, Ordering::Relaxed);
+            let (status, body) = if is_it { ("200 OK", &content[..]) } else { ("404 Not Found", &b""[..]) };
+            let head =
+                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _gone = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body));
+        }
+    });
+    (url, downloads)
+}
+
+#[test]
+fn each_kind_is_purged_and_counted() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    runner.dir.file("list.txt", "https://www.example.com/c\n");
+    for (input, value, accepted, items) in [
+        (
+            "INPUT_URLS",
+            "https://www.example.com/a\n\nhttps://www.example.com/b\n",
+            2,
+            "https://www.example.com/b",
+        ),
+        ("INPUT_URLS_FROM", "list.txt", 1, "https://www.example.com/c"),
+        ("INPUT_TAGS", "release-42", 1, "release-42"),
+        ("INPUT_HOSTS", "www.example.com", 1, "www.example.com"),
+        ("INPUT_PREFIXES", "www.example.com/blog", 1, "www.example.com/blog"),
+        ("INPUT_EVERYTHING", "true", 1, ""),
+    ] {
+        let step = runner.run(&api, &[(input, value)]);
+        assert_eq!(step.code, 0, "{input}: {step:#?}");
+        assert!(
+            step.output.starts_with(&format!("accepted={accepted}\nfailed=0\nrequests=1\nreport=")),
+            "{step:#?}"
+        );
+        assert!(step.summary.contains(&format!("| {accepted} | 0 | 0 | 1 | 0 |")), "{step:#?}");
+        assert!(items.is_empty() || api.items().iter().any(|item| item == items), "{input}");
+        let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
+        let report: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+        assert_eq!(report["accepted"], accepted);
+    }
+    assert!(api.bodies().contains(&r#"{"purge_everything":true}"#.to_owned()));
+    assert_eq!(runner.downloads.load(Ordering::Relaxed), 1, "the tool cache keeps the binary");
+}
+
+#[test]
+fn exit_code_and_failures_are_passed_on() {
+    for (fault, code) in
+        [("status=400,code=9999", 1), ("status=401,code=10000", 3), ("status=429,retry-after=3600", 4)]
+    {
+        let (runner, api) = (Runner::new(), Api::with_fault(fault));
+        let step = runner.run(&api, &[("INPUT_URLS", "https://www.example.com/a")]);
+        assert_eq!(step.code, code, "{fault}: {step:#?}");
+        assert!(step.output.starts_with("accepted=0\nfailed=1\n"), "{step:#?}");
+        assert!(step.summary.contains(&format!("| urls | 0 | 1 | 0 | 1 | {code} |")), "{step:#?}");
+    }
+}
+
+#[test]
+fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    runner.dir.file("empty.txt", "\n \n");
+    for inputs in [&[][..], &[("INPUT_URLS", " \n")], &[("INPUT_URLS_FROM", "empty.txt")]] {
+        let step = runner.run(&api, inputs);
+        assert_eq!(step.code, 2, "{inputs:?}: {step:#?}");
+        let allowed = runner.run(&api, &[inputs, &[("INPUT_ALLOW_EMPTY", "true")]].concat());
+        assert_eq!(
+            (allowed.code, allowed.output.as_str()),
+            (0, "accepted=0\nfailed=0\nrequests=0\n"),
+            "{allowed:#?}"
+        );
+    }
+    for (inputs, code) in [
+        (&[("INPUT_URLS", "https://www.example.com/a"), ("INPUT_TAGS", "a")][..], 2),
+        (&[("INPUT_EVERYTHING", "yes")], 2),
+        (&[("INPUT_URLS_FROM", "missing.txt")], 2),
+        (&[("INPUT_TAGS", "a"), ("INPUT_API_TOKEN", "")], 3),
+    ] {
+        let step = runner.run(&api, inputs);
+        assert_eq!(step.code, code, "{inputs:?}: {step:#?}");
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn an_archive_with_another_digest_is_not_unpacked() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let digests = runner.dir.read("action/digests.txt");
+    let tags = [("INPUT_TAGS", "a")];
+    runner.dir.file("action/digests.txt", format!("{}{}", "0".repeat(64), &digests[64..]));
+    let step = runner.run(&api, &tags);
+    assert!(step.code == 1 && step.out.contains("nothing of it was unpacked"), "{step:#?}");
+    runner.dir.file("action/digests.txt", "# No release.\n");
+    let step = runner.run(&api, &tags);
+    assert!(step.code == 2 && step.out.contains("names no digest"), "{step:#?}");
+    // No half of it stays behind: with the right digest it is downloaded, and works.
+    runner.dir.file("action/digests.txt", &digests);
+    assert_eq!(runner.run(&api, &tags).code, 0);
+    runner.dir.file("action/digests.txt", digests.replace("1.2.3", "1.2.4"));
+    let step = runner.run(&api, &tags);
+    assert!(step.code == 5 && step.out.contains("cannot download"), "{step:#?}");
+}
+
+#[test]
+fn hostile_values_stay_values() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let here = || std::fs::read_dir(runner.dir.path()).unwrap().count();
+    let hostile = [
+        "\"; touch owned; rm -rf / #",
+        "$(touch owned)",
+        "`touch owned`",
+        "${{ secrets.TOKEN }}",
+        "::error::owned",
+        "::stop-commands::owned",
+        "--base-url=http://127.0.0.1:1",
+        "https://www.example.com/%0A::error::owned?a=\"b\"&accepted\":99",
+    ];
+    runner.run(&api, &[("INPUT_TAGS", "a")]);
+    let before = here();
+    for value in hostile {
+        for input in
+            ["INPUT_URLS", "INPUT_TAGS", "INPUT_HOSTS", "INPUT_URLS_FROM", "INPUT_ZONE", "INPUT_API_TOKEN"]
+        {
+            let mut variables = vec![(input, value)];
+            if matches!(input, "INPUT_ZONE" | "INPUT_API_TOKEN") {
+                variables.push(("INPUT_TAGS", "a"));
+            }
+            let step = runner.run(&api, &variables);
+            assert_eq!(here(), before, "{input}={value} left something behind: {step:#?}");
+            assert_commands_are_ours(&step);
+            assert!(!step.output.contains("=99") && step.output.lines().count() <= 4, "{step:#?}");
+        }
+    }
+    // Lines of one value, and a token of two lines, are masked line by line.
+    let step = runner.run(&api, &[("INPUT_API_TOKEN", "one\n::error::two"), ("INPUT_TAGS", "a")]);
+    assert!(step.out.contains("::add-mask::one\n") && step.code != 0, "{step:#?}");
+}
+
+/// Workflow commands are those that the script means, and none between the pause of commands and its end.
+#[track_caller]
+fn assert_commands_are_ours(step: &Step) {
+    let mut pause: Option<String> = None;
+    for line in step.out.lines().map(str::trim_start) {
+        match &pause {
+            Some(end) if line == end => pause = None,
+            Some(_) => {}
+            None => {
+                if let Some(token) = line.strip_prefix("::stop-commands::") {
+                    assert!(token.starts_with("stop-"), "{step:#?}");
+                    pause = Some(format!("::{token}::"));
+                } else if line.starts_with("::") {
+                    let known = ["::add-mask::", "::error title=cfcache::", "::notice title=cfcache::"];
+                    assert!(known.iter().any(|known| line.starts_with(known)), "`{line}` of {step:#?}");
+                }
+            }
+        }
+    }
+    assert_eq!(pause, None, "commands stay paused: {step:#?}");
+}
+
+#[test]
+fn names_of_other_actions_are_taken_with_a_notice() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let step = runner.run(
+        &api,
+        &[
+            ("INPUT_ZONE", ""),
+            ("INPUT_API_TOKEN", ""),
+            ("CLOUDFLARE_ZONE", ZONE),
+            ("CLOUDFLARE_TOKEN", TOKEN),
+            ("PURGE_URLS", r#"["https://www.example.com/a", "https://www.example.com/b"]"#),
+        ],
+    );
+    assert_eq!(step.code, 0, "{step:#?}");
+    assert_eq!(api.items(), ["https://www.example.com/a", "https://www.example.com/b"]);
+    for name in ["CLOUDFLARE_ZONE", "CLOUDFLARE_TOKEN", "PURGE_URLS"] {
+        assert!(
+            step.out.contains(&format!("::notice title=cfcache::took {name} from the environment")),
+            "{step:#?}"
+        );
+    }
+}
+
+#[test]
+fn setup_only_installs_and_purges_nothing() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("INPUT_API_TOKEN", "")]);
+    assert_eq!((step.code, api.requests()), (0, 0), "{step:#?}");
+    let version =
+        Command::new(Path::new(step.path.trim()).join("cfcache")).arg("--version").output().unwrap();
+    assert!(version.stdout.starts_with(b"cfcache "), "{version:?}");
+}
+
+#[test]
+fn every_input_reaches_the_script_as_a_variable_and_in_no_other_way() {
+    let action = std::fs::read_to_string(format!("{ACTION}/action.yml")).unwrap();
+    let script = std::fs::read_to_string(format!("{ACTION}/purge.sh")).unwrap();
+    let (inputs, rest) = action.split_once("outputs:\n").unwrap();
+    let names: Vec<&str> = inputs
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| !name.starts_with(' '))
+        .collect();
+    assert_eq!(names.len(), 12);
+    for name in &names {
+        let variable = format!("INPUT_{}", name.replace('-', "_").to_uppercase());
+        assert_eq!(rest.matches(&format!("{variable}: ${{{{ inputs.{name} }}}}\n")).count(), 1, "{name}");
+        let read = script.contains(&variable) || ["urls", "tags", "hosts", "prefixes"].contains(name);
+        assert!(read, "purge.sh does not read {variable}");
+    }
+    assert_eq!(action.matches("${{ inputs.").count(), names.len(), "an input is used elsewhere, too");
+}
