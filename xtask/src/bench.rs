@@ -26,10 +26,10 @@ const BENCHES: &[Bench] = &[
 ];
 
 /// The zone that the emulator has.
-const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+pub(crate) const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
 /// No secret: the emulator takes any token of a valid form.
-const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+pub(crate) const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
 /// The names of the benches.
 pub(crate) fn names() -> String {

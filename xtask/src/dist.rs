@@ -1,8 +1,11 @@
-//! What a release is made of: an archive, a Debian package and checksums, below `target/dist`.
+//! What a release is made of: an archive, a Debian package, a bill of materials and checksums, below `target/dist`.
 //!
 //! The same sources, compiler and date give the same bytes: files are sorted, belong to nobody, and are as old as
 //! `SOURCE_DATE_EPOCH` says, or the last commit. `tar`, `gzip` and `sha256sum` are those of the system; the package takes
 //! `cargo-deb`, and its contents are in the manifest of `cfcache-cli`.
+
+mod bill;
+mod proof;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +15,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::repo;
+
+pub(crate) use proof::twice;
 
 /// What a shell calls a file with completions.
 const COMPLETIONS: [(&str, &str); 5] = [
@@ -39,6 +44,9 @@ pub(crate) fn run(target: Option<&str>) -> Result<()> {
     }
 
     let cfcache = build(target)?;
+    if target == host && target.contains("linux") {
+        proof::runs_in_an_empty_root(&cfcache)?;
+    }
     // Beside the binary, which is where `cargo-deb` finds them whatever the target.
     let parts = cfcache.with_file_name("dist");
     let name = format!("cfcache-{}-{target}", package.version);
@@ -60,6 +68,7 @@ pub(crate) fn run(target: Option<&str>) -> Result<()> {
     succeed(Command::new("cp").arg("-r").arg(&layout).arg(&parts))?;
     succeed(Command::new("gzip").args(["--no-name", "--best", "--recursive"]).arg(parts.join("man")))?;
 
+    fs::write(folder.join(format!("{name}.cdx.json")), bill::of_materials(target)?)?;
     let mut tar = Command::new("tar");
     tar.current_dir(&folder).args(["--create", "--sort=name", "--format=ustar", "--owner=0", "--group=0"]);
     tar.args(["--numeric-owner", "--mode=u+rw,go=rX", "--use-compress-program=gzip --no-name --best"]);

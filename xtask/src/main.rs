@@ -26,7 +26,8 @@ Chores:
   ci [STEP]...      Run what CI runs: all steps, or those named
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
-  dist [TARGET]     Pack a release for a target: archive, Debian package, checksums
+  dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
+  dist --twice      Pack what is committed in two folders, and compare the bytes
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(None),
+        ["dist", "--twice"] => dist::twice(),
         ["dist", target] => dist::run(Some(target)),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\nNames of bench: {}\n", ci::steps(), bench::names());
