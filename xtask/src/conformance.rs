@@ -293,12 +293,15 @@ mod tests {
     fn every_endpoint_can_be_written() {
         let arguments = serde_json::json!({
             "body": "{\"tags\":[\"a\"]}", "value": "on", "page": 1, "origin_ip": "192.0.2.1", "vendor": "aws",
-            "region": "us-east-1", "items": [], "account": "0000",
+            "region": "us-east-1", "items": [], "ips": [], "account": "0000",
         });
         for endpoint in endpoint::all() {
             let mut arguments = arguments.clone();
-            if endpoint.name == "edit_variants" {
-                arguments["value"] = "{}".into();
+            match endpoint.name {
+                "edit_variants" => arguments["value"] = "{}".into(),
+                "edit_cache_level" => arguments["value"] = "basic".into(),
+                "edit_browser_cache_ttl" => arguments["value"] = 14400.into(),
+                _ => {}
             }
             let parts = model(endpoint.name, &arguments).unwrap();
             assert_eq!(parts.method, endpoint.method, "{}", endpoint.name);
