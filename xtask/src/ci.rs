@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::generate::{PAGES, PUBLIC_API};
-use crate::{conformance, public_api, repo, tidy};
+use crate::{cache_tests, conformance, public_api, repo, tidy};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     ("clippy", || clippy().map(passed)),
     ("test", || test().map(passed)),
     ("conformance", || conformance::run().map(passed)),
+    ("cache-tests", || cache_tests::run().map(passed)),
     ("generate", || PAGES.check().map(passed)),
     ("public-api", public_api),
     ("docs", || docs().map(passed)),

@@ -6,10 +6,14 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::repo;
+
 /// An emulator that runs until it is dropped.
 pub(crate) struct Emulator {
     process: Child,
     pub(crate) base_url: String,
+    /// Where visitors are served, if it was started with an origin.
+    pub(crate) edge_url: Option<String>,
 }
 
 impl Emulator {
@@ -20,16 +24,22 @@ impl Emulator {
             .args(arguments)
             // Neither the environment nor a configuration of whoever runs this has a say.
             .env_clear()
+            .current_dir(repo::root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start the emulator")?;
-        let mut emulator = Self { process, base_url: String::new() };
-        let mut line = String::new();
+        let mut emulator = Self { process, base_url: String::new(), edge_url: None };
+        let (mut line, mut edge) = (String::new(), String::new());
         if let Some(printed) = emulator.process.stdout.take() {
-            BufReader::new(printed).read_line(&mut line)?;
+            let mut printed = BufReader::new(printed);
+            printed.read_line(&mut line)?;
+            if arguments.contains(&"--origin") {
+                printed.read_line(&mut edge)?;
+            }
         }
+        emulator.edge_url = edge.trim().strip_prefix("edge on ").map(str::to_owned);
         match line.trim().strip_prefix("listening on ") {
             Some(base_url) => emulator.base_url = base_url.to_owned(),
             None => bail!("the emulator does not say where it listens: `{}`", line.trim()),

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod bench;
+mod cache_tests;
 mod ci;
 mod conformance;
 mod dist;
@@ -24,6 +25,7 @@ Chores:
   public-api --check  List what of it is not current, and write nothing
   tidy              Check the promises that rot silently
   ci [STEP]...      Run what CI runs: all steps, or those named
+  cache-tests       Run npm's http-cache-tests against the emulated edge
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
   dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["public-api", "--check"] => generate::PUBLIC_API.check(),
         ["tidy"] => tidy::run(),
         ["ci", ref steps @ ..] => ci::run(steps),
+        ["cache-tests"] => cache_tests::run(),
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(None),
