@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     ("public-api", public_api),
     ("docs", || docs().map(passed)),
     ("fuzz", || fuzz().map(passed)),
+    ("outside", || outside().map(passed)),
     ("msrv", msrv),
     ("package", || package().map(passed)),
 ];
@@ -163,10 +164,19 @@ fn deny() -> Result<Outcome> {
 /// The fuzz targets are no members of the workspace, so nothing else would see that they no longer compile. To run them
 /// takes nightly; to check them does not.
 fn fuzz() -> Result<()> {
+    check_beside_the_workspace("/fuzz/Cargo.toml")
+}
+
+/// A program of another workspace, which knows nothing but the facade, compiles.
+fn outside() -> Result<()> {
+    check_beside_the_workspace("/outside/Cargo.toml")
+}
+
+fn check_beside_the_workspace(which: &str) -> Result<()> {
     let target = repo::target()?.display().to_string();
     let files = repo::files()?;
-    let manifests: Vec<_> = files.iter().filter(|path| path.ends_with("/fuzz/Cargo.toml")).collect();
-    ensure!(!manifests.is_empty(), "there is no fuzz target");
+    let manifests: Vec<_> = files.iter().filter(|path| path.ends_with(which)).collect();
+    ensure!(!manifests.is_empty(), "there is no `{which}`");
     for manifest in manifests {
         let arguments =
             ["check", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", &target];

@@ -46,6 +46,7 @@ mod pairs;
 pub mod plan;
 pub mod target;
 pub mod text;
+mod text_traits;
 pub mod verdict;
 
 pub use crate::body::PurgeBody;

@@ -1,6 +1,6 @@
 //! What goes in: arguments, files, standard input.
 
-use crate::support::{Api, Dir, adds_up, cfcache, urls};
+use crate::support::{Api, Dir, adds_up, cfcache, urls, wait_until};
 
 const A: &str = "https://www.example.com/a";
 
@@ -327,11 +327,31 @@ fn what_cannot_be_read_is_named_and_nothing_is_sent() {
     assert_eq!(api.requests(), 0);
 }
 
+/// A page that changes twice while a pipe is open is purged twice.
+#[test]
+fn what_comes_again_through_a_pipe_after_it_was_sent_is_sent_again() {
+    let api = Api::quick();
+    let mut purge = cfcache(&api).args("purge urls --json --from -").start();
+    purge.write(&format!("{A}\n{A}\n"));
+    wait_until(|| api.items().len() == 1);
+    purge.write(&format!("{A}\n"));
+    wait_until(|| api.items().len() == 2);
+    let ran = purge.finish();
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!(
+        (&report["items"], &report["accepted"], &report["duplicates"]),
+        (&3.into(), &2.into(), &1.into())
+    );
+}
+
 #[test]
 fn duplicates_are_sent_once_and_counted() {
     let api = Api::quick();
     let input = format!("{0}{0}{0}", urls(120));
-    let ran = cfcache(&api).args("purge urls --json --from -").input(input).run();
+    let dir = Dir::new();
+    let list = dir.file("list", input);
+    let ran = cfcache(&api).args("purge urls --json --from").arg(list).run();
     ran.exits(0);
     let report = ran.report();
     assert_eq!((&report["items"], &report["accepted"]), (&360.into(), &120.into()));
@@ -366,7 +386,7 @@ fn a_slow_pipe_is_not_waited_for() {
     let api = Api::quick();
     let mut process = cfcache(&api).args("purge urls --json --batch-size 2 --from -").start();
     process.write("https://www.example.com/1\nhttps://www.example.com/2\n");
-    crate::support::wait_until(|| api.items().len() == 2);
+    wait_until(|| api.items().len() == 2);
     process.write("https://www.example.com/3\n");
     process.end();
     let ran = process.finish();
@@ -630,7 +650,7 @@ fn a_list_that_changes_after_it_was_checked_ends_the_run() {
             .start();
         // The file was checked by the time that something of the pipe is sent.
         process.write(&(0..100).map(|number| format!("https://example.com/{number}\n")).collect::<String>());
-        crate::support::wait_until(|| api.items().len() == 100);
+        wait_until(|| api.items().len() == 100);
         change(&list);
         process.end();
         let ran = process.finish();

@@ -182,8 +182,9 @@ fn duplicates_and_headers_and_other_batch_sizes_do_not_confuse_it() {
             ));
         }
     }
+    let list = dir.file("list", input);
     let run =
-        |size: &str| purge(&api, &journal).args("--from - --batch-size").arg(size).input(input.clone()).run();
+        |size: &str| purge(&api, &journal).args("--batch-size").arg(size).arg("--from").arg(&list).run();
     let first = run("17");
     first.exits(1);
     let second = run("40");

@@ -3,6 +3,7 @@
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::hash::Hasher;
 
 use serde::Serialize;
@@ -96,6 +97,13 @@ impl File {
 impl From<PurgeUrl> for File {
     fn from(url: PurgeUrl) -> Self {
         Self { url, headers: Vec::new() }
+    }
+}
+
+impl fmt::Display for File {
+    /// Writes the URL, or the JSON entry where there are headers: what [`File::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

@@ -1,0 +1,184 @@
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use cfcache_client::engine::{Limiter, Policy};
+use cfcache_client::{BaseUrl, Codec, Credentials, DEFAULT_BASE_URL};
+use cfcache_model::endpoint::Action;
+use cfcache_model::{Plan, ZoneId};
+use cfcache_transport::HyperTransport;
+use http::HeaderValue;
+use secrecy::SecretString;
+
+use crate::error::Error;
+use crate::purge::PurgeRequest;
+
+const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
+
+/// Purges and invalidates. Clones share one budget, one set of connections and one set of credentials.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) client: cfcache_client::Client,
+    pub(crate) plan: Plan,
+}
+
+impl Client {
+    /// Begins a client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// A client as the environment has it: `CLOUDFLARE_API_TOKEN`, or `CLOUDFLARE_API_KEY` with `CLOUDFLARE_EMAIL`;
+    /// `CLOUDFLARE_BASE_URL` or `CLOUDFLARE_API_BASE_URL`; `CFCACHE_PLAN` (`free` where it is not set).
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where there are no credentials, or a variable holds something else than it should.
+    #[expect(clippy::disallowed_methods, reason = "the environment is what this function is about")]
+    pub fn from_env() -> Result<Self, Error> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mut builder = Self::builder();
+        if let Some(token) = variable("CLOUDFLARE_API_TOKEN") {
+            builder = builder.api_token(token);
+        } else if let (Some(key), Some(email)) =
+            (variable("CLOUDFLARE_API_KEY"), variable("CLOUDFLARE_EMAIL"))
+        {
+            builder = builder.api_key(email, key);
+        }
+        if let Some(url) = variable("CLOUDFLARE_BASE_URL").or_else(|| variable("CLOUDFLARE_API_BASE_URL")) {
+            builder = builder.base_url(url);
+        }
+        if let Some(plan) = variable("CFCACHE_PLAN").filter(|plan| plan != "auto") {
+            builder = builder.plan(plan.parse().map_err(Error::Plan)?);
+        }
+        builder.build()
+    }
+
+    /// Purges on a zone: what is cached is deleted.
+    pub fn purge(&self, zone: &ZoneId) -> PurgeRequest {
+        PurgeRequest::new(self.clone(), Action::Purge, zone.clone())
+    }
+
+    /// Invalidates on a zone: what is cached is marked as stale, and asked for again.
+    pub fn invalidate(&self, zone: &ZoneId) -> PurgeRequest {
+        PurgeRequest::new(self.clone(), Action::Invalidate, zone.clone())
+    }
+
+    /// Sends what follows with another token, in clones and in requests that are under way as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Credentials`] where it cannot stand in a header.
+    pub fn set_api_token(&self, token: impl Into<SecretString>) -> Result<(), Error> {
+        let credentials = Credentials::token(token.into()).map_err(Error::Credentials)?;
+        self.client.set_credentials(credentials);
+        Ok(())
+    }
+}
+
+/// Makes a [`Client`].
+#[derive(Default)]
+#[must_use = "it makes a client only when it is built"]
+pub struct ClientBuilder {
+    token: Option<SecretString>,
+    key: Option<(String, SecretString)>,
+    base_url: Option<String>,
+    plan: Option<Plan>,
+    user_agent: Option<String>,
+    policy: Option<Policy>,
+    limiter: Option<Arc<dyn Limiter>>,
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("base_url", &self.base_url)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Authenticates with an API token. It needs the permission *Cache Purge* for the zones.
+    pub fn api_token(mut self, token: impl Into<SecretString>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Authenticates with the global API key and the e-mail address of its user. A token is preferred where both are given.
+    pub fn api_key(mut self, email: impl Into<String>, key: impl Into<SecretString>) -> Self {
+        self.key = Some((email.into(), key.into()));
+        self
+    }
+
+    /// Talks to another server than `https://api.cloudflare.com/client/v4`. `http://` is for this machine alone.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Keeps to the limits of that plan; of [`Plan::Free`] unless it is named. They are per account.
+    pub const fn plan(mut self, plan: Plan) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// Names the program in the `User-Agent` header.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Waits no longer than that where the API demands a wait (10 minutes unless it is changed); what is left is given up.
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.policy.get_or_insert_default().max_wait = max_wait;
+        self
+    }
+
+    /// Sends no more than so many requests at once, over all clones (64 unless it is changed).
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.policy.get_or_insert_default().concurrency = requests;
+        self
+    }
+
+    /// Retries a request at most so often (10 times unless it is changed).
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.policy.get_or_insert_default().max_retries = retries;
+        self
+    }
+
+    /// Paces by a limiter that other clients share, or by the program's own.
+    pub fn limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
+        self.limiter = Some(limiter);
+        self
+    }
+
+    /// Makes the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where there are no credentials, or something that was given cannot work.
+    pub fn build(self) -> Result<Client, Error> {
+        let credentials = match (self.token, self.key) {
+            (Some(token), _) => Credentials::token(token),
+            (None, Some((email, key))) => Credentials::key(&email, key),
+            (None, None) => return Err(Error::NoCredentials),
+        };
+        let credentials = credentials.map_err(Error::Credentials)?;
+        let base: BaseUrl =
+            self.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL).parse().map_err(Error::BaseUrl)?;
+        let user_agent = self.user_agent.as_deref().unwrap_or(USER_AGENT);
+        let user_agent = HeaderValue::from_str(user_agent).map_err(|_| Error::UserAgent)?;
+        let plan = self.plan.unwrap_or(Plan::Free);
+        let mut policy = self.policy.unwrap_or_default();
+        policy.limits = Some(plan.purge_limits());
+        let transport = HyperTransport::builder(base.origin().clone());
+        let transport = transport.build().map_err(Error::Connection)?;
+        let codec = Codec::with_user_agent(base, Some(&credentials), user_agent);
+        let mut client = cfcache_client::Client::new(Arc::new(transport), codec, policy);
+        if let Some(limiter) = self.limiter {
+            client = client.with_limiter(limiter);
+        }
+        Ok(Client { client, plan })
+    }
+}

@@ -1,0 +1,37 @@
+//! Purges Cloudflare's cache from a program.
+//!
+//! ```no_run
+//! # async fn example(token: String, tags: Vec<String>) -> Result<(), cfcache::Error> {
+//! let client = cfcache::Client::builder().api_token(token).plan(cfcache::Plan::Pro).user_agent("app/1.0").build()?;
+//! let zone: cfcache::ZoneId = "023e105f4ecef8ad9ca31a8372d0c353".parse()?;
+//! let summary = client.purge(&zone).urls(["https://www.example.com/a"]).send().await?;
+//! println!("{} accepted, {} failed", summary.accepted, summary.failed);
+//! let summary = client.invalidate(&zone).tags(tags).send().await?.into_result()?;
+//! # let _ = summary;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Client`] is cheap to clone. All clones share the account's limits: make one, and keep it.
+//! - [`Client::purge`] and [`Client::invalidate`] build a request; nothing is sent before [`PurgeRequest::send`].
+//! - [`Summary`] counts what became of the entries. An error is returned only where nothing was sent.
+//! - [`PurgeRequest::outcomes`] sends the outcome of each entry with the caller's own tag, and
+//!   [`PurgeRequest::stream`] takes an input without an end.
+//!
+//! This crate has no logic of its own. The layers below it are [`engine`] (state machines without IO, clock or runtime),
+//! `cfcache-client` (a driver for them on tokio), `cfcache-transport` and `cfcache-model`.
+
+mod client;
+mod error;
+mod purge;
+mod summary;
+
+pub use cfcache_client::{ErrorKind, engine};
+pub use cfcache_model::plan::Entry;
+pub use cfcache_model::target::{File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
+pub use cfcache_model::{EnvironmentId, Plan, ZoneId};
+
+pub use crate::client::{Client, ClientBuilder};
+pub use crate::error::Error;
+pub use crate::purge::PurgeRequest;
+pub use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};

@@ -1,0 +1,339 @@
+use core::fmt;
+use core::future::pending;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+
+use cfcache_client::{Event, Observer, Outcome, PurgeScope, Recording};
+use cfcache_model::endpoint::{Action, PurgeCache};
+use cfcache_model::plan::{BatchLimits, Dedupe, Entry};
+use cfcache_model::target::{InvalidTarget, Kind, Target};
+use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
+
+/// So many entries of a stream are taken at once, at the most.
+const CHUNK: usize = 500;
+
+type Entries = Pin<Box<dyn Stream<Item = Entry> + Send>>;
+
+/// A purge or invalidate that is being put together. Entries of several kinds may be in one.
+#[must_use = "nothing is sent before `send`"]
+pub struct PurgeRequest {
+    client: Client,
+    action: Action,
+    zone: ZoneId,
+    environment: Option<EnvironmentId>,
+    entries: Vec<Entry>,
+    invalid: Option<(usize, InvalidTarget)>,
+    stream: Option<Entries>,
+    is_everything: bool,
+    interrupt: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    outcomes: Option<mpsc::Sender<EntryOutcome>>,
+}
+
+impl fmt::Debug for PurgeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PurgeRequest")
+            .field("action", &self.action)
+            .field("zone", &self.zone)
+            .field("environment", &self.environment)
+            .field("entries", &self.entries.len())
+            .field("is_everything", &self.is_everything)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PurgeRequest {
+    pub(crate) const fn new(client: Client, action: Action, zone: ZoneId) -> Self {
+        Self {
+            client,
+            action,
+            zone,
+            environment: None,
+            entries: Vec::new(),
+            invalid: None,
+            stream: None,
+            is_everything: false,
+            interrupt: None,
+            outcomes: None,
+        }
+    }
+
+    /// Restricts it to an environment of the zone.
+    pub fn environment(mut self, environment: EnvironmentId) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Adds single files: URLs as a visitor asks for them, or JSON entries with cache-key headers
+    /// (`{"url": "…", "headers": {"CF-Device-Type": "mobile"}}`).
+    pub fn urls(self, urls: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.parse(Kind::Files, urls)
+    }
+
+    /// Adds cache tags.
+    pub fn tags(self, tags: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.parse(Kind::Tags, tags)
+    }
+
+    /// Adds hosts: every file of each.
+    pub fn hosts(self, hosts: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.parse(Kind::Hosts, hosts)
+    }
+
+    /// Adds prefixes, as `www.example.com/blog`: every file below each.
+    pub fn prefixes(self, prefixes: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.parse(Kind::Prefixes, prefixes)
+    }
+
+    /// Adds entries of any kind, which may carry a tag of the caller's own.
+    pub fn entries(mut self, entries: impl IntoIterator<Item: Into<Entry>>) -> Self {
+        self.entries.extend(entries.into_iter().map(Into::into));
+        self
+    }
+
+    /// Purges every cached file of the zone. Without [`environment`](Self::environment) that is all environments.
+    pub fn everything(mut self) -> Self {
+        self.is_everything = true;
+        self
+    }
+
+    /// Takes entries from a stream, which may go on for as long as the program runs: it is read as fast as entries can be
+    /// sent, and no faster. What has waited for a second is sent even where it fills no request.
+    ///
+    /// An entry that is the same as one that waits to be sent is a duplicate. One that comes again after that is sent
+    /// again: the page has changed again.
+    pub fn stream(mut self, stream: impl Stream<Item: Into<Entry>> + Send + 'static) -> Self {
+        self.stream = Some(Box::pin(Typed(Box::pin(stream))));
+        self
+    }
+
+    /// Sends nothing more once that is done. What is in flight is waited for, and the rest fails as interrupted.
+    pub fn until(mut self, interrupt: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.interrupt = Some(Box::pin(interrupt));
+        self
+    }
+
+    /// Sends what becomes of each entry there. Where the channel is full nothing more is sent to the API until there is
+    /// room in it. Whoever drops the receiver gives up the rest of the request.
+    pub fn outcomes(mut self, outcomes: mpsc::Sender<EntryOutcome>) -> Self {
+        self.outcomes = Some(outcomes);
+        self
+    }
+
+    fn parse(mut self, kind: Kind, texts: impl IntoIterator<Item: Into<String>>) -> Self {
+        for text in texts {
+            let text: String = text.into();
+            match Target::parse(kind, &text) {
+                Ok(target) => self.entries.push(Entry::new(target, &text)),
+                Err(reason) => {
+                    self.invalid.get_or_insert((self.entries.len(), reason));
+                }
+            }
+        }
+        self
+    }
+
+    /// Sends it, and waits until each entry has been accepted or has failed.
+    ///
+    /// Dropping the future gives up what is in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where an entry is invalid, or there is none. Nothing was sent then.
+    pub async fn send(self) -> Result<Summary, Error> {
+        if let Some((index, reason)) = self.invalid {
+            return Err(Error::Entry { index, reason });
+        }
+        let inputs = [self.is_everything, !self.entries.is_empty(), self.stream.is_some()];
+        match inputs.into_iter().filter(|input| *input).count() {
+            0 => return Err(Error::Empty),
+            1 => {}
+            _ => return Err(Error::Mixed),
+        }
+        if self.is_everything {
+            return Ok(self.send_everything().await);
+        }
+        let limits = self.client.plan.purge_limits();
+        let dedupe = if self.stream.is_some() { Dedupe::Unsent } else { Dedupe::WholeInput };
+        let scopes = Kind::ALL.iter().map(|kind| {
+            PurgeScope::new(self.action, self.zone.clone(), *kind, BatchLimits::from_plan(limits, *kind))
+                .with_environment(self.environment.clone())
+                .with_dedupe(dedupe)
+        });
+        let input = Input { stream: self.stream, list: self.entries.into_iter(), sorted: VecDeque::new() };
+        let interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
+        let mut collector =
+            Collector { summary: Summary::default(), outcomes: self.outcomes, backlog: Vec::new() };
+        let summaries = self.client.client.run_all(scopes, input, interrupt, &mut collector).await;
+        collector.summary.set_counts(&summaries.into_iter().sum());
+        if let Some(send) = collector.flush() {
+            // Whoever does not listen any more does not want to know.
+            let _gave_up = send.await;
+        }
+        Ok(collector.summary)
+    }
+
+    async fn send_everything(self) -> Summary {
+        let body = PurgeBody::Everything;
+        let mut request = PurgeCache::new(self.action, &self.zone, &body);
+        if let Some(environment) = &self.environment {
+            request = request.with_environment(environment);
+        }
+        let mut counts = cfcache_client::Summary::default();
+        let mut observer = |event: Event<'_>| {
+            if let Event::Progress { summary, .. } = event {
+                counts = *summary;
+            }
+        };
+        let result = self.client.client.call(&request, &mut observer).await;
+        counts.items = 1;
+        counts.accepted = u64::from(result.is_ok());
+        counts.failed = 1 - counts.accepted;
+        let mut summary = Summary::default();
+        summary.set_counts(&counts);
+        if let Err(error) = result {
+            summary.name(|| FailedEntry {
+                entry: "everything".to_owned(),
+                tag: 0,
+                kind: error.kind(),
+                message: error.to_string(),
+                is_unclear: error.is_unclear(),
+            });
+        }
+        summary
+    }
+}
+
+/// A stream of what can be made into entries.
+struct Typed<S>(Pin<Box<S>>);
+
+impl<S: Stream<Item: Into<Entry>>> Stream for Typed<S> {
+    type Item = Entry;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Entry>> {
+        self.0.as_mut().poll_next(context).map(|entry| entry.map(Into::into))
+    }
+}
+
+/// The input in chunks, each of one kind; the number of a kind's scope is its place in [`Kind::ALL`].
+struct Input {
+    stream: Option<Entries>,
+    list: std::vec::IntoIter<Entry>,
+    sorted: VecDeque<(usize, Vec<Entry>)>,
+}
+
+impl Input {
+    fn sort(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            let kind = entry.target.kind();
+            let scope = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
+            match self.sorted.iter_mut().find(|(known, _)| *known == scope) {
+                Some((_, entries)) => entries.push(entry),
+                None => self.sorted.push_back((scope, vec![entry])),
+            }
+        }
+    }
+}
+
+impl Stream for Input {
+    type Item = (usize, Vec<Entry>);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(next) = self.sorted.pop_front() {
+            return Poll::Ready(Some(next));
+        }
+        let mut chunk: Vec<Entry> = self.list.by_ref().take(CHUNK).collect();
+        if let Some(stream) = &mut self.stream {
+            // What is at hand goes on together; the first is waited for.
+            while chunk.len() < CHUNK {
+                match stream.as_mut().poll_next(context) {
+                    Poll::Ready(Some(entry)) => chunk.push(entry),
+                    Poll::Ready(None) => {
+                        self.stream = None;
+                        break;
+                    }
+                    Poll::Pending if chunk.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.sort(chunk);
+        Poll::Ready(self.sorted.pop_front())
+    }
+}
+
+/// Keeps what a run tells, and sends outcomes on.
+struct Collector {
+    summary: Summary,
+    outcomes: Option<mpsc::Sender<EntryOutcome>>,
+    /// What is sent on with the next batch.
+    backlog: Vec<EntryOutcome>,
+}
+
+impl Collector {
+    fn flush(&mut self) -> Option<Recording> {
+        let sender = self.outcomes.clone()?;
+        let backlog = core::mem::take(&mut self.backlog);
+        Some(Box::pin(async move {
+            for outcome in backlog {
+                sender.send(outcome).await.map_err(|_| "nobody receives the outcomes any more")?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+impl Observer for Collector {
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Duplicates { entries, .. } if self.outcomes.is_some() => {
+                let duplicate = |entry: &Entry| EntryOutcome {
+                    entry: entry.given().into_owned(),
+                    tag: entry.tag,
+                    status: EntryStatus::Duplicate,
+                };
+                self.backlog.extend(entries.iter().map(duplicate));
+            }
+            Event::Ended(Outcome { batch, result: Err(error), .. }) => {
+                for entry in batch.entries() {
+                    self.summary.name(|| FailedEntry {
+                        entry: entry.given().into_owned(),
+                        tag: entry.tag,
+                        kind: error.kind(),
+                        message: error.to_string(),
+                        is_unclear: error.is_unclear(),
+                    });
+                }
+            }
+            Event::Stopped { stop, .. } => {
+                self.summary.stopped.get_or_insert(stop);
+            }
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+        self.outcomes.as_ref()?;
+        let status = || match outcome.result {
+            Ok(()) => EntryStatus::Accepted,
+            Err(error) => EntryStatus::Failed {
+                kind: error.kind(),
+                message: error.to_string(),
+                is_unclear: error.is_unclear(),
+            },
+        };
+        let outcomes = outcome.batch.entries().iter().map(|entry| EntryOutcome {
+            entry: entry.given().into_owned(),
+            tag: entry.tag,
+            status: status(),
+        });
+        self.backlog.extend(outcomes);
+        self.flush()
+    }
+}
