@@ -229,7 +229,12 @@ impl Target {
 /// What stands before `:8443`; the address `::1` has no port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, port))
+            if (!name.contains(':') || name.ends_with(']'))
+                && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
         _ => host,
     }
 }

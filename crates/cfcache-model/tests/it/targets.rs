@@ -506,6 +506,8 @@ fn the_host_of_every_kind() {
         (Kind::Files, r#"{"url": "http://example.com/a"}"#, Some("example.com")),
         (Kind::Hosts, "www.example.com", Some("www.example.com")),
         (Kind::Hosts, "www.example.com:8443", Some("www.example.com")),
+        (Kind::Hosts, "[2001:db8::1]:8443", Some("[2001:db8::1]")),
+        (Kind::Prefixes, "[2001:db8::1]:8443/a", Some("[2001:db8::1]")),
         (Kind::Prefixes, "www.example.com:8443/foo", Some("www.example.com")),
         (Kind::Prefixes, "www.example.com", Some("www.example.com")),
         (Kind::Tags, "www.example.com", None),
