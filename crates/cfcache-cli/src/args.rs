@@ -6,6 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cfcache_app::config::Overrides;
+use cfcache_app::job::OnInvalid;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{
@@ -817,7 +819,7 @@ pub(crate) struct Global {
     pub(crate) force: bool,
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
-    pub(crate) on_invalid: Option<OnInvalid>,
+    pub(crate) on_invalid: Option<OnInvalidArg>,
     /// Take a warning about an entry, such as of a `*` in a URL, as a mistake: the entry is invalid
     #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
     pub(crate) strict: bool,
@@ -969,12 +971,37 @@ pub(crate) enum ColorArg {
     Never,
 }
 
+impl Global {
+    /// What of these is about settings that a file or the environment can have as well.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            zone: self.zone.clone(),
+            environment: self.environment.clone(),
+            plan: self.plan.clone(),
+            base_url: self.base_url.clone(),
+            config: self.config.clone(),
+            profile: self.profile.clone(),
+            api_token_file: self.api_token_file.clone(),
+            emulator: self.emulator,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnInvalid {
+pub(crate) enum OnInvalidArg {
     /// Send nothing (of arguments and files), or nothing more (of a pipe)
     Fail,
     /// Report it, and send the rest
     Skip,
+}
+
+impl From<OnInvalidArg> for OnInvalid {
+    fn from(arg: OnInvalidArg) -> Self {
+        match arg {
+            OnInvalidArg::Fail => Self::Fail,
+            OnInvalidArg::Skip => Self::Skip,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

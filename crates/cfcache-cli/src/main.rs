@@ -3,24 +3,17 @@
 mod args;
 mod ask;
 mod command;
-mod config;
-mod domain;
-mod exit;
-mod failure;
-mod journal;
 mod observe;
 mod progress;
 mod render;
-mod report;
 mod resolve;
-mod route;
-mod same_file;
-mod secret;
-mod session;
-mod source;
-mod whole;
 
 use std::process::ExitCode;
+
+use cfcache_app::{
+    config, credentials, domain, exit, failure, journal, report, route, same_file, secret, session, source,
+    whole,
+};
 
 fn main() -> ExitCode {
     let environment = config::Environment::read_all();
@@ -34,5 +27,5 @@ fn main() -> ExitCode {
         }
         Err(usage) => render::usage(&usage, &environment),
     };
-    exit.into()
+    ExitCode::from(exit.code())
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
+use cfcache_app::console::Console;
 use cfcache_model::text::is_invisible;
 use serde::Serialize;
 
@@ -252,17 +253,30 @@ impl Talk {
             .map_or(80, |(width, _)| usize::from(width.0).max(1))
     }
 
-    /// Draws no more: somebody types on that terminal.
-    pub(crate) fn leave_alone(&self) {
-        self.typed_on.set(true);
-    }
-
     /// Takes the progress line away.
     pub(crate) fn clear(&self) {
         let drawn = self.drawn.replace(0);
         if drawn > 0 {
             let _gone = write!(std::io::stderr().lock(), "{}", away(drawn, self.columns()));
         }
+    }
+}
+
+impl Console for Talk {
+    fn say(&self, line: &str) {
+        self.say(line);
+    }
+
+    fn note(&self, line: &str) {
+        self.note(line);
+    }
+
+    fn failure(&self, failure: &Failure) -> Exit {
+        self.failure(failure)
+    }
+
+    fn leave_alone(&self) {
+        self.typed_on.set(true);
     }
 }
 

@@ -1,27 +1,28 @@
 //! From what was typed and what the environment says to a job: everything parsed, every conflict named, nothing sent.
 
 mod connection;
-mod credentials;
 mod setting;
 mod visiting;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use cfcache_app::connection::Connection;
+use cfcache_app::job::OnInvalid;
+pub(crate) use cfcache_app::job::{EnvironmentRef, Scope, Targets, ZoneRef};
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_model::{Plan, endpoint};
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, OnInvalid, Pages, ShellArg,
-    TokenCommand, What,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, Pages, ShellArg, TokenCommand,
+    What,
 };
 use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced, TokenPlace};
 use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
-pub(crate) use crate::resolve::connection::{Api, Connection};
 pub(crate) use crate::resolve::setting::Setting;
 pub(crate) use crate::resolve::visiting::VisitJob;
 use crate::same_file::FileId;
@@ -86,42 +87,6 @@ pub(crate) struct RouteJob {
     pub(crate) dry_run: bool,
     pub(crate) failed_to: Option<PathBuf>,
     pub(crate) batch_size: Option<usize>,
-}
-
-/// Where targets come from, and how they are read.
-pub(crate) struct Targets {
-    pub(crate) action: Action,
-    pub(crate) kind: Kind,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) headers: Vec<CacheKeyHeader>,
-    pub(crate) on_invalid: OnInvalid,
-    /// Sitemaps, of which the addresses are entries.
-    pub(crate) sitemaps: Vec<PathBuf>,
-    /// Where paths are served from.
-    pub(crate) base: Option<Base>,
-    /// Whether entries of lists end with NUL.
-    pub(crate) null: bool,
-    /// Whether a warning about an entry makes it invalid.
-    pub(crate) strict: bool,
-}
-
-/// The zone, and the environment of it.
-pub(crate) struct Scope {
-    pub(crate) zone: ZoneRef,
-    pub(crate) environment: Option<EnvironmentRef>,
-}
-
-/// A zone, as it was given.
-pub(crate) enum ZoneRef {
-    Id(ZoneId),
-    Domain(String),
-}
-
-/// An environment, as it was given.
-pub(crate) enum EnvironmentRef {
-    Id(EnvironmentId),
-    Name(String),
 }
 
 /// Makes a job of arguments and environment.
@@ -238,7 +203,7 @@ struct Given<'a> {
 impl<'a> Given<'a> {
     fn load(global: &'a Global, environment: &'a Environment, talk: &'a Talk) -> Result<Self, Failure> {
         check_unicode(environment)?;
-        let settings = Settings::load(global, environment)?;
+        let settings = Settings::load(&global.overrides(), environment)?;
         if let Some(overruled) = &settings.overruled {
             talk.warn(overruled);
         }
@@ -593,7 +558,7 @@ fn targets(
         arguments: input.entries,
         files: input.from,
         headers,
-        on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
+        on_invalid: global.on_invalid.map_or(OnInvalid::Fail, OnInvalid::from),
         sitemaps: pages.from_sitemap,
         base,
         null: input.null,

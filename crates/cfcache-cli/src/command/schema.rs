@@ -1,20 +1,12 @@
 //! `docs/reference/report.schema.json`: the JSON Schema of what is printed for programs, from the types that are printed.
 
 use crate::command::setting::{BROWSER_CACHE_TTL, CACHE_LEVEL};
-use cfcache_model::PurgeBody;
-use cfcache_model::endpoint::{Action, Switch};
-use cfcache_model::target::Kind;
+use cfcache_model::endpoint::Switch;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, json_schema};
 
 use crate::report::{BatchEvent, Report, SummaryEvent};
-
-pub(crate) const OPERATIONS: [&str; 2] = [Action::Purge.verb(), Action::Invalidate.verb()];
-
-pub(crate) fn kinds() -> Vec<&'static str> {
-    Kind::ALL.iter().map(|kind| kind.field()).chain([PurgeBody::Everything.field()]).collect()
-}
 
 pub(crate) fn settings() -> Vec<&'static str> {
     Switch::ALL

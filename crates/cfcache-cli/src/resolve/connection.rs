@@ -3,49 +3,19 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
-use cfcache_client::{BaseUrl, Credentials, DEFAULT_BASE_URL};
-use cfcache_model::{Plan, endpoint};
+pub(super) use cfcache_app::connection::plan;
+use cfcache_app::connection::{Api, Connection, Remote};
+use cfcache_client::{BaseUrl, DEFAULT_BASE_URL};
+use cfcache_model::endpoint;
 use cfcache_transport::{Proxy, ProxyRules, Roots};
 
 use crate::args::RootsArg;
 use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Sourced};
+use crate::credentials;
 use crate::failure::Failure;
-use crate::resolve::{Given, ZoneRef, credentials};
+use crate::resolve::{Given, ZoneRef};
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
-
-/// How to reach the API, and at what pace.
-pub(crate) struct Connection {
-    pub(crate) api: Api,
-    /// The plan that was named; `None` is `auto`.
-    pub(crate) plan: Option<Plan>,
-    pub(crate) pacing: bool,
-    pub(crate) concurrency: Option<usize>,
-    pub(crate) max_retries: Option<u32>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) max_wait: Option<Duration>,
-}
-
-pub(crate) enum Api {
-    /// One that is started in this process, with this zone.
-    Emulator {
-        zone_id: String,
-        zone_name: String,
-    },
-    Remote(Box<Remote>),
-}
-
-/// An API somewhere else, and how to get there.
-pub(crate) struct Remote {
-    pub(crate) base: BaseUrl,
-    /// `None` only where nothing will be sent.
-    pub(crate) credentials: Option<Credentials>,
-    pub(crate) allow_insecure_http: bool,
-    pub(crate) proxy: Option<Proxy>,
-    pub(crate) roots: Roots,
-    /// Certificates to trust as well, in PEM.
-    pub(crate) authorities: Vec<Vec<u8>>,
-}
 
 impl Given<'_> {
     /// The connection; where nothing will be sent, it needs no credentials.
@@ -178,18 +148,4 @@ pub(super) fn authorities(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Failure> {
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))
     };
     paths.iter().map(read).collect()
-}
-
-/// The plan of that name; `None` for `auto`, and for none.
-///
-/// # Errors
-///
-/// Where there is no such plan.
-pub(super) fn plan(name: Option<&str>) -> Result<Option<Plan>, Failure> {
-    match name {
-        None | Some("auto") => Ok(None),
-        Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::limits::UnknownPlan| {
-            Failure::usage(format!("{} is no plan: {unknown}, or `auto`", shown(name)))
-        }),
-    }
 }

@@ -1,0 +1,31 @@
+//! Whatever bytes a journal holds, it can be cut to what is good of it, and written on.
+#![no_main]
+
+use cfcache_app::journal::lines::{self, Contents, Line, Point};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|journal: &[u8]| {
+    let Ok(Contents { header, accepted, points, end, .. }) = lines::read(journal) else { return };
+    let good = &journal[..usize::try_from(end).unwrap()];
+    assert!(good.is_empty() || good.ends_with(b"\n"));
+    assert_eq!(good.is_empty(), header.is_none());
+    assert!(accepted.ranges().iter().all(|range| points.iter().any(|point| range.end <= point.read)));
+
+    let again = lines::read(good).unwrap();
+    assert_eq!((&again.header, &again.accepted, &again.points), (&header, &accepted, &points));
+    assert_eq!(again.end, end);
+
+    let Some(header) = header else { return };
+    let mut written = good.to_vec();
+    let line = Line { accepted: Some((3, 5)), point: Point { read: u64::MAX, digest: end } };
+    serde_json::to_writer(&mut written, &line).unwrap();
+    written.push(b'\n');
+    let more = lines::read(&*written).unwrap();
+    assert_eq!(more.end, written.len() as u64);
+    assert!(more.accepted.contains(3) && more.accepted.contains(4));
+    assert_eq!(more.points.last(), Some(&line.point));
+
+    let mut first = serde_json::to_vec(&header).unwrap();
+    first.push(b'\n');
+    assert_eq!(lines::read(&*first).unwrap().header, Some(header));
+});

@@ -1,0 +1,330 @@
+//! Settings: the only module that reads the environment and configuration files.
+//!
+//! An option wins over the environment, that over the project's file, that over the profile, that over what is common to
+//! all profiles, that over the default. Each value remembers where it is from.
+
+pub mod environment;
+pub mod file;
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cfcache_client::DEFAULT_BASE_URL;
+use cfcache_model::id::ZoneId;
+use secrecy::SecretString;
+
+pub use crate::config::environment::{
+    ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY,
+    Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
+};
+use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
+pub use crate::config::file::TokenPlace;
+use crate::config::file::{MappedZone, Profile, ProjectFile, UserFile};
+use crate::domain;
+use crate::failure::Failure;
+use crate::secret::{shown, shown_path};
+
+/// What is set for one run alone, as options of a command line do.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub zone: Option<String>,
+    pub environment: Option<String>,
+    pub plan: Option<String>,
+    pub base_url: Option<String>,
+    /// The user's file, in place of the usual one.
+    pub config: Option<PathBuf>,
+    pub profile: Option<String>,
+    /// A file that holds a token.
+    pub api_token_file: Option<PathBuf>,
+    /// Whether the API is an emulator in this process, for which no base URL matters.
+    pub emulator: bool,
+}
+
+/// A value, and where it is from.
+#[derive(Debug, Clone)]
+pub struct Sourced<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// Where a setting is from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// An option on the command line.
+    Option(&'static str),
+    /// A variable of the environment.
+    Variable(&'static str),
+    /// A file of settings, and which profile of it.
+    File(PathBuf, Option<String>),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(name) | Self::Variable(name) => write!(f, "`{name}`"),
+            Self::File(path, None) => shown_path(path).fmt(f),
+            Self::File(path, Some(profile)) => write!(f, "{}, profile {}", shown_path(path), shown(profile)),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Everything that is set, by whatever means.
+#[derive(Debug)]
+pub struct Settings {
+    pub zone: Option<Sourced<String>>,
+    pub environment: Option<Sourced<String>>,
+    pub plan: Option<Sourced<String>>,
+    pub base_url: Sourced<String>,
+    pub credentials: Option<Sourced<CredentialPlace>>,
+    /// The nearest project's file, where there is one.
+    pub project: Option<PathBuf>,
+    /// The project's file that forbids `everything`, where one on the way up does.
+    pub forbidden_by: Option<PathBuf>,
+    /// A zone that was set by the project or by a profile, where the other one's is used, and what that is about.
+    pub overruled: Option<String>,
+    /// Domains, as [`domain::ascii`] writes them, and the ids of their zones.
+    pub zones: BTreeMap<String, ZoneId>,
+    /// The user's file, whether there is one or not.
+    pub path: Option<PathBuf>,
+    pub profile: Option<String>,
+    home: Option<PathBuf>,
+}
+
+/// Where the credentials are.
+#[derive(Debug, Clone)]
+pub enum CredentialPlace {
+    /// A token in this file, named on the command line.
+    OptionFile(PathBuf),
+    /// The token itself.
+    Token(SecretString),
+    /// The older pair.
+    Key { email: String, key: SecretString },
+    /// Where a profile says.
+    Profile(TokenPlace),
+}
+
+impl Settings {
+    /// Puts together what options, environment and files say.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read or understood, or there is no such profile.
+    pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, Failure> {
+        let (path, file) = user_file(overrides, environment)?;
+        let paths = std::env::current_dir().map(|start| file::find_projects(&start)).unwrap_or_default();
+        let mut projects = Vec::new();
+        for path in paths {
+            if let Some(file) = file::read::<ProjectFile>(&path)? {
+                projects.push((path, file));
+            }
+        }
+        let profile = profile_name(overrides, environment, &file);
+        let layers = layers(path.as_deref(), &file, profile.as_deref())?;
+        let from_layers = |pick: fn(&Profile) -> Option<&String>| {
+            layers.iter().find_map(|(origin, layer)| {
+                pick(layer).map(|value| Sourced { value: value.clone(), origin: origin.clone() })
+            })
+        };
+        let option = |value: &Option<String>, name| sourced(value.clone(), Origin::Option(name));
+        let variable = |value: &Option<String>, name| sourced(value.clone(), Origin::Variable(name));
+        let of_project = projects
+            .iter()
+            .find_map(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        let zones = mapped_zones(path.as_deref(), file.zones)?;
+        // A profile that was named beats the project only where it was named for this very command.
+        let named = profile.is_some() && (overrides.profile.is_some() || environment.profile.is_some());
+        let of_profile = layers.first().filter(|_| named);
+        let of_profile = of_profile.and_then(|(origin, layer)| sourced(layer.zone.clone(), origin.clone()));
+        let named_zone = option(&overrides.zone, "--zone").or_else(|| variable(&environment.zone, ZONE_ID));
+        let overruled = match (&named_zone, &of_profile, &of_project) {
+            (None, Some(profile), Some(project)) if !is_same_zone(profile, project, &zones) => {
+                let [used, other] =
+                    if overrides.profile.is_some() { [profile, project] } else { [project, profile] };
+                Some(format!(
+                    "the zone is {} of {}, and not {} of {}",
+                    shown(&used.value),
+                    used.origin,
+                    shown(&other.value),
+                    other.origin
+                ))
+            }
+            _ => None,
+        };
+        let of_profile = of_profile.filter(|_| overrides.profile.is_some());
+        // To fall back to the vendor's API from a variable that was to name another would be the wrong kind of help.
+        let empty = environment.empty.iter().find(|name| [BASE_URL, API_BASE_URL].contains(&name.as_str()));
+        if let (None, None, Some(name)) = (&overrides.base_url, &environment.base_url, empty)
+            && !overrides.emulator
+        {
+            return Err(Failure::usage(format!("`{name}` is set, and empty"))
+                .with_hint("unset it for the vendor's API, or name another"));
+        }
+        let base_url = match &environment.base_url {
+            Some((url, name)) => sourced(Some(url.clone()), Origin::Variable(name)),
+            None => None,
+        };
+        Ok(Self {
+            zone: named_zone
+                .or(of_profile)
+                .or(of_project)
+                .or_else(|| from_layers(|layer| layer.zone.as_ref())),
+            environment: option(&overrides.environment, "--environment")
+                .or_else(|| from_layers(|layer| layer.environment.as_ref())),
+            plan: option(&overrides.plan, "--plan")
+                .or_else(|| variable(&environment.plan, PLAN))
+                .or_else(|| from_layers(|layer| layer.plan.as_ref())),
+            base_url: option(&overrides.base_url, "--base-url")
+                .or(base_url)
+                .or_else(|| from_layers(|layer| layer.base_url.as_ref()))
+                .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
+            credentials: credentials(overrides, environment, &layers)?,
+            project: projects.first().map(|(path, _)| path.clone()),
+            forbidden_by: projects.into_iter().find(|(_, file)| file.forbid_everything).map(|(path, _)| path),
+            overruled,
+            zones,
+            path,
+            profile,
+            home: environment.home.clone(),
+        })
+    }
+
+    /// A path as it is typed: with `~` for the user's own directory.
+    pub fn short(&self, path: &Path) -> String {
+        let below = self.home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        match below.filter(|below| !below.as_os_str().is_empty()) {
+            Some(below) => Path::new("~").join(below).display().to_string(),
+            None => path.display().to_string(),
+        }
+    }
+}
+
+/// The map of zones, by domains in the form in which they are compared.
+fn mapped_zones(
+    path: Option<&Path>,
+    given: BTreeMap<String, MappedZone>,
+) -> Result<BTreeMap<String, ZoneId>, Failure> {
+    let mut zones: BTreeMap<String, ZoneId> = BTreeMap::new();
+    for (name, MappedZone(id)) in given {
+        let key = domain::ascii(&name);
+        if zones.get(&key).is_some_and(|other| *other != id) {
+            let file = path.map(|path| format!("{}: ", shown_path(path))).unwrap_or_default();
+            return Err(Failure::usage(format!("{file}`[zones]` names two zones for {}", shown(&name)))
+                .with_hint("case, a dot at the end, and `xn--` for other letters make no other domain"));
+        }
+        zones.insert(key, id);
+    }
+    Ok(zones)
+}
+
+/// Returns whether two settings name one zone, as far as the map of zones tells.
+fn is_same_zone(one: &Sourced<String>, other: &Sourced<String>, zones: &BTreeMap<String, ZoneId>) -> bool {
+    let id = |zone: &Sourced<String>| {
+        let name = domain::ascii(zone.value.trim());
+        zones.get(&name).map_or(name, ToString::to_string)
+    };
+    id(one) == id(other)
+}
+
+fn sourced<T>(value: Option<T>, origin: Origin) -> Option<Sourced<T>> {
+    value.map(|value| Sourced { value, origin })
+}
+
+/// The user's file: the one that was named, which must be there, or the usual one, which need not.
+fn user_file(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<(Option<PathBuf>, UserFile), Failure> {
+    let named = match (&overrides.config, &environment.config) {
+        (Some(path), _) => Some((path.clone(), "--config")),
+        (None, Some(path)) => Some((PathBuf::from(path), CONFIG)),
+        (None, None) => None,
+    };
+    if let Some((path, name)) = named {
+        let file = file::read(&path)?
+            .ok_or_else(|| Failure::usage(format!("`{name}`: there is no file {}", shown_path(&path))))?;
+        check_tokens(&path, &file)?;
+        return Ok((Some(path), file));
+    }
+    let path = environment.config_home.as_ref().map(|home| home.join("cfcache").join("config.toml"));
+    let Some(path) = path else { return Ok((None, UserFile::default())) };
+    let file = file::read(&path)?.unwrap_or_default();
+    check_tokens(&path, &file)?;
+    Ok((Some(path), file))
+}
+
+/// Finds what is wrong with where tokens are said to be, in profiles that are not used too.
+fn check_tokens(path: &Path, file: &UserFile) -> Result<(), Failure> {
+    let named = |profile| Origin::File(path.to_owned(), profile).to_string();
+    file.common().token(&named(None))?;
+    for (name, profile) in &file.profiles {
+        profile.token(&named(Some(name.clone())))?;
+    }
+    Ok(())
+}
+
+fn profile_name(overrides: &Overrides, environment: &Environment, file: &UserFile) -> Option<String> {
+    overrides.profile.clone().or_else(|| environment.profile.clone()).or_else(|| file.profile.clone())
+}
+
+/// The profile, and what is common to all: the first that has a value wins.
+fn layers(
+    path: Option<&Path>,
+    file: &UserFile,
+    profile: Option<&str>,
+) -> Result<Vec<(Origin, Profile)>, Failure> {
+    let Some(path) = path else {
+        return match profile {
+            Some(name) => Err(Failure::usage(format!(
+                "there is no profile {}: there is no configuration file",
+                shown(name)
+            ))),
+            None => Ok(Vec::new()),
+        };
+    };
+    let mut layers = Vec::new();
+    if let Some(name) = profile {
+        let known: Vec<String> = file.profiles.keys().map(|name| shown(name).to_string()).collect();
+        let Some(layer) = file.profiles.get(name) else {
+            let failure =
+                Failure::usage(format!("there is no profile {} in {}", shown(name), shown_path(path)));
+            let hint = if known.is_empty() {
+                format!("a profile is a table, `[profiles.NAME]`; `{PROFILE}` and `--profile` name one")
+            } else {
+                format!("there is {}", known.join(", "))
+            };
+            return Err(failure.with_hint(hint));
+        };
+        layers.push((Origin::File(path.to_owned(), Some(name.to_owned())), layer.clone()));
+    }
+    layers.push((Origin::File(path.to_owned(), None), file.common()));
+    Ok(layers)
+}
+
+fn credentials(
+    overrides: &Overrides,
+    environment: &Environment,
+    layers: &[(Origin, Profile)],
+) -> Result<Option<Sourced<CredentialPlace>>, Failure> {
+    if let Some(path) = &overrides.api_token_file {
+        let place = CredentialPlace::OptionFile(path.clone());
+        return Ok(sourced(Some(place), Origin::Option("--api-token-file")));
+    }
+    if let Some(token) = &environment.token {
+        let place = CredentialPlace::Token(token.clone());
+        return Ok(sourced(Some(place), Origin::Variable(API_TOKEN)));
+    }
+    if let (Some(email), Some(key)) = (&environment.email, &environment.key) {
+        let place = CredentialPlace::Key { email: email.clone(), key: key.clone() };
+        return Ok(sourced(Some(place), Origin::Variable(API_KEY)));
+    }
+    for (origin, layer) in layers {
+        if let Some(place) = layer.token(&origin.to_string())? {
+            return Ok(sourced(Some(CredentialPlace::Profile(place)), origin.clone()));
+        }
+    }
+    Ok(None)
+}

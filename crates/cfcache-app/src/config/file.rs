@@ -1,0 +1,272 @@
+//! The user's configuration file, and the project's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cfcache_client::{BaseUrl, Redactor};
+use cfcache_model::Plan;
+use cfcache_model::id::{InvalidId, MAX_ID_CHARS, ZoneId};
+use secrecy::SecretString;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::Failure;
+use crate::{secret, whole};
+
+/// The name of a project's file.
+pub const PROJECT_FILE: &str = ".cfcache.toml";
+
+/// The user's file: settings for everything, profiles that override them, and a map of zones.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UserFile {
+    /// The profile that is used where none is named.
+    pub profile: Option<String>,
+    zone: Option<String>,
+    environment: Option<String>,
+    #[serde(default, deserialize_with = "plan")]
+    plan: Option<String>,
+    #[serde(default, deserialize_with = "base_url")]
+    base_url: Option<String>,
+    token_file: Option<PathBuf>,
+    token_env: Option<String>,
+    token_command: Option<Vec<String>>,
+    token: Option<SecretString>,
+    /// Domains and the ids of their zones, for tokens that may not look them up.
+    #[serde(default)]
+    pub zones: BTreeMap<String, MappedZone>,
+    #[serde(default)]
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// Settings that belong together.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    pub zone: Option<String>,
+    pub environment: Option<String>,
+    #[serde(default, deserialize_with = "plan")]
+    pub plan: Option<String>,
+    #[serde(default, deserialize_with = "base_url")]
+    pub base_url: Option<String>,
+    token_file: Option<PathBuf>,
+    token_env: Option<String>,
+    token_command: Option<Vec<String>>,
+    token: Option<SecretString>,
+}
+
+/// Where a file says that the token is.
+#[derive(Debug, Clone)]
+pub enum TokenPlace {
+    /// In another file.
+    File(PathBuf),
+    /// In a variable of the environment.
+    Variable(String),
+    /// In what a command prints.
+    Command { program: String, arguments: Vec<String> },
+    /// In the file itself, where it should not be.
+    Inline(SecretString),
+}
+
+/// A project's file, found from the working directory upwards. It comes with other people's work, so it can name no
+/// command to run and no place of a secret.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProjectFile {
+    pub zone: Option<String>,
+    /// No purge or invalidate of everything from in here.
+    #[serde(default)]
+    pub forbid_everything: bool,
+}
+
+impl UserFile {
+    /// The settings that are there for every profile.
+    pub fn common(&self) -> Profile {
+        Profile {
+            zone: self.zone.clone(),
+            environment: self.environment.clone(),
+            plan: self.plan.clone(),
+            base_url: self.base_url.clone(),
+            token_file: self.token_file.clone(),
+            token_env: self.token_env.clone(),
+            token_command: self.token_command.clone(),
+            token: self.token.clone(),
+        }
+    }
+}
+
+impl Profile {
+    /// Where the token is.
+    ///
+    /// # Errors
+    ///
+    /// Where more than one place is named (which was meant, nobody can tell), or a command without a program.
+    pub fn token(&self, origin: &str) -> Result<Option<TokenPlace>, Failure> {
+        let command = match self.token_command.as_deref() {
+            None => None,
+            Some([]) => return Err(Failure::usage(format!("{origin}: `token-command` is empty"))),
+            Some([program, ..]) if program.trim().is_empty() => {
+                return Err(Failure::usage(format!("{origin}: the program of `token-command` is empty")));
+            }
+            Some([program, arguments @ ..]) => {
+                Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
+            }
+        };
+        let places: Vec<TokenPlace> = [
+            self.token_file.clone().map(TokenPlace::File),
+            self.token_env.clone().map(TokenPlace::Variable),
+            command,
+            self.token.clone().map(TokenPlace::Inline),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match places.len() {
+            0 | 1 => Ok(places.into_iter().next()),
+            _ => Err(Failure::usage(format!("{origin} names more than one place for the token"))
+                .with_hint("one of `token-file`, `token-env` and `token-command` is enough")),
+        }
+    }
+}
+
+// What can be told to be wrong is told with its line when the file is read, whether it is used or not: a mistake that an
+// option or a variable hides today is in force tomorrow.
+
+/// The id that `[zones]` gives a domain.
+#[derive(Debug)]
+pub struct MappedZone(pub(crate) ZoneId);
+
+impl<'de> Deserialize<'de> for MappedZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ZoneId::parse(&text).map(Self).map_err(|invalid| {
+            // In other words than its own, which repeat the text.
+            D::Error::custom(match invalid {
+                InvalidId::Empty { .. } => "the zone id is empty".to_owned(),
+                InvalidId::TooLong { chars, .. } => {
+                    format!(
+                        "not a zone id: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed"
+                    )
+                }
+                InvalidId::Character { at, .. } => {
+                    format!("not a zone id: its character {at} is not a letter, digit, `-` or `_`")
+                }
+                _ => "not a zone id".to_owned(),
+            })
+        })
+    }
+}
+
+fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<BaseUrl>() {
+        Ok(_) => Ok(Some(text)),
+        Err(invalid) => Err(D::Error::custom(format!("`base-url` is not a base URL: {invalid}"))),
+    }
+}
+
+fn plan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<Plan>() {
+        Err(unknown) if text != "auto" => Err(D::Error::custom(format!("{unknown}, or `auto`"))),
+        _ => Ok(Some(text)),
+    }
+}
+
+/// Reads a file of settings; `None` where there is none.
+///
+/// # Errors
+///
+/// Where it cannot be read or understood, with its line. What stands in that line is not shown: it may be a secret.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
+    let text = match whole::read(path, whole::MOST).and_then(whole::text) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(Failure::usage(format!("cannot read {}: {error}", secret::shown_path(path))));
+        }
+    };
+    parse(path, &text).map(Some)
+}
+
+/// Understands the text of a file of settings.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let mut message = without_values(error.message());
+        let found = text.lines().nth(line - 1).unwrap_or_default();
+        let key = key(found).filter(|_| message.starts_with("invalid type"));
+        if let Some(key) = key {
+            message = format!("`{key}`: {message}");
+        }
+        let failure = Failure::usage(format!("{}, line {line}: {message}", secret::shown_path(path)));
+        // A project's file has no tables.
+        let is_users = path.file_name().is_none_or(|name| name != PROJECT_FILE);
+        match key.filter(|_| is_users && found.trim_start().starts_with('[')) {
+            Some(key @ ("zone" | "profile")) => {
+                let meant = found.trim().replacen(key, &format!("{key}s"), 1);
+                failure.with_hint(format!("did you mean `{meant}`?"))
+            }
+            _ => failure.with_hint("docs/configuration.md lists the keys, and what they take"),
+        }
+    })
+}
+
+/// The key that a line is about, the first part of it where a table is named. What is no key may be a secret.
+fn key(line: &str) -> Option<&str> {
+    let line = line.trim_start().trim_start_matches('[').trim_start();
+    let end = line.find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '-' | '_'))?;
+    let (key, rest) = line.split_at(end);
+    let is_key = !key.is_empty() && rest.trim_start().starts_with([']', '=', '.']);
+    is_key.then_some(key)
+}
+
+/// A message of the parser, without the value that it may quote.
+fn without_values(message: &str) -> String {
+    let message = match message.split_once("string \"") {
+        Some((before, after)) => {
+            let rest = after.rsplit_once('"').map_or("", |(_, rest)| rest);
+            format!("{before}string{rest}")
+        }
+        None => message.to_owned(),
+    };
+    let first_line = message.lines().next().unwrap_or_default();
+    let parts = first_line.split('`').enumerate().map(|(index, part)| {
+        // A key that nobody knows may be a token without its key.
+        if index % 2 == 1 && secret::may_be_secret(part) { "[secret]" } else { part }
+    });
+    Redactor::default().redact(&parts.collect::<Vec<_>>().join("`")).into_owned()
+}
+
+/// The projects' files from `start` upwards, the nearest first.
+pub fn find_projects(start: &Path) -> Vec<PathBuf> {
+    start.ancestors().map(|directory| directory.join(PROJECT_FILE)).filter(|path| path.is_file()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_no_values() {
+        let shown = without_values("invalid type: string \"my secret \\\" word\", expected a sequence");
+        assert_eq!(shown, "invalid type: string, expected a sequence");
+    }
+
+    #[test]
+    fn a_line_shows_its_key_and_no_value() {
+        for (line, expected) in [
+            ("zone = 5", Some("zone")),
+            ("[zone]", Some("zone")),
+            (" [ profile.a ]", Some("profile")),
+            ("token-file=[1]", Some("token-file")),
+            ("s3cret", None),
+            ("s3cret\"", None),
+            ("\"a.example\" = 5", None),
+            ("", None),
+        ] {
+            assert_eq!(key(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The credentials, from wherever they are.
+
+mod command;
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use cfcache_client::{Credentials, InvalidCredentials};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Origin, Sourced, TokenPlace};
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::secret::{bare, may_be_secret, shown, shown_path};
+use crate::whole;
+
+/// More than any secret: another file was named by mistake.
+const LONGEST: u64 = 4096;
+
+/// Gets the credentials from where they are.
+///
+/// # Errors
+///
+/// [`Failure`] with exit code 3, which never shows what was found.
+pub fn fetch(
+    place: Option<&Sourced<CredentialPlace>>,
+    environment: &Environment,
+    console: &dyn Console,
+) -> Result<Credentials, Failure> {
+    let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
+    if matches!(place, CredentialPlace::Profile(_))
+        && environment.key.is_some()
+        && environment.email.is_none()
+    {
+        console.warn(&format!(
+            "`{API_KEY}` is set without `{EMAIL}`, and is not used: the token of {origin} is"
+        ));
+    }
+    let token = match place {
+        CredentialPlace::Token(token) => token.clone(),
+        CredentialPlace::Key { email, key } => {
+            return Credentials::key(email, key.clone()).map_err(|invalid| refuse(API_KEY, invalid));
+        }
+        CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
+            from_file(path, console)?
+        }
+        CredentialPlace::Profile(TokenPlace::Variable(name)) => match Environment::other(name) {
+            Some(token) => SecretString::from(token),
+            None => {
+                return Err(fail(format!(
+                    "{origin} says that the token is in {}, which is not set",
+                    shown(name)
+                )));
+            }
+        },
+        CredentialPlace::Profile(TokenPlace::Command { program, arguments }) => {
+            command::run(program, arguments, origin, command::LONGEST_TIME, console)?
+        }
+        CredentialPlace::Profile(TokenPlace::Inline(token)) => {
+            console.warn(&format!(
+                "{origin} holds a token itself; `token-file` or `token-command` keep it out of backups and screens",
+            ));
+            if let Origin::File(path, _) = origin {
+                warn_if_open(path, console);
+            }
+            token.clone()
+        }
+    };
+    check_quotes(&token, origin)?;
+    Credentials::token(token).map_err(|invalid| {
+        refuse(&origin.to_string(), invalid).with_hint(
+            "a token is one word: the value alone, without `Bearer`, a name before it, or what follows it",
+        )
+    })
+}
+
+/// Refuses a token between quotes: no token has any, and what reads an `env` file may leave them in place. The API would
+/// only say that it does not know it.
+fn check_quotes(token: &SecretString, origin: &Origin) -> Result<(), Failure> {
+    let is_quote =
+        |char: char| matches!(char, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}');
+    let token = token.expose_secret();
+    if token.starts_with(is_quote) || token.ends_with(is_quote) {
+        return Err(fail(format!(
+            "the token of {origin} has quotes around it, and they are part of its value"
+        ))
+        .with_hint("remove them there; `docker --env-file` and others take quotes as they are"));
+    }
+    Ok(())
+}
+
+fn fail(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Credentials, message)
+}
+
+fn refuse(origin: &str, invalid: InvalidCredentials) -> Failure {
+    fail(format!("{origin}: {invalid}"))
+}
+
+fn none(environment: &Environment) -> Failure {
+    let failure = match (&environment.key, &environment.email) {
+        (Some(_), None) => fail("an API key needs the e-mail address of its user")
+            .with_hint(format!("set `{EMAIL}` as well, or use a token (`{API_TOKEN}`)")),
+        (None, Some(_)) => fail("an e-mail address needs the API key of its user")
+            .with_hint(format!("set `{API_KEY}` as well, or use a token (`{API_TOKEN}`)")),
+        _ => fail("no credentials").with_hint(format!(
+            "set `{API_TOKEN}`, or name a file that holds the token with `--api-token-file`; `--emulator` needs none",
+        )),
+    };
+    let empty = environment.empty.iter().find(|name| [API_TOKEN, API_KEY, EMAIL].contains(&name.as_str()));
+    let mut failure = match empty {
+        Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
+        None => failure,
+    };
+    failure.causes.extend(Environment::unread(&[API_TOKEN, API_KEY, EMAIL]));
+    failure
+}
+
+fn from_file(path: &Path, console: &dyn Console) -> Result<SecretString, Failure> {
+    let shown =
+        if path == Path::new("-") { "standard input".to_owned() } else { shown_path(path).to_string() };
+    match whole::read_text(path, LONGEST) {
+        Ok(text) => {
+            warn_if_open(path, console);
+            Ok(trimmed(text))
+        }
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            Err(fail(format!("{shown} holds more than a token")))
+        }
+        Err(error) => {
+            let failure = fail(format!("cannot read the token from {shown}: {error}"));
+            Err(if error.kind() == ErrorKind::NotFound && may_be_secret(&path.to_string_lossy()) {
+                failure.with_hint(format!(
+                    "it takes the name of a file; a token itself goes into `{API_TOKEN}` or to standard input \
+                     (`--api-token-file -`)",
+                ))
+            } else {
+                failure
+            })
+        }
+    }
+}
+
+fn trimmed(text: String) -> SecretString {
+    let text = SecretString::from(text);
+    // What some editors begin a file with is no part of the token.
+    SecretString::from(text.expose_secret().trim_start_matches('\u{feff}').trim().to_owned())
+}
+
+/// Warns where anybody else on this machine may read a file with a secret, and its owner can change that: what is mounted
+/// into a container cannot be changed from inside, and is nobody else's to read.
+fn warn_if_open(path: &Path, console: &dyn Console) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let Ok(file) = std::fs::metadata(path) else { return };
+        let is_open = file.is_file() && file.mode() & 0o077 != 0;
+        // Without write permission it was put there as it is, as secrets are.
+        let is_writable = file.mode() & 0o200 != 0;
+        let is_own = file.uid() == rustix::process::geteuid().as_raw();
+        let is_fixed = rustix::fs::statvfs(path)
+            .is_ok_and(|volume| volume.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+        if is_open && is_writable && is_own && !is_fixed {
+            let shown = shown_path(path);
+            let bare = bare(&path.to_string_lossy()).to_string();
+            console.warn(&format!("others on this machine may read {shown} (`chmod 600 {bare}`)"));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, console);
+}

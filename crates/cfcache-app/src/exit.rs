@@ -1,0 +1,70 @@
+//! The exit codes, one by one.
+
+use cfcache_client::ErrorKind;
+
+/// The enum, and what its comments say, for the manual.
+macro_rules! exits {
+    ($(#[$meta:meta])* pub enum $exit:ident { $(#[doc = $means:literal] $name:ident,)+ }) => {
+        $(#[$meta])*
+        pub enum $exit {
+            $(#[doc = $means] $name,)+
+        }
+
+        impl $exit {
+            /// All of them, and when they are.
+            pub const ALL: &[(Self, &str)] = &[$((Self::$name, $means),)+];
+        }
+    };
+}
+
+exits! {
+    /// How the process ends. The numbers are a contract with scripts: they do not change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Exit {
+        /// Everything that was asked for was accepted.
+        Accepted,
+        /// The API refused it, or some items failed.
+        Failed,
+        /// Wrong usage or invalid input.
+        Usage,
+        /// No credentials, or the API refused them.
+        Credentials,
+        /// Still rate limited after every retry, or a longer wait than is allowed was demanded.
+        RateLimited,
+        /// The API could not be reached, or answered with 5xx after every retry.
+        Unreachable,
+        /// Interrupted.
+        Interrupted,
+    }
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Credentials => 3,
+            Self::RateLimited => 4,
+            Self::Unreachable => 5,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The worse of two, where both apply: the one with the higher code.
+    pub const fn or(self, other: Self) -> Self {
+        if self.code() >= other.code() { self } else { other }
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Credentials => Self::Credentials,
+            ErrorKind::RateLimited => Self::RateLimited,
+            ErrorKind::Unreachable => Self::Unreachable,
+            ErrorKind::Interrupted => Self::Interrupted,
+            _ => Self::Failed,
+        }
+    }
+}

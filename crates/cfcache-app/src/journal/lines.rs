@@ -1,0 +1,189 @@
+//! What stands in a journal.
+//!
+//! Uses nothing else of this crate, so that it can be fuzzed by itself.
+
+use std::io::{BufRead as _, BufReader, Read};
+
+use cfcache_client::EntryRanges;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The longest line that a journal can have; a file with a longer one is none.
+const LONGEST: u64 = 1 << 16;
+
+/// What a run is: the first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Says what sort of file it is, and in which version.
+    pub journal: String,
+    pub version: u32,
+    pub api: String,
+    pub operation: String,
+    pub kind: String,
+    pub zone: String,
+    pub environment: Option<String>,
+    /// The headers of `--header`, which are part of every entry.
+    pub headers: Vec<String>,
+    /// The whole input, where it could be read before the run.
+    pub input: Option<Point>,
+}
+
+impl Header {
+    pub fn new(operation: &str, kind: &str) -> Self {
+        Self {
+            journal: "cfcache".to_owned(),
+            version: 1,
+            api: String::new(),
+            operation: operation.to_owned(),
+            kind: kind.to_owned(),
+            zone: String::new(),
+            environment: None,
+            headers: Vec::new(),
+            input: None,
+        }
+    }
+}
+
+/// Another line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<(u64, u64)>,
+    #[serde(flatten)]
+    pub point: Point,
+}
+
+/// How far an input was read, and the digest of it up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
+pub struct Point {
+    /// So many valid entries.
+    pub read: u64,
+    /// Digest of all of them.
+    #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
+    pub digest: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn to_hex<S: Serializer>(digest: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{digest:016x}"))
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+}
+
+/// All that was found.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// `None` where there is nothing yet.
+    pub header: Option<Header>,
+    pub accepted: EntryRanges,
+    /// In the order of the lines.
+    pub points: Vec<Point>,
+    /// Where the last good line ends.
+    pub end: u64,
+    /// So many lines cannot be read.
+    pub unreadable: u64,
+}
+
+/// Why a file is not read as a journal.
+#[derive(Debug)]
+pub enum Wrong {
+    Io(std::io::Error),
+    Foreign,
+    Newer(u32),
+}
+
+/// Reads all lines.
+pub fn read(file: impl Read) -> Result<Contents, Wrong> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut contents = Contents::default();
+    let (mut line, mut at) = (Vec::new(), 0_u64);
+    loop {
+        line.clear();
+        let length = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(Wrong::Io)?;
+        if length == 0 {
+            return Ok(contents);
+        }
+        at += length as u64;
+        let Some(text) = line.strip_suffix(b"\n") else {
+            if contents.header.is_none() {
+                // A line of that length goes on, and so it was not cut off.
+                return match (line.len() as u64) < LONGEST && is_beginning(&line) {
+                    true => Ok(contents),
+                    false => Err(Wrong::Foreign),
+                };
+            }
+            contents.unreadable += 1;
+            continue;
+        };
+        if contents.header.is_none() {
+            let header: Header = serde_json::from_slice(text).map_err(|_| Wrong::Foreign)?;
+            match (header.journal.as_str(), header.version) {
+                ("cfcache", 1) => contents.header = Some(header),
+                ("cfcache", newer) => return Err(Wrong::Newer(newer)),
+                _ => return Err(Wrong::Foreign),
+            }
+            contents.end = at;
+            continue;
+        }
+        let Ok(Line { accepted, point }) = serde_json::from_slice(text) else {
+            contents.unreadable += 1;
+            continue;
+        };
+        match accepted {
+            Some((from, to)) if from < to && to <= point.read => contents.accepted.insert(from..to),
+            None => {}
+            Some(_) => {
+                contents.unreadable += 1;
+                continue;
+            }
+        }
+        if contents.points.last() != Some(&point) {
+            contents.points.push(point);
+        }
+        contents.end = at;
+    }
+}
+
+/// Is it a first line that was cut off, by a loss of power most likely?
+fn is_beginning(line: &[u8]) -> bool {
+    const FIRST: &[u8] = br#"{"journal":"cfcache""#;
+    let shorter = line.len().min(FIRST.len());
+    line[..shorter] == FIRST[..shorter] || line.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = concat!(
+        r#"{"journal":"cfcache","version":1,"api":"","operation":"","kind":"","zone":"","#,
+        r#""environment":null,"headers":[],"input":null}"#,
+        "\n"
+    );
+
+    #[test]
+    fn what_was_cut_off_begins_anew_and_a_longer_file_of_something_else_is_left_as_it_is() {
+        assert_eq!(read(&b""[..]).unwrap().end, 0);
+        assert_eq!(read(&b"{\"jour"[..]).unwrap().end, 0);
+        assert_eq!(read(&HEADER.as_bytes()[..HEADER.len() - 1]).unwrap().end, 0);
+        assert_eq!(read(&[0; 4096][..]).unwrap().end, 0);
+        assert!(matches!(read(&b"a"[..]), Err(Wrong::Foreign)));
+        // The image of a disk begins with as many zeros, and more.
+        let mut image = vec![0; LONGEST as usize];
+        image.extend(b"and then there is something");
+        assert!(matches!(read(&*image), Err(Wrong::Foreign)));
+    }
+
+    #[test]
+    fn a_torn_line_ends_it_and_one_within_is_counted() {
+        let good = r#"{"accepted":[0,2],"read":2,"digest":"00000000000000ff"}"#;
+        let contents = read(format!("{HEADER}rubbish\n{good}\n{{\"acc").as_bytes()).unwrap();
+        assert_eq!(contents.end as usize, HEADER.len() + "rubbish\n".len() + good.len() + 1);
+        assert_eq!((contents.accepted.len(), contents.accepted.contains(1)), (2, true));
+        assert_eq!(contents.points, [Point { read: 2, digest: 255 }]);
+        assert_eq!(contents.unreadable, 2);
+    }
+}

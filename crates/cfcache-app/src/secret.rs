@@ -1,0 +1,91 @@
+//! What was given where an id or a name was expected, and may be a secret: variables are swapped, and tokens pasted.
+
+use core::fmt;
+use std::path::Path;
+
+use cfcache_client::Redactor;
+use cfcache_model::text::{CLIP_CHARS, clip};
+
+/// The longest text that may be shown though it is neither a domain nor a path: an id has at most 32 characters.
+const LONGEST_ID: usize = cfcache_model::id::MAX_ID_CHARS;
+
+/// Returns whether a text has the form of a token or key, or may be one that nobody knows the form of: longer than an
+/// id, and neither a domain, nor a path, nor words.
+pub fn may_be_secret(text: &str) -> bool {
+    let is_one_word = !text.trim().contains(['.', '/', '\\', ' ']);
+    (is_one_word && text.chars().count() > LONGEST_ID) || Redactor::default().redact(text) != text
+}
+
+/// An id or a name between backticks, as it was given; what [`may_be_secret`] is not shown.
+pub fn shown(text: &str) -> Shown<'_> {
+    Shown { text: text.into(), is_quoted: true }
+}
+
+/// The same without backticks.
+pub fn bare(text: &str) -> Shown<'_> {
+    Shown { text: text.into(), is_quoted: false }
+}
+
+/// A path between backticks: a token may be given where the name of its file is expected.
+pub fn shown_path(path: &Path) -> Shown<'_> {
+    Shown { text: path.to_string_lossy(), is_quoted: true }
+}
+
+/// See [`shown`].
+pub struct Shown<'a> {
+    text: std::borrow::Cow<'a, str>,
+    is_quoted: bool,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &*self.text;
+        if may_be_secret(text) {
+            return write!(f, "[{} characters, not shown: they may be a secret]", text.chars().count());
+        }
+        // A path may be longer than other names, and is to be found by it.
+        let text = clip(text, CLIP_CHARS.max(4096));
+        if self.is_quoted { write!(f, "`{text}`") } else { f.write_str(&text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_the_form_of_a_secret_is_not_shown() {
+        let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
+        for secret in [
+            format!("cfut_{body}aabbccdd"),
+            format!("cfat_{body}aabbccdd"),
+            format!("cfk_{body}1a2b3c4d5e"),
+            format!("cfoat_{body}"),
+            format!("\"cfut_{body}aabbccdd\""),
+            format!("{body}.example.com"),
+            format!("./{body}"),
+            "cfut_cut-off".to_owned(),
+            "144c9defac04969c7bfad8efaa8ea194144c9d".to_owned(),
+            "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY".to_owned(),
+            "a-token-of-a-form-that-nobody-knows-yet".to_owned(),
+        ] {
+            let shown = shown(&secret).to_string();
+            assert!(!shown.contains(&secret[..secret.len().min(8)]), "{shown}");
+        }
+    }
+
+    #[test]
+    fn ids_names_domains_and_paths_are_shown() {
+        for text in [
+            "",
+            "023e105f4ecef8ad9ca31a8372d0c353",
+            "Staging",
+            "a-domain-whose-first-label-is-longer-than-an-id.example.com",
+            "/run/secrets/a-name-that-is-longer-than-any-id-of-the-api",
+            "a name of several words, longer than any id of the API",
+        ] {
+            assert_eq!(shown(text).to_string(), format!("`{text}`"));
+        }
+        assert_eq!(shown("a\u{1b}[2Jb").to_string(), "`a\\u{1b}[2Jb`");
+    }
+}

@@ -1,0 +1,184 @@
+//! A way to the API: an emulator or the real thing, a transport, a client.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use cfcache_client::engine::Policy;
+use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
+use cfcache_emulator::{Config, Emulator, LogRetention, Server, Zone};
+use cfcache_model::Plan;
+use cfcache_transport::{
+    BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
+    TransportError,
+};
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use crate::connection::{Api, Connection};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Who asks, the API and URLs alike.
+pub const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
+
+/// What the emulator inside this process is told: it takes any token of a valid form.
+const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
+
+/// A client, and what must live as long as it does.
+pub struct Session {
+    pub client: Client,
+    given_up: watch::Sender<bool>,
+    emulator: Option<Server>,
+}
+
+impl Session {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where the settings cannot work, or the emulator cannot be started.
+    pub async fn open(connection: &Connection) -> Result<Self, Failure> {
+        let chosen = connection.plan;
+        let policy = policy(connection, chosen);
+        let settings = |base: &BaseUrl| {
+            let timeouts = connection.timeout.map_or_else(Timeouts::default, Timeouts::from_total);
+            HyperTransport::builder(base.origin().clone())
+                .with_timeouts(timeouts)
+                .with_max_connections(policy.concurrency.min(MAX_CONNECTIONS))
+        };
+        let (base, credentials, transport, emulator) = match &connection.api {
+            Api::Emulator { zone_id, zone_name } => {
+                let config = Config::new(chosen.unwrap_or(Plan::Free))
+                    .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()))
+                    .with_log_retention(LogRetention::Counts);
+                let listen = ([127, 0, 0, 1], 0).into();
+                let emulator = Emulator::start(config, listen).await.map_err(|error| {
+                    Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))
+                })?;
+                let base = parse(&emulator.base_url())?;
+                let token = Credentials::token(SecretString::from(EMULATOR_TOKEN))
+                    .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+                let transport = settings(&base);
+                (base, Some(token), transport, Some(emulator))
+            }
+            Api::Remote(remote) => {
+                let mut transport =
+                    settings(&remote.base).with_proxy(remote.proxy.clone()).with_roots(remote.roots);
+                for pem in &remote.authorities {
+                    transport = transport.with_ca_pem(pem.as_slice());
+                }
+                if remote.allow_insecure_http {
+                    transport = transport.allow_insecure_http();
+                }
+                (remote.base.clone(), remote.credentials.clone(), transport, None)
+            }
+        };
+        let transport = transport.build().map_err(cannot_connect)?;
+        let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
+        let (given_up, watched) = watch::channel(false);
+        let transport = Breakable { transport, given_up: watched };
+        let client = Client::new(Arc::new(transport), codec, policy);
+        Ok(Self { client, given_up, emulator })
+    }
+
+    /// Tells those that wait for something else than requests that nobody waits any more.
+    pub fn given_up(&self) -> watch::Receiver<bool> {
+        self.given_up.subscribe()
+    }
+
+    /// Waits no longer for what is in flight: it ends now, and nobody knows how.
+    pub fn give_up(&self) {
+        self.given_up.send_replace(true);
+    }
+
+    /// Lets go of everything in good order.
+    pub async fn close(self) {
+        // Connections that nobody waits for must not hold up the emulator's end.
+        self.give_up();
+        drop(self.client);
+        if let Some(emulator) = self.emulator {
+            emulator.stop().await;
+        }
+    }
+}
+
+fn cannot_connect(error: BuildError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        BuildError::Exposed(_) | BuildError::ExposedToProxy(_) => failure
+            .with_hint("use `https://`, or insist with `--allow-insecure-http` where every hop is yours"),
+        BuildError::Ca(_) => {
+            failure.with_hint("`--ca-file` takes certificates in PEM (`-----BEGIN CERTIFICATE-----`)")
+        }
+        _ => failure,
+    }
+}
+
+/// Somebody who wants to leave at once still wants to know what became of what. So a run is not dropped with what it has
+/// in flight: its requests are broken off, and it ends by itself, with every entry accounted for.
+struct Breakable {
+    transport: HyperTransport,
+    given_up: watch::Receiver<bool>,
+}
+
+impl Transport for Breakable {
+    fn send(&self, request: Request) -> ResponseFuture<'_> {
+        let mut given_up = self.given_up.clone();
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                result = self.transport.send(request) => result,
+                Ok(_) = given_up.wait_for(|given_up| *given_up) => Err(TransportError::new(
+                    Delivery::Unknown,
+                    Phase::Head,
+                    Cause::Io,
+                    "it was not waited for: it may have been accepted",
+                )
+                .with_retryable(false)),
+            }
+        })
+    }
+}
+
+/// Over HTTP/1.1 a request in flight is a connection. A bound, because systems allow a process a few hundred files.
+const MAX_CONNECTIONS: usize = 200;
+
+fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
+    let mut policy = Policy::default();
+    policy.limits = connection.pacing.then(|| chosen.unwrap_or(Plan::Free).purge_limits());
+    if let Some(concurrency) = connection.concurrency {
+        policy.concurrency = concurrency;
+    }
+    if let Some(max_retries) = connection.max_retries {
+        policy.max_retries = max_retries;
+    }
+    if let Some(max_wait) = connection.max_wait {
+        policy.max_wait = max_wait;
+    }
+    policy
+}
+
+/// The API by a name that is the same the next time.
+pub fn api_name(connection: &Connection) -> String {
+    match &connection.api {
+        Api::Emulator { .. } => "emulator".to_owned(),
+        Api::Remote(remote) => remote.base.to_string(),
+    }
+}
+
+/// The API of the vendor, or another base URL, for what is only shown.
+pub fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
+    match &connection.api {
+        Api::Emulator { .. } => parse(DEFAULT_BASE_URL),
+        Api::Remote(remote) => Ok(remote.base.clone()),
+    }
+}
+
+fn parse(url: &str) -> Result<BaseUrl, Failure> {
+    url.parse().map_err(|invalid| Failure::usage(format!("`{url}`: {invalid}")))
+}
+
+/// A wait in whole seconds, rounded up, as people read it.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

@@ -1,0 +1,929 @@
+//! Where targets come from: arguments, files, standard input.
+//!
+//! Arguments and regular files are checked whole before the first request, and a file is held against what was checked
+//! while it is read again. What can be read only once (a pipe, a terminal) is checked as it is read. Either way nothing is
+//! held but a chunk.
+
+pub mod array;
+mod head;
+mod like;
+pub mod lines;
+mod path;
+mod seal;
+pub mod sitemap;
+
+use core::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Error, IsTerminal, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use cfcache_model::endpoint::Action;
+use cfcache_model::plan::Entry;
+use cfcache_model::target::{CacheKeyHeader, InvalidFile, InvalidTarget, InvalidUrl, Kind, Target};
+use memchr::memchr;
+
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job::{OnInvalid, Targets};
+use crate::journal::{Point, Rolling};
+use crate::same_file::FileId;
+use crate::source::array::Array;
+use crate::source::head::Format;
+use crate::source::like::LooksLike;
+pub use crate::source::like::{is_host, is_prefix};
+use crate::source::lines::{Delimiter, Line, Lines};
+pub use crate::source::path::Base;
+use crate::source::seal::{Seal, Sealer, Verified, Verifier};
+use crate::source::sitemap::Sitemap;
+use crate::wording;
+
+/// How many entries go on together, and how many bytes of them: enough that the threads on both sides seldom wait for
+/// each other.
+const CHUNK: usize = 500;
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// How many complaints are shown at the most, and how many with the same reason.
+const SHOWN: usize = 100;
+const SHOWN_ALIKE: usize = 10;
+
+/// Everything that targets come from, opened.
+pub struct Sources {
+    reading: Reading,
+    parts: Vec<Part>,
+    /// How many entries there are, where all of them were seen; their digest too, where one was asked for.
+    total: Option<Point>,
+}
+
+/// How an entry is read.
+#[derive(Clone)]
+struct Reading {
+    action: Action,
+    kind: Kind,
+    headers: Vec<CacheKeyHeader>,
+    on_invalid: OnInvalid,
+    /// Where paths are served from, where entries may be paths.
+    base: Option<Base>,
+    delimiter: Delimiter,
+    /// Whether a warning makes an entry invalid.
+    is_strict: bool,
+}
+
+/// How many files stay open between the two readings. More are opened again.
+const KEPT_OPEN: usize = 16;
+
+enum Part {
+    Arguments(Vec<String>),
+    Input(Input),
+}
+
+/// A list or a sitemap.
+struct Input {
+    name: String,
+    is_sitemap: bool,
+    place: Place,
+}
+
+/// Where an input is.
+enum Place {
+    /// A regular file, which can be read twice.
+    File {
+        /// Where it is opened again; standard input stays open.
+        path: Option<PathBuf>,
+        file: Option<File>,
+        seal: Option<Seal>,
+    },
+    /// Anything else with a name, opened when it is its turn.
+    Special(PathBuf),
+    /// A pipe or a terminal.
+    StandardInput,
+}
+
+/// Some entries, and what was found on the way to them.
+#[derive(Default)]
+pub struct Chunk {
+    pub entries: Vec<Entry>,
+    pub invalid: Vec<Invalid>,
+    bytes: usize,
+    /// Where each stands, and what is odd about it.
+    pub warnings: Vec<(String, String)>,
+    /// Why reading ended before the end, where it did.
+    pub broken: Option<Failure>,
+    /// How far the input was read with this, where a journal wants to know.
+    pub point: Point,
+}
+
+/// An entry that is refused.
+pub struct Invalid {
+    /// `argument 3`, `urls.txt:17`.
+    pub origin: String,
+    pub given: String,
+    /// Is `given` all of it, byte for byte?
+    pub is_whole: bool,
+    pub reason: String,
+    pub cure: Option<String>,
+    /// What it looks like, where it is a URL without its scheme.
+    like: Option<LooksLike>,
+}
+
+impl Chunk {
+    /// Says all that was found beside the entries, and how the process ends for it.
+    pub fn tell(&self, console: &dyn Console) -> Exit {
+        let mut exit = Exit::Accepted;
+        for (origin, warning) in &self.warnings {
+            console.say(&format!("warning: {origin}: {warning}"));
+        }
+        for invalid in &self.invalid {
+            exit = exit.or(Exit::Usage);
+            console.say(&format!("invalid: {}", invalid.describe()));
+        }
+        match &self.broken {
+            Some(broken) => exit.or(console.failure(broken)),
+            None => exit,
+        }
+    }
+
+    /// Nothing but the reason why nothing follows.
+    pub fn broken(failure: Failure) -> Self {
+        Self { broken: Some(failure), ..Self::default() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= CHUNK || self.invalid.len() >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.invalid.is_empty()
+    }
+}
+
+impl Invalid {
+    pub fn describe(&self) -> String {
+        match &self.cure {
+            Some(cure) => format!("{}: {} ({cure})", self.origin, self.reason),
+            None => format!("{}: {}", self.origin, self.reason),
+        }
+    }
+}
+
+impl Sources {
+    /// Opens everything, and checks whole what can be read twice; makes a digest of it on the way, if asked to.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
+    /// named), or there is not one entry in all of it.
+    pub fn open(targets: Targets, digest: bool, console: &dyn Console) -> Result<Self, Failure> {
+        let Targets { action, kind, headers, on_invalid, base, .. } = targets;
+        let delimiter = if targets.null { Delimiter::Null } else { Delimiter::LineBreak };
+        let is_strict = targets.strict;
+        let reading = Reading { action, kind, headers, on_invalid, base, delimiter, is_strict };
+        let mut parts = Vec::new();
+        if !targets.arguments.is_empty() {
+            parts.push(Part::Arguments(targets.arguments));
+        }
+        for (paths, is_sitemap) in [(&targets.files, false), (&targets.sitemaps, true)] {
+            for path in paths {
+                parts.push(Part::Input(Input::find(path, is_sitemap, console)?));
+            }
+        }
+        let mut sources = Self { reading, parts, total: None };
+        sources.check(digest)?;
+        Ok(sources)
+    }
+
+    fn check(&mut self, digest: bool) -> Result<(), Failure> {
+        let rolling = digest.then(Rolling::default);
+        let mut check = Check::new(&self.reading, rolling);
+        let mut can_hold_more = false;
+        let mut open = 0;
+        for part in &mut self.parts {
+            match part {
+                Part::Arguments(arguments) => read_arguments(arguments, &mut check)?,
+                Part::Input(Input { name, is_sitemap, place: Place::File { path, file, seal } }) => {
+                    let opened = match file.take() {
+                        Some(opened) => opened,
+                        None => open_again(path.as_deref(), name)?,
+                    };
+                    check.sealer = Some(Sealer::new(&opened));
+                    read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
+                    *seal = check.sealer.take().map(Sealer::finish);
+                    if path.is_none() || open < KEPT_OPEN {
+                        open += 1;
+                        *file = Some(opened);
+                    }
+                }
+                Part::Input(_) => can_hold_more = true,
+            }
+        }
+        let Check { entries, invalid, complaints, like, rolling, .. } = check;
+        let kind = self.reading.kind;
+        if invalid > 0 && self.reading.on_invalid == OnInvalid::Fail {
+            let mut failure = Failure::usage(match invalid {
+                1 => "an entry is invalid; nothing was sent".to_owned(),
+                _ => format!("{invalid} entries are invalid; nothing was sent"),
+            });
+            let hidden = invalid - complaints.len() as u64;
+            failure.causes = complaints;
+            if hidden > 0 {
+                failure.causes.push(format!("… and {hidden} more"));
+            }
+            return Err(match like.filter(|_| entries == 0) {
+                Some(like) => failure.with_hint(like.hint(self.reading.action, invalid)),
+                None => failure.with_hint("correct them, or leave them out with `--on-invalid skip`"),
+            });
+        }
+        if entries == 0 && invalid == 0 && !can_hold_more {
+            return Err(empty(kind));
+        }
+        let whole = Point { read: entries, digest: rolling.map_or(0, |rolling| rolling.point().digest) };
+        self.total = (!can_hold_more).then_some(whole);
+        Ok(())
+    }
+
+    /// What the entries are.
+    pub const fn kind(&self) -> Kind {
+        self.reading.kind
+    }
+
+    /// How many entries there are, where that is known already.
+    pub fn total(&self) -> Option<u64> {
+        self.total.map(|point| point.read)
+    }
+
+    /// The whole input, where it is known already and its digest was asked for.
+    pub const fn identity(&self) -> Option<Point> {
+        self.total
+    }
+
+    /// The headers of all entries that have none of their own of these names.
+    pub fn headers(&self) -> &[CacheKeyHeader] {
+        &self.reading.headers
+    }
+
+    /// Does an invalid entry end the reading?
+    pub fn stops_at_invalid(&self) -> bool {
+        self.reading.on_invalid == OnInvalid::Fail
+    }
+
+    /// Reads everything, a chunk at a time, until `take` says that it has enough.
+    pub fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
+        let reading = &self.reading;
+        let mut chunks = Chunks { reading, chunk: Chunk::default(), verifier: None, take };
+        for part in &mut self.parts {
+            let is_read = match part {
+                Part::Arguments(arguments) => read_arguments(arguments, &mut chunks),
+                Part::Input(input) => input.read_on(reading, &mut chunks),
+            };
+            if is_read.and_then(|()| chunks.give()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// No entry in all of the input.
+pub fn empty(kind: Kind) -> Failure {
+    let nouns = wording::plural(kind);
+    Failure::usage(format!("the input holds no {nouns}, and nothing is not everything; nothing was sent"))
+}
+
+impl Input {
+    /// Finds an input, and says what cannot be one.
+    fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            if std::io::stdin().is_terminal() {
+                console.note("reading entries from the terminal, one a line; Ctrl-D ends");
+                console.leave_alone();
+            }
+            let file = crate::same_file::standard_input().filter(|file| {
+                // Only one that stands at its beginning can be read twice from there.
+                let mut file = file;
+                file.stream_position().is_ok_and(|position| position == 0)
+            });
+            let place = match file {
+                Some(file) => Place::File { path: None, file: Some(file), seal: None },
+                None => Place::StandardInput,
+            };
+            return Ok(Self { name: "standard input".to_owned(), is_sitemap, place });
+        }
+        let name = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
+        if metadata.is_dir() {
+            return Err(Failure::usage(format!("cannot read `{name}`: it is a directory")));
+        }
+        let place = if metadata.is_file() {
+            Place::File { path: Some(path.to_owned()), file: None, seal: None }
+        } else {
+            Place::Special(path.to_owned())
+        };
+        Ok(Self { name, is_sitemap, place })
+    }
+
+    /// Reads it to send it.
+    fn read_on<'c>(&'c mut self, reading: &Reading, chunks: &mut Chunks<'c>) -> Result<(), ()> {
+        let Self { name, is_sitemap, place } = self;
+        match place {
+            Place::File { path, file, seal } => {
+                let opened = match file.take() {
+                    Some(mut opened) => opened.rewind().map(|()| opened).map_err(|error| {
+                        Failure::usage(format!("cannot read `{name}` a second time: {error}"))
+                    }),
+                    None => open_again(path.as_deref(), name),
+                };
+                let opened = match opened {
+                    Ok(opened) => Rc::new(opened),
+                    Err(failure) => return chunks.fail(failure),
+                };
+                let verifier = seal.as_ref().map(|seal| Verifier::new(seal, Rc::clone(&opened)));
+                chunks.verifier = verifier.map(|verifier| (name.as_str(), verifier));
+                read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
+                chunks.end_of_file()
+            }
+            Place::Special(path) => match File::open(&*path) {
+                Ok(file) => read(reading, *is_sitemap, name, Some(path), file, chunks),
+                Err(error) => chunks.fail(cannot_read(name, &error)),
+            },
+            Place::StandardInput => read(reading, *is_sitemap, name, None, std::io::stdin(), chunks),
+        }
+    }
+}
+
+fn cannot_read(name: &str, error: &Error) -> Failure {
+    Failure::usage(format!("cannot read `{name}`: {error}"))
+}
+
+fn open_again(path: Option<&Path>, name: &str) -> Result<File, Failure> {
+    File::open(path.unwrap_or(Path::new(name))).map_err(|error| cannot_read(name, &error))
+}
+
+fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::Enough> {
+    let mut numbered = (1..).zip(arguments);
+    numbered.try_for_each(|(number, argument)| take.line(&Origin::Argument(number), Line::Entry(argument)))
+}
+
+/// Reads an input from its beginning to its end.
+fn read<T: Take>(
+    reading: &Reading,
+    is_sitemap: bool,
+    name: &str,
+    path: Option<&Path>,
+    reader: impl Read,
+    take: &mut T,
+) -> Result<(), T::Enough> {
+    if is_sitemap {
+        return match Sitemap::new(name, path, reader) {
+            Ok(sitemap) => read_sitemap(sitemap, take),
+            Err(error) => take.fail(cannot_read(name, &error)),
+        };
+    }
+    if reading.delimiter == Delimiter::Null {
+        return read_lines(
+            Lines::new(BufReader::with_capacity(1 << 16, reader), Delimiter::Null),
+            name,
+            take,
+        );
+    }
+    let (format, reader) = match head::look(reader) {
+        Ok(looked) => looked,
+        Err(error) => return take.fail(cannot_read(name, &error)),
+    };
+    let reader = BufReader::with_capacity(1 << 16, reader);
+    match format {
+        Format::Text => read_lines(Lines::new(reader, Delimiter::LineBreak), name, take),
+        Format::Array => read_array(Array::new(reader, reading.kind == Kind::Files), name, take),
+        Format::Utf16 => take.fail(
+            Failure::usage(format!("cannot read `{name}`: it is UTF-16"))
+                .with_hint("save it as UTF-8; `iconv -f UTF-16 -t UTF-8` converts it"),
+        ),
+        Format::Gzip => take.fail(
+            Failure::usage(format!("cannot read `{name}`: it is compressed with gzip"))
+                .with_hint("unpack it before, such as with `zcat FILE | cfcache … --from -`"),
+        ),
+    }
+}
+
+fn read_lines<T: Take, R: Read>(mut lines: Lines<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
+    for number in 1.. {
+        let line = lines.next_line();
+        let is_end = matches!(line, Line::End | Line::Failed(_));
+        take.line(&Origin::Line(name, number), line)?;
+        if is_end {
+            break;
+        }
+        if !lines.has_more_at_hand() {
+            take.pause()?;
+        }
+    }
+    Ok(())
+}
+
+fn read_array<T: Take, R: Read>(mut array: Array<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
+    for number in 1.. {
+        let line = array.next_line();
+        let is_end = matches!(line, Line::End | Line::Failed(_));
+        take.line(&Origin::Part(name, "element", number), line)?;
+        if is_end {
+            break;
+        }
+        if !array.has_more_at_hand() {
+            take.pause()?;
+        }
+    }
+    Ok(())
+}
+
+fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T::Enough> {
+    loop {
+        let found = sitemap.next_line();
+        let is_end = matches!(found.line, Line::End | Line::Failed(_));
+        take.line(&Origin::Part(&found.name, "<url>", found.number), found.line)?;
+        if is_end {
+            return Ok(());
+        }
+        if !sitemap.has_more_at_hand() {
+            take.pause()?;
+        }
+    }
+}
+
+/// Where an entry stands.
+enum Origin<'a> {
+    Argument(u64),
+    Line(&'a str, u64),
+    /// A part of something else than a list, such as the element of an array.
+    Part(&'a str, &'static str, u64),
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(number) => write!(f, "argument {number}"),
+            Self::Line(name, number) => write!(f, "{name}:{number}"),
+            Self::Part(name, _, 0) => f.write_str(name),
+            Self::Part(name, noun, number) => write!(f, "{name}: {noun} {number}"),
+        }
+    }
+}
+
+/// What becomes of the lines of an input.
+trait Take {
+    /// Why no more is wanted.
+    type Enough;
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Self::Enough>;
+
+    /// What comes next is not there yet.
+    fn pause(&mut self) -> Result<(), Self::Enough> {
+        Ok(())
+    }
+
+    /// Nothing can be read.
+    fn fail(&mut self, failure: Failure) -> Result<(), Self::Enough>;
+}
+
+/// Looks at everything, and keeps nothing but complaints.
+struct Check<'a> {
+    reading: &'a Reading,
+    entries: u64,
+    invalid: u64,
+    complaints: Vec<String>,
+    /// How many were found of each reason that is shown.
+    alike: BTreeMap<String, usize>,
+    /// What all that is invalid looks like, as long as it is of one sort.
+    like: Option<LooksLike>,
+    rolling: Option<Rolling>,
+    /// What the second reading of the file that is read is held against.
+    sealer: Option<Sealer>,
+}
+
+impl<'a> Check<'a> {
+    fn new(reading: &'a Reading, rolling: Option<Rolling>) -> Self {
+        let (complaints, alike) = (Vec::new(), BTreeMap::new());
+        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, sealer: None }
+    }
+
+    fn complain(&mut self, invalid: &Invalid) {
+        self.like = match self.invalid {
+            0 => invalid.like,
+            _ => self.like.zip(invalid.like).and_then(|(one, other)| one.and(other)),
+        };
+        self.invalid += 1;
+        if self.complaints.len() == SHOWN {
+            return;
+        }
+        // What differs from entry to entry is the entry itself, which is quoted.
+        let reason = invalid.reason.split('`').step_by(2).collect();
+        let alike = self.alike.entry(reason).or_default();
+        *alike += 1;
+        if *alike <= SHOWN_ALIKE {
+            self.complaints.push(invalid.describe());
+        }
+    }
+}
+
+impl Take for Check<'_> {
+    type Enough = Failure;
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Failure> {
+        match self.reading.line(origin, line)? {
+            Parsed::Target { given, .. } => {
+                self.entries += 1;
+                if let Some(rolling) = &mut self.rolling {
+                    rolling.push(&given);
+                }
+                if let Some(sealer) = &mut self.sealer {
+                    sealer.push(&given);
+                }
+            }
+            Parsed::Invalid(invalid) => {
+                if let Some(sealer) = &mut self.sealer {
+                    sealer.push(&invalid.given);
+                }
+                self.complain(&invalid);
+            }
+            Parsed::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<(), Failure> {
+        Err(failure)
+    }
+}
+
+/// Collects entries, and gives them on.
+struct Chunks<'a> {
+    reading: &'a Reading,
+    chunk: Chunk,
+    /// Of a file that was checked: nothing goes on that is not what was checked. And its name.
+    verifier: Option<(&'a str, Verifier<'a>)>,
+    take: &'a mut dyn FnMut(Chunk) -> bool,
+}
+
+impl Chunks<'_> {
+    /// Gives on what there is.
+    fn give(&mut self) -> Result<(), ()> {
+        let chunk = core::mem::take(&mut self.chunk);
+        let is_end = chunk.broken.is_some() || self.reading.stops_at(&chunk);
+        match (self.take)(chunk) && !is_end {
+            true => Ok(()),
+            false => Err(()),
+        }
+    }
+
+    /// Gives on what was read of a checked file, at the end of each block that is what was checked.
+    fn on_verified(&mut self, verified: Verified) -> Result<(), ()> {
+        match verified {
+            Verified::NotYet => Ok(()),
+            Verified::UpToHere => self.give(),
+            Verified::Changed => {
+                let (name, entries) = match &self.verifier {
+                    Some((name, verifier)) => (*name, verifier.entries()),
+                    None => ("", 0),
+                };
+                self.fail(changed(name, self.reading.kind, entries))
+            }
+        }
+    }
+
+    /// A file is read to its end.
+    fn end_of_file(&mut self) -> Result<(), ()> {
+        let Some(verified) = self.verifier.as_ref().map(|(_, verifier)| verifier.end()) else {
+            return Ok(());
+        };
+        let ended = self.on_verified(verified);
+        self.verifier = None;
+        ended
+    }
+}
+
+impl Take for Chunks<'_> {
+    type Enough = ();
+
+    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), ()> {
+        let mut verified = None;
+        match self.reading.line(origin, line) {
+            Ok(Parsed::Target { target, given, oddity }) => {
+                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&given));
+                let warnings = &mut self.chunk.warnings;
+                self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
+                    warnings.push((origin.to_string(), warning));
+                });
+                self.chunk.bytes += given.len();
+                self.chunk.entries.push(Entry::new(target, &given));
+            }
+            Ok(Parsed::Invalid(invalid)) => {
+                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&invalid.given));
+                self.chunk.invalid.push(invalid);
+            }
+            Ok(Parsed::Nothing) => {}
+            Err(broken) => return self.fail(broken),
+        }
+        match verified {
+            Some(verified) => self.on_verified(verified),
+            None if self.verifier.is_none()
+                && (self.chunk.is_full() || self.reading.stops_at(&self.chunk)) =>
+            {
+                self.give()
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A slow pipe: what came is not kept waiting for what may come.
+    fn pause(&mut self) -> Result<(), ()> {
+        if self.verifier.is_some() || self.chunk.is_empty() { Ok(()) } else { self.give() }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Result<(), ()> {
+        if self.verifier.is_some() {
+            // What is not known to be what was checked is not given on.
+            self.chunk = Chunk::default();
+        }
+        self.chunk.broken = Some(failure);
+        self.give().and(Err(()))
+    }
+}
+
+/// A file is not what it was when it was checked.
+fn changed(name: &str, kind: Kind, entries: u64) -> Failure {
+    let sent = match entries {
+        0 => "none of it is sent".to_owned(),
+        entries => format!("what follows its first {} is not sent", kind.count(entries)),
+    };
+    Failure::usage(format!("`{name}` changed after it was checked: {sent}")).with_hint(
+        "run it again over the list as it is now; one that is written beside it and moved into its place does not \
+         change under a run",
+    )
+}
+
+/// What a line turned out to be.
+enum Parsed<'l> {
+    Target {
+        target: Target,
+        /// The entry; of a path the URL that it became.
+        given: Cow<'l, str>,
+        /// What is odd about the path.
+        oddity: Option<String>,
+    },
+    Invalid(Invalid),
+    Nothing,
+}
+
+impl Reading {
+    fn line<'l>(&self, origin: &Origin<'_>, line: Line<'l>) -> Result<Parsed<'l>, Failure> {
+        match line {
+            Line::Entry(given) => Ok(self.entry(origin, given).unwrap_or_else(Parsed::Invalid)),
+            Line::Invalid { given, reason } => {
+                let origin = origin.to_string();
+                Ok(Parsed::Invalid(Invalid {
+                    origin,
+                    given,
+                    is_whole: false,
+                    reason,
+                    cure: None,
+                    like: None,
+                }))
+            }
+            Line::Failed(error) => Err(Failure::usage(match origin {
+                Origin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
+                _ => format!("cannot read beyond `{origin}`: {error}"),
+            })),
+            Line::Nothing | Line::End => Ok(Parsed::Nothing),
+        }
+    }
+
+    fn entry<'l>(&self, origin: &Origin<'_>, given: &'l str) -> Result<Parsed<'l>, Invalid> {
+        let invalid = |given: &str, reason, cure, like| Invalid {
+            origin: origin.to_string(),
+            given: given.to_owned(),
+            is_whole: true,
+            reason,
+            cure,
+            like,
+        };
+        let (entry, oddity) = match &self.base {
+            Some(base) if !path::is_url(given) && !given.is_empty() => {
+                let url = base.url(given).map_err(|reason| invalid(given, reason, None, None))?;
+                (Cow::Owned(url), path::oddity(given))
+            }
+            _ => (Cow::Borrowed(given), None),
+        };
+        let target = match Target::parse(self.kind, &entry) {
+            Ok(Target::Files(file)) => Target::Files(file.with_default_headers(&self.headers)),
+            Ok(target) => target,
+            Err(error) => {
+                let is_scheme =
+                    matches!(error, InvalidTarget::Files(InvalidFile::Url(InvalidUrl::NoScheme { .. })));
+                let like = if is_scheme { LooksLike::of(given) } else { None };
+                let cure = misplaced(origin, given).or_else(|| error.cure());
+                return Err(invalid(given, error.to_string(), cure, like));
+            }
+        };
+        if self.is_strict {
+            let mut warnings = Vec::new();
+            self.warn(origin, &target, &entry, oddity.clone(), &mut |warning| warnings.push(warning));
+            if !warnings.is_empty() {
+                return Err(invalid(given, format!("{} (`--strict`)", warnings.join("; ")), None, None));
+            }
+        }
+        Ok(Parsed::Target { target, given: entry, oddity })
+    }
+
+    /// Says what is odd about an entry.
+    fn warn(
+        &self,
+        origin: &Origin<'_>,
+        target: &Target,
+        given: &str,
+        oddity: Option<String>,
+        warn: &mut dyn FnMut(String),
+    ) {
+        if let Some(oddity) = oddity {
+            warn(oddity);
+        }
+        if self.kind == Kind::Files && holds_another(given) {
+            warn(
+                "there is a second URL behind a comma: commas never separate, each URL is an entry of its own"
+                    .to_owned(),
+            );
+        }
+        target.warnings(&mut |warning| warn(warning.to_string()));
+        if let Some(meant) = misplaced(origin, given) {
+            warn(meant);
+        }
+    }
+
+    /// Does an invalid entry in it end the reading?
+    fn stops_at(&self, chunk: &Chunk) -> bool {
+        !chunk.invalid.is_empty() && self.on_invalid == OnInvalid::Fail
+    }
+}
+
+/// Is there a second URL behind a comma?
+fn holds_another(url: &str) -> bool {
+    // Most have no comma, and that is soon seen.
+    memchr(b',', url.as_bytes()).is_some()
+        && [",https://", ",http://"].iter().any(|joint| url.contains(joint))
+}
+
+/// What was probably meant by an argument that is no entry: the name of a list.
+fn misplaced(origin: &Origin<'_>, argument: &str) -> Option<String> {
+    if !matches!(origin, Origin::Argument(_)) {
+        return None;
+    }
+    if argument.contains(['\n', '\r']) {
+        return Some("each argument is one entry; `--from -` reads a list from standard input".to_owned());
+    }
+    match list_named(argument)? {
+        "-" => Some("`--from -` reads standard input".to_owned()),
+        name => Some(format!(
+            "{} is also the name of a file: `--from` reads it",
+            cfcache_model::text::quote(name)
+        )),
+    }
+}
+
+/// The name of a list, where an argument is one as well: `urls.txt`, `@urls.txt`, `-`.
+pub fn list_named(argument: &str) -> Option<&str> {
+    let name = argument.strip_prefix('@').unwrap_or(argument);
+    let is_list = |metadata: std::fs::Metadata| !metadata.is_dir();
+    (name == "-" || std::fs::metadata(name).is_ok_and(is_list)).then_some(name)
+}
+
+/// Whether a file that is to be written is also one that is read.
+pub fn reads(files: &[PathBuf], written: &Path) -> bool {
+    let Some(written) = FileId::of(written) else { return false };
+    files.iter().any(|file| match file == Path::new("-") {
+        true => FileId::of_standard_input().as_ref() == Some(&written),
+        false => FileId::of(file).as_ref() == Some(&written),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// A list in a file of its own, gone when it is dropped.
+    struct List(PathBuf);
+
+    impl List {
+        fn new(name: &str, content: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("cfcache-source-{}-{name}", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, content: &str) {
+            let mut file = File::options().write(true).open(&self.0).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+        }
+
+        fn truncate(&self, bytes: u64) {
+            File::options().write(true).open(&self.0).unwrap().set_len(bytes).unwrap();
+        }
+
+        fn append(&self, content: &str) {
+            File::options().append(true).open(&self.0).unwrap().write_all(content.as_bytes()).unwrap();
+        }
+    }
+
+    impl Drop for List {
+        fn drop(&mut self) {
+            let _gone = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn urls(count: usize) -> String {
+        (0..count).map(|number| format!("https://www.example.com/{number}\n")).collect()
+    }
+
+    /// Checks a list and reads it again. `change` is called before that with 0, and with the number of each chunk.
+    fn read_while(list: &List, change: impl Fn(&List, u32)) -> (Vec<String>, Option<String>) {
+        let reading = Reading {
+            action: Action::Purge,
+            kind: Kind::Files,
+            headers: Vec::new(),
+            on_invalid: OnInvalid::Fail,
+            base: None,
+            delimiter: Delimiter::LineBreak,
+            is_strict: false,
+        };
+        let name = list.0.display().to_string();
+        let place = Place::File { path: Some(list.0.clone()), file: None, seal: None };
+        let parts = vec![Part::Input(Input { name, is_sitemap: false, place })];
+        let mut sources = Sources { reading, parts, total: None };
+        sources.check(false).unwrap();
+        change(list, 0);
+        let (mut sent, mut broken, mut number) = (Vec::new(), None, 0);
+        sources.read(&mut |chunk| {
+            sent.extend(chunk.entries.iter().map(|entry| entry.given().into_owned()));
+            broken = chunk.broken.map(|failure| failure.message);
+            number += 1;
+            change(list, number);
+            true
+        });
+        (sent, broken)
+    }
+
+    #[test]
+    fn what_was_checked_is_what_is_sent_while_a_list_changes() {
+        type Change<'a> = (&'a str, &'a dyn Fn(&List));
+        let content = urls(20_000);
+        let checked: Vec<&str> = content.lines().collect();
+        let changes: [Change<'_>; 5] = [
+            ("truncated", &|list| list.truncate(300_007)),
+            ("emptied", &|list| list.truncate(0)),
+            ("appended to", &|list| list.append("https://www.example.com/new\n")),
+            ("overwritten", &|list| list.write(&content.replace("www.example.com", "new.example.com"))),
+            ("written to behind what was read", &|list| {
+                list.write(&content.replace("/19999\n", "/29999\n"));
+            }),
+        ];
+        for (name, change) in changes {
+            for when in [0, 1, 5] {
+                let list = List::new("changes", &content);
+                let (sent, broken) = read_while(&list, |list, number| {
+                    if number == when {
+                        change(list);
+                    }
+                });
+                assert_eq!(sent, checked[..sent.len()], "{name} at {when}");
+                assert!(sent.len() < checked.len(), "{name} at {when}: {} sent", sent.len());
+                let broken = broken.unwrap_or_else(|| panic!("{name} at {when}: it was not noticed"));
+                assert!(broken.contains("changed after it was checked"), "{name} at {when}: {broken}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_does_not_change_is_read_to_its_end() {
+        for count in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+            for content in [urls(count), urls(count).trim_end().to_owned()] {
+                let list = List::new("same", &content);
+                let (sent, broken) = read_while(&list, |_, _| ());
+                assert_eq!((sent.len(), broken), (count, None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_is_not_sent() {
+        for content in ["https://www.example.com/10", "https://www.example.com/10\n"] {
+            let list = List::new("torn", content);
+            let (sent, broken) = read_while(&list, |list, number| {
+                if number == 0 {
+                    list.truncate(25);
+                }
+            });
+            assert!(broken.is_some_and(|broken| broken.contains("none of it is sent")));
+            assert_eq!(sent, [""; 0]);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The elements of a JSON array, one at a time.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
+
+use memchr::memchr;
+
+use crate::source::lines::{LONGEST, Line};
+
+/// Reads one JSON array of strings, and of objects where entries may be objects.
+///
+/// - Memory holds one element, of at most [`LONGEST`] bytes.
+/// - A string is the entry that a line would be; an object is one without the blanks and line breaks between its parts.
+pub struct Array<R> {
+    reader: BufReader<R>,
+    takes_objects: bool,
+    position: Position,
+    /// The element, without white space outside of its strings.
+    element: Vec<u8>,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Position {
+    BeforeArray,
+    /// Behind the `[`.
+    Beginning,
+    /// Behind a `,`.
+    BetweenElements,
+    /// Behind the `]`.
+    BehindArray,
+}
+
+impl<R: Read> Array<R> {
+    pub fn new(reader: BufReader<R>, takes_objects: bool) -> Self {
+        let position = Position::BeforeArray;
+        Self { reader, takes_objects, position, element: Vec::new(), text: String::new() }
+    }
+
+    /// Whether there is another element that can be had without waiting.
+    pub fn has_more_at_hand(&self) -> bool {
+        memchr(b',', self.reader.buffer()).is_some()
+    }
+
+    pub fn next_line(&mut self) -> Line<'_> {
+        match self.read_element() {
+            Ok(true) => {}
+            Ok(false) => return Line::End,
+            Err(error) => return Line::Failed(error),
+        }
+        if self.element.len() > LONGEST {
+            return Line::too_long("element", &self.element[..80]);
+        }
+        let invalid =
+            |reason| Line::Invalid { given: String::from_utf8_lossy(&self.element).into_owned(), reason };
+        match self.element.first() {
+            Some(b'"') => match serde_json::from_slice::<String>(&self.element) {
+                Ok(text) => {
+                    self.text = text;
+                    Line::Entry(self.text.trim())
+                }
+                Err(error) => invalid(format!("the element is not valid JSON: {error}")),
+            },
+            Some(b'{') if self.takes_objects => match core::str::from_utf8(&self.element) {
+                Ok(text) => Line::Entry(text),
+                Err(_) => invalid("the element is not UTF-8".to_owned()),
+            },
+            _ if self.takes_objects => {
+                invalid("the element is neither a string nor an object with `url`".to_owned())
+            }
+            _ => invalid("the element is not a string".to_owned()),
+        }
+    }
+
+    /// Reads the next element up to its end, and keeps one byte more than there may be of one that is too long.
+    fn read_element(&mut self) -> Result<bool, Error> {
+        self.element.clear();
+        let (mut depth, mut is_in_string, mut is_escaped) = (0_usize, false, false);
+        loop {
+            let buffer = match self.reader.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if buffer.is_empty() {
+                return match self.position {
+                    Position::BehindArray => Ok(false),
+                    _ => Err(Error::other("the JSON array has no end: a `]` is missing")),
+                };
+            }
+            for (index, &byte) in buffer.iter().enumerate() {
+                if is_in_string {
+                    is_in_string = is_escaped || byte != b'"';
+                    is_escaped = !is_escaped && byte == b'\\';
+                } else {
+                    let is_at_top = depth == 0;
+                    match (byte, self.position) {
+                        (b' ' | b'\t' | b'\n' | b'\r', _) => continue,
+                        (_, Position::BehindArray) => {
+                            return Err(Error::other("something follows the JSON array"));
+                        }
+                        (_, Position::BeforeArray) => {
+                            if byte != b'[' {
+                                return Err(Error::other("it is no JSON array"));
+                            }
+                            self.position = Position::Beginning;
+                            continue;
+                        }
+                        (b',' | b']', position) if is_at_top => {
+                            let is_empty = self.element.is_empty();
+                            if is_empty && !(byte == b']' && position == Position::Beginning) {
+                                return Err(Error::other("an element is missing in the JSON array"));
+                            }
+                            self.position = match byte {
+                                b',' => Position::BetweenElements,
+                                _ => Position::BehindArray,
+                            };
+                            self.reader.consume(index + 1);
+                            if is_empty {
+                                // What follows the array is looked at once more.
+                                return self.read_element();
+                            }
+                            return Ok(true);
+                        }
+                        (b'"', _) => is_in_string = true,
+                        (b'{' | b'[', _) => depth += 1,
+                        (b'}' | b']', _) => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                }
+                if self.element.len() <= LONGEST {
+                    self.element.push(byte);
+                }
+            }
+            let read = buffer.len();
+            self.reader.consume(read);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, takes_objects: bool) -> Vec<String> {
+        let read_with = |capacity| {
+            let mut array = Array::new(BufReader::with_capacity(capacity, json.as_bytes()), takes_objects);
+            let mut seen = Vec::new();
+            loop {
+                seen.push(match array.next_line() {
+                    Line::Entry(text) => text.to_owned(),
+                    Line::Nothing => "-".to_owned(),
+                    Line::Invalid { given, reason } => format!("{given}: {reason}"),
+                    Line::Failed(error) => {
+                        seen.push(format!("! {error}"));
+                        return seen;
+                    }
+                    Line::End => return seen,
+                });
+            }
+        };
+        let whole = read_with(1 << 16);
+        for capacity in [1, 2, 5] {
+            assert_eq!(read_with(capacity), whole);
+        }
+        whole
+    }
+
+    #[test]
+    fn strings_and_objects_are_entries() {
+        assert_eq!(read("[]", true), [""; 0]);
+        assert_eq!(read(" [ ] \n", true), [""; 0]);
+        assert_eq!(read(r#"["a", " b,]\"[ " ,"ü\n\u00fc"]"#, true), ["a", "b,]\"[", "ü\nü"]);
+        assert_eq!(
+            read("[\n  {\n    \"url\": \"a b\",\n    \"headers\": {\"X\": \"]}\"}\n  },\n  \"c\"\n]\n", true),
+            [r#"{"url":"a b","headers":{"X":"]}"}}"#, "c"]
+        );
+    }
+
+    #[test]
+    fn other_elements_are_named_and_passed_over() {
+        assert_eq!(
+            read(r#"[1, null, ["a"], {"a":1}, "b" "c", "\x", "d"]"#, false),
+            [
+                "1: the element is not a string",
+                "null: the element is not a string",
+                "[\"a\"]: the element is not a string",
+                "{\"a\":1}: the element is not a string",
+                "\"b\"\"c\": the element is not valid JSON: trailing characters at line 1 column 4",
+                "\"\\x\": the element is not valid JSON: invalid escape at line 1 column 3",
+                "d",
+            ]
+        );
+        let long = format!("[\"{}\", \"a\"]", "x".repeat(LONGEST + 5));
+        assert!(read(&long, true)[0].ends_with("longer than 1048576 bytes"));
+        assert_eq!(read(&long, true)[1], "a");
+    }
+
+    #[test]
+    fn an_array_that_is_cut_off_or_not_alone_is_an_error() {
+        for (json, expected) in [
+            ("[\"a\"", "! the JSON array has no end: a `]` is missing"),
+            ("[\"a\", \"b", "! the JSON array has no end: a `]` is missing"),
+            ("[\"a\",]", "! an element is missing in the JSON array"),
+            ("[,\"a\"]", "! an element is missing in the JSON array"),
+            ("[\"a\"] x", "! something follows the JSON array"),
+            ("[\"a\"]\n[\"b\"]", "! something follows the JSON array"),
+            ("[]]", "! something follows the JSON array"),
+        ] {
+            assert_eq!(read(json, true).last().map(String::as_str), Some(expected), "{json}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `--base`: from a file's path to its URL.
+
+use cfcache_model::target::PurgeUrl;
+use cfcache_model::text::quote;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What is percent-encoded in a path: the path percent-encode set of the URL standard
+/// (<https://url.spec.whatwg.org/#path-percent-encode-set>), and `%` and `\`, which in the name of a file stand for
+/// themselves.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%')
+    .add(b'\\');
+
+/// Where paths are served from.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// `https://www.example.com`
+    origin: String,
+    /// `/`, `/shop/`: what relative paths are below.
+    folder: String,
+}
+
+impl Base {
+    /// Reads the URL of a folder.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = PurgeUrl::parse(text).map_err(|invalid| match invalid.cure() {
+            Some(cure) => format!("{invalid} ({cure})"),
+            None => invalid.to_string(),
+        })?;
+        if text.contains(['?', '#']) {
+            return Err(format!("{} has a query or a fragment, and a folder has none", quote(text)));
+        }
+        let authority = url.as_str().find("://").map_or(0, |index| index + 3);
+        let path = text[authority..].find('/').map_or(text.len(), |index| authority + index);
+        let (origin, path) = text.split_at(path);
+        Ok(Self { origin: origin.to_owned(), folder: format!("{}/", path.trim_end_matches('/')) })
+    }
+
+    /// The URL of a path: of an absolute one from the host on, of a relative one below the folder.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no path, in words.
+    pub(crate) fn url(&self, path: &str) -> Result<String, String> {
+        let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
+        if path.starts_with("//") {
+            return Err(format!("{} begins with `//`: in a URL a host would follow", quote(&path)));
+        }
+        let (mut url, relative) = match path.strip_prefix('/') {
+            Some(relative) => (format!("{}/", self.origin), relative),
+            None => (format!("{}{}", self.origin, self.folder), path.as_str()),
+        };
+        let mut is_first = true;
+        for segment in relative.split('/') {
+            match segment {
+                "." => continue,
+                ".." => return Err(format!("{} has `..` in it: give the path without it", quote(&path))),
+                _ => {}
+            }
+            if !core::mem::take(&mut is_first) {
+                url.push('/');
+            }
+            url.extend(utf8_percent_encode(segment, ENCODED));
+        }
+        Ok(url)
+    }
+}
+
+/// Whether an entry is a URL, or JSON with one, and no path.
+pub(crate) fn is_url(entry: &str) -> bool {
+    let begins =
+        |scheme: &str| entry.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    begins("https://")
+        || begins("http://")
+        || (entry.starts_with('{') && entry.ends_with('}') && entry.contains("\"url\""))
+}
+
+/// What of a path suggests that it is part of a URL, in which these characters stand for something else.
+pub(crate) fn oddity(path: &str) -> Option<String> {
+    if let Some(char) = path.chars().find(|char| matches!(char, '?' | '#')) {
+        return Some(format!(
+            "`{char}` is taken as part of the file's name and percent-encoded; a URL with a query is given whole"
+        ));
+    }
+    let mut parts = path.split('%').skip(1);
+    let is_escape = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    parts.any(is_escape).then(|| {
+        "`%` is taken as part of the file's name and becomes `%25`; a path that is percent-encoded already is given as a \
+         whole URL"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_urls_as_browsers_write_them() {
+        let root = Base::parse("https://www.example.com").unwrap();
+        let shop = Base::parse("https://www.example.com:8443/shop").unwrap();
+        for (path, below_root, below_shop) in [
+            ("/about", "/about", "/about"),
+            ("blog/ü.html", "/blog/%C3%BC.html", "/shop/blog/%C3%BC.html"),
+            ("./a b.txt", "/a%20b.txt", "/shop/a%20b.txt"),
+            ("a/./b/", "/a/b/", "/shop/a/b/"),
+            ("a/.", "/a", "/shop/a"),
+            ("./", "/", "/shop/"),
+            ("/", "/", "/"),
+            ("100%.html", "/100%25.html", "/shop/100%25.html"),
+            ("a%20b", "/a%2520b", "/shop/a%2520b"),
+            ("what?#1", "/what%3F%231", "/shop/what%3F%231"),
+            ("a\nb\"<>`{}^", "/a%0Ab%22%3C%3E%60%7B%7D%5E", "/shop/a%0Ab%22%3C%3E%60%7B%7D%5E"),
+            ("a|b[c]~!$&'()*+,;=:@", "/a|b[c]~!$&'()*+,;=:@", "/shop/a|b[c]~!$&'()*+,;=:@"),
+            ("a//b", "/a//b", "/shop/a//b"),
+            ("...", "/...", "/shop/..."),
+        ] {
+            assert_eq!(root.url(path).unwrap(), format!("https://www.example.com{below_root}"));
+            assert_eq!(shop.url(path).unwrap(), format!("https://www.example.com:8443{below_shop}"));
+        }
+        for path in ["//cdn.example.com/a", "../a", "a/..", "/../a"] {
+            root.url(path).unwrap_err();
+        }
+        if cfg!(unix) {
+            assert_eq!(root.url("a\\b").unwrap(), "https://www.example.com/a%5Cb");
+        }
+    }
+
+    #[test]
+    fn a_base_is_the_url_of_a_folder() {
+        for text in [
+            "www.example.com",
+            "https://www.example.com/?a",
+            "https://www.example.com/#a",
+            "/a",
+            "",
+            "https://",
+        ] {
+            Base::parse(text).unwrap_err();
+        }
+        let base = Base::parse("HTTPS://www.example.com/a%20b//").unwrap();
+        assert_eq!(base.url("c").unwrap(), "HTTPS://www.example.com/a%20b/c");
+    }
+
+    #[test]
+    fn what_looks_encoded_is_odd() {
+        for path in ["a%20b", "/search?q=tea", "a#b", "%C3%BC"] {
+            assert!(oddity(path).is_some(), "{path}");
+        }
+        for path in ["a b", "100%", "100%.html", "ü", "%", "%é0"] {
+            assert_eq!(oddity(path), None, "{path}");
+        }
+    }
+}

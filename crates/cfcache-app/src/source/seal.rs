@@ -1,0 +1,155 @@
+//! Whether a second reading of a file finds what the first found: what was checked is what is sent.
+
+use core::hash::Hasher as _;
+use std::fs::{File, Metadata};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use siphasher::sip::SipHasher13;
+
+use crate::source::{CHUNK, CHUNK_BYTES};
+
+/// What the first reading of a file found: the digest of each block of its entries, and what the file looked like.
+#[derive(Debug)]
+pub(crate) struct Seal {
+    blocks: Vec<Block>,
+    stamp: Option<Stamp>,
+}
+
+/// A run of entries, at most as many as go on together.
+#[derive(Debug)]
+struct Block {
+    entries: usize,
+    digest: u64,
+}
+
+/// What changes with a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self { bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// Makes a [`Seal`].
+pub(crate) struct Sealer {
+    seal: Seal,
+    block: OpenBlock,
+}
+
+/// A block while it is read.
+#[derive(Default)]
+struct OpenBlock {
+    hasher: SipHasher13,
+    entries: usize,
+    bytes: usize,
+}
+
+impl OpenBlock {
+    fn push(&mut self, given: &str) {
+        self.hasher.write(given.as_bytes());
+        // No text holds this byte, so that two entries are never taken for one.
+        self.hasher.write_u8(0xFF);
+        self.entries += 1;
+        self.bytes += given.len();
+    }
+
+    const fn is_full(&self) -> bool {
+        self.entries >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+
+    fn close(&mut self) -> Block {
+        let block = core::mem::take(self);
+        Block { entries: block.entries, digest: block.hasher.finish() }
+    }
+}
+
+impl Sealer {
+    /// Begins, before the file is read for the first time.
+    pub(crate) fn new(file: &File) -> Self {
+        let stamp = file.metadata().ok().as_ref().map(Stamp::of);
+        Self { seal: Seal { blocks: Vec::new(), stamp }, block: OpenBlock::default() }
+    }
+
+    /// Adds an entry, valid or not.
+    pub(crate) fn push(&mut self, given: &str) {
+        self.block.push(given);
+        if self.block.is_full() {
+            self.seal.blocks.push(self.block.close());
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Seal {
+        if self.block.entries > 0 {
+            self.seal.blocks.push(self.block.close());
+        }
+        self.seal
+    }
+}
+
+/// Holds a second reading against a [`Seal`].
+pub(crate) struct Verifier<'a> {
+    seal: &'a Seal,
+    file: Rc<File>,
+    /// How many blocks were met.
+    met: usize,
+    /// How many entries were met with them.
+    entries: u64,
+    block: OpenBlock,
+}
+
+/// How far a second reading is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// Within a block: what was read of it is not known to be what was checked.
+    NotYet,
+    /// At the end of a block: all that was read is what was checked.
+    UpToHere,
+    /// It is not what was checked.
+    Changed,
+}
+
+impl<'a> Verifier<'a> {
+    pub(crate) fn new(seal: &'a Seal, file: Rc<File>) -> Self {
+        Self { seal, file, met: 0, entries: 0, block: OpenBlock::default() }
+    }
+
+    /// How many entries were found to be what was checked.
+    pub(crate) const fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Takes an entry, valid or not.
+    pub(crate) fn push(&mut self, given: &str) -> Verified {
+        let Some(expected) = self.seal.blocks.get(self.met) else { return Verified::Changed };
+        self.block.push(given);
+        if self.block.entries < expected.entries {
+            return Verified::NotYet;
+        }
+        let block = self.block.close();
+        if block.digest != expected.digest || !self.has_its_stamp() {
+            return Verified::Changed;
+        }
+        self.met += 1;
+        self.entries += block.entries as u64;
+        Verified::UpToHere
+    }
+
+    /// Takes the end of the file.
+    pub(crate) fn end(&self) -> Verified {
+        match self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
+            true => Verified::UpToHere,
+            false => Verified::Changed,
+        }
+    }
+
+    /// Whether the file was not written to since.
+    fn has_its_stamp(&self) -> bool {
+        self.file.metadata().ok().as_ref().map(Stamp::of) == self.seal.stamp
+    }
+}

@@ -1,0 +1,381 @@
+//! The addresses in a sitemap, or in the sitemaps that an index lists.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use cfcache_model::text::{clip, quote};
+use flate2::read::MultiGzDecoder;
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+
+use crate::source::head::{self, Format};
+use crate::source::lines::{LONGEST, Line};
+
+/// How deep an index may list other indexes. The protocol has one level (<https://www.sitemaps.org/protocol.html>).
+const MAX_DEPTH: usize = 3;
+
+/// How many sitemaps an index may list: what the protocol allows.
+const MAX_FILES: usize = 50_000;
+
+/// How large a sitemap may be, unpacked: several times what the protocol allows, and an end to what unpacks for ever.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// How much of a file is held at once: between two tags, in a comment.
+const MAX_EVENT_BYTES: usize = 4 << 20;
+
+/// Reads the `<loc>` of each `<url>`, and goes on to the files of a sitemap index.
+pub struct Sitemap<'r> {
+    /// The file that is read, above the indexes that list it.
+    open: Vec<Document<'r>>,
+    /// The files that were read, and the address that each was listed with.
+    files: BTreeMap<PathBuf, String>,
+    /// Where the files of an index are; standard input has no such place.
+    folder: Option<PathBuf>,
+    buffer: Vec<u8>,
+    address: String,
+}
+
+/// A sitemap or an index while it is read.
+struct Document<'r> {
+    name: Rc<str>,
+    reader: Reader<Bounded<'r>>,
+    has_root: bool,
+    is_index: bool,
+    depth: usize,
+    /// The prefix of the `<url>` or `<sitemap>` that is read, such as `sm:`.
+    entry: Option<String>,
+    has_address: bool,
+    is_in_address: bool,
+    /// How many `<url>` and `<sitemap>` were read.
+    entries: u64,
+}
+
+/// An address, and where it is from: the file, and the number of its `<url>`.
+pub struct Found<'s> {
+    pub name: Rc<str>,
+    pub number: u64,
+    pub line: Line<'s>,
+}
+
+/// What a step through a file leads to.
+enum Step {
+    Address,
+    NoAddress,
+    Invalid(String),
+    Child,
+    End,
+}
+
+impl<'r> Sitemap<'r> {
+    /// Begins to read a file; the files of an index are beside it at `path`.
+    pub fn new(name: &str, path: Option<&Path>, reader: impl Read + 'r) -> Result<Self, Error> {
+        let folder = path.map(|path| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let files = path.map(|path| (path.to_owned(), String::new())).into_iter().collect();
+        let open = vec![Document::new(name, reader)?];
+        Ok(Self { open, files, folder, buffer: Vec::new(), address: String::new() })
+    }
+
+    /// Whether there is more that can be had without waiting.
+    pub fn has_more_at_hand(&self) -> bool {
+        self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
+    }
+
+    pub fn next_line(&mut self) -> Found<'_> {
+        loop {
+            let Some(document) = self.open.last_mut() else {
+                return Found { name: Rc::from(""), number: 0, line: Line::End };
+            };
+            let step = document.step(&mut self.buffer, &mut self.address);
+            let (name, number) = (Rc::clone(&document.name), document.entries);
+            let line = match step {
+                Ok(Step::Address) => Line::Entry(self.address.trim()),
+                Ok(Step::NoAddress) => {
+                    Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
+                }
+                Ok(Step::Invalid(reason)) => Line::Invalid { given: clip(self.address.trim(), 80), reason },
+                Ok(Step::Child) => match self.open_child() {
+                    Ok(()) => continue,
+                    Err(error) => Line::Failed(error),
+                },
+                Ok(Step::End) => {
+                    self.open.pop();
+                    if self.open.is_empty() {
+                        return Found { name, number, line: Line::End };
+                    }
+                    continue;
+                }
+                Err(error) => Line::Failed(error),
+            };
+            return Found { name, number, line };
+        }
+    }
+
+    /// Opens the file that an index lists with the address that was read last.
+    fn open_child(&mut self) -> Result<(), Error> {
+        let address = self.address.trim();
+        let path = self.child(address).map_err(Error::other)?;
+        match self.files.get(&path) {
+            Some(known) if known == address => return Ok(()),
+            Some(_) => {
+                return Err(Error::other(format!(
+                    "two addresses of the index are of one file, `{}`",
+                    path.display()
+                )));
+            }
+            None => {}
+        }
+        if self.open.len() > MAX_DEPTH {
+            return Err(Error::other(format!("indexes list indexes more than {MAX_DEPTH} deep")));
+        }
+        if self.files.len() > MAX_FILES {
+            return Err(Error::other(format!("the index lists more than {MAX_FILES} sitemaps")));
+        }
+        let name = path.display().to_string();
+        let child = File::open(&path).and_then(|file| Document::new(&name, file));
+        let child = child.map_err(|error| Error::other(format!("`{name}`: {error}")))?;
+        self.files.insert(path, address.to_owned());
+        self.open.push(child);
+        Ok(())
+    }
+
+    /// The file of an address: below the index's folder as the address has it, or beside the index by its last part.
+    fn child(&self, address: &str) -> Result<PathBuf, String> {
+        let Some(folder) = &self.folder else {
+            return Err(
+                "an index from standard input has no files beside it: name it with `--from-sitemap FILE`"
+                    .to_owned(),
+            );
+        };
+        let no_file = || format!("{} names no file that could be beside the index", quote(address));
+        let (_, rest) = address.split_once("://").ok_or_else(no_file)?;
+        let (_, path) = rest.split_once('/').ok_or_else(no_file)?;
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        // Nothing leads out of the folder: neither `..`, nor what another system takes for a path.
+        let is_name =
+            |segment: &&str| !matches!(*segment, "." | "..") && !segment.contains(['\\', ':', '\0', '%']);
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let last = segments.last().ok_or_else(no_file)?;
+        if !segments.iter().all(is_name) {
+            return Err(no_file());
+        }
+        let mut below = folder.clone();
+        below.extend(&segments);
+        let beside = folder.join(last);
+        match [below, beside.clone()].into_iter().find(|path| path.is_file()) {
+            Some(path) => Ok(path),
+            None => Err(format!(
+                "the index lists {}, and there is no file `{}`: its sitemaps are files beside it",
+                quote(address),
+                beside.display()
+            )),
+        }
+    }
+}
+
+impl<'r> Document<'r> {
+    fn new(name: &str, reader: impl Read + 'r) -> Result<Self, Error> {
+        let (format, reader) = head::look(reader)?;
+        let reader: Box<dyn Read + 'r> = match format {
+            Format::Gzip => {
+                let (format, unpacked) = head::look(MultiGzDecoder::new(reader))?;
+                match format {
+                    Format::Gzip => return Err(Error::other("it is compressed twice")),
+                    Format::Utf16 => return Err(utf16()),
+                    Format::Text | Format::Array => Box::new(unpacked),
+                }
+            }
+            Format::Utf16 => return Err(utf16()),
+            Format::Text | Format::Array => Box::new(reader),
+        };
+        Ok(Self {
+            name: Rc::from(name),
+            reader: Reader::from_reader(Bounded::new(reader)),
+            has_root: false,
+            is_index: false,
+            depth: 0,
+            entry: None,
+            has_address: false,
+            is_in_address: false,
+            entries: 0,
+        })
+    }
+
+    /// Reads up to the next address.
+    fn step(&mut self, buffer: &mut Vec<u8>, address: &mut String) -> Result<Step, Error> {
+        let mut invalid: Option<String> = None;
+        loop {
+            buffer.clear();
+            self.reader.get_mut().begin();
+            let position = self.reader.buffer_position();
+            let event = self.reader.read_event_into(buffer).map_err(|error| match error {
+                quick_xml::Error::Io(error) => Error::other(error.to_string()),
+                error => Error::other(format!("it is not well-formed XML ({error}, behind byte {position})")),
+            })?;
+            match event {
+                Event::Start(element) => {
+                    self.begin(&element, address, &mut invalid)?;
+                    self.depth += 1;
+                }
+                Event::Empty(element) => {
+                    self.begin(&element, address, &mut invalid)?;
+                    self.depth += 1;
+                    if let Some(step) = self.end(&mut invalid) {
+                        return Ok(step);
+                    }
+                }
+                Event::End(_) => {
+                    if let Some(step) = self.end(&mut invalid) {
+                        return Ok(step);
+                    }
+                }
+                Event::Text(text) if self.is_in_address => address.push_str(&text),
+                Event::CData(text) if self.is_in_address => address.push_str(&text),
+                Event::GeneralRef(entity) if self.is_in_address => match entity.resolve_char_ref() {
+                    Ok(Some(char)) => address.push(char),
+                    Ok(None) => match resolve_predefined_entity(&entity) {
+                        Some(text) => address.push_str(text),
+                        None => {
+                            let name = clip(&entity, 40);
+                            address.push_str(&format!("&{name};"));
+                            invalid.get_or_insert(format!("the entity `&{name};` is not one of XML"));
+                        }
+                    },
+                    Err(error) => {
+                        invalid.get_or_insert(error.to_string());
+                    }
+                },
+                Event::Text(text) if self.depth == 0 && !text.trim().is_empty() => {
+                    return Err(Error::other(no_sitemap("it is not XML")));
+                }
+                Event::Eof if self.depth > 0 => {
+                    return Err(Error::other("the XML is cut off: end tags are missing"));
+                }
+                Event::Eof if !self.has_root => {
+                    return Err(Error::other(no_sitemap("there is no element in it")));
+                }
+                Event::Eof => return Ok(Step::End),
+                _ => {}
+            }
+            if address.len() > LONGEST {
+                address.truncate(address.floor_char_boundary(80));
+                invalid.get_or_insert(format!("the address is longer than {LONGEST} bytes"));
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        element: &BytesStart<'_>,
+        address: &mut String,
+        invalid: &mut Option<String>,
+    ) -> Result<(), Error> {
+        let (name, local) = (element.name(), element.local_name());
+        let (name, local): (&str, &str) = (name.as_ref(), local.as_ref());
+        match self.depth {
+            0 => match local {
+                "urlset" | "sitemapindex" => {
+                    (self.has_root, self.is_index) = (true, local == "sitemapindex");
+                }
+                other => {
+                    let what = format!("its outermost element is `<{}>`", clip(other, 40));
+                    return Err(Error::other(no_sitemap(&what)));
+                }
+            },
+            1 if local == if self.is_index { "sitemap" } else { "url" } => {
+                self.entries += 1;
+                self.has_address = false;
+                self.entry = Some(name[..name.len() - local.len()].to_owned());
+            }
+            // Extensions have a `<loc>` as well (`<image:loc>`), in a namespace of their own.
+            2 if local == "loc" && self.entry.as_deref() == Some(&name[..name.len() - local.len()]) => {
+                if self.has_address {
+                    invalid.get_or_insert("there is a second `<loc>` in it".to_owned());
+                }
+                (self.has_address, self.is_in_address) = (true, true);
+                address.clear();
+            }
+            _ if self.is_in_address => {
+                invalid.get_or_insert(format!("there is `<{}>` in its `<loc>`", clip(name, 40)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, invalid: &mut Option<String>) -> Option<Step> {
+        self.depth = self.depth.saturating_sub(1);
+        match self.depth {
+            2 if core::mem::take(&mut self.is_in_address) => Some(match invalid.take() {
+                Some(reason) => Step::Invalid(reason),
+                None if self.is_index => Step::Child,
+                None => Step::Address,
+            }),
+            1 if self.entry.take().is_some() && !self.has_address => Some(Step::NoAddress),
+            _ => None,
+        }
+    }
+}
+
+fn utf16() -> Error {
+    Error::other("it is UTF-16: save it as UTF-8")
+}
+
+fn no_sitemap(why: &str) -> String {
+    format!("{why}, so it is no sitemap (`--from` reads a list)")
+}
+
+/// A reader that ends with an error where more than the bounds would be held, or the file is too large.
+struct Bounded<'r> {
+    reader: BufReader<Box<dyn Read + 'r>>,
+    /// How much may be read up to the next event.
+    left: usize,
+    total: u64,
+}
+
+impl<'r> Bounded<'r> {
+    fn new(reader: Box<dyn Read + 'r>) -> Self {
+        Self { reader: BufReader::with_capacity(1 << 16, reader), left: MAX_EVENT_BYTES, total: 0 }
+    }
+
+    /// An event begins.
+    const fn begin(&mut self) {
+        self.left = MAX_EVENT_BYTES;
+    }
+
+    fn has_more_at_hand(&self) -> bool {
+        memchr::memmem::find(self.reader.buffer(), b"loc>").is_some()
+    }
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
+        let read = self.fill_buf()?.read(bytes)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Bounded<'_> {
+    fn fill_buf(&mut self) -> Result<&[u8], Error> {
+        if self.left == 0 {
+            return Err(Error::other(format!("there are more than {MAX_EVENT_BYTES} bytes without a tag")));
+        }
+        if self.total > MAX_FILE_BYTES {
+            return Err(Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes, unpacked")));
+        }
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+        self.total += bytes as u64;
+        self.reader.consume(bytes);
+    }
+}
