@@ -13,8 +13,8 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{
-    forbidden, Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
-    success,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, refusal, sample,
+    settings_permission, success,
 };
 use crate::id::ZoneId;
 use crate::text::{clip, quote};

@@ -17,8 +17,8 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer};
 
 use crate::endpoint::{
-    OF_ANY_PLAN, forbidden, Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
-    success,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, example, forbidden, refusal, sample,
+    settings_permission, success,
 };
 use crate::id::ZoneId;
 
@@ -452,11 +452,7 @@ fn state(facts: &Facts, value: &str) -> String {
 }
 
 /// A refusal for that reason, or else for a missing permission.
-fn refused_sample<E: Endpoint>(
-    name: &'static str,
-    request: &E,
-    refused: Option<(u16, u32, &str)>,
-) -> Sample {
+fn refused_sample<E: Endpoint>(name: &'static str, request: &E, refused: Option<(u16, u32, &str)>) -> Sample {
     match refused {
         Some((status, code, text)) => sample(name, request, status, refusal(code, text)),
         None => sample(name, request, 403, forbidden(request.descriptor())),
@@ -492,10 +488,7 @@ fn edit_samples(facts: &Facts) -> Vec<Sample> {
 fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = CreateSmartTieredCache::new(&zone, OnOff::On);
-    Vec::from([
-        sample("on", &request, 200, state(&SMART, "on")),
-        refused_sample("refused", &request, None),
-    ])
+    Vec::from([sample("on", &request, 200, state(&SMART, "on")), refused_sample("refused", &request, None)])
 }
 
 fn delete_samples() -> Vec<Sample> {
