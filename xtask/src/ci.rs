@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::generate::{PAGES, PUBLIC_API};
-use crate::{cache_tests, conformance, public_api, repo, tidy};
+use crate::{cache_tests, conformance, dist, public_api, repo, tidy};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
     ("outside", || outside().map(passed)),
     ("msrv", msrv),
     ("package", || package().map(passed)),
+    ("dist", dist),
 ];
 
 /// The names of the steps.
@@ -206,6 +207,20 @@ fn public_api() -> Result<Outcome> {
     PUBLIC_API.check()?;
     println!("{}", public_api::check_semver()?);
     Ok(Outcome::Passed)
+}
+
+/// Packs a release twice: the static binary has to work in an empty root, and the bytes have to be the same.
+fn dist() -> Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::Skipped("the static binary and the Debian package are for Linux".to_owned()));
+    }
+    let version = repo::command("cargo").args(["deb", "--version"]).stderr(Stdio::null()).output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        return Ok(Outcome::Skipped(
+            "cargo-deb is not here (cargo install --locked cargo-deb@3.8.0)".to_owned(),
+        ));
+    }
+    dist::twice().map(passed)
 }
 
 /// Packs each published crate as crates.io would get it, and builds it from that, in the order of their dependencies.

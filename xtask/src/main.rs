@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(None),
         ["dist", "--twice"] => dist::twice(),
-        ["dist", target] => dist::run(Some(target)),
+        ["dist", target] if !target.starts_with('-') => dist::run(Some(target)),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}\nSteps of ci: {}\nNames of bench: {}\n", ci::steps(), bench::names());
             return ExitCode::SUCCESS;

@@ -3,15 +3,21 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::{fmt, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// The top of the checkout.
+/// The top of the checkout that cargo runs this for; without cargo, of the one that it was built in.
 pub(crate) fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "cargo says so where the crate is")]
+        let here = std::env::var_os("CARGO_MANIFEST_DIR");
+        let here = here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        here.parent().map_or_else(|| here.clone(), Path::to_owned)
+    });
+    &ROOT
 }
 
 /// Reads a text file, with line ends as they are in the repository.

@@ -96,10 +96,9 @@ pub(crate) fn twice() -> Result<()> {
         let mut git = repo::command("git");
         git.args(["clone", "--quiet", "--no-hardlinks", "."]).arg(&clone);
         ensure!(git.status()?.success(), "git cannot clone the repository");
-        let mut dist = Command::new("cargo");
-        dist.current_dir(&clone).args(["run", "--quiet", "--locked", "--package=xtask", "--", "dist"]);
-        // Each with a target folder of its own, wherever that of this build is.
-        dist.env_remove("CARGO_TARGET_DIR").stdin(Stdio::null());
+        // This program, told that it is for the clone; each with a target folder of its own, wherever that of this is.
+        let mut dist = Command::new(std::env::current_exe()?);
+        dist.arg("dist").env("CARGO_MANIFEST_DIR", clone.join("xtask")).env_remove("CARGO_TARGET_DIR");
         ensure!(dist.status()?.success(), "cannot pack in {}", clone.display());
         fs::read_to_string(clone.join("target/dist/SHA256SUMS")).context("there are no checksums")
     };
