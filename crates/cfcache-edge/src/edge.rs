@@ -273,8 +273,7 @@ impl Edge {
             answer::finish(&mut headers, &about);
             response(parts.status, headers)
         });
-        let free = self.settings.max_memory.saturating_sub(self.store.bytes());
-        let limit = self.max_object().min(free);
+        let limit = self.max_object().min(self.free(&flight));
         let mut flight = flight;
         if let Route::Fill(fill) = &mut flight.route {
             fill.pending = Some(Pending { status: parts.status, headers, terms, variation, variant });
@@ -350,9 +349,8 @@ impl Edge {
             Route::Dynamic(_) => None,
         };
         let Some(pending) = pending else { return Self::unknown().map(drop) };
+        let reason = if self.max_object() <= self.free(&flight) { "too large" } else { "memory limit" };
         self.forget(&flight);
-        let free = self.settings.max_memory.saturating_sub(self.store.bytes());
-        let reason = if self.max_object() <= free { "too large" } else { "memory limit" };
         self.bypass(now, &ticket, &flight, pending.status, pending.headers, reason)
     }
 
@@ -535,7 +533,7 @@ impl Edge {
         if length > self.max_object() {
             return Err("too large".to_owned());
         }
-        if self.others(fill, asked).saturating_add(length) > self.settings.max_memory {
+        if length > self.free_for(fill, asked) {
             return Err("memory limit".to_owned());
         }
         let variant = self.variant(&variation, &fill.effects, asked).unwrap_or_default();
@@ -669,19 +667,22 @@ impl Edge {
 
     /// Stores an object in the place of the one that the request would have found; false where it does not fit.
     fn keep(&mut self, flight: &Flight, entry: Entry) -> bool {
-        let Route::Fill(fill) = &flight.route else { return false };
-        let asked = Asked::new(&flight.request, &flight.visitor);
-        if self.others(fill, &asked).saturating_add(entry.cost()) > self.settings.max_memory {
+        if entry.cost() > self.free(flight) {
             return false;
         }
         self.replace(flight, entry);
         true
     }
 
-    /// How many bytes everything takes but the object that a fill takes the place of.
-    fn others(&self, fill: &Fill, asked: &Asked<'_>) -> u64 {
+    /// How many bytes there are for the object that a fill brings. The one that it takes the place of does not count.
+    fn free(&self, flight: &Flight) -> u64 {
+        let Route::Fill(fill) = &flight.route else { return 0 };
+        self.free_for(fill, &Asked::new(&flight.request, &flight.visitor))
+    }
+
+    fn free_for(&self, fill: &Fill, asked: &Asked<'_>) -> u64 {
         let old = self.find(&fill.key.text, &fill.effects, asked).map_or(0, |(_, old)| old.cost());
-        self.store.bytes().saturating_sub(old)
+        self.settings.max_memory.saturating_sub(self.store.bytes().saturating_sub(old))
     }
 
     fn replace(&mut self, flight: &Flight, entry: Entry) {

@@ -99,6 +99,18 @@ fn a_full_cache_stores_no_more_and_evicts_nothing() {
 }
 
 #[test]
+fn an_object_may_take_the_place_of_another_one_in_a_full_cache() {
+    let headers = [("cache-control", "max-age=5"), ("content-length", "10000")];
+    let body = "x".repeat(10_000);
+    let mut site = Site::new(Box::new(move |_| Ok(response(200, &headers, &body))))
+        .with(|settings| settings.max_memory = 12_000);
+    assert_eq!(site.get(URL).cache(), "MISS");
+    site.wait(6);
+    assert_eq!(site.get(URL).cache(), "EXPIRED");
+    assert_eq!(site.get(URL).cache(), "HIT");
+}
+
+#[test]
 fn a_full_cache_refuses_announced_bodies_by_their_head() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_memory = 100);
     let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())

@@ -170,6 +170,39 @@ fn stale_is_served_within_its_windows() {
 }
 
 #[test]
+fn what_must_be_revalidated_is_not_served_while_it_is_refreshed() {
+    let headers = &[("cache-control", "no-cache, stale-while-revalidate=10")];
+    let mut site = Site::new(counting(headers)).with_plan(Plan::Free);
+    assert_eq!(site.statuses(URL, 2), ["MISS", "EXPIRED"]);
+}
+
+#[test]
+fn an_error_leaves_what_is_there() {
+    let no_stale = ("cache-control", "max-age=5, stale-if-error=0");
+    let mut site = Site::new(script(vec![
+        Ok(response(200, &[ETAG, no_stale], "one")),
+        Ok(response(503, &[], "broken")),
+        Ok(response(304, &[], "")),
+    ]));
+    site.get(URL);
+    site.wait(6);
+    assert_eq!(site.get(URL).body, "broken");
+    let seen = site.get(URL);
+    assert_eq!((seen.cache(), &*seen.body), ("REVALIDATED", "one"));
+}
+
+#[test]
+fn a_malformed_etag_of_a_304_is_dropped() {
+    let mut site = Site::new(script(vec![
+        Ok(response(200, &[ETAG, FIVE], "one")),
+        Ok(response(304, &[("etag", "b")], "")),
+    ]));
+    site.get(URL);
+    site.wait(6);
+    assert_eq!(site.get(URL).header("etag"), "");
+}
+
+#[test]
 fn always_online_ignores_the_stale_directives() {
     let directives = "max-age=5, stale-while-revalidate=10, stale-if-error=0";
     let first = || Ok(response(200, &[("cache-control", directives)], "one"));

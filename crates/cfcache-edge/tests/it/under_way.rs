@@ -1,7 +1,9 @@
 //! Requests and purges that meet fetches under way.
 
 use bytes::Bytes;
-use cfcache_edge::{Edge, Failure, Fetch, Next, Scope, Settings, Step, Visitor};
+use cfcache_edge::{
+    Edge, Environment, Expression, Failure, Fetch, Next, Purge, Scope, Settings, Step, Visitor,
+};
 use http::Response;
 
 use crate::support::{Site, URL, always, begin, files, hosts, prefixes, request, response, seconds, tags};
@@ -50,7 +52,7 @@ fn who_waited_too_long_asks_the_origin() {
     // The last one that comes is what is stored.
     edge.fetched(until, third.ticket, Ok(response(200, &[], "third")));
     assert_eq!(edge.len(), 1);
-    edge.purge(until, &cfcache_edge::Purge::new(Scope::Everything));
+    edge.purge(until, &Purge::new(Scope::Everything));
     let _fourth = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
     assert!(matches!(edge.request(until, &request("GET", URL, &[]), &visitor), Step::Wait(..)));
 }
@@ -73,7 +75,7 @@ fn the_end_of_another_fill_does_not_open_a_key() {
     let visitor = Visitor::default();
     let second = fetch(edge.request(later, &request("GET", URL, &[]), &visitor));
     edge.fetched(later, second.ticket, Ok(response(200, &[], "second")));
-    edge.purge(later, &cfcache_edge::Purge::new(Scope::Everything));
+    edge.purge(later, &Purge::new(Scope::Everything));
     let third = fetch(edge.request(later, &request("GET", URL, &[]), &visitor));
     edge.abandoned(slow.ticket);
     let Step::Wait(fill, _) = edge.request(later, &request("GET", URL, &[]), &visitor) else {
@@ -92,7 +94,7 @@ fn nobody_waits_for_what_is_not_stored() {
     edge.fetched(begin(), third.ticket, Err(Failure::Closed));
     edge.fetched(begin(), second.ticket, Ok(response(200, &[], "")));
     // Once it was stored, they wait again.
-    edge.purge(begin(), &cfcache_edge::Purge::new(Scope::Everything));
+    edge.purge(begin(), &Purge::new(Scope::Everything));
     let _fourth = fetch(ask(&mut edge, URL));
     assert!(matches!(ask(&mut edge, URL), Step::Wait(..)));
 }
@@ -225,6 +227,35 @@ fn one_refresh_at_a_time_serves_all_others() {
     // A refresh that fails leaves what is there, and the next request tries again.
     drop(site.edge.fetched(now, refresh.ticket, Err(Failure::Timeout)));
     assert!(matches!(ask(&mut site.edge), Step::Answer { refresh: Some(_), .. }));
+}
+
+#[test]
+fn a_refresh_has_no_visitor_to_pass_its_answer_to() {
+    let mut site = Site::new(always(&[("cache-control", "max-age=5, stale-while-revalidate=100")]));
+    site.get(URL);
+    site.wait(6);
+    let step = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default());
+    let Step::Answer { refresh: Some(refresh), .. } = step else { panic!("it is refreshed") };
+    let Next::Keep(keep) = site.edge.answered(site.now, refresh.ticket, Response::new(())) else {
+        panic!("it is to be stored")
+    };
+    assert!(keep.pass.is_none());
+}
+
+#[test]
+fn a_purge_of_another_environment_leaves_a_fetch_alone() {
+    let staging = Expression::parse(r#"http.cookie contains "staging""#).unwrap();
+    let mut settings = Settings::new("example.com");
+    settings.environments = vec![Environment::new("staging", staging)];
+    for (id, stored) in [(None, true), (Some("staging"), false), (Some("other"), true)] {
+        let mut edge = Edge::new(settings.clone());
+        let request = request("GET", URL, &[("cookie", "staging")]);
+        let fetch = fetch(edge.request(begin(), &request, &Visitor::default()));
+        let purge = Purge::new(hosts(&["www.example.com"])).with_environment(id.map(str::to_owned));
+        edge.purge(begin(), &purge);
+        edge.fetched(begin(), fetch.ticket, Ok(response(200, &[], "")));
+        assert_eq!(edge.len(), usize::from(stored), "{id:?}");
+    }
 }
 
 #[test]

@@ -108,6 +108,29 @@ fn the_newest_response_decides_what_varies() {
     assert_eq!((site.edge.len(), &*site.get(URL).body), (1, "x-b"));
 }
 
+#[test]
+fn a_response_takes_the_place_of_all_that_its_request_would_have_found() {
+    let mut site = Site::new(Box::new(|request| {
+        let vary = if request.headers().contains_key("x-a") { "x-a" } else { "x-b" };
+        Ok(response(200, &[("vary", vary), ("cache-control", "max-age=5")], vary))
+    }))
+    .with_rule(r#"{"vary":{"default":{"action":"passthrough"}}}"#);
+    site.get_with(URL, &[("x-a", "1")]);
+    site.get(URL);
+    assert_eq!(site.edge.len(), 2);
+    site.wait(6);
+    site.get_with(URL, &[("x-a", "1")]);
+    assert_eq!(site.edge.len(), 1);
+}
+
+#[test]
+fn the_order_of_vary_does_not_count() {
+    let mut site = Site::new(always(&[("vary", "x-b, X-A"), ("vary", "x-b")]))
+        .with_rule(r#"{"vary":{"default":{"action":"passthrough"}}}"#);
+    site.get_with(URL, &[("x-a", "1"), ("x-b", "2")]);
+    assert_eq!(site.edge.objects(begin()).next().unwrap().variant, "x-a=1;x-b=2");
+}
+
 const IMAGE: &str = "https://example.com/a.jpg";
 
 /// An origin that serves the first of these types that the request accepts, and JPEG otherwise.
