@@ -486,14 +486,10 @@ impl Edge {
         About { status, reason, key, ray, now, browser_ttl }
     }
 
-    /// The environment of a request, unless it is production.
+    /// The environment of a request, unless it is production: the one for everything that is left.
     fn environment(&self, asked: &Asked<'_>) -> Option<Arc<str>> {
-        let found =
-            self.settings.environments.iter().find(|environment| environment.expression.matches(asked));
-        // The one for everything that is left is production.
-        found
-            .filter(|found| !found.expression.as_str().trim().is_empty())
-            .map(|found| found.id.as_str().into())
+        let mut others = self.settings.environments.iter().filter(|environment| !environment.is_production());
+        others.find(|environment| environment.expression.matches(asked)).map(|found| found.id.as_str().into())
     }
 
     /// The newest object of a key that fits a request.

@@ -37,7 +37,8 @@ pub struct Settings {
     pub variants: BTreeMap<String, Vec<String>>,
     /// Is Cache Reserve on?
     pub cache_reserve: bool,
-    /// Environments, in the order in which they are tried; a request that fits none is of production.
+    /// Environments, in the order in which they are tried. One whose expression is empty is production, wherever it
+    /// stands: what fits no other one.
     pub environments: Vec<Environment>,
     /// The largest body that is kept, in bytes. Cloudflare's is 512 MB, or 5 GB on Enterprise.
     pub max_object: u64,
@@ -110,6 +111,10 @@ impl Environment {
     #[must_use]
     pub fn new(id: impl Into<String>, expression: Expression) -> Self {
         Self { id: id.into(), expression }
+    }
+
+    pub(crate) fn is_production(&self) -> bool {
+        self.expression.as_str().trim().is_empty()
     }
 }
 

@@ -216,13 +216,10 @@ impl Edges {
 
     /// Carries out a purge that the API accepted, or notes it for later.
     pub(crate) fn purge(&self, now: Duration, purge: &Purge) {
-        let Some((zone, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
+        let Some((_, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
         let (scope, survived) = self.reaching(&purge.scope);
         let record = PurgeRecord::new(purge, survived);
-        // The environment that all other requests belong to is production.
-        let is_production =
-            |id: &&String| zone.environments.iter().any(|one| one.id == **id && one.expression.is_empty());
-        let environment = purge.environment.as_ref().filter(|id| !is_production(id)).cloned();
+        let environment = purge.environment.clone();
         let now = self.wall(now);
         let mut cache = lock(cache);
         cache.purge_due(now);
@@ -416,10 +413,10 @@ fn free(purged: Purged) {
     }
 }
 
-/// Those environments of a zone that the cache can tell from a request. One that is chosen by the visitor's address
-/// or country has no requests here.
+/// Those environments of a zone that the cache can tell from a request. One whose expression is not known here has no
+/// requests.
 fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
-    let environments = zone.environments.iter().filter(|environment| !environment.expression.is_empty());
+    let environments = zone.environments.iter();
     environments
         .filter_map(|environment| {
             let expression = Expression::parse(&environment.expression).ok()?;

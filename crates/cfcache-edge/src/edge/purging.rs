@@ -63,8 +63,10 @@ impl Edge {
     }
 
     fn is_production(&self, id: &str) -> bool {
-        let mut all = self.settings.environments.iter();
-        all.any(|environment| environment.id == id && environment.expression.as_str().trim().is_empty())
+        self.settings
+            .environments
+            .iter()
+            .any(|environment| environment.id == id && environment.is_production())
     }
 
     /// What was done to an object since a fetch began: that it was purged weighs more than that it was invalidated.

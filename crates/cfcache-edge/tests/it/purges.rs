@@ -216,9 +216,9 @@ fn environments_have_caches_of_their_own() {
     let site = || {
         let mut site = Site::new(always(&[("cache-tag", "t")]));
         site.edge.settings_mut().environments = vec![
+            environment("production", ""),
             environment("staging", r#"(http.request.cookies["cf_env"][0] eq "staging")"#),
             environment("development", "(ip.src in {192.0.2.0/24})"),
-            environment("production", ""),
         ];
         site
     };

@@ -535,6 +535,11 @@ async fn a_purge_of_an_environment_leaves_the_others() {
     let everything = r#"{"purge_everything":true}"#;
     call(&server, "POST", &format!("environments/{environment}/purge_cache"), everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("HIT", "MISS"));
+    // By Production's own id, everything in production.
+    let production = &cfcache_emulator::Zone::example().environments[0];
+    assert_eq!((production.name.as_str(), production.expression.as_str()), ("Production", ""));
+    call(&server, "POST", &format!("environments/{}/purge_cache", production.id), everything).await;
+    assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "HIT"));
     // Everything of the zone is everything in all environments.
     purge(&server, everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "MISS"));
