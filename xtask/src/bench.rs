@@ -1,5 +1,6 @@
 //! The figures of `docs/performance.md`, each a ratio of two things that were measured in one run.
 
+mod cpu;
 mod memory;
 mod plan;
 mod size;
@@ -21,6 +22,7 @@ const BENCHES: &[Bench] = &[
     ("plan", plan::run),
     ("tls", || wire("tls")),
     ("throughput", || wire("throughput")),
+    ("cpu", cpu::run),
     ("memory", memory::run),
     ("pace", || wire("pace")),
 ];

@@ -27,6 +27,7 @@ use crate::event::{Event, Observer, Outcome, RecordError, Recording};
 use crate::exchange::{PreparedRequest, Try};
 use crate::scope::PurgeScope;
 use crate::summary::Summary;
+use crate::trace::RequestSpan;
 
 /// Asks the API, at the pace that it allows.
 ///
@@ -108,7 +109,10 @@ impl Client {
                         Err(error) => return Err(Error::new(descriptor, ErrorCause::Unwritable(error))),
                     };
                     observer.on(Event::Sent { in_flight: 1 });
-                    let result = self.transport.send(Request::new(operation.clone(), message)).await;
+                    let request_sent = Request::new(operation.clone(), message);
+                    let span = RequestSpan::new(&request_sent);
+                    let result = span.send(&*self.transport, request_sent).await;
+                    span.answered(&result, &self.codec.redactor());
                     let sent = now;
                     let now = self.now();
                     let this_try = Try {
@@ -131,6 +135,7 @@ impl Client {
                             if let Err(cause) = &parsed.result {
                                 let (wait, attempt) = (at.saturating_sub(now), operation.attempt);
                                 let tries = self.policy.max_retries.saturating_add(1);
+                                span.retrying(wait);
                                 observer.on(Event::Retrying { wait, holds_all, attempt, tries, cause });
                             }
                         }
@@ -255,7 +260,7 @@ impl Client {
         observer: &mut O,
     ) -> Vec<Summary> {
         let (codec, limiter) = (Arc::clone(&self.codec), Arc::clone(&self.limiter));
-        let observer = Borrowed(observer);
+        let observer = Borrowed { observer, retry_wait: None };
         let mut job = PurgeJob::new(codec, limiter, self.policy.clone(), scopes, observer).with_recording();
         let mut tasks = JoinSet::new();
         let mut input = pin!(input);
@@ -265,8 +270,13 @@ impl Client {
             let version = self.limiter.version();
             match job.poll(self.now()) {
                 JobStep::Send(id, request) => {
-                    let transport = Arc::clone(&self.transport);
-                    tasks.spawn(async move { Finished::Response(id, transport.send(*request).await) });
+                    let (transport, codec) = (Arc::clone(&self.transport), Arc::clone(&self.codec));
+                    let span = RequestSpan::new(&request);
+                    tasks.spawn(async move {
+                        let response = span.send(&*transport, *request).await;
+                        span.answered(&response, &codec.redactor());
+                        Finished::Response(id, span, response)
+                    });
                 }
                 JobStep::Record(outcome) => match job.record(outcome) {
                     None => job.on_recorded(outcome, Ok(())),
@@ -282,7 +292,10 @@ impl Client {
                             job.stop(Stop::Interrupted);
                         }
                         Some(finished) = tasks.join_next(), if !tasks.is_empty() => match finished {
-                            Ok(Finished::Response(id, response)) => job.on_response(self.now(), id, response),
+                            Ok(Finished::Response(id, span, response)) => {
+                                job.on_response(self.now(), id, response);
+                                job.observer_mut().retry_wait.take().into_iter().for_each(|wait| span.retrying(wait));
+                            }
                             Ok(Finished::Recording(outcome, result)) => job.on_recorded(outcome, result),
                             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                             // Nobody aborts tasks but the drop of this future.
@@ -342,20 +355,27 @@ fn epoch() -> Instant {
 
 /// What was begun beside the job, and has come to its end.
 enum Finished {
-    Response(RequestId, Result<Response, TransportError>),
+    Response(RequestId, RequestSpan, Result<Response, TransportError>),
     Recording(u64, Result<(), RecordError>),
 }
 
 /// An observer that somebody else owns.
-struct Borrowed<'a, O>(&'a mut O);
+struct Borrowed<'a, O> {
+    observer: &'a mut O,
+    /// How long the request waits that was answered last, if it is sent again.
+    retry_wait: Option<Duration>,
+}
 
 impl<O: Observer> Observer for Borrowed<'_, O> {
     fn on(&mut self, event: Event<'_>) {
-        self.0.on(event);
+        if let Event::Retrying { wait, .. } = &event {
+            self.retry_wait = Some(*wait);
+        }
+        self.observer.on(event);
     }
 
     fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
-        self.0.record(outcome)
+        self.observer.record(outcome)
     }
 }
 

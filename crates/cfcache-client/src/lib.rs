@@ -7,6 +7,8 @@
 //!
 //! `examples/embed.rs` purges from an iterator and watches; `examples/sans_io.rs` drives the engine without a runtime.
 //!
+//! The feature `tracing` makes a span of each request: endpoint, zone, batch, attempt, status, ray, wait.
+//!
 //! The feature `driver`, on by default, is the part that needs a runtime (tokio). Without it there are the engine and
 //! the codec, which a program can drive by itself.
 
@@ -24,6 +26,8 @@ mod scope;
 #[cfg(feature = "driver")]
 mod stream;
 mod summary;
+#[cfg(feature = "driver")]
+mod trace;
 
 pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
 pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};

@@ -16,4 +16,6 @@ mod pace;
 mod run;
 mod secrets;
 mod sim;
+#[cfg(feature = "tracing")]
+mod trace;
 mod world;

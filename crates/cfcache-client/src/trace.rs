@@ -1,0 +1,96 @@
+//! A span for each request, where the feature `tracing` is on; nothing where it is not. No field holds a header that
+//! carries a secret, or a body.
+
+use core::time::Duration;
+
+use cfcache_transport::{Request, Response, Transport, TransportError};
+
+use crate::auth::Redactor;
+
+/// The span `request` of a request, at level `DEBUG`:
+///
+/// - `endpoint`, `zone`, `batch`, `attempt`: what it is
+/// - `status`, `ray`: what was answered; `error`: why nothing was
+/// - `wait_ms`: how long its next try waits, where there is one
+pub(crate) struct RequestSpan {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+#[cfg(not(feature = "tracing"))]
+impl RequestSpan {
+    pub(crate) const fn new(_request: &Request) -> Self {
+        Self {}
+    }
+
+    pub(crate) async fn send(
+        &self,
+        transport: &dyn Transport,
+        request: Request,
+    ) -> Result<Response, TransportError> {
+        transport.send(request).await
+    }
+
+    pub(crate) const fn answered(&self, _result: &Result<Response, TransportError>, _redactor: &Redactor) {}
+
+    pub(crate) const fn retrying(&self, _wait: Duration) {}
+}
+
+#[cfg(feature = "tracing")]
+impl RequestSpan {
+    /// The span of a request that is about to be sent.
+    pub(crate) fn new(request: &Request) -> Self {
+        use tracing::field::Empty;
+
+        let operation = &request.operation;
+        let span = tracing::debug_span!(
+            "request",
+            endpoint = operation.name,
+            zone = Empty,
+            batch = operation.batch,
+            attempt = operation.attempt,
+            status = Empty,
+            ray = Empty,
+            error = Empty,
+            wait_ms = Empty,
+        );
+        let mut segments = request.message.uri().path().split('/').skip_while(|segment| *segment != "zones");
+        if let Some(zone) = segments.nth(1) {
+            span.record("zone", zone);
+        }
+        Self { span }
+    }
+
+    /// Sends it within its span.
+    pub(crate) async fn send(
+        &self,
+        transport: &dyn Transport,
+        request: Request,
+    ) -> Result<Response, TransportError> {
+        use tracing::Instrument as _;
+
+        transport.send(request).instrument(self.span.clone()).await
+    }
+
+    /// Records what came of it.
+    pub(crate) fn answered(&self, result: &Result<Response, TransportError>, redactor: &Redactor) {
+        match result {
+            Ok(response) => {
+                self.span.record("status", response.status().as_u16());
+                if let Some(ray) = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok()) {
+                    // A server may write anything there.
+                    let ray: String = redactor.redact(ray).chars().take(64).collect();
+                    self.span.record("ray", ray.as_str());
+                }
+            }
+            Err(error) => {
+                self.span.record("error", error.phase().describe());
+            }
+        }
+    }
+
+    /// Its next try waits so long.
+    pub(crate) fn retrying(&self, wait: Duration) {
+        self.span.record("wait_ms", u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    }
+}
