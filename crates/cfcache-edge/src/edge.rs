@@ -68,6 +68,9 @@ const RESERVE_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many keys are remembered to be purged where there are tiers, and how many to have an answer that is not stored.
 const MAX_KEYS: usize = 200_000;
 
+/// How many of the objects that purges removed are freed with each request.
+const SWEPT_WITH_A_REQUEST: usize = 4;
+
 /// The cache of one zone.
 ///
 /// - [`request`](Self::request) is called for each request of a visitor.
@@ -165,6 +168,8 @@ impl Edge {
             answer::finish(response.headers_mut(), &about);
             return Step::Answer { response, refresh: None };
         }
+        // What a large purge left is freed along with the traffic.
+        self.store.sweep(SWEPT_WITH_A_REQUEST);
         let asked = Asked::new(request, visitor);
         let effects = self.settings.rules.effects(&asked);
         if let Some(reason) = decide::ineligible(now, &self.settings, &effects, &asked) {
@@ -307,6 +312,7 @@ impl Edge {
             while_revalidate: 0,
             if_error: 0,
             is_in_reserve: false,
+            fetch: flight.number,
         };
         entry.take_terms(now, &pending.terms);
         let mut status = fill.status();
@@ -449,7 +455,7 @@ impl Edge {
     /// Frees so many of the objects that purges removed, and says how many are left to free.
     ///
     /// A purge of many objects only marks them, so that it answers soon. What it left is freed little by little with
-    /// each object that is stored; a caller that has time does it with this.
+    /// each request; a caller that has time does it with this.
     pub fn sweep(&mut self, objects: usize) -> usize {
         self.store.sweep(objects)
     }
@@ -541,10 +547,11 @@ impl Edge {
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
         *copy.headers_mut() = request.headers().clone();
-        let flight = Flight { request: copy, visitor: visitor.clone(), ray, began: self.purges, route };
-        let id = self.count();
-        self.flights.insert(id, flight);
-        Ticket(id)
+        let number = self.count();
+        let flight =
+            Flight { number, request: copy, visitor: visitor.clone(), ray, began: self.purges, route };
+        self.flights.insert(number, flight);
+        Ticket(number)
     }
 
     fn open_fill<B>(
@@ -635,6 +642,7 @@ impl Edge {
                 entry.take_terms(now, &terms);
                 entry.head = Head::new(&merged);
                 entry.tags = entry::tags(&merged).into();
+                entry.fetch = flight.number;
                 match self.covering(&flight, stale) {
                     Some(Action::Purge) => "purged meanwhile".clone_into(&mut reason),
                     covering => {
@@ -681,7 +689,14 @@ impl Edge {
         self.settings.max_memory.saturating_sub(self.store.bytes().saturating_sub(old))
     }
 
+    /// Puts an object in the place of the one that the request would have found, unless that is from a later fetch.
     fn replace(&mut self, flight: &Flight, entry: Entry) {
+        let Route::Fill(fill) = &flight.route else { return };
+        let asked = Asked::new(&flight.request, &flight.visitor);
+        let found = self.find(&fill.key.text, &fill.effects, &asked);
+        if found.is_some_and(|(_, found)| found.fetch > entry.fetch) {
+            return;
+        }
         self.forget(flight);
         self.store.insert(entry);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) while_revalidate: u32,
     pub(crate) if_error: u32,
     pub(crate) is_in_reserve: bool,
+    /// The number of the fetch that brought or confirmed it.
+    pub(crate) fetch: u64,
 }
 
 impl Entry {

@@ -13,6 +13,8 @@ use crate::settings::Visitor;
 /// A fetch under way.
 #[derive(Debug)]
 pub(super) struct Flight {
+    /// The number of its ticket; one that began later has a higher one.
+    pub(super) number: u64,
     /// The visitor's request.
     pub(super) request: Request<()>,
     pub(super) visitor: Visitor,

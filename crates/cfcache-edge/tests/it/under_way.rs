@@ -58,6 +58,18 @@ fn who_waited_too_long_asks_the_origin() {
 }
 
 #[test]
+fn an_earlier_fetch_does_not_replace_what_a_later_one_brought() {
+    let mut site = Site::new(always(&[]));
+    let slow = fetch(ask(&mut site.edge, URL));
+    let fast =
+        fetch(site.edge.request(begin() + seconds(10), &request("GET", URL, &[]), &Visitor::default()));
+    site.edge.fetched(begin(), fast.ticket, Ok(response(200, &[], "new")));
+    let answer = site.edge.fetched(begin(), slow.ticket, Ok(response(200, &[], "old")));
+    assert_eq!((status(&answer), &answer.body()[..]), ("MISS", &b"old"[..]));
+    assert_eq!(site.get(URL).body, "new");
+}
+
+#[test]
 fn nobody_waits_for_the_failures_of_others() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let first = fetch(ask(&mut edge, URL));
