@@ -181,6 +181,10 @@ impl Edge {
         let environment = self.environment(&asked);
         let key = key::key(&self.settings, &effects, environment.as_deref(), &asked);
         let found = self.find(&key.text, &effects, &asked).map(|(_, entry)| Arc::clone(entry));
+        if let Some(entry) = found.as_ref().filter(|entry| entry.is_fresh(now)) {
+            let about = self.about(now, ray, Status::Hit, "", Some(&key.text), &effects);
+            return Step::Answer { response: self.stored(request, entry, &about), refresh: None };
+        }
         let lock = match self.locks.get(key.text.as_str()).copied() {
             Some((_, until)) if until <= now => {
                 // Who waited this long asks the origin, each by itself, until something is stored.
@@ -189,31 +193,19 @@ impl Edge {
             }
             lock => lock,
         };
-
-        if let Some(entry) = &found {
-            if entry.is_fresh(now) {
-                let about = self.about(now, ray, Status::Hit, "", Some(&key.text), &effects);
-                let response = self.stored(request, entry, &about);
-                return Step::Answer { response, refresh: None };
-            }
-            if entry.may_be_updating(now) && effects.no_stale_while_updating != Some(true) {
-                let about = self.about(now, ray, Status::Updating, "", Some(&key.text), &effects);
-                let response = self.stored(request, entry, &about);
-                let refresh = lock.is_none().then(|| {
-                    let out = upstream::conditional(request, &asked, &effects, ray, Some(entry));
-                    let stale = Some(Arc::clone(entry));
-                    let fill = Fill {
-                        key: key.into(),
-                        effects,
-                        environment,
-                        stale,
-                        for_nobody: true,
-                        pending: None,
-                    };
-                    self.open_fill(now, request, visitor, ray, fill, out)
-                });
-                return Step::Answer { response, refresh };
-            }
+        if let Some(entry) = &found
+            && entry.may_be_updating(now)
+            && effects.no_stale_while_updating != Some(true)
+        {
+            let about = self.about(now, ray, Status::Updating, "", Some(&key.text), &effects);
+            let response = self.stored(request, entry, &about);
+            let refresh = lock.is_none().then(|| {
+                let out = upstream::conditional(request, &asked, &effects, ray, Some(entry));
+                let (key, stale) = (key.into(), Some(Arc::clone(entry)));
+                let fill = Fill { key, effects, environment, stale, for_nobody: true, pending: None };
+                self.open_fill(now, request, visitor, ray, fill, out)
+            });
+            return Step::Answer { response, refresh };
         }
         if let Some((fill, until)) = lock
             && !self.unstored.contains(&store::key_hash(&key.text))
