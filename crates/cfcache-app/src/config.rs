@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cfcache_client::DEFAULT_BASE_URL;
 use cfcache_model::id::ZoneId;
+use cfcache_site::mapping::Site;
 use secrecy::SecretString;
 
 pub use crate::config::environment::{
@@ -19,8 +20,8 @@ pub use crate::config::environment::{
     Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
 };
 use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
-pub use crate::config::file::TokenPlace;
 use crate::config::file::{MappedZone, Profile, ProjectFile, UserFile};
+pub use crate::config::file::{PROJECT_FILE, TokenPlace};
 use crate::domain;
 use crate::failure::Failure;
 use crate::secret::{shown, shown_path};
@@ -84,6 +85,9 @@ pub struct Settings {
     pub project: Option<PathBuf>,
     /// The project's file that forbids `everything`, where one on the way up does.
     pub forbidden_by: Option<PathBuf>,
+    /// The sites of the nearest project that has any, by their names, and the file that they are in.
+    pub sites: BTreeMap<String, Site>,
+    pub sites_file: Option<PathBuf>,
     /// A zone that was set by the project or by a profile, where the other one's is used, and what that is about.
     pub overruled: Option<String>,
     /// Domains, as [`domain::ascii`] writes them, and the ids of their zones.
@@ -134,6 +138,7 @@ impl Settings {
         let of_project = projects
             .iter()
             .find_map(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+        let sites = projects.iter().find(|(_, file)| !file.sites.is_empty());
         let zones = mapped_zones(path.as_deref(), file.zones)?;
         // A profile that was named beats the project only where it was named for this very command.
         let named = profile.is_some() && (overrides.profile.is_some() || environment.profile.is_some());
@@ -183,6 +188,8 @@ impl Settings {
                 .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
             credentials: credentials(overrides, environment, &layers)?,
             project: projects.first().map(|(path, _)| path.clone()),
+            sites: sites.map(|(_, file)| file.sites.clone()).unwrap_or_default(),
+            sites_file: sites.map(|(path, _)| path.clone()),
             forbidden_by: projects.into_iter().find(|(_, file)| file.forbid_everything).map(|(path, _)| path),
             overruled,
             zones,

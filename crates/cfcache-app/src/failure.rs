@@ -39,6 +39,12 @@ impl Failure {
         self
     }
 
+    /// The same once more.
+    pub fn copied(&self) -> Self {
+        let Self { exit, message, causes, hint } = self;
+        Self { exit: *exit, message: message.clone(), causes: causes.clone(), hint: hint.clone() }
+    }
+
     /// What went wrong and the nearest reason, in one line.
     pub fn described(&self) -> String {
         match self.causes.first() {

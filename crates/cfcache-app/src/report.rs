@@ -64,6 +64,12 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub zones: Vec<Self>,
+    /// Of `changed`, what a deployment changed and what the state is; left out otherwise.
+    #[serde(flatten)]
+    pub deployment: Option<Deployment>,
+    /// Whether entries are of several kinds, so that none can be named.
+    #[serde(skip)]
+    pub is_mixed: bool,
     #[serde(skip)]
     bytes: usize,
 }
@@ -78,6 +84,76 @@ fn operations() -> [&'static str; 2] {
 fn kinds() -> Vec<&'static str> {
     use cfcache_model::{Kind, PurgeBody};
     Kind::ALL.iter().map(|kind| kind.field()).chain([PurgeBody::Everything.field()]).collect()
+}
+
+/// What a deployment changed, and what is remembered of it.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "deployment"))]
+pub struct Deployment {
+    /// How many files changed and how.
+    pub changed: ChangedFiles,
+    /// What was purged in place of the URLs of what changed, and why; null if it was these URLs.
+    pub fallback: Option<Fallback>,
+    /// What became of the state.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["saved", "pending", "kept"])))]
+    pub state: StateReport,
+}
+
+/// How many files changed and how. A list of changes does not tell how many did not.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "changed", deny_unknown_fields)
+)]
+pub struct ChangedFiles {
+    /// New ones.
+    pub added: u64,
+    /// Those with another content.
+    pub changed: u64,
+    /// Those that are gone.
+    pub deleted: u64,
+    /// All others.
+    pub unchanged: u64,
+}
+
+/// What is purged in place of URLs.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "fallback", deny_unknown_fields)
+)]
+pub struct Fallback {
+    /// Folders of which at least half changed, the hosts of the site, or everything.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["prefix", "host", "everything"])))]
+    pub to: FallbackTo,
+    /// Why, for people; its wording may change.
+    pub why: String,
+}
+
+/// What is purged in place of URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FallbackTo {
+    /// Folders.
+    Prefix,
+    /// Hosts.
+    Host,
+    /// Everything.
+    Everything,
+}
+
+/// What became of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateReport {
+    /// It has the files that are deployed now.
+    Saved,
+    /// It has the files of before, and what is still to be purged.
+    Pending,
+    /// It is what it was.
+    Kept,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
@@ -208,6 +284,8 @@ impl Report {
             warnings: 0,
             is_incomplete: false,
             zones: Vec::new(),
+            deployment: None,
+            is_mixed: false,
             bytes: 0,
         }
     }
@@ -250,6 +328,19 @@ impl Report {
         self.warnings += part.warnings;
         if part.zone.is_some() {
             self.zones.push(part);
+        }
+    }
+
+    /// Adds what another run of the same job came to, over entries of another kind.
+    pub fn merge(&mut self, mut other: Self) {
+        let zones = core::mem::take(&mut other.zones);
+        other.zone = None;
+        self.add(other);
+        for zone in zones {
+            match self.zones.iter_mut().find(|known| known.zone == zone.zone) {
+                Some(known) => known.merge(zone),
+                None => self.zones.push(zone),
+            }
         }
     }
 

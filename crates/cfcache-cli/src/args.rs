@@ -274,6 +274,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
         !is_leaf || path.last().is_some_and(|last| ["set", "delete", "clear", "import"].contains(last));
     match path {
+        ["purge" | "invalidate", "changed"] => !["journal", "on_invalid", "strict"].contains(&option),
         ["purge" | "invalidate", ..] => true,
         ["completions" | "man", ..] => false,
         ["emulator", ..] => ["plan", "no_rate_limit", "color"].contains(&option),
@@ -687,6 +688,116 @@ Examples:
     /// Everything whose host and path begin alike, such as `www.example.com/blog`
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
     Prefixes(Input),
+    /// What a deployment changed, since the last run
+    ///
+    /// The files that are deployed are compared with those of the run before, which a state remembers. The URLs of what
+    /// is new, changed or deleted are purged. A run that fails is made up for by the next.
+    #[command(after_long_help = "\
+A site is described in `.cfcache.toml`, in a table `[site.NAME]`, or with `--url` alone.
+
+Examples:
+  cfcache -z example.com purge changed public --url https://www.example.com
+  cfcache -z example.com purge changed --manifest site.sha256 --state /var/lib/site.state
+  git diff --name-status -z HEAD~1 HEAD |
+    cfcache -z example.com purge changed public --changes git --from -
+  aws s3 sync --no-progress public s3://bucket |
+    cfcache -z example.com purge changed --changes aws --from -")]
+    Changed(Box<ChangedArgs>),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ChangedArgs {
+    /// The directory that was deployed [default: `root` of the site]. With `--manifest` or `--changes`, what the paths in
+    /// it begin with
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Take the files from the output of sha256sum, b3sum or md5sum; `-` is standard input
+    #[arg(long, value_name = "FILE", group = "source", help_heading = "Input")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Take the files from a tree of the git repository here, such as `HEAD:public`
+    #[arg(long, value_name = "REV:PATH", group = "source", conflicts_with = "dir", help_heading = "Input")]
+    pub(crate) git_tree: Option<String>,
+    /// Take the pages from a sitemap, or an index with its sitemaps beside it; each page has to have a `<lastmod>`
+    #[arg(long, value_name = "FILE", group = "source", conflicts_with = "dir", help_heading = "Input")]
+    pub(crate) sitemap: Vec<PathBuf>,
+    /// Take what changed from the output of another tool; nothing is compared
+    #[arg(long, value_name = "TOOL", group = "source", requires = "from", help_heading = "Input")]
+    pub(crate) changes: Option<ChangesArg>,
+    /// Where the output of that tool is; `-` is standard input
+    #[arg(long, value_name = "FILE", requires = "changes", help_heading = "Input")]
+    pub(crate) from: Option<PathBuf>,
+    /// Lines of `--manifest`, and paths of `--changes paths`, end with NUL
+    #[arg(short = '0', long, help_heading = "Input")]
+    pub(crate) null: bool,
+    /// The site, by its name in `.cfcache.toml` [default: the only one]
+    #[arg(long, value_name = "NAME", help_heading = "Site")]
+    pub(crate) site: Option<String>,
+    /// A URL that the root of the site is served under, in place of those in `.cfcache.toml`
+    #[arg(long, value_name = "URL", help_heading = "Site")]
+    pub(crate) url: Vec<String>,
+    /// The file that remembers the files [default: ~/.local/state/cfcache/ZONE/SITE.state]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Site")]
+    pub(crate) state: Option<PathBuf>,
+    /// Purge less exactly where the limits of the plan make URLs take longer than this, in seconds
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds, allow_negative_numbers = true, help_heading = "Extent")]
+    pub(crate) within: f64,
+    /// What to purge then, the first that is fast enough: prefix, host, everything, or none
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_delimiter = ',',
+        default_value = "prefix,host",
+        help_heading = "Extent"
+    )]
+    pub(crate) fallback: Vec<FallbackArg>,
+    /// What to purge where there is no state to compare with
+    #[arg(long, value_name = "WHAT", default_value = "host", help_heading = "Extent")]
+    pub(crate) first: FirstArg,
+    /// Only write down what is to be purged: before an upload, so that one that is never finished is made up for
+    #[arg(long, help_heading = "Extent")]
+    pub(crate) begin: bool,
+    /// Tell each file that changed, and how many URLs that makes
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+/// A tool that prints what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChangesArg {
+    /// `git diff --name-status -z`, `git diff --raw -z`
+    Git,
+    /// `rsync --out-format='%i %n'`
+    Rsync,
+    /// `aws s3 sync --no-progress`
+    Aws,
+    /// `rclone --combined -`
+    Rclone,
+    /// A path a line
+    Paths,
+}
+
+/// What to purge in place of too many URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FallbackArg {
+    /// Folders of which at least half changed
+    Prefix,
+    /// The hosts of the site
+    Host,
+    /// Everything in the zone
+    Everything,
+    /// Nothing: it is an error
+    None,
+}
+
+/// What to purge where there is no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirstArg {
+    /// The hosts of the site
+    Host,
+    /// Every URL of every file
+    List,
+    /// Nothing
+    Nothing,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -53,6 +53,8 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Probe(job) => probe::run(job, talk, &interrupts).await,
             Job::Warm(job) if job.dry_run => warm::dry_run(job, talk),
             Job::Warm(job) => warm::run(job, talk, &interrupts).await,
+            Job::Changed(job) if job.dry_run => purge::changed::dry_run(&job, talk),
+            Job::Changed(job) => purge::changed::run(*job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),

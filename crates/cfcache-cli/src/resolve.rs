@@ -1,5 +1,6 @@
 //! From what was typed and what the environment says to a job: everything parsed, every conflict named, nothing sent.
 
+mod changed;
 mod connection;
 mod setting;
 mod visiting;
@@ -22,6 +23,7 @@ use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Source
 use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
+pub(crate) use crate::resolve::changed::{ChangedJob, ChangedSource, Destination};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::setting::Setting;
 pub(crate) use crate::resolve::visiting::VisitJob;
@@ -36,6 +38,7 @@ pub(crate) enum Job {
     Probe(VisitJob),
     Warm(VisitJob),
     Route(RouteJob),
+    Changed(Box<ChangedJob>),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
     VerifyToken(Connection, Option<Sourced<AccountId>>),
@@ -227,6 +230,7 @@ impl Given<'_> {
             What::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
             What::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
             What::Prefixes(input) => self.list(action, targets(Kind::Prefixes, input)?),
+            What::Changed(args) => self.changed(action, *args),
         }
     }
 

@@ -22,13 +22,11 @@ impl Selection {
         Self::default()
     }
 
-    /// Adds a target; returns whether it was not there yet.
-    pub fn push(&mut self, target: Target) -> bool {
-        let is_new = self.seen.insert(key(&target));
-        if is_new {
+    /// Adds a target.
+    pub fn push(&mut self, target: Target) {
+        if self.seen.insert(key(&target)) {
             self.targets.push(target);
         }
-        is_new
     }
 
     /// Adds all that may show a file that changed, under the mappings of `sites`: that of the state and the present
@@ -49,9 +47,7 @@ impl Selection {
 
     /// Adds what is always purged.
     pub fn push_always(&mut self, site: &Site) {
-        site.for_each_always(&mut |target| {
-            self.push(target);
-        });
+        site.for_each_always(&mut |target| self.push(target));
     }
 
     /// Returns whether there is nothing.

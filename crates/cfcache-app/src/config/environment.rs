@@ -49,10 +49,14 @@ variables! {
     pub const VISITOR_HEADERS: &str = "CFCACHE_VISITOR_HEADERS";
     /// Where configuration is; the usual place is below `HOME` where it is not set.
     pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+    /// Where states are; `.local/state` below `HOME` where it is not set.
+    pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
     /// The user's own directory.
     pub const HOME: &str = "HOME";
     /// Where configuration is on Windows.
     pub const APPDATA: &str = "APPDATA";
+    /// Where states are on Windows.
+    pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
     /// No color, whatever its value, if it is not empty (<https://no-color.org>).
     pub const NO_COLOR: &str = "NO_COLOR";
     /// The sort of terminal.
@@ -120,6 +124,8 @@ pub struct Environment {
     pub visitor_headers: Option<SecretString>,
     /// The directory that configuration is in.
     pub config_home: Option<PathBuf>,
+    /// The directory that states are in.
+    pub state_home: Option<PathBuf>,
     /// The user's own directory.
     pub home: Option<PathBuf>,
     pub proxies: Proxies,
@@ -153,6 +159,11 @@ impl Environment {
             .or_else(|| cfg!(windows).then(|| environment.read(APPDATA)).flatten())
             .map(PathBuf::from)
             .or_else(|| environment.home.as_ref().map(|home| home.join(".config")));
+        environment.state_home = environment
+            .read(XDG_STATE_HOME)
+            .or_else(|| cfg!(windows).then(|| environment.read(LOCALAPPDATA)).flatten())
+            .map(PathBuf::from)
+            .or_else(|| environment.home.as_ref().map(|home| home.join(".local").join("state")));
         environment.proxies = Proxies {
             https: environment.read_either(HTTPS_PROXY),
             // Under a web server anyone could set it (<https://httpoxy.org>); in lower case nobody can.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cfcache_client::{BaseUrl, Redactor};
 use cfcache_model::Plan;
 use cfcache_model::id::{InvalidId, MAX_ID_CHARS, ZoneId};
+use cfcache_site::mapping::Site;
 use secrecy::SecretString;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -77,6 +78,9 @@ pub struct ProjectFile {
     /// No purge or invalidate of everything from in here.
     #[serde(default)]
     pub forbid_everything: bool,
+    /// What is deployed from here, by names of the project's choice.
+    #[serde(default, rename = "site")]
+    pub sites: BTreeMap<String, Site>,
 }
 
 impl UserFile {
@@ -201,7 +205,7 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure>
             message = format!("`{key}`: {message}");
         }
         let failure = Failure::usage(format!("{}, line {line}: {message}", secret::shown_path(path)));
-        // A project's file has no tables.
+        // A project's file has no such tables.
         let is_users = path.file_name().is_none_or(|name| name != PROJECT_FILE);
         match key.filter(|_| is_users && found.trim_start().starts_with('[')) {
             Some(key @ ("zone" | "profile")) => {

@@ -17,7 +17,7 @@ use crate::secret::{bare, shown, shown_path};
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "configured", deny_unknown_fields))]
 pub(super) struct Row {
-    /// Its name; `zones."DOMAIN"` for each domain of the configuration.
+    /// Its name; `zones."DOMAIN"` for each domain of the configuration, `site.NAME.KEY` for each site of the project.
     setting: String,
     /// Its value, secrets blanked; null if it is not set.
     value: Option<String>,
@@ -35,6 +35,7 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
             value: Some(id.to_string()),
             from: from.clone(),
         }));
+        rows.extend(sites(settings, &Names::Whole));
         talk.json(&rows);
         return Exit::Accepted;
     }
@@ -50,11 +51,14 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
     let file = |(name, path, _): (&str, &Option<PathBuf>, bool)| {
         Some(vec![name.to_owned(), settings.short(path.as_ref()?)])
     };
-    let files =
-        [(USER_FILE, &settings.path, uses_file), (PROJECT_FILE, &settings.project, is_named(PROJECT_FILE))];
+    let files = [
+        (USER_FILE, &settings.path, uses_file),
+        (PROJECT_FILE, &settings.project, is_named(PROJECT_FILE) || !settings.sites.is_empty()),
+    ];
     // One table, with a path in each line, would be wider than most terminals.
-    let tables: [(&[&str], Vec<Vec<String>>); 3] = [
+    let tables: [(&[&str], Vec<Vec<String>>); 4] = [
         (&["SETTING", "VALUE", "FROM"], rows.iter().map(row).collect()),
+        (&["SITE", "VALUE", "FROM"], sites(settings, &Names::Short(settings)).iter().map(row).collect()),
         (&["DOMAIN", "ZONE"], settings.zones.iter().map(zone).collect()),
         (&["FILE", "PATH"], files.into_iter().filter(|(.., is_used)| *is_used).filter_map(file).collect()),
     ];
@@ -140,6 +144,29 @@ fn shown_value(value: &str) -> String {
         }
         _ => bare(value).to_string(),
     }
+}
+
+/// The sites of the project: a row for each key that is set.
+fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
+    let from = settings.sites_file.as_ref().map(|path| names.origin(&Origin::File(path.clone(), None)));
+    let mut rows = Vec::new();
+    for (name, site) in &settings.sites {
+        let mut row = |key: &str, value: String| {
+            rows.push(Row {
+                setting: format!("site.{}.{key}", bare(name)),
+                value: Some(value),
+                from: from.clone(),
+            });
+        };
+        if let Some(root) = &site.root {
+            row("root", bare(&root.display().to_string()).to_string());
+        }
+        let keys = serde_json::to_value(site).ok();
+        for (key, value) in keys.iter().filter_map(serde_json::Value::as_object).flatten() {
+            row(key, value.to_string());
+        }
+    }
+    rows
 }
 
 /// What sort of credentials, and where they are: never what they are.

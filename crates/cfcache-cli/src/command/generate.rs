@@ -301,8 +301,8 @@ mod tests {
         for (line, completed) in [
             ("cfcache pu", "purge"),
             ("cfcache purge ev", "everything"),
-            ("cfcache purge ", "everything urls tags hosts prefixes"),
-            ("cfcache -z example.com invalidate ", "everything urls tags hosts prefixes"),
+            ("cfcache purge ", "everything urls tags hosts prefixes changed"),
+            ("cfcache -z example.com invalidate ", "everything urls tags hosts prefixes changed"),
             ("cfcache smart-tiered set ", "on off"),
             ("cfcache completions ", "bash zsh fish powershell elvish"),
             ("cfcache purge urls --dry", "--dry-run"),

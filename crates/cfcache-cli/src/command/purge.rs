@@ -3,6 +3,7 @@
 mod auto_plan;
 mod background;
 pub(super) mod bulk;
+pub(super) mod changed;
 pub(super) mod dry_run;
 pub(super) mod everything;
 mod input;

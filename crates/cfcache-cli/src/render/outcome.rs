@@ -31,7 +31,11 @@ pub(crate) fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
 
 /// "accepted: purge 2 URLs on zone … (1 request, 12 ms)"
 fn sentence(report: &Report, kind: Option<Kind>) -> String {
-    let what = |count: u64| kind.map_or_else(|| "everything".to_owned(), |kind| kind.count(count));
+    let what = |count: u64| match kind {
+        None => "everything".to_owned(),
+        Some(_) if report.is_mixed => format!("{count} {}", if count == 1 { "entry" } else { "entries" }),
+        Some(kind) => kind.count(count),
+    };
     let zone = report.zone.as_ref().map(|zone| format!("zone {zone}"));
     let place = match (&report.environment, zone, report.zones.len() as u64) {
         (Some(environment), Some(zone), _) => format!(" on environment {environment} of {zone}"),

@@ -5,8 +5,10 @@
 
 mod abandoned;
 mod action;
+mod changed;
 mod config;
 mod credentials;
+mod deployments;
 mod emulator;
 mod exits;
 mod faults;

@@ -71,6 +71,7 @@ fn what_is_printed_is_what_the_schema_says() {
     let mut bench = Bench { schema: schema(), met: Met::new() };
     let (api, dir) = (enterprise(), Dir::new());
     purges(&mut bench, &api, &dir);
+    changed(&mut bench, &api, &dir);
     failures(&mut bench);
     several_zones(&mut bench, &dir);
     dry_runs(&mut bench);
@@ -122,6 +123,24 @@ fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
     // Accepted before: nothing is sent, so there is no batch.
     bench.one(journaled().arg("--json"), 0, "report");
     bench.one(journaled().args("--output ndjson"), 0, "summary");
+}
+
+fn changed(bench: &mut Bench, api: &Api, dir: &Dir) {
+    std::fs::create_dir(dir.at("site")).unwrap();
+    dir.file("site/index.html", "1");
+    dir.file("site/a.css", "1");
+    let run = || {
+        let cmd = cfcache(api).args("purge changed --url https://www.example.com --state");
+        cmd.arg(dir.at("site.state")).arg(dir.at("site"))
+    };
+    bench.one(run().arg("--json"), 0, "report");
+    bench.one(run().arg("--json"), 0, "report");
+    dir.file("site/index.html", "2");
+    bench.one(run().args("--begin --json"), 0, "report");
+    bench.lines(run().args("--output ndjson"), 0);
+    bench.one(run().args("--output ndjson"), 0, "summary");
+    dir.file("site/index.html", "3");
+    bench.one(run().arg("--dry-run"), 0, "request");
 }
 
 fn failures(bench: &mut Bench) {

@@ -67,7 +67,7 @@ pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
     })?;
     files.sort_unstable_by(|left, right| left.site_path.cmp(&right.site_path));
     let mut builder = SnapshotBuilder::new(HashKind::Sha256);
-    let invalid = |source| DirectoryError::Invalid { path: root.to_owned(), source };
+    let invalid = |reason| DirectoryError::Invalid { path: root.to_owned(), reason };
     for Hashed { site_path, size, hash } in files {
         builder.push(Entry { path: &site_path, size: Some(size), hash }).map_err(invalid)?;
     }
@@ -231,12 +231,12 @@ pub enum DirectoryError {
         path: PathBuf,
     },
     /// What is in it is no snapshot.
-    #[error("`{}`: {source}", path.display())]
+    #[error("`{}`: {reason}", path.display())]
     Invalid {
         /// The directory.
         path: PathBuf,
         /// Why.
-        source: InvalidSnapshot,
+        reason: InvalidSnapshot,
     },
     /// A thread that hashed files panicked.
     #[error("a thread that hashed files panicked")]

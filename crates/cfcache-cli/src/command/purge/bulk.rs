@@ -126,16 +126,25 @@ pub(super) struct Bulk<'a> {
 }
 
 impl Bulk<'_> {
+    /// Sends the input, and prints what became of it.
     pub(super) async fn run(
         self,
         input: InputReader,
         failed_to: Option<PathBuf>,
         journal: Option<Writer>,
     ) -> Result<Exit, Failure> {
-        let Self { session, kind, mut scopes, routes, report, pacing, talk, interrupts } = self;
         // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
         let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-        let journal_name = journal.as_ref().map(|journal| journal.name().to_owned());
+        let (kind, talk) = (self.kind, self.talk);
+        let (report, exit) = self.send(input, Logs { failed_to, journal }).await;
+        print(&report, Some(kind), talk);
+        Ok(exit)
+    }
+
+    /// Sends the input.
+    pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit) {
+        let Self { session, kind, mut scopes, routes, report, pacing, talk, interrupts } = self;
+        let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (input, info) = input.open();
         for scope in &mut scopes {
             // A pipe may go on for as long as pages change; an entry that comes again after it was sent is news.
@@ -147,7 +156,6 @@ impl Bulk<'_> {
         }
         let progress = Rc::new(RefCell::new(progress(session, &scopes, kind, info.total)));
         let paced = Rc::new(Notify::new());
-        let logs = Logs { failed_to, journal };
         let mut observer = RunObserver::new(talk, report, Rc::clone(&progress), Rc::clone(&info.found), logs)
             .with_paced(Rc::clone(&paced));
         if routes.is_some() {
@@ -186,8 +194,7 @@ impl Bulk<'_> {
         observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
         let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), talk);
-        print(&report, Some(kind), talk);
-        Ok(exit)
+        (report, exit)
     }
 }
 

@@ -55,18 +55,20 @@ pub(crate) async fn run(job: EverythingJob, talk: &Talk, interrupts: &Interrupts
         Some(environment) => request.with_environment(environment),
         None => request,
     };
-    let exit = send(&session, &request, report, talk, interrupts).await;
+    let (report, exit) = send(&session, &request, report, talk, interrupts).await;
+    print(&report, None, talk);
     session.close().await;
     Ok(exit)
 }
 
-async fn send(
+/// Sends the one request.
+pub(super) async fn send(
     session: &Session,
     request: &PurgeCache<'_>,
     mut report: Report,
     talk: &Talk,
     interrupts: &Interrupts,
-) -> Exit {
+) -> (Report, Exit) {
     let started = Instant::now();
     let in_flight = core::cell::Cell::new(false);
     let mut watch =
@@ -143,8 +145,7 @@ async fn send(
     if let Some(failure) = &failure {
         talk.failure(failure);
     }
-    print(&report, None, talk);
-    exit
+    (report, exit)
 }
 
 /// Counts beside telling.

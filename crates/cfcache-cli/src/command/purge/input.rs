@@ -74,6 +74,13 @@ impl InputReader {
         Self { chunks, first: None, found: InputFindings::default(), stops_at_invalid, total }
     }
 
+    /// Entries at hand.
+    pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
+        let (_, chunks) = mpsc::channel(1);
+        let total = Some(entries.len() as u64);
+        Self { chunks, first: Some(entries), found: InputFindings::default(), stops_at_invalid: false, total }
+    }
+
     /// Reads up to the first entry that can be sent.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
 }
 
 /// The zones that the token may read, and the least of their plans: one budget is for all.
-async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), Failure> {
+pub(super) async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), Failure> {
     let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut Trace(talk)).await)
         .await
         .map_err(|error| {

@@ -1,0 +1,245 @@
+//! `purge changed` and `invalidate changed`: compares what is deployed with the state of the last run, and purges the URLs
+//! of what changed.
+//!
+//! What is to be purged is written to the state before anything is sent, and stays there until all of it was accepted.
+//! Whatever happens in between, the next run makes up for it, also where the files are by then what they were before. (A
+//! URL that was accepted stays too: until the files are recorded, the cache may have taken it up again.)
+
+mod read;
+mod select;
+mod send;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Action, PurgeCache, encode};
+use cfcache_model::id::ZoneId;
+use cfcache_model::plan::{Batch, Entry, Planner};
+use cfcache_model::target::{Kind, Target};
+use cfcache_site::io::state_file::{Files, StateFile, read_unlocked};
+use cfcache_site::mapping::Site;
+use cfcache_site::state::Header;
+
+use crate::args::{FirstArg, OutputArg};
+use crate::command::Interrupts;
+use crate::command::purge::changed::select::{Work, select, state_failure};
+use crate::command::purge::{ZONE_STAND_IN, caps, print, shown};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::{Talk, human};
+use crate::report::{ChangedFiles, Deployment, Report, StateReport};
+use crate::resolve::{ChangedJob, Destination, Scope, ZoneRef};
+use crate::route::Routes;
+use crate::session::shown_base;
+
+/// Purges or invalidates what a deployment changed, and reports.
+pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+    // Up to the first `await` Ctrl-C does what it does by default. That is safe at any moment: a state is replaced as a
+    // whole.
+    let mut state = StateFile::lock(&job.state).map_err(|error| state_failure(&error))?;
+    let deployed = read::read(&job.source, &job.site, &job.state)?;
+    let mut work = select(&job, deployed, |visit| state.read(visit), talk)?;
+    let has_work = !work.is_empty();
+    if has_work {
+        let mapping = work.mapping.clone().unwrap_or_else(|| job.site.clone());
+        write(&mut state, mapping, Files::Kept, &work.pending())?;
+    }
+    if let Some(refused) = work.refused.take() {
+        if has_work {
+            talk.note("what is to be purged is in the state, and the next run makes up for it");
+        }
+        return Err(refused);
+    }
+    let mut report = report(&job, &work);
+    if job.begin {
+        let state = if has_work { StateReport::Pending } else { StateReport::Kept };
+        let to_do = match work.len() as u64 {
+            0 => "nothing changed".to_owned(),
+            1 => "1 entry is to be purged; run it again after the upload".to_owned(),
+            count => format!("{count} entries are to be purged; run it again after the upload"),
+        };
+        tell(&mut report, state, &to_do, talk);
+        return Ok(Exit::Accepted);
+    }
+    let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
+    let exit = if has_work {
+        match connection {
+            Ok(connection) => send::send(&job, &connection, &work, &mut report, talk, interrupts).await,
+            Err(failure) => Err(failure),
+        }
+    } else {
+        Ok(Exit::Accepted)
+    };
+    let exit = exit.inspect_err(|_| {
+        talk.note("what is to be purged is in the state, and the next run makes up for it");
+    })?;
+    let is_done = exit == Exit::Accepted;
+    let saved = if is_done { save(&mut state, &job, &work) } else { Ok(()) };
+    // Everything was purged: the next run only does it once more.
+    let (exit, became) = match saved {
+        Ok(()) if is_done => (exit, StateReport::Saved),
+        Ok(()) => (exit, StateReport::Pending),
+        Err(mut failure) => {
+            failure.exit = Exit::Failed;
+            let kept = if has_work { StateReport::Pending } else { StateReport::Kept };
+            (exit.or(talk.failure(&failure)), kept)
+        }
+    };
+    if has_work {
+        if became == StateReport::Pending {
+            talk.note("the state remembers what is to be purged, and the next run makes up for it");
+        }
+        report.deployment.iter_mut().for_each(|deployment| deployment.state = became);
+        let kind = if work.is_everything { None } else { Some(work.kind().unwrap_or(Kind::Files)) };
+        print(&report, kind, talk);
+    } else {
+        let counts = work.counts;
+        let files = human::count(counts.added + counts.changed + counts.unchanged, "file");
+        let nothing = match (&work.snapshot, job.first) {
+            (Some(_), FirstArg::Nothing) if counts.added > 0 => {
+                format!("{files} recorded; nothing was purged")
+            }
+            (Some(_), _) if counts.added > 0 => {
+                format!("nothing to purge: {files}, of which {} new", counts.added)
+            }
+            (Some(_), _) => format!("nothing changed: {files} as they were"),
+            (None, _) => "nothing changed".to_owned(),
+        };
+        tell(&mut report, became, &nothing, talk);
+    }
+    Ok(exit)
+}
+
+/// Records what is deployed.
+fn save(state: &mut StateFile, job: &ChangedJob, work: &Work) -> Result<(), Failure> {
+    match (&work.snapshot, &work.mapping) {
+        (Some(snapshot), _) => write(state, job.site.clone(), Files::Snapshot(snapshot), &[]),
+        // Files that stay were mapped so.
+        (None, Some(mapping)) => write(state, mapping.clone(), Files::Kept, &[]),
+        (None, None) => write(state, job.site.clone(), Files::Kept, &[]),
+    }
+}
+
+fn write(state: &mut StateFile, site: Site, files: Files<'_>, pending: &[Target]) -> Result<(), Failure> {
+    #[expect(clippy::disallowed_methods, reason = "a state says when it was written")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    state.write(Header::new(now, site), files, pending).map_err(|error| state_failure(&error))
+}
+
+/// The report, with nothing done yet.
+fn report(job: &ChangedJob, work: &Work) -> Report {
+    let zone = match &job.destination {
+        Destination::Zone(scope) => match &scope.zone {
+            ZoneRef::Id(id) => Some(id.to_string()),
+            ZoneRef::Domain(_) => None,
+        },
+        Destination::Hosts(_) => None,
+    };
+    let kind = if work.is_everything {
+        PurgeBody::Everything.field()
+    } else {
+        work.kind().unwrap_or(Kind::Files).field()
+    };
+    let mut report = Report::new(job.action.verb(), kind, zone, None);
+    let counts = work.counts;
+    report.is_mixed = work.kind().is_none();
+    report.deployment = Some(Deployment {
+        changed: ChangedFiles {
+            added: counts.added,
+            changed: counts.changed,
+            deleted: counts.deleted,
+            unchanged: counts.unchanged,
+        },
+        fallback: work.fallback.clone(),
+        state: StateReport::Kept,
+    });
+    report
+}
+
+/// Prints the report of a run that sent nothing; to people, in one sentence.
+fn tell(report: &mut Report, state: StateReport, sentence: &str, talk: &Talk) {
+    report.deployment.iter_mut().for_each(|deployment| deployment.state = state);
+    match talk.output {
+        OutputArg::Human => talk.tell(sentence),
+        _ => print(report, None, talk),
+    }
+}
+
+/// Prints what would be sent; writes and sends nothing.
+pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
+    let deployed = read::read(&job.source, &job.site, &job.state)?;
+    let mut work = select(job, deployed, |visit| read_unlocked(&job.state, visit), talk)?;
+    if let Some(refused) = work.refused.take() {
+        return Err(refused);
+    }
+    let connection = match &job.connection {
+        Ok(connection) => connection,
+        Err(failure) => return Err(failure.copied()),
+    };
+    if work.is_empty() {
+        talk.note("would send nothing: nothing changed");
+        return Ok(Exit::Accepted);
+    }
+    let base = shown_base(connection)?.to_string();
+    let mut requests = 0;
+    let mut show = |action: Action, zone: &ZoneId, body: &PurgeBody| {
+        requests += 1;
+        talk.data(&shown(&encode(&PurgeCache::new(action, zone, body)), &base));
+    };
+    if work.is_everything {
+        show(job.action, &shown_zone(job, None, None, talk)?, &PurgeBody::Everything);
+        talk.note("would send 1 request");
+        return Ok(Exit::Accepted);
+    }
+    let routes = match &job.destination {
+        Destination::Hosts(zones) if !zones.is_empty() => Some(Routes::new(zones.clone())),
+        _ => None,
+    };
+    for (action, kind, targets) in work.groups() {
+        let caps = caps(job.plan, kind, job.batch_size, talk);
+        let mut zones: Vec<(ZoneId, Planner)> = Vec::new();
+        let mut send = |zone: &ZoneId, batch: Option<Batch>| {
+            if let Some(batch) = batch {
+                show(action, zone, &PurgeBody::Batch(batch));
+            }
+        };
+        for target in targets {
+            let zone = shown_zone(job, routes.as_ref(), Some(target), talk)?;
+            let at = match zones.iter().position(|(known, _)| *known == zone) {
+                Some(at) => at,
+                None => {
+                    zones.push((zone, Planner::new(kind, caps)));
+                    zones.len() - 1
+                }
+            };
+            let (zone, planner) = &mut zones[at];
+            send(zone, planner.push(Entry::from(target.clone())).unwrap_or_default());
+        }
+        for (zone, mut planner) in zones {
+            while let Some(batch) = planner.finish() {
+                send(&zone, Some(batch));
+            }
+        }
+    }
+    let items =
+        work.kind().map_or_else(|| format!("{} entries", work.len()), |kind| kind.count(work.len() as u64));
+    talk.note(&format!("would send {items} in {}", human::count(requests, "request")));
+    Ok(Exit::Accepted)
+}
+
+/// The zone as a dry run shows it: what would have to be looked up has a stand-in.
+fn shown_zone(
+    job: &ChangedJob,
+    routes: Option<&Routes>,
+    target: Option<&Target>,
+    talk: &Talk,
+) -> Result<ZoneId, Failure> {
+    if let Destination::Zone(Scope { zone: ZoneRef::Id(id), .. }) = &job.destination {
+        return Ok(id.clone());
+    }
+    if let (Some(routes), Some(host)) = (routes, target.and_then(Target::host)) {
+        return routes.zone_of(host).cloned().map_err(|why| Failure::new(Exit::Failed, why));
+    }
+    talk.say_once(&format!("zones are not looked up in a dry run: {ZONE_STAND_IN} stands for the id"));
+    ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))
+}

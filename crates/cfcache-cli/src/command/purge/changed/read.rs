@@ -1,0 +1,223 @@
+//! What is deployed, or what changed about it: a snapshot or a list of changes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, stdin};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cfcache_site::changes::{ChangeList, InvalidChange, ListFormat};
+use cfcache_site::difference::Change;
+use cfcache_site::io::{directory, records, sitemaps};
+use cfcache_site::mapping::Site;
+use cfcache_site::path::Root;
+use cfcache_site::snapshot::Snapshot;
+use cfcache_site::snapshot::git_tree::{GitTree, InvalidTree};
+use cfcache_site::snapshot::manifest::{InvalidManifest, Manifest};
+
+use crate::failure::Failure;
+use crate::resolve::ChangedSource;
+use crate::secret::shown_path;
+
+/// What is known of a deployment.
+pub(super) enum Deployed {
+    /// All of its files.
+    Snapshot(Snapshot),
+    /// What changed, and what is wrong with the list, of which the beginning was read then.
+    Changes { changes: Vec<Change>, outside: u64, broken: Option<Failure> },
+}
+
+/// Reads it whole.
+///
+/// # Errors
+///
+/// Where a snapshot cannot be read to its end, or is of no file.
+pub(super) fn read(source: &ChangedSource, site: &Site, state: &Path) -> Result<Deployed, Failure> {
+    match source {
+        ChangedSource::Directory { path, within } => {
+            check_directory(path, within.as_deref(), state)?;
+            directory::snapshot(path, site).map(Deployed::Snapshot).map_err(|error| {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                with_cause(Failure::usage(error.to_string()), cause)
+            })
+        }
+        ChangedSource::Manifest { file, is_null_separated, root } => {
+            manifest(file, *is_null_separated, root.as_deref(), site).map(Deployed::Snapshot)
+        }
+        ChangedSource::GitTree(tree) => git_tree(tree, site).map(Deployed::Snapshot),
+        ChangedSource::Sitemaps(files) => sitemaps::snapshot(files, site)
+            .map(Deployed::Snapshot)
+            .map_err(|error| Failure::usage(format!("cannot use the sitemap: {error}"))),
+        ChangedSource::Changes { format, file, is_null_separated, root } => {
+            Ok(changes(*format, file, *is_null_separated, root.as_deref(), site))
+        }
+    }
+}
+
+fn with_cause(failure: Failure, cause: Option<String>) -> Failure {
+    match cause {
+        Some(cause) => failure.with_cause(cause),
+        None => failure,
+    }
+}
+
+/// Refuses a directory that leads out of the project, and a state that would be deployed.
+fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(), Failure> {
+    // What is not there is told with its own words, when it is read.
+    let Ok(directory) = std::fs::canonicalize(path) else { return Ok(()) };
+    if let Some(within) = within.and_then(|within| std::fs::canonicalize(within).ok())
+        && !directory.starts_with(&within)
+    {
+        return Err(Failure::usage(format!(
+            "`root` of the site, {}, leads out of the project to {}",
+            shown_path(path),
+            shown_path(&directory)
+        )));
+    }
+    let folder = state.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if std::fs::canonicalize(folder).is_ok_and(|folder| folder.starts_with(&directory)) {
+        return Err(Failure::usage(format!(
+            "the state `{}` is in the directory that is deployed",
+            state.display()
+        ))
+        .with_hint(
+            "name another place with `--state`: it lists every file, and would change with each run",
+        ));
+    }
+    Ok(())
+}
+
+/// An error of one record of a list.
+enum RecordError<E> {
+    Io(io::Error),
+    Invalid(u64, E),
+}
+
+impl<E> From<io::Error> for RecordError<E> {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl<E: ToString> RecordError<E> {
+    fn failure(self, name: &str, what: &str) -> Failure {
+        match self {
+            Self::Io(error) => Failure::usage(format!("cannot read {name}")).with_cause(error.to_string()),
+            Self::Invalid(number, error) => {
+                Failure::usage(format!("{name}, {what} {number}: {}", error.to_string()))
+            }
+        }
+    }
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if file == Path::new("-") {
+        return Ok(Box::new(stdin().lock()));
+    }
+    let opened = File::open(file).map_err(|error| {
+        Failure::usage(format!("cannot read {}", shown_path(file))).with_cause(error.to_string())
+    })?;
+    Ok(Box::new(BufReader::with_capacity(256 << 10, opened)))
+}
+
+fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { shown_path(file).to_string() }
+}
+
+fn root(path: Option<&Path>) -> Root {
+    path.map_or(Root::none(), |path| Root::new(path.as_os_str().as_encoded_bytes()))
+}
+
+fn manifest(
+    file: &Path,
+    is_null_separated: bool,
+    below: Option<&Path>,
+    site: &Site,
+) -> Result<Snapshot, Failure> {
+    let mut manifest = Manifest::new(root(below));
+    let separator = if is_null_separated { 0 } else { b'\n' };
+    records::for_each(open(file)?, separator, |number, line| {
+        let line = if is_null_separated { line } else { line.strip_suffix(b"\r").unwrap_or(line) };
+        manifest
+            .push(line, &|path| site.ignores(path))
+            .map_err(|error: InvalidManifest| RecordError::Invalid(number, error))
+    })
+    .map_err(|error: RecordError<InvalidManifest>| error.failure(&name(file), "line"))?;
+    let outside = manifest.outside();
+    manifest.finish().map_err(|error| {
+        let failure = Failure::usage(format!("{}: {error}", name(file)));
+        match below {
+            Some(below) if outside > 0 => failure.with_hint(format!(
+                "it names {outside} files, and none of them is below {}",
+                shown_path(below)
+            )),
+            _ => failure,
+        }
+    })
+}
+
+/// The files of a tree, as git tells them.
+fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
+    if tree.starts_with('-') {
+        return Err(Failure::usage(format!(
+            "`--git-tree {tree}`: a tree is named `REV:PATH`, such as `HEAD:public`"
+        )));
+    }
+    let what = format!("`git ls-tree -r -z {tree}`");
+    let failed =
+        |error: io::Error| Failure::usage(format!("cannot run {what}")).with_cause(error.to_string());
+    let mut child = Command::new("git")
+        .args(["ls-tree", "-r", "-z", "--full-tree", tree])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(failed)?;
+    let mut files = GitTree::default();
+    let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+    let read = records::for_each(BufReader::new(output), 0, |number, record| {
+        files
+            .push(record, &|path| site.ignores(path))
+            .map_err(|error: InvalidTree| RecordError::Invalid(number, error))
+    });
+    let status = child.wait().map_err(failed)?;
+    // Half a list of a git that failed is no snapshot.
+    if !status.success() {
+        return Err(Failure::usage(format!("{what} failed")).with_cause(status.to_string()));
+    }
+    read.map_err(|error: RecordError<InvalidTree>| error.failure(&what, "record"))?;
+    files.finish().map_err(|error| Failure::usage(format!("{what}: {error}")))
+}
+
+fn changes(
+    format: ListFormat,
+    file: &Path,
+    is_null_separated: bool,
+    below: Option<&Path>,
+    site: &Site,
+) -> Deployed {
+    let mut list = ChangeList::new(format, list_root(format, below));
+    let separator = if is_null_separated { 0 } else { b'\n' };
+    let read = open(file).and_then(|input| {
+        records::for_each(input, separator, |number, record| {
+            let record =
+                if is_null_separated { record } else { record.strip_suffix(b"\r").unwrap_or(record) };
+            list.push(record, site).map_err(|error: InvalidChange| RecordError::Invalid(number, error))
+        })
+        .map_err(|error: RecordError<InvalidChange>| error.failure(&name(file), "record"))
+    });
+    let ended =
+        read.and_then(|()| list.finish().map_err(|error| Failure::usage(format!("{}: {error}", name(file)))));
+    Deployed::Changes { changes: list.changes(), outside: list.outside(), broken: ended.err() }
+}
+
+/// A root of `s3://bucket/folder` is no path of this machine.
+fn list_root(format: ListFormat, below: Option<&Path>) -> Root {
+    match below {
+        Some(below) if format == ListFormat::Aws && !below.starts_with("s3:") => {
+            // A directory is what was uploaded; keys do not begin with it.
+            let _no_root: PathBuf = below.to_owned();
+            Root::none()
+        }
+        below => root(below),
+    }
+}

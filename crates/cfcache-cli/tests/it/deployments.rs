@@ -1,0 +1,358 @@
+//! Random deployments of a site behind a cache: edits, additions, deletions, reverts, uploads that are given up, an API
+//! that is dead or refuses, runs that are killed. After each run that ends with 0, no form of any URL is answered with
+//! anything but what is deployed.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cfcache_edge::{Edge, File, Purge, Rules, Scope, Settings, Step, Visitor};
+use cfcache_model::endpoint::Action;
+use http::{Request, Response};
+use serde_json::Value;
+
+use crate::support::{Api, Cmd, Dir, cfcache};
+
+/// How many worlds there are, and how many deployments in each.
+const SEEDS: u64 = 12;
+const DEPLOYMENTS: usize = 14;
+
+/// Files that there may be. Several of them are served under one URL.
+const NAMES: [&str; 15] = [
+    "index.html",
+    "a.html",
+    "a/index.html",
+    "myindex.html",
+    "d/index.html",
+    "d/e/index.html",
+    "d/e.html",
+    "d/style.css",
+    "docs/index.html",
+    "docs/guide.html",
+    "docs/guide/page.txt",
+    "ü b.html",
+    "100%^.html",
+    "new\nline#?.txt",
+    "back\\slash",
+];
+
+const SETTINGS: &str = "
+[site.www]
+root = 'public'
+url = ['https://www.example.com']
+always = ['/feed?page=1']
+[[site.www.match]]
+files = 'docs/**'
+as = 'prefix'
+";
+
+/// The URLs that the site may be served under: always the first, and at times the second as well.
+const ORIGINS: [&str; 2] = ["https://www.example.com", "https://example.com/sub"];
+
+type Files = BTreeMap<&'static str, u64>;
+
+/// Numbers that look like chance, and are the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// A path as browsers encode it; older ones leave `^`.
+fn encoded(path: &str, keeps_circumflex: bool) -> String {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) || (keeps_circumflex && byte == b'^')
+    };
+    path.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// Every path that a file may be asked for with.
+fn paths(name: &str) -> BTreeSet<String> {
+    let mut forms = vec![format!("/{name}")];
+    if let Some(stem) = name.strip_suffix(".html") {
+        let folder = stem.strip_suffix("index").filter(|folder| folder.is_empty() || folder.ends_with('/'));
+        match folder {
+            Some(folder) => {
+                forms.extend([format!("/{folder}"), format!("/{}", folder.trim_end_matches('/'))])
+            }
+            None => forms.push(format!("/{stem}")),
+        }
+    }
+    let spelled = forms.iter().flat_map(|form| [encoded(form, false), encoded(form, true)]);
+    let queried = |path: String| {
+        // Pages that are cached under queries that nobody can list.
+        let query = name.starts_with("docs/").then(|| format!("{path}?_rsc=1"));
+        [Some(path), query]
+    };
+    spelled.flat_map(queried).flatten().collect()
+}
+
+/// What the origin answers for a path, as a static host does.
+fn served(files: &Files, path: &str) -> (u16, String) {
+    let asked = path.split('?').next().unwrap().trim_start_matches('/');
+    for (name, content) in files {
+        let is = |form: String| asked == encoded(&form, false) || asked == encoded(&form, true);
+        let name = (*name).to_owned();
+        if is(name.clone()) {
+            return (200, format!("{content}"));
+        }
+        if let Some(folder) =
+            name.strip_suffix("index.html").filter(|folder| folder.is_empty() || folder.ends_with('/'))
+        {
+            if is(folder.to_owned()) {
+                return (200, format!("{content}"));
+            }
+            // A folder wins over a page of its name here.
+            if is(folder.trim_end_matches('/').to_owned()) {
+                return (301, format!("to {folder}"));
+            }
+        }
+    }
+    for (name, content) in files {
+        if let Some(stem) = name.strip_suffix(".html")
+            && (asked == encoded(stem, false) || asked == encoded(stem, true))
+        {
+            return (200, format!("{content}"));
+        }
+    }
+    // A page that is made of all others.
+    if path == "/feed?page=1" {
+        return (200, format!("{files:?}"));
+    }
+    (404, "not found".to_owned())
+}
+
+struct World {
+    chance: Chance,
+    edge: Edge,
+    now: SystemTime,
+    dir: Dir,
+    /// What is in the directory, what visitors are served, and what was deployed at any time.
+    local: Files,
+    live: Files,
+    history: Vec<Files>,
+    /// What the last run with success was about.
+    saved: Files,
+    has_second_origin: bool,
+    good: Api,
+    bad: Api,
+    /// How much of both logs took effect at the edge.
+    seen: [usize; 2],
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let rules =
+            r#"[{"expression":"true","action":"set_cache_settings","action_parameters":{"cache":true}}]"#;
+        let mut edge = Edge::new(Settings::new("example.com"));
+        edge.settings_mut().rules = Rules::parse(rules).unwrap();
+        let dir = Dir::new();
+        dir.file(".cfcache.toml", SETTINGS);
+        Self {
+            chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            edge,
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            dir,
+            local: Files::new(),
+            live: Files::new(),
+            history: Vec::new(),
+            saved: Files::new(),
+            has_second_origin: false,
+            good: Api::quick(),
+            bad: Api::with_fault("status=400,every=2"),
+            seen: [0, 0],
+        }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        let origins = if self.has_second_origin { &ORIGINS[..] } else { &ORIGINS[..1] };
+        let mut paths: BTreeSet<String> = NAMES.iter().flat_map(|name| paths(name)).collect();
+        paths.insert("/feed?page=1".to_owned());
+        origins.iter().flat_map(|origin| paths.iter().map(move |path| format!("{origin}{path}"))).collect()
+    }
+
+    /// What a visitor is answered.
+    fn visit(&mut self, url: &str) -> (u16, String) {
+        let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
+        let (status, body) = served(&self.live, &url[origin.len()..]);
+        let request = Request::get(url).body(()).unwrap();
+        let step = self.edge.request(self.now, &request, &Visitor::default());
+        let response = match step {
+            Step::Answer { response, refresh } => {
+                assert!(refresh.is_none(), "nothing may be served while it is refreshed");
+                response
+            }
+            Step::Fetch(fetch) => {
+                let answer = Response::builder().status(status).header("cache-control", "max-age=31536000");
+                let answer = answer.body(Bytes::from(body)).unwrap();
+                self.edge.fetched(self.now, fetch.ticket, Ok(answer))
+            }
+            other => panic!("nothing else is under way: {other:?}"),
+        };
+        (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    /// Some visitors, or all there may be.
+    fn visitors(&mut self) {
+        let share = 1 + self.chance.below(4);
+        for url in self.urls() {
+            if self.chance.one_in(share) {
+                let _seen = self.visit(&url);
+            }
+        }
+    }
+
+    /// Builds the next version of the site.
+    fn build(&mut self) {
+        if !self.saved.is_empty() && self.chance.one_in(4) {
+            // Nothing differs from what the state has, whatever was deployed in between.
+            self.local = self.saved.clone();
+        } else if !self.history.is_empty() && self.chance.one_in(4) {
+            let at = self.chance.below(self.history.len() as u64);
+            self.local = self.history[usize::try_from(at).unwrap()].clone();
+        } else {
+            for name in NAMES {
+                match self.chance.below(8) {
+                    0 => drop(self.local.remove(name)),
+                    1 | 2 => drop(self.local.insert(name, self.chance.below(3))),
+                    _ => {}
+                }
+            }
+        }
+        self.local.entry("index.html").or_insert(0);
+        let public = self.dir.at("public");
+        let _gone = fs::remove_dir_all(&public);
+        for (name, content) in &self.local {
+            let path = public.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content.to_string()).unwrap();
+        }
+    }
+
+    fn command(&mut self, api: Option<&str>) -> Cmd {
+        let verb = if self.chance.one_in(3) { "invalidate" } else { "purge" };
+        let mut cmd = cfcache(&self.good).current_dir(&self.dir.at("")).args(&format!(
+            "{verb} changed --state state --batch-size 3 --concurrency 2 --max-retries 0 --json"
+        ));
+        if let Some(api) = api {
+            cmd = cmd.env("CLOUDFLARE_BASE_URL", api);
+        }
+        let origins = if self.has_second_origin { &ORIGINS[..] } else { &ORIGINS[..1] };
+        origins.iter().fold(cmd, |cmd, origin| cmd.arg("--url").arg(origin))
+    }
+
+    /// What the API accepted takes effect.
+    fn purge(&mut self) {
+        for (index, api) in [&self.good, &self.bad].into_iter().enumerate() {
+            let entries = api.log().entries();
+            for entry in entries[self.seen[index]..].iter().filter(|entry| entry.processed) {
+                let Ok(Value::Object(body)) = serde_json::from_slice(&entry.body) else { continue };
+                let action =
+                    if entry.path.contains("invalidate") { Action::Invalidate } else { Action::Purge };
+                for (kind, list) in &body {
+                    let texts = list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+                    let scope = match kind.as_str() {
+                        "files" => Scope::Files(texts.map(File::new).collect()),
+                        "hosts" => Scope::Hosts(texts.collect()),
+                        "prefixes" => Scope::Prefixes(texts.collect()),
+                        other => panic!("nobody purges {other}"),
+                    };
+                    let _purged = self.edge.purge(self.now, &Purge::new(scope).with_action(action));
+                }
+            }
+            self.seen[index] = entries.len();
+        }
+    }
+
+    /// The next deployment; gives whether a run said that all is well.
+    fn deploy(&mut self) -> bool {
+        self.now += Duration::from_secs(60);
+        self.build();
+        if self.chance.one_in(4) {
+            self.has_second_origin = !self.has_second_origin;
+        }
+        // A job that says what it is about to do may be given up at any moment after.
+        let has_begun = self.chance.one_in(2);
+        if has_begun {
+            self.command(None).arg("--begin").run().exits(0);
+        }
+        if has_begun && self.chance.one_in(4) {
+            let keep = self.chance.below(2);
+            for (index, name) in NAMES.iter().enumerate() {
+                if index as u64 % 2 == keep {
+                    match self.local.get(name) {
+                        Some(content) => drop(self.live.insert(name, *content)),
+                        None => drop(self.live.remove(name)),
+                    }
+                }
+            }
+            self.visitors();
+            return false;
+        }
+        self.live = self.local.clone();
+        self.history.push(self.live.clone());
+        self.visitors();
+        let bad = self.bad.base().to_owned();
+        let code = match self.chance.below(if has_begun { 8 } else { 7 }) {
+            0 => self.command(Some("http://127.0.0.1:9/client/v4")).run().code,
+            1 | 2 => self.command(Some(&bad)).run().code,
+            3 => self.command(None).without("CLOUDFLARE_API_TOKEN").run().code,
+            7 => {
+                let after = Duration::from_micros(self.chance.below(40_000));
+                self.command(None).kill_after(after);
+                None
+            }
+            _ => {
+                let ran = self.command(None).run();
+                ran.exits(0);
+                ran.code
+            }
+        };
+        self.purge();
+        if code != Some(0) {
+            // What was purged is asked for again.
+            self.visitors();
+        } else {
+            self.saved = self.live.clone();
+        }
+        code == Some(0)
+    }
+}
+
+#[test]
+fn nothing_but_what_is_deployed_is_served_after_success() {
+    let mut checked = 0;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed);
+        for deployment in 0..DEPLOYMENTS {
+            if !world.deploy() {
+                continue;
+            }
+            checked += 1;
+            for url in world.urls() {
+                let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
+                let expected = served(&world.live, &url[origin.len()..]);
+                let found = world.visit(&url);
+                assert_eq!(
+                    found, expected,
+                    "seed {seed}, deployment {deployment}: {url} of {:?}",
+                    world.live
+                );
+            }
+        }
+    }
+    assert!(checked > SEEDS * DEPLOYMENTS as u64 / 4, "only {checked} runs ended with success");
+}
