@@ -69,6 +69,14 @@ case "$*" in
 esac
 "#;
 
+/// `rsync` and `aws`, as far as the pages use them: what they print of a file that is new and one that is gone.
+const RSYNC: &str = r#"#!/bin/sh
+printf '%s\n' '*deleting   gone.html' '>f+++++++++ new.css' '.f...p..... styles.css'
+"#;
+const AWS: &str = r#"#!/bin/sh
+printf '%s\n' 'delete: s3://bucket/gone.html' 'upload: public/new.css to s3://bucket/new.css'
+"#;
+
 const SITEMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
   <url><loc>https://www.example.com/</loc><lastmod>2026-11-01</lastmod></url>
@@ -79,10 +87,26 @@ const SITEMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 "#;
 
 /// What is sent by blocks with this in them.
-const SENT: [(&str, &[&str]); 6] = [
+const SENT: [(&str, &[&str]); 8] = [
     ("HEAD~1 HEAD", CHANGED),
-    ("$GITHUB_SHA", CHANGED),
-    ("$CI_COMMIT_SHA", CHANGED),
+    ("refs/heads/cfcache-state", &["www.example.com"]),
+    ("purge changed \"$HOME/public\"", &["www.example.com"]),
+    (
+        "--changes rsync",
+        &[
+            "https://www.example.com/gone.html",
+            "https://www.example.com/gone",
+            "https://www.example.com/new.css",
+        ],
+    ),
+    (
+        "--changes aws",
+        &[
+            "https://www.example.com/gone.html",
+            "https://www.example.com/gone",
+            "https://www.example.com/new.css",
+        ],
+    ),
     ("-newer ../.deployed", &["https://www.example.com/new.css"]),
     ("--from-sitemap public", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
     ("--from-sitemap -", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
@@ -123,19 +147,6 @@ fn what_is_exported_for_the_emulator_is_all_that_it_takes() {
     assert_eq!(api.items(), ["https://www.example.com/css/styles.css"]);
 }
 
-#[test]
-fn the_first_time_a_pipeline_purges_everything() {
-    let api = enterprise();
-    for block in &pipelines() {
-        api.log().clear();
-        let dir = furnished(block);
-        git(&dir, &["push", "--quiet", "origin", "--delete", "purged"]);
-        run(block, &dir, &api, &[]).unwrap();
-        assert_eq!(api.bodies(), [r#"{"purge_everything":true}"#]);
-        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD"));
-    }
-}
-
 /// Ctrl-C ends a run with a code, and a shell goes on after that unless the script ends itself.
 #[test]
 fn what_runs_it_again_does_not_after_ctrl_c() {
@@ -168,34 +179,34 @@ fn what_runs_it_again_does_not_after_ctrl_c() {
 }
 
 #[test]
-fn a_pipeline_goes_on_from_the_last_purge_that_went_well() {
+fn a_pipeline_makes_up_for_what_failed() {
     let api = enterprise();
     for block in &pipelines() {
         let dir = furnished(block);
-        run(block, &dir, &api, &[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
-        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD~1"));
-
-        api.log().clear();
-        run(block, &dir, &api, &[]).unwrap();
-        assert_eq!(api.items(), CHANGED);
-        assert_eq!(git(&dir, &["ls-remote", "origin", "purged"]), at_purged(&dir, "HEAD"));
-
-        api.log().clear();
-        git(&dir, &["fetch", "--quiet", "origin"]);
-        run(block, &dir, &api, &[]).unwrap();
-        assert_eq!(api.requests(), 0);
+        let once = |set: &[(&str, &str)]| {
+            api.log().clear();
+            // Nothing is left of the run before but what it pushed.
+            let _none = std::fs::remove_dir_all(dir.at(".temp"));
+            std::fs::create_dir(dir.at(".temp")).unwrap();
+            run(block, &dir, &api, set)
+        };
+        once(&[]).unwrap();
+        assert_eq!(api.items(), ["www.example.com"], "the first time");
+        once(&[]).unwrap();
+        assert_eq!(api.requests(), 0, "nothing changed");
+        let before = dir.read("public/styles.css");
+        dir.file("public/styles.css", "another");
+        once(&[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
+        dir.file("public/styles.css", before);
+        once(&[]).unwrap();
+        assert_eq!(api.items(), ["https://www.example.com/styles.css"], "after a revert");
     }
-}
-
-/// What `git ls-remote` says where the branch of the last purge is at a commit.
-fn at_purged(dir: &Dir, commit: &str) -> String {
-    format!("{}\trefs/heads/purged\n", git(dir, &["rev-parse", commit]).trim())
 }
 
 /// Those blocks that purge what changed since the last purge.
 fn pipelines() -> Vec<Block> {
     let mut blocks = blocks(&page("docs/recipes.md"));
-    blocks.retain(|block| block.script.contains("origin/purged"));
+    blocks.retain(|block| block.script.contains("refs/heads/cfcache-state"));
     assert_eq!(blocks.len(), 2);
     blocks
 }
@@ -443,7 +454,8 @@ fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), 
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
         .env("CLOUDFLARE_ZONE_ID", ZONE)
         .env("CI_REPOSITORY_URL", dir.at(".origin"))
-        .envs([("GITHUB_SHA", "HEAD"), ("CI_COMMIT_SHA", "HEAD")])
+        .env("RUNNER_TEMP", dir.at(".temp"))
+        .env("CI_BUILDS_DIR", dir.at(".temp"))
         .envs(set.iter().copied());
     let output = ends(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
@@ -465,10 +477,12 @@ fn ends(mut command: Command) -> Result<Output, String> {
 }
 
 fn furnish(dir: &Dir) {
-    for folder in ["public/blog", ".bin"] {
+    for folder in ["public/blog", ".bin", ".temp"] {
         std::fs::create_dir_all(dir.at(folder)).unwrap();
     }
-    for (name, script) in [("cargo", CARGO), ("curl", CURL), ("deploy.sh", "#!/bin/sh\n")] {
+    for (name, script) in
+        [("cargo", CARGO), ("curl", CURL), ("rsync", RSYNC), ("aws", AWS), ("deploy.sh", "#!/bin/sh\n")]
+    {
         let path = if name == "deploy.sh" { name.to_owned() } else { format!(".bin/{name}") };
         let path = dir.file(&path, script);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -506,14 +520,13 @@ fn git(dir: &Dir, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Makes a repository of it, in whose last commit `CHANGED` changed, and a remote, at which the one before was purged.
+/// Makes a repository of it, in whose last commit `CHANGED` changed, and a remote.
 fn commit_twice(dir: &Dir) {
     git(dir, &["init", "--quiet"]);
     git(dir, &["add", "public"]);
     git(dir, &["commit", "--quiet", "--message=before"]);
     git(dir, &["init", "--quiet", "--bare", ".origin"]);
     git(dir, &["remote", "add", "origin", ".origin"]);
-    git(dir, &["push", "--quiet", "origin", "HEAD:refs/heads/purged"]);
     dir.file("public/styles.css", "new");
     dir.file("public/blog/index.html", "");
     dir.file("public/a b.txt", "");
