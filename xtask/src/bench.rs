@@ -1,5 +1,6 @@
 //! The figures of `docs/performance.md`, each a ratio of two things that were measured in one run.
 
+mod changed;
 mod cpu;
 mod memory;
 mod plan;
@@ -24,6 +25,7 @@ const BENCHES: &[Bench] = &[
     ("throughput", || wire("throughput")),
     ("cpu", cpu::run),
     ("memory", memory::run),
+    ("changed", changed::run),
     ("pace", || wire("pace")),
 ];
 

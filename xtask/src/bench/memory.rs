@@ -88,7 +88,7 @@ fn write(mut pipe: impl std::io::Write, urls: u64) -> std::io::Result<()> {
 }
 
 /// Reads the highest number that the system has kept, until there is no process any more.
-fn watch(process: &mut Child) -> Result<f64> {
+pub(super) fn watch(process: &mut Child) -> Result<f64> {
     let path = format!("/proc/{}/status", process.id());
     let mut peak = None;
     while process.try_wait()?.is_none() {

@@ -1,0 +1,162 @@
+//! How long `purge changed` takes to find out that nothing changed, beside the programs that hash files; and how long
+//! and how much memory it takes for a manifest of a million paths.
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::bench::memory::watch;
+use crate::bench::program;
+use crate::ci::now;
+use crate::repo::{self, Profile};
+
+/// The site: so many files of so many bytes.
+const FILES: usize = 20_000;
+const BYTES: usize = 25_000;
+
+/// Rounds that count; the best of each program is compared.
+const ROUNDS: usize = 7;
+
+/// At most this share of the time of `b3sum`, or that of `sha256sum`.
+const OF_B3SUM: f64 = 1.5;
+const OF_SHA256SUM: f64 = 0.5;
+
+/// One changed file costs at most this share of none; what is above 1 is the noise of the machine.
+const OF_NOTHING: f64 = 1.1;
+
+/// A manifest of so many paths, in so long, in so many MiB.
+const PATHS: u64 = 1_000_000;
+const SECONDS: f64 = 2.0;
+const MEMORY: f64 = 300.0;
+
+/// Compares, and measures.
+pub(super) fn run() -> Result<()> {
+    for tool in ["b3sum", "sha256sum"] {
+        if Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_err() {
+            bail!("{tool} is what is compared with, and it is not here: apt-get install b3sum coreutils");
+        }
+    }
+    let cfcache = repo::build_cfcache(Profile::Release)?;
+    let folder = cfcache.with_file_name("bench.changed");
+    let _none = fs::remove_dir_all(&folder);
+    let result = tree(&cfcache, &folder).and_then(|()| manifest(&cfcache, &folder));
+    let _gone = fs::remove_dir_all(&folder);
+    result
+}
+
+/// A directory of which nothing, or one file, changed.
+fn tree(cfcache: &Path, folder: &Path) -> Result<()> {
+    let public = folder.join("public");
+    let mut content = vec![0_u8; BYTES];
+    for file in 0..FILES {
+        let path = public.join(format!("{}/{file}.html", file % 200));
+        fs::create_dir_all(path.parent().context("it has a folder")?)?;
+        content[..8].copy_from_slice(&file.to_le_bytes());
+        fs::write(path, &content)?;
+    }
+    let state = folder.join("state");
+    ends_well(changed(cfcache, &state).arg(&public).args(["--first", "nothing"]))?;
+    let recorded = fs::read(&state)?;
+    let all = |tool: &str| {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("find . -type f -print0 | xargs -0 {tool} >/dev/null"))
+            .current_dir(&public);
+        command
+    };
+    let mut best = [f64::INFINITY; 4];
+    let one = public.join("0/0.html");
+    let unchanged = fs::read(&one)?;
+    for round in 0..=ROUNDS {
+        let mut times = [0.0; 4];
+        times[0] = time(&mut all("b3sum"))?;
+        times[1] = time(&mut all("sha256sum"))?;
+        // No server is there: a request would fail.
+        times[2] = time(changed(cfcache, &state).arg(&public))?;
+        fs::write(&one, round.to_le_bytes())?;
+        // What is to be purged is written down, and not sent.
+        times[3] = time(changed(cfcache, &state).arg(&public).arg("--begin"))?;
+        fs::write(&one, &unchanged)?;
+        fs::write(&state, &recorded)?;
+        if round > 0 {
+            best.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
+        }
+    }
+    let [b3sum, sha256sum, nothing, changed] = best;
+    let ms = |seconds: f64| format!("{:.0} ms", seconds * 1e3);
+    println!(
+        "{FILES} files of {BYTES} bytes, the best of {ROUNDS} rounds: b3sum {}, sha256sum {}, nothing changed {}, one file {}",
+        ms(b3sum),
+        ms(sha256sum),
+        ms(nothing),
+        ms(changed)
+    );
+    let (of_b3sum, of_sha256sum, of_nothing) = (nothing / b3sum, nothing / sha256sum, changed / nothing);
+    println!("  {of_b3sum:.2} of b3sum, {of_sha256sum:.2} of sha256sum; one file {of_nothing:.2} of none");
+    ensure!(
+        of_b3sum <= OF_B3SUM || of_sha256sum <= OF_SHA256SUM,
+        "MISSED: the target is {OF_B3SUM} of b3sum, or {OF_SHA256SUM} of sha256sum"
+    );
+    ensure!(of_nothing <= OF_NOTHING, "MISSED: the target is that one file costs no more than none");
+    println!("  target at most {OF_B3SUM} of b3sum or {OF_SHA256SUM} of sha256sum, without a request: met");
+    Ok(())
+}
+
+/// A manifest of many paths, compared with a state of as many.
+fn manifest(cfcache: &Path, folder: &Path) -> Result<()> {
+    let path: PathBuf = folder.join("manifest");
+    let mut file = BufWriter::new(fs::File::create(&path)?);
+    for number in 0..PATHS {
+        // As `find` gives them: in no order.
+        let name = number.wrapping_mul(0x9E37_79B1) & 0xFFFF_FFFF;
+        writeln!(file, "{name:064x}  ./section-{:03}/article-{name:08x}/index.html", number % 997)?;
+    }
+    file.flush()?;
+    let state = folder.join("paths");
+    let mut took = f64::INFINITY;
+    let mut peak = 0.0_f64;
+    for round in 0..=3 {
+        let begun = now();
+        let mut command = changed(cfcache, &state);
+        command.arg("--manifest").arg(&path).args(["--first", "nothing"]);
+        let mut process = command.spawn().context("cannot start cfcache")?;
+        peak = peak.max(watch(&mut process)?);
+        ensure!(process.wait()?.success(), "cfcache failed");
+        if round > 0 {
+            took = took.min(begun.elapsed().as_secs_f64());
+        }
+    }
+    println!("a manifest of {PATHS} paths, nothing changed: {took:.2} s, {peak:.0} MiB");
+    ensure!(took <= SECONDS, "MISSED: the target is {SECONDS} s");
+    ensure!(peak <= MEMORY, "MISSED: the target is {MEMORY} MiB");
+    println!("  target at most {SECONDS} s and {MEMORY} MiB: met");
+    Ok(())
+}
+
+/// The command, pointed at an address where no server is.
+fn changed(cfcache: &Path, state: &Path) -> Command {
+    let mut command = program(cfcache);
+    command
+        .args(["--base-url", "http://127.0.0.1:9/client/v4", "--zone", crate::bench::ZONE])
+        .args(["purge", "changed", "--url", "https://www.example.com", "--state"])
+        .arg(state)
+        .env("CLOUDFLARE_API_TOKEN", crate::bench::TOKEN);
+    command
+}
+
+fn ends_well(command: &mut Command) -> Result<()> {
+    ensure!(command.status().context("cannot start it")?.success(), "it failed: {command:?}");
+    Ok(())
+}
+
+fn time(command: &mut Command) -> Result<f64> {
+    let begun = now();
+    ends_well(command)?;
+    let took: Duration = begun.elapsed();
+    Ok(took.as_secs_f64())
+}
