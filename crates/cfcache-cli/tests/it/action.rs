@@ -1,7 +1,8 @@
 //! The GitHub Action's script under a harness that plays the runner: its environment and files, a tool cache, and a
 //! server of releases. The archive holds a script that calls the binary under test.
 
-#![cfg(unix)]
+// `sha256sum`, which makes the digests here, is not everywhere.
+#![cfg(target_os = "linux")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -39,11 +40,7 @@ impl Runner {
             std::fs::create_dir_all(dir.at(folder)).unwrap();
         }
         std::fs::copy(format!("{ACTION}/purge.sh"), dir.at("action/purge.sh")).unwrap();
-        let target = match (std::env::consts::OS, std::env::consts::ARCH) {
-            ("macos", arch) => format!("{arch}-apple-darwin"),
-            (_, arch) => format!("{arch}-unknown-linux-gnu"),
-        };
-        let name = format!("cfcache-1.2.3-{target}");
+        let name = format!("cfcache-1.2.3-{}-unknown-linux-gnu", std::env::consts::ARCH);
         std::fs::rename(dir.at("release/cfcache-1.2.3-TARGET"), dir.at("release").join(&name)).unwrap();
         let stub = dir.file(
             &format!("release/{name}/cfcache"),
