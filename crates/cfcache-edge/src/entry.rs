@@ -98,7 +98,7 @@ impl Entry {
     }
 
     pub(crate) fn tags(&self) -> impl Iterator<Item = &str> {
-        self.tags.split(',').filter(|tag| !tag.is_empty())
+        each_tag(&self.tags)
     }
 
     /// How many bytes it takes, rounded up.
@@ -108,17 +108,21 @@ impl Entry {
         let tags = 48 * self.tags().count();
         OVERHEAD + (self.body.len() + texts + tags) as u64
     }
+}
 
-    /// Is it of what a purge of tags, hosts, prefixes or everything covers, as [`normal`] has it? Files are found by
-    /// their key.
-    pub(crate) fn is_in(&self, scope: &Scope) -> bool {
-        match scope {
-            Scope::Everything => true,
-            Scope::Files(_) => false,
-            Scope::Tags(tags) => self.tags().any(|tag| tags.iter().any(|wanted| wanted == tag)),
-            Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(self.place(), host)),
-            Scope::Prefixes(prefixes) => prefixes.iter().any(|prefix| is_below(self.place(), prefix)),
-        }
+fn each_tag(tags: &str) -> impl Iterator<Item = &str> {
+    tags.split(',').filter(|tag| !tag.is_empty())
+}
+
+/// Is what is at a place and has these tags of what a purge of tags, hosts, prefixes or everything covers, as [`normal`]
+/// has it? Files are found by their key.
+pub(crate) fn is_covered(scope: &Scope, place: &str, tags: &str) -> bool {
+    match scope {
+        Scope::Everything => true,
+        Scope::Files(_) => false,
+        Scope::Tags(wanted) => each_tag(tags).any(|tag| wanted.iter().any(|wanted| wanted == tag)),
+        Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(place, host)),
+        Scope::Prefixes(prefixes) => prefixes.iter().any(|prefix| is_below(place, prefix)),
     }
 }
 

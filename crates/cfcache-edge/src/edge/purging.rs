@@ -8,7 +8,7 @@ use cfcache_model::endpoint::Action;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{Edge, MAX_KEYS};
-use crate::edge::flight::Flight;
+use crate::edge::flight::{Fill, Flight, Route};
 use crate::entry::{self, Entry};
 use crate::key;
 use crate::purge::{Purge, Purged, Reach, Scope};
@@ -52,7 +52,16 @@ impl Edge {
             Action::Purge => Purged::removed(self.store.remove(&ids)),
         };
         if !self.flights.is_empty() {
-            self.log.push_back((self.purges, Covered { action: purge.action, reach, scope, keys }));
+            let covered = Covered { action: purge.action, reach, scope, keys };
+            // Who comes from now on does not wait for what will not be stored.
+            for flight in self.flights.values() {
+                if let Route::Fill(fill) = &flight.route
+                    && covered.covers_fill(fill)
+                {
+                    self.locks.remove(&fill.key.text);
+                }
+            }
+            self.log.push_back((self.purges, covered));
             if self.log.len() > MAX_LOG
                 && let Some((number, _)) = self.log.pop_front()
             {
@@ -138,9 +147,19 @@ impl Edge {
 
 impl Covered {
     fn covers(&self, entry: &Entry) -> bool {
-        if self.keys.iter().any(|key| **key == *entry.key) {
-            return true;
-        }
-        self.reach.includes(entry.environment.as_deref()) && entry.is_in(&self.scope)
+        self.covers_parts(&entry.key, entry.environment.as_deref(), entry.place(), &entry.tags)
+    }
+
+    /// What a fill will bring, as far as that is known.
+    fn covers_fill(&self, fill: &Fill) -> bool {
+        let key = &fill.key;
+        let place = &key.text[key.place.0 as usize..key.place.1 as usize];
+        let tags = fill.pending.as_ref().map(|pending| entry::tags(&pending.headers)).unwrap_or_default();
+        self.covers_parts(&key.text, fill.environment.as_deref(), place, &tags)
+    }
+
+    fn covers_parts(&self, key: &str, environment: Option<&str>, place: &str, tags: &str) -> bool {
+        self.keys.iter().any(|own| own == key)
+            || (self.reach.includes(environment) && entry::is_covered(&self.scope, place, tags))
     }
 }

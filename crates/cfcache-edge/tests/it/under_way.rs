@@ -174,6 +174,35 @@ fn a_fetch_from_before_a_purge_is_not_stored() {
 }
 
 #[test]
+fn nobody_waits_for_a_fetch_from_before_a_purge() {
+    let scopes = [
+        (Scope::Everything, true),
+        (files(&[URL]), true),
+        (hosts(&["www.example.com"]), true),
+        (prefixes(&["www.example.com/css"]), true),
+        (prefixes(&["www.example.com/cs"]), false),
+        // Tags are known once the head is there.
+        (tags(&["t"]), false),
+    ];
+    for (scope, opens) in scopes {
+        let mut edge = Edge::new(Settings::new("example.com"));
+        let old = fetch(ask(&mut edge, URL));
+        edge.purge(begin(), &Purge::new(scope.clone()));
+        let step = ask(&mut edge, URL);
+        assert_eq!(matches!(step, Step::Fetch(_)), opens, "{scope:?}");
+        let head = response(200, &[("cache-tag", "t")], "").map(drop);
+        let Next::Keep(_old) = edge.answered(begin(), old.ticket, head) else { panic!("it is to be stored") };
+        if let Step::Fetch(new) = step {
+            // The end of the old one does not open the new one's key.
+            assert!(matches!(ask(&mut edge, URL), Step::Wait(fill, _) if fill == new.ticket.id()));
+        } else {
+            edge.purge(begin(), &Purge::new(tags(&["t"])));
+            assert!(matches!(ask(&mut edge, URL), Step::Fetch(_)));
+        }
+    }
+}
+
+#[test]
 fn a_purge_of_something_else_leaves_a_fetch_alone() {
     let mut site = Site::new(always(&[]));
     let old = fetch(ask(&mut site.edge, URL));
