@@ -2,24 +2,7 @@
 
 use cfcache_model::target::PurgeUrl;
 use cfcache_model::text::quote;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-
-/// What is percent-encoded in a path: the path percent-encode set of the URL standard
-/// (<https://url.spec.whatwg.org/#path-percent-encode-set>), and `%` and `\`, which in the name of a file stand for
-/// themselves.
-const ENCODED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}')
-    .add(b'%')
-    .add(b'\\');
+use cfcache_site::path::encode;
 
 /// Where paths are served from.
 #[derive(Debug, Clone)]
@@ -74,7 +57,7 @@ impl Base {
             if !core::mem::take(&mut is_first) {
                 url.push('/');
             }
-            url.extend(utf8_percent_encode(segment, ENCODED));
+            url.push_str(&encode(segment.as_bytes()));
         }
         Ok(url)
     }
