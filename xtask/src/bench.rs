@@ -2,6 +2,7 @@
 
 mod changed;
 mod cpu;
+mod edge;
 mod memory;
 mod plan;
 mod size;
@@ -26,6 +27,7 @@ const BENCHES: &[Bench] = &[
     ("cpu", cpu::run),
     ("memory", memory::run),
     ("changed", changed::run),
+    ("edge", edge::run),
     ("pace", || wire("pace")),
 ];
 
