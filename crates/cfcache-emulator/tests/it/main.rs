@@ -6,6 +6,7 @@ mod credentials;
 mod edge;
 mod faults;
 mod limits;
+mod own_app;
 #[cfg(unix)]
 mod page;
 mod purge;
