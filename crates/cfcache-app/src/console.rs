@@ -1,17 +1,31 @@
 //! What is told while something is done.
 
+use core::time::Duration;
+
+use cfcache_client::{Event, Exchange};
+use cfcache_model::Kind;
+
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report::BatchEvent;
 
 /// Takes what is told while something is done: a terminal, a log, or nothing.
+///
+/// Messages are single lines. A line may begin with a label: `error:`, `warning:`, `invalid:` or `hint:`.
 pub trait Console {
-    /// Tells a line, whatever the verbosity. It may begin with a label, such as `error:`.
+    /// Tells a line, whatever the verbosity.
     fn say(&self, line: &str);
 
-    /// Tells something that is good to know; a quiet console leaves it out.
+    /// Tells a line, unless it was told before.
+    fn say_once(&self, line: &str);
+
+    /// Tells something that is good to know. A quiet console leaves it out.
     fn note(&self, line: &str);
 
-    /// Warns; a quiet console leaves it out.
+    /// Tells a detail. Only a verbose console shows it.
+    fn detail(&self, _line: &str) {}
+
+    /// Warns. A quiet console leaves it out.
     fn warn(&self, line: &str) {
         self.note(&format!("warning: {line}"));
     }
@@ -19,6 +33,55 @@ pub trait Console {
     /// Tells what went wrong, and returns the way to end.
     fn failure(&self, failure: &Failure) -> Exit;
 
-    /// Draws nothing from here on: somebody types on the terminal.
-    fn leave_alone(&self) {}
+    /// Remembers a reason that was told, so that a summary need not repeat it.
+    fn remember(&self, _reason: &str) {}
+
+    /// Takes a line of the result, such as a request of a dry run.
+    fn data(&self, line: &str);
+
+    /// Returns whether nobody reads results any more.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Asks for a yes before something that cannot be undone.
+    ///
+    /// # Errors
+    ///
+    /// Where the answer is no, or nobody can be asked.
+    fn confirm(&self, question: &str) -> Result<(), Failure>;
+
+    /// Entries are read from a terminal, on which somebody types.
+    fn entries_are_typed(&self) {}
+
+    /// A request was sent, and was answered or not.
+    fn exchange(&self, _exchange: &Exchange<'_>) {}
+
+    /// Something happened to a request or a run.
+    fn event(&self, _event: &Event<'_>) {}
+
+    /// A run over a list begins.
+    fn run_started(&self, _run: RunInfo) {}
+
+    /// Entries of the run failed without being sent.
+    fn unsent(&self, _entries: u64) {}
+
+    /// A batch of the run ended.
+    fn batch(&self, _batch: &BatchEvent<'_>) {}
+
+    /// Time has passed; called several times a second during a run.
+    fn tick(&self) {}
+
+    /// The run is over.
+    fn run_ended(&self) {}
+}
+
+/// What is known of a run when it begins.
+pub struct RunInfo {
+    /// What its entries are.
+    pub kind: Kind,
+    /// How many entries there are, where they were counted.
+    pub total: Option<u64>,
+    /// Returns how long so many more entries take at least, as far as the limits are known.
+    pub estimate: Box<dyn Fn(u64) -> Duration>,
 }

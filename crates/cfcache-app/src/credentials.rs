@@ -45,7 +45,7 @@ pub fn fetch(
         CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
             from_file(path, console)?
         }
-        CredentialPlace::Profile(TokenPlace::Variable(name)) => match Environment::other(name) {
+        CredentialPlace::Profile(TokenPlace::Variable(name)) => match environment.other(name) {
             Some(token) => SecretString::from(token),
             None => {
                 return Err(fail(format!(
@@ -113,7 +113,7 @@ fn none(environment: &Environment) -> Failure {
         Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
         None => failure,
     };
-    failure.causes.extend(Environment::unread(&[API_TOKEN, API_KEY, EMAIL]));
+    failure.causes.extend(environment.unread(&[API_TOKEN, API_KEY, EMAIL]));
     failure
 }
 

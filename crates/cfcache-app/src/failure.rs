@@ -90,10 +90,7 @@ pub fn describe(error: &Error) -> String {
 
 /// What of [`describe`] is the same for every request that ends so: neither its ray nor its time.
 pub fn reason(error: &Error) -> String {
-    match error.is_unclear() {
-        true => format!("{error} [{UNCLEAR}]"),
-        false => error.to_string(),
-    }
+    if error.is_unclear() { format!("{error} [{UNCLEAR}]") } else { error.to_string() }
 }
 
 /// Why a request is sent again, in few words: "`127.0.0.1:9` refused the connection".

@@ -1,11 +1,19 @@
 //! What is to be done, all of it parsed.
 
+use core::time::Duration;
 use std::path::PathBuf;
 
+use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
 
+use cfcache_site::changes::ListFormat;
+use cfcache_site::mapping::Site;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::report::FallbackTo;
 use crate::source::Base;
 
 /// What an invalid entry of the input does to a run.
@@ -15,6 +23,109 @@ pub enum OnInvalid {
     Fail,
     /// It is left out, and reported.
     Skip,
+}
+
+/// What to purge or invalidate.
+pub enum Job {
+    Everything(EverythingJob),
+    List(ListJob),
+    Route(RouteJob),
+    Changed(Box<ChangedJob>),
+}
+
+/// A purge or invalidate of everything.
+pub struct EverythingJob {
+    pub action: Action,
+    pub scope: Scope,
+    pub connection: Connection,
+    pub yes: bool,
+}
+
+/// A purge or invalidate of a list, in one zone.
+pub struct ListJob {
+    pub action: Action,
+    pub scope: Scope,
+    pub targets: Targets,
+    pub connection: Connection,
+    pub failed_to: Option<PathBuf>,
+    pub journal: Option<PathBuf>,
+    pub batch_size: Option<usize>,
+}
+
+/// A purge or invalidate whose entries name their zones by themselves: each goes to the zone of its host.
+pub struct RouteJob {
+    pub action: Action,
+    pub targets: Targets,
+    /// The map of the configuration; where it is empty, the API's list is asked for.
+    pub zones: Vec<(String, ZoneId)>,
+    pub connection: Connection,
+    pub failed_to: Option<PathBuf>,
+    pub batch_size: Option<usize>,
+}
+
+/// A purge or invalidate of what a deployment changed.
+pub struct ChangedJob {
+    pub action: Action,
+    pub source: ChangedSource,
+    pub site: Site,
+    /// The file that remembers the site.
+    pub state: PathBuf,
+    pub destination: Destination,
+    /// What is wrong with it is told once that what is to be purged is written down: it is to be made up for then.
+    pub connection: Result<Connection, Failure>,
+    pub plan: Option<Plan>,
+    /// How long URLs may take by the limits of the plan; `None` where these are not kept.
+    pub within: Option<Duration>,
+    /// What to purge in place of too many URLs, the first that helps.
+    pub fallback: Vec<FallbackTo>,
+    pub first: FirstRun,
+    pub begin: bool,
+    pub explain: bool,
+    pub yes: bool,
+    pub failed_to: Option<PathBuf>,
+    pub batch_size: Option<usize>,
+}
+
+/// What is deployed, or what changed about it.
+pub enum ChangedSource {
+    Directory {
+        path: PathBuf,
+        /// What it may not lead out of: the folder of the project's file that names it.
+        within: Option<PathBuf>,
+    },
+    Manifest {
+        file: PathBuf,
+        is_null_separated: bool,
+        /// What the paths in it begin with.
+        root: Option<PathBuf>,
+    },
+    GitTree(String),
+    Sitemaps(Vec<PathBuf>),
+    Changes {
+        format: ListFormat,
+        file: PathBuf,
+        is_null_separated: bool,
+        root: Option<PathBuf>,
+    },
+}
+
+/// Where entries are sent.
+pub enum Destination {
+    /// To one zone.
+    Zone(Scope),
+    /// Each to the zone of its host; the configuration's map of them, which may be empty.
+    Hosts(Vec<(String, ZoneId)>),
+}
+
+/// What to purge where there is no state of an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstRun {
+    /// The hosts of the site.
+    Hosts,
+    /// Every URL of every file.
+    List,
+    /// Nothing.
+    Nothing,
 }
 
 /// Where targets come from, and how they are read.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::exit::Exit;
+
 /// How many failures a report names at the most.
 pub const MAX_FAILURES: usize = 1000;
 
@@ -70,6 +72,12 @@ pub struct Report {
     /// Whether entries are of several kinds, so that none can be named.
     #[serde(skip)]
     pub is_mixed: bool,
+    /// How the process ends for it: the worst of what happened.
+    #[serde(skip)]
+    pub exit: Exit,
+    /// What people are told in place of the counts, where nothing was to be done.
+    #[serde(skip)]
+    pub sentence: Option<String>,
     #[serde(skip)]
     bytes: usize,
 }
@@ -286,8 +294,16 @@ impl Report {
             zones: Vec::new(),
             deployment: None,
             is_mixed: false,
+            exit: Exit::Accepted,
+            sentence: None,
             bytes: 0,
         }
+    }
+
+    /// Sets how the process ends.
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
     }
 
     /// Names a failed item, while there is room.

@@ -297,7 +297,7 @@ impl Input {
         if path == Path::new("-") {
             if std::io::stdin().is_terminal() {
                 console.note("reading entries from the terminal, one a line; Ctrl-D ends");
-                console.leave_alone();
+                console.entries_are_typed();
             }
             let file = crate::same_file::standard_input().filter(|file| {
                 // Only one that stands at its beginning can be read twice from there.
@@ -569,10 +569,7 @@ impl Chunks<'_> {
     fn give(&mut self) -> Result<(), ()> {
         let chunk = core::mem::take(&mut self.chunk);
         let is_end = chunk.broken.is_some() || self.reading.stops_at(&chunk);
-        match (self.take)(chunk) && !is_end {
-            true => Ok(()),
-            false => Err(()),
-        }
+        if (self.take)(chunk) && !is_end { Ok(()) } else { Err(()) }
     }
 
     /// Gives on what was read of a checked file, at the end of each block that is what was checked.
@@ -798,9 +795,12 @@ pub fn list_named(argument: &str) -> Option<&str> {
 /// Whether a file that is to be written is also one that is read.
 pub fn reads(files: &[PathBuf], written: &Path) -> bool {
     let Some(written) = FileId::of(written) else { return false };
-    files.iter().any(|file| match file == Path::new("-") {
-        true => FileId::of_standard_input().as_ref() == Some(&written),
-        false => FileId::of(file).as_ref() == Some(&written),
+    files.iter().any(|file| {
+        if file == Path::new("-") {
+            FileId::of_standard_input().as_ref() == Some(&written)
+        } else {
+            FileId::of(file).as_ref() == Some(&written)
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! The command line as it is typed: the only file that names clap. Strings and switches; nothing is looked up here.
 
-mod likely;
+mod suggest;
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -184,9 +184,9 @@ fn meet_half_way(error: &mut clap::Error) {
     let path = path.join(" ");
     let tip = match error.kind() {
         ErrorKind::InvalidSubcommand => text(error, ContextKind::InvalidSubcommand)
-            .and_then(|found| likely::instead_of_command(&path, &found)),
+            .and_then(|found| suggest::instead_of_command(&path, &found)),
         ErrorKind::UnknownArgument => {
-            text(error, ContextKind::InvalidArg).and_then(|found| likely::instead_of_option(&path, &found))
+            text(error, ContextKind::InvalidArg).and_then(|found| suggest::instead_of_option(&path, &found))
         }
         _ => None,
     };

@@ -5,16 +5,13 @@ mod emulator;
 mod environments;
 mod generate;
 mod interrupts;
-mod pages;
 mod probe;
-mod purge;
 #[cfg(test)]
 mod reference;
 mod regions;
 mod reserve;
 #[cfg(test)]
 pub(crate) mod schema;
-mod scope;
 mod setting;
 mod settings;
 mod token;
@@ -23,10 +20,13 @@ mod visiting;
 mod warm;
 mod zones;
 
+use cfcache_app::purge;
+
 pub(crate) use crate::command::interrupts::Interrupts;
+use crate::command::interrupts::or_interrupted;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::{Talk, outcome};
 use crate::resolve::Job;
 
 /// Does a job.
@@ -42,19 +42,16 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
         }
     };
     let exit = runtime.block_on(async {
-        let interrupts = Interrupts::listen();
+        let interrupts = interrupts::listen();
         let result = match job {
-            Job::Everything(job) if job.dry_run => purge::dry_run::everything(&job, talk),
-            Job::Everything(job) => purge::everything::run(job, talk, &interrupts).await,
-            Job::List(job) if job.dry_run => purge::dry_run::list(job, talk),
-            Job::List(job) => purge::bulk::run(job, talk, &interrupts).await,
-            Job::Route(job) if job.dry_run => purge::routed::dry_run(job, talk),
-            Job::Route(job) => purge::routed::run(job, talk, &interrupts).await,
+            Job::Purge(job) => purge::run(job, talk, &interrupts).await.map(|report| {
+                outcome::print(&report, talk);
+                report.exit
+            }),
+            Job::PurgeDryRun(job) => purge::dry_run(job, talk),
             Job::Probe(job) => probe::run(job, talk, &interrupts).await,
             Job::Warm(job) if job.dry_run => warm::dry_run(job, talk),
             Job::Warm(job) => warm::run(job, talk, &interrupts).await,
-            Job::Changed(job) if job.dry_run => purge::changed::dry_run(&job, talk),
-            Job::Changed(job) => purge::changed::run(*job, talk, &interrupts).await,
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),
@@ -63,12 +60,12 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
             Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
             Job::Setting(job) => setting::execute(job, talk, &interrupts).await,
             Job::ListEnvironments(connection, zone) => {
-                interrupts.end(environments::list(connection, zone, talk)).await
+                or_interrupted(&interrupts, environments::list(connection, zone, talk)).await
             }
-            Job::VerifyToken(connection, account) => {
-                interrupts.end(token::verify(connection, account, talk)).await
+            Job::VerifyToken(connection, account, unread) => {
+                or_interrupted(&interrupts, token::verify(connection, account, unread, talk)).await
             }
-            Job::ListZones(connection) => interrupts.end(zones::list(connection, talk)).await,
+            Job::ListZones(connection) => or_interrupted(&interrupts, zones::list(connection, talk)).await,
         };
         result.unwrap_or_else(|failure| talk.failure(&failure))
     });

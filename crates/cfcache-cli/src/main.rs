@@ -1,9 +1,8 @@
 //! `cfcache`: the command line of the Cloudflare Cache API.
 
 mod args;
-mod ask;
 mod command;
-mod observe;
+mod confirm;
 mod progress;
 mod render;
 mod resolve;
@@ -11,12 +10,12 @@ mod resolve;
 use std::process::ExitCode;
 
 use cfcache_app::{
-    config, credentials, domain, exit, failure, journal, report, route, same_file, secret, session, source,
-    whole,
+    config, credentials, domain, exit, failure, report, same_file, secret, session, source, whole,
 };
 
 fn main() -> ExitCode {
-    let environment = config::Environment::read_all();
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    let environment = config::Environment::read_all(|name| std::env::var(name));
     let exit = match args::parse() {
         Ok(args) => {
             let talk = render::Talk::new(&args.global, &environment);

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use cfcache_app::console::RunInfo;
 use cfcache_client::engine::Reason;
 use cfcache_client::{ErrorCause, Event, Summary};
 use cfcache_model::verdict::Class;
@@ -96,7 +97,7 @@ pub(crate) struct Progress {
     /// Is it for a quota that the server stated, and not because it refused something?
     is_quota: bool,
     /// How long so many more entries take at least.
-    estimate: Option<Box<dyn Fn(u64) -> Duration>>,
+    estimate: Box<dyn Fn(u64) -> Duration>,
     /// What failed last, until something comes to its end.
     trouble: Option<Trouble>,
     /// How much was sent by when, a second apart, the oldest first.
@@ -106,11 +107,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(noun: cfcache_model::Kind, total: Option<u64>) -> Self {
+    pub(crate) fn new(run: RunInfo) -> Self {
         let now = Instant::now();
         Self {
-            noun,
-            total,
+            noun: run.kind,
+            total: run.total,
             started: now,
             last_beat: now,
             summary: Summary::default(),
@@ -119,17 +120,11 @@ impl Progress {
             is_stopped: false,
             held_until: None,
             is_quota: false,
-            estimate: None,
+            estimate: run.estimate,
             trouble: None,
             past: VecDeque::from([(now, 0)]),
             has_waited: false,
         }
-    }
-
-    /// Estimates how long so many more entries take at least, as far as the limits are known.
-    pub(crate) fn with_estimate(mut self, estimate: impl Fn(u64) -> Duration + 'static) -> Self {
-        self.estimate = Some(Box::new(estimate));
-        self
     }
 
     /// Entries failed without coming to the run.
@@ -184,11 +179,6 @@ impl Progress {
             self.last_beat = now;
             talk.note(&self.line(now, usize::MAX));
         }
-    }
-
-    /// How many requests are in flight.
-    pub(crate) const fn in_flight(&self) -> usize {
-        self.in_flight
     }
 
     fn sent(&self) -> u64 {
@@ -259,7 +249,7 @@ impl Progress {
             && now - self.started >= GUESS_AFTER
         {
             let items = total.saturating_sub(handled);
-            let least = self.estimate.as_ref().map(|estimate| estimate(items)).unwrap_or_default();
+            let least = (self.estimate)(items);
             let measured = Duration::try_from_secs_f64(items as f64 / rate).unwrap_or_default();
             let left = Duration::from_secs(whole_seconds(measured.max(least)));
             if !left.is_zero() {

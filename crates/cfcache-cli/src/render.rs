@@ -4,19 +4,28 @@
 
 pub(crate) mod human;
 pub(crate) mod outcome;
+mod trace;
 
+use core::time::Duration;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
-use cfcache_app::console::Console;
+use cfcache_app::console::{Console, RunInfo};
+use cfcache_client::engine::Reason;
+use cfcache_client::{Event, Exchange};
 use cfcache_model::text::is_invisible;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::args::{ColorArg, Global, OutputArg, Usage};
 use crate::config::Environment;
+use crate::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::progress::{Progress, Trouble};
+use crate::report::BatchEvent;
+use crate::session::whole_seconds;
 
 /// How much of what went wrong is remembered.
 const TOLD: usize = 100;
@@ -46,6 +55,8 @@ pub(crate) struct Talk {
     drawn: Cell<usize>,
     /// Somebody types entries on the terminal.
     typed_on: Cell<bool>,
+    /// How far the run is that goes on.
+    run: RefCell<Option<Progress>>,
 }
 
 impl Talk {
@@ -75,6 +86,7 @@ impl Talk {
             told: RefCell::default(),
             drawn: Cell::new(0),
             typed_on: Cell::new(false),
+            run: RefCell::new(None),
         }
     }
 
@@ -267,18 +279,102 @@ impl Console for Talk {
         self.say(line);
     }
 
+    fn say_once(&self, line: &str) {
+        self.say_once(line);
+    }
+
     fn note(&self, line: &str) {
         self.note(line);
+    }
+
+    fn detail(&self, line: &str) {
+        if self.verbose > 0 {
+            self.say(line);
+        }
     }
 
     fn failure(&self, failure: &Failure) -> Exit {
         self.failure(failure)
     }
 
-    fn leave_alone(&self) {
+    fn remember(&self, reason: &str) {
+        self.remember(reason);
+    }
+
+    fn data(&self, line: &str) {
+        self.data(line);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    fn confirm(&self, question: &str) -> Result<(), Failure> {
+        confirm::confirm(self, question)
+    }
+
+    fn entries_are_typed(&self) {
         self.typed_on.set(true);
     }
+
+    fn exchange(&self, exchange: &Exchange<'_>) {
+        trace::exchange(self, exchange);
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let is_run = self.run.borrow().is_some();
+        match event {
+            Event::Retrying { .. } => {
+                if let Some(trouble) = Trouble::of(event) {
+                    let draws = self.live && self.progress;
+                    if !draws {
+                        trouble.note(self);
+                    } else if !is_run {
+                        self.draw(&trouble.line(Instant::now(), self.columns() - 1));
+                    }
+                }
+            }
+            Event::Waiting { wait, reason: Reason::Quota } if is_run && *wait >= NOTED_WAIT => {
+                let why = "the quota that the API states is used up";
+                self.note_trouble(why, &format!("{why}, continues in {} s", whole_seconds(*wait)));
+            }
+            _ => {}
+        }
+        if let Some(progress) = &mut *self.run.borrow_mut() {
+            progress.on(event);
+        }
+    }
+
+    fn run_started(&self, run: RunInfo) {
+        *self.run.borrow_mut() = Some(Progress::new(run));
+    }
+
+    fn unsent(&self, entries: u64) {
+        if let Some(progress) = &mut *self.run.borrow_mut() {
+            progress.add_failed(entries);
+        }
+    }
+
+    fn batch(&self, batch: &BatchEvent<'_>) {
+        if self.output == OutputArg::Ndjson {
+            self.json(batch);
+        }
+    }
+
+    fn tick(&self) {
+        if let Some(progress) = &mut *self.run.borrow_mut() {
+            progress.tick(self);
+        }
+    }
+
+    fn run_ended(&self) {
+        self.run.borrow_mut().take();
+        self.clear();
+    }
 }
+
+/// A wait of this length for the stated quota is told even where there is no progress to show it.
+const NOTED_WAIT: Duration = Duration::from_secs(5);
 
 /// What takes away a line of that width. On a terminal that has become narrower it stands on several by now.
 fn away(drawn: usize, columns: usize) -> String {

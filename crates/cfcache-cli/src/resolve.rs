@@ -8,8 +8,9 @@ mod visiting;
 use std::path::{Path, PathBuf};
 
 pub(crate) use cfcache_app::connection::Connection;
-use cfcache_app::job::OnInvalid;
-pub(crate) use cfcache_app::job::{EnvironmentRef, Scope, Targets, ZoneRef};
+use cfcache_app::job::{EnvironmentRef, EverythingJob, ListJob, RouteJob, Scope};
+use cfcache_app::job::{Job as PurgeJob, OnInvalid};
+pub(crate) use cfcache_app::job::{Targets, ZoneRef};
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
@@ -23,7 +24,6 @@ use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Source
 use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
-pub(crate) use crate::resolve::changed::{ChangedJob, ChangedSource, Destination};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::setting::Setting;
 pub(crate) use crate::resolve::visiting::VisitJob;
@@ -33,15 +33,15 @@ use crate::source::{Base, list_named};
 
 /// What to do.
 pub(crate) enum Job {
-    Everything(EverythingJob),
-    List(ListJob),
+    Purge(PurgeJob),
+    /// Prints what would be sent.
+    PurgeDryRun(PurgeJob),
     Probe(VisitJob),
     Warm(VisitJob),
-    Route(RouteJob),
-    Changed(Box<ChangedJob>),
     ListZones(Connection),
     ListEnvironments(Connection, ZoneRef),
-    VerifyToken(Connection, Option<Sourced<AccountId>>),
+    /// With the variables that may have been meant to name an account, and are not read.
+    VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
     Emulator(EmulatorArgs, Plan, bool),
     Setting(SettingJob),
     ShowConfig(Box<Settings>),
@@ -57,39 +57,6 @@ pub(crate) struct SettingJob {
     pub(crate) connection: Connection,
     pub(crate) dry_run: bool,
     pub(crate) yes: bool,
-}
-
-/// A purge or invalidate of everything.
-pub(crate) struct EverythingJob {
-    pub(crate) action: Action,
-    pub(crate) scope: Scope,
-    pub(crate) connection: Connection,
-    pub(crate) dry_run: bool,
-    pub(crate) yes: bool,
-}
-
-/// A purge or invalidate of a list, in one zone.
-pub(crate) struct ListJob {
-    pub(crate) action: Action,
-    pub(crate) scope: Scope,
-    pub(crate) targets: Targets,
-    pub(crate) connection: Connection,
-    pub(crate) dry_run: bool,
-    pub(crate) failed_to: Option<PathBuf>,
-    pub(crate) journal: Option<PathBuf>,
-    pub(crate) batch_size: Option<usize>,
-}
-
-/// A purge or invalidate whose entries name their zones by themselves: each goes to the zone of its host.
-pub(crate) struct RouteJob {
-    pub(crate) action: Action,
-    pub(crate) targets: Targets,
-    /// The map of the configuration; where it is empty, the API's list is asked for.
-    pub(crate) zones: Vec<(String, ZoneId)>,
-    pub(crate) connection: Connection,
-    pub(crate) dry_run: bool,
-    pub(crate) failed_to: Option<PathBuf>,
-    pub(crate) batch_size: Option<usize>,
 }
 
 /// Makes a job of arguments and environment.
@@ -211,13 +178,17 @@ impl<'a> Given<'a> {
             talk.warn(overruled);
         }
         if matches!(settings.base_url.origin, Origin::Default) && !global.emulator {
-            Environment::unread(&[config::API_BASE_URL]).iter().for_each(|unread| talk.warn(unread));
+            environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| talk.warn(unread));
         }
         Ok(Self { settings, global, environment, talk })
     }
 }
 
 impl Given<'_> {
+    fn purge_job(&self, job: PurgeJob) -> Job {
+        if self.global.dry_run { Job::PurgeDryRun(job) } else { Job::Purge(job) }
+    }
+
     fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
         self.no_visitor_options()?;
         let targets = |kind, input| targets(action, kind, input, Pages::default(), Vec::new(), self.global);
@@ -253,13 +224,12 @@ impl Given<'_> {
                 return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
             }
         }
-        Ok(Job::Everything(EverythingJob {
+        Ok(self.purge_job(PurgeJob::Everything(EverythingJob {
             action,
             scope: self.scope()?,
             connection: self.connection(global.dry_run)?,
-            dry_run: global.dry_run,
             yes: global.yes || global.force,
-        }))
+        })))
     }
 
     fn list(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
@@ -279,16 +249,15 @@ impl Given<'_> {
                 "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
             ));
         }
-        Ok(Job::List(ListJob {
+        Ok(self.purge_job(PurgeJob::List(ListJob {
             action,
             scope: self.scope()?,
             targets,
             connection: self.connection(global.dry_run)?,
-            dry_run: global.dry_run,
             failed_to: global.failed_to.clone(),
             journal: global.journal.clone(),
             batch_size: global.batch_size,
-        }))
+        })))
     }
 
     /// Refuses to write where something is read, or where something else is written: the same file, whatever it is
@@ -348,16 +317,15 @@ impl Given<'_> {
         for (domain, id) in &self.settings.zones {
             self.warn_if_odd(id, &mapped(domain));
         }
-        Environment::unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
-        Ok(Job::Route(RouteJob {
+        self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
+        Ok(self.purge_job(PurgeJob::Route(RouteJob {
             action,
             targets,
             zones: self.settings.zones.clone().into_iter().collect(),
             connection: self.connection(self.global.dry_run)?,
-            dry_run: self.global.dry_run,
             failed_to: self.global.failed_to.clone(),
             batch_size: self.global.batch_size,
-        }))
+        })))
     }
 
     /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
@@ -397,7 +365,8 @@ impl Given<'_> {
                 Ok(Sourced { value: id, origin })
             })
             .transpose()?;
-        Ok(Job::VerifyToken(self.connection(false)?, account))
+        let unread = self.environment.unread(&[config::ACCOUNT_ID]);
+        Ok(Job::VerifyToken(self.connection(false)?, account, unread))
     }
 
     /// What a command that changes nothing cannot be told.
@@ -450,7 +419,7 @@ impl Given<'_> {
             }
             let mut failure = Failure::usage("no zone given")
                 .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID));
-            failure.causes = Environment::unread(&[config::ZONE_ID]);
+            failure.causes = self.environment.unread(&[config::ZONE_ID]);
             return Err(failure);
         };
         let zone = value.trim();

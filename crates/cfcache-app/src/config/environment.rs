@@ -1,5 +1,6 @@
 //! What the environment says.
 
+use std::env::VarError;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -106,8 +107,11 @@ impl core::fmt::Debug for Proxies {
     }
 }
 
+/// Returns the value of a variable of the environment, as [`std::env::var`] does.
+pub type Lookup = fn(&str) -> Result<String, VarError>;
+
 /// What the environment says. A variable that is empty counts as unset: an unset secret of a CI job arrives so.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Environment {
     pub token: Option<SecretString>,
     pub key: Option<SecretString>,
@@ -133,12 +137,13 @@ pub struct Environment {
     pub dumb_terminal: bool,
     /// A variable whose value is not Unicode.
     pub broken: Option<String>,
+    lookup: Lookup,
 }
 
 impl Environment {
-    /// Reads it.
-    pub fn read_all() -> Self {
-        let mut environment = Self::default();
+    /// Reads everything that means something here.
+    pub fn read_all(lookup: Lookup) -> Self {
+        let mut environment = Self::empty(lookup);
         environment.token = environment.read(API_TOKEN).map(SecretString::from);
         environment.key = environment.read(API_KEY).map(SecretString::from);
         environment.email = environment.read(EMAIL);
@@ -179,10 +184,34 @@ impl Environment {
         environment
     }
 
+    fn empty(lookup: Lookup) -> Self {
+        Self {
+            token: None,
+            key: None,
+            email: None,
+            base_url: None,
+            empty: Vec::new(),
+            zone: None,
+            account: None,
+            plan: None,
+            profile: None,
+            config: None,
+            visitor_headers: None,
+            config_home: None,
+            state_home: None,
+            home: None,
+            proxies: Proxies::default(),
+            no_color: false,
+            dumb_terminal: false,
+            broken: None,
+            lookup,
+        }
+    }
+
     /// Says which variables are set that were meant for one of these and are not read. Their values are not shown.
-    pub fn unread(instead_of: &[&str]) -> Vec<String> {
+    pub fn unread(&self, instead_of: &[&str]) -> Vec<String> {
         let meant =
-            UNREAD.iter().filter(|(name, meant)| instead_of.contains(meant) && Self::other(name).is_some());
+            UNREAD.iter().filter(|(name, meant)| instead_of.contains(meant) && self.other(name).is_some());
         meant
             .map(|(name, meant)| {
                 if name.ends_with("_FILE") {
@@ -200,22 +229,20 @@ impl Environment {
     }
 
     /// The value of another variable, such as a profile names one for its token.
-    pub fn other(name: &str) -> Option<String> {
-        Self::default().read(name)
+    pub fn other(&self, name: &str) -> Option<String> {
+        Self::empty(self.lookup).read(name)
     }
 
     fn read(&mut self, name: &str) -> Option<String> {
-        #[expect(clippy::disallowed_methods, reason = "this is the file that may")]
-        let value = std::env::var(name);
-        match value {
+        match (self.lookup)(name) {
             Ok(value) if value.trim().is_empty() => {
                 self.empty.push(name.to_owned());
                 None
             }
             // A line break at the end comes from `$(cat file)` and its like, and is never meant.
             Ok(value) => Some(value.trim().to_owned()),
-            Err(std::env::VarError::NotPresent) => None,
-            Err(std::env::VarError::NotUnicode(_)) => {
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(_)) => {
                 self.broken = Some(name.to_owned());
                 None
             }

@@ -110,9 +110,10 @@ pub fn read(file: impl Read) -> Result<Contents, Wrong> {
         let Some(text) = line.strip_suffix(b"\n") else {
             if contents.header.is_none() {
                 // A line of that length goes on, and so it was not cut off.
-                return match (line.len() as u64) < LONGEST && is_beginning(&line) {
-                    true => Ok(contents),
-                    false => Err(Wrong::Foreign),
+                return if (line.len() as u64) < LONGEST && is_beginning(&line) {
+                    Ok(contents)
+                } else {
+                    Err(Wrong::Foreign)
                 };
             }
             contents.unreadable += 1;

@@ -135,10 +135,7 @@ impl<R: Read> Lines<R> {
                 self.line.truncate(80);
             }
             if end.is_some() || is_end_of_input {
-                return match is_too_long {
-                    true => Err(Line::too_long("line", &self.line)),
-                    false => Ok(()),
-                };
+                return if is_too_long { Err(Line::too_long("line", &self.line)) } else { Ok(()) };
             }
         }
     }

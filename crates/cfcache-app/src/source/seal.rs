@@ -142,9 +142,10 @@ impl<'a> Verifier<'a> {
 
     /// Takes the end of the file.
     pub(crate) fn end(&self) -> Verified {
-        match self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
-            true => Verified::UpToHere,
-            false => Verified::Changed,
+        if self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
+            Verified::UpToHere
+        } else {
+            Verified::Changed
         }
     }
 

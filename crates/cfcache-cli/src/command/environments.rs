@@ -1,12 +1,12 @@
 //! `environments list`
 
+use cfcache_app::observe::CallObserver;
+use cfcache_app::scope;
 use cfcache_model::endpoint::ListEnvironments;
 
 use crate::args::OutputArg;
-use crate::command::scope;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::Trace;
 use crate::render::{Talk, human};
 use crate::resolve::{Connection, ZoneRef};
 use crate::session::Session;
@@ -17,7 +17,7 @@ pub(crate) async fn list(connection: Connection, zone: ZoneRef, talk: &Talk) -> 
     let zone = scope::zone(&session.client, &zone, talk).await?;
     let answer = session
         .client
-        .call(&ListEnvironments::new(&zone), &mut Trace(talk))
+        .call(&ListEnvironments::new(&zone), &mut CallObserver(talk))
         .await
         .map_err(|error| Failure::of(&error, "cannot list the environments"))?;
     if talk.output != OutputArg::Human {

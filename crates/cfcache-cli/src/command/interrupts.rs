@@ -1,48 +1,35 @@
 //! Ctrl-C, and requests to end.
 
+pub(crate) use cfcache_app::interrupts::Interrupts;
 use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Counts Ctrl-C and requests to end: SIGINT, SIGTERM and SIGHUP, those of them that were not ignored at the start.
-pub(crate) struct Interrupts {
-    count: watch::Receiver<u8>,
+/// Begins to listen for SIGINT, SIGTERM and SIGHUP, those of them that were not ignored at the start, at the first `await`
+/// of the caller; until then they end the process on the spot.
+pub(super) fn listen() -> Interrupts {
+    let (sender, count) = watch::channel(0_u8);
+    tokio::spawn(async move {
+        let mut signals = Signals::new();
+        // Each is counted: those that come while another one is handled wait in their listener.
+        while signals.next().await {
+            sender.send_modify(|count| *count = count.saturating_add(1));
+        }
+        // Without a listener nothing is ever counted, and nobody is to be told that it ended.
+        core::future::pending::<()>().await;
+    });
+    Interrupts::new(count)
 }
 
-impl Interrupts {
-    /// Begins to listen at the first `await` of the caller; until then they end the process on the spot.
-    pub(super) fn listen() -> Self {
-        let (sender, count) = watch::channel(0_u8);
-        tokio::spawn(async move {
-            let mut signals = Signals::new();
-            // Each is counted: those that come while another one is handled wait in their listener.
-            while signals.next().await {
-                sender.send_modify(|count| *count = count.saturating_add(1));
-            }
-            // Without a listener nothing is ever counted, and nobody is to be told that it ended.
-            core::future::pending::<()>().await;
-        });
-        Self { count }
-    }
-
-    /// A command that ends by itself, and that the first of them may end at any moment.
-    pub(super) async fn end(
-        &self,
-        command: impl Future<Output = Result<Exit, Failure>>,
-    ) -> Result<Exit, Failure> {
-        tokio::select! {
-            result = command => result,
-            () = self.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
-        }
-    }
-
-    /// Waits for the `nth` of them, counted from 1.
-    pub(crate) async fn nth(&self, nth: u8) {
-        let mut count = self.count.clone();
-        if count.wait_for(|count| *count >= nth).await.is_err() {
-            core::future::pending::<()>().await;
-        }
+/// Runs a command that ends by itself, and that the first interrupt may end at any moment.
+pub(super) async fn or_interrupted(
+    interrupts: &Interrupts,
+    command: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        result = command => result,
+        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `origin-regions`
 
+use cfcache_app::pages;
 use cfcache_client::Error;
 use cfcache_model::endpoint::{
     CloudRegion, CloudRegionBatch, DeleteCloudRegion, DeleteCloudRegions, GetCloudRegion, ListCloudRegions,
@@ -9,25 +10,25 @@ use cfcache_model::endpoint::{
 use cfcache_model::verdict::Answer;
 use serde::Serialize;
 
-use crate::command::setting::Desk;
-use crate::command::{Interrupts, pages};
+use crate::command::Interrupts;
+use crate::command::setting::SettingsContext;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::render::human;
 
 const TITLES: [&str; 4] = ["ORIGIN", "VENDOR", "REGION", "CHANGED"];
 
-pub(super) async fn list(desk: &Desk<'_>) -> Result<Exit, Failure> {
-    let regions = pages::all(async |page| desk.call(&ListCloudRegions::page(&desk.zone, page)).await)
+pub(super) async fn list(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
+    let regions = pages::all(async |page| context.call(&ListCloudRegions::page(&context.zone, page)).await)
         .await
         .map_err(|error| Failure::of(&error, "cannot list the cloud regions"))?;
-    if !desk.is_human() {
-        desk.talk.data(&regions.raw);
+    if !context.is_human() {
+        context.talk.data(&regions.raw);
     } else if regions.items.is_empty() {
-        desk.talk.note("no origin has a cloud region");
+        context.talk.note("no origin has a cloud region");
     } else {
         let rows: Vec<Vec<String>> = regions.items.iter().map(row).collect();
-        human::table(&TITLES, &rows).iter().for_each(|line| desk.talk.data(line));
+        human::table(&TITLES, &rows).iter().for_each(|line| context.talk.data(line));
     }
     Ok(Exit::Accepted)
 }
@@ -37,39 +38,39 @@ fn row(region: &StoredCloudRegion) -> Vec<String> {
     vec![region.origin_ip.clone(), text(&region.vendor), text(&region.region), text(&region.modified_on)]
 }
 
-pub(super) async fn get(desk: &Desk<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
-    let answer = desk
-        .call(&GetCloudRegion::new(&desk.zone, ip))
+pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
+    let answer = context
+        .call(&GetCloudRegion::new(&context.zone, ip))
         .await
         .map_err(|error| Failure::of(&error, format!("cannot read the cloud region of {ip}")))?;
-    desk.print(&answer.raw, &describe_region(&answer.result));
+    context.print(&answer.raw, &describe_region(&answer.result));
     Ok(Exit::Accepted)
 }
 
-pub(super) async fn set(desk: &Desk<'_>, mapping: &CloudRegion) -> Result<Exit, Failure> {
+pub(super) async fn set(context: &SettingsContext<'_>, mapping: &CloudRegion) -> Result<Exit, Failure> {
     if let Ok(ip) = OriginIp::parse(mapping.origin_ip())
-        && let Ok(before) = desk.call(&GetCloudRegion::new(&desk.zone, &ip)).await
+        && let Ok(before) = context.call(&GetCloudRegion::new(&context.zone, &ip)).await
         && before.result.vendor.as_deref() == Some(mapping.vendor())
         && before.result.region.as_deref() == Some(mapping.region())
     {
         let told = format!("{} already; nothing was changed", describe_region(&before.result));
-        desk.print(&before.raw, &told);
+        context.print(&before.raw, &told);
         return Ok(Exit::Accepted);
     }
-    let answer = desk
-        .call(&SetCloudRegion::new(&desk.zone, mapping))
+    let answer = context
+        .call(&SetCloudRegion::new(&context.zone, mapping))
         .await
         .map_err(|error| Failure::of(&error, format!("cannot map {}", mapping.origin_ip())))?;
-    desk.print(&answer.raw, &describe_region(&answer.result));
+    context.print(&answer.raw, &describe_region(&answer.result));
     Ok(Exit::Accepted)
 }
 
-pub(super) async fn delete(desk: &Desk<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
-    let answer = desk
-        .call(&DeleteCloudRegion::new(&desk.zone, ip))
+pub(super) async fn delete(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<Exit, Failure> {
+    let answer = context
+        .call(&DeleteCloudRegion::new(&context.zone, ip))
         .await
         .map_err(|error| Failure::of(&error, format!("cannot delete the mapping of {ip}")))?;
-    desk.print(&answer.raw, &format!("the mapping of {ip} is deleted"));
+    context.print(&answer.raw, &format!("the mapping of {ip} is deleted"));
     Ok(Exit::Accepted)
 }
 
@@ -78,13 +79,13 @@ fn describe_region(region: &StoredCloudRegion) -> String {
     format!("{} is in {} {}", region.origin_ip, text(&region.vendor), text(&region.region))
 }
 
-pub(super) async fn supported(desk: &Desk<'_>) -> Result<Exit, Failure> {
-    let answer = desk
-        .call(&ListSupportedRegions::new(&desk.zone))
+pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
+    let answer = context
+        .call(&ListSupportedRegions::new(&context.zone))
         .await
         .map_err(|error| Failure::of(&error, "cannot list the regions that there are"))?;
-    if !desk.is_human() {
-        desk.talk.data(&answer.raw);
+    if !context.is_human() {
+        context.talk.data(&answer.raw);
         return Ok(Exit::Accepted);
     }
     let vendors = &answer.result.vendors;
@@ -96,7 +97,7 @@ pub(super) async fn supported(desk: &Desk<'_>) -> Result<Exit, Failure> {
                 .map(|region| vec![vendor.clone(), region.name.clone(), region.upper_tier_colos.join(", ")])
         })
         .collect();
-    human::table(&["VENDOR", "REGION", "UPPER TIER"], &rows).iter().for_each(|line| desk.talk.data(line));
+    human::table(&["VENDOR", "REGION", "UPPER TIER"], &rows).iter().for_each(|line| context.talk.data(line));
     Ok(Exit::Accepted)
 }
 
@@ -132,29 +133,29 @@ struct Entry {
 
 /// Sends mappings in batches.
 pub(super) async fn import(
-    desk: &Desk<'_>,
+    context: &SettingsContext<'_>,
     mappings: &[CloudRegion],
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
-    let send = async |batch: &[CloudRegion]| desk.call(&SetCloudRegions::new(&desk.zone, batch)).await;
-    Ok(in_batches(desk, mappings, entry, send, "mapped", interrupts).await)
+    let send = async |batch: &[CloudRegion]| context.call(&SetCloudRegions::new(&context.zone, batch)).await;
+    Ok(in_batches(context, mappings, entry, send, "mapped", interrupts).await)
 }
 
 /// Deletes mappings in batches.
 pub(super) async fn delete_many(
-    desk: &Desk<'_>,
+    context: &SettingsContext<'_>,
     ips: &[OriginIp],
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let entry = |ip: &OriginIp, error| Entry { origin_ip: ip.to_string(), region: None, vendor: None, error };
-    let send = async |batch: &[OriginIp]| desk.call(&DeleteCloudRegions::new(&desk.zone, batch)).await;
-    Ok(in_batches(desk, ips, entry, send, "deleted", interrupts).await)
+    let send = async |batch: &[OriginIp]| context.call(&DeleteCloudRegions::new(&context.zone, batch)).await;
+    Ok(in_batches(context, ips, entry, send, "deleted", interrupts).await)
 }
 
 /// Sends what there is in batches. An item is done only if the API says so of it; a batch that fails as a whole fails all of
 /// its items, and the batches behind it are tried all the same, unless the credentials are refused.
 async fn in_batches<T>(
-    desk: &Desk<'_>,
+    context: &SettingsContext<'_>,
     items: &[T],
     entry: impl Fn(&T, Option<String>) -> Entry,
     send: impl AsyncFn(&[T]) -> Result<Answer<CloudRegionBatch>, Error>,
@@ -206,7 +207,7 @@ async fn in_batches<T>(
             Err(error) => {
                 exit = exit.or(error.kind().into());
                 told += batch.len();
-                desk.talk.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
+                context.talk.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
                 fail(&mut imported, &describe(&error));
             }
         }
@@ -217,23 +218,25 @@ async fn in_batches<T>(
         // Of a batch that failed as a whole that was told.
         if failed > told {
             let failure = Failure::new(exit, format!("{failed} of {all} mappings failed"));
-            exit = desk.talk.failure(&failure);
+            exit = context.talk.failure(&failure);
         }
     }
-    if desk.is_human() {
+    if context.is_human() {
         let (succeeded, failed) = (imported.succeeded.len(), imported.failed.len());
-        desk.talk.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
+        context.talk.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
         for entry in &imported.failed {
             let parts = [Some(&entry.origin_ip), entry.vendor.as_ref(), entry.region.as_ref()];
             let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
             let mapping = format!("  {}", parts.join(" "));
-            match entry.error.as_deref().filter(|why| !desk.talk.has_told(why)) {
-                Some(why) => desk.talk.tell(&format!("{mapping}: {}", cfcache_model::text::clip(why, 300))),
-                None => desk.talk.data(&mapping),
+            match entry.error.as_deref().filter(|why| !context.talk.has_told(why)) {
+                Some(why) => {
+                    context.talk.tell(&format!("{mapping}: {}", cfcache_model::text::clip(why, 300)))
+                }
+                None => context.talk.data(&mapping),
             }
         }
     } else {
-        desk.talk.json(&imported);
+        context.talk.json(&imported);
     }
     exit
 }

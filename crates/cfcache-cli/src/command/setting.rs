@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+use cfcache_app::observe::CallObserver;
+use cfcache_app::purge::{ZONE_STAND_IN, describe_zone, shown};
+use cfcache_app::scope;
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
     CacheLevel, ClearCacheReserve, CreateSmartTieredCache, DeleteCloudRegion, DeleteCloudRegions,
@@ -13,27 +16,25 @@ use cfcache_model::id::ZoneId;
 use cfcache_model::verdict::{Answer, Class};
 
 use crate::args::OutputArg;
-use crate::ask;
-use crate::command::purge::{ZONE_STAND_IN, describe_zone, shown};
-use crate::command::{Interrupts, regions, reserve, scope, settings, variants};
+use crate::command::{Interrupts, regions, reserve, settings, variants};
+use crate::confirm::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::Trace;
 use crate::render::{Talk, human};
 use crate::resolve::{Setting, SettingJob, ZoneRef};
 use crate::session::{Session, shown_base};
 
 /// What every command around settings needs.
-pub(super) struct Desk<'a> {
+pub(super) struct SettingsContext<'a> {
     pub(super) client: &'a Client,
     pub(super) zone: ZoneId,
     pub(super) talk: &'a Talk,
 }
 
-impl Desk<'_> {
+impl SettingsContext<'_> {
     /// Asks the API.
     pub(super) async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
-        self.client.call(request, &mut Trace(self.talk)).await
+        self.client.call(request, &mut CallObserver(self.talk)).await
     }
 
     /// Prints the `result` as the API wrote it, or what it means to people.
@@ -55,15 +56,17 @@ pub(super) fn is_unset(error: &Error) -> bool {
 
 /// Does a job around settings.
 pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
-    if let Some(question) = question(&job.setting, &describe_zone(&job.zone)) {
-        ask::confirm(talk, job.yes, &question)?;
+    if !job.yes
+        && let Some(question) = question(&job.setting, &describe_zone(&job.zone))
+    {
+        confirm(talk, &question)?;
     }
     let session = Session::open(&job.connection).await?;
     let zone = tokio::select! {
         zone = scope::zone(&session.client, &job.zone, talk) => zone?,
         () = interrupts.nth(1) => return Err(interrupted(false)),
     };
-    let desk = Desk { client: &session.client, zone, talk };
+    let context = SettingsContext { client: &session.client, zone, talk };
     let is_change = job.setting.is_change();
     // These tell for themselves how far they came.
     let ends_itself = matches!(
@@ -71,10 +74,10 @@ pub(super) async fn execute(job: SettingJob, talk: &Talk, interrupts: &Interrupt
         Setting::ImportRegions(_) | Setting::DeleteRegions(_) | Setting::ClearReserve { .. }
     );
     let exit = tokio::select! {
-        exit = carry_out(&desk, job.setting, interrupts) => exit,
+        exit = carry_out(&context, job.setting, interrupts) => exit,
         () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
     }?;
-    drop(desk);
+    drop(context);
     session.close().await;
     Ok(exit)
 }
@@ -89,34 +92,38 @@ pub(super) fn interrupted(is_change: bool) -> Failure {
     )
 }
 
-async fn carry_out(desk: &Desk<'_>, setting: Setting, interrupts: &Interrupts) -> Result<Exit, Failure> {
+async fn carry_out(
+    context: &SettingsContext<'_>,
+    setting: Setting,
+    interrupts: &Interrupts,
+) -> Result<Exit, Failure> {
     match setting {
-        Setting::Get(switch) => get(desk, switch).await,
-        Setting::Set(switch, value) => set(desk, switch, value).await,
+        Setting::Get(switch) => get(context, switch).await,
+        Setting::Set(switch, value) => set(context, switch, value).await,
         Setting::GetCacheLevel => {
-            let answer = desk.call(&GetCacheLevel::new(&desk.zone)).await;
-            show_value(desk, CACHE_LEVEL, answer, ToString::to_string)
+            let answer = context.call(&GetCacheLevel::new(&context.zone)).await;
+            show_value(context, CACHE_LEVEL, answer, ToString::to_string)
         }
-        Setting::SetCacheLevel(level) => set_cache_level(desk, level).await,
+        Setting::SetCacheLevel(level) => set_cache_level(context, level).await,
         Setting::GetBrowserCacheTtl => {
-            let answer = desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await;
-            show_value(desk, BROWSER_CACHE_TTL, answer, |seconds| browser_cache_ttl(*seconds))
+            let answer = context.call(&GetBrowserCacheTtl::new(&context.zone)).await;
+            show_value(context, BROWSER_CACHE_TTL, answer, |seconds| browser_cache_ttl(*seconds))
         }
-        Setting::SetBrowserCacheTtl(seconds) => set_browser_cache_ttl(desk, seconds).await,
-        Setting::DeleteSmart => delete_smart(desk).await,
-        Setting::ClearReserve { wait } => reserve::clear(desk, wait, interrupts).await,
-        Setting::ReserveStatus => reserve::status(desk).await,
-        Setting::GetVariants => variants::get(desk).await,
-        Setting::SetVariants(variants) => variants::set(desk, &variants).await,
-        Setting::DeleteVariants => variants::delete(desk).await,
-        Setting::ListRegions => regions::list(desk).await,
-        Setting::GetRegion(ip) => regions::get(desk, &ip).await,
-        Setting::SetRegion(mapping) => regions::set(desk, &mapping).await,
-        Setting::DeleteRegion(ip) => regions::delete(desk, &ip).await,
-        Setting::DeleteRegions(ips) => regions::delete_many(desk, &ips, interrupts).await,
-        Setting::SupportedRegions => regions::supported(desk).await,
-        Setting::ImportRegions(mappings) => regions::import(desk, &mappings, interrupts).await,
-        Setting::Table => settings::table(desk).await,
+        Setting::SetBrowserCacheTtl(seconds) => set_browser_cache_ttl(context, seconds).await,
+        Setting::DeleteSmart => delete_smart(context).await,
+        Setting::ClearReserve { wait } => reserve::clear(context, wait, interrupts).await,
+        Setting::ReserveStatus => reserve::status(context).await,
+        Setting::GetVariants => variants::get(context).await,
+        Setting::SetVariants(variants) => variants::set(context, &variants).await,
+        Setting::DeleteVariants => variants::delete(context).await,
+        Setting::ListRegions => regions::list(context).await,
+        Setting::GetRegion(ip) => regions::get(context, &ip).await,
+        Setting::SetRegion(mapping) => regions::set(context, &mapping).await,
+        Setting::DeleteRegion(ip) => regions::delete(context, &ip).await,
+        Setting::DeleteRegions(ips) => regions::delete_many(context, &ips, interrupts).await,
+        Setting::SupportedRegions => regions::supported(context).await,
+        Setting::ImportRegions(mappings) => regions::import(context, &mappings, interrupts).await,
+        Setting::Table => settings::table(context).await,
     }
 }
 
@@ -154,11 +161,13 @@ fn question(setting: &Setting, zone: &str) -> Option<String> {
     }
 }
 
-async fn get(desk: &Desk<'_>, switch: Switch) -> Result<Exit, Failure> {
+async fn get(context: &SettingsContext<'_>, switch: Switch) -> Result<Exit, Failure> {
     let title = switch.title();
-    match desk.call(&GetSwitch::new(&desk.zone, switch)).await {
-        Ok(answer) => desk.print(&answer.raw, &describe(switch, &answer.result)),
-        Err(error) if is_unset(&error) => desk.print("null", &format!("{title} is off (it was never set)")),
+    match context.call(&GetSwitch::new(&context.zone, switch)).await {
+        Ok(answer) => context.print(&answer.raw, &describe(switch, &answer.result)),
+        Err(error) if is_unset(&error) => {
+            context.print("null", &format!("{title} is off (it was never set)"))
+        }
         Err(error) => return Err(Failure::of(&error, format!("cannot read {title}"))),
     }
     Ok(Exit::Accepted)
@@ -187,7 +196,7 @@ pub(super) fn browser_cache_ttl(seconds: u64) -> String {
 
 /// Prints a setting that has more values than on and off.
 fn show_value<V>(
-    desk: &Desk<'_>,
+    context: &SettingsContext<'_>,
     title: &str,
     answer: Result<Answer<Stored<V>>, Error>,
     shown: impl Fn(&V) -> String,
@@ -196,7 +205,7 @@ fn show_value<V>(
         answer.map_err(|error| Failure::of(&error, format!("cannot read the {}", in_a_sentence(title))))?;
     let stored = &answer.result;
     let value = stored.value.as_ref().map_or_else(|| "in an unknown state".to_owned(), shown);
-    desk.print(&answer.raw, &with_marks(format!("{title} is {value}"), stored));
+    context.print(&answer.raw, &with_marks(format!("{title} is {value}"), stored));
     Ok(Exit::Accepted)
 }
 
@@ -216,35 +225,35 @@ fn with_marks<V>(mut text: String, stored: &Stored<V>) -> String {
     text
 }
 
-async fn set_cache_level(desk: &Desk<'_>, level: CacheLevel) -> Result<Exit, Failure> {
-    let before = desk.call(&GetCacheLevel::new(&desk.zone)).await.ok();
+async fn set_cache_level(context: &SettingsContext<'_>, level: CacheLevel) -> Result<Exit, Failure> {
+    let before = context.call(&GetCacheLevel::new(&context.zone)).await.ok();
     if let Some(before) = before.filter(|before| before.result.value.as_deref() == Some(level.as_str())) {
-        desk.print(&before.raw, &format!("{CACHE_LEVEL} is {level} already; nothing was changed"));
+        context.print(&before.raw, &format!("{CACHE_LEVEL} is {level} already; nothing was changed"));
         return Ok(Exit::Accepted);
     }
-    let answer = desk.call(&EditCacheLevel::new(&desk.zone, level)).await;
+    let answer = context.call(&EditCacheLevel::new(&context.zone, level)).await;
     let answer =
         answer.map_err(|error| Failure::of(&error, format!("cannot set the cache level to {level}")))?;
-    confirm_value(desk, CACHE_LEVEL, &answer, &level.as_str().to_owned(), ToString::to_string)
+    confirm_value(context, CACHE_LEVEL, &answer, &level.as_str().to_owned(), ToString::to_string)
 }
 
-async fn set_browser_cache_ttl(desk: &Desk<'_>, seconds: u32) -> Result<Exit, Failure> {
+async fn set_browser_cache_ttl(context: &SettingsContext<'_>, seconds: u32) -> Result<Exit, Failure> {
     let wanted = u64::from(seconds);
     let shown = browser_cache_ttl(wanted);
-    let before = desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await.ok();
+    let before = context.call(&GetBrowserCacheTtl::new(&context.zone)).await.ok();
     if let Some(before) = before.filter(|before| before.result.value == Some(wanted)) {
-        desk.print(&before.raw, &format!("{BROWSER_CACHE_TTL} is {shown} already; nothing was changed"));
+        context.print(&before.raw, &format!("{BROWSER_CACHE_TTL} is {shown} already; nothing was changed"));
         return Ok(Exit::Accepted);
     }
-    let answer = desk.call(&EditBrowserCacheTtl::new(&desk.zone, seconds)).await;
+    let answer = context.call(&EditBrowserCacheTtl::new(&context.zone, seconds)).await;
     let answer = answer
         .map_err(|error| Failure::of(&error, format!("cannot set the browser cache TTL to {shown}")))?;
-    confirm_value(desk, BROWSER_CACHE_TTL, &answer, &wanted, |seconds| browser_cache_ttl(*seconds))
+    confirm_value(context, BROWSER_CACHE_TTL, &answer, &wanted, |seconds| browser_cache_ttl(*seconds))
 }
 
 /// Tells a value that was set, if the API says that it is set now.
 fn confirm_value<V: PartialEq>(
-    desk: &Desk<'_>,
+    context: &SettingsContext<'_>,
     title: &str,
     answer: &Answer<Stored<V>>,
     wanted: &V,
@@ -256,7 +265,7 @@ fn confirm_value<V: PartialEq>(
             format!("the API accepted it, and says that the {} is {}", in_a_sentence(title), shown(now)),
         )),
         None => {
-            desk.print(&answer.raw, &format!("{title} is {} now", shown(wanted)));
+            context.print(&answer.raw, &format!("{title} is {} now", shown(wanted)));
             Ok(Exit::Accepted)
         }
     }
@@ -269,13 +278,13 @@ pub(super) fn left(stored: &Stored<String>) -> Option<String> {
 }
 
 /// Sets a switch; what is so already is left alone.
-async fn set(desk: &Desk<'_>, switch: Switch, value: OnOff) -> Result<Exit, Failure> {
+async fn set(context: &SettingsContext<'_>, switch: Switch, value: OnOff) -> Result<Exit, Failure> {
     let title = switch.title();
-    let before = desk.call(&GetSwitch::new(&desk.zone, switch)).await;
+    let before = context.call(&GetSwitch::new(&context.zone, switch)).await;
     let mut is_missing = false;
     match &before {
         Ok(answer) if answer.result.value.as_deref() == Some(value.as_str()) => {
-            desk.print(&answer.raw, &format!("{title} is {value} already; nothing was changed"));
+            context.print(&answer.raw, &format!("{title} is {value} already; nothing was changed"));
             return Ok(Exit::Accepted);
         }
         Err(error) => is_missing = is_unset(error),
@@ -283,8 +292,8 @@ async fn set(desk: &Desk<'_>, switch: Switch, value: OnOff) -> Result<Exit, Fail
     }
     // A setting that was never set is created; only Smart Tiered Cache has a request of its own for that.
     let answer = match is_missing && switch == Switch::SmartTieredCache {
-        true => desk.call(&CreateSmartTieredCache::new(&desk.zone, value)).await,
-        false => desk.call(&EditSwitch::new(&desk.zone, switch, value)).await,
+        true => context.call(&CreateSmartTieredCache::new(&context.zone, value)).await,
+        false => context.call(&EditSwitch::new(&context.zone, switch, value)).await,
     }
     .map_err(|error| Failure::of(&error, format!("cannot turn {title} {value}")))?;
     if answer.result.value.as_deref().is_some_and(|now| now != value.as_str()) {
@@ -293,15 +302,15 @@ async fn set(desk: &Desk<'_>, switch: Switch, value: OnOff) -> Result<Exit, Fail
             format!("the API accepted it, and says that {}", describe(switch, &answer.result)),
         ));
     }
-    desk.print(&answer.raw, &format!("{title} is {value} now"));
+    context.print(&answer.raw, &format!("{title} is {value} now"));
     Ok(Exit::Accepted)
 }
 
-async fn delete_smart(desk: &Desk<'_>) -> Result<Exit, Failure> {
-    match desk.call(&DeleteSmartTieredCache::new(&desk.zone)).await {
-        Ok(answer) => desk.print(&answer.raw, "the setting of Smart Tiered Cache is deleted; it is off"),
+async fn delete_smart(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
+    match context.call(&DeleteSmartTieredCache::new(&context.zone)).await {
+        Ok(answer) => context.print(&answer.raw, "the setting of Smart Tiered Cache is deleted; it is off"),
         Err(error) if is_unset(&error) => {
-            desk.print("null", "Smart Tiered Cache was never set; nothing was changed");
+            context.print("null", "Smart Tiered Cache was never set; nothing was changed");
         }
         Err(error) => return Err(Failure::of(&error, "cannot delete the setting of Smart Tiered Cache")),
     }

@@ -9,7 +9,9 @@ use cfcache_model::verdict::{Answer, Class};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::command::setting::{BROWSER_CACHE_TTL, CACHE_LEVEL, Desk, browser_cache_ttl, is_unset, left};
+use crate::command::setting::{
+    BROWSER_CACHE_TTL, CACHE_LEVEL, SettingsContext, browser_cache_ttl, is_unset, left,
+};
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::render::human;
@@ -18,9 +20,9 @@ use crate::render::human;
 ///
 /// A setting that the plan does not have, or that was never set, is an answer; only one that could not be asked for makes
 /// the command fail.
-pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
+pub(super) async fn table(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
     let switch = async |switch: Switch| {
-        Line::of(switch.title(), desk.call(&GetSwitch::new(&desk.zone, switch)).await, |stored| Shown {
+        Line::of(switch.title(), context.call(&GetSwitch::new(&context.zone, switch)).await, |stored| Shown {
             value: match (&stored.value, left(stored)) {
                 (Some(value), Some(time)) => format!("{value}, for another {time}"),
                 (value, _) => value.clone().unwrap_or_default(),
@@ -29,7 +31,7 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
         })
     };
     let variants = async {
-        Line::of("Variants", desk.call(&GetVariants::new(&desk.zone)).await, |stored| Shown {
+        Line::of("Variants", context.call(&GetVariants::new(&context.zone)).await, |stored| Shown {
             value: match stored.value.as_ref().map_or(0, |value| value.values().flatten().count()) {
                 1 => "1 extension".to_owned(),
                 count => format!("{count} extensions"),
@@ -40,7 +42,7 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
     let clear = async {
         Line::of(
             "Cache Reserve clear",
-            desk.call(&GetCacheReserveClear::new(&desk.zone)).await,
+            context.call(&GetCacheReserveClear::new(&context.zone)).await,
             |clear: &CacheReserveClear| Shown {
                 value: clear.state.clone(),
                 editable: None,
@@ -49,15 +51,14 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
         )
     };
     let level = async {
-        Line::of(CACHE_LEVEL, desk.call(&GetCacheLevel::new(&desk.zone)).await, |stored| Shown {
+        Line::of(CACHE_LEVEL, context.call(&GetCacheLevel::new(&context.zone)).await, |stored| Shown {
             value: stored.value.clone().unwrap_or_default(),
             ..Shown::of(stored)
         })
     };
     let ttl = async {
-        Line::of(BROWSER_CACHE_TTL, desk.call(&GetBrowserCacheTtl::new(&desk.zone)).await, |stored| Shown {
-            value: stored.value.map(browser_cache_ttl).unwrap_or_default(),
-            ..Shown::of(stored)
+        Line::of(BROWSER_CACHE_TTL, context.call(&GetBrowserCacheTtl::new(&context.zone)).await, |stored| {
+            Shown { value: stored.value.map(browser_cache_ttl).unwrap_or_default(), ..Shown::of(stored) }
         })
     };
     let lines: [Line; 11] = tokio::join!(
@@ -74,18 +75,18 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
         switch(Switch::DevelopmentMode),
     )
     .into();
-    if desk.is_human() {
+    if context.is_human() {
         let rows: Vec<Vec<String>> = lines.iter().map(Line::row).collect();
         human::table(&["SETTING", "VALUE", "EDITABLE", "CHANGED"], &rows)
             .iter()
-            .for_each(|line| desk.talk.data(line));
+            .for_each(|line| context.talk.data(line));
         for line in &lines {
             if let Some(note) = &line.note {
-                desk.talk.note(&format!("{}: {note}", line.setting));
+                context.talk.note(&format!("{}: {note}", line.setting));
             }
         }
     } else {
-        desk.talk.json(&lines);
+        context.talk.json(&lines);
     }
     let failed: Vec<&Failure> = lines.iter().filter_map(|line| line.failure.as_ref()).collect();
     let Some(first) = failed.first() else { return Ok(Exit::Accepted) };
@@ -95,7 +96,7 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Exit, Failure> {
     // Behind each stands what was asked for; what it needs is most often the same for all.
     failure.causes = failed.iter().map(|failure| failure.described()).collect();
     failure.hint.clone_from(&first.hint);
-    Ok(desk.talk.failure(&failure))
+    Ok(context.talk.failure(&failure))
 }
 
 /// A setting, or why it cannot be told.

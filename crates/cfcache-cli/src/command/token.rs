@@ -1,14 +1,14 @@
 //! `token verify`
 
+use cfcache_app::observe::CallObserver;
 use cfcache_client::{Error, ErrorKind};
 use cfcache_model::endpoint::{TokenStatus, VerifyToken};
 use cfcache_model::id::AccountId;
 
 use crate::args::OutputArg;
-use crate::config::{ACCOUNT_ID, Environment, Origin, Sourced};
+use crate::config::{ACCOUNT_ID, Origin, Sourced};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::Trace;
 use crate::render::Talk;
 use crate::resolve::Connection;
 use crate::session::Session;
@@ -20,10 +20,11 @@ use crate::session::Session;
 pub(crate) async fn verify(
     connection: Connection,
     account: Option<Sourced<AccountId>>,
+    unread: Vec<String>,
     talk: &Talk,
 ) -> Result<Exit, Failure> {
     let session = Session::open(&connection).await?;
-    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut Trace(talk)).await;
+    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver(talk)).await;
     let result = match &account {
         None => ask(VerifyToken::of_user()).await,
         Some(account) => match ask(VerifyToken::of_account(&account.value)).await {
@@ -43,7 +44,7 @@ pub(crate) async fn verify(
             result => result,
         },
     };
-    let answer = result.map_err(|error| not_verified(&error, account.as_ref()))?;
+    let answer = result.map_err(|error| not_verified(&error, account.as_ref(), unread))?;
     let token = answer.result;
     let is_early = token.not_before.as_deref().is_some_and(|begins| is_later(begins, &now()));
     match talk.output {
@@ -59,7 +60,7 @@ fn is_refusal(error: &Error) -> bool {
     error.failure().is_some() && matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Refused)
 }
 
-fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>) -> Failure {
+fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>, unread: Vec<String>) -> Failure {
     let failure = Failure::of(error, "the token is not verified");
     if !is_refusal(error) {
         return failure;
@@ -69,7 +70,7 @@ fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>) -> Failure 
             let mut failure = failure.with_hint(format!(
                 "a token of an account is verified with `--account ID` (or `{ACCOUNT_ID}`), and an API key not at all",
             ));
-            failure.causes.extend(Environment::unread(&[ACCOUNT_ID]));
+            failure.causes.extend(unread);
             failure
         }
         Some(Sourced { value, origin: origin @ Origin::Variable(_) }) => failure.with_hint(format!(

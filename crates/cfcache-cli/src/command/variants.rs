@@ -2,50 +2,50 @@
 
 use cfcache_model::endpoint::{DeleteVariants, EditVariants, GetVariants, StoredVariants, Variants};
 
-use crate::command::setting::{Desk, is_unset};
+use crate::command::setting::{SettingsContext, is_unset};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::human;
 
 const NONE: &str = "no variants are set";
 
-pub(super) async fn get(desk: &Desk<'_>) -> Result<Exit, Failure> {
-    match desk.call(&GetVariants::new(&desk.zone)).await {
-        Ok(answer) => print(desk, &answer.raw, answer.result.value.as_ref()),
-        Err(error) if is_unset(&error) => desk.print("null", NONE),
+pub(super) async fn get(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
+    match context.call(&GetVariants::new(&context.zone)).await {
+        Ok(answer) => print(context, &answer.raw, answer.result.value.as_ref()),
+        Err(error) if is_unset(&error) => context.print("null", NONE),
         Err(error) => return Err(Failure::of(&error, "cannot read the variants")),
     }
     Ok(Exit::Accepted)
 }
 
 /// Replaces all of them; what is so already is left alone.
-pub(super) async fn set(desk: &Desk<'_>, variants: &Variants) -> Result<Exit, Failure> {
-    if let Ok(before) = desk.call(&GetVariants::new(&desk.zone)).await
+pub(super) async fn set(context: &SettingsContext<'_>, variants: &Variants) -> Result<Exit, Failure> {
+    if let Ok(before) = context.call(&GetVariants::new(&context.zone)).await
         && before.result.value.as_ref().is_some_and(|stored| is_same(stored, variants))
     {
-        desk.print(&before.raw, "the variants are so already; nothing was changed");
+        context.print(&before.raw, "the variants are so already; nothing was changed");
         return Ok(Exit::Accepted);
     }
-    let answer = desk
-        .call(&EditVariants::new(&desk.zone, variants))
+    let answer = context
+        .call(&EditVariants::new(&context.zone, variants))
         .await
         .map_err(|error| Failure::of(&error, "cannot set the variants"))?;
-    print(desk, &answer.raw, answer.result.value.as_ref());
+    print(context, &answer.raw, answer.result.value.as_ref());
     Ok(Exit::Accepted)
 }
 
-pub(super) async fn delete(desk: &Desk<'_>) -> Result<Exit, Failure> {
-    match desk.call(&DeleteVariants::new(&desk.zone)).await {
-        Ok(answer) => desk.print(&answer.raw, "the variants are deleted"),
-        Err(error) if is_unset(&error) => desk.print("null", "no variants were set; nothing was changed"),
+pub(super) async fn delete(context: &SettingsContext<'_>) -> Result<Exit, Failure> {
+    match context.call(&DeleteVariants::new(&context.zone)).await {
+        Ok(answer) => context.print(&answer.raw, "the variants are deleted"),
+        Err(error) if is_unset(&error) => context.print("null", "no variants were set; nothing was changed"),
         Err(error) => return Err(Failure::of(&error, "cannot delete the variants")),
     }
     Ok(Exit::Accepted)
 }
 
-fn print(desk: &Desk<'_>, raw: &str, stored: Option<&StoredVariants>) {
-    if !desk.is_human() {
-        desk.talk.data(raw);
+fn print(context: &SettingsContext<'_>, raw: &str, stored: Option<&StoredVariants>) {
+    if !context.is_human() {
+        context.talk.data(raw);
         return;
     }
     let rows: Vec<Vec<String>> = stored
@@ -54,8 +54,8 @@ fn print(desk: &Desk<'_>, raw: &str, stored: Option<&StoredVariants>) {
         .filter_map(|(extension, types)| Some(vec![extension.clone(), types.as_ref()?.join(", ")]))
         .collect();
     match rows.is_empty() {
-        true => desk.talk.data(NONE),
-        false => human::table(&["EXTENSION", "TYPES"], &rows).iter().for_each(|line| desk.talk.data(line)),
+        true => context.talk.data(NONE),
+        false => human::table(&["EXTENSION", "TYPES"], &rows).iter().for_each(|line| context.talk.data(line)),
     }
 }
 

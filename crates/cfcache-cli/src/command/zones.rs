@@ -1,12 +1,12 @@
 //! `zones list`
 
+use cfcache_app::observe::CallObserver;
+use cfcache_app::{pages, scope};
 use cfcache_model::endpoint::ListZones;
 
 use crate::args::OutputArg;
-use crate::command::{pages, scope};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::Trace;
 use crate::render::{Talk, human};
 use crate::resolve::Connection;
 use crate::session::Session;
@@ -15,7 +15,7 @@ use crate::session::Session;
 pub(crate) async fn list(connection: Connection, talk: &Talk) -> Result<Exit, Failure> {
     let session = Session::open(&connection).await?;
     let client = &session.client;
-    let zones = pages::all(async |page| client.call(&ListZones::page(page), &mut Trace(talk)).await)
+    let zones = pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver(talk)).await)
         .await
         .map_err(|error| Failure::of(&error, "cannot list the zones"))?;
     if talk.output != OutputArg::Human {

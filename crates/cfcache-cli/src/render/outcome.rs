@@ -14,11 +14,15 @@ const REASONS: usize = 10;
 const ITEMS: usize = 5;
 
 /// Prints what a run came to.
-pub(crate) fn print(report: &Report, kind: Option<Kind>, talk: &Talk) {
+pub(crate) fn print(report: &Report, talk: &Talk) {
+    let kind = Kind::ALL.iter().copied().find(|kind| kind.field() == report.kind);
     match talk.output {
         OutputArg::Json => talk.json(report),
         OutputArg::Ndjson => talk.json(&SummaryEvent { event: "summary", report }),
         OutputArg::Human => {
+            if let Some(sentence) = &report.sentence {
+                return talk.tell(sentence);
+            }
             // A line for each zone, and the whole below where that says more.
             report.zones.iter().for_each(|zone| talk.tell(&sentence(zone, kind)));
             if report.zones.len() != 1 {

@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
+use cfcache_app::job::{ChangedJob, ChangedSource, Destination, FirstRun, Job as PurgeJob, Scope};
+use cfcache_app::report::FallbackTo;
 use cfcache_client::DEFAULT_BASE_URL;
-use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
-use cfcache_model::id::ZoneId;
 use cfcache_site::changes::ListFormat;
 use cfcache_site::mapping::{Site, SiteUrl};
 
@@ -14,62 +14,8 @@ use crate::args::{ChangedArgs, ChangesArg, FallbackArg, FirstArg};
 use crate::config;
 use crate::failure::Failure;
 use crate::resolve::connection::plan;
-use crate::resolve::{Connection, Given, Scope, mapped};
+use crate::resolve::{Given, mapped};
 use crate::secret::{shown, shown_path};
-
-/// A purge or invalidate of what a deployment changed.
-pub(crate) struct ChangedJob {
-    pub(crate) action: Action,
-    pub(crate) source: ChangedSource,
-    pub(crate) site: Site,
-    /// The file that remembers the site.
-    pub(crate) state: PathBuf,
-    pub(crate) destination: Destination,
-    /// What is wrong with it is told once that what is to be purged is written down: it is to be made up for then.
-    pub(crate) connection: Result<Connection, Failure>,
-    pub(crate) plan: Option<Plan>,
-    /// How long URLs may take by the limits of the plan; `None` where these are not kept.
-    pub(crate) within: Option<Duration>,
-    pub(crate) fallback: Vec<FallbackArg>,
-    pub(crate) first: FirstArg,
-    pub(crate) begin: bool,
-    pub(crate) explain: bool,
-    pub(crate) dry_run: bool,
-    pub(crate) yes: bool,
-    pub(crate) failed_to: Option<PathBuf>,
-    pub(crate) batch_size: Option<usize>,
-}
-
-/// What is deployed, or what changed about it.
-pub(crate) enum ChangedSource {
-    Directory {
-        path: PathBuf,
-        /// What it may not lead out of: the folder of the project's file that names it.
-        within: Option<PathBuf>,
-    },
-    Manifest {
-        file: PathBuf,
-        is_null_separated: bool,
-        /// What the paths in it begin with.
-        root: Option<PathBuf>,
-    },
-    GitTree(String),
-    Sitemaps(Vec<PathBuf>),
-    Changes {
-        format: ListFormat,
-        file: PathBuf,
-        is_null_separated: bool,
-        root: Option<PathBuf>,
-    },
-}
-
-/// Where entries are sent.
-pub(crate) enum Destination {
-    /// To one zone.
-    Zone(Scope),
-    /// Each to the zone of its host; the configuration's map of them, which may be empty.
-    Hosts(Vec<(String, ZoneId)>),
-}
 
 impl Given<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Job, Failure> {
@@ -105,7 +51,13 @@ impl Given<'_> {
             return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
         }
         let named = self.settings.plan.as_ref().map(|plan| plan.value.as_str());
-        Ok(super::Job::Changed(Box::new(ChangedJob {
+        let fallback = args.fallback.iter().map_while(|step| match step {
+            FallbackArg::Prefix => Some(FallbackTo::Prefix),
+            FallbackArg::Host => Some(FallbackTo::Host),
+            FallbackArg::Everything => Some(FallbackTo::Everything),
+            FallbackArg::None => None,
+        });
+        Ok(self.purge_job(PurgeJob::Changed(Box::new(ChangedJob {
             action,
             source,
             state: self.state(args.state, name.as_deref(), &site)?,
@@ -114,15 +66,18 @@ impl Given<'_> {
             connection: self.connection(global.dry_run || args.begin),
             plan: plan(named)?,
             within: (!global.no_rate_limit).then(|| Duration::from_secs_f64(args.within)),
-            fallback: args.fallback,
-            first: args.first,
+            fallback: fallback.collect(),
+            first: match args.first {
+                FirstArg::Host => FirstRun::Hosts,
+                FirstArg::List => FirstRun::List,
+                FirstArg::Nothing => FirstRun::Nothing,
+            },
             begin: args.begin,
             explain: args.explain,
-            dry_run: global.dry_run,
             yes: global.yes || global.force,
             failed_to: global.failed_to.clone(),
             batch_size: global.batch_size,
-        })))
+        }))))
     }
 
     /// The site that is meant, and its name if it has one.

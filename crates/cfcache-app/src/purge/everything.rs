@@ -9,44 +9,47 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use tokio::time::Instant;
 
-use crate::args::OutputArg;
-use crate::ask;
-use crate::command::Interrupts;
-use crate::command::purge::{Place, describe_zone, print};
-use crate::command::scope::{is_production, may_be_production};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
-use crate::observe::{Trace, WAITING, millis};
-use crate::render::{Talk, human};
+use crate::interrupts::Interrupts;
+use crate::job::{EnvironmentRef, EverythingJob};
+use crate::observe::{CallObserver, WAITING, millis};
+use crate::purge::{ResolvedScope, confirm, describe_zone};
 use crate::report::{BatchEvent, ItemError, Report};
-use crate::resolve::{EnvironmentRef, EverythingJob};
+use crate::scope::{is_production, may_be_production};
 use crate::session::Session;
+use crate::wording;
 
 /// Asks, purges or invalidates, and reports.
-pub(crate) async fn run(job: EverythingJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    job: EverythingJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Report, Failure> {
     let EverythingJob { action, scope, connection, yes, .. } = job;
     // Up to the first `await` Ctrl-C still does what it does by default: it ends the question on the spot.
-    let verb = human::capitalized(action.verb());
+    let verb = wording::capitalized(action.verb());
     let zone = describe_zone(&scope.zone);
     match &scope.environment {
         None => {
             let question = format!("{verb} every cached file of {zone}, in all of its environments?");
-            ask::confirm(talk, yes, &question)?;
+            confirm(console, yes, &question)?;
         }
         Some(EnvironmentRef::Name(name)) if is_production(name) => {
             let question = format!("{verb} every cached file of the production environment of {zone}?");
-            ask::confirm(talk, yes, &question)?;
+            confirm(console, yes, &question)?;
         }
         Some(_) => {}
     }
     let session = Session::open(&connection).await?;
-    let place = Place::find(&session, &scope, talk, interrupts).await?;
+    let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
     if let Some(environment @ EnvironmentRef::Id(id)) = scope.environment.as_ref().filter(|_| !yes)
-        && may_be_production(&session.client, &place.zone, environment, talk).await
+        && may_be_production(&session.client, &place.zone, environment, console).await
     {
         let question =
             format!("{verb} every cached file of the environment {id} of {zone}, which may be production?");
-        ask::confirm(talk, yes, &question)?;
+        confirm(console, yes, &question)?;
     }
     let body = PurgeBody::Everything;
     let report = place.report(action.verb(), body.field());
@@ -55,10 +58,9 @@ pub(crate) async fn run(job: EverythingJob, talk: &Talk, interrupts: &Interrupts
         Some(environment) => request.with_environment(environment),
         None => request,
     };
-    let (report, exit) = send(&session, &request, report, talk, interrupts).await;
-    print(&report, None, talk);
+    let (report, exit) = send(&session, &request, report, console, interrupts).await;
     session.close().await;
-    Ok(exit)
+    Ok(report.with_exit(exit))
 }
 
 /// Sends the one request.
@@ -66,13 +68,17 @@ pub(super) async fn send(
     session: &Session,
     request: &PurgeCache<'_>,
     mut report: Report,
-    talk: &Talk,
+    console: &dyn Console,
     interrupts: &Interrupts,
 ) -> (Report, Exit) {
     let started = Instant::now();
     let in_flight = core::cell::Cell::new(false);
-    let mut watch =
-        Counted { trace: Trace(talk), tally: Summary::default(), in_flight: &in_flight, warnings: 0 };
+    let mut watch = Counted {
+        calls: CallObserver(console),
+        tally: Summary::default(),
+        in_flight: &in_flight,
+        warnings: 0,
+    };
     let result = {
         let mut call = pin!(session.client.call(request, &mut watch));
         let mut first = pin!(interrupts.nth(1));
@@ -85,13 +91,14 @@ pub(super) async fn send(
             if !interrupted && first.as_mut().poll(context).is_ready() {
                 interrupted = true;
                 if in_flight.get() {
-                    talk.say(WAITING);
+                    console.say(WAITING);
                 }
             }
             // What is in flight is waited for once; waiting for another try is not.
-            match interrupted && (!in_flight.get() || second.as_mut().poll(context).is_ready()) {
-                true => Poll::Ready(None),
-                false => Poll::Pending,
+            if interrupted && (!in_flight.get() || second.as_mut().poll(context).is_ready()) {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
             }
         })
         .await
@@ -130,27 +137,25 @@ pub(super) async fn send(
             report.fail("everything", error);
         }
     }
-    if talk.output == OutputArg::Ndjson {
-        talk.json(&BatchEvent {
-            event: "batch",
-            batch: 0,
-            items: 1,
-            accepted: error.is_none(),
-            attempts: u32::try_from(report.requests).unwrap_or(u32::MAX),
-            elapsed_ms: report.elapsed_ms,
-            error: error.as_ref(),
-            zone: report.zone.as_deref(),
-        });
-    }
+    console.batch(&BatchEvent {
+        event: "batch",
+        batch: 0,
+        items: 1,
+        accepted: error.is_none(),
+        attempts: u32::try_from(report.requests).unwrap_or(u32::MAX),
+        elapsed_ms: report.elapsed_ms,
+        error: error.as_ref(),
+        zone: report.zone.as_deref(),
+    });
     if let Some(failure) = &failure {
-        talk.failure(failure);
+        console.failure(failure);
     }
     (report, exit)
 }
 
 /// Counts beside telling.
 struct Counted<'a> {
-    trace: Trace<'a>,
+    calls: CallObserver<'a>,
     tally: Summary,
     in_flight: &'a core::cell::Cell<bool>,
     warnings: u64,
@@ -165,6 +170,6 @@ impl Observer for Counted<'_> {
             Event::Warning(_) => self.warnings += 1,
             _ => {}
         }
-        self.trace.on(event);
+        self.calls.on(event);
     }
 }

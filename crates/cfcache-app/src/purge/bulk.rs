@@ -1,7 +1,6 @@
 //! A run over a list: the input flows in, what became of it is reported. Entries go to one zone, or each to the zone of
 //! its host.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -11,24 +10,27 @@ use cfcache_model::plan::Dedupe;
 use cfcache_model::target::Kind;
 use tokio::sync::Notify;
 
-use crate::command::Interrupts;
-use crate::command::purge::background::{BackgroundTasks, finish_report};
-use crate::command::purge::input::{First, InputReader, RoutedInput};
-use crate::command::purge::{Pacing, Place, caps, print};
+use crate::console::{Console, RunInfo};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::job::ListJob;
 use crate::journal::{Header, Journal, Replay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
-use crate::progress::Progress;
-use crate::render::Talk;
+use crate::purge::background::{BackgroundTasks, finish_report};
+use crate::purge::input::{First, InputReader, RoutedInput};
+use crate::purge::{Pacing, ResolvedScope, caps};
 use crate::report::Report;
-use crate::resolve::ListJob;
 use crate::route::Routes;
 use crate::session::{Session, api_name};
 use crate::source::{self, Sources};
 
 /// Purges or invalidates a list on one zone, and reports.
-pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    job: ListJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Report, Failure> {
     let ListJob { action, scope, targets, connection, failed_to, journal, batch_size, .. } = job;
     // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
     // does what it does by default: it ends a long check of a file on the spot.
@@ -38,13 +40,13 @@ pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> R
     if journal.as_ref().is_some_and(|path| source::reads(&targets.files, path)) {
         return Err(Failure::usage("`--journal` names a file that is read as input"));
     }
-    let sources = Sources::open(targets, journal.is_some(), talk)?;
+    let sources = Sources::open(targets, journal.is_some(), console)?;
     let kind = sources.kind();
     let mut journal = match &journal {
         Some(path) => {
             let mut header = Header::new(action.verb(), kind.field());
             header.api = api_name(&connection);
-            Some(JournalSession::open(path, header, &sources, failed_to.as_deref(), talk)?)
+            Some(JournalSession::open(path, header, &sources, failed_to.as_deref(), console)?)
         }
         None => None,
     };
@@ -52,24 +54,32 @@ pub(crate) async fn run(job: ListJob, talk: &Talk, interrupts: &Interrupts) -> R
     // everything, and needs no request either.
     let mut input = InputReader::begin(sources, journal.as_mut().map(JournalSession::replay));
     if let First::Nothing = input.first(interrupts).await? {
-        return input.nothing(kind, failed_to.as_deref(), talk);
+        return input.nothing(kind, failed_to.as_deref(), console);
     }
     let session = Session::open(&connection).await?;
-    let place = Place::find(&session, &scope, talk, interrupts).await?;
+    let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
     let pacing = Pacing::begin(&session, &connection, place.plan);
     let report = place.report(action.verb(), kind.field());
     let (journal, accepted) = match journal {
         Some(journal) => journal.begin(&place, &session)?,
         None => (None, EntryRanges::new()),
     };
-    let caps = caps(pacing.plan, kind, batch_size, talk);
+    let caps = caps(pacing.plan, kind, batch_size, console);
     let mut scope = PurgeScope::new(action, place.zone, kind, caps).with_environment(place.environment);
     scope.accepted = accepted;
-    let bulk =
-        Bulk { session: &session, kind, scopes: vec![scope], routes: None, report, pacing, talk, interrupts };
-    let exit = bulk.run(input, failed_to, journal).await?;
+    let bulk = Bulk {
+        session: &session,
+        kind,
+        scopes: vec![scope],
+        routes: None,
+        report,
+        pacing,
+        console,
+        interrupts,
+    };
+    let report = bulk.run(input, failed_to, journal).await?;
     session.close().await;
-    Ok(exit)
+    Ok(report)
 }
 
 /// A journal, and what this run is to it.
@@ -85,12 +95,12 @@ impl JournalSession {
         mut header: Header,
         sources: &Sources,
         failed_to: Option<&Path>,
-        talk: &Talk,
+        console: &dyn Console,
     ) -> Result<Self, Failure> {
         let headers = sources.headers().iter();
         header.headers = headers.map(|header| format!("{}: {}", header.name(), header.value())).collect();
         header.input = sources.identity();
-        let journal = Journal::open(path, talk)?;
+        let journal = Journal::open(path, console)?;
         if failed_to.is_some_and(|path| journal.is(path)) {
             return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
         }
@@ -103,7 +113,11 @@ impl JournalSession {
     }
 
     /// Goes on with it there.
-    fn begin(mut self, place: &Place, session: &Session) -> Result<(Option<Writer>, EntryRanges), Failure> {
+    fn begin(
+        mut self,
+        place: &ResolvedScope,
+        session: &Session,
+    ) -> Result<(Option<Writer>, EntryRanges), Failure> {
         self.header.zone = place.zone.to_string();
         self.header.environment = place.environment.as_ref().map(ToString::to_string);
         let (writer, accepted) = self.journal.begin(&self.header, session.given_up())?;
@@ -121,29 +135,27 @@ pub(super) struct Bulk<'a> {
     /// What is reported in the end, without its counts.
     pub(super) report: Report,
     pub(super) pacing: Pacing,
-    pub(super) talk: &'a Talk,
+    pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
 }
 
 impl Bulk<'_> {
-    /// Sends the input, and prints what became of it.
+    /// Sends the input, and reports what became of it.
     pub(super) async fn run(
         self,
         input: InputReader,
         failed_to: Option<PathBuf>,
         journal: Option<Writer>,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<Report, Failure> {
         // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
         let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-        let (kind, talk) = (self.kind, self.talk);
         let (report, exit) = self.send(input, Logs { failed_to, journal }).await;
-        print(&report, Some(kind), talk);
-        Ok(exit)
+        Ok(report.with_exit(exit))
     }
 
     /// Sends the input.
     pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit) {
-        let Self { session, kind, mut scopes, routes, report, pacing, talk, interrupts } = self;
+        let Self { session, kind, mut scopes, routes, report, pacing, console, interrupts } = self;
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (input, info) = input.open();
         for scope in &mut scopes {
@@ -154,10 +166,10 @@ impl Bulk<'_> {
                 scope.patience = None;
             }
         }
-        let progress = Rc::new(RefCell::new(progress(session, &scopes, kind, info.total)));
+        console.run_started(run_info(session, &scopes, kind, info.total));
         let paced = Rc::new(Notify::new());
-        let mut observer = RunObserver::new(talk, report, Rc::clone(&progress), Rc::clone(&info.found), logs)
-            .with_paced(Rc::clone(&paced));
+        let mut observer =
+            RunObserver::new(console, report, Rc::clone(&info.found), logs).with_paced(Rc::clone(&paced));
         if routes.is_some() {
             let report = |scope: &PurgeScope| {
                 let zone = Some(scope.zone.to_string());
@@ -168,14 +180,7 @@ impl Bulk<'_> {
         observer.notice();
         // One budget is for all, and most accounts have one plan: the first zone speaks for them.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
-        let background = BackgroundTasks {
-            session,
-            talk,
-            interrupts,
-            progress: &progress,
-            paced: &paced,
-            zone: zone.as_ref(),
-        };
+        let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
         let mut input = RoutedInput::new(input, routes, &scopes);
         let interrupt = interrupts.nth(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
@@ -193,18 +198,19 @@ impl Bulk<'_> {
         }
         observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
-        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), talk);
+        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
         (report, exit)
     }
 }
 
-/// Progress that knows how long the limits let the rest take at least.
-fn progress(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> Progress {
+/// What is known of a run when it begins, with how long the limits let the rest take at least.
+fn run_info(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> RunInfo {
     let items = scopes.first().map_or(1, |scope| scope.limits.items);
     let client = session.client.clone();
     let cost = Cost::of(kind, items);
-    Progress::new(kind, total)
-        .with_estimate(move |left| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64)))
+    let estimate =
+        move |left: u64| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64));
+    RunInfo { kind, total, estimate: Box::new(estimate) }
 }
 
 /// What each zone of a routed run is to do.

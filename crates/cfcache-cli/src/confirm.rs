@@ -9,15 +9,12 @@ use crate::render::Talk;
 /// The longest answer that is read.
 const LONGEST_ANSWER: u64 = 1024;
 
-/// Asks, unless `yes`; no answer but "y" or "yes" is a yes.
+/// Asks; no answer but "y" or "yes" is a yes.
 ///
 /// # Errors
 ///
 /// Where the answer is no, or nobody can be asked: exit code 2, and nothing is changed.
-pub(crate) fn confirm(talk: &Talk, yes: bool, question: &str) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
+pub(crate) fn confirm(talk: &Talk, question: &str) -> Result<(), Failure> {
     let (input, output) = (std::io::stdin(), std::io::stderr());
     if !input.is_terminal() || !output.is_terminal() {
         let mut failure =

@@ -4,12 +4,12 @@ use cfcache_client::{Client, Error, ErrorKind};
 use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
+use crate::console::Console;
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::Trace;
-use crate::render::Talk;
-use crate::resolve::{EnvironmentRef, ZoneRef};
+use crate::job::{EnvironmentRef, ZoneRef};
+use crate::observe::CallObserver;
 use crate::secret::shown;
 
 /// The id of a zone; a domain is looked up.
@@ -17,8 +17,8 @@ use crate::secret::shown;
 /// # Errors
 ///
 /// [`Failure`] where there is no such zone, several, or the token may not look.
-pub(crate) async fn zone(client: &Client, zone: &ZoneRef, talk: &Talk) -> Result<ZoneId, Failure> {
-    find_zone(client, zone, talk).await.map(|(id, _)| id)
+pub async fn zone(client: &Client, zone: &ZoneRef, console: &dyn Console) -> Result<ZoneId, Failure> {
+    find_zone(client, zone, console).await.map(|(id, _)| id)
 }
 
 /// The id of a zone, and the zone itself where it was looked up for that.
@@ -26,16 +26,16 @@ pub(crate) async fn zone(client: &Client, zone: &ZoneRef, talk: &Talk) -> Result
 /// # Errors
 ///
 /// As with [`zone`].
-pub(crate) async fn find_zone(
+pub async fn find_zone(
     client: &Client,
     zone: &ZoneRef,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> Result<(ZoneId, Option<Zone>), Failure> {
     let domain = match zone {
         ZoneRef::Id(id) => return Ok((id.clone(), None)),
         ZoneRef::Domain(domain) => domain,
     };
-    let zones = named(client, domain, talk).await.map_err(|error| cannot_look_up(&error, domain))?;
+    let zones = named(client, domain, console).await.map_err(|error| cannot_look_up(&error, domain))?;
     let name = shown(domain);
     match zones.as_slice() {
         [one] => match ZoneId::parse(&one.id) {
@@ -45,7 +45,7 @@ pub(crate) async fn find_zone(
             }
         },
         [] => Err(Failure::new(Exit::Failed, format!("there is no zone {name} that the token may see"))
-            .with_hint(unseen_hint(client, domain, talk).await)),
+            .with_hint(unseen_hint(client, domain, console).await)),
         several => {
             let mut failure =
                 Failure::new(Exit::Failed, format!("there are {} zones named {name}", several.len()));
@@ -59,19 +59,19 @@ pub(crate) async fn find_zone(
 
 /// The zones of that name. The API names them in Unicode, and finds nothing by the form with `xn--`; it is asked for both.
 /// What it answers is taken only where it has the name that was asked for.
-async fn named(client: &Client, domain: &str, talk: &Talk) -> Result<Vec<Zone>, Error> {
+async fn named(client: &Client, domain: &str, console: &dyn Console) -> Result<Vec<Zone>, Error> {
     let (ascii, unicode) = (domain::ascii(domain), domain::unicode(domain));
     let mut zones: Vec<Zone> = Vec::new();
     for (index, name) in [&unicode, &ascii].into_iter().enumerate() {
         if index > 0 && (ascii == unicode || !zones.is_empty()) {
             break;
         }
-        let answer = client.call(&ListZones::named(name), &mut Trace(talk)).await?;
+        let answer = client.call(&ListZones::named(name), &mut CallObserver(console)).await?;
         for zone in answer.result {
             if domain::ascii(&zone.name) == ascii {
                 zones.push(zone);
             } else {
-                talk.warn(&format!(
+                console.warn(&format!(
                     "the API was asked for the zone {} and gave {}, which is not taken",
                     shown(name),
                     shown(&zone.name)
@@ -84,8 +84,8 @@ async fn named(client: &Client, domain: &str, talk: &Talk) -> Result<Vec<Zone>, 
 
 /// What may be wrong where there is no zone of that name: the token sees none at all, or a host was given where its zone
 /// is meant.
-async fn unseen_hint(client: &Client, domain: &str, talk: &Talk) -> String {
-    let page = match client.call(&ListZones::page(1), &mut Trace(talk)).await {
+async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> String {
+    let page = match client.call(&ListZones::page(1), &mut CallObserver(console)).await {
         Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
         Ok(page) => page.result,
         Err(_) => Vec::new(),
@@ -99,7 +99,7 @@ async fn unseen_hint(client: &Client, domain: &str, talk: &Talk) -> String {
 }
 
 /// A token without a permission to read zones gets an empty list, and no error.
-pub(crate) const SEES_NONE: &str = "the token may see no zone at all: without the permission \"Zone Read\" the list is \
+pub const SEES_NONE: &str = "the token may see no zone at all: without the permission \"Zone Read\" the list is \
      empty. Give the zone's id instead (dashboard, Overview, API), which a token that may only purge can use";
 
 fn cannot_look_up(error: &Error, domain: &str) -> Failure {
@@ -118,7 +118,7 @@ fn cannot_look_up(error: &Error, domain: &str) -> Failure {
 }
 
 /// Is it the token itself that is refused, and not what it may do?
-pub(crate) fn is_unknown(error: &Error) -> bool {
+pub fn is_unknown(error: &Error) -> bool {
     error.failure().is_some_and(|failure| failure.status == 401)
 }
 
@@ -127,17 +127,17 @@ pub(crate) fn is_unknown(error: &Error) -> bool {
 /// # Errors
 ///
 /// [`Failure`] where there is no such environment, several, or the token may not look.
-pub(crate) async fn environment(
+pub async fn environment(
     client: &Client,
     zone: &ZoneId,
     environment: &EnvironmentRef,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> Result<EnvironmentId, Failure> {
     let name = match environment {
         EnvironmentRef::Id(id) => return Ok(id.clone()),
         EnvironmentRef::Name(name) => name,
     };
-    let answer = client.call(&ListEnvironments::new(zone), &mut Trace(talk)).await.map_err(|error| {
+    let answer = client.call(&ListEnvironments::new(zone), &mut CallObserver(console)).await.map_err(|error| {
         let failure = Failure::of(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
@@ -151,7 +151,7 @@ pub(crate) async fn environment(
     match matching.as_slice() {
         [one] => {
             if is_production(&one.name) {
-                talk.warn("Production is purged through the zone: what this does is not documented; leave out `--environment`");
+                console.warn("Production is purged through the zone: what this does is not documented; leave out `--environment`");
             }
             EnvironmentId::parse(&one.id).map_err(|invalid| {
                 let name = shown(name);
@@ -181,26 +181,28 @@ fn is_same_name(one: &str, other: &str) -> bool {
 }
 
 /// Returns whether an environment is what visitors see.
-pub(crate) fn is_production(name: &str) -> bool {
+pub fn is_production(name: &str) -> bool {
     is_same_name(name, "production")
 }
 
 /// Returns whether an environment is, or may be, the production environment. An id does not tell: the zone is asked, and
 /// where it does not tell either, it may be.
-pub(crate) async fn may_be_production(
+pub async fn may_be_production(
     client: &Client,
     zone: &ZoneId,
     environment: &EnvironmentRef,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> bool {
     match environment {
         EnvironmentRef::Name(name) => is_production(name),
-        EnvironmentRef::Id(id) => match client.call(&ListEnvironments::new(zone), &mut Trace(talk)).await {
-            Ok(answer) => {
-                let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
-                known.is_none_or(|known| is_production(&known.name))
+        EnvironmentRef::Id(id) => {
+            match client.call(&ListEnvironments::new(zone), &mut CallObserver(console)).await {
+                Ok(answer) => {
+                    let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
+                    known.is_none_or(|known| is_production(&known.name))
+                }
+                Err(_) => true,
             }
-            Err(_) => true,
-        },
+        }
     }
 }

@@ -4,14 +4,14 @@ use cfcache_client::Error;
 use cfcache_model::verdict::Answer;
 
 /// All pages of a list: what they hold, and the same as the API wrote it.
-pub(super) struct Pages<T> {
-    pub(super) items: Vec<T>,
+pub struct Pages<T> {
+    pub items: Vec<T>,
     /// One JSON array with the elements of all pages, byte for byte.
-    pub(super) raw: String,
+    pub raw: String,
 }
 
 /// Reads page after page, counted from 1, until the last.
-pub(super) async fn all<T>(
+pub async fn all<T>(
     mut read: impl AsyncFnMut(u32) -> Result<Answer<Vec<T>>, Error>,
 ) -> Result<Pages<T>, Error> {
     let mut items = Vec::new();
@@ -30,7 +30,7 @@ pub(super) async fn all<T>(
 }
 
 /// What stands between the brackets of a JSON array, where there is anything.
-pub(super) fn elements(array: &str) -> Option<String> {
+pub fn elements(array: &str) -> Option<String> {
     let inner = array.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     (!inner.is_empty()).then(|| inner.to_owned())
 }

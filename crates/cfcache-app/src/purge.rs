@@ -1,13 +1,13 @@
-//! `purge` and `invalidate`
+//! Purging and invalidating: from a job to a report.
 
 mod auto_plan;
 mod background;
-pub(super) mod bulk;
-pub(super) mod changed;
-pub(super) mod dry_run;
-pub(super) mod everything;
+mod bulk;
+mod changed;
+mod dry_run;
+mod everything;
 mod input;
-pub(super) mod routed;
+mod routed;
 
 use cfcache_model::Plan;
 use cfcache_model::id::{EnvironmentId, ZoneId};
@@ -15,43 +15,82 @@ use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
 
-pub(super) use crate::command::purge::dry_run::{ZONE_STAND_IN, shown};
-use crate::command::{Interrupts, scope};
+use crate::connection::Connection;
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
-use crate::render::outcome::print;
+use crate::interrupts::Interrupts;
+use crate::job::{Job, Scope, ZoneRef};
+pub use crate::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::report::Report;
-use crate::resolve::{Connection, Scope, ZoneRef};
+use crate::scope;
 use crate::secret::bare;
 use crate::session::Session;
 use crate::source;
 
+/// Purges or invalidates what a job says, and reports what became of it.
+///
+/// The job fails only before anything is sent; from then on there is a report, which says in its `exit` how it ended.
+///
+/// # Errors
+///
+/// [`Failure`] where the input is invalid or cannot be read, a zone or environment cannot be found, nobody confirms what
+/// has to be confirmed, or it is interrupted before anything is sent.
+pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Result<Report, Failure> {
+    match job {
+        Job::Everything(job) => everything::run(job, console, interrupts).await,
+        Job::List(job) => bulk::run(job, console, interrupts).await,
+        Job::Route(job) => routed::run(job, console, interrupts).await,
+        Job::Changed(job) => changed::run(*job, console, interrupts).await,
+    }
+}
+
+/// Gives the console the requests of a job, a line each, and sends nothing.
+///
+/// # Errors
+///
+/// [`Failure`] where the input is invalid or cannot be read, or where it would have to be asked which zones there are.
+pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
+    match job {
+        Job::Everything(job) => dry_run::everything(&job, console),
+        Job::List(job) => dry_run::list(job, console),
+        Job::Route(job) => routed::dry_run(job, console),
+        Job::Changed(job) => changed::dry_run(&job, console),
+    }
+}
+
 /// Where to purge, once that is looked up.
-struct Place {
+struct ResolvedScope {
     zone: ZoneId,
     environment: Option<EnvironmentId>,
     /// The plan of the zone, where it was seen on the way.
     plan: Option<Plan>,
 }
 
-impl Place {
+impl ResolvedScope {
+    /// Looks up what was given by name.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such zone or environment, or the token may not look.
     async fn find(
         session: &Session,
         scope: &Scope,
-        talk: &Talk,
+        console: &dyn Console,
         interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
         tokio::select! {
-            place = Self::look_up(session, scope, talk) => place,
+            place = Self::look_up(session, scope, console) => place,
             () = interrupts.nth(1) => Err(interrupted()),
         }
     }
 
-    async fn look_up(session: &Session, scope: &Scope, talk: &Talk) -> Result<Self, Failure> {
-        let (zone, found) = scope::find_zone(&session.client, &scope.zone, talk).await?;
+    async fn look_up(session: &Session, scope: &Scope, console: &dyn Console) -> Result<Self, Failure> {
+        let (zone, found) = scope::find_zone(&session.client, &scope.zone, console).await?;
         let environment = match &scope.environment {
-            Some(environment) => Some(scope::environment(&session.client, &zone, environment, talk).await?),
+            Some(environment) => {
+                Some(scope::environment(&session.client, &zone, environment, console).await?)
+            }
             None => None,
         };
         Ok(Self { zone, environment, plan: found.as_ref().and_then(auto_plan::plan_of) })
@@ -87,6 +126,7 @@ impl Pacing {
     }
 }
 
+/// The failure of a run that was interrupted before it sent anything.
 fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted; nothing was sent")
 }
@@ -97,7 +137,7 @@ fn limits(plan: Option<Plan>) -> PurgeLimits {
 }
 
 /// How much a request may hold: what the plan allows, unless something else is wanted.
-fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) -> BatchLimits {
+fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn Console) -> BatchLimits {
     let cap = BatchLimits::from_plan(limits(plan), kind);
     let Some(batch_size) = batch_size else { return cap };
     if batch_size > cap.items {
@@ -106,7 +146,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) 
             Some(_) => format!("the plan `{name}` allows"),
             None => format!("no plan is named, and `{name}` allows"),
         };
-        talk.warn(&format!(
+        console.warn(&format!(
             "`--batch-size {batch_size}`: {whose} at most {} a request; what the API refuses for that is sent again in \
              halves",
             kind.count(cap.items as u64),
@@ -115,7 +155,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, talk: &Talk) 
     BatchLimits::new(batch_size)
 }
 
-pub(super) fn describe_zone(zone: &ZoneRef) -> String {
+pub fn describe_zone(zone: &ZoneRef) -> String {
     match zone {
         ZoneRef::Id(id) => format!("zone {id}"),
         ZoneRef::Domain(domain) => format!("zone {}", bare(domain)),
@@ -125,4 +165,9 @@ pub(super) fn describe_zone(zone: &ZoneRef) -> String {
 /// Says that there was nothing, where there was not even something invalid.
 fn empty(kind: Kind) -> Failure {
     source::empty(kind)
+}
+
+/// Asks, unless `yes`.
+fn confirm(console: &dyn Console, yes: bool, question: &str) -> Result<(), Failure> {
+    if yes { Ok(()) } else { console.confirm(question) }
 }

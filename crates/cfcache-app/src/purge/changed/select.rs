@@ -15,12 +15,12 @@ use cfcache_site::selection::{Selection, collapse, split_gone};
 use cfcache_site::snapshot::Snapshot;
 use cfcache_site::state::{Remembered, UnusableState};
 
-use crate::args::{FallbackArg, FirstArg};
-use crate::command::purge::changed::read::Deployed;
+use crate::console::Console;
 use crate::failure::Failure;
-use crate::render::{Talk, human};
+use crate::job::{ChangedJob, FirstRun};
+use crate::purge::changed::read::Deployed;
 use crate::report::{Fallback, FallbackTo};
-use crate::resolve::ChangedJob;
+use crate::wording;
 
 /// At least so many files of a folder have to change for it to be worth a prefix: the first that is fast enough. A
 /// request takes 100 prefixes, and few such requests are allowed.
@@ -95,7 +95,7 @@ pub(super) fn select(
     job: &ChangedJob,
     deployed: Deployed,
     read: impl FnOnce(&mut Visit<'_>) -> Result<Option<Remembered>, StateError>,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> Result<Work, Failure> {
     let (snapshot, list) = match deployed {
         Deployed::Snapshot(snapshot) => (Some(snapshot), None),
@@ -118,7 +118,7 @@ pub(super) fn select(
         }
         (None, Some((changes, outside, broken))) => {
             if outside > 0 {
-                talk.note(&format!("{} outside of the site", human::count(outside, "file")));
+                console.note(&format!("{} outside of the site", wording::count(outside, "file")));
             }
             let mut counts = ChangeCounts::default();
             changes.iter().for_each(|change| counts.count(change.kind));
@@ -126,11 +126,11 @@ pub(super) fn select(
         }
         (None, None) => (Vec::new(), ChangeCounts::default(), None),
     };
-    warn(&changes, talk);
+    warn(&changes, console);
     if let (Some(remembered), Some(snapshot)) = (&remembered, &snapshot)
         && let Some(kind) = remembered.header.hash.filter(|kind| *kind != snapshot.kind())
     {
-        talk.note(&format!(
+        console.note(&format!(
             "the state has hashes of another sort ({kind:?}, now {:?}), so that every file counts as changed",
             snapshot.kind()
         ));
@@ -144,7 +144,7 @@ pub(super) fn select(
     };
     let salvaged = no_comparison.and_then(|no_comparison| no_comparison.salvaged);
     let pending = remembered.as_ref().or(salvaged.as_ref()).map_or(&[][..], |state| &state.pending);
-    if has_moved && job.first == FirstArg::List {
+    if has_moved && job.first == FirstRun::List {
         // What did not change is new where it was not served before.
         let known: HashSet<String> = changes.iter().map(|change| change.path.clone()).collect();
         let rest = snapshot.iter().flat_map(Snapshot::iter).filter(|entry| !known.contains(entry.path));
@@ -152,16 +152,16 @@ pub(super) fn select(
         changes.sort_unstable();
     }
     let old = before.or(salvaged.as_ref().map(|state| &state.header.site));
-    let choice = Choice { job, changes: &changes, snapshot: snapshot.as_ref(), old, pending, talk };
+    let choice = Choice { job, changes: &changes, snapshot: snapshot.as_ref(), old, pending, console };
     if job.explain {
         choice.explain();
     }
     let mut work = match (why, job.first) {
-        (Some(why), FirstArg::Host) => {
+        (Some(why), FirstRun::Hosts) => {
             choice.note(&why, "the hosts of the site");
             choice.hosts(why, Vec::new())
         }
-        (Some(_), FirstArg::Nothing) if !is_comparable => choice.work(pending.to_vec(), Vec::new()),
+        (Some(_), FirstRun::Nothing) if !is_comparable => choice.work(pending.to_vec(), Vec::new()),
         _ => choice.exact(),
     };
     work.counts = counts;
@@ -207,11 +207,11 @@ pub(super) fn state_failure(error: &StateError) -> Failure {
 }
 
 /// Warns of names that may not be those that visitors ask for.
-fn warn(changes: &[Change], talk: &Talk) {
+fn warn(changes: &[Change], console: &dyn Console) {
     let mut count = 0;
     for change in changes.iter().filter(|change| !path::is_composed(&change.path)) {
         if count < TOLD {
-            talk.warn(&format!(
+            console.warn(&format!(
                 "the name of `{}` is not in the composed form (NFC) that links are typed in: its URL is another one",
                 path::display(&change.path)
             ));
@@ -219,10 +219,10 @@ fn warn(changes: &[Change], talk: &Talk) {
         count += 1;
     }
     if count > TOLD {
-        talk.warn(&format!("… and {} more such names", count - TOLD));
+        console.warn(&format!("… and {} more such names", count - TOLD));
     }
     if let Some(change) = changes.iter().find(|change| change.path.rsplit('/').next() == Some("404.html")) {
-        talk.warn(&format!(
+        console.warn(&format!(
             "`{}` changed, and is served for paths that nobody can list: the cache keeps such answers for 3 minutes, \
              unless a rule says otherwise",
             path::display(&change.path)
@@ -238,7 +238,7 @@ struct Choice<'a> {
     /// How the files were mapped before.
     old: Option<&'a Site>,
     pending: &'a [Target],
-    talk: &'a Talk,
+    console: &'a dyn Console,
 }
 
 impl Choice<'_> {
@@ -255,7 +255,7 @@ impl Choice<'_> {
         for change in self.changes {
             let count = Selection::new().push_change(change, &sites);
             let what = if count == 0 { "nothing".to_owned() } else { Kind::Files.count(count as u64) };
-            self.talk.say(&format!("{} {} -> {what}", change.kind.letter(), path::display(&change.path)));
+            self.console.say(&format!("{} {} -> {what}", change.kind.letter(), path::display(&change.path)));
         }
     }
 
@@ -272,30 +272,29 @@ impl Choice<'_> {
         let why = format!(
             "{} take {} by the limits of the plan `{}`, and `--within` allows {}",
             Kind::Files.count(count as u64),
-            human::duration(least),
+            wording::duration(least),
             self.job.plan.unwrap_or(cfcache_model::Plan::Free),
-            human::duration(within)
+            wording::duration(within)
         );
         for fallback in &self.job.fallback {
             match fallback {
-                FallbackArg::Prefix => {
+                FallbackTo::Prefix => {
                     if let Some(work) = self.folders(&why, within, &limits) {
                         self.note(&why, "folders");
                         return work;
                     }
                 }
-                FallbackArg::Host => {
+                FallbackTo::Host => {
                     self.note(&why, "the hosts of the site");
                     return self.hosts(why, gone);
                 }
-                FallbackArg::Everything => {
+                FallbackTo::Everything => {
                     self.note(&why, "everything");
                     let mut work = self.hosts(why, gone);
                     work.is_everything = true;
                     work.fallback.iter_mut().for_each(|fallback| fallback.to = FallbackTo::Everything);
                     return work;
                 }
-                FallbackArg::None => break,
             }
         }
         let mut work = self.work(gone, served);
@@ -306,7 +305,7 @@ impl Choice<'_> {
     }
 
     fn note(&self, why: &str, what: &str) {
-        self.talk.note(&format!("{why}; purging {what}"));
+        self.console.note(&format!("{why}; purging {what}"));
     }
 
     /// The targets of the changes that are wanted, of what is pending and of what is always purged: those that show

@@ -10,28 +10,30 @@ use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::{Batch, BatchLimits, Planner};
 use cfcache_model::target::Kind;
 
-use crate::command::purge::{caps, empty, limits};
+use crate::connection::Connection;
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{Talk, human};
-use crate::resolve::{Connection, EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::job::{EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::purge::{caps, empty, limits};
 use crate::session::shown_base;
 use crate::source::Sources;
+use crate::wording;
 
 /// Prints the request of a purge or invalidate of everything, and sends nothing.
-pub(crate) fn everything(job: &EverythingJob, talk: &Talk) -> Result<Exit, Failure> {
-    let place = Shown::of(job.action, &job.scope, &job.connection, talk)?;
-    place.show(&PurgeBody::Everything, talk);
+pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let place = Shown::of(job.action, &job.scope, &job.connection, console)?;
+    place.show(&PurgeBody::Everything, console);
     Ok(Exit::Accepted)
 }
 
 /// Prints the requests for a list, and sends nothing.
-pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
-    let place = Shown::of(job.action, &job.scope, &job.connection, talk)?;
+pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let place = Shown::of(job.action, &job.scope, &job.connection, console)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
     let kind = job.targets.kind;
-    let mut planner = Planner::new(kind, caps(chosen, kind, job.batch_size, talk));
+    let mut planner = Planner::new(kind, caps(chosen, kind, job.batch_size, console));
     let mut exit = Exit::Accepted;
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
     let mut policy = Policy::default();
@@ -43,46 +45,46 @@ pub(crate) fn list(job: ListJob, talk: &Talk) -> Result<Exit, Failure> {
             items += batch.len() as u64;
             let body = PurgeBody::Batch(batch);
             clock.send(&body);
-            place.show(&body, talk);
+            place.show(&body, console);
         }
     };
-    Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
-        exit = exit.or(chunk.tell(talk));
+    Sources::open(job.targets, false, console)?.read(&mut |chunk| {
+        exit = exit.or(chunk.tell(console));
         for entry in chunk.entries {
             read += 1;
             send(planner.push(entry).unwrap_or_default());
         }
-        !talk.is_closed()
+        !console.is_closed()
     });
     while let Some(batch) = planner.finish() {
         send(Some(batch));
     }
-    if talk.is_closed() {
+    if console.is_closed() {
         return Ok(exit);
     }
     if read == 0 && exit == Exit::Accepted {
         return Err(empty(kind));
     }
-    let mut summary = format!("would send {} in {}", kind.count(items), human::count(requests, "request"));
+    let mut summary = format!("would send {} in {}", kind.count(items), wording::count(requests, "request"));
     let duplicates = read - items;
     if duplicates > 0 {
-        summary.push_str(&format!(", without {}", human::count(duplicates, "duplicate")));
+        summary.push_str(&format!(", without {}", wording::count(duplicates, "duplicate")));
     }
     if !clock.now.is_zero() {
         let name = chosen.unwrap_or(Plan::Free);
-        let least = human::duration(clock.now);
+        let least = wording::duration(clock.now);
         summary.push_str(&format!("; the limits of the plan `{name}` stretch that to at least {least}"));
     }
-    talk.note(&summary);
+    console.note(&summary);
     if let ZoneRef::Domain(domain) = &job.scope.zone
         && chosen.is_none()
         && job.batch_size.is_none()
         && let Some(least) = fewer_requests(kind, items, requests)
     {
-        talk.note(&format!(
+        console.note(&format!(
             "the run looks `{domain}` up and cuts requests for the plan that it has; that is not known here, so these \
              are cut for `free`, and on `enterprise` it would be {}: name the plan with `--plan`",
-            human::count(least, "request"),
+            wording::count(least, "request"),
         ));
     }
     Ok(exit)
@@ -104,12 +106,17 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(action: Action, scope: &Scope, connection: &Connection, talk: &Talk) -> Result<Self, Failure> {
+    fn of(
+        action: Action,
+        scope: &Scope,
+        connection: &Connection,
+        console: &dyn Console,
+    ) -> Result<Self, Failure> {
         let base = shown_base(connection)?.to_string();
         let zone = match &scope.zone {
             ZoneRef::Id(id) => id.clone(),
             ZoneRef::Domain(domain) => {
-                talk.note(&format!(
+                console.note(&format!(
                     "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
                 ));
                 stand_in(ZoneId::parse(ZONE_STAND_IN))?
@@ -119,7 +126,7 @@ impl Shown {
             None => None,
             Some(EnvironmentRef::Id(id)) => Some(id.clone()),
             Some(EnvironmentRef::Name(name)) => {
-                talk.note(&format!(
+                console.note(&format!(
                     "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
                 ));
                 Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
@@ -128,13 +135,13 @@ impl Shown {
         Ok(Self { action, base, zone, environment })
     }
 
-    fn show(&self, body: &PurgeBody, talk: &Talk) {
+    fn show(&self, body: &PurgeBody, console: &dyn Console) {
         let request = PurgeCache::new(self.action, &self.zone, body);
         let parts = match &self.environment {
             Some(environment) => encode(&request.with_environment(environment)),
             None => encode(&request),
         };
-        talk.data(&shown(&parts, &self.base));
+        console.data(&shown(&parts, &self.base));
     }
 }
 
@@ -155,7 +162,7 @@ impl Clock {
 }
 
 /// Stand for ids that are not looked up; no id has these letters.
-pub(crate) const ZONE_STAND_IN: &str = "ZONE-ID";
+pub const ZONE_STAND_IN: &str = "ZONE-ID";
 const ENVIRONMENT_STAND_IN: &str = "ENVIRONMENT-ID";
 
 fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Failure> {
@@ -163,7 +170,7 @@ fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Fai
 }
 
 /// A request as one line of JSON, the body exactly as it would be sent; without `body` where there is none.
-pub(crate) fn shown(parts: &Parts, base: &str) -> String {
+pub fn shown(parts: &Parts, base: &str) -> String {
     let url = serde_json::Value::from(format!("{base}{}", parts.path));
     let body = parts.body.as_deref().map(|body| format!(r#","body":{body}"#)).unwrap_or_default();
     format!(r#"{{"method":"{}","url":{url}{body}}}"#, parts.method.as_str())

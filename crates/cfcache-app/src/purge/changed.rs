@@ -20,25 +20,29 @@ use cfcache_site::io::state_file::{Files, StateFile, read_unlocked};
 use cfcache_site::mapping::Site;
 use cfcache_site::state::Header;
 
-use crate::args::{FirstArg, OutputArg};
-use crate::command::Interrupts;
-use crate::command::purge::changed::select::{Work, select, state_failure};
-use crate::command::purge::{ZONE_STAND_IN, caps, print, shown};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{Talk, human};
+use crate::interrupts::Interrupts;
+use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
+use crate::purge::changed::select::{Work, select, state_failure};
+use crate::purge::{ZONE_STAND_IN, caps, shown};
 use crate::report::{ChangedFiles, Deployment, Report, StateReport};
-use crate::resolve::{ChangedJob, Destination, Scope, ZoneRef};
 use crate::route::Routes;
 use crate::session::shown_base;
+use crate::wording;
 
 /// Purges or invalidates what a deployment changed, and reports.
-pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    mut job: ChangedJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Report, Failure> {
     // Up to the first `await` Ctrl-C does what it does by default. That is safe at any moment: a state is replaced as a
     // whole.
     let mut state = StateFile::lock(&job.state).map_err(|error| state_failure(&error))?;
     let deployed = read::read(&job.source, &job.site, &job.state)?;
-    let mut work = select(&job, deployed, |visit| state.read(visit), talk)?;
+    let mut work = select(&job, deployed, |visit| state.read(visit), console)?;
     let has_work = !work.is_empty();
     if has_work {
         let mapping = work.mapping.clone().unwrap_or_else(|| job.site.clone());
@@ -46,7 +50,7 @@ pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupt
     }
     if let Some(refused) = work.refused.take() {
         if has_work {
-            talk.note("what is to be purged is in the state, and the next run makes up for it");
+            console.note("what is to be purged is in the state, and the next run makes up for it");
         }
         return Err(refused);
     }
@@ -58,20 +62,20 @@ pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupt
             1 => "1 entry is to be purged; run it again after the upload".to_owned(),
             count => format!("{count} entries are to be purged; run it again after the upload"),
         };
-        tell(&mut report, state, &to_do, talk);
-        return Ok(Exit::Accepted);
+        tell(&mut report, state, to_do);
+        return Ok(report);
     }
     let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
     let exit = if has_work {
         match connection {
-            Ok(connection) => send::send(&job, &connection, &work, &mut report, talk, interrupts).await,
+            Ok(connection) => send::send(&job, &connection, &work, &mut report, console, interrupts).await,
             Err(failure) => Err(failure),
         }
     } else {
         Ok(Exit::Accepted)
     };
     let exit = exit.inspect_err(|_| {
-        talk.note("what is to be purged is in the state, and the next run makes up for it");
+        console.note("what is to be purged is in the state, and the next run makes up for it");
     })?;
     let is_done = exit == Exit::Accepted;
     let saved = if is_done { save(&mut state, &job, &work) } else { Ok(()) };
@@ -82,21 +86,19 @@ pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupt
         Err(mut failure) => {
             failure.exit = Exit::Failed;
             let kept = if has_work { StateReport::Pending } else { StateReport::Kept };
-            (exit.or(talk.failure(&failure)), kept)
+            (exit.or(console.failure(&failure)), kept)
         }
     };
     if has_work {
         if became == StateReport::Pending {
-            talk.note("the state remembers what is to be purged, and the next run makes up for it");
+            console.note("the state remembers what is to be purged, and the next run makes up for it");
         }
         report.deployment.iter_mut().for_each(|deployment| deployment.state = became);
-        let kind = if work.is_everything { None } else { Some(work.kind().unwrap_or(Kind::Files)) };
-        print(&report, kind, talk);
     } else {
         let counts = work.counts;
-        let files = human::count(counts.added + counts.changed + counts.unchanged, "file");
+        let files = wording::count(counts.added + counts.changed + counts.unchanged, "file");
         let nothing = match (&work.snapshot, job.first) {
-            (Some(_), FirstArg::Nothing) if counts.added > 0 => {
+            (Some(_), FirstRun::Nothing) if counts.added > 0 => {
                 format!("{files} recorded; nothing was purged")
             }
             (Some(_), _) if counts.added > 0 => {
@@ -105,9 +107,9 @@ pub(crate) async fn run(mut job: ChangedJob, talk: &Talk, interrupts: &Interrupt
             (Some(_), _) => format!("nothing changed: {files} as they were"),
             (None, _) => "nothing changed".to_owned(),
         };
-        tell(&mut report, became, &nothing, talk);
+        tell(&mut report, became, nothing);
     }
-    Ok(exit)
+    Ok(report.with_exit(exit))
 }
 
 /// Records what is deployed.
@@ -156,19 +158,16 @@ fn report(job: &ChangedJob, work: &Work) -> Report {
     report
 }
 
-/// Prints the report of a run that sent nothing; to people, in one sentence.
-fn tell(report: &mut Report, state: StateReport, sentence: &str, talk: &Talk) {
+/// Completes the report of a run that sent nothing. People are told one sentence.
+fn tell(report: &mut Report, state: StateReport, sentence: String) {
     report.deployment.iter_mut().for_each(|deployment| deployment.state = state);
-    match talk.output {
-        OutputArg::Human => talk.tell(sentence),
-        _ => print(report, None, talk),
-    }
+    report.sentence = Some(sentence);
 }
 
 /// Prints what would be sent; writes and sends nothing.
-pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
+pub(super) fn dry_run(job: &ChangedJob, console: &dyn Console) -> Result<Exit, Failure> {
     let deployed = read::read(&job.source, &job.site, &job.state)?;
-    let mut work = select(job, deployed, |visit| read_unlocked(&job.state, visit), talk)?;
+    let mut work = select(job, deployed, |visit| read_unlocked(&job.state, visit), console)?;
     if let Some(refused) = work.refused.take() {
         return Err(refused);
     }
@@ -177,18 +176,18 @@ pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
         Err(failure) => return Err(failure.copied()),
     };
     if work.is_empty() {
-        talk.note("would send nothing: nothing changed");
+        console.note("would send nothing: nothing changed");
         return Ok(Exit::Accepted);
     }
     let base = shown_base(connection)?.to_string();
     let mut requests = 0;
     let mut show = |action: Action, zone: &ZoneId, body: &PurgeBody| {
         requests += 1;
-        talk.data(&shown(&encode(&PurgeCache::new(action, zone, body)), &base));
+        console.data(&shown(&encode(&PurgeCache::new(action, zone, body)), &base));
     };
     if work.is_everything {
-        show(job.action, &shown_zone(job, None, None, talk)?, &PurgeBody::Everything);
-        talk.note("would send 1 request");
+        show(job.action, &shown_zone(job, None, None, console)?, &PurgeBody::Everything);
+        console.note("would send 1 request");
         return Ok(Exit::Accepted);
     }
     let routes = match &job.destination {
@@ -196,7 +195,7 @@ pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
         _ => None,
     };
     for (action, kind, targets) in work.groups() {
-        let caps = caps(job.plan, kind, job.batch_size, talk);
+        let caps = caps(job.plan, kind, job.batch_size, console);
         let mut zones: Vec<(ZoneId, Planner)> = Vec::new();
         let mut send = |zone: &ZoneId, batch: Option<Batch>| {
             if let Some(batch) = batch {
@@ -204,7 +203,7 @@ pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
             }
         };
         for target in targets {
-            let zone = shown_zone(job, routes.as_ref(), Some(target), talk)?;
+            let zone = shown_zone(job, routes.as_ref(), Some(target), console)?;
             let at = match zones.iter().position(|(known, _)| *known == zone) {
                 Some(at) => at,
                 None => {
@@ -223,7 +222,7 @@ pub(crate) fn dry_run(job: &ChangedJob, talk: &Talk) -> Result<Exit, Failure> {
     }
     let items =
         work.kind().map_or_else(|| format!("{} entries", work.len()), |kind| kind.count(work.len() as u64));
-    talk.note(&format!("would send {items} in {}", human::count(requests, "request")));
+    console.note(&format!("would send {items} in {}", wording::count(requests, "request")));
     Ok(Exit::Accepted)
 }
 
@@ -232,7 +231,7 @@ fn shown_zone(
     job: &ChangedJob,
     routes: Option<&Routes>,
     target: Option<&Target>,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> Result<ZoneId, Failure> {
     if let Destination::Zone(Scope { zone: ZoneRef::Id(id), .. }) = &job.destination {
         return Ok(id.clone());
@@ -240,6 +239,6 @@ fn shown_zone(
     if let (Some(routes), Some(host)) = (routes, target.and_then(Target::host)) {
         return routes.zone_of(host).cloned().map_err(|why| Failure::new(Exit::Failed, why));
     }
-    talk.say_once(&format!("zones are not looked up in a dry run: {ZONE_STAND_IN} stands for the id"));
+    console.say_once(&format!("zones are not looked up in a dry run: {ZONE_STAND_IN} stands for the id"));
     ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))
 }

@@ -15,7 +15,7 @@ use cfcache_site::snapshot::git_tree::{GitTree, InvalidTree};
 use cfcache_site::snapshot::manifest::{InvalidManifest, Manifest};
 
 use crate::failure::Failure;
-use crate::resolve::ChangedSource;
+use crate::job::ChangedSource;
 use crate::secret::shown_path;
 
 /// What is known of a deployment.

@@ -14,14 +14,12 @@ use cfcache_model::target::Kind;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use crate::command::Interrupts;
-use crate::command::purge::{empty, interrupted};
-use crate::exit::Exit;
+use crate::console::Console;
 use crate::failure::Failure;
+use crate::interrupts::Interrupts;
 use crate::journal::Replay;
 use crate::observe::{FailedTo, InputFindings, Logs, RunObserver};
-use crate::progress::Progress;
-use crate::render::Talk;
+use crate::purge::{empty, interrupted};
 use crate::report::{ItemError, Report};
 use crate::route::Routes;
 use crate::source::{Chunk, Sources};
@@ -113,21 +111,27 @@ impl InputReader {
     }
 
     /// There is nothing to send: says why.
-    pub(super) fn nothing(self, kind: Kind, failed_to: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
+    pub(super) fn nothing(
+        self,
+        kind: Kind,
+        failed_to: Option<&Path>,
+        console: &dyn Console,
+    ) -> Result<Report, Failure> {
         let failed_to = failed_to.map(FailedTo::create).transpose()?;
         if self.found.broken.is_none() && self.found.invalid.is_empty() {
             return Err(empty(kind));
         }
-        let progress = Rc::new(RefCell::new(Progress::new(kind, None)));
         let found = Rc::new(RefCell::new(self.found));
         let report = Report::new("", "", None, None);
         let logs = Logs { failed_to, journal: None };
-        let mut observer = RunObserver::new(talk, report, progress, Rc::clone(&found), logs);
+        let mut observer = RunObserver::new(console, report, Rc::clone(&found), logs);
         observer.notice();
         let broken = found.borrow_mut().broken.take();
         let (_, exit) = observer.finish(&[]);
-        let nothing = Failure::usage("there is no valid entry; nothing was sent");
-        Ok(exit.or(talk.failure(&broken.unwrap_or(nothing))))
+        let mut failure =
+            broken.unwrap_or_else(|| Failure::usage("there is no valid entry; nothing was sent"));
+        failure.exit = exit.or(failure.exit);
+        Err(failure)
     }
 }
 

@@ -9,42 +9,48 @@ use cfcache_model::endpoint::{ListZones, PurgeCache, encode};
 use cfcache_model::id::ZoneId;
 use cfcache_model::plan::{Batch, Planner};
 
-use crate::command::purge::bulk::{Bulk, scopes};
-use crate::command::purge::dry_run::shown;
-use crate::command::purge::input::{First, InputReader};
-use crate::command::purge::{Pacing, auto_plan, caps, empty, interrupted};
-use crate::command::{Interrupts, pages, scope};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::observe::{FailedTo, Trace};
-use crate::render::{Talk, human};
+use crate::interrupts::Interrupts;
+use crate::job::RouteJob;
+use crate::observe::{CallObserver, FailedTo};
+use crate::purge::bulk::{Bulk, scopes};
+use crate::purge::dry_run::shown;
+use crate::purge::input::{First, InputReader};
+use crate::purge::{Pacing, auto_plan, caps, empty, interrupted};
 use crate::report::Report;
-use crate::resolve::RouteJob;
 use crate::route::Routes;
 use crate::session::{Session, shown_base};
 use crate::source::Sources;
+use crate::wording;
+use crate::{pages, scope};
 
 /// Purges or invalidates on the zone of each entry's host, and reports.
-pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    job: RouteJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Report, Failure> {
     let RouteJob { action, targets, zones, connection, failed_to, batch_size, .. } = job;
     let kind = targets.kind;
     if let Some(path) = &failed_to {
         FailedTo::check(path, &targets.files)?;
     }
-    let mut input = InputReader::begin(Sources::open(targets, false, talk)?, None);
+    let mut input = InputReader::begin(Sources::open(targets, false, console)?, None);
     if let First::Nothing = input.first(interrupts).await? {
-        return input.nothing(kind, failed_to.as_deref(), talk);
+        return input.nothing(kind, failed_to.as_deref(), console);
     }
     let session = Session::open(&connection).await?;
     let (routes, plan) = match zones.is_empty() {
         false => (Routes::new(zones), None),
         true => tokio::select! {
-            listed = list(&session, talk) => listed?,
+            listed = list(&session, console) => listed?,
             () = interrupts.nth(1) => return Err(interrupted()),
         },
     };
     let pacing = Pacing::begin(&session, &connection, plan);
-    let caps = caps(pacing.plan, kind, batch_size, talk);
+    let caps = caps(pacing.plan, kind, batch_size, console);
     let scopes = scopes(&routes, action, kind, caps);
     if scopes.is_empty() {
         return Err(Failure::new(
@@ -55,15 +61,18 @@ pub(crate) async fn run(job: RouteJob, talk: &Talk, interrupts: &Interrupts) -> 
     }
     let report = Report::new(action.verb(), kind.field(), None, None);
     let routes = Some(&routes);
-    let bulk = Bulk { session: &session, kind, scopes, routes, report, pacing, talk, interrupts };
-    let exit = bulk.run(input, failed_to, None).await?;
+    let bulk = Bulk { session: &session, kind, scopes, routes, report, pacing, console, interrupts };
+    let report = bulk.run(input, failed_to, None).await?;
     session.close().await;
-    Ok(exit)
+    Ok(report)
 }
 
 /// The zones that the token may read, and the least of their plans: one budget is for all.
-pub(super) async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Option<Plan>), Failure> {
-    let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut Trace(talk)).await)
+pub(super) async fn list(
+    session: &Session,
+    console: &dyn Console,
+) -> Result<(Routes, Option<Plan>), Failure> {
+    let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut CallObserver(console)).await)
         .await
         .map_err(|error| {
             let failure =
@@ -79,15 +88,16 @@ pub(super) async fn list(session: &Session, talk: &Talk) -> Result<(Routes, Opti
     let plan = zones.items.iter().map(auto_plan::plan_of).min().flatten();
     let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
     let routes = Routes::new(known);
-    match routes.is_empty() {
-        true => Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
-            .with_hint(scope::SEES_NONE)),
-        false => Ok((routes, plan)),
+    if routes.is_empty() {
+        Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
+            .with_hint(scope::SEES_NONE))
+    } else {
+        Ok((routes, plan))
     }
 }
 
 /// Prints what would be sent to which zone, and sends nothing: so it needs the configuration's map.
-pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
+pub(super) fn dry_run(job: RouteJob, console: &dyn Console) -> Result<Exit, Failure> {
     if job.zones.is_empty() {
         return Err(Failure::usage("no zone is given, and a dry run does not look the zones of hosts up")
             .with_hint(
@@ -96,7 +106,7 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
     }
     let base = shown_base(&job.connection)?.to_string();
     let kind = job.targets.kind;
-    let caps = caps(job.connection.plan, kind, job.batch_size, talk);
+    let caps = caps(job.connection.plan, kind, job.batch_size, console);
     let routes = Routes::new(job.zones);
     let mut planners: BTreeMap<&ZoneId, Planner> =
         routes.zones().map(|zone| (zone, Planner::new(kind, caps))).collect();
@@ -107,11 +117,11 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
             requests += 1;
             items += batch.len() as u64;
             let body = PurgeBody::Batch(batch);
-            talk.data(&shown(&encode(&PurgeCache::new(job.action, zone, &body)), &base));
+            console.data(&shown(&encode(&PurgeCache::new(job.action, zone, &body)), &base));
         }
     };
-    Sources::open(job.targets, false, talk)?.read(&mut |chunk| {
-        exit = exit.or(chunk.tell(talk));
+    Sources::open(job.targets, false, console)?.read(&mut |chunk| {
+        exit = exit.or(chunk.tell(console));
         for entry in chunk.entries {
             read += 1;
             let name = entry.target.host().unwrap_or_default();
@@ -123,23 +133,23 @@ pub(crate) fn dry_run(job: RouteJob, talk: &Talk) -> Result<Exit, Failure> {
                 Err(why) => {
                     exit = exit.or(Exit::Failed);
                     let given = cfcache_model::text::clip(&entry.given(), 200);
-                    talk.say(&format!("{given}: {why}"));
+                    console.say(&format!("{given}: {why}"));
                 }
             }
         }
-        !talk.is_closed()
+        !console.is_closed()
     });
     for (zone, mut planner) in planners {
         while let Some(batch) = planner.finish() {
             send(zone, Some(batch));
         }
     }
-    if talk.is_closed() {
+    if console.is_closed() {
         return Ok(exit);
     }
     if read == 0 && exit == Exit::Accepted {
         return Err(empty(kind));
     }
-    talk.note(&format!("would send {} in {}", kind.count(items), human::count(requests, "request")));
+    console.note(&format!("would send {} in {}", kind.count(items), wording::count(requests, "request")));
     Ok(exit)
 }

@@ -1,27 +1,28 @@
 //! What goes on beside every run over a list, and how its report ends.
 
 use core::convert::Infallible;
-use std::cell::RefCell;
+use core::time::Duration;
 
 use cfcache_model::id::ZoneId;
 use cfcache_model::target::Kind;
 use tokio::sync::Notify;
 
-use crate::command::Interrupts;
-use crate::command::purge::auto_plan;
-use crate::command::purge::input::InputInfo;
+use crate::console::Console;
 use crate::exit::Exit;
-use crate::progress::{Progress, REDRAW};
-use crate::render::Talk;
+use crate::interrupts::Interrupts;
+use crate::purge::auto_plan;
+use crate::purge::input::InputInfo;
 use crate::report::Report;
 use crate::session::Session;
+
+/// How often a console is told that time has passed.
+const TICK: Duration = Duration::from_millis(125);
 
 /// What goes on beside a run.
 pub(super) struct BackgroundTasks<'a> {
     pub(super) session: &'a Session,
-    pub(super) talk: &'a Talk,
+    pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
-    pub(super) progress: &'a RefCell<Progress>,
     /// Told when the limits are waited for the first time.
     pub(super) paced: &'a Notify,
     /// The zone whose plan is asked for then, where it is not known.
@@ -36,10 +37,10 @@ impl BackgroundTasks<'_> {
     }
 
     async fn draw(&self) -> Infallible {
-        let mut interval = tokio::time::interval(REDRAW);
+        let mut interval = tokio::time::interval(TICK);
         loop {
             interval.tick().await;
-            self.progress.borrow_mut().tick(self.talk);
+            self.console.tick();
         }
     }
 
@@ -52,7 +53,7 @@ impl BackgroundTasks<'_> {
     async fn learn(&self) {
         let Some(zone) = self.zone else { return };
         self.paced.notified().await;
-        auto_plan::learn(self.session, zone, self.talk).await;
+        auto_plan::learn(self.session, zone, self.console).await;
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) fn finish_report(
     kind: Kind,
     info: &InputInfo,
     journal: Option<&str>,
-    talk: &Talk,
+    console: &dyn Console,
 ) -> Exit {
     let mut exit = exit;
     let (broken, ended, unrecorded) = {
@@ -72,7 +73,7 @@ pub(super) fn finish_report(
         (found.broken.take(), found.ended, found.unrecorded.take())
     };
     if let Some(failure) = &broken {
-        exit = exit.or(talk.failure(failure));
+        exit = exit.or(console.failure(failure));
     }
     if let Some(name) = journal
         && ended
@@ -85,30 +86,27 @@ pub(super) fn finish_report(
             1 => (format!("{} was", kind.count(1)), "it"),
             items => (format!("all {} were", kind.count(items)), "them"),
         };
-        talk.say(&format!(
-                "{} {all} accepted by an earlier run, as the journal `{name}` says; remove it to send {them} again",
-                talk.label("warning"),
-            ));
+        console.say(&format!(
+                "warning: {all} accepted by an earlier run, as the journal `{name}` says; remove it to send {them} again", ));
     }
     let is_given_up = broken.is_some() || (info.stops_at_invalid && report.invalid > 0);
     if is_given_up {
-        talk.note("reading stopped there; what came before it was sent");
+        console.note("reading stopped there; what came before it was sent");
         exit = exit.or(Exit::Usage);
     } else if !ended {
-        talk.say(&format!(
+        console.say(&format!(
                 "the input was not read to its end: what follows its first {} is neither sent nor part of this report",
                 kind.count(report.items),
             ));
         if journal.is_some() {
-            talk.note("the same command with the same journal goes on from here");
+            console.note("the same command with the same journal goes on from here");
         }
     }
     report.is_incomplete = !ended || is_given_up;
     // The exit code may be that of something else, after which a run is just run again.
     if let Some(unrecorded) = unrecorded.filter(|_| exit != Exit::Failed) {
-        talk.say(&format!(
-            "{} {unrecorded}: what was accepted and is not in it is sent again by the next run",
-            talk.label("error")
+        console.say(&format!(
+            "error: {unrecorded}: what was accepted and is not in it is sent again by the next run",
         ));
     }
     exit

@@ -5,17 +5,16 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::{GetZone, Zone};
 use cfcache_model::id::ZoneId;
 
-use crate::observe::trace;
-use crate::render::Talk;
+use crate::console::Console;
 use crate::session::Session;
 
 /// Asks the zone for its plan, once a run has outgrown what every plan allows, and paces by its limits from then on.
 /// Where the token may not read the zone, those of free stay.
-pub(super) async fn learn(session: &Session, zone: &ZoneId, talk: &Talk) {
+pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Console) {
     // Whatever keeps it from succeeding is no trouble of the run's.
     let mut quietly = |event: Event<'_>| {
         if let Event::Exchange(exchange) = &event {
-            trace(talk, exchange);
+            console.exchange(exchange);
         }
     };
     let told = match session.client.call(&GetZone::new(zone), &mut quietly).await {
@@ -28,9 +27,7 @@ pub(super) async fn learn(session: &Session, zone: &ZoneId, talk: &Talk) {
         },
         Err(error) => format!("the zone's plan cannot be read ({error}): paced by the limits of `free`"),
     };
-    if talk.verbose > 0 {
-        talk.say(&told);
-    }
+    console.detail(&told);
 }
 
 /// The plan that a zone says it has, if it is one whose limits are known.

@@ -6,24 +6,25 @@ use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::plan::Entry;
 use tokio::time::Instant;
 
-use crate::ask;
-use crate::command::Interrupts;
-use crate::command::purge::bulk::{Bulk, scopes};
-use crate::command::purge::changed::select::Work;
-use crate::command::purge::input::InputReader;
-use crate::command::purge::{Pacing, Place, caps, describe_zone, everything, interrupted, routed};
+use crate::connection::Connection;
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::job::{ChangedJob, Destination};
 use crate::observe::{FailedTo, Logs, millis};
-use crate::render::{Talk, human};
+use crate::purge::bulk::{Bulk, scopes};
+use crate::purge::changed::select::Work;
+use crate::purge::input::InputReader;
+use crate::purge::{Pacing, ResolvedScope, caps, confirm, describe_zone, everything, interrupted, routed};
 use crate::report::{ItemError, Report};
-use crate::resolve::{ChangedJob, Connection, Destination};
 use crate::route::Routes;
 use crate::session::Session;
+use crate::wording;
 
 /// Where entries go, once that is looked up.
 enum Found {
-    Zone(Place),
+    Zone(ResolvedScope),
     Hosts(Routes),
 }
 
@@ -33,24 +34,24 @@ pub(super) async fn send(
     connection: &Connection,
     work: &Work,
     report: &mut Report,
-    talk: &Talk,
+    console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
         && scope.environment.is_none()
     {
-        let verb = human::capitalized(job.action.verb());
+        let verb = wording::capitalized(job.action.verb());
         let zone = describe_zone(&scope.zone);
-        ask::confirm(
-            talk,
+        confirm(
+            console,
             job.yes,
             &format!("{verb} every cached file of {zone}, in all of its environments?"),
         )?;
     }
     let started = Instant::now();
     let session = Session::open(connection).await?;
-    let result = send_with(&session, job, connection, work, report, talk, interrupts).await;
+    let result = send_with(&session, job, connection, work, report, console, interrupts).await;
     session.close().await;
     report.elapsed_ms = millis(started.elapsed());
     result
@@ -62,17 +63,17 @@ async fn send_with(
     connection: &Connection,
     work: &Work,
     report: &mut Report,
-    talk: &Talk,
+    console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let (found, seen) = match &job.destination {
         Destination::Zone(scope) => {
-            let place = Place::find(session, scope, talk, interrupts).await?;
+            let place = ResolvedScope::find(session, scope, console, interrupts).await?;
             let plan = place.plan;
             (Found::Zone(place), plan)
         }
         Destination::Hosts(zones) if zones.is_empty() => tokio::select! {
-            listed = routed::list(session, talk) => listed.map(|(routes, plan)| (Found::Hosts(routes), plan))?,
+            listed = routed::list(session, console) => listed.map(|(routes, plan)| (Found::Hosts(routes), plan))?,
             () = interrupts.nth(1) => return Err(interrupted()),
         },
         Destination::Hosts(zones) => (Found::Hosts(Routes::new(zones.clone())), None),
@@ -82,7 +83,7 @@ async fn send_with(
         report.environment = place.environment.as_ref().map(ToString::to_string);
     }
     if work.is_everything {
-        return send_everything(session, job, &found, report, talk, interrupts).await;
+        return send_everything(session, job, &found, report, console, interrupts).await;
     }
     let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
     let mut exit = Exit::Accepted;
@@ -97,7 +98,7 @@ async fn send_with(
             continue;
         }
         let pacing = Pacing::begin(session, connection, seen);
-        let caps = caps(pacing.plan, kind, job.batch_size, talk);
+        let caps = caps(pacing.plan, kind, job.batch_size, console);
         let (scopes, routes, part) = match &found {
             Found::Zone(place) => {
                 let scope = PurgeScope::new(action, place.zone.clone(), kind, caps)
@@ -110,7 +111,7 @@ async fn send_with(
             }
         };
         let entries = targets.into_iter().cloned().map(Entry::from).collect();
-        let bulk = Bulk { session, kind, scopes, routes, report: part, pacing, talk, interrupts };
+        let bulk = Bulk { session, kind, scopes, routes, report: part, pacing, console, interrupts };
         let logs = Logs { failed_to: failed_to.clone(), journal: None };
         let (part, part_exit) = bulk.send(InputReader::from_entries(entries), logs).await;
         // Whatever a run calls itself: only what the API accepted is done.
@@ -127,7 +128,7 @@ async fn send_everything(
     job: &ChangedJob,
     found: &Found,
     report: &mut Report,
-    talk: &Talk,
+    console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let Found::Zone(place) = found else {
@@ -141,7 +142,7 @@ async fn send_everything(
         None => request,
     };
     let part = place.report(job.action.verb(), body.field());
-    let (part, exit) = everything::send(session, &request, part, talk, interrupts).await;
+    let (part, exit) = everything::send(session, &request, part, console, interrupts).await;
     report.merge(part);
     Ok(exit)
 }

@@ -7,94 +7,37 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cfcache_client::engine::{Reason, Stop};
-use cfcache_client::{Error, ErrorCause, Event, Exchange, Observer, Outcome, Recording, Summary};
+use cfcache_client::engine::Stop;
+use cfcache_client::{Error, ErrorCause, Event, Observer, Outcome, Recording, Summary};
 use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::plan::Entry;
-use http::{HeaderMap, HeaderValue};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::args::OutputArg;
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
 use crate::journal::{Point, Writer};
-use crate::progress::{Progress, Trouble};
-use crate::render::Talk;
 use crate::report::{BatchEvent, ItemError, Report};
-use crate::session::whole_seconds;
 use crate::source::{Chunk, Invalid};
 
-/// Tells each request, where that is asked for (`-v`, `-vv`), and what keeps one from succeeding.
-pub(crate) struct Trace<'a>(pub(crate) &'a Talk);
+/// Passes on what happens to a single request.
+pub struct CallObserver<'a>(pub &'a dyn Console);
 
-impl Observer for Trace<'_> {
+impl Observer for CallObserver<'_> {
     fn on(&mut self, event: Event<'_>) {
         match &event {
-            Event::Exchange(exchange) => trace(self.0, exchange),
-            Event::Retrying { .. } => {
-                let Some(trouble) = Trouble::of(&event) else { return };
-                match self.0.live && self.0.progress {
-                    true => self.0.draw(&trouble.line(Instant::now(), self.0.columns() - 1)),
-                    false => trouble.note(self.0),
-                }
-            }
+            Event::Exchange(exchange) => self.0.exchange(exchange),
             Event::Warning(warning) => warn_of_success(self.0, warning),
             _ => {}
         }
+        self.0.event(&event);
     }
 }
 
 /// Tells what the API reports beside its success, once, and under `--quiet` too.
-fn warn_of_success(talk: &Talk, warning: &ResponseInfo) {
-    talk.say_once(&format!("{} the API did it, and says: {warning}", talk.label("warning")));
-}
-
-/// Tells a request, where that is asked for.
-pub(crate) fn trace(talk: &Talk, exchange: &Exchange<'_>) {
-    if talk.verbose == 0 {
-        return;
-    }
-    let operation = exchange.operation;
-    let attempt = match operation.attempt {
-        1 => String::new(),
-        attempt => format!(" (try {attempt})"),
-    };
-    let asked = format!("{} {}{attempt}, {} bytes", exchange.method, exchange.path, exchange.body_bytes);
-    let millis = exchange.elapsed.as_secs_f64() * 1e3;
-    let answered = match exchange.result {
-        Ok(response) => {
-            let ray = response.headers().get("cf-ray");
-            let ray = ray.map(|ray| format!(", cf-ray {}", shown(exchange, ray, 64))).unwrap_or_default();
-            let bytes = response.body().len();
-            let status = response.status().as_u16();
-            format!("{status}, {bytes} bytes, {millis:.1} ms, {:?}{ray}", response.version())
-        }
-        Err(error) => format!("{error}, {millis:.1} ms"),
-    };
-    talk.say(&format!("{asked} -> {answered}"));
-    if talk.verbose > 1 {
-        headers(talk, exchange, ">", &exchange.headers());
-        if let Ok(response) = exchange.result {
-            headers(talk, exchange, "<", response.headers());
-        }
-    }
-}
-
-/// Headers, with what is secret blanked: what was marked so, and what the server may set for itself.
-fn headers(talk: &Talk, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
-    for (name, value) in headers {
-        let is_secret = value.is_sensitive() || name == "set-cookie" || name == "authorization";
-        let value = if is_secret { "[secret]".to_owned() } else { shown(exchange, value, 200) };
-        let name = exchange.redactor.redact(name.as_str());
-        talk.say(&format!("  {direction} {name}: {value}"));
-    }
-}
-
-/// A header's value fit for a terminal. It is clipped last: the first half of a secret looks like none.
-fn shown(exchange: &Exchange<'_>, value: &HeaderValue, limit: usize) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
-    cfcache_model::text::clip(&exchange.redactor.redact(&text), limit)
+fn warn_of_success(console: &dyn Console, warning: &ResponseInfo) {
+    console.say_once(&format!("warning: the API did it, and says: {warning}"));
 }
 
 /// What was found on the way from the input to the run, and is not told yet.
@@ -130,7 +73,7 @@ impl InputFindings {
 
 /// Watches a run over a list: keeps its report, or one for each zone.
 pub(crate) struct RunObserver<'a> {
-    talk: &'a Talk,
+    console: &'a dyn Console,
     /// What is printed in the end.
     report: Report,
     /// Where entries go to the zones of their hosts: a report for each of these zones.
@@ -138,7 +81,8 @@ pub(crate) struct RunObserver<'a> {
     /// When the last batch of each ended.
     ended: Vec<Duration>,
     started: Instant,
-    progress: Rc<RefCell<Progress>>,
+    /// How many requests are in flight.
+    in_flight: usize,
     found: Rc<RefCell<InputFindings>>,
     failed_to: Option<FailedTo>,
     journal: Option<Writer>,
@@ -160,19 +104,18 @@ const TOLD: u64 = 20;
 
 impl<'a> RunObserver<'a> {
     pub(crate) fn new(
-        talk: &'a Talk,
+        console: &'a dyn Console,
         report: Report,
-        progress: Rc<RefCell<Progress>>,
         found: Rc<RefCell<InputFindings>>,
         logs: Logs,
     ) -> Self {
         Self {
-            talk,
+            console,
             report,
             zones: Vec::new(),
             ended: Vec::new(),
             started: Instant::now(),
-            progress,
+            in_flight: 0,
             found,
             failed_to: logs.failed_to,
             journal: logs.journal,
@@ -227,17 +170,17 @@ impl<'a> RunObserver<'a> {
         self.report.refuse(&invalid.given, &error);
         self.keep(&invalid.given, invalid.is_whole);
         if self.report.invalid <= TOLD {
-            self.talk.say(&format!("{} {}", self.talk.label("invalid"), invalid.describe()));
-            self.talk.remember(&invalid.reason);
+            self.console.say(&format!("invalid: {}", invalid.describe()));
+            self.console.remember(&invalid.reason);
         } else if self.report.invalid == TOLD + 1 {
-            self.talk.say("… more entries are invalid; `--failed-to FILE` names them all");
+            self.console.say("… more entries are invalid; `--failed-to FILE` names them all");
         }
     }
 
     /// An entry was read and is not sent: it failed.
     pub(crate) fn record_unsent(&mut self, entry: &Entry, error: &ItemError) {
         self.unsent += 1;
-        self.progress.borrow_mut().add_failed(1);
+        self.console.unsent(1);
         let given = entry.given();
         self.report.fail(&given, error);
         self.keep(&given, true);
@@ -248,10 +191,11 @@ impl<'a> RunObserver<'a> {
         self.unrouted += 1;
         if self.unrouted <= TOLD {
             let given = cfcache_model::text::clip(&entry.given(), 200);
-            self.talk.failure(&Failure::new(Exit::Failed, format!("{given}: {why}")));
-            self.talk.remember(&why);
+            self.console.failure(&Failure::new(Exit::Failed, format!("{given}: {why}")));
+            self.console.remember(&why);
         } else if self.unrouted == TOLD + 1 {
-            self.talk.say("… more entries are on no zone that is known; `--failed-to FILE` names them all");
+            self.console
+                .say("… more entries are on no zone that is known; `--failed-to FILE` names them all");
         }
         self.record_unsent(entry, &ItemError::new(None, why));
     }
@@ -260,12 +204,9 @@ impl<'a> RunObserver<'a> {
         self.warnings += 1;
         // With `--quiet` too: what is sent with a warning is probably a mistake.
         if self.warnings <= TOLD {
-            self.talk.say(&format!("{} {origin}: {warning}", self.talk.label("warning")));
+            self.console.say(&format!("warning: {origin}: {warning}",));
         } else if self.warnings == TOLD + 1 {
-            self.talk.say(&format!(
-                "{} … and more of this kind, which are not shown; the report counts them",
-                self.talk.label("warning")
-            ));
+            self.console.say("warning: … and more of this kind, which are not shown; the report counts them");
         }
     }
 
@@ -279,19 +220,17 @@ impl<'a> RunObserver<'a> {
             *ended = self.started.elapsed();
         }
         let item_error = outcome.result.err().map(|error| self.failed(outcome, error));
-        if self.talk.output == OutputArg::Ndjson {
-            let talk = self.talk;
-            talk.json(&BatchEvent {
-                event: "batch",
-                batch: outcome.number,
-                items: outcome.batch.len() as u64,
-                accepted: item_error.is_none(),
-                attempts: outcome.attempts,
-                elapsed_ms: millis(outcome.elapsed),
-                error: item_error.as_ref(),
-                zone: self.report_of(outcome.scope).zone.as_deref(),
-            });
-        }
+        let console = self.console;
+        console.batch(&BatchEvent {
+            event: "batch",
+            batch: outcome.number,
+            items: outcome.batch.len() as u64,
+            accepted: item_error.is_none(),
+            attempts: outcome.attempts,
+            elapsed_ms: millis(outcome.elapsed),
+            error: item_error.as_ref(),
+            zone: self.report_of(outcome.scope).zone.as_deref(),
+        });
     }
 
     fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
@@ -315,7 +254,7 @@ impl<'a> RunObserver<'a> {
         if !self.told.contains(&told) && exit != Exit::Interrupted {
             self.told.push(told);
             let what = outcome.batch.kind().count(outcome.batch.len() as u64);
-            self.talk.failure(&Failure::of(error, format!("a request for {what} failed")));
+            self.console.failure(&Failure::of(error, format!("a request for {what} failed")));
         }
         item_error
     }
@@ -326,7 +265,7 @@ impl<'a> RunObserver<'a> {
         {
             let failure = failed_to.failure(&error);
             self.failed_to = None;
-            self.exit = self.exit.or(self.talk.failure(&failure));
+            self.exit = self.exit.or(self.console.failure(&failure));
         }
     }
 
@@ -337,9 +276,9 @@ impl<'a> RunObserver<'a> {
             && let Err(error) = failed_to.out.borrow_mut().flush()
         {
             let failure = failed_to.failure(&error);
-            self.exit = self.exit.or(self.talk.failure(&failure));
+            self.exit = self.exit.or(self.console.failure(&failure));
         }
-        self.talk.clear();
+        self.console.run_ended();
         let report = &mut self.report;
         report.items = report.invalid + self.unsent;
         report.failed = self.unsent;
@@ -373,7 +312,7 @@ impl<'a> RunObserver<'a> {
         let Some(journal) = self.journal.take() else { return };
         // What was accepted is recorded already; this is how far the input was read, which the next run can do without.
         if let Err(error) = journal.flush().await {
-            self.talk.note(&error.to_string());
+            self.console.note(&error.to_string());
         }
     }
 }
@@ -406,29 +345,23 @@ impl Observer for RunObserver<'_> {
                     paced.notify_one();
                 }
             }
-            Event::Exchange(exchange) => trace(self.talk, exchange),
-            Event::Warning(warning) => warn_of_success(self.talk, warning),
-            Event::Retrying { .. } if !(self.talk.live && self.talk.progress) => {
-                if let Some(trouble) = Trouble::of(&event) {
-                    trouble.note(self.talk);
-                }
-            }
-            Event::Waiting { wait, reason: Reason::Quota } if *wait >= NOTED_WAIT => {
-                let why = "the quota that the API states is used up";
-                let line = format!("{why}, continues in {} s", whole_seconds(*wait));
-                self.talk.note_trouble(why, &line);
-            }
+            Event::Exchange(exchange) => self.console.exchange(exchange),
+            Event::Warning(warning) => warn_of_success(self.console, warning),
             Event::Ended(outcome) => self.ended(outcome),
             Event::Stopped { scope, stop } => {
                 self.interrupted |= *stop == Stop::Interrupted;
-                let in_flight = self.progress.borrow().in_flight();
                 let zone = scope.filter(|_| self.zones.len() > 1);
                 let zone = zone.and_then(|scope| self.zones.get(scope)?.zone.as_deref());
-                self.exit = self.exit.or(stopped(self.talk, *stop, in_flight, zone));
+                self.exit = self.exit.or(stopped(self.console, *stop, self.in_flight, zone));
             }
             _ => {}
         }
-        self.progress.borrow_mut().on(&event);
+        match &event {
+            Event::Sent { in_flight } | Event::Progress { in_flight, .. } => self.in_flight = *in_flight,
+            Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
+            _ => {}
+        }
+        self.console.event(&event);
     }
 
     fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
@@ -442,9 +375,6 @@ impl Observer for RunObserver<'_> {
     }
 }
 
-/// A wait of this length for the stated quota is told even where there is no progress to show it.
-const NOTED_WAIT: Duration = Duration::from_secs(5);
-
 /// The files that a run writes.
 pub(crate) struct Logs {
     pub(crate) failed_to: Option<FailedTo>,
@@ -455,7 +385,7 @@ pub(crate) struct Logs {
 pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
 
 /// Says why a run ends before its time; on which zone, where others go on.
-fn stopped(talk: &Talk, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exit {
+fn stopped(console: &dyn Console, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exit {
     let place = zone.map(|zone| format!(" to zone {zone}")).unwrap_or_default();
     let (exit, why) = match stop {
         Stop::Interrupted if in_flight == 0 => (Exit::Interrupted, "interrupted".to_owned()),
@@ -483,7 +413,7 @@ fn stopped(talk: &Talk, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exi
         _ => (Exit::Unreachable, format!("so many tries failed in a row that nothing more is sent{place}")),
     };
     // An interrupt stops each of the runs side by side.
-    talk.say_once(&why);
+    console.say_once(&why);
     exit
 }
 
@@ -504,9 +434,10 @@ impl FailedTo {
         if path == Path::new("-") {
             return Err(Failure::usage("`--failed-to` takes a file: standard output is for results"));
         }
-        match crate::source::reads(inputs, path) {
-            true => Err(Failure::usage("`--failed-to` names a file that is read as input")),
-            false => Ok(()),
+        if crate::source::reads(inputs, path) {
+            Err(Failure::usage("`--failed-to` names a file that is read as input"))
+        } else {
+            Ok(())
         }
     }
 

@@ -1,0 +1,187 @@
+//! From a job to a report, with a console that is a list.
+
+use std::cell::RefCell;
+
+use cfcache_app::config::Environment;
+use cfcache_app::connection::{Api, Connection};
+use cfcache_app::console::{Console, RunInfo};
+use cfcache_app::exit::Exit;
+use cfcache_app::failure::Failure;
+use cfcache_app::interrupts::Interrupts;
+use cfcache_app::job::{EverythingJob, Job, ListJob, OnInvalid, Scope, Targets, ZoneRef};
+use cfcache_app::purge;
+use cfcache_app::report::{BatchEvent, Report};
+use cfcache_model::endpoint::{Action, example};
+use cfcache_model::id::ZoneId;
+use cfcache_model::target::Kind;
+use tokio::sync::watch;
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Told {
+    lines: RefCell<Vec<String>>,
+    confirms: bool,
+}
+
+impl Told {
+    fn add(&self, line: impl Into<String>) {
+        self.lines.borrow_mut().push(line.into());
+    }
+}
+
+impl Console for Told {
+    fn say(&self, line: &str) {
+        self.add(line);
+    }
+
+    fn say_once(&self, line: &str) {
+        self.add(line);
+    }
+
+    fn note(&self, line: &str) {
+        self.add(line);
+    }
+
+    fn failure(&self, failure: &Failure) -> Exit {
+        self.add(&failure.message);
+        failure.exit
+    }
+
+    fn data(&self, line: &str) {
+        self.add(line);
+    }
+
+    fn confirm(&self, question: &str) -> Result<(), Failure> {
+        self.add(question);
+        if self.confirms { Ok(()) } else { Err(Failure::usage("not confirmed")) }
+    }
+
+    fn run_started(&self, run: RunInfo) {
+        self.add(format!("started: {:?} {:?}", run.kind, run.total));
+    }
+
+    fn batch(&self, batch: &BatchEvent<'_>) {
+        self.add(format!("batch {}: {} accepted={}", batch.batch, batch.items, batch.accepted));
+    }
+
+    fn run_ended(&self) {
+        self.add("ended");
+    }
+}
+
+fn connection() -> Connection {
+    Connection {
+        api: Api::Emulator { zone_id: example::ZONE_ID.to_owned(), zone_name: example::ZONE_NAME.to_owned() },
+        plan: None,
+        pacing: true,
+        concurrency: None,
+        max_retries: None,
+        timeout: None,
+        max_wait: None,
+    }
+}
+
+fn scope() -> Scope {
+    Scope {
+        zone: ZoneRef::Id(ZoneId::parse(example::ZONE_ID).expect("an example is valid")),
+        environment: None,
+    }
+}
+
+fn list(urls: &[&str]) -> Job {
+    Job::List(ListJob {
+        action: Action::Purge,
+        scope: scope(),
+        targets: Targets {
+            action: Action::Purge,
+            kind: Kind::Files,
+            arguments: urls.iter().map(|url| (*url).to_owned()).collect(),
+            files: Vec::new(),
+            headers: Vec::new(),
+            on_invalid: OnInvalid::Fail,
+            sitemaps: Vec::new(),
+            base: None,
+            null: false,
+            strict: false,
+        },
+        connection: connection(),
+        failed_to: None,
+        journal: None,
+        batch_size: None,
+    })
+}
+
+fn everything() -> Job {
+    Job::Everything(EverythingJob {
+        action: Action::Invalidate,
+        scope: scope(),
+        connection: connection(),
+        yes: false,
+    })
+}
+
+/// Runs a job, after so many interrupts.
+fn run(job: Job, console: &Told, interrupts: u8) -> Result<Report, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let (_sender, count) = watch::channel(interrupts);
+    runtime.block_on(purge::run(job, console, &Interrupts::new(count)))
+}
+
+#[test]
+fn a_list_becomes_a_report_and_the_console_is_told_of_its_batches() {
+    let console = Told::default();
+    let report = run(list(&["https://example.com/a", "https://example.com/b"]), &console, 0).unwrap();
+    assert_eq!(report.exit, Exit::Accepted);
+    assert_eq!((report.items, report.accepted, report.requests), (2, 2, 1));
+    assert_eq!(report.zone.as_deref(), Some(example::ZONE_ID));
+    let expected = ["started: Files Some(2)", "batch 0: 2 accepted=true", "ended"];
+    assert_eq!(*console.lines.borrow(), expected);
+}
+
+#[test]
+fn an_invalid_entry_is_a_failure_before_anything_is_sent() {
+    let console = Told::default();
+    let failure = run(list(&["https://example.com/a", "ftp://example.com/b"]), &console, 0).unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.causes[0].starts_with("argument 2: "), "{:?}", failure.causes);
+    assert!(console.lines.borrow().is_empty());
+}
+
+#[test]
+fn everything_is_purged_only_where_the_console_confirms_it() {
+    let refusing = Told::default();
+    assert_eq!(run(everything(), &refusing, 0).unwrap_err().message, "not confirmed");
+    assert_eq!(refusing.lines.borrow().len(), 1);
+
+    let confirming = Told { confirms: true, ..Told::default() };
+    let report = run(everything(), &confirming, 0).unwrap();
+    assert_eq!((report.operation, report.accepted, report.exit), ("invalidate", 1, Exit::Accepted));
+    assert_eq!(confirming.lines.borrow().last().unwrap(), "batch 0: 1 accepted=true");
+}
+
+#[test]
+fn a_dry_run_gives_the_console_the_requests() {
+    let console = Told::default();
+    assert_eq!(purge::dry_run(list(&["https://example.com/a"]), &console).unwrap(), Exit::Accepted);
+    let lines = console.lines.borrow();
+    assert!(lines[0].contains(r#""body":{"files":["https://example.com/a"]}"#), "{lines:?}");
+    assert_eq!(lines[1], "would send 1 URL in 1 request");
+}
+
+#[test]
+fn an_environment_is_what_its_lookup_says_and_nothing_else() {
+    let environment = Environment::read_all(|name| match name {
+        "CLOUDFLARE_ZONE_ID" => Ok("example.com".to_owned()),
+        "CLOUDFLARE_EMAIL" => Ok(" ".to_owned()),
+        "CF_ZONE" => Ok("x".to_owned()),
+        _ => Err(std::env::VarError::NotPresent),
+    });
+    assert_eq!(environment.zone.as_deref(), Some("example.com"));
+    assert_eq!(
+        (environment.email.as_deref(), environment.empty.as_slice()),
+        (None, &["CLOUDFLARE_EMAIL".to_owned()][..])
+    );
+    assert!(environment.home.is_none());
+    assert_eq!(environment.unread(&["CLOUDFLARE_ZONE_ID"]).len(), 1);
+}

@@ -1,0 +1,53 @@
+//! Requests and answers, as `-v` and `-vv` show them.
+
+use cfcache_client::Exchange;
+use http::{HeaderMap, HeaderValue};
+
+use crate::render::Talk;
+
+/// Tells a request, where that is asked for.
+pub(super) fn exchange(talk: &Talk, exchange: &Exchange<'_>) {
+    if talk.verbose == 0 {
+        return;
+    }
+    let operation = exchange.operation;
+    let attempt = match operation.attempt {
+        1 => String::new(),
+        attempt => format!(" (try {attempt})"),
+    };
+    let asked = format!("{} {}{attempt}, {} bytes", exchange.method, exchange.path, exchange.body_bytes);
+    let millis = exchange.elapsed.as_secs_f64() * 1e3;
+    let answered = match exchange.result {
+        Ok(response) => {
+            let ray = response.headers().get("cf-ray");
+            let ray = ray.map(|ray| format!(", cf-ray {}", shown(exchange, ray, 64))).unwrap_or_default();
+            let bytes = response.body().len();
+            let status = response.status().as_u16();
+            format!("{status}, {bytes} bytes, {millis:.1} ms, {:?}{ray}", response.version())
+        }
+        Err(error) => format!("{error}, {millis:.1} ms"),
+    };
+    talk.say(&format!("{asked} -> {answered}"));
+    if talk.verbose > 1 {
+        headers(talk, exchange, ">", &exchange.headers());
+        if let Ok(response) = exchange.result {
+            headers(talk, exchange, "<", response.headers());
+        }
+    }
+}
+
+/// Headers, with what is secret blanked: what was marked so, and what the server may set for itself.
+fn headers(talk: &Talk, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
+    for (name, value) in headers {
+        let is_secret = value.is_sensitive() || name == "set-cookie" || name == "authorization";
+        let value = if is_secret { "[secret]".to_owned() } else { shown(exchange, value, 200) };
+        let name = exchange.redactor.redact(name.as_str());
+        talk.say(&format!("  {direction} {name}: {value}"));
+    }
+}
+
+/// A header's value fit for a terminal. It is clipped last: the first half of a secret looks like none.
+fn shown(exchange: &Exchange<'_>, value: &HeaderValue, limit: usize) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    cfcache_model::text::clip(&exchange.redactor.redact(&text), limit)
+}
