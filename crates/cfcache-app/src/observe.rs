@@ -93,6 +93,8 @@ pub(crate) struct RunObserver<'a> {
     /// The first failure of each zone and way to end is told at once.
     told: Vec<(usize, Exit)>,
     interrupted: bool,
+    /// How many batches were accepted whose line in the journal is not durable yet.
+    recording: u64,
     warnings: u64,
     unrouted: u64,
     /// Entries that were read and never came to a run: all of them failed.
@@ -123,6 +125,7 @@ impl<'a> RunObserver<'a> {
             exit: Exit::Accepted,
             told: Vec::new(),
             interrupted: false,
+            recording: 0,
             warnings: 0,
             unrouted: 0,
             unsent: 0,
@@ -218,6 +221,11 @@ impl<'a> RunObserver<'a> {
     fn ended(&mut self, outcome: &Outcome<'_>) {
         if let Some(ended) = self.ended.get_mut(outcome.scope) {
             *ended = self.started.elapsed();
+        }
+        if outcome.result.is_ok()
+            || matches!(outcome.result, Err(Error { cause: ErrorCause::Unrecorded(_), .. }))
+        {
+            self.recording = self.recording.saturating_sub(1);
         }
         let item_error = outcome.result.err().map(|error| self.failed(outcome, error));
         let console = self.console;
@@ -352,7 +360,8 @@ impl Observer for RunObserver<'_> {
                 self.interrupted |= *stop == Stop::Interrupted;
                 let zone = scope.filter(|_| self.zones.len() > 1);
                 let zone = zone.and_then(|scope| self.zones.get(scope)?.zone.as_deref());
-                self.exit = self.exit.or(stopped(self.console, *stop, self.in_flight, zone));
+                let told = stopped(self.console, *stop, self.in_flight, zone, self.recording);
+                self.exit = self.exit.or(told);
             }
             _ => {}
         }
@@ -371,6 +380,7 @@ impl Observer for RunObserver<'_> {
         // What lies between the first and the last of a batch and is not in it is a duplicate, or was accepted before.
         let range = first.ordinal..last.ordinal + 1;
         let point = self.found.borrow().point;
+        self.recording += 1;
         Some(journal.accepted(&range, point))
     }
 }
@@ -385,9 +395,13 @@ pub(crate) struct Logs {
 pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
 
 /// Says why a run ends before its time; on which zone, where others go on.
-fn stopped(console: &dyn Console, stop: Stop, in_flight: usize, zone: Option<&str>) -> Exit {
+fn stopped(console: &dyn Console, stop: Stop, in_flight: usize, zone: Option<&str>, recording: u64) -> Exit {
     let place = zone.map(|zone| format!(" to zone {zone}")).unwrap_or_default();
     let (exit, why) = match stop {
+        Stop::Interrupted if in_flight == 0 && recording > 0 => (
+            Exit::Interrupted,
+            "interrupted: waiting until the journal is on the disk; Ctrl-C again does not wait".to_owned(),
+        ),
         Stop::Interrupted if in_flight == 0 => (Exit::Interrupted, "interrupted".to_owned()),
         Stop::Interrupted => (Exit::Interrupted, WAITING.to_owned()),
         Stop::WaitTooLong { demanded } => (
