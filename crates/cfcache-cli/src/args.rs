@@ -291,6 +291,8 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
                     "output",
                     "json",
                     "quiet",
+                    // `quiet` conflicts with it, and clap looks for what is named in a conflict.
+                    "verbose",
                 ]
                 .contains(&option)
                 || ["no_progress", "color", "on_invalid", "strict"].contains(&option)
