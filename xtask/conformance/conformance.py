@@ -1,6 +1,7 @@
 """Drives every cache endpoint of the vendor's SDK against emulators, and writes down what it sends.
 
-`cargo xtask conformance` starts this, with a file for the requests and the base URLs of four emulators:
+`cargo xtask conformance` starts this, with a file for the requests, the base URLs of four emulators, the address of the
+first one's edge, and the port that this script has to serve as the origin of that edge:
 
 - enterprise: has every setting; clearing takes a second
 - free: has few settings, and the smallest limits
@@ -16,11 +17,14 @@ that the two can be compared. Requests that the model refuses to write have no o
 
 import json
 import sys
+import threading
 import time
 from datetime import datetime, timedelta
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cloudflare
+import httpx
 from cloudflare import Cloudflare, DefaultHttpxClient
 
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -47,6 +51,7 @@ class Desk:
     def __init__(self, record, urls):
         self.record = record
         self.operation, self.arguments = None, {}
+        self.edge, self.origin_port = urls.pop("edge"), int(urls.pop("origin-port"))
         http_client = DefaultHttpxClient(event_hooks={"response": [self.write]})
         for name, url in urls.items():
             client = Cloudflare(
@@ -475,6 +480,64 @@ def token_verification(desk):
             else:
                 kind = cloudflare.AuthenticationError
                 desk.refused(kind, 1000, operation, arguments, function, **named)
+
+
+class Origin(BaseHTTPRequestHandler):
+    """A site with one page, which never changes, so that it can be revalidated."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        """Serves it."""
+        is_known = self.headers["if-none-match"] == '"one"'
+        body = b"" if is_known else b"body {}"
+        self.send_response(304 if is_known else 200)
+        self.send_header("Cache-Control", "max-age=3600")
+        self.send_header("Cache-Tag", "a-cache-tag")
+        self.send_header("ETag", '"one"')
+        if not is_known:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+@case
+def what_is_purged_is_gone_from_the_edge(desk):
+    with ThreadingHTTPServer(("127.0.0.1", desk.origin_port), Origin) as origin:
+        threading.Thread(target=origin.serve_forever, daemon=True).start()
+        cookies = {None: {}, STAGING: {"cookie": "cf_env=staging"}}
+
+        def visit(environment):
+            headers = {"host": "www.example.com"} | cookies[environment]
+            return httpx.get(f"{desk.edge}/css/styles.css", headers=headers).headers["cf-cache-status"]
+
+        bodies = [
+            {"files": ["https://www.example.com/css/styles.css"]},
+            {"tags": ["a-cache-tag"]},
+            {"hosts": ["www.example.com"]},
+            {"prefixes": ["www.example.com/css"]},
+            {"purge_everything": True},
+        ]
+        for environment, other in [(None, STAGING), (STAGING, None)]:
+            scope, suffix = ("environment", "_environment") if environment else ("zone", "")
+            place = {"zone_id": ZONE} | ({"environment_id": environment} if environment else {})
+            named = {"environment": environment} if environment else {}
+            for action, gone in [("purge", "MISS"), ("invalidate", "REVALIDATED")]:
+                for body in bodies:
+                    for each in [environment, other]:
+                        visit(each)
+                        equal(visit(each), "HIT")
+                    function = getattr(desk.enterprise.cache, f"{action}{suffix}")
+                    arguments = named | {"body": json.dumps(body)}
+                    desk.call(f"{action}_{scope}_cache", arguments, function, **place, **body)
+                    equal((body, visit(environment)), (body, gone))
+                    # Everything of the zone is everything of all its environments.
+                    is_all = environment is None and "purge_everything" in body
+                    equal((body, visit(other)), (body, gone if is_all else "HIT"))
+        origin.shutdown()
 
 
 def main():

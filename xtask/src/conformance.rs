@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -42,9 +43,13 @@ pub(crate) fn run() -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let python = environment(&folder)?;
 
+    // The script is the origin of the edge, and begins to listen only when everything else runs.
+    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let origin = format!("http://127.0.0.1:{port}");
+    let edge = ["--origin", &origin, "--edge-listen", "127.0.0.1:0"];
     let start = |arguments: &[&str]| Emulator::start(&cfcache, arguments);
     let emulators = [
-        ("enterprise", start(&["--plan", "enterprise", "--clear-seconds", "1"])?),
+        ("enterprise", start(&[&["--plan", "enterprise", "--clear-seconds", "1"][..], &edge].concat())?),
         ("free", start(&["--plan", "free"])?),
         ("guarded", start(&["--token", "another-token"])?),
         ("faulty", start(&["--fault", "status=503,times=2"])?),
@@ -59,6 +64,9 @@ pub(crate) fn run() -> Result<()> {
     }
     cases.env("NO_PROXY", "127.0.0.1").args(["-B", SCRIPT]).arg(&record);
     cases.args(emulators.iter().map(|(name, emulator)| format!("{name}={}", emulator.base_url)));
+    let [(_, enterprise), ..] = &emulators;
+    let edge = enterprise.edge_url.as_ref().context("the emulator does not say where its edge is")?;
+    cases.arg(format!("edge={edge}")).arg(format!("origin-port={port}"));
     let status = cases.status().context("cannot run Python")?;
     drop(emulators);
     ensure!(status.success(), "the SDK and the emulator do not agree");
