@@ -51,8 +51,8 @@ pub trait Console {
     /// Where the answer is no, or nobody can be asked.
     fn confirm(&self, question: &str) -> Result<(), Failure>;
 
-    /// Entries are read from a terminal, on which somebody types.
-    fn entries_are_typed(&self) {}
+    /// Entries are read from standard input, which may be a terminal that somebody types on.
+    fn reads_standard_input(&self) {}
 
     /// A request was sent, and was answered or not.
     fn exchange(&self, _exchange: &Exchange<'_>) {}

@@ -16,7 +16,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Error, IsTerminal, Read, Seek};
+use std::io::{BufReader, Error, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -295,10 +295,7 @@ impl Input {
     /// Finds an input, and says what cannot be one.
     fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
         if path == Path::new("-") {
-            if std::io::stdin().is_terminal() {
-                console.note("reading entries from the terminal, one a line; Ctrl-D ends");
-                console.entries_are_typed();
-            }
+            console.reads_standard_input();
             let file = crate::same_file::standard_input().filter(|file| {
                 // Only one that stands at its beginning can be read twice from there.
                 let mut file = file;

@@ -313,8 +313,11 @@ impl Console for Talk {
         confirm::confirm(self, question)
     }
 
-    fn entries_are_typed(&self) {
-        self.typed_on.set(true);
+    fn reads_standard_input(&self) {
+        if std::io::stdin().is_terminal() {
+            self.note("reading entries from the terminal, one a line; Ctrl-D ends");
+            self.typed_on.set(true);
+        }
     }
 
     fn exchange(&self, exchange: &Exchange<'_>) {
