@@ -74,6 +74,9 @@ pub trait Console {
 
     /// The run is over.
     fn run_ended(&self) {}
+
+    /// Shows how far something is that began so long ago; called several times a second.
+    fn progress(&self, _line: &str, _elapsed: Duration) {}
 }
 
 /// What is known of a run when it begins.

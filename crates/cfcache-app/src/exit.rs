@@ -33,6 +33,10 @@ exits! {
         RateLimited,
         /// The API could not be reached, or answered with 5xx after every retry.
         Unreachable,
+        /// Everything was accepted, but it is not proven that visitors see it: `--verify` found survivors, or could not tell.
+        Unproven,
+        /// The condition of `--after` did not come true in time; nothing was purged.
+        NotReady,
         /// Interrupted.
         Interrupted,
     }
@@ -47,6 +51,8 @@ impl Exit {
             Self::Credentials => 3,
             Self::RateLimited => 4,
             Self::Unreachable => 5,
+            Self::Unproven => 6,
+            Self::NotReady => 7,
             Self::Interrupted => 130,
         }
     }

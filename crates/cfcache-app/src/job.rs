@@ -1,12 +1,14 @@
 //! What is to be done, all of it parsed.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_model::target::{CacheKeyHeader, Kind};
+use cfcache_model::target::{CacheKeyHeader, Kind, Target};
+use cfcache_probe::{Expectation, GateSettings, Limits, Sha256, Variant, VisitorBuilder};
 
 use cfcache_site::changes::ListFormat;
 use cfcache_site::mapping::Site;
@@ -36,6 +38,7 @@ pub enum Job {
 /// A purge or invalidate of everything.
 pub struct EverythingJob {
     pub action: Action,
+    pub visits: Option<Visits>,
     pub scope: Scope,
     pub connection: Connection,
     pub yes: bool,
@@ -44,6 +47,7 @@ pub struct EverythingJob {
 /// A purge or invalidate of a list, in one zone.
 pub struct ListJob {
     pub action: Action,
+    pub visits: Option<Visits>,
     pub scope: Scope,
     pub targets: Targets,
     pub connection: Connection,
@@ -55,6 +59,7 @@ pub struct ListJob {
 /// A purge or invalidate whose entries name their zones by themselves: each goes to the zone of its host.
 pub struct RouteJob {
     pub action: Action,
+    pub visits: Option<Visits>,
     pub targets: Targets,
     /// The map of the configuration; where it is empty, the API's list is asked for.
     pub zones: Vec<(String, ZoneId)>,
@@ -162,4 +167,62 @@ pub enum ZoneRef {
 pub enum EnvironmentRef {
     Id(EnvironmentId),
     Name(String),
+}
+
+/// What visitors are for around a purge.
+pub struct Visits {
+    pub visitor: VisitorBuilder,
+    pub gate: Option<GateJob>,
+    pub verify: Option<VerifyJob>,
+    pub warm: Option<WarmJob>,
+}
+
+/// What must be so before anything is purged.
+pub struct GateJob {
+    pub expectation: Expectation,
+    pub settings: GateSettings,
+    /// Whether each request gets a query of its own.
+    pub busts: bool,
+    /// Its URL is on this machine, and is asked there, whatever visitors connect to.
+    pub is_here: bool,
+}
+
+/// What is asked after a purge.
+pub struct VerifyJob {
+    /// How many of the purged URLs at the most.
+    pub sample: Sample,
+    /// URLs beside those that are purged.
+    pub urls: Vec<Target>,
+    pub timeout: Duration,
+    pub limits: Limits,
+    pub expected: Expected,
+}
+
+/// The bodies that visitors should get.
+#[derive(Default)]
+pub struct Expected {
+    /// By URL.
+    pub by_url: BTreeMap<String, Sha256>,
+    /// Of the one URL that there is.
+    pub of_all: Option<Sha256>,
+}
+
+impl Expected {
+    pub fn of(&self, url: &str) -> Option<Sha256> {
+        self.by_url.get(url).copied().or(self.of_all)
+    }
+}
+
+/// What is fetched after a purge.
+pub struct WarmJob {
+    pub limits: Limits,
+    pub variants: Vec<Variant>,
+    pub certify: bool,
+}
+
+/// How many URLs to verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    AtMost(usize),
+    All,
 }

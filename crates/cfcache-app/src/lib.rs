@@ -7,6 +7,7 @@
 
 #![allow(missing_docs, reason = "fields and methods that say by their names what they are")]
 
+mod accepted;
 pub mod config;
 pub mod connection;
 pub mod console;
@@ -27,5 +28,7 @@ pub mod scope;
 pub mod secret;
 pub mod session;
 pub mod source;
+pub mod visit_report;
+pub mod visiting;
 pub mod whole;
 pub mod wording;

@@ -14,6 +14,7 @@ use cfcache_model::plan::Entry;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::accepted::AcceptedUrls;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
@@ -88,6 +89,8 @@ pub(crate) struct RunObserver<'a> {
     journal: Option<Writer>,
     /// Told when the limits are waited for the first time.
     paced: Option<Rc<Notify>>,
+    /// Keeps the URLs that were accepted, where they are of use afterwards.
+    accepted: Option<Rc<RefCell<AcceptedUrls>>>,
     /// The way to end that the failures so far ask for.
     exit: Exit,
     /// The first failure of each zone and way to end is told at once.
@@ -122,6 +125,7 @@ impl<'a> RunObserver<'a> {
             failed_to: logs.failed_to,
             journal: logs.journal,
             paced: None,
+            accepted: None,
             exit: Exit::Accepted,
             told: Vec::new(),
             interrupted: false,
@@ -136,6 +140,12 @@ impl<'a> RunObserver<'a> {
     pub(crate) fn with_zones(mut self, zones: Vec<Report>) -> Self {
         self.ended = vec![Duration::ZERO; zones.len()];
         self.zones = zones;
+        self
+    }
+
+    /// Collects what is accepted.
+    pub(crate) fn with_accepted(mut self, accepted: Option<Rc<RefCell<AcceptedUrls>>>) -> Self {
+        self.accepted = accepted;
         self
     }
 
@@ -355,7 +365,17 @@ impl Observer for RunObserver<'_> {
             }
             Event::Exchange(exchange) => self.console.exchange(exchange),
             Event::Warning(warning) => warn_of_success(self.console, warning),
-            Event::Ended(outcome) => self.ended(outcome),
+            Event::Ended(outcome) => {
+                if let Some(accepted) = self.accepted.as_ref().filter(|_| outcome.result.is_ok()) {
+                    accepted.borrow_mut().accept(outcome.scope, outcome.batch.entries());
+                }
+                self.ended(outcome);
+            }
+            Event::Skipped { scope, entries } => {
+                if let Some(accepted) = &self.accepted {
+                    accepted.borrow_mut().skip(*scope, entries);
+                }
+            }
             Event::Stopped { scope, stop } => {
                 self.interrupted |= *stop == Stop::Interrupted;
                 let zone = scope.filter(|_| self.zones.len() > 1);

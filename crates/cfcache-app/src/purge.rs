@@ -8,6 +8,7 @@ mod dry_run;
 mod everything;
 mod input;
 mod routed;
+mod visits;
 
 use cfcache_model::Plan;
 use cfcache_model::id::{EnvironmentId, ZoneId};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::visit_report::{VerifyReport, WarmReport};
 
 /// How many failures a report names at the most.
 pub const MAX_FAILURES: usize = 1000;
@@ -78,6 +79,14 @@ pub struct Report {
     /// What people are told in place of the counts, where nothing was to be done.
     #[serde(skip)]
     pub sentence: Option<String>,
+    /// What visitors got after it, if that was asked for (`--verify`); left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "VerifyReport"))]
+    pub verify: Option<VerifyReport>,
+    /// What was fetched after it, if that was asked for (`--warm`); left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "WarmReport"))]
+    pub warm: Option<WarmReport>,
     #[serde(skip)]
     bytes: usize,
 }
@@ -296,6 +305,8 @@ impl Report {
             is_mixed: false,
             exit: Exit::Accepted,
             sentence: None,
+            verify: None,
+            warm: None,
             bytes: 0,
         }
     }

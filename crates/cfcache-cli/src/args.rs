@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use cfcache_app::config::Overrides;
 use cfcache_app::job::OnInvalid;
+use cfcache_app::job::Sample;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{
@@ -37,7 +38,8 @@ Examples:
 Exit codes: 0 all accepted,
 1 refused or failed, 2 usage or input,
 3 credentials, 4 rate limited,
-5 API unreachable, 130 interrupted."
+5 API unreachable, 6 not proven,
+7 not ready (--after), 130 interrupted."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -130,7 +132,8 @@ fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
 
 /// Returns whether it is an option that takes one value.
 fn is_single(arg: &Arg) -> bool {
-    !arg.is_positional() && matches!(arg.get_action(), ArgAction::Set)
+    // `--verify` may go without its value.
+    !arg.is_positional() && !arg.is_require_equals_set() && matches!(arg.get_action(), ArgAction::Set)
 }
 
 /// An option that takes one value, so that it collects all that it is given.
@@ -269,6 +272,19 @@ fn offer(command: Definition, path: &[String], shared: &[Arg]) -> Definition {
 /// The shared options that are about visitors, as clap names them.
 const VISITING: [&str; 5] = ["verify_connect", "visitor_headers", "visitor_rate", "warm_as", "warm_certify"];
 
+/// Those that are about a purge.
+const AROUND_PURGE: [&str; 9] = [
+    "verify",
+    "verify_url",
+    "verify_from",
+    "verify_timeout",
+    "expect",
+    "after",
+    "after_timeout",
+    "after_no_bust",
+    "warm",
+];
+
 /// Does a shared option do something for a command? Those that refuse one are among those for which it does not.
 fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
@@ -298,7 +314,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
                 || ["no_progress", "color", "on_invalid", "strict"].contains(&option)
         }
         _ => match option {
-            option if VISITING.contains(&option) => false,
+            option if VISITING.contains(&option) || AROUND_PURGE.contains(&option) => false,
             "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "strict"
             | "journal" | "failed_to" => false,
             "dry_run" | "yes" | "force" => changes,
@@ -951,6 +967,34 @@ pub(crate) struct Global {
 /// How visitors ask: for `probe` and `warm`, and for what a purge does beside purging.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Visiting {
+    /// Ask URLs after the purge whether the old copies are gone: at most N of them [default: 100], or `all`
+    #[arg(long, global = true, value_name = "N|all", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = sample, help_heading = "Visitors")]
+    pub(crate) verify: Option<Sample>,
+    /// A URL to verify as well; for tags, hosts, prefixes and everything, those to verify
+    #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Visitors")]
+    pub(crate) verify_url: Vec<String>,
+    /// A file of such URLs, one a line; `-` is standard input
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
+    pub(crate) verify_from: Vec<PathBuf>,
+    /// How long to ask a URL for, in seconds [default: 30]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Visitors", value_parser = some_seconds, allow_negative_numbers = true)]
+    pub(crate) verify_timeout: Option<f64>,
+    /// The body that visitors should get, or a list of `SHA256  URL` lines as `sha256sum` writes them
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
+    pub(crate) expect: Option<PathBuf>,
+    /// Purge nothing before this is true three times in a row: `URL contains TEXT`, `URL status CODE`,
+    /// `URL header NAME equals VALUE`, `URL json .path equals VALUE` or `URL sha256 HEX`
+    #[arg(long, global = true, value_name = "URL CONDITION", help_heading = "Visitors")]
+    pub(crate) after: Option<String>,
+    /// How long to wait for it, in seconds [default: 300]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Visitors", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) after_timeout: Option<f64>,
+    /// Add no query of its own to that URL
+    #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
+    pub(crate) after_no_bust: bool,
+    /// Fetch the URLs after the purge, so that they are cached again
+    #[arg(long, global = true, help_heading = "Visitors")]
+    pub(crate) warm: bool,
     /// Connect there whatever the URL is, under the URL's own name: an emulated edge, or another address
     #[arg(long, global = true, hide_short_help = true, value_name = "HOST:PORT", help_heading = "Visitors")]
     pub(crate) verify_connect: Option<String>,
@@ -1129,6 +1173,16 @@ fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text)? {
         seconds if seconds >= 1e-3 => Ok(seconds),
         _ => Err("it must be more than 0, such as 30 or 0.5".to_owned()),
+    }
+}
+
+fn sample(text: &str) -> Result<Sample, String> {
+    match text {
+        "all" => Ok(Sample::All),
+        _ => match text.parse() {
+            Ok(0) | Err(_) => Err("it must be a whole number, at least 1, or `all`".to_owned()),
+            Ok(number) => Ok(Sample::AtMost(number)),
+        },
     }
 }
 

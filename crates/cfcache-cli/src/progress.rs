@@ -14,9 +14,6 @@ use crate::render::Talk;
 use crate::render::human;
 use crate::session::whole_seconds;
 
-/// How often a line on a terminal is redrawn.
-pub(crate) const REDRAW: Duration = Duration::from_millis(125);
-
 /// How often a line is written where there is no terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 

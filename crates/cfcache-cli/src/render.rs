@@ -5,6 +5,7 @@
 pub(crate) mod human;
 pub(crate) mod outcome;
 mod trace;
+pub(crate) mod visits;
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -55,6 +56,8 @@ pub(crate) struct Talk {
     drawn: Cell<usize>,
     /// Somebody types entries on the terminal.
     typed_on: Cell<bool>,
+    /// When it was last told how far something is, where no line shows it.
+    last_beat: Cell<Duration>,
     /// How far the run is that goes on.
     run: RefCell<Option<Progress>>,
 }
@@ -86,6 +89,7 @@ impl Talk {
             told: RefCell::default(),
             drawn: Cell::new(0),
             typed_on: Cell::new(false),
+            last_beat: Cell::new(Duration::ZERO),
             run: RefCell::new(None),
         }
     }
@@ -275,6 +279,27 @@ impl Talk {
 }
 
 impl Console for Talk {
+    fn progress(&self, line: &str, elapsed: Duration) {
+        if !self.progress {
+            return;
+        }
+        if self.live {
+            // What is over within a moment needs no progress.
+            if elapsed > Duration::from_millis(400) {
+                self.draw(line);
+            }
+            return;
+        }
+        let last = self.last_beat.get();
+        if elapsed < last {
+            // Something else has begun.
+            self.last_beat.set(Duration::ZERO);
+        } else if elapsed - last >= Duration::from_secs(10) {
+            self.last_beat.set(elapsed);
+            self.note(line);
+        }
+    }
+
     fn say(&self, line: &str) {
         self.say(line);
     }

@@ -190,7 +190,6 @@ impl Given<'_> {
     }
 
     fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
-        self.no_visitor_options()?;
         let targets = |kind, input| targets(action, kind, input, Pages::default(), Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
@@ -226,6 +225,7 @@ impl Given<'_> {
         }
         Ok(self.purge_job(PurgeJob::Everything(EverythingJob {
             action,
+            visits: self.visits(None)?,
             scope: self.scope()?,
             connection: self.connection(global.dry_run)?,
             yes: global.yes || global.force,
@@ -251,6 +251,7 @@ impl Given<'_> {
         }
         Ok(self.purge_job(PurgeJob::List(ListJob {
             action,
+            visits: self.visits(Some(&targets))?,
             scope: self.scope()?,
             targets,
             connection: self.connection(global.dry_run)?,
@@ -320,6 +321,7 @@ impl Given<'_> {
         self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
         Ok(self.purge_job(PurgeJob::Route(RouteJob {
             action,
+            visits: self.visits(Some(&targets))?,
             targets,
             zones: self.settings.zones.clone().into_iter().collect(),
             connection: self.connection(self.global.dry_run)?,
@@ -402,9 +404,20 @@ impl Given<'_> {
             ("--visitor-rate", visiting.visitor_rate.is_some()),
             ("--warm-as", !visiting.warm_as.is_empty()),
             ("--warm-certify", visiting.warm_certify),
+            ("--verify", visiting.verify.is_some()),
+            ("--verify-url", !visiting.verify_url.is_empty()),
+            ("--verify-from", !visiting.verify_from.is_empty()),
+            ("--verify-timeout", visiting.verify_timeout.is_some()),
+            ("--expect", visiting.expect.is_some()),
+            ("--after", visiting.after.is_some()),
+            ("--after-timeout", visiting.after_timeout.is_some()),
+            ("--after-no-bust", visiting.after_no_bust),
+            ("--warm", visiting.warm),
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Failure::usage(format!("`{option}` is for `probe` and `warm`"))),
+            Some((option, _)) => Err(Failure::usage(format!(
+                "`{option}` is for `probe` and `warm`, and for a purge with `--verify`, `--after` or `--warm`"
+            ))),
             None => Ok(()),
         }
     }

@@ -253,23 +253,26 @@ pub async fn warm(
 /// The future of a purge: what came of it, or why it failed.
 pub type Purging<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
 
+/// Sees a verification after each answer, with the number of its URL, and after each decision.
+pub type Watch<'w> = &'w mut dyn FnMut(&Verification, Option<(usize, &Answer)>);
+
 /// Brings a verification to its end: asks its URLs, which are `targets` by the numbers that it gave them, and purges
-/// survivors again with `purge`. `began` is the moment that the machine's times count from.
+/// survivors again with `purge`, which is given their numbers. `began` is the moment that the machine's times count from.
 ///
-/// `watch` sees each answer and each decision. When `stop` ends, nothing more is sent, and each URL has the verdict that
+/// `watch` sees each answer, with the number of its URL, and each decision. When `stop` ends, nothing more is sent, and each URL has the verdict that
 /// is known by then. Gives whether it went to its end.
-pub async fn verify(
+pub async fn verify<'a>(
     visitor: &Arc<Visitor>,
     verification: &mut Verification,
     targets: &[Target],
     began: Instant,
-    purge: &mut dyn FnMut(Vec<Target>) -> Purging<'static>,
-    watch: &mut dyn FnMut(&Verification, Option<&Answer>),
+    purge: &mut dyn FnMut(Vec<usize>) -> Purging<'a>,
+    watch: Watch<'_>,
     stop: impl Future<Output = ()>,
 ) -> bool {
     let mut stop = pin!(stop);
     let mut running = JoinSet::new();
-    let mut purging: Option<(Vec<usize>, Purging<'static>)> = None;
+    let mut purging: Option<(Vec<usize>, Purging<'a>)> = None;
     loop {
         let until = match verification.next(began.elapsed()) {
             Step::Ask(ask) => {
@@ -285,8 +288,8 @@ pub async fn verify(
                 continue;
             }
             Step::Purge(urls) => {
-                let group = urls.iter().filter_map(|url| targets.get(*url).cloned()).collect();
-                purging = Some((urls, purge(group)));
+                let started = purge(urls.clone());
+                purging = Some((urls, started));
                 continue;
             }
             Step::Wait(until) => Some(until),
@@ -310,7 +313,7 @@ pub async fn verify(
                 let Ok((ask, visited)) = ended else { return false };
                 let answer = visited.as_ref().map(|visit| &visit.answer).map_err(NoAnswer::as_str);
                 verification.on_answer(began.elapsed(), ask, answer);
-                watch(verification, answer.ok());
+                watch(verification, answer.ok().map(|answer| (ask.url, answer)));
             }
             result = purged => {
                 let urls = purging.take().map(|(urls, _)| urls).unwrap_or_default();

@@ -28,7 +28,7 @@ mod warm;
 
 pub use crate::answer::{Answer, Body, CacheStatus, Obstacle, Sha256, edge_error};
 #[cfg(feature = "visitor")]
-pub use crate::drive::{Passage, Purging, Target, probe, verify, wait_at_gate, warm};
+pub use crate::drive::{Passage, Purging, Target, Watch, probe, verify, wait_at_gate, warm};
 pub use crate::gate::{
     Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
 };
@@ -38,5 +38,5 @@ pub use crate::variant::{FilesEntry, Variant};
 pub use crate::verdict::{NotCached, Purged, Survivor, Unproven, Verdict, judge};
 pub use crate::verify::{Ask, Counts, Settings, Step, Subject, Verification};
 #[cfg(feature = "visitor")]
-pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, host_of};
+pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, hash, host_of};
 pub use crate::warm::{Fetch, Skipped, WarmFailure, WarmStep, Warmed, Warmer};

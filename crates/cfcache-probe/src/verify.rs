@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const GROUPING: Duration = Duration::from_secs(1);
 const GROUP: usize = 30;
 
+/// Copies whose ages say that they were stored within so many seconds are one copy: `Age` is cut to seconds.
+const SAME_COPY: f64 = 2.0;
+
 /// How many survivors are diagnosed: a handful shows what they have in common.
 const DIAGNOSED: usize = 10;
 
@@ -174,8 +177,10 @@ struct Url {
     purges: u32,
     state: State,
     last: Option<Verdict>,
-    /// Ways of asking to which the old copy is still given.
+    /// Ways of asking to which another old copy is still given.
     still: Vec<Variant>,
+    /// When the old copy was stored, in seconds of the machine's time; it may be long before its beginning.
+    stored: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +230,7 @@ impl Verification {
             state: State::Asking,
             last: None,
             still: Vec::new(),
+            stored: None,
         });
         self.open += 1;
         if self.is_stopped {
@@ -287,9 +293,16 @@ impl Verification {
             Ok(answer) => judge(purged, answer, url.expected),
             Err(why) => Verdict::Unproven(Unproven::NoAnswer(why.to_owned())),
         };
+        let stored = match &verdict {
+            Verdict::Survivor(survivor) => survivor.age().map(|age| now.as_secs_f64() - age as f64),
+            _ => None,
+        };
         match url.state {
             State::Diagnosing(left) => {
-                if matches!(verdict, Verdict::Survivor(_)) {
+                // What was stored in the same moment is the same copy, which a way of asking does not tell apart.
+                let is_same =
+                    stored.zip(url.stored).is_some_and(|(one, other)| (one - other).abs() < SAME_COPY);
+                if matches!(verdict, Verdict::Survivor(_)) && !is_same {
                     url.still.push(variant);
                 }
                 url.state = State::Diagnosing(left.saturating_sub(1));
@@ -299,6 +312,7 @@ impl Verification {
             }
             State::Asking => {
                 url.first_asked.get_or_insert(ticket.started());
+                url.stored = stored;
                 url.asked += 1;
                 self.asked(now, number, verdict);
             }
@@ -441,6 +455,12 @@ impl Verification {
         core::mem::take(&mut self.decided)
     }
 
+    /// How many URLs have their verdict.
+    #[must_use]
+    pub const fn decided(&self) -> u64 {
+        (self.urls.len() - self.open) as u64
+    }
+
     /// The verdict of a URL; `None` as long as there is none.
     #[must_use]
     pub fn verdict(&self, url: usize) -> Option<&Verdict> {
@@ -448,7 +468,7 @@ impl Verification {
         url.last.as_ref().filter(|_| url.state == State::Decided)
     }
 
-    /// The ways of asking for a survivor that get the old copy, as the diagnosis found them.
+    /// The ways of asking for a survivor that get an old copy other than its own, as the diagnosis found them.
     #[must_use]
     pub fn still_served(&self, url: usize) -> &[Variant] {
         self.urls.get(url).map_or(&[], |url| &url.still)

@@ -309,6 +309,12 @@ impl VisitorBuilder {
         self
     }
 
+    /// Connects to the host of each URL after all.
+    pub fn without_connect_to(mut self) -> Self {
+        self.connect_to = None;
+        self
+    }
+
     /// Goes through one proxy, whatever the URL.
     pub fn with_proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = ProxyChoice::One(proxy);
@@ -367,6 +373,27 @@ impl fmt::Debug for VisitorBuilder {
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }
+}
+
+/// The hash of all that a reader gives.
+///
+/// # Errors
+///
+/// Where reading fails.
+pub fn hash(mut reader: impl std::io::Read) -> std::io::Result<Sha256> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => context.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    Ok(Sha256::new(bytes))
 }
 
 /// What shares a pace with a URL: its host and port, in lower case; the whole text, where it is no URL.

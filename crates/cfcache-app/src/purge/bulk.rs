@@ -1,6 +1,7 @@
 //! A run over a list: the input flows in, what became of it is reported. Entries go to one zone, or each to the zone of
 //! its host.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,11 +15,12 @@ use crate::console::{Console, RunInfo};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::ListJob;
+use crate::job::{ListJob, Visits};
 use crate::journal::{Header, Journal, Replay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
 use crate::purge::input::{First, InputReader, RoutedInput};
+use crate::purge::visits::{Again, after_purge, collector, wait_for_origin};
 use crate::purge::{Pacing, ResolvedScope, caps};
 use crate::report::Report;
 use crate::route::Routes;
@@ -31,7 +33,7 @@ pub(super) async fn run(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
-    let ListJob { action, scope, targets, connection, failed_to, journal, batch_size, .. } = job;
+    let ListJob { action, visits, scope, targets, connection, failed_to, journal, batch_size, .. } = job;
     // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
     // does what it does by default: it ends a long check of a file on the spot.
     if let Some(path) = &failed_to {
@@ -58,6 +60,8 @@ pub(super) async fn run(
     }
     let session = Session::open(&connection).await?;
     let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
+    // Last of all that comes before the purge: what is wrong with anything else is known by then.
+    wait_for_origin(visits.as_ref(), console, interrupts).await?;
     let pacing = Pacing::begin(&session, &connection, place.plan);
     let report = place.report(action.verb(), kind.field());
     let (journal, accepted) = match journal {
@@ -74,6 +78,7 @@ pub(super) async fn run(
         routes: None,
         report,
         pacing,
+        visits,
         console,
         interrupts,
     };
@@ -135,6 +140,8 @@ pub(super) struct Bulk<'a> {
     /// What is reported in the end, without its counts.
     pub(super) report: Report,
     pub(super) pacing: Pacing,
+    /// What visitors are for after it.
+    pub(super) visits: Option<Visits>,
     pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
 }
@@ -155,7 +162,8 @@ impl Bulk<'_> {
 
     /// Sends the input.
     pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit) {
-        let Self { session, kind, mut scopes, routes, report, pacing, console, interrupts } = self;
+        let Self { session, kind, mut scopes, routes, report, pacing, visits, console, interrupts } = self;
+        let accepted = collector(visits.as_ref()).map(|accepted| Rc::new(RefCell::new(accepted)));
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (input, info) = input.open();
         for scope in &mut scopes {
@@ -168,8 +176,9 @@ impl Bulk<'_> {
         }
         console.run_started(run_info(session, &scopes, kind, info.total));
         let paced = Rc::new(Notify::new());
-        let mut observer =
-            RunObserver::new(console, report, Rc::clone(&info.found), logs).with_paced(Rc::clone(&paced));
+        let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), logs)
+            .with_paced(Rc::clone(&paced))
+            .with_accepted(accepted.clone());
         if routes.is_some() {
             let report = |scope: &PurgeScope| {
                 let zone = Some(scope.zone.to_string());
@@ -181,6 +190,13 @@ impl Bulk<'_> {
         // One budget is for all, and most accounts have one plan: the first zone speaks for them.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
         let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
+        let again = scopes.first().map(|scope| Again {
+            client: session.client.clone(),
+            action: scope.action,
+            scopes: scopes.clone(),
+            routes,
+            console,
+        });
         let mut input = RoutedInput::new(input, routes, &scopes);
         let interrupt = interrupts.nth(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
@@ -198,7 +214,17 @@ impl Bulk<'_> {
         }
         observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
-        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
+        let mut exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
+        let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
+        if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
+            && exit != Exit::Interrupted
+        {
+            let seen = after_purge(visits, accepted, &again, &mut report, interrupts).await;
+            // What is not proven is of interest where everything was accepted; else there is something worse.
+            if exit == Exit::Accepted || seen == Exit::Interrupted {
+                exit = seen;
+            }
+        }
         (report, exit)
     }
 }

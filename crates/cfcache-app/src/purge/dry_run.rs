@@ -15,6 +15,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::{EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::purge::visits::announce;
 use crate::purge::{caps, empty, limits};
 use crate::session::shown_base;
 use crate::source::Sources;
@@ -24,6 +25,7 @@ use crate::wording;
 pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<Exit, Failure> {
     let place = Shown::of(job.action, &job.scope, &job.connection, console)?;
     place.show(&PurgeBody::Everything, console);
+    announce(job.visits.as_ref(), console);
     Ok(Exit::Accepted)
 }
 
@@ -87,6 +89,7 @@ pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure>
             wording::count(least, "request"),
         ));
     }
+    announce(job.visits.as_ref(), console);
     Ok(exit)
 }
 

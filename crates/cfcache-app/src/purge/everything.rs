@@ -4,9 +4,12 @@ use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use cfcache_client::{Event, Observer, Summary};
+use cfcache_client::{Event, Observer, PurgeScope, Summary};
+use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
+use cfcache_model::plan::BatchLimits;
+use cfcache_model::target::Kind;
 use tokio::time::Instant;
 
 use crate::console::Console;
@@ -15,6 +18,7 @@ use crate::failure::{Failure, describe};
 use crate::interrupts::Interrupts;
 use crate::job::{EnvironmentRef, EverythingJob};
 use crate::observe::{CallObserver, WAITING, millis};
+use crate::purge::visits::{Again, after_purge, collector, wait_for_origin};
 use crate::purge::{ResolvedScope, confirm, describe_zone};
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::scope::{is_production, may_be_production};
@@ -27,7 +31,7 @@ pub(super) async fn run(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
-    let EverythingJob { action, scope, connection, yes, .. } = job;
+    let EverythingJob { action, visits, scope, connection, yes, .. } = job;
     // Up to the first `await` Ctrl-C still does what it does by default: it ends the question on the spot.
     let verb = wording::capitalized(action.verb());
     let zone = describe_zone(&scope.zone);
@@ -58,7 +62,18 @@ pub(super) async fn run(
         Some(environment) => request.with_environment(environment),
         None => request,
     };
-    let (report, exit) = send(&session, &request, report, console, interrupts).await;
+    wait_for_origin(visits.as_ref(), console, interrupts).await?;
+    let accepted = collector(visits.as_ref());
+    let (mut report, mut exit) = send(&session, &request, report, console, interrupts).await;
+    if let (Some(visits), Some(mut accepted), Exit::Accepted) = (visits, accepted, exit) {
+        accepted.accept(0, &[]);
+        let caps = BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files);
+        let scope = PurgeScope::new(action, place.zone.clone(), Kind::Files, caps)
+            .with_environment(place.environment.clone());
+        let client = session.client.clone();
+        let again = Again { client, action, scopes: vec![scope], routes: None, console };
+        exit = after_purge(visits, accepted, &again, &mut report, interrupts).await;
+    }
     session.close().await;
     Ok(report.with_exit(exit))
 }

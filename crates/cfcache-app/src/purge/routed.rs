@@ -18,6 +18,7 @@ use crate::observe::{CallObserver, FailedTo};
 use crate::purge::bulk::{Bulk, scopes};
 use crate::purge::dry_run::shown;
 use crate::purge::input::{First, InputReader};
+use crate::purge::visits::{announce, wait_for_origin};
 use crate::purge::{Pacing, auto_plan, caps, empty, interrupted};
 use crate::report::Report;
 use crate::route::Routes;
@@ -32,7 +33,7 @@ pub(super) async fn run(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
-    let RouteJob { action, targets, zones, connection, failed_to, batch_size, .. } = job;
+    let RouteJob { action, visits, targets, zones, connection, failed_to, batch_size, .. } = job;
     let kind = targets.kind;
     if let Some(path) = &failed_to {
         FailedTo::check(path, &targets.files)?;
@@ -59,9 +60,10 @@ pub(super) async fn run(
         )
         .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
     }
+    wait_for_origin(visits.as_ref(), console, interrupts).await?;
     let report = Report::new(action.verb(), kind.field(), None, None);
     let routes = Some(&routes);
-    let bulk = Bulk { session: &session, kind, scopes, routes, report, pacing, console, interrupts };
+    let bulk = Bulk { session: &session, kind, scopes, routes, report, pacing, visits, console, interrupts };
     let report = bulk.run(input, failed_to, None).await?;
     session.close().await;
     Ok(report)
@@ -151,5 +153,6 @@ pub(super) fn dry_run(job: RouteJob, console: &dyn Console) -> Result<Exit, Fail
         return Err(empty(kind));
     }
     console.note(&format!("would send {} in {}", kind.count(items), wording::count(requests, "request")));
+    announce(job.visits.as_ref(), console);
     Ok(exit)
 }

@@ -91,6 +91,7 @@ fn scope() -> Scope {
 fn list(urls: &[&str]) -> Job {
     Job::List(ListJob {
         action: Action::Purge,
+        visits: None,
         scope: scope(),
         targets: Targets {
             action: Action::Purge,
@@ -114,6 +115,7 @@ fn list(urls: &[&str]) -> Job {
 fn everything() -> Job {
     Job::Everything(EverythingJob {
         action: Action::Invalidate,
+        visits: None,
         scope: scope(),
         connection: connection(),
         yes: false,

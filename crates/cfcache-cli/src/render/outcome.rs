@@ -6,7 +6,7 @@ use cfcache_model::target::Kind;
 use cfcache_model::text::clip;
 
 use crate::args::OutputArg;
-use crate::render::{Talk, human};
+use crate::render::{Talk, human, visits};
 use crate::report::{ItemFailure, Report, SummaryEvent};
 
 /// How many reasons are told to a person, and how many entries of each.
@@ -29,6 +29,12 @@ pub(crate) fn print(report: &Report, talk: &Talk) {
                 talk.tell(&sentence(report, kind));
             }
             account(report, talk);
+            if let Some(verify) = &report.verify {
+                visits::verified(verify, talk);
+            }
+            if let Some(warm) = &report.warm {
+                visits::warmed(warm, talk);
+            }
         }
     }
 }

@@ -20,6 +20,12 @@ use crate::secret::{shown, shown_path};
 impl Given<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Job, Failure> {
         let global = self.global;
+        self.no_visitor_options().map_err(|failure| {
+            failure.with_hint(format!(
+                "`changed` takes none of these: `cfcache {action} changed --dry-run` shows its URLs, for `cfcache {action} \
+                 urls`"
+            ))
+        })?;
         if global.journal.is_some() {
             return Err(Failure::usage(
                 "`--journal` is not for `changed`: its state remembers what is left to do",

@@ -1,11 +1,14 @@
 //! How visitors ask, and the jobs that only ask.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cfcache_model::endpoint::Action;
-use cfcache_model::target::Kind;
-use cfcache_probe::{Limits, Variant, Visitor, VisitorBuilder};
+use cfcache_model::target::{Kind, Target};
+use cfcache_probe::{
+    Expectation, GateSettings, InvalidCondition, Limits, Sha256, Variant, Visitor, VisitorBuilder, host_of,
+};
 use cfcache_transport::Roots;
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -13,6 +16,7 @@ use secrecy::ExposeSecret;
 use crate::args::{Input, Pages, RootsArg, WarmAsArg};
 use crate::config::VISITOR_HEADERS;
 use crate::failure::Failure;
+use crate::job::{Expected, GateJob, Sample, VerifyJob, Visits, WarmJob};
 use crate::resolve::connection::{Proxies, authorities};
 use crate::resolve::{Given, Job, Targets, targets};
 use crate::session::USER_AGENT;
@@ -24,6 +28,9 @@ const LONGEST: u64 = 64 * 1024;
 /// Headers that belong to the connection or name the URL: another value would ask something else.
 const RESERVED: [&str; 6] =
     ["host", "connection", "content-length", "transfer-encoding", "upgrade", "proxy-authorization"];
+
+/// How many URLs are verified where that is not said.
+const SAMPLE: usize = 100;
 
 /// URLs to ask or to fetch.
 pub(crate) struct VisitJob {
@@ -37,6 +44,141 @@ pub(crate) struct VisitJob {
 }
 
 impl Given<'_> {
+    /// What visitors are for around a purge of this; `None` where they are for nothing.
+    pub(super) fn visits(&self, targets: Option<&Targets>) -> Result<Option<Visits>, Failure> {
+        let visiting = &self.global.visiting;
+        let gate = self.gate()?;
+        let names_urls = !visiting.verify_url.is_empty() || !visiting.verify_from.is_empty();
+        let wants_verify = visiting.verify.is_some() || names_urls || visiting.expect.is_some();
+        if !wants_verify && visiting.verify_timeout.is_some() {
+            return Err(Failure::usage("`--verify-timeout` is for `--verify`, which is not given"));
+        }
+        let (warm_as, certify) = (!visiting.warm_as.is_empty(), visiting.warm_certify);
+        if !visiting.warm && (warm_as || certify) {
+            let option = if warm_as { "--warm-as" } else { "--warm-certify" };
+            return Err(Failure::usage(format!("`{option}` is for `--warm`, which is not given")));
+        }
+        let is_urls = targets.is_some_and(|targets| targets.kind == Kind::Files);
+        if (wants_verify || visiting.warm) && !is_urls && !names_urls {
+            let option = if wants_verify { "--verify" } else { "--warm" };
+            return Err(Failure::usage(format!("`{option}`: which URLs show this purge cannot be told"))
+                .with_hint("name them with `--verify-url URL` or `--verify-from FILE`"));
+        }
+        if gate.is_none() && !wants_verify && !visiting.warm {
+            self.no_visitor_options()?;
+            return Ok(None);
+        }
+        let urls = self.verify_urls(targets)?;
+        let verify = wants_verify || !urls.is_empty();
+        let verify = verify.then(|| -> Result<VerifyJob, Failure> {
+            let is_one = match targets {
+                Some(targets) if is_urls => {
+                    targets.files.is_empty()
+                        && targets.sitemaps.is_empty()
+                        && targets.arguments.len() + urls.len() == 1
+                }
+                _ => urls.len() == 1,
+            };
+            Ok(VerifyJob {
+                sample: visiting.verify.unwrap_or(Sample::AtMost(SAMPLE)),
+                timeout: Duration::from_secs_f64(visiting.verify_timeout.unwrap_or(30.0)),
+                limits: self.visitor_limits(Limits::PROBE),
+                expected: self.expected(is_one)?,
+                urls,
+            })
+        });
+        let warm = visiting.warm.then(|| WarmJob {
+            limits: self.visitor_limits(Limits::WARM),
+            variants: variants(&visiting.warm_as),
+            certify,
+        });
+        Ok(Some(Visits { visitor: self.visitor()?, gate, verify: verify.transpose()?, warm }))
+    }
+
+    fn gate(&self) -> Result<Option<GateJob>, Failure> {
+        let visiting = &self.global.visiting;
+        let Some(text) = &visiting.after else {
+            for (option, is_given) in [
+                ("--after-timeout", visiting.after_timeout.is_some()),
+                ("--after-no-bust", visiting.after_no_bust),
+            ] {
+                if is_given {
+                    return Err(Failure::usage(format!("`{option}` is for `--after`, which is not given")));
+                }
+            }
+            return Ok(None);
+        };
+        let expectation: Expectation = text.parse().map_err(|invalid: InvalidCondition| {
+            Failure::usage(format!("`--after`: {invalid}"))
+                .with_hint("it looks like `https://origin.example.com/version.txt contains 42`")
+        })?;
+        let mut settings = GateSettings::new();
+        if let Some(seconds) = visiting.after_timeout {
+            settings.timeout = Duration::from_secs_f64(seconds);
+        }
+        let host = host_of(&expectation.url);
+        let is_here = format!("http://{host}")
+            .parse()
+            .is_ok_and(|origin: cfcache_transport::Origin| origin.is_loopback());
+        Ok(Some(GateJob { expectation, settings, busts: !visiting.after_no_bust, is_here }))
+    }
+
+    /// The URLs of `--verify-url` and `--verify-from`.
+    fn verify_urls(&self, targets: Option<&Targets>) -> Result<Vec<Target>, Failure> {
+        let visiting = &self.global.visiting;
+        let mut urls = Vec::new();
+        let mut push = |place: &str, text: &str| match Target::parse(Kind::Files, text) {
+            Ok(target) => {
+                urls.push(target);
+                Ok(())
+            }
+            Err(invalid) => Err(Failure::usage(format!("{place}: {invalid}"))),
+        };
+        for url in &visiting.verify_url {
+            push("`--verify-url`", url)?;
+        }
+        for path in &visiting.verify_from {
+            let stdin = Path::new("-");
+            let read_twice = targets.is_some_and(|targets| targets.files.iter().any(|file| file == stdin));
+            if path == stdin && read_twice {
+                return Err(Failure::usage(
+                    "standard input can be read once, and `-` is given more than once",
+                ));
+            }
+            let text = whole::read_text(path, whole::MOST)
+                .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
+            for (number, line) in (1..).zip(text.lines()) {
+                let line = line.trim();
+                if !line.is_empty() && !line.starts_with('#') {
+                    push(&format!("{}:{number}", path.display()), line)?;
+                }
+            }
+        }
+        Ok(urls)
+    }
+
+    /// What `--expect` says: a list of hashes and URLs, or the body of the one URL that there is.
+    fn expected(&self, is_one: bool) -> Result<Expected, Failure> {
+        let Some(path) = &self.global.visiting.expect else { return Ok(Expected::default()) };
+        let cannot =
+            |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+        if let Ok(text) = whole::read_text(path, whole::MOST)
+            && let Some(by_url) = hashes(&text)
+        {
+            return Ok(Expected { by_url, of_all: None });
+        }
+        if !is_one {
+            return Err(Failure::usage(format!(
+                "`--expect`: `{}` is not a list of hashes, and one body is not that of several URLs",
+                path.display()
+            ))
+            .with_hint("a list has lines such as `SHA256  URL`, as `sha256sum` writes them"));
+        }
+        let file = std::fs::File::open(path).map_err(cannot)?;
+        let hash = cfcache_probe::hash(file).map_err(cannot)?;
+        Ok(Expected { by_url: BTreeMap::new(), of_all: Some(hash) })
+    }
+
     pub(super) fn probe(&self, input: Input, pages: Pages) -> Result<Job, Failure> {
         if self.global.dry_run {
             return Err(super::only_reads());
@@ -63,6 +205,15 @@ impl Given<'_> {
             ("--failed-to", self.global.failed_to.is_some()),
             ("--batch-size", self.global.batch_size.is_some()),
             ("--emulator", self.global.emulator),
+            ("--verify", self.global.visiting.verify.is_some()),
+            ("--verify-url", !self.global.visiting.verify_url.is_empty()),
+            ("--verify-from", !self.global.visiting.verify_from.is_empty()),
+            ("--verify-timeout", self.global.visiting.verify_timeout.is_some()),
+            ("--expect", self.global.visiting.expect.is_some()),
+            ("--after", self.global.visiting.after.is_some()),
+            ("--after-timeout", self.global.visiting.after_timeout.is_some()),
+            ("--after-no-bust", self.global.visiting.after_no_bust),
+            ("--warm", self.global.visiting.warm),
         ] {
             if is_given {
                 return Err(Failure::usage(format!(
@@ -82,8 +233,13 @@ impl Given<'_> {
         })
     }
 
+    /// The limits of one host around a purge, where other options are about the API.
+    fn visitor_limits(&self, usual: Limits) -> Limits {
+        Limits::new(usual.at_once, self.global.visiting.visitor_rate.or(usual.per_second))
+    }
+
     /// The limits of one host: the usual ones, but for what is given.
-    pub(super) fn limits(&self, usual: Limits) -> Limits {
+    fn limits(&self, usual: Limits) -> Limits {
         let at_once = self.global.concurrency.unwrap_or(usual.at_once);
         let per_second = match self.global.visiting.visitor_rate {
             Some(rate) => Some(rate),
@@ -94,7 +250,7 @@ impl Given<'_> {
     }
 
     /// A visitor that reaches URLs as the API is reached.
-    pub(super) fn visitor(&self) -> Result<VisitorBuilder, Failure> {
+    fn visitor(&self) -> Result<VisitorBuilder, Failure> {
         let global = self.global;
         let mut visitor = Visitor::builder(USER_AGENT).with_roots(match global.roots {
             Some(RootsArg::Bundled) => Roots::Bundled,
@@ -134,7 +290,7 @@ impl Given<'_> {
 }
 
 /// As whom to warm: as anybody, and as those that are named.
-pub(super) fn variants(named: &[WarmAsArg]) -> Vec<Variant> {
+fn variants(named: &[WarmAsArg]) -> Vec<Variant> {
     let mut variants = vec![Variant::Plain];
     for named in named {
         let variant = match named {
@@ -148,6 +304,19 @@ pub(super) fn variants(named: &[WarmAsArg]) -> Vec<Variant> {
         }
     }
     variants
+}
+
+/// Reads lines of a hash and a URL; `None` where one is not such a line, or there is none.
+fn hashes(text: &str) -> Option<BTreeMap<String, Sha256>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let hashes: Option<BTreeMap<String, Sha256>> = lines
+        .map(|line| {
+            let (hash, url) = line.split_once(char::is_whitespace)?;
+            let url = url.trim_start().trim_start_matches('*');
+            Some((url.to_owned(), Sha256::from_hex(hash)?))
+        })
+        .collect();
+    hashes.filter(|hashes| !hashes.is_empty())
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {

@@ -30,4 +30,5 @@ mod support;
 mod terminal;
 mod tls;
 mod usage;
+mod verify;
 mod visitors;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::schema::validator::{Met, Schema};
 use crate::support::{Api, Cmd, Dir, Ran, TOKEN, bare, cfcache, urls};
+use crate::visitors::{Edge, Page};
 
 fn schema() -> Schema {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/report.schema.json");
@@ -73,6 +74,7 @@ fn what_is_printed_is_what_the_schema_says() {
     purges(&mut bench, &api, &dir);
     changed(&mut bench, &api, &dir);
     failures(&mut bench);
+    visits(&mut bench, &api);
     several_zones(&mut bench, &dir);
     dry_runs(&mut bench);
     settings(&mut bench, &api, &dir);
@@ -81,6 +83,34 @@ fn what_is_printed_is_what_the_schema_says() {
     // What no command prints has no place in the schema.
     let unmet: Vec<String> = bench.schema.properties().difference(&bench.met).cloned().collect();
     assert_eq!(unmet, [""; 0]);
+}
+
+/// What visitors get: an old copy, with another one for phones; and a refusal, of more URLs than are named.
+fn visits(bench: &mut Bench, api: &Api) {
+    let edge = Edge::start(|path, head| match path {
+        "/old" => Page::new("HIT").header(if head.contains("iPhone") { "Age: 500000" } else { "Age: 86400" }),
+        _ => Page::new("").status("403 Forbidden"),
+    });
+    let visit = |line: &str| {
+        cfcache(api)
+            .args(line)
+            .args("--visitor-rate 100000 --verify-timeout 0.4")
+            .arg("--verify-connect")
+            .arg(edge.at())
+    };
+    let old = "purge urls https://www.example.com/old --verify=1 --verify-url https://www.example.com/old";
+    bench.one(visit(old).args("--output json"), 6, "report");
+    bench.lines(visit(old).args("--output ndjson"), 6);
+    let many = urls(1002);
+    bench.one(visit("purge urls --from - --verify=all --json").input(many.as_str()), 6, "report");
+    let sample = visit("purge urls --from - --verify=2 --json").input(many.as_str());
+    bench.one(sample, 6, "report");
+    let warm =
+        cfcache(api).args("purge urls --from - --warm --visitor-rate 100000 --verify-connect").arg(edge.at());
+    bench.one(warm.args("--json").input(many.as_str()), 1, "report");
+    let warm =
+        cfcache(api).args("purge urls --from - --warm --visitor-rate 100000 --verify-connect").arg(edge.at());
+    bench.lines(warm.args("--output ndjson").input(many.as_str()), 1);
 }
 
 fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {

@@ -111,7 +111,8 @@ async fn send_with(
             }
         };
         let entries = targets.into_iter().cloned().map(Entry::from).collect();
-        let bulk = Bulk { session, kind, scopes, routes, report: part, pacing, console, interrupts };
+        let bulk =
+            Bulk { session, kind, scopes, routes, report: part, pacing, visits: None, console, interrupts };
         let logs = Logs { failed_to: failed_to.clone(), journal: None };
         let (part, part_exit) = bulk.send(InputReader::from_entries(entries), logs).await;
         // Whatever a run calls itself: only what the API accepted is done.

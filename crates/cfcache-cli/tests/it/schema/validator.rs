@@ -75,9 +75,18 @@ impl Schema {
                     true
                 }
                 "additionalProperties" => {
-                    assert_eq!(wanted, false, "nothing else is known here");
-                    let known = schema["properties"].as_object().unwrap();
-                    value.as_object().is_none_or(|object| object.keys().all(|key| known.contains_key(key)))
+                    let known = schema.get("properties").and_then(Value::as_object);
+                    let others = value.as_object().into_iter().flatten();
+                    let mut others =
+                        others.filter(|(key, _)| known.is_none_or(|known| !known.contains_key(*key)));
+                    if wanted == false {
+                        others.next().is_none()
+                    } else {
+                        for (key, other) in others {
+                            self.node(wanted, other, &format!("{at}/{key}"), met)?;
+                        }
+                        true
+                    }
                 }
                 "items" => {
                     for (index, item) in value.as_array().into_iter().flatten().enumerate() {

@@ -1,0 +1,121 @@
+//! What visitors got after a purge, for people.
+
+use core::time::Duration;
+
+use cfcache_app::visit_report::{ROWS, VerifyReport, WarmItem, WarmReport};
+use cfcache_model::text::clip;
+
+use crate::render::{Talk, human};
+
+/// How extra headers are given.
+const HEADERS: &str = "`--visitor-headers FILE` gives extra headers";
+
+/// Tells it in words.
+pub(crate) fn verified(report: &VerifyReport, talk: &Talk) {
+    talk.tell(&sentence(report));
+    for (from, to) in &report.redirects {
+        talk.note(&format!(
+            "{} redirects to {}: the redirect was purged, and not what it leads to",
+            clip(from, 300),
+            clip(to, 300)
+        ));
+    }
+    if report.probed > 0 && report.not_cached == report.probed {
+        talk.warn(
+            "none of these URLs is cached, so that a purge changes nothing for their visitors: `cfcache probe` \
+             says why of each",
+        );
+    }
+    let mut left = ROWS;
+    for (reason, group) in &report.groups {
+        talk.tell(&format!("  {reason}: {}", human::count(group.count, "URL")));
+        for (url, purge_with) in group.urls.iter().take(left) {
+            talk.data(&format!("    {}", clip(url, 300)));
+            left -= 1;
+            if let Some(entry) = purge_with.first().and_then(|entry| serde_json::to_string(entry).ok()) {
+                talk.data(&format!("      purge it as {entry}"));
+            }
+        }
+    }
+    let shown = (ROWS - left) as u64;
+    if report.open > shown {
+        talk.tell(&format!("  … and {} more", report.open - shown));
+    }
+    for (reason, group) in &report.groups {
+        if let Some(cure) = group.cure {
+            let how = if cure.contains("extra header") { format!(" ({HEADERS})") } else { String::new() };
+            talk.hint(&format!("{reason}: {cure}{how}"));
+        }
+    }
+}
+
+/// "verified 20 URLs: 18 proven, 1 cached again since, 1 not cached; seen from FRA only"
+fn sentence(report: &VerifyReport) -> String {
+    let mut line = match report.sample_of {
+        Some(all) => format!("verified a sample of {} of {}", report.probed, human::count(all, "URL")),
+        None => format!("verified {}", human::count(report.probed, "URL")),
+    };
+    let parts: Vec<String> = [
+        (report.proven, "proven"),
+        (report.refilled, "cached again since"),
+        (report.not_cached, "not cached"),
+        (report.open, "NOT PROVEN"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    if !parts.is_empty() {
+        line.push_str(&format!(": {}", parts.join(", ")));
+    }
+    if report.repurged > 0 {
+        line.push_str(&format!("; {} purged again", report.repurged));
+    }
+    let colos: Vec<&str> = report.colos.iter().map(String::as_str).collect();
+    match colos.as_slice() {
+        [] => {}
+        [one] => line.push_str(&format!("; seen from {one} only")),
+        several => line.push_str(&format!("; seen from {}", several.join(", "))),
+    }
+    line
+}
+
+/// Tells it in words.
+pub(crate) fn warmed(report: &WarmReport, talk: &Talk) {
+    let elapsed = human::duration(Duration::from_millis(report.elapsed_ms));
+    let mut line =
+        format!("warmed {} of {} in {elapsed}", report.warmed, human::count(report.requested, "request"));
+    for (count, word) in [
+        (report.uncertified, "not HIT when asked again"),
+        (report.skipped, "not cached"),
+        (report.failed, "failed"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {word}"));
+        }
+    }
+    talk.tell(&line);
+    for (reason, count) in &report.skipped_reasons {
+        talk.note(&format!("{}: {reason}", human::count(*count, "request")));
+    }
+    tell_failures(report, talk);
+}
+
+fn tell_failures(report: &WarmReport, talk: &Talk) {
+    let mut left = ROWS;
+    for (reason, count) in &report.reasons {
+        talk.say(&format!("{}: {}", human::count(*count, "request"), clip(reason, 300)));
+        let alike: Vec<&WarmItem> =
+            report.failures.iter().filter(|item| item.reason == *reason).take(left).collect();
+        for item in &alike {
+            let whom = if item.variant == "plain" { String::new() } else { format!(" as {}", item.variant) };
+            talk.say(&format!("  {}{whom}", clip(&item.url, 300)));
+        }
+        left -= alike.len();
+    }
+    let shown = (ROWS - left) as u64;
+    let all = report.failed + report.uncertified;
+    if all > shown {
+        talk.say(&format!("… and {} more", all - shown));
+    }
+}

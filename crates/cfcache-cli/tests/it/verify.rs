@@ -1,0 +1,362 @@
+//! `--after`, `--verify` and `--warm` around a purge: against the served edge with its faults, and against an edge that
+//! answers as it is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::support::{Api, Cmd, Dir, Started, TOKEN, ZONE, bare, cfcache};
+use crate::visitors::{Edge, Page};
+
+const SITE: &str = "https://www.example.com";
+
+/// An emulator of API and edge in front of a folder.
+struct Emulator {
+    started: Option<Started>,
+    api: String,
+    edge: String,
+    site: Dir,
+}
+
+impl Emulator {
+    fn start(options: &str) -> Self {
+        let site = Dir::new();
+        for name in ["a.css", "b.css", "c.css"] {
+            site.file(name, "version 1");
+        }
+        site.file("index.html", "<p>version 1");
+        let mut started = bare()
+            .args("emulator --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0")
+            .args(options)
+            .arg("--origin")
+            .arg(site.path())
+            .start();
+        let after = |line: String, words: &str| line.trim().strip_prefix(words).unwrap().to_owned();
+        let api = after(started.line(), "listening on ");
+        let edge = after(started.line(), "edge on http://");
+        Self { started: Some(started), api, edge, site }
+    }
+
+    fn cfcache(&self, line: &str) -> Cmd {
+        bare()
+            .args(line)
+            .arg("--verify-connect")
+            .arg(&self.edge)
+            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+            .env("CLOUDFLARE_BASE_URL", &self.api)
+            .env("CLOUDFLARE_ZONE_ID", ZONE)
+    }
+
+    /// Fetches pages into the cache, and waits until they are older than the second that they were stored in.
+    fn fill(&self, paths: &[&str]) {
+        let urls: String = paths.iter().map(|path| format!("{SITE}{path}\n")).collect();
+        self.cfcache("warm --no-rate-limit --from -").input(urls).run().exits(0);
+        std::thread::sleep(core::time::Duration::from_millis(1100));
+    }
+
+    /// What a visitor gets.
+    fn get(&self, path: &str) -> serde_json::Value {
+        let ran = self.cfcache("probe --json").arg(format!("{SITE}{path}")).run();
+        serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()[0].clone()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(started) = self.started.take() {
+            started.kill();
+        }
+    }
+}
+
+/// The sum of all verdicts is the number of URLs.
+#[track_caller]
+fn verified(report: &serde_json::Value) -> serde_json::Value {
+    let verify = report["verify"].clone();
+    let count = |name: &str| verify[name].as_u64().unwrap();
+    let named = |name: &str| verify[name].as_array().unwrap().len() as u64;
+    let sum =
+        count("proven") + count("refilled") + count("not_cached") + named("survivors") + named("unproven");
+    assert_eq!(sum + verify["omitted"].as_u64().unwrap_or(0), count("probed"), "{verify}");
+    verify
+}
+
+#[test]
+fn a_purge_that_works_is_proven_and_warmed() {
+    let emulator = Emulator::start("");
+    emulator.fill(&["/a.css", "/b.css"]);
+    let ran = emulator
+        .cfcache("purge urls --json --verify --warm --warm-certify --visitor-rate 200")
+        .arg(format!("{SITE}/a.css"))
+        .arg(format!("{SITE}/b.css"))
+        .arg(format!("{SITE}/index.html"))
+        .run();
+    ran.exits(0);
+    let report = ran.report();
+    let verify = verified(&report);
+    assert_eq!(
+        (&verify["probed"], &verify["proven"], &verify["not_cached"]),
+        (&3.into(), &2.into(), &1.into())
+    );
+    assert_eq!((&report["warm"]["requested"], &report["warm"]["warmed"]), (&2.into(), &2.into()), "{report}");
+}
+
+#[test]
+fn survivors_are_purged_again_and_what_stays_is_exit_code_6() {
+    let emulator = Emulator::start("--fault survive,times=2");
+    emulator.fill(&["/a.css", "/b.css"]);
+    let urls = [format!("{SITE}/a.css"), format!("{SITE}/b.css")];
+    let ran =
+        emulator.cfcache("purge urls --json --verify --verify-timeout 8").arg(&urls[0]).arg(&urls[1]).run();
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!((&verify["proven"], &verify["repurged"]), (&2.into(), &2.into()), "{verify}");
+
+    let emulator = Emulator::start("--fault survive,every=1");
+    emulator.fill(&["/a.css"]);
+    let ran = emulator.cfcache("purge urls --verify --verify-timeout 2").arg(&urls[0]).run();
+    ran.exits(6).tells("hint: the old copy is still served");
+    assert!(ran.out.contains("verified 1 URL: 1 NOT PROVEN; 1 purged again"), "{}", ran.out);
+    assert!(
+        ran.out.contains("  the old copy is still served: 1 URL\n    https://www.example.com/a.css\n"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn a_slow_purge_is_waited_for() {
+    let emulator = Emulator::start("--purge-delay 1.5");
+    emulator.fill(&["/a.css"]);
+    let ran = emulator.cfcache("purge urls --json --verify").arg(format!("{SITE}/a.css")).run();
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!((&verify["proven"], &verify["repurged"]), (&1.into(), &0.into()), "{verify}");
+}
+
+#[test]
+fn other_kinds_are_verified_by_urls_that_are_named() {
+    let emulator = Emulator::start("");
+    emulator.fill(&["/a.css", "/b.css"]);
+    let list = emulator.site.file("urls.txt", format!("# shown on\n{SITE}/a.css\n{SITE}/b.css\n"));
+    let ran = emulator
+        .cfcache("purge hosts --json www.example.com --visitor-rate 200")
+        .arg("--verify-from")
+        .arg(&list)
+        .run();
+    ran.exits(0);
+    assert_eq!(verified(&ran.report())["proven"], 2);
+    emulator.fill(&["/a.css"]);
+    let ran =
+        emulator.cfcache("purge everything -y --json").arg("--verify-url").arg(format!("{SITE}/a.css")).run();
+    ran.exits(0);
+    assert_eq!(verified(&ran.report())["proven"], 1);
+    for line in ["purge tags x --verify", "purge everything -y --warm"] {
+        emulator.cfcache(line).run().exits(2).tells("--verify-url URL");
+    }
+}
+
+#[test]
+fn an_invalidation_is_verified_too() {
+    let emulator = Emulator::start("");
+    emulator.fill(&["/a.css"]);
+    let ran = emulator.cfcache("invalidate urls --json --verify").arg(format!("{SITE}/a.css")).run();
+    ran.exits(0);
+    assert_eq!(verified(&ran.report())["proven"], 1);
+}
+
+#[test]
+fn with_the_gate_visitors_never_get_old_bytes_and_without_it_they_are_pinned() {
+    let url = format!("{SITE}/a.css");
+    let emulator = Emulator::start("");
+    emulator.fill(&["/a.css"]);
+    // Without the gate: purged while the origin still has the old version, and fetched back at once.
+    emulator.cfcache("purge urls --warm").arg(&url).run().exits(0);
+    emulator.site.file("a.css", "version 2, at last");
+    let pinned = emulator.get("/a.css");
+    assert_eq!((&pinned["cache_status"], &pinned["bytes"]), (&"HIT".into(), &9.into()), "{pinned}");
+
+    emulator.site.file("a.css", "version 1");
+    emulator.cfcache("purge urls --verify").arg(&url).run().exits(0);
+    emulator.fill(&["/a.css"]);
+    let file = emulator.site.at("a.css");
+    let origin = std::thread::spawn(move || {
+        std::thread::sleep(core::time::Duration::from_millis(1500));
+        std::fs::write(file, "version 2, at last").unwrap();
+    });
+    let ran = emulator
+        .cfcache("purge urls --json --verify --warm")
+        .arg("--after")
+        .arg(format!("{url} contains version 2"))
+        .arg(&url)
+        .run();
+    origin.join().unwrap();
+    ran.exits(0);
+    assert_eq!(verified(&ran.report())["proven"], 1);
+    let new = emulator.get("/a.css");
+    assert_eq!((&new["cache_status"], &new["bytes"]), (&"HIT".into(), &18.into()), "{new}");
+}
+
+#[test]
+fn nothing_is_purged_where_the_origin_is_not_ready() {
+    let api = Api::quick();
+    let origin = Edge::with_pages(&[("/v", Page::new("").body("version 1"))]);
+    let after = |condition: &str| format!("http://{}/v {condition}", origin.at());
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a --after-timeout 1 --after-no-bust --json")
+        .arg("--after")
+        .arg(after("contains version 2"))
+        .run();
+    ran.exits(7)
+        .says_nothing()
+        .tells("nothing was purged")
+        .tells("the text is not in the 9 bytes of the body");
+    assert_eq!(api.items(), Vec::<String>::new());
+    let ran =
+        cfcache(&api).args("purge urls https://example.com/a").arg("--after").arg(after("has it")).run();
+    ran.exits(2).tells("`has` is none of");
+    assert_eq!(api.items(), Vec::<String>::new());
+    cfcache(&api)
+        .args("purge urls https://example.com/a --after-no-bust --after")
+        .arg(after("contains version 1"))
+        .run()
+        .exits(0);
+    assert_eq!(api.items(), ["https://example.com/a"]);
+}
+
+#[test]
+fn what_stands_in_the_way_is_told_with_what_helps() {
+    let api = Api::quick();
+    let edge = Edge::with_pages(&[
+        ("/challenge", Page::new("").status("403 Forbidden").header("CF-Mitigated: challenge")),
+        (
+            "/login",
+            Page::new("")
+                .status("302 Found")
+                .header("Location: https://team.cloudflareaccess.com/cdn-cgi/access/login"),
+        ),
+        ("/moved", Page::new("MISS").status("301 Moved Permanently").header("Location: /new")),
+        ("/fine", Page::new("MISS")),
+    ]);
+    let urls: String = ["/challenge", "/login", "/moved", "/fine"]
+        .iter()
+        .map(|path| format!("https://example.com{path}\n"))
+        .collect();
+    let run = |line: &str| {
+        cfcache(&api).args(line).arg("--verify-connect").arg(edge.at()).input(urls.clone()).run()
+    };
+    let ran = run("purge urls --from - --verify --visitor-rate 200");
+    ran.exits(6).tells("service token of Cloudflare Access").tells(
+        "https://example.com/moved redirects to /new: the redirect was purged, and not what it leads to",
+    );
+    assert!(ran.out.contains("verified 4 URLs: 2 proven, 2 NOT PROVEN; seen from FRA only"), "{}", ran.out);
+    let verify = verified(&run("purge urls --from - --verify --json --visitor-rate 200").report());
+    assert_eq!(verify["unproven"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn pages_that_nobody_caches_prove_nothing_and_are_warned_of() {
+    let api = Api::quick();
+    let edge = Edge::with_pages(&[("/a", Page::new("DYNAMIC")), ("/b", Page::new("BYPASS"))]);
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a https://example.com/b --verify --visitor-rate 200")
+        .arg("--verify-connect")
+        .arg(edge.at())
+        .run();
+    ran.exits(0).tells("none of these URLs is cached");
+}
+
+#[test]
+fn an_expected_body_that_does_not_come_is_not_proven_and_is_purged_again() {
+    let api = Api::quick();
+    let dir = Dir::new();
+    let edge = Edge::with_pages(&[("/a", Page::new("MISS").body("foo"))]);
+    let foo = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+    let run = |expected: &std::path::Path| {
+        cfcache(&api)
+            .args("purge urls https://example.com/a --json --verify --verify-timeout 1 --expect")
+            .arg(expected)
+            .arg("--verify-connect")
+            .arg(edge.at())
+            .run()
+    };
+    run(&dir.file("body", "foo")).exits(0);
+    run(&dir.file("list", format!("{foo}  https://example.com/a\n"))).exits(0);
+    let ran = run(&dir.file("other", "bar"));
+    ran.exits(6);
+    let verify = verified(&ran.report());
+    assert_eq!(verify["unproven"][0]["reason"], "the body is not the expected one");
+    assert_eq!(verify["repurged"], 1);
+}
+
+#[test]
+fn a_sample_is_stated() {
+    let api = Api::quick();
+    let edge = Edge::start(|_, _| Page::new("MISS"));
+    let urls: String = (0..50).map(|number| format!("https://example.com/{number}\n")).collect();
+    let ran = cfcache(&api)
+        .args("purge urls --from - --verify=5 --json --visitor-rate 500")
+        .arg("--verify-connect")
+        .arg(edge.at())
+        .input(urls)
+        .run();
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!((&verify["probed"], &verify["sample_of"]), (&5.into(), &50.into()));
+    assert_eq!(edge.heads().len(), 5);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_asked_and_asks_nothing() {
+    let api = Api::quick();
+    let edge = Edge::start(|_, _| Page::new("MISS"));
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a --dry-run --verify --warm --verify-connect")
+        .arg(edge.at())
+        .arg("--after")
+        .arg(format!("http://{}/v status 200", edge.at()))
+        .run();
+    ran.exits(0).tells("would wait until").tells("would verify at most 100").tells("would fetch");
+    assert!(edge.heads().is_empty());
+}
+
+#[test]
+fn an_interrupted_verification_has_a_verdict_for_each() {
+    let api = Api::quick();
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let edge = Edge::start(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Page::new("HIT").header("Age: 86400")
+    });
+    let started = cfcache(&api)
+        .args("purge urls https://example.com/a https://example.com/b --verify --json --verify-connect")
+        .arg(edge.at())
+        .start();
+    crate::support::wait_until(|| asked.load(Ordering::SeqCst) >= 2);
+    started.signal("INT");
+    let ran = started.finish();
+    ran.exits(130);
+    let report = ran.report();
+    assert_eq!(report["accepted"], 2);
+    assert_eq!(verified(&report)["probed"], 2);
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    let api = Api::quick();
+    for line in [
+        "--after-timeout 3",
+        "--after-no-bust",
+        "--verify-timeout 3",
+        "--warm-certify",
+        "--warm-as mobile",
+        "--verify-connect 127.0.0.1:1",
+        "--verify=0",
+        "--verify=some",
+        "--verify --verify-url nowhere",
+    ] {
+        cfcache(&api).args("purge urls https://example.com/a").args(line).run().exits(2);
+    }
+    bare().args("settings --verify").run().exits(2).tells("`--verify` is for");
+    assert_eq!(api.requests(), 0);
+}
