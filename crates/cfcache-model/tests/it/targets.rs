@@ -316,8 +316,8 @@ fn the_table_of_ids() {
         report(&mut shown, id, ZoneId::parse(id).map(|id| id.to_string()), None);
     }
     insta::assert_snapshot!(shown);
-    assert_eq!(EnvironmentId::parse("").unwrap_err().to_string(), "the environment id is empty");
-    assert_eq!(AccountId::parse("").unwrap_err().to_string(), "the account id is empty");
+    assert_eq!(EnvironmentId::parse("").unwrap_err().to_string(), "an environment id must not be empty");
+    assert_eq!(AccountId::parse("").unwrap_err().to_string(), "an account id must not be empty");
 }
 
 /// What is taken, and sent byte for byte, with a word about it.
