@@ -7,7 +7,7 @@ use core::time::Duration;
 use cfcache_emulator::{Config, LimitMode};
 use cfcache_model::Plan;
 
-use crate::support::{Api, Dir, cfcache, urls, wait_until};
+use crate::support::{Api, Dir, cfcache, signal, urls, wait_until};
 
 #[test]
 fn the_first_ctrl_c_waits_for_what_is_in_flight() {
@@ -201,9 +201,8 @@ fn what_is_ignored_at_the_start_stays_ignored() {
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     wait_until(|| api.log().counts().connections >= 1);
     std::thread::sleep(Duration::from_millis(200));
-    for signal in ["-INT", "-HUP", "-INT"] {
-        let pid = child.id().to_string();
-        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    for name in ["INT", "HUP", "INT"] {
+        signal(&child, name);
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

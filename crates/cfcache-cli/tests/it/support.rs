@@ -340,6 +340,13 @@ fn times(line: &str) -> String {
     words.join(" ").replace("[TIME] ", "[TIME]")
 }
 
+/// Sends a signal, by the name that `kill` has for it. The shell has one within; not every machine has it as a program.
+#[track_caller]
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status();
+    assert!(status.unwrap().success());
+}
+
 /// A process that still runs.
 pub(crate) struct Started {
     child: Child,
@@ -361,8 +368,7 @@ impl Started {
 
     /// Sends a signal, by the name that `kill` has for it.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(status.unwrap().success());
+        signal(&self.child, name);
     }
 
     /// Reads the next line of its standard output.
