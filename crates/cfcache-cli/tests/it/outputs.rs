@@ -257,6 +257,17 @@ fn a_full_disk_is_told_and_is_a_failure() {
     ran.exits(0);
 }
 
+/// It is what a program gets whose standard output is closed, and also what `subprocess.DEVNULL` of Python opens.
+#[cfg(unix)]
+#[test]
+fn a_null_device_that_can_be_read_is_no_failure() {
+    let api = Api::quick();
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    let ran = cfcache(&api).args("purge tags a").stdout(null).run();
+    ran.exits(0);
+    assert_eq!(ran.err, "");
+}
+
 #[test]
 fn a_message_of_the_server_is_data_and_not_escapes() {
     let body = r#"{"success":false,"errors":[{"code":1,"message":"bad\u001b[31m\u202e thing\nsecond line"}],"messages":[],"result":null}"#;
