@@ -290,6 +290,13 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
         !is_leaf || path.last().is_some_and(|last| ["set", "delete", "clear", "import"].contains(last));
     match path {
+        // They are many, and come last on a command line: `changed` takes none, and words that go on need none.
+        ["purge" | "invalidate", ..]
+            if (!is_leaf || path.last() == Some(&"changed"))
+                && (VISITING.contains(&option) || AROUND_PURGE.contains(&option)) =>
+        {
+            false
+        }
         ["purge" | "invalidate", "changed"] => !["journal", "on_invalid", "strict"].contains(&option),
         ["purge" | "invalidate", ..] => true,
         ["completions" | "man", ..] => false,
