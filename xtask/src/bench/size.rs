@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::repo::{self, Profile};
 
 /// At most so many bytes, stripped.
-const TARGET: u64 = 6_000_000;
+const TARGET: u64 = 6_500_000;
 
 pub(super) fn run() -> Result<()> {
     let cfcache = repo::build_cfcache(Profile::Release)?;
@@ -24,7 +24,7 @@ pub(super) fn run() -> Result<()> {
         bytes as f64 / 1e6,
         crates.len()
     );
-    ensure!(bytes <= TARGET, "MISSED: the target is 6 MB");
-    println!("  target 6 MB: met");
+    ensure!(bytes <= TARGET, "MISSED: the target is 6.5 MB");
+    println!("  target 6.5 MB: met");
     Ok(())
 }
