@@ -1,0 +1,16 @@
+//! A queue in front of Cloudflare's cache purge API: many machines, one budget, nothing lost.
+//!
+//! The one rule: a request leaves the queue only after the API has accepted a purge that covers it and that was sent
+//! after the request had been committed and read.
+//!
+//! - [`NewRequest`]: what a producer asks for
+//! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
+
+mod request;
+mod store;
+
+pub use crate::request::{NewRequest, Request, Subject};
+pub use crate::store::{
+    BudgetStatus, Claim, ClaimLimits, DeadRequest, KindStatus, Settlement, Status, Store, StoreError,
+    StoreFuture,
+};
