@@ -11,6 +11,6 @@ mod store;
 
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
-    BudgetStatus, Claim, ClaimLimits, DeadRequest, KindStatus, Settlement, Status, Store, StoreError,
-    StoreFuture,
+    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
+    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
 };

@@ -81,4 +81,14 @@ pub struct Request {
     pub age: Duration,
     /// How often it was sent without the API saying that it accepted or refused it.
     pub attempts: u32,
+    /// Whether it has waited longer than it may ([`MAX_AGE`](crate::MAX_AGE)).
+    pub is_expired: bool,
+}
+
+impl Request {
+    /// A request as a store read it.
+    #[must_use]
+    pub const fn new(id: i64, request: NewRequest, age: Duration, attempts: u32, is_expired: bool) -> Self {
+        Self { id, request, age, attempts, is_expired }
+    }
 }

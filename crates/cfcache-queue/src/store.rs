@@ -2,12 +2,21 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use cfcache_model::endpoint::Action;
+use cfcache_model::target::Kind;
+
 use crate::request::{NewRequest, Request};
+
+/// How long a request may wait before it is given up, unless it asks for everything, which never expires.
+pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the methods of [`Store`] return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Where requests wait. There are two: PostgreSQL for many machines, and one SQLite file for one.
+///
+/// Every method fails with [`StoreError`] where the database cannot be reached or refuses; nothing was changed then,
+/// unless the method says otherwise. The clock of the database is the only one that counts.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Stores all of them or none, and returns once they are on disk.
     ///
@@ -16,13 +25,38 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`]; whether they were stored is then unknown if the connection broke while committing.
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()>;
 
-    /// Takes requests that go into one request to the API together with all that they cover, so that nobody else takes
-    /// them; `None` where nothing is ready.
+    /// The groups of which at least one request may be sent now, in no order that means anything. A request that another
+    /// worker has taken counts as one that may.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where they cannot be read.
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>>;
+
+    /// Takes requests of one group, so that nobody else takes them: the highest priority first, then the oldest, up to
+    /// `limit` different targets. With each go all others for the same target, and all requests that it covers. What
+    /// another worker has taken is left to it. `None` where nothing is left.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; nothing is taken then.
-    fn claim<'a>(&'a self, limits: &'a ClaimLimits) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
+    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
+
+    /// Takes tokens from all of these budgets, or from none. Zero: they are taken. Otherwise how long it is until they could
+    /// be, if nobody else takes any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the tokens may be lost then.
+    fn take_tokens<'a>(&'a self, tokens: &'a [Tokens]) -> StoreFuture<'a, Duration>;
+
+    /// Lets nobody take tokens from these budgets for that long, because the API said so. It never shortens what another
+    /// worker said.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be written.
+    fn block_budgets<'a>(&'a self, names: &'a [String], duration: Duration) -> StoreFuture<'a, ()>;
 
     /// What waits, for the status page, metrics and the command `status`.
     ///
@@ -30,27 +64,99 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError`] where it cannot be read.
     fn status(&self) -> StoreFuture<'_, Status>;
-}
 
-/// Requests that one worker has taken. Dropping it gives them back untouched.
-pub trait Claim: Send {
-    /// What was taken. The first is what the request to the API is for; the others have the same key or are covered.
-    fn requests(&self) -> &[Request];
-
-    /// Says what became of each, and lets go of them: what was accepted is removed, in one transaction.
+    /// Finds out whether requests could be stored now: for readiness.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; all of them will be sent again then.
-    fn settle(self: Box<Self>, outcomes: Vec<Settlement>) -> StoreFuture<'static, ()>;
+    /// [`StoreError`] where they could not.
+    fn check_writable(&self) -> StoreFuture<'_, ()>;
+
+    /// The newest dead letters, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where they cannot be read.
+    fn dead(&self, limit: usize) -> StoreFuture<'_, Vec<DeadRequest>>;
+
+    /// Puts dead letters back into the queue as new requests, with no attempts and their age counted from now. Returns how
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be written.
+    fn retry_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64>;
+
+    /// Deletes dead letters. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be written.
+    fn drop_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64>;
 }
 
-/// How much one claim may take, by the limits of the API for the zone's plan.
+/// Requests that can go into one request to the API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
+pub struct Group {
+    /// The zone as it was given: an id or a domain.
+    pub zone: String,
+    /// The id of an environment; `None` is all of the zone.
+    pub environment: Option<String>,
+    /// Purge or invalidate.
+    pub action: Action,
+    /// What kind of targets; `None` is everything.
+    pub kind: Option<Kind>,
+}
+
+/// Requests that one worker has taken. Dropping it gives them back untouched.
+pub trait Claim: fmt::Debug + Send {
+    /// What was taken: one for each target. There is at least one.
+    fn requests(&self) -> &[Claimed];
+
+    /// Says that the worker still holds the claim. It is called every few seconds while the API is waited for, so that a
+    /// store can take a claim from a worker that is frozen or cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the claim is lost: somebody else may have taken the requests.
+    fn keep(&mut self) -> StoreFuture<'_, ()>;
+
+    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction. The
+    /// others for the same target fare alike. What is covered is removed with an accepted request, and else goes back
+    /// untouched.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; all of them may be sent again then.
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()>;
+}
+
+/// A target that a worker has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
+pub struct Claimed {
+    /// The first request for it.
+    pub request: Request,
+    /// How many more requests for the same target are taken with it.
+    pub same: u64,
+    /// How many requests for what it covers are taken with it.
+    pub covered: u64,
+}
+
+/// Tokens of one budget. A budget is a bucket that fills by one token an interval: it is described by whoever takes from it,
+/// and made when it is first named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the worker makes it")]
-pub struct ClaimLimits {
-    /// The most distinct keys of each kind that one request to the API takes.
-    pub keys: usize,
+pub struct Tokens {
+    /// The budget's name, such as the account, the plan and what is counted.
+    pub budget: String,
+    /// The time in which one token comes.
+    pub interval: Duration,
+    /// How many tokens a full bucket holds.
+    pub burst: u32,
+    /// How many to take. More than `burst` can never be had; they are taken for `burst`.
+    pub count: u32,
 }
 
 /// What became of one claimed request.
@@ -59,12 +165,56 @@ pub struct ClaimLimits {
 pub enum Settlement {
     /// The API accepted a purge that covers it: it leaves the queue.
     Accepted,
-    /// The API refuses it for what it is: it goes to the dead letters with that reason.
-    Refused(String),
-    /// It was not sent, or the API refused it for now: it goes back as it was.
+    /// It will not be sent any more: it goes to the dead letters.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// What the API said last, or what is wrong.
+        error: String,
+    },
+    /// It was not sent, or the API refused it for a reason that has nothing to do with it: it goes back as it was.
     Untouched,
-    /// It may have been sent, without an answer that says so: it is tried again after that long.
-    TryAgain(Duration),
+    /// It may have been sent, without an answer that says so: its attempts are counted up, and it is tried again later.
+    TryAgain {
+        /// How much later.
+        after: Duration,
+        /// What happened.
+        error: String,
+    },
+}
+
+/// Why a request is not sent any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "whoever counts them handles each")]
+pub enum DeadReason {
+    /// The API refuses it for what it is, or it cannot be sent at all.
+    Refused,
+    /// It waited longer than it may.
+    Expired,
+    /// It was tried too often.
+    Attempts,
+}
+
+impl DeadReason {
+    /// The word for it in tables, metrics and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Attempts => "attempts",
+        }
+    }
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "stores handle each")]
+pub enum DeadSelection {
+    /// All of them.
+    All,
+    /// Those with these numbers ([`DeadRequest::id`]). A number that there is not selects nothing.
+    Ids(Vec<i64>),
 }
 
 /// What waits in a store.
@@ -79,6 +229,19 @@ pub struct Status {
     pub dead: Vec<DeadRequest>,
     /// How many dead letters there are.
     pub dead_count: u64,
+    /// Rows that the database has yet to clean up; `None` where there is no such thing.
+    pub dead_tuples: Option<u64>,
+    /// How long the oldest transaction of the database is open, which keeps it from cleaning up; `None` where there is no
+    /// such thing.
+    pub oldest_transaction: Option<Duration>,
+}
+
+impl Status {
+    /// How many requests wait, of all kinds.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.kinds.iter().map(|kind| kind.waiting).sum()
+    }
 }
 
 /// What waits of one kind.
@@ -133,4 +296,12 @@ pub struct StoreError {
     /// What the database said.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// An error of a database, and what it kept from being done.
+    #[must_use]
+    pub fn new(doing: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { doing, source: source.into() }
+    }
 }
