@@ -6,6 +6,7 @@
 //! - [`NewRequest`]: what a producer asks for
 //! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
 
+pub mod metrics;
 mod request;
 mod store;
 
