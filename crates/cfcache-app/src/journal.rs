@@ -26,6 +26,7 @@ use crate::journal::lines::{Contents, Line, Wrong};
 pub use crate::journal::lines::{Header, Point};
 pub use crate::journal::replay::{Replay, Rolling};
 pub use crate::journal::writer::Writer;
+use crate::secret::path_name;
 use crate::wording;
 
 /// A journal that this process has to itself.
@@ -45,7 +46,7 @@ impl Journal {
     ///
     /// [`Failure`] where the file is something else than a journal, which is then left as it is, or another run has it.
     pub fn open(path: &Path, console: &dyn Console) -> Result<Self, Failure> {
-        let name = path.display().to_string();
+        let name = path_name(path);
         let cannot =
             |error: std::io::Error| Failure::usage(format!("cannot use the journal `{name}`: {error}"));
         let file = OpenOptions::new()

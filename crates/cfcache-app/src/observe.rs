@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
 use crate::journal::{Point, Writer};
 use crate::report::{BatchEvent, ItemError, Report};
+use crate::secret::path_name;
 use crate::source::{Chunk, Invalid};
 
 /// Passes on what happens to a single request.
@@ -476,7 +477,7 @@ impl FailedTo {
     }
 
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        let name = path.display().to_string();
+        let name = path_name(path);
         match File::create(path) {
             Ok(file) => Ok(Self { name, out: Rc::new(RefCell::new(BufWriter::new(file))) }),
             Err(error) => Err(Failure::usage(format!("cannot write `{name}`: {error}"))),

@@ -31,6 +31,11 @@ pub fn shown_path(path: &Path) -> Shown<'_> {
     Shown { text: path.to_string_lossy(), is_quoted: true }
 }
 
+/// The name of a file for messages that put it between backticks themselves.
+pub fn path_name(path: &Path) -> String {
+    bare(&path.to_string_lossy()).to_string()
+}
+
 /// See [`shown`].
 pub struct Shown<'a> {
     text: std::borrow::Cow<'a, str>,

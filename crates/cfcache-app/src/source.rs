@@ -31,6 +31,7 @@ use crate::failure::Failure;
 use crate::job::{OnInvalid, Targets};
 use crate::journal::{Point, Rolling};
 use crate::same_file::FileId;
+use crate::secret::path_name;
 use crate::source::array::Array;
 use crate::source::head::Format;
 use crate::source::like::LooksLike;
@@ -307,7 +308,7 @@ impl Input {
             };
             return Ok(Self { name: "standard input".to_owned(), is_sitemap, place });
         }
-        let name = path.display().to_string();
+        let name = path_name(path);
         let metadata = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
         if metadata.is_dir() {
             return Err(Failure::usage(format!("cannot read `{name}`: it is a directory")));

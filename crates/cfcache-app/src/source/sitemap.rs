@@ -12,6 +12,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
+use crate::secret::path_name;
 use crate::source::head::{self, Format};
 use crate::source::lines::{LONGEST, Line};
 
@@ -137,7 +138,7 @@ impl<'r> Sitemap<'r> {
         if self.files.len() > MAX_FILES {
             return Err(Error::other(format!("the index lists more than {MAX_FILES} sitemaps")));
         }
-        let name = path.display().to_string();
+        let name = path_name(&path);
         let child = File::open(&path).and_then(|file| Document::new(&name, file));
         let child = child.map_err(|error| Error::other(format!("`{name}`: {error}")))?;
         self.files.insert(path, address.to_owned());

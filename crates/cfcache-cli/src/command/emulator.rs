@@ -1,5 +1,6 @@
 //! `emulator`
 
+use core::fmt;
 use core::time::Duration;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -18,6 +19,7 @@ use crate::command::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Talk;
+use crate::secret::{bare, may_be_secret, path_name, shown};
 
 /// Serves the API until it is interrupted.
 pub(crate) async fn serve(
@@ -31,13 +33,14 @@ pub(crate) async fn serve(
         talk.warn("the emulator listens beyond this machine; it is no API, and takes any token");
     }
     // What no path can hold, or no name of a zone can be, would be served and never found.
-    ZoneId::parse(&args.zone_id).map_err(|invalid| Failure::usage(format!("`--zone-id`: {invalid}")))?;
+    ZoneId::parse(&args.zone_id).map_err(|invalid| refused("--zone-id", &args.zone_id, &invalid))?;
     Host::parse(&args.zone_name).map_err(|invalid| Failure::usage(format!("`--zone-name`: {invalid}")))?;
     let who = match args.token {
         Some(_) => "only the token of `--token` is accepted",
         None => "any token of a valid form is accepted",
     };
-    let about = format!("its zone is {} ({}), on the plan {plan}; {who}", args.zone_name, args.zone_id);
+    let about =
+        format!("its zone is {} ({}), on the plan {plan}; {who}", args.zone_name, bare(&args.zone_id));
     let mut config = Config::new(plan)
         .with_zone(Zone::new(&*args.zone_id, &*args.zone_name))
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
@@ -97,13 +100,21 @@ pub(crate) async fn serve(
     Ok(Exit::Accepted)
 }
 
+/// What is wrong with the value of an option. The reason quotes the value, which may be a secret.
+fn refused(option: &str, value: &str, invalid: &dyn fmt::Display) -> Failure {
+    Failure::usage(if may_be_secret(value) {
+        format!("`{option}`: {} cannot be used", shown(value))
+    } else {
+        format!("`{option}`: {invalid}")
+    })
+}
+
 /// The largest file of cache rules that is read.
 const MAX_RULES_BYTES: u64 = 4 << 20;
 
 /// Reads what the edge is to be like.
 fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
-    let origin: Origin =
-        origin.parse().map_err(|invalid| Failure::usage(format!("`--origin`: {invalid}")))?;
+    let origin: Origin = origin.parse().map_err(|invalid| refused("--origin", origin, &invalid))?;
     let mut rules = Rules::default();
     for pattern in &args.cache {
         rules = rules
@@ -111,7 +122,7 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
             .map_err(|invalid| Failure::usage(format!("`--cache {pattern}`: {invalid}")))?;
     }
     if let Some(path) = &args.cache_rules {
-        let shown = path.display();
+        let shown = path_name(path);
         let text = read_rules(path)
             .map_err(|error| Failure::usage(format!("`--cache-rules {shown}` cannot be read: {error}")))?;
         let more = Rules::parse(&text)

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::job::{Expected, GateJob, Sample, VerifyJob, Visits, WarmJob};
 use crate::resolve::connection::{Proxies, authorities};
 use crate::resolve::{Given, Job, Targets, targets};
+use crate::secret::{path_name, shown_path};
 use crate::session::USER_AGENT;
 use crate::whole;
 
@@ -146,11 +147,11 @@ impl Given<'_> {
                 ));
             }
             let text = whole::read_text(path, whole::MOST)
-                .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
+                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))?;
             for (number, line) in (1..).zip(text.lines()) {
                 let line = line.trim();
                 if !line.is_empty() && !line.starts_with('#') {
-                    push(&format!("{}:{number}", path.display()), line)?;
+                    push(&format!("{}:{number}", path_name(path)), line)?;
                 }
             }
         }
@@ -161,7 +162,7 @@ impl Given<'_> {
     fn expected(&self, is_one: bool) -> Result<Expected, Failure> {
         let Some(path) = &self.global.visiting.expect else { return Ok(Expected::default()) };
         let cannot =
-            |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+            |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", shown_path(path)));
         if let Ok(text) = whole::read_text(path, whole::MOST)
             && let Some(by_url) = hashes(&text)
         {
@@ -169,8 +170,8 @@ impl Given<'_> {
         }
         if !is_one {
             return Err(Failure::usage(format!(
-                "`--expect`: `{}` is not a list of hashes, and one body is not that of several URLs",
-                path.display()
+                "`--expect`: {} is not a list of hashes, and one body is not that of several URLs",
+                shown_path(path)
             ))
             .with_hint("a list has lines such as `SHA256  URL`, as `sha256sum` writes them"));
         }
@@ -278,7 +279,7 @@ impl Given<'_> {
             visitor = visitor.with_connect_to(host, port);
         }
         let (text, place) = match (&global.visiting.visitor_headers, &self.environment.visitor_headers) {
-            (Some(path), _) => (read_headers(path)?, format!("`{}`", path.display())),
+            (Some(path), _) => (read_headers(path)?, shown_path(path).to_string()),
             (None, Some(lines)) => (lines.expose_secret().to_owned(), format!("`{VISITOR_HEADERS}`")),
             (None, None) => return Ok(visitor),
         };
@@ -333,7 +334,7 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
 
 fn read_headers(path: &Path) -> Result<String, Failure> {
     whole::read_text(path, LONGEST).map_err(|error| {
-        Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+        Failure::usage(format!("cannot read {}: {error}", shown_path(path)))
             .with_hint("`--visitor-headers` takes a file of lines such as `NAME: VALUE`")
     })
 }

@@ -212,6 +212,22 @@ fn a_token_where_an_id_or_a_name_is_expected_is_not_shown() {
             hides(set().without("CLOUDFLARE_API_TOKEN").args("config show"));
             hides(set().args("token verify"));
         }
+        for line in [
+            "purge urls --from",
+            "purge urls --from-sitemap",
+            "purge urls https://www.example.com/a --failed-to",
+            "purge urls https://www.example.com/a --journal",
+            "purge urls https://www.example.com/a --verify-from",
+            "purge urls https://www.example.com/a --verify --expect",
+            "purge urls https://www.example.com/a --verify --visitor-headers",
+            "purge changed --paths",
+            "emulator --zone-id",
+            "emulator --origin",
+            "emulator --cache-rules",
+        ] {
+            let folder = Dir::new();
+            hides(cfcache(&api).args(line).arg(secret).current_dir(folder.path()));
+        }
         hides(cfcache(&api).args("token verify --account").arg(secret)).exits(2);
         hides(cfcache(&api).arg("purge").arg(secret));
         hides(cfcache(&api).arg(secret));

@@ -76,8 +76,8 @@ fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(
     let folder = state.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if std::fs::canonicalize(folder).is_ok_and(|folder| folder.starts_with(&directory)) {
         return Err(Failure::usage(format!(
-            "the state `{}` is in the directory that is deployed",
-            state.display()
+            "the state {} is in the directory that is deployed",
+            shown_path(state)
         ))
         .with_hint(
             "name another place with `--state`: it lists every file, and would change with each run",

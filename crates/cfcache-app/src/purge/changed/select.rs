@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::job::{ChangedJob, FirstRun};
 use crate::purge::changed::read::Deployed;
 use crate::report::{Fallback, FallbackTo};
+use crate::secret::shown_path;
 use crate::wording;
 
 /// At least so many files of a folder have to change for it to be worth a prefix: the first that is fast enough. A
@@ -185,7 +186,7 @@ fn usable(
         Ok(None) if has_snapshot => no("there is no state yet".to_owned(), None),
         Ok(state) => Ok((state, None)),
         Err(StateError::Unusable { unusable: unusable @ UnusableState::Torn { .. }, salvaged, path }) => no(
-            format!("the state `{}` is of no use: {unusable}", path.display()),
+            format!("the state {} is of no use: {unusable}", shown_path(&path)),
             salvaged.map(|state| *state),
         ),
         Err(error) => Err(state_failure(&error)),
