@@ -103,10 +103,11 @@ impl Talk {
             return;
         }
         self.clear();
-        let mut out = std::io::stdout().lock();
-        // A program gets the bytes as they are; a terminal would obey them.
-        let shown = if out.is_terminal() { readable_lines(line) } else { line.into() };
-        let written = writeln!(out, "{shown}").and_then(|()| out.flush());
+        let written = standard_output().and_then(|mut out| {
+            // A program gets the bytes as they are; a terminal would obey them.
+            let shown = if out.is_terminal() { readable_lines(line) } else { line.into() };
+            writeln!(out, "{shown}").and_then(|()| out.flush())
+        });
         if let Err(error) = written {
             self.broken.set(true);
             if error.kind() != std::io::ErrorKind::BrokenPipe {
@@ -451,6 +452,14 @@ fn takes_escapes(environment: &Environment) -> bool {
     !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
 }
 
+/// Standard output. Where it was closed when the program began, nothing that is written there would arrive.
+fn standard_output() -> std::io::Result<std::io::StdoutLock<'static>> {
+    if cfcache_stdio::stdout_was_closed() {
+        return Err(std::io::Error::other("it was closed when the program began"));
+    }
+    Ok(std::io::stdout().lock())
+}
+
 /// Prints what clap has to say: help and the version on standard output, mistakes on standard error.
 pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
     // What was typed is part of it.
@@ -463,8 +472,8 @@ pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
         let _gone = err.write_all(text(err.is_terminal()).as_bytes());
         Exit::Usage
     } else {
-        let mut out = std::io::stdout().lock();
-        let written = out.write_all(text(out.is_terminal()).as_bytes()).and_then(|()| out.flush());
+        let written = standard_output()
+            .and_then(|mut out| out.write_all(text(out.is_terminal()).as_bytes()).and_then(|()| out.flush()));
         if let Err(error) = written
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {

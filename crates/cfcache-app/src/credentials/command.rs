@@ -164,3 +164,35 @@ fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a command that hangs is ended by the clock")]
     Instant::now()
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    /// A console that nobody looks at.
+    struct Silent;
+
+    impl Console for Silent {
+        fn say(&self, _line: &str) {}
+        fn say_once(&self, _line: &str) {}
+        fn note(&self, _line: &str) {}
+        fn data(&self, _line: &str) {}
+
+        fn failure(&self, failure: &Failure) -> Exit {
+            failure.exit
+        }
+
+        fn confirm(&self, _question: &str) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_after_its_time_limit() {
+        let arguments = ["-c".to_owned(), "exec sleep 3600".to_owned()];
+        let origin = Origin::Option("--example");
+        let failure = run("sh", &arguments, &origin, Duration::ZERO, &Silent).unwrap_err();
+        assert!(failure.message.ends_with("`sh` gave no token within 0 s"), "{}", failure.message);
+    }
+}

@@ -27,14 +27,12 @@ done
 ```
 ";
 
-/// Rust's runtime opens `/dev/null` for reading and writing in place of a closed descriptor, before `main` begins. Python's
-/// `subprocess.DEVNULL` and the `ignore` of Node.js are the same file with the same flags, and must not become failures.
 const REPORT_LOST: &str = "
 ## A report that cannot be written
 
 If standard output cannot be written to, as on a full disk, the code is 1 at least, although the API accepted everything.
+The same is true where it was closed before the command started (`>&-`), which is noticed on Linux; redirect it to `/dev/null` if the report is not wanted.
 A reader that closes its pipe (`| head -1`) has read enough: that changes no code.
-A standard output that is closed before the command starts (`>&-`) cannot be told from `>/dev/null`: the report is lost, and the code says what the API did.
 ";
 
 fn begin(title: &str, from: &str) -> String {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use cfcache_emulator::{Config, LimitMode};
 use cfcache_model::Plan;
 
-use crate::support::{Api, Dir, ZONE, adds_up, bare, cfcache, tidy, urls};
+use crate::support::{Api, Dir, TOKEN, ZONE, adds_up, bare, cfcache, tidy, urls};
 
 #[test]
 fn json_is_one_object_with_its_keys_in_their_order() {
@@ -257,7 +257,26 @@ fn a_full_disk_is_told_and_is_a_failure() {
     ran.exits(0);
 }
 
-/// It is what a program gets whose standard output is closed, and also what `subprocess.DEVNULL` of Python opens.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_standard_output_is_told_and_is_a_failure() {
+    let api = Api::quick();
+    for line in ["purge tags a --json", "purge tags a", "--version", "purge --help"] {
+        let closing = format!("exec \"$0\" {line} >&-");
+        let ran = std::process::Command::new("sh")
+            .args(["-c", &closing, env!("CARGO_BIN_EXE_cfcache")])
+            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+            .env("CLOUDFLARE_ZONE_ID", ZONE)
+            .env("CLOUDFLARE_BASE_URL", api.base())
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{line}: {ran:?}");
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert!(told.contains("cannot write to standard output: it was closed"), "{line}: {told}");
+    }
+}
+
+/// `subprocess.DEVNULL` of Python opens it so; Rust's runtime does for a closed descriptor.
 #[cfg(unix)]
 #[test]
 fn a_null_device_that_can_be_read_is_no_failure() {
