@@ -1,5 +1,6 @@
 //! A way to the API: an emulator or the real thing, a transport, a client.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -124,17 +125,20 @@ struct Breakable {
 impl Transport for Breakable {
     fn send(&self, request: Request) -> ResponseFuture<'_> {
         let mut given_up = self.given_up.clone();
+        let is_sent = Arc::new(AtomicBool::new(false));
+        let request = request.with_sent_flag(Arc::clone(&is_sent));
         Box::pin(async move {
             tokio::select! {
                 biased;
                 result = self.transport.send(request) => result,
-                Ok(_) = given_up.wait_for(|given_up| *given_up) => Err(TransportError::new(
-                    Delivery::Unknown,
-                    Phase::Head,
-                    Cause::Io,
-                    "it was not waited for: it may have been accepted",
-                )
-                .with_retryable(false)),
+                Ok(_) = given_up.wait_for(|given_up| *given_up) => {
+                    let (delivery, phase, detail) = if is_sent.load(Ordering::Relaxed) {
+                        (Delivery::Unknown, Phase::Head, "it was not waited for: it may have been accepted")
+                    } else {
+                        (Delivery::NotSent, Phase::Connect, "it still waited for a connection: it was not sent")
+                    };
+                    Err(TransportError::new(delivery, phase, Cause::Io, detail).with_retryable(false))
+                }
             }
         })
     }

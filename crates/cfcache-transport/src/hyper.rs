@@ -94,6 +94,7 @@ impl HyperTransport {
                 continue;
             }
             let reused = lease.reused;
+            request.set_sent(true);
             let Failed { error, unsent, fit } = match self.exchange(&mut lease, &request, &limits, sink).await
             {
                 Ok((response, Reuse::Yes)) => {
@@ -117,6 +118,7 @@ impl HyperTransport {
             if !again || resends == Self::RESENDS {
                 return Err(error);
             }
+            request.set_sent(false);
             resends += 1;
         }
     }

@@ -14,6 +14,8 @@ mod script;
 
 use core::fmt;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -72,13 +74,29 @@ pub struct Request {
     /// The URI is in origin form (`/client/v4/zones`): scheme, host and port are the transport's [`Origin`].
     /// Headers that carry a secret are marked sensitive by whoever sets them.
     pub message: http::Request<Bytes>,
+    sent: Option<Arc<AtomicBool>>,
 }
 
 impl Request {
     /// Puts a message under an operation.
     #[must_use]
     pub fn new(operation: Operation, message: http::Request<Bytes>) -> Self {
-        Self { operation, message }
+        Self { operation, message, sent: None }
+    }
+
+    /// Has `flag` say whether the request was handed to a connection, for a caller that may drop the future of
+    /// [`Transport::send`]: while it is `false`, not a byte of the request has been written.
+    #[must_use]
+    pub fn with_sent_flag(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.sent = Some(flag);
+        self
+    }
+
+    /// Says in the caller's flag, if there is one, whether the request has been handed to a connection.
+    pub fn set_sent(&self, is_sent: bool) {
+        if let Some(flag) = &self.sent {
+            flag.store(is_sent, Ordering::Relaxed);
+        }
     }
 }
 
@@ -119,7 +137,7 @@ pub trait Transport: Send + Sync {
     fn send(&self, request: Request) -> ResponseFuture<'_>;
 }
 
-impl<T: Transport + ?Sized> Transport for std::sync::Arc<T> {
+impl<T: Transport + ?Sized> Transport for Arc<T> {
     fn send(&self, request: Request) -> ResponseFuture<'_> {
         (**self).send(request)
     }

@@ -62,6 +62,28 @@ fn the_second_ctrl_c_waits_no_longer_and_still_accounts_for_everything() {
     assert!(failed.contains("https://www.example.com/0\n"), "{failed}");
 }
 
+/// Over HTTP/1.1 there are 200 connections at the most; what waits for one has not been sent.
+#[test]
+fn the_second_ctrl_c_does_not_count_requests_that_waited_for_a_connection() {
+    let api = Api::with_fault("stall");
+    let mut process = cfcache(&api)
+        .args("purge urls --json --from - --concurrency 230 --batch-size 1 --no-rate-limit")
+        .start();
+    process.write(&urls(230));
+    process.end();
+    wait_until(|| api.log().counts().connections >= 200 && api.requests() >= 200);
+    process.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    process.signal("INT");
+    let ran = process.finish();
+    ran.exits(130);
+    let report = ran.report();
+    assert_eq!((&report["requests"], &report["failed"]), (&200.into(), &230.into()), "{report}");
+    let messages = report["failures"].to_string();
+    assert_eq!(messages.matches("it may have been accepted").count(), 200, "{messages}");
+    assert_eq!(messages.matches("it was not sent").count(), 30, "{messages}");
+}
+
 #[test]
 fn ctrl_c_while_a_pipe_has_said_nothing_yet() {
     let api = Api::quick();
