@@ -1,9 +1,29 @@
 #!/usr/bin/env bash
-# Installs cfcache, checked against the digest in this folder, and purges what the inputs (`INPUT_*`) name.
-# Needs bash, curl, tar and sha256sum or shasum. Exits with cfcache's code; 2 is wrong usage, as it is there.
+# Installs cfcache, checked against a digest, and purges what the inputs (`INPUT_*`) name. It is what the GitHub Action
+# runs, and the GitLab component. Needs bash, curl, tar, awk and sha256sum or shasum. Exits with cfcache's code; 2 is wrong
+# usage, as it is there.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# --- The runner -------------------------------------------------------------------------------------------------------
+
+# Only GitHub's runner reads workflow commands; elsewhere they would be lines of the log, the token's mask among them.
+is_github=no
+if [[ ${GITHUB_ACTIONS-} == true ]]; then is_github=yes; fi
+
+# A path as this shell has it: on Windows, the runner's begin with a drive, which tar takes for a host.
+here_path() {
+  if command -v cygpath >/dev/null; then cygpath --unix "$1"; else printf '%s' "$1"; fi
+}
+
+# A path as the runner has it.
+runner_path() {
+  if command -v cygpath >/dev/null; then cygpath --windows "$1"; else printf '%s' "$1"; fi
+}
+
+temporary=$(here_path "${RUNNER_TEMP:-${TMPDIR:-/tmp}}")
+work=$(mktemp -d "$temporary/cfcache.XXXXXX")
+# The report stays, and nothing else does.
+trap 'rm -rf "$work/download"' EXIT
 
 # A value in a workflow command: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
 escaped() {
@@ -14,18 +34,34 @@ escaped() {
   printf '%s' "$text"
 }
 
+# Tells an error or a notice.
+tell() {
+  if [[ $is_github == yes ]]; then
+    echo "::$1 title=cfcache::$(escaped "$2")"
+  else
+    echo "$1: $2" >&2
+  fi
+}
+
 fail() {
-  echo "::error title=cfcache::$(escaped "$2")"
+  tell error "$2"
   exit "$1"
 }
 
 notice() {
-  echo "::notice title=cfcache::$(escaped "$1")"
+  tell notice "$1"
+}
+
+# Ends a run that has nothing to purge, and may.
+end_empty() {
+  notice "$1"
+  printf 'accepted=0\nfailed=0\nrequests=0\n' >>"${GITHUB_OUTPUT:-/dev/null}"
+  exit 0
 }
 
 # The variable of an input; bash 3.2, which macOS has, cannot make capitals itself.
 variable_of() {
-  printf 'INPUT_%s' "$(tr '[:lower:]' '[:upper:]' <<<"$1")"
+  printf 'INPUT_%s' "$(tr '[:lower:]-' '[:upper:]_' <<<"$1")"
 }
 
 # Whether a value is more than blanks.
@@ -43,7 +79,7 @@ is_true() {
 
 # --- Inputs -----------------------------------------------------------------------------------------------------------
 
-# Names that other actions read from the environment.
+# Takes a name that other actions read from the environment.
 adopt() {
   local ours=$1 theirs=$2 instead=$3
   if ! given "${!ours-}" && given "${!theirs-}"; then
@@ -58,127 +94,175 @@ fi
 if ! given "${CLOUDFLARE_ZONE_ID-}"; then
   adopt INPUT_ZONE CLOUDFLARE_ZONE 'the input zone'
 fi
-adopt INPUT_URLS PURGE_URLS 'the input urls'
-adopt INPUT_TAGS PURGE_TAGS 'the input tags'
-adopt INPUT_HOSTS PURGE_HOSTS 'the input hosts'
-adopt INPUT_PREFIXES PURGE_PREFIXES 'the input prefixes'
 
 token=${INPUT_API_TOKEN-}
 given "$token" || token=${CLOUDFLARE_API_TOKEN-}
-if given "$token"; then
+if given "$token" && [[ $is_github == yes ]]; then
   # The runner takes each line of a secret for one.
   while IFS= read -r line; do
     if given "$line"; then echo "::add-mask::$(escaped "$line")"; fi
   done <<<"$token"
 fi
 
-what=()
-for name in urls tags hosts prefixes; do
-  variable=$(variable_of "$name")
-  if given "${!variable-}"; then what+=("$name"); fi
-done
-if given "${INPUT_URLS_FROM-}"; then what+=(urls-from); fi
-if is_true everything "${INPUT_EVERYTHING-}"; then what+=(everything); fi
+# The kinds of purge that have a value.
+kinds() {
+  what=()
+  local name variable
+  for name in urls urls-from changed tags hosts prefixes; do
+    variable=$(variable_of "$name")
+    if given "${!variable-}"; then what+=("$name"); fi
+  done
+  if is_true everything "${INPUT_EVERYTHING-}"; then what+=(everything); fi
+}
+
+kinds
+# An input counts more than what is left in an environment.
+if ((${#what[@]} == 0)); then
+  adopt INPUT_URLS PURGE_URLS 'the input urls'
+  adopt INPUT_TAGS PURGE_TAGS 'the input tags'
+  adopt INPUT_HOSTS PURGE_HOSTS 'the input hosts'
+  adopt INPUT_PREFIXES PURGE_PREFIXES 'the input prefixes'
+  kinds
+fi
 
 setup_only=no
 if is_true setup-only "${INPUT_SETUP_ONLY-}"; then setup_only=yes; fi
 if [[ $setup_only == no ]]; then
   if ((${#what[@]} == 0)); then
     if is_true allow-empty "${INPUT_ALLOW_EMPTY-}"; then
-      notice 'there is nothing to purge, and allow-empty says that this is fine'
-      printf 'accepted=0\nfailed=0\nrequests=0\n' >>"$GITHUB_OUTPUT"
-      exit 0
+      end_empty 'there is nothing to purge, and allow-empty says that this is fine'
     fi
-    fail 2 'nothing to purge: give one of urls, urls-from, tags, hosts, prefixes or everything; if a list may be empty, say allow-empty: true'
+    fail 2 'nothing to purge: give one of urls, urls-from, changed, tags, hosts, prefixes or everything; if a list may be empty, say allow-empty: true'
   fi
   if ((${#what[@]} > 1)); then fail 2 "only one of these can be purged in one step: ${what[*]}"; fi
+  if [[ ${what[0]} == changed ]]; then
+    given "${INPUT_STATE-}" || fail 2 'changed needs state, a file that is kept from run to run: it remembers what was deployed'
+  else
+    for name in site url state; do
+      variable=$(variable_of "$name")
+      if given "${!variable-}"; then fail 2 "\`$name\` is for \`changed\`, and this purges ${what[0]}"; fi
+    done
+  fi
   given "$token" || fail 3 'no token: give the input api-token, or CLOUDFLARE_API_TOKEN in the environment'
 fi
 
 # --- The binary -------------------------------------------------------------------------------------------------------
 
+# The names of its archives, the best first.
+program=cfcache
 case $(uname -s)-$(uname -m) in
-  Linux-x86_64) target=x86_64-unknown-linux-gnu ;;
-  Linux-aarch64 | Linux-arm64) target=aarch64-unknown-linux-gnu ;;
-  Darwin-x86_64) target=x86_64-apple-darwin ;;
-  Darwin-arm64) target=aarch64-apple-darwin ;;
+  Linux-x86_64) targets=(x86_64-unknown-linux-musl x86_64-unknown-linux-gnu) ;;
+  Linux-aarch64 | Linux-arm64) targets=(aarch64-unknown-linux-musl aarch64-unknown-linux-gnu) ;;
+  Darwin-x86_64) targets=(x86_64-apple-darwin) ;;
+  Darwin-arm64) targets=(aarch64-apple-darwin) ;;
+  MINGW*-x86_64 | MSYS*-x86_64) targets=(x86_64-pc-windows-msvc) program=cfcache.exe ;;
   *) fail 2 "there is no cfcache for $(uname -s) on $(uname -m)" ;;
 esac
 
-digest='' archive=''
-while read -r sum file; do
-  if [[ $file == cfcache-*-$target.tar.gz ]]; then digest=$sum archive=$file; fi
-done <"$here/digests.txt"
-[[ $digest =~ ^[0-9a-f]{64}$ ]] || fail 2 "this commit of the action names no digest for $target; use the tag of a release"
+digests=${CFCACHE_DIGESTS-}
+if [[ -z $digests ]]; then
+  digests=$(<"$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/digests.txt")
+fi
+digest='' archive='' target=''
+for candidate in "${targets[@]}"; do
+  while read -r sum file; do
+    if [[ -z $digest && $file == cfcache-[0-9]*-$candidate.tar.gz ]]; then
+      digest=$sum archive=$file target=$candidate
+    fi
+  done <<<"$digests"
+done
+[[ $digest =~ ^[0-9a-f]{64}$ ]] || fail 2 "no digest for ${targets[0]} is named here; use the tag of a release"
 
 name=${archive%.tar.gz}
 version=${name#cfcache-}
 version=${version%"-$target"}
 # The digest is part of the place, so that a cache never holds another binary than the one that was checked.
-folder=${RUNNER_TOOL_CACHE:-$RUNNER_TEMP}/cfcache/$version/$digest
+folder=$(here_path "${RUNNER_TOOL_CACHE:-$temporary}")/cfcache/$version/$digest
 
-if [[ ! -x $folder/cfcache ]]; then
+if [[ ! -x $folder/$program ]]; then
   if command -v sha256sum >/dev/null; then check=(sha256sum); else check=(shasum -a 256); fi
-  temporary=$(mktemp -d "$RUNNER_TEMP/cfcache.XXXXXX")
-  trap 'rm -rf "$temporary"' EXIT
+  mkdir "$work/download"
   url=${INPUT_RELEASES:-https://github.com/cfcache/cfcache/releases/download}/v$version/$archive
   curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --max-time 300 \
-    --output "$temporary/$archive" "$url" || fail 5 "cannot download $url"
-  found=$("${check[@]}" "$temporary/$archive")
+    --output "$work/download/$archive" "$url" || fail 5 "cannot download $url"
+  found=$("${check[@]}" <"$work/download/$archive")
   found=${found%% *}
   [[ $found == "$digest" ]] || fail 1 "$url has the digest $found, and not $digest; nothing of it was unpacked"
-  tar -xzf "$temporary/$archive" -C "$temporary" "$name/cfcache"
+  tar -xzf "$work/download/$archive" -C "$work/download" "$name/$program" || fail 1 "$archive holds no $name/$program"
   mkdir -p "$folder"
   # Moved last, so that what is there is whole.
-  mv -f "$temporary/$name/cfcache" "$folder/cfcache"
+  mv -f "$work/download/$name/$program" "$folder/$program"
 fi
 
 if [[ $setup_only == yes ]]; then
-  echo "$folder" >>"$GITHUB_PATH"
-  echo "cfcache $version is on the PATH of the steps that follow"
+  echo "cfcache $version is in $folder"
+  if [[ -n ${GITHUB_PATH-} ]]; then
+    printf '%s\n' "$(runner_path "$folder")" >>"$GITHUB_PATH"
+    echo "it is on the PATH of the steps that follow"
+  fi
   exit 0
 fi
 
 # --- The purge --------------------------------------------------------------------------------------------------------
 
 mode=${what[0]}
-work=$(mktemp -d "$RUNNER_TEMP/cfcache.XXXXXX")
-arguments=()
+report=${INPUT_REPORT:-$work/report.json}
+arguments=(--json)
 if given "${INPUT_ZONE-}"; then arguments+=(--zone="$INPUT_ZONE"); fi
 if given "${INPUT_BASE_URL-}"; then arguments+=(--base-url="$INPUT_BASE_URL"); fi
+case ${INPUT_VERIFY:-false} in
+  false) ;;
+  true) arguments+=(--verify) ;;
+  *) arguments+=(--verify="$INPUT_VERIFY") ;;
+esac
+if given "${INPUT_VERIFY_URLS-}"; then
+  printf '%s\n' "$INPUT_VERIFY_URLS" >"$work/verify"
+  arguments+=(--verify-from="$work/verify")
+fi
+if given "${INPUT_AFTER-}"; then arguments+=(--after="$INPUT_AFTER"); fi
+if is_true warm "${INPUT_WARM-}"; then arguments+=(--warm); fi
+
+entries=/dev/null
 case $mode in
   everything) arguments+=(purge everything --yes) ;;
+  changed)
+    arguments+=(purge changed --state="$INPUT_STATE")
+    if given "${INPUT_SITE-}"; then arguments+=(--site="$INPUT_SITE"); fi
+    while IFS= read -r line; do
+      if given "$line"; then arguments+=(--url="$line"); fi
+    done <<<"${INPUT_URL-}"
+    arguments+=(-- "$INPUT_CHANGED")
+    ;;
   urls-from)
     [[ -f $INPUT_URLS_FROM ]] || fail 2 "urls-from names \`$INPUT_URLS_FROM\`, which is no file"
     if is_true allow-empty "${INPUT_ALLOW_EMPTY-}" && ! grep -q '[^[:space:]]' <"$INPUT_URLS_FROM"; then
-      notice "\`$INPUT_URLS_FROM\` is empty, and allow-empty says that this is fine"
-      printf 'accepted=0\nfailed=0\nrequests=0\n' >>"$GITHUB_OUTPUT"
-      exit 0
+      end_empty "\`$INPUT_URLS_FROM\` is empty, and allow-empty says that this is fine"
     fi
     # Read from standard input, so that no name of a file is taken for anything else.
-    cp -- "$INPUT_URLS_FROM" "$work/entries"
+    entries=$INPUT_URLS_FROM
     arguments+=(purge urls --from -)
     ;;
   *)
     variable=$(variable_of "$mode")
-    printf '%s\n' "${!variable}" >"$work/entries"
+    entries=$work/entries
+    printf '%s\n' "${!variable}" >"$entries"
     arguments+=(purge "$mode" --from -)
     ;;
 esac
-[[ -e $work/entries ]] || : >"$work/entries"
 
 # Nothing that cfcache prints is a command of ours, whatever a URL looks like.
 pause=stop-$RANDOM$RANDOM$RANDOM$RANDOM
-echo "::stop-commands::$pause"
+if [[ $is_github == yes ]]; then echo "::stop-commands::$pause"; fi
 code=0
-CLOUDFLARE_API_TOKEN=$token "$folder/cfcache" "${arguments[@]}" --json <"$work/entries" >"$work/report.json" || code=$?
-echo "::$pause::"
+CLOUDFLARE_API_TOKEN=$token "$folder/$program" "${arguments[@]}" <"$entries" 2>&1 >"$report" |
+  tee "$work/log" >&2 || code=${PIPESTATUS[0]}
+if [[ $is_github == yes ]]; then echo "::$pause::"; fi
 
 # A number of the report's own level: it comes before the list of failures, whose quotes are escaped.
 number() {
-  local report
-  IFS= read -r report <"$work/report.json" || true
-  if [[ $report =~ \"$1\":([0-9]+) ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
+  local line
+  IFS= read -r line <"$report" || true
+  if [[ $line =~ \"$1\":([0-9]+) ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
 }
 
 accepted=$(number accepted) failed=$(number failed) invalid=$(number invalid) requests=$(number requests)
@@ -186,22 +270,41 @@ accepted=$(number accepted) failed=$(number failed) invalid=$(number invalid) re
   echo "accepted=$accepted"
   echo "failed=$((failed + invalid))"
   echo "requests=$requests"
-  echo "report=$work/report.json"
-} >>"$GITHUB_OUTPUT"
+  echo "report=$(runner_path "$report")"
+} >>"${GITHUB_OUTPUT:-/dev/null}"
 {
   echo "| Purge | accepted | failed | invalid | requests | exit code |"
   echo "|---|---|---|---|---|---|"
   echo "| $mode | $accepted | $failed | $invalid | $requests | $code |"
-} >>"$GITHUB_STEP_SUMMARY"
+} >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
+
+# The first failures of the report, one a line. In JSON a quote within a text is escaped, so what separates the fields
+# stands in no text; escapes other than those of `"` and `\` are shown as they are.
+failures() {
+  awk -v limit="$1" '
+    NR == 1 {
+      sub(/"zones":\[.*/, "")
+      count = split($0, parts, /\{"item":"/)
+      for (i = 2; i <= count && i <= limit + 1; i++) {
+        item = parts[i]
+        sub(/","error":\{.*/, "", item)
+        message = substr(parts[i], index(parts[i], "\"message\":\"") + 11)
+        gsub(/\\\\/, "\001", message); gsub(/\\"/, "\002", message); sub(/".*/, "", message)
+        line = item ": " message
+        gsub(/\\\\/, "\001", line); gsub(/\\"/, "\002", line)
+        gsub(/\001/, "\\", line); gsub(/\002/, "\"", line)
+        print line
+      }
+    }' "$report"
+}
 
 if ((code != 0)); then
   # The runner shows ten annotations of a step; one is the last.
-  if command -v jq >/dev/null && [[ -s $work/report.json ]]; then
-    while IFS= read -r failure; do
-      echo "::error title=cfcache::$failure"
-    done < <(jq -r '.failures[:9][] | "\(.item): \(.error.message)"
-      | gsub("%"; "%25") | gsub("\r"; "%0D") | gsub("\n"; "%0A")' "$work/report.json")
-  fi
+  while IFS= read -r failure; do
+    if [[ -n $failure ]]; then tell error "$failure"; fi
+  done < <(failures 9)
+  # Where nothing was begun there is no report, and the log says why.
+  [[ -s $report ]] || fail "$code" "$(head -n 15 "$work/log")"
   fail "$code" "$accepted accepted, $failed failed, $invalid invalid; cfcache ended with exit code $code, and its log says why"
 fi
 echo "$accepted accepted, in $requests requests"

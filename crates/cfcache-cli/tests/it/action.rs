@@ -1,5 +1,6 @@
 //! The GitHub Action's script under a harness that plays the runner: its environment and files, a tool cache, and a
-//! server of releases. The archive holds a script that calls the binary under test.
+//! server of releases. The archive holds a script that calls the binary under test, and the `PATH` has the programs that
+//! the action's page names and no others.
 
 // `sha256sum`, which makes the digests here, is not everywhere.
 #![cfg(target_os = "linux")]
@@ -15,6 +16,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::support::{Api, Dir, TOKEN, ZONE};
 
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.github/actions/purge");
+
+/// What the script may run: what its page names, and what every system has.
+const PROGRAMS: [&str; 16] = [
+    "awk",
+    "bash",
+    "curl",
+    "dirname",
+    "grep",
+    "gzip",
+    "head",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sh",
+    "sha256sum",
+    "tar",
+    "tee",
+    "tr",
+];
 
 /// A job's machine: what is kept between steps.
 struct Runner {
@@ -35,18 +56,37 @@ struct Step {
 
 impl Runner {
     fn new() -> Self {
+        Self::with_release(&format!("{}-unknown-linux-musl", std::env::consts::ARCH), "cfcache")
+    }
+
+    /// A runner that can have a release for a target alone, whose binary has that name.
+    fn with_release(target: &str, program: &str) -> Self {
         let dir = Dir::new();
-        for folder in ["action", "tools", "temp", "release/cfcache-1.2.3-TARGET"] {
+        let name = format!("cfcache-1.2.3-{target}");
+        for folder in ["action", "tools", "temp", "bin", &format!("release/{name}")] {
             std::fs::create_dir_all(dir.at(folder)).unwrap();
         }
+        for program in PROGRAMS {
+            let found = ["/usr/bin", "/bin", "/usr/local/bin"].map(|folder| Path::new(folder).join(program));
+            let found = found.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no {program}"));
+            std::os::unix::fs::symlink(found, dir.at("bin").join(program)).unwrap();
+        }
         std::fs::copy(format!("{ACTION}/purge.sh"), dir.at("action/purge.sh")).unwrap();
-        let name = format!("cfcache-1.2.3-{}-unknown-linux-gnu", std::env::consts::ARCH);
-        std::fs::rename(dir.at("release/cfcache-1.2.3-TARGET"), dir.at("release").join(&name)).unwrap();
-        let stub = dir.file(
-            &format!("release/{name}/cfcache"),
-            format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_cfcache")),
+        let program_at = |path: &str, script: &str| {
+            let path = dir.file(path, script);
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let (system, machine) = match target.split_once('-').unwrap() {
+            (machine, "pc-windows-msvc") => ("MINGW64_NT-10.0-26100", machine),
+            ("aarch64", "apple-darwin") => ("Darwin", "arm64"),
+            (machine, "apple-darwin") => ("Darwin", machine),
+            (machine, _) => ("Linux", machine),
+        };
+        program_at("bin/uname", &format!("#!/bin/sh\n[ \"$1\" = -s ] && echo {system} || echo {machine}\n"));
+        program_at(
+            &format!("release/{name}/{program}"),
+            &format!("#!/bin/sh\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_cfcache")),
         );
-        std::fs::set_permissions(stub, std::fs::Permissions::from_mode(0o755)).unwrap();
         let archive = format!("{name}.tar.gz");
         let mut tar = Command::new("tar");
         tar.current_dir(dir.at("release")).args(["-czf", &archive, &name]);
@@ -58,9 +98,27 @@ impl Runner {
         Self { dir, releases, downloads }
     }
 
-    /// Runs the action with inputs and other variables, and asserts what holds for every run.
+    /// The last run's report.
+    #[track_caller]
+    fn report(step: &Step) -> serde_json::Value {
+        let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap()
+    }
+
+    /// Runs the script as the action does, with inputs and other variables, and asserts what holds for every run.
     #[track_caller]
     fn run(&self, api: &Api, variables: &[(&str, &str)]) -> Step {
+        let step = self.run_anywhere(api, variables);
+        // The token is named to be masked, and nowhere else.
+        let shown = step.out.replace(&format!("::add-mask::{TOKEN}\n"), "");
+        assert!(!format!("{shown}{}{}", step.output, step.summary).contains(TOKEN), "{step:#?}");
+        // Every red step says why in an annotation.
+        assert_eq!(step.code != 0, step.out.contains("::error title=cfcache::"), "{step:#?}");
+        step
+    }
+
+    /// Runs the script.
+    fn run_anywhere(&self, api: &Api, variables: &[(&str, &str)]) -> Step {
         for name in ["output", "summary", "path"] {
             self.dir.file(name, "");
         }
@@ -68,10 +126,7 @@ impl Runner {
         // One stream, as the runner reads it.
         script.args(["-c", "exec bash \"$0\" 2>&1"]);
         script.arg(self.dir.at("action/purge.sh")).current_dir(self.dir.path()).env_clear();
-        script.env(
-            "PATH",
-            std::env::join_paths(["/usr/local/bin", "/usr/bin", "/bin"].map(Path::new)).unwrap(),
-        );
+        script.env("PATH", self.dir.at("bin")).env("GITHUB_ACTIONS", "true");
         script.envs([
             ("INPUT_BASE_URL", api.base()),
             ("INPUT_RELEASES", &self.releases),
@@ -83,19 +138,13 @@ impl Runner {
         script.env("GITHUB_PATH", self.dir.at("path"));
         script.envs(variables.iter().copied()).stdin(Stdio::null());
         let ran = script.output().unwrap();
-        let step = Step {
+        Step {
             code: ran.status.code().unwrap(),
             out: String::from_utf8(ran.stdout).unwrap(),
             output: self.dir.read("output"),
             summary: self.dir.read("summary"),
             path: self.dir.read("path"),
-        };
-        // The token is named to be masked, and nowhere else.
-        let shown = step.out.replace(&format!("::add-mask::{TOKEN}\n"), "");
-        assert!(!format!("{shown}{}{}", step.output, step.summary).contains(TOKEN), "{step:#?}");
-        // Every red step says why in an annotation.
-        assert_eq!(step.code != 0, step.out.contains("::error title=cfcache::"), "{step:#?}");
-        step
+        }
     }
 }
 
@@ -145,10 +194,7 @@ fn each_kind_is_purged_and_counted() {
         );
         assert!(step.summary.contains(&format!("| {accepted} | 0 | 0 | 1 | 0 |")), "{step:#?}");
         assert!(items.is_empty() || api.items().iter().any(|item| item == items), "{input}");
-        let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
-        let report: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
-        assert_eq!(report["accepted"], accepted);
+        assert_eq!(Runner::report(&step)["accepted"], accepted);
     }
     assert!(api.bodies().contains(&r#"{"purge_everything":true}"#.to_owned()));
     assert_eq!(runner.downloads.load(Ordering::Relaxed), 1, "the tool cache keeps the binary");
@@ -165,6 +211,166 @@ fn exit_code_and_failures_are_passed_on() {
         assert!(step.output.starts_with("accepted=0\nfailed=1\n"), "{step:#?}");
         assert!(step.summary.contains(&format!("| urls | 0 | 1 | 0 | 1 | {code} |")), "{step:#?}");
     }
+}
+
+#[test]
+fn a_429_storm_that_ends_is_a_success() {
+    let (runner, api) = (Runner::new(), Api::with_fault("status=429,retry-after=1,times=2"));
+    let step = runner.run(&api, &[("INPUT_URLS", "https://www.example.com/a")]);
+    assert_eq!(step.code, 0, "{step:#?}");
+    assert!(step.output.starts_with("accepted=1\nfailed=0\nrequests=3\n"), "{step:#?}");
+    assert_eq!(Runner::report(&step)["rate_limited"], 2);
+}
+
+#[test]
+fn what_changed_is_purged_and_a_failure_is_made_up_for() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    std::fs::create_dir_all(runner.dir.at("public folder")).unwrap();
+    runner.dir.file("public folder/a.css", "one");
+    let inputs = [
+        ("INPUT_CHANGED", "public folder"),
+        ("INPUT_STATE", "site.state"),
+        ("INPUT_URL", "https://www.example.com\nhttps://example.com/sub\n"),
+    ];
+    let step = runner.run(&api, &inputs);
+    assert_eq!(step.code, 0, "{step:#?}");
+    assert_eq!(api.items(), ["www.example.com", "example.com"]);
+    assert!(step.summary.contains("| changed | 2 | 0 | 0 | 1 | 0 |"), "{step:#?}");
+
+    api.log().clear();
+    let step = runner.run(&api, &inputs);
+    assert_eq!((step.code, api.requests()), (0, 0), "nothing changed: {step:#?}");
+
+    runner.dir.file("public folder/a.css", "two");
+    let failed = runner.run(&Api::with_fault("status=400,code=9999"), &inputs);
+    assert!(failed.code == 1 && failed.output.contains("failed=2\n"), "{failed:#?}");
+    runner.dir.file("public folder/a.css", "one");
+    let step = runner.run(&api, &inputs);
+    assert_eq!(step.code, 0, "{step:#?}");
+    let mut items = api.items();
+    items.sort();
+    assert_eq!(items, ["https://example.com/sub/a.css", "https://www.example.com/a.css"]);
+
+    // By the name of a site.
+    runner.dir.file(
+        ".cfcache.toml",
+        "[site.www]\nroot = \"public folder\"\nurl = [\"https://www.example.com\"]\n[site.b]\nroot = \"b\"\nurl = [\"https://b.example.com\"]\n",
+    );
+    let named = [("INPUT_CHANGED", "public folder"), ("INPUT_STATE", "www.state"), ("INPUT_SITE", "www")];
+    api.log().clear();
+    let step = runner.run(&api, &named);
+    assert_eq!((step.code, api.items()), (0, vec!["www.example.com".to_owned()]), "{step:#?}");
+
+    for (inputs, part) in [
+        (&[inputs[0], inputs[2]][..], "changed needs state"),
+        (&[inputs[0], inputs[1], inputs[2], ("INPUT_TAGS", "a")], "only one of these"),
+        (&[inputs[1], ("INPUT_TAGS", "a")], "`state` is for `changed`"),
+        (&[("INPUT_CHANGED", "none"), named[1], named[2]], "none"),
+        (&named[..2], "there are several sites"),
+    ] {
+        let step = runner.run(&api, inputs);
+        assert!(step.code == 2 && step.out.contains(part), "{inputs:?}: {step:#?}");
+    }
+}
+
+#[test]
+fn what_visitors_get_is_asked_for_with_the_options_of_the_command() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a")]).code, 0);
+    // In the place of the binary, something that writes down how it was called.
+    let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
+    let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\nprintf '{\"accepted\":1}'\n";
+    runner.dir.file(&format!("tools/cfcache/1.2.3/{digest}/cfcache"), script);
+    let after = ("INPUT_AFTER", "https://origin.example.com/version.txt contains 42");
+    let urls = ("INPUT_VERIFY_URLS", "https://www.example.com/\nhttps://www.example.com/a");
+    let step = runner
+        .run(&api, &[("INPUT_TAGS", "a"), ("INPUT_VERIFY", "true"), urls, after, ("INPUT_WARM", "true")]);
+    assert_eq!(step.code, 0, "{step:#?}");
+    let arguments = runner.dir.read("arguments");
+    for wanted in ["--verify", "--after=https://origin.example.com/version.txt contains 42", "--warm"] {
+        assert!(arguments.lines().any(|argument| argument == wanted), "no `{wanted}` in {arguments}");
+    }
+    let list = arguments.lines().find_map(|argument| argument.strip_prefix("--verify-from=")).unwrap();
+    assert_eq!(std::fs::read_to_string(list).unwrap(), format!("{}\n", urls.1));
+    assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a"), ("INPUT_VERIFY", "20")]).code, 0);
+    assert!(runner.dir.read("arguments").contains("--verify=20\n"));
+    assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a")]).code, 0);
+    assert!(!runner.dir.read("arguments").contains("--verify"));
+}
+
+#[test]
+fn failures_are_annotations_with_escaped_values_and_at_most_ten() {
+    // The same of a list that is refused before anything is sent, and of one that the API refuses.
+    let (runner, api) = (Runner::new(), Api::quick());
+    let hostile = r#"no-url%"\n"#;
+    let step = runner.run(&api, &[("INPUT_URLS", hostile)]);
+    let annotations = annotations(&step);
+    assert_eq!((step.code, annotations.len()), (2, 1), "{step:#?}");
+    let start =
+        "error: an entry is invalid; nothing was sent%0A  standard input:1: `no-url%25\"\\n` does not begin";
+    assert!(annotations[0].starts_with(start), "{step:#?}");
+    assert_eq!(step.output.lines().next(), Some("accepted=0"));
+
+    let api = Api::with_fault(r#"status=400,code=9999"#);
+    let tags: String = (0..12).map(|index| format!("{index}%\"\\n\"error\":{{\n")).collect();
+    let step = runner.run(&api, &[("INPUT_TAGS", &tags)]);
+    let annotations = self::annotations(&step);
+    assert_eq!((step.code, annotations.len()), (1, 10), "{step:#?}");
+    for (index, annotation) in annotations[..9].iter().enumerate() {
+        let start = format!("{index}%25\"\\n\"error\":{{: ");
+        assert!(annotation.starts_with(&start) && annotation.len() > start.len() + 9, "{annotation}");
+        assert!(!annotation.contains("documentation_url"), "{annotation}");
+    }
+    assert!(annotations[9].starts_with("0 accepted, 12 failed, 0 invalid"), "{step:#?}");
+    assert!(step.output.starts_with("accepted=0\nfailed=12\n"), "{step:#?}");
+}
+
+/// The texts of the errors that the runner shows.
+fn annotations(step: &Step) -> Vec<&str> {
+    step.out.lines().filter_map(|line| line.strip_prefix("::error title=cfcache::")).collect()
+}
+
+#[test]
+fn each_runner_has_its_archive() {
+    for (target, program) in [
+        ("x86_64-unknown-linux-musl", "cfcache"),
+        ("aarch64-unknown-linux-musl", "cfcache"),
+        ("x86_64-unknown-linux-gnu", "cfcache"),
+        ("x86_64-apple-darwin", "cfcache"),
+        ("aarch64-apple-darwin", "cfcache"),
+        ("x86_64-pc-windows-msvc", "cfcache.exe"),
+    ] {
+        let (runner, api) = (Runner::with_release(target, program), Api::quick());
+        // The queue's archive is no purge's, and musl comes first.
+        let digests = runner.dir.read("action/digests.txt");
+        let others =
+            digests.replace("cfcache-1.2.3", "cfcache-queue-1.2.3").replace(&digests[..64], &"0".repeat(64));
+        runner.dir.file("action/digests.txt", format!("# A release.\n{others}{digests}"));
+        let step = runner.run(&api, &[("INPUT_TAGS", "a")]);
+        assert_eq!(step.code, 0, "{target}: {step:#?}");
+    }
+    let runner = Runner::with_release("riscv64-unknown-linux-musl", "cfcache");
+    let step = runner.run(&Api::quick(), &[("INPUT_TAGS", "a")]);
+    assert!(step.code == 2 && step.out.contains("no cfcache for Linux on riscv64"), "{step:#?}");
+}
+
+#[test]
+fn elsewhere_no_line_is_a_workflow_command() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let elsewhere = ("GITHUB_ACTIONS", "");
+    let report = runner.dir.at("report.json");
+    let report = report.to_str().unwrap();
+    let step = runner.run_anywhere(
+        &api,
+        &[elsewhere, ("INPUT_URLS", "https://www.example.com/a"), ("INPUT_REPORT", report)],
+    );
+    assert_eq!(step.code, 0, "{step:#?}");
+    assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
+    assert!(runner.dir.read("report.json").contains("\"accepted\":1"));
+    let step = runner.run_anywhere(&api, &[elsewhere, ("INPUT_URLS", "nothing")]);
+    assert_eq!(step.code, 2, "{step:#?}");
+    assert!(step.out.contains("\nerror: error: an entry is invalid"), "{step:#?}");
+    assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
 }
 
 #[test]
@@ -203,7 +409,7 @@ fn an_archive_with_another_digest_is_not_unpacked() {
     assert!(step.code == 1 && step.out.contains("nothing of it was unpacked"), "{step:#?}");
     runner.dir.file("action/digests.txt", "# No release.\n");
     let step = runner.run(&api, &tags);
-    assert!(step.code == 2 && step.out.contains("names no digest"), "{step:#?}");
+    assert!(step.code == 2 && step.out.contains("no digest for"), "{step:#?}");
     // No half of it stays behind: with the right digest it is downloaded, and works.
     runner.dir.file("action/digests.txt", &digests);
     assert_eq!(runner.run(&api, &tags).code, 0);
@@ -228,19 +434,37 @@ fn hostile_values_stay_values() {
     ];
     runner.run(&api, &[("INPUT_TAGS", "a")]);
     let before = here();
-    for value in hostile {
-        for input in
-            ["INPUT_URLS", "INPUT_TAGS", "INPUT_HOSTS", "INPUT_URLS_FROM", "INPUT_ZONE", "INPUT_API_TOKEN"]
-        {
-            let mut variables = vec![(input, value)];
-            if matches!(input, "INPUT_ZONE" | "INPUT_API_TOKEN") {
-                variables.push(("INPUT_TAGS", "a"));
+    // Each alone, and all as the lines of one value.
+    let lines = hostile.join("\n");
+    let alone = hostile.iter().flat_map(|value| [("INPUT_URLS", *value), ("INPUT_TAGS", value)]);
+    let together = [
+        "INPUT_URLS",
+        "INPUT_URLS_FROM",
+        "INPUT_HOSTS",
+        "INPUT_CHANGED",
+        "INPUT_STATE",
+        "INPUT_URL",
+        "INPUT_SITE",
+        "INPUT_VERIFY",
+        "INPUT_VERIFY_URLS",
+        "INPUT_AFTER",
+        "INPUT_WARM",
+        "INPUT_ZONE",
+        "INPUT_API_TOKEN",
+    ];
+    for (input, value) in alone.chain(together.map(|input| (input, &lines[..]))) {
+        let mut variables = match input {
+            "INPUT_URLS" | "INPUT_TAGS" | "INPUT_URLS_FROM" | "INPUT_HOSTS" => vec![],
+            "INPUT_CHANGED" | "INPUT_STATE" | "INPUT_URL" | "INPUT_SITE" => {
+                vec![("INPUT_CHANGED", "tools"), ("INPUT_STATE", "temp/state")]
             }
-            let step = runner.run(&api, &variables);
-            assert_eq!(here(), before, "{input}={value} left something behind: {step:#?}");
-            assert_commands_are_ours(&step);
-            assert!(!step.output.contains("=99") && step.output.lines().count() <= 4, "{step:#?}");
-        }
+            _ => vec![("INPUT_TAGS", "a")],
+        };
+        variables.push((input, value));
+        let step = runner.run(&api, &variables);
+        assert_eq!(here(), before, "{input}={value} left something behind: {step:#?}");
+        assert_commands_are_ours(&step);
+        assert!(!step.output.contains("=99") && step.output.lines().count() <= 4, "{step:#?}");
     }
     // Lines of one value, and a token of two lines, are masked line by line.
     let step = runner.run(&api, &[("INPUT_API_TOKEN", "one\n::error::two"), ("INPUT_TAGS", "a")]);
@@ -312,11 +536,11 @@ fn every_input_reaches_the_script_as_a_variable_and_in_no_other_way() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|name| !name.starts_with(' '))
         .collect();
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 20);
     for name in &names {
         let variable = format!("INPUT_{}", name.replace('-', "_").to_uppercase());
         assert_eq!(rest.matches(&format!("{variable}: ${{{{ inputs.{name} }}}}\n")).count(), 1, "{name}");
-        let read = script.contains(&variable) || ["urls", "tags", "hosts", "prefixes"].contains(name);
+        let read = script.contains(&variable) || ["tags", "hosts", "prefixes"].contains(name);
         assert!(read, "purge.sh does not read {variable}");
     }
     assert_eq!(action.matches("${{ inputs.").count(), names.len(), "an input is used elsewhere, too");
