@@ -279,6 +279,20 @@ pub enum Warning {
         /// What follows the `#`.
         fragment: String,
     },
+    /// A user name or password in a URL. Browsers do not send it as a part of the URL.
+    #[error(
+        "a browser never sends what stands before the `@`, so no cached file has it in its URL; leave it out"
+    )]
+    UserInfo,
+    /// A `.` or `..` as a segment of a path. Browsers resolve it before they ask
+    /// (<https://url.spec.whatwg.org/#path-state>).
+    #[error(
+        "a browser resolves `{segment}` in a path before it asks, so hardly any cached file has it in its URL"
+    )]
+    DotSegment {
+        /// `.` or `..`.
+        segment: &'static str,
+    },
     /// `&amp;` in a URL: it was copied from HTML or XML, where it stands for `&`.
     #[error("`&amp;` is how HTML and XML write `&`: browsers ask for `&`")]
     EscapedAmpersand,
@@ -334,6 +348,19 @@ pub enum Warning {
     },
 }
 
+/// Warns of a segment of a path that browsers resolve.
+fn warn_of_dot_segment(path: &str, warn: &mut dyn FnMut(Warning)) {
+    // Hardly any path has one.
+    if path.as_bytes().windows(2).all(|pair| pair != b"/.") {
+        return;
+    }
+    let found =
+        path.split('/').skip(1).find_map(|segment| [".", ".."].into_iter().find(|dots| *dots == segment));
+    if let Some(segment) = found {
+        warn(Warning::DotSegment { segment });
+    }
+}
+
 /// Warns of the first character that cannot be seen.
 fn warn_of_invisible(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) {
     if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| is_invisible(*char)) {
@@ -356,19 +383,29 @@ fn forbidden(text: &str) -> Option<(usize, char)> {
     text.chars().enumerate().find(|(_, char)| is_forbidden(*char)).map(|(index, char)| (index + 1, char))
 }
 
-/// The first character of a host that no host name has, and its index among the characters. A `*` has an answer of its
-/// own at each kind.
+/// The first character of a host that no host name has there, and its index among the characters. A `*` has an answer of
+/// its own at each kind.
 fn not_in_host(host: &str) -> Option<(usize, char)> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
     if host.bytes().all(is_part) {
-        return None;
+        return stray_dot(host);
     }
     let is_address = host.starts_with('[') && host.ends_with(']');
     let in_no_host = |char: char| {
         let is_ascii_part = char.is_ascii() && (is_part(char as u8) || (is_address && "[]:".contains(char)));
         !is_ascii_part && (char.is_ascii() || char.is_whitespace() || is_invisible(char))
     };
-    host.chars().enumerate().find(|(_, char)| in_no_host(*char))
+    host.chars().enumerate().find(|(_, char)| in_no_host(*char)).or_else(|| stray_dot(host))
+}
+
+/// The first dot of a host with no name before it. One at the end is that of the DNS's root.
+fn stray_dot(host: &str) -> Option<(usize, char)> {
+    let at = if host.starts_with('.') {
+        0
+    } else {
+        host.as_bytes().windows(2).position(|pair| pair == b"..")? + 1
+    };
+    Some((host[..at].chars().count(), '.'))
 }
 
 /// A character in words, with its article.
@@ -379,6 +416,7 @@ fn name_of(char: char) -> Cow<'static, str> {
         '\n' | '\r' => "a line break",
         '\0' => "a NUL character",
         '\\' => "a backslash",
+        '.' => "a dot without a name before it",
         char if char.is_control() => {
             return Cow::Owned(alloc::format!("a control character (U+{:04X})", u32::from(char)));
         }

@@ -5,7 +5,8 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::target::{
-    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible, without_port,
+    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_dot_segment,
+    warn_of_invisible, without_port,
 };
 use crate::text::quote;
 
@@ -96,6 +97,7 @@ impl TargetKind for Prefix {
         if self.0.contains('*') {
             warn(Warning::WildcardInPrefix);
         }
+        warn_of_dot_segment(&self.0, warn);
         warn_of_invisible(Self::NOUN, &self.0, warn);
         if !self.0.split('/').next().unwrap_or("").is_ascii() {
             warn(Warning::HostNotAscii);

@@ -4,7 +4,9 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::target::{Host, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_invisible};
+use crate::target::{
+    Host, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_dot_segment, warn_of_invisible,
+};
 use crate::text::{is_invisible, quote};
 
 /// The URL of a cached file, as its visitors ask for it.
@@ -60,8 +62,10 @@ impl PurgeUrl {
     }
 
     pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
+        let path = self.0.split(['?', '#']).next().unwrap_or_default();
+        warn_of_dot_segment(path, warn);
         // Hardly any URL is odd, and this is many bytes at a time.
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*' && byte != b'#' && byte != b'&';
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*#&@".contains(&byte);
         if self.0.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
             return;
         }
@@ -70,6 +74,10 @@ impl PurgeUrl {
         }
         if let Some((_, fragment)) = self.0.split_once('#') {
             warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
+        }
+        let authority = after_scheme(&self.0).and_then(|rest| rest.split(['/', '?', '#']).next());
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            warn(Warning::UserInfo);
         }
         if self.0.contains("&amp;") {
             warn(Warning::EscapedAmpersand);
