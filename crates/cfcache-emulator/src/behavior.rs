@@ -17,6 +17,7 @@ mod zones;
 use core::time::Duration;
 
 use bytes::Bytes;
+use cfcache_model::date;
 use cfcache_model::endpoint::{Action, Sample};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
@@ -24,7 +25,6 @@ use serde_json::{Map, Value};
 use crate::answer::Answer;
 use crate::auth::{self, Caller};
 use crate::config::Config;
-use crate::date;
 use crate::limit::Draw;
 use crate::route::{self, Route};
 use crate::state::{State, Zone};

@@ -30,7 +30,6 @@ mod answer;
 mod auth;
 mod behavior;
 mod config;
-mod date;
 mod edge;
 mod emulator;
 mod fault;

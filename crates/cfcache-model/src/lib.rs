@@ -11,6 +11,7 @@
 //! - [`envelope`]: the wrapping around every answer, tolerant of what the real API does to it
 //! - [`verdict`]: status and body in, meaning out
 //! - [`catalog`]: the API's error codes, what they mean here, and what to do about them
+//! - [`date`]: times as the API writes them
 //! - [`diagnose`]: a whole list in, the good entries and *every* complaint out
 //!
 //! One rule decides every doubtful input: **refuse what is documented to fail, warn about what is documented not to
@@ -37,6 +38,7 @@ extern crate alloc;
 
 pub mod body;
 pub mod catalog;
+pub mod date;
 pub mod diagnose;
 pub mod endpoint;
 pub mod envelope;

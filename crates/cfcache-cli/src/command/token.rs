@@ -2,6 +2,7 @@
 
 use cfcache_app::observe::CallObserver;
 use cfcache_client::{Error, ErrorKind};
+use cfcache_model::date::rfc_3339;
 use cfcache_model::endpoint::{TokenStatus, VerifyToken};
 use cfcache_model::id::AccountId;
 
@@ -116,42 +117,12 @@ fn now() -> String {
         reason = "whether a token is valid yet is a question to the calendar"
     )]
     let now = std::time::SystemTime::now();
-    utc(now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-}
-
-/// Seconds since 1970 as RFC 3339, by the calendar that begins its years in March.
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..=9 => (era * 400 + year_of_era, month + 3),
-        _ => (era * 400 + year_of_era + 1, month - 9),
-    };
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest % 3600 / 60, rest % 60)
+    rfc_3339(now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (1_798_761_599, "2026-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(seconds), expected);
-        }
-    }
 
     #[test]
     fn which_time_is_later() {

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use cfcache_model::date;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::date;
 use crate::edge::{Inventory, PurgeRecord};
 use crate::serve::Shared;
 use crate::serve::edge::page;

@@ -1,11 +1,14 @@
-//! A time as the API writes it.
+//! Times as RFC 3339 and the API write them.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-/// A time since 1970 in UTC, as RFC 3339 has it: `2014-01-01T05:20:00.12345Z`. As in published answers, the fraction
-/// has at most six digits and does not end in zeros.
-pub(crate) fn rfc_3339(since_1970: Duration) -> String {
+/// Formats a time since 1970 in UTC as RFC 3339 does: `2014-01-01T05:20:00.12345Z`. As in the API's published answers,
+/// the fraction has at most six digits and does not end in zeros.
+#[must_use]
+pub fn rfc_3339(since_1970: Duration) -> String {
     let seconds = since_1970.as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
 
