@@ -7,6 +7,10 @@ use cfcache_transport::{Request, Response, Transport, TransportError};
 
 use crate::auth::Redactor;
 
+/// What log filters name.
+#[cfg(feature = "tracing")]
+const TARGET: &str = "cfcache_client";
+
 /// The span `request` of a request, at level `DEBUG`:
 ///
 /// - `endpoint`, `zone`, `batch`, `attempt`: what it is
@@ -44,16 +48,17 @@ impl RequestSpan {
 
         let operation = &request.operation;
         let span = tracing::debug_span!(
-            "request",
-            endpoint = operation.name,
-            zone = Empty,
-            batch = operation.batch,
-            attempt = operation.attempt,
-            status = Empty,
-            ray = Empty,
-            error = Empty,
-            wait_ms = Empty,
-        );
+        target: TARGET,
+                   "request",
+                   endpoint = operation.name,
+                   zone = Empty,
+                   batch = operation.batch,
+                   attempt = operation.attempt,
+                   status = Empty,
+                   ray = Empty,
+                   error = Empty,
+                   wait_ms = Empty,
+               );
         let mut segments = request.message.uri().path().split('/').skip_while(|segment| *segment != "zones");
         if let Some(zone) = segments.nth(1) {
             span.record("zone", zone);

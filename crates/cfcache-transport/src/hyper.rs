@@ -7,6 +7,7 @@ mod pool;
 mod proxy;
 mod session;
 mod tls;
+mod trace;
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -23,6 +24,7 @@ use crate::hyper::dial::Dialer;
 use crate::hyper::pool::{Lease, Place, Pool};
 use crate::hyper::session::{Failed, Limits, Sink, Unsent};
 use crate::hyper::tls::{ExtraRoots, Protocol, Tls};
+use crate::hyper::trace::Step;
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
@@ -95,15 +97,19 @@ impl HyperTransport {
             }
             let reused = lease.reused;
             request.set_sent(true);
-            let Failed { error, unsent, fit } = match self.exchange(&mut lease, &request, &limits, sink).await
-            {
-                Ok((response, Reuse::Yes)) => {
-                    lease.give_back();
+            let step = Step::exchange(&request, reused);
+            let exchanged = step.run(self.exchange(&mut lease, &request, &limits, sink)).await;
+            let Failed { error, unsent, fit } = match exchanged {
+                Ok((response, reuse)) => {
+                    step.answered(&response);
+                    if matches!(reuse, Reuse::Yes) {
+                        lease.give_back();
+                    }
                     return self.unproxied(response);
                 }
-                Ok((response, Reuse::No)) => return self.unproxied(response),
                 Err(failed) => failed,
             };
+            step.failed(&error);
             if fit {
                 drop(lease)
             } else {

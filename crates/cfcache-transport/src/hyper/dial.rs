@@ -14,6 +14,7 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
 use crate::hyper::tls::{Protocol, Stream, Tls, cleartext};
+use crate::hyper::trace::Step;
 use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 
@@ -49,7 +50,12 @@ impl Dialer {
             Some(proxy) => {
                 let tcp = self.connect("the proxy ", proxy.host(), proxy.port(), deadline).await?;
                 match self.origin.scheme() {
-                    Scheme::Https => proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline).await?,
+                    Scheme::Https => {
+                        let step = Step::tunnel(proxy, &self.origin.authority());
+                        step.run(proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline))
+                            .await
+                            .inspect_err(|error| step.failed(error))?
+                    }
                     // A proxy takes cleartext requests as they are, with the whole URL in front.
                     Scheme::Http => tcp,
                 }
@@ -57,19 +63,35 @@ impl Dialer {
         };
         match self.origin.scheme() {
             Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
-            Scheme::Https => deadline
-                .within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin))
-                .await
-                .unwrap_or_else(|expired| {
-                    let missed =
-                        format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
-                    Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
-                }),
+            Scheme::Https => {
+                let step = Step::tls(&self.origin.authority());
+                step.run(deadline.within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin)))
+                    .await
+                    .unwrap_or_else(|expired| {
+                        let missed =
+                            format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
+                        Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
+                    })
+                    .inspect_err(|error| step.failed(error))
+            }
         }
     }
 
     /// Opens a TCP connection; `role` stands before the name in errors.
     async fn connect(
+        &self,
+        role: &str,
+        host: &str,
+        port: u16,
+        deadline: Deadline,
+    ) -> Result<TcpStream, TransportError> {
+        let step = Step::connect(host, port);
+        step.run(self.resolve_and_open(role, host, port, deadline))
+            .await
+            .inspect_err(|error| step.failed(error))
+    }
+
+    async fn resolve_and_open(
         &self,
         role: &str,
         host: &str,

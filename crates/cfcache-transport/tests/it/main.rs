@@ -15,3 +15,5 @@ mod secrets;
 mod streams;
 mod support;
 mod tls;
+#[cfg(feature = "tracing")]
+mod trace;

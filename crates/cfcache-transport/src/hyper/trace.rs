@@ -1,0 +1,112 @@
+//! Spans of the steps of a request, where the feature `tracing` is on; nothing where it is not. No field holds a header,
+//! a query, a body or a proxy's password.
+
+use core::fmt;
+
+use crate::{Request, Response, TransportError};
+
+/// What log filters name.
+#[cfg(feature = "tracing")]
+const TARGET: &str = "cfcache_transport";
+
+/// The span of one step, at level `DEBUG`. Its field `error` says why the step failed, where it did.
+pub(crate) struct Step {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+#[cfg(not(feature = "tracing"))]
+impl Step {
+    pub(crate) const fn connect(_host: &str, _port: u16) -> Self {
+        Self {}
+    }
+
+    pub(crate) const fn tunnel(_proxy: &dyn fmt::Display, _target: &dyn fmt::Display) -> Self {
+        Self {}
+    }
+
+    pub(crate) const fn tls(_server: &dyn fmt::Display) -> Self {
+        Self {}
+    }
+
+    pub(crate) const fn exchange(_request: &Request, _is_reused: bool) -> Self {
+        Self {}
+    }
+
+    pub(crate) async fn run<T>(&self, step: impl Future<Output = T>) -> T {
+        step.await
+    }
+
+    pub(crate) const fn failed(&self, _error: &TransportError) {}
+
+    pub(crate) const fn answered(&self, _response: &Response) {}
+}
+
+#[cfg(feature = "tracing")]
+impl Step {
+    /// Looking up a host and opening a TCP connection to it.
+    pub(crate) fn connect(host: &str, port: u16) -> Self {
+        Self {
+            span: tracing::debug_span!(target: TARGET, "connect", host, port, error = tracing::field::Empty),
+        }
+    }
+
+    /// Getting a tunnel from a proxy.
+    pub(crate) fn tunnel(proxy: &dyn fmt::Display, target: &dyn fmt::Display) -> Self {
+        Self {
+            span: tracing::debug_span!(
+            target: TARGET,
+                           "proxy_tunnel",
+                           %proxy,
+                           %target,
+                           error = tracing::field::Empty
+                       ),
+        }
+    }
+
+    /// The TLS handshake.
+    pub(crate) fn tls(server: &dyn fmt::Display) -> Self {
+        Self {
+            span: tracing::debug_span!(target: TARGET, "tls_handshake", %server, error = tracing::field::Empty),
+        }
+    }
+
+    /// Sending a request on an open connection, and reading the answer.
+    pub(crate) fn exchange(request: &Request, is_reused: bool) -> Self {
+        use tracing::field::Empty;
+        let message = &request.message;
+        Self {
+            span: tracing::debug_span!(
+            target: TARGET,
+                           "exchange",
+                           method = %message.method(),
+                           // Without the query, which may hold anything.
+                           path = message.uri().path(),
+                           sent_bytes = message.body().len(),
+                           is_reused,
+                           version = Empty,
+                           status = Empty,
+                           received_bytes = Empty,
+                           error = Empty,
+                       ),
+        }
+    }
+
+    /// Does the step within its span.
+    pub(crate) async fn run<T>(&self, step: impl Future<Output = T>) -> T {
+        use tracing::Instrument as _;
+        step.instrument(self.span.clone()).await
+    }
+
+    /// Records why the step failed.
+    pub(crate) fn failed(&self, error: &TransportError) {
+        self.span.record("error", error.detail());
+    }
+
+    /// Records the answer to an exchange.
+    pub(crate) fn answered(&self, response: &Response) {
+        self.span.record("version", tracing::field::debug(response.version()));
+        self.span.record("status", response.status().as_u16());
+        self.span.record("received_bytes", response.body().len());
+    }
+}
