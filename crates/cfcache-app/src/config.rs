@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 pub use crate::config::environment::{
     ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY,
-    Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
+    LOG, Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
 };
 use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
 use crate::config::file::{MappedZone, Profile, ProjectFile, UserFile};

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use cfcache_app::config::Overrides;
 use cfcache_app::job::OnInvalid;
 use cfcache_app::job::Sample;
+use cfcache_app::log::LogFormat;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{
@@ -237,7 +238,7 @@ fn at_the_emulator(arg: Arg) -> Arg {
         "no_rate_limit" => {
             arg.help_heading(None::<&str>).hide_short_help(false).help("Keep no limits: refuse no request for coming too soon")
         }
-        "quiet" | "color" => arg,
+        "quiet" | "color" | "log_format" => arg,
         _ => arg.hide(true),
     };
     arg.global(false)
@@ -300,7 +301,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
         ["purge" | "invalidate", "changed"] => !["journal", "on_invalid", "strict"].contains(&option),
         ["purge" | "invalidate", ..] => true,
         ["completions" | "man", ..] => false,
-        ["emulator", ..] => ["plan", "no_rate_limit", "color"].contains(&option),
+        ["emulator", ..] => ["plan", "no_rate_limit", "color", "log_format"].contains(&option),
         ["probe" | "warm", ..] => {
             let is_about_warming = option.starts_with("warm_");
             VISITING.contains(&option) && (path == ["warm"] || !is_about_warming)
@@ -318,7 +319,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
                     "verbose",
                 ]
                 .contains(&option)
-                || ["no_progress", "color", "on_invalid", "strict"].contains(&option)
+                || ["no_progress", "color", "log_format", "on_invalid", "strict"].contains(&option)
         }
         _ => match option {
             option if VISITING.contains(&option) || AROUND_PURGE.contains(&option) => false,
@@ -943,6 +944,10 @@ pub(crate) struct Global {
     /// When to use color
     #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
     pub(crate) color: Option<ColorArg>,
+    /// Write standard error as a log: one line for each message, request and connection, with its time [env: CFCACHE_LOG
+    /// says what is logged: `debug`, or levels of targets such as `warn,cfcache_transport=debug`] [default: `info`]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output")]
+    pub(crate) log_format: Option<LogFormatArg>,
 
     /// Print what would be sent, and send nothing
     #[arg(long, global = true, help_heading = "Safety")]
@@ -1133,6 +1138,23 @@ pub(crate) enum ColorArg {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormatArg {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
 }
 
 impl Global {

@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     let exit = match args::parse() {
         Ok(args) => {
             let talk = render::Talk::new(&args.global, &environment);
-            match resolve::job(args, &environment, &talk) {
+            let logs = render::Talk::begin_log(&args.global, &environment);
+            match logs.and_then(|()| resolve::job(args, &environment, &talk)) {
                 Ok(job) => command::execute(job, &talk),
                 Err(failure) => talk.failure(&failure),
             }

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
 use cfcache_app::console::{Console, RunInfo};
+use cfcache_app::log::{self, LogFilter, LogFormat, Logger};
 use cfcache_client::engine::Reason;
 use cfcache_client::{Event, Exchange};
 use cfcache_model::text::is_invisible;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::args::{ColorArg, Global, OutputArg, Usage};
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -43,6 +44,8 @@ pub(crate) struct Talk {
     pub(crate) live: bool,
     pub(crate) progress: bool,
     color_err: bool,
+    /// What is told goes to the log.
+    logs: bool,
     /// Standard output is gone (a closed pipe, a full disk): what went wrong with it, once.
     broken: Cell<bool>,
     lost: RefCell<Option<String>>,
@@ -75,13 +78,15 @@ impl Talk {
         };
         let err_is_terminal = std::io::stderr().is_terminal();
         let takes_escapes = err_is_terminal && takes_escapes(environment);
+        let logs = global.log_format.is_some();
         Self {
             output,
             quiet: global.quiet,
             verbose: global.verbose,
-            live: takes_escapes && global.verbose == 0,
+            live: takes_escapes && global.verbose == 0 && !logs && environment.log.is_none(),
             progress: !global.quiet && !global.no_progress,
             color_err: color(takes_escapes),
+            logs,
             broken: Cell::new(false),
             lost: RefCell::new(None),
             said: RefCell::default(),
@@ -92,6 +97,26 @@ impl Talk {
             last_beat: Cell::new(Duration::ZERO),
             run: RefCell::new(None),
         }
+    }
+
+    /// Begins to log, where the arguments or the environment ask for it.
+    ///
+    /// # Errors
+    ///
+    /// Where the filter is none.
+    pub(crate) fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
+        if global.log_format.is_none() && environment.log.is_none() {
+            return Ok(());
+        }
+        let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
+        let failure = filter.as_ref().err().map(|why| Failure::usage(format!("`{}`: {why}", config::LOG)));
+        let format = global.log_format.map_or(LogFormat::Text, LogFormat::from);
+        Logger::new(format, filter.unwrap_or_default(), |line| {
+            // If standard error is gone there is nobody left to tell.
+            let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+        })
+        .install();
+        failure.map_or(Ok(()), Err)
     }
 
     /// Writes a line of data to standard output.
@@ -149,6 +174,9 @@ impl Talk {
 
     /// Says something on standard error, whatever the verbosity: one line, with a label in color where it begins with one.
     pub(crate) fn say(&self, line: &str) {
+        if self.logs {
+            return log::message(line);
+        }
         self.clear();
         self.write(&format!("{}\n", self.styled(line)));
     }
@@ -215,11 +243,15 @@ impl Talk {
 
     /// Says what went wrong, and gives the way to end.
     pub(crate) fn failure(&self, failure: &Failure) -> Exit {
-        self.say(&format!("{} {}", self.label("error"), failure.message));
         self.remember(&failure.message);
+        failure.causes.iter().for_each(|cause| self.remember(cause));
+        if self.logs {
+            log::failure(failure);
+            return failure.exit;
+        }
+        self.say(&format!("{} {}", self.label("error"), failure.message));
         for cause in &failure.causes {
             self.say(&format!("  {cause}"));
-            self.remember(cause);
         }
         if let Some(hint) = &failure.hint {
             self.hint(hint);

@@ -46,6 +46,8 @@ variables! {
     pub const PROFILE: &str = "CFCACHE_PROFILE";
     /// The configuration file, in place of the usual one.
     pub const CONFIG: &str = "CFCACHE_CONFIG";
+    /// What is logged, as a level or as levels of targets: `debug`, `warn,cfcache_transport=debug`.
+    pub const LOG: &str = "CFCACHE_LOG";
     /// Extra headers for visitors, one `NAME: VALUE` a line.
     pub const VISITOR_HEADERS: &str = "CFCACHE_VISITOR_HEADERS";
     /// Where configuration is; the usual place is below `HOME` where it is not set.
@@ -125,6 +127,7 @@ pub struct Environment {
     pub plan: Option<String>,
     pub profile: Option<String>,
     pub config: Option<String>,
+    pub log: Option<String>,
     pub visitor_headers: Option<SecretString>,
     /// The directory that configuration is in.
     pub config_home: Option<PathBuf>,
@@ -157,6 +160,7 @@ impl Environment {
         environment.plan = environment.read(PLAN);
         environment.profile = environment.read(PROFILE);
         environment.config = environment.read(CONFIG);
+        environment.log = environment.read(LOG);
         environment.visitor_headers = environment.read(VISITOR_HEADERS).map(SecretString::from);
         environment.home = environment.read(HOME).map(PathBuf::from);
         environment.config_home = environment
@@ -196,6 +200,7 @@ impl Environment {
             plan: None,
             profile: None,
             config: None,
+            log: None,
             visitor_headers: None,
             config_home: None,
             state_home: None,

@@ -16,6 +16,7 @@ mod input;
 mod journal;
 mod kills;
 mod lists;
+mod log;
 mod outputs;
 mod plans;
 mod recipes;

@@ -45,6 +45,8 @@ fn no_output_and_no_error_holds_a_secret() {
                 "purge urls https://www.example.com/a -vv --json",
                 "purge urls https://www.example.com/a -vv -o ndjson",
                 "purge everything -y -vv",
+                "purge tags a b c -vv --log-format json",
+                "zones list -vv --log-format text",
                 "-z example.com purge tags a -vv",
                 "purge tags a -e Staging -vv",
                 "zones list -vv",
@@ -54,6 +56,8 @@ fn no_output_and_no_error_holds_a_secret() {
                 "token verify --json -vv",
             ] {
                 let cmd = cfcache(&api).args(line).args("--max-retries 0 --timeout 2 --max-wait 1");
+                // Every span that there is.
+                let cmd = cmd.env("CFCACHE_LOG", "trace");
                 let cmd = match older {
                     true => cmd
                         .without("CLOUDFLARE_API_TOKEN")
