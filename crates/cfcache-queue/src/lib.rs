@@ -6,8 +6,11 @@
 //! - [`NewRequest`]: what a producer asks for
 //! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
 
+pub mod health;
+pub mod intake;
 pub mod metrics;
 mod request;
+pub mod server;
 mod store;
 
 pub use crate::request::{NewRequest, Request, Subject};

@@ -1,0 +1,699 @@
+//! From the body of an HTTP request to requests of the queue, or to all that is wrong with it.
+//!
+//! CloudEvents are read in the JSON format (structured and batched) and in the binary mode of the HTTP binding. Source:
+//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, and `formats/json-format.md`
+//! beside it.
+
+mod json;
+mod query;
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cfcache_model::Kind;
+use cfcache_model::endpoint::Action;
+use cfcache_model::id::EnvironmentId;
+use cfcache_model::target::Target;
+use cfcache_model::text::{CLIP_CHARS, clip, is_invisible, quote};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde_json::value::RawValue;
+
+use crate::intake::message::json::{Elements, Pairs};
+use crate::intake::message::query::Query;
+use crate::intake::sources::{self, Source};
+use crate::request::{NewRequest, Subject};
+
+/// The most items that one HTTP request may hold.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// So many problems are told; the rest is counted.
+const MOST_PROBLEMS: usize = 100;
+
+/// The longest `id` or `source` of an event that is kept, in characters.
+const MAX_ATTRIBUTE_CHARS: usize = 256;
+
+const PURGE: &str = "dev.cfcache.purge.v1";
+const INVALIDATE: &str = "dev.cfcache.invalidate.v1";
+
+/// What a body asks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Message {
+    /// In the order of the body. There is at least one.
+    pub requests: Vec<NewRequest>,
+    /// What is taken, and probably does not do what was meant.
+    pub warnings: Problems,
+}
+
+/// Why nothing of a body is taken.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Unread {
+    /// Its media type, or the encoding of the body, is none that is understood.
+    MediaType(String),
+    /// It holds more than [`MAX_ITEMS`].
+    TooMany,
+    /// Something in it is not valid, or asks for something that its source may not ask for.
+    Problems(Problems),
+}
+
+/// What is wrong with a body, or odd.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problems {
+    /// The first of them, at most 100.
+    pub shown: Vec<Problem>,
+    /// How many there are.
+    pub total: usize,
+    /// How many of them are something that the source may not ask for.
+    pub forbidden: usize,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Such as `urls[3]`, `[2].data.zone` or `line 7`; empty for the body as a whole.
+    pub at: String,
+    /// What is wrong, and what was probably meant.
+    pub message: String,
+}
+
+impl Problems {
+    fn add(&mut self, at: impl fmt::Display, message: impl Into<String>) {
+        self.total += 1;
+        if self.shown.len() < MOST_PROBLEMS {
+            self.shown.push(Problem { at: at.to_string(), message: message.into() });
+        }
+    }
+}
+
+/// Reads the body of a request that is from `source`. `query` is what follows the `?` of its URL.
+///
+/// # Errors
+///
+/// [`Unread`]; nothing of it may be stored then.
+pub fn read(
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: &[u8],
+    source: &Source,
+) -> Result<Message, Unread> {
+    let format = Format::find(headers)?;
+    let mut reader = Reader {
+        source,
+        requests: Vec::new(),
+        warnings: Problems::default(),
+        problems: Problems::default(),
+        items: 0,
+    };
+    let query = Query::read(query, format == Format::Lines, &mut reader.problems);
+    match core::str::from_utf8(body) {
+        Ok(body) => reader.body(format, headers, query, body.strip_prefix('\u{feff}').unwrap_or(body))?,
+        Err(error) => {
+            reader.problems.add("", format!("the body is not UTF-8 (byte {})", error.valid_up_to() + 1));
+        }
+    }
+    let Reader { requests, warnings, problems, .. } = reader;
+    if problems.total > 0 { Err(Unread::Problems(problems)) } else { Ok(Message { requests, warnings }) }
+}
+
+/// The source that a URL names, as `?source=shop`.
+pub(super) fn source(query: Option<&str>) -> Option<String> {
+    query::source(query)
+}
+
+/// The forms in which requests come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// A CloudEvent as a JSON object.
+    Structured,
+    /// CloudEvents in a JSON array.
+    Batch,
+    /// A CloudEvent whose attributes are headers.
+    Binary,
+    /// The data of an event, without the event.
+    Plain,
+    /// Entries, one a line.
+    Lines,
+}
+
+impl Format {
+    const TAKEN: &'static str = "`application/json`, `application/x-ndjson`, `application/cloudevents+json` or \
+         `application/cloudevents-batch+json`";
+
+    fn find(headers: &HeaderMap) -> Result<Self, Unread> {
+        let refuse = |found: String| Err(Unread::MediaType(format!("{found}; send {}", Self::TAKEN)));
+        if let Some(encoding) = headers.get(http::header::CONTENT_ENCODING)
+            && encoding != "identity"
+        {
+            return refuse("a `content-encoding` is not understood".to_owned());
+        }
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            return refuse("there is no `content-type`".to_owned());
+        };
+        let value = value.to_str().unwrap_or_default();
+        let mut parts = value.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        for parameter in parts {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if name.trim().eq_ignore_ascii_case("charset")
+                && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            {
+                return refuse(format!("the charset {} is not UTF-8", quote(value)));
+            }
+        }
+        let is_event = headers.keys().any(|name| name.as_str().starts_with("ce-"));
+        match media_type.as_str() {
+            "application/cloudevents+json" => Ok(Self::Structured),
+            "application/cloudevents-batch+json" => Ok(Self::Batch),
+            "application/json" if is_event => Ok(Self::Binary),
+            "application/json" => Ok(Self::Plain),
+            "application/x-ndjson" | "application/ndjson" if !is_event => Ok(Self::Lines),
+            other => refuse(format!("the media type {} is not understood", quote(other))),
+        }
+    }
+}
+
+/// What belongs to all items of an event, or of a body without events.
+#[derive(Clone)]
+struct Context {
+    zone: Option<String>,
+    environment: Option<String>,
+    action: Option<Action>,
+    priority: i16,
+    source: String,
+    event: Option<String>,
+}
+
+struct Reader<'s> {
+    source: &'s Source,
+    requests: Vec<NewRequest>,
+    warnings: Problems,
+    problems: Problems,
+    items: usize,
+}
+
+/// Where in the body something is: the parts of a path, such as `[2]` and `data`.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    above: Option<&'a Self>,
+    here: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Body,
+    Field(&'a str),
+    Element(usize),
+    Line(usize),
+}
+
+impl Place<'static> {
+    const BODY: Self = Self { above: None, here: Step::Body };
+}
+
+impl<'a> Place<'a> {
+    const fn field(&'a self, name: &'a str) -> Self {
+        Self { above: Some(self), here: Step::Field(name) }
+    }
+
+    const fn element(&'a self, index: usize) -> Self {
+        Self { above: Some(self), here: Step::Element(index) }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_first = self.above.is_none_or(|above| matches!(above.here, Step::Body));
+        if let Some(above) = self.above {
+            above.fmt(f)?;
+        }
+        match self.here {
+            Step::Body => Ok(()),
+            Step::Field(name) => write!(f, "{}{}", if is_first { "" } else { "." }, clip(name, CLIP_CHARS)),
+            Step::Element(index) => write!(f, "[{index}]"),
+            Step::Line(number) if is_first => write!(f, "line {number}"),
+            Step::Line(number) => write!(f, ", line {number}"),
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn body(&mut self, format: Format, headers: &HeaderMap, query: Query, body: &str) -> Result<(), Unread> {
+        let before = self.problems.total;
+        match format {
+            Format::Structured => {
+                if let Some(event) = self.json(Place::BODY, body) {
+                    self.event(Place::BODY, event)?;
+                }
+            }
+            Format::Batch => {
+                let Some(events) = self.elements(Place::BODY, body)? else { return Ok(()) };
+                for (index, event) in events.into_iter().enumerate() {
+                    self.event(Place::BODY.element(index), event)?;
+                }
+            }
+            Format::Binary => {
+                let context = self.binary_head(headers);
+                self.data(Place::BODY, body, context)?;
+            }
+            Format::Plain => {
+                let context = self.context(None, None);
+                self.data(Place::BODY, body, context)?;
+            }
+            Format::Lines => self.lines(query, body)?,
+        }
+        if self.requests.is_empty() && self.problems.total == before {
+            self.problems.add("", "it asks for nothing: there is no item in it");
+        }
+        Ok(())
+    }
+
+    fn context(&self, source: Option<String>, event: Option<String>) -> Context {
+        Context {
+            zone: None,
+            environment: None,
+            action: None,
+            priority: 0,
+            source: source.unwrap_or_else(|| self.source.name().to_owned()),
+            event,
+        }
+    }
+
+    fn json<'j>(&mut self, place: Place<'_>, text: &'j str) -> Option<&'j RawValue> {
+        match serde_json::from_str(text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problems.add(place, format!("it is not valid JSON: {error}"));
+                None
+            }
+        }
+    }
+
+    fn elements<'j>(&mut self, place: Place<'_>, text: &'j str) -> Result<Option<Vec<&'j RawValue>>, Unread> {
+        match serde_json::from_str(text) {
+            Ok(Elements::All(elements)) => Ok(Some(elements)),
+            Ok(Elements::TooMany) => Err(Unread::TooMany),
+            Err(error) if error.is_data() => {
+                self.problems.add(place, "it must be an array");
+                Ok(None)
+            }
+            Err(error) => {
+                self.problems.add(place, format!("it is not valid JSON: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The fields of an object, each of which is there once.
+    fn fields<'j>(&mut self, place: Place<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
+        let pairs = match serde_json::from_str(text) {
+            Ok(Pairs(pairs)) => pairs,
+            Err(error) if error.is_data() => {
+                let message = error.to_string();
+                let message = message.split(" at line ").next().unwrap_or_default();
+                self.problems.add(place, clip(message, 2 * CLIP_CHARS));
+                return None;
+            }
+            Err(error) => {
+                self.problems.add(place, format!("it is not valid JSON: {error}"));
+                return None;
+            }
+        };
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..index].iter().any(|(other, _)| other == name) {
+                self.problems.add(place.field(name), "it is there twice");
+            }
+        }
+        Some(pairs)
+    }
+
+    fn string(&mut self, place: Place<'_>, value: &RawValue) -> Option<String> {
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(text) => Some(text),
+            Err(error) if error.is_data() => {
+                self.problems.add(place, "it must be a string");
+                None
+            }
+            Err(error) => {
+                self.problems.add(place, format!("it is not a valid string: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A CloudEvent as a JSON object.
+    fn event(&mut self, place: Place<'_>, event: &RawValue) -> Result<(), Unread> {
+        let Some(fields) = self.fields(place, event.get()) else { return Ok(()) };
+        let (mut id, mut source, mut kind, mut version) = (None, None, None, None);
+        let (mut data, mut base64) = (None, None);
+        for (name, value) in &fields {
+            let at = place.field(name);
+            match name.as_str() {
+                "specversion" => version = Some(self.string(at, value).unwrap_or_default()),
+                "id" => id = Some(self.string(at, value).unwrap_or_default()),
+                "source" => source = Some(self.string(at, value).unwrap_or_default()),
+                "type" => kind = Some(self.string(at, value).unwrap_or_default()),
+                "datacontenttype" => {
+                    let media_type = self.string(at, value).unwrap_or_default();
+                    if !is_json(&media_type) {
+                        self.problems.add(at, "the data must be `application/json`");
+                    }
+                }
+                "dataschema" | "subject" | "time" => drop(self.string(at, value)),
+                "data" => data = Some(*value),
+                "data_base64" => base64 = Some(*value),
+                // Extensions are scalars whose names have small letters and digits. They mean nothing here.
+                _ => {
+                    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+                    if !is_name || name.is_empty() || value.get().starts_with(['{', '[']) {
+                        self.problems.add(at, "it is neither an attribute of a CloudEvent nor an extension");
+                    }
+                }
+            }
+        }
+        let context = self.head(place, version, id, source, kind);
+        match (data, base64) {
+            (Some(data), None) => self.data(place.field("data"), data.get(), context),
+            (None, Some(encoded)) => {
+                let at = place.field("data_base64");
+                let Some(encoded) = self.string(at, encoded) else { return Ok(()) };
+                let decoded =
+                    BASE64_STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                match decoded {
+                    Some(text) => self.data(at, &text, context),
+                    None => {
+                        self.problems.add(at, "it is not base64 of UTF-8");
+                        Ok(())
+                    }
+                }
+            }
+            (None, None) => {
+                self.problems.add(place.field("data"), "it is missing");
+                Ok(())
+            }
+            (Some(_), Some(_)) => {
+                self.problems.add(place.field("data_base64"), "there is `data` as well");
+                Ok(())
+            }
+        }
+    }
+
+    /// The attributes of a CloudEvent in the binary mode.
+    fn binary_head(&mut self, headers: &HeaderMap) -> Context {
+        let mut attribute = |name: &'static str| {
+            let mut values = headers.get_all(name).iter();
+            let value = values.next()?;
+            let text = value.to_str().ok().and_then(|text| {
+                // Characters other than visible ASCII are percent-encoded there.
+                percent_encoding::percent_decode_str(text).decode_utf8().ok()
+            });
+            if text.is_none() || values.next().is_some() {
+                self.problems.add(format_args!("header `{name}`"), "it is there twice, or not readable");
+            }
+            Some(text.unwrap_or_default().into_owned())
+        };
+        let version = attribute("ce-specversion");
+        let (id, source, kind) = (attribute("ce-id"), attribute("ce-source"), attribute("ce-type"));
+        self.head(Place::BODY, version, id, source, kind)
+    }
+
+    /// Checks the attributes that a CloudEvent must have.
+    fn head(
+        &mut self,
+        place: Place<'_>,
+        version: Option<String>,
+        id: Option<String>,
+        source: Option<String>,
+        kind: Option<String>,
+    ) -> Context {
+        match version.as_deref() {
+            Some("1.0") => {}
+            Some(other) => {
+                self.problems
+                    .add(place.field("specversion"), format!("it is {}, and must be `1.0`", quote(other)));
+            }
+            None => self.problems.add(place.field("specversion"), "it is missing, and must be `1.0`"),
+        }
+        let id = self.attribute(place.field("id"), id);
+        let source = self.attribute(place.field("source"), source);
+        let mut context = self.context(source, id);
+        context.action = match kind.as_deref() {
+            Some(PURGE) => Some(Action::Purge),
+            Some(INVALIDATE) => Some(Action::Invalidate),
+            found => {
+                let found =
+                    found.map_or("it is missing".to_owned(), |found| format!("it is {}", quote(found)));
+                self.problems
+                    .add(place.field("type"), format!("{found}, and must be `{PURGE}` or `{INVALIDATE}`"));
+                None
+            }
+        };
+        context
+    }
+
+    fn attribute(&mut self, place: Place<'_>, text: Option<String>) -> Option<String> {
+        match text {
+            None => self.problems.add(place, "it is missing"),
+            Some(text) if text.is_empty() => self.problems.add(place, "it is empty, or not readable"),
+            Some(text) if text.chars().count() > MAX_ATTRIBUTE_CHARS => {
+                self.problems.add(place, format!("it is longer than {MAX_ATTRIBUTE_CHARS} characters"));
+            }
+            Some(text) if text.chars().any(is_invisible) => {
+                self.problems.add(place, "it has a control character, or one that cannot be seen");
+            }
+            Some(text) => return Some(text),
+        }
+        None
+    }
+
+    /// What is to be purged or invalidated.
+    fn data(&mut self, place: Place<'_>, text: &str, mut context: Context) -> Result<(), Unread> {
+        let Some(fields) = self.fields(place, text) else { return Ok(()) };
+        let mut lists = Vec::new();
+        let mut is_everything = false;
+        let has_type = context.action.is_some();
+        for (name, value) in &fields {
+            let at = place.field(name);
+            // Many libraries write a field that is not set so.
+            if value.get() == "null" && is_field(name) {
+                continue;
+            }
+            match name.as_str() {
+                "zone" => context.zone = self.string(at, value).or(Some(String::new())),
+                "environment" => context.environment = self.string(at, value),
+                "priority" => match serde_json::from_str(value.get()) {
+                    Ok(priority) => context.priority = priority,
+                    Err(_) => self.problems.add(at, "it must be a whole number from -32768 to 32767"),
+                },
+                "everything" => match value.get() {
+                    "true" => is_everything = true,
+                    "false" => {}
+                    _ => self.problems.add(at, "it must be `true` or `false`"),
+                },
+                "action" => {
+                    let Some(word) = self.string(at, value) else { continue };
+                    let action = self.action(at, &word);
+                    if has_type && action.is_some() && action != context.action {
+                        self.problems.add(at, "it differs from the type of the event");
+                    }
+                    context.action = action.or(context.action);
+                }
+                word => match Kind::ALL.iter().find(|kind| kind.word() == word) {
+                    Some(kind) => lists.push((*kind, *value)),
+                    None => {
+                        let hint = sources::kind(word)
+                            .map(|kind| format!(": is `{}` meant?", kind.word()))
+                            .unwrap_or_default();
+                        self.problems.add(at, format!("there is no such field{hint}"));
+                    }
+                },
+            }
+        }
+        // Without one, the items are looked at all the same, so that one answer names everything.
+        let request = self.request(place, &context);
+        let before = (self.items, self.problems.total);
+        if is_everything {
+            self.items += 1;
+            if let Some(request) = &request {
+                self.push(place.field("everything"), request, Subject::Everything);
+            }
+        }
+        self.items(place, &lists, request.as_ref())?;
+        if (self.items, self.problems.total) == before {
+            self.problems.add(place, "it asks for nothing: there is no item in it");
+        }
+        Ok(())
+    }
+
+    fn items(
+        &mut self,
+        place: Place<'_>,
+        lists: &[(Kind, &RawValue)],
+        request: Option<&NewRequest>,
+    ) -> Result<(), Unread> {
+        for (kind, list) in lists {
+            let list_place = place.field(kind.word());
+            let Some(elements) = self.elements(list_place, list.get())? else { continue };
+            for (index, element) in elements.into_iter().enumerate() {
+                let at = list_place.element(index);
+                let raw = element.get();
+                if *kind == Kind::Files && raw.starts_with('{') {
+                    self.entry(at, *kind, raw, request)?;
+                } else if !raw.starts_with('"') {
+                    let or_object = if *kind == Kind::Files { " or an object with `url`" } else { "" };
+                    self.problems.add(at, format!("it must be a string{or_object}"));
+                } else if let Some(text) = self.string(at, element) {
+                    self.entry(at, *kind, text.trim(), request)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One item, as the command line would read it from a list.
+    fn entry(
+        &mut self,
+        place: Place<'_>,
+        kind: Kind,
+        text: &str,
+        request: Option<&NewRequest>,
+    ) -> Result<(), Unread> {
+        self.items += 1;
+        if self.items > MAX_ITEMS {
+            return Err(Unread::TooMany);
+        }
+        match Target::parse(kind, text) {
+            Ok(target) => {
+                target.warnings(&mut |warning| self.warnings.add(place, warning.to_string()));
+                if let Some(request) = request {
+                    self.push(place, request, Subject::Target(target));
+                }
+            }
+            Err(invalid) => {
+                let cure = invalid.cure().map(|cure| format!(" ({cure})")).unwrap_or_default();
+                self.problems.add(place, format!("{invalid}{cure}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, place: Place<'_>, request: &NewRequest, subject: Subject) {
+        let request = NewRequest { subject, ..request.clone() };
+        match self.source.check(&request) {
+            Ok(()) => self.requests.push(request),
+            Err(message) => {
+                self.problems.forbidden += 1;
+                self.problems.add(place, message);
+            }
+        }
+    }
+
+    fn zone(&mut self, place: Place<'_>, text: Option<&str>) -> Option<String> {
+        let Some(text) = text.or_else(|| self.source.default_zone()) else {
+            self.problems.add(place.field("zone"), "it is missing: a zone's id, or its domain");
+            return None;
+        };
+        sources::zone(text).map_err(|message| self.problems.add(place.field("zone"), message)).ok()
+    }
+
+    /// `None` where it is wrong.
+    fn environment(&mut self, place: Place<'_>, text: Option<&str>) -> Option<Option<String>> {
+        match text.map(EnvironmentId::parse).transpose() {
+            Ok(id) => Some(id.map(|id| id.as_str().to_owned())),
+            Err(invalid) => {
+                self.problems.add(place.field("environment"), invalid.to_string());
+                None
+            }
+        }
+    }
+
+    fn action(&mut self, place: impl fmt::Display, word: &str) -> Option<Action> {
+        match word {
+            "purge" => Some(Action::Purge),
+            "invalidate" => Some(Action::Invalidate),
+            other => {
+                self.problems
+                    .add(place, format!("it is {}, and must be `purge` or `invalidate`", quote(other)));
+                None
+            }
+        }
+    }
+
+    /// Entries as the command line reads them from a list, or as JSON: a string, an object with `url`, or an object as
+    /// `application/json` has it.
+    fn lines(&mut self, query: Query, body: &str) -> Result<(), Unread> {
+        let mut context = self.context(None, None);
+        let Query { zone, environment, action, priority, kind } = query;
+        context.zone = zone;
+        context.environment = environment;
+        context.action = action.and_then(|word| self.action("query, `action`", &word));
+        context.priority = priority;
+        let is_scoped = context.zone.is_some() || self.source.default_zone().is_some();
+        let request = if is_scoped { self.request(Place::BODY.field("query"), &context) } else { None };
+        for (index, line) in body.split('\n').enumerate() {
+            let place = Place { above: Some(&Place::BODY), here: Step::Line(index + 1) };
+            // The command line takes a carriage return for the end of a line, too.
+            let lines = line.split('\r').map(str::trim);
+            for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                if line.starts_with('{') && !(kind == Kind::Files && has_url(line)) {
+                    self.data(place, line, context.clone())?;
+                    continue;
+                }
+                if !is_scoped {
+                    self.problems.add(place, "there is no zone: name it in the URL, as `?zone=example.com`");
+                }
+                if line.starts_with('"') {
+                    let text = self.json(place, line).and_then(|value| self.string(place, value));
+                    let Some(text) = text else { continue };
+                    self.entry(place, kind, text.trim(), request.as_ref())?;
+                } else {
+                    self.entry(place, kind, line, request.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What all requests of a context have in common; `None` where something is wrong with it.
+    fn request(&mut self, place: Place<'_>, context: &Context) -> Option<NewRequest> {
+        let zone = self.zone(place, context.zone.as_deref());
+        let environment = self.environment(place, context.environment.as_deref());
+        let (zone, environment) = zone.zip(environment)?;
+        Some(NewRequest {
+            zone,
+            environment,
+            action: context.action.unwrap_or(Action::Purge),
+            subject: Subject::Everything,
+            priority: context.priority,
+            delay: Duration::ZERO,
+            source: Some(context.source.clone()),
+            event: context.event.clone(),
+        })
+    }
+}
+
+/// Whether a media type is that of JSON: with parameters, or with a suffix.
+fn is_json(media_type: &str) -> bool {
+    let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    bare == "application/json" || (bare.starts_with("application/") && bare.ends_with("+json"))
+}
+
+/// Whether the data has a field of that name.
+fn is_field(name: &str) -> bool {
+    ["zone", "environment", "priority", "everything", "action"].contains(&name)
+        || Kind::ALL.iter().any(|kind| kind.word() == name)
+}
+
+/// Whether a line is a file with its headers, and not an object with lists.
+fn has_url(line: &str) -> bool {
+    let is_url = |pairs: Pairs<'_>| pairs.0.iter().any(|(name, _)| name == "url");
+    serde_json::from_str(line).is_ok_and(is_url)
+}
+
+#[cfg(test)]
+mod tests;

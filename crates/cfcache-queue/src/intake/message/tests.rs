@@ -1,0 +1,474 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::intake::sources::{LOCAL, SourceSettings, Sources};
+
+const EVENT: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+fn headers(content_type: &str, more: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+    for (name, value) in more {
+        headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    headers
+}
+
+/// Reads as from the source that may ask for everything but everything.
+fn read_as(content_type: &str, query: Option<&str>, body: &[u8]) -> Result<Message, Unread> {
+    let sources = Sources::local().unwrap();
+    read(&headers(content_type, &[]), query, body, sources.named(LOCAL).unwrap())
+}
+
+fn read_from(settings: &str, body: &str) -> Result<Message, Unread> {
+    let settings: BTreeMap<String, SourceSettings> = toml::from_str(settings).unwrap();
+    let sources = Sources::open(&settings).unwrap();
+    read(&headers(JSON, &[]), None, body.as_bytes(), sources.named("shop").unwrap())
+}
+
+/// The requests, one a line: zone, environment, action, kind, key, priority, source, event.
+fn shown(read: Result<Message, Unread>) -> Vec<String> {
+    let shown = |request: &NewRequest| {
+        format!(
+            "{} {} {:?} {} {} {} {} {}",
+            request.zone,
+            request.environment.as_deref().unwrap_or("-"),
+            request.action,
+            request.subject.kind(),
+            request.subject.key(),
+            request.priority,
+            request.source.as_deref().unwrap_or("-"),
+            request.event.as_deref().unwrap_or("-"),
+        )
+    };
+    read.unwrap_or_else(|unread| panic!("{unread:?}")).requests.iter().map(shown).collect()
+}
+
+#[track_caller]
+fn assert_problems(read: Result<Message, Unread>, expected: &[(&str, &str)]) {
+    let Err(Unread::Problems(problems)) = read else { panic!("{read:?}") };
+    let found: Vec<(&str, &str)> =
+        problems.shown.iter().map(|problem| (problem.at.as_str(), problem.message.as_str())).collect();
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((at, message), (expected_at, part)) in found.iter().zip(expected) {
+        assert_eq!(at, expected_at, "{found:#?}");
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert_eq!(problems.total, expected.len());
+}
+
+#[test]
+fn data_alone_is_taken_with_all_of_its_fields() {
+    let body = json!({
+        "zone": "Example.COM", "environment": "staging", "action": "invalidate", "priority": -3,
+        "urls": ["https://www.example.com/a", {"url": "https://www.example.com/b", "headers": {"CF-Device-Type": "mobile"}}],
+        "tags": ["t1"], "hosts": [" www.example.com "], "prefixes": ["www.example.com/x"], "everything": false,
+    });
+    assert_eq!(
+        shown(read_as(JSON, None, body.to_string().as_bytes())),
+        [
+            "example.com staging Invalidate hosts www.example.com -3 local -",
+            "example.com staging Invalidate prefixes www.example.com/x -3 local -",
+            "example.com staging Invalidate tags t1 -3 local -",
+            "example.com staging Invalidate files https://www.example.com/a -3 local -",
+            r#"example.com staging Invalidate files {"url":"https://www.example.com/b","headers":{"CF-Device-Type":"mobile"}} -3 local -"#,
+        ]
+    );
+    // Fields that are not set are written as null by many libraries; a byte order mark by some editors.
+    let body = "\u{feff}{\"zone\":\"ümlaut.example\",\"urls\":null,\"tags\":[\"a\"],\"priority\":null,\"everything\":null}";
+    assert_eq!(
+        shown(read_as("Application/JSON; charset=\"UTF-8\"", None, body.as_bytes())),
+        ["xn--mlaut-jva.example - Purge tags a 0 local -"]
+    );
+}
+
+#[test]
+fn events_are_taken_in_all_three_modes() {
+    let data = json!({"zone": "example.com", "urls": ["https://example.com/a"]});
+    let event = |kind: &str| {
+        json!({
+            "specversion": "1.0", "id": "e1", "source": "/cms", "type": kind, "time": "2026-01-01T00:00:00Z",
+            "subject": "page", "traceparent": "00-1-2-01", "datacontenttype": "application/json", "data": data,
+        })
+    };
+    let purge = "example.com - Purge files https://example.com/a 0 /cms e1";
+    let invalidate = "example.com - Invalidate files https://example.com/a 0 /cms e1";
+    assert_eq!(shown(read_as(EVENT, None, event(PURGE).to_string().as_bytes())), [purge]);
+    let batch = json!([event(PURGE), event(INVALIDATE)]).to_string();
+    assert_eq!(shown(read_as(BATCH, None, batch.as_bytes())), [purge, invalidate]);
+
+    let mut encoded = event(PURGE);
+    encoded["data_base64"] = BASE64_STANDARD.encode(data.to_string()).into();
+    encoded.as_object_mut().unwrap().remove("data");
+    assert_eq!(shown(read_as(EVENT, None, encoded.to_string().as_bytes())), [purge]);
+
+    let sources = Sources::local().unwrap();
+    let binary = headers(
+        JSON,
+        &[("ce-specversion", "1.0"), ("ce-id", "%65%31"), ("ce-source", "/cms"), ("ce-type", INVALIDATE)],
+    );
+    let body = data.to_string();
+    let message = read(&binary, None, body.as_bytes(), sources.named(LOCAL).unwrap());
+    assert_eq!(shown(message), [invalidate]);
+}
+
+#[test]
+fn lines_are_those_of_the_command_line_or_json() {
+    let body = "https://example.com/a\r\n\n# comment\n \"https://example.com/\\u0062\" \n\
+                {\"url\":\"https://example.com/c\",\"headers\":{\"Origin\":\"https://x.example\"}}\n\
+                {\"zone\":\"other.example\",\"tags\":[\"t\"]}\rhttps://example.com/d";
+    assert_eq!(
+        shown(read_as(
+            LINES,
+            Some("zone=example.com&priority=7&source=local&action=invalidate"),
+            body.as_bytes()
+        )),
+        [
+            "example.com - Invalidate files https://example.com/a 7 local -",
+            "example.com - Invalidate files https://example.com/b 7 local -",
+            r#"example.com - Invalidate files {"url":"https://example.com/c","headers":{"Origin":"https://x.example"}} 7 local -"#,
+            "other.example - Invalidate tags t 7 local -",
+            "example.com - Invalidate files https://example.com/d 7 local -",
+        ]
+    );
+    let read = read_as(LINES, Some("zone=023e105f4ecef8ad9ca31a8372d0c353&kind=tags"), b"a\nb");
+    assert_eq!(shown(read).len(), 2);
+    // Without a zone in the URL each line brings its own.
+    assert_eq!(shown(read_as(LINES, None, br#"{"zone":"example.com","tags":["a"]}"#)).len(), 1);
+    assert_problems(read_as(LINES, None, b"https://example.com/a"), &[("line 1", "`?zone=example.com`")]);
+    assert_problems(
+        read_as(
+            LINES,
+            Some("zone=nowhere&kind=pages&zone=b&x=%C3%A4&priority=1e3"),
+            b"https://example.com/a",
+        ),
+        &[
+            ("query, `kind`", "must be `urls`, `tags`"),
+            ("query, `zone`", "twice"),
+            ("query, `x`", "no such parameter"),
+            ("query, `priority`", "whole number"),
+        ],
+    );
+}
+
+#[test]
+fn every_bad_item_is_named_with_its_place() {
+    let body = json!({
+        "zone": "no zone", "environment": "a/b", "priority": 40000, "files": [], "x": 1, "everything": "true", "action": "delete",
+        "urls": ["www.example.com/a", 5, {"url": "https://a.example/", "header": {}}, null, "https://a.example/ok"],
+        "tags": ["a b", "é"], "hosts": ["https://a.example"], "prefixes": "a.example/x",
+    });
+    assert_problems(
+        read_as(JSON, None, body.to_string().as_bytes()),
+        &[
+            ("action", "must be `purge` or `invalidate`"),
+            ("everything", "`true` or `false`"),
+            ("files", "is `urls` meant?"),
+            ("priority", "-32768 to 32767"),
+            ("x", "no such field"),
+            ("zone", "`no zone`"),
+            ("environment", "a/b"),
+            ("hosts[0]", "https://"),
+            ("prefixes", "must be an array"),
+            ("tags[0]", "space"),
+            ("tags[1]", "é"),
+            ("urls[0]", "www.example.com/a"),
+            ("urls[1]", "a string or an object with `url`"),
+            ("urls[2]", "header"),
+            ("urls[3]", "a string or an object with `url`"),
+        ],
+    );
+    let batch = br#"[{"specversion":"0.3","id":"","source":7,"type":"x","data":{},"my-ext":1,"ext":{}},
+        {"specversion":"1.0","id":"a\u0000","source":"s","type":"dev.cfcache.purge.v1","datacontenttype":"text/xml",
+         "data":{"zone":"example.com","action":"invalidate","tags":[""]},"data_base64":""}, 7]"#;
+    assert_problems(
+        read_as(BATCH, None, batch),
+        &[
+            ("[0].source", "a string"),
+            ("[0].my-ext", "extension"),
+            ("[0].ext", "extension"),
+            ("[0].specversion", "must be `1.0`"),
+            ("[0].id", "empty"),
+            ("[0].source", "empty"),
+            ("[0].type", "dev.cfcache.invalidate.v1"),
+            ("[0].data.zone", "missing"),
+            ("[0].data", "asks for nothing"),
+            ("[1].datacontenttype", "application/json"),
+            ("[1].id", "control character"),
+            ("[1].data_base64", "`data` as well"),
+            ("[2]", "object"),
+        ],
+    );
+}
+
+#[test]
+fn a_body_without_items_or_with_something_twice_is_refused() {
+    for (content_type, body, at, part) in [
+        (JSON, &br#"{"zone":"example.com"}"#[..], "", "asks for nothing"),
+        (JSON, br#"{"zone":"example.com","urls":[],"everything":false}"#, "", "asks for nothing"),
+        (BATCH, b"[]", "", "asks for nothing"),
+        (LINES, b"\n# nothing\n", "", "asks for nothing"),
+        (JSON, br#"{"zone":"example.com","tags":["a"],"t\u0061gs":["b"]}"#, "tags", "twice"),
+        (JSON, br#"{"zone":"example.com","zone":"example.org","tags":["a"]}"#, "zone", "twice"),
+        (JSON, br#"{"tags":["a"]}"#, "zone", "missing"),
+        (JSON, b"", "", "not valid JSON"),
+        (JSON, b"{", "", "not valid JSON"),
+        (JSON, b"[]", "", "an object"),
+        (JSON, b"{\"zone\":\"example.com\",\"tags\":[\"a\"]} x", "", "trailing"),
+        (JSON, b"{\"zone\":\"example.com\",\"tags\":[\"\xff\"]}", "", "not UTF-8 (byte 32)"),
+        (JSON, br#"{"zone":"example.com","tags":["\ud800"]}"#, "tags[0]", "hex escape"),
+        (JSON, br#"{"zone":"example.com","tags":["a\u0000b"]}"#, "tags[0]", "\\0"),
+        (
+            EVENT,
+            br#"{"specversion":"1.0","id":"1","source":"s","type":"dev.cfcache.purge.v1"}"#,
+            "data",
+            "missing",
+        ),
+    ] {
+        let read = read_as(content_type, None, body);
+        let Err(Unread::Problems(problems)) = read else { panic!("{body:?}: {read:?}") };
+        let named = |problem: &Problem| problem.at == at && problem.message.contains(part);
+        assert!(problems.shown.iter().any(named), "{at} {part}: {problems:?}");
+    }
+}
+
+#[test]
+fn only_media_types_that_are_understood_are_read() {
+    for (content_type, is_taken) in [
+        ("application/json", true),
+        ("application/json;charset=utf-8", true),
+        ("application/json; charset=latin1", false),
+        ("application/cloudevents", false),
+        ("application/cloudevents+xml", false),
+        ("application/cloudevents-batch", false),
+        ("text/plain", false),
+        ("application/x-www-form-urlencoded", false),
+        ("multipart/form-data; boundary=x", false),
+        ("", false),
+    ] {
+        let read = read_as(content_type, None, br#"{"zone":"example.com","tags":["a"]}"#);
+        assert_eq!(read.is_ok(), is_taken, "{content_type}: {read:?}");
+        if !is_taken {
+            assert!(matches!(read, Err(Unread::MediaType(_))), "{content_type}: {read:?}");
+        }
+    }
+    let sources = Sources::local().unwrap();
+    let source = sources.named(LOCAL).unwrap();
+    assert!(matches!(read(&HeaderMap::new(), None, b"{}", source), Err(Unread::MediaType(_))));
+    let packed = headers(JSON, &[("content-encoding", "gzip")]);
+    assert!(matches!(read(&packed, None, b"{}", source), Err(Unread::MediaType(_))));
+}
+
+#[test]
+fn ten_thousand_items_are_taken_and_no_more() {
+    let tags = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
+        json!({"zone": "example.com", "tags": tags})
+    };
+    assert_eq!(shown(read_as(JSON, None, tags(MAX_ITEMS).to_string().as_bytes())).len(), MAX_ITEMS);
+    let too_many = |read| assert!(matches!(read, Err(Unread::TooMany)));
+    too_many(read_as(JSON, None, tags(MAX_ITEMS + 1).to_string().as_bytes()));
+    let mut both = tags(MAX_ITEMS);
+    both["hosts"] = json!(["a.example"]);
+    too_many(read_as(JSON, None, both.to_string().as_bytes()));
+    too_many(read_as(LINES, Some("zone=a.example&kind=tags"), "a\n".repeat(MAX_ITEMS + 1).as_bytes()));
+    too_many(read_as(BATCH, None, format!("[{}1]", "1,".repeat(MAX_ITEMS)).as_bytes()));
+}
+
+#[test]
+fn so_many_problems_are_told_and_the_rest_is_counted() {
+    let body = json!({"zone": "example.com", "tags": vec!["a b"; 5000]}).to_string();
+    let Err(Unread::Problems(problems)) = read_as(JSON, None, body.as_bytes()) else { panic!() };
+    assert_eq!((problems.shown.len(), problems.total, problems.forbidden), (MOST_PROBLEMS, 5000, 0));
+}
+
+#[test]
+fn nesting_without_end_and_objects_without_end_are_refused() {
+    let deep = "[".repeat(1 << 19);
+    for body in
+        [deep.clone(), format!("{{\"urls\":{deep}"), format!("{{\"zone\":\"example.com\",\"urls\":[{deep}")]
+    {
+        assert!(read_as(JSON, None, body.as_bytes()).is_err());
+    }
+    let closed = format!("{{\"zone\":\"example.com\",\"urls\":[{deep}{}]}}", "]".repeat(1 << 19));
+    assert_problems(read_as(JSON, None, closed.as_bytes()), &[("urls[0]", "must be a string")]);
+    let wide = format!("{{{}\"z\":1}}", "\"a\":1,".repeat(100_000));
+    assert_problems(read_as(JSON, None, wide.as_bytes()), &[("", "more than 64 fields")]);
+}
+
+#[test]
+fn a_source_asks_only_for_what_it_may() {
+    let open = "[shop]\nauth = 'unix'\nsocket = '/s'\n";
+    let all = r#"{"zone":"example.com","urls":["https://www.example.com/a"],"tags":["t"],"hosts":["www.example.com"],
+        "prefixes":["www.example.com/a"],"everything":true}"#;
+    for (settings, expected) in [
+        ("zones = ['*']", &[("everything", "may not ask for everything")][..]),
+        ("zones = ['EXAMPLE.com.']\nkinds = ['urls','tags','hosts','prefixes','everything']", &[]),
+        (
+            "zones = ['*']\nkinds = ['files', 'everything']",
+            &[
+                ("tags[0]", "may not ask for tags"),
+                ("hosts[0]", "may not ask for hosts"),
+                ("prefixes[0]", "may not ask for prefixes"),
+            ],
+        ),
+        (
+            "zones = ['*']\nhosts = ['*.example.com']",
+            &[("everything", "may not ask for everything"), ("tags[0]", "may not ask for tags")],
+        ),
+        (
+            "zones = ['*']\nhosts = ['example.com']\nkinds = ['urls','tags','hosts','prefixes','everything']",
+            &[
+                ("urls[0]", "may not ask for host `www.example.com`"),
+                ("hosts[0]", "may not ask for host `www.example.com`"),
+                ("prefixes[0]", "may not ask for host `www.example.com`"),
+            ],
+        ),
+        (
+            "zones = ['example.org']\nkinds = ['everything']",
+            &[
+                ("everything", "may not ask for zone `example.com`"),
+                ("urls[0]", "may not ask for zone `example.com`"),
+                ("tags[0]", "may not ask for zone `example.com`"),
+                ("hosts[0]", "may not ask for zone `example.com`"),
+                ("prefixes[0]", "may not ask for zone `example.com`"),
+            ],
+        ),
+    ] {
+        let read = read_from(&format!("{open}{settings}"), all);
+        if expected.is_empty() {
+            assert_eq!(shown(read).len(), 5);
+        } else {
+            if let Err(Unread::Problems(problems)) = &read {
+                assert_eq!(problems.forbidden, expected.len());
+            }
+            assert_problems(read, expected);
+        }
+    }
+    // The host of a URL is what a browser connects to.
+    for url in [
+        "https://example.com@evil.example/",
+        "https://evil.example/example.com",
+        "https://evil.example#example.com",
+    ] {
+        let body = json!({"zone": "example.com", "urls": [url]}).to_string();
+        let read = read_from(&format!("{open}zones = ['*']\nhosts = ['example.com']"), &body);
+        assert_problems(read, &[("urls[0]", "may not ask for host `evil.example`")]);
+    }
+    // The only zone need not be named.
+    let read = read_from(&format!("{open}zones = ['example.com']"), r#"{"tags":["a"]}"#);
+    assert_eq!(shown(read), ["example.com - Purge tags a 0 shop -"]);
+}
+
+#[test]
+fn what_probably_does_not_do_what_was_meant_is_taken_and_told() {
+    let body = br#"{"zone":"example.com","urls":["https://example.com/a","https://example.com/*"]}"#;
+    let message = read_as(JSON, None, body).unwrap();
+    assert_eq!((message.requests.len(), message.warnings.total), (2, 1));
+    assert_eq!(message.warnings.shown[0].at, "urls[1]");
+}
+
+fn items() -> impl Strategy<Value = Vec<(Kind, String)>> {
+    let item = prop_oneof![
+        "[a-z0-9/._?=&%-]{0,12}".prop_map(|path| (Kind::Files, format!("https://www.example.com/{path}"))),
+        "[!-+\\--~]{1,12}".prop_map(|tag| (Kind::Tags, tag)),
+        "[a-z0-9]{1,8}".prop_map(|name| (Kind::Hosts, format!("{name}.example.com"))),
+        "[a-z0-9]{1,8}".prop_map(|path| (Kind::Prefixes, format!("www.example.com/{path}"))),
+    ];
+    proptest::collection::vec(item, 1..40)
+}
+
+fn data(items: &[(Kind, String)]) -> serde_json::Value {
+    let mut data = json!({"zone": "example.com"});
+    for (kind, text) in items {
+        let list = &mut data[kind.word()];
+        if list.is_null() {
+            *list = json!([]);
+        }
+        list.as_array_mut().unwrap().push(json!(text));
+    }
+    data
+}
+
+fn keys(read: Result<Message, Unread>) -> Vec<(String, String)> {
+    let requests = read.unwrap().requests;
+    let mut keys: Vec<_> = requests
+        .iter()
+        .map(|request| (request.subject.kind().to_owned(), request.subject.key().into_owned()))
+        .collect();
+    keys.sort();
+    keys
+}
+
+proptest! {
+    #[test]
+    fn every_form_says_the_same(items in items()) {
+        let mut expected: Vec<_> =
+            items.iter().map(|(kind, text)| (kind.field().to_owned(), text.clone())).collect();
+        expected.sort();
+        let data = data(&items);
+        let event =
+            json!({"specversion": "1.0", "id": "1", "source": "s", "type": PURGE, "data": data}).to_string();
+        prop_assert_eq!(&keys(read_as(JSON, None, data.to_string().as_bytes())), &expected);
+        prop_assert_eq!(&keys(read_as(EVENT, None, event.as_bytes())), &expected);
+        prop_assert_eq!(&keys(read_as(BATCH, None, format!("[{event}]").as_bytes())), &expected);
+        prop_assert_eq!(&keys(read_as(LINES, None, data.to_string().as_bytes())), &expected);
+    }
+
+    #[test]
+    fn exactly_the_bad_items_are_named(items in items(), bad in proptest::collection::vec(any::<bool>(), 40)) {
+        let texts: Vec<String> = items
+            .iter()
+            .zip(&bad)
+            .map(|((_, text), is_bad)| if *is_bad { " ,".to_owned() } else { format!("https://a.example/{}", text.len()) })
+            .collect();
+        let body = json!({"zone": "example.com", "urls": texts}).to_string();
+        let expected: Vec<String> =
+            (0..texts.len()).filter(|index| bad[*index]).map(|index| format!("urls[{index}]")).collect();
+        match read_as(JSON, None, body.as_bytes()) {
+            Ok(message) => {
+                prop_assert!(expected.is_empty());
+                prop_assert_eq!(message.requests.len(), texts.len());
+            }
+            Err(Unread::Problems(problems)) => {
+                let named: Vec<String> = problems.shown.into_iter().map(|problem| problem.at).collect();
+                prop_assert_eq!(named, expected);
+            }
+            Err(other) => prop_assert!(false, "{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_taken_can_be_read_back_from_the_store(body in any::<Vec<u8>>(), form in 0_usize..4) {
+        let content_type = [JSON, EVENT, BATCH, LINES][form];
+        if let Ok(message) = read_as(content_type, Some("zone=example.com&kind=tags"), &body) {
+            prop_assert!(!message.requests.is_empty());
+            for request in message.requests {
+                let again = Subject::parse(request.subject.kind(), &request.subject.key());
+                prop_assert_eq!(again, Some(Ok(request.subject)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_body_is_taken_or_refused_and_never_ends_the_process(
+        items in items(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut body = json!({
+            "specversion": "1.0", "id": "1", "source": "s", "type": PURGE, "data": data(&items),
+        }).to_string().into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        if let Ok(message) = read_as(EVENT, None, &body) {
+            prop_assert_eq!(message.requests.len(), items.len());
+        }
+        body.truncate(at);
+        prop_assert!(read_as(EVENT, None, &body).is_err());
+    }
+}

@@ -1,0 +1,239 @@
+//! Signatures of the Standard Webhooks specification, version 1: HMAC-SHA256 over id, time and body.
+//!
+//! Source: <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, 1.0.0.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderMap;
+use ring::hmac;
+use zeroize::Zeroizing;
+
+/// How far the sender's clock may be from this one. The specification leaves the number open; its libraries take five
+/// minutes.
+pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// So many signatures of one message are tried; a sender has one for each of its secrets.
+const MOST_SIGNATURES: usize = 8;
+
+const ID: &str = "webhook-id";
+const TIMESTAMP: &str = "webhook-timestamp";
+const SIGNATURE: &str = "webhook-signature";
+
+/// The headers of a signed message, in time. Whether the signature is right is known only with the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedHead {
+    /// What the signature covers before the body: `id.timestamp.`.
+    prefix: String,
+    signatures: Vec<Vec<u8>>,
+}
+
+/// Why a message is not taken for one that its source signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsigned {
+    /// A header is missing or not readable.
+    #[error("the header `{0}` is missing or not valid")]
+    Header(&'static str),
+    /// The timestamp is too far from now: the message is old, or a clock is wrong.
+    #[error(
+        "`webhook-timestamp` is {seconds} seconds {} this server's clock, and at most 300 are allowed",
+        if *is_past { "before" } else { "after" }
+    )]
+    Time {
+        /// By how much.
+        seconds: u64,
+        /// In which direction.
+        is_past: bool,
+    },
+    /// No signature is right for any of the secrets.
+    #[error("no signature in `webhook-signature` is right")]
+    Signature,
+}
+
+impl SignedHead {
+    /// Whether a message says that it is signed.
+    #[must_use]
+    pub fn is_in(headers: &HeaderMap) -> bool {
+        headers.contains_key(SIGNATURE)
+    }
+
+    /// Reads the headers, before the body is.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsigned`] where a header is missing or not valid, or the time is too far from `now`.
+    pub fn read(headers: &HeaderMap, now: SystemTime) -> Result<Self, Unsigned> {
+        let id = text(headers, ID)?;
+        let timestamp = text(headers, TIMESTAMP)?;
+        let is_number = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds: u64 = timestamp.parse().ok().filter(|_| is_number).ok_or(Unsigned::Header(TIMESTAMP))?;
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if now.abs_diff(seconds) > TOLERANCE.as_secs() {
+            return Err(Unsigned::Time { seconds: now.abs_diff(seconds), is_past: seconds < now });
+        }
+        let signatures: Vec<Vec<u8>> = text(headers, SIGNATURE)?
+            .split(' ')
+            // Other versions, such as `v1a` with public keys, are for others.
+            .filter_map(|signature| signature.strip_prefix("v1,"))
+            .filter_map(|signature| BASE64_STANDARD.decode(signature).ok())
+            .take(MOST_SIGNATURES)
+            .collect();
+        if signatures.is_empty() {
+            return Err(Unsigned::Header(SIGNATURE));
+        }
+        Ok(Self { prefix: format!("{id}.{timestamp}."), signatures })
+    }
+
+    /// What the signature covers, with the body.
+    #[must_use]
+    pub fn signed(&self, body: &[u8]) -> Vec<u8> {
+        [self.prefix.as_bytes(), body].concat()
+    }
+
+    /// Whether one of the signatures is right for [`signed`](Self::signed) bytes. The comparison takes the same time wherever
+    /// they differ.
+    #[must_use]
+    pub fn is_valid(&self, key: &hmac::Key, signed: &[u8]) -> bool {
+        self.signatures.iter().any(|signature| hmac::verify(key, signed, signature).is_ok())
+    }
+}
+
+/// A header that is there once, of visible ASCII and blanks.
+fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsigned> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
+        (Some(value), None) if !value.is_empty() => Ok(value),
+        _ => Err(Unsigned::Header(name)),
+    }
+}
+
+/// Makes the key of a secret as it is handed out: `whsec_` and base64. `None` where it is none, or has fewer than 24 bytes
+/// or more than 64, the bounds of the specification.
+#[must_use]
+pub fn key(secret: &str) -> Option<hmac::Key> {
+    let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
+    let bytes = Zeroizing::new(BASE64_STANDARD.decode(encoded).ok()?);
+    (24..=64).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The example of the specification's libraries; `hmac` and `base64` of Python's library give the same signature.
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const BODY: &[u8] = br#"{"test": 2432232314}"#;
+    const SIGNED: [(&str, &str); 3] = [
+        (ID, "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+        (TIMESTAMP, "1614265330"),
+        (SIGNATURE, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+    ];
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn headers(changed: &[(&str, Option<&str>)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in SIGNED {
+            headers.insert(name, value.parse().unwrap());
+        }
+        for (name, value) in changed {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            match value {
+                Some(value) => headers.insert(name, value.parse().unwrap()),
+                None => headers.remove(name),
+            };
+        }
+        headers
+    }
+
+    fn verify(headers: &HeaderMap, body: &[u8], now: u64) -> Result<(), Unsigned> {
+        let head = SignedHead::read(headers, at(now))?;
+        let is_valid = head.is_valid(&key(SECRET).unwrap(), &head.signed(body));
+        if is_valid { Ok(()) } else { Err(Unsigned::Signature) }
+    }
+
+    #[test]
+    fn the_example_of_the_specification_is_right() {
+        assert_eq!(verify(&headers(&[]), BODY, 1_614_265_330), Ok(()));
+        // Beside others: the sender rotates its secrets.
+        let several = format!("v1,AAAA v1a,{} {}", "x".repeat(10), SIGNED[2].1);
+        assert_eq!(verify(&headers(&[(SIGNATURE, Some(&several))]), BODY, 1_614_265_330), Ok(()));
+    }
+
+    #[test]
+    fn whatever_is_signed_cannot_be_changed() {
+        let now = 1_614_265_330;
+        for (changed, body) in [
+            ((ID, Some("msg_other")), BODY),
+            ((TIMESTAMP, Some("1614265331")), BODY),
+            ((SIGNATURE, Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OF=")), BODY),
+            ((SIGNATURE, Some("v1,AAAA")), BODY),
+            ((ID, Some(SIGNED[0].1)), &b"{\"test\": 2432232315}"[..]),
+            ((ID, Some(SIGNED[0].1)), b""),
+        ] {
+            let verified = verify(&headers(&[changed]), body, now);
+            let expected = [Err(Unsigned::Signature), Err(Unsigned::Header(SIGNATURE))];
+            assert!(expected.contains(&verified), "{changed:?}: {verified:?}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_missing_or_strange_are_named() {
+        for (name, value) in [
+            (ID, None),
+            (ID, Some("")),
+            (TIMESTAMP, None),
+            (TIMESTAMP, Some("")),
+            (TIMESTAMP, Some("+1614265330")),
+            (TIMESTAMP, Some("1614265330.0")),
+            (TIMESTAMP, Some("99999999999999999999")),
+            (SIGNATURE, None),
+            (SIGNATURE, Some("g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")),
+            (SIGNATURE, Some("v1,")),
+            (SIGNATURE, Some("v1,***")),
+            (SIGNATURE, Some("v1a,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")),
+        ] {
+            let verified = verify(&headers(&[(name, value)]), BODY, 1_614_265_330);
+            let expected = [Err(Unsigned::Header(name)), Err(Unsigned::Signature)];
+            assert!(expected.contains(&verified), "{name} {value:?}: {verified:?}");
+        }
+        let mut twice = headers(&[]);
+        twice.append(ID, "msg_p5jXN8AQM9LWM0D4loKWxJek".parse().unwrap());
+        assert_eq!(verify(&twice, BODY, 1_614_265_330), Err(Unsigned::Header(ID)));
+    }
+
+    #[test]
+    fn the_window_is_five_minutes_to_both_sides() {
+        let sent = 1_614_265_330;
+        for (now, expected) in [
+            (sent - 300, Ok(())),
+            (sent + 300, Ok(())),
+            (sent + 301, Err(Unsigned::Time { seconds: 301, is_past: true })),
+            (sent - 301, Err(Unsigned::Time { seconds: 301, is_past: false })),
+            (0, Err(Unsigned::Time { seconds: sent, is_past: false })),
+        ] {
+            assert_eq!(verify(&headers(&[]), BODY, now), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_base64_of_24_to_64_bytes() {
+        let encode = |length: usize| BASE64_STANDARD.encode(vec![7; length]);
+        for (secret, is_key) in [
+            (SECRET.to_owned(), true),
+            (SECRET.replace("whsec_", ""), true),
+            (encode(23), false),
+            (encode(24), true),
+            (encode(64), true),
+            (encode(65), false),
+            ("whsec_".to_owned(), false),
+            ("whsec_not base64 but long enough to be".to_owned(), false),
+        ] {
+            assert_eq!(key(&secret).is_some(), is_key, "{secret}");
+        }
+    }
+}

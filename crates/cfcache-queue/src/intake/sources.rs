@@ -1,0 +1,742 @@
+//! Who may ask for what: the sources of the configuration file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use cfcache_app::failure::Failure;
+use cfcache_app::secret::shown_path;
+use cfcache_app::{domain, whole};
+use cfcache_model::id::ZoneId;
+use cfcache_model::target::Kind;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+use ring::hmac;
+use ring::rand::SystemRandom;
+use serde::Deserialize;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::intake::rate::RateLimit;
+use crate::intake::signature::{self, SignedHead, Unsigned};
+use crate::request::{NewRequest, Subject};
+
+/// The name of the one source that there is without a configuration file.
+pub const LOCAL: &str = "local";
+
+/// The most that a file with a secret may hold.
+const MOST_SECRET_BYTES: u64 = 4096;
+
+/// The fewest characters of a fixed secret. Below, it could be guessed.
+const LEAST_SECRET_CHARS: usize = 16;
+
+/// So many sources can be configured: each signature is tried with the keys of all that sign.
+const MOST_SOURCES: usize = 256;
+
+/// A source as the configuration file describes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct SourceSettings {
+    /// How it shows who it is.
+    pub auth: Auth,
+    /// Files that hold one secret each: any of them will do, so that they can be exchanged without a gap.
+    #[serde(default)]
+    pub secret_files: Vec<PathBuf>,
+    /// With `auth = "header"`: the name of the header that holds the secret.
+    pub header: Option<String>,
+    /// With `auth = "unix"`: the socket to listen on. Whoever may write to it is the source.
+    pub socket: Option<PathBuf>,
+    /// Domains and ids of the zones that it may ask for; `*` is all.
+    pub zones: Vec<String>,
+    /// What it may ask for: `urls`, `tags`, `hosts`, `prefixes`, `everything`. Without it, all but `everything`, and but
+    /// `tags` where `hosts` is given, because a tag is on files of any host.
+    pub kinds: Option<Vec<String>>,
+    /// Hosts whose files it may ask for; `*.example.com` is every host below `example.com`. Without it, all.
+    pub hosts: Option<Vec<String>>,
+    /// How many items it may send a second, on average. Without it, any number.
+    pub rate: Option<f64>,
+}
+
+/// How a source shows who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Auth {
+    /// It signs what it sends, as the Standard Webhooks specification says.
+    StandardWebhooks,
+    /// It sends a fixed secret as `Authorization: Bearer …`.
+    Bearer,
+    /// It sends a fixed secret in a header of its own.
+    Header,
+    /// It may write to a Unix socket.
+    Unix,
+}
+
+/// All sources, with their secrets.
+#[derive(Debug)]
+pub struct Sources {
+    sources: Vec<Source>,
+    /// Under which fixed secrets are compared: what differs says nothing about them, in whatever time.
+    comparison: hmac::Key,
+}
+
+/// One source.
+pub struct Source {
+    name: String,
+    proof: Proof,
+    socket: Option<PathBuf>,
+    /// In the form in which domains are compared; `None` is all.
+    zones: Option<Vec<String>>,
+    kinds: Vec<&'static str>,
+    hosts: Option<Vec<HostPattern>>,
+    rate: Option<Mutex<RateLimit>>,
+}
+
+enum Proof {
+    Signature(Vec<hmac::Key>),
+    Secret {
+        header: HeaderName,
+        tags: Vec<hmac::Tag>,
+    },
+    /// The way that a request came.
+    Listener,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum HostPattern {
+    Exactly(String),
+    /// With its leading dot.
+    Below(String),
+}
+
+/// What is known of the source from the head of a message.
+#[derive(Debug)]
+pub enum Sender<'a> {
+    /// It is this one.
+    Known(&'a Source),
+    /// It is one of these, if a signature is right.
+    Signed(SignedHead, Vec<&'a Source>),
+}
+
+/// Why a message is from nobody who is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unauthorized {
+    /// It brings nothing that shows who it is from.
+    #[error("there are no credentials: sign the request (`webhook-signature`), or send the source's secret")]
+    Missing,
+    /// A fixed secret is none of those that are known.
+    #[error("the secret is not that of a source")]
+    Secret,
+    /// It is signed, and not as it should be.
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
+}
+
+impl Unauthorized {
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "no_credentials",
+            Self::Secret => "secret",
+            Self::Unsigned(Unsigned::Time { .. }) => "timestamp",
+            Self::Unsigned(_) => "signature",
+        }
+    }
+}
+
+impl Sources {
+    /// Reads the secrets of all sources, and checks what they may ask for.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where a source makes no sense or a secret cannot be read. It never shows a secret.
+    pub fn open(settings: &BTreeMap<String, SourceSettings>) -> Result<Self, Failure> {
+        if settings.len() > MOST_SOURCES {
+            return Err(Failure::usage(format!(
+                "there are {} sources, and at most {MOST_SOURCES} are possible",
+                settings.len()
+            )));
+        }
+        let comparison = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| Failure::usage("the system gives no random numbers"))?;
+        let sources = settings
+            .iter()
+            .map(|(name, settings)| {
+                Source::open(name, settings, &comparison).map_err(|problem| {
+                    Failure::usage(format!("source `{name}`: {problem}"))
+                        .with_hint("docs/queue.md describes sources")
+                })
+            })
+            .collect::<Result<Vec<Source>, Failure>>()?;
+        for (index, source) in sources.iter().enumerate() {
+            let twin = sources[..index].iter().find(|other| other.shares_proof_with(source));
+            if let Some(twin) = twin {
+                return Err(Failure::usage(format!(
+                    "sources `{}` and `{}` cannot be told apart: they have the same secret or socket",
+                    twin.name, source.name
+                )));
+            }
+        }
+        Ok(Self { sources, comparison })
+    }
+
+    /// The one source that there is without a configuration file. Whoever can connect may ask for any zone, and for all
+    /// but `everything`; so it is for an address of this machine, or a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] where the system gives no random numbers.
+    pub fn local() -> Result<Self, Failure> {
+        let mut sources = Self::open(&BTreeMap::new())?;
+        sources.sources.push(Source {
+            name: LOCAL.to_owned(),
+            proof: Proof::Listener,
+            socket: None,
+            zones: None,
+            kinds: Kind::ALL.iter().map(|kind| kind.field()).collect(),
+            hosts: None,
+            rate: None,
+        });
+        Ok(sources)
+    }
+
+    /// The names of the sources with a Unix socket, and the sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.socket.as_deref()?)))
+    }
+
+    /// Whether these are those of [`local`](Self::local).
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(&*self.sources, [Source { proof: Proof::Listener, socket: None, .. }])
+    }
+
+    /// The source of that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// Finds out from whom a message is, as far as its head can tell. `name` is the source that the URL names, if any.
+    ///
+    /// # Errors
+    ///
+    /// [`Unauthorized`] where it is from nobody, whatever its body is.
+    pub fn sender(
+        &self,
+        headers: &HeaderMap,
+        name: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Sender<'_>, Unauthorized> {
+        let candidates = || self.sources.iter().filter(|source| name.is_none_or(|name| source.name == name));
+        let mut brings_secret = headers.contains_key(AUTHORIZATION);
+        for source in candidates() {
+            let Proof::Secret { header, tags } = &source.proof else { continue };
+            let Some(value) = headers.get(header) else { continue };
+            brings_secret = true;
+            let value = value.as_bytes();
+            let secret = if *header == AUTHORIZATION { without_bearer(value) } else { Some(value) };
+            let is_right = secret.is_some_and(|secret| {
+                tags.iter().any(|tag| hmac::verify(&self.comparison, secret, tag.as_ref()).is_ok())
+            });
+            if is_right {
+                return Ok(Sender::Known(source));
+            }
+        }
+        if SignedHead::is_in(headers) {
+            let head = SignedHead::read(headers, now)?;
+            let signing = candidates().filter(|source| matches!(source.proof, Proof::Signature(_))).collect();
+            return Ok(Sender::Signed(head, signing));
+        }
+        Err(if brings_secret { Unauthorized::Secret } else { Unauthorized::Missing })
+    }
+}
+
+impl<'a> Sender<'a> {
+    /// Finds out from whom a message is, now that its body is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsigned::Signature`] where no signature is right.
+    pub fn verify(self, body: &[u8]) -> Result<&'a Source, Unsigned> {
+        let (head, sources) = match self {
+            Self::Known(source) => return Ok(source),
+            Self::Signed(head, sources) => (head, sources),
+        };
+        let signed = head.signed(body);
+        let is_from = |source: &&Source| match &source.proof {
+            Proof::Signature(keys) => keys.iter().any(|key| head.is_valid(key, &signed)),
+            _ => false,
+        };
+        sources.into_iter().find(is_from).ok_or(Unsigned::Signature)
+    }
+}
+
+impl Source {
+    fn open(name: &str, settings: &SourceSettings, comparison: &hmac::Key) -> Result<Self, String> {
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
+            return Err("a name is 1 to 64 ASCII letters, digits, `-`, `_` and `.`".to_owned());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            proof: proof(settings, comparison)?,
+            socket: settings.socket.clone(),
+            zones: zones(&settings.zones)?,
+            kinds: kinds(settings)?,
+            hosts: settings.hosts.as_deref().map(hosts).transpose()?,
+            rate: settings.rate.map(rate).transpose()?,
+        })
+    }
+
+    fn shares_proof_with(&self, other: &Self) -> bool {
+        match (&self.proof, &other.proof) {
+            (Proof::Secret { header, tags }, Proof::Secret { header: others, tags: others_tags }) => {
+                let is_same =
+                    |tag: &hmac::Tag| others_tags.iter().any(|other| other.as_ref() == tag.as_ref());
+                header == others && tags.iter().any(is_same)
+            }
+            (Proof::Signature(keys), Proof::Signature(others)) => {
+                // Keys cannot be compared, and what they sign can.
+                let signs = |key: &hmac::Key| hmac::sign(key, b"");
+                keys.iter().any(|key| others.iter().any(|other| signs(key).as_ref() == signs(other).as_ref()))
+            }
+            (Proof::Listener, Proof::Listener) => self.socket == other.socket,
+            _ => false,
+        }
+    }
+
+    /// Its name in the configuration file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The zone that is meant where a message names none: the only one that the source may ask for.
+    #[must_use]
+    pub fn default_zone(&self) -> Option<&str> {
+        match self.zones.as_deref() {
+            Some([zone]) => Some(zone),
+            _ => None,
+        }
+    }
+
+    /// Whether it may ask for that.
+    ///
+    /// # Errors
+    ///
+    /// What it may not ask for, in words.
+    pub fn check(&self, request: &NewRequest) -> Result<(), String> {
+        let name = &self.name;
+        if self.zones.as_ref().is_some_and(|zones| !zones.contains(&request.zone)) {
+            return Err(format!("source `{name}` may not ask for zone `{}`", request.zone));
+        }
+        let kind = request.subject.kind();
+        if !self.kinds.contains(&kind) {
+            let word = if kind == Kind::Files.field() { Kind::Files.word() } else { kind };
+            return Err(format!("source `{name}` may not ask for {word}"));
+        }
+        let Some(hosts) = &self.hosts else { return Ok(()) };
+        let host = match &request.subject {
+            Subject::Everything => None,
+            Subject::Target(target) => target.host(),
+        };
+        match host.map(domain::ascii) {
+            Some(host) if !hosts.iter().any(|pattern| pattern.matches(&host)) => Err(format!(
+                "source `{name}` may not ask for host `{}`",
+                cfcache_model::text::clip(&host, cfcache_model::text::CLIP_CHARS)
+            )),
+            // Those without a host were granted by name.
+            _ => Ok(()),
+        }
+    }
+
+    /// How long it is until it may send again; zero for now.
+    #[must_use]
+    pub fn wait(&self, now: Instant) -> Duration {
+        self.with_rate(|rate| rate.wait(now)).unwrap_or_default()
+    }
+
+    /// Counts items against its rate.
+    pub fn charge(&self, now: Instant, items: usize) {
+        self.with_rate(|rate| rate.charge(now, u32::try_from(items).unwrap_or(u32::MAX)));
+    }
+
+    /// Takes back what was counted and not stored.
+    pub fn refund(&self, items: usize) {
+        self.with_rate(|rate| rate.refund(u32::try_from(items).unwrap_or(u32::MAX)));
+    }
+
+    fn with_rate<T>(&self, use_it: impl FnOnce(&mut RateLimit) -> T) -> Option<T> {
+        let rate = self.rate.as_ref()?;
+        Some(use_it(&mut rate.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl HostPattern {
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exactly(name) => host == name,
+            Self::Below(name) => host.len() > name.len() && host.ends_with(name.as_str()),
+        }
+    }
+}
+
+/// What follows `Bearer `, in any case.
+fn without_bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, secret) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| secret.trim_ascii())
+}
+
+fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, String> {
+    let SourceSettings { auth, secret_files, header, socket, .. } = settings;
+    if header.is_some() != (*auth == Auth::Header) {
+        return Err("`header` goes with `auth = \"header\"`, and is needed there".to_owned());
+    }
+    if socket.is_some() != (*auth == Auth::Unix) {
+        return Err("`socket` goes with `auth = \"unix\"`, and is needed there".to_owned());
+    }
+    if *auth == Auth::Unix {
+        return match secret_files.as_slice() {
+            [] => Ok(Proof::Listener),
+            _ => Err("`secret-files` has no effect with `auth = \"unix\"`".to_owned()),
+        };
+    }
+    if secret_files.is_empty() {
+        return Err("`secret-files` names no file".to_owned());
+    }
+    let mut secrets = Vec::new();
+    for path in secret_files {
+        let text = whole::read(path, MOST_SECRET_BYTES).and_then(whole::text).map(Zeroizing::new);
+        let text = text.map_err(|error| format!("cannot read {}: {error}", shown_path(path)))?;
+        secrets.push((path, Zeroizing::new(text.trim().to_owned())));
+    }
+    if *auth == Auth::StandardWebhooks {
+        let keys = secrets.iter().map(|(path, secret)| {
+            signature::key(secret).ok_or_else(|| {
+                format!("{} holds no `whsec_…` with base64 of 24 to 64 bytes", shown_path(path))
+            })
+        });
+        return Ok(Proof::Signature(keys.collect::<Result<_, _>>()?));
+    }
+    let header = match header.as_deref() {
+        None => AUTHORIZATION,
+        Some(name) => HeaderName::from_bytes(name.as_bytes())
+            .ok()
+            .filter(|name| *name != AUTHORIZATION)
+            .ok_or("`header` is not the name of a header, or is `authorization`: use `auth = \"bearer\"`")?,
+    };
+    let tags = secrets.iter().map(|(path, secret)| {
+        let path = shown_path(path);
+        if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("the secret in {path} has a blank or another character that no header has"));
+        }
+        if secret.len() < LEAST_SECRET_CHARS {
+            return Err(format!("the secret in {path} has fewer than {LEAST_SECRET_CHARS} characters"));
+        }
+        Ok(hmac::sign(comparison, secret.as_bytes()))
+    });
+    Ok(Proof::Secret { header, tags: tags.collect::<Result<_, _>>()? })
+}
+
+fn zones(texts: &[String]) -> Result<Option<Vec<String>>, String> {
+    if texts.is_empty() {
+        return Err("`zones` is empty: it lists domains and ids, or `*`".to_owned());
+    }
+    if texts == ["*"] {
+        return Ok(None);
+    }
+    let zones = texts.iter().map(|text| zone(text).map_err(|problem| format!("`zones`: {problem}")));
+    zones.collect::<Result<Vec<String>, String>>().map(Some)
+}
+
+fn kinds(settings: &SourceSettings) -> Result<Vec<&'static str>, String> {
+    let Some(words) = &settings.kinds else {
+        let is_usual = |kind: &&Kind| settings.hosts.is_none() || kind.has_host();
+        return Ok(Kind::ALL.iter().filter(is_usual).map(|kind| kind.field()).collect());
+    };
+    if words.is_empty() {
+        return Err("`kinds` is empty".to_owned());
+    }
+    let kinds = words.iter().map(|word| match word.as_str() {
+        "everything" => Ok("everything"),
+        word => kind(word).map(Kind::field).ok_or_else(|| {
+            format!("`kinds`: `{word}` is not one of `urls`, `tags`, `hosts`, `prefixes` and `everything`")
+        }),
+    });
+    kinds.collect()
+}
+
+fn hosts(texts: &[String]) -> Result<Vec<HostPattern>, String> {
+    if texts.is_empty() {
+        return Err("`hosts` is empty: leave it out to allow all".to_owned());
+    }
+    let pattern = |text: &String| {
+        let (is_below, name) = match text.strip_prefix("*.") {
+            Some(name) => (true, name),
+            None => (false, text.as_str()),
+        };
+        if cfcache_model::target::Host::parse(name).is_err() {
+            return Err(format!("`hosts`: `{text}` is neither a host nor `*.` and a domain"));
+        }
+        let name = domain::ascii(name);
+        Ok(if is_below { HostPattern::Below(format!(".{name}")) } else { HostPattern::Exactly(name) })
+    };
+    texts.iter().map(pattern).collect()
+}
+
+fn rate(items: f64) -> Result<Mutex<RateLimit>, String> {
+    RateLimit::per_second(items)
+        .map(Mutex::new)
+        .ok_or_else(|| format!("`rate` is {items}, and must be above 0"))
+}
+
+/// The kind with that word or field: `urls` and `files` are one.
+pub(super) fn kind(word: &str) -> Option<Kind> {
+    Kind::ALL.iter().copied().find(|kind| kind.word() == word || kind.field() == word)
+}
+
+/// A zone in the form in which it is stored: an id as it is, a domain in lower case with `xn--`. A domain has a dot, and an
+/// id has none.
+pub(super) fn zone(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if !text.contains('.') {
+        return match ZoneId::parse(text) {
+            Ok(id) => Ok(id.as_str().to_owned()),
+            Err(invalid) => Err(format!("{invalid}; a zone is an id, or a domain such as `example.com`")),
+        };
+    }
+    let ascii = domain::ascii(text);
+    let is_domain = (1..=253).contains(&ascii.len())
+        && ascii
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte))
+        && ascii.split('.').all(|label| !label.is_empty());
+    if is_domain {
+        Ok(ascii)
+    } else {
+        Err(format!("{} is neither a domain nor the id of a zone", cfcache_model::text::quote(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// A folder with secrets, which goes with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str, files: &[(&str, &[u8])]) -> Self {
+            let folder = std::env::temp_dir().join(format!("cfcache-queue-{}-{name}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            for (name, content) in files {
+                fs::write(folder.join(name), content).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn open(&self, toml: &str) -> Result<Sources, Failure> {
+            let toml = toml.replace("FOLDER", self.0.to_str().unwrap());
+            Sources::open(&toml::from_str(&toml).unwrap())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+        pairs.collect()
+    }
+
+    /// The name of the sender, or why there is none.
+    fn sender(sources: &Sources, pairs: &[(&'static str, &str)], name: Option<&str>, body: &[u8]) -> String {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+        let sender = sources.sender(&headers(pairs), name, now);
+        let source = sender.and_then(|sender| sender.verify(body).map_err(Unauthorized::from));
+        source.map_or_else(|error| format!("! {}", error.reason()), |source| source.name().to_owned())
+    }
+
+    #[test]
+    fn each_source_is_known_by_what_it_brings() {
+        let folder = Folder::new(
+            "known",
+            &[
+                ("old", KEY.as_bytes()),
+                ("new", b"\xef\xbb\xbfwhsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"),
+                ("bearer", b"  a-long-fixed-secret\n\n"),
+                ("header", b"another-fixed-secret"),
+            ],
+        );
+        let sources = folder.open(
+            "[signer]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/new', 'FOLDER/old']\nzones = ['*']\n\
+             [strapi]\nauth = 'bearer'\nsecret-files = ['FOLDER/bearer']\nzones = ['*']\n\
+             [legacy]\nauth = 'header'\nheader = 'X-Purge-Key'\nsecret-files = ['FOLDER/header']\nzones = ['*']\n\
+             [local]\nauth = 'unix'\nsocket = '/run/x.sock'\nzones = ['*']",
+        );
+        let sources = sources.unwrap();
+        let signed = [
+            ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+            ("webhook-timestamp", "1614265330"),
+            ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+        ];
+        let body = br#"{"test": 2432232314}"#;
+        assert_eq!(sender(&sources, &signed, None, body), "signer");
+        assert_eq!(sender(&sources, &signed, Some("signer"), body), "signer");
+        assert_eq!(sender(&sources, &signed, Some("strapi"), body), "! signature");
+        assert_eq!(sender(&sources, &signed, None, b"other"), "! signature");
+        let old = [signed[0], ("webhook-timestamp", "1614265029"), signed[2]];
+        assert_eq!(sender(&sources, &old, None, body), "! timestamp");
+        for (pairs, name, expected) in [
+            (&[("authorization", "Bearer a-long-fixed-secret")][..], None, "strapi"),
+            (&[("authorization", "bearer  a-long-fixed-secret")], None, "strapi"),
+            (&[("authorization", "Bearer a-long-fixed-secret")], Some("strapi"), "strapi"),
+            (&[("authorization", "Bearer a-long-fixed-secret")], Some("legacy"), "! secret"),
+            (&[("authorization", "Bearer a-long-fixed-secreT")], None, "! secret"),
+            (&[("authorization", "Bearer another-fixed-secret")], None, "! secret"),
+            (&[("authorization", "a-long-fixed-secret")], None, "! secret"),
+            (&[("authorization", "Basic a-long-fixed-secret")], None, "! secret"),
+            (&[("authorization", "Bearer ")], None, "! secret"),
+            (&[("x-purge-key", "another-fixed-secret")], None, "legacy"),
+            (&[("x-purge-key", "a-long-fixed-secret")], None, "! secret"),
+            (&[], None, "! no_credentials"),
+            (&[], Some("local"), "! no_credentials"),
+            (&[("authorization", "x"), ("x-purge-key", "another-fixed-secret")], None, "legacy"),
+        ] {
+            assert_eq!(sender(&sources, pairs, name, body), expected, "{pairs:?} {name:?}");
+        }
+        assert_eq!(sources.sockets().collect::<Vec<_>>(), [("local", Path::new("/run/x.sock"))]);
+        let shown = format!("{sources:?} {:?}", sources.named("strapi"));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_and_secrets_are_not_shown() {
+        let folder = Folder::new(
+            "refused",
+            &[
+                ("good", b"a-long-fixed-secret"),
+                ("same", b"a-long-fixed-secret\n"),
+                ("short", b"hunter2-hunter2"),
+                ("blank", b"hunter2 hunter2 hunter2"),
+                ("binary", b"hunter2\xff-hunter2-hunter2"),
+                ("long", &[b'h'; 5000]),
+                ("key", KEY.as_bytes()),
+                ("empty", b"\n"),
+            ],
+        );
+        let bearer = "[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/good']\n";
+        for (toml, part) in [
+            ("[a]\nauth = 'bearer'\nzones = ['*']".to_owned(), "`secret-files` names no file"),
+            ("[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/none']\nzones = ['*']".to_owned(), "cannot read"),
+            (
+                "[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/short']\nzones = ['*']".to_owned(),
+                "fewer than 16",
+            ),
+            (
+                "[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/empty']\nzones = ['*']".to_owned(),
+                "fewer than 16",
+            ),
+            ("[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/blank']\nzones = ['*']".to_owned(), "a blank"),
+            (
+                "[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/binary']\nzones = ['*']".to_owned(),
+                "not text in UTF-8",
+            ),
+            (
+                "[a]\nauth = 'bearer'\nsecret-files = ['FOLDER/long']\nzones = ['*']".to_owned(),
+                "longer than 4096",
+            ),
+            (
+                "[a]\nauth = 'bearer'\nsecret-files = ['/dev/zero']\nzones = ['*']".to_owned(),
+                "longer than 4096",
+            ),
+            (
+                "[a]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/good']\nzones = ['*']".to_owned(),
+                "holds no `whsec_…`",
+            ),
+            ("[a]\nauth = 'unix'\nzones = ['*']".to_owned(), "`socket` goes with"),
+            (
+                "[a]\nauth = 'unix'\nsocket = '/s'\nsecret-files = ['FOLDER/good']\nzones = ['*']".to_owned(),
+                "no effect",
+            ),
+            (format!("{bearer}socket = '/s'\nzones = ['*']"), "`socket` goes with"),
+            (format!("{bearer}header = 'x-key'\nzones = ['*']"), "`header` goes with"),
+            (format!("{bearer}zones = []"), "`zones` is empty"),
+            (format!("{bearer}zones = ['*', 'a.example']"), "`zones`: "),
+            (format!("{bearer}zones = ['https://a.example']"), "neither a domain"),
+            (format!("{bearer}zones = ['*']\nkinds = ['pages']"), "`pages` is not one of"),
+            (format!("{bearer}zones = ['*']\nkinds = []"), "`kinds` is empty"),
+            (format!("{bearer}zones = ['*']\nhosts = []"), "`hosts` is empty"),
+            (format!("{bearer}zones = ['*']\nhosts = ['*']"), "`hosts`: "),
+            (format!("{bearer}zones = ['*']\nrate = 0.0"), "must be above 0"),
+            (format!("{bearer}zones = ['*']").replace("[a]", "['a b']"), "a name is"),
+            (
+                format!(
+                    "{bearer}zones = ['*']\n[b]\nauth = 'bearer'\nsecret-files = ['FOLDER/same']\nzones = ['*']"
+                ),
+                "`a` and `b` cannot be told apart",
+            ),
+            (
+                "[a]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/key']\nzones = ['*']\n\
+                 [b]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/key']\nzones = ['*']"
+                    .to_owned(),
+                "cannot be told apart",
+            ),
+        ] {
+            let failure = folder.open(&toml).map(|_| toml).unwrap_err();
+            assert!(failure.message.contains(part), "{part}: {failure:?}");
+            let shown = format!("{failure:?}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("hhhh") && !shown.contains("fixed"),
+                "{shown}"
+            );
+        }
+        assert!(folder.open(&format!("{bearer}zones = ['*']")).is_ok());
+    }
+
+    #[test]
+    fn zones_have_one_form() {
+        for (text, expected) in [
+            ("Example.COM.", Some("example.com")),
+            (" example.com ", Some("example.com")),
+            ("ümlaut.example", Some("xn--mlaut-jva.example")),
+            ("023e105f4ecef8ad9ca31a8372d0c353", Some("023e105f4ecef8ad9ca31a8372d0c353")),
+            ("", None),
+            (".", None),
+            ("a..b", None),
+            ("example.com/x", None),
+            ("example.com:443", None),
+            ("*.example.com", None),
+            ("exa mple.com", None),
+            ("example.com\0", None),
+            ("'; DROP TABLE cfcache.request; --", None),
+            ("a.example'; DROP TABLE x; --", None),
+        ] {
+            assert_eq!(zone(text).ok().as_deref(), expected, "{text}");
+        }
+        assert!(zone(&format!("{}.com", "a.".repeat(200))).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! HTTP/1.1 over TCP and Unix sockets, with bounds on everything that a client can make this process hold or wait for.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// The most connections of one listener at a time; more wait until one ends.
+const MAX_CONNECTIONS: usize = 512;
+
+/// How long the head of a request may take. An idle connection is closed after it, too.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// The most bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// The most header fields of a request.
+const MAX_HEADERS: usize = 64;
+
+/// How old a connection gets. So long at most is a place taken by somebody who does not read the answers.
+const MAX_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// How long requests under way may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What all answers are.
+pub type Answer = Response<Full<Bytes>>;
+
+/// Where connections come from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Listener {
+    /// A port.
+    Tcp(TcpListener),
+    /// A socket in the file system, which is removed at the end.
+    #[cfg(unix)]
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Listens on a port; 0 picks one that is free.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing can listen there.
+    pub async fn tcp(address: SocketAddr) -> io::Result<Self> {
+        TcpListener::bind(address).await.map(Self::Tcp)
+    }
+
+    /// Listens on a Unix socket, which its owner and group may write to. A socket that nobody listens on any more is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing can listen there, or something else than a socket is there.
+    #[cfg(unix)]
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
+                // Somebody answers: another process of the same configuration.
+                if !is_socket || std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(error);
+                }
+                std::fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            bound => bound?,
+        };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+        Ok(Self::Unix(listener, path.to_owned()))
+    }
+
+    /// The address of a port.
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not say.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Some),
+            #[cfg(unix)]
+            Self::Unix(..) => Ok(None),
+        }
+    }
+}
+
+/// Accepts connections and answers requests, until `stop` ends; then those under way end.
+pub async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
+where
+    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let (ending, ended) = watch::channel(());
+    // Dropping the set ends every connection in it.
+    let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = async {
+            // A semaphore that is never closed gives permits.
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        tokio::select! {
+            () = stop.as_mut() => break,
+            Some(_) = connections.join_next() => {}
+            (place, stream) = accepted => match stream {
+                Ok(Stream::Tcp(stream)) => {
+                    let serving = connection(stream, Arc::clone(&handler), ended.clone());
+                    connections.spawn(async move { serving.await; drop(place) });
+                }
+                #[cfg(unix)]
+                Ok(Stream::Unix(stream)) => {
+                    let serving = connection(stream, Arc::clone(&handler), ended.clone());
+                    connections.spawn(async move { serving.await; drop(place) });
+                }
+                // Out of file descriptors, most likely: some will be free again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+        }
+    }
+    #[cfg(unix)]
+    if let Listener::Unix(_, path) = &listener {
+        drop(std::fs::remove_file(path));
+    }
+    drop(listener);
+    drop(ending);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // Over the time, the rest is cut.
+    drop(tokio::time::timeout(GRACE, all).await);
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are small, and waiting to fill a packet would only delay them. Without it, it works as well.
+                drop(stream.set_nodelay(true));
+                Ok(Stream::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Answer>,
+{
+    let service = service_fn(|request| {
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let age = tokio::time::sleep(MAX_AGE);
+    tokio::select! {
+        // However it ended, with an error of the other side or well: there is nobody to tell.
+        _ = serving.as_mut() => return,
+        () = age => serving.as_mut().graceful_shutdown(),
+        // An error: the sender is gone, and that is the sign.
+        _ = ended.changed() => serving.as_mut().graceful_shutdown(),
+    }
+    drop(tokio::time::timeout(GRACE, serving).await);
+}
+
+/// An answer that nobody keeps.
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
