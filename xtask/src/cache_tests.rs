@@ -4,7 +4,6 @@
 //! `xtask/conformance` say which, and why; each test has to do what its list says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,6 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::emulator::Emulator;
+use crate::install;
 use crate::repo::{self, Profile};
 
 const PACKAGE: &str = "http-cache-tests@0.4.5";
@@ -33,7 +33,7 @@ const RUNS: [(&str, &[&str], &str); 2] = [
 pub(crate) fn run() -> Result<()> {
     let cfcache = repo::build_cfcache(Profile::Tests)?;
     let target = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?;
-    let suite = install(&target.join("cache-tests"))?;
+    let suite = install::npm(&target.join("cache-tests"), PACKAGE)?.join("node_modules/http-cache-tests");
     let origin = Origin::start(&suite)?;
     let results: Vec<_> = thread::scope(|scope| {
         let runs = RUNS.map(|(name, arguments, list)| {
@@ -47,25 +47,6 @@ pub(crate) fn run() -> Result<()> {
         println!("{name}: {passed} tests pass, {failed} fail for the reasons that are written down");
     }
     Ok(())
-}
-
-/// Installs the suite, unless it is there already, and gives its folder.
-fn install(folder: &Path) -> Result<std::path::PathBuf> {
-    let suite = folder.join("node_modules/http-cache-tests");
-    let note = folder.join("installed.txt");
-    if fs::read_to_string(&note).is_ok_and(|installed| installed == PACKAGE) {
-        return Ok(suite);
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    println!("installing {PACKAGE} into {}", folder.display());
-    let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", ".", PACKAGE];
-    let installed = Command::new("npm").args(install).current_dir(folder).stdout(Stdio::null()).status();
-    ensure!(
-        installed.is_ok_and(|status| status.success()),
-        "npm cannot install {PACKAGE}: is Node.js here (Debian: nodejs and npm), and a registry within reach?"
-    );
-    fs::write(&note, PACKAGE).with_context(|| format!("cannot write {}", note.display()))?;
-    Ok(suite)
 }
 
 /// The suite's own origin.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::generate::{PAGES, PUBLIC_API};
-use crate::{cache_tests, conformance, dist, public_api, repo, tidy};
+use crate::{cache_tests, conformance, dist, public_api, repo, tidy, workflows};
 
 /// A name, and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     ("fmt", || fmt().map(passed)),
     ("tidy", || tidy::run().map(passed)),
     ("shellcheck", shellcheck),
+    ("workflows", || workflows::run().map(passed)),
     ("deny", deny),
     ("clippy", || clippy().map(passed)),
     ("test", || test().map(passed)),

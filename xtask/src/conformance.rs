@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cfcache_model::endpoint::{
@@ -22,6 +21,7 @@ use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
 use serde_json::Value;
 
 use crate::emulator::Emulator;
+use crate::install;
 use crate::repo::{self, Profile};
 
 const REQUIREMENTS: &str = "xtask/conformance/requirements.txt";
@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
     let target = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?;
     let folder = target.join("conformance");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let python = environment(&folder)?;
+    let python = install::python(&folder, REQUIREMENTS)?;
 
     // The script is the origin of the edge, and begins to listen only when everything else runs.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -74,32 +74,6 @@ pub(crate) fn run() -> Result<()> {
     let text = fs::read_to_string(&record).with_context(|| format!("cannot read {}", record.display()))?;
     let lines: Vec<Line> = text.lines().map(Line::read).collect::<Result<_>>()?;
     compare(&lines)
-}
-
-/// Makes an environment with the SDK in it, unless it is there already, and gives its Python.
-fn environment(folder: &Path) -> Result<PathBuf> {
-    let environment = folder.join("venv");
-    let (python, inside) =
-        if cfg!(windows) { ("python", "Scripts/python.exe") } else { ("python3", "bin/python") };
-    let inside = environment.join(inside);
-    let wanted = repo::read(REQUIREMENTS)?;
-    let note = environment.join("installed.txt");
-    if inside.exists() && fs::read_to_string(&note).is_ok_and(|installed| installed == wanted) {
-        return Ok(inside);
-    }
-    println!("installing what {REQUIREMENTS} names into {}", environment.display());
-    let mut make = repo::command(python);
-    let made = make.args(["-m", "venv", "--clear"]).arg(&environment).status();
-    ensure!(
-        made.is_ok_and(|status| status.success()),
-        "`{python} -m venv` fails: install Python 3.10 or later with venv (Debian: python3 and python3-venv)"
-    );
-    let mut install = repo::command(&inside);
-    install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-    install.args(["--require-hashes", "--only-binary=:all:", "--requirement", REQUIREMENTS]);
-    ensure!(install.status()?.success(), "the SDK cannot be installed: is a package index within reach?");
-    fs::write(&note, wanted).with_context(|| format!("cannot write {}", note.display()))?;
-    Ok(inside)
 }
 
 /// A request of the SDK, as the script writes it down.

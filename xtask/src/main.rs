@@ -9,9 +9,11 @@ mod conformance;
 mod dist;
 mod emulator;
 mod generate;
+mod install;
 mod public_api;
 mod repo;
 mod tidy;
+mod workflows;
 
 use std::process::ExitCode;
 
