@@ -72,10 +72,10 @@ pub(crate) fn parse() -> Result<Args, Usage> {
 
 fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
     let arguments = helped(arguments);
-    let read = definition().try_get_matches_from(&arguments).and_then(|mut matches| {
-        check_single(&arguments)?;
-        Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
-    });
+    let read = match read_likely(&arguments) {
+        Some(read) => read,
+        None => read_complete(&arguments),
+    };
     read.map_err(|mut error| {
         if !hide_secrets(&mut error) {
             meet_half_way(&mut error);
@@ -84,13 +84,114 @@ fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
     })
 }
 
+/// Reads arguments with the complete definition, which knows every command and so every help text and suggestion.
+fn read_complete(arguments: &[OsString]) -> Result<Args, clap::Error> {
+    let mut matches = definition().try_get_matches_from(arguments)?;
+    check_single(arguments)?;
+    Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
+}
+
+/// Reads arguments with the definition of the one command that they seem to name. `None` where that does not
+/// understand them: whatever is to be said about them, the complete definition says.
+///
+/// clap copies each shared option into each command of a definition, and there are 60 of either: building the complete
+/// one takes longer than all else that happens before a request is sent.
+fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
+    let mut likely = likely(arguments)?;
+    let matches = likely.try_get_matches_from_mut(arguments);
+    let may_repeat = may_repeat(&likely, arguments);
+    // Freeing a thousand small things takes a while, and the process ends soon.
+    core::mem::forget(likely);
+    match matches {
+        Ok(mut matches) => {
+            if may_repeat && let Err(error) = check_single(arguments) {
+                return Some(Err(error));
+            }
+            Args::from_arg_matches_mut(&mut matches).ok().map(Ok)
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => Some(Err(error)),
+        Err(_) => None,
+    }
+}
+
+/// The definition with no other command than the first that is named in the arguments, and no other shared options
+/// below that than those which are given. A word that is no command but a value, such as that of `--zone purge`, makes a
+/// definition that does not understand the rest.
+fn likely(arguments: &[OsString]) -> Option<Definition> {
+    let top = Definition::new("cfcache")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .args_override_self(true);
+    let top = Global::augment_args(top).mut_args(|arg| {
+        // What another one conflicts with has to be known where that one is.
+        let is_named = matches!(arg.get_id().as_str(), "output" | "verbose");
+        let is_given = is_named || arguments.iter().any(|argument| may_give(argument, &arg));
+        arg.global(is_given)
+    });
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let command = match word {
+            // It has the shared options as its own.
+            "emulator" => return None,
+            "purge" => Some(purging("purge", words.clone())),
+            "invalidate" => Some(purging("invalidate", words.clone())),
+            _ if Command::has_subcommand(word) => {
+                take(Command::augment_subcommands(Definition::new("all")), word)
+            }
+            _ => None,
+        };
+        if let Some(command) = command {
+            return Some(top.subcommand(command));
+        }
+    }
+    Some(top)
+}
+
+/// The definition of `purge` or `invalidate` with no other command below it than the first that is named.
+fn purging<'a>(name: &'static str, mut words: impl Iterator<Item = &'a str>) -> Definition {
+    let all = What::augment_subcommands(Definition::new(name));
+    match words.find(|word| What::has_subcommand(word)).and_then(|word| take(all, word)) {
+        Some(what) => Definition::new(name).subcommand(what),
+        None => Definition::new(name),
+    }
+}
+
+/// Takes one command out of several.
+fn take(mut all: Definition, name: &str) -> Option<Definition> {
+    let taken = all.find_subcommand_mut(name).map(core::mem::take);
+    core::mem::forget(all);
+    taken
+}
+
+/// Returns whether an argument may give an option, alone or with other flags in one.
+fn may_give(argument: &OsStr, option: &Arg) -> bool {
+    let argument = argument.as_encoded_bytes();
+    match argument.strip_prefix(b"--") {
+        Some(long) => option
+            .get_long()
+            .and_then(|name| long.strip_prefix(name.as_bytes()))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"=")),
+        None => {
+            let short = option.get_short().and_then(|short| u8::try_from(short).ok());
+            argument.starts_with(b"-") && short.is_some_and(|short| argument.contains(&short))
+        }
+    }
+}
+
+/// Returns whether an option that takes one value may have been given several times.
+fn may_repeat(definition: &Definition, arguments: &[OsString]) -> bool {
+    let mut levels = core::iter::successors(Some(definition), |level| level.get_subcommands().next());
+    levels.any(|level| {
+        level
+            .get_arguments()
+            .filter(|arg| is_single(arg))
+            .any(|option| arguments.iter().filter(|argument| may_give(argument, option)).count() > 1)
+    })
+}
+
 /// Refuses an option that takes one value and was given several that differ: of two zones, nobody can tell which was
 /// meant. (What is parsed has the last only, or that behind the command.)
 fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
-    let is_option = |argument: &&OsString| argument.as_encoded_bytes().starts_with(b"-");
-    if arguments.iter().filter(is_option).count() < 2 {
-        return Ok(());
-    }
     let typed = as_typed();
     let shared = shared(&typed);
     let collecting_shared: Vec<Arg> =
@@ -1391,6 +1492,81 @@ mod tests {
             &["--plan", "free", "emulator", "--plan", "pro"],
         ] {
             assert!(read([&["cfcache"], line].concat()).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_definition_of_one_command_reads_what_the_complete_one_reads() {
+        let lines: [&[&str]; 16] = [
+            &["purge", "urls", "https://www.example.com/a"],
+            &[
+                "-z",
+                "example.com",
+                "purge",
+                "urls",
+                "-0",
+                "--from",
+                "-",
+                "--header",
+                "A: 1",
+                "--batch-size",
+                "7",
+            ],
+            &["purge", "-z", "example.com", "invalidate", "urls", "a"],
+            &["--zone", "purge", "invalidate", "tags", "a", "urls", "-y", "--plan=free"],
+            &["-qz", "example.com", "purge", "hosts", "a", "--json"],
+            &["purge", "prefixes", "a", "--verify=3", "--warm", "--visitor-rate", "2"],
+            &["purge", "everything", "--yes", "-e", "staging"],
+            &[
+                "purge",
+                "changed",
+                "public",
+                "--url",
+                "https://www.example.com",
+                "--within",
+                "-0",
+                "--explain",
+            ],
+            &["probe", "a", "--verify-connect", "127.0.0.1:1"],
+            &["warm", "--from", "a", "--from", "b", "--warm-as", "mobile,tablet"],
+            &["-v", "settings", "-v"],
+            &["zones", "list", "--output", "json"],
+            &["origin-regions", "set", "192.0.2.1", "--vendor", "aws", "--region", "us-east-1"],
+            &["variants", "set", "jpeg=image/webp", "--dry-run"],
+            &["completions", "bash"],
+            &["man", "purge"],
+        ];
+        for line in lines {
+            let arguments: Vec<OsString> = ["cfcache"].iter().chain(line).map(Into::into).collect();
+            let complete = read_complete(&arguments);
+            // One of them is wrong, and one is left to the complete definition.
+            let likely = match read_likely(&arguments) {
+                Some(likely) => likely.unwrap(),
+                None if complete.is_err() || line.starts_with(&["--zone", "purge"]) => continue,
+                None => panic!("{line:?}"),
+            };
+            assert_eq!(format!("{likely:?}"), format!("{:?}", complete.unwrap()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_command_does_not_understand_is_left_to_the_complete_definition() {
+        for line in [
+            &[][..],
+            &["--help"],
+            &["purge"],
+            &["purge", "urls", "--help"],
+            &["purge", "urls", "--form", "a"],
+            &["frobnicate", "--version"],
+            &["emulator"],
+        ] {
+            let arguments: Vec<OsString> = ["cfcache"].iter().chain(line).map(Into::into).collect();
+            assert!(read_likely(&arguments).is_none(), "{line:?}");
+        }
+        for line in [&["--version"][..], &["-q", "-V"]] {
+            let arguments: Vec<OsString> = ["cfcache"].iter().chain(line).map(Into::into).collect();
+            let likely = read_likely(&arguments).unwrap().unwrap_err();
+            assert_eq!(likely.to_string(), read_complete(&arguments).unwrap_err().to_string());
         }
     }
 
