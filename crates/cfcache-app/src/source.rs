@@ -260,6 +260,11 @@ impl Sources {
         self.total
     }
 
+    /// Whether all of it is in memory, so that reading it waits for nothing.
+    pub fn is_at_hand(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Arguments(_)))
+    }
+
     /// The headers of all entries that have none of their own of these names.
     pub fn headers(&self) -> &[CacheKeyHeader] {
         &self.reading.headers

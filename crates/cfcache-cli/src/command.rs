@@ -78,11 +78,13 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
 fn check_descriptors() -> Result<(), Failure> {
     #[cfg(unix)]
     {
-        use std::os::unix::net::UnixStream;
+        use std::os::fd::AsFd;
         /// What the runtime, the emulator's listener and a connection or two take.
-        const PAIRS: usize = 8;
-        let pairs: Result<Vec<_>, _> = (0..PAIRS).map(|_| UnixStream::pair()).collect();
-        if let Err(error) = pairs {
+        const DESCRIPTORS: usize = 16;
+        let stderr = std::io::stderr();
+        let taken: Result<Vec<_>, _> =
+            (0..DESCRIPTORS).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
+        if let Err(error) = taken {
             return Err(Failure::new(Exit::Unreachable, format!("cannot start: {error}"))
                 .with_hint("allow more open files (`ulimit -n 256`)"));
         }

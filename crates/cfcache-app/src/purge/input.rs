@@ -30,7 +30,7 @@ const READ_AHEAD: usize = 8;
 /// So many invalid entries may come before the first valid one is waited for no longer.
 const INVALID_FIRST: usize = 1000;
 
-/// The input while it is read, by a thread of its own: files and pipes block, and a run must not.
+/// The input while it is read, by a thread of its own where it may block: a run must not.
 pub(super) struct InputReader {
     chunks: mpsc::Receiver<Chunk>,
     /// What was read already.
@@ -52,23 +52,21 @@ impl InputReader {
     /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
         let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
-        let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        std::thread::spawn(move || {
-            let mut give = |chunk| sender.blocking_send(chunk).is_ok();
-            match replay {
-                None => sources.read(&mut give),
-                Some(mut replay) => {
-                    let mut goes_on = true;
-                    sources.read(&mut |chunk| {
-                        goes_on = replay.pass(chunk, &mut give);
-                        goes_on
-                    });
-                    if goes_on {
-                        replay.end(&mut give);
-                    }
+        let is_at_hand = sources.is_at_hand();
+        let read = move |give: &mut dyn FnMut(Chunk) -> bool| match replay {
+            None => sources.read(give),
+            Some(mut replay) => {
+                let mut goes_on = true;
+                sources.read(&mut |chunk| {
+                    goes_on = replay.pass(chunk, give);
+                    goes_on
+                });
+                if goes_on {
+                    replay.end(give);
                 }
             }
-        });
+        };
+        let chunks = if is_at_hand { read_now(read) } else { read_ahead(read) };
         Self { chunks, first: None, found: InputFindings::default(), stops_at_invalid, total }
     }
 
@@ -133,6 +131,27 @@ impl InputReader {
         failure.exit = exit.or(failure.exit);
         Err(failure)
     }
+}
+
+/// Reads what waits for nothing: a thread would take longer to start.
+fn read_now(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool)) -> mpsc::Receiver<Chunk> {
+    let mut all = Vec::new();
+    read(&mut |chunk| {
+        all.push(chunk);
+        true
+    });
+    let (sender, chunks) = mpsc::channel(all.len().max(1));
+    for chunk in all {
+        // There is room for each.
+        let _sent = sender.try_send(chunk);
+    }
+    chunks
+}
+
+fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static) -> mpsc::Receiver<Chunk> {
+    let (sender, chunks) = mpsc::channel(READ_AHEAD);
+    std::thread::spawn(move || read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
+    chunks
 }
 
 /// What is known of an input beside its entries.

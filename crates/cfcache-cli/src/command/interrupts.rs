@@ -85,7 +85,11 @@ async fn recv(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
 /// tells without unsafe code.
 #[cfg(unix)]
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    use std::io::Read;
+    // With room for all of it the kernel writes it once, and not anew for each part that is read.
+    let mut status = Vec::with_capacity(1 << 13);
+    let read = std::fs::File::open("/proc/self/status").and_then(|mut file| file.read_to_end(&mut status));
+    let status = read.ok().and_then(|_| String::from_utf8(status).ok()).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
