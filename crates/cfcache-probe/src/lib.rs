@@ -35,7 +35,7 @@ pub use crate::gate::{
 pub use crate::pace::{Limits, Reaction};
 pub use crate::queue::Ticket;
 pub use crate::variant::{FilesEntry, Variant};
-pub use crate::verdict::{NotCached, Purged, Survivor, Unproven, Verdict, judge};
+pub use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
 pub use crate::verify::{Ask, Counts, Settings, Step, Subject, Verification};
 #[cfg(feature = "visitor")]
 pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, hash, host_of};

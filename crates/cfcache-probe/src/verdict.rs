@@ -27,6 +27,36 @@ impl Purged {
     }
 }
 
+/// The body that visitors should get, by its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpectedBody {
+    /// This one, whatever the HTTP status.
+    Exactly(Sha256),
+    /// That of a file, which is one of several URLs at the most: a redirect and an error page are not compared.
+    OfFile(Sha256),
+    /// Anything but this one: the file was deleted.
+    NotThis(Sha256),
+}
+
+impl ExpectedBody {
+    /// Whether an answer has this body; `None` where the answer is not one to compare, or its body is not known in
+    /// whole.
+    #[must_use]
+    pub fn matches(self, answer: &Answer) -> Option<bool> {
+        let found = answer.body.sha256?;
+        match self {
+            Self::Exactly(expected) => Some(found == expected),
+            Self::OfFile(expected) => self.is_compared(answer).then_some(found == expected),
+            Self::NotThis(old) => Some(found != old),
+        }
+    }
+
+    const fn is_compared(self, answer: &Answer) -> bool {
+        !matches!(self, Self::OfFile(_)) || matches!(answer.status, 200..=299)
+    }
+}
+
 /// What is known of a URL after a purge. Each URL has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,8 +128,14 @@ pub enum Unproven {
         /// The hash of what came.
         found: Sha256,
     },
+    /// The body is that of a file that was deleted: the origin still has it.
+    StillThere,
+    /// No URL of a file is answered with its bytes.
+    NotServed,
     /// The body is not known in whole, so that it cannot be compared.
     NotCompared,
+    /// No answer came before the purge, where a change from HIT was to be seen.
+    NotAskedBefore,
     /// The word of `CF-Cache-Status` is not known.
     UnknownStatus(String),
     /// No answer came: why, in words.
@@ -142,11 +178,14 @@ impl Verdict {
                 | Unproven::NoAge
                 | Unproven::SameSecond
                 | Unproven::Unexpected { .. }
+                | Unproven::StillThere
                 | Unproven::NoAnswer(_)
                 | Unproven::NotAsked => true,
                 // A page that is never fresh is answered so for ever.
                 Unproven::Revalidated
+                | Unproven::NotServed
                 | Unproven::NotCompared
+                | Unproven::NotAskedBefore
                 | Unproven::UnknownStatus(_)
                 | Unproven::PurgeFailed(_) => false,
             },
@@ -157,19 +196,26 @@ impl Verdict {
 /// Judges an answer.
 ///
 /// - A copy counts as younger than the purge only where `Age`, which is in whole seconds, leaves no doubt of it.
-/// - `expected` is the hash of the body that visitors should get, where it is known: another body is never proven.
+/// - Where `expected` says what the body is, another body is never proven.
 #[must_use]
-pub fn judge(purged: Purged, answer: &Answer, expected: Option<Sha256>) -> Verdict {
-    let verdict = judge_cache(purged, answer, expected);
-    let Some(expected) = expected.filter(|_| verdict.is_settled()) else { return verdict };
-    match answer.body.sha256 {
-        Some(found) if found == expected => verdict,
-        Some(found) => Verdict::Unproven(Unproven::Unexpected { found }),
-        None => Verdict::Unproven(Unproven::NotCompared),
+pub fn judge(purged: Purged, answer: &Answer, expected: Option<ExpectedBody>) -> Verdict {
+    let expected = expected.filter(|expected| expected.is_compared(answer));
+    let verdict = judge_cache(purged, answer, expected.is_some());
+    // Where it cannot be told how old the copy is, another body says more.
+    let is_young = matches!(verdict, Verdict::Unproven(Unproven::SameSecond | Unproven::NoAge));
+    let Some(expected) = expected.filter(|_| verdict.is_settled() || is_young) else { return verdict };
+    match (expected.matches(answer), answer.body.sha256) {
+        (Some(true), _) => verdict,
+        (_, None) | (None, _) if is_young => verdict,
+        (_, None) | (None, _) => Verdict::Unproven(Unproven::NotCompared),
+        (Some(false), Some(_)) if matches!(expected, ExpectedBody::NotThis(_)) => {
+            Verdict::Unproven(Unproven::StillThere)
+        }
+        (Some(false), Some(found)) => Verdict::Unproven(Unproven::Unexpected { found }),
     }
 }
 
-fn judge_cache(purged: Purged, answer: &Answer, expected: Option<Sha256>) -> Verdict {
+fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
     if !answer.is_from_edge() {
         return Verdict::NotCached(NotCached::NotCloudflare);
     }
@@ -195,7 +241,7 @@ fn judge_cache(purged: Purged, answer: &Answer, expected: Option<Sha256>) -> Ver
         CacheStatus::Stale if is_purge => Verdict::Survivor(Survivor::Stale(status.clone())),
         CacheStatus::Stale => Verdict::Unproven(Unproven::OriginDown),
         // The caller compares the body, where there is something to compare it with.
-        CacheStatus::Revalidated if !is_purge || expected.is_some() => Verdict::Proven,
+        CacheStatus::Revalidated if !is_purge || is_compared => Verdict::Proven,
         CacheStatus::Revalidated => Verdict::Unproven(Unproven::Revalidated),
         CacheStatus::Dynamic => Verdict::NotCached(NotCached::Dynamic),
         CacheStatus::Bypass => Verdict::NotCached(NotCached::Bypass),
@@ -257,6 +303,9 @@ impl fmt::Display for Unproven {
             Self::NoAge => f.write_str("HIT without an age: it may be the old copy of an upper tier"),
             Self::SameSecond => f.write_str("the copy is as old as the purge, to the second"),
             Self::Unexpected { .. } => f.write_str("the body is not the expected one"),
+            Self::StillThere => f.write_str("the file was deleted, and the origin still serves it"),
+            Self::NotServed => f.write_str("no URL of the file is answered with its bytes"),
+            Self::NotAskedBefore => f.write_str("no answer came before the purge, to compare with"),
             Self::NotCompared => f.write_str("the body could not be read whole, and so not compared"),
             Self::UnknownStatus(word) => write!(f, "the edge says `{word}` of its cache, which is not known"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
@@ -289,7 +338,12 @@ impl Verdict {
                 Unproven::Unexpected { .. } => Some(
                     "the origin still serves another version: wait for it before purging, then purge again",
                 ),
+                Unproven::StillThere => Some("delete it at the origin as well, then purge again"),
+                Unproven::NotServed => Some(
+                    "see that the upload is complete and that the site is served under these URLs, then purge again",
+                ),
                 Unproven::NotCompared => Some("verify a smaller file"),
+                Unproven::NotAskedBefore => Some("check that the URL can be reached from here"),
                 Unproven::UnknownStatus(_) => None,
                 Unproven::NoAnswer(_) => Some("check that the URL can be reached from here"),
                 Unproven::PurgeFailed(_) => Some("run the purge again"),

@@ -10,11 +10,11 @@ use core::time::Duration;
 
 use cfcache_model::endpoint::Action;
 
-use crate::answer::{Answer, CacheStatus, Sha256};
+use crate::answer::{Answer, CacheStatus};
 use crate::pace::{Limits, Reaction};
 use crate::queue::{Next, Queue, Ticket};
 use crate::variant::Variant;
-use crate::verdict::{NotCached, Purged, Survivor, Unproven, Verdict, judge};
+use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
 
 /// How often a survivor is purged again.
 const PURGES_AGAIN: u32 = 2;
@@ -71,8 +71,10 @@ pub struct Subject {
     pub host: String,
     /// When the purge that covers it was accepted.
     pub accepted_at: Duration,
-    /// The hash of the body that visitors should get, where it is known.
-    pub expected: Option<Sha256>,
+    /// What was done to it, where that is not what [`Settings::action`] says of the others.
+    pub action: Option<Action>,
+    /// The body that visitors should get, where it is known.
+    pub expected: Option<ExpectedBody>,
     /// What the cache said before the purge, where it was asked.
     pub before: Option<Option<CacheStatus>>,
 }
@@ -81,12 +83,19 @@ impl Subject {
     /// A URL of a host, purged at a time.
     #[must_use]
     pub fn new(host: impl Into<String>, accepted_at: Duration) -> Self {
-        Self { host: host.into(), accepted_at, expected: None, before: None }
+        Self { host: host.into(), accepted_at, action: None, expected: None, before: None }
     }
 
-    /// Sets the hash of the body that visitors should get.
+    /// Sets what was done to it.
     #[must_use]
-    pub const fn with_expected(mut self, expected: Option<Sha256>) -> Self {
+    pub const fn with_action(mut self, action: Action) -> Self {
+        self.action = Some(action);
+        self
+    }
+
+    /// Sets the body that visitors should get.
+    #[must_use]
+    pub const fn with_expected(mut self, expected: Option<ExpectedBody>) -> Self {
         self.expected = expected;
         self
     }
@@ -167,7 +176,10 @@ pub struct Verification {
 struct Url {
     host: usize,
     accepted_at: Duration,
-    expected: Option<Sha256>,
+    action: Action,
+    expected: Option<ExpectedBody>,
+    /// Whether the last answer had the expected body.
+    has_expected: bool,
     before: Option<Option<CacheStatus>>,
     first_asked: Option<Duration>,
     /// Since the last purge or, where there was none, the first request.
@@ -220,7 +232,9 @@ impl Verification {
         self.urls.push(Url {
             host,
             accepted_at: subject.accepted_at,
+            action: subject.action.unwrap_or(self.settings.action),
             expected: subject.expected,
+            has_expected: false,
             before: subject.before,
             first_asked: None,
             asked: 0,
@@ -285,7 +299,7 @@ impl Verification {
         self.queue.end(now, ticket, reaction);
         let Some(url) = self.urls.get_mut(number) else { return };
         let purged = Purged {
-            action: self.settings.action,
+            action: url.action,
             until_asked: ticket.started().saturating_sub(url.accepted_at),
             until_answered: now.saturating_sub(url.accepted_at),
         };
@@ -313,6 +327,8 @@ impl Verification {
             State::Asking => {
                 url.first_asked.get_or_insert(ticket.started());
                 url.stored = stored;
+                url.has_expected = answer
+                    .is_ok_and(|answer| url.expected.is_some_and(|body| body.matches(answer) == Some(true)));
                 url.asked += 1;
                 self.asked(now, number, verdict);
             }
@@ -337,7 +353,10 @@ impl Verification {
         let deadline = url.first_asked.unwrap_or(now).saturating_add(timeout);
         let is_old = matches!(
             verdict,
-            Verdict::Survivor(_) | Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::SameSecond)
+            Verdict::Survivor(_)
+                | Verdict::Unproven(
+                    Unproven::Unexpected { .. } | Unproven::StillThere | Unproven::SameSecond
+                )
         );
         let patience = PATIENCE.min(timeout / 4);
         if is_old && url.purges < PURGES_AGAIN && now < deadline && now >= url.round_began + patience {
@@ -357,15 +376,13 @@ impl Verification {
 
     /// Where a transition is wanted, what was not HIT before the purge was not seen to be removed.
     fn after_transition(&self, number: usize, verdict: Verdict) -> Verdict {
+        if !self.settings.transition || !matches!(verdict, Verdict::Proven | Verdict::Refilled) {
+            return verdict;
+        }
         match &self.urls[number].before {
-            Some(before)
-                if self.settings.transition
-                    && matches!(verdict, Verdict::Proven | Verdict::Refilled)
-                    && *before != Some(CacheStatus::Hit) =>
-            {
-                Verdict::NotCached(NotCached::NotCachedBefore(before.clone()))
-            }
-            _ => verdict,
+            None => Verdict::Unproven(Unproven::NotAskedBefore),
+            Some(Some(CacheStatus::Hit)) => verdict,
+            Some(before) => Verdict::NotCached(NotCached::NotCachedBefore(before.clone())),
         }
     }
 
@@ -381,7 +398,7 @@ impl Verification {
                 }
             }
             // What the probe fetched is in the cache now, and is not what visitors should get.
-            Verdict::Unproven(Unproven::Unexpected { .. }) => {
+            Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere) => {
                 self.purge_again(now, number, State::CleaningUp);
             }
             _ => self.close(number),
@@ -472,6 +489,19 @@ impl Verification {
     #[must_use]
     pub fn still_served(&self, url: usize) -> &[Variant] {
         self.urls.get(url).map_or(&[], |url| &url.still)
+    }
+
+    /// Whether the last answer of a URL had the body that is expected of it.
+    #[must_use]
+    pub fn has_expected(&self, url: usize) -> bool {
+        self.urls.get(url).is_some_and(|url| url.has_expected)
+    }
+
+    /// Overrules the verdict of a URL that is settled by itself, for what is known of others.
+    pub fn refute(&mut self, url: usize, why: Unproven) {
+        if let Some(url) = self.urls.get_mut(url).filter(|url| url.state == State::Decided) {
+            url.last = Some(Verdict::Unproven(why));
+        }
     }
 
     /// How many URLs have which verdict. What is not decided yet counts as unproven.

@@ -4,10 +4,11 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use cfcache_model::endpoint::Action;
-use cfcache_probe::{Answer, Body, Purged, Sha256, Verdict, edge_error, judge};
+use cfcache_probe::{Answer, Body, ExpectedBody, Purged, Sha256, Verdict, edge_error, judge};
 use http::{HeaderMap, StatusCode};
 
 const NEW: Sha256 = Sha256::new([7; 32]);
+const EXACTLY_NEW: Option<ExpectedBody> = Some(ExpectedBody::Exactly(NEW));
 const OLD: Sha256 = Sha256::new([3; 32]);
 
 /// An answer of the edge: `200 HIT age=3`, `302 location=/b`, `403 cf-mitigated=challenge`, with `bare` for one that
@@ -37,7 +38,7 @@ fn answer(text: &str) -> Answer {
 }
 
 /// Ten seconds after the purge was accepted.
-fn verdict(action: Action, text: &str, expected: Option<Sha256>) -> Verdict {
+fn verdict(action: Action, text: &str, expected: Option<ExpectedBody>) -> Verdict {
     let purged = Purged::new(action, Duration::from_secs(10), Duration::from_millis(10_080));
     judge(purged, &answer(text), expected)
 }
@@ -98,12 +99,39 @@ fn with_an_expected_body_only_that_body_is_proven() {
         ("200 REVALIDATED body=new", "proven"),
         ("200 REVALIDATED body=old", "the body is not the expected one"),
         ("200 DYNAMIC body=old", "the body is not the expected one"),
+        ("200 HIT age=10 body=old", "the body is not the expected one"),
+        ("200 HIT age=10 body=new", "the copy is as old as the purge, to the second"),
+        ("200 HIT body=old", "the body is not the expected one"),
         // A body that was not read whole has no hash.
         ("200 MISS", "the body could not be read whole, and so not compared"),
         // An old copy stays a survivor, whatever its bytes are.
         ("200 HIT age=99 body=new", "the old copy is still served (HIT, 99 s old)"),
     ] {
-        assert_eq!(verdict(Action::Purge, given, Some(NEW)).to_string(), wanted, "{given}");
+        assert_eq!(verdict(Action::Purge, given, EXACTLY_NEW).to_string(), wanted, "{given}");
+    }
+}
+
+#[test]
+fn a_file_is_compared_only_where_it_is_served_and_a_deleted_one_must_not_come_back() {
+    let of_file = Some(ExpectedBody::OfFile(NEW));
+    let deleted = Some(ExpectedBody::NotThis(OLD));
+    for (given, expected, wanted) in [
+        ("200 MISS body=new", of_file, "proven"),
+        ("200 MISS body=old", of_file, "the body is not the expected one"),
+        ("200 DYNAMIC body=old", of_file, "the body is not the expected one"),
+        ("301 MISS location=/d/ body=old", of_file, "proven"),
+        ("404 MISS body=old", of_file, "proven"),
+        // Nothing was compared, so that "not changed" proves nothing.
+        ("404 REVALIDATED body=old", of_file, "the origin says that the copy did not change (REVALIDATED)"),
+        ("200 MISS", of_file, "the body could not be read whole, and so not compared"),
+        ("404 MISS body=new", deleted, "proven"),
+        ("200 MISS body=new", deleted, "proven"),
+        ("200 MISS body=old", deleted, "the file was deleted, and the origin still serves it"),
+        ("200 DYNAMIC body=old", deleted, "the file was deleted, and the origin still serves it"),
+        ("200 HIT age=99 body=old", deleted, "the old copy is still served (HIT, 99 s old)"),
+        ("200 UPDATING body=old", deleted, "the old copy is still served (UPDATING)"),
+    ] {
+        assert_eq!(verdict(Action::Purge, given, expected).to_string(), wanted, "{given}");
     }
 }
 
@@ -150,7 +178,7 @@ fn what_breaks_other_checks() {
         assert_eq!(verdict(Action::Purge, given, None).to_string(), words, "{case}");
     }
     // Current ETag, old body: only the hash shows it.
-    let found = verdict(Action::Purge, "200 MISS etag=\"v2\" body=old", Some(NEW));
+    let found = verdict(Action::Purge, "200 MISS etag=\"v2\" body=old", EXACTLY_NEW);
     assert_eq!(found.to_string(), "the body is not the expected one");
 }
 

@@ -156,15 +156,47 @@ fn invalidating_is_proven_by_what_purging_is_not() {
 
 #[test]
 fn a_transition_needs_a_hit_before() {
-    let mut edge = Edge::with_pages(3, secs(10));
+    let mut edge = Edge::with_pages(4, secs(10));
     let mut settings = settings(Action::Purge);
     settings.transition = true;
-    let before = [Some(CacheStatus::Hit), Some(CacheStatus::Dynamic), None];
-    let subjects =
-        before.map(|before| Subject::new("www.example.com", secs(100)).with_before(before)).to_vec();
+    let before = [Some(CacheStatus::Hit), Some(CacheStatus::Miss), None];
+    let subject = || Subject::new("www.example.com", secs(100));
+    let mut subjects = before.map(|before| subject().with_before(before)).to_vec();
+    subjects.push(subject());
     let run = verify_subjects(&mut edge, settings, secs(100), secs(100), subjects);
-    let verdicts: Vec<_> = (0..3).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
-    assert_eq!(verdicts, ["proven", "not_cached", "not_cached"]);
+    let verdicts: Vec<_> = (0..4).map(|url| run.verification.verdict(url).unwrap().to_string()).collect();
+    assert_eq!(
+        verdicts,
+        [
+            "proven",
+            "was not cached before the purge (MISS)",
+            "was not cached before the purge",
+            "no answer came before the purge, to compare with",
+        ]
+    );
+    let counts = run.verification.counts();
+    assert_eq!((counts.proven, counts.not_cached, counts.unproven), (1, 2, 1));
+}
+
+#[test]
+fn a_url_that_was_purged_is_judged_as_purged_among_others_that_were_invalidated() {
+    let mut edge = Edge::with_pages(2, secs(10));
+    edge.pages.iter_mut().for_each(|page| page.always = Some((200, "UPDATING")));
+    let subject = Subject::new("www.example.com", secs(100));
+    let subjects = vec![subject.clone(), subject.with_action(Action::Purge)];
+    let run = verify_subjects(&mut edge, settings(Action::Invalidate), secs(100), secs(100), subjects);
+    let verdicts: Vec<_> = (0..2).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
+    assert_eq!(verdicts, ["proven", "survivor"]);
+}
+
+#[test]
+fn a_verdict_is_overruled_by_what_others_show_and_still_counts_once() {
+    let mut edge = Edge::with_pages(2, secs(10));
+    let mut run = verify(&mut edge, settings(Action::Purge), secs(100), secs(101));
+    assert_eq!(run.verdicts(), ["proven", "proven"]);
+    run.verification.refute(1, cfcache_probe::Unproven::NotServed);
+    let counts = run.verification.counts();
+    assert_eq!((counts.probed, counts.proven, counts.unproven), (2, 1, 1));
 }
 
 #[test]
