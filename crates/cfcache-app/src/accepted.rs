@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::Target;
 use tokio::time::Instant;
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptedUrl {
     pub(crate) target: Target,
+    /// What was done to it.
+    pub(crate) action: Action,
     /// The number of its zone in the run.
     pub(crate) scope: usize,
     pub(crate) ordinal: u64,
@@ -21,17 +24,23 @@ pub(crate) struct AcceptedUrl {
 #[derive(Debug)]
 pub(crate) struct AcceptedUrls {
     pub(crate) began: Instant,
-    keep: Option<usize>,
-    seen: u64,
-    kept: Vec<AcceptedUrl>,
+    sample: Sample<AcceptedUrl>,
     last: Option<Duration>,
-    random: u64,
+    action: Action,
+    /// What the ordinals of a part of the run are counted from.
+    base: u64,
 }
 
 impl AcceptedUrls {
     /// Keeps at most so many; `None` is all.
-    pub(crate) fn new(keep: Option<usize>, seed: u64) -> Self {
-        Self { began: Instant::now(), keep, seen: 0, kept: Vec::new(), last: None, random: seed }
+    pub(crate) fn new(keep: Option<usize>, action: Action, seed: u64) -> Self {
+        Self { began: Instant::now(), sample: Sample::new(keep, seed), last: None, action, base: 0 }
+    }
+
+    /// What follows is another part of the run, which counts its entries from 0 again.
+    pub(crate) fn begin_part(&mut self, action: Action) {
+        self.action = action;
+        self.base = self.sample.seen();
     }
 
     /// Entries were accepted now.
@@ -47,43 +56,26 @@ impl AcceptedUrls {
         self.push(scope, entries, Duration::ZERO);
     }
 
-    fn push(&mut self, scope: usize, entries: &[Entry], at: Duration) {
-        for entry in entries {
-            if !matches!(entry.target, Target::Files(_)) {
-                continue;
-            }
-            self.seen += 1;
-            // Of so many each has the same chance to be kept (Vitter, 1985, algorithm R).
-            let place = match self.keep {
-                Some(keep) if self.kept.len() >= keep => {
-                    let chosen = self.random() % self.seen;
-                    match usize::try_from(chosen) {
-                        Ok(chosen) if chosen < keep => Some(chosen),
-                        _ => continue,
-                    }
-                }
-                _ => None,
-            };
-            let url = AcceptedUrl { target: entry.target.clone(), scope, ordinal: entry.ordinal, at };
-            match place {
-                Some(place) => self.kept[place] = url,
-                None => self.kept.push(url),
-            }
+    /// URLs that are shown by something else that was accepted, such as a host.
+    pub(crate) fn cover(&mut self, urls: impl IntoIterator<Item = (usize, Target)>) {
+        let Some(at) = self.last else { return };
+        for (scope, target) in urls {
+            let (action, ordinal) = (self.action, self.base + self.sample.seen());
+            self.sample.push(|| AcceptedUrl { target, action, scope, ordinal, at });
         }
     }
 
-    /// `splitmix64`: no more is asked of it than that a sample is not always the same.
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn push(&mut self, scope: usize, entries: &[Entry], at: Duration) {
+        let (action, base) = (self.action, self.base);
+        for entry in entries.iter().filter(|entry| matches!(entry.target, Target::Files(_))) {
+            let ordinal = base + entry.ordinal;
+            self.sample.push(|| AcceptedUrl { target: entry.target.clone(), action, scope, ordinal, at });
+        }
     }
 
     /// How many URLs were accepted, kept or not.
     pub(crate) const fn seen(&self) -> u64 {
-        self.seen
+        self.sample.seen()
     }
 
     /// When the last of anything was accepted; `None` where nothing was.
@@ -93,22 +85,67 @@ impl AcceptedUrls {
 
     /// Those that were kept, in the order of the input.
     pub(crate) fn take(&mut self) -> Vec<AcceptedUrl> {
-        let mut kept = core::mem::take(&mut self.kept);
+        let mut kept = self.sample.take();
         kept.sort_by_key(|url| (url.ordinal, url.scope));
         kept
     }
 
     /// A sample of those that were kept, by their places.
     pub(crate) fn sample(&mut self, of: usize, count: usize) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..of).collect();
-        for place in 0..count.min(of) {
-            let left = (of - place) as u64;
-            let other = place + usize::try_from(self.random() % left).unwrap_or(0);
-            places.swap(place, other);
-        }
-        places.truncate(count);
+        let mut places = Sample::new(Some(count), self.sample.random());
+        (0..of).for_each(|place| places.push(|| place));
+        let mut places = places.take();
         places.sort_unstable();
         places
+    }
+}
+
+/// A sample of what is pushed, in which each has the same chance; or all of it.
+#[derive(Debug)]
+pub(crate) struct Sample<T> {
+    keep: Option<usize>,
+    seen: u64,
+    kept: Vec<T>,
+    random: u64,
+}
+
+impl<T> Sample<T> {
+    /// Keeps at most so many; `None` is all.
+    pub(crate) const fn new(keep: Option<usize>, seed: u64) -> Self {
+        Self { keep, seen: 0, kept: Vec::new(), random: seed }
+    }
+
+    /// Of so many each has the same chance to be kept (Vitter, 1985, algorithm R).
+    pub(crate) fn push(&mut self, item: impl FnOnce() -> T) {
+        self.seen += 1;
+        match self.keep {
+            Some(keep) if self.kept.len() >= keep => {
+                let chosen = usize::try_from(self.random() % self.seen).unwrap_or(usize::MAX);
+                if let Some(place) = self.kept.get_mut(chosen) {
+                    *place = item();
+                }
+            }
+            _ => self.kept.push(item()),
+        }
+    }
+
+    /// How many were pushed, kept or not.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Those that were kept, in no order.
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        core::mem::take(&mut self.kept)
+    }
+
+    /// `splitmix64`: no more is asked of it than that a sample is not always the same.
+    const fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 }
 
@@ -138,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_sample_has_its_size_no_url_twice_and_the_order_of_the_input() {
         for count in [0, 1, 9, 10, 11, 5000] {
-            let mut urls = AcceptedUrls::new(Some(10), 7);
+            let mut urls = AcceptedUrls::new(Some(10), Action::Purge, 7);
             for entries in entries(count).chunks(30) {
                 urls.accept(0, entries);
             }
@@ -149,10 +186,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn parts_of_a_run_keep_their_order_and_what_was_done() {
+        let mut urls = AcceptedUrls::new(None, Action::Purge, 7);
+        urls.cover([(0, entries(1).remove(0).target)]);
+        assert_eq!(urls.seen(), 0, "nothing was accepted that could cover it");
+        urls.accept(0, &entries(2));
+        urls.begin_part(Action::Invalidate);
+        urls.accept(1, &entries(2));
+        let kept: Vec<_> = urls.take().iter().map(|url| (url.action, url.scope, url.ordinal)).collect();
+        let (purge, invalidate) = (Action::Purge, Action::Invalidate);
+        assert_eq!(kept, [(purge, 0, 0), (purge, 0, 1), (invalidate, 1, 2), (invalidate, 1, 3)]);
+    }
+
+    #[tokio::test]
     async fn each_has_about_the_same_chance() {
         let mut hits = [0_u32; 20];
         for seed in 0..2000 {
-            let mut urls = AcceptedUrls::new(Some(5), seed);
+            let mut urls = AcceptedUrls::new(Some(5), Action::Purge, seed);
             urls.accept(0, &entries(20));
             for url in urls.take() {
                 hits[usize::try_from(url.ordinal).unwrap()] += 1;

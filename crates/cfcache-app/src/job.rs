@@ -8,7 +8,7 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind, Target};
-use cfcache_probe::{Expectation, GateSettings, Limits, Sha256, Variant, VisitorBuilder};
+use cfcache_probe::{Expectation, ExpectedBody, GateSettings, Limits, Sha256, Variant, VisitorBuilder};
 
 use cfcache_site::changes::ListFormat;
 use cfcache_site::mapping::Site;
@@ -71,6 +71,7 @@ pub struct RouteJob {
 /// A purge or invalidate of what a deployment changed.
 pub struct ChangedJob {
     pub action: Action,
+    pub visits: Option<Visits>,
     pub source: ChangedSource,
     pub site: Site,
     /// The file that remembers the site.
@@ -191,11 +192,15 @@ pub struct GateJob {
 pub struct VerifyJob {
     /// How many of the purged URLs at the most.
     pub sample: Sample,
+    /// Whether they are asked before the purge too, so that a change from HIT can be seen.
+    pub transition: bool,
     /// URLs beside those that are purged.
     pub urls: Vec<Target>,
     pub timeout: Duration,
     pub limits: Limits,
     pub expected: Expected,
+    /// Whether visitors should get the files that are deployed, byte for byte.
+    pub expects_files: bool,
 }
 
 /// The bodies that visitors should get.
@@ -208,8 +213,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn of(&self, url: &str) -> Option<Sha256> {
-        self.by_url.get(url).copied().or(self.of_all)
+    pub fn of(&self, url: &str) -> Option<ExpectedBody> {
+        self.by_url.get(url).copied().or(self.of_all).map(ExpectedBody::Exactly)
     }
 }
 

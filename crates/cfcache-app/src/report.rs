@@ -167,7 +167,7 @@ pub enum FallbackTo {
 pub enum StateReport {
     /// It has the files that are deployed now.
     Saved,
-    /// It has the files of before, and what is still to be purged.
+    /// It has what is still to be purged or to be proven.
     Pending,
     /// It is what it was.
     Kept,

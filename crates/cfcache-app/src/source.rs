@@ -178,6 +178,20 @@ impl Sources {
     /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
     /// named), or there is not one entry in all of it.
     pub fn open(targets: Targets, digest: bool, console: &dyn Console) -> Result<Self, Failure> {
+        Self::open_and_see(targets, digest, None, console)
+    }
+
+    /// As [`Sources::open`], and shows `see` each entry of what can be read twice.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Sources::open`].
+    pub fn open_and_see(
+        targets: Targets,
+        digest: bool,
+        see: Option<&mut dyn FnMut(Target)>,
+        console: &dyn Console,
+    ) -> Result<Self, Failure> {
         let Targets { action, kind, headers, on_invalid, base, .. } = targets;
         let delimiter = if targets.null { Delimiter::Null } else { Delimiter::LineBreak };
         let is_strict = targets.strict;
@@ -192,13 +206,17 @@ impl Sources {
             }
         }
         let mut sources = Self { reading, parts, total: None };
-        sources.check(digest)?;
+        sources.check(digest, see)?;
         Ok(sources)
     }
 
-    fn check(&mut self, digest: bool) -> Result<(), Failure> {
+    fn check<'s>(
+        &mut self,
+        digest: bool,
+        see: Option<&'s mut (dyn FnMut(Target) + 's)>,
+    ) -> Result<(), Failure> {
         let rolling = digest.then(Rolling::default);
-        let mut check = Check::new(&self.reading, rolling);
+        let mut check = Check::new(&self.reading, rolling, see);
         let mut can_hold_more = false;
         let mut open = 0;
         for part in &mut self.parts {
@@ -489,7 +507,7 @@ trait Take {
 }
 
 /// Looks at everything, and keeps nothing but complaints.
-struct Check<'a> {
+struct Check<'a, 's> {
     reading: &'a Reading,
     entries: u64,
     invalid: u64,
@@ -501,12 +519,17 @@ struct Check<'a> {
     rolling: Option<Rolling>,
     /// What the second reading of the file that is read is held against.
     sealer: Option<Sealer>,
+    see: Option<&'s mut (dyn FnMut(Target) + 's)>,
 }
 
-impl<'a> Check<'a> {
-    fn new(reading: &'a Reading, rolling: Option<Rolling>) -> Self {
+impl<'a, 's> Check<'a, 's> {
+    fn new(
+        reading: &'a Reading,
+        rolling: Option<Rolling>,
+        see: Option<&'s mut (dyn FnMut(Target) + 's)>,
+    ) -> Self {
         let (complaints, alike) = (Vec::new(), BTreeMap::new());
-        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, sealer: None }
+        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, sealer: None, see }
     }
 
     fn complain(&mut self, invalid: &Invalid) {
@@ -528,13 +551,16 @@ impl<'a> Check<'a> {
     }
 }
 
-impl Take for Check<'_> {
+impl Take for Check<'_, '_> {
     type Enough = Failure;
 
     fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Failure> {
         match self.reading.line(origin, line)? {
-            Parsed::Target { given, .. } => {
+            Parsed::Target { given, target, .. } => {
                 self.entries += 1;
+                if let Some(see) = &mut self.see {
+                    see(target);
+                }
                 if let Some(rolling) = &mut self.rolling {
                     rolling.push(&given);
                 }
@@ -862,7 +888,7 @@ mod tests {
         let place = Place::File { path: Some(list.0.clone()), file: None, seal: None };
         let parts = vec![Part::Input(Input { name, is_sitemap: false, place })];
         let mut sources = Sources { reading, parts, total: None };
-        sources.check(false).unwrap();
+        sources.check(false, None).unwrap();
         change(list, 0);
         let (mut sent, mut broken, mut number) = (Vec::new(), None, 0);
         sources.read(&mut |chunk| {

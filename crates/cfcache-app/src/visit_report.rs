@@ -216,6 +216,9 @@ pub struct WarmReport {
     /// How many failures there are of each sort.
     #[serde(skip)]
     pub reasons: BTreeMap<String, u64>,
+    /// Whether some of the URLs may not be served: the forms of a file's URL.
+    #[serde(skip)]
+    pub may_be_missing: bool,
     #[serde(skip)]
     unanswered: u64,
     #[serde(skip)]
@@ -247,6 +250,10 @@ impl WarmReport {
             Warmed::Skipped(why) => {
                 self.skipped += 1;
                 *self.skipped_reasons.entry(why.to_string()).or_default() += 1;
+            }
+            Warmed::Failed(WarmFailure::Status(404 | 410)) if self.may_be_missing => {
+                self.skipped += 1;
+                *self.skipped_reasons.entry("nothing is served there (404)".to_owned()).or_default() += 1;
             }
             Warmed::NotCertified(_) => {
                 self.uncertified += 1;

@@ -392,10 +392,9 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
         !is_leaf || path.last().is_some_and(|last| ["set", "delete", "clear", "import"].contains(last));
     match path {
-        // They are many, and come last on a command line: `changed` takes none, and words that go on need none.
+        // They are many, and come last on a command line: words that go on need none.
         ["purge" | "invalidate", ..]
-            if (!is_leaf || path.last() == Some(&"changed"))
-                && (VISITING.contains(&option) || AROUND_PURGE.contains(&option)) =>
+            if !is_leaf && (VISITING.contains(&option) || AROUND_PURGE.contains(&option)) =>
         {
             false
         }
@@ -886,6 +885,9 @@ pub(crate) struct ChangedArgs {
     /// Tell each file that changed, and how many URLs that makes
     #[arg(long)]
     pub(crate) explain: bool,
+    /// With `--verify`, compare what visitors get with the files, byte for byte; what was deleted must not be served
+    #[arg(long, help_heading = "Visitors")]
+    pub(crate) expect_files: bool,
 }
 
 /// A tool that prints what changed.
@@ -1077,12 +1079,22 @@ pub(crate) struct Global {
     pub(crate) visiting: Visiting,
 }
 
+/// Which URLs to verify, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VerifyArg {
+    /// So many, after the purge.
+    Of(Sample),
+    /// A sample, before the purge and after it.
+    Transition,
+}
+
 /// How visitors ask: for `probe` and `warm`, and for what a purge does beside purging.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Visiting {
-    /// Ask URLs after the purge whether the old copies are gone: at most N of them [default: 100], or `all`
-    #[arg(long, global = true, value_name = "N|all", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = sample, help_heading = "Visitors")]
-    pub(crate) verify: Option<Sample>,
+    /// Ask URLs after the purge whether the old copies are gone: at most N of them [default: 100], or `all`;
+    /// `transition` asks a sample before the purge too, to see each go from HIT to something else
+    #[arg(long, global = true, value_name = "N|all|transition", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = verify, help_heading = "Visitors")]
+    pub(crate) verify: Option<VerifyArg>,
     /// A URL to verify as well; for tags, hosts, prefixes and everything, those to verify
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Visitors")]
     pub(crate) verify_url: Vec<String>,
@@ -1306,12 +1318,15 @@ fn some_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn sample(text: &str) -> Result<Sample, String> {
+fn verify(text: &str) -> Result<VerifyArg, String> {
     match text {
-        "all" => Ok(Sample::All),
+        "all" => Ok(VerifyArg::Of(Sample::All)),
+        "transition" => Ok(VerifyArg::Transition),
         _ => match text.parse() {
-            Ok(0) | Err(_) => Err("it must be a whole number, at least 1, or `all`".to_owned()),
-            Ok(number) => Ok(Sample::AtMost(number)),
+            Ok(0) | Err(_) => {
+                Err("it must be a whole number, at least 1, or `all`, or `transition`".to_owned())
+            }
+            Ok(number) => Ok(VerifyArg::Of(Sample::AtMost(number))),
         },
     }
 }

@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
 pub(crate) use crate::resolve::setting::Setting;
+use crate::resolve::visiting::Purged;
 pub(crate) use crate::resolve::visiting::VisitJob;
 use crate::same_file::FileId;
 use crate::secret::{may_be_secret, shown, shown_path};
@@ -225,7 +226,7 @@ impl Given<'_> {
         }
         Ok(self.purge_job(PurgeJob::Everything(EverythingJob {
             action,
-            visits: self.visits(None)?,
+            visits: self.visits(&Purged::Everything)?,
             scope: self.scope()?,
             connection: self.connection(global.dry_run)?,
             yes: global.yes || global.force,
@@ -251,7 +252,7 @@ impl Given<'_> {
         }
         Ok(self.purge_job(PurgeJob::List(ListJob {
             action,
-            visits: self.visits(Some(&targets))?,
+            visits: self.visits(&Purged::List(&targets))?,
             scope: self.scope()?,
             targets,
             connection: self.connection(global.dry_run)?,
@@ -321,7 +322,7 @@ impl Given<'_> {
         self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
         Ok(self.purge_job(PurgeJob::Route(RouteJob {
             action,
-            visits: self.visits(Some(&targets))?,
+            visits: self.visits(&Purged::List(&targets))?,
             targets,
             zones: self.settings.zones.clone().into_iter().collect(),
             connection: self.connection(self.global.dry_run)?,

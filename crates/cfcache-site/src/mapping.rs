@@ -384,6 +384,12 @@ impl Site {
         if rule.is_some_and(|rule| rule.purge_as == PurgeAs::Prefix) {
             return self.for_each_prefix(site_path, emit);
         }
+        self.for_each_file_url(site_path, emit);
+    }
+
+    /// Gives each URL of the file with this site path, also where the file is purged as a prefix.
+    pub fn for_each_file_url(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
+        let rule = self.rule(&path::decode(site_path));
         let forms = rule.and_then(|rule| rule.forms.as_deref());
         let headers = rule.map_or(&[][..], |rule| &rule.headers);
         for_each_form(site_path, forms, &mut |form| self.for_each_url(form, headers, emit));
@@ -456,6 +462,23 @@ impl Site {
             }
         }
         hosts
+    }
+
+    /// The site paths of the files that a static host may serve for a URL of the site, in the order in which they are
+    /// looked for; none for a URL elsewhere or with a query.
+    #[must_use]
+    pub fn files_shown_at(&self, url: &str) -> Vec<String> {
+        let Some(path) = self.site_path_of(url).filter(|path| !path.contains('?')) else { return Vec::new() };
+        let pages = |stem: &str| [format!("{stem}.html"), format!("{stem}.htm")];
+        match path.strip_suffix('/') {
+            _ if path.is_empty() => pages("index").into(),
+            Some(folder) => pages(&format!("{folder}/index")).into_iter().chain(pages(folder)).collect(),
+            None => [path.clone()]
+                .into_iter()
+                .chain(pages(&path))
+                .chain(pages(&format!("{path}/index")))
+                .collect(),
+        }
     }
 
     /// The site path of a URL under one of the site's, with its query; `None` for a URL elsewhere.

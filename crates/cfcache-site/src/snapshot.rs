@@ -75,6 +75,12 @@ impl Hash {
         Self::from_bytes(digest(&SHA256, bytes).as_ref()).unwrap_or(Self([0; 32]))
     }
 
+    /// Its bytes; those of a shorter one end with zeros.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Appends its hexadecimal digits.
     pub fn write_hex(&self, kind: HashKind, text: &mut String) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -162,7 +168,14 @@ impl Snapshot {
     /// Returns whether it has a file with this path.
     #[must_use]
     pub fn contains(&self, site_path: &str) -> bool {
-        self.files.binary_search_by(|file| file.path(&self.paths).cmp(site_path)).is_ok()
+        self.hash_of(site_path).is_some()
+    }
+
+    /// The hash of the file with this path.
+    #[must_use]
+    pub fn hash_of(&self, site_path: &str) -> Option<Hash> {
+        let place = self.files.binary_search_by(|file| file.path(&self.paths).cmp(site_path)).ok()?;
+        Some(self.files[place].hash)
     }
 
     /// The files whose names are not composed (NFC), at most `limit` of them, and how many there are.

@@ -11,6 +11,7 @@ use cfcache_model::plan::Dedupe;
 use cfcache_model::target::Kind;
 use tokio::sync::Notify;
 
+use crate::accepted::AcceptedUrls;
 use crate::console::{Console, RunInfo};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,7 +21,7 @@ use crate::journal::{Header, Journal, Replay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
 use crate::purge::input::{First, InputReader, RoutedInput};
-use crate::purge::visits::{Again, after_purge, collector, wait_for_origin};
+use crate::purge::visits::{self, Again, Before, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, ResolvedScope, caps};
 use crate::report::Report;
 use crate::route::Routes;
@@ -42,7 +43,7 @@ pub(super) async fn run(
     if journal.as_ref().is_some_and(|path| source::reads(&targets.files, path)) {
         return Err(Failure::usage("`--journal` names a file that is read as input"));
     }
-    let sources = Sources::open(targets, journal.is_some(), console)?;
+    let (sources, to_ask) = visits::open(targets, journal.is_some(), visits.as_ref(), console)?;
     let kind = sources.kind();
     let mut journal = match &journal {
         Some(path) => {
@@ -62,6 +63,7 @@ pub(super) async fn run(
     let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
     // Last of all that comes before the purge: what is wrong with anything else is known by then.
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
+    let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
     let pacing = Pacing::begin(&session, &connection, place.plan);
     let report = place.report(action.verb(), kind.field());
     let (journal, accepted) = match journal {
@@ -78,11 +80,11 @@ pub(super) async fn run(
         routes: None,
         report,
         pacing,
-        visits,
+        accepted: None,
         console,
         interrupts,
     };
-    let report = bulk.run(input, failed_to, journal).await?;
+    let report = bulk.run(input, failed_to, journal, visits, before).await?;
     session.close().await;
     Ok(report)
 }
@@ -140,30 +142,60 @@ pub(super) struct Bulk<'a> {
     /// What is reported in the end, without its counts.
     pub(super) report: Report,
     pub(super) pacing: Pacing,
-    /// What visitors are for after it.
-    pub(super) visits: Option<Visits>,
+    /// What collects the URLs that are accepted.
+    pub(super) accepted: Option<Rc<RefCell<AcceptedUrls>>>,
     pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
 }
 
-impl Bulk<'_> {
-    /// Sends the input, and reports what became of it.
+impl<'a> Bulk<'a> {
+    /// Sends the input, verifies and warms what is wanted, and reports what became of it.
     pub(super) async fn run(
-        self,
+        mut self,
         input: InputReader,
         failed_to: Option<PathBuf>,
         journal: Option<Writer>,
+        visits: Option<Visits>,
+        before: Option<Before>,
     ) -> Result<Report, Failure> {
         // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
         let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-        let (report, exit) = self.send(input, Logs { failed_to, journal }).await;
+        let again = self.again();
+        let action = again.as_ref().map_or(Action::Purge, |again| again.action);
+        let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
+        self.accepted.clone_from(&accepted);
+        let interrupts = self.interrupts;
+        let (mut report, mut exit) = self.send(input, Logs { failed_to, journal }).await;
+        let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
+        if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
+            && exit != Exit::Interrupted
+        {
+            let before = before.as_ref();
+            let seen =
+                after_purge(visits, accepted, before, None, &again, &mut report, interrupts).await.exit;
+            // What is not proven is of interest where everything was accepted; else there is something worse.
+            if exit == Exit::Accepted || seen == Exit::Interrupted {
+                exit = seen;
+            }
+        }
         Ok(report.with_exit(exit))
+    }
+
+    /// Where URLs of this run are purged again.
+    fn again(&self) -> Option<Again<'a>> {
+        let scope = self.scopes.first()?;
+        Some(Again {
+            client: self.session.client.clone(),
+            action: scope.action,
+            scopes: self.scopes.clone(),
+            routes: self.routes,
+            console: self.console,
+        })
     }
 
     /// Sends the input.
     pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit) {
-        let Self { session, kind, mut scopes, routes, report, pacing, visits, console, interrupts } = self;
-        let accepted = collector(visits.as_ref()).map(|accepted| Rc::new(RefCell::new(accepted)));
+        let Self { session, kind, mut scopes, routes, report, pacing, accepted, console, interrupts } = self;
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (input, info) = input.open();
         for scope in &mut scopes {
@@ -178,7 +210,7 @@ impl Bulk<'_> {
         let paced = Rc::new(Notify::new());
         let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), logs)
             .with_paced(Rc::clone(&paced))
-            .with_accepted(accepted.clone());
+            .with_accepted(accepted);
         if routes.is_some() {
             let report = |scope: &PurgeScope| {
                 let zone = Some(scope.zone.to_string());
@@ -190,13 +222,6 @@ impl Bulk<'_> {
         // One budget is for all, and most accounts have one plan: the first zone speaks for them.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
         let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
-        let again = scopes.first().map(|scope| Again {
-            client: session.client.clone(),
-            action: scope.action,
-            scopes: scopes.clone(),
-            routes,
-            console,
-        });
         let mut input = RoutedInput::new(input, routes, &scopes);
         let interrupt = interrupts.nth(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
@@ -214,17 +239,7 @@ impl Bulk<'_> {
         }
         observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
-        let mut exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
-        let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-        if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
-            && exit != Exit::Interrupted
-        {
-            let seen = after_purge(visits, accepted, &again, &mut report, interrupts).await;
-            // What is not proven is of interest where everything was accepted; else there is something worse.
-            if exit == Exit::Accepted || seen == Exit::Interrupted {
-                exit = seen;
-            }
-        }
+        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
         (report, exit)
     }
 }

@@ -4,7 +4,11 @@
 //! What is to be purged is written to the state before anything is sent, and stays there until all of it was accepted.
 //! Whatever happens in between, the next run makes up for it, also where the files are by then what they were before. (A
 //! URL that was accepted stays too: until the files are recorded, the cache may have taken it up again.)
+//!
+//! Where visitors are asked, what is not proven stays as well; all of it, where the origin served something else than what
+//! was deployed, because the cache may have taken up the old version of any URL then.
 
+mod files;
 mod read;
 mod select;
 mod send;
@@ -25,7 +29,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
+pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
+use crate::purge::changed::send::Sent;
+use crate::purge::visits::{Seen, announce};
 use crate::purge::{ZONE_STAND_IN, caps, shown};
 use crate::report::{ChangedFiles, Deployment, Report, StateReport};
 use crate::route::Routes;
@@ -66,22 +73,29 @@ pub(super) async fn run(
         return Ok(report);
     }
     let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
-    let exit = if has_work {
+    let sent = if has_work {
         match connection {
-            Ok(connection) => send::send(&job, &connection, &work, &mut report, console, interrupts).await,
+            Ok(connection) => {
+                send::send(&mut job, &connection, &work, &mut report, console, interrupts).await
+            }
             Err(failure) => Err(failure),
         }
     } else {
-        Ok(Exit::Accepted)
+        Ok(Sent { exit: Exit::Accepted, seen: None })
     };
-    let exit = exit.inspect_err(|_| {
+    let Sent { exit, seen } = sent.inspect_err(|_| {
         console.note("what is to be purged is in the state, and the next run makes up for it");
     })?;
-    let is_done = exit == Exit::Accepted;
-    let saved = if is_done { save(&mut state, &job, &work) } else { Ok(()) };
+    let left = left(&job, exit, seen.as_ref());
+    let saved = match &left {
+        Left::All => Ok(()),
+        Left::Some(pending) => save(&mut state, &job, &work, pending),
+    };
+    let is_saved = matches!(&left, Left::Some(pending) if pending.is_empty());
+    let exit = exit.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
     // Everything was purged: the next run only does it once more.
     let (exit, became) = match saved {
-        Ok(()) if is_done => (exit, StateReport::Saved),
+        Ok(()) if is_saved => (exit, StateReport::Saved),
         Ok(()) => (exit, StateReport::Pending),
         Err(mut failure) => {
             failure.exit = Exit::Failed;
@@ -91,7 +105,17 @@ pub(super) async fn run(
     };
     if has_work {
         if became == StateReport::Pending {
-            console.note("the state remembers what is to be purged, and the next run makes up for it");
+            console.note(&match &left {
+                Left::Some(pending) if !pending.is_empty() => format!(
+                    "the state remembers {} not proven, and the next run purges and verifies {} again",
+                    match pending.len() as u64 {
+                        1 => "1 URL that is".to_owned(),
+                        count => format!("{count} URLs that are"),
+                    },
+                    if pending.len() == 1 { "it" } else { "them" },
+                ),
+                _ => "the state remembers what is to be purged, and the next run makes up for it".to_owned(),
+            });
         }
         report.deployment.iter_mut().for_each(|deployment| deployment.state = became);
     } else {
@@ -108,17 +132,42 @@ pub(super) async fn run(
             (None, _) => "nothing changed".to_owned(),
         };
         tell(&mut report, became, nothing);
+        if job.visits.as_ref().is_some_and(|visits| visits.verify.is_some() || visits.warm.is_some()) {
+            console.note("nothing was purged, so that there is nothing to verify or to fetch");
+        }
     }
     Ok(report.with_exit(exit))
 }
 
-/// Records what is deployed.
-fn save(state: &mut StateFile, job: &ChangedJob, work: &Work) -> Result<(), Failure> {
+/// What the next run has to do again.
+enum Left {
+    /// All of it, and the files of before stay.
+    All,
+    /// These; the files that are deployed are recorded.
+    Some(Vec<Target>),
+}
+
+fn left(job: &ChangedJob, exit: Exit, seen: Option<&Seen>) -> Left {
+    match seen {
+        _ if exit != Exit::Accepted => Left::All,
+        Some(seen) if !seen.is_whole || seen.is_origin_late => Left::All,
+        // A URL that was named may be on another zone.
+        Some(seen) => Left::Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),
+        None => Left::Some(Vec::new()),
+    }
+}
+
+fn is_of_site(job: &ChangedJob, url: &Target) -> bool {
+    matches!(url, Target::Files(file) if job.site.site_path_of(file.url().as_str()).is_some())
+}
+
+/// Records what is deployed, and what is still to be purged.
+fn save(state: &mut StateFile, job: &ChangedJob, work: &Work, pending: &[Target]) -> Result<(), Failure> {
     match (&work.snapshot, &work.mapping) {
-        (Some(snapshot), _) => write(state, job.site.clone(), Files::Snapshot(snapshot), &[]),
+        (Some(snapshot), _) => write(state, job.site.clone(), Files::Snapshot(snapshot), pending),
         // Files that stay were mapped so.
-        (None, Some(mapping)) => write(state, mapping.clone(), Files::Kept, &[]),
-        (None, None) => write(state, job.site.clone(), Files::Kept, &[]),
+        (None, Some(mapping)) => write(state, mapping.clone(), Files::Kept, pending),
+        (None, None) => write(state, job.site.clone(), Files::Kept, pending),
     }
 }
 
@@ -188,6 +237,7 @@ pub(super) fn dry_run(job: &ChangedJob, console: &dyn Console) -> Result<Exit, F
     if work.is_everything {
         show(job.action, &shown_zone(job, None, None, console)?, &PurgeBody::Everything);
         console.note("would send 1 request");
+        announce(job.visits.as_ref(), console);
         return Ok(Exit::Accepted);
     }
     let routes = match &job.destination {
@@ -223,6 +273,7 @@ pub(super) fn dry_run(job: &ChangedJob, console: &dyn Console) -> Result<Exit, F
     let items =
         work.kind().map_or_else(|| format!("{} entries", work.len()), |kind| kind.count(work.len() as u64));
     console.note(&format!("would send {items} in {}", wording::count(requests, "request")));
+    announce(job.visits.as_ref(), console);
     Ok(Exit::Accepted)
 }
 

@@ -18,7 +18,7 @@ use crate::failure::{Failure, describe};
 use crate::interrupts::Interrupts;
 use crate::job::{EnvironmentRef, EverythingJob};
 use crate::observe::{CallObserver, WAITING, millis};
-use crate::purge::visits::{Again, after_purge, collector, wait_for_origin};
+use crate::purge::visits::{Again, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{ResolvedScope, confirm, describe_zone};
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::scope::{is_production, may_be_production};
@@ -63,7 +63,8 @@ pub(super) async fn run(
         None => request,
     };
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
-    let accepted = collector(visits.as_ref());
+    let before = ask_before(visits.as_ref(), Vec::new(), console, interrupts).await?;
+    let accepted = collector(visits.as_ref(), action);
     let (mut report, mut exit) = send(&session, &request, report, console, interrupts).await;
     if let (Some(visits), Some(mut accepted), Exit::Accepted) = (visits, accepted, exit) {
         accepted.accept(0, &[]);
@@ -72,7 +73,8 @@ pub(super) async fn run(
             .with_environment(place.environment.clone());
         let client = session.client.clone();
         let again = Again { client, action, scopes: vec![scope], routes: None, console };
-        exit = after_purge(visits, accepted, &again, &mut report, interrupts).await;
+        let before = before.as_ref();
+        exit = after_purge(visits, accepted, before, None, &again, &mut report, interrupts).await.exit;
     }
     session.close().await;
     Ok(report.with_exit(exit))

@@ -18,7 +18,7 @@ use crate::observe::{CallObserver, FailedTo};
 use crate::purge::bulk::{Bulk, scopes};
 use crate::purge::dry_run::shown;
 use crate::purge::input::{First, InputReader};
-use crate::purge::visits::{announce, wait_for_origin};
+use crate::purge::visits::{self, announce, ask_before, wait_for_origin};
 use crate::purge::{Pacing, auto_plan, caps, empty, interrupted};
 use crate::report::Report;
 use crate::route::Routes;
@@ -38,7 +38,8 @@ pub(super) async fn run(
     if let Some(path) = &failed_to {
         FailedTo::check(path, &targets.files)?;
     }
-    let mut input = InputReader::begin(Sources::open(targets, false, console)?, None);
+    let (sources, to_ask) = visits::open(targets, false, visits.as_ref(), console)?;
+    let mut input = InputReader::begin(sources, None);
     if let First::Nothing = input.first(interrupts).await? {
         return input.nothing(kind, failed_to.as_deref(), console);
     }
@@ -61,10 +62,12 @@ pub(super) async fn run(
         .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
     }
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
+    let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
     let report = Report::new(action.verb(), kind.field(), None, None);
     let routes = Some(&routes);
-    let bulk = Bulk { session: &session, kind, scopes, routes, report, pacing, visits, console, interrupts };
-    let report = bulk.run(input, failed_to, None).await?;
+    let bulk =
+        Bulk { session: &session, kind, scopes, routes, report, pacing, accepted: None, console, interrupts };
+    let report = bulk.run(input, failed_to, None, visits, before).await?;
     session.close().await;
     Ok(report)
 }

@@ -3,7 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfcache_client::{Client, PurgeScope};
@@ -11,21 +11,23 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
-    Answer, Gate, Passage, Purging, Settings, Subject, Target as Visited, Variant, Verdict, Verification,
-    Visitor, Warmed, host_of, wait_at_gate,
+    Answer, CacheStatus, Gate, NoAnswer, Passage, Purging, Settings, Subject, Target as Visited, Unproven,
+    Variant, Verdict, Verification, Visit, Visitor, Warmed, host_of, wait_at_gate,
 };
 use futures_core::Stream;
 
-use crate::accepted::{AcceptedUrl, AcceptedUrls, seed};
+use crate::accepted::{AcceptedUrl, AcceptedUrls, Sample as Sampled, seed};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{GateJob, Sample, VerifyJob, Visits, WarmJob};
+use crate::job::{GateJob, Sample, Targets, VerifyJob, Visits, WarmJob};
 use crate::observe::CallObserver;
+use crate::purge::changed::SiteFiles;
 use crate::purge::interrupted;
 use crate::report::Report;
 use crate::route::Routes;
+use crate::source::Sources;
 use crate::visit_report::{VerifyReport, WarmReport};
 use crate::visiting::{Meter, draw, visited};
 use crate::wording;
@@ -109,10 +111,12 @@ pub(super) fn announce(visits: Option<&Visits>, console: &dyn Console) {
             0 => String::new(),
             given => format!("{} given for that, and ", wording::count(given, "URL")),
         };
-        console.note(&match verify.sample {
-            Sample::All => format!("would verify {given}all purged URLs"),
-            Sample::AtMost(most) => format!("would verify {given}at most {most} of the purged URLs"),
-        });
+        let how_many = match verify.sample {
+            Sample::All => "all purged URLs".to_owned(),
+            Sample::AtMost(most) => format!("at most {most} of the purged URLs"),
+        };
+        let before = if verify.transition { ", and ask them before the purge too" } else { "" };
+        console.note(&format!("would verify {given}{how_many}{before}"));
     }
     if let Some(warm) = &visits.warm {
         let times = warm.variants.len();
@@ -121,17 +125,106 @@ pub(super) fn announce(visits: Option<&Visits>, console: &dyn Console) {
     }
 }
 
+/// Opens the input of a run; where URLs are to be asked before the purge, with those of a sample.
+///
+/// # Errors
+///
+/// As with [`Sources::open`], and where URLs are to be asked before and the input can be read only once.
+pub(super) fn open(
+    targets: Targets,
+    digest: bool,
+    visits: Option<&Visits>,
+    console: &dyn Console,
+) -> Result<(Sources, Vec<Target>), Failure> {
+    let Some(job) = transition(visits) else {
+        return Ok((Sources::open(targets, digest, console)?, Vec::new()));
+    };
+    let mut sample = sample_of(job);
+    let mut see = |target: Target| {
+        if matches!(target, Target::Files(_)) {
+            sample.push(|| target);
+        }
+    };
+    let sources = Sources::open_and_see(targets, digest, Some(&mut see), console)?;
+    if sources.total().is_none() {
+        return Err(Failure::usage(
+            "`--verify=transition` asks URLs before the purge, and this input can be read only once",
+        )
+        .with_hint("write the list to a file first, and name it with `--from FILE`"));
+    }
+    Ok((sources, sample.take()))
+}
+
+fn transition(visits: Option<&Visits>) -> Option<&VerifyJob> {
+    visits?.verify.as_ref().filter(|job| job.transition)
+}
+
+fn sample_of(job: &VerifyJob) -> Sampled<Target> {
+    let keep = match job.sample {
+        Sample::All => None,
+        Sample::AtMost(most) => Some(most),
+    };
+    Sampled::new(keep, seed())
+}
+
+/// A sample of URLs that are to be purged, to be asked before; none where that is not wanted.
+pub(super) fn sample<'a>(visits: Option<&Visits>, urls: impl Iterator<Item = &'a Target>) -> Vec<Target> {
+    let Some(job) = transition(visits) else { return Vec::new() };
+    let mut sample = sample_of(job);
+    urls.filter(|target| matches!(target, Target::Files(_))).for_each(|url| sample.push(|| url.clone()));
+    sample.take()
+}
+
+/// What the cache said of URLs before the purge, by their entries; `None` for one that gave no answer.
+pub(super) type Before = BTreeMap<String, Option<Option<CacheStatus>>>;
+
+/// Asks URLs before the purge: those given, and those that are named to be verified. Gives `None` where that is not
+/// wanted.
+///
+/// # Errors
+///
+/// Where it is interrupted.
+pub(super) async fn ask_before(
+    visits: Option<&Visits>,
+    mut urls: Vec<Target>,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Option<Before>, Failure> {
+    let Some((visits, job)) = visits.zip(transition(visits)) else { return Ok(None) };
+    urls.extend(job.urls.iter().cloned());
+    let entries: Vec<(String, Visited)> =
+        urls.iter().filter_map(|url| Some((url.text().into_owned(), visited(url)?))).collect();
+    let mut before: Before = entries.iter().map(|(entry, _)| (entry.clone(), None)).collect();
+    let mut places = entries.iter();
+    let visitor = Arc::new(visits.visitor.clone().build());
+    let meter = RefCell::new(Meter::new("URL", "asked before the purge", Some(entries.len() as u64)));
+    // Answers come in the order of the list.
+    let mut emit = |_: &Visited, answer: &Result<Visit, NoAnswer>| {
+        meter.borrow_mut().count(answer.is_ok());
+        if let (Some((entry, _)), Ok(visit)) = (places.next(), answer) {
+            before.insert(entry.clone(), Some(visit.answer.cache_status.clone()));
+        }
+    };
+    let list: Vec<Visited> = entries.iter().map(|(_, visited)| visited.clone()).collect();
+    let pieces = Pieces(list.into_iter());
+    let is_whole = tokio::select! {
+        is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, interrupts.nth(1)) => is_whole,
+        () = draw(&meter, console) => false,
+    };
+    if is_whole { Ok(Some(before)) } else { Err(interrupted()) }
+}
+
 /// What collects the URLs that were accepted, where they are of use.
-pub(super) fn collector(visits: Option<&Visits>) -> Option<AcceptedUrls> {
+pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<AcceptedUrls> {
     let visits = visits?;
     let keep = match (&visits.verify, &visits.warm) {
         (None, None) => return None,
-        // All are fetched.
-        (_, Some(_)) => None,
+        // All are fetched, or those are looked for that were asked before.
+        (_, Some(_)) | (Some(VerifyJob { transition: true, .. }), _) => None,
         (Some(VerifyJob { sample: Sample::AtMost(most), .. }), None) => Some(*most),
         (Some(VerifyJob { sample: Sample::All, .. }), None) => None,
     };
-    Some(AcceptedUrls::new(keep, seed()))
+    Some(AcceptedUrls::new(keep, action, seed()))
 }
 
 /// Where URLs are purged again.
@@ -145,28 +238,34 @@ pub(super) struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// Purges URLs, each on its zone.
+    /// Purges URLs, each on its zone and as it was.
     async fn purge(&self, urls: Vec<AcceptedUrl>) -> Result<(), String> {
         for (number, scope) in self.scopes.iter().enumerate() {
-            let of_zone = urls.iter().filter(|url| url.scope == number).map(|url| url.target.clone());
-            let targets: Vec<Target> = of_zone.collect();
-            // A plan may allow fewer in one request than are purged again at once.
-            for targets in targets.chunks(scope.limits.items.clamp(1, GROUP)) {
-                let body = PurgeBody::of(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
-                let request = PurgeCache::new(self.action, &scope.zone, &body);
-                let request = match &scope.environment {
-                    Some(environment) => request.with_environment(environment),
-                    None => request,
-                };
-                let mut trace = CallObserver(self.console);
-                self.client.call(&request, &mut trace).await.map_err(|error| error.to_string())?;
+            for action in [Action::Purge, Action::Invalidate] {
+                let of_zone = urls.iter().filter(|url| url.scope == number && url.action == action);
+                let targets: Vec<Target> = of_zone.map(|url| url.target.clone()).collect();
+                // A plan may allow fewer in one request than are purged again at once.
+                for targets in targets.chunks(scope.limits.items.clamp(1, GROUP)) {
+                    self.send(action, scope, targets).await?;
+                }
             }
         }
         Ok(())
     }
 
+    async fn send(&self, action: Action, scope: &PurgeScope, targets: &[Target]) -> Result<(), String> {
+        let body = PurgeBody::of(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
+        let request = PurgeCache::new(action, &scope.zone, &body);
+        let request = match &scope.environment {
+            Some(environment) => request.with_environment(environment),
+            None => request,
+        };
+        let mut trace = CallObserver(self.console);
+        self.client.call(&request, &mut trace).await.map(drop).map_err(|error| error.to_string())
+    }
+
     /// The number of the zone that a URL is on.
-    fn scope_of(&self, target: &Target) -> usize {
+    pub(super) fn scope_of(&self, target: &Target) -> usize {
         let Some(routes) = self.routes else { return 0 };
         let zone = routes.zone_of(target.host().unwrap_or_default()).ok();
         let number = self.scopes.iter().position(|scope| Some(&scope.zone) == zone);
@@ -178,37 +277,52 @@ impl Again<'_> {
 /// URLs in one request: what the smallest plan allows.
 const GROUP: usize = 30;
 
-/// Verifies and warms, and puts what came of it into the report.
+/// What visitors were seen to get.
+pub(super) struct Seen {
+    pub(super) exit: Exit,
+    /// Whether the verification went to its end.
+    pub(super) is_whole: bool,
+    /// The URLs that are not proven.
+    pub(super) unproven: Vec<Target>,
+    /// Whether the origin served something else than what was deployed.
+    pub(super) is_origin_late: bool,
+}
+
+/// Verifies and warms, and puts what came of it into the report. `before` is what the cache said before the purge, and
+/// `files` what is known of the files that are deployed.
 pub(super) async fn after_purge(
     visits: Visits,
     mut accepted: AcceptedUrls,
+    before: Option<&Before>,
+    files: Option<&SiteFiles<'_>>,
     again: &Again<'_>,
     report: &mut Report,
     interrupts: &Interrupts,
-) -> Exit {
-    let Some(last) = accepted.last() else {
-        // Nothing was accepted, so that there is nothing to prove either.
-        return Exit::Accepted;
-    };
-    let console = again.console;
+) -> Seen {
+    let mut seen = Seen { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
+    // Where nothing was accepted, there is nothing to prove either.
+    let Some(last) = accepted.last() else { return seen };
     let visitor = Arc::new(visits.visitor.build());
     let urls = accepted.take();
-    let mut exit = Exit::Accepted;
     // Those that need not be fetched, by their places in `urls`.
     let mut unfit = BTreeSet::new();
     let mut given = Vec::new();
-    let mut is_whole = true;
     if let Some(job) = visits.verify {
-        let places = match job.sample {
-            Sample::AtMost(most) if most < urls.len() => accepted.sample(urls.len(), most),
+        let places = match (before, job.sample) {
+            (Some(before), _) => {
+                let is_known = |place: &usize| before.contains_key(&*urls[*place].target.text());
+                (0..urls.len()).filter(is_known).collect()
+            }
+            (None, Sample::AtMost(most)) if most < urls.len() => accepted.sample(urls.len(), most),
             _ => (0..urls.len()).collect(),
         };
         given = job.urls.iter().map(|target| given_url(target, last, again)).collect();
         let subjects: Vec<AcceptedUrl> =
             given.iter().cloned().chain(places.iter().map(|place| urls[*place].clone())).collect();
-        let seen = accepted.seen() + given.len() as u64;
-        let (verified, verdicts) = verify(&visitor, &job, &subjects, accepted.began, again, interrupts).await;
-        is_whole = verdicts.is_whole;
+        let all = accepted.seen() + given.len() as u64;
+        let verifying =
+            Verifying { job: &job, subjects: &subjects, began: accepted.began, before, files, all };
+        let (verified, verdicts) = verifying.run(&visitor, again, interrupts).await;
         let is_fit = |place: usize| verdicts.fit.get(place).copied().unwrap_or(true);
         unfit.extend(
             places
@@ -221,98 +335,171 @@ pub(super) async fn after_purge(
             nth += 1;
             is_fit(nth - 1)
         });
-        let mut verified = verified;
-        verified.sample_of = (seen > verified.probed).then_some(seen);
-        exit = verified.exit();
+        seen.exit = verified.exit();
+        seen.is_whole = verdicts.is_whole;
+        seen.is_origin_late = verdicts.is_origin_late;
+        seen.unproven = verdicts.unproven.iter().map(|number| subjects[*number].target.clone()).collect();
         report.verify = Some(verified);
     }
-    if !is_whole {
-        return Exit::Interrupted;
+    if !seen.is_whole {
+        seen.exit = Exit::Interrupted;
+        return seen;
     }
     if let Some(job) = visits.warm {
+        let is_there = |url: &AcceptedUrl| files.is_none_or(|files| !files.is_gone(&url.target));
         let fit = urls.into_iter().enumerate().filter(|(place, _)| !unfit.contains(place));
-        let urls = given.into_iter().chain(fit.map(|(_, url)| url));
-        let (warmed, is_whole) = warm(&visitor, &job, urls.collect(), console, interrupts).await;
+        let urls = given.into_iter().chain(fit.map(|(_, url)| url)).filter(is_there);
+        let (warmed, is_whole) =
+            warm(&visitor, &job, urls.collect(), files.is_some(), again.console, interrupts).await;
         // What could not be fetched is told beside what is not proven, which is the worse.
-        exit = exit.or(warmed.exit());
+        seen.exit = seen.exit.or(warmed.exit());
         report.warm = Some(warmed);
         if !is_whole {
-            exit = Exit::Interrupted;
+            seen.exit = Exit::Interrupted;
         }
     }
-    exit
+    seen
 }
 
 /// A URL that was named to be verified: what was purged covers it.
 fn given_url(target: &Target, at: core::time::Duration, again: &Again<'_>) -> AcceptedUrl {
-    AcceptedUrl { target: target.clone(), scope: again.scope_of(target), ordinal: 0, at }
+    let (target, scope, action) = (target.clone(), again.scope_of(target), again.action);
+    AcceptedUrl { target, action, scope, ordinal: 0, at }
 }
 
 /// What is left of a verification beside its report.
 struct Verdicts {
     /// Whether a URL need be fetched, by number.
     fit: Vec<bool>,
+    /// Those that are not proven.
+    unproven: Vec<usize>,
+    is_origin_late: bool,
     is_whole: bool,
 }
 
-async fn verify(
-    visitor: &Arc<Visitor>,
-    job: &VerifyJob,
-    subjects: &[AcceptedUrl],
+/// A verification, as far as it is decided before it begins.
+struct Verifying<'a> {
+    job: &'a VerifyJob,
+    subjects: &'a [AcceptedUrl],
     began: tokio::time::Instant,
-    again: &Again<'_>,
-    interrupts: &Interrupts,
-) -> (VerifyReport, Verdicts) {
-    let console = again.console;
-    let mut settings = Settings::new(again.action);
-    (settings.timeout, settings.limits) = (job.timeout, job.limits);
-    let mut verification = Verification::new(settings);
-    let targets: Vec<Visited> = subjects.iter().filter_map(|url| visited(&url.target)).collect();
-    let now = began.elapsed();
-    for (url, target) in subjects.iter().zip(&targets) {
-        let subject = Subject::new(host_of(&target.url), url.at);
-        verification.push(now, subject.with_expected(job.expected.of(&target.url)));
+    before: Option<&'a Before>,
+    files: Option<&'a SiteFiles<'a>>,
+    /// How many URLs there are of which these are a sample.
+    all: u64,
+}
+
+impl Verifying<'_> {
+    async fn run(
+        &self,
+        visitor: &Arc<Visitor>,
+        again: &Again<'_>,
+        interrupts: &Interrupts,
+    ) -> (VerifyReport, Verdicts) {
+        let Self { job, subjects, began, before, files, all } = *self;
+        let console = again.console;
+        let mut settings = Settings::new(again.action);
+        (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
+        let mut verification = Verification::new(settings);
+        let targets: Vec<Visited> = subjects.iter().filter_map(|url| visited(&url.target)).collect();
+        let compared = files.filter(|_| job.expects_files);
+        let now = began.elapsed();
+        for (url, target) in subjects.iter().zip(&targets) {
+            let expected = job.expected.of(&target.url);
+            let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
+            let subject = Subject::new(host_of(&target.url), url.at);
+            let mut subject = subject.with_action(url.action).with_expected(expected);
+            if let Some(Some(status)) = before.and_then(|before| before.get(&*url.target.text())) {
+                subject = subject.with_before(status.clone());
+            }
+            verification.push(now, subject);
+        }
+        let meter = RefCell::new(Meter::new("URL", "verified", Some(subjects.len() as u64)));
+        let mut colos = BTreeSet::new();
+        let mut redirects: Vec<(String, String)> = Vec::new();
+        let mut watch = |verification: &Verification, answer: Option<(usize, &Answer)>| {
+            if let Some((url, answer)) = answer {
+                if let Some(colo) = answer.colo()
+                    && colos.len() < COLOS
+                {
+                    colos.insert(colo.to_owned());
+                }
+                // That a form of a file's URL leads to another one is how hosts are.
+                if let Some(location) = &answer.location
+                    && answer.is_redirect()
+                    && answer.cache_status.is_some()
+                    && files.is_none()
+                    && redirects.len() < REDIRECTS
+                    && !redirects.iter().any(|(known, _)| *known == targets[url].url)
+                {
+                    redirects.push((targets[url].url.clone(), location.clone()));
+                }
+            }
+            meter.borrow_mut().set(verification.decided());
+        };
+        let mut purge = |urls: Vec<usize>| -> Purging<'_> {
+            let urls = urls.into_iter().filter_map(|url| subjects.get(url).cloned()).collect();
+            Box::pin(again.purge(urls))
+        };
+        let is_whole = {
+            let stop = interrupts.nth(1);
+            let verifying = cfcache_probe::verify(
+                visitor,
+                &mut verification,
+                &targets,
+                began,
+                &mut purge,
+                &mut watch,
+                stop,
+            );
+            tokio::select! {
+                is_whole = verifying => is_whole,
+                () = draw(&meter, console) => false,
+            }
+        };
+        let urls: Vec<String> = targets.iter().map(|target| target.url.clone()).collect();
+        let probed = urls.len() as u64;
+        if let Some(files) = compared.filter(|_| all == probed && is_whole) {
+            refute_unserved(&mut verification, files, &urls);
+        }
+        let mut report = VerifyReport::new(&verification, &urls).with_redirects(redirects);
+        report.colos = colos.into_iter().collect();
+        report.sample_of = (all > probed).then_some(all);
+        let verdicts = || (0..urls.len()).map(|number| verification.verdict(number));
+        let is_late = |verdict: Option<&Verdict>| {
+            matches!(
+                verdict,
+                Some(Verdict::Unproven(
+                    Unproven::Unexpected { .. } | Unproven::StillThere | Unproven::NotServed
+                ))
+            )
+        };
+        let verdicts = Verdicts {
+            fit: verdicts().map(|of| matches!(of, Some(Verdict::Proven | Verdict::Refilled))).collect(),
+            unproven: (0..urls.len())
+                .filter(|number| verification.verdict(*number).is_none_or(|verdict| !verdict.is_settled()))
+                .collect(),
+            is_origin_late: verdicts().any(is_late),
+            is_whole,
+        };
+        (report, verdicts)
     }
-    let meter = RefCell::new(Meter::new("URL", "verified", Some(subjects.len() as u64)));
-    let mut colos = BTreeSet::new();
-    let mut redirects: Vec<(String, String)> = Vec::new();
-    let mut watch = |verification: &Verification, answer: Option<(usize, &Answer)>| {
-        if let Some((url, answer)) = answer {
-            if let Some(colo) = answer.colo()
-                && colos.len() < COLOS
-            {
-                colos.insert(colo.to_owned());
-            }
-            if let Some(location) = &answer.location
-                && answer.is_redirect()
-                && answer.cache_status.is_some()
-                && redirects.len() < REDIRECTS
-                && !redirects.iter().any(|(known, _)| *known == targets[url].url)
-            {
-                redirects.push((targets[url].url.clone(), location.clone()));
-            }
+}
+
+/// A file of which every URL was verified, and none is answered with its bytes, is not served.
+fn refute_unserved(verification: &mut Verification, files: &SiteFiles<'_>, urls: &[String]) {
+    let mut by_file: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (number, url) in urls.iter().enumerate() {
+        if let Some(file) = files.file_at(url) {
+            // Each host has to serve it.
+            by_file.entry((host_of(url), file)).or_default().push(number);
         }
-        meter.borrow_mut().set(verification.decided());
-    };
-    let mut purge = |urls: Vec<usize>| -> Purging<'_> {
-        let urls = urls.into_iter().filter_map(|url| subjects.get(url).cloned()).collect();
-        Box::pin(again.purge(urls))
-    };
-    let is_whole = {
-        let stop = interrupts.nth(1);
-        let verifying =
-            cfcache_probe::verify(visitor, &mut verification, &targets, began, &mut purge, &mut watch, stop);
-        tokio::select! {
-            is_whole = verifying => is_whole,
-            () = draw(&meter, console) => false,
+    }
+    for numbers in by_file.into_values() {
+        let is_open = |number: &usize| verification.verdict(*number).is_none_or(|of| !of.is_settled());
+        if !numbers.iter().any(|number| verification.has_expected(*number) || is_open(number)) {
+            verification.refute(numbers[0], Unproven::NotServed);
         }
-    };
-    let urls: Vec<String> = targets.iter().map(|target| target.url.clone()).collect();
-    let mut report = VerifyReport::new(&verification, &urls).with_redirects(redirects);
-    report.colos = colos.into_iter().collect();
-    let is_fit =
-        |number: usize| matches!(verification.verdict(number), Some(Verdict::Proven | Verdict::Refilled));
-    (report, Verdicts { fit: (0..urls.len()).map(is_fit).collect(), is_whole })
+    }
 }
 
 /// A list, in pieces.
@@ -331,6 +518,7 @@ async fn warm(
     visitor: &Arc<Visitor>,
     job: &WarmJob,
     urls: Vec<AcceptedUrl>,
+    are_forms: bool,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> (WarmReport, bool) {
@@ -339,6 +527,7 @@ async fn warm(
     let requests = (all * job.variants.len()) as u64;
     let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
     let mut report = WarmReport::default();
+    report.may_be_missing = are_forms;
     let counted = Cell::new(0);
     let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
         counted.set(counted.get() + 1);

@@ -14,18 +14,13 @@ use crate::args::{ChangedArgs, ChangesArg, FallbackArg, FirstArg};
 use crate::config;
 use crate::failure::Failure;
 use crate::resolve::connection::plan;
+use crate::resolve::visiting::Purged;
 use crate::resolve::{Given, mapped};
 use crate::secret::{shown, shown_path};
 
 impl Given<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Job, Failure> {
         let global = self.global;
-        self.no_visitor_options().map_err(|failure| {
-            failure.with_hint(format!(
-                "`changed` takes none of these: `cfcache {action} changed --dry-run` shows its URLs, for `cfcache {action} \
-                 urls`"
-            ))
-        })?;
         if global.journal.is_some() {
             return Err(Failure::usage(
                 "`--journal` is not for `changed`: its state remembers what is left to do",
@@ -53,8 +48,21 @@ impl Given<'_> {
         let reads_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
         let inputs =
             args.sitemap.iter().chain(&args.manifest).chain(&args.from).chain(&global.api_token_file);
-        if inputs.filter(reads_stdin).count() > 1 {
-            return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
+        let reads_stdin = match inputs.filter(reads_stdin).count() {
+            0 => false,
+            1 => true,
+            _ => {
+                return Err(Failure::usage(
+                    "standard input can be read once, and `-` is given more than once",
+                ));
+            }
+        };
+        let visits = self.visits(&Purged::Changed { expects_files: args.expect_files, reads_stdin })?;
+        if args.begin && visits.is_some() {
+            return Err(Failure::usage(
+                "`--begin` only writes: there is nothing to wait for, to verify or to fetch after it",
+            )
+            .with_hint("give `--after`, `--verify` and `--warm` to the run after the upload"));
         }
         let named = self.settings.plan.as_ref().map(|plan| plan.value.as_str());
         let fallback = args.fallback.iter().map_while(|step| match step {
@@ -65,6 +73,7 @@ impl Given<'_> {
         });
         Ok(self.purge_job(PurgeJob::Changed(Box::new(ChangedJob {
             action,
+            visits,
             source,
             state: self.state(args.state, name.as_deref(), &site)?,
             site,

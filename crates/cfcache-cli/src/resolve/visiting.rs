@@ -13,7 +13,7 @@ use cfcache_transport::Roots;
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use crate::args::{Input, Pages, RootsArg, WarmAsArg};
+use crate::args::{Input, Pages, RootsArg, VerifyArg, WarmAsArg};
 use crate::config::VISITOR_HEADERS;
 use crate::failure::Failure;
 use crate::job::{Expected, GateJob, Sample, VerifyJob, Visits, WarmJob};
@@ -33,6 +33,49 @@ const RESERVED: [&str; 6] =
 /// How many URLs are verified where that is not said.
 const SAMPLE: usize = 100;
 
+/// What is purged, as far as it tells which URLs show it.
+pub(super) enum Purged<'a> {
+    Everything,
+    List(&'a Targets),
+    Changed {
+        /// Whether bodies are compared with the files that are deployed.
+        expects_files: bool,
+        /// Whether what changed is read from standard input.
+        reads_stdin: bool,
+    },
+}
+
+impl Purged<'_> {
+    fn is_urls(&self) -> bool {
+        match self {
+            Self::Everything => false,
+            Self::List(targets) => targets.kind == Kind::Files,
+            Self::Changed { .. } => true,
+        }
+    }
+
+    fn reads_stdin(&self) -> bool {
+        match self {
+            Self::Everything => false,
+            Self::List(targets) => targets.files.iter().any(|file| file == Path::new("-")),
+            Self::Changed { reads_stdin, .. } => *reads_stdin,
+        }
+    }
+
+    /// Whether there is one URL to verify, with so many that are named for that.
+    fn is_one(&self, named: usize) -> bool {
+        match self {
+            Self::List(targets) if self.is_urls() => {
+                targets.files.is_empty()
+                    && targets.sitemaps.is_empty()
+                    && targets.arguments.len() + named == 1
+            }
+            Self::Changed { .. } => false,
+            _ => named == 1,
+        }
+    }
+}
+
 /// URLs to ask or to fetch.
 pub(crate) struct VisitJob {
     pub(crate) targets: Targets,
@@ -46,7 +89,7 @@ pub(crate) struct VisitJob {
 
 impl Given<'_> {
     /// What visitors are for around a purge of this; `None` where they are for nothing.
-    pub(super) fn visits(&self, targets: Option<&Targets>) -> Result<Option<Visits>, Failure> {
+    pub(super) fn visits(&self, purged: &Purged<'_>) -> Result<Option<Visits>, Failure> {
         let visiting = &self.global.visiting;
         let gate = self.gate()?;
         let names_urls = !visiting.verify_url.is_empty() || !visiting.verify_from.is_empty();
@@ -59,8 +102,11 @@ impl Given<'_> {
             let option = if warm_as { "--warm-as" } else { "--warm-certify" };
             return Err(Failure::usage(format!("`{option}` is for `--warm`, which is not given")));
         }
-        let is_urls = targets.is_some_and(|targets| targets.kind == Kind::Files);
-        if (wants_verify || visiting.warm) && !is_urls && !names_urls {
+        let expects_files = matches!(purged, Purged::Changed { expects_files: true, .. });
+        if expects_files && !wants_verify {
+            return Err(Failure::usage("`--expect-files` is for `--verify`, which is not given"));
+        }
+        if (wants_verify || visiting.warm) && !purged.is_urls() && !names_urls {
             let option = if wants_verify { "--verify" } else { "--warm" };
             return Err(Failure::usage(format!("`{option}`: which URLs show this purge cannot be told"))
                 .with_hint("name them with `--verify-url URL` or `--verify-from FILE`"));
@@ -69,22 +115,19 @@ impl Given<'_> {
             self.no_visitor_options()?;
             return Ok(None);
         }
-        let urls = self.verify_urls(targets)?;
+        let urls = self.verify_urls(purged)?;
         let verify = wants_verify || !urls.is_empty();
         let verify = verify.then(|| -> Result<VerifyJob, Failure> {
-            let is_one = match targets {
-                Some(targets) if is_urls => {
-                    targets.files.is_empty()
-                        && targets.sitemaps.is_empty()
-                        && targets.arguments.len() + urls.len() == 1
-                }
-                _ => urls.len() == 1,
-            };
             Ok(VerifyJob {
-                sample: visiting.verify.unwrap_or(Sample::AtMost(SAMPLE)),
+                sample: match visiting.verify {
+                    Some(VerifyArg::Of(sample)) => sample,
+                    Some(VerifyArg::Transition) | None => Sample::AtMost(SAMPLE),
+                },
+                transition: visiting.verify == Some(VerifyArg::Transition),
                 timeout: Duration::from_secs_f64(visiting.verify_timeout.unwrap_or(30.0)),
                 limits: self.visitor_limits(Limits::PROBE),
-                expected: self.expected(is_one)?,
+                expected: self.expected(purged.is_one(urls.len()))?,
+                expects_files,
                 urls,
             })
         });
@@ -125,7 +168,7 @@ impl Given<'_> {
     }
 
     /// The URLs of `--verify-url` and `--verify-from`.
-    fn verify_urls(&self, targets: Option<&Targets>) -> Result<Vec<Target>, Failure> {
+    fn verify_urls(&self, purged: &Purged<'_>) -> Result<Vec<Target>, Failure> {
         let visiting = &self.global.visiting;
         let mut urls = Vec::new();
         let mut push = |place: &str, text: &str| match Target::parse(Kind::Files, text) {
@@ -140,8 +183,7 @@ impl Given<'_> {
         }
         for path in &visiting.verify_from {
             let stdin = Path::new("-");
-            let read_twice = targets.is_some_and(|targets| targets.files.iter().any(|file| file == stdin));
-            if path == stdin && read_twice {
+            if path == stdin && purged.reads_stdin() {
                 return Err(Failure::usage(
                     "standard input can be read once, and `-` is given more than once",
                 ));

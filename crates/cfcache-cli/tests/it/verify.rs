@@ -360,3 +360,255 @@ fn options_that_mean_nothing_are_refused() {
     bare().args("settings --verify").run().exits(2).tells("`--verify` is for");
     assert_eq!(api.requests(), 0);
 }
+
+/// A site that is deployed to the origin of an emulator, with a state.
+struct Deployed {
+    emulator: Emulator,
+    dir: Dir,
+}
+
+impl Deployed {
+    /// With the files of the origin recorded, and in the cache.
+    fn start(options: &str) -> Self {
+        let deployed = Self { emulator: Emulator::start(options), dir: Dir::new() };
+        for name in ["a.css", "b.css", "c.css"] {
+            deployed.write(name, "version 1");
+        }
+        deployed.write("index.html", "<p>version 1");
+        deployed.run("--first nothing").exits(0);
+        deployed.emulator.fill(&["/a.css", "/b.css", "/c.css"]);
+        deployed
+    }
+
+    /// In the directory that is to be deployed.
+    fn write(&self, name: &str, content: &str) {
+        std::fs::create_dir_all(self.dir.at("public")).unwrap();
+        std::fs::write(self.dir.at("public").join(name), content).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.dir.at("public").join(name)).unwrap();
+    }
+
+    /// Uploads: the origin has what the directory has.
+    fn upload(&self) {
+        for name in ["a.css", "b.css", "c.css", "d.css", "index.html"] {
+            match std::fs::read(self.dir.at("public").join(name)) {
+                Ok(content) => drop(self.emulator.site.file(name, content)),
+                Err(_) => drop(std::fs::remove_file(self.emulator.site.at(name))),
+            }
+        }
+    }
+
+    fn cmd(&self, line: &str) -> Cmd {
+        self.emulator
+            .cfcache("purge changed --url https://www.example.com --json --visitor-rate 200")
+            .arg("--state")
+            .arg(self.dir.at("state"))
+            .arg(self.dir.at("public"))
+            .args(line)
+    }
+
+    fn run(&self, line: &str) -> crate::support::Ran {
+        match line.contains("--verify") || line.contains("--warm") {
+            true => self.cmd(line).run(),
+            false => bare()
+                .args("purge changed --url https://www.example.com --json --state")
+                .arg(self.dir.at("state"))
+                .arg(self.dir.at("public"))
+                .args(line)
+                .env("CLOUDFLARE_API_TOKEN", TOKEN)
+                .env("CLOUDFLARE_BASE_URL", &self.emulator.api)
+                .env("CLOUDFLARE_ZONE_ID", ZONE)
+                .run(),
+        }
+    }
+
+    fn pending(&self) -> usize {
+        let state = std::fs::read_to_string(self.dir.at("state")).unwrap();
+        state.lines().filter(|line| line.contains("\"pending\":\"")).count()
+    }
+}
+
+#[test]
+fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
+    let site = Deployed::start("");
+    site.write("a.css", "version 2");
+    site.write("d.css", "new");
+    site.remove("b.css");
+    site.upload();
+    let ran = site.run("--verify --expect-files --warm");
+    ran.exits(0);
+    let report = ran.report();
+    let verify = verified(&report);
+    assert_eq!((&verify["probed"], &verify["proven"]), (&3.into(), &3.into()), "{verify}");
+    // The deleted one is not fetched.
+    assert_eq!((&report["warm"]["requested"], &report["warm"]["warmed"]), (&2.into(), &2.into()), "{report}");
+    assert_eq!(report["state"], "saved");
+    assert_eq!(site.emulator.get("/b.css")["status"], 404);
+    assert_eq!(site.emulator.get("/a.css")["cache_status"], "HIT");
+    let ran = site.run("--verify --warm");
+    ran.exits(0).tells("nothing was purged, so that there is nothing to verify or to fetch");
+    assert_eq!(ran.report()["verify"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_is_not_proven_of_a_deployment_is_purged_and_verified_by_the_next_run() {
+    // The purge, and both of its repetitions.
+    let site = Deployed::start("--fault survive,times=3");
+    site.write("a.css", "version 2");
+    site.upload();
+    let ran = site.run("--verify --verify-timeout 2");
+    ran.exits(6).tells("the state remembers 1 URL that is not proven");
+    assert_eq!((&ran.report()["state"], &ran.report()["accepted"]), (&"pending".into(), &1.into()));
+    assert_eq!(site.pending(), 1);
+    let ran = site.run("--verify");
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!((&report["changed"]["changed"], &report["items"]), (&0.into(), &1.into()), "{report}");
+    assert_eq!((verified(&report)["proven"].clone(), &report["state"]), (1.into(), &"saved".into()));
+    assert_eq!(site.pending(), 0);
+}
+
+#[test]
+fn a_late_origin_leaves_all_of_a_deployment_to_the_next_run() {
+    let site = Deployed::start("");
+    site.write("a.css", "version 2");
+    site.write("c.css", "version 2");
+    site.write("d.css", "new");
+    site.remove("b.css");
+    // Only one of them is at the origin in time.
+    site.emulator.site.file("c.css", "version 2");
+    let ran = site.run("--verify --verify-timeout 1 --expect-files");
+    ran.exits(6).tells("the next run makes up for it");
+    let report = ran.report();
+    let verify = verified(&report);
+    assert_eq!(verify["proven"], 1, "{verify}");
+    let mut reasons: Vec<_> =
+        verify["unproven"].as_array().unwrap().iter().map(|url| url["reason"].as_str().unwrap()).collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "no URL of the file is answered with its bytes",
+            "the body is not the expected one",
+            "the file was deleted, and the origin still serves it",
+        ]
+    );
+    assert_eq!((&report["accepted"], &report["state"]), (&4.into(), &"pending".into()));
+    assert_eq!(site.pending(), 4);
+    site.upload();
+    let ran = site.run("--verify --expect-files");
+    ran.exits(0);
+    assert_eq!((&ran.report()["items"], &ran.report()["state"]), (&4.into(), &"saved".into()));
+    assert_eq!(verified(&ran.report())["proven"], 4);
+}
+
+#[test]
+fn a_deployment_waits_for_the_origin_and_is_made_up_for_where_that_is_not_ready() {
+    let site = Deployed::start("");
+    site.write("a.css", "version 2");
+    let after = |run: &str| {
+        let gate = format!("{SITE}/a.css contains version 2");
+        site.cmd(run).arg("--after").arg(gate).run()
+    };
+    let ran = after("--after-timeout 1");
+    ran.exits(7).tells("nothing was purged").tells("what is to be purged is in the state");
+    assert_eq!(site.pending(), 1);
+    site.upload();
+    let ran = after("--verify");
+    ran.exits(0);
+    assert_eq!((verified(&ran.report())["proven"].clone(), site.pending()), (1.into(), 0));
+}
+
+#[test]
+fn files_that_are_purged_by_their_host_are_verified_by_their_urls() {
+    let site = Deployed::start("");
+    std::fs::remove_file(site.dir.at("state")).unwrap();
+    let ran = site.run("--verify=all");
+    ran.exits(0).tells("purging the hosts of the site");
+    let report = ran.report();
+    let verify = verified(&report);
+    // Three style sheets, and two forms of the page that nothing caches.
+    assert_eq!(
+        (&verify["probed"], &verify["proven"], &verify["not_cached"]),
+        (&5.into(), &3.into(), &2.into()),
+        "{verify}"
+    );
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_verifies_a_deployment_is_made_up_for() {
+    let site = Deployed::start("--fault survive,times=1");
+    site.write("a.css", "version 2");
+    site.upload();
+    let started = site.cmd("--verify --verbose").start();
+    // It survives, so that the verification goes on for seconds.
+    std::thread::sleep(core::time::Duration::from_millis(1500));
+    started.kill();
+    assert_eq!(site.pending(), 1);
+    let ran = site.run("--verify");
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!((&report["items"], verified(&report)["proven"].clone()), (&1.into(), 1.into()));
+    assert_eq!(site.pending(), 0);
+}
+
+#[test]
+fn a_transition_is_proven_only_where_there_was_something_in_the_cache() {
+    let emulator = Emulator::start("");
+    emulator.fill(&["/a.css"]);
+    let list = emulator.site.file("urls.txt", format!("{SITE}/a.css\n{SITE}/b.css\n{SITE}/index.html\n"));
+    let run = |line: &str| emulator.cfcache(line).arg("--from").arg(&list).run();
+    let ran = run("purge urls --verify=transition --visitor-rate 200 --json");
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!(
+        (&verify["probed"], &verify["proven"], &verify["not_cached"]),
+        (&3.into(), &1.into(), &2.into()),
+        "{verify}"
+    );
+    let ran = emulator
+        .cfcache("purge hosts www.example.com --verify=transition --json")
+        .arg("--verify-url")
+        .arg(format!("{SITE}/a.css"))
+        .run();
+    ran.exits(0);
+    assert_eq!(verified(&ran.report())["proven"], 1);
+    emulator
+        .cfcache("purge urls --verify=transition --from -")
+        .input(format!("{SITE}/a.css\n"))
+        .run()
+        .exits(2)
+        .tells("can be read only once");
+}
+
+#[test]
+fn a_transition_of_a_deployment_is_proven() {
+    let site = Deployed::start("");
+    site.write("a.css", "version 2");
+    site.write("d.css", "new");
+    site.upload();
+    let ran = site.run("--verify=transition");
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!((&verify["proven"], &verify["not_cached"]), (&1.into(), &1.into()), "{verify}");
+}
+
+#[test]
+fn options_that_do_nothing_for_a_deployment_are_refused() {
+    let site = Deployed::start("");
+    site.run("--begin --verify").exits(2).tells("`--begin` only writes");
+    site.run("--expect-files").exits(2).tells("`--expect-files` is for `--verify`");
+    let manifest = site.dir.file("md5", "d41d8cd98f00b204e9800998ecf8427e  a.css\n");
+    bare()
+        .args("purge changed --url https://www.example.com --verify --expect-files --state")
+        .arg(site.dir.at("other"))
+        .arg("--manifest")
+        .arg(manifest)
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .env("CLOUDFLARE_ZONE_ID", ZONE)
+        .run()
+        .exits(2)
+        .tells("needs SHA-256 hashes");
+}

@@ -309,3 +309,26 @@ fn a_site_is_the_same_after_it_was_remembered() {
     let json = serde_json::to_string(&site).unwrap();
     assert_eq!(serde_json::from_str::<Site>(&json).unwrap(), site, "{json}");
 }
+
+#[test]
+fn the_files_of_a_url_are_those_that_a_static_host_looks_for() {
+    let site = site("url = ['https://www.example.com/sub']");
+    for (url, expected) in [
+        ("https://www.example.com/sub/", &["index.html", "index.htm"][..]),
+        ("https://www.example.com/sub", &["index.html", "index.htm"]),
+        ("https://www.example.com/sub/d/", &["d/index.html", "d/index.htm", "d.html", "d.htm"]),
+        ("https://www.example.com/sub/a", &["a", "a.html", "a.htm", "a/index.html", "a/index.htm"]),
+        ("https://www.example.com/sub/a?b", &[]),
+        ("https://www.example.com/a", &[]),
+    ] {
+        assert_eq!(site.files_shown_at(url), expected, "{url}");
+    }
+}
+
+#[test]
+fn a_file_has_urls_also_where_it_is_purged_as_a_prefix() {
+    let site = site("url = ['https://www.example.com']\n[[match]]\nfiles = 'docs/**'\nas = 'prefix'");
+    let mut found = Vec::new();
+    site.for_each_file_url("docs/a.html", &mut |target| found.push(text(&target)));
+    assert_eq!(found, urls(&["/docs/a.html", "/docs/a"]));
+}

@@ -2,7 +2,7 @@
 //! exact ways to say it, where the limits make that take too long or there is nothing to compare with.
 
 use core::time::Duration;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
@@ -12,7 +12,7 @@ use cfcache_site::io::state_file::{StateError, Visit};
 use cfcache_site::mapping::Site;
 use cfcache_site::path;
 use cfcache_site::selection::{Selection, collapse, split_gone};
-use cfcache_site::snapshot::Snapshot;
+use cfcache_site::snapshot::{Hash, HashKind, Snapshot};
 use cfcache_site::state::{Remembered, UnusableState};
 
 use crate::console::Console;
@@ -42,6 +42,12 @@ pub(super) struct Work {
     pub(super) fallback: Option<Fallback>,
     /// The files that are deployed, where they are known.
     pub(super) snapshot: Option<Snapshot>,
+    /// URLs that are shown by what is purged in another way than by URL, where they are to be verified or fetched.
+    pub(super) covered: Vec<Target>,
+    /// The hashes of files that were deleted, where bodies are compared with files.
+    pub(super) deleted: HashMap<String, Hash>,
+    /// The entries of files that a list of changes names as deleted.
+    pub(super) gone: HashSet<String>,
     /// How the files of the state were mapped, if it has any.
     pub(super) mapping: Option<Site>,
     /// Why it is not to be sent, and only written down.
@@ -52,6 +58,12 @@ impl Work {
     /// All that is to be done, as a state remembers it.
     pub(super) fn pending(&self) -> Vec<Target> {
         self.purge.iter().chain(&self.invalidate).cloned().collect()
+    }
+
+    /// All URLs that show what is to be done.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Target> {
+        let own = self.purge.iter().chain(&self.invalidate);
+        own.filter(|target| target.kind() == Kind::Files).chain(&self.covered)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -102,9 +114,20 @@ pub(super) fn select(
         Deployed::Snapshot(snapshot) => (Some(snapshot), None),
         Deployed::Changes { changes, outside, broken } => (None, Some((changes, outside, broken))),
     };
+    let visits = job.visits.as_ref();
+    let expects_files =
+        visits.is_some_and(|visits| visits.verify.as_ref().is_some_and(|verify| verify.expects_files));
+    if expects_files && !snapshot.as_ref().is_some_and(|snapshot| snapshot.kind() == HashKind::Sha256) {
+        return Err(Failure::usage("`--expect-files` needs SHA-256 hashes of what is deployed")
+            .with_hint("name the directory, or a manifest that `sha256sum` made"));
+    }
     let mut compared = None;
+    let mut deleted = HashMap::new();
     let remembered = read(&mut |header, entry| {
         if let Some(snapshot) = &snapshot {
+            if expects_files && header.hash == Some(HashKind::Sha256) && !snapshot.contains(entry.path) {
+                deleted.insert(entry.path.to_owned(), entry.hash);
+            }
             compared.get_or_insert_with(|| difference(header.hash, snapshot)).push_old(entry);
         }
     });
@@ -166,9 +189,14 @@ pub(super) fn select(
         _ => choice.exact(),
     };
     work.counts = counts;
+    work.refused = refused.or(work.refused);
+    if visits.is_some_and(|visits| visits.verify.is_some() || visits.warm.is_some()) {
+        work.covered = choice.covered(&work);
+        work.gone = choice.gone();
+    }
     work.mapping =
         remembered.map(|state| state.header).filter(|header| header.files > 0).map(|header| header.site);
-    work.refused = refused.or(work.refused);
+    work.deleted = deleted;
     work.snapshot = snapshot;
     Ok(work)
 }
@@ -405,6 +433,47 @@ impl Choice<'_> {
         None
     }
 
+    /// The URLs of files that are purged by their hosts or as prefixes.
+    fn covered(&self, work: &Work) -> Vec<Target> {
+        let is_other = |target: &Target| target.kind() != Kind::Files;
+        if !work.purge.iter().chain(&work.invalidate).any(is_other) {
+            return Vec::new();
+        }
+        let own: HashSet<_> = work.urls().map(|target| target.text().into_owned()).collect();
+        let mut urls = Selection::new();
+        let mut push = |path: &str| {
+            self.job.site.for_each_file_url(path, &mut |target| {
+                if !own.contains(&*target.text()) {
+                    urls.push(target);
+                }
+            });
+        };
+        self.changes.iter().for_each(|change| push(&change.path));
+        // Which files a run was about that is made up for is not remembered.
+        if self.pending.iter().any(is_other) {
+            self.snapshot.iter().flat_map(|snapshot| snapshot.iter()).for_each(|entry| push(entry.path));
+        }
+        urls.into_targets()
+    }
+
+    /// The entries of files that a list of changes names as deleted.
+    fn gone(&self) -> HashSet<String> {
+        let mut gone = HashSet::new();
+        let (deleted, served): (Vec<_>, Vec<_>) =
+            self.changes.iter().partition(|change| change.kind == ChangeKind::Deleted);
+        for change in deleted {
+            self.job.site.for_each_file_url(&change.path, &mut |target| {
+                gone.insert(target.text().into_owned());
+            });
+        }
+        for change in served {
+            self.job.site.for_each_file_url(&change.path, &mut |target| {
+                gone.remove(&*target.text());
+            });
+        }
+        gone
+    }
+
     fn work(&self, purge: Vec<Target>, other: Vec<Target>) -> Work {
         let (purge, invalidate) = match self.job.action {
             Action::Purge => (purge.into_iter().chain(other).collect(), Vec::new()),
@@ -417,6 +486,9 @@ impl Choice<'_> {
             counts: ChangeCounts::default(),
             fallback: None,
             snapshot: None,
+            covered: Vec::new(),
+            deleted: HashMap::new(),
+            gone: HashSet::new(),
             mapping: None,
             refused: None,
         }

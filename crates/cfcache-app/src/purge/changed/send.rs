@@ -1,21 +1,29 @@
-//! Sends what a deployment changed: a run for each kind of entry, through the engine that lists go through.
+//! Sends what a deployment changed: a run for each kind of entry, through the engine that lists go through. Visitors are
+//! asked once for all of them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use cfcache_client::PurgeScope;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::plan::Entry;
+use cfcache_model::target::{Kind, Target};
 use tokio::time::Instant;
 
+use crate::accepted::AcceptedUrls;
 use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{ChangedJob, Destination};
+use crate::job::{ChangedJob, Destination, Visits};
 use crate::observe::{FailedTo, Logs, millis};
 use crate::purge::bulk::{Bulk, scopes};
+use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
+use crate::purge::visits::{self, Again, Seen, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, ResolvedScope, caps, confirm, describe_zone, everything, interrupted, routed};
 use crate::report::{ItemError, Report};
 use crate::route::Routes;
@@ -28,15 +36,23 @@ enum Found {
     Hosts(Routes),
 }
 
-/// Sends all of it, and adds to the report what became of it. It is done only where the exit is that of success.
+/// What came of sending.
+pub(super) struct Sent {
+    /// How the purge ended: it is done only where this is success.
+    pub(super) exit: Exit,
+    /// What visitors were seen to get after it, where they were asked.
+    pub(super) seen: Option<Seen>,
+}
+
+/// Sends all of it, has visitors ask, and adds to the report what became of it.
 pub(super) async fn send(
-    job: &ChangedJob,
+    job: &mut ChangedJob,
     connection: &Connection,
     work: &Work,
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Exit, Failure> {
+) -> Result<Sent, Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
         && scope.environment.is_none()
@@ -51,21 +67,24 @@ pub(super) async fn send(
     }
     let started = Instant::now();
     let session = Session::open(connection).await?;
-    let result = send_with(&session, job, connection, work, report, console, interrupts).await;
+    let visits = job.visits.take();
+    let result = send_with(&session, job, connection, work, visits, report, console, interrupts).await;
     session.close().await;
     report.elapsed_ms = millis(started.elapsed());
     result
 }
 
+#[expect(clippy::too_many_arguments, reason = "all of them are parts of one run")]
 async fn send_with(
     session: &Session,
     job: &ChangedJob,
     connection: &Connection,
     work: &Work,
+    visits: Option<Visits>,
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Exit, Failure> {
+) -> Result<Sent, Failure> {
     let (found, seen) = match &job.destination {
         Destination::Zone(scope) => {
             let place = ResolvedScope::find(session, scope, console, interrupts).await?;
@@ -82,46 +101,108 @@ async fn send_with(
         report.zone = Some(place.zone.to_string());
         report.environment = place.environment.as_ref().map(ToString::to_string);
     }
-    if work.is_everything {
-        return send_everything(session, job, &found, report, console, interrupts).await;
-    }
-    let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
-    let mut exit = Exit::Accepted;
-    for (action, kind, targets) in work.groups() {
-        // What made a run give up does so with the next.
-        if exit != Exit::Accepted && exit != Exit::Failed {
-            let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
-            let count = targets.len() as u64;
-            report.items += count;
-            report.failed += count;
-            targets.iter().for_each(|target| report.fail(&target.text(), &error));
-            continue;
+    wait_for_origin(visits.as_ref(), console, interrupts).await?;
+    let to_ask = visits::sample(visits.as_ref(), work.urls());
+    let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
+    let accepted = collector(visits.as_ref(), job.action).map(|accepted| Rc::new(RefCell::new(accepted)));
+    let exit = if work.is_everything {
+        let exit = send_everything(session, job, &found, report, console, interrupts).await?;
+        if let Some(accepted) = accepted.as_ref().filter(|_| exit == Exit::Accepted) {
+            accepted.borrow_mut().accept(0, &[]);
         }
-        let pacing = Pacing::begin(session, connection, seen);
-        let caps = caps(pacing.plan, kind, job.batch_size, console);
-        let (scopes, routes, part) = match &found {
-            Found::Zone(place) => {
-                let scope = PurgeScope::new(action, place.zone.clone(), kind, caps)
-                    .with_environment(place.environment.clone());
-                (vec![scope], None, place.report(action.verb(), kind.field()))
-            }
-            Found::Hosts(routes) => {
-                let part = Report::new(action.verb(), kind.field(), None, None);
-                (scopes(routes, action, kind, caps), Some(routes), part)
-            }
-        };
-        let entries = targets.into_iter().cloned().map(Entry::from).collect();
-        let bulk =
-            Bulk { session, kind, scopes, routes, report: part, pacing, visits: None, console, interrupts };
-        let logs = Logs { failed_to: failed_to.clone(), journal: None };
-        let (part, part_exit) = bulk.send(InputReader::from_entries(entries), logs).await;
-        // Whatever a run calls itself: only what the API accepted is done.
-        let is_whole = part.accepted == part.items && !part.is_incomplete;
-        exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
-        report.is_incomplete |= part.is_incomplete;
-        report.merge(part);
+        exit
+    } else {
+        let sending = Sending { session, job, connection, found: &found, seen, accepted: accepted.clone() };
+        sending.groups(work, report, console, interrupts).await?
+    };
+    let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
+    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok(Sent { exit, seen: None }) };
+    if exit != Exit::Accepted {
+        return Ok(Sent { exit, seen: None });
     }
-    Ok(exit)
+    let caps = caps(Pacing::begin(session, connection, seen).plan, Kind::Files, None, console);
+    let (scopes, routes) = match &found {
+        Found::Zone(place) => {
+            let scope = PurgeScope::new(job.action, place.zone.clone(), Kind::Files, caps);
+            (vec![scope.with_environment(place.environment.clone())], None)
+        }
+        Found::Hosts(routes) => (scopes(routes, job.action, Kind::Files, caps), Some(routes)),
+    };
+    let client = session.client.clone();
+    let again = Again { client, action: job.action, scopes, routes, console };
+    let files = SiteFiles::new(&job.site, work);
+    // Where everything is purged, nothing was purged by URL.
+    let covered: Vec<&Target> =
+        if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
+    accepted.begin_part(job.action);
+    accepted.cover(covered.into_iter().map(|target| (again.scope_of(target), target.clone())));
+    let (before, files) = (before.as_ref(), Some(&files));
+    let seen = after_purge(visits, accepted, before, files, &again, report, interrupts).await;
+    Ok(Sent { exit, seen: Some(seen) })
+}
+
+/// What is the same for all kinds of entries.
+struct Sending<'a> {
+    session: &'a Session,
+    job: &'a ChangedJob,
+    connection: &'a Connection,
+    found: &'a Found,
+    /// The plan that was seen.
+    seen: Option<cfcache_model::Plan>,
+    accepted: Option<Rc<RefCell<AcceptedUrls>>>,
+}
+
+impl Sending<'_> {
+    async fn groups(
+        self,
+        work: &Work,
+        report: &mut Report,
+        console: &dyn Console,
+        interrupts: &Interrupts,
+    ) -> Result<Exit, Failure> {
+        let Self { session, job, connection, found, seen, accepted } = self;
+        let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
+        let mut exit = Exit::Accepted;
+        for (action, kind, targets) in work.groups() {
+            // What made a run give up does so with the next.
+            if exit != Exit::Accepted && exit != Exit::Failed {
+                let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+                let count = targets.len() as u64;
+                report.items += count;
+                report.failed += count;
+                targets.iter().for_each(|target| report.fail(&target.text(), &error));
+                continue;
+            }
+            let pacing = Pacing::begin(session, connection, seen);
+            let caps = caps(pacing.plan, kind, job.batch_size, console);
+            let (scopes, routes, part) = match found {
+                Found::Zone(place) => {
+                    let scope = PurgeScope::new(action, place.zone.clone(), kind, caps)
+                        .with_environment(place.environment.clone());
+                    (vec![scope], None, place.report(action.verb(), kind.field()))
+                }
+                Found::Hosts(routes) => {
+                    let part = Report::new(action.verb(), kind.field(), None, None);
+                    (scopes(routes, action, kind, caps), Some(routes), part)
+                }
+            };
+            let entries = targets.into_iter().cloned().map(Entry::from).collect();
+            if let Some(accepted) = &accepted {
+                accepted.borrow_mut().begin_part(action);
+            }
+            let accepted = accepted.clone();
+            let bulk =
+                Bulk { session, kind, scopes, routes, report: part, pacing, accepted, console, interrupts };
+            let logs = Logs { failed_to: failed_to.clone(), journal: None };
+            let (part, part_exit) = bulk.send(InputReader::from_entries(entries), logs).await;
+            // Whatever a run calls itself: only what the API accepted is done.
+            let is_whole = part.accepted == part.items && !part.is_incomplete;
+            exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
+            report.is_incomplete |= part.is_incomplete;
+            report.merge(part);
+        }
+        Ok(exit)
+    }
 }
 
 async fn send_everything(
