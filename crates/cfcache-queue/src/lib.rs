@@ -5,7 +5,9 @@
 //!
 //! - [`NewRequest`]: what a producer asks for
 //! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
+//! - [`engine`]: what a worker decides, without IO and without a clock
 
+pub mod engine;
 pub mod health;
 pub mod intake;
 pub mod metrics;

@@ -174,12 +174,14 @@ pub enum Settlement {
     },
     /// It was not sent, or the API refused it for a reason that has nothing to do with it: it goes back as it was.
     Untouched,
-    /// It may have been sent, without an answer that says so: its attempts are counted up, and it is tried again later.
+    /// It may have been sent, without an answer that says so: it is tried again later.
     TryAgain {
         /// How much later.
         after: Duration,
         /// What happened.
         error: String,
+        /// Whether its attempts are counted up. They are not while the API does nothing at all.
+        counts: bool,
     },
 }
 
