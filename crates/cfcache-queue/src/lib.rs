@@ -17,6 +17,7 @@ mod store;
 
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
-    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
-    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
+    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT, InvalidUrl,
+    KindStatus, MAX_AGE, PostgresStore, PostgresUrl, Settlement, Status, Store, StoreError, StoreFuture,
+    Tokens,
 };

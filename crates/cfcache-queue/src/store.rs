@@ -1,3 +1,5 @@
+mod postgres;
+
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 
 use crate::request::{NewRequest, Request};
+pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
 
 /// How long a request may wait before it is given up, unless it asks for everything, which never expires.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,8 +53,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError`]; the tokens may be lost then.
     fn take_tokens<'a>(&'a self, tokens: &'a [Tokens]) -> StoreFuture<'a, Duration>;
 
-    /// Lets nobody take tokens from these budgets for that long, because the API said so. It never shortens what another
-    /// worker said.
+    /// Lets nobody take tokens from these budgets for that long, because the API said so; they are empty then. It never
+    /// shortens what another worker said.
     ///
     /// # Errors
     ///

@@ -19,7 +19,11 @@ const NAMES: &[(&str, &[&str])] = &[
     ("clap_mangen::", &["crates/cfcache-cli/src/command/generate.rs"]),
     (
         "rustls::",
-        &["crates/cfcache-transport/src/hyper/tls.rs", "crates/cfcache-transport/src/hyper/tls/trust.rs"],
+        &[
+            "crates/cfcache-transport/src/hyper/tls.rs",
+            "crates/cfcache-transport/src/hyper/tls/trust.rs",
+            "crates/cfcache-queue/src/store/postgres/tls.rs",
+        ],
     ),
 ];
 

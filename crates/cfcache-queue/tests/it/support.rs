@@ -1,5 +1,7 @@
 //! What several of the tests need.
 
+pub(crate) mod postgres;
+
 use std::time::Duration;
 
 use cfcache_model::endpoint::Action;

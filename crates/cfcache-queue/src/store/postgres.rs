@@ -1,0 +1,921 @@
+//! Requests in PostgreSQL, 13 or later.
+//!
+//! - A claim is an open transaction that holds its rows with `FOR UPDATE SKIP LOCKED`: where a worker dies, its rows are
+//!   free as soon as the server sees the connection end, and where it is frozen, after [`IDLE_TIMEOUT`].
+//! - Nothing outlives a transaction on the server: no prepared statements, no `LISTEN`, no advisory locks, no settings but
+//!   `SET LOCAL`. So it works behind PgBouncer in transaction mode.
+
+mod connection;
+mod migration;
+mod tls;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cfcache_model::endpoint::Action;
+use cfcache_model::target::Kind;
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+use crate::engine::{host_of, identity};
+use crate::request::{NewRequest, Request, Subject};
+use crate::store::postgres::connection::{Connection, Pool};
+pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
+use crate::store::{
+    BudgetStatus, Claim, Claimed, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE, Settlement, Status,
+    Store, StoreError, StoreFuture, Tokens,
+};
+
+/// After so long without [`Claim::keep`] the server takes a claim back.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often the lowest number is looked for: what commits late, with a lower number, waits that much longer at the most.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often more targets are looked for while those found are fewer than asked for, because of duplicates.
+const CLAIM_ROUNDS: usize = 4;
+
+/// The part of `place` that is kept, in characters: see the schema.
+const PLACE_CHARS: usize = 500;
+
+/// Requests in PostgreSQL.
+pub struct PostgresStore {
+    pool: Pool,
+    idle_timeout: Duration,
+    bound: Mutex<Bound>,
+}
+
+/// Below which number no request is looked for, so that no claim walks over the rows that were removed and that the server
+/// cannot clean up yet, because some old transaction might still see them.
+///
+/// The bound lags behind what is known by [`RESCAN_INTERVAL`]: a transaction that drew its number and commits within that
+/// time is seen at once.
+#[derive(Debug, Default)]
+struct Bound {
+    current: i64,
+    next: i64,
+    read_at: Option<Instant>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("server", &self.pool.server()).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// A store on that database, with at most so many connections; at least two. Nothing is connected yet.
+    #[must_use]
+    pub fn new(url: PostgresUrl, max_connections: usize) -> Self {
+        Self {
+            pool: Pool::new(url, max_connections.max(2)),
+            idle_timeout: IDLE_TIMEOUT,
+            bound: Mutex::default(),
+        }
+    }
+
+    /// Lets the server take a claim back after that long without a sign of the worker.
+    #[must_use]
+    pub const fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Brings the schema to this version, in one transaction. Returns the versions before and after. Several at once wait
+    /// for each other.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the database cannot be reached, its schema is newer than this program, or the user may not
+    /// change it. Nothing was changed then.
+    pub async fn migrate(&self) -> Result<(u32, u32), StoreError> {
+        migration::migrate(&self.pool).await
+    }
+
+    /// Finds out whether the schema is what this program needs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], which says what to do.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        migration::check(&self.pool).await
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number below which no request is looked for, read anew where it is old.
+    async fn lowest_id(&self, connection: &Connection) -> Result<i64, tokio_postgres::Error> {
+        {
+            let mut bound = self.bound();
+            if bound.read_at.is_some_and(|at| at.elapsed() < RESCAN_INTERVAL) {
+                return Ok(bound.current);
+            }
+            // One task reads; the others go on with what is known.
+            bound.read_at = Some(Instant::now());
+        }
+        // Where nothing waits, what comes next is above what was given out.
+        let sql = "SELECT coalesce((SELECT min(id) FROM cfcache.request), \
+                   (SELECT last_value FROM cfcache.request_id_seq))";
+        let row = match connection.client.query_typed_one(sql, &[]).await {
+            Ok(row) => row,
+            Err(error) => {
+                self.bound().read_at = None;
+                return Err(error);
+            }
+        };
+        let lowest: i64 = row.try_get(0)?;
+        let mut bound = self.bound();
+        bound.current = bound.next.min(lowest);
+        bound.next = lowest;
+        Ok(bound.current)
+    }
+
+    async fn insert_all(&self, requests: &[NewRequest]) -> Result<(), StoreError> {
+        const DOING: &str = "cannot store requests";
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let rows = NewRows::new(requests);
+        let connection = self.pool.get(DOING).await?;
+        if connection.is_asynchronous {
+            // The server may lose what it said it has committed, unless a transaction asks for better.
+            connection.batch("BEGIN; SET LOCAL synchronous_commit = on", DOING).await?;
+            rows.insert(&connection, DOING).await?;
+            connection.commit(DOING).await?;
+        } else {
+            rows.insert(&connection, DOING).await?;
+        }
+        connection.put_back();
+        Ok(())
+    }
+
+    async fn read_groups(&self) -> Result<Vec<Group>, StoreError> {
+        const DOING: &str = "cannot look for requests that are ready";
+        // Each step goes to the next group by the index, so that a group of a million requests costs one step.
+        const SQL: &str = "
+            WITH RECURSIVE step AS (
+              (SELECT zone, action, environment, kind FROM cfcache.request
+               WHERE id >= $1 ORDER BY zone, action, environment, kind LIMIT 1)
+              UNION ALL
+              SELECT next.* FROM step CROSS JOIN LATERAL (
+                SELECT zone, action, environment, kind FROM cfcache.request
+                WHERE (zone, action, environment, kind) > (step.zone, step.action, step.environment, step.kind)
+                  AND id >= $1
+                ORDER BY zone, action, environment, kind LIMIT 1
+              ) AS next
+            )
+            SELECT zone, action, environment, kind FROM step
+            WHERE EXISTS (
+              SELECT FROM cfcache.request AS ready
+              WHERE (ready.zone, ready.action, ready.environment, ready.kind)
+                  = (step.zone, step.action, step.environment, step.kind)
+                AND ready.id >= $1 AND ready.not_before <= now()
+            )";
+        let connection = self.pool.get(DOING).await?;
+        let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
+        let rows = connection.query(SQL, &[(&lowest, Type::INT8)], DOING).await?;
+        connection.put_back();
+        rows.iter().map(|row| group(row).map_err(|error| failed(DOING, &error))).collect()
+    }
+
+    async fn claim_group(&self, group: &Group, limit: usize) -> Result<Option<Box<dyn Claim>>, StoreError> {
+        const DOING: &str = "cannot claim requests";
+        let connection = self.pool.get(DOING).await?;
+        let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
+        // The statistics of a table that is empty one moment and full the next are no guide, so the planner is given none
+        // of the plans that read the whole table. What a crash of the server undoes of a claim is only sent again.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {}; \
+             SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
+            self.idle_timeout.as_millis()
+        );
+        connection.batch(&begin, DOING).await?;
+        let mut claim =
+            PostgresClaim { connection, requests: Vec::new(), ids: Vec::new(), broken: Vec::new() };
+        claim.take_targets(group, limit, lowest).await?;
+        if claim.requests.is_empty() && claim.broken.is_empty() {
+            claim.connection.batch("ROLLBACK", DOING).await?;
+            claim.connection.put_back();
+            return Ok(None);
+        }
+        claim.take_same(group, lowest).await?;
+        claim.take_covered(group, lowest).await?;
+        if claim.requests.is_empty() {
+            // Nothing but rows that cannot be read, which have a place to go.
+            Box::new(claim).settle_all(Vec::new()).await?;
+            return Ok(None);
+        }
+        Ok(Some(Box::new(claim)))
+    }
+
+    async fn take(&self, tokens: &[Tokens]) -> Result<Duration, StoreError> {
+        const DOING: &str = "cannot take tokens of the budget";
+        let names: Vec<&str> = tokens.iter().map(|tokens| tokens.budget.as_str()).collect();
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).max(1);
+        let intervals: Vec<i64> = tokens.iter().map(|tokens| micros(tokens.interval)).collect();
+        let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        let bursts: Vec<i32> = tokens.iter().map(|tokens| number(tokens.burst.max(1))).collect();
+        let counts: Vec<i32> = tokens.iter().map(|tokens| number(tokens.count)).collect();
+        let connection = self.pool.get(DOING).await?;
+        let sql = "SELECT cfcache.take_tokens($1, $2, $3, $4)";
+        let rows = connection
+            .query(
+                sql,
+                &[
+                    (&names, Type::TEXT_ARRAY),
+                    (&intervals, Type::INT8_ARRAY),
+                    (&bursts, Type::INT4_ARRAY),
+                    (&counts, Type::INT4_ARRAY),
+                ],
+                DOING,
+            )
+            .await?;
+        connection.put_back();
+        let wait: i64 = first(&rows, DOING)?;
+        Ok(Duration::from_micros(wait.try_into().unwrap_or(0)))
+    }
+
+    async fn block(&self, names: &[String], duration: Duration) -> Result<(), StoreError> {
+        const DOING: &str = "cannot block the budget";
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let connection = self.pool.get(DOING).await?;
+        // A refusal for the rate means that the API's own bucket is empty, so this one is too once the block ends.
+        let sql = "UPDATE cfcache.budget SET \
+                     blocked_until = greatest(blocked_until, clock_timestamp() + $2 * interval '1 microsecond'), \
+                     tat = greatest(tat, clock_timestamp() + ($2 + burst * interval_us) * interval '1 microsecond') \
+                   WHERE name = ANY ($1)";
+        connection.execute(sql, &[(&names, Type::TEXT_ARRAY), (&micros, Type::INT8)], DOING).await?;
+        connection.put_back();
+        Ok(())
+    }
+
+    async fn read_status(&self) -> Result<Status, StoreError> {
+        const DOING: &str = "cannot read the queue's status";
+        let connection = self.pool.get(DOING).await?;
+        let mut status = Status::default();
+        let sql = "SELECT kind, count(*), \
+                   (greatest(extract(epoch FROM clock_timestamp() - min(requested_at)), 0) * 1000000)::bigint \
+                   FROM cfcache.request GROUP BY kind ORDER BY kind";
+        for row in connection.query(sql, &[], DOING).await? {
+            let kind = KindStatus {
+                kind: get(&row, 0, DOING)?,
+                waiting: get::<i64>(&row, 1, DOING)?.unsigned_abs(),
+                oldest: Duration::from_micros(get::<i64>(&row, 2, DOING)?.unsigned_abs()),
+            };
+            status.kinds.push(kind);
+        }
+        let sql = "SELECT name, \
+                   ((burst * interval_us - extract(epoch FROM greatest(tat, clock_timestamp()) - clock_timestamp()) \
+                     * 1000000) / interval_us)::float8, \
+                   (greatest(extract(epoch FROM blocked_until - clock_timestamp()), 0) * 1000000)::bigint \
+                   FROM cfcache.budget ORDER BY name";
+        for row in connection.query(sql, &[], DOING).await? {
+            status.budgets.push(BudgetStatus {
+                name: get(&row, 0, DOING)?,
+                tokens: get(&row, 1, DOING)?,
+                blocked_for: Duration::from_micros(get::<i64>(&row, 2, DOING)?.unsigned_abs()),
+            });
+        }
+        let sql = "SELECT (SELECT count(*) FROM cfcache.dead), \
+                   (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'cfcache.request'::regclass), \
+                   (SELECT (greatest(extract(epoch FROM clock_timestamp() - min(xact_start)), 0) * 1000000)::bigint \
+                    FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend')";
+        let rows = connection.query(sql, &[], DOING).await?;
+        status.dead_count = first::<i64>(&rows, DOING)?.unsigned_abs();
+        if let Some(row) = rows.first() {
+            status.dead_tuples = get::<Option<i64>>(row, 1, DOING)?.map(i64::unsigned_abs);
+            let oldest = get::<Option<i64>>(row, 2, DOING)?.map(i64::unsigned_abs);
+            status.oldest_transaction = Some(oldest.map_or(Duration::ZERO, Duration::from_micros));
+        }
+        status.dead = read_dead(&connection, 100, DOING).await?;
+        connection.put_back();
+        Ok(status)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        const DOING: &str = "cannot write to the queue";
+        let connection = self.pool.get(DOING).await?;
+        let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
+                   has_table_privilege('cfcache.request', 'INSERT')";
+        let rows = connection.query(sql, &[], DOING).await?;
+        connection.put_back();
+        let is_read_only: bool = first(&rows, DOING)?;
+        let may_insert = rows.first().is_some_and(|row| row.try_get(1).unwrap_or(false));
+        if is_read_only {
+            return Err(StoreError::new(DOING, "the server is a standby, or allows reading only"));
+        }
+        if !may_insert {
+            return Err(StoreError::new(DOING, "the user may not insert into cfcache.request"));
+        }
+        Ok(())
+    }
+
+    async fn list_dead(&self, limit: usize) -> Result<Vec<DeadRequest>, StoreError> {
+        const DOING: &str = "cannot read the dead letters";
+        let connection = self.pool.get(DOING).await?;
+        let dead = read_dead(&connection, limit, DOING).await?;
+        connection.put_back();
+        Ok(dead)
+    }
+
+    /// Runs a statement that counts the dead letters that it took, with a place for the condition that selects them.
+    async fn with_dead(
+        &self,
+        before: &str,
+        after: &str,
+        selection: &DeadSelection,
+        doing: &'static str,
+    ) -> Result<u64, StoreError> {
+        let (condition, ids) = match selection {
+            DeadSelection::All => ("$1::bigint[] IS NULL", None),
+            DeadSelection::Ids(ids) => ("id = ANY ($1)", Some(ids)),
+        };
+        let connection = self.pool.get(doing).await?;
+        let sql = format!("{before} {condition} {after}");
+        let count = connection.execute(&sql, &[(&ids, Type::INT8_ARRAY)], doing).await?;
+        connection.put_back();
+        Ok(count)
+    }
+}
+
+impl Store for PostgresStore {
+    fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
+        Box::pin(self.insert_all(requests))
+    }
+
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+        Box::pin(self.read_groups())
+    }
+
+    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+        Box::pin(self.claim_group(group, limit))
+    }
+
+    fn take_tokens<'a>(&'a self, tokens: &'a [Tokens]) -> StoreFuture<'a, Duration> {
+        Box::pin(self.take(tokens))
+    }
+
+    fn block_budgets<'a>(&'a self, names: &'a [String], duration: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(self.block(names, duration))
+    }
+
+    fn status(&self) -> StoreFuture<'_, Status> {
+        Box::pin(self.read_status())
+    }
+
+    fn check_writable(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.check())
+    }
+
+    fn dead(&self, limit: usize) -> StoreFuture<'_, Vec<DeadRequest>> {
+        Box::pin(self.list_dead(limit))
+    }
+
+    fn retry_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        let before = "WITH again AS (DELETE FROM cfcache.dead WHERE";
+        let after = "RETURNING *) \
+            INSERT INTO cfcache.request (zone, environment, action, kind, key, priority, expires_at, source, event) \
+            SELECT zone, environment, action, kind, key, priority, \
+              CASE WHEN kind <> 'everything' THEN clock_timestamp() + interval '24 hours' END, source, event \
+            FROM again ORDER BY id";
+        Box::pin(self.with_dead(before, after, selection, "cannot put dead letters back into the queue"))
+    }
+
+    fn drop_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        Box::pin(self.with_dead(
+            "DELETE FROM cfcache.dead WHERE",
+            "",
+            selection,
+            "cannot delete dead letters",
+        ))
+    }
+}
+
+/// New requests, column by column.
+#[derive(Default)]
+struct NewRows<'a> {
+    zones: Vec<&'a str>,
+    environments: Vec<&'a str>,
+    actions: Vec<&'static str>,
+    kinds: Vec<&'static str>,
+    keys: Vec<String>,
+    priorities: Vec<i16>,
+    delays: Vec<i64>,
+    max_ages: Vec<Option<i64>>,
+    sources: Vec<Option<String>>,
+    events: Vec<Option<String>>,
+}
+
+impl<'a> NewRows<'a> {
+    fn new(requests: &'a [NewRequest]) -> Self {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
+        // The server's text has every character but this one.
+        let storable = |text: &Option<String>| text.as_ref().map(|text| text.replace('\0', "\u{fffd}"));
+        let mut rows = Self::default();
+        for request in requests {
+            let expires = !matches!(request.subject, Subject::Everything);
+            rows.zones.push(&request.zone);
+            rows.environments.push(request.environment.as_deref().unwrap_or_default());
+            rows.actions.push(action_word(request.action));
+            rows.kinds.push(request.subject.kind());
+            rows.keys.push(request.subject.key().into_owned());
+            rows.priorities.push(request.priority);
+            rows.delays.push(micros(request.delay));
+            rows.max_ages.push(expires.then(|| micros(request.delay.saturating_add(MAX_AGE))));
+            rows.sources.push(storable(&request.source));
+            rows.events.push(storable(&request.event));
+        }
+        rows
+    }
+
+    async fn insert(&self, connection: &Connection, doing: &'static str) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            INSERT INTO cfcache.request
+              (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
+            SELECT zone, environment, action, kind, key, priority,
+              clock_timestamp() + delay * interval '1 microsecond',
+              clock_timestamp() + max_age * interval '1 microsecond', source, event
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+              AS given (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
+        connection
+            .execute(
+                SQL,
+                &[
+                    (&self.zones, Type::TEXT_ARRAY),
+                    (&self.environments, Type::TEXT_ARRAY),
+                    (&self.actions, Type::TEXT_ARRAY),
+                    (&self.kinds, Type::TEXT_ARRAY),
+                    (&self.keys, Type::TEXT_ARRAY),
+                    (&self.priorities, Type::INT2_ARRAY),
+                    (&self.delays, Type::INT8_ARRAY),
+                    (&self.max_ages, Type::INT8_ARRAY),
+                    (&self.sources, Type::TEXT_ARRAY),
+                    (&self.events, Type::TEXT_ARRAY),
+                ],
+                doing,
+            )
+            .await
+    }
+}
+
+/// Rows that an open transaction holds.
+struct PostgresClaim {
+    connection: Connection,
+    requests: Vec<Claimed>,
+    /// The rows of each request: its own, others for the same target, and those that it covers.
+    ids: Vec<RowIds>,
+    /// Rows that hold no valid target, and why. Only somebody who writes to the table directly can make one.
+    broken: Vec<(i64, String)>,
+}
+
+#[derive(Default)]
+struct RowIds {
+    /// Its own and those for the same target.
+    same: Vec<i64>,
+    covered: Vec<i64>,
+    place: String,
+}
+
+impl fmt::Debug for PostgresClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresClaim").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+const CLAIMING: &str = "cannot claim requests";
+const SETTLING: &str = "cannot settle claimed requests";
+
+impl PostgresClaim {
+    /// Locks the first rows of the group until there are `limit` different targets.
+    async fn take_targets(&mut self, group: &Group, limit: usize, lowest: i64) -> Result<(), StoreError> {
+        const SQL: &str = "
+            SELECT id, key, place, priority, source, event, attempts,
+              (greatest(extract(epoch FROM clock_timestamp() - requested_at), 0) * 1000000)::bigint,
+              coalesce(expires_at <= clock_timestamp(), false)
+            FROM cfcache.request
+            WHERE zone = $1 AND action = $2 AND environment = $3 AND kind = $4
+              AND id >= $5 AND not_before <= now() AND NOT key = ANY ($6)
+            ORDER BY priority DESC, id LIMIT $7
+            FOR UPDATE SKIP LOCKED";
+        let group_row = GroupRow::new(group);
+        // The keys of all rows that were read, and which request stands for which target.
+        let mut keys: Vec<String> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for _ in 0..CLAIM_ROUNDS {
+            let wanted = limit.saturating_sub(self.requests.len());
+            let count = i64::try_from(wanted).unwrap_or(i64::MAX);
+            if count == 0 {
+                break;
+            }
+            let rows = self
+                .connection
+                .query(
+                    SQL,
+                    &[
+                        (&group_row.zone, Type::TEXT),
+                        (&group_row.action, Type::TEXT),
+                        (&group_row.environment, Type::TEXT),
+                        (&group_row.kind, Type::TEXT),
+                        (&lowest, Type::INT8),
+                        (&keys, Type::TEXT_ARRAY),
+                        (&count, Type::INT8),
+                    ],
+                    CLAIMING,
+                )
+                .await?;
+            let is_last = rows.len() < wanted;
+            for row in &rows {
+                let id: i64 = get(row, 0, CLAIMING)?;
+                let key: String = get(row, 1, CLAIMING)?;
+                let subject = match Subject::parse(group_row.kind, &key) {
+                    Some(Ok(subject)) => subject,
+                    Some(Err(invalid)) => {
+                        keys.push(key);
+                        self.broken.push((id, invalid.to_string()));
+                        continue;
+                    }
+                    None => {
+                        keys.push(key);
+                        self.broken.push((id, "there is no such kind".to_owned()));
+                        continue;
+                    }
+                };
+                match known.entry(identity(&subject).into_owned()) {
+                    Entry::Occupied(known) => {
+                        let index = *known.get();
+                        if let (Some(claimed), Some(ids)) =
+                            (self.requests.get_mut(index), self.ids.get_mut(index))
+                        {
+                            claimed.same += 1;
+                            ids.same.push(id);
+                        }
+                    }
+                    Entry::Vacant(place) => {
+                        place.insert(self.requests.len());
+                        let request = NewRequest {
+                            zone: group.zone.clone(),
+                            environment: group.environment.clone(),
+                            action: group.action,
+                            subject,
+                            priority: get(row, 3, CLAIMING)?,
+                            delay: Duration::ZERO,
+                            source: get(row, 4, CLAIMING)?,
+                            event: get(row, 5, CLAIMING)?,
+                        };
+                        let age = Duration::from_micros(get::<i64>(row, 7, CLAIMING)?.unsigned_abs());
+                        let attempts = get::<i32>(row, 6, CLAIMING)?.unsigned_abs();
+                        let request = Request::new(id, request, age, attempts, get(row, 8, CLAIMING)?);
+                        self.requests.push(Claimed { request, same: 0, covered: 0 });
+                        let (same, covered, place) = (vec![id], Vec::new(), get(row, 2, CLAIMING)?);
+                        self.ids.push(RowIds { same, covered, place });
+                    }
+                }
+                keys.push(key);
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks the other rows for the same targets.
+    async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
+        const SQL: &str = "
+            SELECT request.id, lead.number
+            FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS lead (place, key, number)
+            JOIN cfcache.request ON request.place = lead.place COLLATE \"C\" AND request.key = lead.key
+            WHERE request.zone = $1 AND request.action = $2 AND request.environment = $3 AND request.kind = $4
+              AND request.id >= $7 AND request.not_before <= now() AND NOT request.id = ANY ($8)
+            FOR UPDATE OF request SKIP LOCKED";
+        let group_row = GroupRow::new(group);
+        let places: Vec<&str> = self.ids.iter().map(|ids| ids.place.as_str()).collect();
+        let keys: Vec<String> =
+            self.requests.iter().map(|claimed| claimed.request.request.subject.key().into_owned()).collect();
+        let taken: Vec<i64> = self.ids.iter().flat_map(|ids| ids.same.iter().copied()).collect();
+        let rows = self
+            .connection
+            .query(
+                SQL,
+                &[
+                    (&group_row.zone, Type::TEXT),
+                    (&group_row.action, Type::TEXT),
+                    (&group_row.environment, Type::TEXT),
+                    (&group_row.kind, Type::TEXT),
+                    (&places, Type::TEXT_ARRAY),
+                    (&keys, Type::TEXT_ARRAY),
+                    (&lowest, Type::INT8),
+                    (&taken, Type::INT8_ARRAY),
+                ],
+                CLAIMING,
+            )
+            .await?;
+        for row in &rows {
+            let index = lead(row, 1)?;
+            if let (Some(claimed), Some(ids)) = (self.requests.get_mut(index), self.ids.get_mut(index)) {
+                claimed.same += 1;
+                ids.same.push(get(row, 0, CLAIMING)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks the rows that the claimed requests cover. Only their numbers come here: there may be a million of them.
+    async fn take_covered(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
+        // Of everything.
+        const ALL: &str = "
+            SELECT id, 1::bigint FROM cfcache.request
+            WHERE zone = $1 AND ($2 = 'purge' OR action = $2) AND (environment = $3 OR ($2 = 'purge' AND $3 = ''))
+              AND id >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+            FOR UPDATE SKIP LOCKED";
+        // Of hosts: the prefixes and URLs on it, but for those of which it is not certain that they are.
+        const ON_HOST: &str = "
+            SELECT request.id, lead.number
+            FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
+            JOIN cfcache.request ON request.place >= (lead.key || '/') COLLATE \"C\"
+              AND request.place < (lead.key || '0') COLLATE \"C\"
+            WHERE request.zone = $1 AND ($2 = 'purge' OR request.action = $2) AND request.environment = $3
+              AND request.id >= $4 AND request.not_before <= now() AND NOT request.id = ANY ($5)
+              AND (request.kind = 'files' OR (request.kind = 'prefixes' AND starts_with(request.key, lead.key)))
+              AND position('#' IN request.key) = 0
+            FOR UPDATE OF request SKIP LOCKED";
+        // Of prefixes: longer ones, in whole segments.
+        const BELOW: &str = "
+            SELECT request.id, lead.number
+            FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
+            JOIN cfcache.request ON request.place >= (rtrim(lead.key, '/') || '/') COLLATE \"C\"
+              AND request.place < (rtrim(lead.key, '/') || '0') COLLATE \"C\"
+            WHERE request.zone = $1 AND ($2 = 'purge' OR request.action = $2) AND request.environment = $3
+              AND request.id >= $4 AND request.not_before <= now() AND NOT request.id = ANY ($5)
+              AND request.kind = 'prefixes' AND starts_with(request.key, lead.key)
+              AND request.key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
+            FOR UPDATE OF request SKIP LOCKED";
+        let sql = match group.kind {
+            None => ALL,
+            Some(Kind::Hosts) => ON_HOST,
+            Some(Kind::Prefixes) => BELOW,
+            Some(_) => return Ok(()),
+        };
+        let group_row = GroupRow::new(group);
+        // What covers nothing for certain is put as something that nothing lies below; so is what is longer than `place`.
+        let keys: Vec<String> = self
+            .requests
+            .iter()
+            .map(|claimed| {
+                let subject = &claimed.request.request.subject;
+                let key = subject.key();
+                if host_of(subject).is_some() && key.chars().count() < PLACE_CHARS {
+                    key.into_owned()
+                } else {
+                    " ".to_owned()
+                }
+            })
+            .collect();
+        let taken: Vec<i64> = self.ids.iter().flat_map(|ids| ids.same.iter().copied()).collect();
+        let common = [
+            (&group_row.zone as &(dyn ToSql + Sync), Type::TEXT),
+            (&group_row.action, Type::TEXT),
+            (&group_row.environment, Type::TEXT),
+            (&lowest, Type::INT8),
+            (&taken, Type::INT8_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+        ];
+        let parameters = if group.kind.is_none() { &common[..5] } else { &common[..] };
+        let (requests, ids) = (&mut self.requests, &mut self.ids);
+        let mut failure = None;
+        self.connection
+            .for_each(sql, parameters, CLAIMING, |row| match (lead(&row, 1), get(&row, 0, CLAIMING)) {
+                (Ok(index), Ok(id)) => {
+                    if let (Some(claimed), Some(ids)) = (requests.get_mut(index), ids.get_mut(index)) {
+                        claimed.covered += 1;
+                        ids.covered.push(id);
+                    }
+                }
+                (Err(error), _) | (_, Err(error)) => failure = Some(error),
+            })
+            .await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+        if settlements.len() != self.requests.len() {
+            let message = format!(
+                "{} requests were claimed, and {} are settled",
+                self.requests.len(),
+                settlements.len()
+            );
+            return Err(StoreError::new(SETTLING, message));
+        }
+        let mut accepted: Vec<i64> = Vec::new();
+        let mut dead = Columns::default();
+        let mut again = Columns::default();
+        for (id, error) in self.broken {
+            dead.push(id, "refused".to_owned(), 0, &error);
+        }
+        for (settlement, ids) in settlements.into_iter().zip(self.ids) {
+            match settlement {
+                Settlement::Accepted => {
+                    accepted.extend(ids.same);
+                    accepted.extend(ids.covered);
+                }
+                Settlement::Dead { reason, error } => {
+                    ids.same.iter().for_each(|id| dead.push(*id, reason.as_str().to_owned(), 0, &error));
+                }
+                Settlement::TryAgain { after, error, counts } => {
+                    let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX / 4);
+                    let word = if counts { "1" } else { "0" };
+                    ids.same.iter().for_each(|id| again.push(*id, word.to_owned(), micros, &error));
+                }
+                Settlement::Untouched => {}
+            }
+        }
+        // A row that two requests cover is in both lists.
+        accepted.sort_unstable();
+        accepted.dedup();
+        let connection = self.connection;
+        if !accepted.is_empty() {
+            let sql = "DELETE FROM cfcache.request WHERE id = ANY ($1)";
+            let count = connection.execute(sql, &[(&accepted, Type::INT8_ARRAY)], SETTLING).await?;
+            expect_rows(count, accepted.len())?;
+        }
+        if !dead.ids.is_empty() {
+            let sql = "
+                WITH gone AS (DELETE FROM cfcache.request WHERE id = ANY ($1) RETURNING *)
+                INSERT INTO cfcache.dead
+                  (id, zone, environment, action, kind, key, priority, requested_at, attempts, reason, last_error,
+                   source, event)
+                SELECT id, zone, environment, action, kind, key, priority, requested_at, attempts,
+                  given.word, given.error, source, event
+                FROM gone JOIN unnest($1, $2, $3) AS given (id, word, error) USING (id)";
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+                (&dead.ids, Type::INT8_ARRAY),
+                (&dead.words, Type::TEXT_ARRAY),
+                (&dead.errors, Type::TEXT_ARRAY),
+            ];
+            let count = connection.execute(sql, &parameters, SETTLING).await?;
+            expect_rows(count, dead.ids.len())?;
+        }
+        if !again.ids.is_empty() {
+            let sql = "
+                UPDATE cfcache.request
+                SET attempts = attempts + given.counts::integer, last_error = given.error,
+                  not_before = clock_timestamp() + given.micros * interval '1 microsecond'
+                FROM unnest($1, $2, $3, $4) AS given (id, counts, micros, error) WHERE request.id = given.id";
+            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&again.ids, Type::INT8_ARRAY),
+                (&again.words, Type::TEXT_ARRAY),
+                (&again.micros, Type::INT8_ARRAY),
+                (&again.errors, Type::TEXT_ARRAY),
+            ];
+            let count = connection.execute(sql, &parameters, SETTLING).await?;
+            expect_rows(count, again.ids.len())?;
+        }
+        connection.commit(SETTLING).await?;
+        connection.put_back();
+        Ok(())
+    }
+}
+
+impl Claim for PostgresClaim {
+    fn requests(&self) -> &[Claimed] {
+        &self.requests
+    }
+
+    fn keep(&mut self) -> StoreFuture<'_, ()> {
+        Box::pin(async { self.connection.batch("SELECT", "the claim is lost").await })
+    }
+
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()> {
+        Box::pin(self.settle_all(settlements))
+    }
+}
+
+/// What a statement gets of rows, column by column.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<i64>,
+    words: Vec<String>,
+    micros: Vec<i64>,
+    errors: Vec<String>,
+}
+
+impl Columns {
+    fn push(&mut self, id: i64, word: String, micros: i64, error: &str) {
+        self.ids.push(id);
+        self.words.push(word);
+        self.micros.push(micros);
+        self.errors.push(error.replace('\0', "\u{fffd}"));
+    }
+}
+
+/// A group in the words of the table.
+struct GroupRow<'a> {
+    zone: &'a str,
+    action: &'static str,
+    environment: &'a str,
+    kind: &'static str,
+}
+
+impl<'a> GroupRow<'a> {
+    fn new(group: &'a Group) -> Self {
+        Self {
+            zone: &group.zone,
+            action: action_word(group.action),
+            environment: group.environment.as_deref().unwrap_or_default(),
+            kind: group.kind.map_or("everything", Kind::field),
+        }
+    }
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Purge => "purge",
+        Action::Invalidate => "invalidate",
+    }
+}
+
+fn group(row: &Row) -> Result<Group, tokio_postgres::Error> {
+    let (action, environment, kind): (String, String, String) =
+        (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok(Group {
+        zone: row.try_get(0)?,
+        environment: Some(environment).filter(|environment| !environment.is_empty()),
+        action: if action == "invalidate" { Action::Invalidate } else { Action::Purge },
+        kind: Kind::ALL.iter().copied().find(|known| known.field() == kind),
+    })
+}
+
+async fn read_dead(
+    connection: &Connection,
+    limit: usize,
+    doing: &'static str,
+) -> Result<Vec<DeadRequest>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = "SELECT id, kind, key, zone, reason, last_error FROM cfcache.dead \
+               ORDER BY died_at DESC, id DESC LIMIT $1";
+    let rows = connection.query(sql, &[(&limit, Type::INT8)], doing).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DeadRequest {
+                id: get(row, 0, doing)?,
+                kind: get(row, 1, doing)?,
+                key: get(row, 2, doing)?,
+                zone: get(row, 3, doing)?,
+                reason: get(row, 4, doing)?,
+                last_error: get(row, 5, doing)?,
+            })
+        })
+        .collect()
+}
+
+/// The index that a statement gave as `WITH ORDINALITY`, counted from 0.
+fn lead(row: &Row, column: usize) -> Result<usize, StoreError> {
+    let number: i64 = get(row, column, CLAIMING)?;
+    Ok(usize::try_from(number).unwrap_or(0).saturating_sub(1))
+}
+
+/// All rows are locked, so a statement that finds fewer was not what it should be.
+fn expect_rows(found: u64, expected: usize) -> Result<(), StoreError> {
+    if found == expected as u64 {
+        return Ok(());
+    }
+    Err(StoreError::new(SETTLING, format!("{expected} rows were claimed, and {found} of them are there")))
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize, doing: &'static str) -> Result<T, StoreError> {
+    row.try_get(column).map_err(|error| failed(doing, &error))
+}
+
+/// The first column of the first row.
+fn first<'a, T: FromSql<'a>>(rows: &'a [Row], doing: &'static str) -> Result<T, StoreError> {
+    rows.first()
+        .map_or_else(|| Err(StoreError::new(doing, "the server gave no row")), |row| get(row, 0, doing))
+}
+
+/// What the server or the connection said, with everything behind it.
+fn failed(doing: &'static str, error: &tokio_postgres::Error) -> StoreError {
+    StoreError::new(doing, describe(error))
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        let mut text = format!("{} (SQLSTATE {})", error.message(), error.code().code());
+        if let Some(hint) = error.hint() {
+            text = format!("{text}; {hint}");
+        }
+        return text;
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

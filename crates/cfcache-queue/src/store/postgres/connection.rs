@@ -1,0 +1,278 @@
+//! Connections: how to get one, and what is kept open.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row};
+
+use crate::store::StoreError;
+use crate::store::postgres::tls::Tls;
+use crate::store::postgres::{describe, failed};
+
+/// How long a connection may take, and waiting for a free one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the server may take for a statement: removing a million rows takes seconds.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where a database is, and how to get there: `postgres://user:password@host:port/database?sslmode=…`.
+///
+/// - `sslmode` means what it means to PostgreSQL's own programs: `disable`, `prefer` (the default) and `require` encrypt or
+///   not, and only `verify-full` checks the server's certificate; `verify-ca` is taken for `verify-full`.
+/// - `sslrootcert` names a file of certificates in PEM to check by; `system`, or none, is what this machine trusts. As with
+///   PostgreSQL's own programs, a file makes `require` check too.
+/// - `Debug` shows no password.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    config: Config,
+    tls: Option<Tls>,
+}
+
+/// Why a URL names no database. It never shows the URL, which holds a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidUrl {
+    /// It is none.
+    #[error(
+        "it is no URL such as postgres://user:password@host:5432/database; in a password, `@`, `:`, `/`, `?`, `#` and `%` \
+         are written as %40, %3A, %2F, %3F, %23 and %25"
+    )]
+    Form,
+    /// Its `sslmode` is none.
+    #[error("its `sslmode` is none of disable, prefer, require, verify-ca, verify-full")]
+    SslMode,
+}
+
+impl PostgresUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUrl`].
+    pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
+        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+        if !is_url {
+            return Err(InvalidUrl::Form);
+        }
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut mode, mut authorities, mut rest) = ("prefer", None, Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("sslmode", value)) => mode = value,
+                Some(("sslrootcert", "system")) => {}
+                Some(("sslrootcert", path)) => authorities = Some(PathBuf::from(path.replace("%2F", "/"))),
+                _ => rest.push(pair),
+            }
+        }
+        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let mut config: Config = url.parse().map_err(|_| InvalidUrl::Form)?;
+        let (ssl_mode, is_verified) = match mode {
+            "disable" => (SslMode::Disable, false),
+            "allow" | "prefer" => (SslMode::Prefer, authorities.is_some()),
+            "require" => (SslMode::Require, authorities.is_some()),
+            "verify-ca" | "verify-full" => (SslMode::Require, true),
+            _ => return Err(InvalidUrl::SslMode),
+        };
+        config.ssl_mode(ssl_mode);
+        if config.get_hosts().is_empty() {
+            return Err(InvalidUrl::Form);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("cfcache-queue");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_secs(30));
+        }
+        config.keepalives_idle(Duration::from_secs(30));
+        let tls = (ssl_mode != SslMode::Disable).then_some(Tls { is_verified, authorities });
+        Ok(Self { config, tls })
+    }
+
+    /// The hosts and the database, fit to be shown.
+    fn server(&self) -> String {
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(index, host)| {
+            let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                #[cfg(unix)]
+                Host::Unix(path) => format!("{}:{port}", path.display()),
+            }
+        });
+        let hosts: Vec<String> = hosts.collect();
+        hosts.join(",")
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresUrl").field("server", &self.server()).finish_non_exhaustive()
+    }
+}
+
+/// Connections that are open and idle, and how many more there may be.
+///
+/// A pool of another crate would do as well, but what it is for (statements that are prepared once, checks by a statement of
+/// its own, settings to reset) is what this store does without.
+pub(super) struct Pool {
+    url: PostgresUrl,
+    places: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+struct Idle {
+    client: Client,
+    is_asynchronous: bool,
+}
+
+/// A connection in use. Dropping it closes it, which rolls back what is open; [`put_back`](Self::put_back) keeps it.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// Whether the server says that it committed before that is on disk.
+    pub(super) is_asynchronous: bool,
+    idle: Arc<Mutex<Vec<Idle>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    pub(super) fn new(url: PostgresUrl, max_connections: usize) -> Self {
+        Self { url, places: Arc::new(Semaphore::new(max_connections)), idle: Arc::default() }
+    }
+
+    pub(super) fn server(&self) -> String {
+        self.url.server()
+    }
+
+    /// An idle connection, or a new one.
+    pub(super) async fn get(&self, doing: &'static str) -> Result<Connection, StoreError> {
+        let place = timeout(CONNECT_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(StoreError::new(doing, "all connections to the database are in use"));
+        };
+        let connection = |idle: Idle, place| Connection {
+            client: idle.client,
+            is_asynchronous: idle.is_asynchronous,
+            idle: Arc::clone(&self.idle),
+            _place: place,
+        };
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(idle) if idle.client.is_closed() => {}
+                Some(idle) => return Ok(connection(idle, place)),
+                None => break,
+            }
+        }
+        let idle = self.connect().await.map_err(|message| StoreError::new(doing, message))?;
+        Ok(connection(idle, place))
+    }
+
+    async fn connect(&self) -> Result<Idle, String> {
+        let url = &self.url;
+        let tls = url.tls.as_ref().map(Tls::connector).transpose()?;
+        let refused = |error: tokio_postgres::Error| format!("{}: {}", url.server(), describe(&error));
+        let connecting = async {
+            match tls {
+                Some(tls) => {
+                    let (client, connection) = url.config.connect(tls).await.map_err(refused)?;
+                    // How it ends is told to whoever uses the client.
+                    tokio::spawn(async move { drop(connection.await) });
+                    Ok::<_, String>(client)
+                }
+                None => {
+                    let (client, connection) = url.config.connect(NoTls).await.map_err(refused)?;
+                    tokio::spawn(async move { drop(connection.await) });
+                    Ok(client)
+                }
+            }
+        };
+        let late = || format!("{}: no connection within {} s", url.server(), CONNECT_TIMEOUT.as_secs());
+        let client = timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| late())??;
+        let sql = "SELECT current_setting('synchronous_commit') = 'off'";
+        let row = timeout(CONNECT_TIMEOUT, client.query_typed_one(sql, &[]));
+        let row = row.await.map_err(|_| late())?.map_err(refused)?;
+        Ok(Idle { client, is_asynchronous: row.try_get(0).map_err(refused)? })
+    }
+}
+
+impl Connection {
+    /// Keeps it for whoever needs one next. Only for a connection with no transaction open.
+    pub(super) fn put_back(self) {
+        let idle = Idle { client: self.client, is_asynchronous: self.is_asynchronous };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+    }
+
+    /// Statements without parameters.
+    pub(super) async fn batch(&self, sql: &str, doing: &'static str) -> Result<(), StoreError> {
+        in_time(doing, self.client.batch_execute(sql)).await
+    }
+
+    /// The rows of a statement. It is parsed anew each time, which is what PgBouncer's transaction mode needs.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        doing: &'static str,
+    ) -> Result<Vec<Row>, StoreError> {
+        in_time(doing, self.client.query_typed(sql, parameters)).await
+    }
+
+    /// Runs a statement, and returns how many rows it changed.
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        doing: &'static str,
+    ) -> Result<u64, StoreError> {
+        in_time(doing, self.client.execute_typed(sql, parameters)).await
+    }
+
+    /// Gives each row of a statement as it comes.
+    pub(super) async fn for_each(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+        doing: &'static str,
+        mut take: impl FnMut(Row),
+    ) -> Result<(), StoreError> {
+        in_time(doing, async {
+            let parameters = parameters.iter().map(|(value, kind)| (*value, kind.clone()));
+            let mut rows = pin!(self.client.query_typed_raw(sql, parameters).await?);
+            while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                take(row?);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends the transaction.
+    pub(super) async fn commit(&self, doing: &'static str) -> Result<(), StoreError> {
+        self.batch("COMMIT", doing).await
+    }
+}
+
+async fn in_time<T>(
+    doing: &'static str,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, StoreError> {
+    match timeout(STATEMENT_TIMEOUT, statement).await {
+        Ok(result) => result.map_err(|error| failed(doing, &error)),
+        Err(_) => {
+            let message = format!("no answer of the database within {} s", STATEMENT_TIMEOUT.as_secs());
+            Err(StoreError::new(doing, message))
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The store on PostgreSQL: migrations, the SQL door, claims, budgets, dead letters.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cfcache_model::endpoint::Action;
+use cfcache_model::target::{Kind, Target};
+use cfcache_queue::{
+    Claim, DeadReason, DeadSelection, Group, NewRequest, PostgresStore, PostgresUrl, Settlement, Store,
+    Subject, Tokens,
+};
+
+use crate::support::postgres::{Database, PASSWORD, connect, database, empty_database};
+
+const ZONE: &str = "example.com";
+
+fn group(kind: Option<Kind>) -> Group {
+    Group { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind }
+}
+
+fn request(kind: Kind, key: &str) -> NewRequest {
+    NewRequest {
+        zone: ZONE.to_owned(),
+        environment: None,
+        action: Action::Purge,
+        subject: Subject::Target(Target::parse(kind, key).unwrap()),
+        priority: 0,
+        delay: Duration::ZERO,
+        source: None,
+        event: None,
+    }
+}
+
+fn url(path: &str) -> NewRequest {
+    request(Kind::Files, &format!("https://www.example.com{path}"))
+}
+
+/// The keys of a claim, with how many others are the same and are covered.
+fn keys(claim: &dyn Claim) -> Vec<(String, u64, u64)> {
+    let key = |claimed: &cfcache_queue::Claimed| claimed.request.request.subject.key().into_owned();
+    claim.requests().iter().map(|claimed| (key(claimed), claimed.same, claimed.covered)).collect()
+}
+
+/// Claims what there is, once there is something: the server takes a moment to see that a connection was dropped.
+async fn claim(store: &PostgresStore, kind: Option<Kind>, limit: usize) -> Box<dyn Claim> {
+    for _ in 0..500 {
+        if let Some(claim) = store.claim(&group(kind), limit).await.unwrap() {
+            return claim;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing to claim within 5 seconds");
+}
+
+async fn settle(claim: Box<dyn Claim>, settlement: Settlement) {
+    let settlements = vec![settlement; claim.requests().len()];
+    claim.settle(settlements).await.unwrap();
+}
+
+async fn waiting(store: &PostgresStore) -> u64 {
+    store.status().await.unwrap().waiting()
+}
+
+async fn error_of(database: &Database, sql: &str) -> String {
+    let client = database.client().await;
+    let error = client.batch_execute(sql).await.expect_err(sql);
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "22023", "{error:?}");
+    error.message().to_owned()
+}
+
+#[tokio::test]
+async fn migrate_is_idempotent_and_waits_for_others() {
+    let Some(database) = empty_database().await else { return };
+    let store = database.store();
+    let before = store.check_schema().await.unwrap_err().to_string();
+    assert!(before.contains("run `cfcache-queue migrate`"), "{before}");
+    let stores: Vec<_> = (0..4).map(|_| database.store()).collect();
+    let (a, b, c, d) =
+        tokio::join!(stores[0].migrate(), stores[1].migrate(), stores[2].migrate(), stores[3].migrate());
+    let mut from: Vec<u32> = [a, b, c, d].map(|result| result.unwrap().0).into();
+    from.sort_unstable();
+    assert_eq!(from, [0, 1, 1, 1]);
+    assert_eq!(store.migrate().await.unwrap(), (1, 1));
+    store.check_schema().await.unwrap();
+    store.check_writable().await.unwrap();
+}
+
+#[tokio::test]
+async fn migrate_refuses_a_newer_schema() {
+    let Some(database) = database().await else { return };
+    database.client().await.batch_execute("INSERT INTO cfcache.migration VALUES (99)").await.unwrap();
+    for error in
+        [database.store().migrate().await.unwrap_err(), database.store().check_schema().await.unwrap_err()]
+    {
+        assert!(error.to_string().contains("the schema has version 99"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_sql_door_stores_in_the_transaction_of_its_caller() {
+    let Some(database) = database().await else { return };
+    let (store, client) = (database.store(), database.client().await);
+    let sql =
+        "BEGIN; SELECT cfcache.request_urls('Example.COM', ARRAY['https://www.example.com/a']); ROLLBACK";
+    client.batch_execute(sql).await.unwrap();
+    assert_eq!(waiting(&store).await, 0);
+    let sql = "BEGIN; SELECT cfcache.request_urls('Example.COM', ARRAY['https://www.example.com/a', \
+               '{\"url\":\"https://www.example.com/b\",\"headers\":{\"CF-Device-Type\":\"mobile\"}}']);
+               SELECT cfcache.request_tags('example.com', ARRAY['t-1', 'T-1']);
+               SELECT cfcache.request_hosts('example.com', ARRAY['WWW.example.com']);
+               SELECT cfcache.request_prefixes('example.com', ARRAY['www.example.com/blog']);
+               SELECT cfcache.request_everything('example.com', action => 'invalidate', priority => 3); COMMIT";
+    client.batch_execute(sql).await.unwrap();
+    let status = store.status().await.unwrap();
+    let kinds: BTreeMap<_, _> = status.kinds.iter().map(|kind| (kind.kind.as_str(), kind.waiting)).collect();
+    let expected = [("everything", 1), ("files", 2), ("hosts", 1), ("prefixes", 1), ("tags", 2)];
+    assert_eq!(kinds, expected.into());
+    let tags = claim(&store, Some(Kind::Tags), 10).await;
+    assert_eq!(keys(&*tags), [("t-1".to_owned(), 1, 0)]);
+    assert!(!tags.requests()[0].request.is_expired);
+    assert_eq!(tags.requests()[0].request.request.source.as_deref(), Some("sql"));
+}
+
+#[tokio::test]
+async fn the_sql_door_says_what_is_wrong_and_stores_nothing() {
+    let Some(database) = database().await else { return };
+    let cases = [
+        ("request_urls('example.com', NULL)", "the array is null"),
+        ("request_urls('example.com', ARRAY[]::text[])", "the array is empty"),
+        ("request_urls(NULL, ARRAY['https://a.example/'])", "the zone is null"),
+        ("request_urls('  ', ARRAY['https://a.example/'])", "the zone is empty"),
+        ("request_urls('no zone', ARRAY['https://a.example/'])", "`no zone` is neither a zone id"),
+        ("request_urls('example.com', ARRAY['https://a.example/', NULL])", "URL 2 is null"),
+        ("request_urls('example.com', ARRAY['https://a.example/', ''])", "URL 2 `` is empty"),
+        ("request_urls('example.com', ARRAY['ftp://a.example/'])", "does not begin with http:// or https://"),
+        ("request_urls('example.com', ARRAY['https://'])", "has no host"),
+        ("request_urls('example.com', ARRAY['https://a.example/ b'])", "white space"),
+        ("request_urls('example.com', ARRAY[E'https://a.example/\\n'])", "white space"),
+        ("request_urls('example.com', ARRAY['https://a.example/\\b'])", "backslash"),
+        ("request_urls('example.com', ARRAY['{\"url\":']::text[])", "is no JSON object"),
+        ("request_urls('example.com', ARRAY['{\"URL\":1}'])", "has no text \"url\""),
+        (
+            "request_urls('example.com', ARRAY[repeat('https://a.example/', 4000)])",
+            "longer than 32,768 bytes",
+        ),
+        ("request_urls('example.com', array_fill('https://a.example/'::text, ARRAY[10001]))", "takes 10,000"),
+        ("request_tags('example.com', ARRAY['a,b'])", "has a comma"),
+        ("request_tags('example.com', ARRAY['ä'])", "not printable ASCII"),
+        ("request_hosts('example.com', ARRAY['https://a.example'])", "has a scheme"),
+        ("request_hosts('example.com', ARRAY['a.example/b'])", "has a path"),
+        ("request_hosts('example.com', ARRAY['*.example.com'])", "has a wildcard"),
+        ("request_prefixes('example.com', ARRAY['a.example/b?c'])", "has a query"),
+        ("request_prefixes('example.com', ARRAY['/b'])", "has no host"),
+        ("request_everything('example.com', action => 'delete')", "neither `purge` nor `invalidate`"),
+        ("request_everything('example.com', delay => '-1 s')", "not between 0 and 24 hours"),
+        ("request_everything('example.com', priority => 70000)", "not between -32768 and 32767"),
+        ("request_everything('example.com', environment => 'a b')", "is no id"),
+    ];
+    for (call, expected) in cases {
+        let message = error_of(&database, &format!("SELECT cfcache.{call}")).await;
+        assert!(message.contains(expected), "{call}: {message}");
+    }
+    assert_eq!(waiting(&database.store()).await, 0);
+}
+
+#[tokio::test]
+async fn a_producer_needs_no_right_on_the_tables() {
+    let Some(database) = database().await else { return };
+    let role = format!("producer_{}", database.name);
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'; GRANT USAGE ON SCHEMA cfcache TO {role};
+         GRANT EXECUTE ON FUNCTION cfcache.request_urls TO {role}"
+    );
+    database.client().await.batch_execute(&sql).await.unwrap();
+    let client = connect(&database.cluster.url_at(database.cluster.port, &role, &database.name)).await;
+    client
+        .batch_execute("SELECT cfcache.request_urls('example.com', ARRAY['https://a.example/'])")
+        .await
+        .unwrap();
+    for denied in [
+        "SELECT cfcache.request_everything('example.com')",
+        "SELECT * FROM cfcache.request",
+        "SELECT cfcache.take_tokens(ARRAY['a'], ARRAY[1], ARRAY[1], ARRAY[1])",
+        "SELECT cfcache.enqueue('everything', 'example.com', ARRAY[''], NULL, 'purge', 0, '0')",
+    ] {
+        let error = client.batch_execute(denied).await.expect_err(denied);
+        assert_eq!(error.code().unwrap().code(), "42501", "{denied}");
+    }
+    assert_eq!(waiting(&database.store()).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_takes_priority_first_then_the_oldest_and_all_duplicates() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let mut requests: Vec<NewRequest> = ["/a", "/b", "/a", "/c", "/a"].map(url).into();
+    requests.push(NewRequest { priority: 5, ..url("/urgent") });
+    requests.push(NewRequest { delay: Duration::from_secs(3600), ..url("/later") });
+    store.insert(&requests).await.unwrap();
+    assert_eq!(store.ready_groups().await.unwrap(), [group(Some(Kind::Files))]);
+    let first = claim(&store, Some(Kind::Files), 3).await;
+    let key = |path: &str| format!("https://www.example.com{path}");
+    assert_eq!(keys(&*first), [(key("/urgent"), 0, 0), (key("/a"), 2, 0), (key("/b"), 0, 0)]);
+    // What one worker holds is left to it, by a store of another pool too.
+    let second = claim(&database.store(), Some(Kind::Files), 3).await;
+    assert_eq!(keys(&*second), [(key("/c"), 0, 0)]);
+    assert!(store.claim(&group(Some(Kind::Files)), 3).await.unwrap().is_none());
+    settle(first, Settlement::Accepted).await;
+    drop(second);
+    let again = claim(&store, Some(Kind::Files), 3).await;
+    assert_eq!(keys(&*again), [(key("/c"), 0, 0)]);
+    settle(again, Settlement::Accepted).await;
+    assert_eq!(waiting(&store).await, 1, "what waits for its time");
+    assert!(store.ready_groups().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_comes_while_a_claim_is_open_is_not_settled_with_it() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    store.insert(&[url("/a")]).await.unwrap();
+    let first = claim(&store, Some(Kind::Files), 10).await;
+    store.insert(&[url("/a")]).await.unwrap();
+    settle(first, Settlement::Accepted).await;
+    assert_eq!(waiting(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_of_a_host_takes_what_is_on_it_and_nothing_else() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let covered = ["https://www.example.com/", "https://WWW.example.com/a?b", "http://www.example.com/c"];
+    let others = [
+        "https://www.example.com.evil.example/",
+        "https://www.example.com:8443/a",
+        "https://user@www.example.com/a",
+        "https://www.example.comet/",
+        "https://example.com/www.example.com/",
+        "https://www.example.com/a#fragment",
+    ];
+    let mut requests = vec![request(Kind::Hosts, "www.example.com")];
+    requests.extend(covered.iter().chain(&others).map(|url| request(Kind::Files, url)));
+    requests.push(request(Kind::Prefixes, "www.example.com/blog"));
+    requests.push(request(Kind::Tags, "www.example.com/tag"));
+    requests.push(NewRequest { environment: Some("e1".to_owned()), ..url("/environment") });
+    requests.push(NewRequest { zone: "example.net".to_owned(), ..url("/zone") });
+    store.insert(&requests).await.unwrap();
+    let claim = claim(&store, Some(Kind::Hosts), 10).await;
+    assert_eq!(keys(&*claim), [("www.example.com".to_owned(), 0, 4)]);
+    settle(claim, Settlement::Accepted).await;
+    assert_eq!(waiting(&store).await, 9);
+}
+
+#[tokio::test]
+async fn a_claim_of_a_prefix_takes_longer_prefixes_in_whole_segments() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let prefixes = [
+        "www.example.com/blog",
+        "www.example.com/blog/2024",
+        "www.example.com/blog/2024/05/",
+        "www.example.com/blogs",
+        "www.example.com/Blog/2024",
+        "www.example.com/blog/../shop",
+        "www.example.com/blog/%2E%2e/shop",
+    ];
+    let mut requests: Vec<_> = prefixes.iter().map(|key| request(Kind::Prefixes, key)).collect();
+    requests.push(url("/blog/post"));
+    store.insert(&requests).await.unwrap();
+    let claim = claim(&store, Some(Kind::Prefixes), 1).await;
+    assert_eq!(keys(&*claim), [("www.example.com/blog".to_owned(), 0, 2)]);
+}
+
+#[tokio::test]
+async fn a_claim_of_everything_takes_all_of_the_zone() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let everything = NewRequest { subject: Subject::Everything, ..url("/") };
+    let requests = [
+        url("/a"),
+        request(Kind::Tags, "t"),
+        everything.clone(),
+        everything.clone(),
+        NewRequest { environment: Some("e1".to_owned()), ..url("/b") },
+        NewRequest { action: Action::Invalidate, ..url("/c") },
+        NewRequest { zone: "example.net".to_owned(), ..url("/zone") },
+    ];
+    store.insert(&requests).await.unwrap();
+    let claim = claim(&store, None, 1).await;
+    assert_eq!(keys(&*claim), [(String::new(), 1, 4)]);
+    settle(claim, Settlement::Accepted).await;
+    assert_eq!(waiting(&store).await, 1);
+}
+
+#[tokio::test]
+async fn each_settlement_does_what_it_says() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let requests: Vec<_> = ["/accepted", "/dead", "/untouched", "/again", "/dead"].map(url).into();
+    store.insert(&requests).await.unwrap();
+    let claim_of_all = claim(&store, Some(Kind::Files), 10).await;
+    let settlements = vec![
+        Settlement::Accepted,
+        Settlement::Dead { reason: DeadReason::Refused, error: "code 1\0".to_owned() },
+        Settlement::Untouched,
+        Settlement::TryAgain { after: Duration::from_secs(60), error: "no answer".to_owned(), counts: true },
+    ];
+    claim_of_all.settle(settlements).await.unwrap();
+    let status = store.status().await.unwrap();
+    assert_eq!((status.waiting(), status.dead_count), (2, 2));
+    let dead = &status.dead[0];
+    assert_eq!((dead.reason.as_str(), dead.last_error.as_str()), ("refused", "code 1\u{fffd}"));
+    assert_eq!(dead.key, "https://www.example.com/dead");
+    let again = claim(&store, Some(Kind::Files), 10).await;
+    assert_eq!(keys(&*again), [("https://www.example.com/untouched".to_owned(), 0, 0)]);
+    drop(again);
+    let client = database.client().await;
+    let row = client
+        .query_one("SELECT attempts, last_error, not_before > now() + '50 s' FROM cfcache.request WHERE attempts > 0", &[])
+        .await
+        .unwrap();
+    assert_eq!((row.get(0), row.get(1), row.get(2)), (1, "no answer", true));
+    // Dead letters come back as new requests, and go for good.
+    assert_eq!(store.retry_dead(&DeadSelection::Ids(vec![status.dead[1].id, 9999])).await.unwrap(), 1);
+    assert_eq!(store.drop_dead(&DeadSelection::All).await.unwrap(), 1);
+    let status = store.status().await.unwrap();
+    assert_eq!((status.waiting(), status.dead_count), (3, 0));
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let sql = "INSERT INTO cfcache.request (zone, kind, key) VALUES ('example.com', 'files', 'nonsense')";
+    database.client().await.batch_execute(sql).await.unwrap();
+    assert!(store.claim(&group(Some(Kind::Files)), 10).await.unwrap().is_none());
+    let status = store.status().await.unwrap();
+    assert_eq!((status.waiting(), status.dead_count), (0, 1));
+    assert_eq!(status.dead[0].key, "nonsense");
+}
+
+#[tokio::test]
+async fn an_expired_request_says_so_and_everything_never_expires() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let everything = NewRequest { subject: Subject::Everything, ..url("/") };
+    store.insert(&[url("/a"), everything]).await.unwrap();
+    let client = database.client().await;
+    let changed =
+        client.execute("UPDATE cfcache.request SET expires_at = expires_at - interval '25 hours'", &[]);
+    assert_eq!(changed.await.unwrap(), 2);
+    let files = claim(&store, Some(Kind::Files), 10).await;
+    assert!(files.requests()[0].request.is_expired);
+    assert!(!claim(&store, None, 10).await.requests()[0].request.is_expired);
+}
+
+#[tokio::test]
+async fn tokens_are_taken_from_all_budgets_or_from_none() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    let tokens = |budget: &str, seconds, burst, count| Tokens {
+        budget: budget.to_owned(),
+        interval: Duration::from_secs(seconds),
+        burst,
+        count,
+    };
+    let both = [tokens("b", 60, 2, 1), tokens("a", 60, 100, 90)];
+    assert_eq!(store.take_tokens(&both).await.unwrap(), Duration::ZERO);
+    let wait = store.take_tokens(&both).await.unwrap();
+    assert!(wait > Duration::from_secs(79 * 60) && wait <= Duration::from_secs(80 * 60), "{wait:?}");
+    // The second one was not taken from `b`, of which a token is left.
+    assert_eq!(store.take_tokens(&both[..1]).await.unwrap(), Duration::ZERO);
+    assert_ne!(store.take_tokens(&both[..1]).await.unwrap(), Duration::ZERO);
+    // More than there can ever be is taken for all there can be.
+    assert_eq!(store.take_tokens(&[tokens("c", 60, 5, 7)]).await.unwrap(), Duration::ZERO);
+    store.block_budgets(&["d".to_owned()], Duration::from_secs(60)).await.unwrap();
+    store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
+    store.block_budgets(&["d".to_owned()], Duration::from_secs(600)).await.unwrap();
+    store.block_budgets(&["d".to_owned()], Duration::from_secs(1)).await.unwrap();
+    let wait = store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
+    // And the bucket is empty then.
+    assert!(wait > Duration::from_secs(591) && wait <= Duration::from_secs(601), "{wait:?}");
+    let budgets = store.status().await.unwrap().budgets;
+    assert_eq!(budgets.iter().map(|budget| budget.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+    assert!(budgets[0].tokens >= 10.0 && budgets[0].tokens < 11.0, "{budgets:?}");
+}
+
+#[tokio::test]
+async fn workers_that_share_a_budget_never_take_more_than_it_has() {
+    let Some(database) = database().await else { return };
+    let tokens =
+        [Tokens { budget: "b".to_owned(), interval: Duration::from_secs(3600), burst: 50, count: 1 }];
+    let store = std::sync::Arc::new(database.store());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, tokens) = (store.clone(), tokens.clone());
+        tasks.spawn(async move {
+            let mut taken = 0;
+            for _ in 0..20 {
+                taken += u32::from(store.take_tokens(&tokens).await.unwrap().is_zero());
+            }
+            taken
+        });
+    }
+    assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 50);
+}
+
+#[tokio::test]
+async fn no_error_and_no_debug_shows_the_password() {
+    let Some(database) = database().await else { return };
+    let wrong = database.url().replace(PASSWORD, "wr0ng-p4ssw0rd");
+    let store = PostgresStore::new(PostgresUrl::parse(&wrong).unwrap(), 2);
+    let error = store.status().await.unwrap_err();
+    let shown = format!("{error} {error:?} {store:?} {:?}", PostgresUrl::parse(&wrong).unwrap());
+    assert!(shown.contains("password authentication failed"), "{shown}");
+    assert!(!shown.contains("wr0ng"), "{shown}");
+    for broken in [
+        "postgres://u:s3cret@[::1/db",
+        "s3cret",
+        "postgres://u:s3cret@h/db?sslmode=s3cret",
+        "postgres://u:s3cret@h/db?s3cret=1",
+        "postgres://",
+    ] {
+        let error = PostgresUrl::parse(broken).expect_err(broken);
+        assert!(!format!("{error} {error:?}").contains("s3c"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_works() {
+    let Some(database) = database().await else { return };
+    let folder = database.cluster.folder().to_str().unwrap().replace('/', "%2F");
+    let (port, name) = (database.cluster.port, &database.name);
+    let url = format!("postgres://postgres:{PASSWORD}@{folder}:{port}/{name}");
+    PostgresStore::new(PostgresUrl::parse(&url).unwrap(), 2).check_writable().await.unwrap();
+}

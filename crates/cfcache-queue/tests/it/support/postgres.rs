@@ -1,0 +1,245 @@
+//! PostgreSQL for tests: a cluster of their own in a temporary folder, and a database for each test.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use cfcache_queue::{PostgresStore, PostgresUrl};
+use tokio_postgres::{Client, NoTls};
+
+/// The password of the user `postgres`, so that the tests find out where it is shown.
+pub(crate) const PASSWORD: &str = "p4ssw0rd-of-the-tests";
+
+/// A running cluster. It is stopped, and its folder removed, when it is dropped or the process ends, however it does.
+pub(crate) struct Cluster {
+    bin: PathBuf,
+    folder: PathBuf,
+    pub(crate) port: u16,
+    databases: AtomicU32,
+    /// A shell that cleans up once its standard input is closed.
+    keeper: Mutex<Option<Child>>,
+}
+
+/// A database of its own on a cluster, with the queue's schema unless it is made without.
+pub(crate) struct Database {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
+}
+
+/// The cluster that the tests of this process share; `None` where there is no PostgreSQL, which is said.
+pub(crate) fn shared() -> Option<&'static Cluster> {
+    static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start).as_ref()
+}
+
+/// A new database with the queue's schema.
+pub(crate) async fn database() -> Option<Database> {
+    let database = empty_database().await?;
+    database.store().migrate().await.unwrap();
+    Some(database)
+}
+
+/// A new database with nothing in it.
+pub(crate) async fn empty_database() -> Option<Database> {
+    Some(shared()?.database().await)
+}
+
+/// A program that the tests can do without on a developer's machine: its path, or `None` where it is not here, which is
+/// said. In CI it has to be there.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where programs are, and whether they have to be, is for the environment to say"
+)]
+pub(crate) fn program(name: &str, package: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = folders
+        .iter()
+        .cloned()
+        .chain(std::env::split_paths(&path))
+        .find(|folder| folder.join(name).is_file());
+    if let Some(folder) = found {
+        return Some(folder.join(name));
+    }
+    let is_required = std::env::var("CFCACHE_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
+    let message = format!("`{name}` is not here (Debian: apt-get install {package})");
+    assert!(!is_required, "{message}, and CFCACHE_REQUIRE_POSTGRES=1 asks for it");
+    // Past the capture of the test harness, which would hide it.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").to_owned();
+    std::io::stderr().write_all(format!("skipped {test}: {message}\n").as_bytes()).unwrap();
+    None
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Cluster {
+    /// Makes and starts a cluster; `None` where there is no PostgreSQL.
+    pub(crate) fn start() -> Option<Self> {
+        // Debian keeps the programs of the server out of the path, in a folder for each version.
+        let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
+            .unwrap_or_default();
+        versions.sort();
+        versions.reverse();
+        let bin = program("initdb", "postgresql", &versions)?.parent()?.to_owned();
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("cfcache-queue-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let password = folder.join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&password));
+        }
+        let mut cluster =
+            Self { bin, folder, port: free_port(), databases: AtomicU32::new(0), keeper: Mutex::new(None) };
+        let data = cluster.data();
+        let mut initdb: Vec<OsString> = [
+            "-A",
+            "scram-sha-256",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--pwfile",
+        ]
+        .map(OsString::from)
+        .into();
+        initdb.extend([password.into(), "-D".into(), data.clone().into()]);
+        run(&mut cluster.command("initdb", &initdb));
+        let folder = cluster.folder.display();
+        // No fsync: what is tested is a crash of the server's processes, and not of the machine.
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{folder}'\nfsync = off\n\
+             max_connections = 200\nshared_buffers = 64MB\ntrack_commit_timestamp = on\n",
+            cluster.port
+        );
+        let path = data.join("postgresql.conf");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str(&settings);
+        std::fs::write(&path, text).unwrap();
+        cluster.keep();
+        cluster.pg_ctl(&["-w", "start"]);
+        Some(cluster)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The folder with the server's socket and log.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A program of the server, as its own user.
+    fn command(&self, program: &str, arguments: &[OsString]) -> Command {
+        let path = self.bin.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(path);
+            command
+        } else {
+            Command::new(path)
+        };
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `pg_ctl`, with what it starts writing to a file.
+    pub(crate) fn pg_ctl(&self, arguments: &[&str]) {
+        let mut all: Vec<OsString> = vec!["-D".into(), self.data().into()];
+        all.extend(["-s".into(), "-l".into(), self.folder.join("log").into()]);
+        all.extend(arguments.iter().map(OsString::from));
+        // What the server inherits would keep a pipe open.
+        let status =
+            self.command("pg_ctl", &all).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        assert!(status.success(), "pg_ctl {arguments:?}: {status}\n{}", log());
+    }
+
+    /// Starts what cleans up.
+    fn keep(&mut self) {
+        let script = "read -r _; \"$@\"; rm -rf \"$0\"";
+        let stop = self.command(
+            "pg_ctl",
+            &["-D".into(), self.data().into(), "-s".into(), "-m".into(), "immediate".into(), "stop".into()],
+        );
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", script]).arg(&self.folder).arg(stop.get_program()).args(stop.get_args());
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        *self.keeper.lock().unwrap() = Some(keeper.spawn().unwrap());
+    }
+
+    /// A new, empty database.
+    pub(crate) async fn database(&'static self) -> Database {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let client = connect(&self.url("postgres")).await;
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        Database { cluster: self, name }
+    }
+
+    /// The URL of a database, with the password in it.
+    pub(crate) fn url(&self, database: &str) -> String {
+        self.url_at(self.port, "postgres", database)
+    }
+
+    /// The same for another port and user, all of whom have the same password.
+    pub(crate) fn url_at(&self, port: u16, user: &str, database: &str) -> String {
+        format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut keeper) = self.keeper.get_mut().unwrap().take() {
+            drop(keeper.stdin.take());
+            keeper.wait().unwrap();
+        }
+    }
+}
+
+impl Database {
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(&self.name)
+    }
+
+    /// A store on it with a pool of its own.
+    pub(crate) fn store(&self) -> PostgresStore {
+        PostgresStore::new(PostgresUrl::parse(&self.url()).unwrap(), 8)
+    }
+
+    /// A connection that has nothing to do with the queue's own.
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.url()).await
+    }
+}
+
+/// A connection by the driver, and nothing of the queue's.
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    client
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}\n{shown}", output.status);
+    output
+}
