@@ -1,10 +1,13 @@
-//! What a release is made of: an archive, a Debian package, a bill of materials and checksums, below `target/dist`.
+//! What a release is made of: for each binary an archive, a Debian package and a bill of materials, and checksums of all
+//! of them, below `target/dist`.
 //!
 //! The same sources, compiler and date give the same bytes: files are sorted, belong to nobody, and are as old as
-//! `SOURCE_DATE_EPOCH` says, or the last commit. `tar`, `gzip` and `sha256sum` are those of the system; the package takes
-//! `cargo-deb`, and its contents are in the manifest of `cfcache-cli`.
+//! `SOURCE_DATE_EPOCH` says, or the last commit. The package takes `cargo-deb`, and its contents are in the manifest of
+//! the binary's crate.
 
+mod archive;
 mod bill;
+mod digests;
 mod proof;
 
 use std::fs;
@@ -16,7 +19,29 @@ use serde_json::Value;
 
 use crate::repo;
 
+pub(crate) use digests::{component, digests};
 pub(crate) use proof::twice;
+
+/// A binary that is released.
+#[derive(Debug)]
+struct Product {
+    package: &'static str,
+    binary: &'static str,
+    /// Whether it prints its completions and man pages.
+    prints_pages: bool,
+    /// What goes along as it is, from the top of the repository.
+    papers: &'static [&'static str],
+    /// Shows that the static binary works where there is nothing else.
+    proof: fn(&Path) -> Result<()>,
+}
+
+const PRODUCTS: &[Product] = &[Product {
+    package: "cfcache-cli",
+    binary: "cfcache",
+    prints_pages: true,
+    papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
+    proof: proof::purges_in_an_empty_root,
+}];
 
 /// What a shell calls a file with completions.
 const COMPLETIONS: [(&str, &str); 5] = [
@@ -27,70 +52,81 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("elvish", "cfcache.elv"),
 ];
 
-/// What goes along as it is.
-const PAPERS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
-
 /// Builds and packs for a target, or for this machine.
 pub(crate) fn run(target: Option<&str>) -> Result<()> {
     let rustc = repo::capture("rustc", ["-vV"])?;
     let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
     let target = target.unwrap_or(host);
-    let packages = repo::packages()?;
-    let package = packages.iter().find(|package| package.name == "cfcache-cli").context("no cfcache-cli")?;
     let epoch = epoch()?;
     let folder = repo::target()?.join("dist");
     if folder.exists() {
         fs::remove_dir_all(&folder).context("cannot clear target/dist")?;
     }
-
-    let cfcache = build(target)?;
-    if target == host && target.contains("linux") {
-        proof::runs_in_an_empty_root(&cfcache)?;
+    fs::create_dir_all(&folder).context("cannot make target/dist")?;
+    for product in PRODUCTS {
+        let binary = build(product, target)?;
+        // The same machine and system, whichever C library.
+        let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
+        if target.contains("linux") && host.contains("linux") && machine(target) == machine(host) {
+            (product.proof)(&binary)?;
+        }
+        pack(product, &binary, target, &epoch, &folder)?;
     }
-    // Beside the binary, which is where `cargo-deb` finds them whatever the target.
-    let parts = cfcache.with_file_name("dist");
-    let name = format!("cfcache-{}-{target}", package.version);
+    archive::write_sums(&folder)?;
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            println!("{:>9} bytes  {}", entry.metadata()?.len(), entry.path().display());
+        }
+    }
+    Ok(())
+}
+
+/// Packs a binary.
+fn pack(product: &Product, binary: &Path, target: &str, epoch: &str, folder: &Path) -> Result<()> {
+    let name = format!("{}-{}-{target}", product.binary, version(product)?);
     let layout = folder.join(&name);
-    fs::create_dir_all(layout.join("completions"))?;
-    fs::copy(&cfcache, layout.join("cfcache"))?;
-    for paper in PAPERS {
-        fs::copy(repo::root().join(paper), layout.join(paper))
+    fs::create_dir_all(&layout)?;
+    let program = binary.file_name().context("the binary has no name")?;
+    fs::copy(binary, layout.join(program))?;
+    for paper in product.papers {
+        let file = Path::new(paper).file_name().context("a paper has no name")?;
+        fs::copy(repo::root().join(paper), layout.join(file))
             .with_context(|| format!("cannot copy {paper}"))?;
     }
-    for (shell, file) in COMPLETIONS {
-        let script = repo::capture(&cfcache, ["completions", shell])?;
-        fs::write(layout.join("completions").join(file), script)?;
+    if product.prints_pages {
+        fs::create_dir_all(layout.join("completions"))?;
+        for (shell, file) in COMPLETIONS {
+            let script = repo::capture(binary, ["completions", shell])?;
+            fs::write(layout.join("completions").join(file), script)?;
+        }
+        succeed(Command::new(binary).args(["--quiet", "man"]).arg(layout.join("man/man1")))?;
+        // Beside the binary, which is where `cargo-deb` finds them whatever the target.
+        let parts = binary.with_file_name("dist");
+        if parts.exists() {
+            fs::remove_dir_all(&parts)?;
+        }
+        archive::copy(&layout, &parts)?;
+        archive::pack_pages(&parts.join("man/man1"))?;
     }
-    succeed(Command::new(&cfcache).args(["--quiet", "man"]).arg(layout.join("man/man1")))?;
-    if parts.exists() {
-        fs::remove_dir_all(&parts)?;
-    }
-    succeed(Command::new("cp").arg("-r").arg(&layout).arg(&parts))?;
-    succeed(Command::new("gzip").args(["--no-name", "--best", "--recursive"]).arg(parts.join("man")))?;
-
-    fs::write(folder.join(format!("{name}.cdx.json")), bill::of_materials(target)?)?;
-    let mut tar = Command::new("tar");
-    tar.current_dir(&folder).args(["--create", "--sort=name", "--format=ustar", "--owner=0", "--group=0"]);
-    tar.args(["--numeric-owner", "--mode=u+rw,go=rX", "--use-compress-program=gzip --no-name --best"]);
-    tar.args([format!("--mtime=@{epoch}"), format!("--file={name}.tar.gz"), name.clone()]);
-    succeed(&mut tar).context("the archive takes GNU tar and gzip")?;
+    fs::write(folder.join(format!("{name}.cdx.json")), bill::of_materials(product.package, target)?)?;
+    archive::write(&layout, Path::new(program), epoch.parse()?)?;
 
     if target.contains("linux") {
         let mut deb = repo::command("cargo");
-        deb.args([
-            "deb",
-            "--quiet",
-            "--no-build",
-            "--no-strip",
-            "--no-dbgsym",
-            "--package=cfcache-cli",
-            "--target",
-            target,
-        ]);
-        succeed(deb.arg("--output").arg(&folder).env("SOURCE_DATE_EPOCH", &epoch))
+        deb.args(["deb", "--quiet", "--no-build", "--no-strip", "--no-dbgsym"]);
+        deb.args(["--package", product.package, "--target", target, "--output"]).arg(folder);
+        succeed(deb.env("SOURCE_DATE_EPOCH", epoch))
             .context("the Debian package takes cargo-deb (cargo install --locked cargo-deb@3.8.0)")?;
     }
-    sums(&folder)
+    Ok(())
+}
+
+/// The version of a product.
+fn version(product: &Product) -> Result<String> {
+    let packages = repo::packages()?;
+    let package = packages.into_iter().find(|package| package.name == product.package);
+    Ok(package.with_context(|| format!("there is no crate {}", product.package))?.version)
 }
 
 /// The date of everything, as <https://reproducible-builds.org/specs/source-date-epoch/> has it.
@@ -108,55 +144,32 @@ fn epoch() -> Result<String> {
 }
 
 /// Builds for release, without the names of this machine's folders in the binary; for Linux, with all libraries in it.
-fn build(target: &str) -> Result<PathBuf> {
-    println!("$ cargo build --locked --release --package cfcache-cli --target {target}");
+fn build(product: &Product, target: &str) -> Result<PathBuf> {
+    println!("$ cargo build --locked --release --package {} --target {target}", product.package);
     let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked"])?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
     let mut flags = format!("--remap-path-prefix={}=cfcache", repo::root().display());
     if let Some(registry) = registry(&metadata) {
-        flags.push_str(&format!("\u{1f}--remap-path-prefix={registry}=registry"));
+        flags.push_str(&format!("\u{1f}--remap-path-prefix={}=registry", registry.display()));
     }
     if target.contains("linux") {
         flags.push_str("\u{1f}-Ctarget-feature=+crt-static");
     }
     let mut build = repo::command("cargo");
-    build.args([
-        "build",
-        "--locked",
-        "--release",
-        "--package=cfcache-cli",
-        "--bin=cfcache",
-        "--target",
-        target,
-    ]);
-    build.args(["--quiet", "--message-format=json-render-diagnostics"]).env("CARGO_ENCODED_RUSTFLAGS", flags);
-    repo::built(build)
+    build.args(["build", "--locked", "--release", "--package", product.package, "--bin", product.binary]);
+    build.args(["--target", target, "--quiet", "--message-format=json-render-diagnostics"]);
+    repo::built(build.env("CARGO_ENCODED_RUSTFLAGS", flags), product.binary)
 }
 
 /// The folder that cargo keeps sources of other crates in.
-fn registry(metadata: &Value) -> Option<&str> {
-    let paths =
-        metadata["packages"].as_array()?.iter().filter_map(|package| package["manifest_path"].as_str());
-    paths
-        .filter_map(|path| path.match_indices('/').rev().nth(1).map(|(end, _)| &path[..end]))
-        .find(|folder| folder.contains("/registry/src/"))
-}
-
-/// Writes `SHA256SUMS` of all files in the folder, and says what there is.
-fn sums(folder: &Path) -> Result<()> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            println!("{:>9} bytes  {}", entry.metadata()?.len(), entry.path().display());
-            files.push(entry.file_name());
-        }
-    }
-    files.sort_unstable();
-    let output =
-        Command::new("sha256sum").current_dir(folder).args(files).output().context("cannot run sha256sum")?;
-    ensure!(output.status.success(), "sha256sum failed, {}", output.status);
-    fs::write(folder.join("SHA256SUMS"), output.stdout).context("cannot write SHA256SUMS")
+fn registry(metadata: &Value) -> Option<&Path> {
+    let is_registry = |folder: &&Path| {
+        let mut parts = folder.iter().rev().skip(1);
+        parts.next().is_some_and(|part| part == "src") && parts.next().is_some_and(|part| part == "registry")
+    };
+    let packages = metadata["packages"].as_array()?.iter();
+    let manifests = packages.filter_map(|package| package["manifest_path"].as_str()).map(Path::new);
+    manifests.filter_map(|path| path.parent()?.parent()).find(is_registry)
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

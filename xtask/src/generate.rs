@@ -8,7 +8,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{public_api, repo};
+use crate::{dist, public_api, repo};
 
 /// Paths in the checkout, and what the files hold.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -22,13 +22,14 @@ pub(crate) struct Generated {
     files: fn(bool) -> Result<Files>,
 }
 
-/// The fixtures and the reference pages.
+/// The fixtures, the reference pages, and the component of GitLab.
 pub(crate) const PAGES: Generated = Generated {
     folders: &["fixtures/generated", "docs/reference"],
     chore: "generate",
     files: |is_check| {
         let mut files = fixtures::files();
         files.extend(reference::from_source());
+        files.extend(dist::component()?);
         files.extend(reference::from_the_binary(is_check)?);
         Ok(files)
     },
@@ -128,6 +129,7 @@ mod tests {
     fn generated_files_are_current() {
         let mut files = fixtures::files();
         files.extend(reference::from_source());
+        files.extend(dist::component().unwrap());
         let mut stale = differences(&files, PAGES.folders).unwrap();
         stale.retain(|path, _| !reference::OF_THE_BINARY.contains(&path.as_str()));
         assert!(stale.is_empty(), "{stale:#?}");

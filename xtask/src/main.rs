@@ -21,7 +21,7 @@ const USAGE: &str = "\
 Usage: cargo xtask CHORE
 
 Chores:
-  generate          Write what is made from code: fixtures/generated, docs/reference
+  generate          Write what is made from code: fixtures/generated, docs/reference, templates
   generate --check  List what of it is not current, and write nothing
   public-api        Write what each library crate shows: docs/api
   public-api --check  List what of it is not current, and write nothing
@@ -32,6 +32,7 @@ Chores:
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
   dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
   dist --twice      Pack what is committed in two folders, and compare the bytes
+  digests FOLDER    Write the digests of a release's archives into the action
 ";
 
 fn main() -> ExitCode {
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(None),
+        ["digests", folder] => dist::digests(folder.as_ref()),
         ["dist", "--twice"] => dist::twice(),
         ["dist", target] if !target.starts_with('-') => dist::run(Some(target)),
         [] | ["help" | "-h" | "--help"] => {

@@ -217,21 +217,21 @@ pub(crate) fn build_cfcache(profile: Profile) -> Result<PathBuf> {
         Profile::Tests => TEST_SELECTION,
         Profile::Release => &["--package=cfcache-cli", "--bin=cfcache", "--release"],
     });
-    built(build)
+    built(&mut build, "cfcache")
 }
 
-/// Runs a command that builds `cfcache` and prints messages in JSON, and says where that is.
-pub(crate) fn built(mut build: Command) -> Result<PathBuf> {
+/// Runs a command that builds a binary and prints messages in JSON, and says where that is.
+pub(crate) fn built(build: &mut Command, binary: &str) -> Result<PathBuf> {
     let output = build.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "cfcache does not build");
+    ensure!(output.status.success(), "{binary} does not build");
     let executable = String::from_utf8_lossy(&output.stdout).lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == "cfcache" && message["profile"]["test"] == false;
+        let is_it = message["target"]["name"] == binary && message["profile"]["test"] == false;
         is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
     match executable {
         Some(path) => Ok(path),
-        None => bail!("cargo built cfcache and did not say where it is"),
+        None => bail!("cargo built {binary} and did not say where it is"),
     }
 }
 

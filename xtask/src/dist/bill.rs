@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::repo;
 
 /// What is in the binary for a target: the crates that are linked, or run to build it.
-pub(super) fn of_materials(target: &str) -> Result<String> {
+pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
     let filter = format!("--filter-platform={target}");
     let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked", &filter])?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
@@ -20,7 +20,10 @@ pub(super) fn of_materials(target: &str) -> Result<String> {
         list(values).into_iter().map(|value| (id(&value), value)).collect()
     };
     let (packages, nodes) = (by_id(&metadata["packages"]), by_id(&metadata["resolve"]["nodes"]));
-    let top = packages.values().find(|package| package["name"] == "cfcache-cli").context("no cfcache-cli")?;
+    let top = packages
+        .values()
+        .find(|found| found["name"] == package)
+        .with_context(|| format!("there is no crate {package}"))?;
     let top = top["id"].as_str().unwrap_or_default();
 
     // Tests are left out, so what only they need is never reached.
@@ -94,7 +97,8 @@ mod tests {
 
     #[test]
     fn the_bill_has_what_is_linked_with_its_checksum_and_not_what_tests_need() {
-        let bill: Value = serde_json::from_str(&of_materials("x86_64-unknown-linux-gnu").unwrap()).unwrap();
+        let bill: Value =
+            serde_json::from_str(&of_materials("cfcache-cli", "x86_64-unknown-linux-gnu").unwrap()).unwrap();
         let components = bill["components"].as_array().unwrap();
         let find = |name: &str| components.iter().find(|component| component["name"] == name);
         assert_eq!(find("hyper").unwrap()["hashes"][0]["content"].as_str().unwrap().len(), 64);

@@ -17,7 +17,7 @@ const NAME_SERVER: &str = "127.0.0.7";
 
 /// Purges at the emulator from a root that holds the binary, `/etc/hosts` and `/etc/resolv.conf` and nothing else: once
 /// by a name from the file, and once by a name that only the name server knows.
-pub(super) fn runs_in_an_empty_root(cfcache: &Path) -> Result<()> {
+pub(super) fn purges_in_an_empty_root(cfcache: &Path) -> Result<()> {
     let root = repo::target()?.join("dist-root");
     if root.exists() {
         fs::remove_dir_all(&root)?;

@@ -18,9 +18,10 @@ use crate::support::{Api, Dir, TOKEN, ZONE};
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.github/actions/purge");
 
 /// What the script may run: what its page names, and what every system has.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "awk",
     "bash",
+    "cat",
     "curl",
     "dirname",
     "grep",
@@ -119,13 +120,18 @@ impl Runner {
 
     /// Runs the script.
     fn run_anywhere(&self, api: &Api, variables: &[(&str, &str)]) -> Step {
+        self.run_script("action/purge.sh", api, variables)
+    }
+
+    /// Runs a script of this runner.
+    fn run_script(&self, script_path: &str, api: &Api, variables: &[(&str, &str)]) -> Step {
         for name in ["output", "summary", "path"] {
             self.dir.file(name, "");
         }
         let mut script = Command::new("bash");
         // One stream, as the runner reads it.
         script.args(["-c", "exec bash \"$0\" 2>&1"]);
-        script.arg(self.dir.at("action/purge.sh")).current_dir(self.dir.path()).env_clear();
+        script.arg(self.dir.at(script_path)).current_dir(self.dir.path()).env_clear();
         script.env("PATH", self.dir.at("bin")).env("GITHUB_ACTIONS", "true");
         script.envs([
             ("INPUT_BASE_URL", api.base()),
@@ -371,6 +377,62 @@ fn elsewhere_no_line_is_a_workflow_command() {
     assert_eq!(step.code, 2, "{step:#?}");
     assert!(step.out.contains("\nerror: error: an entry is invalid"), "{step:#?}");
     assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
+}
+
+/// The component has the script in it; that it is this one is checked with the other generated files.
+#[test]
+fn the_component_of_gitlab_runs_the_same_script() {
+    let component = std::fs::read_to_string(format!("{ACTION}/../../../templates/purge.yml")).unwrap();
+    let (head, script) = component.split_once("  script:\n    - |\n").unwrap();
+    let script: String = script.lines().map(|line| format!("{}\n", line.get(6..).unwrap_or(""))).collect();
+    let names: Vec<&str> = head
+        .lines()
+        .filter_map(|line| line.trim().split_once(':')?.0.strip_prefix("INPUT_").map(|_| line))
+        .collect();
+    assert_eq!(names.len(), 13, "{names:#?}");
+
+    let (runner, api) = (Runner::new(), Api::quick());
+    runner.dir.file("component.sh", script);
+    std::fs::create_dir_all(runner.dir.at("public")).unwrap();
+    runner.dir.file("public/a.css", "one");
+    let digests = runner.dir.read("action/digests.txt");
+    std::fs::remove_dir_all(runner.dir.at("action")).unwrap();
+    let mut variables: Vec<(&str, &str)> = names
+        .iter()
+        .map(|line| line.trim().split_once(':').unwrap())
+        .map(|(name, value)| (name, if value.contains("inputs.") { "" } else { value.trim() }))
+        .collect();
+    // What the runner of GitLab does not have.
+    let unset = [
+        "GITHUB_ACTIONS",
+        "GITHUB_OUTPUT",
+        "GITHUB_STEP_SUMMARY",
+        "GITHUB_PATH",
+        "RUNNER_TEMP",
+        "RUNNER_TOOL_CACHE",
+    ];
+    variables.extend(unset.map(|name| (name, "")));
+    let temporary = runner.dir.at("temp");
+    variables.extend([
+        ("TMPDIR", temporary.to_str().unwrap()),
+        ("CFCACHE_DIGESTS", &digests),
+        ("INPUT_API_TOKEN", ""),
+    ]);
+    variables.extend([("CLOUDFLARE_API_TOKEN", TOKEN), ("INPUT_ZONE", ZONE)]);
+    let run = |inputs: &[(&str, &str)]| {
+        let step = runner.run_script("component.sh", &api, &[&variables[..], inputs].concat());
+        assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
+        step
+    };
+    let step = run(&[("INPUT_URLS", "https://www.example.com/a https://www.example.com/b")]);
+    assert_eq!((step.code, api.items().len()), (0, 2), "{step:#?}");
+    let report: serde_json::Value = serde_json::from_str(&runner.dir.read("cfcache-report.json")).unwrap();
+    assert_eq!(report["accepted"], 2);
+    let changed = [("INPUT_CHANGED", "public"), ("INPUT_URL", "https://www.example.com https://example.com")];
+    assert_eq!(run(&changed).code, 0);
+    assert!(runner.dir.at(".cfcache-state/site.state").exists());
+    let step = run(&[]);
+    assert!(step.code == 2 && step.out.contains("error: nothing to purge"), "{step:#?}");
 }
 
 #[test]
