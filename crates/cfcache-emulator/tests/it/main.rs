@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
 
+#[cfg(unix)]
+mod browser;
 mod credentials;
 mod edge;
 mod faults;
