@@ -6,7 +6,10 @@
 //! - [`NewRequest`]: what a producer asks for
 //! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
 //! - [`engine`]: what a worker decides, without IO and without a clock
+//! - [`intake`]: where requests come in over HTTP
+//! - [`admin`]: metrics, health and a status page
 
+pub mod admin;
 pub mod engine;
 pub mod health;
 pub mod intake;

@@ -38,5 +38,9 @@ async fn the_page_shows_the_cache_updates_itself_and_runs_nothing_of_what_it_sho
     assert_eq!(browser.run("return document.querySelectorAll('#objects').length").await, 0);
     assert_eq!(browser.run("return document.title").await, "What is cached");
     assert_eq!(browser.run("return document.images.length + document.scripts.length").await, 1);
-    assert_eq!(browser.run("return document.documentElement.scrollWidth <= window.innerWidth").await, true);
+    for width in [640, 1280] {
+        browser.resize(width, 800).await;
+        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+        assert_eq!(browser.run(fits).await, true, "{width}");
+    }
 }

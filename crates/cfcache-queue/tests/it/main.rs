@@ -4,6 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 
+mod admin;
+#[cfg(unix)]
+#[path = "../../../cfcache-emulator/tests/it/browser.rs"]
+mod browser;
 mod engine;
+mod http;
+mod intake;
+mod memory;
+#[cfg(unix)]
+mod page;
 mod postgres;
 mod support;

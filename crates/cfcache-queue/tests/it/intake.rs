@@ -1,0 +1,552 @@
+//! The intake over real sockets: what is answered, what is stored, and what it stands.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cfcache_app::log::{LogFormat, Logger};
+use cfcache_queue::intake::sources::Sources;
+use cfcache_queue::intake::{Intake, MAX_BODY_BYTES, PATH};
+use cfcache_queue::metrics::Metrics;
+use ring::hmac;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::http::{Answered, post, read, send};
+use crate::memory::{MemoryStore, Mode};
+
+const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1zaWduZXItMTIzNDU2Nzg5";
+const BEARER: &str = "a-fixed-secret-of-strapi";
+const JSON: (&str, &str) = ("content-type", "application/json");
+const BODY: &[u8] = br#"{"zone":"example.com","urls":["https://example.com/a"]}"#;
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// An intake that listens, with a store in memory. Everything ends with it.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) metrics: Arc<Metrics>,
+    folder: PathBuf,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// With the sources of a file, in which FOLDER is a folder with the secrets `signer` and `bearer`.
+    pub(crate) async fn start(name: &str, toml: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("cfcache-intake-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("signer"), SECRET).unwrap();
+        std::fs::write(folder.join("bearer"), BEARER).unwrap();
+        let settings: BTreeMap<_, _> =
+            toml::from_str(&toml.replace("FOLDER", folder.to_str().unwrap())).unwrap();
+        let sources = if settings.is_empty() { Sources::local() } else { Sources::open(&settings) };
+        let (store, metrics) = (Arc::new(MemoryStore::default()), Arc::new(Metrics::new()));
+        let intake = Arc::new(Intake::new(sources.unwrap(), Arc::clone(&store) as _, Arc::clone(&metrics)));
+        let listeners = intake.listen(LOOPBACK).await.unwrap();
+        let address = listeners.address().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(intake.serve(listeners, stopped));
+        Self { address, store, metrics, folder, stop, serving }
+    }
+
+    pub(crate) async fn signed_and_fixed(name: &str) -> Self {
+        let toml = "[signer]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/signer']\nzones = ['example.com']\n\
+                    [strapi]\nauth = 'bearer'\nsecret-files = ['FOLDER/bearer']\nzones = ['*']\nrate = 10\n";
+        Self::start(name, toml).await
+    }
+
+    async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answered {
+        send(self.address, &post(PATH, headers, body)).await.unwrap()
+    }
+
+    fn counted(&self, line: &str) -> bool {
+        let text = self.metrics.encode(None);
+        text.lines().any(|found| found == line)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a signature is of a time, which has to be near")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The headers of a message that is signed at a time.
+fn signed(id: &str, timestamp: u64, body: &[u8]) -> Vec<(&'static str, String)> {
+    let secret = BASE64_STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+    let content = [format!("{id}.{timestamp}.").as_bytes(), body].concat();
+    let signature = BASE64_STANDARD.encode(hmac::sign(&key, &content));
+    vec![
+        ("content-type", "application/json".to_owned()),
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", format!("v1,{signature}")),
+    ]
+}
+
+async fn post_signed(running: &Running, headers: &[(&'static str, String)], body: &[u8]) -> Answered {
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    running.post(&headers, body).await
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_stored() {
+    let running = Running::start("accepted", "").await;
+    let answered = running.post(&[JSON], BODY).await;
+    assert_eq!((answered.status, answered.json()), (202, json!({"accepted": 1})));
+    assert_eq!(running.store.keys(), ["files https://example.com/a"]);
+    assert!(running.counted("cfcache_queue_requests_total{source=\"local\",kind=\"files\"} 1"));
+    let body = br#"{"zone":"example.com","urls":["https://example.com/*"],"tags":["a","b"]}"#;
+    let answered = running.post(&[JSON], body).await;
+    assert_eq!(answered.json()["accepted"], 3);
+    assert_eq!(answered.json()["warnings"][0]["at"], "urls[0]");
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_named_and_nothing_is_stored() {
+    let running = Running::start("wrong", "").await;
+    let body = json!({"zone": "example.com", "urls": ["https://example.com/ok", "no", "https://example.com/a b"], "x": 1});
+    let answered = running.post(&[JSON], body.to_string().as_bytes()).await;
+    assert_eq!(answered.status, 400);
+    let items = answered.json()["items"].clone();
+    let places: Vec<&str> =
+        items.as_array().unwrap().iter().map(|item| item["at"].as_str().unwrap()).collect();
+    assert_eq!(places, ["x", "urls[1]", "urls[2]"]);
+    assert_eq!(answered.json()["error"], "3 things in it are not valid; nothing was stored");
+    let everything = br#"{"zone":"example.com","everything":true}"#;
+    assert_eq!(running.post(&[JSON], everything).await.status, 403);
+    assert!(running.store.keys().is_empty());
+    assert!(running.counted("cfcache_queue_rejected_total{source=\"local\",reason=\"invalid\"} 1"));
+    assert!(running.counted("cfcache_queue_rejected_total{source=\"local\",reason=\"forbidden\"} 1"));
+}
+
+#[tokio::test]
+async fn paths_methods_and_media_types() {
+    let running = Running::start("routes", "").await;
+    for (bytes, status, header) in [
+        (post("/", &[JSON], BODY), 404, None),
+        (post("/v1/requests/", &[JSON], BODY), 404, None),
+        (post("/v1/requests/../../etc/passwd", &[JSON], BODY), 404, None),
+        (
+            b"GET /v1/requests HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_vec(),
+            405,
+            Some("allow"),
+        ),
+        (
+            b"PUT /v1/requests HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_vec(),
+            405,
+            Some("allow"),
+        ),
+        (b"POST /v1/requests HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_vec(), 411, None),
+        (post(PATH, &[("content-type", "text/plain")], BODY), 415, None),
+        (post(PATH, &[], BODY), 415, None),
+        (post(&format!("{PATH}?x=1"), &[JSON], BODY), 400, None),
+    ] {
+        let answered = send(running.address, &bytes).await.unwrap();
+        assert_eq!(answered.status, status, "{answered:?}");
+        assert!(answered.json()["error"].is_string());
+        assert!(header.is_none_or(|name| answered.header(name).is_some()), "{answered:?}");
+    }
+    assert!(running.store.keys().is_empty());
+}
+
+#[tokio::test]
+async fn a_signature_is_checked_before_anything_else_of_the_body() {
+    let running = Running::signed_and_fixed("signature").await;
+    let headers = signed("msg_1", now(), BODY);
+    assert_eq!(post_signed(&running, &headers, BODY).await.status, 202);
+
+    let other = br#"{"zone":"example.com","urls":["https://example.com/b"]}"#;
+    for (headers, body, reason) in [
+        (headers.clone(), &other[..], "signature"),
+        (headers.clone(), b"{", "signature"),
+        (signed("msg_1", now() - 301, BODY), BODY, "timestamp"),
+        (signed("msg_1", now() + 301, BODY), BODY, "timestamp"),
+        (headers[..1].to_vec(), BODY, "no_credentials"),
+    ] {
+        let answered = post_signed(&running, &headers, body).await;
+        assert_eq!(answered.status, 401, "{answered:?}");
+        assert_eq!(answered.header("www-authenticate"), Some("bearer"));
+        assert!(!answered.body.contains("urls"), "{answered:?}");
+        let line = format!("cfcache_queue_rejected_total{{source=\"\",reason=\"{reason}\"}}");
+        assert!(running.metrics.encode(None).contains(&line), "{reason}");
+    }
+    assert_eq!(running.store.keys().len(), 1);
+
+    // The source may ask for one zone.
+    let body = br#"{"zone":"example.org","tags":["a"]}"#;
+    assert_eq!(post_signed(&running, &signed("msg_2", now(), body), body).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_is_stored_again() {
+    let running = Running::signed_and_fixed("replay").await;
+    let headers = signed("msg_1", now(), BODY);
+    for _ in 0..3 {
+        assert_eq!(post_signed(&running, &headers, BODY).await.status, 202);
+    }
+    assert_eq!(running.store.keys().len(), 3);
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_and_told() {
+    let running = Running::signed_and_fixed("rate").await;
+    let bearer = format!("Bearer {BEARER}");
+    let headers = [JSON, ("authorization", bearer.as_str())];
+    let tags: Vec<String> = (0..150).map(|number| format!("t{number}")).collect();
+    let body = json!({"zone": "example.com", "tags": tags}).to_string();
+    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 202);
+    let answered = running.post(&headers, BODY).await;
+    assert_eq!(answered.status, 429);
+    let seconds: u64 = answered.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{seconds}");
+    assert_eq!(running.store.keys().len(), 150);
+    // The others have rates of their own.
+    assert_eq!(post_signed(&running, &signed("a", now(), BODY), BODY).await.status, 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_store_it_says_when_to_come_back() {
+    let running = Running::start("store", "").await;
+    for mode in [Mode::Fails, Mode::Hangs] {
+        running.store.set_mode(mode);
+        let answered = running.post(&[JSON], BODY).await;
+        assert_eq!(answered.status, 503, "{answered:?}");
+        assert_eq!(answered.header("retry-after"), Some("5"));
+        assert!(!answered.body.contains("relation"), "{answered:?}");
+    }
+    running.store.set_mode(Mode::Works);
+    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
+    assert_eq!(running.store.keys().len(), 1);
+}
+
+#[tokio::test]
+async fn a_source_that_could_not_be_stored_is_not_charged() {
+    let running = Running::signed_and_fixed("refund").await;
+    let bearer = format!("Bearer {BEARER}");
+    let headers = [JSON, ("authorization", bearer.as_str())];
+    let tags: Vec<String> = (0..150).map(|number| format!("t{number}")).collect();
+    let body = json!({"zone": "example.com", "tags": tags}).to_string();
+    running.store.set_mode(Mode::Fails);
+    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 503);
+    running.store.set_mode(Mode::Works);
+    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 202);
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_are_refused() {
+    let running = Running::start("large", "").await;
+    let large = vec![b' '; MAX_BODY_BYTES + 1];
+    assert_eq!(running.post(&[JSON], &large).await.status, 413);
+    // Promised, and not sent: it is refused without waiting for it.
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n"
+    );
+    assert_eq!(send(running.address, head.as_bytes()).await.unwrap().status, 413);
+
+    // In chunks, without an end.
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
+        let mut sent = 0_usize;
+        while writer.write_all(&chunk).await.is_ok() {
+            sent += 0x4000;
+        }
+        sent
+    });
+    assert_eq!(read(reader).await.unwrap().status, 413);
+    // What the system buffers between the two is beyond what was read.
+    assert!(sending.await.unwrap() < 32 * MAX_BODY_BYTES);
+    assert!(running.store.keys().is_empty());
+}
+
+#[tokio::test]
+async fn a_whole_body_in_chunks_is_taken() {
+    let running = Running::start("chunks", "").await;
+    let mut bytes = format!("POST {PATH} HTTP/1.1\r\nhost: [::1]:80\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
+    for part in BODY.chunks(7) {
+        bytes.extend(format!("{:x}\r\n", part.len()).bytes().chain(part.iter().copied()).chain(*b"\r\n"));
+    }
+    bytes.extend(b"0\r\n\r\n");
+    assert_eq!(send(running.address, &bytes).await.unwrap().status, 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_and_bodies_that_do_not_come_are_not_waited_for() {
+    let running = Running::start("slow", "").await;
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
+    );
+    for (sent, expected) in [
+        // Half a head, nothing at all, half a body.
+        (&head[..40], None),
+        ("", None),
+        (&format!("{head}{{\"zone\""), Some(408)),
+    ] {
+        let began = Instant::now();
+        let answered = send(running.address, sent.as_bytes()).await;
+        assert_eq!(answered.map(|answered| answered.status), expected, "{sent}");
+        let took = began.elapsed();
+        assert!((Duration::from_secs(9)..=Duration::from_secs(25)).contains(&took), "{sent}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_comes_byte_by_byte_is_not_waited_for_either() {
+    let running = Running::start("drip", "").await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let began = Instant::now();
+    let mut answered = Vec::new();
+    for byte in format!("POST {PATH} HTTP/1.1\r\nx: ").bytes().chain(std::iter::repeat(b'x')) {
+        let written = stream.write_all(&[byte]).await;
+        let pause = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answered)).await;
+        if written.is_err() || pause.is_ok() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "it still waits");
+    }
+}
+
+#[tokio::test]
+async fn heads_without_end_are_refused() {
+    let running = Running::start("heads", "").await;
+    let long = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: 1\r\n".repeat(1000));
+    let path = format!("POST /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(1 << 20));
+    for bytes in [long, many, path] {
+        let answered = send(running.address, bytes.as_bytes()).await;
+        let status = answered.map(|answered| answered.status);
+        assert!(matches!(status, None | Some(414 | 431)), "{status:?}");
+    }
+    for rubbish in [
+        &b"\0\0\0\0\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut bytes = rubbish.to_vec();
+        bytes.extend(b"\r\n\r\n");
+        let status = send(running.address, &bytes).await.map(|answered| answered.status);
+        assert!(matches!(status, None | Some(400 | 505)), "{status:?}");
+    }
+    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
+}
+
+#[tokio::test]
+async fn two_lengths_are_refused_and_smuggle_nothing() {
+    let running = Running::start("smuggle", "").await;
+    let inner = String::from_utf8(post(PATH, &[JSON], BODY)).unwrap();
+    for lengths in [
+        "content-length: 0\r\ncontent-length: 5\r\n",
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: gzip, chunked, identity\r\n",
+        "content-length: -1\r\n",
+        "content-length: 1_0\r\n",
+        "transfer-encoding:\u{b}chunked\r\n",
+    ] {
+        let bytes = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{lengths}\r\n0\r\n\r\n{inner}"
+        );
+        let status = send(running.address, bytes.as_bytes()).await.map(|answered| answered.status);
+        assert_ne!(status, Some(202), "{lengths}");
+        assert!(running.store.keys().is_empty(), "{lengths}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_cannot_use_a_connection_that_is_enough() {
+    let running = Running::start("browser", "").await;
+    for (name, value) in
+        [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]
+    {
+        assert_eq!(running.post(&[JSON, (name, value)], BODY).await.status, 403, "{name}");
+    }
+    let rebound = String::from_utf8(post(PATH, &[JSON], BODY)).unwrap();
+    let rebound = rebound.replace("host: 127.0.0.1", "host: evil.example");
+    assert_eq!(send(running.address, rebound.as_bytes()).await.unwrap().status, 403);
+    assert!(running.store.keys().is_empty());
+}
+
+#[tokio::test]
+async fn without_sources_it_listens_on_this_machine_alone() {
+    let store = Arc::new(MemoryStore::default());
+    let intake = Intake::new(Sources::local().unwrap(), store, Arc::new(Metrics::new()));
+    let failure = intake.listen("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
+    assert!(failure.message.contains("without sources everybody may send"), "{failure:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn whoever_may_write_to_a_socket_is_its_source() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = std::env::temp_dir().join(format!("cfcache-socket-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let socket = folder.join("s");
+    // What a process that was killed leaves behind.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let toml = format!("[shop]\nauth = 'unix'\nsocket = '{}'\nzones = ['example.com']", socket.display());
+    let mut running = Running::start("unix", &toml).await;
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+    let stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    writer.write_all(&post(PATH, &[JSON], BODY)).await.unwrap();
+    assert_eq!(read(reader).await.unwrap().status, 202);
+    assert_eq!(running.store.requests.lock().unwrap()[0].source.as_deref(), Some("shop"));
+    // Over TCP, nothing shows that one is it.
+    assert_eq!(running.post(&[JSON], BODY).await.status, 401);
+    assert_eq!(
+        send(running.address, &post(&format!("{PATH}?source=shop"), &[JSON], BODY)).await.unwrap().status,
+        401
+    );
+
+    // A second one does not take the socket away.
+    let settings: BTreeMap<_, _> = toml::from_str(&toml).unwrap();
+    let second =
+        Intake::new(Sources::open(&settings).unwrap(), Arc::clone(&running.store) as _, Arc::default());
+    assert!(second.listen(LOOPBACK).await.is_err());
+
+    running.stop.send_replace(true);
+    (&mut running.serving).await.unwrap();
+    assert!(!socket.exists());
+    drop(std::fs::remove_dir_all(folder));
+}
+
+#[tokio::test]
+async fn what_is_under_way_ends_before_it_stops() {
+    let mut running = Running::start("stop", "").await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let bytes = post(PATH, &[JSON], BODY);
+    let (first, rest) = bytes.split_at(bytes.len() - 10);
+    stream.write_all(first).await.unwrap();
+    // It is answered once the server has seen the head of the first.
+    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
+    running.stop.send_replace(true);
+    while TcpStream::connect(running.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(rest).await.unwrap();
+    let (reader, _writer) = stream.into_split();
+    assert_eq!(read(reader).await.unwrap().status, 202);
+    (&mut running.serving).await.unwrap();
+    assert_eq!(running.store.keys().len(), 2);
+}
+
+#[tokio::test]
+async fn whatever_is_in_a_field_is_text() {
+    let running = Running::start("sql", "").await;
+    for text in [
+        "'); DROP TABLE cfcache.request; --",
+        "\" OR 1=1",
+        "$$",
+        "\\x00",
+        "%00",
+        "${jndi:ldap://x}",
+        "{{7*7}}",
+        "é",
+        "\u{202e}",
+    ] {
+        let event = json!({
+            "specversion": "1.0", "id": text, "source": text, "type": "dev.cfcache.purge.v1",
+            "data": {"zone": "example.com", "tags": [text.replace([' ', ','], "_")], "urls": [format!("https://example.com/{text}")]},
+        });
+        let answered = running
+            .post(&[("content-type", "application/cloudevents+json")], event.to_string().as_bytes())
+            .await;
+        assert!(matches!(answered.status, 202 | 400), "{answered:?}");
+        if answered.status == 202 {
+            let requests = running.store.requests.lock().unwrap();
+            assert_eq!(requests.last().unwrap().event.as_deref(), Some(text));
+        }
+        for field in ["zone", "environment"] {
+            let mut body = json!({"zone": "example.com", "tags": ["a"]});
+            body[field] = text.into();
+            assert_eq!(
+                running.post(&[JSON], body.to_string().as_bytes()).await.status,
+                400,
+                "{field} {text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_leaves_it_working() {
+    let running = Running::start("flood", "").await;
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"POST /v1/req").await.unwrap();
+        idle.push(stream);
+    }
+    let mut posting = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let address = running.address;
+        posting.spawn(async move { send(address, &post(PATH, &[JSON], BODY)).await.unwrap().status });
+    }
+    while let Some(status) = posting.join_next().await {
+        assert_eq!(status.unwrap(), 202);
+    }
+    assert_eq!(running.store.keys().len(), 100);
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_line_of_the_log() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&lines);
+    let logger = Logger::new(LogFormat::Json, "debug".parse().unwrap(), move |line: &str| {
+        written.lock().unwrap().push(line.to_owned());
+    });
+    let _logging = tracing::subscriber::set_default(logger);
+    let running = Running::signed_and_fixed("log").await;
+    let (right, wrong) = (format!("Bearer {BEARER}"), format!("Bearer {BEARER}x"));
+    let signed = signed("msg_1", now(), BODY);
+    let signature = signed[3].1.clone();
+    assert_eq!(running.post(&[JSON, ("authorization", &right)], BODY).await.status, 202);
+    assert_eq!(running.post(&[JSON, ("authorization", &wrong)], BODY).await.status, 401);
+    assert_eq!(post_signed(&running, &signed, BODY).await.status, 202);
+    assert_eq!(post_signed(&running, &signed, b"{}").await.status, 401);
+    let body = format!(r#"{{"zone":"{BEARER}-{SECRET}","tags":["{BEARER}"],"{BEARER}":1}}"#);
+    assert_eq!(
+        post_signed(&running, &self::signed("m", now(), body.as_bytes()), body.as_bytes()).await.status,
+        400
+    );
+    running.store.set_mode(Mode::Fails);
+    assert_eq!(running.post(&[JSON, ("authorization", &right)], BODY).await.status, 503);
+    let log = lines.lock().unwrap().join("\n");
+    for expected in [
+        "\"source\":\"strapi\"",
+        "\"reason\":\"secret\"",
+        "\"reason\":\"signature\"",
+        "\"reason\":\"invalid\"",
+        "relation",
+    ] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+    for secret in
+        [BEARER, SECRET, SECRET.trim_start_matches("whsec_"), &signature, signature.trim_start_matches("v1,")]
+    {
+        assert!(!log.contains(secret), "{log}");
+    }
+    assert!(!format!("{:?}", running.store).contains(BEARER));
+}

@@ -1,0 +1,76 @@
+//! The status page in a real browser.
+
+use std::time::{Duration, SystemTime};
+
+use cfcache_queue::metrics::PurgeRecord;
+use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus};
+
+use crate::admin::Running;
+use crate::browser::{Browser, is_skipped};
+use crate::memory::Mode;
+
+const EVIL: &str = "<img/src=x/onerror=document.title='owned'><script>document.title='owned'</script>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_updates_itself_and_runs_nothing_of_what_it_shows() {
+    if is_skipped() {
+        return;
+    }
+    let running = Running::start().await;
+    let browser = Browser::start().await;
+    browser.open(&format!("http://{}/", running.address)).await;
+    assert_eq!(browser.run("return document.querySelectorAll('#dead, #purges').length").await, 0);
+    assert_eq!(browser.run("return document.querySelector('#ready').innerText").await, "Ready");
+
+    // Nothing is done to the browser from here on: the page has to see by itself what changes.
+    {
+        let mut status = running.store.status.lock().unwrap();
+        status.kinds.push(KindStatus {
+            kind: "files".to_owned(),
+            waiting: 1234,
+            oldest: Duration::from_secs(90),
+        });
+        status.budgets.push(BudgetStatus {
+            name: EVIL.to_owned(),
+            tokens: 3.0,
+            blocked_for: Duration::from_secs(9),
+        });
+        let [kind, key, zone, reason, last_error] = [(); 5].map(|()| EVIL.to_owned());
+        status.dead.push(DeadRequest { id: 7, kind, key, zone, reason, last_error });
+        status.dead_count = 1;
+    }
+    running.metrics.purge(PurgeRecord {
+        at: SystemTime::UNIX_EPOCH,
+        zone: EVIL.to_owned(),
+        kind: "files",
+        items: 30,
+        outcome: "accepted",
+        elapsed: Duration::from_millis(45),
+    });
+    for (script, parts) in [
+        ("return document.querySelector('#queue').innerText", &["1\u{202f}234", "90 s"][..]),
+        ("return document.querySelector('#budgets')?.innerText ?? ''", &[EVIL, "3.0", "9 s"]),
+        ("return document.querySelector('#dead')?.innerText ?? ''", &[EVIL]),
+        ("return document.querySelector('#purges')?.innerText ?? ''", &[EVIL, "45 ms"]),
+    ] {
+        browser.until(script, |text| parts.iter().all(|part| text.contains(part))).await;
+    }
+    assert_eq!(browser.run("return document.title").await, "cfcache-queue");
+    assert_eq!(browser.run("return document.images.length + document.scripts.length").await, 1);
+
+    // At the width of a phone and of 80 columns nothing is cut off.
+    for width in [320, 640, 1280] {
+        browser.resize(width, 800).await;
+        let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
+        assert_eq!(browser.run(fits).await, true, "{width}");
+    }
+
+    running.store.set_mode(Mode::Fails);
+    browser
+        .until("return document.querySelector('#store')?.innerText ?? ''", |text| text.contains("relation"))
+        .await;
+    drop(running);
+    let late =
+        "return document.querySelector('#late').hidden ? '' : document.querySelector('#late').innerText";
+    browser.until(late, |text| text.contains("No answer since")).await;
+}
