@@ -342,6 +342,38 @@ fn an_interrupted_verification_has_a_verdict_for_each() {
 }
 
 #[test]
+fn a_run_that_is_killed_goes_on_with_its_journal_and_verifies_and_warms_all_of_it() {
+    let emulator = Emulator::start("--purge-delay 2");
+    emulator.fill(&["/a.css", "/b.css", "/c.css"]);
+    let list = emulator.site.file("urls.txt", format!("{SITE}/a.css\n{SITE}/b.css\n{SITE}/c.css\n"));
+    let journal = emulator.site.at("journal");
+    let command = || {
+        let command = emulator.cfcache("purge urls --json --batch-size 1 --verify --warm --visitor-rate 200");
+        command.arg("--journal").arg(&journal).arg("--from").arg(&list)
+    };
+    let accepted = || {
+        let journal = std::fs::read_to_string(&journal).unwrap_or_default();
+        journal.lines().filter(|line| line.starts_with("{\"accepted\"")).count()
+    };
+    // While it waits for the first copies to go.
+    let started = command().start();
+    crate::support::wait_until(|| accepted() == 3);
+    started.kill();
+    let ran = command().run();
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!(
+        (&report["skipped"], &report["accepted"], &report["requests"]),
+        (&3.into(), &0.into(), &0.into())
+    );
+    assert_eq!(verified(&report)["proven"], 3);
+    assert_eq!(report["warm"]["warmed"], 3);
+    for path in ["/a.css", "/b.css", "/c.css"] {
+        assert_eq!(emulator.get(path)["cache_status"], "HIT", "{path}");
+    }
+}
+
+#[test]
 fn options_that_mean_nothing_are_refused() {
     let api = Api::quick();
     for line in [
