@@ -7,7 +7,6 @@
 
 #![allow(missing_docs, reason = "fields and methods that say by their names what they are")]
 
-mod accepted;
 pub mod config;
 pub mod connection;
 pub mod console;

@@ -11,10 +11,10 @@ use cfcache_client::engine::Stop;
 use cfcache_client::{Error, ErrorCause, Event, Observer, Outcome, Recording, Summary};
 use cfcache_model::envelope::ResponseInfo;
 use cfcache_model::plan::Entry;
+use cfcache_probe::AcceptedUrls;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::accepted::AcceptedUrls;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use cfcache_probe::{Counts, Target, Variant, Verdict, Verification, WarmFailure, Warmed};
+use cfcache_probe::{Decided, Target, Unproven, Variant, Verdict, WarmFailure, Warmed};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -18,7 +18,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What visitors got after a purge: `proven + refilled + not_cached`, the survivors and the unproven are `probed`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
@@ -102,30 +102,31 @@ pub struct Group {
 }
 
 impl VerifyReport {
-    /// Reads a verification that has ended; `urls` are by its numbers.
-    pub fn new(verification: &Verification, urls: &[String]) -> Self {
-        let Counts { probed, proven, refilled, not_cached, repurged, .. } = verification.counts();
-        let mut report = Self {
-            probed,
-            sample_of: None,
-            proven,
-            refilled,
-            not_cached,
-            survivors: Vec::new(),
-            unproven: Vec::new(),
-            omitted: 0,
-            repurged,
-            colos: Vec::new(),
-            open: 0,
-            groups: BTreeMap::new(),
-            redirects: Vec::new(),
-        };
-        for (number, url) in urls.iter().enumerate() {
-            if let Some(verdict) = verification.verdict(number).filter(|verdict| !verdict.is_settled()) {
-                report.name(url, verdict, verification.still_served(number));
-            }
+    /// Adds a URL that has its verdict.
+    pub fn add(&mut self, url: &str, decided: &Decided) {
+        self.probed += 1;
+        self.repurged += u64::from(decided.is_repurged);
+        match self.settled(&decided.verdict) {
+            Some(count) => *count += 1,
+            None => self.name(url, &decided.verdict, &decided.still_served),
         }
-        report
+    }
+
+    /// Overrules a verdict that was settled.
+    pub fn refute(&mut self, url: &str, was: &Verdict, why: Unproven) {
+        if let Some(count) = self.settled(was) {
+            *count -= 1;
+            self.name(url, &Verdict::Unproven(why), &[]);
+        }
+    }
+
+    const fn settled(&mut self, verdict: &Verdict) -> Option<&mut u64> {
+        match verdict {
+            Verdict::Proven => Some(&mut self.proven),
+            Verdict::Refilled => Some(&mut self.refilled),
+            Verdict::NotCached(_) => Some(&mut self.not_cached),
+            _ => None,
+        }
     }
 
     fn name(&mut self, url: &str, verdict: &Verdict, still: &[Variant]) {
@@ -152,12 +153,6 @@ impl VerifyReport {
         } else {
             self.unproven.push(UnprovenUrl { url, reason });
         }
-    }
-
-    /// Names redirects: what was purged is the redirect, and not what it leads to.
-    pub fn with_redirects(mut self, redirects: Vec<(String, String)>) -> Self {
-        self.redirects = redirects;
-        self
     }
 
     pub const fn exit(&self) -> Exit {

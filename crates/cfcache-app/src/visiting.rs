@@ -3,9 +3,6 @@
 use core::time::Duration;
 use std::cell::RefCell;
 
-use cfcache_model::target::Target;
-use cfcache_probe::Target as Visited;
-use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::console::Console;
@@ -16,34 +13,6 @@ const REDRAW: Duration = Duration::from_millis(125);
 
 /// The first moments say nothing about the time that is left.
 const GUESS_AFTER: Duration = Duration::from_secs(3);
-
-/// A URL with what its cache key was made from, as a visitor asks for it.
-pub fn visited(target: &Target) -> Option<Visited> {
-    let Target::Files(file) = target else { return None };
-    let url = file.url().as_str();
-    let mut headers = Vec::new();
-    for header in file.headers() {
-        // The edge makes these two by itself, from the visitor's browser and from where it is.
-        if header.is("CF-Device-Type") {
-            let variant = match header.value() {
-                "mobile" => cfcache_probe::Variant::Mobile,
-                "tablet" => cfcache_probe::Variant::Tablet,
-                _ => cfcache_probe::Variant::Desktop,
-            };
-            if let Some((name, value)) = variant.headers(url)
-                && let Ok(value) = HeaderValue::try_from(value)
-            {
-                headers.push((HeaderName::from_static(name), value));
-            }
-        } else if !header.is("CF-IPCountry")
-            && let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(header.name()), HeaderValue::try_from(header.value()))
-        {
-            headers.push((name, value));
-        }
-    }
-    Some(Visited::new(url).with_headers(headers))
-}
 
 /// How far the whole is.
 pub struct Meter {
@@ -65,11 +34,6 @@ impl Meter {
     pub fn count(&mut self, is_fine: bool) {
         self.done += 1;
         self.failed += u64::from(!is_fine);
-    }
-
-    /// So many are done by now.
-    pub const fn set(&mut self, done: u64) {
-        self.done = done;
     }
 
     pub const fn total(&self) -> Option<u64> {

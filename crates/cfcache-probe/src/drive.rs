@@ -3,9 +3,10 @@
 use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use cfcache_model::target::Target as Entry;
 use futures_core::Stream;
 use http::header::{HeaderName, HeaderValue};
 use tokio::task::JoinSet;
@@ -16,12 +17,15 @@ use crate::gate::{Expectation, Gate, GateSettings, GateStep, Matcher, busted};
 use crate::pace::{Limits, Reaction};
 use crate::queue::{Next, Queue};
 use crate::variant::Variant;
-use crate::verify::{Step, Verification};
+use crate::verify::{Decided, Step, Subject, Verification};
 use crate::visitor::{NoAnswer, Visit, Visitor, host_of};
 use crate::warm::{WarmStep, Warmed, Warmer};
 
 /// How many URLs of a stream are held at a time.
 const WINDOW: usize = 256;
+
+/// How many URLs are verified at a time. Each is asked for seconds where it survives.
+const VERIFIED_AT_ONCE: usize = 4096;
 
 /// A URL to ask, and headers to ask it with beside the usual ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,35 @@ impl Target {
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), headers: Vec::new() }
+    }
+
+    /// A URL with what its cache key was made from, as a visitor asks for it; `None` for an entry of another kind.
+    #[must_use]
+    pub fn from_entry(entry: &Entry) -> Option<Self> {
+        let Entry::Files(file) = entry else { return None };
+        let url = file.url().as_str();
+        let mut headers = Vec::new();
+        for header in file.headers() {
+            // The edge makes these two by itself, from the visitor's browser and from where it is.
+            if header.is("CF-Device-Type") {
+                let variant = match header.value() {
+                    "mobile" => Variant::Mobile,
+                    "tablet" => Variant::Tablet,
+                    _ => Variant::Desktop,
+                };
+                if let Some((name, value)) = variant.headers(url)
+                    && let Ok(value) = HeaderValue::try_from(value)
+                {
+                    headers.push((HeaderName::from_static(name), value));
+                }
+            } else if !header.is("CF-IPCountry")
+                && let (Ok(name), Ok(value)) =
+                    (HeaderName::try_from(header.name()), HeaderValue::try_from(header.value()))
+            {
+                headers.push((name, value));
+            }
+        }
+        Some(Self::new(url).with_headers(headers))
     }
 
     /// Asks with these headers as well.
@@ -105,7 +138,7 @@ pub async fn probe(
     visitor: &Arc<Visitor>,
     limits: Limits,
     mut urls: impl Stream<Item = Vec<Target>> + Unpin,
-    emit: &mut dyn FnMut(&Target, &Result<Visit, NoAnswer>),
+    emit: &mut impl FnMut(&Target, &Result<Visit, NoAnswer>),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let began = Instant::now();
@@ -170,7 +203,7 @@ pub async fn warm(
     certify: bool,
     variants: &[Variant],
     mut urls: impl Stream<Item = Vec<Target>> + Unpin,
-    emit: &mut dyn FnMut(&Target, Variant, &Warmed),
+    emit: &mut impl FnMut(&Target, Variant, &Warmed),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let began = Instant::now();
@@ -250,33 +283,49 @@ pub async fn warm(
     }
 }
 
-/// The future of a purge: what came of it, or why it failed.
-pub type Purging<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+/// What is seen of a verification while it runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// An answer to a request for a URL, with its number.
+    Answer(usize, &'a Answer),
+    /// A URL has its verdict.
+    Decided(Decided),
+}
 
-/// Sees a verification after each answer, with the number of its URL, and after each decision.
-pub type Watch<'w> = &'w mut dyn FnMut(&Verification, Option<(usize, &Answer)>);
-
-/// Brings a verification to its end: asks its URLs, which are `targets` by the numbers that it gave them, and purges
-/// survivors again with `purge`, which is given their numbers. `began` is the moment that the machine's times count from.
+/// Brings a verification to its end: asks the URLs that `urls` gives, a window of them at a time, and purges survivors
+/// again with `purge`, which is given their numbers. They are numbered from 0 in the order in which they are given.
+/// `began` is the moment that the machine's times count from.
 ///
-/// `watch` sees each answer, with the number of its URL, and each decision. When `stop` ends, nothing more is sent, and each URL has the verdict that
+/// `watch` sees each answer and each verdict. When `stop` ends, nothing more is sent, and each URL has the verdict that
 /// is known by then. Gives whether it went to its end.
-pub async fn verify<'a>(
+pub async fn verify<F: Future<Output = Result<(), String>>>(
     visitor: &Arc<Visitor>,
     verification: &mut Verification,
-    targets: &[Target],
+    urls: &mut impl FnMut() -> Option<(Subject, Target)>,
     began: Instant,
-    purge: &mut dyn FnMut(Vec<usize>) -> Purging<'a>,
-    watch: Watch<'_>,
+    purge: &mut impl FnMut(Vec<usize>) -> F,
+    watch: &mut impl FnMut(Progress<'_>),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let mut stop = pin!(stop);
     let mut running = JoinSet::new();
-    let mut purging: Option<(Vec<usize>, Purging<'a>)> = None;
+    let mut purging: Option<(Vec<usize>, Pin<Box<F>>)> = None;
+    let mut targets: HashMap<usize, Target> = HashMap::new();
+    let mut has_ended = false;
     loop {
+        while !has_ended && verification.open() < VERIFIED_AT_ONCE {
+            match urls() {
+                Some((subject, target)) => {
+                    let number = verification.push(began.elapsed(), subject);
+                    targets.insert(number, target);
+                }
+                None => has_ended = true,
+            }
+        }
         let until = match verification.next(began.elapsed()) {
             Step::Ask(ask) => {
-                let target = targets.get(ask.url).and_then(|target| target.varied(ask.variant));
+                let target = targets.get(&ask.url).and_then(|target| target.varied(ask.variant));
                 let visitor = Arc::clone(visitor);
                 running.spawn(async move {
                     let visited = match target {
@@ -288,7 +337,7 @@ pub async fn verify<'a>(
                 continue;
             }
             Step::Purge(urls) => {
-                let started = purge(urls.clone());
+                let started = Box::pin(purge(urls.clone()));
                 purging = Some((urls, started));
                 continue;
             }
@@ -302,18 +351,25 @@ pub async fn verify<'a>(
                 None => pending().await,
             }
         };
+        let mut is_stopped = false;
         tokio::select! {
             biased;
             () = &mut stop => {
+                is_stopped = true;
                 verification.stop();
-                watch(verification, None);
-                return false;
+                // What was not begun has a verdict as well.
+                while let Some((subject, _)) = urls() {
+                    verification.push(began.elapsed(), subject);
+                    verification.take_decided().into_iter().for_each(|decided| watch(Progress::Decided(decided)));
+                }
             }
             Some(ended) = running.join_next() => {
                 let Ok((ask, visited)) = ended else { return false };
                 let answer = visited.as_ref().map(|visit| &visit.answer).map_err(NoAnswer::as_str);
                 verification.on_answer(began.elapsed(), ask, answer);
-                watch(verification, answer.ok().map(|answer| (ask.url, answer)));
+                if let Ok(answer) = answer {
+                    watch(Progress::Answer(ask.url, answer));
+                }
             }
             result = purged => {
                 let urls = purging.take().map(|(urls, _)| urls).unwrap_or_default();
@@ -322,9 +378,15 @@ pub async fn verify<'a>(
                     Err(why) => Err(why.as_str()),
                 };
                 verification.on_purged(began.elapsed(), &urls, result);
-                watch(verification, None);
             }
             () = wait(began, until) => {}
+        }
+        for decided in verification.take_decided() {
+            targets.remove(&decided.url);
+            watch(Progress::Decided(decided));
+        }
+        if is_stopped {
+            return false;
         }
     }
 }
@@ -358,7 +420,7 @@ pub async fn wait_at_gate(
     expectation: &Expectation,
     settings: GateSettings,
     unique: Option<u64>,
-    watch: &mut dyn FnMut(&Gate),
+    watch: &mut impl FnMut(&Gate),
     stop: impl Future<Output = ()>,
 ) -> Passage {
     let began = Instant::now();

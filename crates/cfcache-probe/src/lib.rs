@@ -13,6 +13,8 @@
 //! is the part that needs a runtime (tokio): [`Visitor`] asks over HTTP, and [`probe`], [`verify`], [`warm`] and
 //! [`wait_at_gate`] run the machines over it.
 
+#[cfg(feature = "visitor")]
+mod accepted;
 mod answer;
 #[cfg(feature = "visitor")]
 mod drive;
@@ -26,9 +28,11 @@ mod verify;
 mod visitor;
 mod warm;
 
+#[cfg(feature = "visitor")]
+pub use crate::accepted::{AcceptedUrl, AcceptedUrls, Sample, seed};
 pub use crate::answer::{Answer, Body, CacheStatus, Obstacle, Sha256, edge_error};
 #[cfg(feature = "visitor")]
-pub use crate::drive::{Passage, Purging, Target, Watch, probe, verify, wait_at_gate, warm};
+pub use crate::drive::{Passage, Progress, Target, probe, verify, wait_at_gate, warm};
 pub use crate::gate::{
     Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
 };
@@ -36,7 +40,7 @@ pub use crate::pace::{Limits, Reaction};
 pub use crate::queue::Ticket;
 pub use crate::variant::{FilesEntry, Variant};
 pub use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
-pub use crate::verify::{Ask, Counts, Settings, Step, Subject, Verification};
+pub use crate::verify::{Ask, Counts, Decided, Settings, Step, Subject, Verification};
 #[cfg(feature = "visitor")]
 pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, hash, host_of};
 pub use crate::warm::{Fetch, Skipped, WarmFailure, WarmStep, Warmed, Warmer};

@@ -4,9 +4,11 @@
 //! - [`Verification::push`]: a URL that was purged, and when
 //! - [`Verification::next`]: what to do now
 //! - [`Verification::on_answer`], [`Verification::on_purged`]: what came of it
+//! - [`Verification::take_decided`]: the URLs that have their verdict; nothing of them is held any more
 //! - [`Verification::stop`]: no more requests; what is known by now is the verdict
 
 use core::time::Duration;
+use std::collections::HashMap;
 
 use cfcache_model::endpoint::Action;
 
@@ -156,20 +158,37 @@ pub struct Counts {
     pub repurged: u64,
 }
 
-/// A verification.
+/// A URL that has its verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decided {
+    /// The number of the URL, as [`Verification::push`] gave it.
+    pub url: usize,
+    /// What is known of it.
+    pub verdict: Verdict,
+    /// The ways of asking for a survivor that get an old copy other than its own, as the diagnosis found them.
+    pub still_served: Vec<Variant>,
+    /// Whether the last answer had the body that is expected.
+    pub has_expected: bool,
+    /// Whether it was purged again.
+    pub is_repurged: bool,
+}
+
+/// A verification. It holds only the URLs that have no verdict yet.
 #[derive(Debug)]
 pub struct Verification {
     settings: Settings,
     queue: Queue<(usize, Variant)>,
-    urls: Vec<Url>,
+    urls: HashMap<usize, Url>,
+    pushed: usize,
+    counts: Counts,
     /// URLs to purge again, and since when the first of them waits.
     to_purge: Vec<usize>,
     to_purge_since: Duration,
     is_purging: bool,
     is_stopped: bool,
-    open: usize,
     diagnosed: usize,
-    decided: Vec<usize>,
+    decided: Vec<Decided>,
 }
 
 #[derive(Debug)]
@@ -204,7 +223,6 @@ enum State {
     CleaningUp,
     /// So many requests of the diagnosis are still to come.
     Diagnosing(usize),
-    Decided,
 }
 
 impl Verification {
@@ -214,12 +232,13 @@ impl Verification {
         Self {
             settings,
             queue: Queue::new(settings.limits),
-            urls: Vec::new(),
+            urls: HashMap::new(),
+            pushed: 0,
+            counts: Counts::default(),
             to_purge: Vec::new(),
             to_purge_since: Duration::ZERO,
             is_purging: false,
             is_stopped: false,
-            open: 0,
             diagnosed: 0,
             decided: Vec::new(),
         }
@@ -227,9 +246,10 @@ impl Verification {
 
     /// Adds a URL, to be asked from now on, and numbers it.
     pub fn push(&mut self, now: Duration, subject: Subject) -> usize {
-        let number = self.urls.len();
+        let number = self.pushed;
+        self.pushed += 1;
         let host = self.queue.host(&subject.host);
-        self.urls.push(Url {
+        let url = Url {
             host,
             accepted_at: subject.accepted_at,
             action: subject.action.unwrap_or(self.settings.action),
@@ -245,8 +265,8 @@ impl Verification {
             last: None,
             still: Vec::new(),
             stored: None,
-        });
-        self.open += 1;
+        };
+        self.urls.insert(number, url);
         if self.is_stopped {
             self.decide(number, Verdict::Unproven(Unproven::NotAsked));
         } else {
@@ -280,7 +300,7 @@ impl Verification {
             wait = Some(wait.map_or(due, |until| until.min(due)));
         }
         match wait {
-            _ if self.open == 0 => Step::Done,
+            _ if self.urls.is_empty() => Step::Done,
             Some(until) => Step::Wait(until),
             None => Step::WaitForEnd,
         }
@@ -297,7 +317,7 @@ impl Verification {
             Err(_) => Reaction::Silent,
         };
         self.queue.end(now, ticket, reaction);
-        let Some(url) = self.urls.get_mut(number) else { return };
+        let Some(url) = self.urls.get_mut(&number) else { return };
         let purged = Purged {
             action: url.action,
             until_asked: ticket.started().saturating_sub(url.accepted_at),
@@ -332,15 +352,14 @@ impl Verification {
                 url.asked += 1;
                 self.asked(now, number, verdict);
             }
-            // It was stopped in between.
-            State::Decided | State::Purging | State::CleaningUp => {}
+            State::Purging | State::CleaningUp => {}
         }
     }
 
     fn asked(&mut self, now: Duration, number: usize, verdict: Verdict) {
-        let verdict = self.after_transition(number, verdict);
-        let timeout = self.settings.timeout;
-        let url = &mut self.urls[number];
+        let (timeout, wants_transition) = (self.settings.timeout, self.settings.transition);
+        let Some(url) = self.urls.get_mut(&number) else { return };
+        let verdict = if wants_transition { url.after_transition(verdict) } else { verdict };
         let is_second_without_age = verdict == Verdict::Unproven(Unproven::NoAge) && url.had_no_age;
         url.had_no_age |= verdict == Verdict::Unproven(Unproven::NoAge);
         url.last = Some(verdict.clone());
@@ -374,23 +393,11 @@ impl Verification {
         self.queue.push(host, (number, Variant::Plain), due);
     }
 
-    /// Where a transition is wanted, what was not HIT before the purge was not seen to be removed.
-    fn after_transition(&self, number: usize, verdict: Verdict) -> Verdict {
-        if !self.settings.transition || !matches!(verdict, Verdict::Proven | Verdict::Refilled) {
-            return verdict;
-        }
-        match &self.urls[number].before {
-            None => Verdict::Unproven(Unproven::NotAskedBefore),
-            Some(Some(CacheStatus::Hit)) => verdict,
-            Some(before) => Verdict::NotCached(NotCached::NotCachedBefore(before.clone())),
-        }
-    }
-
     fn give_up(&mut self, now: Duration, number: usize, verdict: &Verdict) {
         match verdict {
             Verdict::Survivor(_) if self.settings.diagnose && self.diagnosed < DIAGNOSED => {
                 self.diagnosed += 1;
-                let url = &mut self.urls[number];
+                let Some(url) = self.urls.get_mut(&number) else { return };
                 url.state = State::Diagnosing(Variant::DIAGNOSIS.len());
                 let host = url.host;
                 for variant in Variant::DIAGNOSIS {
@@ -406,7 +413,9 @@ impl Verification {
     }
 
     fn purge_again(&mut self, now: Duration, number: usize, state: State) {
-        self.urls[number].state = state;
+        if let Some(url) = self.urls.get_mut(&number) {
+            url.state = state;
+        }
         if self.to_purge.is_empty() {
             self.to_purge_since = now;
         }
@@ -417,10 +426,7 @@ impl Verification {
     pub fn on_purged(&mut self, now: Duration, urls: &[usize], result: Result<(), &str>) {
         self.is_purging = false;
         for number in urls {
-            let Some(url) = self.urls.get_mut(*number) else { continue };
-            if url.state == State::Decided {
-                continue;
-            }
+            let Some(url) = self.urls.get_mut(number) else { continue };
             if let Err(why) = result {
                 let verdict = match url.last.take() {
                     Some(survivor @ Verdict::Survivor(_)) => survivor,
@@ -446,81 +452,73 @@ impl Verification {
         self.is_stopped = true;
         drop(self.queue.clear());
         self.to_purge.clear();
-        for number in 0..self.urls.len() {
-            if self.urls[number].state != State::Decided {
-                self.close(number);
-            }
-        }
+        let mut open: Vec<usize> = self.urls.keys().copied().collect();
+        open.sort_unstable();
+        open.into_iter().for_each(|number| self.close(number));
     }
 
     /// Decides on what is known by now.
     fn close(&mut self, number: usize) {
-        let verdict = self.urls[number].last.take().unwrap_or(Verdict::Unproven(Unproven::NotAsked));
-        self.decide(number, verdict);
+        let last = self.urls.get_mut(&number).and_then(|url| url.last.take());
+        self.decide(number, last.unwrap_or(Verdict::Unproven(Unproven::NotAsked)));
     }
 
     fn decide(&mut self, number: usize, verdict: Verdict) {
-        let url = &mut self.urls[number];
-        url.state = State::Decided;
-        url.last = Some(verdict);
-        self.open -= 1;
-        self.decided.push(number);
+        let Some(url) = self.urls.remove(&number) else { return };
+        let is_repurged = url.purges > 0;
+        self.counts.repurged += u64::from(is_repurged);
+        *self.counts.of(&verdict) += 1;
+        self.decided.push(Decided {
+            url: number,
+            verdict,
+            still_served: url.still,
+            has_expected: url.has_expected,
+            is_repurged,
+        });
     }
 
-    /// The URLs that were decided on since this was asked last, in the order of the decisions.
-    pub fn take_decided(&mut self) -> Vec<usize> {
+    /// The URLs that got their verdict since this was asked last, in the order of the decisions.
+    pub fn take_decided(&mut self) -> Vec<Decided> {
         core::mem::take(&mut self.decided)
     }
 
-    /// How many URLs have their verdict.
+    /// How many URLs have no verdict yet.
     #[must_use]
-    pub const fn decided(&self) -> u64 {
-        (self.urls.len() - self.open) as u64
-    }
-
-    /// The verdict of a URL; `None` as long as there is none.
-    #[must_use]
-    pub fn verdict(&self, url: usize) -> Option<&Verdict> {
-        let url = self.urls.get(url)?;
-        url.last.as_ref().filter(|_| url.state == State::Decided)
-    }
-
-    /// The ways of asking for a survivor that get an old copy other than its own, as the diagnosis found them.
-    #[must_use]
-    pub fn still_served(&self, url: usize) -> &[Variant] {
-        self.urls.get(url).map_or(&[], |url| &url.still)
-    }
-
-    /// Whether the last answer of a URL had the body that is expected of it.
-    #[must_use]
-    pub fn has_expected(&self, url: usize) -> bool {
-        self.urls.get(url).is_some_and(|url| url.has_expected)
-    }
-
-    /// Overrules the verdict of a URL that is settled by itself, for what is known of others.
-    pub fn refute(&mut self, url: usize, why: Unproven) {
-        if let Some(url) = self.urls.get_mut(url).filter(|url| url.state == State::Decided) {
-            url.last = Some(Verdict::Unproven(why));
-        }
+    pub fn open(&self) -> usize {
+        self.urls.len()
     }
 
     /// How many URLs have which verdict. What is not decided yet counts as unproven.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for (number, url) in self.urls.iter().enumerate() {
-            counts.probed += 1;
-            counts.repurged += u64::from(url.purges > 0);
-            let count = match self.verdict(number) {
-                Some(Verdict::Proven) => &mut counts.proven,
-                Some(Verdict::Refilled) => &mut counts.refilled,
-                Some(Verdict::NotCached(_)) => &mut counts.not_cached,
-                Some(Verdict::Survivor(_)) => &mut counts.survivors,
-                Some(Verdict::Unproven(_)) | None => &mut counts.unproven,
-            };
-            *count += 1;
-        }
+        let mut counts = self.counts;
+        counts.probed = self.pushed as u64;
+        counts.unproven += self.urls.len() as u64;
         counts
+    }
+}
+
+impl Url {
+    /// Where a transition is wanted, what was not HIT before the purge was not seen to be removed.
+    fn after_transition(&self, verdict: Verdict) -> Verdict {
+        match &self.before {
+            _ if !matches!(verdict, Verdict::Proven | Verdict::Refilled) => verdict,
+            None => Verdict::Unproven(Unproven::NotAskedBefore),
+            Some(Some(CacheStatus::Hit)) => verdict,
+            Some(before) => Verdict::NotCached(NotCached::NotCachedBefore(before.clone())),
+        }
+    }
+}
+
+impl Counts {
+    const fn of(&mut self, verdict: &Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Proven => &mut self.proven,
+            Verdict::Refilled => &mut self.refilled,
+            Verdict::NotCached(_) => &mut self.not_cached,
+            Verdict::Survivor(_) => &mut self.survivors,
+            Verdict::Unproven(_) => &mut self.unproven,
+        }
     }
 }
 

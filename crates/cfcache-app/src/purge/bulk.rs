@@ -9,9 +9,9 @@ use cfcache_client::{EntryRanges, PurgeScope};
 use cfcache_model::endpoint::{Action, Cost};
 use cfcache_model::plan::Dedupe;
 use cfcache_model::target::Kind;
+use cfcache_probe::AcceptedUrls;
 use tokio::sync::Notify;
 
-use crate::accepted::AcceptedUrls;
 use crate::console::{Console, RunInfo};
 use crate::exit::Exit;
 use crate::failure::Failure;

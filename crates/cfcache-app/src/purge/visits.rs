@@ -11,12 +11,12 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
-    Answer, CacheStatus, Gate, NoAnswer, Passage, Purging, Settings, Subject, Target as Visited, Unproven,
-    Variant, Verdict, Verification, Visit, Visitor, Warmed, host_of, wait_at_gate,
+    AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample as Sampled,
+    Settings, Subject, Target as Visited, Unproven, Variant, Verdict, Verification, Visit, Visitor, Warmed,
+    host_of, seed, wait_at_gate,
 };
 use futures_core::Stream;
 
-use crate::accepted::{AcceptedUrl, AcceptedUrls, Sample as Sampled, seed};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ use crate::report::Report;
 use crate::route::Routes;
 use crate::source::Sources;
 use crate::visit_report::{VerifyReport, WarmReport};
-use crate::visiting::{Meter, draw, visited};
+use crate::visiting::{Meter, draw};
 use crate::wording;
 
 /// More redirects than this are not named.
@@ -152,7 +152,7 @@ pub(super) fn open(
         )
         .with_hint("write the list to a file first, and name it with `--from FILE`"));
     }
-    Ok((sources, sample.take()))
+    Ok((sources, sample.into_kept()))
 }
 
 fn transition(visits: Option<&Visits>) -> Option<&VerifyJob> {
@@ -172,7 +172,7 @@ pub(super) fn sample<'a>(visits: Option<&Visits>, urls: impl Iterator<Item = &'a
     let Some(job) = transition(visits) else { return Vec::new() };
     let mut sample = sample_of(job);
     urls.filter(|target| matches!(target, Target::Files(_))).for_each(|url| sample.push(|| url.clone()));
-    sample.take()
+    sample.into_kept()
 }
 
 /// What the cache said of URLs before the purge, by their entries; `None` for one that gave no answer.
@@ -193,7 +193,7 @@ pub(super) async fn ask_before(
     let Some((visits, job)) = visits.zip(transition(visits)) else { return Ok(None) };
     urls.extend(job.urls.iter().cloned());
     let entries: Vec<(String, Visited)> =
-        urls.iter().filter_map(|url| Some((url.text().into_owned(), visited(url)?))).collect();
+        urls.iter().filter_map(|url| Some((url.text().into_owned(), Visited::from_entry(url)?))).collect();
     let mut before: Before = entries.iter().map(|(entry, _)| (entry.clone(), None)).collect();
     let mut places = entries.iter();
     let visitor = Arc::new(visits.visitor.clone().build());
@@ -303,42 +303,23 @@ pub(super) async fn after_purge(
     // Where nothing was accepted, there is nothing to prove either.
     let Some(last) = accepted.last() else { return seen };
     let visitor = Arc::new(visits.visitor.build());
-    let urls = accepted.take();
-    // Those that need not be fetched, by their places in `urls`.
+    accepted.sort();
+    let given: Vec<AcceptedUrl> = match &visits.verify {
+        Some(job) => job.urls.iter().map(|target| given_url(target, last, again)).collect(),
+        None => Vec::new(),
+    };
+    let urls = Urls { given, accepted };
+    // Those that need not be fetched.
     let mut unfit = BTreeSet::new();
-    let mut given = Vec::new();
     if let Some(job) = visits.verify {
-        let places = match (before, job.sample) {
-            (Some(before), _) => {
-                let is_known = |place: &usize| before.contains_key(&*urls[*place].target.text());
-                (0..urls.len()).filter(is_known).collect()
-            }
-            (None, Sample::AtMost(most)) if most < urls.len() => accepted.sample(urls.len(), most),
-            _ => (0..urls.len()).collect(),
-        };
-        given = job.urls.iter().map(|target| given_url(target, last, again)).collect();
-        let subjects: Vec<AcceptedUrl> =
-            given.iter().cloned().chain(places.iter().map(|place| urls[*place].clone())).collect();
-        let all = accepted.seen() + given.len() as u64;
-        let verifying =
-            Verifying { job: &job, subjects: &subjects, began: accepted.began, before, files, all };
+        let numbers = urls.to_verify(&job, before);
+        let verifying = Verifying { job: &job, urls: &urls, numbers: &numbers, before, files };
         let (verified, verdicts) = verifying.run(&visitor, again, interrupts).await;
-        let is_fit = |place: usize| verdicts.fit.get(place).copied().unwrap_or(true);
-        unfit.extend(
-            places
-                .iter()
-                .enumerate()
-                .filter_map(|(nth, place)| (!is_fit(given.len() + nth)).then_some(*place)),
-        );
-        let mut nth = 0;
-        given.retain(|_| {
-            nth += 1;
-            is_fit(nth - 1)
-        });
+        unfit = verdicts.unfit;
         seen.exit = verified.exit();
         seen.is_whole = verdicts.is_whole;
         seen.is_origin_late = verdicts.is_origin_late;
-        seen.unproven = verdicts.unproven.iter().map(|number| subjects[*number].target.clone()).collect();
+        seen.unproven = verdicts.unproven;
         report.verify = Some(verified);
     }
     if !seen.is_whole {
@@ -347,10 +328,12 @@ pub(super) async fn after_purge(
     }
     if let Some(job) = visits.warm {
         let is_there = |url: &AcceptedUrl| files.is_none_or(|files| !files.is_gone(&url.target));
-        let fit = urls.into_iter().enumerate().filter(|(place, _)| !unfit.contains(place));
-        let urls = given.into_iter().chain(fit.map(|(_, url)| url)).filter(is_there);
-        let (warmed, is_whole) =
-            warm(&visitor, &job, urls.collect(), files.is_some(), again.console, interrupts).await;
+        let is_wanted = |number: usize| {
+            !unfit.contains(&number) && (files.is_none() || urls.get(number).as_ref().is_some_and(is_there))
+        };
+        let numbers: Vec<usize> = (0..urls.len()).filter(|number| is_wanted(*number)).collect();
+        let warming = Warming { job: &job, urls: &urls, numbers: &numbers, are_forms: files.is_some() };
+        let (warmed, is_whole) = warming.run(&visitor, again.console, interrupts).await;
         // What could not be fetched is told beside what is not proven, which is the worse.
         seen.exit = seen.exit.or(warmed.exit());
         report.warm = Some(warmed);
@@ -361,18 +344,64 @@ pub(super) async fn after_purge(
     seen
 }
 
+/// The URLs that were named to be verified, and those that were accepted; numbered in that order.
+struct Urls {
+    given: Vec<AcceptedUrl>,
+    accepted: AcceptedUrls,
+}
+
+impl Urls {
+    const fn len(&self) -> usize {
+        self.given.len() + self.accepted.len()
+    }
+
+    fn get(&self, number: usize) -> Option<AcceptedUrl> {
+        match self.given.get(number) {
+            Some(given) => Some(given.clone()),
+            None => self.accepted.get(number - self.given.len()),
+        }
+    }
+
+    /// How many there are, kept or not.
+    const fn all(&self) -> u64 {
+        self.given.len() as u64 + self.accepted.seen()
+    }
+
+    /// The numbers of those to verify.
+    fn to_verify(&self, job: &VerifyJob, before: Option<&Before>) -> Vec<usize> {
+        let given = self.given.len();
+        let mut numbers: Vec<usize> = (0..given).collect();
+        let accepted = given..self.len();
+        match (before, job.sample) {
+            (Some(before), _) => {
+                let is_known = |number: &usize| {
+                    self.get(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
+                };
+                numbers.extend(accepted.filter(is_known));
+            }
+            (None, Sample::AtMost(most)) if most < self.accepted.len() => {
+                let mut sample = Sampled::new(Some(most), seed());
+                accepted.for_each(|number| sample.push(|| number));
+                numbers.extend(sample.into_kept());
+                numbers.sort_unstable();
+            }
+            _ => numbers.extend(accepted),
+        }
+        numbers
+    }
+}
+
 /// A URL that was named to be verified: what was purged covers it.
 fn given_url(target: &Target, at: core::time::Duration, again: &Again<'_>) -> AcceptedUrl {
-    let (target, scope, action) = (target.clone(), again.scope_of(target), again.action);
-    AcceptedUrl { target, action, scope, ordinal: 0, at }
+    AcceptedUrl::new(target.clone(), again.action, again.scope_of(target), at)
 }
 
 /// What is left of a verification beside its report.
 struct Verdicts {
-    /// Whether a URL need be fetched, by number.
-    fit: Vec<bool>,
+    /// The numbers of those that need not be fetched.
+    unfit: BTreeSet<usize>,
     /// Those that are not proven.
-    unproven: Vec<usize>,
+    unproven: Vec<Target>,
     is_origin_late: bool,
     is_whole: bool,
 }
@@ -380,12 +409,11 @@ struct Verdicts {
 /// A verification, as far as it is decided before it begins.
 struct Verifying<'a> {
     job: &'a VerifyJob,
-    subjects: &'a [AcceptedUrl],
-    began: tokio::time::Instant,
+    urls: &'a Urls,
+    /// Which of them.
+    numbers: &'a [usize],
     before: Option<&'a Before>,
     files: Option<&'a SiteFiles<'a>>,
-    /// How many URLs there are of which these are a sample.
-    all: u64,
 }
 
 impl Verifying<'_> {
@@ -395,15 +423,18 @@ impl Verifying<'_> {
         again: &Again<'_>,
         interrupts: &Interrupts,
     ) -> (VerifyReport, Verdicts) {
-        let Self { job, subjects, began, before, files, all } = *self;
-        let console = again.console;
+        let Self { job, urls, numbers, before, files } = *self;
         let mut settings = Settings::new(again.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
         let mut verification = Verification::new(settings);
-        let targets: Vec<Visited> = subjects.iter().filter_map(|url| visited(&url.target)).collect();
+        let began = urls.accepted.began();
         let compared = files.filter(|_| job.expects_files);
-        let now = began.elapsed();
-        for (url, target) in subjects.iter().zip(&targets) {
+        let get = |nth: usize| numbers.get(nth).and_then(|number| urls.get(*number));
+        let mut begun = 0;
+        let mut next = || {
+            let url = get(begun)?;
+            begun += 1;
+            let target = Visited::from_entry(&url.target)?;
             let expected = job.expected.of(&target.url);
             let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
             let subject = Subject::new(host_of(&target.url), url.at);
@@ -411,13 +442,17 @@ impl Verifying<'_> {
             if let Some(Some(status)) = before.and_then(|before| before.get(&*url.target.text())) {
                 subject = subject.with_before(status.clone());
             }
-            verification.push(now, subject);
-        }
-        let meter = RefCell::new(Meter::new("URL", "verified", Some(subjects.len() as u64)));
+            Some((subject, target))
+        };
+        let meter = RefCell::new(Meter::new("URL", "verified", Some(numbers.len() as u64)));
+        let mut report = VerifyReport::default();
+        let mut verdicts =
+            Verdicts { unfit: BTreeSet::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
         let mut colos = BTreeSet::new();
-        let mut redirects: Vec<(String, String)> = Vec::new();
-        let mut watch = |verification: &Verification, answer: Option<(usize, &Answer)>| {
-            if let Some((url, answer)) = answer {
+        // Where all URLs are verified, each file has to be served at one of its own.
+        let mut served = compared.filter(|_| urls.all() == numbers.len() as u64).map(Served::new);
+        let mut watch = |progress: Progress<'_>| match progress {
+            Progress::Answer(nth, answer) => {
                 if let Some(colo) = answer.colo()
                     && colos.len() < COLOS
                 {
@@ -428,24 +463,39 @@ impl Verifying<'_> {
                     && answer.is_redirect()
                     && answer.cache_status.is_some()
                     && files.is_none()
-                    && redirects.len() < REDIRECTS
-                    && !redirects.iter().any(|(known, _)| *known == targets[url].url)
+                    && report.redirects.len() < REDIRECTS
+                    && let Some(url) = get(nth).as_ref().map(url_of)
+                    && !report.redirects.iter().any(|(known, _)| *known == url)
                 {
-                    redirects.push((targets[url].url.clone(), location.clone()));
+                    report.redirects.push((url, location.clone()));
                 }
             }
-            meter.borrow_mut().set(verification.decided());
+            Progress::Decided(decided) => {
+                meter.borrow_mut().count(true);
+                let Some(url) = get(decided.url) else { return };
+                let verdict = &decided.verdict;
+                report.add(&url_of(&url), &decided);
+                if let Some(served) = &mut served {
+                    served.add(&url_of(&url), &decided);
+                }
+                if !matches!(verdict, Verdict::Proven | Verdict::Refilled) {
+                    verdicts.unfit.extend(numbers.get(decided.url));
+                }
+                verdicts.is_origin_late |=
+                    matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
+                if files.is_some() && !verdict.is_settled() {
+                    verdicts.unproven.push(url.target);
+                }
+            }
+            _ => {}
         };
-        let mut purge = |urls: Vec<usize>| -> Purging<'_> {
-            let urls = urls.into_iter().filter_map(|url| subjects.get(url).cloned()).collect();
-            Box::pin(again.purge(urls))
-        };
-        let is_whole = {
+        let mut purge = |nths: Vec<usize>| again.purge(nths.into_iter().filter_map(get).collect());
+        verdicts.is_whole = {
             let stop = interrupts.nth(1);
             let verifying = cfcache_probe::verify(
                 visitor,
                 &mut verification,
-                &targets,
+                &mut next,
                 began,
                 &mut purge,
                 &mut watch,
@@ -453,59 +503,66 @@ impl Verifying<'_> {
             );
             tokio::select! {
                 is_whole = verifying => is_whole,
-                () = draw(&meter, console) => false,
+                () = draw(&meter, again.console) => false,
             }
         };
-        let urls: Vec<String> = targets.iter().map(|target| target.url.clone()).collect();
-        let probed = urls.len() as u64;
-        if let Some(files) = compared.filter(|_| all == probed && is_whole) {
-            refute_unserved(&mut verification, files, &urls);
+        if let Some(served) = served.filter(|_| verdicts.is_whole) {
+            for (url, was) in served.missing() {
+                report.refute(&url, &was, Unproven::NotServed);
+                verdicts.is_origin_late = true;
+            }
         }
-        let mut report = VerifyReport::new(&verification, &urls).with_redirects(redirects);
         report.colos = colos.into_iter().collect();
-        report.sample_of = (all > probed).then_some(all);
-        let verdicts = || (0..urls.len()).map(|number| verification.verdict(number));
-        let is_late = |verdict: Option<&Verdict>| {
-            matches!(
-                verdict,
-                Some(Verdict::Unproven(
-                    Unproven::Unexpected { .. } | Unproven::StillThere | Unproven::NotServed
-                ))
-            )
-        };
-        let verdicts = Verdicts {
-            fit: verdicts().map(|of| matches!(of, Some(Verdict::Proven | Verdict::Refilled))).collect(),
-            unproven: (0..urls.len())
-                .filter(|number| verification.verdict(*number).is_none_or(|verdict| !verdict.is_settled()))
-                .collect(),
-            is_origin_late: verdicts().any(is_late),
-            is_whole,
-        };
+        report.sample_of = (urls.all() > report.probed).then_some(urls.all());
         (report, verdicts)
     }
 }
 
-/// A file of which every URL was verified, and none is answered with its bytes, is not served.
-fn refute_unserved(verification: &mut Verification, files: &SiteFiles<'_>, urls: &[String]) {
-    let mut by_file: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-    for (number, url) in urls.iter().enumerate() {
-        if let Some(file) = files.file_at(url) {
-            // Each host has to serve it.
-            by_file.entry((host_of(url), file)).or_default().push(number);
-        }
-    }
-    for numbers in by_file.into_values() {
-        let is_open = |number: &usize| verification.verdict(*number).is_none_or(|of| !of.is_settled());
-        if !numbers.iter().any(|number| verification.has_expected(*number) || is_open(number)) {
-            verification.refute(numbers[0], Unproven::NotServed);
-        }
+fn url_of(url: &AcceptedUrl) -> String {
+    match &url.target {
+        Target::Files(file) => file.url().as_str().to_owned(),
+        other => other.text().into_owned(),
     }
 }
 
-/// A list, in pieces.
-struct Pieces(std::vec::IntoIter<Visited>);
+/// Which files are served at one of their URLs. Each host has to serve them.
+struct Served<'a> {
+    files: &'a SiteFiles<'a>,
+    seen: BTreeMap<(String, String), FileSeen>,
+}
 
-impl Stream for Pieces {
+/// What was seen of a file.
+struct FileSeen {
+    /// The first of its URLs, and its verdict.
+    first: (String, Verdict),
+    /// Whether one gives the bytes of the file, or is not settled, which is told anyway.
+    is_fine: bool,
+}
+
+impl<'a> Served<'a> {
+    const fn new(files: &'a SiteFiles<'a>) -> Self {
+        Self { files, seen: BTreeMap::new() }
+    }
+
+    fn add(&mut self, url: &str, decided: &Decided) {
+        let Some(file) = self.files.file_at(url) else { return };
+        let seen = self
+            .seen
+            .entry((host_of(url), file))
+            .or_insert_with(|| FileSeen { first: (url.to_owned(), decided.verdict.clone()), is_fine: false });
+        seen.is_fine |= decided.has_expected || !decided.verdict.is_settled();
+    }
+
+    /// The first URL of each file that is not served, and the verdict that it had.
+    fn missing(self) -> impl Iterator<Item = (String, Verdict)> {
+        self.seen.into_values().filter(|seen| !seen.is_fine).map(|seen| seen.first)
+    }
+}
+
+/// A list, in pieces that are made when they are wanted.
+struct Pieces<I>(I);
+
+impl<I: Iterator<Item = Visited> + Unpin> Stream for Pieces<I> {
     type Item = Vec<Visited>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {
@@ -514,36 +571,46 @@ impl Stream for Pieces {
     }
 }
 
-async fn warm(
-    visitor: &Arc<Visitor>,
-    job: &WarmJob,
-    urls: Vec<AcceptedUrl>,
+/// What is fetched after a purge, as far as it is decided before.
+struct Warming<'a> {
+    job: &'a WarmJob,
+    urls: &'a Urls,
+    /// Which of them.
+    numbers: &'a [usize],
+    /// Whether they are forms of files' URLs, of which a host does not serve each.
     are_forms: bool,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> (WarmReport, bool) {
-    let targets: Vec<Visited> = urls.iter().filter_map(|url| visited(&url.target)).collect();
-    let all = targets.len();
-    let requests = (all * job.variants.len()) as u64;
-    let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
-    let mut report = WarmReport::default();
-    report.may_be_missing = are_forms;
-    let counted = Cell::new(0);
-    let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
-        counted.set(counted.get() + 1);
-        meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
-        report.count(target, variant, warmed);
-    };
-    let pieces = Pieces(targets.into_iter());
-    let stop = interrupts.nth(1);
-    let warming =
-        cfcache_probe::warm(visitor, job.limits, job.certify, &job.variants, pieces, &mut emit, stop);
-    let is_whole = tokio::select! {
-        is_whole = warming => is_whole,
-        () = draw(&meter, console) => false,
-    };
-    // What was not even begun was asked for as well.
-    report.not_begun(requests - counted.get());
-    report.took(meter.borrow().elapsed());
-    (report, is_whole)
+}
+
+impl Warming<'_> {
+    async fn run(
+        &self,
+        visitor: &Arc<Visitor>,
+        console: &dyn Console,
+        interrupts: &Interrupts,
+    ) -> (WarmReport, bool) {
+        let Self { job, urls, numbers, are_forms } = *self;
+        let requests = (numbers.len() * job.variants.len()) as u64;
+        let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
+        let mut report = WarmReport::default();
+        report.may_be_missing = are_forms;
+        let counted = Cell::new(0);
+        let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
+            counted.set(counted.get() + 1);
+            meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
+            report.count(target, variant, warmed);
+        };
+        let targets = numbers.iter().filter_map(|number| Visited::from_entry(&urls.get(*number)?.target));
+        let stop = interrupts.nth(1);
+        let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
+        let warming =
+            cfcache_probe::warm(visitor, limits, certify, variants, Pieces(targets), &mut emit, stop);
+        let is_whole = tokio::select! {
+            is_whole = warming => is_whole,
+            () = draw(&meter, console) => false,
+        };
+        // What was not even begun was asked for as well.
+        report.not_begun(requests - counted.get());
+        report.took(meter.borrow().elapsed());
+        (report, is_whole)
+    }
 }

@@ -4,7 +4,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::cell::Cell;
 
-pub(super) use cfcache_app::visiting::{Meter, draw, visited};
+pub(super) use cfcache_app::visiting::{Meter, draw};
 use cfcache_probe::Target as Visited;
 use futures_core::Stream;
 use tokio::sync::mpsc;
@@ -41,7 +41,8 @@ impl Stream for Urls<'_> {
         self.chunks.poll_recv(context).map(|chunk| {
             chunk.map(|chunk| {
                 self.exit.set(self.exit.get().or(chunk.tell(self.talk)));
-                let urls: Vec<_> = chunk.entries.iter().filter_map(|entry| visited(&entry.target)).collect();
+                let urls: Vec<_> =
+                    chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)).collect();
                 self.read.set(self.read.get() + urls.len() as u64);
                 urls
             })

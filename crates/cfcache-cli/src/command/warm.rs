@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::OutputArg;
 use crate::command::Interrupts;
-use crate::command::visiting::{Meter, Urls, draw, nothing, visited};
+use crate::command::visiting::{Meter, Urls, draw, nothing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{Talk, visits};
@@ -59,7 +59,7 @@ pub(crate) fn dry_run(job: VisitJob, talk: &Talk) -> Result<Exit, Failure> {
     let (mut exit, mut shown) = (Exit::Accepted, 0);
     sources.read(&mut |chunk| {
         exit = exit.or(chunk.tell(talk));
-        for target in chunk.entries.iter().filter_map(|entry| visited(&entry.target)) {
+        for target in chunk.entries.iter().filter_map(|entry| Target::from_entry(&entry.target)) {
             for variant in &job.variants {
                 talk.json(&json!({"method": "GET", "url": target.url, "as": variant.to_string()}));
                 shown += 1;

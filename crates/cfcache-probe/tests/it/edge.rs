@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use cfcache_model::endpoint::Action;
-use cfcache_probe::{Answer, Settings, Step, Subject, Variant, Verification};
+use cfcache_probe::{Answer, Decided, Settings, Step, Subject, Variant, Verdict, Verification};
 use http::{HeaderMap, StatusCode};
 
 /// How long a request takes, there and back. The edge looks at its cache in the midst of it.
@@ -124,6 +124,8 @@ impl Edge {
 /// What a verification came to.
 pub(crate) struct Run {
     pub(crate) verification: Verification,
+    /// By number.
+    pub(crate) decided: BTreeMap<usize, Decided>,
     /// When the last copy was stored that each URL was answered with.
     pub(crate) served: Vec<Option<Duration>>,
     pub(crate) took: Duration,
@@ -131,7 +133,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn verdicts(&self) -> Vec<String> {
-        (0..self.served.len()).map(|url| self.verification.verdict(url).unwrap().to_string()).collect()
+        (0..self.served.len()).map(|url| self.verdict(url).to_string()).collect()
+    }
+
+    pub(crate) fn verdict(&self, url: usize) -> &Verdict {
+        &self.decided[&url].verdict
     }
 }
 
@@ -178,7 +184,12 @@ pub(crate) fn verify_subjects(
             }
             Step::WaitForEnd => {}
             Step::Done => {
-                return Run { verification, served, took: now - began };
+                let mut decided = BTreeMap::new();
+                for url in verification.take_decided() {
+                    let twice = decided.insert(url.url, url);
+                    assert_eq!(twice, None, "a URL has one verdict");
+                }
+                return Run { verification, decided, served, took: now - began };
             }
             other => panic!("{other:?}"),
         }

@@ -59,12 +59,12 @@ fn a_survivor_that_stays_is_purged_twice_and_diagnosed() {
     edge.pages[1].pinned = vec![Variant::Mobile, Variant::Desktop];
     edge.pages[1].stored = Some(secs(10));
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
-    assert_eq!(run.verification.verdict(0), Some(&Verdict::Proven));
-    assert!(matches!(run.verification.verdict(1), Some(Verdict::Survivor(_))));
+    assert_eq!(run.verdict(0), &Verdict::Proven);
+    assert!(matches!(run.verdict(1), Verdict::Survivor(_)));
     assert_eq!(edge.purges.len(), 3);
-    let still = run.verification.still_served(1);
+    let still = &run.decided[&1].still_served;
     // The other ways of asking get the same copy as the plain one.
-    assert_eq!(still, [Variant::Mobile, Variant::Desktop]);
+    assert_eq!(still[..], [Variant::Mobile, Variant::Desktop]);
     assert!(run.took >= secs(30) && run.took < secs(33), "{:?}", run.took);
     let counts = run.verification.counts();
     assert_eq!((counts.proven, counts.survivors, counts.repurged), (1, 1, 1));
@@ -101,7 +101,7 @@ fn a_copy_as_old_as_the_purge_is_told_apart_by_asking_off_the_beat() {
         settings.diagnose = false;
         edge.purge_fails = true;
         let run = verify(&mut edge, settings, secs(100), ms(100_400));
-        assert_eq!(run.verification.verdict(0).unwrap().as_str(), wanted, "{stored:?}");
+        assert_eq!(run.verdict(0).as_str(), wanted, "{stored:?}");
     }
 }
 
@@ -114,7 +114,7 @@ fn a_hit_without_age_is_asked_again_once() {
     // The old copy of an upper tier.
     (edge.pages[2].without_age, edge.pages[2].survives) = (1, 1);
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(110));
-    let verdicts: Vec<_> = (0..3).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
+    let verdicts: Vec<_> = (0..3).map(|url| run.verdict(url).as_str()).collect();
     assert_eq!(verdicts, ["refilled", "unproven", "proven"]);
     assert_eq!((edge.pages[0].asked.len(), edge.pages[1].asked.len()), (2, 2));
     assert_eq!(edge.purges.len(), 2, "the third was purged again");
@@ -164,7 +164,7 @@ fn a_transition_needs_a_hit_before() {
     let mut subjects = before.map(|before| subject().with_before(before)).to_vec();
     subjects.push(subject());
     let run = verify_subjects(&mut edge, settings, secs(100), secs(100), subjects);
-    let verdicts: Vec<_> = (0..4).map(|url| run.verification.verdict(url).unwrap().to_string()).collect();
+    let verdicts: Vec<_> = (0..4).map(|url| run.verdict(url).to_string()).collect();
     assert_eq!(
         verdicts,
         [
@@ -185,18 +185,8 @@ fn a_url_that_was_purged_is_judged_as_purged_among_others_that_were_invalidated(
     let subject = Subject::new("www.example.com", secs(100));
     let subjects = vec![subject.clone(), subject.with_action(Action::Purge)];
     let run = verify_subjects(&mut edge, settings(Action::Invalidate), secs(100), secs(100), subjects);
-    let verdicts: Vec<_> = (0..2).map(|url| run.verification.verdict(url).unwrap().as_str()).collect();
+    let verdicts: Vec<_> = (0..2).map(|url| run.verdict(url).as_str()).collect();
     assert_eq!(verdicts, ["proven", "survivor"]);
-}
-
-#[test]
-fn a_verdict_is_overruled_by_what_others_show_and_still_counts_once() {
-    let mut edge = Edge::with_pages(2, secs(10));
-    let mut run = verify(&mut edge, settings(Action::Purge), secs(100), secs(101));
-    assert_eq!(run.verdicts(), ["proven", "proven"]);
-    run.verification.refute(1, cfcache_probe::Unproven::NotServed);
-    let counts = run.verification.counts();
-    assert_eq!((counts.probed, counts.proven, counts.unproven), (2, 1, 1));
 }
 
 #[test]
@@ -212,8 +202,10 @@ fn stopping_leaves_a_verdict_for_each() {
     verification.on_answer(secs(100), ask, Ok(&answer));
     verification.stop();
     assert_eq!(verification.next(secs(100)), cfcache_probe::Step::Done);
-    assert_eq!(verification.verdict(0).unwrap().as_str(), "survivor");
-    assert_eq!(verification.verdict(1).unwrap().to_string(), "time ran out before it was asked");
+    let verdicts: Vec<_> =
+        verification.take_decided().iter().map(|decided| decided.verdict.to_string()).collect();
+    assert_eq!(verdicts[0], "the old copy is still served (HIT, 90 s old)");
+    assert_eq!(verdicts[1], "time ran out before it was asked");
     let counts = verification.counts();
     assert_eq!((counts.probed, counts.survivors, counts.unproven), (2, 1, 1));
 }
@@ -256,7 +248,7 @@ proptest! {
         let sum = counts.proven + counts.refilled + counts.not_cached + counts.survivors + counts.unproven;
         prop_assert_eq!((counts.probed, sum), (pages.len() as u64, pages.len() as u64));
         for (url, served) in run.served.iter().enumerate() {
-            let verdict = run.verification.verdict(url).unwrap();
+            let verdict = run.verdict(url);
             if matches!(verdict, Verdict::Proven | Verdict::Refilled) {
                 prop_assert!(served.unwrap() >= secs(100), "{url}: {verdict} by a copy of {served:?}");
             }

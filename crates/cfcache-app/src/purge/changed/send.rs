@@ -9,9 +9,9 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::{Kind, Target};
+use cfcache_probe::AcceptedUrls;
 use tokio::time::Instant;
 
-use crate::accepted::AcceptedUrls;
 use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -135,7 +135,7 @@ async fn send_with(
     let covered: Vec<&Target> =
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
-    accepted.cover(covered.into_iter().map(|target| (again.scope_of(target), target.clone())));
+    accepted.cover(covered.into_iter().map(|target| (again.scope_of(target), target)));
     let (before, files) = (before.as_ref(), Some(&files));
     let seen = after_purge(visits, accepted, before, files, &again, report, interrupts).await;
     Ok(Sent { exit, seen: Some(seen) })

@@ -1,0 +1,314 @@
+//! The URLs that a purge accepted, as far as they are of use afterwards.
+
+use core::time::Duration;
+
+use cfcache_model::endpoint::Action;
+use cfcache_model::plan::Entry;
+use cfcache_model::target::{Kind, Target};
+use tokio::time::Instant;
+
+/// A URL that was accepted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AcceptedUrl {
+    /// The entry of `files`.
+    pub target: Target,
+    /// What was done to it.
+    pub action: Action,
+    /// The number of its scope in the run.
+    pub scope: usize,
+    /// Its number in the input.
+    pub ordinal: u64,
+    /// When it was accepted, counted from the beginning.
+    pub at: Duration,
+}
+
+impl AcceptedUrl {
+    /// A URL that was accepted at a time.
+    #[must_use]
+    pub const fn new(target: Target, action: Action, scope: usize, at: Duration) -> Self {
+        Self { target, action, scope, ordinal: 0, at }
+    }
+}
+
+/// Collects what was accepted: all URLs, or a sample of them in which each has the same chance.
+///
+/// All URLs take about 50 bytes each beside their texts.
+#[derive(Debug)]
+pub struct AcceptedUrls {
+    began: Instant,
+    kept: Kept,
+    seen: u64,
+    last: Option<Duration>,
+    action: Action,
+    /// What the ordinals of a part of the run are counted from.
+    base: u64,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Sample(Sample<AcceptedUrl>),
+    All { text: String, urls: Vec<Packed> },
+}
+
+/// An accepted URL without its text.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    start: usize,
+    len: u32,
+    scope: u32,
+    ordinal: u64,
+    at: Duration,
+    action: Action,
+}
+
+impl AcceptedUrls {
+    /// Keeps at most so many; `None` is all.
+    #[must_use]
+    pub fn new(keep: Option<usize>, action: Action, seed: u64) -> Self {
+        let kept = match keep {
+            Some(keep) => Kept::Sample(Sample::new(Some(keep), seed)),
+            None => Kept::All { text: String::new(), urls: Vec::new() },
+        };
+        Self { began: Instant::now(), kept, seen: 0, last: None, action, base: 0 }
+    }
+
+    /// What its times are counted from.
+    #[must_use]
+    pub const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// What follows is another part of the run, which counts its entries from 0 again.
+    pub const fn begin_part(&mut self, action: Action) {
+        self.action = action;
+        self.base = self.seen;
+    }
+
+    /// Entries were accepted now.
+    pub fn accept(&mut self, scope: usize, entries: &[Entry]) {
+        let at = self.began.elapsed();
+        self.last = Some(at);
+        self.push_entries(scope, entries, at);
+    }
+
+    /// Entries were accepted by an earlier run, some time before this one began.
+    pub fn skip(&mut self, scope: usize, entries: &[Entry]) {
+        self.last = self.last.or(Some(Duration::ZERO));
+        self.push_entries(scope, entries, Duration::ZERO);
+    }
+
+    /// Adds URLs, with their scopes, that are shown by something else that was accepted, such as a host.
+    pub fn cover<'a>(&mut self, urls: impl IntoIterator<Item = (usize, &'a Target)>) {
+        let Some(at) = self.last else { return };
+        for (scope, target) in urls {
+            let ordinal = self.seen;
+            self.push(target, scope, ordinal, at);
+        }
+    }
+
+    fn push_entries(&mut self, scope: usize, entries: &[Entry], at: Duration) {
+        for entry in entries.iter().filter(|entry| matches!(entry.target, Target::Files(_))) {
+            self.push(&entry.target, scope, self.base + entry.ordinal, at);
+        }
+    }
+
+    fn push(&mut self, target: &Target, scope: usize, ordinal: u64, at: Duration) {
+        self.seen += 1;
+        let action = self.action;
+        match &mut self.kept {
+            Kept::Sample(sample) => {
+                sample.push(|| AcceptedUrl { target: target.clone(), action, scope, ordinal, at });
+            }
+            Kept::All { text, urls } => {
+                let start = text.len();
+                text.push_str(&target.text());
+                // An entry is far shorter than that, and there are not that many zones.
+                let len = u32::try_from(text.len() - start).unwrap_or(u32::MAX);
+                let scope = u32::try_from(scope).unwrap_or(u32::MAX);
+                urls.push(Packed { start, len, scope, ordinal, at, action });
+            }
+        }
+    }
+
+    /// How many URLs were accepted, kept or not.
+    #[must_use]
+    pub const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// When the last of anything was accepted; `None` where nothing was.
+    #[must_use]
+    pub const fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
+    /// Puts those that were kept into the order of the input.
+    pub fn sort(&mut self) {
+        match &mut self.kept {
+            Kept::Sample(sample) => sample.kept.sort_by_key(|url| (url.ordinal, url.scope)),
+            Kept::All { urls, .. } => urls.sort_by_key(|url| (url.ordinal, url.scope)),
+        }
+    }
+
+    /// How many were kept.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match &self.kept {
+            Kept::Sample(sample) => sample.kept.len(),
+            Kept::All { urls, .. } => urls.len(),
+        }
+    }
+
+    /// Whether none was kept.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One of those that were kept.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<AcceptedUrl> {
+        match &self.kept {
+            Kept::Sample(sample) => sample.kept.get(place).cloned(),
+            Kept::All { text, urls } => {
+                let Packed { start, len, scope, ordinal, at, action } = *urls.get(place)?;
+                // It is the text of a target, so that it is one.
+                let target = Target::parse(Kind::Files, text.get(start..start + len as usize)?).ok()?;
+                let scope = if scope == u32::MAX { usize::MAX } else { scope as usize };
+                Some(AcceptedUrl { target, action, scope, ordinal, at })
+            }
+        }
+    }
+}
+
+/// A sample of what is pushed, in which each has the same chance; or all of it.
+#[derive(Debug)]
+pub struct Sample<T> {
+    keep: Option<usize>,
+    seen: u64,
+    kept: Vec<T>,
+    random: u64,
+}
+
+impl<T> Sample<T> {
+    /// Keeps at most so many; `None` is all. `seed` makes one sample another than the next.
+    #[must_use]
+    pub const fn new(keep: Option<usize>, seed: u64) -> Self {
+        Self { keep, seen: 0, kept: Vec::new(), random: seed }
+    }
+
+    /// Adds one, which is made only if it is kept (Vitter, 1985, algorithm R).
+    pub fn push(&mut self, item: impl FnOnce() -> T) {
+        self.seen += 1;
+        match self.keep {
+            Some(keep) if self.kept.len() >= keep => {
+                let chosen = usize::try_from(self.random() % self.seen).unwrap_or(usize::MAX);
+                if let Some(place) = self.kept.get_mut(chosen) {
+                    *place = item();
+                }
+            }
+            _ => self.kept.push(item()),
+        }
+    }
+
+    /// Those that were kept, in no order.
+    #[must_use]
+    pub fn into_kept(self) -> Vec<T> {
+        self.kept
+    }
+
+    /// `splitmix64`: no more is asked of it than that a sample is not always the same.
+    const fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// A number that no other run has: nothing more is asked of it.
+#[must_use]
+pub fn seed() -> u64 {
+    use core::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: u64) -> Vec<Entry> {
+        (0..count)
+            .map(|number| {
+                let url = format!("https://a.test/{number}");
+                let mut entry = Entry::new(Target::parse(Kind::Files, &url).unwrap(), &url);
+                entry.ordinal = number;
+                entry
+            })
+            .collect()
+    }
+
+    fn kept(urls: &mut AcceptedUrls) -> Vec<AcceptedUrl> {
+        urls.sort();
+        (0..urls.len()).map(|place| urls.get(place).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_sample_has_its_size_no_url_twice_and_the_order_of_the_input() {
+        for count in [0, 1, 9, 10, 11, 5000] {
+            for keep in [Some(10), None] {
+                let mut urls = AcceptedUrls::new(keep, Action::Purge, 7);
+                for entries in entries(count).chunks(30).rev() {
+                    urls.accept(0, entries);
+                }
+                let kept = kept(&mut urls);
+                let most = keep.unwrap_or(usize::MAX) as u64;
+                assert_eq!((urls.seen(), kept.len() as u64), (count, count.min(most)));
+                assert!(kept.windows(2).all(|pair| pair[0].ordinal < pair[1].ordinal));
+                for url in kept {
+                    assert_eq!(url.target.text(), format!("https://a.test/{}", url.ordinal));
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_run_keep_their_order_and_what_was_done() {
+        for keep in [Some(10), None] {
+            let mut urls = AcceptedUrls::new(keep, Action::Purge, 7);
+            let covered = entries(1).remove(0).target;
+            urls.cover([(0, &covered)]);
+            assert_eq!(urls.seen(), 0, "nothing was accepted that could cover it");
+            urls.accept(0, &entries(2));
+            urls.begin_part(Action::Invalidate);
+            urls.accept(1, &entries(2));
+            urls.cover([(usize::MAX, &covered)]);
+            let kept: Vec<_> =
+                kept(&mut urls).iter().map(|url| (url.action, url.scope, url.ordinal)).collect();
+            let (purge, invalidate) = (Action::Purge, Action::Invalidate);
+            let expected = [
+                (purge, 0, 0),
+                (purge, 0, 1),
+                (invalidate, 1, 2),
+                (invalidate, 1, 3),
+                (invalidate, usize::MAX, 4),
+            ];
+            assert_eq!(kept, expected);
+        }
+    }
+
+    #[test]
+    fn each_has_about_the_same_chance() {
+        let mut hits = [0_u32; 20];
+        for seed in 0..2000 {
+            let mut sample = Sample::new(Some(5), seed);
+            (0..20).for_each(|number| sample.push(|| number));
+            for number in sample.into_kept() {
+                hits[number] += 1;
+            }
+        }
+        assert!(hits.iter().all(|hits| (400..600).contains(hits)), "{hits:?}");
+    }
+}
