@@ -21,6 +21,6 @@ mod store;
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
     BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT, InvalidUrl,
-    KindStatus, MAX_AGE, PostgresStore, PostgresUrl, Settlement, Status, Store, StoreError, StoreFuture,
-    Tokens,
+    KindStatus, MAX_AGE, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status, Store, StoreError,
+    StoreFuture, Tokens,
 };

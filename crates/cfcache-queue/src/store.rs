@@ -1,4 +1,5 @@
 mod postgres;
+mod sqlite;
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use cfcache_model::target::Kind;
 
 use crate::request::{NewRequest, Request};
 pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
+pub use crate::store::sqlite::SqliteStore;
 
 /// How long a request may wait before it is given up, unless it asks for everything, which never expires.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -12,7 +12,7 @@ use cfcache_queue::engine::{
 use cfcache_queue::{DeadReason, NewRequest, Settlement, Subject};
 use proptest::prelude::*;
 
-use crate::support::{config, invalidate, purge};
+use crate::support::{config, invalidate, purge, requests};
 
 /// The place of its kind among the kinds.
 fn place(request: &NewRequest) -> u8 {
@@ -93,34 +93,6 @@ fn objects() -> impl Strategy<Value = Object> {
             let origin_path = rewritten.unwrap_or_else(|| path.clone());
             Object { environment, host, path, origin_path, header, tag }
         })
-}
-
-fn requests() -> impl Strategy<Value = NewRequest> {
-    let host = "(a|b|A|ab)\\.example";
-    let path = "(/(a|b|ab)?){0,2}";
-    let url = "(https|http)://(u@)?(a|b|A)\\.example(:443)?(/(a|b|ab)?){0,2}(\\?a)?(#f)?";
-    let subject = prop_oneof![
-        1 => Just(("everything", String::new())),
-        3 => "[abAB]".prop_map(|tag| ("tags", tag)),
-        3 => (host, prop_oneof![4 => Just(""), 1 => Just(":443")]).prop_map(|(host, port)| ("hosts", host + port)),
-        5 => (host, path).prop_map(|(host, path)| ("prefixes", host + &path)),
-        5 => (url, prop::option::of("[xy]")).prop_map(|(url, header)| {
-            let text = match header {
-                Some(value) => format!(r#"{{"url":"{url}","headers":{{"X-Key":"{value}"}}}}"#),
-                None => url,
-            };
-            ("files", text)
-        }),
-    ];
-    let environment =
-        prop_oneof![3 => Just(None), 1 => Just(Some("e1".to_owned())), 1 => Just(Some("e2".to_owned()))];
-    (subject, environment, prop::bool::weighted(0.3), prop::bool::weighted(0.1)).prop_map(
-        |((kind, key), environment, invalidates, elsewhere)| {
-            let request = if invalidates { invalidate(kind, &key) } else { purge(kind, &key) };
-            let zone = if elsewhere { "other.example".to_owned() } else { request.zone.clone() };
-            NewRequest { environment, zone, ..request }
-        },
-    )
 }
 
 proptest! {

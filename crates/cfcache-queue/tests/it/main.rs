@@ -15,4 +15,5 @@ mod memory;
 #[cfg(unix)]
 mod page;
 mod postgres;
+mod sqlite;
 mod support;

@@ -1,0 +1,758 @@
+//! Requests in one SQLite file, for one process.
+//!
+//! - What was inserted is on disk when [`insert`](Store::insert) returns. Inserts that wait at the same time share one
+//!   write of the disk.
+//! - Claims live in memory: where the process ends, whatever was claimed waits again. No transaction is open while the API
+//!   is asked.
+//! - The file has one user at a time. It must not lie on a network file system, whose locks cannot be relied on.
+
+mod open;
+mod thread;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cfcache_model::endpoint::Action;
+use cfcache_model::target::Kind;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use crate::engine::{Bucket, covers, host_of, identity};
+use crate::request::{NewRequest, Request, Subject};
+use crate::store::sqlite::open::{Directory, OpenError};
+use crate::store::sqlite::thread::{ConnectionThread, Jobs};
+use crate::store::{
+    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
+    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
+};
+
+/// The most rows that one claim takes of what it covers. More are sent by themselves.
+const MAX_COVERED: i64 = 2_000_000;
+
+/// The time since 1970.
+type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Requests in one SQLite file.
+pub struct SqliteStore {
+    file: PathBuf,
+    writer: ConnectionThread,
+    reader: ConnectionThread,
+    clock: Clock,
+    last_claim: AtomicI64,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the queue in that directory, or begins one there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where another process uses the directory, where the file is damaged, newer than this program or no
+    /// queue at all, and where it cannot be written.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        #[expect(clippy::disallowed_methods, reason = "it stands for the database's clock")]
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::open_with_clock(directory, clock)
+    }
+
+    /// The same with a clock that gives the time since 1970.
+    ///
+    /// # Errors
+    ///
+    /// See [`open`](Self::open).
+    pub fn open_with_clock(
+        directory: &Path,
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        Self::open_directory(directory, Arc::new(clock))
+            .map_err(|error| StoreError::new("cannot open the queue", error))
+    }
+
+    fn open_directory(directory: &Path, clock: Clock) -> Result<Self, OpenError> {
+        let directory = Directory::lock(directory)?;
+        let file = directory.file.clone();
+        let connection = directory.open()?;
+        let reader = directory.open_reader()?;
+        let io = |source| OpenError::Io { path: file.clone(), action: "given a thread", source };
+        let reader = ConnectionThread::spawn("queue-reader", reader, ()).map_err(io)?;
+        // Fields are dropped in order, but the lock ends where the writer does.
+        let writer = ConnectionThread::spawn("queue-writer", connection, directory).map_err(io)?;
+        Ok(Self { file, writer, reader, clock, last_claim: AtomicI64::new(0) })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer.jobs().run(doing, move |connection| job(connection, now(&clock))).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.reader.jobs().run(doing, move |connection| job(connection, now(&clock))).await
+    }
+}
+
+fn now(clock: &Clock) -> i64 {
+    micros(clock())
+}
+
+fn micros(duration: Duration) -> i64 {
+    // Half of what fits, so that two can be added.
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 2)
+}
+
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).unsigned_abs())
+}
+
+impl Store for SqliteStore {
+    fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
+        let rows: Vec<NewRow> = requests.iter().map(NewRow::new).collect();
+        Box::pin(async move {
+            if rows.is_empty() {
+                return Ok(());
+            }
+            self.write("cannot store requests", move |connection, now| {
+                rows.iter().try_for_each(|row| row.insert(connection, now))
+            })
+            .await
+        })
+    }
+
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+        Box::pin(self.read("cannot look for requests that are ready", ready_groups))
+    }
+
+    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+        let jobs = self.writer.jobs().clone();
+        let clock = Arc::clone(&self.clock);
+        let number = self.last_claim.fetch_add(1, Ordering::Relaxed) + 1;
+        let group = group.clone();
+        Box::pin(async move {
+            let claim = self.write("cannot claim requests", move |connection, now| {
+                let taking = Taking { connection, now, claim: number, group: &group };
+                let requests = taking.take(limit)?;
+                // It gives everything back when it is dropped, so it is made where nothing can come between.
+                let is_settled = requests.is_empty();
+                Ok(SqliteClaim { jobs, clock, number, requests, is_settled })
+            });
+            let claim = claim.await?;
+            Ok((!claim.requests.is_empty()).then(|| -> Box<dyn Claim> { Box::new(claim) }))
+        })
+    }
+
+    fn take_tokens<'a>(&'a self, tokens: &'a [Tokens]) -> StoreFuture<'a, Duration> {
+        let tokens = tokens.to_owned();
+        Box::pin(self.write("cannot take tokens of the budget", move |connection, now| {
+            take_tokens(connection, now, &tokens)
+        }))
+    }
+
+    fn block_budgets<'a>(&'a self, names: &'a [String], duration: Duration) -> StoreFuture<'a, ()> {
+        let names = names.to_owned();
+        Box::pin(self.write("cannot block the budget", move |connection, now| {
+            for name in &names {
+                if let Some(mut bucket) = read_bucket(connection, name)? {
+                    bucket.refused(now.unsigned_abs(), duration);
+                    write_bucket(connection, name, &bucket)?;
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    fn status(&self) -> StoreFuture<'_, Status> {
+        Box::pin(self.read("cannot read the queue's status", read_status))
+    }
+
+    fn check_writable(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.write("cannot write to the queue", |connection, now| {
+            connection.execute("UPDATE probe SET at = ?1", [now]).map(drop)
+        }))
+    }
+
+    fn dead(&self, limit: usize) -> StoreFuture<'_, Vec<DeadRequest>> {
+        Box::pin(self.read("cannot read the dead letters", move |connection, _| read_dead(connection, limit)))
+    }
+
+    fn retry_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        let selection = selection.clone();
+        Box::pin(self.write("cannot put dead letters back into the queue", move |connection, now| {
+            let max_age = micros(MAX_AGE);
+            with_dead(&selection, |condition, id| {
+                let sql = format!(
+                    "INSERT INTO request (zone, environment, action, kind, key, hash, host, priority, requested_at, \
+                     not_before, expires_at, source, event) \
+                     SELECT zone, environment, action, kind, key, hash, host, priority, {now}, {now}, \
+                     CASE WHEN kind <> 'everything' THEN {now} + {max_age} END, source, event \
+                     FROM dead {condition} ORDER BY id"
+                );
+                connection.prepare_cached(&sql)?.execute([id])?;
+                connection.prepare_cached(&format!("DELETE FROM dead {condition}"))?.execute([id])
+            })
+        }))
+    }
+
+    fn drop_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        let selection = selection.clone();
+        Box::pin(self.write("cannot delete dead letters", move |connection, _| {
+            with_dead(&selection, |condition, id| {
+                connection.prepare_cached(&format!("DELETE FROM dead {condition}"))?.execute([id])
+            })
+        }))
+    }
+}
+
+/// Does something to the dead letters selected, by a condition with one parameter. Returns how many it says there were.
+fn with_dead(
+    selection: &DeadSelection,
+    act: impl Fn(&'static str, Option<i64>) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<u64> {
+    let count = match selection {
+        DeadSelection::All => act("WHERE ?1 IS NULL", None)?,
+        DeadSelection::Ids(ids) => {
+            ids.iter().map(|id| act("WHERE id = ?1", Some(*id))).sum::<rusqlite::Result<usize>>()?
+        }
+    };
+    Ok(count as u64)
+}
+
+/// What is stored of a new request, but for the times.
+struct NewRow {
+    zone: String,
+    environment: String,
+    action: &'static str,
+    kind: &'static str,
+    key: String,
+    hash: i64,
+    host: Option<String>,
+    priority: i16,
+    delay: i64,
+    source: Option<String>,
+    event: Option<String>,
+}
+
+impl NewRow {
+    fn new(request: &NewRequest) -> Self {
+        let subject = &request.subject;
+        Self {
+            zone: request.zone.clone(),
+            environment: request.environment.clone().unwrap_or_default(),
+            action: action_word(request.action),
+            kind: subject.kind(),
+            key: subject.key().into_owned(),
+            hash: hash_of(subject),
+            host: host_of(subject).map(std::borrow::Cow::into_owned),
+            priority: request.priority,
+            delay: micros(request.delay),
+            source: request.source.clone(),
+            event: request.event.clone(),
+        }
+    }
+
+    fn insert(&self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
+        const SQL: &str = "
+            INSERT INTO request (zone, environment, action, kind, key, hash, host, priority, requested_at, not_before,
+              expires_at, source, event)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        let not_before = now.saturating_add(self.delay);
+        let expires_at = (self.kind != EVERYTHING).then(|| not_before.saturating_add(micros(MAX_AGE)));
+        connection.prepare_cached(SQL)?.execute(params![
+            self.zone,
+            self.environment,
+            self.action,
+            self.kind,
+            self.key,
+            self.hash,
+            self.host,
+            self.priority,
+            now,
+            not_before,
+            expires_at,
+            self.source,
+            self.event,
+        ])?;
+        Ok(())
+    }
+}
+
+const EVERYTHING: &str = "everything";
+
+/// A number that two subjects have in common if they are the same to the API; others of the same kind hardly ever do.
+fn hash_of(subject: &Subject) -> i64 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, identity(subject).as_bytes());
+    let first = digest.as_ref().iter().take(8);
+    first.fold(0, |number, byte| (number << 8) | i64::from(*byte))
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Purge => "purge",
+        Action::Invalidate => "invalidate",
+    }
+}
+
+fn kind_word(kind: Option<Kind>) -> &'static str {
+    kind.map_or(EVERYTHING, Kind::field)
+}
+
+/// A column that holds a word, and what is wrong where it holds none of those known.
+fn read_word<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let word: String = row.get(column)?;
+    parse(&word).ok_or_else(|| {
+        let error = format!("`{word}` is a word of a newer version, or was written by another program");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group>> {
+    // Each step goes to the next group by the index, so that a group of a million requests costs one step.
+    const NEXT: &str = "
+        SELECT zone, environment, action, kind FROM request
+        WHERE (zone, environment, action, kind) > (?1, ?2, ?3, ?4)
+        ORDER BY zone, environment, action, kind LIMIT 1";
+    const READY: &str = "
+        SELECT EXISTS (SELECT 1 FROM request
+        WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= ?5)";
+    let mut next = connection.prepare_cached(NEXT)?;
+    let mut ready = connection.prepare_cached(READY)?;
+    let mut groups = Vec::new();
+    let mut last = [String::new(), String::new(), String::new(), String::new()];
+    loop {
+        let found = next.query_row(last.each_ref(), |row| {
+            let action = read_word(row, 2, |word| {
+                [Action::Purge, Action::Invalidate].into_iter().find(|action| action_word(*action) == word)
+            })?;
+            let kinds = || std::iter::once(None).chain(Kind::ALL.iter().copied().map(Some));
+            let kind = read_word(row, 3, |word| kinds().find(|kind| kind_word(*kind) == word))?;
+            let environment: String = row.get(1)?;
+            let environment = Some(environment).filter(|environment| !environment.is_empty());
+            Ok(Group { zone: row.get(0)?, environment, action, kind })
+        });
+        let Some(group) = found.optional()? else { return Ok(groups) };
+        last = [
+            group.zone.clone(),
+            group.environment.clone().unwrap_or_default(),
+            action_word(group.action).to_owned(),
+            kind_word(group.kind).to_owned(),
+        ];
+        let [zone, environment, action, kind] = &last;
+        if ready.query_row(params![zone, environment, action, kind, now], |row| row.get(0))? {
+            groups.push(group);
+        }
+    }
+}
+
+/// What is needed to take requests.
+struct Taking<'a> {
+    connection: &'a Connection,
+    now: i64,
+    claim: i64,
+    group: &'a Group,
+}
+
+impl Taking<'_> {
+    fn take(&self, limit: usize) -> rusqlite::Result<Vec<Claimed>> {
+        let mut claimed = self.take_targets(limit)?;
+        for (target, claimed) in claimed.iter_mut().enumerate() {
+            claimed.same += self.take_same(target, claimed)?;
+            // What is too old to be sent covers nothing.
+            if !claimed.request.is_expired {
+                claimed.covered = self.take_covered(target, &claimed.request.request)?;
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Takes the first rows of the group, until there are `limit` different targets.
+    fn take_targets(&self, limit: usize) -> rusqlite::Result<Vec<Claimed>> {
+        const SQL: &str = "
+            SELECT id, key, priority, source, event, attempts, requested_at, coalesce(expires_at <= ?5, 0)
+            FROM request
+            WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= ?5
+              AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)
+            ORDER BY priority DESC, id";
+        let group = self.group;
+        let mut claimed: Vec<Claimed> = Vec::new();
+        let mut known: HashMap<(String, bool), usize> = HashMap::new();
+        let mut taken = Vec::new();
+        let mut broken = Vec::new();
+        let mut select = self.connection.prepare_cached(SQL)?;
+        let mut rows = select.query(params![
+            group.zone,
+            group.environment.as_deref().unwrap_or_default(),
+            action_word(group.action),
+            kind_word(group.kind),
+            self.now
+        ])?;
+        while claimed.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let id: i64 = row.get(0)?;
+            let key: String = row.get(1)?;
+            let subject = match Subject::parse(kind_word(group.kind), &key) {
+                Some(Ok(subject)) => subject,
+                Some(Err(invalid)) => {
+                    broken.push((id, invalid.to_string()));
+                    continue;
+                }
+                None => continue,
+            };
+            let is_expired = row.get(7)?;
+            let target = match known.entry((identity(&subject).into_owned(), is_expired)) {
+                std::collections::hash_map::Entry::Occupied(known) => {
+                    let target = *known.get();
+                    claimed[target].same += 1;
+                    target
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    let request = NewRequest {
+                        zone: group.zone.clone(),
+                        environment: group.environment.clone(),
+                        action: group.action,
+                        subject,
+                        priority: row.get(2)?,
+                        delay: Duration::ZERO,
+                        source: row.get(3)?,
+                        event: row.get(4)?,
+                    };
+                    let age = duration(self.now.saturating_sub(row.get(6)?));
+                    let request = Request::new(id, request, age, row.get(5)?, is_expired);
+                    claimed.push(Claimed { request, same: 0, covered: 0 });
+                    *place.insert(claimed.len() - 1)
+                }
+            };
+            taken.push((id, target));
+        }
+        drop(rows);
+        for (id, target) in taken {
+            self.mark(id, target, true)?;
+        }
+        // What an older version stored and this one finds invalid can only be shown to somebody.
+        for (id, error) in broken {
+            bury(self.connection, self.now, id, DeadReason::Refused, &error)?;
+        }
+        Ok(claimed)
+    }
+
+    /// Takes the other rows for the same target that may be sent now. Returns how many.
+    fn take_same(&self, target: usize, claimed: &Claimed) -> rusqlite::Result<u64> {
+        const SQL: &str = "
+            SELECT id, key FROM request
+            WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
+              AND coalesce(expires_at <= ?6, 0) = ?7
+              AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
+        let request = &claimed.request.request;
+        let mut select = self.connection.prepare_cached(SQL)?;
+        let rows = select.query_map(
+            params![
+                request.zone,
+                hash_of(&request.subject),
+                request.environment.as_deref().unwrap_or_default(),
+                action_word(request.action),
+                request.subject.kind(),
+                self.now,
+                claimed.request.is_expired
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let rows: Vec<(i64, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        let is_same = |key: &str| match Subject::parse(request.subject.kind(), key) {
+            Some(Ok(subject)) => identity(&subject) == identity(&request.subject),
+            _ => false,
+        };
+        let mut count = 0;
+        for (id, _) in rows.into_iter().filter(|(_, key)| is_same(key)) {
+            self.mark(id, target, true)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Takes the rows that [`covers`] says a request covers, but those for the same target. Returns how many.
+    fn take_covered(&self, target: usize, request: &NewRequest) -> rusqlite::Result<u64> {
+        const FROM: &str = "
+            FROM request
+            WHERE zone = :zone AND (:action = 'purge' OR action = :action) AND not_before <= :now
+              AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
+        let action = action_word(request.action);
+        let environment = request.environment.as_deref().unwrap_or_default();
+        if request.subject == Subject::Everything {
+            let sql = format!(
+                "INSERT INTO taken SELECT id, {}, {target}, 0 {FROM} \
+                 AND (environment = :environment OR (:action = 'purge' AND :environment = '')) LIMIT {MAX_COVERED}",
+                self.claim
+            );
+            let parameters = named_params! {
+                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
+            };
+            return Ok(self.connection.execute(&sql, parameters)? as u64);
+        }
+        let mut count = 0;
+        if let Some(host) = host_of(&request.subject)
+            && request.subject.kind() == Kind::Hosts.field()
+        {
+            // The column was made by the function that coverage is decided by.
+            let sql = format!(
+                "INSERT INTO taken SELECT id, {}, {target}, 0 {FROM} AND environment = :environment \
+                 AND host = :host AND kind IN ('files', 'prefixes') LIMIT {MAX_COVERED}",
+                self.claim
+            );
+            let parameters = named_params! {
+                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment, ":host": host,
+            };
+            count += self.connection.execute(&sql, parameters)? as u64;
+        }
+        // Few in number: what is the same, and is to be invalidated; and longer prefixes.
+        let sql = format!(
+            "SELECT id, kind, key, action {FROM} AND environment = :environment \
+             AND ((hash = :hash AND kind = :kind) OR (:kind = 'prefixes' AND kind = 'prefixes' AND host = :host))"
+        );
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let rows = select.query_map(
+            named_params! {
+                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
+                ":hash": hash_of(&request.subject), ":kind": request.subject.kind(), ":host": host_of(&request.subject),
+            },
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
+        let rows: Vec<(i64, String, String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        for (id, kind, key, action) in rows {
+            let Some(Ok(subject)) = Subject::parse(&kind, &key) else { continue };
+            let action = if action == "purge" { Action::Purge } else { Action::Invalidate };
+            if covers(request, &NewRequest { subject, action, ..request.clone() }) {
+                self.mark(id, target, false)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn mark(&self, id: i64, target: usize, is_same: bool) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO taken (id, claim, target, is_same) VALUES (?1, ?2, ?3, ?4)";
+        self.connection.prepare_cached(sql)?.execute(params![id, self.claim, target as i64, is_same])?;
+        Ok(())
+    }
+}
+
+/// Rows that are marked in memory.
+struct SqliteClaim {
+    jobs: Jobs,
+    clock: Clock,
+    number: i64,
+    requests: Vec<Claimed>,
+    is_settled: bool,
+}
+
+impl fmt::Debug for SqliteClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteClaim").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+const RELEASE: &str = "DELETE FROM taken WHERE claim = ?1";
+
+impl Claim for SqliteClaim {
+    fn requests(&self) -> &[Claimed] {
+        &self.requests
+    }
+
+    fn keep(&mut self) -> StoreFuture<'_, ()> {
+        // The process that holds it is the one that would take it away.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn settle(mut self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()> {
+        const DOING: &str = "cannot settle claimed requests";
+        Box::pin(async move {
+            if settlements.len() != self.requests.len() {
+                let (claimed, settled) = (self.requests.len(), settlements.len());
+                let message = format!("{claimed} requests were claimed, and {settled} are settled");
+                return Err(StoreError::new(DOING, message));
+            }
+            let (clock, number) = (Arc::clone(&self.clock), self.number);
+            self.jobs
+                .run(DOING, move |connection| {
+                    settle(connection, now(&clock), number, &settlements)?;
+                    connection.prepare_cached(RELEASE)?.execute([number]).map(drop)
+                })
+                .await?;
+            self.is_settled = true;
+            Ok(())
+        })
+    }
+}
+
+impl Drop for SqliteClaim {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let number = self.number;
+            self.jobs
+                .run_later(move |connection| connection.prepare_cached(RELEASE)?.execute([number]).map(drop));
+        }
+    }
+}
+
+fn settle(connection: &Connection, now: i64, claim: i64, settlements: &[Settlement]) -> rusqlite::Result<()> {
+    if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
+        let sql = "DELETE FROM request WHERE id IN (SELECT id FROM taken WHERE claim = ?1)";
+        connection.prepare_cached(sql)?.execute([claim])?;
+        return Ok(());
+    }
+    let mut select = connection.prepare_cached("SELECT id, target, is_same FROM taken WHERE claim = ?1")?;
+    let mut rows = select.query([claim])?;
+    let mut remove = connection.prepare_cached("DELETE FROM request WHERE id = ?1")?;
+    let mut again = connection.prepare_cached(
+        "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 WHERE id = ?1",
+    )?;
+    while let Some(row) = rows.next()? {
+        let (id, target, is_same): (i64, usize, bool) =
+            (row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX), row.get(2)?);
+        match settlements.get(target) {
+            Some(Settlement::Accepted) => {
+                remove.execute([id])?;
+            }
+            Some(Settlement::Dead { reason, error }) if is_same => {
+                bury(connection, now, id, *reason, error)?;
+            }
+            Some(Settlement::TryAgain { after, error, counts }) if is_same => {
+                let not_before = now.saturating_add(micros(*after));
+                again.execute(params![id, counts, not_before, error])?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Moves a request to the dead letters.
+fn bury(connection: &Connection, now: i64, id: i64, reason: DeadReason, error: &str) -> rusqlite::Result<()> {
+    const SQL: &str = "
+        INSERT INTO dead (id, zone, environment, action, kind, key, hash, host, priority, requested_at, died_at, attempts,
+          reason, last_error, source, event)
+        SELECT id, zone, environment, action, kind, key, hash, host, priority, requested_at, ?2, attempts + ?3, ?4, ?5,
+          source, event
+        FROM request WHERE id = ?1";
+    let attempts = i64::from(reason == DeadReason::Attempts);
+    connection.prepare_cached(SQL)?.execute(params![id, now, attempts, reason.as_str(), error])?;
+    connection.prepare_cached("DELETE FROM request WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+fn read_bucket(connection: &Connection, name: &str) -> rusqlite::Result<Option<Bucket>> {
+    let sql = "SELECT interval_us, burst, tat, blocked_until FROM budget WHERE name = ?1";
+    connection.prepare_cached(sql)?.query_row([name], |row| bucket(row, 0)).optional()
+}
+
+fn bucket(row: &Row<'_>, first: usize) -> rusqlite::Result<Bucket> {
+    let number = |column| row.get::<_, i64>(first + column).map(i64::unsigned_abs);
+    Ok(Bucket {
+        interval_us: number(0)?.max(1),
+        burst: u32::try_from(number(1)?).unwrap_or(u32::MAX).max(1),
+        tat: number(2)?,
+        blocked_until: number(3)?,
+    })
+}
+
+fn write_bucket(connection: &Connection, name: &str, bucket: &Bucket) -> rusqlite::Result<()> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let sql = "INSERT OR REPLACE INTO budget (name, interval_us, burst, tat, blocked_until) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.execute(params![
+        name,
+        number(bucket.interval_us),
+        bucket.burst,
+        number(bucket.tat),
+        number(bucket.blocked_until)
+    ])?;
+    Ok(())
+}
+
+fn take_tokens(connection: &Connection, now: i64, tokens: &[Tokens]) -> rusqlite::Result<Duration> {
+    let now = now.unsigned_abs();
+    let mut taken: Vec<(&str, Bucket)> = Vec::new();
+    let mut ready = now;
+    for tokens in tokens {
+        let interval = u64::try_from(tokens.interval.as_micros()).unwrap_or(u64::MAX);
+        let wanted = Bucket::new(interval, tokens.burst);
+        // The same budget twice is one that gives twice.
+        let before = taken.iter().rev().find(|(name, _)| *name == tokens.budget).map(|(_, bucket)| *bucket);
+        let before = match before {
+            Some(bucket) => Some(bucket),
+            None => read_bucket(connection, &tokens.budget)?,
+        };
+        let mut bucket = before.unwrap_or(wanted);
+        if (bucket.interval_us, bucket.burst) != (wanted.interval_us, wanted.burst) {
+            bucket.resize(now, &wanted);
+        }
+        match bucket.take(now, tokens.count) {
+            Ok(()) => taken.push((&tokens.budget, bucket)),
+            Err(at) => ready = ready.max(at),
+        }
+    }
+    if ready > now {
+        return Ok(Duration::from_micros(ready - now));
+    }
+    for (name, bucket) in taken {
+        write_bucket(connection, name, &bucket)?;
+    }
+    Ok(Duration::ZERO)
+}
+
+fn read_status(connection: &Connection, now: i64) -> rusqlite::Result<Status> {
+    let sql = "SELECT kind, count(*), min(requested_at) FROM request GROUP BY kind ORDER BY kind";
+    let mut select = connection.prepare_cached(sql)?;
+    let kinds = select.query_map([], |row| {
+        Ok(KindStatus {
+            kind: row.get(0)?,
+            waiting: row.get::<_, i64>(1)?.unsigned_abs(),
+            oldest: duration(now.saturating_sub(row.get(2)?)),
+        })
+    })?;
+    let kinds = kinds.collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT name, interval_us, burst, tat, blocked_until FROM budget ORDER BY name";
+    let mut select = connection.prepare_cached(sql)?;
+    let budgets = select.query_map([], |row| {
+        let bucket = bucket(row, 1)?;
+        let blocked_for = Duration::from_micros(bucket.blocked_until.saturating_sub(now.unsigned_abs()));
+        let tokens = Bucket { blocked_until: 0, ..bucket }.tokens(now.unsigned_abs());
+        Ok(BudgetStatus { name: row.get(0)?, tokens: f64::from(tokens), blocked_for })
+    })?;
+    let budgets = budgets.collect::<rusqlite::Result<_>>()?;
+    let dead_count: i64 = connection.query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?;
+    let dead = read_dead(connection, 100)?;
+    Ok(Status { kinds, budgets, dead, dead_count: dead_count.unsigned_abs(), ..Status::default() })
+}
+
+fn read_dead(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<DeadRequest>> {
+    let sql =
+        "SELECT id, kind, key, zone, reason, last_error FROM dead ORDER BY died_at DESC, id DESC LIMIT ?1";
+    let mut select = connection.prepare_cached(sql)?;
+    let limit = Value::from(i64::try_from(limit).unwrap_or(i64::MAX));
+    let dead = select.query_map([limit], |row| {
+        Ok(DeadRequest {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            key: row.get(2)?,
+            zone: row.get(3)?,
+            reason: row.get(4)?,
+            last_error: row.get(5)?,
+        })
+    })?;
+    dead.collect()
+}
