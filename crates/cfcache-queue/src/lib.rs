@@ -9,6 +9,7 @@
 //! - [`intake`]: where requests come in over HTTP
 //! - [`admin`]: metrics, health and a status page
 
+mod account;
 pub mod admin;
 pub mod engine;
 pub mod health;
@@ -17,10 +18,13 @@ pub mod metrics;
 mod request;
 pub mod server;
 mod store;
+mod worker;
 
+pub use crate::account::{Account, Accounts};
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
     BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT, InvalidUrl,
     KindStatus, MAX_AGE, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status, Store, StoreError,
     StoreFuture, Tokens,
 };
+pub use crate::worker::Worker;

@@ -17,3 +17,4 @@ mod page;
 mod postgres;
 mod sqlite;
 mod support;
+mod worker;

@@ -1,5 +1,6 @@
 //! What several of the tests need.
 
+pub(crate) mod api;
 pub(crate) mod postgres;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,734 @@
+//! The worker: takes requests out of a store, sends them, and says what became of them. There may be any number of workers
+//! on one database; none of them leads.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cfcache_client::engine::{AttemptResult, Denied, Limiter};
+use cfcache_client::{Error, ErrorKind, Event, PurgeScope, entries};
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::Cost;
+use cfcache_model::id::EnvironmentId;
+use cfcache_model::limits::{PurgeLimits, Rate};
+use cfcache_model::plan::{BatchLimits, Entry};
+use cfcache_model::target::Kind;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, error, info, warn};
+
+use crate::account::{Account, Accounts, KnownZone, ZoneError};
+use crate::engine::{ApiHealth, EntryOutcome, rank, settle};
+use crate::health::Health;
+use crate::metrics::{Merged, Metrics, PurgeRecord};
+use crate::request::Subject;
+use crate::store::{Claim, DeadReason, Group, Settlement, Store, Tokens};
+
+/// How often an idle worker looks for requests.
+const IDLE_POLL: Duration = Duration::from_millis(20);
+
+/// How often a worker looks again for what waits for tokens, if they are not there before.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a worker waits after the store failed.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often the store is told that a claim is still held.
+const KEEP_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long credentials that were refused are left alone.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long nothing is sent after the API said that there were too many requests, and not for how long.
+const RATE_LIMITED_PAUSE: Duration = Duration::from_secs(30);
+
+/// A worker. [`run`](Self::run) does its work.
+#[derive(Debug)]
+pub struct Worker {
+    store: Arc<dyn Store>,
+    accounts: Accounts,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    concurrency: usize,
+    keep_interval: Duration,
+    /// Held by the one task that looks for requests; the others send, or wait for their turn to look.
+    turn: AsyncMutex<Turn>,
+    state: Mutex<State>,
+}
+
+/// What a look for requests remembers of the last one.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Where among the zones the next look begins, so that each has its turn.
+    zone: usize,
+    /// Whether the store failed the last time.
+    is_broken: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is left alone until then, by the names of budgets, accounts, and accounts with zones.
+    paused: HashMap<String, Instant>,
+    /// Whose credentials are refused, by account or account and zone, and why.
+    refused: HashMap<String, String>,
+    /// By account.
+    health: HashMap<String, ApiHealth>,
+}
+
+/// What one look for requests found.
+enum Found {
+    Claim(Box<Work>),
+    /// Nothing that can be sent before that much time has passed.
+    Nothing(Duration),
+}
+
+/// Requests that can be sent, tokens included.
+struct Work {
+    group: Group,
+    account: Arc<Account>,
+    zone: KnownZone,
+    claim: Box<dyn Claim>,
+    tokens: Vec<Tokens>,
+}
+
+/// What came of sending.
+struct Sent {
+    outcomes: Vec<EntryOutcome>,
+    /// How long nothing goes out, where the API refused for the rate.
+    blocked_for: Option<Duration>,
+    /// Why the credentials were refused, and whether they are unknown as a whole.
+    refused: Option<(String, bool)>,
+    requests: u64,
+    elapsed: Duration,
+}
+
+impl Worker {
+    /// A worker that takes from `store` and sends with the credentials of `accounts`, with at most so many requests to the
+    /// API in flight; at least one.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        accounts: Accounts,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        concurrency: usize,
+    ) -> Self {
+        Self {
+            store,
+            accounts,
+            metrics,
+            health,
+            concurrency: concurrency.max(1),
+            keep_interval: KEEP_INTERVAL,
+            turn: AsyncMutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Tells the store that often that a claim is still held.
+    #[must_use]
+    pub const fn with_keep_interval(mut self, keep_interval: Duration) -> Self {
+        self.keep_interval = keep_interval;
+        self
+    }
+
+    /// Works until `stop` is true; what is in flight then ends, and is settled. Dropping it gives up what is in flight, which
+    /// will be sent again.
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.concurrency {
+            tasks.spawn(Arc::clone(&self).work(stop.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+        self.health.worker_ended();
+    }
+
+    async fn work(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        while let Some(work) = self.next(&mut stop).await {
+            self.send_and_settle(*work, &stop).await;
+        }
+    }
+
+    /// Waits for requests; `None` once the worker stops.
+    async fn next(&self, stop: &mut watch::Receiver<bool>) -> Option<Box<Work>> {
+        let mut turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = stopped(stop) => return None,
+        };
+        loop {
+            if *stop.borrow() {
+                return None;
+            }
+            self.health.worker_turned(Instant::now());
+            let wait = match self.look(&mut turn).await {
+                Ok(Found::Claim(work)) => return Some(work),
+                Ok(Found::Nothing(wait)) => wait,
+                Err(error) => {
+                    if !std::mem::replace(&mut turn.is_broken, true) {
+                        error!(%error, "the store cannot be used; trying again");
+                    }
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(stop) => return None,
+            }
+        }
+    }
+
+    /// Looks through the groups that are ready: each zone in its turn, and in it what covers more first.
+    async fn look(&self, turn: &mut Turn) -> Result<Found, crate::store::StoreError> {
+        let mut groups = self.store.ready_groups().await?;
+        if std::mem::take(&mut turn.is_broken) {
+            info!("the store can be used again");
+        }
+        groups.sort_by(|one, other| (&one.zone, rank(one.kind)).cmp(&(&other.zone, rank(other.kind))));
+        let mut zones: Vec<Vec<Group>> = Vec::new();
+        for group in groups {
+            match zones.last_mut().filter(|zone| zone[0].zone == group.zone) {
+                Some(zone) => zone.push(group),
+                None => zones.push(vec![group]),
+            }
+        }
+        if zones.is_empty() {
+            return Ok(Found::Nothing(IDLE_POLL));
+        }
+        turn.zone = turn.zone.wrapping_add(1) % zones.len();
+        zones.rotate_left(turn.zone);
+        let mut wait = LONGEST_WAIT;
+        for group in zones.concat() {
+            match self.try_group(&group).await? {
+                Found::Claim(work) => return Ok(Found::Claim(work)),
+                Found::Nothing(until) => wait = wait.min(until),
+            }
+        }
+        Ok(Found::Nothing(wait.max(Duration::from_millis(1)).min(IDLE_POLL)))
+    }
+
+    /// Claims requests of a group and takes the tokens for them.
+    async fn try_group(&self, group: &Group) -> Result<Found, crate::store::StoreError> {
+        let account = self.accounts.of_zone(&group.zone);
+        let names = [account.name.clone(), zone_name(&account, group)];
+        if let Some(wait) = self.paused(names.iter()) {
+            return Ok(Found::Nothing(wait));
+        }
+        let zone = match self.accounts.known(&group.zone) {
+            Some(zone) => zone,
+            None => match self.look_up(&account, group).await? {
+                Some(zone) => zone,
+                None => return Ok(Found::Nothing(LONGEST_WAIT)),
+            },
+        };
+        let limit = cap(&zone, group.kind);
+        let budgets = account.cost(zone.plan, group.kind, limit);
+        if let Some(wait) = self.paused(budgets.iter().map(|tokens| &tokens.budget)) {
+            return Ok(Found::Nothing(wait));
+        }
+        let Some(claim) = self.store.claim(group, limit).await? else {
+            return Ok(Found::Nothing(IDLE_POLL));
+        };
+        let is_live = |claimed: &&crate::store::Claimed| !claimed.request.is_expired;
+        let targets = claim.requests().iter().filter(is_live).count();
+        let tokens = account.cost(zone.plan, group.kind, targets);
+        let wait = match targets {
+            0 => Duration::ZERO,
+            _ => self.store.take_tokens(&tokens).await?,
+        };
+        if wait.is_zero() {
+            return Ok(Found::Claim(Box::new(Work { group: group.clone(), account, zone, claim, tokens })));
+        }
+        let settlements = vec![Settlement::Untouched; claim.requests().len()];
+        claim.settle(settlements).await?;
+        let until = Instant::now() + wait;
+        let mut state = self.state();
+        for tokens in tokens {
+            state.paused.insert(tokens.budget, until);
+        }
+        Ok(Found::Nothing(wait))
+    }
+
+    /// Finds the zone of a group; `None` where nothing can be sent for now, or its requests were given up.
+    async fn look_up(
+        &self,
+        account: &Account,
+        group: &Group,
+    ) -> Result<Option<KnownZone>, crate::store::StoreError> {
+        let call = [account.call()];
+        if self.paused(call.iter().map(|tokens| &tokens.budget)).is_some() {
+            return Ok(None);
+        }
+        let wait = self.store.take_tokens(&call).await?;
+        if !wait.is_zero() {
+            self.pause(&call[0].budget, wait);
+            return Ok(None);
+        }
+        let name = zone_name(account, group);
+        let error = match self.accounts.look_up(account, &group.zone).await {
+            Ok(zone) => {
+                self.credentials_taken(account, group);
+                return Ok(Some(zone));
+            }
+            Err(error) => error,
+        };
+        if error.is_refused()
+            && let ZoneError::Call(error) = &error
+        {
+            self.credentials_refused(account, group, error);
+            return Ok(None);
+        }
+        match error {
+            ZoneError::None(why) => {
+                warn!(zone = group.zone, why, "requests for this zone cannot be sent");
+                if let Some(claim) = self.store.claim(group, 1000).await? {
+                    let count: u64 = claim.requests().iter().map(|claimed| 1 + claimed.same).sum();
+                    let error = format!("zone `{}`: {why}", group.zone);
+                    let dead = Settlement::Dead { reason: DeadReason::Refused, error };
+                    let settlements = vec![dead; claim.requests().len()];
+                    claim.settle(settlements).await?;
+                    self.metrics.dead(DeadReason::Refused.as_str(), count);
+                }
+                // What comes for it meanwhile need not ask the API each time.
+                self.pause(&name, LONGEST_WAIT);
+            }
+            ZoneError::Call(error) if error.kind() == ErrorKind::RateLimited => {
+                let wait = retry_after(&error).unwrap_or(RATE_LIMITED_PAUSE);
+                self.store.block_budgets(&[call[0].budget.clone()], wait).await?;
+                self.pause(&call[0].budget, wait);
+            }
+            ZoneError::Call(error) => {
+                warn!(zone = group.zone, %error, "the zone could not be looked up; trying again");
+                let pause = self.api_failed(account);
+                self.pause(&name, pause.max(STORE_PAUSE));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends what was claimed, and settles it by what came of it.
+    async fn send_and_settle(&self, work: Work, stop: &watch::Receiver<bool>) {
+        let Work { group, account, zone, mut claim, tokens } = work;
+        let begun = Instant::now();
+        let sent = {
+            let claimed = claim.requests().iter().enumerate();
+            let live = claimed.filter(|(_, claimed)| !claimed.request.is_expired);
+            let subjects: Vec<(usize, Subject)> =
+                live.map(|(index, claimed)| (index, claimed.request.request.subject.clone())).collect();
+            let count = claim.requests().len();
+            let mut sending = pin!(self.send(&group, &account, &zone, subjects, count, stop.clone()));
+            loop {
+                tokio::select! {
+                    sent = sending.as_mut() => break sent,
+                    () = sleep(self.keep_interval) => {
+                        self.health.worker_turned(Instant::now());
+                        let kept = timeout(self.keep_interval, claim.keep()).await;
+                        if let Ok(Err(error)) = kept {
+                            debug!(%error, "a claim was lost while its requests were being sent");
+                        }
+                    }
+                }
+            }
+        };
+        let settlements = self.judge(&group, &account, &*claim, &sent, begun);
+        if let Err(error) = self.after_sending(&group, &account, &tokens, &sent).await {
+            warn!(%error, "the budget could not be corrected");
+        }
+        let merged: Vec<(u64, u64)> =
+            claim.requests().iter().map(|claimed| (claimed.same, claimed.covered)).collect();
+        let ages: Vec<Duration> = claim.requests().iter().map(|claimed| claimed.request.age).collect();
+        if let Err(error) = claim.settle(settlements.clone()).await {
+            warn!(%error, zone = group.zone, "what was sent could not be settled, and will be sent again");
+            return;
+        }
+        for ((settlement, (same, covered)), age) in settlements.iter().zip(merged).zip(ages) {
+            match settlement {
+                Settlement::Accepted => {
+                    self.metrics.merged(Merged::Same, same);
+                    self.metrics.merged(Merged::Covered, covered);
+                    self.metrics.waited(age + begun.elapsed());
+                }
+                Settlement::Dead { reason, error } => {
+                    self.metrics.dead(reason.as_str(), 1 + same);
+                    warn!(zone = group.zone, reason = reason.as_str(), error, "a request was given up");
+                }
+                Settlement::Untouched | Settlement::TryAgain { .. } => {}
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        group: &Group,
+        account: &Account,
+        zone: &KnownZone,
+        subjects: Vec<(usize, Subject)>,
+        count: usize,
+        mut stop: watch::Receiver<bool>,
+    ) -> Sent {
+        let mut sent = Sent {
+            outcomes: vec![EntryOutcome::NotSent; count],
+            blocked_for: None,
+            refused: None,
+            requests: 0,
+            elapsed: Duration::ZERO,
+        };
+        let environment = match group.environment.as_deref().map(EnvironmentId::parse).transpose() {
+            Ok(environment) => environment,
+            Err(invalid) => {
+                sent.outcomes = vec![EntryOutcome::Refused(format!("the environment: {invalid}")); count];
+                return sent;
+            }
+        };
+        if subjects.is_empty() {
+            return sent;
+        }
+        let begun = Instant::now();
+        let limiter = Arc::new(Prepaid::default());
+        let client = account.client.clone().with_limiter(Arc::clone(&limiter) as Arc<dyn Limiter>);
+        let Some(kind) = group.kind else {
+            let scope = PurgeScope::new(group.action, zone.id.clone(), Kind::Files, BatchLimits::new(1))
+                .with_environment(environment);
+            let result = client.call(&scope.request(&PurgeBody::Everything), &mut ()).await;
+            sent.requests = 1;
+            let outcome = match &result {
+                Ok(_) => EntryOutcome::Accepted,
+                Err(error) => {
+                    sent.note(error);
+                    EntryOutcome::from_error(error, 1)
+                }
+            };
+            subjects.iter().for_each(|(index, _)| sent.outcomes[*index] = outcome.clone());
+            sent.finish(&limiter, begun);
+            return sent;
+        };
+        let limits = BatchLimits::from_plan(zone.plan.purge_limits(), kind);
+        let scope = PurgeScope::new(group.action, zone.id.clone(), kind, limits)
+            .with_environment(environment)
+            .with_patience(None);
+        let targets = subjects.into_iter().filter_map(|(index, subject)| match subject {
+            Subject::Target(target) => {
+                Some(Entry::new(target.clone(), &target.text()).with_tag(index as u64))
+            }
+            Subject::Everything => None,
+        });
+        let targets: Vec<Entry> = targets.collect();
+        let mut observer = |event: Event<'_>| {
+            if let Event::Ended(outcome) = event {
+                let each = match outcome.result {
+                    Ok(()) => EntryOutcome::Accepted,
+                    Err(error) => {
+                        sent.note(error);
+                        EntryOutcome::from_error(error, outcome.batch.len())
+                    }
+                };
+                for entry in outcome.batch.entries() {
+                    if let Some(place) =
+                        usize::try_from(entry.tag).ok().and_then(|tag| sent.outcomes.get_mut(tag))
+                    {
+                        *place = each.clone();
+                    }
+                }
+            }
+        };
+        let interrupt = async { stopped(&mut stop).await };
+        let summary = client.run(&scope, entries(targets), interrupt, &mut observer).await;
+        sent.requests = summary.requests;
+        sent.finish(&limiter, begun);
+        sent
+    }
+
+    /// What becomes of each claimed request.
+    fn judge(
+        &self,
+        group: &Group,
+        account: &Account,
+        claim: &dyn Claim,
+        sent: &Sent,
+        begun: Instant,
+    ) -> Vec<Settlement> {
+        let is_down = self.learn(account, sent);
+        let expired = || Settlement::Dead {
+            reason: DeadReason::Expired,
+            error: "it waited longer than it may".to_owned(),
+        };
+        let settlements = claim.requests().iter().zip(&sent.outcomes).map(|(claimed, outcome)| {
+            if claimed.request.is_expired {
+                return expired();
+            }
+            settle(outcome, claimed.request.attempts, is_down, random())
+        });
+        let settlements: Vec<Settlement> = settlements.collect();
+        if sent.requests == 0 {
+            return settlements;
+        }
+        let is = |wanted: fn(&EntryOutcome) -> bool| {
+            sent.outcomes.iter().filter(|outcome| wanted(outcome)).count()
+        };
+        let accepted = is(|outcome| matches!(outcome, EntryOutcome::Accepted));
+        let refused = is(|outcome| matches!(outcome, EntryOutcome::Refused(_)));
+        let failed = is(|outcome| matches!(outcome, EntryOutcome::Failed(_)));
+        let rest = sent.outcomes.len() - accepted - refused - failed;
+        self.metrics.attempt("accepted", accepted as u64);
+        self.metrics.attempt("refused", refused as u64);
+        self.metrics.attempt("failed", failed as u64);
+        let is_rate_limited = sent.blocked_for.is_some();
+        self.metrics.attempt(if is_rate_limited { "rate_limited" } else { "unknown" }, rest as u64);
+        let outcome = match () {
+            () if is_rate_limited => "rate_limited",
+            () if failed > 0 => "failed",
+            () if accepted > 0 => "accepted",
+            () => "refused",
+        };
+        let kind = group.kind.map_or("everything", Kind::field);
+        #[expect(clippy::disallowed_methods, reason = "people read it on the status page")]
+        let at = std::time::SystemTime::now();
+        let items = sent.outcomes.len() as u64;
+        debug!(zone = group.zone, kind, items, outcome, elapsed = ?begun.elapsed(), "sent");
+        self.metrics.purge(PurgeRecord {
+            at,
+            zone: group.zone.clone(),
+            kind,
+            items,
+            outcome,
+            elapsed: sent.elapsed,
+        });
+        settlements
+    }
+
+    /// Learns whether the API works; returns whether it counts as down.
+    fn learn(&self, account: &Account, sent: &Sent) -> bool {
+        let is_answered =
+            |outcome: &EntryOutcome| matches!(outcome, EntryOutcome::Accepted | EntryOutcome::Refused(_));
+        let has_failed = sent.outcomes.iter().any(|outcome| matches!(outcome, EntryOutcome::Failed(_)));
+        let mut state = self.state();
+        let health = state.health.entry(account.name.clone()).or_default();
+        if sent.outcomes.iter().any(is_answered) {
+            health.answered();
+        } else if has_failed {
+            health.failed();
+        }
+        let (is_down, pause) = (health.is_down(), health.pause(random()));
+        if has_failed && !pause.is_zero() {
+            state.paused.insert(account.name.clone(), Instant::now() + pause);
+        }
+        is_down
+    }
+
+    fn api_failed(&self, account: &Account) -> Duration {
+        let mut state = self.state();
+        let health = state.health.entry(account.name.clone()).or_default();
+        health.failed();
+        health.pause(random())
+    }
+
+    /// Corrects the budgets, and remembers credentials that were refused.
+    async fn after_sending(
+        &self,
+        group: &Group,
+        account: &Account,
+        tokens: &[Tokens],
+        sent: &Sent,
+    ) -> Result<(), crate::store::StoreError> {
+        match &sent.refused {
+            Some((why, is_unknown)) => self.refuse(account, group, why, *is_unknown),
+            None if sent.outcomes.contains(&EntryOutcome::Accepted) => self.credentials_taken(account, group),
+            None => {}
+        }
+        if let Some(wait) = sent.blocked_for {
+            warn!(
+                account = account.name,
+                seconds = wait.as_secs_f64(),
+                "the API says that there are too many requests"
+            );
+            let names: Vec<String> = tokens.iter().map(|tokens| tokens.budget.clone()).collect();
+            names.iter().for_each(|name| self.pause(name, wait));
+            self.store.block_budgets(&names, wait).await?;
+        } else if sent.requests > 1 {
+            // A batch that was refused for a part of it went again in parts, which were not paid for.
+            let more = u32::try_from(sent.requests - 1).unwrap_or(u32::MAX);
+            let again =
+                |tokens: &Tokens| Tokens { count: tokens.count.saturating_mul(more), ..tokens.clone() };
+            let again: Vec<Tokens> = tokens.iter().map(again).collect();
+            let wait = self.store.take_tokens(&again).await?;
+            if !wait.is_zero() {
+                tokens.iter().for_each(|tokens| self.pause(&tokens.budget, wait));
+            }
+        }
+        Ok(())
+    }
+
+    fn credentials_refused(&self, account: &Account, group: &Group, error: &Error) {
+        let is_unknown = error.failure().is_some_and(|failure| failure.status == 401);
+        self.refuse(account, group, &error.to_string(), is_unknown);
+    }
+
+    fn refuse(&self, account: &Account, group: &Group, why: &str, is_unknown: bool) {
+        let name = if is_unknown { account.name.clone() } else { zone_name(account, group) };
+        error!(account = account.name, zone = group.zone, why, "the API refuses the credentials");
+        let mut state = self.state();
+        state.paused.insert(name.clone(), Instant::now() + REFUSED_PAUSE);
+        state.refused.insert(name, why.to_owned());
+        self.tell_credentials(&state);
+    }
+
+    fn credentials_taken(&self, account: &Account, group: &Group) {
+        let mut state = self.state();
+        let account_was = state.refused.remove(&account.name).is_some();
+        let zone_was = state.refused.remove(&zone_name(account, group)).is_some();
+        if account_was || zone_was {
+            info!(account = account.name, zone = group.zone, "the API takes the credentials again");
+        }
+        self.tell_credentials(&state);
+    }
+
+    fn tell_credentials(&self, state: &State) {
+        let first = state.refused.iter().next();
+        self.health.set_credentials(match first {
+            Some((name, why)) => Err(format!("{name}: {why}")),
+            None => Ok(()),
+        });
+    }
+
+    /// How long something is still left alone, by the longest of its names.
+    fn paused<'a>(&self, names: impl Iterator<Item = &'a String>) -> Option<Duration> {
+        let (now, state) = (Instant::now(), self.state());
+        let left =
+            names.filter_map(|name| state.paused.get(name)).map(|until| until.saturating_duration_since(now));
+        left.max().filter(|left| !left.is_zero())
+    }
+
+    fn pause(&self, name: &str, wait: Duration) {
+        self.state().paused.insert(name.to_owned(), Instant::now() + wait);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sent {
+    /// Takes what an error says about more than its own entries.
+    fn note(&mut self, error: &Error) {
+        match error.kind() {
+            ErrorKind::RateLimited => {
+                let wait = retry_after(error).unwrap_or(Duration::ZERO);
+                self.blocked_for = Some(self.blocked_for.unwrap_or_default().max(wait));
+            }
+            ErrorKind::Credentials => {
+                let is_unknown = error.failure().is_some_and(|failure| failure.status == 401);
+                self.refused = Some((error.to_string(), is_unknown));
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, limiter: &Prepaid, begun: Instant) {
+        self.elapsed = begun.elapsed();
+        if let Some(wait) = &mut self.blocked_for {
+            let told = limiter.retry_after().map_or(*wait, |told| told.max(*wait));
+            *wait = if told.is_zero() { RATE_LIMITED_PAUSE } else { told };
+        }
+    }
+}
+
+/// The limiter of requests whose tokens were taken before: it never waits, and remembers how long the API wants to be left
+/// alone.
+#[derive(Default)]
+struct Prepaid {
+    retry_after: Mutex<Option<Duration>>,
+}
+
+impl Prepaid {
+    fn retry_after(&self) -> Option<Duration> {
+        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Prepaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepaid").finish_non_exhaustive()
+    }
+}
+
+impl Limiter for Prepaid {
+    fn acquire(&self, _now: Duration, _cost: Cost) -> Result<(), Denied> {
+        Ok(())
+    }
+
+    fn ready_at(&self, now: Duration, _cost: Cost) -> Option<Duration> {
+        Some(now)
+    }
+
+    fn complete(
+        &self,
+        _now: Duration,
+        _sent: Duration,
+        _cost: Cost,
+        result: AttemptResult,
+    ) -> Option<Duration> {
+        if let AttemptResult::RateLimited { retry_after } = result {
+            let mut longest = self.retry_after.lock().unwrap_or_else(PoisonError::into_inner);
+            *longest = (*longest).max(retry_after);
+        }
+        None
+    }
+
+    fn abandon(&self, _requests: usize) {}
+
+    fn held_until(&self, _now: Duration) -> Option<Duration> {
+        None
+    }
+
+    fn set_global_quota(&self, _quota: Rate) {}
+
+    fn set_limits(&self, _now: Duration, _limits: Option<PurgeLimits>) {}
+
+    fn random(&self) -> u64 {
+        random()
+    }
+
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn poll_changed(&self, _seen: u64, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// How long the API wants to be left alone, where it says so in its body.
+fn retry_after(error: &Error) -> Option<Duration> {
+    error.failure().and_then(|failure| failure.retry_after).map(Duration::from_secs)
+}
+
+/// How many different targets one request to the API takes.
+fn cap(zone: &KnownZone, kind: Option<Kind>) -> usize {
+    kind.map_or(1, |kind| BatchLimits::from_plan(zone.plan.purge_limits(), kind).items)
+}
+
+fn zone_name(account: &Account, group: &Group) -> String {
+    format!("{}/{}", account.name, group.zone)
+}
+
+/// Ends once the worker is to stop; never where nobody can say so any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
