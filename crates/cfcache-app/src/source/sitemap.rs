@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Error, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cfcache_model::text::{clip, quote};
+use cfcache_model::text::{CLIP_CHARS, clip, quote};
 use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -217,7 +217,11 @@ impl<'r> Document<'r> {
             let position = self.reader.buffer_position();
             let event = self.reader.read_event_into(buffer).map_err(|error| match error {
                 quick_xml::Error::Io(error) => Error::other(error.to_string()),
-                error => Error::other(format!("it is not well-formed XML ({error}, behind byte {position})")),
+                error => {
+                    // It quotes the document.
+                    let error = clip(&error.to_string(), CLIP_CHARS);
+                    Error::other(format!("it is not well-formed XML ({error}, behind byte {position})"))
+                }
             })?;
             match event {
                 Event::Start(element) => {
@@ -249,7 +253,7 @@ impl<'r> Document<'r> {
                         }
                     },
                     Err(error) => {
-                        invalid.get_or_insert(error.to_string());
+                        invalid.get_or_insert(clip(&error.to_string(), CLIP_CHARS));
                     }
                 },
                 Event::Text(text) if self.depth == 0 && !text.trim().is_empty() => {

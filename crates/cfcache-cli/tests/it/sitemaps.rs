@@ -108,6 +108,7 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
         (whole.replace("</urlset>", ""), "the XML is cut off"),
         (whole.replace("</loc></url></urlset>", ""), "the XML is cut off"),
         (whole.replace("</loc>", "</url>"), "it is not well-formed XML"),
+        (whole.replace("</loc>", "</l\u{1b}\u{202e}c>"), "but `</l\\u{1b}\\u{202e}c>` was found"),
         (urlset(&format!("{url}<url><lastmod>2026</lastmod></url>")), "<url> 2: there is no `<loc>` in it"),
         (urlset(&format!("{url}<url><loc/></url>")), "<url> 2: the URL is empty"),
         (urlset("<url><loc>/about</loc></url>"), "<url> 1: `/about` does not begin with"),
