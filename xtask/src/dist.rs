@@ -7,6 +7,7 @@
 
 mod archive;
 mod bill;
+mod container;
 mod digests;
 mod proof;
 
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use crate::repo;
 
+pub(crate) use container::binary;
 pub(crate) use digests::{component, digests};
 pub(crate) use proof::twice;
 
@@ -33,6 +35,8 @@ struct Product {
     papers: &'static [&'static str],
     /// Shows that the static binary works where there is nothing else.
     proof: fn(&Path) -> Result<()>,
+    /// What is run in its image.
+    trial: &'static [&'static str],
 }
 
 const PRODUCTS: &[Product] = &[Product {
@@ -41,6 +45,7 @@ const PRODUCTS: &[Product] = &[Product {
     prints_pages: true,
     papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
     proof: proof::purges_in_an_empty_root,
+    trial: &["--emulator", "purge", "urls", "https://www.example.com/a"],
 }];
 
 /// What a shell calls a file with completions.
@@ -54,8 +59,7 @@ const COMPLETIONS: [(&str, &str); 5] = [
 
 /// Builds and packs for a target, or for this machine.
 pub(crate) fn run(target: Option<&str>) -> Result<()> {
-    let rustc = repo::capture("rustc", ["-vV"])?;
-    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    let host = &host()?;
     let target = target.unwrap_or(host);
     let epoch = epoch()?;
     let folder = repo::target()?.join("dist");
@@ -69,6 +73,7 @@ pub(crate) fn run(target: Option<&str>) -> Result<()> {
         let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
         if target.contains("linux") && host.contains("linux") && machine(target) == machine(host) {
             (product.proof)(&binary)?;
+            container::runs(product, &binary)?;
         }
         pack(product, &binary, target, &epoch, &folder)?;
     }
@@ -80,6 +85,13 @@ pub(crate) fn run(target: Option<&str>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The target that this machine is.
+fn host() -> Result<String> {
+    let rustc = repo::capture("rustc", ["-vV"])?;
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    Ok(host.to_owned())
 }
 
 /// Packs a binary.

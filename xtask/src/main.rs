@@ -32,6 +32,7 @@ Chores:
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
   dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
   dist --twice      Pack what is committed in two folders, and compare the bytes
+  binary NAME FILE  Build a binary as releases have it: a step of the Dockerfile
   digests FOLDER    Write the digests of a release's archives into the action
 ";
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
         ["dist"] => dist::run(None),
+        ["binary", name, to] => dist::binary(name, to.as_ref()),
         ["digests", folder] => dist::digests(folder.as_ref()),
         ["dist", "--twice"] => dist::twice(),
         ["dist", target] if !target.starts_with('-') => dist::run(Some(target)),
