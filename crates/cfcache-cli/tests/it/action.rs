@@ -379,6 +379,67 @@ fn elsewhere_no_line_is_a_workflow_command() {
     assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
 }
 
+/// The mapping in a page that is two lines below a text: `NAME: VALUE`, all with one indent.
+fn mapping<'a>(page: &'a str, after: &str) -> Vec<(&'a str, &'a str)> {
+    let (_, below) = page.split_once(after).unwrap();
+    let mut lines = below.lines().skip(2).peekable();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let first = indent(lines.peek().unwrap());
+    let lines = lines.take_while(|line| indent(line) == first && line.contains(": "));
+    lines.map(|line| line.trim().split_once(": ").unwrap()).collect()
+}
+
+fn recipes() -> String {
+    std::fs::read_to_string(format!("{ACTION}/../../../docs/recipes.md")).unwrap()
+}
+
+#[test]
+fn the_recipe_of_github_purges_what_changed() {
+    let page = recipes();
+    let inputs = mapping(&page, "uses: cfcache/cfcache/.github/actions/purge@");
+    assert_eq!(inputs.len(), 5, "{inputs:?}");
+    let inputs: Vec<(String, &str)> = inputs
+        .into_iter()
+        .map(|(name, value)| {
+            let value = match value {
+                "${{ secrets.CLOUDFLARE_PURGE_TOKEN }}" => TOKEN,
+                "${{ vars.CLOUDFLARE_ZONE_ID }}" => ZONE,
+                value => value,
+            };
+            assert!(!value.contains("${{"), "{value} has no value here");
+            (format!("INPUT_{}", name.replace('-', "_").to_uppercase()), value)
+        })
+        .collect();
+    let inputs: Vec<(&str, &str)> = inputs.iter().map(|(name, value)| (&name[..], *value)).collect();
+    let (runner, api) = (Runner::new(), Api::quick());
+    std::fs::create_dir_all(runner.dir.at("public")).unwrap();
+    runner.dir.file("public/a.css", "one");
+    assert_eq!(runner.run(&api, &inputs).code, 0);
+    runner.dir.file("public/a.css", "two");
+    assert_eq!(runner.run(&api, &inputs).code, 0);
+    assert_eq!(api.items(), ["www.example.com", "https://www.example.com/a.css"]);
+    // What is put away and fetched is the state.
+    let state = inputs.iter().find(|(name, _)| *name == "INPUT_STATE").unwrap().1;
+    assert_eq!(page.matches(&format!("          path: {state}\n")).count(), 2);
+    let action = std::fs::read_to_string(format!("{ACTION}/action.yml")).unwrap();
+    for (name, _) in mapping(&page, "uses: cfcache/cfcache/.github/actions/purge@") {
+        assert!(action.contains(&format!("\n  {name}:\n")), "the action has no input {name}");
+    }
+}
+
+#[test]
+fn the_recipe_of_gitlab_names_inputs_of_the_component() {
+    let component = std::fs::read_to_string(format!("{ACTION}/../../../templates/purge.yml")).unwrap();
+    let page = recipes();
+    let inputs = mapping(&page, "/templates/purge.yml");
+    assert_eq!(inputs.len(), 4, "{inputs:?}");
+    for (name, _) in inputs {
+        assert!(component.contains(&format!("\n    {name}:\n      default: ")), "there is no input {name}");
+    }
+    // The job that the recipe adds to has the name that the component gives it.
+    assert!(component.contains("default: cfcache-purge\n") && page.contains("\ncfcache-purge:\n"));
+}
+
 /// The component has the script in it; that it is this one is checked with the other generated files.
 #[test]
 fn the_component_of_gitlab_runs_the_same_script() {

@@ -18,32 +18,17 @@ use cfcache_model::Plan;
 use crate::support::{Api, Dir, TOKEN, ZONE};
 
 /// Blocks that are not run, and why.
-const SKIPPED: [(&str, &str); 4] = [
+const SKIPPED: [(&str, &str); 2] = [
     ("cargo test --workspace", "it is what runs this test"),
     (
         "cargo install --locked --path crates/cfcache-cli",
         "it compiles for minutes and changes the home folder",
     ),
-    (
-        concat!(
-            "cargo install --locked --git https://github.com/cfcache/cfcache --tag v",
-            env!("CARGO_PKG_VERSION"),
-            " cfcache-cli"
-        ),
-        "it downloads",
-    ),
-    (
-        concat!(
-            "cargo install --locked --root . --git https://github.com/cfcache/cfcache --tag v",
-            env!("CARGO_PKG_VERSION"),
-            " cfcache-cli"
-        ),
-        "it downloads",
-    ),
 ];
 
 /// What blocks need, and how to get it. Where it is missing the block is named and not run; in CI that is a failure.
-const TOOLS: [(&str, &str); 4] = [
+const TOOLS: [(&str, &str); 5] = [
+    ("sha256sum", "apt-get install coreutils"),
     ("curl", "apt-get install curl"),
     ("git", "apt-get install git"),
     ("flock", "apt-get install util-linux"),
@@ -65,6 +50,8 @@ esac
 /// `curl`, as far as the pages use it.
 const CURL: &str = r#"#!/bin/sh
 case "$*" in
+  "-fsSL --retry 3 -o .cfcache/archive https://github.com/cfcache/cfcache/releases/download/v0.1.0/"*)
+    cp .archive.tar.gz .cfcache/archive ;;
   *http://127.0.0.1:*) PATH=${PATH#*:}; exec curl "$@" ;;
   "-fsS https://www.example.com/sitemap.xml") exec cat sitemap.xml ;;
   *) echo "the test knows no 'curl $*'" >&2; exit 97 ;;
@@ -91,7 +78,7 @@ const SITEMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 /// What is sent by blocks with this in them.
 const SENT: [(&str, &[&str]); 8] = [
     ("HEAD~1 HEAD", CHANGED),
-    ("refs/heads/cfcache-state", &["www.example.com"]),
+    ("site.state", &["www.example.com"]),
     ("purge changed \"$HOME/public\"", &["www.example.com"]),
     (
         "--changes rsync",
@@ -182,35 +169,67 @@ fn what_runs_it_again_does_not_after_ctrl_c() {
 
 #[test]
 fn a_pipeline_makes_up_for_what_failed() {
-    let api = enterprise();
-    for block in &pipelines() {
+    let (api, refuses) = (enterprise(), Api::with_fault("status=400,code=9999"));
+    let mut blocks = blocks(&page("docs/recipes.md"));
+    // Those that keep a state: Jenkins, Terraform and systemd.
+    blocks.retain(|block| block.script.contains("site.state"));
+    assert_eq!(blocks.len(), 3);
+    for block in &blocks {
+        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| lacks(tool, block)) {
+            assert!(!is_ci(), "{}: `{tool}` is not here: {cure}", block.line);
+            continue;
+        }
         let dir = furnished(block);
-        let once = |set: &[(&str, &str)]| {
+        let once = |api: &Api| {
             api.log().clear();
-            // Nothing is left of the run before but what it pushed.
-            let _none = std::fs::remove_dir_all(dir.at(".temp"));
-            std::fs::create_dir(dir.at(".temp")).unwrap();
-            run(block, &dir, &api, set)
+            run(block, &dir, api, &[])
         };
-        once(&[]).unwrap();
+        once(&api).unwrap();
         assert_eq!(api.items(), ["www.example.com"], "the first time");
-        once(&[]).unwrap();
-        assert_eq!(api.requests(), 0, "nothing changed");
+        once(&api).unwrap();
+        assert!(api.items().is_empty(), "nothing changed");
         let before = dir.read("public/styles.css");
         dir.file("public/styles.css", "another");
-        once(&[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
+        once(&refuses).unwrap_err();
         dir.file("public/styles.css", before);
-        once(&[]).unwrap();
+        once(&api).unwrap();
         assert_eq!(api.items(), ["https://www.example.com/styles.css"], "after a revert");
     }
 }
 
-/// Those blocks that purge what changed since the last purge.
-fn pipelines() -> Vec<Block> {
-    let mut blocks = blocks(&page("docs/recipes.md"));
-    blocks.retain(|block| block.script.contains("refs/heads/cfcache-state"));
-    assert_eq!(blocks.len(), 2);
-    blocks
+#[test]
+fn an_archive_with_another_digest_is_not_unpacked_by_a_pipeline() {
+    let api = enterprise();
+    let blocks = blocks(&page("docs/recipes.md"));
+    let block = blocks.iter().find(|block| block.script.contains("CFCACHE_SHA256")).unwrap();
+    let dir = furnished(block);
+    run(block, &dir, &api, &[("CFCACHE_SHA256", &"0".repeat(64))]).unwrap_err();
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn keyrings_hand_the_token_over() {
+    let page = page("docs/recipes.md");
+    let settings: Vec<&str> = page.lines().filter(|line| line.starts_with("token-command = ")).collect();
+    assert_eq!(settings.len(), 3);
+    let api = enterprise();
+    for setting in settings {
+        let dir = Dir::new();
+        let words: Vec<String> = serde_json::from_str(setting.split_once(" = ").unwrap().1).unwrap();
+        // Prints the token where it is asked for in this way.
+        let program = format!("#!/bin/sh\n[ \"$*\" = '{}' ] && echo '{TOKEN}'\n", words[1..].join(" "));
+        let program = dir.file(&words[0], program);
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let config = dir.file("config.toml", format!("{setting}\n"));
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_cfcache"));
+        verify.arg("--config").arg(config).args(["token", "verify"]).env_clear();
+        verify.env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
+        let output = {
+            verify.env("CLOUDFLARE_BASE_URL", api.base());
+            ends(verify).unwrap()
+        };
+        assert!(output.status.success(), "{setting}: {output:?}");
+    }
 }
 
 #[test]
@@ -261,8 +280,14 @@ fn code_in_the_recipes_is_that_of_the_examples() {
 fn the_recipes_name_one_release() {
     let page = page("docs/recipes.md");
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
-    let tags = page.lines().filter(|line| line.contains("https://github.com/cfcache/cfcache"));
-    assert_eq!(tags.map(|line| assert!(line.contains(version), "{line}")).count(), 6);
+    let names_one = |line: &&str| {
+        let parts =
+            ["cfcache/cfcache/.github", "cfcache/cfcache/releases", "cfcache/cfcache/v", "cfcache-0."];
+        parts.iter().any(|part| line.contains(part))
+            || (line.starts_with("cfcache") && line.contains(" = \""))
+    };
+    let lines = page.lines().filter(names_one);
+    assert_eq!(lines.map(|line| assert!(line.contains(&version[1..]), "{line}")).count(), 7);
 }
 
 /// The pages point to these; those that they run are tried with the pages.
@@ -310,7 +335,8 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(root.join(path)).unwrap().replace("\r\n", "\n")
 }
 
-/// The shell in a page: blocks of `sh`, the scripts in blocks of `yaml`, the commands in blocks of `crontab`.
+/// The shell in a page: blocks of `sh`, the scripts in blocks of `yaml` and `groovy`, the commands in blocks of `crontab`,
+/// `hcl` and `ini` (units of systemd).
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = page.lines().enumerate();
@@ -324,6 +350,23 @@ fn blocks(page: &str) -> Vec<Block> {
         let line = index + 2;
         match language {
             "sh" => blocks.push(Block { line, shell: "bash", script: dedent(&content) }),
+            "groovy" => {
+                let below = content.iter().skip_while(|line| !line.ends_with("sh '''")).skip(1);
+                let body: Vec<&str> = below.copied().take_while(|line| !line.ends_with("'''")).collect();
+                blocks.push(Block { line, shell: "sh", script: dedent(&body) });
+            }
+            "hcl" | "ini" => {
+                let is_command = |line: &&&str| line.contains("command = ") || line.starts_with("ExecStart=");
+                blocks.extend(content.iter().filter(is_command).map(|entry| {
+                    let (_, command) = entry.split_once('=').unwrap();
+                    // What systemd puts in, and where the page has things.
+                    let places =
+                        [("%d", ".credentials"), ("%S", ".state"), ("/srv/www", "public"), ("/usr/bin/", "")];
+                    let command = command.trim().trim_matches('"').to_owned();
+                    let script = places.iter().fold(command, |all, (from, to)| all.replace(from, to));
+                    Block { line, shell: "sh", script }
+                }));
+            }
             "yaml" => blocks.extend(scripts(&content, line)),
             "crontab" => blocks.extend(content.iter().enumerate().map(|(index, entry)| Block {
                 line: line + index,
@@ -438,7 +481,27 @@ fn furnished(block: &Block) -> Dir {
     if block.script.contains("public/sitemap.xml") {
         dir.file("public/sitemap.xml", SITEMAP);
     }
+    if block.script.contains("CFCACHE_SHA256") {
+        let name = "cfcache-0.1.0-x86_64-unknown-linux-musl";
+        std::fs::create_dir(dir.at(name)).unwrap();
+        symlink(env!("CARGO_BIN_EXE_cfcache"), dir.at(name).join("cfcache")).unwrap();
+        let mut tar = Command::new("tar");
+        tar.current_dir(dir.path()).args(["-czf", ".archive.tar.gz", name]);
+        assert!(ends(tar).unwrap().status.success());
+    }
     dir
+}
+
+/// The digest of the archive that a block downloads, if it does.
+fn digest(dir: &Dir) -> String {
+    if !dir.at(".archive.tar.gz").exists() {
+        return String::new();
+    }
+    let mut sum = Command::new("sha256sum");
+    sum.arg(dir.at(".archive.tar.gz"));
+    ends(sum)
+        .map(|output| String::from_utf8_lossy(&output.stdout).chars().take(64).collect())
+        .unwrap_or_default()
 }
 
 /// Runs a block in a directory, with variables that are set besides the usual ones.
@@ -457,9 +520,7 @@ fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), 
         .env("CLOUDFLARE_BASE_URL", api.base())
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
         .env("CLOUDFLARE_ZONE_ID", ZONE)
-        .env("CI_REPOSITORY_URL", dir.at(".origin"))
-        .env("RUNNER_TEMP", dir.at(".temp"))
-        .env("CI_BUILDS_DIR", dir.at(".temp"))
+        .env("CFCACHE_SHA256", digest(dir))
         .envs(set.iter().copied());
     let output = ends(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
@@ -481,7 +542,7 @@ fn ends(mut command: Command) -> Result<Output, String> {
 }
 
 fn furnish(dir: &Dir) {
-    for folder in ["public/blog", ".bin", ".temp"] {
+    for folder in ["public/blog", ".bin", ".credentials", ".state/cfcache"] {
         std::fs::create_dir_all(dir.at(folder)).unwrap();
     }
     for (name, script) in
@@ -492,7 +553,7 @@ fn furnish(dir: &Dir) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     symlink(env!("CARGO_BIN_EXE_cfcache"), dir.at(".bin/cfcache")).unwrap();
-    for name in ["token.txt", ".cfcache-token"] {
+    for name in ["token.txt", ".cfcache-token", ".credentials/token"] {
         let path = dir.file(name, format!("{TOKEN}\n"));
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
