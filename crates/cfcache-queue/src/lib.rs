@@ -11,6 +11,7 @@
 
 mod account;
 pub mod admin;
+pub mod config;
 pub mod engine;
 pub mod health;
 pub mod intake;

@@ -29,6 +29,9 @@ use crate::request::{NewRequest, Subject};
 /// The most items that one HTTP request may hold.
 pub const MAX_ITEMS: usize = 10_000;
 
+/// The longest item, in bytes: the stores' bound, which the functions of the SQL door have too.
+const MAX_KEY_BYTES: usize = 32 << 10;
+
 /// So many problems are told; the rest is counted.
 const MOST_PROBLEMS: usize = 100;
 
@@ -566,6 +569,10 @@ impl Reader<'_> {
         self.items += 1;
         if self.items > MAX_ITEMS {
             return Err(Unread::TooMany);
+        }
+        if text.len() > MAX_KEY_BYTES {
+            self.problems.add(place, format!("it is longer than {MAX_KEY_BYTES} bytes"));
+            return Ok(());
         }
         match Target::parse(kind, text) {
             Ok(target) => {

@@ -282,6 +282,16 @@ fn ten_thousand_items_are_taken_and_no_more() {
 }
 
 #[test]
+fn an_item_is_of_32_kib_at_most() {
+    let url = |bytes: usize| format!("https://example.com/{}", "a".repeat(bytes - 20));
+    let body = json!({"zone": "example.com", "urls": [url(MAX_KEY_BYTES), url(MAX_KEY_BYTES + 1)]});
+    assert_problems(
+        read_as(JSON, None, body.to_string().as_bytes()),
+        &[("urls[1]", "longer than 32768 bytes")],
+    );
+}
+
+#[test]
 fn so_many_problems_are_told_and_the_rest_is_counted() {
     let body = json!({"zone": "example.com", "tags": vec!["a b"; 5000]}).to_string();
     let Err(Unread::Problems(problems)) = read_as(JSON, None, body.as_bytes()) else { panic!() };
