@@ -502,6 +502,11 @@ fn rate(items: f64) -> Result<Mutex<RateLimit>, String> {
         .ok_or_else(|| format!("`rate` is {items}, and must be above 0"))
 }
 
+/// Whether an id has the form of all documented ones: 32 hex digits.
+fn is_usual_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The kind with that word or field: `urls` and `files` are one.
 pub(super) fn kind(word: &str) -> Option<Kind> {
     Kind::ALL.iter().copied().find(|kind| kind.word() == word || kind.field() == word)
@@ -513,6 +518,8 @@ pub(super) fn zone(text: &str) -> Result<String, String> {
     let text = text.trim();
     if !text.contains('.') {
         return match ZoneId::parse(text) {
+            // As the API shows it, so that one zone has one form.
+            Ok(id) if is_usual_id(id.as_str()) => Ok(id.as_str().to_ascii_lowercase()),
             Ok(id) => Ok(id.as_str().to_owned()),
             Err(invalid) => Err(format!("{invalid}; a zone is an id, or a domain such as `example.com`")),
         };
@@ -724,6 +731,7 @@ mod tests {
             (" example.com ", Some("example.com")),
             ("ümlaut.example", Some("xn--mlaut-jva.example")),
             ("023e105f4ecef8ad9ca31a8372d0c353", Some("023e105f4ecef8ad9ca31a8372d0c353")),
+            ("023E105F4ECEF8AD9CA31A8372D0C353", Some("023e105f4ecef8ad9ca31a8372d0c353")),
             ("", None),
             (".", None),
             ("a..b", None),
