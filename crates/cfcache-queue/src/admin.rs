@@ -6,6 +6,7 @@
 mod page;
 mod view;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,9 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::server::{self, Answer, Listener};
 use crate::store::{Status, Store};
+
+/// Where it listens by default.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
 /// How long the store may take to answer.
 const STORE_TIME: Duration = Duration::from_secs(5);

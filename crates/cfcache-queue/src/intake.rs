@@ -9,7 +9,7 @@ pub mod rate;
 pub mod signature;
 pub mod sources;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -34,6 +34,9 @@ use crate::intake::sources::{LOCAL, Sender, Source, Sources, Unauthorized};
 use crate::metrics::{KINDS, Metrics};
 use crate::server::{self, Answer, Listener};
 use crate::store::Store;
+
+/// Where it listens by default.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8789);
 
 /// Where requests are posted.
 pub const PATH: &str = "/v1/requests";

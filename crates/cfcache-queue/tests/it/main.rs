@@ -12,6 +12,7 @@ mod engine;
 mod http;
 mod intake;
 mod memory;
+mod operations;
 #[cfg(unix)]
 mod page;
 mod postgres;
