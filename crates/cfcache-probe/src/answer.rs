@@ -103,6 +103,26 @@ impl Sha256 {
     }
 }
 
+/// A text is not a SHA-256 hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidSha256;
+
+impl fmt::Display for InvalidSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a SHA-256 hash has 64 hex digits")
+    }
+}
+
+impl core::error::Error for InvalidSha256 {}
+
+impl core::str::FromStr for Sha256 {
+    type Err = InvalidSha256;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSha256> {
+        Self::from_hex(text).ok_or(InvalidSha256)
+    }
+}
+
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -30,7 +30,7 @@ mod warm;
 
 #[cfg(feature = "visitor")]
 pub use crate::accepted::{AcceptedUrl, AcceptedUrls, Sample, seed};
-pub use crate::answer::{Answer, Body, CacheStatus, Obstacle, Sha256, edge_error};
+pub use crate::answer::{Answer, Body, CacheStatus, InvalidSha256, Obstacle, Sha256, edge_error};
 #[cfg(feature = "visitor")]
 pub use crate::drive::{Passage, Progress, Target, probe, verify, wait_at_gate, warm};
 pub use crate::gate::{

@@ -39,6 +39,21 @@ pub enum Error {
     Mixed,
     /// Not everything was accepted ([`Summary::into_result`]).
     Incomplete(Box<Summary>),
+    /// A URL to verify is invalid: nothing was sent.
+    #[cfg(feature = "verify")]
+    VerifyUrl {
+        /// The URL.
+        url: String,
+        /// Why.
+        reason: InvalidTarget,
+    },
+    /// Which URLs show what is purged cannot be told, and none was named to be verified: nothing was sent.
+    #[cfg(feature = "verify")]
+    NothingToVerify,
+    /// Everything was accepted, and it is not proven that visitors see it
+    /// ([`Summary::all_proven`](crate::Summary::all_proven)).
+    #[cfg(feature = "verify")]
+    Unproven(Box<Summary>),
 }
 
 impl fmt::Display for Error {
@@ -61,6 +76,23 @@ impl fmt::Display for Error {
             Self::Mixed => f.write_str(
                 "everything, entries and a stream cannot be purged with one request, and nothing was sent",
             ),
+            #[cfg(feature = "verify")]
+            Self::VerifyUrl { url, reason } => {
+                write!(f, "the URL to verify `{url}` is invalid, and nothing was sent: {reason}")
+            }
+            #[cfg(feature = "verify")]
+            Self::NothingToVerify => f.write_str(
+                "which URLs show this purge cannot be told, and nothing was sent: name them with `Verify::urls`",
+            ),
+            #[cfg(feature = "verify")]
+            Self::Unproven(summary) => match &summary.verified {
+                Some(verified) => {
+                    let open = verified.survivors + verified.unproven;
+                    write!(f, "{open} of {} URLs are not proven", verified.probed)?;
+                    verified.open.first().map_or(Ok(()), |first| write!(f, ", the first: {first}"))
+                }
+                None => f.write_str("no URL was asked, so that nothing is proven"),
+            },
             Self::Incomplete(summary) => {
                 write!(f, "{} of {} entries were not accepted", summary.failed, summary.items)?;
                 summary.failures.first().map_or(Ok(()), |first| write!(f, ", the first: {}", first.message))

@@ -18,6 +18,24 @@
 //! - [`PurgeRequest::outcomes`] sends the outcome of each entry with the caller's own tag, and
 //!   [`PurgeRequest::stream`] takes an input without an end.
 //!
+//! # Proof
+//!
+//! The API's success means that a purge was accepted. With the feature `verify`, which is on by default,
+//! [`PurgeRequest::verify`] asks URLs afterwards as visitors do, and [`Summary::verified`] says what they prove:
+//!
+#![cfg_attr(feature = "verify", doc = "```no_run")]
+#![cfg_attr(not(feature = "verify"), doc = "```ignore")]
+//! # async fn example(client: cfcache::Client, zone: cfcache::ZoneId) -> Result<(), cfcache::Error> {
+//! let verify = cfcache::Verify::new().at_most(20);
+//! let summary = client.purge(&zone).urls(["https://www.example.com/a"]).verify(verify).send().await?;
+//! if let Some(verified) = &summary.verified {
+//!     println!("{} of {} proven, seen from {:?}", verified.proven, verified.probed, verified.colos);
+//! }
+//! summary.all_proven()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This crate has no logic of its own. The layers below it are [`engine`] (state machines without IO, clock or runtime),
 //! `cfcache-client` (a driver for them on tokio), `cfcache-transport` and `cfcache-model`.
 
@@ -25,13 +43,19 @@ mod client;
 mod error;
 mod purge;
 mod summary;
+#[cfg(feature = "verify")]
+mod verify;
 
 pub use cfcache_client::{ErrorKind, engine};
 pub use cfcache_model::plan::Entry;
 pub use cfcache_model::target::{File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
 pub use cfcache_model::{EnvironmentId, Plan, ZoneId};
+#[cfg(feature = "verify")]
+pub use cfcache_probe::{Sha256, Verdict};
 
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::Error;
 pub use crate::purge::PurgeRequest;
 pub use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
+#[cfg(feature = "verify")]
+pub use crate::verify::{UrlVerdict, Verified, Verify};

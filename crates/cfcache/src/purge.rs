@@ -4,6 +4,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 
+#[cfg(feature = "verify")]
+use cfcache_client::engine::Stop;
 use cfcache_client::{Event, Observer, Outcome, PurgeScope, Recording};
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::plan::{BatchLimits, Dedupe, Entry};
@@ -15,6 +17,8 @@ use tokio::sync::mpsc;
 use crate::client::Client;
 use crate::error::Error;
 use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
+#[cfg(feature = "verify")]
+use crate::verify::{Place, Verify};
 
 /// So many entries of a stream are taken at once, at the most.
 const CHUNK: usize = 500;
@@ -34,6 +38,8 @@ pub struct PurgeRequest {
     is_everything: bool,
     interrupt: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     outcomes: Option<mpsc::Sender<EntryOutcome>>,
+    #[cfg(feature = "verify")]
+    verify: Option<Verify>,
 }
 
 impl fmt::Debug for PurgeRequest {
@@ -61,6 +67,8 @@ impl PurgeRequest {
             is_everything: false,
             interrupt: None,
             outcomes: None,
+            #[cfg(feature = "verify")]
+            verify: None,
         }
     }
 
@@ -126,6 +134,13 @@ impl PurgeRequest {
         self
     }
 
+    /// Asks URLs afterwards, as visitors do, whether the old copies are gone: [`Summary::verified`] says what they prove.
+    #[cfg(feature = "verify")]
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+
     fn parse(mut self, kind: Kind, texts: impl IntoIterator<Item: Into<String>>) -> Self {
         for text in texts {
             let text: String = text.into();
@@ -156,6 +171,11 @@ impl PurgeRequest {
             1 => {}
             _ => return Err(Error::Mixed),
         }
+        #[cfg(feature = "verify")]
+        if let Some(verify) = &self.verify {
+            let is_url = |entry: &Entry| entry.target.kind() == Kind::Files;
+            verify.check(self.stream.is_some() || self.entries.iter().any(is_url))?;
+        }
         if self.is_everything {
             return Ok(self.send_everything().await);
         }
@@ -167,14 +187,27 @@ impl PurgeRequest {
                 .with_dedupe(dedupe)
         });
         let input = Input { stream: self.stream, list: self.entries.into_iter(), sorted: VecDeque::new() };
-        let interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
-        let mut collector =
-            Collector { summary: Summary::default(), outcomes: self.outcomes, backlog: Vec::new() };
-        let summaries = self.client.client.run_all(scopes, input, interrupt, &mut collector).await;
+        let mut interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
+        let mut collector = Collector {
+            summary: Summary::default(),
+            outcomes: self.outcomes,
+            backlog: Vec::new(),
+            #[cfg(feature = "verify")]
+            accepted: self.verify.as_ref().map(|verify| verify.collector(self.action)),
+        };
+        let summaries = self.client.client.run_all(scopes, input, &mut interrupt, &mut collector).await;
         collector.summary.set_counts(&summaries.into_iter().sum());
         if let Some(send) = collector.flush() {
             // Whoever does not listen any more does not want to know.
             let _gave_up = send.await;
+        }
+        #[cfg(feature = "verify")]
+        if let (Some(verify), Some(accepted)) = (self.verify, collector.accepted)
+            && collector.summary.stopped != Some(Stop::Interrupted)
+        {
+            let (client, zone) = (&self.client, &self.zone);
+            let place = Place { client, action: self.action, zone, environment: self.environment.as_ref() };
+            collector.summary.verified = crate::verify::run(verify, accepted, place, interrupt).await;
         }
         Ok(collector.summary)
     }
@@ -205,6 +238,15 @@ impl PurgeRequest {
                 message: error.to_string(),
                 is_unclear: error.is_unclear(),
             });
+        }
+        #[cfg(feature = "verify")]
+        if let Some(verify) = self.verify.filter(|_| summary.accepted > 0) {
+            let mut accepted = verify.collector(self.action);
+            accepted.accept(0, &[]);
+            let (client, zone) = (&self.client, &self.zone);
+            let place = Place { client, action: self.action, zone, environment: self.environment.as_ref() };
+            let interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
+            summary.verified = crate::verify::run(verify, accepted, place, interrupt).await;
         }
         summary
     }
@@ -274,6 +316,9 @@ struct Collector {
     outcomes: Option<mpsc::Sender<EntryOutcome>>,
     /// What is sent on with the next batch.
     backlog: Vec<EntryOutcome>,
+    /// The URLs that were accepted, where they are verified.
+    #[cfg(feature = "verify")]
+    accepted: Option<cfcache_probe::AcceptedUrls>,
 }
 
 impl Collector {
@@ -299,6 +344,12 @@ impl Observer for Collector {
                     status: EntryStatus::Duplicate,
                 };
                 self.backlog.extend(entries.iter().map(duplicate));
+            }
+            #[cfg(feature = "verify")]
+            Event::Ended(Outcome { scope, batch, result: Ok(()), .. }) => {
+                if let Some(accepted) = &mut self.accepted {
+                    accepted.accept(scope, batch.entries());
+                }
             }
             Event::Ended(Outcome { batch, result: Err(error), .. }) => {
                 for entry in batch.entries() {

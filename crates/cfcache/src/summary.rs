@@ -31,6 +31,10 @@ pub struct Summary {
     pub failures: Vec<FailedEntry>,
     /// Why the rest was given up, where it was.
     pub stopped: Option<Stop>,
+    /// What visitors got after it, where that was asked for and something was accepted; `None` where it was interrupted
+    /// before.
+    #[cfg(feature = "verify")]
+    pub verified: Option<crate::verify::Verified>,
 }
 
 /// An entry that was not accepted.
@@ -97,6 +101,21 @@ impl Summary {
     /// [`Error::Incomplete`] where an entry failed.
     pub fn all_accepted(self) -> Result<(), Error> {
         self.into_result().map(drop)
+    }
+
+    /// Makes an error of it, unless everything was accepted, URLs were asked, and each of them proves it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`] where an entry failed, [`Error::Unproven`] where a URL is a survivor or unproven, or none
+    /// was asked.
+    #[cfg(feature = "verify")]
+    pub fn all_proven(self) -> Result<(), Error> {
+        let summary = self.into_result()?;
+        match &summary.verified {
+            Some(verified) if verified.is_proven() => Ok(()),
+            _ => Err(Error::Unproven(Box::new(summary))),
+        }
     }
 
     pub(crate) fn set_counts(&mut self, counts: &cfcache_client::Summary) {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 
+#[cfg(feature = "verify")]
+mod verify;
+
 use std::collections::BTreeMap;
 
 use cfcache::{Client, Entry, EntryStatus, Error, ErrorKind, File, Tag, Target, ZoneId};

@@ -1,0 +1,281 @@
+use core::fmt;
+use core::future::Future;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cfcache_client::Event;
+use cfcache_model::endpoint::{Action, PurgeCache};
+use cfcache_model::plan::BatchLimits;
+use cfcache_model::target::{InvalidTarget, Kind, Target};
+use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
+use cfcache_probe::{
+    AcceptedUrl, AcceptedUrls, Counts, ExpectedBody, Limits, Progress, Settings, Sha256, Subject, Verdict,
+    Verification, Visitor, VisitorBuilder, host_of, seed, verify,
+};
+use http::{HeaderName, HeaderValue};
+
+use crate::client::Client;
+use crate::error::Error;
+
+const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
+
+/// How many URLs are asked where that is not said.
+const SAMPLE: usize = 100;
+
+/// How many URLs a result names.
+const NAMED: usize = 1000;
+
+/// More data centers than this are not told apart.
+const COLOS: usize = 100;
+
+/// How to verify a purge: URLs are asked as visitors ask, until they prove that the old copies are gone.
+///
+/// - A sample of 100 of the URLs that were accepted is asked, at most 4 at once and 10 a second for each host.
+/// - What survives is purged again, by URL, at most twice.
+/// - Asking fills the cache with what was not in it.
+#[derive(Debug, Clone)]
+#[must_use = "it is for `PurgeRequest::verify`"]
+pub struct Verify {
+    sample: Option<usize>,
+    urls: Vec<Target>,
+    invalid: Option<(String, InvalidTarget)>,
+    expected: BTreeMap<String, Sha256>,
+    timeout: Duration,
+    limits: Limits,
+    visitor: VisitorBuilder,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verify {
+    /// Verifies a sample of at most 100 URLs.
+    pub fn new() -> Self {
+        Self {
+            sample: Some(SAMPLE),
+            urls: Vec::new(),
+            invalid: None,
+            expected: BTreeMap::new(),
+            timeout: Duration::from_secs(30),
+            limits: Limits::PROBE,
+            visitor: Visitor::builder(USER_AGENT),
+        }
+    }
+
+    /// Verifies a sample of at most so many of the URLs that were accepted.
+    pub const fn at_most(mut self, urls: usize) -> Self {
+        self.sample = Some(urls);
+        self
+    }
+
+    /// Verifies all URLs that were accepted. They are held until then, with about 50 bytes each beside their texts.
+    pub const fn all(mut self) -> Self {
+        self.sample = None;
+        self
+    }
+
+    /// Verifies these URLs as well. Tags, hosts, prefixes and everything are verified by such URLs alone.
+    pub fn urls(mut self, urls: impl IntoIterator<Item: Into<String>>) -> Self {
+        for url in urls {
+            let url: String = url.into();
+            match Target::parse(Kind::Files, &url) {
+                Ok(target) => self.urls.push(target),
+                Err(reason) => {
+                    self.invalid.get_or_insert((url, reason));
+                }
+            }
+        }
+        self
+    }
+
+    /// Says which body visitors should get at a URL, by its SHA-256: another one is not proven.
+    pub fn expect(mut self, url: impl Into<String>, sha256: Sha256) -> Self {
+        self.expected.insert(url.into(), sha256);
+        self
+    }
+
+    /// Asks a URL for so long, from the first time on (30 s unless it is changed).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Asks one host so often in a second, at the most.
+    pub const fn rate(mut self, per_second: f64) -> Self {
+        self.limits.per_second = Some(per_second);
+        self
+    }
+
+    /// Connects there whatever the URL is, under the URL's own name: an emulated edge, or another address.
+    pub fn connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.visitor = self.visitor.with_connect_to(host, port);
+        self
+    }
+
+    /// Sends a header with each request, such as a service token of Cloudflare Access. It is never shown.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.visitor = self.visitor.with_header(name, value);
+        self
+    }
+
+    /// # Errors
+    ///
+    /// Where a URL is invalid, or none can be asked.
+    pub(crate) fn check(&self, has_urls: bool) -> Result<(), Error> {
+        match &self.invalid {
+            Some((url, reason)) => Err(Error::VerifyUrl { url: url.clone(), reason: reason.clone() }),
+            None if self.urls.is_empty() && !has_urls => Err(Error::NothingToVerify),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn collector(&self, action: Action) -> AcceptedUrls {
+        AcceptedUrls::new(self.sample, action, seed())
+    }
+}
+
+/// What visitors got after a purge. `proven + refilled + not_cached + survivors + unproven == probed`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Verified {
+    /// URLs that were asked.
+    pub probed: u64,
+    /// How many URLs there were, where these are a sample of them.
+    pub sample_of: Option<u64>,
+    /// URLs of which the old copy is gone.
+    pub proven: u64,
+    /// URLs that are cached again, by copies that are younger than the purge.
+    pub refilled: u64,
+    /// URLs that are not cached, so that there is nothing to prove.
+    pub not_cached: u64,
+    /// URLs of which the old copy is still served.
+    pub survivors: u64,
+    /// URLs of which it cannot be told.
+    pub unproven: u64,
+    /// URLs that were purged again, whatever came of it.
+    pub repurged: u64,
+    /// The survivors and the unproven; at most 1,000.
+    pub open: Vec<UrlVerdict>,
+    /// The data centers that answered, such as `FRA`: others are not spoken for.
+    pub colos: BTreeSet<String>,
+}
+
+impl Verified {
+    /// Whether no URL is a survivor or unproven.
+    #[must_use]
+    pub const fn is_proven(&self) -> bool {
+        self.survivors + self.unproven == 0
+    }
+
+    fn set_counts(&mut self, counts: Counts) {
+        self.probed = counts.probed;
+        self.proven = counts.proven;
+        self.refilled = counts.refilled;
+        self.not_cached = counts.not_cached;
+        self.survivors = counts.survivors;
+        self.unproven = counts.unproven;
+        self.repurged = counts.repurged;
+    }
+}
+
+/// A URL, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UrlVerdict {
+    /// The URL.
+    pub url: String,
+    /// What is known of it; its `Display` says why, and [`Verdict::cure`] what to do.
+    pub verdict: Verdict,
+}
+
+impl fmt::Display for UrlVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.url, self.verdict)
+    }
+}
+
+/// Where URLs are purged again.
+pub(crate) struct Place<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) action: Action,
+    pub(crate) zone: &'a ZoneId,
+    pub(crate) environment: Option<&'a EnvironmentId>,
+}
+
+impl Place<'_> {
+    async fn purge(&self, targets: Vec<Target>) -> Result<(), String> {
+        let limits = BatchLimits::from_plan(self.client.plan.purge_limits(), Kind::Files);
+        for targets in targets.chunks(limits.items.max(1)) {
+            let body = PurgeBody::of(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
+            let mut request = PurgeCache::new(self.action, self.zone, &body);
+            if let Some(environment) = self.environment {
+                request = request.with_environment(environment);
+            }
+            let mut nobody = |_: Event<'_>| {};
+            self.client.client.call(&request, &mut nobody).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks what was accepted, until each URL has its verdict. Gives `None` where nothing was accepted.
+pub(crate) async fn run(
+    settings: Verify,
+    mut accepted: AcceptedUrls,
+    place: Place<'_>,
+    stop: impl Future<Output = ()>,
+) -> Option<Verified> {
+    let last = accepted.last()?;
+    accepted.sort();
+    let given = settings.urls.len();
+    let get = |number: usize| match settings.urls.get(number) {
+        Some(url) => Some(AcceptedUrl::new(url.clone(), place.action, 0, last)),
+        None => accepted.get(number - given),
+    };
+    let mut begun = 0;
+    let mut next = || {
+        let url = get(begun)?;
+        begun += 1;
+        let target = cfcache_probe::Target::from_entry(&url.target)?;
+        let expected = settings.expected.get(&target.url).copied().map(ExpectedBody::Exactly);
+        Some((Subject::new(host_of(&target.url), url.at).with_expected(expected), target))
+    };
+    let mut verified = Verified::default();
+    let mut watch = |progress: Progress<'_>| match progress {
+        Progress::Answer(_, answer) => {
+            if let Some(colo) = answer.colo()
+                && verified.colos.len() < COLOS
+            {
+                verified.colos.insert(colo.to_owned());
+            }
+        }
+        Progress::Decided(decided) => {
+            if !decided.verdict.is_settled()
+                && verified.open.len() < NAMED
+                && let Some(url) = get(decided.url)
+            {
+                let url = url.target.text().into_owned();
+                verified.open.push(UrlVerdict { url, verdict: decided.verdict });
+            }
+        }
+        _ => {}
+    };
+    let mut purge = |numbers: Vec<usize>| {
+        place.purge(numbers.into_iter().filter_map(|number| Some(get(number)?.target)).collect())
+    };
+    let mut machine = Settings::new(place.action);
+    (machine.timeout, machine.limits, machine.diagnose) = (settings.timeout, settings.limits, false);
+    let mut verification = Verification::new(machine);
+    let visitor = Arc::new(settings.visitor.clone().build());
+    let began = accepted.began();
+    // Where it is stopped, each URL has the verdict that is known by then.
+    let _is_whole = verify(&visitor, &mut verification, &mut next, began, &mut purge, &mut watch, stop).await;
+    verified.set_counts(verification.counts());
+    let all = given as u64 + accepted.seen();
+    verified.sample_of = (all > verified.probed).then_some(all);
+    Some(verified)
+}
