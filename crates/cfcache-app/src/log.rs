@@ -1,7 +1,6 @@
 //! What a program that runs as a service logs: the spans and events of `tracing`, as lines of text or JSON.
 //!
-//! [`Logger`] is a subscriber of our own: that of `tracing-subscriber` would make the binary ten times as much larger
-//! (see `docs/performance.md`). A span is logged when it ends, with all of its fields and with how long it took. An event
+//! [`Logger`] is a subscriber of our own: that of `tracing-subscriber` is larger (see `docs/performance.md`). A span is logged when it ends, with all of its fields and with how long it took. An event
 //! is logged at once. Both name the spans that they are in.
 
 use core::cell::RefCell;
@@ -42,28 +41,33 @@ pub struct LogFilter {
 }
 
 impl Default for LogFilter {
-    /// `info`.
+    /// `info,cfcache_transport=warn`: each request, without its connection.
     fn default() -> Self {
-        Self { level: LevelFilter::INFO, targets: Vec::new() }
+        Self {
+            level: LevelFilter::INFO,
+            targets: Vec::from([("cfcache_transport".to_owned(), LevelFilter::WARN)]),
+        }
     }
 }
 
 impl FromStr for LogFilter {
     type Err = String;
 
-    /// Parses `debug`, or levels of targets: `warn,cfcache_transport=debug`. The levels are `off`, `error`, `warn`,
-    /// `info`, `debug` and `trace`.
+    /// Parses `info`, or levels of targets: `warn,cfcache_transport=info`. The levels are `off`, `error`, `warn` and
+    /// `info`; `debug` and `trace` are the same as `info` in a release build.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut filter = Self::default();
+        let mut filter = Self { targets: Vec::new(), ..Self::default() };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (target, level) = match part.split_once('=') {
                 Some((target, level)) => (Some(target.trim()), level.trim()),
                 None => (None, part),
             };
             let is_word = level.starts_with(|first: char| first.is_ascii_alphabetic());
-            let level: LevelFilter = level.parse().ok().filter(|_| is_word).ok_or_else(|| {
-                format!("{} is not a level: off, error, warn, info, debug or trace", quote(level))
-            })?;
+            let level: LevelFilter = level
+                .parse()
+                .ok()
+                .filter(|_| is_word)
+                .ok_or_else(|| format!("{} is not a level: off, error, warn or info", quote(level)))?;
             match target {
                 None => filter.level = level,
                 // What other crates log may hold what must not be shown.
@@ -410,11 +414,11 @@ mod tests {
 
     #[test]
     fn a_span_is_a_json_line_when_it_ends_and_names_those_around_it() {
-        let lines = lines(LogFormat::Json, "debug", || {
-            let request = tracing::debug_span!("request", batch = 7, status = tracing::field::Empty);
+        let lines = lines(LogFormat::Json, "info", || {
+            let request = tracing::info_span!("request", batch = 7, status = tracing::field::Empty);
             request.in_scope(|| {
                 let step =
-                    tracing::debug_span!("connect", host = "a \"b\"\u{7}", error = tracing::field::Empty);
+                    tracing::info_span!("connect", host = "a \"b\"\u{7}", error = tracing::field::Empty);
                 step.in_scope(|| tracing::info!(is_late = true, "reached {}", 1));
                 step.record("error", tracing::field::display("refused"));
             });
@@ -473,9 +477,9 @@ mod tests {
     #[test]
     fn a_filter_that_is_none_says_what_one_is() {
         for (text, expected) in [
-            ("loud", "`loud` is not a level: off, error, warn, info, debug or trace"),
-            ("cfcache_client=", "`` is not a level: off, error, warn, info, debug or trace"),
-            ("3", "`3` is not a level: off, error, warn, info, debug or trace"),
+            ("loud", "`loud` is not a level: off, error, warn or info"),
+            ("cfcache_client=", "`` is not a level: off, error, warn or info"),
+            ("3", "`3` is not a level: off, error, warn or info"),
             ("h2=trace", "`h2` is not a target: those begin with `cfcache`"),
         ] {
             assert_eq!(text.parse::<LogFilter>().unwrap_err(), expected);

@@ -1047,8 +1047,8 @@ pub(crate) struct Global {
     /// When to use color
     #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
     pub(crate) color: Option<ColorArg>,
-    /// Write standard error as a log: one line for each message, request and connection, with its time [env: CFCACHE_LOG
-    /// says what is logged: `debug`, or levels of targets such as `warn,cfcache_transport=debug`] [default: `info`]
+    /// Write standard error as a log: a line for each message and request, with its time [env: CFCACHE_LOG says
+    /// what is logged: `info` for connections too, or levels of targets such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output")]
     pub(crate) log_format: Option<LogFormatArg>,
 

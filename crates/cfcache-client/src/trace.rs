@@ -11,7 +11,7 @@ use crate::auth::Redactor;
 #[cfg(feature = "tracing")]
 const TARGET: &str = "cfcache_client";
 
-/// The span `request` of a request, at level `DEBUG`:
+/// The span `request` of a request, at level `INFO`:
 ///
 /// - `endpoint`, `zone`, `batch`, `attempt`: what it is
 /// - `status`, `ray`: what was answered; `error`: why nothing was
@@ -47,7 +47,7 @@ impl RequestSpan {
         use tracing::field::Empty;
 
         let operation = &request.operation;
-        let span = tracing::debug_span!(
+        let span = tracing::info_span!(
         target: TARGET,
                    "request",
                    endpoint = operation.name,

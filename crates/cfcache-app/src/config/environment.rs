@@ -46,7 +46,7 @@ variables! {
     pub const PROFILE: &str = "CFCACHE_PROFILE";
     /// The configuration file, in place of the usual one.
     pub const CONFIG: &str = "CFCACHE_CONFIG";
-    /// What is logged, as a level or as levels of targets: `debug`, `warn,cfcache_transport=debug`.
+    /// What is logged, as a level or as levels of targets: `info`, `warn,cfcache_transport=info`.
     pub const LOG: &str = "CFCACHE_LOG";
     /// Extra headers for visitors, one `NAME: VALUE` a line.
     pub const VISITOR_HEADERS: &str = "CFCACHE_VISITOR_HEADERS";

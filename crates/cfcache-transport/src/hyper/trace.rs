@@ -9,7 +9,7 @@ use crate::{Request, Response, TransportError};
 #[cfg(feature = "tracing")]
 const TARGET: &str = "cfcache_transport";
 
-/// The span of one step, at level `DEBUG`. Its field `error` says why the step failed, where it did.
+/// The span of one step, at level `INFO`. Its field `error` says why the step failed, where it did.
 pub(crate) struct Step {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -47,14 +47,14 @@ impl Step {
     /// Looking up a host and opening a TCP connection to it.
     pub(crate) fn connect(host: &str, port: u16) -> Self {
         Self {
-            span: tracing::debug_span!(target: TARGET, "connect", host, port, error = tracing::field::Empty),
+            span: tracing::info_span!(target: TARGET, "connect", host, port, error = tracing::field::Empty),
         }
     }
 
     /// Getting a tunnel from a proxy.
     pub(crate) fn tunnel(proxy: &dyn fmt::Display, target: &dyn fmt::Display) -> Self {
         Self {
-            span: tracing::debug_span!(
+            span: tracing::info_span!(
             target: TARGET,
                            "proxy_tunnel",
                            %proxy,
@@ -67,7 +67,7 @@ impl Step {
     /// The TLS handshake.
     pub(crate) fn tls(server: &dyn fmt::Display) -> Self {
         Self {
-            span: tracing::debug_span!(target: TARGET, "tls_handshake", %server, error = tracing::field::Empty),
+            span: tracing::info_span!(target: TARGET, "tls_handshake", %server, error = tracing::field::Empty),
         }
     }
 
@@ -76,7 +76,7 @@ impl Step {
         use tracing::field::Empty;
         let message = &request.message;
         Self {
-            span: tracing::debug_span!(
+            span: tracing::info_span!(
             target: TARGET,
                            "exchange",
                            method = %message.method(),
