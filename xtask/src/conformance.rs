@@ -9,12 +9,10 @@ use std::net::TcpListener;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cfcache_model::endpoint::{
-    self, Action, ClearCacheReserve, CloudRegion, CreateSmartTieredCache, DeleteCloudRegion,
-    DeleteCloudRegions, DeleteSmartTieredCache, DeleteVariants, EditBrowserCacheTtl, EditCacheLevel,
-    EditSwitch, EditVariants, GetBrowserCacheTtl, GetCacheLevel, GetCacheReserveClear, GetCloudRegion,
-    GetSwitch, GetVariants, GetZone, ListCloudRegions, ListEnvironments, ListSupportedRegions, ListZones,
-    OnOff, OriginIp, Parts, PurgeCache, SetCloudRegion, SetCloudRegions, Switch, Variants, VerifyToken,
-    example,
+    self, Action, ClearCacheReserve, CloudRegion, DeleteCloudRegion, DeleteCloudRegions,
+    GetCacheReserveClear, GetCloudRegion, GetZone, ListCloudRegions, ListEnvironments, ListSupportedRegions,
+    ListZones, OnOff, OriginIp, Parts, PurgeCache, SetCloudRegion, SetCloudRegions, SettingRequest, Switch,
+    Variants, VerifyToken, example,
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
@@ -169,12 +167,12 @@ fn model(operation: &str, arguments: &Value) -> Result<Parts> {
     let ip = || -> Result<OriginIp> { Ok(OriginIp::parse(text("origin_ip")?)?) };
 
     for switch in Switch::ALL {
-        let get = GetSwitch::new(zone, *switch);
+        let get = SettingRequest::switch(zone, *switch);
         if get.descriptor().name == operation {
             return Ok(endpoint::encode(&get));
         }
-        if EditSwitch::new(zone, *switch, OnOff::Off).descriptor().name == operation {
-            return Ok(endpoint::encode(&EditSwitch::new(zone, *switch, value()?)));
+        if SettingRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
+            return Ok(endpoint::encode(&SettingRequest::set_switch(zone, *switch, value()?)));
         }
     }
     Ok(match operation {
@@ -182,16 +180,18 @@ fn model(operation: &str, arguments: &Value) -> Result<Parts> {
         "invalidate_zone_cache" | "invalidate_environment_cache" => {
             purge(Action::Invalidate, zone, arguments)?
         }
-        "create_smart_tiered_cache" => endpoint::encode(&CreateSmartTieredCache::new(zone, value()?)),
-        "delete_smart_tiered_cache" => endpoint::encode(&DeleteSmartTieredCache::new(zone)),
+        "create_smart_tiered_cache" => {
+            endpoint::encode(&SettingRequest::create_smart_tiered_cache(zone, value()?))
+        }
+        "delete_smart_tiered_cache" => endpoint::encode(&SettingRequest::delete_smart_tiered_cache(zone)),
         "get_cache_reserve_clear" => endpoint::encode(&GetCacheReserveClear::new(zone)),
         "clear_cache_reserve" => endpoint::encode(&ClearCacheReserve::new(zone)),
-        "get_variants" => endpoint::encode(&GetVariants::new(zone)),
+        "get_variants" => endpoint::encode(&SettingRequest::variants(zone)),
         "edit_variants" => {
             let variants = Variants::from_json(text("value")?)?;
-            endpoint::encode(&EditVariants::new(zone, &variants))
+            endpoint::encode(&SettingRequest::set_variants(zone, &variants))
         }
-        "delete_variants" => endpoint::encode(&DeleteVariants::new(zone)),
+        "delete_variants" => endpoint::encode(&SettingRequest::delete_variants(zone)),
         "list_cloud_regions" => endpoint::encode(&ListCloudRegions::page(zone, page()?)),
         "get_cloud_region" => endpoint::encode(&GetCloudRegion::new(zone, &ip()?)),
         "set_cloud_region" => endpoint::encode(&SetCloudRegion::new(zone, &mapping(arguments)?)),
@@ -207,12 +207,14 @@ fn model(operation: &str, arguments: &Value) -> Result<Parts> {
             let ips: Vec<_> = ips.collect::<Result<_>>()?;
             endpoint::encode(&DeleteCloudRegions::new(zone, &ips))
         }
-        "get_cache_level" => endpoint::encode(&GetCacheLevel::new(zone)),
-        "edit_cache_level" => endpoint::encode(&EditCacheLevel::new(zone, text("value")?.parse()?)),
-        "get_browser_cache_ttl" => endpoint::encode(&GetBrowserCacheTtl::new(zone)),
+        "get_cache_level" => endpoint::encode(&SettingRequest::cache_level(zone)),
+        "edit_cache_level" => {
+            endpoint::encode(&SettingRequest::set_cache_level(zone, text("value")?.parse()?))
+        }
+        "get_browser_cache_ttl" => endpoint::encode(&SettingRequest::browser_cache_ttl(zone)),
         "edit_browser_cache_ttl" => {
             let seconds = arguments["value"].as_u64().context("no argument `value`")?.try_into()?;
-            endpoint::encode(&EditBrowserCacheTtl::new(zone, seconds))
+            endpoint::encode(&SettingRequest::set_browser_cache_ttl(zone, seconds))
         }
         "list_supported_regions" => endpoint::encode(&ListSupportedRegions::new(zone)),
         "list_zones" => match arguments["name"].as_str() {

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use cfcache_client::{Event, Exchange};
 use cfcache_model::Kind;
+use cfcache_probe::{NoAnswer, Visit};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -59,6 +60,9 @@ pub trait Console {
 
     /// Something happened to a request or a run.
     fn event(&self, _event: &Event<'_>) {}
+
+    /// A URL was asked, and was answered or not.
+    fn visited(&self, _url: &str, _visited: &Result<Visit, NoAnswer>) {}
 
     /// A run over a list begins.
     fn run_started(&self, _run: RunInfo) {}

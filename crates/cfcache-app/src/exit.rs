@@ -63,6 +63,13 @@ impl Exit {
     }
 }
 
+impl Default for Exit {
+    /// Nothing went wrong yet.
+    fn default() -> Self {
+        Self::Accepted
+    }
+}
+
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {

@@ -188,6 +188,17 @@ pub struct GateJob {
     pub is_here: bool,
 }
 
+/// URLs to ask or to fetch.
+pub struct VisitJob {
+    pub targets: Targets,
+    pub visitor: VisitorBuilder,
+    pub limits: Limits,
+    /// As whom to fetch.
+    pub variants: Vec<Variant>,
+    /// Whether what was fetched is asked for again, until it is served from the cache.
+    pub certify: bool,
+}
+
 /// What is asked after a purge.
 pub struct VerifyJob {
     /// How many of the purged URLs at the most.

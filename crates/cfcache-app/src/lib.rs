@@ -18,6 +18,7 @@ pub mod interrupts;
 pub mod job;
 pub mod journal;
 pub mod log;
+pub mod manage;
 pub mod observe;
 pub mod pages;
 pub mod purge;

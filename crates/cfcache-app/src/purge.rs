@@ -169,6 +169,6 @@ fn empty(kind: Kind) -> Failure {
 }
 
 /// Asks, unless `yes`.
-fn confirm(console: &dyn Console, yes: bool, question: &str) -> Result<(), Failure> {
+pub(crate) fn confirm(console: &dyn Console, yes: bool, question: &str) -> Result<(), Failure> {
     if yes { Ok(()) } else { console.confirm(question) }
 }

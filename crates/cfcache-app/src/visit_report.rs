@@ -214,6 +214,12 @@ pub struct WarmReport {
     /// Whether some of the URLs may not be served: the forms of a file's URL.
     #[serde(skip)]
     pub may_be_missing: bool,
+    /// Whether it was interrupted: what was not read of the input is not part of this.
+    #[serde(skip)]
+    pub is_interrupted: bool,
+    /// How the process ends for what was found in the input.
+    #[serde(skip)]
+    pub input: Exit,
     #[serde(skip)]
     unanswered: u64,
     #[serde(skip)]
@@ -289,15 +295,18 @@ impl WarmReport {
         }
     }
 
+    /// Returns how the process ends.
     pub fn exit(&self) -> Exit {
         let bad = self.failed + self.uncertified - self.unsent;
-        if bad == 0 {
+        let exit = if bad == 0 {
             Exit::Accepted
         } else if self.unanswered == self.requested - self.unsent {
             Exit::Unreachable
         } else {
             Exit::Failed
-        }
+        };
+        let interrupted = if self.is_interrupted { Exit::Interrupted } else { Exit::Accepted };
+        exit.or(self.input).or(interrupted)
     }
 }
 

@@ -1,12 +1,232 @@
-//! URLs as visitors ask for them, and how far a list of them is.
+//! URLs as visitors ask for them: probing and warming a list, and how far it is.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use cfcache_probe::{Answer, NoAnswer, Obstacle, Target as Visited, Variant, Visit, Warmed};
+use futures_core::Stream;
+use serde_json::json;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::job::VisitJob;
+use crate::source::{Chunk, Sources};
+use crate::visit_report::WarmReport;
 use crate::wording;
+
+/// More data centres than this are not told apart.
+const COLOS: usize = 20;
+
+/// How many chunks of the input are read ahead.
+const READ_AHEAD: usize = 2;
+
+/// What probing came to.
+pub struct ProbeReport {
+    /// How the process ends.
+    pub exit: Exit,
+    /// How many URLs were asked.
+    pub asked: u64,
+    /// How many there are, where they were counted.
+    pub total: Option<u64>,
+    /// Whether it was interrupted.
+    pub is_interrupted: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How many answers had which cache status.
+    pub statuses: BTreeMap<String, u64>,
+    /// The data centres that answered, a few of them.
+    pub colos: BTreeSet<String>,
+    /// What stood in the way of how many.
+    pub obstacles: BTreeMap<Obstacle, u64>,
+}
+
+impl ProbeReport {
+    fn count(&mut self, visited: &Result<Visit, NoAnswer>) {
+        let answer = visited.as_ref().ok().map(|visit| &visit.answer);
+        let status = match answer {
+            None => "no answer",
+            Some(Answer { cache_status: Some(status), .. }) => status.as_str(),
+            Some(_) => "no cache status",
+        };
+        *self.statuses.entry(status.to_owned()).or_default() += 1;
+        if let Some(colo) = answer.and_then(Answer::colo)
+            && self.colos.len() < COLOS
+        {
+            self.colos.insert(colo.to_owned());
+        }
+        let exit = match answer.map(Answer::obstacle) {
+            None => Exit::Unreachable,
+            Some(Some(obstacle)) => {
+                *self.obstacles.entry(obstacle).or_default() += 1;
+                Exit::Failed
+            }
+            Some(None) => Exit::Accepted,
+        };
+        self.exit = self.exit.or(exit);
+    }
+}
+
+/// Asks each URL once; the console is given what came.
+///
+/// # Errors
+///
+/// [`Failure`] where the input cannot be read, or holds no URL.
+pub async fn probe(
+    job: VisitJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<ProbeReport, Failure> {
+    let sources = Sources::open(job.targets, false, console)?;
+    let total = sources.total();
+    let meter = RefCell::new(Meter::new("URL", "asked", total));
+    let read = Cell::new(Exit::Accepted);
+    let urls = Urls::read(sources, console, &read);
+    let visitor = Arc::new(job.visitor.build());
+    let mut report = ProbeReport {
+        exit: Exit::Accepted,
+        asked: 0,
+        total,
+        is_interrupted: false,
+        elapsed: Duration::ZERO,
+        statuses: BTreeMap::new(),
+        colos: BTreeSet::new(),
+        obstacles: BTreeMap::new(),
+    };
+    let closed = Notify::new();
+    let mut emit = |target: &Visited, visited: &Result<Visit, NoAnswer>| {
+        meter.borrow_mut().count(visited.is_ok());
+        report.count(visited);
+        console.visited(&target.url, visited);
+        if console.is_closed() {
+            closed.notify_one();
+        }
+    };
+    let stop = async {
+        tokio::select! {
+            () = interrupts.nth(1) => {}
+            () = closed.notified() => {}
+        }
+    };
+    let is_whole = tokio::select! {
+        is_whole = cfcache_probe::probe(&visitor, job.limits, urls, &mut emit, stop) => is_whole,
+        () = draw(&meter, console) => false,
+    };
+    report.exit = report.exit.or(read.get());
+    report.asked = meter.borrow().done;
+    report.elapsed = meter.borrow().started.elapsed();
+    // Whoever closed the output has read enough of it.
+    if !is_whole && !console.is_closed() {
+        report.is_interrupted = true;
+        report.exit = report.exit.or(Exit::Interrupted);
+    } else if report.asked == 0 && report.exit == Exit::Accepted && !console.is_closed() {
+        return Err(nothing());
+    }
+    Ok(report)
+}
+
+/// Fetches each URL to its end.
+///
+/// # Errors
+///
+/// [`Failure`] where the input cannot be read, or holds no URL.
+pub async fn warm(
+    job: VisitJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<WarmReport, Failure> {
+    let sources = Sources::open(job.targets, false, console)?;
+    let requests = sources.total().map(|total| total * job.variants.len() as u64);
+    let meter = RefCell::new(Meter::new("request", "fetched", requests));
+    let read = Cell::new(Exit::Accepted);
+    let urls = Urls::read(sources, console, &read);
+    let visitor = Arc::new(job.visitor.build());
+    let mut report = WarmReport::default();
+    let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
+        meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
+        report.count(target, variant, warmed);
+    };
+    let stop = interrupts.nth(1);
+    let warming =
+        cfcache_probe::warm(&visitor, job.limits, job.certify, &job.variants, urls, &mut emit, stop);
+    let is_whole = tokio::select! {
+        is_whole = warming => is_whole,
+        () = draw(&meter, console) => false,
+    };
+    report.took(meter.borrow().started.elapsed());
+    if report.requested == 0 && is_whole && read.get() == Exit::Accepted {
+        return Err(nothing());
+    }
+    report.is_interrupted = !is_whole;
+    report.input = read.get();
+    Ok(report)
+}
+
+/// Gives the console the requests that warming would send, and sends nothing.
+///
+/// # Errors
+///
+/// As with [`warm`].
+pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let sources = Sources::open(job.targets, false, console)?;
+    let (mut exit, mut shown) = (Exit::Accepted, 0);
+    sources.read(&mut |chunk| {
+        exit = exit.or(chunk.tell(console));
+        for target in chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)) {
+            for variant in &job.variants {
+                let request = json!({"method": "GET", "url": target.url, "as": variant.to_string()});
+                console.data(&request.to_string());
+                shown += 1;
+            }
+        }
+        !console.is_closed()
+    });
+    if shown == 0 && exit == Exit::Accepted {
+        return Err(nothing());
+    }
+    Ok(exit)
+}
+
+/// The URLs of an input while it is read, by a thread of its own: files and pipes block.
+struct Urls<'a> {
+    chunks: mpsc::Receiver<Chunk>,
+    console: &'a dyn Console,
+    /// How the process ends for what was found on the way.
+    exit: &'a Cell<Exit>,
+}
+
+impl<'a> Urls<'a> {
+    fn read(sources: Sources, console: &'a dyn Console, exit: &'a Cell<Exit>) -> Self {
+        let (sender, chunks) = mpsc::channel(READ_AHEAD);
+        std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
+        Self { chunks, console, exit }
+    }
+}
+
+impl Stream for Urls<'_> {
+    type Item = Vec<Visited>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {
+        self.chunks.poll_recv(context).map(|chunk| {
+            chunk.map(|chunk| {
+                self.exit.set(self.exit.get().or(chunk.tell(self.console)));
+                chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)).collect()
+            })
+        })
+    }
+}
+
+/// What is said where an input turned out to hold no URL.
+fn nothing() -> Failure {
+    Failure::usage("there is no valid URL in the input; nothing was asked")
+}
 
 /// How often it is shown how far a list is.
 const REDRAW: Duration = Duration::from_millis(125);

@@ -2,31 +2,19 @@
 
 mod config;
 mod emulator;
-mod environments;
 mod generate;
 mod interrupts;
-mod probe;
 #[cfg(test)]
 mod reference;
-mod regions;
-mod reserve;
 #[cfg(test)]
 pub(crate) mod schema;
-mod setting;
-mod settings;
-mod token;
-mod variants;
-mod visiting;
-mod warm;
-mod zones;
 
-use cfcache_app::purge;
+use cfcache_app::{manage, purge, visiting};
 
 pub(crate) use crate::command::interrupts::Interrupts;
-use crate::command::interrupts::or_interrupted;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{Talk, outcome};
+use crate::render::{self, Talk, outcome};
 use crate::resolve::Job;
 
 /// Does a job.
@@ -49,23 +37,22 @@ pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
                 report.exit
             }),
             Job::PurgeDryRun(job) => purge::dry_run(job, talk),
-            Job::Probe(job) => probe::run(job, talk, &interrupts).await,
-            Job::Warm(job) if job.dry_run => warm::dry_run(job, talk),
-            Job::Warm(job) => warm::run(job, talk, &interrupts).await,
+            Job::Probe(job) => visiting::probe(job, talk, &interrupts)
+                .await
+                .map(|report| render::probe::print(&report, talk)),
+            Job::Warm(job) => visiting::warm(job, talk, &interrupts)
+                .await
+                .map(|report| render::visits::print_warmed(&report, talk)),
+            Job::WarmDryRun(job) => visiting::warm_dry_run(job, talk),
             Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
             Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
             Job::ConfigPath(path) => config::path(path.as_deref(), talk),
             Job::Completions(shell) => Ok(generate::completions(shell, talk)),
             Job::Man(folder) => generate::man(folder.as_deref(), talk),
-            Job::Setting(job) if job.dry_run => setting::dry_run(&job, talk),
-            Job::Setting(job) => setting::execute(job, talk, &interrupts).await,
-            Job::ListEnvironments(connection, zone) => {
-                or_interrupted(&interrupts, environments::list(connection, zone, talk)).await
+            Job::Manage(job) => {
+                manage::run(job, talk, &interrupts).await.map(|report| render::manage::print(&report, talk))
             }
-            Job::VerifyToken(connection, account, unread) => {
-                or_interrupted(&interrupts, token::verify(connection, account, unread, talk)).await
-            }
-            Job::ListZones(connection) => or_interrupted(&interrupts, zones::list(connection, talk)).await,
+            Job::ManageDryRun(job) => manage::dry_run(&job, talk),
         };
         result.unwrap_or_else(|failure| talk.failure(&failure))
     });

@@ -3,7 +3,9 @@
 //! Everything for people goes through [`readable`], which leaves no control character of a name to the terminal.
 
 pub(crate) mod human;
+pub(crate) mod manage;
 pub(crate) mod outcome;
+pub(crate) mod probe;
 mod trace;
 pub(crate) mod visits;
 
@@ -17,6 +19,7 @@ use cfcache_app::log::{self, LogFilter, LogFormat, Logger};
 use cfcache_client::engine::Reason;
 use cfcache_client::{Event, Exchange};
 use cfcache_model::text::is_invisible;
+use cfcache_probe::{NoAnswer, Visit};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -63,6 +66,8 @@ pub(crate) struct Talk {
     last_beat: Cell<Duration>,
     /// How far the run is that goes on.
     run: RefCell<Option<Progress>>,
+    /// How many answers of URLs were shown.
+    rows: Cell<u64>,
 }
 
 impl Talk {
@@ -96,6 +101,7 @@ impl Talk {
             typed_on: Cell::new(false),
             last_beat: Cell::new(Duration::ZERO),
             run: RefCell::new(None),
+            rows: Cell::new(0),
         }
     }
 
@@ -149,6 +155,11 @@ impl Talk {
             Some((width, _)) => self.data(&human::wrap(&line, usize::from(width.0))),
             None => self.data(&line),
         }
+    }
+
+    /// Counts an answer that is shown, and returns how many there were before.
+    pub(crate) fn count_row(&self) -> u64 {
+        self.rows.replace(self.rows.get() + 1)
     }
 
     /// Is nobody reading standard output any more?
@@ -404,6 +415,10 @@ impl Console for Talk {
         if let Some(progress) = &mut *self.run.borrow_mut() {
             progress.on(event);
         }
+    }
+
+    fn visited(&self, url: &str, visited: &Result<Visit, NoAnswer>) {
+        probe::show(self, url, visited);
     }
 
     fn run_started(&self, run: RunInfo) {

@@ -7,10 +7,10 @@ mod visiting;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use cfcache_app::connection::Connection;
-use cfcache_app::job::{EnvironmentRef, EverythingJob, ListJob, RouteJob, Scope};
+use cfcache_app::job::{EnvironmentRef, EverythingJob, ListJob, RouteJob, Scope, VisitJob};
 use cfcache_app::job::{Job as PurgeJob, OnInvalid};
 pub(crate) use cfcache_app::job::{Targets, ZoneRef};
+use cfcache_app::manage::{ManageJob, SettingCommand, SettingJob};
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
@@ -25,9 +25,7 @@ use crate::domain;
 use crate::failure::Failure;
 use crate::render::{Talk, human};
 use crate::resolve::connection::plan;
-pub(crate) use crate::resolve::setting::Setting;
 use crate::resolve::visiting::Purged;
-pub(crate) use crate::resolve::visiting::VisitJob;
 use crate::same_file::FileId;
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::source::{Base, list_named};
@@ -39,25 +37,16 @@ pub(crate) enum Job {
     PurgeDryRun(PurgeJob),
     Probe(VisitJob),
     Warm(VisitJob),
-    ListZones(Connection),
-    ListEnvironments(Connection, ZoneRef),
-    /// With the variables that may have been meant to name an account, and are not read.
-    VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
+    /// Prints what would be fetched.
+    WarmDryRun(VisitJob),
     Emulator(EmulatorArgs, Plan, bool),
-    Setting(SettingJob),
+    Manage(ManageJob),
+    /// Prints the requests of a change.
+    ManageDryRun(SettingJob),
     ShowConfig(Box<Settings>),
     ConfigPath(Option<PathBuf>),
     Completions(ShellArg),
     Man(Option<PathBuf>),
-}
-
-/// Something around the cache's settings.
-pub(crate) struct SettingJob {
-    pub(crate) setting: Setting,
-    pub(crate) zone: ZoneRef,
-    pub(crate) connection: Connection,
-    pub(crate) dry_run: bool,
-    pub(crate) yes: bool,
 }
 
 /// Makes a job of arguments and environment.
@@ -109,7 +98,7 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
         }
         Command::Variants { command } => given()?.setting(|| setting::variants(command)),
         Command::OriginRegions { command } => given()?.setting(|| setting::regions(command)),
-        Command::Settings => given()?.setting(|| Ok(Setting::Table)),
+        Command::Settings => given()?.setting(|| Ok(SettingCommand::Table)),
     }
 }
 
@@ -332,27 +321,28 @@ impl Given<'_> {
     }
 
     /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
-    fn setting(&self, setting: impl FnOnce() -> Result<Setting, Failure>) -> Result<Job, Failure> {
+    fn setting(&self, command: impl FnOnce() -> Result<SettingCommand, Failure>) -> Result<Job, Failure> {
         self.no_purge_options()?;
-        let setting = setting()?;
+        let command = command()?;
         let dry_run = self.global.dry_run;
-        if dry_run && !setting.is_change() {
+        if dry_run && !command.is_change() {
             return Err(only_reads());
         }
         let yes = self.global.yes || self.global.force;
         let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
-        Ok(Job::Setting(SettingJob { setting, zone, connection, dry_run, yes }))
+        let job = SettingJob { command, zone, connection, yes };
+        Ok(if dry_run { Job::ManageDryRun(job) } else { Job::Manage(ManageJob::Setting(job)) })
     }
 
     fn zones(&self) -> Result<Job, Failure> {
         self.reads()?;
-        Ok(Job::ListZones(self.connection(false)?))
+        Ok(Job::Manage(ManageJob::ListZones(self.connection(false)?)))
     }
 
     fn environments(&self) -> Result<Job, Failure> {
         self.reads()?;
         let zone = self.zone()?;
-        Ok(Job::ListEnvironments(self.connection(false)?, zone))
+        Ok(Job::Manage(ManageJob::ListEnvironments(self.connection(false)?, zone)))
     }
 
     fn token(&self, account: Option<String>) -> Result<Job, Failure> {
@@ -369,7 +359,7 @@ impl Given<'_> {
             })
             .transpose()?;
         let unread = self.environment.unread(&[config::ACCOUNT_ID]);
-        Ok(Job::VerifyToken(self.connection(false)?, account, unread))
+        Ok(Job::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
     }
 
     /// What a command that changes nothing cannot be told.

@@ -18,7 +18,7 @@ macro_rules! endpoints {
 
         /// Every endpoint there is.
         pub fn all() -> impl Iterator<Item = &'static Descriptor> {
-            [$($module::ENDPOINTS,)*].into_iter().flatten()
+            [$($module::ENDPOINTS,)*].into_iter().flatten().copied()
         }
     };
 }
@@ -26,8 +26,7 @@ macro_rules! endpoints {
 endpoints! {
     purge_cache;
     switch;
-    cache_level;
-    browser_cache_ttl;
+    setting;
     cache_reserve_clear;
     variants;
     cloud_regions;

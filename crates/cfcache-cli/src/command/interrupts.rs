@@ -3,9 +3,6 @@
 pub(crate) use cfcache_app::interrupts::Interrupts;
 use tokio::sync::watch;
 
-use crate::exit::Exit;
-use crate::failure::Failure;
-
 /// Begins to listen for SIGINT, SIGTERM and SIGHUP, those of them that were not ignored at the start, at the first `await`
 /// of the caller; until then they end the process on the spot.
 pub(super) fn listen() -> Interrupts {
@@ -20,17 +17,6 @@ pub(super) fn listen() -> Interrupts {
         core::future::pending::<()>().await;
     });
     Interrupts::new(count)
-}
-
-/// Runs a command that ends by itself, and that the first interrupt may end at any moment.
-pub(super) async fn or_interrupted(
-    interrupts: &Interrupts,
-    command: impl Future<Output = Result<Exit, Failure>>,
-) -> Result<Exit, Failure> {
-    tokio::select! {
-        result = command => result,
-        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted")),
-    }
 }
 
 /// One listener for each signal, for the life of the process.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-pub(crate) use cfcache_app::wording::{capitalized, count, duration, plural, rate, whole};
+pub(crate) use cfcache_app::wording::{count, duration, plural, rate, whole};
 use cfcache_model::text::clip;
 use unicode_width::UnicodeWidthStr as _;
 

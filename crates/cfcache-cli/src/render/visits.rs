@@ -5,6 +5,8 @@ use core::time::Duration;
 use cfcache_app::visit_report::{ROWS, VerifyReport, WarmItem, WarmReport};
 use cfcache_model::text::clip;
 
+use crate::args::OutputArg;
+use crate::exit::Exit;
 use crate::render::{Talk, human};
 
 /// How extra headers are given.
@@ -78,6 +80,19 @@ fn sentence(report: &VerifyReport) -> String {
         several => line.push_str(&format!("; seen from {}", several.join(", "))),
     }
     line
+}
+
+/// Prints what warming came to, and returns how the process ends.
+pub(crate) fn print_warmed(report: &WarmReport, talk: &Talk) -> Exit {
+    talk.clear();
+    match talk.output {
+        OutputArg::Human => warmed(report, talk),
+        OutputArg::Json | OutputArg::Ndjson => talk.json(report),
+    }
+    if report.is_interrupted {
+        talk.say("interrupted: what was not read of the input is not part of this report");
+    }
+    report.exit()
 }
 
 /// Tells it in words.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cfcache_app::manage::SettingCommand;
 use cfcache_model::endpoint::{
     CacheLevel, CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OnOff, OriginIp, Switch, Variants,
 };
@@ -14,71 +15,19 @@ use crate::failure::Failure;
 use crate::secret::{bare, may_be_secret, shown_path};
 use crate::{secret, whole};
 
-/// What to do with a setting.
-pub(crate) enum Setting {
-    Get(Switch),
-    Set(Switch, OnOff),
-    GetCacheLevel,
-    SetCacheLevel(CacheLevel),
-    GetBrowserCacheTtl,
-    SetBrowserCacheTtl(u32),
-    DeleteSmart,
-    ClearReserve { wait: bool },
-    ReserveStatus,
-    GetVariants,
-    SetVariants(Variants),
-    DeleteVariants,
-    ListRegions,
-    GetRegion(OriginIp),
-    SetRegion(CloudRegion),
-    DeleteRegion(OriginIp),
-    DeleteRegions(Vec<OriginIp>),
-    ImportRegions(Vec<CloudRegion>),
-    SupportedRegions,
-    Table,
-}
-
-impl Setting {
-    /// Does it change anything?
-    pub(crate) const fn is_change(&self) -> bool {
-        match self {
-            Self::Get(_)
-            | Self::GetCacheLevel
-            | Self::GetBrowserCacheTtl
-            | Self::ReserveStatus
-            | Self::GetVariants
-            | Self::ListRegions
-            | Self::GetRegion(_)
-            | Self::SupportedRegions
-            | Self::Table => false,
-            Self::Set(..)
-            | Self::SetCacheLevel(_)
-            | Self::SetBrowserCacheTtl(_)
-            | Self::DeleteSmart
-            | Self::ClearReserve { .. }
-            | Self::SetVariants(_)
-            | Self::DeleteVariants
-            | Self::SetRegion(_)
-            | Self::DeleteRegion(_)
-            | Self::DeleteRegions(_)
-            | Self::ImportRegions(_) => true,
-        }
-    }
-}
-
 /// What is on or off.
-pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> Setting {
+pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> SettingCommand {
     match command {
-        SwitchCommand::Get => Setting::Get(switch),
-        SwitchCommand::Set { value } => Setting::Set(switch, on_off(*value)),
+        SwitchCommand::Get => SettingCommand::Get(switch),
+        SwitchCommand::Set { value } => SettingCommand::Set(switch, on_off(*value)),
     }
 }
 
 /// The cache level.
-pub(super) const fn cache_level(command: &CacheLevelCommand) -> Setting {
+pub(super) const fn cache_level(command: &CacheLevelCommand) -> SettingCommand {
     match command {
-        CacheLevelCommand::Get => Setting::GetCacheLevel,
-        CacheLevelCommand::Set { level } => Setting::SetCacheLevel(match level {
+        CacheLevelCommand::Get => SettingCommand::GetCacheLevel,
+        CacheLevelCommand::Set { level } => SettingCommand::SetCacheLevel(match level {
             CacheLevelArg::Aggressive => CacheLevel::Aggressive,
             CacheLevelArg::Basic => CacheLevel::Basic,
             CacheLevelArg::Simplified => CacheLevel::Simplified,
@@ -87,29 +36,29 @@ pub(super) const fn cache_level(command: &CacheLevelCommand) -> Setting {
 }
 
 /// The browser cache TTL.
-pub(super) const fn browser_cache_ttl(command: &BrowserCacheTtlCommand) -> Setting {
+pub(super) const fn browser_cache_ttl(command: &BrowserCacheTtlCommand) -> SettingCommand {
     match command {
-        BrowserCacheTtlCommand::Get => Setting::GetBrowserCacheTtl,
-        BrowserCacheTtlCommand::Set { seconds } => Setting::SetBrowserCacheTtl(*seconds),
+        BrowserCacheTtlCommand::Get => SettingCommand::GetBrowserCacheTtl,
+        BrowserCacheTtlCommand::Set { seconds } => SettingCommand::SetBrowserCacheTtl(*seconds),
     }
 }
 
 /// Cache Reserve.
-pub(super) const fn reserve(command: &ReserveCommand) -> Setting {
+pub(super) const fn reserve(command: &ReserveCommand) -> SettingCommand {
     match command {
-        ReserveCommand::Get => Setting::Get(Switch::CacheReserve),
-        ReserveCommand::Set { value } => Setting::Set(Switch::CacheReserve, on_off(*value)),
-        ReserveCommand::Clear { wait } => Setting::ClearReserve { wait: *wait },
-        ReserveCommand::Status => Setting::ReserveStatus,
+        ReserveCommand::Get => SettingCommand::Get(Switch::CacheReserve),
+        ReserveCommand::Set { value } => SettingCommand::Set(Switch::CacheReserve, on_off(*value)),
+        ReserveCommand::Clear { wait } => SettingCommand::ClearReserve { wait: *wait },
+        ReserveCommand::Status => SettingCommand::ReserveStatus,
     }
 }
 
 /// Smart Tiered Cache.
-pub(super) const fn smart(command: &SmartCommand) -> Setting {
+pub(super) const fn smart(command: &SmartCommand) -> SettingCommand {
     match command {
-        SmartCommand::Get => Setting::Get(Switch::SmartTieredCache),
-        SmartCommand::Set { value } => Setting::Set(Switch::SmartTieredCache, on_off(*value)),
-        SmartCommand::Delete => Setting::DeleteSmart,
+        SmartCommand::Get => SettingCommand::Get(Switch::SmartTieredCache),
+        SmartCommand::Set { value } => SettingCommand::Set(Switch::SmartTieredCache, on_off(*value)),
+        SmartCommand::Delete => SettingCommand::DeleteSmart,
     }
 }
 
@@ -118,14 +67,14 @@ pub(super) const fn smart(command: &SmartCommand) -> Setting {
 /// # Errors
 ///
 /// [`Failure`] for a mistake in them.
-pub(super) fn variants(command: VariantsCommand) -> Result<Setting, Failure> {
+pub(super) fn variants(command: VariantsCommand) -> Result<SettingCommand, Failure> {
     Ok(match command {
-        VariantsCommand::Get => Setting::GetVariants,
-        VariantsCommand::Set { rows, from } => Setting::SetVariants(match from {
+        VariantsCommand::Get => SettingCommand::GetVariants,
+        VariantsCommand::Set { rows, from } => SettingCommand::SetVariants(match from {
             Some(path) => variants_of_file(&path)?,
             None => variants_of_rows(&rows)?,
         }),
-        VariantsCommand::Delete => Setting::DeleteVariants,
+        VariantsCommand::Delete => SettingCommand::DeleteVariants,
     })
 }
 
@@ -134,23 +83,23 @@ pub(super) fn variants(command: VariantsCommand) -> Result<Setting, Failure> {
 /// # Errors
 ///
 /// [`Failure`] for a mistake in an address or a region, or in the file that has them.
-pub(super) fn regions(command: RegionsCommand) -> Result<Setting, Failure> {
+pub(super) fn regions(command: RegionsCommand) -> Result<SettingCommand, Failure> {
     Ok(match command {
-        RegionsCommand::List => Setting::ListRegions,
-        RegionsCommand::Get { ip } => Setting::GetRegion(origin_ip(&ip)?),
+        RegionsCommand::List => SettingCommand::ListRegions,
+        RegionsCommand::Get { ip } => SettingCommand::GetRegion(origin_ip(&ip)?),
         RegionsCommand::Set { ip, vendor, region } => {
             for (text, noun) in [(&ip, "an address"), (&vendor, "a vendor"), (&region, "a region")] {
                 no_secret(text, noun)?;
             }
             let region = CloudRegion::new(&ip, &vendor, &region);
-            Setting::SetRegion(region.map_err(|invalid| Failure::usage(invalid.to_string()))?)
+            SettingCommand::SetRegion(region.map_err(|invalid| Failure::usage(invalid.to_string()))?)
         }
         RegionsCommand::Delete { ips, from } => match (ips.as_slice(), from) {
-            ([ip], None) => Setting::DeleteRegion(origin_ip(ip)?),
-            (_, from) => Setting::DeleteRegions(addresses(&ips, from.as_deref())?),
+            ([ip], None) => SettingCommand::DeleteRegion(origin_ip(ip)?),
+            (_, from) => SettingCommand::DeleteRegions(addresses(&ips, from.as_deref())?),
         },
-        RegionsCommand::Import { file } => Setting::ImportRegions(mappings(&file)?),
-        RegionsCommand::Supported => Setting::SupportedRegions,
+        RegionsCommand::Import { file } => SettingCommand::ImportRegions(mappings(&file)?),
+        RegionsCommand::Supported => SettingCommand::SupportedRegions,
     })
 }
 

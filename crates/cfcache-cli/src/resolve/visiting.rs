@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use crate::args::{Input, Pages, RootsArg, VerifyArg, WarmAsArg};
 use crate::config::VISITOR_HEADERS;
 use crate::failure::Failure;
-use crate::job::{Expected, GateJob, Sample, VerifyJob, Visits, WarmJob};
+use crate::job::{Expected, GateJob, Sample, VerifyJob, VisitJob, Visits, WarmJob};
 use crate::resolve::connection::{Proxies, authorities};
 use crate::resolve::{Given, Job, Targets, targets};
 use crate::secret::{path_name, shown_path};
@@ -74,17 +74,6 @@ impl Purged<'_> {
             _ => named == 1,
         }
     }
-}
-
-/// URLs to ask or to fetch.
-pub(crate) struct VisitJob {
-    pub(crate) targets: Targets,
-    pub(crate) visitor: VisitorBuilder,
-    pub(crate) limits: Limits,
-    /// As whom to fetch.
-    pub(crate) variants: Vec<Variant>,
-    pub(crate) certify: bool,
-    pub(crate) dry_run: bool,
 }
 
 impl Given<'_> {
@@ -238,7 +227,8 @@ impl Given<'_> {
     }
 
     pub(super) fn warm(&self, input: Input, pages: Pages) -> Result<Job, Failure> {
-        self.visit(input, pages, Limits::WARM).map(Job::Warm)
+        let job = self.visit(input, pages, Limits::WARM)?;
+        Ok(if self.global.dry_run { Job::WarmDryRun(job) } else { Job::Warm(job) })
     }
 
     fn visit(&self, input: Input, pages: Pages, usual: Limits) -> Result<VisitJob, Failure> {
@@ -272,7 +262,6 @@ impl Given<'_> {
             limits: self.limits(usual),
             variants: variants(&visiting.warm_as),
             certify: visiting.warm_certify,
-            dry_run: self.global.dry_run,
         })
     }
 

@@ -82,7 +82,7 @@ impl Endpoint for GetCacheReserveClear<'_> {
     type Reply = CacheReserveClear;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[0]
+        &GET
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -94,7 +94,7 @@ impl Endpoint for ClearCacheReserve<'_> {
     type Reply = CacheReserveClear;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[1]
+        &CLEAR
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -107,24 +107,25 @@ impl Endpoint for ClearCacheReserve<'_> {
     }
 }
 
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    descriptor(
-        Method::Get,
-        // Asking changes nothing.
-        Replay::Safe,
-        "get_cache_reserve_clear",
-        "Read how clearing Cache Reserve stands",
-        read_samples,
-    ),
-    descriptor(
-        Method::Post,
-        // What a second clear does while the first runs is not documented.
-        Replay::UndeliveredOnly,
-        "clear_cache_reserve",
-        "Clear Cache Reserve",
-        clear_samples,
-    ),
-];
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&GET, &CLEAR];
+
+static GET: Descriptor = descriptor(
+    Method::Get,
+    // Asking changes nothing.
+    Replay::Safe,
+    "get_cache_reserve_clear",
+    "Read how clearing Cache Reserve stands",
+    read_samples,
+);
+
+static CLEAR: Descriptor = descriptor(
+    Method::Post,
+    // What a second clear does while the first runs is not documented.
+    Replay::UndeliveredOnly,
+    "clear_cache_reserve",
+    "Clear Cache Reserve",
+    clear_samples,
+);
 
 const fn descriptor(
     method: Method,

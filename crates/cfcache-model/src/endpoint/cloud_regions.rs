@@ -362,7 +362,7 @@ impl Endpoint for ListCloudRegions<'_> {
     type Reply = Vec<StoredCloudRegion>;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[0]
+        &LIST
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -379,7 +379,7 @@ impl Endpoint for GetCloudRegion<'_> {
     type Reply = StoredCloudRegion;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[1]
+        &GET
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -391,7 +391,7 @@ impl Endpoint for SetCloudRegion<'_> {
     type Reply = StoredCloudRegion;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[2]
+        &SET
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -408,7 +408,7 @@ impl Endpoint for DeleteCloudRegion<'_> {
     type Reply = StoredCloudRegion;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[3]
+        &DELETE
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -420,7 +420,7 @@ impl Endpoint for SetCloudRegions<'_> {
     type Reply = CloudRegionBatch;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[4]
+        &SET_MANY
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -436,7 +436,7 @@ impl Endpoint for DeleteCloudRegions<'_> {
     type Reply = CloudRegionBatch;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[6]
+        &DELETE_MANY
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -452,7 +452,7 @@ impl Endpoint for ListSupportedRegions<'_> {
     type Reply = SupportedRegions;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[5]
+        &SUPPORTED
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -463,64 +463,70 @@ impl Endpoint for ListSupportedRegions<'_> {
 /// In the order in which the implementations above look them up.
 ///
 /// For the API's router `batch` and `supported_regions` come before `{origin_ip}`, which they never look like.
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    descriptor(
-        Method::Get,
-        "/zones/{zone_id}/origin/cloud_regions",
-        Replay::Safe,
-        "list_cloud_regions",
-        "List the cloud regions of origins",
-        list_samples,
-    ),
-    descriptor(
-        Method::Get,
-        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
-        Replay::Safe,
-        "get_cloud_region",
-        "Read the cloud region of an origin",
-        get_samples,
-    ),
-    descriptor(
-        Method::Put,
-        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
-        Replay::Safe,
-        "set_cloud_region",
-        "Set the cloud region of an origin",
-        set_samples,
-    ),
-    descriptor(
-        Method::Delete,
-        "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
-        Replay::UndeliveredOnly,
-        "delete_cloud_region",
-        "Delete the cloud region of an origin",
-        delete_samples,
-    ),
-    descriptor(
-        Method::Put,
-        "/zones/{zone_id}/origin/cloud_regions/batch",
-        Replay::Safe,
-        "set_cloud_regions",
-        "Set the cloud regions of many origins",
-        batch_samples,
-    ),
-    descriptor(
-        Method::Get,
-        "/zones/{zone_id}/origin/cloud_regions/supported_regions",
-        Replay::Safe,
-        "list_supported_regions",
-        "List the regions that origins can be in",
-        supported_samples,
-    ),
-    descriptor(
-        Method::Delete,
-        "/zones/{zone_id}/origin/cloud_regions/batch",
-        Replay::UndeliveredOnly,
-        "delete_cloud_regions",
-        "Delete the cloud regions of many origins",
-        delete_batch_samples,
-    ),
-];
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&LIST, &GET, &SET, &DELETE, &SET_MANY, &SUPPORTED, &DELETE_MANY];
+
+static LIST: Descriptor = descriptor(
+    Method::Get,
+    "/zones/{zone_id}/origin/cloud_regions",
+    Replay::Safe,
+    "list_cloud_regions",
+    "List the cloud regions of origins",
+    list_samples,
+);
+
+static GET: Descriptor = descriptor(
+    Method::Get,
+    "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+    Replay::Safe,
+    "get_cloud_region",
+    "Read the cloud region of an origin",
+    get_samples,
+);
+
+static SET: Descriptor = descriptor(
+    Method::Put,
+    "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+    Replay::Safe,
+    "set_cloud_region",
+    "Set the cloud region of an origin",
+    set_samples,
+);
+
+static DELETE: Descriptor = descriptor(
+    Method::Delete,
+    "/zones/{zone_id}/origin/cloud_regions/{origin_ip}",
+    Replay::UndeliveredOnly,
+    "delete_cloud_region",
+    "Delete the cloud region of an origin",
+    delete_samples,
+);
+
+static SET_MANY: Descriptor = descriptor(
+    Method::Put,
+    "/zones/{zone_id}/origin/cloud_regions/batch",
+    Replay::Safe,
+    "set_cloud_regions",
+    "Set the cloud regions of many origins",
+    batch_samples,
+);
+
+static SUPPORTED: Descriptor = descriptor(
+    Method::Get,
+    "/zones/{zone_id}/origin/cloud_regions/supported_regions",
+    Replay::Safe,
+    "list_supported_regions",
+    "List the regions that origins can be in",
+    supported_samples,
+);
+
+static DELETE_MANY: Descriptor = descriptor(
+    Method::Delete,
+    "/zones/{zone_id}/origin/cloud_regions/batch",
+    Replay::UndeliveredOnly,
+    "delete_cloud_regions",
+    "Delete the cloud regions of many origins",
+    delete_batch_samples,
+);
 
 const fn descriptor(
     method: Method,

@@ -29,7 +29,7 @@ impl Endpoint for GetZone<'_> {
     type Reply = Zone;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[0]
+        &ENDPOINT
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -37,7 +37,9 @@ impl Endpoint for GetZone<'_> {
     }
 }
 
-pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&ENDPOINT];
+
+static ENDPOINT: Descriptor = Descriptor {
     name: "get_zone",
     summary: "Read a zone",
     method: Method::Get,
@@ -48,7 +50,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/methods/get/",
     samples,
-}];
+};
 
 fn samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };

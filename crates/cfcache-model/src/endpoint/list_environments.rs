@@ -56,7 +56,7 @@ impl Endpoint for ListEnvironments<'_> {
     type Reply = Environments;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[0]
+        &ENDPOINT
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -64,7 +64,9 @@ impl Endpoint for ListEnvironments<'_> {
     }
 }
 
-pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&ENDPOINT];
+
+static ENDPOINT: Descriptor = Descriptor {
     name: "list_environments",
     summary: "List the environments of a zone",
     method: Method::Get,
@@ -75,7 +77,7 @@ pub(super) static ENDPOINTS: &[Descriptor] = &[Descriptor {
     plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/subresources/environments/methods/list/",
     samples,
-}];
+};
 
 fn samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };

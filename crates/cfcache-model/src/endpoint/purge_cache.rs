@@ -93,10 +93,10 @@ impl Endpoint for PurgeCache<'_> {
 
     fn descriptor(&self) -> &'static Descriptor {
         match (self.action, self.environment) {
-            (Action::Purge, None) => &ENDPOINTS[0],
-            (Action::Purge, Some(_)) => &ENDPOINTS[1],
-            (Action::Invalidate, None) => &ENDPOINTS[2],
-            (Action::Invalidate, Some(_)) => &ENDPOINTS[3],
+            (Action::Purge, None) => &PURGE_ZONE,
+            (Action::Purge, Some(_)) => &PURGE_ENVIRONMENT,
+            (Action::Invalidate, None) => &INVALIDATE_ZONE,
+            (Action::Invalidate, Some(_)) => &INVALIDATE_ENVIRONMENT,
         }
     }
 
@@ -115,36 +115,39 @@ impl Endpoint for PurgeCache<'_> {
 }
 
 /// In the order in which `PurgeCache::descriptor` looks them up.
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    descriptor(
-        "purge_zone_cache",
-        "Purge files of a zone",
-        "/zones/{zone_id}/purge_cache",
-        "https://developers.cloudflare.com/api/resources/cache/methods/purge/",
-        || zone_samples(Action::Purge),
-    ),
-    descriptor(
-        "purge_environment_cache",
-        "Purge files of an environment",
-        "/zones/{zone_id}/environments/{environment_id}/purge_cache",
-        "https://developers.cloudflare.com/api/resources/cache/methods/purge_environment/",
-        || environment_samples(Action::Purge),
-    ),
-    descriptor(
-        "invalidate_zone_cache",
-        "Invalidate files of a zone",
-        "/zones/{zone_id}/invalidate_cache",
-        "https://developers.cloudflare.com/api/resources/cache/methods/invalidate/",
-        || zone_samples(Action::Invalidate),
-    ),
-    descriptor(
-        "invalidate_environment_cache",
-        "Invalidate files of an environment",
-        "/zones/{zone_id}/environments/{environment_id}/invalidate_cache",
-        "https://developers.cloudflare.com/api/resources/cache/methods/invalidate_environment/",
-        || environment_samples(Action::Invalidate),
-    ),
-];
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&PURGE_ZONE, &PURGE_ENVIRONMENT, &INVALIDATE_ZONE, &INVALIDATE_ENVIRONMENT];
+
+static PURGE_ZONE: Descriptor = descriptor(
+    "purge_zone_cache",
+    "Purge files of a zone",
+    "/zones/{zone_id}/purge_cache",
+    "https://developers.cloudflare.com/api/resources/cache/methods/purge/",
+    || zone_samples(Action::Purge),
+);
+
+static PURGE_ENVIRONMENT: Descriptor = descriptor(
+    "purge_environment_cache",
+    "Purge files of an environment",
+    "/zones/{zone_id}/environments/{environment_id}/purge_cache",
+    "https://developers.cloudflare.com/api/resources/cache/methods/purge_environment/",
+    || environment_samples(Action::Purge),
+);
+
+static INVALIDATE_ZONE: Descriptor = descriptor(
+    "invalidate_zone_cache",
+    "Invalidate files of a zone",
+    "/zones/{zone_id}/invalidate_cache",
+    "https://developers.cloudflare.com/api/resources/cache/methods/invalidate/",
+    || zone_samples(Action::Invalidate),
+);
+
+static INVALIDATE_ENVIRONMENT: Descriptor = descriptor(
+    "invalidate_environment_cache",
+    "Invalidate files of an environment",
+    "/zones/{zone_id}/environments/{environment_id}/invalidate_cache",
+    "https://developers.cloudflare.com/api/resources/cache/methods/invalidate_environment/",
+    || environment_samples(Action::Invalidate),
+);
 
 const fn descriptor(
     name: &'static str,

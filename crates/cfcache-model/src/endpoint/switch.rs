@@ -8,16 +8,13 @@
 //! - `/zones/{zone_id}/settings/always_online`
 //! - `/zones/{zone_id}/settings/sort_query_string_for_cache`
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
-
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, example, forbidden, refusal, sample,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, SettingRequest, example, forbidden, refusal, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -42,46 +39,6 @@ pub enum Switch {
     SortQueryString,
 }
 
-/// Reads a switch.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct GetSwitch<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The setting.
-    pub switch: Switch,
-}
-
-/// Turns a switch on or off.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct EditSwitch<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The setting.
-    pub switch: Switch,
-    /// On or off.
-    pub value: OnOff,
-}
-
-/// Creates Smart Tiered Cache's setting, where it was never set or was deleted.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct CreateSmartTieredCache<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// On or off.
-    pub value: OnOff,
-}
-
-/// Deletes Smart Tiered Cache's setting, which is off then.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct DeleteSmartTieredCache<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
-
 /// What a switch is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
@@ -90,28 +47,6 @@ pub enum OnOff {
     On,
     /// Off.
     Off,
-}
-
-/// A setting as the API tells it. Every part may be absent or null, and has been.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(bound(deserialize = "V: Deserialize<'de>"))]
-#[non_exhaustive]
-pub struct Setting<V> {
-    /// The id on the wire, which is not always the name in the path.
-    #[serde(default)]
-    pub id: Option<String>,
-    /// Whether the API says that it can be changed. A change was seen to be accepted where it says no.
-    #[serde(default)]
-    pub editable: Option<bool>,
-    /// When it was last changed, as RFC 3339.
-    #[serde(default)]
-    pub modified_on: Option<String>,
-    /// What it is set to.
-    #[serde(default)]
-    pub value: Option<V>,
-    /// Development Mode: seconds until it ends; negative, since it ended.
-    #[serde(default, deserialize_with = "number_or_nothing")]
-    pub time_remaining: Option<i64>,
 }
 
 impl Switch {
@@ -141,92 +76,44 @@ impl Switch {
     }
 }
 
-impl<'a> GetSwitch<'a> {
-    /// Asks for a switch of a zone.
+impl<'a> SettingRequest<'a, String> {
+    /// Reads a switch.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, switch: Switch) -> Self {
-        Self { zone, switch }
+    pub const fn switch(zone: &'a ZoneId, switch: Switch) -> Self {
+        Self::new(zone, switch.endpoints().0)
     }
-}
 
-impl<'a> EditSwitch<'a> {
-    /// Sets a switch of a zone.
+    /// Turns a switch on or off.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, switch: Switch, value: OnOff) -> Self {
-        Self { zone, switch, value }
+    pub fn set_switch(zone: &'a ZoneId, switch: Switch, value: OnOff) -> Self {
+        Self::new(zone, switch.endpoints().1).with_body(value.body())
     }
-}
 
-impl<'a> CreateSmartTieredCache<'a> {
-    /// Creates the setting of a zone.
+    /// Creates Smart Tiered Cache's setting, where it was never set or was deleted.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, value: OnOff) -> Self {
-        Self { zone, value }
+    pub fn create_smart_tiered_cache(zone: &'a ZoneId, value: OnOff) -> Self {
+        Self::new(zone, &CREATE_SMART).with_body(value.body())
     }
-}
 
-impl<'a> DeleteSmartTieredCache<'a> {
-    /// Deletes the setting of a zone.
+    /// Deletes Smart Tiered Cache's setting, which is off then.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
+    pub const fn delete_smart_tiered_cache(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &DELETE_SMART)
     }
 }
 
-impl Endpoint for GetSwitch<'_> {
-    type Reply = Setting<String>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        // Two for each switch, in the order of the enum.
-        &ENDPOINTS[2 * self.switch as usize]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-}
-
-impl Endpoint for EditSwitch<'_> {
-    type Reply = Setting<String>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[2 * self.switch as usize + 1]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        Some(self.value.body())
-    }
-}
-
-impl Endpoint for CreateSmartTieredCache<'_> {
-    type Reply = Setting<String>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[14]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        Some(self.value.body())
-    }
-}
-
-impl Endpoint for DeleteSmartTieredCache<'_> {
-    type Reply = Setting<String>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[15]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
+impl Switch {
+    /// Its endpoints, to read it and to set it.
+    const fn endpoints(self) -> (&'static Descriptor, &'static Descriptor) {
+        match self {
+            Self::CacheReserve => (&GET_RESERVE, &EDIT_RESERVE),
+            Self::RegionalTieredCache => (&GET_REGIONAL, &EDIT_REGIONAL),
+            Self::SmartTieredCache => (&GET_SMART, &EDIT_SMART),
+            Self::TieredCaching => (&GET_ARGO, &EDIT_ARGO),
+            Self::DevelopmentMode => (&GET_DEVELOPMENT, &EDIT_DEVELOPMENT),
+            Self::AlwaysOnline => (&GET_ALWAYS_ONLINE, &EDIT_ALWAYS_ONLINE),
+            Self::SortQueryString => (&GET_SORT_QUERY_STRING, &EDIT_SORT_QUERY_STRING),
+        }
     }
 }
 
@@ -269,45 +156,55 @@ impl FromStr for OnOff {
 #[non_exhaustive]
 pub struct NeitherOnNorOff;
 
-/// `time_remaining` is a number by its type, and `false` where the mode was never on.
-fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
-    Ok(value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64)))
-}
-
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    get(&RESERVE, "get_cache_reserve", || read_samples(&RESERVE)),
-    edit(&RESERVE, "edit_cache_reserve", || edit_samples(&RESERVE)),
-    get(&REGIONAL, "get_regional_tiered_cache", || read_samples(&REGIONAL)),
-    edit(&REGIONAL, "edit_regional_tiered_cache", || edit_samples(&REGIONAL)),
-    get(&SMART, "get_smart_tiered_cache", || read_samples(&SMART)),
-    edit(&SMART, "edit_smart_tiered_cache", || edit_samples(&SMART)),
-    get(&ARGO, "get_tiered_caching", || read_samples(&ARGO)),
-    edit(&ARGO, "edit_tiered_caching", || edit_samples(&ARGO)),
-    get(&DEVELOPMENT, "get_development_mode", || read_samples(&DEVELOPMENT)),
-    edit(&DEVELOPMENT, "edit_development_mode", || edit_samples(&DEVELOPMENT)),
-    get(&ALWAYS_ONLINE, "get_always_online", || read_samples(&ALWAYS_ONLINE)),
-    edit(&ALWAYS_ONLINE, "edit_always_online", || edit_samples(&ALWAYS_ONLINE)),
-    get(&SORT_QUERY_STRING, "get_sort_query_string", || read_samples(&SORT_QUERY_STRING)),
-    edit(&SORT_QUERY_STRING, "edit_sort_query_string", || edit_samples(&SORT_QUERY_STRING)),
-    descriptor(
-        &SMART,
-        Method::Post,
-        Replay::UndeliveredOnly,
-        "create_smart_tiered_cache",
-        "Create Smart Tiered Cache's setting",
-        create_samples,
-    ),
-    descriptor(
-        &SMART,
-        Method::Delete,
-        Replay::UndeliveredOnly,
-        "delete_smart_tiered_cache",
-        "Delete Smart Tiered Cache's setting",
-        delete_samples,
-    ),
+pub(super) static ENDPOINTS: &[&Descriptor] = &[
+    &GET_RESERVE,
+    &EDIT_RESERVE,
+    &GET_REGIONAL,
+    &EDIT_REGIONAL,
+    &GET_SMART,
+    &EDIT_SMART,
+    &GET_ARGO,
+    &EDIT_ARGO,
+    &GET_DEVELOPMENT,
+    &EDIT_DEVELOPMENT,
+    &GET_ALWAYS_ONLINE,
+    &EDIT_ALWAYS_ONLINE,
+    &GET_SORT_QUERY_STRING,
+    &EDIT_SORT_QUERY_STRING,
+    &CREATE_SMART,
+    &DELETE_SMART,
 ];
+
+static GET_RESERVE: Descriptor = get(&RESERVE, "get_cache_reserve", || read_samples(&RESERVE));
+static EDIT_RESERVE: Descriptor = edit(&RESERVE, "edit_cache_reserve", || edit_samples(&RESERVE));
+static GET_REGIONAL: Descriptor = get(&REGIONAL, "get_regional_tiered_cache", || read_samples(&REGIONAL));
+static EDIT_REGIONAL: Descriptor = edit(&REGIONAL, "edit_regional_tiered_cache", || edit_samples(&REGIONAL));
+static GET_SMART: Descriptor = get(&SMART, "get_smart_tiered_cache", || read_samples(&SMART));
+static EDIT_SMART: Descriptor = edit(&SMART, "edit_smart_tiered_cache", || edit_samples(&SMART));
+static GET_ARGO: Descriptor = get(&ARGO, "get_tiered_caching", || read_samples(&ARGO));
+static EDIT_ARGO: Descriptor = edit(&ARGO, "edit_tiered_caching", || edit_samples(&ARGO));
+static GET_DEVELOPMENT: Descriptor = get(&DEVELOPMENT, "get_development_mode", || read_samples(&DEVELOPMENT));
+static EDIT_DEVELOPMENT: Descriptor = edit(&DEVELOPMENT, "edit_development_mode", || edit_samples(&DEVELOPMENT));
+static GET_ALWAYS_ONLINE: Descriptor = get(&ALWAYS_ONLINE, "get_always_online", || read_samples(&ALWAYS_ONLINE));
+static EDIT_ALWAYS_ONLINE: Descriptor = edit(&ALWAYS_ONLINE, "edit_always_online", || edit_samples(&ALWAYS_ONLINE));
+static GET_SORT_QUERY_STRING: Descriptor = get(&SORT_QUERY_STRING, "get_sort_query_string", || read_samples(&SORT_QUERY_STRING));
+static EDIT_SORT_QUERY_STRING: Descriptor = edit(&SORT_QUERY_STRING, "edit_sort_query_string", || edit_samples(&SORT_QUERY_STRING));
+static CREATE_SMART: Descriptor = descriptor(
+    &SMART,
+    Method::Post,
+    Replay::UndeliveredOnly,
+    "create_smart_tiered_cache",
+    "Create Smart Tiered Cache's setting",
+    create_samples,
+);
+static DELETE_SMART: Descriptor = descriptor(
+    &SMART,
+    Method::Delete,
+    Replay::UndeliveredOnly,
+    "delete_smart_tiered_cache",
+    "Delete Smart Tiered Cache's setting",
+    delete_samples,
+);
 
 /// What differs between the settings.
 struct Facts {
@@ -461,7 +358,7 @@ fn refused_sample<E: Endpoint>(name: &'static str, request: &E, refused: Option<
 
 fn read_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = GetSwitch::new(&zone, facts.switch);
+    let request = SettingRequest::switch(&zone, facts.switch);
     Vec::from([
         sample("off", &request, 200, state(facts, "off")),
         refused_sample("refused", &request, facts.refused),
@@ -470,7 +367,7 @@ fn read_samples(facts: &Facts) -> Vec<Sample> {
 
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = |value| EditSwitch::new(&zone, facts.switch, value);
+    let request = |value| SettingRequest::set_switch(&zone, facts.switch, value);
     // What an edit of a setting that does not exist answers is not documented.
     let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
@@ -487,13 +384,13 @@ fn edit_samples(facts: &Facts) -> Vec<Sample> {
 
 fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = CreateSmartTieredCache::new(&zone, OnOff::On);
+    let request = SettingRequest::create_smart_tiered_cache(&zone, OnOff::On);
     Vec::from([sample("on", &request, 200, state(&SMART, "on")), refused_sample("refused", &request, None)])
 }
 
 fn delete_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = DeleteSmartTieredCache::new(&zone);
+    let request = SettingRequest::delete_smart_tiered_cache(&zone);
     let deleted = r#"{"id":"tiered_cache_smart_topology_enable","editable":true}"#;
     Vec::from([
         sample("deleted", &request, 200, success(deleted)),

@@ -3,16 +3,15 @@
 //! Which other types of an image may be cached beside the one that its file name says. It only acts where the origin sends
 //! `Vary: Accept`; a variant that the origin then does not serve is not cached at all (`BYPASS`).
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::endpoint::switch::Setting;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
+    Area, Descriptor, Method, Replay, Sample, SettingRequest, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -187,103 +186,33 @@ impl InvalidVariants {
 /// What variants a zone has: an entry can be null.
 pub type StoredVariants = BTreeMap<String, Option<Vec<String>>>;
 
-/// Reads the variants. Where none were ever set this is 404.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct GetVariants<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
-
-/// Sets the variants: the whole value is replaced, nothing is merged.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct EditVariants<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// All of them.
-    pub variants: &'a Variants,
-}
-
-/// Deletes the variants.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct DeleteVariants<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
-
-impl<'a> GetVariants<'a> {
-    /// Asks for the variants of a zone.
+impl<'a> SettingRequest<'a, StoredVariants> {
+    /// Reads the variants. Where none were ever set this is 404.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
+    pub const fn variants(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &GET)
     }
-}
 
-impl<'a> EditVariants<'a> {
-    /// Replaces the variants of a zone.
+    /// Sets the variants: the whole value is replaced, nothing is merged.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, variants: &'a Variants) -> Self {
-        Self { zone, variants }
-    }
-}
-
-impl<'a> DeleteVariants<'a> {
-    /// Deletes the variants of a zone.
-    #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
-    }
-}
-
-impl Endpoint for GetVariants<'_> {
-    type Reply = Setting<StoredVariants>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[0]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-}
-
-impl Endpoint for EditVariants<'_> {
-    type Reply = Setting<StoredVariants>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[1]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
+    pub fn set_variants(zone: &'a ZoneId, variants: &Variants) -> Self {
         // Writing strings to memory cannot fail.
-        let value = serde_json::to_string(self.variants).unwrap_or_default();
-        Some(alloc::format!(r#"{{"value":{value}}}"#))
+        let value = serde_json::to_string(variants).unwrap_or_default();
+        Self::new(zone, &EDIT).with_body(alloc::format!(r#"{{"value":{value}}}"#))
+    }
+
+    /// Deletes the variants.
+    #[must_use]
+    pub const fn delete_variants(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &DELETE)
     }
 }
 
-impl Endpoint for DeleteVariants<'_> {
-    type Reply = Setting<StoredVariants>;
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&GET, &EDIT, &DELETE];
 
-    fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINTS[2]
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-}
-
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    descriptor(Method::Get, Replay::Safe, "get_variants", "Read Variants", read_samples),
-    descriptor(Method::Patch, Replay::Safe, "edit_variants", "Replace Variants", edit_samples),
-    descriptor(Method::Delete, Replay::UndeliveredOnly, "delete_variants", "Delete Variants", delete_samples),
-];
+static GET: Descriptor = descriptor(Method::Get, Replay::Safe, "get_variants", "Read Variants", read_samples);
+static EDIT: Descriptor = descriptor(Method::Patch, Replay::Safe, "edit_variants", "Replace Variants", edit_samples);
+static DELETE: Descriptor = descriptor(Method::Delete, Replay::UndeliveredOnly, "delete_variants", "Delete Variants", delete_samples);
 
 const fn descriptor(
     method: Method,
@@ -310,7 +239,7 @@ const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = GetVariants::new(&zone);
+    let request = SettingRequest::variants(&zone);
     // The code of a read while unset is not documented; 1142 is what other settings have.
     let unset = "Unable to retrieve variants setting value. The zone setting does not exist.";
     Vec::from([
@@ -324,7 +253,7 @@ fn edit_samples() -> Vec<Sample> {
     let types = ["image/webp", "image/jpeg"];
     let variants = Variants::new().with("avif", types).and_then(|variants| variants.with("bmp", types));
     let Ok(variants) = variants else { return Vec::new() };
-    let request = EditVariants::new(&zone, &variants);
+    let request = SettingRequest::set_variants(&zone, &variants);
     let refused = "This setting is not available for your plan type";
     Vec::from([
         sample("two", &request, 200, success(STORED)),
@@ -334,7 +263,7 @@ fn edit_samples() -> Vec<Sample> {
 
 fn delete_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = DeleteVariants::new(&zone);
+    let request = SettingRequest::delete_variants(&zone);
     let unset = "Unable to delete variants setting value. The zone setting does not exist.";
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"id":"variants","editable":true}"#)),

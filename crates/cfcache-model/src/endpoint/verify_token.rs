@@ -62,8 +62,8 @@ impl Endpoint for VerifyToken<'_> {
 
     fn descriptor(&self) -> &'static Descriptor {
         match self.account {
-            None => &ENDPOINTS[0],
-            Some(_) => &ENDPOINTS[1],
+            None => &OF_USER,
+            Some(_) => &OF_ACCOUNT,
         }
     }
 
@@ -72,35 +72,36 @@ impl Endpoint for VerifyToken<'_> {
     }
 }
 
-pub(super) static ENDPOINTS: &[Descriptor] = &[
-    Descriptor {
-        name: "verify_token",
-        summary: "Verify a token of a user",
-        method: Method::Get,
-        path: "/user/tokens/verify",
-        area: Area::Token,
-        replay: Replay::Safe,
-        permission: "any (a token may always verify itself)",
-        plans: "all plans",
-        page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
-        samples: || samples(&VerifyToken::of_user()),
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&OF_USER, &OF_ACCOUNT];
+
+static OF_USER: Descriptor = Descriptor {
+    name: "verify_token",
+    summary: "Verify a token of a user",
+    method: Method::Get,
+    path: "/user/tokens/verify",
+    area: Area::Token,
+    replay: Replay::Safe,
+    permission: "any (a token may always verify itself)",
+    plans: "all plans",
+    page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
+    samples: || samples(&VerifyToken::of_user()),
+};
+
+static OF_ACCOUNT: Descriptor = Descriptor {
+    name: "verify_account_token",
+    summary: "Verify a token of an account",
+    method: Method::Get,
+    path: "/accounts/{account_id}/tokens/verify",
+    area: Area::Token,
+    replay: Replay::Safe,
+    permission: "any (a token may always verify itself)",
+    plans: "all plans",
+    page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
+    samples: || {
+        let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");
+        account.map(|account| samples(&VerifyToken::of_account(&account))).unwrap_or_default()
     },
-    Descriptor {
-        name: "verify_account_token",
-        summary: "Verify a token of an account",
-        method: Method::Get,
-        path: "/accounts/{account_id}/tokens/verify",
-        area: Area::Token,
-        replay: Replay::Safe,
-        permission: "any (a token may always verify itself)",
-        plans: "all plans",
-        page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
-        samples: || {
-            let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");
-            account.map(|account| samples(&VerifyToken::of_account(&account))).unwrap_or_default()
-        },
-    },
-];
+};
 
 fn samples(request: &VerifyToken<'_>) -> Vec<Sample> {
     let active = r#"{"result":{"id":"ed17574386854bf78a67040be0a770b0","status":"active"},"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active","type":null}]}"#;

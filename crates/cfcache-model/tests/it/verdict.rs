@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
-use cfcache_model::endpoint::{EditSwitch, GetZone, ListZones, OnOff, PurgeCache, Switch, VerifyToken};
+use cfcache_model::endpoint::{GetZone, ListZones, OnOff, PurgeCache, SettingRequest, Switch, VerifyToken};
 use cfcache_model::verdict::{Class, Verdict, judge};
 use cfcache_model::{PurgeBody, ZoneId};
 
@@ -217,7 +217,7 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
     // A change was done, as the API says, whatever it looks like.
-    let edit = EditSwitch::new(&zone, Switch::CacheReserve, OnOff::On);
+    let edit = SettingRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
     let odd = br#"{"success":true,"result":[1]}"#;
     assert_eq!(sort_of(judge(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }

@@ -1,38 +1,39 @@
-//! `token verify`
+//! Whether a token is valid.
 
-use cfcache_app::observe::CallObserver;
 use cfcache_client::{Error, ErrorKind};
 use cfcache_model::date::rfc_3339;
-use cfcache_model::endpoint::{TokenStatus, VerifyToken};
+use cfcache_model::endpoint::VerifyToken;
 use cfcache_model::id::AccountId;
 
-use crate::args::OutputArg;
 use crate::config::{ACCOUNT_ID, Origin, Sourced};
+use crate::connection::Connection;
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
-use crate::resolve::Connection;
+use crate::manage::{ManageReport, ManageResult};
+use crate::observe::CallObserver;
 use crate::session::Session;
 
 /// Asks whether the token is valid: exit code 0 only where it is active.
 ///
 /// A user's token is verified at another address than an account's. An account that a variable names is a guess: where
 /// its address refuses the token, the user's is asked as well.
-pub(crate) async fn verify(
-    connection: Connection,
-    account: Option<Sourced<AccountId>>,
+pub(super) async fn verify(
+    connection: &Connection,
+    account: Option<&Sourced<AccountId>>,
     unread: Vec<String>,
-    talk: &Talk,
-) -> Result<Exit, Failure> {
-    let session = Session::open(&connection).await?;
-    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver(talk)).await;
-    let result = match &account {
+    console: &dyn Console,
+) -> Result<ManageReport, Failure> {
+    let session = Session::open(connection).await?;
+    let ask =
+        async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver(console)).await;
+    let result = match account {
         None => ask(VerifyToken::of_user()).await,
         Some(account) => match ask(VerifyToken::of_account(&account.value)).await {
             Err(refused) if matches!(account.origin, Origin::Variable(_)) && is_refusal(&refused) => {
                 match ask(VerifyToken::of_user()).await {
                     Ok(answer) => {
-                        talk.note(&format!(
+                        console.note(&format!(
                             "{} is set, and the token is not of that account: it is a user's",
                             account.origin
                         ));
@@ -45,15 +46,12 @@ pub(crate) async fn verify(
             result => result,
         },
     };
-    let answer = result.map_err(|error| not_verified(&error, account.as_ref(), unread))?;
-    let token = answer.result;
-    let is_early = token.not_before.as_deref().is_some_and(|begins| is_later(begins, &now()));
-    match talk.output {
-        OutputArg::Human => talk.tell(&describe(&token, is_early)),
-        _ => talk.data(&answer.raw),
-    }
+    let answer = result.map_err(|error| not_verified(&error, account, unread))?;
     session.close().await;
-    Ok(if token.is_active() && !is_early { Exit::Accepted } else { Exit::Credentials })
+    let status = answer.result;
+    let is_early = status.not_before.as_deref().is_some_and(|begins| is_later(begins, &now()));
+    let exit = if status.is_active() && !is_early { Exit::Accepted } else { Exit::Credentials };
+    Ok(ManageReport { exit, ..ManageReport::new(answer.raw, ManageResult::Token { status, is_early }) })
 }
 
 /// Returns whether the API answered, and would not verify the token at that address.
@@ -83,26 +81,7 @@ fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>, unread: Vec
     }
 }
 
-fn describe(token: &TokenStatus, is_early: bool) -> String {
-    let status = match is_early {
-        // The API calls it active all the same.
-        true => "not valid yet",
-        false => token.status.as_str(),
-    };
-    let mut line = format!("the token is {}", cfcache_model::text::clip(status, 40));
-    if let Some(begins) = &token.not_before {
-        line.push_str(&format!(", from {begins}"));
-    }
-    match &token.expires_on {
-        Some(ends) if token.status == "expired" => line.push_str(&format!(", since {ends}")),
-        Some(ends) => line.push_str(&format!(", until {ends}")),
-        None if token.is_active() => line.push_str(", and does not expire"),
-        None => {}
-    }
-    line
-}
-
-/// Is one time later than another, as RFC 3339 in UTC writes them? What is written otherwise cannot be told.
+/// Returns whether one time is later than another, as RFC 3339 in UTC writes them. What is written otherwise is not later.
 fn is_later(time: &str, other: &str) -> bool {
     let is_utc = time.ends_with('Z') && time.is_ascii();
     is_utc && time.get(..SECONDS) > other.get(..SECONDS)

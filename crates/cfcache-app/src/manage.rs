@@ -1,0 +1,349 @@
+//! Zones, environments, tokens and settings: from a job to what the API says.
+
+mod dry_run;
+mod regions;
+mod reserve;
+mod table;
+mod token;
+mod value;
+mod variants;
+
+use core::time::Duration;
+
+use cfcache_client::{Client, Error};
+use cfcache_model::endpoint::{
+    CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, ListEnvironments, ListZones, OnOff,
+    OriginIp, StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
+};
+use cfcache_model::id::{AccountId, ZoneId};
+use cfcache_model::verdict::{Answer, Class};
+
+use crate::config::Sourced;
+use crate::connection::Connection;
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::job::ZoneRef;
+pub use crate::manage::dry_run::dry_run;
+pub use crate::manage::regions::{Imported, Mapping};
+pub use crate::manage::table::SettingRow;
+pub use crate::manage::value::{SETTINGS, SettingValue};
+use crate::observe::CallObserver;
+use crate::purge::{confirm, describe_zone};
+use crate::session::Session;
+use crate::{pages, scope, wording};
+
+/// What to ask the API, or what to change.
+pub enum ManageJob {
+    /// All zones that the token may read.
+    ListZones(Connection),
+    /// The environments of a zone.
+    ListEnvironments(Connection, ZoneRef),
+    /// Whether the token is valid, as a user's or as that of an account. The last are variables that may have been meant
+    /// to name an account, and are not read.
+    VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
+    /// A setting of a zone.
+    Setting(SettingJob),
+}
+
+/// Something to do with a setting of a zone.
+pub struct SettingJob {
+    /// What.
+    pub command: SettingCommand,
+    /// The zone.
+    pub zone: ZoneRef,
+    /// How to reach the API.
+    pub connection: Connection,
+    /// Whether it is not to be confirmed.
+    pub yes: bool,
+}
+
+/// What to do with a setting.
+#[expect(missing_docs, reason = "each says by its name what it does")]
+pub enum SettingCommand {
+    Get(Switch),
+    Set(Switch, OnOff),
+    GetCacheLevel,
+    SetCacheLevel(CacheLevel),
+    GetBrowserCacheTtl,
+    SetBrowserCacheTtl(u32),
+    DeleteSmart,
+    ClearReserve { wait: bool },
+    ReserveStatus,
+    GetVariants,
+    SetVariants(Variants),
+    DeleteVariants,
+    ListRegions,
+    GetRegion(OriginIp),
+    SetRegion(CloudRegion),
+    DeleteRegion(OriginIp),
+    DeleteRegions(Vec<OriginIp>),
+    ImportRegions(Vec<CloudRegion>),
+    SupportedRegions,
+    Table,
+}
+
+/// What the API said.
+pub struct ManageReport {
+    /// How the process ends.
+    pub exit: Exit,
+    /// The same for programs: the API's `result` as it wrote it, or JSON of our own where that is more than one answer.
+    pub json: String,
+    /// What it is.
+    pub result: ManageResult,
+    /// What kept parts of it from being read, to be told below it.
+    pub problem: Option<Failure>,
+}
+
+/// What the API said, by what was asked.
+pub enum ManageResult {
+    /// All zones.
+    Zones(Vec<Zone>),
+    /// The environments of a zone.
+    Environments(Vec<Environment>),
+    /// A token.
+    Token {
+        /// What the API says of it.
+        status: TokenStatus,
+        /// Whether it is not valid yet. (The API calls it active all the same.)
+        is_early: bool,
+    },
+    /// A setting with one value; `None` where it was never set, or is no longer.
+    Value(&'static str, Option<SettingValue>, Change),
+    /// The variants; `None` where there are none.
+    Variants(Option<StoredVariants>, Change),
+    /// How the latest clear of Cache Reserve stands; `None` where it was never cleared.
+    ReserveClear(Option<CacheReserveClear>),
+    /// The cloud regions of origins.
+    Regions(Vec<StoredCloudRegion>),
+    /// The cloud region of one origin.
+    Region(StoredCloudRegion, Change),
+    /// The mapping of this origin is deleted.
+    RegionDeleted(OriginIp),
+    /// The regions that there are.
+    Supported(SupportedRegions),
+    /// Mappings that were imported or deleted; the word is "mapped" or "deleted".
+    Imported(&'static str, Imported),
+    /// All settings.
+    Table(Vec<SettingRow>),
+}
+
+/// What became of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was only read.
+    Read,
+    /// It was as wanted already, and nothing was changed.
+    Unchanged,
+    /// It was set.
+    Set,
+    /// It was deleted.
+    Deleted,
+}
+
+impl ManageReport {
+    fn new(json: impl Into<String>, result: ManageResult) -> Self {
+        Self { exit: Exit::Accepted, json: json.into(), result, problem: None }
+    }
+}
+
+impl SettingCommand {
+    /// Returns whether it changes anything.
+    pub const fn is_change(&self) -> bool {
+        match self {
+            Self::Get(_)
+            | Self::GetCacheLevel
+            | Self::GetBrowserCacheTtl
+            | Self::ReserveStatus
+            | Self::GetVariants
+            | Self::ListRegions
+            | Self::GetRegion(_)
+            | Self::SupportedRegions
+            | Self::Table => false,
+            Self::Set(..)
+            | Self::SetCacheLevel(_)
+            | Self::SetBrowserCacheTtl(_)
+            | Self::DeleteSmart
+            | Self::ClearReserve { .. }
+            | Self::SetVariants(_)
+            | Self::DeleteVariants
+            | Self::SetRegion(_)
+            | Self::DeleteRegion(_)
+            | Self::DeleteRegions(_)
+            | Self::ImportRegions(_) => true,
+        }
+    }
+
+    /// Returns whether it notices interrupts by itself, and tells how far it came.
+    const fn ends_itself(&self) -> bool {
+        matches!(self, Self::ImportRegions(_) | Self::DeleteRegions(_) | Self::ClearReserve { .. })
+    }
+
+    /// What is asked before it is done, where it must be confirmed.
+    fn question(&self, zone: &str) -> Option<String> {
+        match self {
+            Self::ClearReserve { .. } => Some(format!(
+                "Clearing Cache Reserve removes everything in it. It must be off, it cannot be turned on again while the \
+                 clear runs (up to 24 hours), and a clear cannot be undone or cancelled.\nClear Cache Reserve of {zone}?",
+            )),
+            Self::DeleteSmart => {
+                Some(format!("Delete the setting of Smart Tiered Cache of {zone}, and so turn it off?"))
+            }
+            Self::DeleteVariants => Some(format!("Delete all variants of {zone}?")),
+            Self::DeleteRegion(ip) => Some(format!("Delete the cloud region of {ip} of {zone}?")),
+            Self::DeleteRegions(ips) => {
+                let origins = wording::count(ips.len() as u64, "origin");
+                Some(format!("Delete the cloud regions of {origins} of {zone}?"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Asks the API what a job says, or changes it.
+///
+/// # Errors
+///
+/// [`Failure`] where the API refuses it or cannot be reached, nobody confirms what has to be confirmed, or it is
+/// interrupted.
+pub async fn run(
+    job: ManageJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<ManageReport, Failure> {
+    // What is about settings notices interrupts by itself.
+    let is_setting = matches!(job, ManageJob::Setting(_));
+    tokio::select! {
+        report = ask(job, console, interrupts) => report,
+        () = interrupts.nth(1), if !is_setting => Err(interrupted(false)),
+    }
+}
+
+async fn ask(
+    job: ManageJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<ManageReport, Failure> {
+    match job {
+        ManageJob::ListZones(connection) => zones(&connection, console).await,
+        ManageJob::ListEnvironments(connection, zone) => environments(&connection, &zone, console).await,
+        ManageJob::VerifyToken(connection, account, unread) => {
+            token::verify(&connection, account.as_ref(), unread, console).await
+        }
+        ManageJob::Setting(job) => setting(job, console, interrupts).await,
+    }
+}
+
+fn interrupted(is_change: bool) -> Failure {
+    let message =
+        if is_change { "interrupted; what was under way may have taken effect" } else { "interrupted" };
+    Failure::new(Exit::Interrupted, message)
+}
+
+async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageReport, Failure> {
+    let session = Session::open(connection).await?;
+    let client = &session.client;
+    let zones =
+        pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver(console)).await)
+            .await
+            .map_err(|error| Failure::of(&error, "cannot list the zones"))?;
+    session.close().await;
+    Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.items)))
+}
+
+async fn environments(
+    connection: &Connection,
+    zone: &ZoneRef,
+    console: &dyn Console,
+) -> Result<ManageReport, Failure> {
+    let session = Session::open(connection).await?;
+    let zone = scope::zone(&session.client, zone, console).await?;
+    let answer = session
+        .client
+        .call(&ListEnvironments::new(&zone), &mut CallObserver(console))
+        .await
+        .map_err(|error| Failure::of(&error, "cannot list the environments"))?;
+    session.close().await;
+    Ok(ManageReport::new(answer.raw, ManageResult::Environments(answer.result.environments)))
+}
+
+/// What every command around settings needs.
+struct SettingsContext<'a> {
+    client: &'a Client,
+    zone: ZoneId,
+    console: &'a dyn Console,
+}
+
+impl SettingsContext<'_> {
+    /// Asks the API.
+    async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
+        self.client.call(request, &mut CallObserver(self.console)).await
+    }
+}
+
+/// Returns whether a request was refused because the setting was never set. That is an answer, and no failure.
+fn is_unset(error: &Error) -> bool {
+    error.failure().is_some_and(|failure| {
+        failure.status == 404 && failure.class == Class::Missing && matches!(failure.code(), 1142 | 1144)
+    })
+}
+
+async fn setting(
+    job: SettingJob,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<ManageReport, Failure> {
+    if let Some(question) = job.command.question(&describe_zone(&job.zone)) {
+        confirm(console, job.yes, &question)?;
+    }
+    let session = Session::open(&job.connection).await?;
+    let zone = tokio::select! {
+        zone = scope::zone(&session.client, &job.zone, console) => zone?,
+        () = interrupts.nth(1) => return Err(interrupted(false)),
+    };
+    let context = SettingsContext { client: &session.client, zone, console };
+    let (is_change, ends_itself) = (job.command.is_change(), job.command.ends_itself());
+    let report = tokio::select! {
+        report = carry_out(&context, job.command, interrupts) => report,
+        () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
+    }?;
+    drop(context);
+    session.close().await;
+    Ok(report)
+}
+
+async fn carry_out(
+    context: &SettingsContext<'_>,
+    command: SettingCommand,
+    interrupts: &Interrupts,
+) -> Result<ManageReport, Failure> {
+    match command {
+        SettingCommand::Get(switch) => value::get_switch(context, switch).await,
+        SettingCommand::Set(switch, value) => value::set_switch(context, switch, value).await,
+        SettingCommand::GetCacheLevel => value::get_cache_level(context).await,
+        SettingCommand::SetCacheLevel(level) => value::set_cache_level(context, level).await,
+        SettingCommand::GetBrowserCacheTtl => value::get_browser_cache_ttl(context).await,
+        SettingCommand::SetBrowserCacheTtl(seconds) => value::set_browser_cache_ttl(context, seconds).await,
+        SettingCommand::DeleteSmart => value::delete_smart(context).await,
+        SettingCommand::ClearReserve { wait } => reserve::clear(context, wait, interrupts).await,
+        SettingCommand::ReserveStatus => reserve::status(context).await,
+        SettingCommand::GetVariants => variants::get(context).await,
+        SettingCommand::SetVariants(variants) => variants::set(context, &variants).await,
+        SettingCommand::DeleteVariants => variants::delete(context).await,
+        SettingCommand::ListRegions => regions::list(context).await,
+        SettingCommand::GetRegion(ip) => regions::get(context, &ip).await,
+        SettingCommand::SetRegion(mapping) => regions::set(context, &mapping).await,
+        SettingCommand::DeleteRegion(ip) => regions::delete(context, ip).await,
+        SettingCommand::DeleteRegions(ips) => regions::delete_many(context, &ips, interrupts).await,
+        SettingCommand::SupportedRegions => regions::supported(context).await,
+        SettingCommand::ImportRegions(mappings) => regions::import(context, &mappings, interrupts).await,
+        SettingCommand::Table => table::read(context).await,
+    }
+}
+
+/// How long a setting stays as it is, where it ends by itself.
+fn left(time_remaining: Option<i64>) -> Option<Duration> {
+    let seconds = u64::try_from(time_remaining?).ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,78 @@
+//! `--dry-run`: the requests of a change.
+
+use cfcache_model::endpoint::{
+    ClearCacheReserve, DeleteCloudRegion, DeleteCloudRegions, MAX_REGIONS_PER_BATCH, Parts, SetCloudRegion,
+    SetCloudRegions, SettingRequest, encode,
+};
+use cfcache_model::id::ZoneId;
+
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job::ZoneRef;
+use crate::manage::{SettingCommand, SettingJob};
+use crate::purge::{ZONE_STAND_IN, shown};
+use crate::session::shown_base;
+use crate::wording;
+
+/// Gives the console the requests of a change, a line each, and sends nothing.
+///
+/// # Errors
+///
+/// [`Failure`] where the base URL is invalid.
+pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let base = shown_base(&job.connection)?.to_string();
+    let zone = match &job.zone {
+        ZoneRef::Id(id) => id.clone(),
+        ZoneRef::Domain(domain) => {
+            console.note(&format!(
+                "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
+            ));
+            ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))?
+        }
+    };
+    if let SettingCommand::Set(switch, value) = &job.command {
+        let title = wording::capitalized(switch.title());
+        console.note(&format!("{title} is read first, and left alone where it is {value}"));
+    }
+    for request in requests(&job.command, &zone) {
+        console.data(&shown(&request, &base));
+    }
+    Ok(Exit::Accepted)
+}
+
+/// The requests that change something.
+fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
+    let one = |request| Vec::from([request]);
+    match command {
+        SettingCommand::Set(switch, value) => one(encode(&SettingRequest::set_switch(zone, *switch, *value))),
+        SettingCommand::SetCacheLevel(level) => one(encode(&SettingRequest::set_cache_level(zone, *level))),
+        SettingCommand::SetBrowserCacheTtl(seconds) => {
+            one(encode(&SettingRequest::set_browser_cache_ttl(zone, *seconds)))
+        }
+        SettingCommand::DeleteSmart => one(encode(&SettingRequest::delete_smart_tiered_cache(zone))),
+        SettingCommand::ClearReserve { .. } => one(encode(&ClearCacheReserve::new(zone))),
+        SettingCommand::SetVariants(variants) => one(encode(&SettingRequest::set_variants(zone, variants))),
+        SettingCommand::DeleteVariants => one(encode(&SettingRequest::delete_variants(zone))),
+        SettingCommand::SetRegion(mapping) => one(encode(&SetCloudRegion::new(zone, mapping))),
+        SettingCommand::DeleteRegion(ip) => one(encode(&DeleteCloudRegion::new(zone, ip))),
+        SettingCommand::DeleteRegions(ips) => ips
+            .chunks(MAX_REGIONS_PER_BATCH)
+            .map(|batch| encode(&DeleteCloudRegions::new(zone, batch)))
+            .collect(),
+        SettingCommand::ImportRegions(mappings) => mappings
+            .chunks(MAX_REGIONS_PER_BATCH)
+            .map(|batch| encode(&SetCloudRegions::new(zone, batch)))
+            .collect(),
+        // These only read, and are refused before.
+        SettingCommand::Get(_)
+        | SettingCommand::GetCacheLevel
+        | SettingCommand::GetBrowserCacheTtl
+        | SettingCommand::ReserveStatus
+        | SettingCommand::GetVariants
+        | SettingCommand::ListRegions
+        | SettingCommand::GetRegion(_)
+        | SettingCommand::SupportedRegions
+        | SettingCommand::Table => Vec::new(),
+    }
+}

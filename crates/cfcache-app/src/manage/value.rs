@@ -1,0 +1,206 @@
+//! Settings with one value: those that are on or off, the cache level, the browser cache TTL.
+
+use core::time::Duration;
+
+use cfcache_client::Error;
+use cfcache_model::endpoint::{CacheLevel, OnOff, Setting, SettingRequest, Switch};
+use cfcache_model::verdict::Answer;
+use serde::de::DeserializeOwned;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::manage::{Change, ManageReport, ManageResult, SettingsContext, is_unset, left};
+use crate::wording;
+
+pub(super) const CACHE_LEVEL: &str = "Cache level";
+pub(super) const BROWSER_CACHE_TTL: &str = "Browser cache TTL";
+pub(super) const VARIANTS: &str = "Variants";
+pub(super) const CACHE_RESERVE_CLEAR: &str = "Cache Reserve clear";
+
+/// The names of all settings, as in the table of them.
+pub const SETTINGS: &[&str] = &[
+    Switch::CacheReserve.title(),
+    CACHE_RESERVE_CLEAR,
+    Switch::RegionalTieredCache.title(),
+    Switch::SmartTieredCache.title(),
+    Switch::TieredCaching.title(),
+    VARIANTS,
+    CACHE_LEVEL,
+    BROWSER_CACHE_TTL,
+    Switch::AlwaysOnline.title(),
+    Switch::SortQueryString.title(),
+    Switch::DevelopmentMode.title(),
+];
+
+/// A setting in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingValue {
+    /// Its value, such as "on" or "14400 s"; `None` where the API does not say.
+    pub value: Option<String>,
+    /// How long it stays so, where it ends by itself.
+    pub left: Option<Duration>,
+    /// Whether the API says that it can be changed.
+    pub editable: Option<bool>,
+    /// When it was last changed, as RFC 3339.
+    pub changed: Option<String>,
+}
+
+impl SettingValue {
+    /// What the API says of a setting, whose value is put into words by `describe`.
+    pub(super) fn new<V>(stored: &Setting<V>, describe: impl Fn(&V) -> String) -> Self {
+        Self {
+            value: stored.value.as_ref().map(describe),
+            left: left(stored.time_remaining),
+            editable: stored.editable,
+            changed: stored.modified_on.clone(),
+        }
+    }
+
+    /// Continues the name of the setting: "is on, last changed 2026-…".
+    pub fn describe(&self) -> String {
+        let mut text = format!("is {}", self.value.as_deref().unwrap_or("in an unknown state"));
+        if let Some(left) = self.left {
+            text.push_str(&format!(", for another {}", wording::whole(left)));
+        }
+        if let Some(changed) = &self.changed {
+            text.push_str(&format!(", last changed {changed}"));
+        }
+        if self.editable == Some(false) {
+            text.push_str("; the API says that it is not editable");
+        }
+        text
+    }
+}
+
+/// "14400 s", or that the origin decides.
+pub(super) fn browser_cache_ttl(seconds: &u64) -> String {
+    match seconds {
+        0 => "0 (the origin's headers)".to_owned(),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+fn report<V>(
+    title: &'static str,
+    answer: Answer<Setting<V>>,
+    describe: impl Fn(&V) -> String,
+    change: Change,
+) -> ManageReport {
+    let value = SettingValue::new(&answer.result, describe);
+    ManageReport::new(answer.raw, ManageResult::Value(title, Some(value), change))
+}
+
+/// The same within a sentence: a name of the vendor's keeps its capital.
+fn in_a_sentence(title: &'static str) -> String {
+    match title {
+        CACHE_LEVEL => "the cache level".to_owned(),
+        BROWSER_CACHE_TTL => "the browser cache TTL".to_owned(),
+        title => title.to_owned(),
+    }
+}
+
+/// Sets a value, unless it is so already, and makes sure that the API says that it is so now.
+async fn set<V: DeserializeOwned + PartialEq>(
+    context: &SettingsContext<'_>,
+    title: &'static str,
+    before: Result<Answer<Setting<V>>, Error>,
+    edit: &SettingRequest<'_, V>,
+    wanted: V,
+    describe: impl Fn(&V) -> String,
+) -> Result<ManageReport, Failure> {
+    if let Ok(before) = before
+        && before.result.value.as_ref() == Some(&wanted)
+    {
+        return Ok(report(title, before, describe, Change::Unchanged));
+    }
+    let name = in_a_sentence(title);
+    let mut answer = context.call(edit).await.map_err(|error| {
+        let value = describe(&wanted);
+        Failure::of(
+            &error,
+            if matches!(title, CACHE_LEVEL | BROWSER_CACHE_TTL) {
+                format!("cannot set {name} to {value}")
+            } else {
+                format!("cannot turn {name} {value}")
+            },
+        )
+    })?;
+    if answer.result.value.as_ref().is_some_and(|now| *now != wanted) {
+        let now = SettingValue::new(&answer.result, describe);
+        let message = format!("the API accepted it, and says that {name} {}", now.describe());
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    answer.result.value = Some(wanted);
+    Ok(report(title, answer, describe, Change::Set))
+}
+
+pub(super) async fn get_switch(
+    context: &SettingsContext<'_>,
+    switch: Switch,
+) -> Result<ManageReport, Failure> {
+    let title = switch.title();
+    match context.call(&SettingRequest::switch(&context.zone, switch)).await {
+        Ok(answer) => Ok(report(title, answer, String::clone, Change::Read)),
+        Err(error) if is_unset(&error) => {
+            Ok(ManageReport::new("null", ManageResult::Value(title, None, Change::Read)))
+        }
+        Err(error) => Err(Failure::of(&error, format!("cannot read {title}"))),
+    }
+}
+
+/// Sets a switch; what is so already is left alone.
+pub(super) async fn set_switch(
+    context: &SettingsContext<'_>,
+    switch: Switch,
+    value: OnOff,
+) -> Result<ManageReport, Failure> {
+    let before = context.call(&SettingRequest::switch(&context.zone, switch)).await;
+    let is_missing = before.as_ref().is_err_and(is_unset);
+    // A setting that was never set is created; only Smart Tiered Cache has a request of its own for that.
+    let edit = if is_missing && switch == Switch::SmartTieredCache {
+        SettingRequest::create_smart_tiered_cache(&context.zone, value)
+    } else {
+        SettingRequest::set_switch(&context.zone, switch, value)
+    };
+    set(context, switch.title(), before, &edit, value.as_str().to_owned(), String::clone).await
+}
+
+pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
+    let title = Switch::SmartTieredCache.title();
+    let report = |raw: String, change| ManageReport::new(raw, ManageResult::Value(title, None, change));
+    match context.call(&SettingRequest::delete_smart_tiered_cache(&context.zone)).await {
+        Ok(answer) => Ok(report(answer.raw, Change::Deleted)),
+        Err(error) if is_unset(&error) => Ok(report("null".to_owned(), Change::Unchanged)),
+        Err(error) => Err(Failure::of(&error, "cannot delete the setting of Smart Tiered Cache")),
+    }
+}
+
+pub(super) async fn get_cache_level(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
+    let answer = context.call(&SettingRequest::cache_level(&context.zone)).await;
+    let answer = answer.map_err(|error| Failure::of(&error, "cannot read the cache level"))?;
+    Ok(report(CACHE_LEVEL, answer, String::clone, Change::Read))
+}
+
+pub(super) async fn set_cache_level(
+    context: &SettingsContext<'_>,
+    level: CacheLevel,
+) -> Result<ManageReport, Failure> {
+    let before = context.call(&SettingRequest::cache_level(&context.zone)).await;
+    let edit = SettingRequest::set_cache_level(&context.zone, level);
+    set(context, CACHE_LEVEL, before, &edit, level.as_str().to_owned(), String::clone).await
+}
+
+pub(super) async fn get_browser_cache_ttl(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
+    let answer = context.call(&SettingRequest::browser_cache_ttl(&context.zone)).await;
+    let answer = answer.map_err(|error| Failure::of(&error, "cannot read the browser cache TTL"))?;
+    Ok(report(BROWSER_CACHE_TTL, answer, browser_cache_ttl, Change::Read))
+}
+
+pub(super) async fn set_browser_cache_ttl(
+    context: &SettingsContext<'_>,
+    seconds: u32,
+) -> Result<ManageReport, Failure> {
+    let before = context.call(&SettingRequest::browser_cache_ttl(&context.zone)).await;
+    let edit = SettingRequest::set_browser_cache_ttl(&context.zone, seconds);
+    set(context, BROWSER_CACHE_TTL, before, &edit, u64::from(seconds), browser_cache_ttl).await
+}

@@ -1,0 +1,54 @@
+//! Variants.
+
+use cfcache_model::endpoint::{SettingRequest, StoredVariants, Variants};
+
+use crate::failure::Failure;
+use crate::manage::{Change, ManageReport, ManageResult, SettingsContext, is_unset};
+
+pub(super) async fn get(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
+    match context.call(&SettingRequest::variants(&context.zone)).await {
+        Ok(answer) => {
+            Ok(ManageReport::new(answer.raw, ManageResult::Variants(answer.result.value, Change::Read)))
+        }
+        Err(error) if is_unset(&error) => {
+            Ok(ManageReport::new("null", ManageResult::Variants(None, Change::Read)))
+        }
+        Err(error) => Err(Failure::of(&error, "cannot read the variants")),
+    }
+}
+
+/// Replaces all of them; what is so already is left alone.
+pub(super) async fn set(context: &SettingsContext<'_>, variants: &Variants) -> Result<ManageReport, Failure> {
+    if let Ok(before) = context.call(&SettingRequest::variants(&context.zone)).await
+        && before.result.value.as_ref().is_some_and(|stored| is_same(stored, variants))
+    {
+        let result = ManageResult::Variants(before.result.value, Change::Unchanged);
+        return Ok(ManageReport::new(before.raw, result));
+    }
+    let answer = context
+        .call(&SettingRequest::set_variants(&context.zone, variants))
+        .await
+        .map_err(|error| Failure::of(&error, "cannot set the variants"))?;
+    Ok(ManageReport::new(answer.raw, ManageResult::Variants(answer.result.value, Change::Set)))
+}
+
+pub(super) async fn delete(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
+    match context.call(&SettingRequest::delete_variants(&context.zone)).await {
+        Ok(answer) => Ok(ManageReport::new(answer.raw, ManageResult::Variants(None, Change::Deleted))),
+        Err(error) if is_unset(&error) => {
+            Ok(ManageReport::new("null", ManageResult::Variants(None, Change::Unchanged)))
+        }
+        Err(error) => Err(Failure::of(&error, "cannot delete the variants")),
+    }
+}
+
+/// Returns whether they are the same types for the same extensions; an entry that is null is none.
+fn is_same(stored: &StoredVariants, variants: &Variants) -> bool {
+    let stored: Vec<(&str, &[String])> = stored
+        .iter()
+        .filter_map(|(extension, types)| Some((extension.as_str(), types.as_deref()?)))
+        .collect();
+    let mut wanted: Vec<(&str, &[String])> = variants.rows().collect();
+    wanted.sort_unstable();
+    stored == wanted
+}

@@ -1,0 +1,197 @@
+//! What the API says of zones, environments, tokens and settings.
+
+use cfcache_app::manage::{Change, Imported, ManageReport, ManageResult, SettingRow, SettingValue};
+use cfcache_app::scope;
+use cfcache_model::endpoint::{
+    CacheReserveClear, Environment, StoredCloudRegion, StoredVariants, SupportedRegions, TokenStatus, Zone,
+};
+use cfcache_model::text::clip;
+
+use crate::args::OutputArg;
+use crate::exit::Exit;
+use crate::render::{Talk, human};
+
+const NO_VARIANTS: &str = "no variants are set";
+
+/// Prints what came of it, and returns how the process ends.
+pub(crate) fn print(report: &ManageReport, talk: &Talk) -> Exit {
+    if talk.output == OutputArg::Human {
+        result(&report.result, talk);
+    } else {
+        talk.data(&report.json);
+    }
+    match &report.problem {
+        Some(failure) => talk.failure(failure),
+        None => report.exit,
+    }
+}
+
+fn result(result: &ManageResult, talk: &Talk) {
+    match result {
+        ManageResult::Zones(zones) => self::zones(zones, talk),
+        ManageResult::Environments(environments) => self::environments(environments, talk),
+        ManageResult::Token { status, is_early } => talk.tell(&token(status, *is_early)),
+        ManageResult::Value(title, value, change) => talk.data(&setting(title, value.as_ref(), *change)),
+        ManageResult::Variants(stored, change) => variants(stored.as_ref(), *change, talk),
+        ManageResult::ReserveClear(clear) => talk.data(&reserve_clear(clear.as_ref())),
+        ManageResult::Regions(regions) if regions.is_empty() => talk.note("no origin has a cloud region"),
+        ManageResult::Regions(regions) => {
+            table(&["ORIGIN", "VENDOR", "REGION", "CHANGED"], regions.iter().map(region_cells), talk);
+        }
+        ManageResult::Region(mapping, change) => talk.data(&region(mapping, *change)),
+        ManageResult::RegionDeleted(ip) => talk.data(&format!("the mapping of {ip} is deleted")),
+        ManageResult::Supported(regions) => supported(regions, talk),
+        ManageResult::Imported(done, imported) => self::imported(done, imported, talk),
+        ManageResult::Table(rows) => settings(rows, talk),
+    }
+}
+
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, talk: &Talk) {
+    human::table(header, &rows.collect::<Vec<_>>()).iter().for_each(|line| talk.data(line));
+}
+
+fn zones(zones: &[Zone], talk: &Talk) {
+    if zones.is_empty() {
+        return talk.note(scope::SEES_NONE);
+    }
+    let rows = zones.iter().map(|zone| {
+        let plan = zone.plan.as_ref().and_then(|plan| plan.legacy_id.clone());
+        vec![
+            zone.name.clone(),
+            zone.id.clone(),
+            zone.status.clone().unwrap_or_default(),
+            plan.unwrap_or_default(),
+        ]
+    });
+    table(&["NAME", "ID", "STATUS", "PLAN"], rows, talk);
+}
+
+fn environments(environments: &[Environment], talk: &Talk) {
+    if environments.is_empty() {
+        return talk.note("the zone has no environments");
+    }
+    let rows = environments.iter().map(|environment| {
+        let version = environment.version.map(|version| version.to_string()).unwrap_or_default();
+        vec![environment.name.clone(), environment.id.clone(), version]
+    });
+    table(&["NAME", "ID", "VERSION"], rows, talk);
+}
+
+fn token(token: &TokenStatus, is_early: bool) -> String {
+    let status = if is_early { "not valid yet" } else { token.status.as_str() };
+    let mut line = format!("the token is {}", clip(status, 40));
+    if let Some(begins) = &token.not_before {
+        line.push_str(&format!(", from {begins}"));
+    }
+    match &token.expires_on {
+        Some(ends) if token.status == "expired" => line.push_str(&format!(", since {ends}")),
+        Some(ends) => line.push_str(&format!(", until {ends}")),
+        None if token.is_active() => line.push_str(", and does not expire"),
+        None => {}
+    }
+    line
+}
+
+fn setting(title: &str, value: Option<&SettingValue>, change: Change) -> String {
+    let now = value.and_then(|value| value.value.as_deref()).unwrap_or("in an unknown state");
+    match (value, change) {
+        (Some(value), Change::Read) => format!("{title} {}", value.describe()),
+        (Some(_), Change::Unchanged) => format!("{title} is {now} already; nothing was changed"),
+        (Some(_), Change::Set) => format!("{title} is {now} now"),
+        (None, Change::Unchanged) => format!("{title} was never set; nothing was changed"),
+        (None, Change::Read | Change::Set) => format!("{title} is off (it was never set)"),
+        (_, Change::Deleted) => format!("the setting of {title} is deleted; it is off"),
+    }
+}
+
+fn variants(stored: Option<&StoredVariants>, change: Change, talk: &Talk) {
+    match (stored, change) {
+        (_, Change::Deleted) => return talk.data("the variants are deleted"),
+        (None, Change::Unchanged) => return talk.data("no variants were set; nothing was changed"),
+        (Some(_), Change::Unchanged) => {
+            return talk.data("the variants are so already; nothing was changed");
+        }
+        _ => {}
+    }
+    let rows: Vec<Vec<String>> = stored
+        .into_iter()
+        .flatten()
+        .filter_map(|(extension, types)| Some(vec![extension.clone(), types.as_ref()?.join(", ")]))
+        .collect();
+    if rows.is_empty() {
+        talk.data(NO_VARIANTS);
+    } else {
+        table(&["EXTENSION", "TYPES"], rows.into_iter(), talk);
+    }
+}
+
+fn reserve_clear(clear: Option<&CacheReserveClear>) -> String {
+    let Some(clear) = clear else { return "Cache Reserve was never cleared".to_owned() };
+    let began = clear.start_ts.as_deref().map(|time| format!(", begun {time}")).unwrap_or_default();
+    let ended = clear.end_ts.as_deref().map(|time| format!(", ended {time}")).unwrap_or_default();
+    let state = if clear.is_completed() {
+        "Cache Reserve is cleared".to_owned()
+    } else if clear.is_in_progress() {
+        "Cache Reserve is being cleared".to_owned()
+    } else {
+        format!("clearing Cache Reserve: {}", clip(&clear.state, 80))
+    };
+    format!("{state}{began}{ended}")
+}
+
+fn region_cells(region: &StoredCloudRegion) -> Vec<String> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    vec![region.origin_ip.clone(), text(&region.vendor), text(&region.region), text(&region.modified_on)]
+}
+
+fn region(region: &StoredCloudRegion, change: Change) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "(not told)".to_owned());
+    let told = format!("{} is in {} {}", region.origin_ip, text(&region.vendor), text(&region.region));
+    if change == Change::Unchanged { format!("{told} already; nothing was changed") } else { told }
+}
+
+fn supported(regions: &SupportedRegions, talk: &Talk) {
+    let rows = regions.vendors.iter().flat_map(|(vendor, regions)| {
+        regions
+            .iter()
+            .map(|region| vec![vendor.clone(), region.name.clone(), region.upper_tier_colos.join(", ")])
+    });
+    table(&["VENDOR", "REGION", "UPPER TIER"], rows, talk);
+}
+
+fn imported(done: &str, imported: &Imported, talk: &Talk) {
+    let (succeeded, failed) = (imported.succeeded.len(), imported.failed.len());
+    talk.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
+    for mapping in &imported.failed {
+        let parts = [Some(&mapping.origin_ip), mapping.vendor.as_ref(), mapping.region.as_ref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        let line = format!("  {}", parts.join(" "));
+        match mapping.error.as_deref().filter(|why| !talk.has_told(why)) {
+            Some(why) => talk.tell(&format!("{line}: {}", clip(why, 300))),
+            None => talk.data(&line),
+        }
+    }
+}
+
+fn settings(rows: &[SettingRow], talk: &Talk) {
+    let cells = |row: &SettingRow| {
+        let value = row.value.value.clone().unwrap_or_default();
+        let value = match row.value.left {
+            Some(left) => format!("{value}, for another {}", human::whole(left)),
+            None => value,
+        };
+        let editable = match row.value.editable {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        let changed = row.value.changed.clone().unwrap_or_default();
+        vec![row.setting.to_owned(), value, editable.to_owned(), changed]
+    };
+    table(&["SETTING", "VALUE", "EDITABLE", "CHANGED"], rows.iter().map(cells), talk);
+    for row in rows {
+        if let Some(note) = &row.note {
+            talk.note(&format!("{}: {note}", row.setting));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Answers of URLs, as `probe` shows them.
+
+use cfcache_app::visiting::ProbeReport;
+use cfcache_model::text::clip;
+use cfcache_probe::{Answer, CacheStatus, NoAnswer, Obstacle, Visit};
+use serde::Serialize;
+
+use crate::args::OutputArg;
+use crate::exit::Exit;
+use crate::render::{Talk, human};
+
+/// Shows one answer.
+pub(super) fn show(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
+    match talk.output {
+        OutputArg::Human => line(talk, url, visited),
+        OutputArg::Json | OutputArg::Ndjson => row(talk, url, visited),
+    }
+}
+
+/// Prints what probing came to, and returns how the process ends.
+pub(crate) fn print(report: &ProbeReport, talk: &Talk) -> Exit {
+    talk.clear();
+    if talk.output == OutputArg::Json {
+        talk.data(if report.asked == 0 { "[]" } else { "]" });
+    }
+    if report.is_interrupted {
+        let of =
+            report.total.map_or_else(|| " URLs were".to_owned(), |total| format!(" of {total} URLs were"));
+        talk.say(&format!("interrupted: {}{of} asked", report.asked));
+    } else if !talk.is_closed() {
+        summarize(report, talk);
+    }
+    report.exit
+}
+
+fn summarize(report: &ProbeReport, talk: &Talk) {
+    if report.asked > 1 {
+        let parts: Vec<String> =
+            report.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        let mut line = format!(
+            "asked {} in {}: {}",
+            human::count(report.asked, "URL"),
+            human::duration(report.elapsed),
+            parts.join(", ")
+        );
+        let names = report.colos.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        match report.colos.len() {
+            0 => {}
+            1 => line.push_str(&format!("; seen from {names} only")),
+            _ => line.push_str(&format!("; seen from {names}")),
+        }
+        talk.note(&line);
+    }
+    for (obstacle, count) in &report.obstacles {
+        talk.hint(&format!("{}: {obstacle}: {}{HEADERS}", human::count(*count, "URL"), obstacle.cure()));
+    }
+}
+
+/// What is printed of an answer for programs.
+#[derive(Serialize)]
+struct Row<'a> {
+    url: &'a str,
+    /// The HTTP status; null where no answer came.
+    status: Option<u16>,
+    cache_status: Option<&'a str>,
+    age: Option<u64>,
+    /// The data centre that answered.
+    colo: Option<&'a str>,
+    etag: Option<&'a str>,
+    ray: Option<&'a str>,
+    location: Option<&'a str>,
+    bytes: Option<u64>,
+    /// The hash of the body, where it was read to its end.
+    sha256: Option<String>,
+    /// What it means, in a few words.
+    meaning: &'a str,
+    /// Why no answer came, or why its body broke off.
+    error: Option<&'a str>,
+}
+
+fn row(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
+    let (answer, error) = match visited {
+        Ok(visit) => (Some(&visit.answer), visit.broken.as_deref()),
+        Err(why) => (None, Some(why.as_str())),
+    };
+    let sha256 = answer.and_then(|answer| answer.body.sha256).map(|hash| hash.to_string());
+    let row = Row {
+        url,
+        status: answer.map(|answer| answer.status),
+        cache_status: answer.and_then(|answer| answer.cache_status.as_ref()).map(CacheStatus::as_str),
+        age: answer.and_then(|answer| answer.age),
+        colo: answer.and_then(Answer::colo),
+        etag: answer.and_then(|answer| answer.etag.as_deref()),
+        ray: answer.and_then(|answer| answer.ray.as_deref()),
+        location: answer.and_then(|answer| answer.location.as_deref()),
+        bytes: answer.map(|answer| answer.body.bytes),
+        sha256,
+        meaning: &meaning(answer),
+        error,
+    };
+    let Ok(row) = serde_json::to_string(&row) else { return };
+    // One array, a line an object, so that nothing has to be held until the end.
+    match (talk.output, talk.count_row()) {
+        (OutputArg::Ndjson, _) => talk.data(&row),
+        (_, 0) => talk.data(&format!("[{row}")),
+        _ => talk.data(&format!(",{row}")),
+    }
+}
+
+fn line(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
+    let answer = visited.as_ref().ok().map(|visit| &visit.answer);
+    let url = clip(url, 2048);
+    let Some(answer) = answer else {
+        let why = visited.as_ref().err().map_or("", NoAnswer::as_str);
+        print_row(talk, &format!("{:3}  {:11}  {:>10}  {:3}  {:12}", "-", "-", "-", "-", "-"), why, &url);
+        return;
+    };
+    let age =
+        answer.age.map_or_else(|| "-".to_owned(), |age| human::whole(core::time::Duration::from_secs(age)));
+    let status = answer.cache_status.as_ref().map_or("-", CacheStatus::as_str);
+    let etag = clip(answer.etag.as_deref().unwrap_or("-"), 12);
+    let facts = format!(
+        "{:3}  {:11}  {:>10}  {:3}  {etag:12}",
+        answer.status,
+        clip(status, 11),
+        age,
+        answer.colo().unwrap_or("-"),
+    );
+    print_row(talk, &facts, &meaning(Some(answer)), &url);
+}
+
+/// One line; two on a terminal that is too narrow for it.
+fn print_row(talk: &Talk, facts: &str, meaning: &str, url: &str) {
+    let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    let line = format!("{facts}  {url}  {meaning}");
+    if columns.is_none_or(|columns| human::width(&line) <= columns) {
+        talk.data(&line);
+    } else {
+        talk.data(url);
+        talk.tell(&format!("  {}  {meaning}", facts.trim_end()));
+    }
+}
+
+/// How extra headers are given.
+pub(crate) const HEADERS: &str = " (`--visitor-headers FILE` gives extra headers)";
+
+/// What an answer means, in a few words.
+fn meaning(answer: Option<&Answer>) -> String {
+    let Some(answer) = answer else { return "no answer".to_owned() };
+    if !answer.is_from_edge() {
+        return "not behind Cloudflare".to_owned();
+    }
+    if let Some(obstacle) = answer.obstacle() {
+        return match obstacle {
+            Obstacle::Challenge(_) => "a challenge page".to_owned(),
+            Obstacle::Login => "wants a login (Cloudflare Access)".to_owned(),
+            Obstacle::RateLimited => "rate limited".to_owned(),
+            Obstacle::EdgeError(code) => format!("the edge's error {code}"),
+            _ => "blocked by a rule".to_owned(),
+        };
+    }
+    if answer.status >= 500 {
+        return format!("an error ({})", answer.status);
+    }
+    let words = match &answer.cache_status {
+        Some(CacheStatus::Hit) => "cached",
+        Some(CacheStatus::Miss) => "was not cached, is now",
+        Some(CacheStatus::Expired) => "was stale, fetched anew",
+        Some(CacheStatus::Revalidated) => "was stale, is unchanged",
+        Some(CacheStatus::Updating) => "stale, being refreshed",
+        Some(CacheStatus::Stale) => "stale, the origin is down",
+        Some(CacheStatus::Bypass) => "its headers forbid caching",
+        Some(CacheStatus::Dynamic) => "not eligible for the cache",
+        Some(_) => "an unknown cache status",
+        None if answer.is_redirect() => "a redirect by the edge",
+        None => "no word of the cache",
+    };
+    match &answer.location {
+        Some(location) if answer.is_redirect() => format!("{words}; redirects to {}", clip(location, 200)),
+        _ => words.to_owned(),
+    }
+}

@@ -1,0 +1,263 @@
+//! Settings as the API tells them, and two that are a value: the cache level and the browser cache TTL
+//!
+//! - `/zones/{zone_id}/settings/cache_level`: what of a query string is part of a cache key
+//! - `/zones/{zone_id}/settings/browser_cache_ttl`: how long browsers keep what they were sent
+//!
+//! Source: <https://developers.cloudflare.com/api/resources/zones/subresources/settings/>, 2026-11.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, example, forbidden, sample,
+    settings_permission, success,
+};
+use crate::id::ZoneId;
+
+/// A setting as the API tells it. Every part may be absent or null, and has been.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(bound(deserialize = "V: Deserialize<'de>"))]
+#[non_exhaustive]
+pub struct Setting<V> {
+    /// The id on the wire, which is not always the name in the path.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Whether the API says that it can be changed. A change was seen to be accepted where it says no.
+    #[serde(default)]
+    pub editable: Option<bool>,
+    /// When it was last changed, as RFC 3339.
+    #[serde(default)]
+    pub modified_on: Option<String>,
+    /// What it is set to.
+    #[serde(default)]
+    pub value: Option<V>,
+    /// Development Mode: seconds until it ends; negative, since it ended.
+    #[serde(default, deserialize_with = "number_or_nothing")]
+    pub time_remaining: Option<i64>,
+}
+
+/// Reads or changes a setting of a zone.
+///
+/// One type for all settings that are a value: its constructors, such as [`switch`](Self::switch) and
+/// [`set_cache_level`](Self::set_cache_level), say which setting it is about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SettingRequest<'a, V> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    endpoint: &'static Descriptor,
+    body: Option<String>,
+    value: PhantomData<V>,
+}
+
+impl<'a, V> SettingRequest<'a, V> {
+    pub(super) const fn new(zone: &'a ZoneId, endpoint: &'static Descriptor) -> Self {
+        Self { zone, endpoint, body: None, value: PhantomData }
+    }
+
+    pub(super) fn with_body(mut self, body: String) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl<V: DeserializeOwned> Endpoint for SettingRequest<'_, V> {
+    type Reply = Setting<V>;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        self.endpoint
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        Vec::from([self.zone.as_str().into()])
+    }
+
+    fn body(&self) -> Option<String> {
+        self.body.clone()
+    }
+}
+
+/// What of a query string is part of a cache key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CacheLevel {
+    /// All of it. The dashboard calls it "Standard".
+    Aggressive,
+    /// A URL with a query string is not served from the cache. The dashboard calls it "No query string".
+    Basic,
+    /// Nothing of it. The dashboard calls it "Ignore query string".
+    Simplified,
+}
+
+impl CacheLevel {
+    /// All of them, in the order of the API's documentation.
+    pub const ALL: &'static [Self] = &[Self::Aggressive, Self::Basic, Self::Simplified];
+
+    /// The level as the wire has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggressive => "aggressive",
+            Self::Basic => "basic",
+            Self::Simplified => "simplified",
+        }
+    }
+}
+
+impl fmt::Display for CacheLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for CacheLevel {
+    type Err = InvalidCacheLevel;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCacheLevel> {
+        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(InvalidCacheLevel)
+    }
+}
+
+/// The text is no cache level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is `aggressive`, `basic` or `simplified`")]
+#[non_exhaustive]
+pub struct InvalidCacheLevel;
+
+impl<'a> SettingRequest<'a, String> {
+    /// Reads the cache level.
+    #[must_use]
+    pub const fn cache_level(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &GET_CACHE_LEVEL)
+    }
+
+    /// Sets the cache level.
+    #[must_use]
+    pub fn set_cache_level(zone: &'a ZoneId, level: CacheLevel) -> Self {
+        Self::new(zone, &EDIT_CACHE_LEVEL).with_body(alloc::format!(r#"{{"value":"{level}"}}"#))
+    }
+}
+
+impl<'a> SettingRequest<'a, u64> {
+    /// Reads how long browsers keep what they were sent, in seconds; 0 leaves it to the origin's headers.
+    #[must_use]
+    pub const fn browser_cache_ttl(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &GET_BROWSER_CACHE_TTL)
+    }
+
+    /// Sets how long browsers keep what they are sent, in seconds; 0 leaves it to the origin's headers.
+    ///
+    /// Which times there are depends on the plan; the API refuses the others.
+    #[must_use]
+    pub fn set_browser_cache_ttl(zone: &'a ZoneId, seconds: u32) -> Self {
+        Self::new(zone, &EDIT_BROWSER_CACHE_TTL).with_body(alloc::format!(r#"{{"value":{seconds}}}"#))
+    }
+}
+
+/// `time_remaining` is a number by its type, and `false` where the mode was never on.
+fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
+    Ok(value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64)))
+}
+
+pub(super) static ENDPOINTS: &[&Descriptor] =
+    &[&GET_CACHE_LEVEL, &EDIT_CACHE_LEVEL, &GET_BROWSER_CACHE_TTL, &EDIT_BROWSER_CACHE_TTL];
+
+const CACHE_LEVEL: &str = "/zones/{zone_id}/settings/cache_level";
+const BROWSER_CACHE_TTL: &str = "/zones/{zone_id}/settings/browser_cache_ttl";
+
+static GET_CACHE_LEVEL: Descriptor =
+    descriptor(Method::Get, CACHE_LEVEL, "get_cache_level", "Read the cache level", read_level_samples);
+static EDIT_CACHE_LEVEL: Descriptor =
+    descriptor(Method::Patch, CACHE_LEVEL, "edit_cache_level", "Set the cache level", edit_level_samples);
+static GET_BROWSER_CACHE_TTL: Descriptor = descriptor(
+    Method::Get,
+    BROWSER_CACHE_TTL,
+    "get_browser_cache_ttl",
+    "Read the browser cache TTL",
+    read_ttl_samples,
+);
+static EDIT_BROWSER_CACHE_TTL: Descriptor = descriptor(
+    Method::Patch,
+    BROWSER_CACHE_TTL,
+    "edit_browser_cache_ttl",
+    "Set the browser cache TTL",
+    edit_ttl_samples,
+);
+
+const fn descriptor(
+    method: Method,
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    samples: fn() -> Vec<Sample>,
+) -> Descriptor {
+    Descriptor {
+        name,
+        summary,
+        method,
+        path,
+        area: Area::Settings,
+        replay: Replay::Safe,
+        permission: settings_permission(method),
+        plans: OF_ANY_PLAN,
+        page: "https://developers.cloudflare.com/api/resources/zones/subresources/settings/",
+        samples,
+    }
+}
+
+fn level_stored(level: CacheLevel) -> String {
+    success(&alloc::format!(r#"{{"id":"cache_level","editable":true,"value":"{level}"}}"#))
+}
+
+fn read_level_samples() -> Vec<Sample> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = SettingRequest::cache_level(&zone);
+    Vec::from([
+        sample("aggressive", &request, 200, level_stored(CacheLevel::Aggressive)),
+        sample("refused", &request, 403, forbidden(request.descriptor())),
+    ])
+}
+
+fn edit_level_samples() -> Vec<Sample> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = |level| SettingRequest::set_cache_level(&zone, level);
+    let basic = request(CacheLevel::Basic);
+    Vec::from([
+        sample("basic", &basic, 200, level_stored(CacheLevel::Basic)),
+        sample("simplified", &request(CacheLevel::Simplified), 200, level_stored(CacheLevel::Simplified)),
+        sample("refused", &basic, 403, forbidden(basic.descriptor())),
+    ])
+}
+
+fn ttl_stored(seconds: u32) -> String {
+    success(&alloc::format!(r#"{{"id":"browser_cache_ttl","editable":true,"value":{seconds}}}"#))
+}
+
+fn read_ttl_samples() -> Vec<Sample> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = SettingRequest::browser_cache_ttl(&zone);
+    Vec::from([
+        sample("default", &request, 200, ttl_stored(14400)),
+        sample("refused", &request, 403, forbidden(request.descriptor())),
+    ])
+}
+
+fn edit_ttl_samples() -> Vec<Sample> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = |seconds| SettingRequest::set_browser_cache_ttl(&zone, seconds);
+    let respect = request(0);
+    Vec::from([
+        sample("respect_origin", &respect, 200, ttl_stored(0)),
+        sample("day", &request(86400), 200, ttl_stored(86400)),
+        sample("refused", &respect, 403, forbidden(respect.descriptor())),
+    ])
+}
