@@ -424,7 +424,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
         _ => match option {
             option if VISITING.contains(&option) || AROUND_PURGE.contains(&option) => false,
             "environment" | "batch_size" | "concurrency" | "no_rate_limit" | "on_invalid" | "strict"
-            | "journal" | "failed_to" => false,
+            | "journal" | "failed_to" | "log_format" => false,
             "dry_run" | "yes" | "force" => changes,
             _ => true,
         },
@@ -1047,7 +1047,7 @@ pub(crate) struct Global {
     /// When to use color
     #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
     pub(crate) color: Option<ColorArg>,
-    /// Write standard error as a log: a line for each message and request, with its time [env: CFCACHE_LOG says
+    /// Write a log to standard error; a line for each message and request [env: CFCACHE_LOG says
     /// what is logged: `info` for connections too, or levels of targets such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output")]
     pub(crate) log_format: Option<LogFormatArg>,
