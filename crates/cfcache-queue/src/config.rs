@@ -15,8 +15,8 @@ use crate::intake::sources::SourceSettings;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ConfigFile {
-    /// Who may send requests to the intake: `[source.NAME]`.
-    #[serde(default, rename = "source")]
+    /// Who may send requests to the intake: `[sources.NAME]`.
+    #[serde(default)]
     pub sources: BTreeMap<String, SourceSettings>,
 }
 
@@ -46,18 +46,19 @@ mod tests {
 
     #[test]
     fn sources_are_tables_and_what_nobody_knows_is_named() {
-        let file =
-            parse("[source.shop]\nauth = 'bearer'\nsecret-files = ['/s']\nzones = ['a.example']\nrate = 5\n");
+        let file = parse(
+            "[sources.shop]\nauth = 'bearer'\nsecret-files = ['/s']\nzones = ['a.example']\nrate = 5\n",
+        );
         assert_eq!(file.unwrap().sources["shop"].rate, Some(5.0));
         assert!(parse("").unwrap().sources.is_empty());
         for (text, part) in [
             (
-                "[source.shop]\nauth = 'bearer'\nsecret = 'hunter2-hunter2-hunter2'\nzones = []",
+                "[sources.shop]\nauth = 'bearer'\nsecret = 'hunter2-hunter2-hunter2'\nzones = []",
                 "line 3: unknown field `secret`",
             ),
-            ("[source.shop]\nauth = 'password'\nzones = []", "line 2: unknown variant"),
-            ("[source.shop]\nauth = 'bearer'", "missing field `zones`"),
-            ("[sources.shop]\nauth = 'bearer'", "unknown field `sources`"),
+            ("[sources.shop]\nauth = 'password'\nzones = []", "line 2: unknown variant"),
+            ("[sources.shop]\nauth = 'bearer'", "missing field `zones`"),
+            ("[source.shop]\nauth = 'bearer'", "unknown field `source`"),
             ("hunter2", "line 1"),
         ] {
             let failure = parse(text).map(drop).unwrap_err();

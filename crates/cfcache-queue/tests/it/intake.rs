@@ -550,3 +550,21 @@ async fn no_secret_is_in_a_line_of_the_log() {
     }
     assert!(!format!("{:?}", running.store).contains(BEARER));
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_webhook_of_the_docs_is_taken() {
+    let running = Running::signed_and_fixed("docs").await;
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/queue.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let (_, behind) = docs.split_once("### Anything that can send a webhook").unwrap();
+    let script = behind.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
+    let secret = running.folder.join("signer");
+    let script = script
+        .replace("/run/secrets/shop", secret.to_str().unwrap())
+        .replace("http://127.0.0.1:8789", &format!("http://{}", running.address));
+    let ran = tokio::process::Command::new("sh").args(["-euc", &script]).output().await.unwrap();
+    let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(told, "{\"accepted\":1}\n", "the script needs curl and openssl: {said}");
+    assert_eq!(running.store.keys(), ["tags news"]);
+}
