@@ -116,6 +116,53 @@ fn what_the_readme_says_is_so() {
     run_all("README.md");
 }
 
+/// What `docs/first-minute.sh` prints is in the README, but for what differs from run to run.
+#[test]
+fn the_first_minute_is_as_the_readme_shows_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dir = Dir::new();
+    let mut script = Command::new("sh");
+    script.arg(root.join("docs/first-minute.sh")).env_clear();
+    script.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TMPDIR", dir.path());
+    script.env("CFCACHE", env!("CARGO_BIN_EXE_cfcache"));
+    let output = ends(script).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let wanted = steady(&printed);
+    let readme = page("README.md");
+    let shown = readme.split_once("\n```console\n").unwrap().1.split_once("```\n").unwrap().0;
+    assert_eq!(shown, wanted, "README.md is to show what docs/first-minute.sh prints:\n{wanted}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something stays behind");
+}
+
+/// Makes ports, times, ages and entity tags the same in every run; two tags that differ still differ.
+fn steady(printed: &str) -> String {
+    const TAGS: [&str; 2] = ["\"4b1d9c07a52…", "\"e83f20c6d17…"];
+    let mut tags: Vec<&str> = Vec::new();
+    let mut steady = String::new();
+    for line in printed.lines() {
+        let mut changed = line.to_owned();
+        if let Some((before, port)) = line.split_once("--verify-connect 127.0.0.1:") {
+            assert!(port.parse::<u16>().is_ok(), "{line}");
+            changed = format!("{before}--verify-connect 127.0.0.1:8788");
+        } else if let Some((before, _)) = line.split_once(" request, ") {
+            changed = format!("{before} request, 3 ms)");
+        } else if let Some((before, rest)) = line.split_once("  \"") {
+            let tag = rest.split_once("  ").unwrap().0;
+            let index = tags.iter().position(|seen| *seen == tag).unwrap_or_else(|| {
+                tags.push(tag);
+                tags.len() - 1
+            });
+            let status = before.replace(" 1 s  ", " 0 s  ").replace(" 2 s  ", " 0 s  ");
+            changed = format!("{status}  {}{}", TAGS[index], &rest[tag.len()..]);
+        }
+        steady.push_str(changed.trim_end());
+        steady.push('\n');
+    }
+    assert_eq!(tags.len(), 2, "{printed}");
+    steady
+}
+
 #[test]
 fn what_the_recipes_say_is_so() {
     run_all("docs/recipes.md");
