@@ -12,6 +12,7 @@ use cfcache_app::log::{LogFormat, Logger};
 use cfcache_queue::intake::sources::Sources;
 use cfcache_queue::intake::{Intake, MAX_BODY_BYTES, PATH};
 use cfcache_queue::metrics::Metrics;
+use cfcache_queue::{SqliteStore, Store};
 use ring::hmac;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -567,4 +568,91 @@ async fn the_webhook_of_the_docs_is_taken() {
     let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert_eq!(told, "{\"accepted\":1}\n", "the script needs curl and openssl: {said}");
     assert_eq!(running.store.keys(), ["tags news"]);
+}
+
+/// Listens with a store, as the source `local`.
+async fn listen_with(store: Arc<dyn Store>) -> (SocketAddr, watch::Sender<bool>) {
+    let intake = Arc::new(Intake::new(Sources::local().unwrap(), store, Arc::default()));
+    let listeners = intake.listen(LOOPBACK).await.unwrap();
+    let address = listeners.address().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(intake.serve(listeners, stopped));
+    (address, stop)
+}
+
+/// What is stored is what was sent, whatever it is.
+async fn keeps_every_text(store: Arc<dyn Store>) {
+    const TEXTS: [&str; 9] = [
+        "'; DROP TABLE cfcache.request; --",
+        "') ON CONFLICT DO NOTHING; SELECT pg_sleep(10); --",
+        "\" OR 1=1 -- $1 $$ $tag$",
+        "\\x00 \\u0000 %00 \\N \\.",
+        "{\"a\": [1]} {}",
+        "NULL",
+        "é 例え 😀 \u{e9}\u{301}",
+        "\u{1f468}\u{200d}\u{1f469}",
+        "${jndi:ldap://x} {{7*7}} <script>",
+    ];
+    let (address, _stop) = listen_with(Arc::clone(&store)).await;
+    let mut sent = Vec::new();
+    for (number, text) in TEXTS.into_iter().enumerate() {
+        let graphic = text.chars().filter(|char| char.is_ascii_graphic() && *char != ',');
+        let tag: String = graphic.chain(format!("-{number}").chars()).collect();
+        let event = json!({
+            "specversion": "1.0", "id": text, "source": text, "type": "dev.cfcache.purge.v1",
+            "data": {"zone": "example.com", "tags": [tag]},
+        });
+        let bytes =
+            post(PATH, &[("content-type", "application/cloudevents+json")], event.to_string().as_bytes());
+        let answered = send(address, &bytes).await.unwrap();
+        assert_eq!(answered.status, 202, "{text}: {answered:?}");
+        sent.push((tag, text.to_owned()));
+    }
+    let groups = store.ready_groups().await.unwrap();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    let claim = store.claim(&groups[0], 100).await.unwrap().unwrap();
+    let mut kept: Vec<_> = claim
+        .requests()
+        .iter()
+        .map(|claimed| {
+            let request = &claimed.request.request;
+            assert_eq!(request.source, request.event);
+            (request.subject.key().into_owned(), request.event.clone().unwrap())
+        })
+        .collect();
+    kept.sort();
+    sent.sort();
+    assert_eq!(kept, sent);
+}
+
+#[tokio::test]
+async fn postgres_keeps_every_text() {
+    let Some(database) = crate::support::postgres::database().await else { return };
+    keeps_every_text(Arc::new(database.store())).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_every_text() {
+    let folder = std::env::temp_dir().join(format!("cfcache-texts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    keeps_every_text(Arc::new(SqliteStore::open(&folder).unwrap())).await;
+    drop(std::fs::remove_dir_all(folder));
+}
+
+#[tokio::test]
+async fn without_postgres_it_says_when_to_come_back() {
+    let Some(cluster) = crate::support::postgres::Cluster::start() else { return };
+    // It lives as long as the process, which is what the databases of a cluster need.
+    let cluster: &'static crate::support::postgres::Cluster = Box::leak(Box::new(cluster));
+    let database = cluster.database().await;
+    database.store().migrate().await.unwrap();
+    let (address, _stop) = listen_with(Arc::new(database.store())).await;
+    let bytes = post(PATH, &[JSON], BODY);
+    assert_eq!(send(address, &bytes).await.unwrap().status, 202);
+    cluster.pg_ctl(&["-m", "immediate", "-w", "stop"]);
+    let answered = send(address, &bytes).await.unwrap();
+    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("5")));
+    cluster.pg_ctl(&["-w", "start"]);
+    assert_eq!(send(address, &bytes).await.unwrap().status, 202);
+    assert_eq!(database.store().status().await.unwrap().waiting(), 2);
 }
