@@ -10,7 +10,7 @@ pub mod signature;
 pub mod sources;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use cfcache_app::failure::Failure;
@@ -59,6 +59,9 @@ const MAX_READ_BYTES: usize = 4 * MAX_BODY_BYTES;
 /// What a small message counts for among those.
 const LEAST_READ_BYTES: usize = 1 << 10;
 
+/// So many refusals are logged a second; the rest is counted. Metrics count all of them.
+const LOGGED_A_SECOND: u32 = 10;
+
 /// When to come back where this server is what fails.
 const RETRY_SECONDS: u64 = 5;
 
@@ -72,6 +75,30 @@ pub struct Intake {
     room: Arc<Semaphore>,
     /// Bytes of bodies that may still be read and stored.
     turns: Semaphore,
+    refusals: Mutex<LoggedRefusals>,
+}
+
+/// Keeps a flood of messages from becoming a flood of lines.
+#[derive(Debug, Default)]
+struct LoggedRefusals {
+    second: Option<Instant>,
+    logged: u32,
+    left_out: u64,
+}
+
+impl LoggedRefusals {
+    /// Whether to log one more: then how many were left out before it.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        if self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1)) {
+            (self.second, self.logged) = (Some(now), 0);
+        }
+        if self.logged == LOGGED_A_SECOND {
+            self.left_out += 1;
+            return None;
+        }
+        self.logged += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
 }
 
 /// Where an intake listens.
@@ -96,6 +123,8 @@ struct Refusal {
     /// The word for it in metrics and logs.
     reason: &'static str,
     message: String,
+    /// What is logged in place of the message: it is for whoever runs this, and not for whoever sends.
+    detail: Option<String>,
     problems: Option<Box<Problems>>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
@@ -105,7 +134,8 @@ impl Intake {
     #[must_use]
     pub fn new(sources: Sources, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         let room = Arc::new(Semaphore::new(MAX_HELD_BYTES));
-        Self { sources, store, metrics, room, turns: Semaphore::new(MAX_READ_BYTES) }
+        let turns = Semaphore::new(MAX_READ_BYTES);
+        Self { sources, store, metrics, room, turns, refusals: Mutex::default() }
     }
 
     /// Listens on a port and on the sockets of all sources that have one.
@@ -190,16 +220,30 @@ impl Intake {
             Err(refusal) => {
                 let name = source.map_or("", Source::name);
                 self.metrics.rejected(name, refusal.reason);
-                // Of what was sent, nothing is logged: it may hold anything.
-                let problems = refusal.problems.as_ref().map(|problems| problems.total);
-                let status = refusal.status.as_u16();
-                if refusal.status.is_server_error() {
-                    error!(source = name, status, reason = refusal.reason, "{}", refusal.message);
-                } else {
-                    info!(source = name, status, reason = refusal.reason, problems, "refused");
-                }
+                self.log(name, &refusal);
                 refusal.answer()
             }
+        }
+    }
+
+    /// Logs a refusal. Of what was sent, nothing is logged: it may hold anything.
+    fn log(&self, source: &str, refusal: &Refusal) {
+        let left_out = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        let Some(left_out) = left_out else { return };
+        let left_out = (left_out > 0).then_some(left_out);
+        let problems = refusal.problems.as_ref().map(|problems| problems.total);
+        let status = refusal.status.as_u16();
+        if refusal.status.is_server_error() {
+            error!(
+                source,
+                status,
+                reason = refusal.reason,
+                left_out,
+                "{}",
+                refusal.detail.as_ref().unwrap_or(&refusal.message)
+            );
+        } else {
+            info!(source, status, reason = refusal.reason, problems, left_out, "refused");
         }
     }
 
@@ -258,12 +302,8 @@ impl Intake {
             Err(_) => format!("the store did not answer within {} seconds", STORE_TIME.as_secs()),
         };
         source.refund(requests.len());
-        // What the database says is for whoever runs this, and not for whoever sends.
-        error!(source = source.name(), requests = requests.len(), "{problem}");
-        Err(Refusal::unavailable(
-            "store",
-            "the requests could not be stored, or it is not known; send them again",
-        ))
+        let message = "the requests could not be stored, or it is not known; send them again";
+        Err(Refusal { detail: Some(problem), ..Refusal::unavailable("store", message) })
     }
 
     /// Reads a body, within its bounds and in time. What is held counts as long as the permit lives.
@@ -343,7 +383,7 @@ fn refuse_early(source: &Source) -> Result<(), Refusal> {
 
 impl Refusal {
     fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status, reason, message: message.into(), problems: None, header: None }
+        Self { status, reason, message: message.into(), detail: None, problems: None, header: None }
     }
 
     fn unavailable(reason: &'static str, message: &str) -> Self {
@@ -409,4 +449,18 @@ fn listed(problems: &Problems) -> Value {
 
 fn json_answer(status: StatusCode, body: &Value) -> Answer {
     server::answer(status, "application/json", format!("{body}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_ten_lines_a_second() {
+        let (mut refusals, began) = (LoggedRefusals::default(), Instant::now());
+        let logged: Vec<u64> = (0..1000).filter_map(|_| refusals.next(began)).collect();
+        assert_eq!(logged, [0; 10]);
+        assert_eq!(refusals.next(began + Duration::from_secs(1)), Some(990));
+        assert_eq!(refusals.next(began + Duration::from_secs(1)), Some(0));
+    }
 }
