@@ -25,7 +25,7 @@ pub use crate::account::{Account, Accounts};
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
     BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT, InvalidUrl,
-    KindStatus, MAX_AGE, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status, Store, StoreError,
-    StoreFuture, Tokens,
+    KindStatus, MAX_AGE, Moved, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status, Store,
+    StoreError, StoreFuture, Tokens, move_queue,
 };
 pub use crate::worker::Worker;

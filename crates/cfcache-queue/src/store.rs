@@ -1,5 +1,6 @@
 mod postgres;
 mod sqlite;
+mod transfer;
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use cfcache_model::target::Kind;
 use crate::request::{NewRequest, Request};
 pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
 pub use crate::store::sqlite::SqliteStore;
+pub use crate::store::transfer::{Moved, move_queue};
 
 /// How long a request may wait before it is given up, unless it asks for everything, which never expires.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -6,6 +6,7 @@
 //!   `SET LOCAL`. So it works behind PgBouncer in transaction mode.
 
 mod connection;
+mod import;
 mod migration;
 mod tls;
 

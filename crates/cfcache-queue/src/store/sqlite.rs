@@ -25,6 +25,7 @@ use crate::engine::{Bucket, covers, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::sqlite::open::{Directory, OpenError};
 use crate::store::sqlite::thread::{ConnectionThread, Jobs};
+use crate::store::transfer::Table;
 use crate::store::{
     BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
     Settlement, Status, Store, StoreError, StoreFuture, Tokens,
@@ -87,6 +88,55 @@ impl SqliteStore {
         // Fields are dropped in order, but the lock ends where the writer does.
         let writer = ConnectionThread::spawn("queue-writer", connection, directory).map_err(io)?;
         Ok(Self { file, writer, reader, clock, last_claim: AtomicI64::new(0) })
+    }
+
+    /// So many rows of a table behind those that were read, as an array of objects in JSON, and how many there are; `None`
+    /// where there are no more.
+    pub(super) async fn export(
+        &self,
+        table: Table,
+        behind: usize,
+        rows: usize,
+    ) -> Result<Option<(usize, String)>, StoreError> {
+        let sql = match table {
+            Table::Requests => {
+                "SELECT count(*), json_group_array(json_object('id', id, 'zone', zone, 'environment', environment, \
+                 'action', action, 'kind', kind, 'key', key, 'priority', priority, 'requested_at', requested_at, \
+                 'not_before', not_before, 'expires_at', expires_at, 'attempts', attempts, \
+                 'last_error', last_error, \
+                 'source', source, 'event', event)) \
+                 FROM (SELECT * FROM request ORDER BY id LIMIT ?2 OFFSET ?1)"
+            }
+            Table::Dead => {
+                "SELECT count(*), json_group_array(json_object('id', id, 'zone', zone, 'environment', environment, \
+                 'action', action, 'kind', kind, 'key', key, 'priority', priority, 'requested_at', requested_at, \
+                 'died_at', died_at, 'attempts', attempts, 'reason', reason, \
+                 'last_error', last_error, \
+                 'source', source, 'event', event)) \
+                 FROM (SELECT * FROM dead ORDER BY id LIMIT ?2 OFFSET ?1)"
+            }
+            Table::Budgets => {
+                "SELECT count(*), json_group_array(json_object('name', name, 'interval_us', interval_us, 'burst', burst, \
+                 'tat', tat, 'blocked_until', blocked_until)) \
+                 FROM (SELECT * FROM budget ORDER BY name LIMIT ?2 OFFSET ?1)"
+            }
+        };
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (behind, rows) = (number(behind), number(rows));
+        let found = self.read("cannot read the queue", move |connection, _| {
+            connection.query_row(sql, [behind, rows], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+        });
+        let (count, json) = found.await?;
+        Ok(usize::try_from(count).ok().filter(|count| *count > 0).map(|count| (count, json)))
+    }
+
+    /// Removes everything.
+    pub(super) async fn empty(&self) -> Result<(), StoreError> {
+        let doing = "everything was carried over, and cannot be removed from the file; run it again";
+        self.write(doing, |connection, _| {
+            connection.execute_batch("DELETE FROM request; DELETE FROM dead; DELETE FROM budget")
+        })
+        .await
     }
 
     async fn write<T: Send + 'static>(
@@ -261,8 +311,8 @@ impl NewRow {
             host: host_of(subject).map(std::borrow::Cow::into_owned),
             priority: request.priority,
             delay: micros(request.delay),
-            source: request.source.clone(),
-            event: request.event.clone(),
+            source: request.source.as_deref().map(storable),
+            event: request.event.as_deref().map(storable),
         }
     }
 
@@ -290,6 +340,11 @@ impl NewRow {
         ])?;
         Ok(())
     }
+}
+
+/// A text as both databases take it: that of PostgreSQL has every character but NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 const EVERYTHING: &str = "everything";
@@ -633,7 +688,7 @@ fn settle(connection: &Connection, now: i64, claim: i64, settlements: &[Settleme
             }
             Some(Settlement::TryAgain { after, error, counts }) if is_same => {
                 let not_before = now.saturating_add(micros(*after));
-                again.execute(params![id, counts, not_before, error])?;
+                again.execute(params![id, counts, not_before, storable(error)])?;
             }
             _ => {}
         }
@@ -650,7 +705,7 @@ fn bury(connection: &Connection, now: i64, id: i64, reason: DeadReason, error: &
           source, event
         FROM request WHERE id = ?1";
     let attempts = i64::from(reason == DeadReason::Attempts);
-    connection.prepare_cached(SQL)?.execute(params![id, now, attempts, reason.as_str(), error])?;
+    connection.prepare_cached(SQL)?.execute(params![id, now, attempts, reason.as_str(), storable(error)])?;
     connection.prepare_cached("DELETE FROM request WHERE id = ?1")?.execute([id])?;
     Ok(())
 }

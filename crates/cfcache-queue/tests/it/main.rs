@@ -18,4 +18,5 @@ mod page;
 mod postgres;
 mod sqlite;
 mod support;
+mod transfer;
 mod worker;

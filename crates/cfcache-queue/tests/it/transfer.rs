@@ -1,0 +1,118 @@
+//! A queue that goes from a file to PostgreSQL.
+
+use std::time::Duration;
+
+use cfcache_model::target::Kind;
+use cfcache_queue::{
+    DeadReason, DeadSelection, Group, NewRequest, Settlement, SqliteStore, Status, Store, Tokens, move_queue,
+};
+
+use crate::support::postgres::{database, empty_database};
+use crate::support::{Folder, invalidate, purge};
+
+fn files() -> Group {
+    let action = cfcache_model::endpoint::Action::Purge;
+    Group { zone: "example.com".to_owned(), environment: None, action, kind: Some(Kind::Files) }
+}
+
+/// A queue with something of each sort in it: 12,005 requests, 2 dead letters, a budget.
+async fn filled(folder: &Folder) -> SqliteStore {
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let url = |path: &str| purge("files", &format!("https://www.example.com/{path}"));
+    let settle = async |settlement: Settlement| {
+        let claim = store.claim(&files(), 10).await.unwrap().unwrap();
+        let settlements = vec![settlement; claim.requests().len()];
+        claim.settle(settlements).await.unwrap();
+    };
+    store.insert(&[url("refused/1"), url("refused/2")]).await.unwrap();
+    settle(Settlement::Dead { reason: DeadReason::Refused, error: "no\0no".to_owned() }).await;
+    let failed = NewRequest { priority: 7, event: Some("e\0vent ü".to_owned()), ..url("failed") };
+    store.insert(&[failed]).await.unwrap();
+    let after = Duration::ZERO;
+    settle(Settlement::TryAgain { after, error: "broken".to_owned(), counts: true }).await;
+    let staging = NewRequest {
+        environment: Some("e1".to_owned()),
+        ..purge("files", r#"{"url":"https://www.example.com/","headers":{"CF-Device-Type":"mobile"}}"#)
+    };
+    let later = NewRequest { delay: Duration::from_secs(3600), ..url("later") };
+    store.insert(&[staging, later, purge("everything", ""), invalidate("tags", "News")]).await.unwrap();
+    let many: Vec<NewRequest> = (0..12_000).map(|number| url(&number.to_string())).collect();
+    store.insert(&many).await.unwrap();
+    let interval = Duration::from_secs(3600);
+    store.take_tokens(&[Tokens { budget: "urls".to_owned(), interval, burst: 10, count: 4 }]).await.unwrap();
+    store
+}
+
+fn counts(status: &Status) -> (u64, u64, usize) {
+    (status.waiting(), status.dead_count, status.budgets.len())
+}
+
+#[tokio::test]
+async fn all_goes_over_once_and_the_file_is_empty() {
+    let Some(database) = database().await else { return };
+    let folder = Folder::new();
+    let (from, to) = (filled(&folder).await, database.store());
+    let moved = move_queue(&from, &to).await.unwrap();
+    assert_eq!((moved.requests, moved.dead, moved.budgets), (12_005, 2, 1));
+    assert_eq!(counts(&from.status().await.unwrap()), (0, 0, 0));
+    let status = to.status().await.unwrap();
+    assert_eq!(counts(&status), (12_005, 2, 1));
+    assert!((6.0..6.1).contains(&status.budgets[0].tokens), "{:?}", status.budgets);
+    assert!(
+        status.dead.iter().all(|letter| letter.reason == "refused" && letter.last_error == "no\u{fffd}no")
+    );
+    let claim = to.claim(&files(), 3).await.unwrap().unwrap();
+    let first = &claim.requests()[0].request;
+    assert_eq!((first.attempts, first.request.priority), (1, 7));
+    assert_eq!(first.request.event.as_deref(), Some("e\u{fffd}vent ü"));
+    assert_eq!(claim.requests()[1].request.request.subject.key(), "https://www.example.com/0");
+    drop(claim);
+    assert!(!to.ready_groups().await.unwrap().is_empty());
+    assert_eq!(to.retry_dead(&DeadSelection::All).await.unwrap(), 2);
+    // What arrives in the file afterwards can follow, and nothing is an error.
+    let moved = move_queue(&from, &to).await.unwrap();
+    assert_eq!((moved.requests, moved.dead, moved.budgets), (0, 0, 0));
+}
+
+/// What was committed, and could not be removed from the file: the next run brings it again.
+#[tokio::test]
+async fn a_run_after_one_that_ended_in_between_harms_nothing() {
+    let Some(database) = database().await else { return };
+    let folder = Folder::new();
+    let from = filled(&folder).await;
+    drop(from);
+    let copy = Folder::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap().flatten() {
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let (first, again) = (SqliteStore::open(folder.path()).unwrap(), SqliteStore::open(copy.path()).unwrap());
+    let to = database.store();
+    move_queue(&first, &to).await.unwrap();
+    let moved = move_queue(&again, &to).await.unwrap();
+    assert_eq!((moved.requests, moved.dead), (12_005, 0));
+    assert_eq!(counts(&to.status().await.unwrap()), (24_010, 2, 1));
+    let claim = to.claim(&files(), 100).await.unwrap().unwrap();
+    assert!(claim.requests().iter().all(|claimed| claimed.same == 1), "each is there twice, and sent once");
+}
+
+#[tokio::test]
+async fn where_postgres_has_no_schema_the_file_keeps_everything() {
+    let Some(database) = empty_database().await else { return };
+    let folder = Folder::new();
+    let from = filled(&folder).await;
+    let error = move_queue(&from, &database.store()).await.unwrap_err().to_string();
+    assert!(error.contains("migrate"), "{error}");
+    assert_eq!(counts(&from.status().await.unwrap()), (12_005, 2, 1));
+}
+
+#[tokio::test]
+async fn where_postgres_refuses_a_row_both_sides_stay_as_they_were() {
+    let Some(database) = database().await else { return };
+    let folder = Folder::new();
+    let from = filled(&folder).await;
+    let client = database.client().await;
+    client.batch_execute("ALTER TABLE cfcache.budget ADD CHECK (name <> 'urls')").await.unwrap();
+    move_queue(&from, &database.store()).await.unwrap_err();
+    assert_eq!(counts(&from.status().await.unwrap()), (12_005, 2, 1));
+    assert_eq!(counts(&database.store().status().await.unwrap()), (0, 0, 0));
+}
