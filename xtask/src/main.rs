@@ -30,6 +30,7 @@ Chores:
   cache-tests       Run npm's http-cache-tests against the emulated edge
   conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
   bench [NAME]...   Measure what docs/performance.md shows: all, or those named
+  simulate queue [SEED]  Play a day of a large queue in simulated time, for docs/queue.md
   dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
   dist --twice      Pack what is committed in two folders, and compare the bytes
   binary NAME FILE  Build a binary as releases have it: a step of the Dockerfile
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ["cache-tests"] => cache_tests::run(),
         ["conformance"] => conformance::run(),
         ["bench", ref benches @ ..] => bench::run(benches),
+        ["simulate", "queue", ref seed @ ..] => simulate_queue(seed),
         ["dist"] => dist::run(None),
         ["binary", name, to] => dist::binary(name, to.as_ref()),
         ["digests", folder] => dist::digests(folder.as_ref()),
@@ -70,4 +72,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The simulation is an example of its crate, and runs with optimizations: a day of it is a minute's work.
+fn simulate_queue(arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = repo::command("cargo");
+    command.args(["run", "--quiet", "--release", "--package=cfcache-queue", "--example=simulate", "--"]);
+    let status = command.args(arguments).status()?;
+    anyhow::ensure!(status.success(), "it failed");
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod operations;
 #[cfg(unix)]
 mod page;
 mod postgres;
+mod simulate;
 mod sqlite;
 mod support;
 mod transfer;
