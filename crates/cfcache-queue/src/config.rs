@@ -1,11 +1,13 @@
-//! The configuration file (`--config`): who may send what.
+//! The configuration file (`--config`): who may send what, and with whose credentials zones are purged.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use cfcache_app::config::file;
+use cfcache_app::config::{CredentialPlace, Origin, Sourced, TokenPlace, file};
+use cfcache_app::connection;
 use cfcache_app::failure::Failure;
-use cfcache_app::secret::shown_path;
+use cfcache_app::secret::{shown, shown_path};
+use cfcache_model::Plan;
 use serde::Deserialize;
 
 use crate::intake::sources::SourceSettings;
@@ -18,6 +20,9 @@ pub struct ConfigFile {
     /// Who may send requests to the intake: `[sources.NAME]`.
     #[serde(default)]
     pub sources: BTreeMap<String, SourceSettings>,
+    /// Accounts beside that of the environment, which has all other zones: `[accounts.NAME]`.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, AccountSettings>,
 }
 
 impl ConfigFile {
@@ -33,6 +38,87 @@ impl ConfigFile {
             Ok(None) => Err(Failure::usage(format!("there is no file {}", shown_path(path)))),
             Err(failure) => Err(failure.with_hint("docs/queue.md lists the keys, and what they take")),
         }
+    }
+}
+
+/// An account: credentials for some zones, and the limits that those share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct AccountSettings {
+    /// Domains and ids of its zones.
+    pub zones: Vec<String>,
+    /// The plan of its zones; without it, each zone is asked.
+    pub plan: Option<String>,
+    /// How much of the account's limits the queue may use, above 0 and up to 1: less than 1 leaves something for other
+    /// tools.
+    pub share: Option<f64>,
+    /// A file that holds the token.
+    pub token_file: Option<PathBuf>,
+    /// A variable of the environment that holds the token.
+    pub token_env: Option<String>,
+    /// A command that prints the token.
+    pub token_command: Option<Vec<String>>,
+}
+
+impl AccountSettings {
+    /// Where the credentials are.
+    ///
+    /// # Errors
+    ///
+    /// Where no place or more than one is named.
+    pub fn credentials(&self, name: &str, path: &Path) -> Result<Sourced<CredentialPlace>, Failure> {
+        let command = match self.token_command.as_deref() {
+            None => None,
+            Some([program, arguments @ ..]) if !program.trim().is_empty() => {
+                Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
+            }
+            Some(_) => return Err(self.wrong(name, "`token-command` is empty")),
+        };
+        let mut places: Vec<TokenPlace> = [
+            self.token_file.clone().map(TokenPlace::File),
+            self.token_env.clone().map(TokenPlace::Variable),
+            command,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match (places.pop(), places.len()) {
+            (Some(place), 0) => Ok(Sourced {
+                value: CredentialPlace::Profile(place),
+                origin: Origin::File(path.to_owned(), Some(name.to_owned())),
+            }),
+            (None, _) => Err(self
+                .wrong(name, "it names no token")
+                .with_hint("name one with `token-file`, `token-env` or `token-command`")),
+            (Some(_), _) => Err(self.wrong(name, "it names more than one place for the token")),
+        }
+    }
+
+    /// The plan, if it is named.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such plan.
+    pub fn plan(&self, name: &str) -> Result<Option<Plan>, Failure> {
+        connection::plan(self.plan.as_deref()).map_err(|failure| self.wrong(name, &failure.message))
+    }
+
+    /// The share of the limits.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn share(&self, name: &str) -> Result<f64, Failure> {
+        let share = self.share.unwrap_or(1.0);
+        if share > 0.0 && share <= 1.0 {
+            return Ok(share);
+        }
+        Err(self.wrong(name, &format!("its `share` is {share}, and has to be above 0 and at most 1")))
+    }
+
+    fn wrong(&self, name: &str, why: &str) -> Failure {
+        Failure::usage(format!("account {}: {why}", shown(name)))
     }
 }
 
@@ -67,5 +153,32 @@ mod tests {
         }
         let failure = ConfigFile::read(Path::new("/no/such/file.toml")).map(drop).unwrap_err();
         assert!(failure.message.contains("there is no file"), "{failure:?}");
+    }
+
+    #[test]
+    fn accounts_name_one_place_of_a_token_and_what_is_wrong_is_told() {
+        let account = |text: &str| {
+            let file = parse(&format!("[accounts.shop]\nzones = ['a.example']\n{text}"))?;
+            let account = &file.accounts["shop"];
+            let path = Path::new("queue.toml");
+            account.credentials("shop", path)?;
+            Ok::<_, Failure>((account.plan("shop")?, account.share("shop")?))
+        };
+        assert_eq!(account("token-env = 'T'").unwrap(), (None, 1.0));
+        let full = "token-command = ['pass', 'cf']\nplan = 'pro'\nshare = 0.5";
+        assert_eq!(account(full).unwrap(), (Some(Plan::Pro), 0.5));
+        for (text, part) in [
+            ("", "it names no token"),
+            ("token-env = 'T'\ntoken-file = '/t'", "more than one place"),
+            ("token-command = []", "`token-command` is empty"),
+            ("token-env = 'T'\nplan = 'gold'", "is no plan"),
+            ("token-env = 'T'\nshare = 0.0", "above 0"),
+            ("token-env = 'T'\nshare = 1.5", "at most 1"),
+            ("token = 'hunter2'", "unknown field"),
+        ] {
+            let failure = account(text).map(drop).unwrap_err();
+            assert!(failure.message.contains(part), "{part}: {failure:?}");
+            assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ const IO: &[&str] = &["hyper", "hyper-rustls", "hyper-util", "mio", "ring", "rus
 
 /// A name, and the files that alone may use it. (Which crate may is in `.deny.toml`.)
 const NAMES: &[(&str, &[&str])] = &[
-    ("clap::", &["crates/cfcache-cli/src/args.rs"]),
+    ("clap::", &["crates/cfcache-cli/src/args.rs", "crates/cfcache-queue/src/args.rs"]),
     ("clap_complete::", &["crates/cfcache-cli/src/command/generate.rs"]),
     ("clap_mangen::", &["crates/cfcache-cli/src/command/generate.rs"]),
     (

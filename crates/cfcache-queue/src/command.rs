@@ -1,0 +1,188 @@
+//! The commands.
+
+mod accounts;
+mod dead;
+mod interrupts;
+mod push;
+mod service;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cfcache_app::config::{Environment, LOG};
+use cfcache_app::console::Console as _;
+use cfcache_app::exit::Exit;
+use cfcache_app::failure::Failure;
+use cfcache_app::log::{LogFilter, LogFormat, Logger};
+use cfcache_queue::{PostgresStore, PostgresUrl, SqliteStore, Store, StoreError};
+use tokio::runtime::Runtime;
+
+use crate::args::{Args, Command, Global, LogFormatArg};
+use crate::console::{Terminal, readable};
+
+/// The variable that says where PostgreSQL is. It holds a password, so there is no option for it.
+const DATABASE_URL: &str = "DATABASE_URL";
+
+/// How many connections a command takes that is no service.
+const FEW_CONNECTIONS: usize = 2;
+
+/// Does what the arguments ask for.
+pub(crate) fn execute(args: Args, environment: &Environment) -> Exit {
+    let terminal = Terminal::default();
+    let exit = begin(args, environment, &terminal).unwrap_or_else(|failure| terminal.failure(&failure));
+    terminal.settle(exit)
+}
+
+fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Exit, Failure> {
+    let Args { global, command } = args;
+    if let Some(name) = &environment.broken {
+        return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
+    }
+    begin_log(&global, environment)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unreachable, format!("cannot start: {error}")))?;
+    let place = Place::new(&global, environment)?;
+    let exit = match command {
+        Command::Migrate => runtime.block_on(migrate(&place, terminal)),
+        Command::Push(push) => push::run(push, &place, environment, &runtime, terminal),
+        Command::Status { json } => {
+            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            runtime.block_on(status::show(&*store, json, terminal))
+        }
+        Command::Drain { timeout } => {
+            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            runtime.block_on(async {
+                let interrupts = interrupts::listen();
+                tokio::select! {
+                    exit = status::drain(&*store, timeout, terminal) => exit,
+                    () = interrupts.nth(1) => Ok(Exit::Interrupted),
+                }
+            })
+        }
+        Command::Dead { command } => {
+            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            runtime.block_on(dead::run(&*store, command, terminal))
+        }
+        Command::Serve { intake, worker, config } => service::run(
+            service::Parts::serve(intake, worker),
+            config,
+            &place,
+            environment,
+            &runtime,
+            terminal,
+        ),
+        Command::Intake { intake, config } => {
+            service::run(service::Parts::intake(intake), config, &place, environment, &runtime, terminal)
+        }
+        Command::Worker { worker, config, admin_listen } => service::run(
+            service::Parts::worker(worker, admin_listen),
+            config,
+            &place,
+            environment,
+            &runtime,
+            terminal,
+        ),
+    };
+    // What is still in flight is given up, such as a read of standard input that never ends.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    exit
+}
+
+fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
+    let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
+    let filter = filter.map_err(|why| Failure::usage(format!("`{LOG}`: {why}")))?;
+    let format = match global.log_format {
+        LogFormatArg::Text => LogFormat::Text,
+        LogFormatArg::Json => LogFormat::Json,
+    };
+    Logger::new(format, filter, |line| {
+        use std::io::Write as _;
+        let _gone = std::io::stderr().lock().write_all(format!("{}\n", readable(line)).as_bytes());
+    })
+    .install();
+    Ok(())
+}
+
+async fn migrate(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
+    let Place::Postgres(url) = place else {
+        let failure = Failure::usage(format!("`migrate` is for PostgreSQL, and `{DATABASE_URL}` is not set"));
+        return Err(failure.with_hint(
+            "a queue in a file needs no migration; else set it to postgres://user:password@host/database",
+        ));
+    };
+    let (before, after) = PostgresStore::new(PostgresUrl::clone(url), FEW_CONNECTIONS)
+        .migrate()
+        .await
+        .map_err(store_failure)?;
+    if before == after {
+        terminal.data(&format!("the schema has version {after} already"));
+    } else {
+        terminal.data(&format!("the schema has version {after} now, and had {before}"));
+    }
+    Ok(Exit::Accepted)
+}
+
+/// Where requests are kept.
+pub(crate) enum Place {
+    Postgres(Box<PostgresUrl>),
+    /// In an SQLite file in that directory.
+    Directory(PathBuf),
+}
+
+impl Place {
+    fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
+        let url = environment.other(DATABASE_URL);
+        if let Some(url) = url {
+            if global.data.is_some() {
+                let failure = Failure::usage(format!(
+                    "`--data` is for a queue in a file, and `{DATABASE_URL}` names a database"
+                ));
+                return Err(failure.with_hint("leave out one of them"));
+            }
+            let url = PostgresUrl::parse(&url)
+                .map_err(|invalid| Failure::usage(format!("`{DATABASE_URL}`: {invalid}")))?;
+            return Ok(Self::Postgres(Box::new(url)));
+        }
+        let usual = || environment.state_home.as_ref().map(|home| home.join("cfcache-queue"));
+        match global.data.clone().or_else(usual) {
+            Some(directory) => Ok(Self::Directory(directory)),
+            None => {
+                Err(Failure::usage("there is no place for the queue: the environment has no home directory")
+                    .with_hint(format!("name a directory with `--data`, or a database in `{DATABASE_URL}`")))
+            }
+        }
+    }
+
+    /// Opens the store, and finds out whether it can be used.
+    pub(crate) fn open(&self, runtime: &Runtime, connections: usize) -> Result<Arc<dyn Store>, Failure> {
+        match self {
+            Self::Postgres(url) => {
+                let store = PostgresStore::new(PostgresUrl::clone(url), connections);
+                runtime.block_on(store.check_schema()).map_err(store_failure)?;
+                Ok(Arc::new(store))
+            }
+            Self::Directory(directory) => {
+                let store = SqliteStore::open(directory).map_err(store_failure)?;
+                Ok(Arc::new(store))
+            }
+        }
+    }
+
+    /// Where that is, for people: without a password.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Postgres(_) => "PostgreSQL".to_owned(),
+            Self::Directory(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What a store could not do, as the end of a command.
+pub(crate) fn store_failure(error: StoreError) -> Failure {
+    Failure::new(Exit::Unreachable, error.to_string())
+}

@@ -1,0 +1,79 @@
+//! Dead letters: requests that are not sent any more.
+
+use cfcache_app::console::Console as _;
+use cfcache_app::exit::Exit;
+use cfcache_app::failure::Failure;
+use cfcache_queue::{DeadSelection, Store};
+use serde_json::json;
+
+use crate::args::{DeadCommand, Selection};
+use crate::command::store_failure;
+use crate::console::{Terminal, readable};
+
+pub(super) async fn run(
+    store: &dyn Store,
+    command: DeadCommand,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let (count, expected, done) = match command {
+        DeadCommand::List { limit, json } => return list(store, limit, json, terminal).await,
+        DeadCommand::Retry(selection) => {
+            let (selection, expected) = selected(selection);
+            (store.retry_dead(&selection).await, expected, "put back into the queue")
+        }
+        DeadCommand::Drop(selection) => {
+            let (selection, expected) = selected(selection);
+            (store.drop_dead(&selection).await, expected, "deleted")
+        }
+    };
+    let count = count.map_err(store_failure)?;
+    terminal.data(&format!("{count} dead letters {done}"));
+    match expected {
+        Some(expected) if count < expected => {
+            let missing = expected - count;
+            Err(Failure::new(Exit::Failed, format!("{missing} of these numbers are no dead letters"))
+                .with_hint("see `cfcache-queue dead list`"))
+        }
+        _ => Ok(Exit::Accepted),
+    }
+}
+
+async fn list(store: &dyn Store, limit: usize, is_json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
+    let dead = store.dead(limit).await.map_err(store_failure)?;
+    if is_json {
+        let dead = dead.iter().map(|dead| {
+            json!({
+                "id": dead.id,
+                "zone": dead.zone,
+                "kind": dead.kind,
+                "key": dead.key,
+                "reason": dead.reason,
+                "error": dead.last_error,
+            })
+        });
+        terminal.json(&dead.collect::<Vec<_>>());
+        return Ok(Exit::Accepted);
+    }
+    if dead.is_empty() {
+        terminal.data("there are no dead letters");
+    }
+    for dead in dead {
+        let key = if dead.key.is_empty() { String::new() } else { format!(" {}", dead.key) };
+        let line =
+            format!("{} {} {} {}{key}: {}", dead.id, dead.reason, dead.zone, dead.kind, dead.last_error);
+        terminal.data(&readable(&line));
+    }
+    Ok(Exit::Accepted)
+}
+
+/// What is selected, and how many that should be.
+fn selected(selection: Selection) -> (DeadSelection, Option<u64>) {
+    if selection.all {
+        return (DeadSelection::All, None);
+    }
+    let mut ids = selection.ids;
+    ids.sort_unstable();
+    ids.dedup();
+    let count = ids.len() as u64;
+    (DeadSelection::Ids(ids), Some(count))
+}

@@ -1,0 +1,123 @@
+//! Lists into the queue, by the parser of `cfcache`.
+
+use std::time::Duration;
+
+use cfcache_app::config::{Environment, ZONE_ID};
+use cfcache_app::console::Console as _;
+use cfcache_app::domain;
+use cfcache_app::exit::Exit;
+use cfcache_app::failure::Failure;
+use cfcache_app::job::{OnInvalid, Targets};
+use cfcache_app::secret::shown;
+use cfcache_app::source::{Chunk, Sources};
+use cfcache_app::wording;
+use cfcache_model::endpoint::Action;
+use cfcache_model::id::{EnvironmentId, ZoneId};
+use cfcache_queue::{MAX_AGE, NewRequest, Store, Subject};
+use tokio::runtime::Runtime;
+
+use crate::args::{PushArgs, PushCommon};
+use crate::command::{FEW_CONNECTIONS, Place, store_failure};
+use crate::console::Terminal;
+
+pub(super) fn run(
+    args: PushArgs,
+    place: &Place,
+    environment: &Environment,
+    runtime: &Runtime,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let (kind, common, list) = args.what.into_parts();
+    let template = template(&common, environment)?;
+    let (Some(kind), Some(list)) = (kind, list) else {
+        let store = place.open(runtime, FEW_CONNECTIONS)?;
+        runtime.block_on(store.insert(&[template])).map_err(store_failure)?;
+        terminal.data("1 request stored");
+        return Ok(Exit::Accepted);
+    };
+    if list.entries.is_empty() && list.from.is_empty() {
+        let nouns = wording::plural(kind);
+        return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
+            .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
+    }
+    let targets = Targets {
+        action: template.action,
+        kind,
+        arguments: list.entries,
+        files: list.from,
+        headers: Vec::new(),
+        on_invalid: if list.skip_invalid { OnInvalid::Skip } else { OnInvalid::Fail },
+        sitemaps: Vec::new(),
+        base: None,
+        null: list.null,
+        strict: false,
+    };
+    let sources = Sources::open(targets, false, terminal)?;
+    let store = place.open(runtime, FEW_CONNECTIONS)?;
+    let stops = sources.stops_at_invalid();
+    let (mut stored, mut exit, mut failure) = (0_u64, Exit::Accepted, None);
+    sources.read(&mut |chunk: Chunk| {
+        let told = chunk.tell(terminal);
+        exit = exit.or(told);
+        if told != Exit::Accepted && stops {
+            return false;
+        }
+        let requests: Vec<NewRequest> = chunk
+            .entries
+            .iter()
+            .map(|entry| NewRequest { subject: Subject::Target(entry.target.clone()), ..template.clone() })
+            .collect();
+        match runtime.block_on(insert(&*store, &requests)) {
+            Ok(()) => stored += requests.len() as u64,
+            Err(error) => failure = Some(error),
+        }
+        failure.is_none()
+    });
+    if stored == 0 && exit == Exit::Accepted && failure.is_none() {
+        return Err(cfcache_app::source::empty(kind));
+    }
+    terminal.data(&format!(
+        "{} stored",
+        if stored == 1 { "1 request".to_owned() } else { format!("{stored} requests") }
+    ));
+    match failure {
+        Some(failure) => {
+            Err(failure.with_hint("what was stored before stays; a purge may be asked for again"))
+        }
+        None => Ok(exit),
+    }
+}
+
+async fn insert(store: &dyn Store, requests: &[NewRequest]) -> Result<(), Failure> {
+    store.insert(requests).await.map_err(store_failure)
+}
+
+/// A request for everything, of which each entry's is a copy.
+fn template(common: &PushCommon, environment: &Environment) -> Result<NewRequest, Failure> {
+    let Some(zone) = common.zone.as_ref().or(environment.zone.as_ref()) else {
+        return Err(Failure::usage("no zone").with_hint(format!("name it with `--zone`, or set `{ZONE_ID}`")));
+    };
+    let zone = zone.trim();
+    let (is_id, name) = (ZoneId::parse(zone).is_ok() && !zone.contains('.'), domain::ascii(zone));
+    if !is_id && !name.contains('.') {
+        return Err(Failure::usage(format!("{} is neither a zone's id nor a domain", shown(zone))));
+    }
+    if let Some(environment) = &common.environment {
+        EnvironmentId::parse(environment)
+            .map_err(|invalid| Failure::usage(format!("`--environment`: {invalid}")))?;
+    }
+    let delay = Duration::try_from_secs_f64(common.delay).ok().filter(|delay| *delay <= MAX_AGE);
+    let Some(delay) = delay else {
+        return Err(Failure::usage("`--delay` is a number of seconds, and at most a day"));
+    };
+    Ok(NewRequest {
+        zone: if is_id { zone.to_owned() } else { name },
+        environment: common.environment.clone(),
+        action: if common.invalidate { Action::Invalidate } else { Action::Purge },
+        subject: Subject::Everything,
+        priority: common.priority,
+        delay,
+        source: Some("push".to_owned()),
+        event: None,
+    })
+}

@@ -1,0 +1,19 @@
+//! `cfcache-queue`: the service around the library of the same name.
+
+mod args;
+mod command;
+mod console;
+
+use std::process::ExitCode;
+
+use cfcache_app::config::Environment;
+
+fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    let environment = Environment::read_all(|name| std::env::var(name));
+    let exit = match args::parse(std::env::args_os()) {
+        Ok(args) => command::execute(args, &environment),
+        Err(usage) => console::usage(&usage),
+    };
+    ExitCode::from(exit.code())
+}
