@@ -8,6 +8,14 @@ const SAMPLE: u32 = 16;
 /// A latency that grew by less than this has not doubled, however small it was.
 const NOISE: Duration = Duration::from_millis(50);
 
+/// A timer may wake this much too late without a cost to the rate: the next request is measured from when this one was
+/// due.
+const LATE: Duration = Duration::from_millis(10);
+
+/// Requests are this much further apart than the rate says, so that no second has more of them than it allows, even where
+/// the first of them was late and the last was not.
+const MARGIN: f64 = 1.02;
+
 /// The rate is not halved below the limit divided by this.
 const SLOWEST: f64 = 16.0;
 
@@ -51,7 +59,8 @@ pub enum Reaction {
 pub(crate) struct Pace {
     limits: Limits,
     in_flight: usize,
-    /// When the last request was due to start, which is where the next one's distance is measured from.
+    /// When the last request was due to start, or did if it was much later: where the next one's distance is measured
+    /// from.
     last: Option<Duration>,
     /// The host demanded to be left alone until then.
     hold: Duration,
@@ -91,7 +100,8 @@ impl Pace {
 
     pub(crate) fn start(&mut self, now: Duration) {
         self.in_flight += 1;
-        self.last = Some(now);
+        let due = self.last.map_or(now, |last| last.saturating_add(self.interval()));
+        self.last = Some(due.clamp(now.saturating_sub(LATE), now));
     }
 
     /// A request that started at `started` has ended.
@@ -144,7 +154,7 @@ impl Pace {
 
     fn interval(&self) -> Duration {
         match self.limits.per_second {
-            Some(rate) if rate > 0.0 => Duration::from_secs_f64(self.slowdown / rate),
+            Some(rate) if rate > 0.0 => Duration::from_secs_f64(MARGIN * self.slowdown / rate),
             // Without a limit there is still a host that may have said that it has too much to do.
             _ if self.slowdown > 1.0 => Duration::from_secs_f64(self.slowdown / 100.0),
             _ => Duration::ZERO,
@@ -166,12 +176,22 @@ mod tests {
         until: Duration,
         react: impl Fn(Duration) -> (Duration, Reaction),
     ) -> Vec<Duration> {
+        late_starts(limits, until, react, || Duration::ZERO)
+    }
+
+    /// The same with timers that wake too late.
+    fn late_starts(
+        limits: Limits,
+        until: Duration,
+        react: impl Fn(Duration) -> (Duration, Reaction),
+        mut late: impl FnMut() -> Duration,
+    ) -> Vec<Duration> {
         let mut pace = Pace::new(limits);
         let mut flying: Vec<(Duration, Duration, Reaction)> = Vec::new();
         let (mut now, mut starts) = (Duration::ZERO, Vec::new());
         while now < until {
             let ready = pace.ready_at(now);
-            if ready == Some(now) {
+            if ready.is_some_and(|ready| ready <= now) {
                 pace.start(now);
                 starts.push(now);
                 let (latency, reaction) = react(now);
@@ -179,7 +199,7 @@ mod tests {
                 continue;
             }
             let first = flying.iter().map(|(end, ..)| *end).min();
-            now = [ready, first].into_iter().flatten().min().unwrap();
+            now = [ready, first].into_iter().flatten().min().unwrap() + late();
             flying.retain(|(end, started, reaction)| {
                 if *end <= now {
                     pace.end(now, *started, *reaction);
@@ -191,17 +211,35 @@ mod tests {
     }
 
     fn most_in_a_second(starts: &[Duration]) -> usize {
-        let within =
-            |from: Duration| starts.iter().filter(|at| **at >= from && **at < from + ms(1000)).count();
-        starts.iter().map(|from| within(*from)).max().unwrap_or(0)
+        let mut first = 0;
+        let within = |(number, at): (usize, &Duration)| {
+            while starts[first] + ms(1000) <= *at {
+                first += 1;
+            }
+            number + 1 - first
+        };
+        starts.iter().enumerate().map(within).max().unwrap_or(0)
     }
 
     #[test]
-    fn the_rate_is_reached_and_never_exceeded() {
-        for (limits, rate) in [(Limits::PROBE, 10), (Limits::WARM, 5)] {
-            let starts = starts(limits, ms(60_000), |_| (ms(80), Reaction::Fine(ms(80))));
-            assert_eq!(starts.len(), 60 * rate, "{limits:?}");
-            assert_eq!(most_in_a_second(&starts), rate, "{limits:?}");
+    fn the_rate_is_kept_to_within_5_percent_and_never_exceeded() {
+        for rate in [0.5, 1.0, 3.0, 5.0, 10.0, 25.0, 100.0, 400.0] {
+            for late_by in [0, 1, 3, 8, 40] {
+                let mut chance = 0x2545_F491_4F6C_DD1D_u64;
+                let late = || {
+                    chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    Duration::from_micros((chance >> 33) % (1000 * late_by + 1))
+                };
+                let limits = Limits::new(64, Some(rate));
+                let starts = late_starts(limits, ms(60_000), |_| (ms(80), Reaction::Fine(ms(80))), late);
+                let allowed = (rate as usize).max(1);
+                assert!(most_in_a_second(&starts) <= allowed, "{rate}, late by {late_by} ms");
+                // A timer that is later than that costs what it is late.
+                if late_by <= 8 {
+                    let least = 0.95 * rate * 60.0;
+                    assert!(starts.len() as f64 >= least, "{rate}, late by {late_by} ms: {}", starts.len());
+                }
+            }
         }
     }
 
@@ -229,7 +267,7 @@ mod tests {
             pace.end(ms(400), ms(at), Reaction::Overloaded(None));
         }
         assert_eq!((pace.slowdown, pace.at_once()), (2.0, 2));
-        assert_eq!(pace.ready_at(ms(400)), Some(ms(500)));
+        assert_eq!(pace.ready_at(ms(400)), Some(ms(504)));
     }
 
     #[test]
@@ -245,16 +283,16 @@ mod tests {
         let slow = |at: Duration| if (ms(20_000)..ms(30_000)).contains(&at) { ms(300) } else { ms(100) };
         let starts = starts(Limits::PROBE, ms(120_000), |at| (slow(at), Reaction::Fine(slow(at))));
         let count = |from: u64, to: u64| starts.iter().filter(|at| (ms(from)..ms(to)).contains(*at)).count();
-        assert_eq!(count(0, 20_000), 200);
+        assert_eq!(count(0, 20_000), 197);
         assert!(count(24_000, 30_000) <= 36, "{}", count(24_000, 30_000));
-        assert_eq!(count(100_000, 120_000), 200);
+        assert!((196..=197).contains(&count(100_000, 120_000)));
     }
 
     #[test]
     fn it_is_never_slower_than_a_sixteenth() {
         let starts = starts(Limits::PROBE, ms(600_000), |_| (ms(10), Reaction::Overloaded(None)));
-        assert!((370..=400).contains(&starts.len()), "{}", starts.len());
-        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] <= ms(1600)));
+        assert!((365..=400).contains(&starts.len()), "{}", starts.len());
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] <= ms(1632)));
     }
 
     #[test]
@@ -263,6 +301,6 @@ mod tests {
             let latency = if at < ms(10_000) { Duration::from_micros(300) } else { ms(20) };
             (latency, Reaction::Fine(latency))
         });
-        assert_eq!(starts.len(), 600);
+        assert_eq!(starts.len(), 589);
     }
 }

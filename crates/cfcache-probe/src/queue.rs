@@ -179,9 +179,9 @@ mod tests {
         assert_eq!(start(&mut queue, ms(0)).1, ("b", 0));
         assert_eq!(queue.next(ms(0)), Next::WaitForEnd);
         queue.end(ms(30), first, Reaction::Fine(ms(30)));
-        assert_eq!(queue.next(ms(30)), Next::Wait(ms(100)));
-        assert_eq!(start(&mut queue, ms(100)).1, ("a", 1));
-        assert_eq!(queue.next(ms(100)), Next::Empty);
+        assert_eq!(queue.next(ms(30)), Next::Wait(ms(102)));
+        assert_eq!(start(&mut queue, ms(102)).1, ("a", 1));
+        assert_eq!(queue.next(ms(102)), Next::Empty);
     }
 
     #[test]

@@ -14,9 +14,15 @@ use cfcache_transport::{
 };
 use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Uri};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ring::digest::{Context, SHA256};
 
 use crate::answer::{Answer, Body, Sha256, edge_error};
+
+/// What a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>), but for `?` and `#`, and for `%`,
+/// which is encoded already.
+const PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
 /// How many origins are kept open. The least recently used one gives way.
 const ORIGINS: usize = 64;
@@ -419,18 +425,8 @@ fn address(url: &str) -> Result<(Origin, Uri), String> {
         .parse()
         .map_err(|invalid| format!("`{scheme}://{authority}` cannot be asked: {invalid}"))?;
     let path = path.split('#').next().unwrap_or("");
-    let mut encoded = String::with_capacity(path.len() + 1);
-    if !path.starts_with('/') {
-        encoded.push('/');
-    }
-    for byte in path.bytes() {
-        // What a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>).
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'^') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let encoded = format!("{slash}{}", utf8_percent_encode(path, PATH));
     let path = encoded.parse().map_err(|error| format!("`{url}` cannot be asked: {error}"))?;
     Ok((origin, path))
 }
@@ -452,6 +448,11 @@ mod tests {
             ("http://a.test?x", "http://a.test", "/?x"),
             ("https://a.test/ü/<b>?q=ü", "https://a.test", "/%C3%BC/%3Cb%3E?q=%C3%BC"),
             ("https://a.test/%7Eb", "https://a.test", "/%7Eb"),
+            (
+                "https://a.test/a b\u{7f}\u{1}\"`{}^|\\'~!*",
+                "https://a.test",
+                "/a%20b%7F%01%22%60%7B%7D%5E|\\'~!*",
+            ),
         ] {
             let (found, uri) = address(url).unwrap();
             assert_eq!((found.to_string().as_str(), uri.to_string().as_str()), (origin, path), "{url}");

@@ -23,8 +23,8 @@ fn a_purge_that_works_is_proven_by_one_request_for_each_url() {
     let counts = run.verification.counts();
     assert_eq!((counts.probed, counts.proven, counts.repurged), (20, 20, 0));
     assert!(edge.pages.iter().all(|page| page.asked.len() == 1));
-    // 20 requests, 10 a second.
-    assert_eq!(run.took, ms(1900) + LATENCY);
+    // 20 requests, 10 a second, and 2 % further apart.
+    assert_eq!(run.took, ms(19 * 102) + LATENCY);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_large_list_keeps_to_its_rate() {
     let mut edge = Edge::with_pages(3000, secs(10));
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
     assert_eq!(run.verification.counts().proven, 3000);
-    assert!(run.took >= secs(299) && run.took <= secs(303), "{:?}", run.took);
+    assert!(run.took >= secs(300) && run.took <= secs(315), "{:?}", run.took);
 }
 
 proptest! {
