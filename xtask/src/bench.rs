@@ -5,6 +5,7 @@ mod cpu;
 mod edge;
 mod memory;
 mod plan;
+mod probe;
 mod size;
 mod start;
 
@@ -28,6 +29,7 @@ const BENCHES: &[Bench] = &[
     ("memory", memory::run),
     ("changed", changed::run),
     ("edge", edge::run),
+    ("probe", probe::run),
     ("pace", || wire("pace")),
 ];
 
