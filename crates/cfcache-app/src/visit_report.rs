@@ -74,6 +74,9 @@ pub struct SurvivingUrl {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purge_with: Vec<PurgeEntry>,
+    /// Its place in the input.
+    #[serde(skip)]
+    place: usize,
 }
 
 /// A URL of which it cannot be told.
@@ -88,6 +91,9 @@ pub struct UnprovenUrl {
     pub url: String,
     /// Why, in words.
     pub reason: String,
+    /// Its place in the input.
+    #[serde(skip)]
+    place: usize,
 }
 
 /// URLs that are not proven for the same reason.
@@ -97,8 +103,8 @@ pub struct Group {
     pub count: u64,
     /// What to do about it.
     pub cure: Option<&'static str>,
-    /// The first of them, and what would purge them.
-    pub urls: Vec<(String, Vec<PurgeEntry>)>,
+    /// The first of them in the order of the input, and what would purge them.
+    pub urls: BTreeMap<usize, (String, Vec<PurgeEntry>)>,
 }
 
 impl VerifyReport {
@@ -108,15 +114,21 @@ impl VerifyReport {
         self.repurged += u64::from(decided.is_repurged);
         match self.settled(&decided.verdict) {
             Some(count) => *count += 1,
-            None => self.name(url, &decided.verdict, &decided.still_served),
+            None => self.name(decided.url, url, &decided.verdict, &decided.still_served),
         }
     }
 
+    /// Puts what is named into the order of the input.
+    pub fn sort(&mut self) {
+        self.survivors.sort_by_key(|url| url.place);
+        self.unproven.sort_by_key(|url| url.place);
+    }
+
     /// Overrules a verdict that was settled.
-    pub fn refute(&mut self, url: &str, was: &Verdict, why: Unproven) {
+    pub fn refute(&mut self, place: usize, url: &str, was: &Verdict, why: Unproven) {
         if let Some(count) = self.settled(was) {
             *count -= 1;
-            self.name(url, &Verdict::Unproven(why), &[]);
+            self.name(place, url, &Verdict::Unproven(why), &[]);
         }
     }
 
@@ -129,7 +141,7 @@ impl VerifyReport {
         }
     }
 
-    fn name(&mut self, url: &str, verdict: &Verdict, still: &[Variant]) {
+    fn name(&mut self, place: usize, url: &str, verdict: &Verdict, still: &[Variant]) {
         self.open += 1;
         let is_survivor = matches!(verdict, Verdict::Survivor(_));
         let purge_with: Vec<PurgeEntry> =
@@ -142,16 +154,19 @@ impl VerifyReport {
         if group.cure.is_none() {
             group.cure = verdict.cure();
         }
-        if group.urls.len() < ROWS {
-            group.urls.push((url.to_owned(), purge_with.clone()));
+        if group.urls.len() < ROWS || group.urls.last_key_value().is_some_and(|(last, _)| place < *last) {
+            group.urls.insert(place, (url.to_owned(), purge_with.clone()));
+            if group.urls.len() > ROWS {
+                group.urls.pop_last();
+            }
         }
         let (url, reason) = (url.to_owned(), verdict.to_string());
         if self.survivors.len() + self.unproven.len() >= MAX_FAILURES {
             self.omitted += 1;
         } else if is_survivor {
-            self.survivors.push(SurvivingUrl { url, reason, purge_with });
+            self.survivors.push(SurvivingUrl { url, reason, purge_with, place });
         } else {
-            self.unproven.push(UnprovenUrl { url, reason });
+            self.unproven.push(UnprovenUrl { url, reason, place });
         }
     }
 

@@ -334,8 +334,11 @@ impl Verification {
         match url.state {
             State::Diagnosing(left) => {
                 // What was stored in the same moment is the same copy, which a way of asking does not tell apart.
-                let is_same =
-                    stored.zip(url.stored).is_some_and(|(one, other)| (one - other).abs() < SAME_COPY);
+                let is_same = match (stored, url.stored) {
+                    (Some(one), Some(other)) => (one - other).abs() < SAME_COPY,
+                    // Where no age is told, nothing shows that it is another copy.
+                    (one, other) => one.is_none() && other.is_none(),
+                };
                 if matches!(verdict, Verdict::Survivor(_)) && !is_same {
                     url.still.push(variant);
                 }

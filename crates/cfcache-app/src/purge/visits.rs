@@ -507,11 +507,12 @@ impl Verifying<'_> {
             }
         };
         if let Some(served) = served.filter(|_| verdicts.is_whole) {
-            for (url, was) in served.missing() {
-                report.refute(&url, &was, Unproven::NotServed);
+            for (place, url, was) in served.missing() {
+                report.refute(place, &url, &was, Unproven::NotServed);
                 verdicts.is_origin_late = true;
             }
         }
+        report.sort();
         report.colos = colos.into_iter().collect();
         report.sample_of = (urls.all() > report.probed).then_some(urls.all());
         (report, verdicts)
@@ -533,8 +534,8 @@ struct Served<'a> {
 
 /// What was seen of a file.
 struct FileSeen {
-    /// The first of its URLs, and its verdict.
-    first: (String, Verdict),
+    /// The number of one of its URLs, the URL, and its verdict.
+    first: (usize, String, Verdict),
     /// Whether one gives the bytes of the file, or is not settled, which is told anyway.
     is_fine: bool,
 }
@@ -546,15 +547,18 @@ impl<'a> Served<'a> {
 
     fn add(&mut self, url: &str, decided: &Decided) {
         let Some(file) = self.files.file_at(url) else { return };
-        let seen = self
-            .seen
-            .entry((host_of(url), file))
-            .or_insert_with(|| FileSeen { first: (url.to_owned(), decided.verdict.clone()), is_fine: false });
+        let seen = self.seen.entry((host_of(url), file)).or_insert_with(|| FileSeen {
+            first: (decided.url, url.to_owned(), decided.verdict.clone()),
+            is_fine: false,
+        });
+        if decided.url < seen.first.0 {
+            seen.first = (decided.url, url.to_owned(), decided.verdict.clone());
+        }
         seen.is_fine |= decided.has_expected || !decided.verdict.is_settled();
     }
 
     /// The first URL of each file that is not served, and the verdict that it had.
-    fn missing(self) -> impl Iterator<Item = (String, Verdict)> {
+    fn missing(self) -> impl Iterator<Item = (usize, String, Verdict)> {
         self.seen.into_values().filter(|seen| !seen.is_fine).map(|seen| seen.first)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn verified(report: &VerifyReport, talk: &Talk) {
     let mut left = ROWS;
     for (reason, group) in &report.groups {
         talk.tell(&format!("  {reason}: {}", human::count(group.count, "URL")));
-        for (url, purge_with) in group.urls.iter().take(left) {
+        for (url, purge_with) in group.urls.values().take(left) {
             talk.data(&format!("    {}", clip(url, 300)));
             left -= 1;
             if let Some(entry) = purge_with.first().and_then(|entry| serde_json::to_string(entry).ok()) {
@@ -97,6 +97,9 @@ pub(crate) fn print_warmed(report: &WarmReport, talk: &Talk) -> Exit {
 
 /// Tells it in words.
 pub(crate) fn warmed(report: &WarmReport, talk: &Talk) {
+    if report.requested == 0 {
+        return talk.tell("warmed nothing: no URL is proven and can be cached");
+    }
     let elapsed = human::duration(Duration::from_millis(report.elapsed_ms));
     let mut line =
         format!("warmed {} of {} in {elapsed}", report.warmed, human::count(report.requested, "request"));
