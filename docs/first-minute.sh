@@ -5,13 +5,15 @@
 # It builds cfcache, or takes the one that CFCACHE names. README.md shows what it prints, and a test compares.
 set -eu
 
+# `replace` takes the place of the shell, so that what is started in the background is what is ended.
 if [ -n "${CFCACHE-}" ]; then
-  cfcache() { "$CFCACHE" "$@"; }
+  replace() { exec "$CFCACHE" "$@"; }
 else
   top=$(cd "$(dirname "$0")/.." && pwd)
   cargo build --release --manifest-path "$top/Cargo.toml"
-  cfcache() { cargo run --release --quiet --manifest-path "$top/Cargo.toml" -- "$@"; }
+  replace() { exec cargo run --release --quiet --manifest-path "$top/Cargo.toml" -- "$@"; }
 fi
+cfcache() { (replace "$@"); }
 
 # Prints a command, and runs it.
 run() {
@@ -29,11 +31,12 @@ unset CLOUDFLARE_API_KEY CLOUDFLARE_EMAIL CFCACHE_PROFILE CFCACHE_CONFIG CFCACHE
 export XDG_STATE_HOME="$folder" XDG_CONFIG_HOME="$folder" NO_COLOR=1
 export CLOUDFLARE_API_TOKEN=any-token-will-do CLOUDFLARE_ZONE_ID=023e105f4ecef8ad9ca31a8372d0c353
 
+: > addresses
 printf '%s\n' "\$ cfcache emulator --origin site --cache 'www.example.com/*' &"
-cfcache emulator --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --origin site --cache 'www.example.com/*' \
+replace emulator --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --origin site --cache 'www.example.com/*' \
   > addresses 2> log &
 emulator=$!
-trap 'kill "$emulator"; cd /; rm -rf "$folder"' EXIT
+trap 'kill "$emulator"; wait "$emulator" || :; cd /; rm -rf "$folder"' EXIT
 until grep -q '^edge on' addresses; do
   kill -0 "$emulator" 2> /dev/null || { cat log >&2; exit 1; }
   sleep 0.1

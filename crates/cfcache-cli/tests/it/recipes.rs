@@ -133,6 +133,8 @@ fn the_first_minute_is_as_the_readme_shows_it() {
     let shown = readme.split_once("\n```console\n").unwrap().1.split_once("```\n").unwrap().0;
     assert_eq!(shown, wanted, "README.md is to show what docs/first-minute.sh prints:\n{wanted}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something stays behind");
+    let edge = printed.lines().find_map(|line| line.split_once("--verify-connect ")).unwrap().1;
+    assert!(std::net::TcpStream::connect(edge).is_err(), "the emulator still runs");
 }
 
 /// Makes ports, times, ages and entity tags the same in every run; two tags that differ still differ.
