@@ -444,9 +444,10 @@ fn brief(arg: Arg) -> Arg {
     }
     let arg = arg.value_hint(ValueHint::Other);
     // A colon ends the name of a value in zsh, and what follows is run.
-    match arg.get_value_names().into_iter().flatten().any(|name| name.contains(':')) {
-        true => arg.value_name("TEXT"),
-        false => arg,
+    if arg.get_value_names().into_iter().flatten().any(|name| name.contains(':')) {
+        arg.value_name("TEXT")
+    } else {
+        arg
     }
 }
 

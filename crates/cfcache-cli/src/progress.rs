@@ -61,9 +61,10 @@ impl Trouble {
             rest.push_str(&format!(", again in {} s", whole_seconds(self.until - now)));
         }
         let room = columns.saturating_sub(rest.len()).max(SHORTEST);
-        let why = match human::width(&self.why) > room {
-            true => self.why.strip_prefix("the API answered with ").unwrap_or(&self.why),
-            false => &self.why,
+        let why = if human::width(&self.why) > room {
+            self.why.strip_prefix("the API answered with ").unwrap_or(&self.why)
+        } else {
+            &self.why
         };
         format!("{}{rest}", human::ellipsis(why, room))
     }

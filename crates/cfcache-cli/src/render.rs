@@ -177,10 +177,7 @@ impl Talk {
 
     /// Was everything written that was meant for standard output? (A closed pipe counts: it was not wanted.)
     pub(crate) fn settle(&self, exit: Exit) -> Exit {
-        match self.lost.borrow().is_some() {
-            true => exit.or(Exit::Failed),
-            false => exit,
-        }
+        if self.lost.borrow().is_some() { exit.or(Exit::Failed) } else { exit }
     }
 
     /// Says something on standard error, whatever the verbosity: one line, with a label in color where it begins with one.

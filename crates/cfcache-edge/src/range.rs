@@ -102,9 +102,8 @@ fn ranges(header: &[u8], length: u64) -> Part {
             continue;
         }
         let Some((first, last)) = text.split_once('-') else { return Part::Whole };
-        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => text.parse::<u64>().ok(),
-            false => None,
+        let number = |text: &str| {
+            if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse::<u64>().ok() } else { None }
         };
         let range = match (first.trim_end(), last.trim_start()) {
             ("", "") => return Part::Whole,

@@ -435,9 +435,10 @@ fn damaged(
             let usual = edge_error::usual(*code);
             let status = status.map_or(usual.status, valid);
             let retry_after = retry_after.clone().or(usual.retry_after.map(|seconds| seconds.to_string()));
-            let mut response = match edge_error::wants_json(request.headers()) {
-                true => plain(status, "application/problem+json", usual.body(status, retry_after.as_deref())),
-                false => plain(status, "text/html", PAGE),
+            let mut response = if edge_error::wants_json(request.headers()) {
+                plain(status, "application/problem+json", usual.body(status, retry_after.as_deref()))
+            } else {
+                plain(status, "text/html", PAGE)
             };
             if let Some(value) = retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
                 response.headers_mut().insert(RETRY_AFTER, value);

@@ -134,10 +134,13 @@ impl<'de> Deserialize<'de> for PurgeBody {
                         }
                         PurgeBody::of(targets).map_err(A::Error::custom)?
                     }
-                    None if field == "purge_everything" => match map.next_value()? {
-                        true => PurgeBody::Everything,
-                        false => return Err(A::Error::invalid_value(Unexpected::Bool(false), &"true")),
-                    },
+                    None if field == "purge_everything" => {
+                        if map.next_value()? {
+                            PurgeBody::Everything
+                        } else {
+                            return Err(A::Error::invalid_value(Unexpected::Bool(false), &"true"));
+                        }
+                    }
                     None => {
                         let field = quote(&field);
                         return Err(A::Error::custom(format_args!(

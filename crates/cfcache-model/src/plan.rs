@@ -400,9 +400,10 @@ impl Planner {
     /// A batch of those that are pending, from the first on: as many as are allowed.
     fn take(&mut self) -> Option<Batch> {
         let fitting = self.fitting();
-        let rest = match fitting == self.pending.len() {
-            true => Vec::with_capacity(fitting),
-            false => self.pending.split_off(fitting),
+        let rest = if fitting == self.pending.len() {
+            Vec::with_capacity(fitting)
+        } else {
+            self.pending.split_off(fitting)
         };
         self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.with(&entry.target));
         let entries = core::mem::replace(&mut self.pending, rest);

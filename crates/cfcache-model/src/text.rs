@@ -35,10 +35,7 @@ pub fn clip(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     let mut chars = text.chars();
     for char in chars.by_ref().take(limit) {
-        match is_invisible(char) {
-            true => shown.extend(char.escape_default()),
-            false => shown.push(char),
-        }
+        if is_invisible(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
     }
     if chars.next().is_some() {
         shown.push('…');

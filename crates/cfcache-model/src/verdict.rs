@@ -229,9 +229,10 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
                 class => class,
             };
             let beginning = snippet(&String::from_utf8_lossy(body), SNIPPET_CHARS);
-            let defect = match beginning.is_empty() {
-                true => alloc::format!("{no_envelope}"),
-                false => alloc::format!("{no_envelope}: {beginning}"),
+            let defect = if beginning.is_empty() {
+                alloc::format!("{no_envelope}")
+            } else {
+                alloc::format!("{no_envelope}: {beginning}")
             };
             Err(Failure {
                 class,

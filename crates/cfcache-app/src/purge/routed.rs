@@ -44,12 +44,13 @@ pub(super) async fn run(
         return input.nothing(kind, failed_to.as_deref(), console);
     }
     let session = Session::open(&connection).await?;
-    let (routes, plan) = match zones.is_empty() {
-        false => (Routes::new(zones), None),
-        true => tokio::select! {
+    let (routes, plan) = if zones.is_empty() {
+        tokio::select! {
             listed = list(&session, console) => listed?,
             () = interrupts.nth(1) => return Err(interrupted()),
-        },
+        }
+    } else {
+        (Routes::new(zones), None)
     };
     let pacing = Pacing::begin(&session, &connection, plan);
     let caps = caps(pacing.plan, kind, batch_size, console);

@@ -136,12 +136,11 @@ impl RateLimiter {
             self.share * 100.0,
         );
         let ratio = took / least;
-        match self.share < 1.0 {
-            true => verdict("time over the least time", ratio, ratio <= HALF, "at most 1.25"),
-            false => {
-                let is_met = ratio <= PUBLISHED && refused == 0;
-                verdict("time over the least time", ratio, is_met, "at most 1.05, and no 429")
-            }
+        if self.share < 1.0 {
+            verdict("time over the least time", ratio, ratio <= HALF, "at most 1.25")
+        } else {
+            let is_met = ratio <= PUBLISHED && refused == 0;
+            verdict("time over the least time", ratio, is_met, "at most 1.05, and no 429")
         }
     }
 }

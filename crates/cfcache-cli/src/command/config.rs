@@ -87,10 +87,13 @@ impl Names<'_> {
     fn origin(&self, origin: &Origin) -> String {
         match (self, origin) {
             (Self::Short(_), Origin::File(_, Some(profile))) => format!("profile {}", shown(profile)),
-            (Self::Short(settings), Origin::File(path, None)) => match settings.path.as_ref() == Some(path) {
-                true => USER_FILE.to_owned(),
-                false => PROJECT_FILE.to_owned(),
-            },
+            (Self::Short(settings), Origin::File(path, None)) => {
+                if settings.path.as_ref() == Some(path) {
+                    USER_FILE.to_owned()
+                } else {
+                    PROJECT_FILE.to_owned()
+                }
+            }
             _ => origin.to_string(),
         }
     }

@@ -134,10 +134,9 @@ fn page(command: &Definition) -> Page {
         .and_then(|()| man.render_synopsis_section(&mut text))
         .and_then(|()| man.render_description_section(&mut text))
         .and_then(|()| man.render_options_section(&mut text))
-        .and_then(|()| match shown.has_subcommands() {
-            true => man.render_subcommands_section(&mut text),
-            false => Ok(()),
-        })
+        .and_then(
+            |()| if shown.has_subcommands() { man.render_subcommands_section(&mut text) } else { Ok(()) },
+        )
         .and_then(|()| rest(&shown, is_top).to_writer(&mut text));
     Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
@@ -176,16 +175,13 @@ fn rest(command: &Definition, is_top: bool) -> Roff {
         }
     }
     roff.control("SH", ["SEE ALSO"]);
-    match is_top {
-        true => roff.text([
-            roman("The page of each command, such as "),
-            bold("cfcache-purge-urls"),
-            roman("(1)."),
-        ]),
-        false => roff.text([
+    if is_top {
+        roff.text([roman("The page of each command, such as "), bold("cfcache-purge-urls"), roman("(1).")])
+    } else {
+        roff.text([
             bold("cfcache"),
             roman("(1) has the options of every command, exit status, environment and files."),
-        ]),
+        ])
     };
     roff
 }

@@ -15,9 +15,10 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| clip(cell, 256)).collect()).collect();
     let aligned = aligned(header, &rows);
-    match columns.is_some_and(|columns| aligned.iter().any(|line| width(line) > columns)) {
-        true => stacked(header, &rows),
-        false => aligned,
+    if columns.is_some_and(|columns| aligned.iter().any(|line| width(line) > columns)) {
+        stacked(header, &rows)
+    } else {
+        aligned
     }
 }
 
@@ -79,10 +80,9 @@ fn wrap_line(line: &str, columns: usize) -> String {
     let mut wrapped = " ".repeat(before);
     let mut at = before;
     let room = columns - margin;
-    let words = words(text).into_iter().flat_map(|word| match width(word) > room {
-        true => word.split(' ').collect(),
-        false => vec![word],
-    });
+    let words = words(text)
+        .into_iter()
+        .flat_map(|word| if width(word) > room { word.split(' ').collect() } else { vec![word] });
     for (index, word) in words.enumerate() {
         let word_width = width(word);
         if index > 0 && at + 1 + word_width > columns {
@@ -136,9 +136,10 @@ pub(crate) fn fit(line: &str, columns: usize) -> &str {
 
 /// A text, or as much of it as fits into so many columns with a mark that there is more.
 pub(crate) fn ellipsis(text: &str, columns: usize) -> Cow<'_, str> {
-    match width(text) <= columns {
-        true => text.into(),
-        false => format!("{}…", cut(text, columns.saturating_sub(1)).trim_end()).into(),
+    if width(text) <= columns {
+        text.into()
+    } else {
+        format!("{}…", cut(text, columns.saturating_sub(1)).trim_end()).into()
     }
 }
 

@@ -124,10 +124,12 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
     let mut named = 0;
     for group in &groups {
         // An invalid entry is told with its reason, which names it.
-        let heading = match group.is_told {
-            true if is_one || is_invalid => None,
-            true => Some(group.reason),
-            false => Some(group.first),
+        let heading = if !group.is_told {
+            Some(group.first)
+        } else if is_one || is_invalid {
+            None
+        } else {
+            Some(group.reason)
         };
         let few = group.items.iter().take(ITEMS);
         let more = group.items.len().saturating_sub(ITEMS);

@@ -21,31 +21,29 @@ impl Given<'_> {
     /// The connection; where nothing will be sent, it needs no credentials.
     pub(super) fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
         let global = self.global;
-        let api = match global.emulator {
-            true if global.base_url.is_some() => {
-                return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
-            }
-            true => self.emulator()?,
-            false => {
-                let base = base_url(&self.settings.base_url)?;
-                Api::Remote(Box::new(Remote {
-                    credentials: match sends_nothing {
-                        true => None,
-                        false => {
-                            let place = self.settings.credentials.as_ref();
-                            Some(credentials::fetch(place, self.environment, self.talk)?)
-                        }
-                    },
-                    allow_insecure_http: global.allow_insecure_http,
-                    proxy: self.proxy(&base)?,
-                    roots: match global.roots {
-                        Some(RootsArg::Bundled) => Roots::Bundled,
-                        Some(RootsArg::Platform) | None => Roots::Platform,
-                    },
-                    authorities: authorities(&global.ca_file)?,
-                    base,
-                }))
-            }
+        if global.emulator && global.base_url.is_some() {
+            return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
+        }
+        let api = if global.emulator {
+            self.emulator()?
+        } else {
+            let base = base_url(&self.settings.base_url)?;
+            Api::Remote(Box::new(Remote {
+                credentials: if sends_nothing {
+                    None
+                } else {
+                    let place = self.settings.credentials.as_ref();
+                    Some(credentials::fetch(place, self.environment, self.talk)?)
+                },
+                allow_insecure_http: global.allow_insecure_http,
+                proxy: self.proxy(&base)?,
+                roots: match global.roots {
+                    Some(RootsArg::Bundled) => Roots::Bundled,
+                    Some(RootsArg::Platform) | None => Roots::Platform,
+                },
+                authorities: authorities(&global.ca_file)?,
+                base,
+            }))
         };
         let duration = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
         let named = self.settings.plan.as_ref();

@@ -169,10 +169,11 @@ fn variants_of_file(path: &Path) -> Result<Variants, Failure> {
     let text = read_text(path)?;
     let name = format!("`{}`", shown(path));
     let variants = Variants::from_json(&text).map_err(|invalid| invalid_variants(&invalid, &name))?;
-    match variants.is_empty() {
-        true => Err(Failure::usage(format!("{name} holds no variants"))
-            .with_hint("to delete all, `cfcache variants delete`")),
-        false => Ok(variants),
+    if variants.is_empty() {
+        Err(Failure::usage(format!("{name} holds no variants"))
+            .with_hint("to delete all, `cfcache variants delete`"))
+    } else {
+        Ok(variants)
     }
 }
 

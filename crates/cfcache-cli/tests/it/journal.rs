@@ -22,9 +22,10 @@ fn what_was_accepted_is_skipped_and_the_rest_is_sent() {
         let list = dir.file("list", urls(950));
         let run = || {
             let purge = purge(&api, &journal);
-            match from_file {
-                true => purge.arg("--from").arg(&list).run(),
-                false => purge.args("--from -").input(urls(950)).run(),
+            if from_file {
+                purge.arg("--from").arg(&list).run()
+            } else {
+                purge.args("--from -").input(urls(950)).run()
             }
         };
         let first = run();

@@ -35,15 +35,13 @@ fn nothing_is_lost_and_little_is_repeated() {
             let cmd = cfcache(&api)
                 .args("purge urls --json --batch-size 10 --concurrency 4 --journal")
                 .arg(dir.at("journal"));
-            match from_file {
-                true => cmd.arg("--from").arg(&list),
-                false => cmd.args("--from -").stdin(std::process::Stdio::null()),
+            if from_file {
+                cmd.arg("--from").arg(&list)
+            } else {
+                cmd.args("--from -").stdin(std::process::Stdio::null())
             }
         };
-        let feed = |cmd: crate::support::Cmd| match from_file {
-            true => cmd,
-            false => cmd.input(urls(entries)),
-        };
+        let feed = |cmd: crate::support::Cmd| if from_file { cmd } else { cmd.input(urls(entries)) };
         let mut chance = 0x2545_F491_4F6C_DD1D_u64;
         for _ in 0..kills {
             chance ^= chance << 13;

@@ -573,10 +573,7 @@ fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), 
         .envs(set.iter().copied());
     let output = ends(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{}\n{}{told}", output.status, block.script)),
-    }
+    if output.status.success() { Ok(()) } else { Err(format!("{}\n{}{told}", output.status, block.script)) }
 }
 
 /// Waits for the end of a command, but not for ever.

@@ -58,17 +58,18 @@ fn no_output_and_no_error_holds_a_secret() {
                 let cmd = cfcache(&api).args(line).args("--max-retries 0 --timeout 2 --max-wait 1");
                 // Every span that there is.
                 let cmd = cmd.env("CFCACHE_LOG", "trace");
-                let cmd = match older {
-                    true => cmd
-                        .without("CLOUDFLARE_API_TOKEN")
+                let cmd = if older {
+                    cmd.without("CLOUDFLARE_API_TOKEN")
                         .env("CLOUDFLARE_API_KEY", KEY)
-                        .env("CLOUDFLARE_EMAIL", "user@example.com"),
-                    false => cmd,
+                        .env("CLOUDFLARE_EMAIL", "user@example.com")
+                } else {
+                    cmd
                 };
                 let failed = dir.at("failed");
-                let cmd = match line.contains("everything") || !line.contains("purge") {
-                    true => cmd,
-                    false => cmd.arg("--failed-to").arg(&failed),
+                let cmd = if line.contains("everything") || !line.contains("purge") {
+                    cmd
+                } else {
+                    cmd.arg("--failed-to").arg(&failed)
                 };
                 let ran = cmd.run();
                 for text in [&ran.out, &ran.err] {

@@ -442,9 +442,10 @@ impl Deployed {
     }
 
     fn run(&self, line: &str) -> crate::support::Ran {
-        match line.contains("--verify") || line.contains("--warm") {
-            true => self.cmd(line).run(),
-            false => bare()
+        if line.contains("--verify") || line.contains("--warm") {
+            self.cmd(line).run()
+        } else {
+            bare()
                 .args("purge changed --url https://www.example.com --json --state")
                 .arg(self.dir.at("state"))
                 .arg(self.dir.at("public"))
@@ -452,7 +453,7 @@ impl Deployed {
                 .env("CLOUDFLARE_API_TOKEN", TOKEN)
                 .env("CLOUDFLARE_BASE_URL", &self.emulator.api)
                 .env("CLOUDFLARE_ZONE_ID", ZONE)
-                .run(),
+                .run()
         }
     }
 

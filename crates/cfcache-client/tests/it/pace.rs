@@ -340,9 +340,12 @@ fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
         policy.seed = Some(seed);
         let mut engine = Scheduler::new(policy);
         let (from, to) = (Duration::from_secs(5), Duration::from_secs(305));
-        let mut server = |Arrival { now, .. }: Arrival| match (from..to).contains(&now) {
-            true => AttemptResult::RateLimited { retry_after: None },
-            false => AttemptResult::Done,
+        let mut server = |Arrival { now, .. }: Arrival| {
+            if (from..to).contains(&now) {
+                AttemptResult::RateLimited { retry_after: None }
+            } else {
+                AttemptResult::Done
+            }
         };
         let jobs = core::iter::repeat_n((Cost::Flexible, Replay::Safe), 100);
         let log = sim::run(&mut engine, jobs, &mut server, Network::jittery(seed));

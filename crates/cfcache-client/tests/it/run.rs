@@ -159,9 +159,10 @@ async fn what_fails_for_now_is_sent_again() {
 async fn a_bad_entry_is_split_off_until_it_stands_alone() {
     for code in [1016, 1082] {
         let transport = Arc::new(RecordingTransport::new(move |request| {
-            match entries_of(request).iter().any(|entry| entry.starts_with("bad")) {
-                true => refused(400, code),
-                false => accepted(),
+            if entries_of(request).iter().any(|entry| entry.starts_with("bad")) {
+                refused(400, code)
+            } else {
+                accepted()
             }
         }));
         let client = client(Arc::clone(&transport) as _, policy(|_| {}));

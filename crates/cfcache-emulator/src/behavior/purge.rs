@@ -250,12 +250,11 @@ fn strings(items: Vec<Value>, check: impl Fn(&str) -> Result<(), Answer>) -> Res
 }
 
 fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), Answer> {
-    match items.len() > most {
-        false => Ok(()),
-        true => {
-            let found = items.len();
-            Err(refused(code, format!("Unable to purge {found} {noun}: at most {most} in a request")))
-        }
+    if items.len() > most {
+        let found = items.len();
+        Err(refused(code, format!("Unable to purge {found} {noun}: at most {most} in a request")))
+    } else {
+        Ok(())
     }
 }
 

@@ -72,9 +72,10 @@ pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
     }
     let (mut failed, mut succeeded) = (Vec::new(), Vec::new());
     for item in &items {
-        let done = match is_delete {
-            true => remove(settings, item),
-            false => Mapping::read(item).and_then(|mapping| mapping.store(settings, call)),
+        let done = if is_delete {
+            remove(settings, item)
+        } else {
+            Mapping::read(item).and_then(|mapping| mapping.store(settings, call))
         };
         match done {
             Ok(done) => succeeded.push(done),

@@ -312,11 +312,10 @@ fn takes_none(name: &str) -> bool {
 
 fn known_endpoint(name: &str) -> Result<String, InvalidFault> {
     let names: Vec<_> = cfcache_model::endpoint::all().map(|endpoint| endpoint.name).collect();
-    match names.contains(&name) {
-        true => Ok(name.to_owned()),
-        false => {
-            Err(invalid(format!("`on={name}`: it is `purge`, `all`, or an endpoint: {}", names.join(", "))))
-        }
+    if names.contains(&name) {
+        Ok(name.to_owned())
+    } else {
+        Err(invalid(format!("`on={name}`: it is `purge`, `all`, or an endpoint: {}", names.join(", "))))
     }
 }
 

@@ -35,9 +35,10 @@ impl File {
     ///
     /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
     pub fn parse(text: &str) -> Result<Self, InvalidFile> {
-        match text.trim_start().starts_with('{') {
-            true => Self::parse_object(text),
-            false => Ok(Self::from(PurgeUrl::parse(text)?)),
+        if text.trim_start().starts_with('{') {
+            Self::parse_object(text)
+        } else {
+            Ok(Self::from(PurgeUrl::parse(text)?))
         }
     }
 
@@ -113,9 +114,10 @@ impl TargetKind for File {
     const NOUN: &'static str = "URL";
 
     fn text(&self) -> Cow<'_, str> {
-        match self.headers.is_empty() {
-            true => Cow::Borrowed(self.url.as_str()),
-            false => Cow::Owned(serde_json::to_string(&WrittenObject::of(self)).unwrap_or_default()),
+        if self.headers.is_empty() {
+            Cow::Borrowed(self.url.as_str())
+        } else {
+            Cow::Owned(serde_json::to_string(&WrittenObject::of(self)).unwrap_or_default())
         }
     }
 
@@ -127,18 +129,20 @@ impl TargetKind for File {
             .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
             .sum();
         let wrapping = r#"{"url":}"#.len();
-        let object = match self.headers.is_empty() {
-            true => url + wrapping,
+        let object = if self.headers.is_empty() {
+            url + wrapping
+        } else {
             // A comma stands between two headers, so one fewer than were counted.
-            false => url + wrapping + r#","headers":{}"#.len() + headers - 1,
+            url + wrapping + r#","headers":{}"#.len() + headers - 1
         };
         (url, object)
     }
 
     fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
-        match objects {
-            true => sequence.serialize_element(&WrittenObject::of(self)),
-            false => sequence.serialize_element(self.url.as_str()),
+        if objects {
+            sequence.serialize_element(&WrittenObject::of(self))
+        } else {
+            sequence.serialize_element(self.url.as_str())
         }
     }
 

@@ -91,17 +91,15 @@ impl CacheKeyHeader {
 fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
     let found = || value.to_owned();
     if name.eq_ignore_ascii_case("CF-Device-Type") {
-        return match DEVICE_TYPES.contains(&value) {
-            true => Ok(()),
-            false => Err(InvalidHeader::DeviceType { found: found() }),
+        return if DEVICE_TYPES.contains(&value) {
+            Ok(())
+        } else {
+            Err(InvalidHeader::DeviceType { found: found() })
         };
     }
     if name.eq_ignore_ascii_case("CF-IPCountry") {
         let is_code = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic());
-        return match is_code || value == TOR {
-            true => Ok(()),
-            false => Err(InvalidHeader::Country { found: found() }),
-        };
+        return if is_code || value == TOR { Ok(()) } else { Err(InvalidHeader::Country { found: found() }) };
     }
     if name.eq_ignore_ascii_case("Origin") {
         return check_origin(value);
@@ -133,9 +131,10 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
     if host.is_empty() {
         return Err(InvalidHeader::OriginHost { found: found() });
     }
-    match port.is_some() && port == default_port {
-        true => Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") }),
-        false => Ok(()),
+    if port.is_some() && port == default_port {
+        Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") })
+    } else {
+        Ok(())
     }
 }
 

@@ -76,9 +76,10 @@ fn assert_fits(name: &str, template: &str, path: &str) {
     let (expected, found): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
     assert_eq!(expected.len(), found.len(), "{name}: {path} does not fit {template}");
     for (expected, found) in expected.iter().zip(found) {
-        match expected.starts_with('{') {
-            true => assert!(!found.is_empty() && !found.contains(['{', '}']), "{name}: {path}"),
-            false => assert_eq!(*expected, found, "{name}: {path}"),
+        if expected.starts_with('{') {
+            assert!(!found.is_empty() && !found.contains(['{', '}']), "{name}: {path}");
+        } else {
+            assert_eq!(*expected, found, "{name}: {path}");
         }
     }
 }

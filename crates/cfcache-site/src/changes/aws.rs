@@ -27,9 +27,10 @@ pub(super) fn line(line: &[u8], has_root: bool, found: &mut Found<'_>) -> Result
             let to = b" to s3://";
             let at = rest.windows(to.len()).rposition(|window| window == to).ok_or_else(shape)?;
             key(&rest[at + b" to ".len()..], ChangeKind::Changed, has_root, found)?;
-            match rest[..at].starts_with(b"s3://") && verb == b"move" {
-                true => key(&rest[..at], ChangeKind::Deleted, has_root, found),
-                false => Ok(()),
+            if rest[..at].starts_with(b"s3://") && verb == b"move" {
+                key(&rest[..at], ChangeKind::Deleted, has_root, found)
+            } else {
+                Ok(())
             }
         }
         b"delete" if rest.starts_with(b"s3://") => key(rest, ChangeKind::Deleted, has_root, found),
