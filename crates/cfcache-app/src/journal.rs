@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::journal::lines::{Contents, Line, Wrong};
+use crate::journal::lines::{Contents, JournalLine, Wrong};
 pub use crate::journal::lines::{Header, Point};
 pub use crate::journal::replay::{Replay, Rolling};
 pub use crate::journal::writer::Writer;

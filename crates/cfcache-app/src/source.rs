@@ -78,20 +78,20 @@ const KEPT_OPEN: usize = 16;
 
 enum Part {
     Arguments(Vec<String>),
-    Input(Input),
+    Input(NamedInput),
 }
 
 /// A list or a sitemap.
-struct Input {
+struct NamedInput {
     name: String,
     is_sitemap: bool,
-    place: Place,
+    input_file: InputFile,
 }
 
 /// Where an input is.
-enum Place {
+enum InputFile {
     /// A regular file, which can be read twice.
-    File {
+    Regular {
         /// Where it is opened again; standard input stays open.
         path: Option<PathBuf>,
         file: Option<File>,
@@ -202,7 +202,7 @@ impl Sources {
         }
         for (paths, is_sitemap) in [(&targets.files, false), (&targets.sitemaps, true)] {
             for path in paths {
-                parts.push(Part::Input(Input::find(path, is_sitemap, console)?));
+                parts.push(Part::Input(NamedInput::find(path, is_sitemap, console)?));
             }
         }
         let mut sources = Self { reading, parts, total: None };
@@ -222,7 +222,11 @@ impl Sources {
         for part in &mut self.parts {
             match part {
                 Part::Arguments(arguments) => read_arguments(arguments, &mut check)?,
-                Part::Input(Input { name, is_sitemap, place: Place::File { path, file, seal } }) => {
+                Part::Input(NamedInput {
+                    name,
+                    is_sitemap,
+                    input_file: InputFile::Regular { path, file, seal },
+                }) => {
                     let opened = match file.take() {
                         Some(opened) => opened,
                         None => open_again(path.as_deref(), name)?,
@@ -315,7 +319,7 @@ pub fn empty(kind: Kind) -> Failure {
     Failure::usage(format!("the input holds no {nouns}, and nothing is not everything; nothing was sent"))
 }
 
-impl Input {
+impl NamedInput {
     /// Finds an input, and says what cannot be one.
     fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
         if path == Path::new("-") {
@@ -325,30 +329,30 @@ impl Input {
                 let mut file = file;
                 file.stream_position().is_ok_and(|position| position == 0)
             });
-            let place = match file {
-                Some(file) => Place::File { path: None, file: Some(file), seal: None },
-                None => Place::StandardInput,
+            let input_file = match file {
+                Some(file) => InputFile::Regular { path: None, file: Some(file), seal: None },
+                None => InputFile::StandardInput,
             };
-            return Ok(Self { name: "standard input".to_owned(), is_sitemap, place });
+            return Ok(Self { name: "standard input".to_owned(), is_sitemap, input_file });
         }
         let name = path_name(path);
         let metadata = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
         if metadata.is_dir() {
             return Err(Failure::usage(format!("cannot read `{name}`: it is a directory")));
         }
-        let place = if metadata.is_file() {
-            Place::File { path: Some(path.to_owned()), file: None, seal: None }
+        let input_file = if metadata.is_file() {
+            InputFile::Regular { path: Some(path.to_owned()), file: None, seal: None }
         } else {
-            Place::Special(path.to_owned())
+            InputFile::Special(path.to_owned())
         };
-        Ok(Self { name, is_sitemap, place })
+        Ok(Self { name, is_sitemap, input_file })
     }
 
     /// Reads it to send it.
     fn read_on<'c>(&'c mut self, reading: &Reading, chunks: &mut Chunks<'c>) -> Result<(), ()> {
-        let Self { name, is_sitemap, place } = self;
-        match place {
-            Place::File { path, file, seal } => {
+        let Self { name, is_sitemap, input_file } = self;
+        match input_file {
+            InputFile::Regular { path, file, seal } => {
                 let opened = match file.take() {
                     Some(mut opened) => opened.rewind().map(|()| opened).map_err(|error| {
                         Failure::usage(format!("cannot read `{name}` a second time: {error}"))
@@ -364,11 +368,11 @@ impl Input {
                 read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
                 chunks.end_of_file()
             }
-            Place::Special(path) => match File::open(&*path) {
+            InputFile::Special(path) => match File::open(&*path) {
                 Ok(file) => read(reading, *is_sitemap, name, Some(path), file, chunks),
                 Err(error) => chunks.fail(cannot_read(name, &error)),
             },
-            Place::StandardInput => read(reading, *is_sitemap, name, None, std::io::stdin(), chunks),
+            InputFile::StandardInput => read(reading, *is_sitemap, name, None, std::io::stdin(), chunks),
         }
     }
 }
@@ -383,7 +387,8 @@ fn open_again(path: Option<&Path>, name: &str) -> Result<File, Failure> {
 
 fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::Enough> {
     let mut numbered = (1..).zip(arguments);
-    numbered.try_for_each(|(number, argument)| take.line(&Origin::Argument(number), Line::Entry(argument)))
+    numbered
+        .try_for_each(|(number, argument)| take.line(&EntryOrigin::Argument(number), Line::Entry(argument)))
 }
 
 /// Reads an input from its beginning to its end.
@@ -431,7 +436,7 @@ fn read_lines<T: Take, R: Read>(mut lines: Lines<R>, name: &str, take: &mut T) -
     for number in 1.. {
         let line = lines.next_line();
         let is_end = matches!(line, Line::End | Line::Failed(_));
-        take.line(&Origin::Line(name, number), line)?;
+        take.line(&EntryOrigin::Line(name, number), line)?;
         if is_end {
             break;
         }
@@ -446,7 +451,7 @@ fn read_array<T: Take, R: Read>(mut array: Array<R>, name: &str, take: &mut T) -
     for number in 1.. {
         let line = array.next_line();
         let is_end = matches!(line, Line::End | Line::Failed(_));
-        take.line(&Origin::Part(name, "element", number), line)?;
+        take.line(&EntryOrigin::Part(name, "element", number), line)?;
         if is_end {
             break;
         }
@@ -461,7 +466,7 @@ fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T
     loop {
         let found = sitemap.next_line();
         let is_end = matches!(found.line, Line::End | Line::Failed(_));
-        take.line(&Origin::Part(&found.name, "<url>", found.number), found.line)?;
+        take.line(&EntryOrigin::Part(&found.name, "<url>", found.number), found.line)?;
         if is_end {
             return Ok(());
         }
@@ -472,14 +477,14 @@ fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T
 }
 
 /// Where an entry stands.
-enum Origin<'a> {
+enum EntryOrigin<'a> {
     Argument(u64),
     Line(&'a str, u64),
     /// A part of something else than a list, such as the element of an array.
     Part(&'a str, &'static str, u64),
 }
 
-impl fmt::Display for Origin<'_> {
+impl fmt::Display for EntryOrigin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument(number) => write!(f, "argument {number}"),
@@ -495,7 +500,7 @@ trait Take {
     /// Why no more is wanted.
     type Enough;
 
-    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Self::Enough>;
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), Self::Enough>;
 
     /// What comes next is not there yet.
     fn pause(&mut self) -> Result<(), Self::Enough> {
@@ -554,7 +559,7 @@ impl<'a, 's> Check<'a, 's> {
 impl Take for Check<'_, '_> {
     type Enough = Failure;
 
-    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), Failure> {
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), Failure> {
         match self.reading.line(origin, line)? {
             Parsed::Target { given, target, .. } => {
                 self.entries += 1;
@@ -630,7 +635,7 @@ impl Chunks<'_> {
 impl Take for Chunks<'_> {
     type Enough = ();
 
-    fn line(&mut self, origin: &Origin<'_>, line: Line<'_>) -> Result<(), ()> {
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), ()> {
         let mut verified = None;
         match self.reading.line(origin, line) {
             Ok(Parsed::Target { target, given, oddity }) => {
@@ -701,7 +706,7 @@ enum Parsed<'l> {
 }
 
 impl Reading {
-    fn line<'l>(&self, origin: &Origin<'_>, line: Line<'l>) -> Result<Parsed<'l>, Failure> {
+    fn line<'l>(&self, origin: &EntryOrigin<'_>, line: Line<'l>) -> Result<Parsed<'l>, Failure> {
         match line {
             Line::Entry(given) => Ok(self.entry(origin, given).unwrap_or_else(Parsed::Invalid)),
             Line::Invalid { given, reason } => {
@@ -716,14 +721,14 @@ impl Reading {
                 }))
             }
             Line::Failed(error) => Err(Failure::usage(match origin {
-                Origin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
+                EntryOrigin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
                 _ => format!("cannot read beyond `{origin}`: {error}"),
             })),
             Line::Nothing | Line::End => Ok(Parsed::Nothing),
         }
     }
 
-    fn entry<'l>(&self, origin: &Origin<'_>, given: &'l str) -> Result<Parsed<'l>, Invalid> {
+    fn entry<'l>(&self, origin: &EntryOrigin<'_>, given: &'l str) -> Result<Parsed<'l>, Invalid> {
         let invalid = |given: &str, reason, cure, like| Invalid {
             origin: origin.to_string(),
             given: given.to_owned(),
@@ -763,7 +768,7 @@ impl Reading {
     /// Says what is odd about an entry.
     fn warn(
         &self,
-        origin: &Origin<'_>,
+        origin: &EntryOrigin<'_>,
         target: &Target,
         given: &str,
         oddity: Option<String>,
@@ -798,8 +803,8 @@ fn holds_another(url: &str) -> bool {
 }
 
 /// What was probably meant by an argument that is no entry: the name of a list.
-fn misplaced(origin: &Origin<'_>, argument: &str) -> Option<String> {
-    if !matches!(origin, Origin::Argument(_)) {
+fn misplaced(origin: &EntryOrigin<'_>, argument: &str) -> Option<String> {
+    if !matches!(origin, EntryOrigin::Argument(_)) {
         return None;
     }
     if argument.contains(['\n', '\r']) {
@@ -885,8 +890,8 @@ mod tests {
             is_strict: false,
         };
         let name = list.0.display().to_string();
-        let place = Place::File { path: Some(list.0.clone()), file: None, seal: None };
-        let parts = vec![Part::Input(Input { name, is_sitemap: false, place })];
+        let input_file = InputFile::Regular { path: Some(list.0.clone()), file: None, seal: None };
+        let parts = vec![Part::Input(NamedInput { name, is_sitemap: false, input_file })];
         let mut sources = Sources { reading, parts, total: None };
         sources.check(false, None).unwrap();
         change(list, 0);

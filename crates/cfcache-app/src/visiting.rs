@@ -88,7 +88,7 @@ pub async fn probe(
     let total = sources.total();
     let meter = RefCell::new(Meter::new("URL", "asked", total));
     let read = Cell::new(Exit::Accepted);
-    let urls = Urls::read(sources, console, &read);
+    let urls = UrlStream::read(sources, console, &read);
     let visitor = Arc::new(job.visitor.build());
     let mut report = ProbeReport {
         exit: Exit::Accepted,
@@ -146,7 +146,7 @@ pub async fn warm(
     let requests = sources.total().map(|total| total * job.variants.len() as u64);
     let meter = RefCell::new(Meter::new("request", "fetched", requests));
     let read = Cell::new(Exit::Accepted);
-    let urls = Urls::read(sources, console, &read);
+    let urls = UrlStream::read(sources, console, &read);
     let visitor = Arc::new(job.visitor.build());
     let mut report = WarmReport::default();
     let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
@@ -195,14 +195,14 @@ pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failur
 }
 
 /// The URLs of an input while it is read, by a thread of its own: files and pipes block.
-struct Urls<'a> {
+struct UrlStream<'a> {
     chunks: mpsc::Receiver<Chunk>,
     console: &'a dyn Console,
     /// How the process ends for what was found on the way.
     exit: &'a Cell<Exit>,
 }
 
-impl<'a> Urls<'a> {
+impl<'a> UrlStream<'a> {
     fn read(sources: Sources, console: &'a dyn Console, exit: &'a Cell<Exit>) -> Self {
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
         std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
@@ -210,7 +210,7 @@ impl<'a> Urls<'a> {
     }
 }
 
-impl Stream for Urls<'_> {
+impl Stream for UrlStream<'_> {
     type Item = Vec<Visited>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {

@@ -14,51 +14,53 @@ use cfcache_app::{manage, purge, visiting};
 pub(crate) use crate::command::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{self, Talk, outcome};
+use crate::render::{self, Terminal, outcome};
 use crate::resolve::Job;
 
 /// Does a job.
-pub(crate) fn execute(job: Job, talk: &Talk) -> Exit {
+pub(crate) fn execute(job: Job, terminal: &Terminal) -> Exit {
     if let Err(failure) = check_descriptors() {
-        return talk.failure(&failure);
+        return terminal.failure(&failure);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let failure = Failure::new(Exit::Unreachable, format!("cannot start: {error}"));
-            return talk.failure(&failure);
+            return terminal.failure(&failure);
         }
     };
     let exit = runtime.block_on(async {
         let interrupts = interrupts::listen();
         let result = match job {
-            Job::Purge(job) => purge::run(job, talk, &interrupts).await.map(|report| {
-                outcome::print(&report, talk);
+            Job::Purge(job) => purge::run(job, terminal, &interrupts).await.map(|report| {
+                outcome::print(&report, terminal);
                 report.exit
             }),
-            Job::PurgeDryRun(job) => purge::dry_run(job, talk),
-            Job::Probe(job) => visiting::probe(job, talk, &interrupts)
+            Job::PurgeDryRun(job) => purge::dry_run(job, terminal),
+            Job::Probe(job) => visiting::probe(job, terminal, &interrupts)
                 .await
-                .map(|report| render::probe::print(&report, talk)),
-            Job::Warm(job) => visiting::warm(job, talk, &interrupts)
+                .map(|report| render::probe::print(&report, terminal)),
+            Job::Warm(job) => visiting::warm(job, terminal, &interrupts)
                 .await
-                .map(|report| render::visits::print_warmed(&report, talk)),
-            Job::WarmDryRun(job) => visiting::warm_dry_run(job, talk),
-            Job::Emulator(args, plan, limits) => emulator::serve(args, plan, limits, talk, &interrupts).await,
-            Job::ShowConfig(settings) => Ok(config::show(&settings, talk)),
-            Job::ConfigPath(path) => config::path(path.as_deref(), talk),
-            Job::Completions(shell) => Ok(generate::completions(shell, talk)),
-            Job::Man(folder) => generate::man(folder.as_deref(), talk),
-            Job::Manage(job) => {
-                manage::run(job, talk, &interrupts).await.map(|report| render::manage::print(&report, talk))
+                .map(|report| render::visits::print_warmed(&report, terminal)),
+            Job::WarmDryRun(job) => visiting::warm_dry_run(job, terminal),
+            Job::Emulator(args, plan, limits) => {
+                emulator::serve(args, plan, limits, terminal, &interrupts).await
             }
-            Job::ManageDryRun(job) => manage::dry_run(&job, talk),
+            Job::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
+            Job::ConfigPath(path) => config::path(path.as_deref(), terminal),
+            Job::Completions(shell) => Ok(generate::completions(shell, terminal)),
+            Job::Man(folder) => generate::man(folder.as_deref(), terminal),
+            Job::Manage(job) => manage::run(job, terminal, &interrupts)
+                .await
+                .map(|report| render::manage::print(&report, terminal)),
+            Job::ManageDryRun(job) => manage::dry_run(&job, terminal),
         };
-        result.unwrap_or_else(|failure| talk.failure(&failure))
+        result.unwrap_or_else(|failure| terminal.failure(&failure))
     });
     // A thread that reads a pipe may never come back; the process ends without it.
     runtime.shutdown_background();
-    talk.settle(exit)
+    terminal.settle(exit)
 }
 
 /// Finds out whether files and connections can be opened: what listens to signals panics where it cannot open its own.

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::Terminal;
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: u64 = 1024;
@@ -14,7 +14,7 @@ const LONGEST_ANSWER: u64 = 1024;
 /// # Errors
 ///
 /// Where the answer is no, or nobody can be asked: exit code 2, and nothing is changed.
-pub(crate) fn confirm(talk: &Talk, question: &str) -> Result<(), Failure> {
+pub(crate) fn confirm(terminal: &Terminal, question: &str) -> Result<(), Failure> {
     let (input, output) = (std::io::stdin(), std::io::stderr());
     if !input.is_terminal() || !output.is_terminal() {
         let mut failure =
@@ -22,7 +22,7 @@ pub(crate) fn confirm(talk: &Talk, question: &str) -> Result<(), Failure> {
         failure.causes = question.lines().map(str::to_owned).collect();
         return Err(failure.with_hint("add `--yes` if it is meant"));
     }
-    talk.ask(&format!("{question} [y/N]"));
+    terminal.ask(&format!("{question} [y/N]"));
     let mut answer = String::new();
     // An answer is short; a terminal that is a program may write without end.
     let read = input.lock().take(LONGEST_ANSWER).read_line(&mut answer);

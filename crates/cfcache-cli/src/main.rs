@@ -18,11 +18,11 @@ fn main() -> ExitCode {
     let environment = config::Environment::read_all(|name| std::env::var(name));
     let exit = match args::parse() {
         Ok(args) => {
-            let talk = render::Talk::new(&args.global, &environment);
-            let logs = render::Talk::begin_log(&args.global, &environment);
-            match logs.and_then(|()| resolve::job(args, &environment, &talk)) {
-                Ok(job) => command::execute(job, &talk),
-                Err(failure) => talk.failure(&failure),
+            let terminal = render::Terminal::new(&args.global, &environment);
+            let logs = render::Terminal::begin_log(&args.global, &environment);
+            match logs.and_then(|()| resolve::job(args, &environment, &terminal)) {
+                Ok(job) => command::execute(job, &terminal),
+                Err(failure) => terminal.failure(&failure),
             }
         }
         Err(usage) => render::usage(&usage, &environment),

@@ -10,7 +10,7 @@ use cfcache_model::verdict::Class;
 use tokio::time::Instant;
 
 use crate::failure::why;
-use crate::render::Talk;
+use crate::render::Terminal;
 use crate::render::human;
 use crate::session::whole_seconds;
 
@@ -70,9 +70,9 @@ impl Trouble {
     }
 
     /// Says it once, where no line shows it; each request is told anyway where that was asked for.
-    pub(crate) fn note(&self, talk: &Talk) {
-        if talk.verbose == 0 && (self.attempt > 1 || self.wait > BLIP) {
-            talk.note_trouble(&self.why, &self.line(Instant::now(), usize::MAX));
+    pub(crate) fn note(&self, terminal: &Terminal) {
+        if terminal.verbose == 0 && (self.attempt > 1 || self.wait > BLIP) {
+            terminal.note_trouble(&self.why, &self.line(Instant::now(), usize::MAX));
         }
     }
 }
@@ -162,20 +162,20 @@ impl Progress {
     }
 
     /// Time has passed: shows how far it is, on a terminal often and elsewhere seldom.
-    pub(crate) fn tick(&mut self, talk: &Talk) {
-        if !talk.progress {
+    pub(crate) fn tick(&mut self, terminal: &Terminal) {
+        if !terminal.progress {
             return;
         }
         let now = Instant::now();
         self.remember(now);
-        if talk.live {
+        if terminal.live {
             // What ends within a moment needs no progress.
             if now - self.started > Duration::from_millis(400) {
-                talk.draw(&self.line(now, talk.columns()));
+                terminal.draw(&self.line(now, terminal.columns()));
             }
         } else if now - self.last_beat >= HEARTBEAT {
             self.last_beat = now;
-            talk.note(&self.line(now, usize::MAX));
+            terminal.note(&self.line(now, usize::MAX));
         }
     }
 

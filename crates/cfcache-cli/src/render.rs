@@ -1,4 +1,4 @@
-//! What people and programs read: data on standard output, talk on standard error.
+//! What people and programs read: data on standard output, messages on standard error.
 //!
 //! Everything for people goes through [`readable`], which leaves no control character of a name to the terminal.
 
@@ -38,8 +38,8 @@ const TOLD: usize = 100;
 /// How many reasons for trying again are told.
 const TROUBLES: usize = 5;
 
-/// How much is said, and how.
-pub(crate) struct Talk {
+/// The [`Console`] of a terminal: how much is told, and how.
+pub(crate) struct Terminal {
     pub(crate) output: OutputArg,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
@@ -70,7 +70,7 @@ pub(crate) struct Talk {
     rows: Cell<u64>,
 }
 
-impl Talk {
+impl Terminal {
     pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
         let output = match (global.json, global.output) {
             (true, _) => OutputArg::Json,
@@ -285,7 +285,7 @@ impl Talk {
     }
 
     /// "error:", to begin a line with.
-    #[expect(clippy::unused_self, reason = "a label is a matter of how this one talks")]
+    #[expect(clippy::unused_self, reason = "how labels look is the matter of this type")]
     pub(crate) fn label(&self, word: &str) -> String {
         format!("{word}:")
     }
@@ -319,7 +319,7 @@ impl Talk {
     }
 }
 
-impl Console for Talk {
+impl Console for Terminal {
     fn progress(&self, line: &str, elapsed: Duration) {
         if !self.progress {
             return;

@@ -23,7 +23,7 @@ use crate::args::{
 use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced, TokenPlace};
 use crate::domain;
 use crate::failure::Failure;
-use crate::render::{Talk, human};
+use crate::render::{Terminal, human};
 use crate::resolve::connection::plan;
 use crate::resolve::visiting::Purged;
 use crate::same_file::FileId;
@@ -54,9 +54,9 @@ pub(crate) enum Job {
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
-pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<Job, Failure> {
+pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Job, Failure> {
     let Args { command, global } = args;
-    let given = || Given::load(&global, environment, talk);
+    let resolver = || Resolver::load(&global, environment, terminal);
     match command {
         // These two need nothing that is set anywhere, and are not kept from working by it.
         Command::Completions { shell } => Ok(Job::Completions(shell)),
@@ -68,37 +68,41 @@ pub(crate) fn job(args: Args, environment: &Environment, talk: &Talk) -> Result<
             let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
             Ok(Job::Emulator(args, plan, !global.no_rate_limit))
         }
-        Command::Purge { what } => given()?.purge(Action::Purge, what),
-        Command::Invalidate { what } => given()?.purge(Action::Invalidate, what),
-        Command::Probe { input, pages } => given()?.probe(input, pages),
-        Command::Warm { input, pages } => given()?.warm(input, pages),
-        Command::Config { command: ConfigCommand::Show } => Ok(Job::ShowConfig(Box::new(given()?.settings))),
-        Command::Config { command: ConfigCommand::Path } => Ok(Job::ConfigPath(given()?.settings.path)),
-        Command::Zones { command: ListCommand::List } => given()?.zones(),
-        Command::Environments { command: ListCommand::List } => given()?.environments(),
-        Command::Token { command: TokenCommand::Verify { account } } => given()?.token(account),
-        Command::Reserve { command } => given()?.setting(|| Ok(setting::reserve(&command))),
+        Command::Purge { what } => resolver()?.purge(Action::Purge, what),
+        Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
+        Command::Probe { input, pages } => resolver()?.probe(input, pages),
+        Command::Warm { input, pages } => resolver()?.warm(input, pages),
+        Command::Config { command: ConfigCommand::Show } => {
+            Ok(Job::ShowConfig(Box::new(resolver()?.settings)))
+        }
+        Command::Config { command: ConfigCommand::Path } => Ok(Job::ConfigPath(resolver()?.settings.path)),
+        Command::Zones { command: ListCommand::List } => resolver()?.zones(),
+        Command::Environments { command: ListCommand::List } => resolver()?.environments(),
+        Command::Token { command: TokenCommand::Verify { account } } => resolver()?.token(account),
+        Command::Reserve { command } => resolver()?.setting(|| Ok(setting::reserve(&command))),
         Command::RegionalTiered { command } => {
-            given()?.setting(|| Ok(setting::switch(Switch::RegionalTieredCache, &command)))
+            resolver()?.setting(|| Ok(setting::switch(Switch::RegionalTieredCache, &command)))
         }
-        Command::SmartTiered { command } => given()?.setting(|| Ok(setting::smart(&command))),
+        Command::SmartTiered { command } => resolver()?.setting(|| Ok(setting::smart(&command))),
         Command::TieredCache { command } => {
-            given()?.setting(|| Ok(setting::switch(Switch::TieredCaching, &command)))
+            resolver()?.setting(|| Ok(setting::switch(Switch::TieredCaching, &command)))
         }
-        Command::CacheLevel { command } => given()?.setting(|| Ok(setting::cache_level(&command))),
-        Command::BrowserCacheTtl { command } => given()?.setting(|| Ok(setting::browser_cache_ttl(&command))),
+        Command::CacheLevel { command } => resolver()?.setting(|| Ok(setting::cache_level(&command))),
+        Command::BrowserCacheTtl { command } => {
+            resolver()?.setting(|| Ok(setting::browser_cache_ttl(&command)))
+        }
         Command::AlwaysOnline { command } => {
-            given()?.setting(|| Ok(setting::switch(Switch::AlwaysOnline, &command)))
+            resolver()?.setting(|| Ok(setting::switch(Switch::AlwaysOnline, &command)))
         }
         Command::SortQueryString { command } => {
-            given()?.setting(|| Ok(setting::switch(Switch::SortQueryString, &command)))
+            resolver()?.setting(|| Ok(setting::switch(Switch::SortQueryString, &command)))
         }
         Command::DevelopmentMode { command } => {
-            given()?.setting(|| Ok(setting::switch(Switch::DevelopmentMode, &command)))
+            resolver()?.setting(|| Ok(setting::switch(Switch::DevelopmentMode, &command)))
         }
-        Command::Variants { command } => given()?.setting(|| setting::variants(command)),
-        Command::OriginRegions { command } => given()?.setting(|| setting::regions(command)),
-        Command::Settings => given()?.setting(|| Ok(SettingCommand::Table)),
+        Command::Variants { command } => resolver()?.setting(|| setting::variants(command)),
+        Command::OriginRegions { command } => resolver()?.setting(|| setting::regions(command)),
+        Command::Settings => resolver()?.setting(|| Ok(SettingCommand::Table)),
     }
 }
 
@@ -153,28 +157,32 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
 }
 
 /// Everything that a job is made of.
-struct Given<'a> {
+struct Resolver<'a> {
     settings: Settings,
     global: &'a Global,
     environment: &'a Environment,
-    talk: &'a Talk,
+    terminal: &'a Terminal,
 }
 
-impl<'a> Given<'a> {
-    fn load(global: &'a Global, environment: &'a Environment, talk: &'a Talk) -> Result<Self, Failure> {
+impl<'a> Resolver<'a> {
+    fn load(
+        global: &'a Global,
+        environment: &'a Environment,
+        terminal: &'a Terminal,
+    ) -> Result<Self, Failure> {
         check_unicode(environment)?;
         let settings = Settings::load(&global.overrides(), environment)?;
         if let Some(overruled) = &settings.overruled {
-            talk.warn(overruled);
+            terminal.warn(overruled);
         }
         if matches!(settings.base_url.origin, Origin::Default) && !global.emulator {
-            environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| talk.warn(unread));
+            environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| terminal.warn(unread));
         }
-        Ok(Self { settings, global, environment, talk })
+        Ok(Self { settings, global, environment, terminal })
     }
 }
 
-impl Given<'_> {
+impl Resolver<'_> {
     fn purge_job(&self, job: PurgeJob) -> Job {
         if self.global.dry_run { Job::PurgeDryRun(job) } else { Job::Purge(job) }
     }
@@ -308,7 +316,7 @@ impl Given<'_> {
         for (domain, id) in &self.settings.zones {
             self.warn_if_odd(id, &mapped(domain));
         }
-        self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.talk.warn(unread));
+        self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.terminal.warn(unread));
         Ok(self.purge_job(PurgeJob::Route(RouteJob {
             action,
             visits: self.visits(&Purged::List(&targets))?,
@@ -457,7 +465,7 @@ impl Given<'_> {
             return;
         }
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            self.talk.warn(&format!(
+            self.terminal.warn(&format!(
                 "{origin}: {} does not look like a zone id, which has 32 hex digits",
                 shown(text)
             ));

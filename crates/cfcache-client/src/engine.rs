@@ -147,7 +147,7 @@ impl AttemptResult {
     pub const fn new<T>(verdict: &Verdict<T>, retry_after: Option<Duration>) -> Self {
         match verdict {
             Verdict::Done(_) => Self::Done,
-            Verdict::Later(failure) => match failure.class {
+            Verdict::Retryable(failure) => match failure.class {
                 Class::RateLimited => Self::RateLimited { retry_after },
                 _ => Self::Unavailable { retry_after },
             },

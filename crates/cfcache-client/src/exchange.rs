@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use cfcache_model::endpoint::{Endpoint, Parts};
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::verdict::{Answer, Class, Failure, Verdict, judge, judge_status};
+use cfcache_model::verdict::{Answer, Class, Failure, Verdict, parse_response, parse_status};
 use cfcache_transport::{Operation, Response, TransportError};
 
 use crate::auth::Redactor;
@@ -40,13 +40,13 @@ pub(crate) struct ParsedResponse<T> {
 impl<T> ParsedResponse<T> {
     fn new(verdict: Verdict<T>, headers: RateHeaders, ray: Option<String>) -> Self {
         let in_body = match &verdict {
-            Verdict::Later(failure) => failure.retry_after.map(Duration::from_secs),
+            Verdict::Retryable(failure) => failure.retry_after.map(Duration::from_secs),
             _ => None,
         };
         let attempt = AttemptResult::new(&verdict, headers.retry_after.or(in_body));
         let result = match verdict {
             Verdict::Done(answer) => Ok(answer),
-            Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
+            Verdict::Retryable(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
                 Err(ErrorCause::Answer(failure))
             }
         };
@@ -79,7 +79,7 @@ impl Try<'_> {
                 let head = error.take_head().map(|head| Response::from_parts(head, Bytes::new()));
                 let ray = head.as_ref().and_then(|head| ray(head, redactor));
                 let failure =
-                    head.as_ref().and_then(|head| judge_status(head.status().as_u16(), error.to_string()));
+                    head.as_ref().and_then(|head| parse_status(head.status().as_u16(), error.to_string()));
                 let parsed = match (failure, head) {
                     // The status came in whole, and its headers too: that the body broke off takes nothing from them.
                     (Some(failure), Some(head)) => {
@@ -103,7 +103,7 @@ impl Try<'_> {
         };
         // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
         let body = redactor.blank(response.body());
-        let verdict = judge(request, response.status().as_u16(), &body);
+        let verdict = parse_response(request, response.status().as_u16(), &body);
         let headers = RateHeaders::from_headers(response.headers());
         if let Some(quota) = headers.global_quota {
             self.limiter.set_global_quota(quota);

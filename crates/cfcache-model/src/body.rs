@@ -169,8 +169,8 @@ enum RawEntry {
 
 impl<'de> Deserialize<'de> for RawEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entry;
-        impl<'de> Visitor<'de> for Entry {
+        struct EntryVisitor;
+        impl<'de> Visitor<'de> for EntryVisitor {
             type Value = RawEntry;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for RawEntry {
                 RawObject::deserialize(MapAccessDeserializer::new(map)).map(RawEntry::Object)
             }
         }
-        deserializer.deserialize_any(Entry)
+        deserializer.deserialize_any(EntryVisitor)
     }
 }
 

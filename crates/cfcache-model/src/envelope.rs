@@ -93,7 +93,7 @@ impl Envelope {
     ///
     /// [`NoEnvelope`] where the body is empty, is no JSON, or is JSON other than an object.
     pub fn parse(body: &[u8]) -> Result<Self, NoEnvelope> {
-        let raw: Raw<'_> = match NoEnvelope::of(body) {
+        let raw: RawEnvelope<'_> = match NoEnvelope::of(body) {
             Some(no_envelope) => return Err(no_envelope),
             None => serde_json::from_slice(body).map_err(|error| NoEnvelope::Broken(error.to_string()))?,
         };
@@ -135,7 +135,7 @@ impl Envelope {
 
 /// The parts, each read by itself, so that an oddity in one does not cost the others.
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct RawEnvelope<'a> {
     #[serde(borrow, default)]
     success: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -166,7 +166,7 @@ struct Raw<'a> {
 
 /// Problem details as an error: what has a title and is no envelope. Their `type` is the page about the error, where it is a
 /// URL at all.
-fn problem(raw: &Raw<'_>) -> Option<ResponseInfo> {
+fn problem(raw: &RawEnvelope<'_>) -> Option<ResponseInfo> {
     let text = |part: Option<&RawValue>| match part.map(value) {
         Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
         _ => None,

@@ -22,7 +22,7 @@ pub enum Verdict<T> {
     /// The API did what was asked, or accepted it.
     Done(Answer<T>),
     /// Not now: rate limited, overloaded, timed out, or broken on the server's side. Asking again may help.
-    Later(Failure),
+    Retryable(Failure),
     /// No. Asking again for the same gives the same answer.
     Refused(Failure),
     /// A 2xx that does not say whether it was done.
@@ -114,9 +114,9 @@ impl Class {
     }
 }
 
-/// Judges the answer to a request.
+/// Reads the answer to a request, and says what it means.
 #[must_use]
-pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
+pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
     let envelope = match read(request.descriptor(), status, body) {
         Ok(envelope) => envelope,
         Err(failure) => return Verdict::from(failure),
@@ -152,7 +152,7 @@ pub fn judge<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::R
 ///
 /// `None` where the status alone does not tell what to do: of a success it matters what the body says, and of a refusal why.
 #[must_use]
-pub fn judge_status(status: u16, defect: String) -> Option<Failure> {
+pub fn parse_status(status: u16, defect: String) -> Option<Failure> {
     let class = class_of(status);
     class.is_temporary().then(|| Failure {
         class,
@@ -305,7 +305,7 @@ fn class_of(status: u16) -> Class {
 impl<T> From<Failure> for Verdict<T> {
     fn from(failure: Failure) -> Self {
         match failure.class {
-            Class::RateLimited | Class::Unavailable => Self::Later(failure),
+            Class::RateLimited | Class::Unavailable => Self::Retryable(failure),
             Class::Unclear => Self::Unreadable(failure),
             _ => Self::Refused(failure),
         }

@@ -92,20 +92,20 @@ pub struct ChangeList {
     format: ListFormat,
     /// What an S3 URL is below, where the format is `aws`; what paths are below, in the others.
     root: Root,
-    git: git::Parser,
+    git: git::DiffParser,
     changes: Vec<Change>,
     outside: u64,
     records: u64,
 }
 
 /// What a parser calls with each path that it finds.
-type Found<'a> = dyn FnMut(&[u8], ChangeKind) -> Result<(), InvalidChange> + 'a;
+type OnChange<'a> = dyn FnMut(&[u8], ChangeKind) -> Result<(), InvalidChange> + 'a;
 
 impl ChangeList {
     /// Begins a list; its paths are relative to `root`. Of `aws`, a root of `s3://bucket/folder` is what keys are below.
     #[must_use]
     pub fn new(format: ListFormat, root: Root) -> Self {
-        Self { format, root, git: git::Parser::default(), changes: Vec::new(), outside: 0, records: 0 }
+        Self { format, root, git: git::DiffParser::default(), changes: Vec::new(), outside: 0, records: 0 }
     }
 
     /// Takes the next record, without its end. A file that `site` ignores is no change.

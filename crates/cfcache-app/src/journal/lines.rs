@@ -45,7 +45,7 @@ impl Header {
 
 /// Another line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct JournalLine {
     /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted: Option<(u64, u64)>,
@@ -129,7 +129,7 @@ pub fn read(file: impl Read) -> Result<Contents, Wrong> {
             contents.end = at;
             continue;
         }
-        let Ok(Line { accepted, point }) = serde_json::from_slice(text) else {
+        let Ok(JournalLine { accepted, point }) = serde_json::from_slice(text) else {
             contents.unreadable += 1;
             continue;
         };

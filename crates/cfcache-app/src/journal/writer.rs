@@ -9,7 +9,7 @@ use cfcache_client::{RecordError, Recording};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
-use crate::journal::{Line, Point};
+use crate::journal::{JournalLine, Point};
 
 /// So many entries may be read without a line that says so: a run that takes the journal up holds as many at the most.
 const POINT_EVERY: u64 = 10_000;
@@ -28,7 +28,7 @@ pub struct Writer {
 
 /// A line to be written, and who waits for it to be durable.
 struct Request {
-    line: Option<Line>,
+    line: Option<JournalLine>,
     done: Option<oneshot::Sender<io::Result<()>>>,
 }
 
@@ -46,7 +46,7 @@ impl Writer {
     /// Writes that these entries were accepted. The future is ready once that is durable.
     pub fn accepted(&mut self, entries: &Range<u64>, point: Point) -> Recording {
         self.last_point = point.read;
-        self.send(Some(Line { accepted: Some((entries.start, entries.end)), point }))
+        self.send(Some(JournalLine { accepted: Some((entries.start, entries.end)), point }))
     }
 
     /// The input has been read up to here.
@@ -55,7 +55,7 @@ impl Writer {
             self.last_point = point.read;
             // Where this cannot be written nothing can; the next batch says so, and stops the run.
             let _told_later =
-                self.lines.send(Request { line: Some(Line { accepted: None, point }), done: None });
+                self.lines.send(Request { line: Some(JournalLine { accepted: None, point }), done: None });
         }
     }
 
@@ -68,7 +68,7 @@ impl Writer {
         self.send(None).await
     }
 
-    fn send(&self, line: Option<Line>) -> Recording {
+    fn send(&self, line: Option<JournalLine>) -> Recording {
         let (done, durable) = oneshot::channel();
         let sent = self.lines.send(Request { line, done: Some(done) });
         let mut given_up = self.given_up.clone();

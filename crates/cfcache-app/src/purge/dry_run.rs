@@ -23,7 +23,7 @@ use crate::wording;
 
 /// Prints the request of a purge or invalidate of everything, and sends nothing.
 pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let place = Shown::of(job.action, &job.scope, &job.connection, console)?;
+    let place = DryRunScope::new(job.action, &job.scope, &job.connection, console)?;
     place.show(&PurgeBody::Everything, console);
     announce(job.visits.as_ref(), console);
     Ok(Exit::Accepted)
@@ -31,7 +31,7 @@ pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<E
 
 /// Prints the requests for a list, and sends nothing.
 pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let place = Shown::of(job.action, &job.scope, &job.connection, console)?;
+    let place = DryRunScope::new(job.action, &job.scope, &job.connection, console)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
     let kind = job.targets.kind;
@@ -101,15 +101,15 @@ fn fewer_requests(kind: Kind, items: u64, requests: u64) -> Option<u64> {
 }
 
 /// Where requests would go.
-struct Shown {
+struct DryRunScope {
     action: Action,
     base: String,
     zone: ZoneId,
     environment: Option<EnvironmentId>,
 }
 
-impl Shown {
-    fn of(
+impl DryRunScope {
+    fn new(
         action: Action,
         scope: &Scope,
         connection: &Connection,

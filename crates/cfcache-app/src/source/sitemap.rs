@@ -56,7 +56,7 @@ struct Document<'r> {
 }
 
 /// An address, and where it is from: the file, and the number of its `<url>`.
-pub struct Found<'s> {
+pub struct SitemapLine<'s> {
     pub name: Rc<str>,
     pub number: u64,
     pub line: Line<'s>,
@@ -88,10 +88,10 @@ impl<'r> Sitemap<'r> {
         self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
     }
 
-    pub fn next_line(&mut self) -> Found<'_> {
+    pub fn next_line(&mut self) -> SitemapLine<'_> {
         loop {
             let Some(document) = self.open.last_mut() else {
-                return Found { name: Rc::from(""), number: 0, line: Line::End };
+                return SitemapLine { name: Rc::from(""), number: 0, line: Line::End };
             };
             let step = document.step(&mut self.buffer, &mut self.address);
             let (name, number) = (Rc::clone(&document.name), document.entries);
@@ -108,13 +108,13 @@ impl<'r> Sitemap<'r> {
                 Ok(Step::End) => {
                     self.open.pop();
                     if self.open.is_empty() {
-                        return Found { name, number, line: Line::End };
+                        return SitemapLine { name, number, line: Line::End };
                     }
                     continue;
                 }
                 Err(error) => Line::Failed(error),
             };
-            return Found { name, number, line };
+            return SitemapLine { name, number, line };
         }
     }
 

@@ -10,7 +10,7 @@ use crate::config::{CredentialPlace, Origin, Settings, Sourced, TokenPlace};
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{Talk, human};
+use crate::render::{Terminal, human};
 use crate::secret::{bare, shown, shown_path};
 
 /// A setting as it is shown.
@@ -26,8 +26,8 @@ pub(super) struct Row {
 }
 
 /// Shows every setting with where it is from. Secrets are blanked.
-pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
-    if talk.output != OutputArg::Human {
+pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
+    if terminal.output != OutputArg::Human {
         let mut rows = rows(settings, &Names::Whole);
         let from = settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string());
         rows.extend(settings.zones.iter().map(|(domain, id)| Row {
@@ -36,7 +36,7 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
             from: from.clone(),
         }));
         rows.extend(sites(settings, &Names::Whole));
-        talk.json(&rows);
+        terminal.json(&rows);
         return Exit::Accepted;
     }
     let rows = rows(settings, &Names::Short(settings));
@@ -65,9 +65,9 @@ pub(super) fn show(settings: &Settings, talk: &Talk) -> Exit {
     let mut is_first = true;
     for (header, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
         if !core::mem::take(&mut is_first) {
-            talk.data("");
+            terminal.data("");
         }
-        human::table(header, rows).iter().for_each(|line| talk.data(line));
+        human::table(header, rows).iter().for_each(|line| terminal.data(line));
     }
     Exit::Accepted
 }
@@ -192,10 +192,10 @@ fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
 }
 
 /// Says where the user's file is looked for.
-pub(super) fn path(path: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
+pub(super) fn path(path: Option<&Path>, terminal: &Terminal) -> Result<Exit, Failure> {
     match path {
         Some(path) => {
-            talk.data(&path.display().to_string());
+            terminal.data(&path.display().to_string());
             Ok(Exit::Accepted)
         }
         None => Err(Failure::usage(

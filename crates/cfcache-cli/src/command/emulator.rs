@@ -18,7 +18,7 @@ use crate::args::{EmulatorArgs, TokenStateArg};
 use crate::command::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::Terminal;
 use crate::secret::{bare, may_be_secret, path_name, shown};
 
 /// Serves the API until it is interrupted.
@@ -26,11 +26,11 @@ pub(crate) async fn serve(
     args: EmulatorArgs,
     plan: Plan,
     limits: bool,
-    talk: &Talk,
+    terminal: &Terminal,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     if !args.listen.ip().is_loopback() {
-        talk.warn("the emulator listens beyond this machine; it is no API, and takes any token");
+        terminal.warn("the emulator listens beyond this machine; it is no API, and takes any token");
     }
     // What no path can hold, or no name of a zone can be, would be served and never found.
     ZoneId::parse(&args.zone_id).map_err(|invalid| refused("--zone-id", &args.zone_id, &invalid))?;
@@ -75,26 +75,26 @@ pub(crate) async fn serve(
     if let Some(origin) = &args.origin {
         let edge = edge(&args, origin)?;
         for note in edge.rules.notes() {
-            talk.warn(&format!("cache rules: {note}"));
+            terminal.warn(&format!("cache rules: {note}"));
         }
         if !args.edge_listen.ip().is_loopback() {
-            talk.warn("the edge listens beyond this machine");
+            terminal.warn("the edge listens beyond this machine");
         }
         config = config.with_edge(edge);
     }
     let running = Emulator::start(config, args.listen)
         .await
         .map_err(|error| Failure::usage(format!("cannot listen on {listens}: {error}")))?;
-    talk.data(&format!("listening on {}", running.base_url()));
+    terminal.data(&format!("listening on {}", running.base_url()));
     if let Some(url) = running.edge_url() {
-        talk.data(&format!("edge on {url}"));
+        terminal.data(&format!("edge on {url}"));
     }
     // Who starts it waits for this line, and would wait for ever.
-    if talk.settle(Exit::Accepted) != Exit::Accepted {
+    if terminal.settle(Exit::Accepted) != Exit::Accepted {
         running.stop().await;
         return Ok(Exit::Failed);
     }
-    talk.note(&about);
+    terminal.note(&about);
     interrupts.nth(1).await;
     running.stop().await;
     Ok(Exit::Accepted)

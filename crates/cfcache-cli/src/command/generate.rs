@@ -12,12 +12,12 @@ use crate::args::{self, Definition, ShellArg};
 use crate::config::VARIABLES;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::Talk;
+use crate::render::Terminal;
 use crate::secret::shown_path;
 
 /// Prints the completions for a shell.
-pub(crate) fn completions(shell: ShellArg, talk: &Talk) -> Exit {
-    talk.data(completion_script(shell).trim_end());
+pub(crate) fn completions(shell: ShellArg, terminal: &Terminal) -> Exit {
+    terminal.data(completion_script(shell).trim_end());
     Exit::Accepted
 }
 
@@ -26,11 +26,11 @@ pub(crate) fn completions(shell: ShellArg, talk: &Talk) -> Exit {
 /// # Errors
 ///
 /// Where a page cannot be written.
-pub(crate) fn man(folder: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
+pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Failure> {
     let pages = pages();
     let Some(folder) = folder else {
         if let Some(page) = pages.first() {
-            talk.data(page.text.trim_end());
+            terminal.data(page.text.trim_end());
         }
         return Ok(Exit::Accepted);
     };
@@ -47,7 +47,7 @@ pub(crate) fn man(folder: Option<&Path>, talk: &Talk) -> Result<Exit, Failure> {
         let path = folder.join(&page.file);
         fs::write(&path, &page.text).map_err(|error| cannot(&path, error))?;
     }
-    talk.note(&format!("{} pages written to {}", pages.len(), shown_path(folder)));
+    terminal.note(&format!("{} pages written to {}", pages.len(), shown_path(folder)));
     Ok(Exit::Accepted)
 }
 

@@ -9,50 +9,50 @@ use cfcache_model::text::clip;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
-use crate::render::{Talk, human};
+use crate::render::{Terminal, human};
 
 const NO_VARIANTS: &str = "no variants are set";
 
 /// Prints what came of it, and returns how the process ends.
-pub(crate) fn print(report: &ManageReport, talk: &Talk) -> Exit {
-    if talk.output == OutputArg::Human {
-        result(&report.result, talk);
+pub(crate) fn print(report: &ManageReport, terminal: &Terminal) -> Exit {
+    if terminal.output == OutputArg::Human {
+        result(&report.result, terminal);
     } else {
-        talk.data(&report.json);
+        terminal.data(&report.json);
     }
     match &report.problem {
-        Some(failure) => talk.failure(failure),
+        Some(failure) => terminal.failure(failure),
         None => report.exit,
     }
 }
 
-fn result(result: &ManageResult, talk: &Talk) {
+fn result(result: &ManageResult, terminal: &Terminal) {
     match result {
-        ManageResult::Zones(zones) => self::zones(zones, talk),
-        ManageResult::Environments(environments) => self::environments(environments, talk),
-        ManageResult::Token { status, is_early } => talk.tell(&token(status, *is_early)),
-        ManageResult::Value(title, value, change) => talk.data(&setting(title, value.as_ref(), *change)),
-        ManageResult::Variants(stored, change) => variants(stored.as_ref(), *change, talk),
-        ManageResult::ReserveClear(clear) => talk.data(&reserve_clear(clear.as_ref())),
-        ManageResult::Regions(regions) if regions.is_empty() => talk.note("no origin has a cloud region"),
+        ManageResult::Zones(zones) => self::zones(zones, terminal),
+        ManageResult::Environments(environments) => self::environments(environments, terminal),
+        ManageResult::Token { status, is_early } => terminal.tell(&token(status, *is_early)),
+        ManageResult::Value(title, value, change) => terminal.data(&setting(title, value.as_ref(), *change)),
+        ManageResult::Variants(stored, change) => variants(stored.as_ref(), *change, terminal),
+        ManageResult::ReserveClear(clear) => terminal.data(&reserve_clear(clear.as_ref())),
+        ManageResult::Regions(regions) if regions.is_empty() => terminal.note("no origin has a cloud region"),
         ManageResult::Regions(regions) => {
-            table(&["ORIGIN", "VENDOR", "REGION", "CHANGED"], regions.iter().map(region_cells), talk);
+            table(&["ORIGIN", "VENDOR", "REGION", "CHANGED"], regions.iter().map(region_cells), terminal);
         }
-        ManageResult::Region(mapping, change) => talk.data(&region(mapping, *change)),
-        ManageResult::RegionDeleted(ip) => talk.data(&format!("the mapping of {ip} is deleted")),
-        ManageResult::Supported(regions) => supported(regions, talk),
-        ManageResult::Imported(done, imported) => self::imported(done, imported, talk),
-        ManageResult::Table(rows) => settings(rows, talk),
+        ManageResult::Region(mapping, change) => terminal.data(&region(mapping, *change)),
+        ManageResult::RegionDeleted(ip) => terminal.data(&format!("the mapping of {ip} is deleted")),
+        ManageResult::Supported(regions) => supported(regions, terminal),
+        ManageResult::Imported(done, imported) => self::imported(done, imported, terminal),
+        ManageResult::Table(rows) => settings(rows, terminal),
     }
 }
 
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, talk: &Talk) {
-    human::table(header, &rows.collect::<Vec<_>>()).iter().for_each(|line| talk.data(line));
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, terminal: &Terminal) {
+    human::table(header, &rows.collect::<Vec<_>>()).iter().for_each(|line| terminal.data(line));
 }
 
-fn zones(zones: &[Zone], talk: &Talk) {
+fn zones(zones: &[Zone], terminal: &Terminal) {
     if zones.is_empty() {
-        return talk.note(scope::SEES_NONE);
+        return terminal.note(scope::SEES_NONE);
     }
     let rows = zones.iter().map(|zone| {
         let plan = zone.plan.as_ref().and_then(|plan| plan.legacy_id.clone());
@@ -63,18 +63,18 @@ fn zones(zones: &[Zone], talk: &Talk) {
             plan.unwrap_or_default(),
         ]
     });
-    table(&["NAME", "ID", "STATUS", "PLAN"], rows, talk);
+    table(&["NAME", "ID", "STATUS", "PLAN"], rows, terminal);
 }
 
-fn environments(environments: &[Environment], talk: &Talk) {
+fn environments(environments: &[Environment], terminal: &Terminal) {
     if environments.is_empty() {
-        return talk.note("the zone has no environments");
+        return terminal.note("the zone has no environments");
     }
     let rows = environments.iter().map(|environment| {
         let version = environment.version.map(|version| version.to_string()).unwrap_or_default();
         vec![environment.name.clone(), environment.id.clone(), version]
     });
-    table(&["NAME", "ID", "VERSION"], rows, talk);
+    table(&["NAME", "ID", "VERSION"], rows, terminal);
 }
 
 fn token(token: &TokenStatus, is_early: bool) -> String {
@@ -104,12 +104,12 @@ fn setting(title: &str, value: Option<&SettingValue>, change: Change) -> String 
     }
 }
 
-fn variants(stored: Option<&StoredVariants>, change: Change, talk: &Talk) {
+fn variants(stored: Option<&StoredVariants>, change: Change, terminal: &Terminal) {
     match (stored, change) {
-        (_, Change::Deleted) => return talk.data("the variants are deleted"),
-        (None, Change::Unchanged) => return talk.data("no variants were set; nothing was changed"),
+        (_, Change::Deleted) => return terminal.data("the variants are deleted"),
+        (None, Change::Unchanged) => return terminal.data("no variants were set; nothing was changed"),
         (Some(_), Change::Unchanged) => {
-            return talk.data("the variants are so already; nothing was changed");
+            return terminal.data("the variants are so already; nothing was changed");
         }
         _ => {}
     }
@@ -119,9 +119,9 @@ fn variants(stored: Option<&StoredVariants>, change: Change, talk: &Talk) {
         .filter_map(|(extension, types)| Some(vec![extension.clone(), types.as_ref()?.join(", ")]))
         .collect();
     if rows.is_empty() {
-        talk.data(NO_VARIANTS);
+        terminal.data(NO_VARIANTS);
     } else {
-        table(&["EXTENSION", "TYPES"], rows.into_iter(), talk);
+        table(&["EXTENSION", "TYPES"], rows.into_iter(), terminal);
     }
 }
 
@@ -150,30 +150,30 @@ fn region(region: &StoredCloudRegion, change: Change) -> String {
     if change == Change::Unchanged { format!("{told} already; nothing was changed") } else { told }
 }
 
-fn supported(regions: &SupportedRegions, talk: &Talk) {
+fn supported(regions: &SupportedRegions, terminal: &Terminal) {
     let rows = regions.vendors.iter().flat_map(|(vendor, regions)| {
         regions
             .iter()
             .map(|region| vec![vendor.clone(), region.name.clone(), region.upper_tier_colos.join(", ")])
     });
-    table(&["VENDOR", "REGION", "UPPER TIER"], rows, talk);
+    table(&["VENDOR", "REGION", "UPPER TIER"], rows, terminal);
 }
 
-fn imported(done: &str, imported: &Imported, talk: &Talk) {
+fn imported(done: &str, imported: &Imported, terminal: &Terminal) {
     let (succeeded, failed) = (imported.succeeded.len(), imported.failed.len());
-    talk.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
+    terminal.data(&format!("{done}: {succeeded} of {}", succeeded + failed));
     for mapping in &imported.failed {
         let parts = [Some(&mapping.origin_ip), mapping.vendor.as_ref(), mapping.region.as_ref()];
         let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
         let line = format!("  {}", parts.join(" "));
-        match mapping.error.as_deref().filter(|why| !talk.has_told(why)) {
-            Some(why) => talk.tell(&format!("{line}: {}", clip(why, 300))),
-            None => talk.data(&line),
+        match mapping.error.as_deref().filter(|why| !terminal.has_told(why)) {
+            Some(why) => terminal.tell(&format!("{line}: {}", clip(why, 300))),
+            None => terminal.data(&line),
         }
     }
 }
 
-fn settings(rows: &[SettingRow], talk: &Talk) {
+fn settings(rows: &[SettingRow], terminal: &Terminal) {
     let cells = |row: &SettingRow| {
         let value = row.value.value.clone().unwrap_or_default();
         let value = match row.value.left {
@@ -188,10 +188,10 @@ fn settings(rows: &[SettingRow], talk: &Talk) {
         let changed = row.value.changed.clone().unwrap_or_default();
         vec![row.setting.to_owned(), value, editable.to_owned(), changed]
     };
-    table(&["SETTING", "VALUE", "EDITABLE", "CHANGED"], rows.iter().map(cells), talk);
+    table(&["SETTING", "VALUE", "EDITABLE", "CHANGED"], rows.iter().map(cells), terminal);
     for row in rows {
         if let Some(note) = &row.note {
-            talk.note(&format!("{}: {note}", row.setting));
+            terminal.note(&format!("{}: {note}", row.setting));
         }
     }
 }

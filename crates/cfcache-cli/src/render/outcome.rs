@@ -6,7 +6,7 @@ use cfcache_model::target::Kind;
 use cfcache_model::text::clip;
 
 use crate::args::OutputArg;
-use crate::render::{Talk, human, visits};
+use crate::render::{Terminal, human, visits};
 use crate::report::{ItemFailure, Report, SummaryEvent};
 
 /// How many reasons are told to a person, and how many entries of each.
@@ -14,26 +14,26 @@ const REASONS: usize = 10;
 const ITEMS: usize = 5;
 
 /// Prints what a run came to.
-pub(crate) fn print(report: &Report, talk: &Talk) {
+pub(crate) fn print(report: &Report, terminal: &Terminal) {
     let kind = Kind::ALL.iter().copied().find(|kind| kind.field() == report.kind);
-    match talk.output {
-        OutputArg::Json => talk.json(report),
-        OutputArg::Ndjson => talk.json(&SummaryEvent { event: "summary", report }),
+    match terminal.output {
+        OutputArg::Json => terminal.json(report),
+        OutputArg::Ndjson => terminal.json(&SummaryEvent { event: "summary", report }),
         OutputArg::Human => {
             if let Some(sentence) = &report.sentence {
-                return talk.tell(sentence);
+                return terminal.tell(sentence);
             }
             // A line for each zone, and the whole below where that says more.
-            report.zones.iter().for_each(|zone| talk.tell(&sentence(zone, kind)));
+            report.zones.iter().for_each(|zone| terminal.tell(&sentence(zone, kind)));
             if report.zones.len() != 1 {
-                talk.tell(&sentence(report, kind));
+                terminal.tell(&sentence(report, kind));
             }
-            account(report, talk);
+            account(report, terminal);
             if let Some(verify) = &report.verify {
-                visits::verified(verify, talk);
+                visits::verified(verify, terminal);
             }
             if let Some(warm) = &report.warm {
-                visits::warmed(warm, talk);
+                visits::warmed(warm, terminal);
             }
         }
     }
@@ -65,25 +65,25 @@ fn sentence(report: &Report, kind: Option<Kind>) -> String {
 }
 
 /// What became of those that were not accepted.
-fn account(report: &Report, talk: &Talk) {
+fn account(report: &Report, terminal: &Terminal) {
     let mut named = 0;
     for (word, count, is_invalid) in [("failed", report.failed, false), ("invalid", report.invalid, true)] {
         if count > 0 {
-            talk.tell(&format!("{word}: {count}"));
+            terminal.tell(&format!("{word}: {count}"));
             let those: Vec<&ItemFailure> =
                 report.failures.iter().filter(|failure| failure.is_invalid == is_invalid).collect();
-            named += name(&those, is_invalid, talk);
+            named += name(&those, is_invalid, terminal);
         }
     }
     let hidden = (report.failures.len() - named) as u64 + report.failures_omitted;
     if hidden > 0 {
-        talk.tell(&format!("  … and {hidden} more; `--failed-to FILE` keeps them all"));
+        terminal.tell(&format!("  … and {hidden} more; `--failed-to FILE` keeps them all"));
     }
     for (word, count) in
         [("duplicates, sent once", report.duplicates), ("skipped, accepted before", report.skipped)]
     {
         if count > 0 {
-            talk.tell(&format!("{word}: {count}"));
+            terminal.tell(&format!("{word}: {count}"));
         }
     }
 }
@@ -101,12 +101,12 @@ struct Group<'a> {
 /// Names what failed, each reason once: of many entries with one reason a few are enough. What standard error told
 /// already is said again only where it tells entries apart. Gives how many entries that
 /// leaves nothing to be said of.
-fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
+fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usize {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for failure in failures {
         let error = &failure.error;
         let reason = error.reason();
-        let is_told = talk.has_told(&error.message);
+        let is_told = terminal.has_told(&error.message);
         match groups.iter().position(|group| group.reason == reason) {
             Some(at) => {
                 let group = &mut groups[at];
@@ -137,15 +137,15 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, talk: &Talk) -> usize {
             // What is not shown is counted with all the rest below.
             (None, _) => {
                 named += few.len();
-                few.for_each(|item| talk.data(&format!("  {}", shown(item))));
+                few.for_each(|item| terminal.data(&format!("  {}", shown(item))));
                 continue;
             }
-            (Some(heading), [item]) => talk.tell(&format!("  {}: {heading}", shown(item))),
+            (Some(heading), [item]) => terminal.tell(&format!("  {}: {heading}", shown(item))),
             (Some(heading), _) => {
-                talk.tell(&format!("  {heading}:"));
-                few.for_each(|item| talk.data(&format!("    {}", shown(item))));
+                terminal.tell(&format!("  {heading}:"));
+                few.for_each(|item| terminal.data(&format!("    {}", shown(item))));
                 if more > 0 {
-                    talk.data(&format!("    … and {more} more"));
+                    terminal.data(&format!("    … and {more} more"));
                 }
             }
         }

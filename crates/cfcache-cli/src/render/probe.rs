@@ -7,33 +7,33 @@ use serde::Serialize;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
-use crate::render::{Talk, human};
+use crate::render::{Terminal, human};
 
 /// Shows one answer.
-pub(super) fn show(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
-    match talk.output {
-        OutputArg::Human => line(talk, url, visited),
-        OutputArg::Json | OutputArg::Ndjson => row(talk, url, visited),
+pub(super) fn show(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
+    match terminal.output {
+        OutputArg::Human => line(terminal, url, visited),
+        OutputArg::Json | OutputArg::Ndjson => row(terminal, url, visited),
     }
 }
 
 /// Prints what probing came to, and returns how the process ends.
-pub(crate) fn print(report: &ProbeReport, talk: &Talk) -> Exit {
-    talk.clear();
-    if talk.output == OutputArg::Json {
-        talk.data(if report.asked == 0 { "[]" } else { "]" });
+pub(crate) fn print(report: &ProbeReport, terminal: &Terminal) -> Exit {
+    terminal.clear();
+    if terminal.output == OutputArg::Json {
+        terminal.data(if report.asked == 0 { "[]" } else { "]" });
     }
     if report.is_interrupted {
         let of =
             report.total.map_or_else(|| " URLs were".to_owned(), |total| format!(" of {total} URLs were"));
-        talk.say(&format!("interrupted: {}{of} asked", report.asked));
-    } else if !talk.is_closed() {
-        summarize(report, talk);
+        terminal.say(&format!("interrupted: {}{of} asked", report.asked));
+    } else if !terminal.is_closed() {
+        summarize(report, terminal);
     }
     report.exit
 }
 
-fn summarize(report: &ProbeReport, talk: &Talk) {
+fn summarize(report: &ProbeReport, terminal: &Terminal) {
     if report.asked > 1 {
         let parts: Vec<String> =
             report.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
@@ -49,16 +49,16 @@ fn summarize(report: &ProbeReport, talk: &Talk) {
             1 => line.push_str(&format!("; seen from {names} only")),
             _ => line.push_str(&format!("; seen from {names}")),
         }
-        talk.note(&line);
+        terminal.note(&line);
     }
     for (obstacle, count) in &report.obstacles {
-        talk.hint(&format!("{}: {obstacle}: {}{HEADERS}", human::count(*count, "URL"), obstacle.cure()));
+        terminal.hint(&format!("{}: {obstacle}: {}{HEADERS}", human::count(*count, "URL"), obstacle.cure()));
     }
 }
 
 /// What is printed of an answer for programs.
 #[derive(Serialize)]
-struct Row<'a> {
+struct ProbeRow<'a> {
     url: &'a str,
     /// The HTTP status; null where no answer came.
     status: Option<u16>,
@@ -78,13 +78,13 @@ struct Row<'a> {
     error: Option<&'a str>,
 }
 
-fn row(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
+fn row(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
     let (answer, error) = match visited {
         Ok(visit) => (Some(&visit.answer), visit.broken.as_deref()),
         Err(why) => (None, Some(why.as_str())),
     };
     let sha256 = answer.and_then(|answer| answer.body.sha256).map(|hash| hash.to_string());
-    let row = Row {
+    let row = ProbeRow {
         url,
         status: answer.map(|answer| answer.status),
         cache_status: answer.and_then(|answer| answer.cache_status.as_ref()).map(CacheStatus::as_str),
@@ -100,19 +100,19 @@ fn row(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
     };
     let Ok(row) = serde_json::to_string(&row) else { return };
     // One array, a line an object, so that nothing has to be held until the end.
-    match (talk.output, talk.count_row()) {
-        (OutputArg::Ndjson, _) => talk.data(&row),
-        (_, 0) => talk.data(&format!("[{row}")),
-        _ => talk.data(&format!(",{row}")),
+    match (terminal.output, terminal.count_row()) {
+        (OutputArg::Ndjson, _) => terminal.data(&row),
+        (_, 0) => terminal.data(&format!("[{row}")),
+        _ => terminal.data(&format!(",{row}")),
     }
 }
 
-fn line(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
+fn line(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
     let answer = visited.as_ref().ok().map(|visit| &visit.answer);
     let url = clip(url, 2048);
     let Some(answer) = answer else {
         let why = visited.as_ref().err().map_or("", NoAnswer::as_str);
-        print_row(talk, &format!("{:3}  {:11}  {:>10}  {:3}  {:12}", "-", "-", "-", "-", "-"), why, &url);
+        print_row(terminal, &format!("{:3}  {:11}  {:>10}  {:3}  {:12}", "-", "-", "-", "-", "-"), why, &url);
         return;
     };
     let age =
@@ -126,18 +126,18 @@ fn line(talk: &Talk, url: &str, visited: &Result<Visit, NoAnswer>) {
         age,
         answer.colo().unwrap_or("-"),
     );
-    print_row(talk, &facts, &meaning(Some(answer)), &url);
+    print_row(terminal, &facts, &meaning(Some(answer)), &url);
 }
 
 /// One line; two on a terminal that is too narrow for it.
-fn print_row(talk: &Talk, facts: &str, meaning: &str, url: &str) {
+fn print_row(terminal: &Terminal, facts: &str, meaning: &str, url: &str) {
     let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     let line = format!("{facts}  {url}  {meaning}");
     if columns.is_none_or(|columns| human::width(&line) <= columns) {
-        talk.data(&line);
+        terminal.data(&line);
     } else {
-        talk.data(url);
-        talk.tell(&format!("  {}  {meaning}", facts.trim_end()));
+        terminal.data(url);
+        terminal.tell(&format!("  {}  {meaning}", facts.trim_end()));
     }
 }
 

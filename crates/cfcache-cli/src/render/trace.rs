@@ -3,11 +3,11 @@
 use cfcache_client::Exchange;
 use http::{HeaderMap, HeaderValue};
 
-use crate::render::Talk;
+use crate::render::Terminal;
 
 /// Tells a request, where that is asked for.
-pub(super) fn exchange(talk: &Talk, exchange: &Exchange<'_>) {
-    if talk.verbose == 0 {
+pub(super) fn exchange(terminal: &Terminal, exchange: &Exchange<'_>) {
+    if terminal.verbose == 0 {
         return;
     }
     let operation = exchange.operation;
@@ -27,22 +27,22 @@ pub(super) fn exchange(talk: &Talk, exchange: &Exchange<'_>) {
         }
         Err(error) => format!("{error}, {millis:.1} ms"),
     };
-    talk.say(&format!("{asked} -> {answered}"));
-    if talk.verbose > 1 {
-        headers(talk, exchange, ">", &exchange.headers());
+    terminal.say(&format!("{asked} -> {answered}"));
+    if terminal.verbose > 1 {
+        headers(terminal, exchange, ">", &exchange.headers());
         if let Ok(response) = exchange.result {
-            headers(talk, exchange, "<", response.headers());
+            headers(terminal, exchange, "<", response.headers());
         }
     }
 }
 
 /// Headers, with what is secret blanked: what was marked so, and what the server may set for itself.
-fn headers(talk: &Talk, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
+fn headers(terminal: &Terminal, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = value.is_sensitive() || name == "set-cookie" || name == "authorization";
         let value = if is_secret { "[secret]".to_owned() } else { shown(exchange, value, 200) };
         let name = exchange.redactor.redact(name.as_str());
-        talk.say(&format!("  {direction} {name}: {value}"));
+        terminal.say(&format!("  {direction} {name}: {value}"));
     }
 }
 

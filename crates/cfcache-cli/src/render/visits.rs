@@ -7,46 +7,46 @@ use cfcache_model::text::clip;
 
 use crate::args::OutputArg;
 use crate::exit::Exit;
-use crate::render::{Talk, human};
+use crate::render::{Terminal, human};
 
 /// How extra headers are given.
 const HEADERS: &str = "`--visitor-headers FILE` gives extra headers";
 
 /// Tells it in words.
-pub(crate) fn verified(report: &VerifyReport, talk: &Talk) {
-    talk.tell(&sentence(report));
+pub(crate) fn verified(report: &VerifyReport, terminal: &Terminal) {
+    terminal.tell(&sentence(report));
     for (from, to) in &report.redirects {
-        talk.note(&format!(
+        terminal.note(&format!(
             "{} redirects to {}: the redirect was purged, and not what it leads to",
             clip(from, 300),
             clip(to, 300)
         ));
     }
     if report.probed > 0 && report.not_cached == report.probed {
-        talk.warn(
+        terminal.warn(
             "none of these URLs is cached, so that a purge changes nothing for their visitors: `cfcache probe` \
              says why of each",
         );
     }
     let mut left = ROWS;
     for (reason, group) in &report.groups {
-        talk.tell(&format!("  {reason}: {}", human::count(group.count, "URL")));
+        terminal.tell(&format!("  {reason}: {}", human::count(group.count, "URL")));
         for (url, purge_with) in group.urls.values().take(left) {
-            talk.data(&format!("    {}", clip(url, 300)));
+            terminal.data(&format!("    {}", clip(url, 300)));
             left -= 1;
             if let Some(entry) = purge_with.first().and_then(|entry| serde_json::to_string(entry).ok()) {
-                talk.data(&format!("      purge it as {entry}"));
+                terminal.data(&format!("      purge it as {entry}"));
             }
         }
     }
     let shown = (ROWS - left) as u64;
     if report.open > shown {
-        talk.tell(&format!("  … and {} more", report.open - shown));
+        terminal.tell(&format!("  … and {} more", report.open - shown));
     }
     for (reason, group) in &report.groups {
         if let Some(cure) = group.cure {
             let how = if cure.contains("extra header") { format!(" ({HEADERS})") } else { String::new() };
-            talk.hint(&format!("{reason}: {cure}{how}"));
+            terminal.hint(&format!("{reason}: {cure}{how}"));
         }
     }
 }
@@ -83,22 +83,22 @@ fn sentence(report: &VerifyReport) -> String {
 }
 
 /// Prints what warming came to, and returns how the process ends.
-pub(crate) fn print_warmed(report: &WarmReport, talk: &Talk) -> Exit {
-    talk.clear();
-    match talk.output {
-        OutputArg::Human => warmed(report, talk),
-        OutputArg::Json | OutputArg::Ndjson => talk.json(report),
+pub(crate) fn print_warmed(report: &WarmReport, terminal: &Terminal) -> Exit {
+    terminal.clear();
+    match terminal.output {
+        OutputArg::Human => warmed(report, terminal),
+        OutputArg::Json | OutputArg::Ndjson => terminal.json(report),
     }
     if report.is_interrupted {
-        talk.say("interrupted: what was not read of the input is not part of this report");
+        terminal.say("interrupted: what was not read of the input is not part of this report");
     }
     report.exit()
 }
 
 /// Tells it in words.
-pub(crate) fn warmed(report: &WarmReport, talk: &Talk) {
+pub(crate) fn warmed(report: &WarmReport, terminal: &Terminal) {
     if report.requested == 0 {
-        return talk.tell("warmed nothing: no URL is proven and can be cached");
+        return terminal.tell("warmed nothing: no URL is proven and can be cached");
     }
     let elapsed = human::duration(Duration::from_millis(report.elapsed_ms));
     let mut line =
@@ -112,28 +112,28 @@ pub(crate) fn warmed(report: &WarmReport, talk: &Talk) {
             line.push_str(&format!(", {count} {word}"));
         }
     }
-    talk.tell(&line);
+    terminal.tell(&line);
     for (reason, count) in &report.skipped_reasons {
-        talk.note(&format!("{}: {reason}", human::count(*count, "request")));
+        terminal.note(&format!("{}: {reason}", human::count(*count, "request")));
     }
-    tell_failures(report, talk);
+    tell_failures(report, terminal);
 }
 
-fn tell_failures(report: &WarmReport, talk: &Talk) {
+fn tell_failures(report: &WarmReport, terminal: &Terminal) {
     let mut left = ROWS;
     for (reason, count) in &report.reasons {
-        talk.say(&format!("{}: {}", human::count(*count, "request"), clip(reason, 300)));
+        terminal.say(&format!("{}: {}", human::count(*count, "request"), clip(reason, 300)));
         let alike: Vec<&WarmItem> =
             report.failures.iter().filter(|item| item.reason == *reason).take(left).collect();
         for item in &alike {
             let whom = if item.variant == "plain" { String::new() } else { format!(" as {}", item.variant) };
-            talk.say(&format!("  {}{whom}", clip(&item.url, 300)));
+            terminal.say(&format!("  {}{whom}", clip(&item.url, 300)));
         }
         left -= alike.len();
     }
     let shown = (ROWS - left) as u64;
     let all = report.failed + report.uncertified;
     if all > shown {
-        talk.say(&format!("… and {} more", all - shown));
+        terminal.say(&format!("… and {} more", all - shown));
     }
 }

@@ -15,10 +15,10 @@ use crate::config;
 use crate::failure::Failure;
 use crate::resolve::connection::plan;
 use crate::resolve::visiting::Purged;
-use crate::resolve::{Given, mapped};
+use crate::resolve::{Resolver, mapped};
 use crate::secret::{shown, shown_path};
 
-impl Given<'_> {
+impl Resolver<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Job, Failure> {
         let global = self.global;
         if global.journal.is_some() {

@@ -13,11 +13,11 @@ use crate::args::RootsArg;
 use crate::config::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, Sourced};
 use crate::credentials;
 use crate::failure::Failure;
-use crate::resolve::{Given, ZoneRef};
+use crate::resolve::{Resolver, ZoneRef};
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
 
-impl Given<'_> {
+impl Resolver<'_> {
     /// The connection; where nothing will be sent, it needs no credentials.
     pub(super) fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
         let global = self.global;
@@ -33,7 +33,7 @@ impl Given<'_> {
                     None
                 } else {
                     let place = self.settings.credentials.as_ref();
-                    Some(credentials::fetch(place, self.environment, self.talk)?)
+                    Some(credentials::fetch(place, self.environment, self.terminal)?)
                 },
                 allow_insecure_http: global.allow_insecure_http,
                 proxy: self.proxy(&base)?,

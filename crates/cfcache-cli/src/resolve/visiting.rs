@@ -18,7 +18,7 @@ use crate::config::VISITOR_HEADERS;
 use crate::failure::Failure;
 use crate::job::{Expected, GateJob, Sample, VerifyJob, VisitJob, Visits, WarmJob};
 use crate::resolve::connection::{Proxies, authorities};
-use crate::resolve::{Given, Job, Targets, targets};
+use crate::resolve::{Job, Resolver, Targets, targets};
 use crate::secret::{path_name, shown_path};
 use crate::session::USER_AGENT;
 use crate::whole;
@@ -76,7 +76,7 @@ impl Purged<'_> {
     }
 }
 
-impl Given<'_> {
+impl Resolver<'_> {
     /// What visitors are for around a purge of this; `None` where they are for nothing.
     pub(super) fn visits(&self, purged: &Purged<'_>) -> Result<Option<Visits>, Failure> {
         let visiting = &self.global.visiting;

@@ -69,7 +69,7 @@ impl CloudRegion {
     pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Raw {
+        struct RawRegion {
             origin_ip: String,
             region: String,
             vendor: String,
@@ -78,7 +78,7 @@ impl CloudRegion {
             _modified_on: Option<String>,
         }
         if text.starts_with('{') {
-            let raw: Raw = serde_json::from_str(text)
+            let raw: RawRegion = serde_json::from_str(text)
                 .map_err(|error| InvalidCloudRegion::Json { reason: clip(&error.to_string(), 200) })?;
             return Self::new(&raw.origin_ip, &raw.vendor, &raw.region);
         }

@@ -11,7 +11,7 @@ use serde::ser::SerializeSeq;
 use siphasher::sip128::SipHasher13;
 
 use crate::pairs::Pairs;
-use crate::target::header::Object;
+use crate::target::header::HeaderMap;
 use crate::target::{
     CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, json_string_bytes,
 };
@@ -177,12 +177,12 @@ impl TargetKind for File {
 struct WrittenObject<'a> {
     url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<Object<'a>>,
+    headers: Option<HeaderMap<'a>>,
 }
 
 impl<'a> WrittenObject<'a> {
     fn of(file: &'a File) -> Self {
-        let headers = (!file.headers.is_empty()).then_some(Object(&file.headers));
+        let headers = (!file.headers.is_empty()).then_some(HeaderMap(&file.headers));
         Self { url: file.url.as_str(), headers }
     }
 }

@@ -139,9 +139,9 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
 }
 
 /// Headers as the API wants them: one object, the names in the order given.
-pub(super) struct Object<'a>(pub(super) &'a [CacheKeyHeader]);
+pub(super) struct HeaderMap<'a>(pub(super) &'a [CacheKeyHeader]);
 
-impl Serialize for Object<'_> {
+impl Serialize for HeaderMap<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|header| (&header.name, &header.value)))
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use cfcache_model::endpoint;
-use cfcache_model::verdict::judge;
+use cfcache_model::verdict::parse_response;
 use serde_json::Value;
 
 use crate::support::{Any, endpoint as named, failure, sort};
@@ -94,7 +94,7 @@ fn replies() {
         let folder = case.split('/').next().unwrap();
         let endpoint = endpoint::all().find(|endpoint| endpoint.name == folder);
         let request = Any(endpoint.unwrap_or_else(|| named("purge_zone_cache")));
-        let verdict = judge(&request, captured.head.parse().unwrap(), captured.body.as_bytes());
+        let verdict = parse_response(&request, captured.head.parse().unwrap(), captured.body.as_bytes());
         writeln!(shown, "{case}: {}", sort(&verdict)).unwrap();
         if let Some(failure) = failure(verdict) {
             writeln!(shown, "    {failure}").unwrap();

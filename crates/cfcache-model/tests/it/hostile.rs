@@ -2,7 +2,7 @@
 
 use cfcache_model::endpoint::{self, CloudRegion, PurgeCache, Variants};
 use cfcache_model::envelope::Envelope;
-use cfcache_model::verdict::judge;
+use cfcache_model::verdict::parse_response;
 use cfcache_model::{Kind, PurgeBody, ZoneId, target::Target, text};
 use proptest::prelude::*;
 
@@ -59,14 +59,14 @@ fn try_all(status: u16, body: &[u8]) {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(envelope.raw_result()).is_ok());
     }
     for endpoint in endpoint::all() {
-        if let Some(failure) = failure(judge(&Any(endpoint), status, body)) {
+        if let Some(failure) = failure(parse_response(&Any(endpoint), status, body)) {
             let shown = failure.to_string();
             assert!(!shown.chars().any(text::is_invisible), "{shown:?}");
             assert_eq!(failure.status, status);
         }
     }
     let zone = ZoneId::parse("z").unwrap();
-    drop(judge(&PurgeCache::purge(&zone, &PurgeBody::Everything), status, body));
+    drop(parse_response(&PurgeCache::purge(&zone, &PurgeBody::Everything), status, body));
     drop(serde_json::from_slice::<PurgeBody>(body));
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use cfcache_model::Endpoint;
 use cfcache_model::endpoint::{self, Descriptor};
-use cfcache_model::verdict::{Failure, Verdict, judge};
+use cfcache_model::verdict::{Failure, Verdict, parse_response};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
@@ -42,22 +42,24 @@ impl Endpoint for Any {
 pub(crate) fn sort<T>(verdict: &Verdict<T>) -> String {
     match verdict {
         Verdict::Done(_) => "done".to_owned(),
-        Verdict::Later(failure) => format!("later {:?}", failure.class),
+        Verdict::Retryable(failure) => format!("later {:?}", failure.class),
         Verdict::Refused(failure) => format!("refused {:?}", failure.class),
         Verdict::Unreadable(failure) => format!("unreadable {:?}", failure.class),
     }
 }
 
-/// What `judge` says of an answer of purging a zone, as far as all endpoints are alike.
+/// What `parse_response` says of an answer of purging a zone, as far as all endpoints are alike.
 pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Verdict<Value> {
-    judge(&Any(endpoint("purge_zone_cache")), status, body.as_ref())
+    parse_response(&Any(endpoint("purge_zone_cache")), status, body.as_ref())
 }
 
 /// The failure in a verdict.
 pub(crate) fn failure<T>(verdict: Verdict<T>) -> Option<Failure> {
     match verdict {
         Verdict::Done(_) => None,
-        Verdict::Later(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => Some(failure),
+        Verdict::Retryable(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
+            Some(failure)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
 use cfcache_model::endpoint::{GetZone, ListZones, OnOff, PurgeCache, SettingRequest, Switch, VerifyToken};
-use cfcache_model::verdict::{Class, Verdict, judge};
+use cfcache_model::verdict::{Class, Verdict, parse_response};
 use cfcache_model::{PurgeBody, ZoneId};
 
 use crate::support::{failure, judged, sort};
@@ -195,7 +195,7 @@ fn an_accepted_purge_is_not_doubted() {
         (r#"{"success":true,"result":true}"#, None),
     ];
     for (body, id) in rows {
-        match judge(&request, 200, body.as_bytes()) {
+        match parse_response(&request, 200, body.as_bytes()) {
             Verdict::Done(answer) => {
                 assert_eq!(answer.result.and_then(|purged| purged.id).as_deref(), id, "{body}");
             }
@@ -210,23 +210,23 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
     let zone = ZoneId::parse("a").unwrap();
     let body = br#"{"success":true,"result":null}"#;
     for verdict in [
-        sort_of(judge(&GetZone::new(&zone), 200, body)),
-        sort_of(judge(&ListZones::page(1), 200, body)),
-        sort_of(judge(&VerifyToken::of_user(), 200, body)),
+        sort_of(parse_response(&GetZone::new(&zone), 200, body)),
+        sort_of(parse_response(&ListZones::page(1), 200, body)),
+        sort_of(parse_response(&VerifyToken::of_user(), 200, body)),
     ] {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
     // A change was done, as the API says, whatever it looks like.
     let edit = SettingRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
     let odd = br#"{"success":true,"result":[1]}"#;
-    assert_eq!(sort_of(judge(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
+    assert_eq!(sort_of(parse_response(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }
 
 /// What only reads has no effect: it is never "may have taken effect", and a page of something else is not asked again.
 #[test]
 fn a_read_is_never_unclear() {
     let zone = ZoneId::parse("a").unwrap();
-    let read = |status, body: &str| sort_of(judge(&GetZone::new(&zone), status, body.as_bytes()));
+    let read = |status, body: &str| sort_of(parse_response(&GetZone::new(&zone), status, body.as_bytes()));
     for (status, body, expected) in [
         (200, "<html>", "refused NotTheApi"),
         (200, "ok", "refused NotTheApi"),
@@ -307,7 +307,7 @@ fn a_zone_needs_an_id_and_a_name() {
     let body =
         br#"{"success":true,"result":[{"id":"a","name":"b","owner":{"id":null},"plan":null,"new":[{}]}],
         "result_info":{"page":1,"per_page":20,"total_pages":2,"count":1,"total_count":21,"new":true}}"#;
-    let Verdict::Done(answer) = judge(&ListZones::page(1), 200, body) else { panic!() };
+    let Verdict::Done(answer) = parse_response(&ListZones::page(1), 200, body) else { panic!() };
     assert_eq!((answer.result[0].id.as_str(), answer.result[0].name.as_str()), ("a", "b"));
     assert_eq!(answer.result_info.unwrap().total_pages, Some(2));
     assert!(answer.raw.contains(r#""new":[{}]"#), "what we do not know is kept");

@@ -8,7 +8,7 @@ use cfcache_model::endpoint::{
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
-use cfcache_model::verdict::{Verdict, judge};
+use cfcache_model::verdict::{Verdict, parse_response};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 
 use crate::support::{Any, endpoint as named, sort};
@@ -22,7 +22,7 @@ fn samples() {
             let request = &sample.request;
             write!(shown, "\n## {}\n{} {}\n", sample.name, request.method.as_str(), request.path).unwrap();
             writeln!(shown, "{}", request.body.as_deref().unwrap_or("(no body)")).unwrap();
-            let verdict = judge(&Any(endpoint), sample.status, sample.reply.as_bytes());
+            let verdict = parse_response(&Any(endpoint), sample.status, sample.reply.as_bytes());
             writeln!(shown, "-> {} {}\n=> {}", sample.status, sample.reply, sort(&verdict)).unwrap();
         }
         insta::assert_snapshot!(endpoint.name, shown);
@@ -59,7 +59,7 @@ fn samples_keep_their_rules() {
                 assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{name}: {body}");
             }
 
-            let verdict = judge(&Any(endpoint), sample.status, sample.reply.as_bytes());
+            let verdict = parse_response(&Any(endpoint), sample.status, sample.reply.as_bytes());
             let is_done = matches!(verdict, Verdict::Done(_));
             assert_eq!(is_done, !sample.name.starts_with("refused"), "{name}: {}", sort(&verdict));
             assert!(!matches!(verdict, Verdict::Unreadable(_)), "{name}: {verdict:?}");
@@ -89,7 +89,7 @@ fn assert_fits(name: &str, template: &str, path: &str) {
 fn samples_are_read_by_their_types() {
     fn assert_done<E: Endpoint>(request: &E) {
         for sample in (request.descriptor().samples)() {
-            let verdict = judge(request, sample.status, sample.reply.as_bytes());
+            let verdict = parse_response(request, sample.status, sample.reply.as_bytes());
             let is_done = matches!(verdict, Verdict::Done(_));
             assert_eq!(is_done, !sample.name.starts_with("refused"), "{}", sample.name);
         }

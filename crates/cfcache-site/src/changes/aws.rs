@@ -1,10 +1,10 @@
 //! `aws s3 sync --no-progress`.
 
-use super::{Found, InvalidChange, ListFormat};
+use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
 /// `has_root` tells that keys are given as whole URLs; else the bucket is what the site consists of.
-pub(super) fn line(line: &[u8], has_root: bool, found: &mut Found<'_>) -> Result<(), InvalidChange> {
+pub(super) fn line(line: &[u8], has_root: bool, found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     // Progress is a line without an end, which the next one is written over, filled up with blanks.
     let (line, has_progress) = match line.iter().rposition(|byte| *byte == b'\r') {
         Some(at) => (&line[at + 1..], true),
@@ -41,7 +41,7 @@ pub(super) fn line(line: &[u8], has_root: bool, found: &mut Found<'_>) -> Result
 }
 
 /// The key in `s3://bucket/key`. A key that ends in `/` is the console's idea of a folder.
-fn key(url: &[u8], kind: ChangeKind, has_root: bool, found: &mut Found<'_>) -> Result<(), InvalidChange> {
+fn key(url: &[u8], kind: ChangeKind, has_root: bool, found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     if url.ends_with(b"/") {
         return Ok(());
     }

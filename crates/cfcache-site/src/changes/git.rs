@@ -1,17 +1,17 @@
 //! `git diff --name-status -z` and `git diff --raw -z`.
 
-use super::{Found, InvalidChange, ListFormat};
+use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
 /// Where in a record the list is: a status is followed by one path, or by two where a file was renamed or copied.
 #[derive(Debug, Default)]
-pub(super) struct Parser {
+pub(super) struct DiffParser {
     expected: Vec<ChangeKind>,
     last: String,
 }
 
-impl Parser {
-    pub(super) fn record(&mut self, field: &[u8], found: &mut Found<'_>) -> Result<(), InvalidChange> {
+impl DiffParser {
+    pub(super) fn record(&mut self, field: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
         self.last = crate::clip(field);
         if let Some(kind) = self.expected.pop() {
             return found(field, kind);

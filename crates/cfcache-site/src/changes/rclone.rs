@@ -1,9 +1,9 @@
 //! `rclone check --combined -` and `rclone sync --combined -`.
 
-use super::{Found, InvalidChange, ListFormat};
+use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
-pub(super) fn line(line: &[u8], found: &mut Found<'_>) -> Result<(), InvalidChange> {
+pub(super) fn line(line: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     let [sign, b' ', name @ ..] = line else {
         return if line.is_empty() { Ok(()) } else { Err(InvalidChange::shape(line, ListFormat::Rclone)) };
     };

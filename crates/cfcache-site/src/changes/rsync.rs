@@ -1,6 +1,6 @@
 //! `rsync --out-format='%i %n'`.
 
-use super::{Found, InvalidChange, ListFormat};
+use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
 /// What `-v` and `--stats` print besides, and is about no file.
@@ -16,7 +16,7 @@ const PROSE: &[&[u8]] = &[
 ];
 
 /// Source: `--itemize-changes` in rsync(1): `YXcstpoguax`, with how the file is updated and what kind of file it is.
-pub(super) fn line(line: &[u8], found: &mut Found<'_>) -> Result<(), InvalidChange> {
+pub(super) fn line(line: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     if line.is_empty() || PROSE.iter().any(|prose| line.starts_with(prose)) {
         return Ok(());
     }
@@ -57,7 +57,7 @@ pub(super) fn line(line: &[u8], found: &mut Found<'_>) -> Result<(), InvalidChan
     }
 }
 
-fn entry(name: &[u8], kind: ChangeKind, found: &mut Found<'_>) -> Result<(), InvalidChange> {
+fn entry(name: &[u8], kind: ChangeKind, found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     if name.ends_with(b"/") {
         return Ok(());
     }

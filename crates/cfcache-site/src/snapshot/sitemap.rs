@@ -42,7 +42,7 @@ pub fn read(
 ) -> Result<(), InvalidSitemap> {
     let mut reader = Reader::from_reader(reader.take(MAX_BYTES));
     let mut buffer = Vec::new();
-    let mut parser = Parser::default();
+    let mut parser = SitemapParser::default();
     loop {
         buffer.clear();
         let at = reader.buffer_position();
@@ -83,7 +83,7 @@ pub fn read(
 
 /// Where in a sitemap the reader is, and what it has of the entry that it is in.
 #[derive(Default)]
-struct Parser {
+struct SitemapParser {
     has_root: bool,
     open: Vec<Tag>,
     loc: String,
@@ -101,7 +101,7 @@ enum Tag {
     Other,
 }
 
-impl Parser {
+impl SitemapParser {
     fn open(&mut self, name: &str) -> Result<(), InvalidSitemap> {
         let tag = match (self.open.as_slice(), name) {
             ([], "urlset") => Tag::UrlSet,

@@ -89,7 +89,7 @@ impl Tls {
             TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail)
                 .with_source(error)
         })?;
-        let mut connector = HttpsConnector::from((Given(Some(TokioIo::new(tcp))), self.config()?));
+        let mut connector = HttpsConnector::from((OpenConnection(Some(TokioIo::new(tcp))), self.config()?));
         connector.enforce_https();
         let stream = connector.call(uri).await.map_err(|error| explain(error, &peer))?;
         let protocol = match &stream {
@@ -133,9 +133,9 @@ impl ExtraRoots {
 }
 
 /// Hands `HttpsConnector` a connection that is open already, so that each phase keeps a deadline of its own.
-struct Given(Option<TokioIo<TcpStream>>);
+struct OpenConnection(Option<TokioIo<TcpStream>>);
 
-impl Service<Uri> for Given {
+impl Service<Uri> for OpenConnection {
     type Response = TokioIo<TcpStream>;
     type Error = io::Error;
     type Future = core::future::Ready<Result<Self::Response, io::Error>>;

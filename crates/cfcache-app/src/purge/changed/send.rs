@@ -31,7 +31,7 @@ use crate::session::Session;
 use crate::wording;
 
 /// Where entries go, once that is looked up.
-enum Found {
+enum FoundScopes {
     Zone(ResolvedScope),
     Hosts(Routes),
 }
@@ -89,15 +89,15 @@ async fn send_with(
         Destination::Zone(scope) => {
             let place = ResolvedScope::find(session, scope, console, interrupts).await?;
             let plan = place.plan;
-            (Found::Zone(place), plan)
+            (FoundScopes::Zone(place), plan)
         }
         Destination::Hosts(zones) if zones.is_empty() => tokio::select! {
-            listed = routed::list(session, console) => listed.map(|(routes, plan)| (Found::Hosts(routes), plan))?,
+            listed = routed::list(session, console) => listed.map(|(routes, plan)| (FoundScopes::Hosts(routes), plan))?,
             () = interrupts.nth(1) => return Err(interrupted()),
         },
-        Destination::Hosts(zones) => (Found::Hosts(Routes::new(zones.clone())), None),
+        Destination::Hosts(zones) => (FoundScopes::Hosts(Routes::new(zones.clone())), None),
     };
-    if let Found::Zone(place) = &found {
+    if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
         report.environment = place.environment.as_ref().map(ToString::to_string);
     }
@@ -122,11 +122,11 @@ async fn send_with(
     }
     let caps = caps(Pacing::begin(session, connection, seen).plan, Kind::Files, None, console);
     let (scopes, routes) = match &found {
-        Found::Zone(place) => {
+        FoundScopes::Zone(place) => {
             let scope = PurgeScope::new(job.action, place.zone.clone(), Kind::Files, caps);
             (vec![scope.with_environment(place.environment.clone())], None)
         }
-        Found::Hosts(routes) => (scopes(routes, job.action, Kind::Files, caps), Some(routes)),
+        FoundScopes::Hosts(routes) => (scopes(routes, job.action, Kind::Files, caps), Some(routes)),
     };
     let client = session.client.clone();
     let again = Again { client, action: job.action, scopes, routes, console };
@@ -146,7 +146,7 @@ struct Sending<'a> {
     session: &'a Session,
     job: &'a ChangedJob,
     connection: &'a Connection,
-    found: &'a Found,
+    found: &'a FoundScopes,
     /// The plan that was seen.
     seen: Option<cfcache_model::Plan>,
     accepted: Option<Rc<RefCell<AcceptedUrls>>>,
@@ -176,12 +176,12 @@ impl Sending<'_> {
             let pacing = Pacing::begin(session, connection, seen);
             let caps = caps(pacing.plan, kind, job.batch_size, console);
             let (scopes, routes, part) = match found {
-                Found::Zone(place) => {
+                FoundScopes::Zone(place) => {
                     let scope = PurgeScope::new(action, place.zone.clone(), kind, caps)
                         .with_environment(place.environment.clone());
                     (vec![scope], None, place.report(action.verb(), kind.field()))
                 }
-                Found::Hosts(routes) => {
+                FoundScopes::Hosts(routes) => {
                     let part = Report::new(action.verb(), kind.field(), None, None);
                     (scopes(routes, action, kind, caps), Some(routes), part)
                 }
@@ -208,12 +208,12 @@ impl Sending<'_> {
 async fn send_everything(
     session: &Session,
     job: &ChangedJob,
-    found: &Found,
+    found: &FoundScopes,
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
-    let Found::Zone(place) = found else {
+    let FoundScopes::Zone(place) = found else {
         return Err(Failure::usage("`--fallback everything` is for one zone, and none is given")
             .with_hint("name it with `--zone ID|DOMAIN`"));
     };
