@@ -223,10 +223,10 @@ fn model(operation: &str, arguments: &Value) -> Result<Parts> {
         },
         "get_zone" => endpoint::encode(&GetZone::new(zone)),
         "list_environments" => endpoint::encode(&ListEnvironments::new(zone)),
-        "verify_token" => endpoint::encode(&VerifyToken::of_user()),
+        "verify_token" => endpoint::encode(&VerifyToken::for_user()),
         "verify_account_token" => {
             let account = AccountId::parse(text("account")?)?;
-            endpoint::encode(&VerifyToken::of_account(&account))
+            endpoint::encode(&VerifyToken::for_account(&account))
         }
         _ => bail!("how the model writes `{operation}` is not said in xtask/src/conformance.rs"),
     })

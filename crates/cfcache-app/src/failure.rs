@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// An error of the client, behind what it kept from being done: "cannot look up the zone `example.com`".
-    pub fn of(error: &Error, message: impl Into<String>) -> Self {
+    pub fn from_error(error: &Error, message: impl Into<String>) -> Self {
         let mut failure = Self::new(error.kind().into(), message);
         failure.causes.push(describe(error));
         let mut source = error.source();

@@ -224,7 +224,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn of(&self, url: &str) -> Option<ExpectedBody> {
+    pub fn get(&self, url: &str) -> Option<ExpectedBody> {
         self.by_url.get(url).copied().or(self.of_all).map(ExpectedBody::Exactly)
     }
 }

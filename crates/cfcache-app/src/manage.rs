@@ -247,7 +247,7 @@ async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageR
     let zones =
         pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver(console)).await)
             .await
-            .map_err(|error| Failure::of(&error, "cannot list the zones"))?;
+            .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
     Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.items)))
 }
@@ -263,7 +263,7 @@ async fn environments(
         .client
         .call(&ListEnvironments::new(&zone), &mut CallObserver(console))
         .await
-        .map_err(|error| Failure::of(&error, "cannot list the environments"))?;
+        .map_err(|error| Failure::from_error(&error, "cannot list the environments"))?;
     session.close().await;
     Ok(ManageReport::new(answer.raw, ManageResult::Environments(answer.result.environments)))
 }

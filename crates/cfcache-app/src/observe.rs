@@ -273,7 +273,7 @@ impl<'a> RunObserver<'a> {
         if !self.told.contains(&told) && exit != Exit::Interrupted {
             self.told.push(told);
             let what = outcome.batch.kind().count(outcome.batch.len() as u64);
-            self.console.failure(&Failure::of(error, format!("a request for {what} failed")));
+            self.console.failure(&Failure::from_error(error, format!("a request for {what} failed")));
         }
         item_error
     }

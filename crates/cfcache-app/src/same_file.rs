@@ -14,7 +14,7 @@ type Id = std::path::PathBuf;
 
 impl FileId {
     /// The identity of a regular file, if it is one and exists. Links to it have the same.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn from_path(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Self::new(path, &metadata)
     }
@@ -31,14 +31,14 @@ impl FileId {
     }
 
     /// The identity of an open file, if it is a regular one and this system tells.
-    fn of_open(file: &File) -> Option<Self> {
+    fn from_file(file: &File) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if cfg!(unix) { Self::new(Path::new(""), &metadata) } else { None }
     }
 
     /// The file that standard input is, where it is one (`< urls.txt`).
     pub fn of_standard_input() -> Option<Self> {
-        standard_input().as_ref().and_then(Self::of_open)
+        standard_input().as_ref().and_then(Self::from_file)
     }
 
     /// The files that standard output and standard error are, where they are any.
@@ -47,7 +47,7 @@ impl FileId {
             ("the file that standard output goes to", duplicate(std::io::stdout())),
             ("the file that standard error goes to", duplicate(std::io::stderr())),
         ]
-        .map(|(name, file)| (name, file.as_ref().and_then(Self::of_open)))
+        .map(|(name, file)| (name, file.as_ref().and_then(Self::from_file)))
     }
 }
 

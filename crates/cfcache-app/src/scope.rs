@@ -103,7 +103,7 @@ pub const SEES_NONE: &str = "the token may see no zone at all: without the permi
      empty. Give the zone's id instead (dashboard, Overview, API), which a token that may only purge can use";
 
 fn cannot_look_up(error: &Error, domain: &str) -> Failure {
-    let failure = Failure::of(error, format!("cannot look up the zone {}", shown(domain)));
+    let failure = Failure::from_error(error, format!("cannot look up the zone {}", shown(domain)));
     match error.kind() {
         ErrorKind::Credentials if is_unknown(error) => failure.with_hint(
             "check the token with `cfcache token verify`; looking a zone up needs the permission \"Zone Read\" \
@@ -138,7 +138,7 @@ pub async fn environment(
         EnvironmentRef::Name(name) => name,
     };
     let answer = client.call(&ListEnvironments::new(zone), &mut CallObserver(console)).await.map_err(|error| {
-        let failure = Failure::of(&error, format!("cannot look up the environment {}", shown(name)));
+        let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
                 "looking an environment up needs the permission \"Zone Versioning Read\": give its id instead",

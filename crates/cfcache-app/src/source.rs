@@ -750,7 +750,7 @@ impl Reading {
             Err(error) => {
                 let is_scheme =
                     matches!(error, InvalidTarget::Files(InvalidFile::Url(InvalidUrl::NoScheme { .. })));
-                let like = if is_scheme { LooksLike::of(given) } else { None };
+                let like = if is_scheme { LooksLike::new(given) } else { None };
                 let cure = misplaced(origin, given).or_else(|| error.cure());
                 return Err(invalid(given, error.to_string(), cure, like));
             }
@@ -828,12 +828,12 @@ pub fn list_named(argument: &str) -> Option<&str> {
 
 /// Whether a file that is to be written is also one that is read.
 pub fn reads(files: &[PathBuf], written: &Path) -> bool {
-    let Some(written) = FileId::of(written) else { return false };
+    let Some(written) = FileId::from_path(written) else { return false };
     files.iter().any(|file| {
         if file == Path::new("-") {
             FileId::of_standard_input().as_ref() == Some(&written)
         } else {
-            FileId::of(file).as_ref() == Some(&written)
+            FileId::from_path(file).as_ref() == Some(&written)
         }
     })
 }

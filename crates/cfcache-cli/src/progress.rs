@@ -41,7 +41,7 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     /// What an event tells of it.
-    pub(crate) fn of(event: &Event<'_>) -> Option<Self> {
+    pub(crate) fn from_event(event: &Event<'_>) -> Option<Self> {
         let Event::Retrying { wait, attempt, tries, cause, .. } = event else { return None };
         let until = Instant::now() + *wait;
         let rate_limited =
@@ -137,7 +137,7 @@ impl Progress {
         if waits && !core::mem::replace(&mut self.has_waited, true) {
             self.past = VecDeque::from([(Instant::now(), self.sent())]);
         }
-        if let Some(trouble) = Trouble::of(event).filter(|trouble| !trouble.rate_limited) {
+        if let Some(trouble) = Trouble::from_event(event).filter(|trouble| !trouble.rate_limited) {
             self.trouble = Some(trouble);
         }
         match event {

@@ -394,7 +394,7 @@ impl Console for Terminal {
         let is_run = self.run.borrow().is_some();
         match event {
             Event::Retrying { .. } => {
-                if let Some(trouble) = Trouble::of(event) {
+                if let Some(trouble) = Trouble::from_event(event) {
                     let draws = self.live && self.progress;
                     if !draws {
                         trouble.note(self);

@@ -266,7 +266,7 @@ impl Resolver<'_> {
         let written = [("--failed-to", &global.failed_to), ("--journal", &global.journal)];
         let written: Vec<(&str, FileId)> = written
             .into_iter()
-            .filter_map(|(option, path)| Some((option, FileId::of(path.as_deref()?)?)))
+            .filter_map(|(option, path)| Some((option, FileId::from_path(path.as_deref()?)?)))
             .collect();
         if written.is_empty() {
             return Ok(());
@@ -278,18 +278,18 @@ impl Resolver<'_> {
         }
         let mut files: Vec<(&str, Option<FileId>)> = FileId::of_outputs().into();
         let inputs = targets.files.iter().chain(&targets.sitemaps);
-        files.extend(inputs.map(|path| ("a file that is read as input", FileId::of(path))));
+        files.extend(inputs.map(|path| ("a file that is read as input", FileId::from_path(path))));
         // Even where it is not read here: a script may be reading it.
         files.push(("a file that is read as input", FileId::of_standard_input()));
         let token = match self.settings.credentials.as_ref().map(|sourced| &sourced.value) {
             Some(CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path))) => {
-                FileId::of(path)
+                FileId::from_path(path)
             }
             _ => None,
         };
         files.push(("the file of the token", token));
-        files.push(("the configuration", self.settings.path.as_deref().and_then(FileId::of)));
-        files.extend(global.ca_file.iter().map(|path| ("a file of certificates", FileId::of(path))));
+        files.push(("the configuration", self.settings.path.as_deref().and_then(FileId::from_path)));
+        files.extend(global.ca_file.iter().map(|path| ("a file of certificates", FileId::from_path(path))));
         for (option, written) in &written {
             if let Some((name, _)) = files.iter().find(|(_, file)| file.as_ref() == Some(written)) {
                 return Err(Failure::usage(format!("`{option}` names {name}")));

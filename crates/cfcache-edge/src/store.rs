@@ -89,7 +89,7 @@ impl Store {
                 }
             }
         }
-        self.by_place.insert((Place::of(&entry), id));
+        self.by_place.insert((Place::from_entry(&entry), id));
         let slot = Some(Slot {
             is_production: entry.environment.is_none(),
             key_hash: key_hash(&entry.key),
@@ -161,7 +161,7 @@ impl Store {
                 }
             }
         }
-        self.by_place.remove(&(Place::of(entry), id));
+        self.by_place.remove(&(Place::from_entry(entry), id));
     }
 
     /// The hashes of the keys that these ids stand for.
@@ -259,7 +259,7 @@ pub(crate) struct Removed {
 }
 
 impl Place {
-    fn of(entry: &Entry) -> Self {
+    fn from_entry(entry: &Entry) -> Self {
         Self { key: Arc::clone(&entry.key), range: entry.place }
     }
 

@@ -159,22 +159,22 @@ impl Emulator {
         let path = request.uri().path();
         let route = match route::route(request.method(), path) {
             Ok(route) => route,
-            Err(answer) => return Outcome::of(None, answer),
+            Err(answer) => return Outcome::new(None, answer),
         };
         let endpoint = Some(route.endpoint.name);
         let caller = match auth::authenticate(&self.config, route.endpoint, request.headers()) {
             Ok(caller) => caller,
-            Err(answer) => return Outcome::of(endpoint, answer),
+            Err(answer) => return Outcome::new(endpoint, answer),
         };
         let is_limited = self.config.limits == LimitMode::Kept;
         if is_limited
             && route.endpoint.area != Area::Purge
             && let Err(wait) = state.limits.call(now)
         {
-            return Outcome::of(endpoint, too_many(971, THROTTLED, wait));
+            return Outcome::new(endpoint, too_many(971, THROTTLED, wait));
         }
         if !auth::permits(caller, route.endpoint) {
-            return Outcome::of(endpoint, auth::forbidden(route.endpoint));
+            return Outcome::new(endpoint, auth::forbidden(route.endpoint));
         }
         let call = Call {
             now,
@@ -189,14 +189,14 @@ impl Emulator {
         let accepted = match behavior::decide(state, &call) {
             Decision::Answer(answer) => {
                 self.set_edge(state, &route, &answer);
-                return Outcome::of(endpoint, answer);
+                return Outcome::new(endpoint, answer);
             }
             Decision::Purge(accepted) => accepted,
         };
         let draw = accepted.draw();
         if is_limited && let Err(wait) = state.limits.purge(now, draw) {
             let answer = too_many(1134, RATE_LIMITED, wait);
-            return Outcome { draw: Some(draw), ..Outcome::of(endpoint, answer) };
+            return Outcome { draw: Some(draw), ..Outcome::new(endpoint, answer) };
         }
         let items = accepted.items();
         if let Some(edges) = &self.edges {
@@ -239,7 +239,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    const fn of(endpoint: Option<&'static str>, answer: Answer) -> Self {
+    const fn new(endpoint: Option<&'static str>, answer: Answer) -> Self {
         Self { endpoint, answer, draw: None, items: 0 }
     }
 }

@@ -45,8 +45,8 @@ impl PurgeBody {
     /// # Errors
     ///
     /// [`InvalidBatch`] where there is no target (which would not mean "everything"), or not all are of one kind.
-    pub fn of<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
-        Batch::of(targets.into_iter().map(Into::into)).map(Self::Batch)
+    pub fn from_targets<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
+        Batch::from_targets(targets.into_iter().map(Into::into)).map(Self::Batch)
     }
 
     /// The name of the body's one field: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
@@ -62,7 +62,7 @@ impl PurgeBody {
     #[must_use]
     pub fn cost(&self) -> Cost {
         match self {
-            Self::Batch(batch) => Cost::of(batch.kind(), batch.len()),
+            Self::Batch(batch) => Cost::new(batch.kind(), batch.len()),
             Self::Everything => Cost::Flexible,
         }
     }
@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for PurgeBody {
                             let wrong = |error| A::Error::custom(format_args!("entry {number}: {error}"));
                             targets.push(entry.parse(*kind).map_err(wrong)?);
                         }
-                        PurgeBody::of(targets).map_err(A::Error::custom)?
+                        PurgeBody::from_targets(targets).map_err(A::Error::custom)?
                     }
                     None if field == "purge_everything" => {
                         if map.next_value()? {

@@ -161,7 +161,7 @@ pub enum Cost {
 impl Cost {
     /// Of a purge or invalidation of so many targets of a kind, in one request.
     #[must_use]
-    pub const fn of(kind: Kind, targets: usize) -> Self {
+    pub const fn new(kind: Kind, targets: usize) -> Self {
         match kind {
             Kind::Files => Self::Urls(targets),
             Kind::Tags | Kind::Hosts | Kind::Prefixes => Self::Flexible,

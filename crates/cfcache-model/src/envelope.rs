@@ -93,7 +93,7 @@ impl Envelope {
     ///
     /// [`NoEnvelope`] where the body is empty, is no JSON, or is JSON other than an object.
     pub fn parse(body: &[u8]) -> Result<Self, NoEnvelope> {
-        let raw: RawEnvelope<'_> = match NoEnvelope::of(body) {
+        let raw: RawEnvelope<'_> = match NoEnvelope::new(body) {
             Some(no_envelope) => return Err(no_envelope),
             None => serde_json::from_slice(body).map_err(|error| NoEnvelope::Broken(error.to_string()))?,
         };
@@ -317,7 +317,7 @@ pub enum NoEnvelope {
 
 impl NoEnvelope {
     /// What a body is that does not even begin like an object, which it must to be an envelope.
-    fn of(body: &[u8]) -> Option<Self> {
+    fn new(body: &[u8]) -> Option<Self> {
         match body.trim_ascii_start().first() {
             None => Some(Self::Empty),
             Some(b'{') => None,

@@ -24,7 +24,7 @@
 //! use cfcache_model::{PurgeBody, ZoneId};
 //!
 //! let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
-//! let body = PurgeBody::of([Tag::parse("a-cache-tag")?, Tag::parse("another-cache-tag")?])?;
+//! let body = PurgeBody::from_targets([Tag::parse("a-cache-tag")?, Tag::parse("another-cache-tag")?])?;
 //! let request = endpoint::encode(&PurgeCache::purge(&zone, &body));
 //!
 //! assert_eq!(request.path, "/zones/023e105f4ecef8ad9ca31a8372d0c353/purge_cache");

@@ -78,7 +78,7 @@ impl Batch {
     /// # Errors
     ///
     /// [`InvalidBatch`] where there is none, or not all are of one kind.
-    pub fn of<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
+    pub fn from_targets<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
         let entries: Vec<Entry> = targets.into_iter().map(Into::into).collect();
         let kind = entries.first().ok_or(InvalidBatch::Empty)?.target.kind();
         match entries.iter().map(|entry| entry.target.kind()).find(|other| *other != kind) {

@@ -210,7 +210,7 @@ impl Place<'_> {
     async fn purge(&self, targets: Vec<Target>) -> Result<(), String> {
         let limits = BatchLimits::from_plan(self.client.plan.purge_limits(), Kind::Files);
         for targets in targets.chunks(limits.items.max(1)) {
-            let body = PurgeBody::of(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
+            let body = PurgeBody::from_targets(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
             let mut request = PurgeCache::new(self.action, self.zone, &body);
             if let Some(environment) = self.environment {
                 request = request.with_environment(environment);

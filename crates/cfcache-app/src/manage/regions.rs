@@ -18,7 +18,7 @@ use crate::pages;
 pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let regions = pages::all(async |page| context.call(&ListCloudRegions::page(&context.zone, page)).await)
         .await
-        .map_err(|error| Failure::of(&error, "cannot list the cloud regions"))?;
+        .map_err(|error| Failure::from_error(&error, "cannot list the cloud regions"))?;
     Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.items)))
 }
 
@@ -26,7 +26,7 @@ pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<
     let answer = context
         .call(&GetCloudRegion::new(&context.zone, ip))
         .await
-        .map_err(|error| Failure::of(&error, format!("cannot read the cloud region of {ip}")))?;
+        .map_err(|error| Failure::from_error(&error, format!("cannot read the cloud region of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Read)))
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn set(
     let answer = context
         .call(&SetCloudRegion::new(&context.zone, mapping))
         .await
-        .map_err(|error| Failure::of(&error, format!("cannot map {}", mapping.origin_ip())))?;
+        .map_err(|error| Failure::from_error(&error, format!("cannot map {}", mapping.origin_ip())))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Set)))
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Resul
     let answer = context
         .call(&DeleteCloudRegion::new(&context.zone, &ip))
         .await
-        .map_err(|error| Failure::of(&error, format!("cannot delete the mapping of {ip}")))?;
+        .map_err(|error| Failure::from_error(&error, format!("cannot delete the mapping of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::RegionDeleted(ip)))
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<ManageRep
     let answer = context
         .call(&ListSupportedRegions::new(&context.zone))
         .await
-        .map_err(|error| Failure::of(&error, "cannot list the regions that there are"))?;
+        .map_err(|error| Failure::from_error(&error, "cannot list the regions that there are"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Supported(answer.result)))
 }
 
@@ -180,7 +180,9 @@ async fn in_batches<T>(
             Err(error) => {
                 exit = exit.or(error.kind().into());
                 told += batch.len();
-                context.console.failure(&Failure::of(&error, format!("{} mappings failed", batch.len())));
+                context
+                    .console
+                    .failure(&Failure::from_error(&error, format!("{} mappings failed", batch.len())));
                 fail(&mut imported, &describe(&error));
             }
         }

@@ -23,7 +23,7 @@ pub(super) async fn status(context: &SettingsContext<'_>) -> Result<ManageReport
     match context.call(&GetCacheReserveClear::new(&context.zone)).await {
         Ok(answer) => Ok(report(answer)),
         Err(error) if is_unset(&error) => Ok(ManageReport::new("null", ManageResult::ReserveClear(None))),
-        Err(error) => Err(Failure::of(&error, "cannot read how clearing Cache Reserve stands")),
+        Err(error) => Err(Failure::from_error(&error, "cannot read how clearing Cache Reserve stands")),
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn clear(
 ) -> Result<ManageReport, Failure> {
     let request = ClearCacheReserve::new(&context.zone);
     let begun = tokio::select! {
-        begun = context.call(&request) => begun.map_err(|error| Failure::of(&error, "cannot clear Cache Reserve"))?,
+        begun = context.call(&request) => begun.map_err(|error| Failure::from_error(&error, "cannot clear Cache Reserve"))?,
         () = interrupts.nth(1) => return Err(interrupted(true)),
     };
     if !wait || begun.result.is_completed() {
@@ -68,7 +68,7 @@ async fn follow(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> 
         let answer = context
             .call(&GetCacheReserveClear::new(&context.zone))
             .await
-            .map_err(|error| Failure::of(&error, "the clear was begun; cannot read how it stands"))?;
+            .map_err(|error| Failure::from_error(&error, "the clear was begun; cannot read how it stands"))?;
         if answer.result.is_completed() {
             return Ok(report(answer));
         }

@@ -137,9 +137,10 @@ impl SettingRow {
                         note: Some(format!("for {}", error.endpoint.plans)),
                         ..row(described, "not on this plan")
                     },
-                    _ => {
-                        Self { failure: Some(Failure::of(&error, setting)), ..row(described, "not readable") }
-                    }
+                    _ => Self {
+                        failure: Some(Failure::from_error(&error, setting)),
+                        ..row(described, "not readable")
+                    },
                 }
             }
         }

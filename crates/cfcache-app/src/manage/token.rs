@@ -28,10 +28,10 @@ pub(super) async fn verify(
     let ask =
         async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver(console)).await;
     let result = match account {
-        None => ask(VerifyToken::of_user()).await,
-        Some(account) => match ask(VerifyToken::of_account(&account.value)).await {
+        None => ask(VerifyToken::for_user()).await,
+        Some(account) => match ask(VerifyToken::for_account(&account.value)).await {
             Err(refused) if matches!(account.origin, Origin::Variable(_)) && is_refusal(&refused) => {
-                match ask(VerifyToken::of_user()).await {
+                match ask(VerifyToken::for_user()).await {
                     Ok(answer) => {
                         console.note(&format!(
                             "{} is set, and the token is not of that account: it is a user's",
@@ -60,7 +60,7 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>, unread: Vec<String>) -> Failure {
-    let failure = Failure::of(error, "the token is not verified");
+    let failure = Failure::from_error(error, "the token is not verified");
     if !is_refusal(error) {
         return failure;
     }

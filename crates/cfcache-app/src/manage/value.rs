@@ -116,7 +116,7 @@ async fn set<V: DeserializeOwned + PartialEq>(
     let name = in_a_sentence(title);
     let mut answer = context.call(edit).await.map_err(|error| {
         let value = describe(&wanted);
-        Failure::of(
+        Failure::from_error(
             &error,
             if matches!(title, CACHE_LEVEL | BROWSER_CACHE_TTL) {
                 format!("cannot set {name} to {value}")
@@ -144,7 +144,7 @@ pub(super) async fn get_switch(
         Err(error) if is_unset(&error) => {
             Ok(ManageReport::new("null", ManageResult::Value(title, None, Change::Read)))
         }
-        Err(error) => Err(Failure::of(&error, format!("cannot read {title}"))),
+        Err(error) => Err(Failure::from_error(&error, format!("cannot read {title}"))),
     }
 }
 
@@ -171,13 +171,13 @@ pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<Manage
     match context.call(&SettingRequest::delete_smart_tiered_cache(&context.zone)).await {
         Ok(answer) => Ok(report(answer.raw, Change::Deleted)),
         Err(error) if is_unset(&error) => Ok(report("null".to_owned(), Change::Unchanged)),
-        Err(error) => Err(Failure::of(&error, "cannot delete the setting of Smart Tiered Cache")),
+        Err(error) => Err(Failure::from_error(&error, "cannot delete the setting of Smart Tiered Cache")),
     }
 }
 
 pub(super) async fn get_cache_level(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context.call(&SettingRequest::cache_level(&context.zone)).await;
-    let answer = answer.map_err(|error| Failure::of(&error, "cannot read the cache level"))?;
+    let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the cache level"))?;
     Ok(report(CACHE_LEVEL, answer, String::clone, Change::Read))
 }
 
@@ -192,7 +192,7 @@ pub(super) async fn set_cache_level(
 
 pub(super) async fn get_browser_cache_ttl(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context.call(&SettingRequest::browser_cache_ttl(&context.zone)).await;
-    let answer = answer.map_err(|error| Failure::of(&error, "cannot read the browser cache TTL"))?;
+    let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the browser cache TTL"))?;
     Ok(report(BROWSER_CACHE_TTL, answer, browser_cache_ttl, Change::Read))
 }
 

@@ -13,7 +13,7 @@ pub(super) async fn get(context: &SettingsContext<'_>) -> Result<ManageReport, F
         Err(error) if is_unset(&error) => {
             Ok(ManageReport::new("null", ManageResult::Variants(None, Change::Read)))
         }
-        Err(error) => Err(Failure::of(&error, "cannot read the variants")),
+        Err(error) => Err(Failure::from_error(&error, "cannot read the variants")),
     }
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn set(context: &SettingsContext<'_>, variants: &Variants) -> R
     let answer = context
         .call(&SettingRequest::set_variants(&context.zone, variants))
         .await
-        .map_err(|error| Failure::of(&error, "cannot set the variants"))?;
+        .map_err(|error| Failure::from_error(&error, "cannot set the variants"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Variants(answer.result.value, Change::Set)))
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn delete(context: &SettingsContext<'_>) -> Result<ManageReport
         Err(error) if is_unset(&error) => {
             Ok(ManageReport::new("null", ManageResult::Variants(None, Change::Unchanged)))
         }
-        Err(error) => Err(Failure::of(&error, "cannot delete the variants")),
+        Err(error) => Err(Failure::from_error(&error, "cannot delete the variants")),
     }
 }
 

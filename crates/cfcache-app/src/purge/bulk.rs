@@ -248,7 +248,7 @@ impl<'a> Bulk<'a> {
 fn run_info(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> RunInfo {
     let items = scopes.first().map_or(1, |scope| scope.limits.items);
     let client = session.client.clone();
-    let cost = Cost::of(kind, items);
+    let cost = Cost::new(kind, items);
     let estimate =
         move |left: u64| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64));
     RunInfo { kind, total, estimate: Box::new(estimate) }

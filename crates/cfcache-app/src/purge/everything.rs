@@ -134,7 +134,7 @@ pub(super) async fn send(
             let failure = error.failure();
             let item = ItemError::new(failure.map(|failure| failure.code()), describe(&error))
                 .with_documentation_url(failure.and_then(|failure| failure.documentation_url()));
-            let failure = Failure::of(&error, format!("the {} of everything failed", request.action));
+            let failure = Failure::from_error(&error, format!("the {} of everything failed", request.action));
             (error.kind().into(), Some(item), Some(failure))
         }
         None => {

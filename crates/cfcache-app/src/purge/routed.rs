@@ -82,7 +82,7 @@ pub(super) async fn list(
         .await
         .map_err(|error| {
             let failure =
-                Failure::of(&error, "no zone is given, and the zones cannot be listed to find that of each host");
+                Failure::from_error(&error, "no zone is given, and the zones cannot be listed to find that of each host");
             match error.kind() {
                 ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
                     "name the zone with `--zone`, or list domains and ids below `[zones]` in the configuration: a \

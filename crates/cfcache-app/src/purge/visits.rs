@@ -254,7 +254,7 @@ impl Again<'_> {
     }
 
     async fn send(&self, action: Action, scope: &PurgeScope, targets: &[Target]) -> Result<(), String> {
-        let body = PurgeBody::of(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
+        let body = PurgeBody::from_targets(targets.to_vec()).map_err(|invalid| invalid.to_string())?;
         let request = PurgeCache::new(action, &scope.zone, &body);
         let request = match &scope.environment {
             Some(environment) => request.with_environment(environment),
@@ -435,7 +435,7 @@ impl Verifying<'_> {
             let url = get(begun)?;
             begun += 1;
             let target = Visited::from_entry(&url.target)?;
-            let expected = job.expected.of(&target.url);
+            let expected = job.expected.get(&target.url);
             let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
             let subject = Subject::new(host_of(&target.url), url.at);
             let mut subject = subject.with_action(url.action).with_expected(expected);

@@ -16,7 +16,7 @@ pub(crate) enum LooksLike {
 
 impl LooksLike {
     /// `www.example.com`, `www.example.com/blog`, `release-42`, `/about`, `<loc>`.
-    pub(crate) fn of(given: &str) -> Option<Self> {
+    pub(crate) fn new(given: &str) -> Option<Self> {
         if given.starts_with('<') {
             return Some(Self::Xml);
         }
@@ -109,7 +109,7 @@ mod tests {
             ("C:\\site\\index.html", None),
             ("", None),
         ] {
-            assert_eq!(LooksLike::of(given), expected, "{given}");
+            assert_eq!(LooksLike::new(given), expected, "{given}");
         }
     }
 }

@@ -31,7 +31,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    fn new(metadata: &Metadata) -> Self {
         Self { bytes: metadata.len(), modified: metadata.modified().ok() }
     }
 }
@@ -72,7 +72,7 @@ impl OpenBlock {
 impl Sealer {
     /// Begins, before the file is read for the first time.
     pub(crate) fn new(file: &File) -> Self {
-        let stamp = file.metadata().ok().as_ref().map(Stamp::of);
+        let stamp = file.metadata().ok().as_ref().map(Stamp::new);
         Self { seal: Seal { blocks: Vec::new(), stamp }, block: OpenBlock::default() }
     }
 
@@ -151,6 +151,6 @@ impl<'a> Verifier<'a> {
 
     /// Whether the file was not written to since.
     fn has_its_stamp(&self) -> bool {
-        self.file.metadata().ok().as_ref().map(Stamp::of) == self.seal.stamp
+        self.file.metadata().ok().as_ref().map(Stamp::new) == self.seal.stamp
     }
 }

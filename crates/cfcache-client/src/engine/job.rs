@@ -393,7 +393,7 @@ impl<O: Observer> PurgeJob<O> {
     fn flush_at(&self, now: Duration) -> Option<(Duration, usize)> {
         let of = |(scope, state): (usize, &ScopeState)| {
             let (since, patience) = (state.pending_since?, state.scope.patience?);
-            let cost = Cost::of(state.scope.kind, state.planner.pending());
+            let cost = Cost::new(state.scope.kind, state.planner.pending());
             let ready = state.scheduler.ready_at(now, cost)?;
             Some((ready.max(since.saturating_add(patience)), scope))
         };
@@ -424,7 +424,7 @@ impl<O: Observer> PurgeJob<O> {
                 self.total.skipped += skipped.len() as u64;
                 self.observer.on(Event::Skipped { scope, entries: &skipped });
             }
-            Batch::of(rest)
+            Batch::from_targets(rest)
         };
         match rest {
             Ok(batch) => {
@@ -442,7 +442,7 @@ impl<O: Observer> PurgeJob<O> {
     fn refuse(&mut self, scope: usize, entry: Entry) {
         let state = &mut self.scopes[scope];
         let (first, second) = (state.scope.kind, entry.target.kind());
-        let Ok(batch) = Batch::of([entry]) else { return };
+        let Ok(batch) = Batch::from_targets([entry]) else { return };
         let cause = ErrorCause::Misplaced(InvalidBatch::Mixed { first, second });
         let result = Err(Error::new(state.descriptor, cause));
         let number = state.number();

@@ -297,7 +297,7 @@ async fn other_endpoints_are_called_the_same_way() {
     );
     let answer = client.call(&ListZones::named("example.com"), &mut ()).await.unwrap();
     assert_eq!(answer.result_info.unwrap().total_pages, Some(1));
-    let error = client.call(&VerifyToken::of_user(), &mut ()).await.unwrap_err();
+    let error = client.call(&VerifyToken::for_user(), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(!matches!(error.cause, ErrorCause::Stopped(Stop::Interrupted)));
 }

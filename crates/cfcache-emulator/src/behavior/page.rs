@@ -8,7 +8,7 @@ use crate::route;
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn of(call: &Call<'_>) -> Self {
+    pub(super) fn new(call: &Call<'_>) -> Self {
         Self(route::query(call.query))
     }
 

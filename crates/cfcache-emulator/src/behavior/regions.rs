@@ -29,7 +29,7 @@ const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mapp
 /// Lists the mappings, by address.
 pub(super) fn list(settings: &Settings, call: &Call<'_>) -> Answer {
     let mappings: Vec<_> = settings.regions.iter().collect();
-    PAGES.answer(&Query::of(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
+    PAGES.answer(&Query::new(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
 }
 
 pub(super) fn get(settings: &Settings, call: &Call<'_>) -> Answer {

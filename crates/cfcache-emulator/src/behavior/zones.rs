@@ -21,7 +21,7 @@ pub(super) fn get(zone: &Zone, settings: &Settings, call: &Call<'_>) -> Answer {
 
 /// Lists zones by name, status and account, a page at a time.
 pub(super) fn list(state: &State, call: &Call<'_>) -> Answer {
-    let query = Query::of(call);
+    let query = Query::new(call);
     let asked = |name: &str| query.last(name);
 
     let mut filters: Vec<bool> = Vec::new();

@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
             Ok(target) => {
                 assert_eq!(Target::parse(*kind, &target.text()).as_ref(), Ok(&target));
                 target.warnings(&mut |warning| assert_fit(&warning.to_string()));
-                let body = PurgeBody::of([target]).unwrap();
+                let body = PurgeBody::from_targets([target]).unwrap();
                 assert_eq!(serde_json::from_str::<PurgeBody>(&body.to_json()).unwrap(), body);
             }
             Err(invalid) => {

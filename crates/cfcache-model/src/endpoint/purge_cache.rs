@@ -252,7 +252,7 @@ fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
         ("everything", PurgeBody::Everything),
         (
             "files",
-            PurgeBody::of([
+            PurgeBody::from_targets([
                 url("http://www.example.com/css/styles.css")?,
                 url("http://www.example.com/js/index.js")?,
             ])
@@ -260,7 +260,7 @@ fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
         ),
         (
             "files_with_headers",
-            PurgeBody::of([
+            PurgeBody::from_targets([
                 keyed(
                     url("http://www.example.com/cat_picture.jpg")?,
                     [("CF-IPCountry", "US"), ("CF-Device-Type", "desktop"), ("Accept-Language", "zh-CN")],
@@ -274,16 +274,16 @@ fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
         ),
         (
             "tags",
-            PurgeBody::of([Tag::parse("a-cache-tag").ok()?, Tag::parse("another-cache-tag").ok()?]).ok()?,
+            PurgeBody::from_targets([Tag::parse("a-cache-tag").ok()?, Tag::parse("another-cache-tag").ok()?]).ok()?,
         ),
         (
             "hosts",
-            PurgeBody::of([Host::parse("www.example.com").ok()?, Host::parse("images.example.com").ok()?])
+            PurgeBody::from_targets([Host::parse("www.example.com").ok()?, Host::parse("images.example.com").ok()?])
                 .ok()?,
         ),
         (
             "prefixes",
-            PurgeBody::of([
+            PurgeBody::from_targets([
                 Prefix::parse("www.example.com/foo").ok()?,
                 Prefix::parse("images.example.com/bar/baz").ok()?,
             ])

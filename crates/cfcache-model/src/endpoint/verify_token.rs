@@ -20,13 +20,13 @@ pub struct VerifyToken<'a> {
 impl<'a> VerifyToken<'a> {
     /// Verifies a token of a user.
     #[must_use]
-    pub const fn of_user() -> Self {
+    pub const fn for_user() -> Self {
         Self { account: None }
     }
 
     /// Verifies a token of an account.
     #[must_use]
-    pub const fn of_account(account: &'a AccountId) -> Self {
+    pub const fn for_account(account: &'a AccountId) -> Self {
         Self { account: Some(account) }
     }
 }
@@ -84,7 +84,7 @@ static OF_USER: Descriptor = Descriptor {
     permission: "any (a token may always verify itself)",
     plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
-    samples: || samples(&VerifyToken::of_user()),
+    samples: || samples(&VerifyToken::for_user()),
 };
 
 static OF_ACCOUNT: Descriptor = Descriptor {
@@ -99,7 +99,7 @@ static OF_ACCOUNT: Descriptor = Descriptor {
     page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
     samples: || {
         let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");
-        account.map(|account| samples(&VerifyToken::of_account(&account))).unwrap_or_default()
+        account.map(|account| samples(&VerifyToken::for_account(&account))).unwrap_or_default()
     },
 };
 

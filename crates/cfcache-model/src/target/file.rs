@@ -117,7 +117,7 @@ impl TargetKind for File {
         if self.headers.is_empty() {
             Cow::Borrowed(self.url.as_str())
         } else {
-            Cow::Owned(serde_json::to_string(&WrittenObject::of(self)).unwrap_or_default())
+            Cow::Owned(serde_json::to_string(&WrittenObject::new(self)).unwrap_or_default())
         }
     }
 
@@ -140,7 +140,7 @@ impl TargetKind for File {
 
     fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
         if objects {
-            sequence.serialize_element(&WrittenObject::of(self))
+            sequence.serialize_element(&WrittenObject::new(self))
         } else {
             sequence.serialize_element(self.url.as_str())
         }
@@ -181,7 +181,7 @@ struct WrittenObject<'a> {
 }
 
 impl<'a> WrittenObject<'a> {
-    fn of(file: &'a File) -> Self {
+    fn new(file: &'a File) -> Self {
         let headers = (!file.headers.is_empty()).then_some(HeaderMap(&file.headers));
         Self { url: file.url.as_str(), headers }
     }

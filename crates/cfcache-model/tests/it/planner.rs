@@ -77,7 +77,7 @@ fn of(batch: &Batch) -> Vec<Target> {
 }
 
 fn body_bytes(targets: &[Target]) -> usize {
-    PurgeBody::of(targets.iter().cloned()).unwrap().to_json().len()
+    PurgeBody::from_targets(targets.iter().cloned()).unwrap().to_json().len()
 }
 
 fn drain(planner: &mut Planner) -> Vec<Batch> {
@@ -215,7 +215,7 @@ proptest! {
 
     #[test]
     fn halves_make_the_whole((_, targets) in targets()) {
-        let Ok(batch) = Batch::of(targets.clone()) else { return Ok(()) };
+        let Ok(batch) = Batch::from_targets(targets.clone()) else { return Ok(()) };
         match batch.split() {
             None => prop_assert_eq!(batch.len(), 1),
             Some((first, second)) => {
@@ -296,14 +296,14 @@ fn kinds_are_not_mixed() {
     let both = both.into_iter().chain([Entry::from(target(Kind::Hosts, "a"))]);
     assert_eq!(planner.push_all(both.collect()), Err(mixed));
     assert_eq!(planner.pushed(), 1, "what is not taken does not count");
-    assert_eq!(Batch::of([target(Kind::Tags, "a"), target(Kind::Hosts, "a")]), Err(mixed));
+    assert_eq!(Batch::from_targets([target(Kind::Tags, "a"), target(Kind::Hosts, "a")]), Err(mixed));
     assert_eq!(mixed.to_string(), "`tags` and `hosts` do not go into one request");
 }
 
 /// An empty list must never become a request: nothing is not everything.
 #[test]
 fn nothing_is_no_batch() {
-    assert_eq!(PurgeBody::of(Vec::<Target>::new()), Err(InvalidBatch::Empty));
+    assert_eq!(PurgeBody::from_targets(Vec::<Target>::new()), Err(InvalidBatch::Empty));
     for kind in Kind::ALL {
         assert!(Planner::new(*kind, BatchLimits::new(10)).finish().is_none());
     }

@@ -449,7 +449,7 @@ proptest! {
             if !text.trim_start().starts_with('{') || kind != Kind::Files {
                 prop_assert_eq!(&target.text(), &text);
             }
-            let body = PurgeBody::of([target]).unwrap();
+            let body = PurgeBody::from_targets([target]).unwrap();
             prop_assert_eq!(serde_json::from_str::<PurgeBody>(&body.to_json()).unwrap(), body);
         }
     }
@@ -460,7 +460,7 @@ proptest! {
         let rest: String = rest.chars().filter(is_possible).collect();
         let text = format!("https://h/{rest}");
         let sent: Value = serde_json::from_str(
-            &PurgeBody::of([File::parse(&text).unwrap()]).unwrap().to_json()
+            &PurgeBody::from_targets([File::parse(&text).unwrap()]).unwrap().to_json()
         ).unwrap();
         prop_assert_eq!(sent["files"][0].as_str(), Some(text.as_str()));
     }
@@ -478,7 +478,7 @@ proptest! {
             .map(|complaint| complaint.given.as_str())
             .collect();
         prop_assert_eq!(good.len() + refused.len(), list.len());
-        let Ok(body) = PurgeBody::of(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
+        let Ok(body) = PurgeBody::from_targets(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
         // However it is written, it is what serde writes.
         prop_assert_eq!(body.to_json(), serde_json::to_string(&body).unwrap());
         let sent: Value = serde_json::from_str(&body.to_json()).unwrap();

@@ -212,7 +212,7 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
     for verdict in [
         sort_of(parse_response(&GetZone::new(&zone), 200, body)),
         sort_of(parse_response(&ListZones::page(1), 200, body)),
-        sort_of(parse_response(&VerifyToken::of_user(), 200, body)),
+        sort_of(parse_response(&VerifyToken::for_user(), 200, body)),
     ] {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }

@@ -105,8 +105,8 @@ fn samples_are_read_by_their_types() {
     assert_done(&ListZones::named("example.com"));
     assert_done(&GetZone::new(&zone));
     assert_done(&ListEnvironments::new(&zone));
-    assert_done(&VerifyToken::of_user());
-    assert_done(&VerifyToken::of_account(&account));
+    assert_done(&VerifyToken::for_user());
+    assert_done(&VerifyToken::for_account(&account));
 }
 
 fn zone() -> ZoneId {
@@ -120,13 +120,14 @@ fn the_six_bodies() {
     let bodies = [
         (PurgeBody::Everything, r#"{"purge_everything":true}"#, Cost::Flexible),
         (
-            PurgeBody::of([url("https://a.example/1"), url("https://a.example/2?a=b&c=<d>")]).unwrap(),
+            PurgeBody::from_targets([url("https://a.example/1"), url("https://a.example/2?a=b&c=<d>")])
+                .unwrap(),
             r#"{"files":["https://a.example/1","https://a.example/2?a=b&c=<d>"]}"#,
             Cost::Urls(2),
         ),
         (
             // One entry with headers makes objects of all, and one without headers has none written.
-            PurgeBody::of([
+            PurgeBody::from_targets([
                 url("https://a.example/1"),
                 url("https://a.example/1")
                     .with_header(header("cf-device-type", "mobile"))
@@ -139,17 +140,18 @@ fn the_six_bodies() {
             Cost::Urls(2),
         ),
         (
-            PurgeBody::of([Tag::parse("a-cache-tag").unwrap(), Tag::parse(r#"A"\b"#).unwrap()]).unwrap(),
+            PurgeBody::from_targets([Tag::parse("a-cache-tag").unwrap(), Tag::parse(r#"A"\b"#).unwrap()])
+                .unwrap(),
             r#"{"tags":["a-cache-tag","A\"\\b"]}"#,
             Cost::Flexible,
         ),
         (
-            PurgeBody::of([Host::parse("www.example.com").unwrap()]).unwrap(),
+            PurgeBody::from_targets([Host::parse("www.example.com").unwrap()]).unwrap(),
             r#"{"hosts":["www.example.com"]}"#,
             Cost::Flexible,
         ),
         (
-            PurgeBody::of([Prefix::parse("www.example.com/föö/").unwrap()]).unwrap(),
+            PurgeBody::from_targets([Prefix::parse("www.example.com/föö/").unwrap()]).unwrap(),
             r#"{"prefixes":["www.example.com/föö/"]}"#,
             Cost::Flexible,
         ),

@@ -259,9 +259,9 @@ impl Dial {
             if hopeless { core::mem::take(&mut state.waiting) } else { VecDeque::new() }
         });
         for waiting in sharing {
-            drop(waiting.send(Order::Failed(Shown::of(&error))));
+            drop(waiting.send(Order::Failed(SharedError::copy(&error))));
         }
-        Shown::of(&error)
+        SharedError::copy(&error)
     }
 }
 
@@ -273,11 +273,11 @@ impl Drop for Dial {
 
 /// One failure that several requests report.
 #[derive(Debug)]
-struct Shown(Arc<TransportError>);
+struct SharedError(Arc<TransportError>);
 
-impl Shown {
+impl SharedError {
     /// A copy of the error, with the same sources below it.
-    fn of(shared: &Arc<TransportError>) -> TransportError {
+    fn copy(shared: &Arc<TransportError>) -> TransportError {
         // Not through the `Arc`, whose own `cause` is the one of `std::error::Error`.
         let error = &**shared;
         let copy = TransportError::new(error.delivery(), error.phase(), error.cause(), error.detail())
@@ -286,7 +286,7 @@ impl Shown {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.source() {
             Some(source) => fmt::Display::fmt(source, f),
@@ -295,7 +295,7 @@ impl fmt::Display for Shown {
     }
 }
 
-impl StdError for Shown {
+impl StdError for SharedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source().and_then(StdError::source)
     }
