@@ -15,8 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use cfcache_app::failure::Failure;
 use http::header::{
-    ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE,
+    ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::uri::Authority;
@@ -259,7 +258,9 @@ impl Intake {
         let query = head.uri.query();
         let sender = match connected.and_then(|name| self.sources.named(name)) {
             Some(source) => {
-                refuse_browsers(&head.headers)?;
+                if self.sources.is_local() {
+                    refuse_strangers(&head.headers)?;
+                }
                 Sender::Known(source)
             }
             None => {
@@ -353,20 +354,23 @@ impl Intake {
     }
 }
 
-/// Where a connection is enough, a page in a browser on this machine must not be able to make one: it can send to any
-/// address, under any name that leads to it.
-fn refuse_browsers(headers: &HeaderMap) -> Result<(), Refusal> {
-    let is_from_page = headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+/// Where a connection to a port is enough, it must be one of a program on this machine. A page in a browser can connect as
+/// well, under any name that leads to here, and so can everybody through a proxy.
+fn refuse_strangers(headers: &HeaderMap) -> Result<(), Refusal> {
+    let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let is_by_address = host.is_none_or(|host| {
         let name = host.host().trim_matches(['[', ']']);
         name == "localhost" || name.parse::<IpAddr>().is_ok()
     });
-    if is_from_page || !is_by_address {
-        let message = "it comes from a browser, or was sent to a name that is not `localhost`";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "browser", message));
-    }
-    Ok(())
+    let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !is_by_address {
+        ("browser", "it comes from a browser, or was sent to a name that is not `localhost`")
+    } else if has(&["forwarded", "via", "x-forwarded-for", "x-real-ip"]) {
+        ("proxy", "it comes through a proxy: describe the sources in a file and name it with `--config`")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(StatusCode::FORBIDDEN, reason, message))
 }
 
 /// Refuses what a source sends above its rate.

@@ -17,6 +17,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use serde::Deserialize;
 use tokio::time::Instant;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::intake::rate::RateLimit;
@@ -420,6 +421,7 @@ fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, Str
     for path in secret_files {
         let text = whole::read(path, MOST_SECRET_BYTES).and_then(whole::text).map(Zeroizing::new);
         let text = text.map_err(|error| format!("cannot read {}: {error}", shown_path(path)))?;
+        warn_if_open(path);
         secrets.push((path, Zeroizing::new(text.trim().to_owned())));
     }
     if *auth == Auth::StandardWebhooks {
@@ -448,6 +450,19 @@ fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, Str
         Ok(hmac::sign(comparison, secret.as_bytes()))
     });
     Ok(Proof::Secret { header, tags: tags.collect::<Result<_, _>>()? })
+}
+
+/// Warns where everybody on this machine may read a secret.
+fn warn_if_open(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o004 != 0) {
+            warn!("everybody on this machine may read the secret in {}", shown_path(path));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 fn zones(texts: &[String]) -> Result<Option<Vec<String>>, String> {

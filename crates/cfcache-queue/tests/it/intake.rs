@@ -376,11 +376,15 @@ async fn two_lengths_are_refused_and_smuggle_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_in_a_browser_cannot_use_a_connection_that_is_enough() {
+async fn neither_a_browser_nor_a_proxy_can_use_a_connection_that_is_enough() {
     let running = Running::start("browser", "").await;
-    for (name, value) in
-        [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]
-    {
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "null"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("via", "1.1 x"),
+    ] {
         assert_eq!(running.post(&[JSON, (name, value)], BODY).await.status, 403, "{name}");
     }
     let rebound = String::from_utf8(post(PATH, &[JSON], BODY)).unwrap();
@@ -411,7 +415,9 @@ async fn whoever_may_write_to_a_socket_is_its_source() {
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
     let (reader, mut writer) = stream.into_split();
-    writer.write_all(&post(PATH, &[JSON], BODY)).await.unwrap();
+    // There, a host means nothing, and what is in front of it is whoever's who may write to it.
+    let bytes = String::from_utf8(post(PATH, &[JSON, ("via", "1.1 proxy")], BODY)).unwrap();
+    writer.write_all(bytes.replace("host: 127.0.0.1", "host: queue").as_bytes()).await.unwrap();
     assert_eq!(read(reader).await.unwrap().status, 202);
     assert_eq!(running.store.requests.lock().unwrap()[0].source.as_deref(), Some("shop"));
     // Over TCP, nothing shows that one is it.
