@@ -8,6 +8,8 @@ mod admin;
 #[cfg(unix)]
 #[path = "../../../cfcache-emulator/tests/it/browser.rs"]
 mod browser;
+#[cfg(unix)]
+mod crash;
 mod engine;
 mod http;
 mod intake;
