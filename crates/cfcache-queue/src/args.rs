@@ -114,6 +114,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECS")]
         timeout: Option<f64>,
     },
+    /// Carry the queue from its file over to PostgreSQL
+    ///
+    /// The queue is the one of `--data`. PostgreSQL takes all of it or nothing, and the file is emptied afterwards; if it is
+    /// interrupted, run it again. Nothing else may use the file meanwhile.
+    Move {
+        /// The database, without a password: `postgres://user@host/database` [env: DATABASE_URL, PGPASSWORD]
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

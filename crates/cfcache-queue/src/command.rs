@@ -3,6 +3,7 @@
 mod accounts;
 mod dead;
 mod interrupts;
+mod move_queue;
 mod push;
 mod service;
 mod status;
@@ -46,8 +47,13 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, format!("cannot start: {error}")))?;
-    let place = Place::new(&global, environment)?;
+    let place = match &command {
+        // Both a directory and a database may be named.
+        Command::Move { .. } => Place::Directory(directory(&global, environment)?),
+        _ => Place::new(&global, environment)?,
+    };
     let exit = match command {
+        Command::Move { to } => move_queue::run(to.as_deref(), &place, environment, &runtime, terminal),
         Command::Migrate => runtime.block_on(migrate(&place, terminal)),
         Command::Push(push) => push::run(push, &place, environment, &runtime, terminal),
         Command::Status { json } => {
@@ -148,14 +154,7 @@ impl Place {
                 .map_err(|invalid| Failure::usage(format!("`{DATABASE_URL}`: {invalid}")))?;
             return Ok(Self::Postgres(Box::new(url)));
         }
-        let usual = || environment.state_home.as_ref().map(|home| home.join("cfcache-queue"));
-        match global.data.clone().or_else(usual) {
-            Some(directory) => Ok(Self::Directory(directory)),
-            None => {
-                Err(Failure::usage("there is no place for the queue: the environment has no home directory")
-                    .with_hint(format!("name a directory with `--data`, or a database in `{DATABASE_URL}`")))
-            }
-        }
+        directory(global, environment).map(Self::Directory)
     }
 
     /// Opens the store, and finds out whether it can be used.
@@ -180,6 +179,15 @@ impl Place {
             Self::Directory(path) => path.display().to_string(),
         }
     }
+}
+
+/// Where the queue is kept in a file.
+fn directory(global: &Global, environment: &Environment) -> Result<PathBuf, Failure> {
+    let usual = || environment.state_home.as_ref().map(|home| home.join("cfcache-queue"));
+    global.data.clone().or_else(usual).ok_or_else(|| {
+        Failure::usage("there is no place for the queue: the environment has no home directory")
+            .with_hint(format!("name a directory with `--data`, or a database in `{DATABASE_URL}`"))
+    })
 }
 
 /// What a store could not do, as the end of a command.

@@ -1,5 +1,6 @@
 //! A queue that goes from a file to PostgreSQL.
 
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use cfcache_model::target::Kind;
@@ -7,7 +8,7 @@ use cfcache_queue::{
     DeadReason, DeadSelection, Group, NewRequest, Settlement, SqliteStore, Status, Store, Tokens, move_queue,
 };
 
-use crate::support::postgres::{database, empty_database};
+use crate::support::postgres::{PASSWORD, database, empty_database};
 use crate::support::{Folder, invalidate, purge};
 
 fn files() -> Group {
@@ -115,4 +116,59 @@ async fn where_postgres_refuses_a_row_both_sides_stay_as_they_were() {
     move_queue(&from, &database.store()).await.unwrap_err();
     assert_eq!(counts(&from.status().await.unwrap()), (12_005, 2, 1));
     assert_eq!(counts(&database.store().status().await.unwrap()), (0, 0, 0));
+}
+
+/// Runs the command with nothing else in its environment.
+fn run(arguments: &[&str], environment: &[(&str, &str)], folder: &Folder) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
+    command.arg("move").args(arguments).arg("--data").arg(folder.path());
+    command.env_clear().envs(environment.iter().copied()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+#[tokio::test]
+async fn the_command_takes_the_password_from_the_environment() {
+    let Some(database) = database().await else { return };
+    let folder = Folder::new();
+    drop(filled(&folder).await);
+    let with_password = database.url();
+    let without = with_password.replace(&format!(":{PASSWORD}"), "");
+
+    let refused = run(&["--to", &with_password], &[], &folder);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("PGPASSWORD") && !said(&refused).contains(PASSWORD),
+        "{}",
+        said(&refused)
+    );
+    let unreachable = run(&["--to", &without], &[("PGPASSWORD", "another")], &folder);
+    assert_eq!(unreachable.status.code(), Some(5), "{}", said(&unreachable));
+    assert_eq!(counts(&SqliteStore::open(folder.path()).unwrap().status().await.unwrap()).0, 12_005);
+
+    let moved = run(&["--to", &without], &[("PGPASSWORD", PASSWORD)], &folder);
+    assert_eq!(moved.status.code(), Some(0), "{}", said(&moved));
+    assert!(said(&moved).contains("12005 requests, 2 dead letters and 1 budgets"), "{}", said(&moved));
+    let again = run(&[], &[("DATABASE_URL", &with_password)], &folder);
+    assert!(again.status.success() && said(&again).contains("0 requests"), "{}", said(&again));
+    assert_eq!(counts(&database.store().status().await.unwrap()), (12_005, 2, 1));
+}
+
+#[test]
+fn the_command_makes_no_queue_where_there_is_none() {
+    let folder = Folder::new();
+    let nowhere = run(&[], &[], &folder);
+    assert_eq!(nowhere.status.code(), Some(2), "{}", said(&nowhere));
+    let path = folder.path().join("none");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
+    command.args(["move", "--to", "postgres://127.0.0.1:1/none", "--data"]).arg(&path).env_clear();
+    let output = command.output().unwrap();
+    assert!(
+        output.status.code() == Some(2) && said(&output).contains("there is no queue in"),
+        "{}",
+        said(&output)
+    );
+    assert!(!path.exists());
 }

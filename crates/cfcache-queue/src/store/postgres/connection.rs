@@ -100,6 +100,19 @@ impl PostgresUrl {
         Ok(Self { config, tls })
     }
 
+    /// Whether there is a password in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
+    /// Connects with that password.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.config.password(password);
+        self
+    }
+
     /// The hosts and the database, fit to be shown.
     fn server(&self) -> String {
         let ports = self.config.get_ports();
