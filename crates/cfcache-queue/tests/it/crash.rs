@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cfcache_emulator::{Fault, Scope};
+use tokio::time::Instant;
 
 use crate::http::{post, send};
 use crate::support::Folder;
@@ -109,7 +110,7 @@ async fn nothing_acknowledged_is_lost_by_twenty_kills() {
         let mut purged: HashMap<String, Instant> = HashMap::new();
         for purge in server.purges() {
             if let Scope::Files(files) = purge.scope {
-                files.into_iter().for_each(|file| drop(purged.insert(file.url, begun + purge.at)));
+                purged.extend(files.into_iter().map(|file| (file.url, begun + purge.at)));
             }
         }
         let is_late = |url: &str, sent: &Instant| purged.get(url).is_none_or(|at| at < sent);
