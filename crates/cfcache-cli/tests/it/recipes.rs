@@ -336,7 +336,7 @@ fn the_recipes_name_one_release() {
             || (line.starts_with("cfcache") && line.contains(" = \""))
     };
     let lines = page.lines().filter(names_one);
-    assert_eq!(lines.map(|line| assert!(line.contains(&version[1..]), "{line}")).count(), 7);
+    assert_eq!(lines.map(|line| assert!(line.contains(&version[1..]), "{line}")).count(), 11);
 }
 
 /// The pages point to these; those that they run are tried with the pages.
@@ -474,6 +474,10 @@ fn run_all(path: &str) {
         }
         api.log().clear();
         ran += 1;
+        if asks_visitors(&block) {
+            failed.extend(run_at_edge(&block).err().map(|error| format!("{place}: {error}")));
+            continue;
+        }
         match run(&block, &furnished(&block), &api, &[]) {
             Ok(()) => failed.extend(wrong(&block, &api).map(|wrong| format!("{place}: {wrong}"))),
             Err(error) => failed.push(format!("{place}: {error}")),
@@ -482,6 +486,40 @@ fn run_all(path: &str) {
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
     assert!(ran > 2, "{path} has {ran} blocks");
     println!("{path}: {ran} blocks were run, {skipped} are not meant to be");
+}
+
+/// Whether a block asks the site as a visitor does. Those that start an edge of their own ask that one.
+fn asks_visitors(block: &Block) -> bool {
+    let asks = ["--verify", "cfcache probe", "cfcache warm"].iter().any(|part| block.script.contains(part));
+    asks && !block.script.contains("cfcache emulator") && !block.script.contains("--verify-connect")
+}
+
+/// Runs a block where the site is served: by an edge in front of what the block deploys.
+fn run_at_edge(block: &Block) -> Result<(), String> {
+    const VERSION: &str = "0123456789abcdef";
+    let dir = furnished(block);
+    for name in ["index.html", "search.html"] {
+        dir.file(&format!("public/{name}"), "<p>");
+    }
+    dir.file("public/version.txt", VERSION);
+    let mut emulator = crate::support::bare()
+        .args("emulator --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --origin")
+        .arg(dir.at("public"))
+        .start();
+    let mut after = |words: &str| emulator.line().trim().strip_prefix(words).unwrap().to_owned();
+    let (api, edge) = (after("listening on "), after("edge on http://"));
+    let binary = env!("CARGO_BIN_EXE_cfcache");
+    let wrapper = format!("#!/bin/sh\nexec '{binary}' \"$@\" --verify-connect {edge}\n");
+    std::fs::remove_file(dir.at(".bin/cfcache")).unwrap();
+    let wrapper = dir.file(".bin/cfcache", wrapper);
+    std::fs::set_permissions(wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let set = [("CLOUDFLARE_BASE_URL", &*api), ("VERSION", VERSION), ("CI_COMMIT_SHA", VERSION)];
+    let result = run_set(block, &dir, &set);
+    emulator.kill();
+    let told = result?;
+    let is_proven =
+        told.contains("verified ") && told.contains("\nwarmed ") && !told.contains("NOT PROVEN");
+    if block.script.contains("--verify") && !is_proven { Err(format!("it said {told}")) } else { Ok(()) }
 }
 
 /// Did it send what it should?
@@ -533,7 +571,7 @@ fn furnished(block: &Block) -> Dir {
     if block.script.contains("CFCACHE_SHA256") {
         let name = "cfcache-0.1.0-x86_64-unknown-linux-musl";
         std::fs::create_dir(dir.at(name)).unwrap();
-        symlink(env!("CARGO_BIN_EXE_cfcache"), dir.at(name).join("cfcache")).unwrap();
+        symlink(dir.at(".bin/cfcache"), dir.at(name).join("cfcache")).unwrap();
         let mut tar = Command::new("tar");
         tar.current_dir(dir.path()).args(["-czf", ".archive.tar.gz", name]);
         assert!(ends(tar).unwrap().status.success());
@@ -555,6 +593,12 @@ fn digest(dir: &Dir) -> String {
 
 /// Runs a block in a directory, with variables that are set besides the usual ones.
 fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
+    let set = [&[("CLOUDFLARE_BASE_URL", api.base())], set].concat();
+    run_set(block, dir, &set).map(drop)
+}
+
+/// The same, and gives what was printed.
+fn run_set(block: &Block, dir: &Dir, set: &[(&str, &str)]) -> Result<String, String> {
     let bin = dir.at(".bin");
     #[expect(clippy::disallowed_methods, reason = "tools are where they are")]
     let path = std::env::var("PATH").unwrap();
@@ -566,14 +610,17 @@ fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), 
         .env("PATH", format!("{}:{path}", bin.display()))
         .env("HOME", dir.path())
         .env("EXAMPLES", examples())
-        .env("CLOUDFLARE_BASE_URL", api.base())
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
         .env("CLOUDFLARE_ZONE_ID", ZONE)
         .env("CFCACHE_SHA256", digest(dir))
         .envs(set.iter().copied());
     let output = ends(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{}\n{}{told}", output.status, block.script)) }
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{}\n{}{told}", output.status, block.script))
+    }
 }
 
 /// Waits for the end of a command, but not for ever.
