@@ -517,8 +517,7 @@ fn run_at_edge(block: &Block) -> Result<(), String> {
     let result = run_set(block, &dir, &set);
     emulator.kill();
     let told = result?;
-    let is_proven =
-        told.contains("verified ") && told.contains("\nwarmed ") && !told.contains("NOT PROVEN");
+    let is_proven = told.contains("verified ") && told.contains("\nwarmed ") && !told.contains("NOT PROVEN");
     if block.script.contains("--verify") && !is_proven { Err(format!("it said {told}")) } else { Ok(()) }
 }
 
