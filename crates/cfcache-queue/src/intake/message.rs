@@ -155,8 +155,10 @@ impl Format {
         {
             return refuse("a `content-encoding` is not understood".to_owned());
         }
+        let is_event = headers.keys().any(|name| name.as_str().starts_with("ce-"));
         let Some(value) = headers.get(CONTENT_TYPE) else {
-            return refuse("there is no `content-type`".to_owned());
+            // Libraries leave it out where an event does not say what its data is; it is JSON then.
+            return if is_event { Ok(Self::Binary) } else { refuse("there is no `content-type`".to_owned()) };
         };
         let value = value.to_str().unwrap_or_default();
         let mut parts = value.split(';').map(str::trim);
@@ -169,7 +171,6 @@ impl Format {
                 return refuse(format!("the charset {} is not UTF-8", quote(value)));
             }
         }
-        let is_event = headers.keys().any(|name| name.as_str().starts_with("ce-"));
         match media_type.as_str() {
             "application/cloudevents+json" => Ok(Self::Structured),
             "application/cloudevents-batch+json" => Ok(Self::Batch),
@@ -411,10 +412,8 @@ impl Reader<'_> {
         let mut attribute = |name: &'static str| {
             let mut values = headers.get_all(name).iter();
             let value = values.next()?;
-            let text = value.to_str().ok().and_then(|text| {
-                // Characters other than visible ASCII are percent-encoded there.
-                percent_encoding::percent_decode_str(text).decode_utf8().ok()
-            });
+            // Characters other than visible ASCII are percent-encoded there, and by some libraries are not.
+            let text = percent_encoding::percent_decode(value.as_bytes()).decode_utf8().ok();
             if text.is_none() || values.next().is_some() {
                 self.problems.add(format_args!("header `{name}`"), "it is there twice, or not readable");
             }

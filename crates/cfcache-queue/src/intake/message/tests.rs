@@ -114,8 +114,19 @@ fn events_are_taken_in_all_three_modes() {
         &[("ce-specversion", "1.0"), ("ce-id", "%65%31"), ("ce-source", "/cms"), ("ce-type", INVALIDATE)],
     );
     let body = data.to_string();
-    let message = read(&binary, None, body.as_bytes(), sources.named(LOCAL).unwrap());
-    assert_eq!(shown(message), [invalidate]);
+    let read_binary =
+        |headers: &HeaderMap| read(headers, None, body.as_bytes(), sources.named(LOCAL).unwrap());
+    assert_eq!(shown(read_binary(&binary)), [invalidate]);
+    // Without a media type, as libraries send events that name none, and with characters as they are.
+    let mut bare = binary.clone();
+    bare.remove(CONTENT_TYPE);
+    bare.insert("ce-source", http::HeaderValue::from_bytes("/é".as_bytes()).unwrap());
+    assert!(shown(read_binary(&bare))[0].ends_with(" /é e1"));
+    bare.insert("ce-source", http::HeaderValue::from_bytes(b"/\xe9").unwrap());
+    assert_problems(
+        read_binary(&bare),
+        &[("header `ce-source`", "not readable"), ("source", "not readable")],
+    );
 }
 
 #[test]
