@@ -162,6 +162,12 @@ pub(crate) struct WorkerArgs {
     /// The most requests to the API in flight
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) concurrency: usize,
+    /// How long one try may take, in seconds
+    #[arg(long, value_name = "SECS", default_value_t = 30.0)]
+    pub(crate) timeout: f64,
+    /// After how long PostgreSQL takes claimed requests back from a worker that shows no sign of life, in seconds
+    #[arg(long, value_name = "SECS", default_value_t = 15.0)]
+    pub(crate) claim_timeout: f64,
     /// More certificates to trust, in PEM, of the API or what is in between
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Vec<PathBuf>,

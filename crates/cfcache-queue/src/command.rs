@@ -8,7 +8,7 @@ mod push;
 mod service;
 mod status;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,10 +165,32 @@ impl Place {
                 runtime.block_on(store.check_schema()).map_err(store_failure)?;
                 Ok(Arc::new(store))
             }
-            Self::Directory(directory) => {
-                let store = SqliteStore::open(directory).map_err(store_failure)?;
+            Self::Directory(directory) => open_file(directory),
+        }
+    }
+
+    /// The same for a service, which waits for its database. PostgreSQL takes claims back after that long without a sign of
+    /// life.
+    pub(crate) async fn wait(
+        &self,
+        connections: usize,
+        idle_timeout: Duration,
+    ) -> Result<Arc<dyn Store>, Failure> {
+        match self {
+            Self::Postgres(url) => {
+                let store = PostgresStore::new(PostgresUrl::clone(url), connections);
+                let store = store.with_idle_timeout(idle_timeout);
+                let mut told = None;
+                let waiting = store.wait_for_schema(|error| {
+                    let text = error.to_string();
+                    if told.replace(text.clone()) != Some(text) {
+                        tracing::warn!(%error, "waiting for the database");
+                    }
+                });
+                waiting.await.map_err(store_failure)?;
                 Ok(Arc::new(store))
             }
+            Self::Directory(directory) => open_file(directory),
         }
     }
 
@@ -188,6 +210,16 @@ fn directory(global: &Global, environment: &Environment) -> Result<PathBuf, Fail
         Failure::usage("there is no place for the queue: the environment has no home directory")
             .with_hint(format!("name a directory with `--data`, or a database in `{DATABASE_URL}`"))
     })
+}
+
+fn open_file(directory: &Path) -> Result<Arc<dyn Store>, Failure> {
+    Ok(Arc::new(SqliteStore::open(directory).map_err(store_failure)?))
+}
+
+/// A number of seconds that an option takes.
+pub(crate) fn seconds(seconds: f64, option: &str) -> Result<Duration, Failure> {
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| Failure::usage(format!("`{option}` takes a number of seconds above 0")))
 }
 
 /// What a store could not do, as the end of a command.

@@ -15,10 +15,8 @@ use cfcache_queue::{Account, Accounts};
 use cfcache_transport::{ProxyRules, Roots};
 
 use crate::args::WorkerArgs;
+use crate::command::seconds;
 use crate::console::Terminal;
-
-/// How long one try may take. A claim is an open transaction meanwhile.
-const TRY_TIME: Duration = Duration::from_secs(30);
 
 /// The name of the account that the environment describes. Budgets are named after it.
 const DEFAULT_ACCOUNT: &str = "default";
@@ -101,6 +99,8 @@ struct Reach {
     is_emulator: bool,
     concurrency: usize,
     allow_insecure_http: bool,
+    /// Of one try. A claim is an open transaction meanwhile.
+    timeout: Duration,
     rules: Option<ProxyRules>,
     authorities: Vec<Vec<u8>>,
 }
@@ -121,6 +121,7 @@ impl Reach {
             is_emulator: args.emulator,
             concurrency: args.concurrency.max(1),
             allow_insecure_http: args.allow_insecure_http,
+            timeout: seconds(args.timeout, "--timeout")?,
             rules: Some(rules),
             authorities: args.ca_file.iter().map(read).collect::<Result<_, _>>()?,
         })
@@ -149,7 +150,7 @@ impl Reach {
             pacing: false,
             concurrency: Some(self.concurrency),
             max_retries: Some(0),
-            timeout: Some(TRY_TIME),
+            timeout: Some(self.timeout),
             max_wait: Some(Duration::ZERO),
         }
     }

@@ -9,6 +9,7 @@ use cfcache_app::config::Environment;
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
+use cfcache_app::interrupts::Interrupts;
 use cfcache_app::secret::shown;
 use cfcache_queue::admin::Admin;
 use cfcache_queue::config::ConfigFile;
@@ -17,14 +18,14 @@ use cfcache_queue::intake::Intake;
 use cfcache_queue::intake::sources::Sources;
 use cfcache_queue::metrics::Metrics;
 use cfcache_queue::server::Listener;
-use cfcache_queue::{Store, Worker};
+use cfcache_queue::{IDLE_TIMEOUT, Store, Worker};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::args::{ConfigArgs, IntakeArgs, WorkerArgs};
-use crate::command::{Place, accounts, interrupts};
+use crate::command::{Place, accounts, interrupts, seconds};
 use crate::console::Terminal;
 
 /// Where the intake listens.
@@ -69,20 +70,29 @@ pub(super) fn run(
     let path = config.config.as_deref();
     let file = path.map(ConfigFile::read).transpose()?.unwrap_or_default();
     let concurrency = parts.worker.as_ref().map_or(0, |worker| worker.concurrency.max(1));
-    let store = place.open(runtime, concurrency + MORE_CONNECTIONS)?;
-    runtime.block_on(serve(parts, file, path, store, place, environment, terminal))
+    let idle_timeout = match &parts.worker {
+        Some(worker) => seconds(worker.claim_timeout, "--claim-timeout")?,
+        None => IDLE_TIMEOUT,
+    };
+    runtime.block_on(async {
+        let interrupts = interrupts::listen();
+        let store = tokio::select! {
+            store = place.wait(concurrency + MORE_CONNECTIONS, idle_timeout) => store?,
+            () = interrupts.nth(1) => return Ok(Exit::Accepted),
+        };
+        let (file, place) = ((file, path), (place, store));
+        serve(parts, file, place, &interrupts, environment, terminal).await
+    })
 }
 
 async fn serve(
     parts: Parts,
-    file: ConfigFile,
-    path: Option<&Path>,
-    store: Arc<dyn Store>,
-    place: &Place,
+    (file, path): (ConfigFile, Option<&Path>),
+    (place, store): (&Place, Arc<dyn Store>),
+    interrupts: &Interrupts,
     environment: &Environment,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let interrupts = interrupts::listen();
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
     let (stop_worker, worker_stopped) = watch::channel(false);
     let (stop_intake, intake_stopped) = watch::channel(false);
@@ -123,6 +133,8 @@ async fn serve(
             Arc::clone(&health),
             args.concurrency,
         );
+        // Several signs of life are lost before a claim is.
+        let worker = worker.with_keep_interval(seconds(args.claim_timeout, "--claim-timeout")? / 4);
         working.spawn(Arc::new(worker).run(worker_stopped.clone()));
         info!(concurrency = args.concurrency, "the worker has begun");
     }

@@ -26,6 +26,7 @@ use crate::engine::{host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::postgres::connection::{Connection, Pool};
 pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
+use crate::store::postgres::migration::WrongSchema;
 use crate::store::{
     BudgetStatus, Claim, Claimed, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE, Settlement, Status,
     Store, StoreError, StoreFuture, Tokens,
@@ -36,6 +37,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often the lowest number is looked for: what commits late, with a lower number, waits that much longer at the most.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a service waits for a database that cannot be reached before it tries again.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often more targets are looked for while those found are fewer than asked for, because of duplicates.
 const CLAIM_ROUNDS: usize = 4;
@@ -104,6 +108,23 @@ impl PostgresStore {
     /// [`StoreError`], which says what to do.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
         migration::check(&self.pool).await
+    }
+
+    /// The same, but waits for a database that cannot be reached yet, and tells each error that it waits for.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the schema is another one: waiting would not help.
+    pub async fn wait_for_schema(&self, mut tell: impl FnMut(&StoreError)) -> Result<(), StoreError> {
+        loop {
+            match self.check_schema().await {
+                Err(error) if !error.source.is::<WrongSchema>() => {
+                    tell(&error);
+                    tokio::time::sleep(CONNECT_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     fn bound(&self) -> MutexGuard<'_, Bound> {

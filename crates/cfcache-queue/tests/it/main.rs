@@ -8,6 +8,7 @@ mod admin;
 #[cfg(unix)]
 #[path = "../../../cfcache-emulator/tests/it/browser.rs"]
 mod browser;
+mod chaos;
 #[cfg(unix)]
 mod crash;
 mod engine;

@@ -1,6 +1,7 @@
 //! What several of the tests need.
 
 pub(crate) mod api;
+pub(crate) mod chaos;
 pub(crate) mod postgres;
 
 use std::path::{Path, PathBuf};

@@ -20,6 +20,11 @@ const PREPARE: &str = "
 const MIGRATING: &str = "cannot bring the schema to this version";
 const CHECKING: &str = "cannot use the database";
 
+/// The schema is another one than this program needs: trying again changes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongSchema(String);
+
 pub(super) async fn migrate(pool: &Pool) -> Result<(u32, u32), StoreError> {
     let connection = pool.get(MIGRATING).await?;
     let prepared =
@@ -51,12 +56,15 @@ pub(super) async fn check(pool: &Pool) -> Result<(), StoreError> {
     refuse_newer(found, CHECKING)?;
     match found {
         VERSION => Ok(()),
-        0 => Err(StoreError::new(CHECKING, "it has no queue yet; run `cfcache-queue migrate`")),
+        0 => {
+            let message = "it has no queue yet; run `cfcache-queue migrate`".to_owned();
+            Err(StoreError::new(CHECKING, WrongSchema(message)))
+        }
         older => Err(StoreError::new(
             CHECKING,
-            format!(
+            WrongSchema(format!(
                 "its schema has version {older}, and this program needs {VERSION}; run `cfcache-queue migrate`"
-            ),
+            )),
         )),
     }
 }
@@ -74,5 +82,5 @@ fn refuse_newer(found: i32, doing: &'static str) -> Result<(), StoreError> {
     let message = format!(
         "the schema has version {found}, and this program knows no later one than {VERSION}; use a newer cfcache-queue"
     );
-    Err(StoreError::new(doing, message))
+    Err(StoreError::new(doing, WrongSchema(message)))
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls};
 /// The password of the user `postgres`, so that the tests find out where it is shown.
 pub(crate) const PASSWORD: &str = "p4ssw0rd-of-the-tests";
 
-/// A running cluster. It is stopped, and its folder removed, when it is dropped or the process ends, however it does.
+/// A running cluster. It is stopped, and its folder removed, when the process ends, however it does.
 pub(crate) struct Cluster {
     bin: PathBuf,
     folder: PathBuf,
@@ -201,9 +201,10 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Some(mut keeper) = self.keeper.get_mut().unwrap().take() {
+impl Cluster {
+    /// Stops it now, and removes its folder.
+    pub(crate) fn stop(&self) {
+        if let Some(mut keeper) = self.keeper.lock().unwrap().take() {
             drop(keeper.stdin.take());
             keeper.wait().unwrap();
         }

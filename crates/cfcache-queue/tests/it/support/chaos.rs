@@ -1,0 +1,314 @@
+//! Producers, workers as processes of their own, and a checker: for every committed request there has to be a later
+//! accepted purge that covers it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use cfcache_emulator::{Config, Scope, Server};
+use cfcache_model::ZoneId;
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Action, PurgeCache};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_postgres::Client;
+
+use crate::support::api::{ZONE_ID, account, start, wait_for};
+use crate::support::postgres::Database;
+
+/// The hosts that producers ask for; a request for the first of them as a whole comes now and then.
+const HOSTS: [&str; 3] = ["static.example.com", "www.example.com", "shop.example.com"];
+
+/// A database with a ledger of what was asked for, and the API.
+pub(crate) struct Chaos {
+    pub(crate) database: Database,
+    pub(crate) server: Server,
+    /// When the emulator began, at the latest, in seconds since 1970 by the database's clock.
+    begun: f64,
+}
+
+/// What producers do.
+#[derive(Debug, Clone)]
+pub(crate) struct Production {
+    pub(crate) seed: u64,
+    /// How many transactions each of the four does.
+    pub(crate) transactions: u64,
+    /// How many different URLs there are: the fewer, the more duplicates.
+    pub(crate) urls: u64,
+    /// The longest that a transaction stays open after it has asked.
+    pub(crate) slowness: Duration,
+    /// How long each waits between two transactions, at most.
+    pub(crate) pause: Duration,
+    /// Entries that the API refuses.
+    pub(crate) has_poison: bool,
+    /// A wrong door: what was asked for within the last 2 seconds is dropped.
+    pub(crate) drops_repeated: bool,
+}
+
+impl Production {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            transactions: 250,
+            urls: 100,
+            slowness: Duration::from_millis(30),
+            pause: Duration::from_millis(10),
+            has_poison: false,
+            drops_repeated: false,
+        }
+    }
+}
+
+/// A seed that is another each time, unless `CFCACHE_SEED` names one. It is printed, so that a failure can be repeated.
+#[expect(clippy::print_stderr, reason = "with it a failure can be repeated")]
+#[expect(clippy::disallowed_methods, reason = "whoever repeats a failure names its seed in the environment")]
+pub(crate) fn seed() -> u64 {
+    let named = std::env::var("CFCACHE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = named.unwrap_or_else(|| {
+        use std::hash::{BuildHasher as _, Hasher as _};
+        std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+    });
+    eprintln!("CFCACHE_SEED={seed}");
+    seed
+}
+
+/// How much longer than in CI these tests run, by `CFCACHE_CHAOS_FACTOR`.
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for in the environment")]
+pub(crate) fn factor() -> u64 {
+    std::env::var("CFCACHE_CHAOS_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Numbers that a seed decides.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end.max(1)
+    }
+
+    pub(crate) fn time(&mut self, end: Duration) -> Duration {
+        Duration::from_micros(self.below(end.as_micros() as u64 + 1))
+    }
+}
+
+impl Chaos {
+    pub(crate) async fn start(database: Database, config: Config) -> Self {
+        let server = start(config).await;
+        let client = database.client().await;
+        client
+            .batch_execute(
+                "CREATE TABLE ledger (id bigint GENERATED ALWAYS AS IDENTITY, kind text, key text)",
+            )
+            .await
+            .unwrap();
+        // A purge whose time is known to both clocks.
+        let zone = ZoneId::parse(ZONE_ID).unwrap();
+        let purge = PurgeCache::new(Action::Purge, &zone, &PurgeBody::Everything);
+        let mut tries = 0;
+        while server.purges().is_empty() {
+            tries += 1;
+            assert!(tries < 100, "the API accepts nothing");
+            let _refused = account(&server, "clock").client.call(&purge, &mut ()).await;
+        }
+        let now: f64 = client
+            .query_one("SELECT extract(epoch FROM clock_timestamp())::float8", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let begun = now - server.purges()[0].at.as_secs_f64();
+        Self { database, server, begun }
+    }
+
+    /// Runs four producers to their end.
+    pub(crate) async fn produce(&self, production: &Production) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..4 {
+            tasks.spawn(produce(self.database.url(), production.clone(), number));
+        }
+        tasks.join_all().await;
+    }
+
+    /// A worker as a process of its own, on the tests' database, or on one that `url` names.
+    pub(crate) fn worker(&self, url: &str) -> WorkerProcess {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
+        command.args(["worker", "--allow-insecure-http", "--plan", "enterprise"]);
+        command.args(["--timeout", "1", "--claim-timeout", "2"]);
+        self.spawn(command, url)
+    }
+
+    /// The same with a command of another form.
+    pub(crate) fn spawn(&self, mut command: Command, url: &str) -> WorkerProcess {
+        let log = self.database.cluster.folder().join(format!("worker-{}.log", self.database.name));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("DATABASE_URL", url)
+            .env("CLOUDFLARE_BASE_URL", self.server.base_url())
+            .env("CLOUDFLARE_API_TOKEN", "any-token-of-a-valid-form-will-do-here-00")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        WorkerProcess { child: command.spawn().unwrap() }
+    }
+
+    /// What the workers wrote.
+    pub(crate) fn log(&self) -> String {
+        let path: PathBuf = self.database.cluster.folder().join(format!("worker-{}.log", self.database.name));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// Waits until nothing waits, and returns what was lost: committed requests without a later accepted purge that covers
+    /// them. What is a dead letter is not lost.
+    pub(crate) async fn finish(&self) -> Vec<String> {
+        let client = self.database.client().await;
+        wait_for("the queue to be empty", || async {
+            let row = client.query_one("SELECT count(*) FROM cfcache.request", &[]).await.unwrap();
+            row.get::<_, i64>(0) == 0
+        })
+        .await;
+        self.lost(&client).await
+    }
+
+    async fn lost(&self, client: &Client) -> Vec<String> {
+        let mut latest: HashMap<(&str, String), f64> = HashMap::new();
+        for purge in self.server.purges() {
+            let at = self.begun + purge.at.as_secs_f64();
+            let mut covers = |kind, key: &str| {
+                let known = latest.entry((kind, key.to_owned())).or_insert(at);
+                *known = known.max(at);
+            };
+            match &purge.scope {
+                Scope::Everything => covers("everything", ""),
+                Scope::Files(files) => files.iter().for_each(|file| covers("files", &file.url)),
+                Scope::Hosts(hosts) => hosts.iter().for_each(|host| covers("hosts", host)),
+                Scope::Tags(tags) => tags.iter().for_each(|tag| covers("tags", tag)),
+                Scope::Prefixes(prefixes) => prefixes.iter().for_each(|prefix| covers("prefixes", prefix)),
+                _ => {}
+            }
+        }
+        let sql = "SELECT id, kind, key, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, \
+                   EXISTS (SELECT FROM cfcache.dead WHERE (dead.kind, dead.key) = (ledger.kind, ledger.key)) \
+                   FROM ledger";
+        let rows = client.query(sql, &[]).await.unwrap();
+        assert!(!rows.is_empty(), "nothing was asked for");
+        let mut lost = Vec::new();
+        for row in rows {
+            let (id, kind, key, committed, is_dead): (i64, String, String, f64, bool) =
+                (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
+            let mut covering = vec![("everything", String::new()), (kind.as_str(), key.clone())];
+            if kind == "files" {
+                let host = key.split('/').nth(2).unwrap_or_default();
+                covering.push(("hosts", host.to_owned()));
+            }
+            let is_covered =
+                covering.iter().any(|cover| latest.get(cover).is_some_and(|latest| *latest >= committed));
+            if !is_covered && !is_dead {
+                lost.push(format!("{id} {kind} {key}, committed at {:.3}", committed - self.begun));
+            }
+        }
+        lost
+    }
+
+    pub(crate) async fn dead(&self) -> i64 {
+        let client = self.database.client().await;
+        client.query_one("SELECT count(*) FROM cfcache.dead", &[]).await.unwrap().get(0)
+    }
+}
+
+/// A producer: transactions that write to the ledger and ask for purges, some slow, some rolled back.
+async fn produce(url: String, production: Production, number: u64) {
+    let mut random = Random::new(production.seed ^ number << 32);
+    let mut asked: HashMap<String, tokio::time::Instant> = HashMap::new();
+    let mut client = reconnect(&url).await;
+    for _ in 0..production.transactions {
+        let (kind, function, key) = match random.below(100) {
+            0 => ("hosts", "request_hosts", HOSTS[0].to_owned()),
+            1..=9 => ("tags", "request_tags", format!("tag-{}", random.below(20))),
+            10..=11 if production.has_poison => {
+                ("files", "request_urls", format!("https://www.example.org/{}", random.below(5)))
+            }
+            _ => {
+                let path = random.below(production.urls);
+                let host = HOSTS[(path % 3) as usize];
+                ("files", "request_urls", format!("https://{host}/{path}"))
+            }
+        };
+        let is_repeated = asked.get(&key).is_some_and(|asked| asked.elapsed() < Duration::from_secs(2))
+            && production.drops_repeated;
+        let ask = format!(
+            "BEGIN; INSERT INTO ledger (kind, key) VALUES ('{kind}', '{key}'); {}",
+            if is_repeated {
+                String::new()
+            } else {
+                format!("SELECT cfcache.{function}('example.com', ARRAY['{key}'])")
+            }
+        );
+        let (slowness, pause) = (random.time(production.slowness), random.time(production.pause));
+        let end = if random.below(10) == 0 { "ROLLBACK" } else { "COMMIT" };
+        let done = async {
+            client.batch_execute(&ask).await?;
+            tokio::time::sleep(slowness).await;
+            client.batch_execute(end).await
+        };
+        match done.await {
+            Ok(()) if end == "COMMIT" => {
+                asked.entry(key).or_insert_with(tokio::time::Instant::now);
+            }
+            Ok(()) => {}
+            // The server goes down in one of the tests. Whether this was committed the ledger knows.
+            Err(_) => client = reconnect(&url).await,
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn reconnect(url: &str) -> Client {
+    for _ in 0..3000 {
+        if let Ok((client, connection)) = tokio_postgres::connect(url, tokio_postgres::NoTls).await {
+            tokio::spawn(async move { drop(connection.await) });
+            return client;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the server did not come back within 30 seconds");
+}
+
+/// A worker as a process of its own. It is killed when it is dropped.
+pub(crate) struct WorkerProcess {
+    child: Child,
+}
+
+impl WorkerProcess {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub(crate) async fn exit_code(mut self) -> Option<i32> {
+        for _ in 0..3000 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the worker does not end");
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
