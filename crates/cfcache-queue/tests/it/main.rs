@@ -19,6 +19,8 @@ mod operations;
 #[cfg(unix)]
 mod page;
 mod postgres;
+#[cfg(unix)]
+mod serve;
 mod simulate;
 mod sqlite;
 mod support;
