@@ -528,7 +528,7 @@ impl PostgresClaim {
         let group_row = GroupRow::new(group);
         // The keys of all rows that were read, and which request stands for which target.
         let mut keys: Vec<String> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut known: HashMap<(String, bool), usize> = HashMap::new();
         for _ in 0..CLAIM_ROUNDS {
             let wanted = limit.saturating_sub(self.requests.len());
             let count = i64::try_from(wanted).unwrap_or(i64::MAX);
@@ -568,7 +568,9 @@ impl PostgresClaim {
                         continue;
                     }
                 };
-                match known.entry(identity(&subject).into_owned()) {
+                // What is too old for being sent takes nothing younger along to where it goes.
+                let is_expired: bool = get(row, 8, CLAIMING)?;
+                match known.entry((identity(&subject).into_owned(), is_expired)) {
                     Entry::Occupied(known) => {
                         let index = *known.get();
                         if let (Some(claimed), Some(ids)) =
@@ -592,7 +594,7 @@ impl PostgresClaim {
                         };
                         let age = Duration::from_micros(get::<i64>(row, 7, CLAIMING)?.unsigned_abs());
                         let attempts = get::<i32>(row, 6, CLAIMING)?.unsigned_abs();
-                        let request = Request::new(id, request, age, attempts, get(row, 8, CLAIMING)?);
+                        let request = Request::new(id, request, age, attempts, is_expired);
                         self.requests.push(Claimed { request, same: 0, covered: 0 });
                         let (same, covered, place) = (vec![id], Vec::new(), get(row, 2, CLAIMING)?);
                         self.ids.push(RowIds { same, covered, place });
@@ -611,15 +613,17 @@ impl PostgresClaim {
     async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
         const SQL: &str = "
             SELECT request.id, lead.number
-            FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS lead (place, key, number)
+            FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS lead (place, key, is_expired, number)
             JOIN cfcache.request ON request.place = lead.place COLLATE \"C\" AND request.key = lead.key
             WHERE request.zone = $1 AND request.action = $2 AND request.environment = $3 AND request.kind = $4
               AND request.id >= $7 AND request.not_before <= now() AND NOT request.id = ANY ($8)
+              AND coalesce(request.expires_at <= clock_timestamp(), false) = lead.is_expired
             FOR UPDATE OF request SKIP LOCKED";
         let group_row = GroupRow::new(group);
         let places: Vec<&str> = self.ids.iter().map(|ids| ids.place.as_str()).collect();
         let keys: Vec<String> =
             self.requests.iter().map(|claimed| claimed.request.request.subject.key().into_owned()).collect();
+        let expired: Vec<bool> = self.requests.iter().map(|claimed| claimed.request.is_expired).collect();
         let taken: Vec<i64> = self.ids.iter().flat_map(|ids| ids.same.iter().copied()).collect();
         let rows = self
             .connection
@@ -634,6 +638,7 @@ impl PostgresClaim {
                     (&keys, Type::TEXT_ARRAY),
                     (&lowest, Type::INT8),
                     (&taken, Type::INT8_ARRAY),
+                    (&expired, Type::BOOL_ARRAY),
                 ],
                 CLAIMING,
             )
@@ -692,7 +697,8 @@ impl PostgresClaim {
             .map(|claimed| {
                 let subject = &claimed.request.request.subject;
                 let key = subject.key();
-                if host_of(subject).is_some() && key.chars().count() < PLACE_CHARS {
+                let is_sent = !claimed.request.is_expired;
+                if is_sent && host_of(subject).is_some() && key.chars().count() < PLACE_CHARS {
                     key.into_owned()
                 } else {
                     " ".to_owned()

@@ -355,6 +355,28 @@ async fn an_expired_request_says_so_and_everything_never_expires() {
     assert!(!claim(&store, None, 10).await.requests()[0].request.is_expired);
 }
 
+/// An expired request is given up; one for the same target that came later is not.
+#[tokio::test]
+async fn what_is_too_old_takes_nothing_younger_along() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    store.insert(&[url("/a"), request(Kind::Hosts, "www.example.com")]).await.unwrap();
+    let client = database.client().await;
+    let sql = "UPDATE cfcache.request SET expires_at = expires_at - interval '25 hours'";
+    assert_eq!(client.execute(sql, &[]).await.unwrap(), 2);
+    store.insert(&[url("/a"), url("/b")]).await.unwrap();
+    let hosts = claim(&store, Some(Kind::Hosts), 10).await;
+    assert_eq!(hosts.requests()[0].covered, 0);
+    drop(hosts);
+    let files = claim(&store, Some(Kind::Files), 10).await;
+    let old: Vec<(bool, u64)> =
+        files.requests().iter().map(|claimed| (claimed.request.is_expired, claimed.same)).collect();
+    assert_eq!(old, [(true, 0), (false, 0), (false, 0)]);
+    let dead = Settlement::Dead { reason: DeadReason::Expired, error: "too old".to_owned() };
+    files.settle(vec![dead, Settlement::Untouched, Settlement::Untouched]).await.unwrap();
+    assert_eq!(waiting(&store).await, 3);
+}
+
 #[tokio::test]
 async fn tokens_are_taken_from_all_budgets_or_from_none() {
     let Some(database) = database().await else { return };
