@@ -31,6 +31,7 @@ const BENCHES: &[Bench] = &[
     ("edge", edge::run),
     ("probe", probe::run),
     ("pace", || wire("pace")),
+    ("queue", queue),
 ];
 
 /// The zone that the emulator has.
@@ -84,6 +85,19 @@ fn wire(name: &str) -> Result<()> {
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "it failed, or missed a target");
     Ok(())
+}
+
+/// The figures of `docs/queue.md`, on a PostgreSQL that the example starts.
+fn queue() -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let status = repo::command("cargo").args(arguments).status().context("cannot run cargo")?;
+        ensure!(status.success(), "it failed, or missed a target");
+        Ok(())
+    };
+    let package = ["--quiet", "--release", "--package=cfcache-queue"];
+    cargo(&[&["build", "--bin=cfcache-queue"], &package[..]].concat())?;
+    let program = repo::root().join("target/release/cfcache-queue");
+    cargo(&[&["run", "--example=measure"], &package[..], &["--", &program.to_string_lossy()]].concat())
 }
 
 /// A program that finds nothing in the environment, and says nothing.

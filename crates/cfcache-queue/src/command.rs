@@ -20,7 +20,7 @@ use cfcache_app::log::{LogFilter, LogFormat, Logger};
 use cfcache_queue::{PostgresStore, PostgresUrl, SqliteStore, Store, StoreError};
 use tokio::runtime::Runtime;
 
-use crate::args::{Args, Command, Global, LogFormatArg};
+use crate::args::{Args, Command, DeadCommand, Global, LogFormatArg};
 use crate::console::{Terminal, readable};
 
 /// The variable that says where PostgreSQL is. It holds a password, so there is no option for it.
@@ -57,11 +57,11 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
         Command::Migrate => runtime.block_on(migrate(&place, terminal)),
         Command::Push(push) => push::run(push, &place, environment, &runtime, terminal),
         Command::Status { json } => {
-            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            let store = place.open_to_read(&runtime)?;
             runtime.block_on(status::show(&*store, json, terminal))
         }
         Command::Drain { timeout } => {
-            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            let store = place.open_to_read(&runtime)?;
             runtime.block_on(async {
                 let interrupts = interrupts::listen();
                 tokio::select! {
@@ -71,7 +71,10 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
             })
         }
         Command::Dead { command } => {
-            let store = place.open(&runtime, FEW_CONNECTIONS)?;
+            let store = match command {
+                DeadCommand::List { .. } => place.open_to_read(&runtime)?,
+                _ => place.open(&runtime, FEW_CONNECTIONS)?,
+            };
             runtime.block_on(dead::run(&*store, command, terminal))
         }
         Command::Serve { intake, worker, config } => service::run(
@@ -191,6 +194,17 @@ impl Place {
                 Ok(Arc::new(store))
             }
             Self::Directory(directory) => open_file(directory),
+        }
+    }
+
+    /// Opens the store to look at it. In a directory it may be in use.
+    fn open_to_read(&self, runtime: &Runtime) -> Result<Arc<dyn Store>, Failure> {
+        match self {
+            Self::Postgres(_) => self.open(runtime, FEW_CONNECTIONS),
+            Self::Directory(directory) => {
+                let store = SqliteStore::open_to_read(directory).map_err(store_failure)?;
+                Ok(Arc::new(store))
+            }
         }
     }
 

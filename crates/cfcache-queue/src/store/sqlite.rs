@@ -34,14 +34,15 @@ use crate::store::{
 /// The most rows that one claim takes of what it covers. More are sent by themselves.
 const MAX_COVERED: i64 = 2_000_000;
 
-/// The time since 1970.
+/// Gives the time since 1970.
 type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Requests in one SQLite file.
 pub struct SqliteStore {
     file: PathBuf,
-    writer: ConnectionThread,
+    /// Dropped first, so that the last connection is one that can put what was written into the file itself.
     reader: ConnectionThread,
+    writer: ConnectionThread,
     clock: Clock,
     last_claim: AtomicI64,
 }
@@ -60,9 +61,34 @@ impl SqliteStore {
     /// [`StoreError`] where another process uses the directory, where the file is damaged, newer than this program or no
     /// queue at all, and where it cannot be written.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        #[expect(clippy::disallowed_methods, reason = "it stands for the database's clock")]
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::open_with_clock(directory, clock)
+    }
+
+    /// Opens the queue in that directory to look at it, also while another process uses it. What changes something fails.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where there is no queue, and where the file is damaged or newer than this program.
+    pub fn open_to_read(directory: &Path) -> Result<Self, StoreError> {
+        let open = || {
+            let file = open::file_in(directory)?;
+            let threads = [open::read(&file)?, open::read(&file)?].map(|reader| {
+                ConnectionThread::spawn("queue-reader", reader, ()).map_err(|source| OpenError::Io {
+                    path: file.clone(),
+                    action: "given a thread",
+                    source,
+                })
+            });
+            let [writer, reader] = threads;
+            Ok(Self {
+                writer: writer?,
+                reader: reader?,
+                file,
+                clock: Arc::new(clock),
+                last_claim: AtomicI64::new(0),
+            })
+        };
+        open().map_err(|error: OpenError| StoreError::new("cannot open the queue", error))
     }
 
     /// The same with a clock that gives the time since 1970.
@@ -82,10 +108,10 @@ impl SqliteStore {
         let directory = Directory::lock(directory)?;
         let file = directory.file.clone();
         let connection = directory.open()?;
-        let reader = directory.open_reader()?;
+        let reader = open::read(&file)?;
         let io = |source| OpenError::Io { path: file.clone(), action: "given a thread", source };
         let reader = ConnectionThread::spawn("queue-reader", reader, ()).map_err(io)?;
-        // Fields are dropped in order, but the lock ends where the writer does.
+        // The lock ends where the writer does.
         let writer = ConnectionThread::spawn("queue-writer", connection, directory).map_err(io)?;
         Ok(Self { file, writer, reader, clock, last_claim: AtomicI64::new(0) })
     }
@@ -156,6 +182,12 @@ impl SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.reader.jobs().run(doing, move |connection| job(connection, now(&clock))).await
     }
+}
+
+/// The time since 1970.
+#[expect(clippy::disallowed_methods, reason = "it stands for the database's clock")]
+fn clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn now(clock: &Clock) -> i64 {

@@ -268,6 +268,22 @@ fn a_second_process_is_told_who_holds_the_directory() {
     assert!(error.contains(&expected), "{error}");
 }
 
+#[test]
+fn a_queue_in_use_can_be_looked_at_and_not_changed() {
+    let world = World::new();
+    let reader = SqliteStore::open_to_read(world.folder.path()).unwrap();
+    world.insert(&[url("a")]);
+    let block = |future| world.runtime.block_on(future);
+    assert_eq!(block(reader.status()).unwrap().waiting(), 1);
+    let error = world.runtime.block_on(reader.insert(&[url("b")])).unwrap_err().to_string();
+    assert!(error.starts_with("cannot store requests: ") && error.contains("readonly"), "{error}");
+    assert_eq!(world.waiting(), 1);
+    let folder = Folder::new();
+    let error = SqliteStore::open_to_read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("there is no queue in"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 /// What opening a directory says that has such a file.
 fn error_of(prepare: impl FnOnce(&Path)) -> String {
     let folder = Folder::new();

@@ -32,6 +32,8 @@ pub(super) enum OpenError {
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
+    #[error("there is no queue in {}", path.display())]
+    NoQueue { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error("{} is no SQLite database; move it away, or name another directory", path.display())]
@@ -90,48 +92,16 @@ impl Directory {
 
     /// A connection that writes, to a file that was checked and has this version's schema.
     pub(super) fn open(&self) -> Result<Connection, OpenError> {
-        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let checked = self.check(&connection);
-        checked.and_then(|()| self.prepare(&connection).map_err(|error| self.sqlite(error)))?;
-        Ok(connection)
-    }
-
-    /// A connection that only reads, to a file that was opened before.
-    pub(super) fn open_reader(&self) -> Result<Connection, OpenError> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)
-    }
-
-    fn connect(&self, flags: OpenFlags) -> Result<Connection, OpenError> {
-        let connection = Connection::open_with_flags(&self.file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|error| self.sqlite(error))?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| self.sqlite(error))?;
-        Ok(connection)
-    }
-
-    fn check(&self, connection: &Connection) -> Result<(), OpenError> {
-        let sqlite = |error| self.sqlite(error);
-        let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        let application = number("application_id").map_err(sqlite)?;
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(sqlite)?;
-        let path = || self.file.clone();
-        if application == 0 && tables == 0 {
-            return Ok(());
-        }
-        if application != APPLICATION_ID {
-            return Err(OpenError::Foreign { path: path() });
-        }
-        let found = number("user_version").map_err(sqlite)?;
-        if found > SCHEMA_VERSION {
-            return Err(OpenError::Newer { path: path(), found });
-        }
-        let what: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+        let connection = connect(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        check(&self.file, &connection)?;
+        let what: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| failed(&self.file, error))?;
         if what != "ok" {
-            return Err(OpenError::Damaged { path: path(), what });
+            return Err(OpenError::Damaged { path: self.file.clone(), what });
         }
-        Ok(())
+        self.prepare(&connection).map_err(|error| failed(&self.file, error))?;
+        Ok(connection)
     }
 
     fn prepare(&self, connection: &Connection) -> rusqlite::Result<()> {
@@ -155,23 +125,62 @@ impl Directory {
              is_same INTEGER NOT NULL)",
         )
     }
-
-    fn sqlite(&self, error: rusqlite::Error) -> OpenError {
-        let path = self.file.clone();
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NoDatabase { path },
-            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-                OpenError::Damaged { path, what: error.to_string() }
-            }
-            _ => OpenError::Sqlite { path, source: error },
-        }
-    }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
         // Nobody is to read a number that may be another process by then. The lock itself ends with the file.
         drop(self.lock.set_len(0));
+    }
+}
+
+/// The file of the queue in a directory where there is one.
+pub(super) fn file_in(directory: &Path) -> Result<PathBuf, OpenError> {
+    let file = directory.join(FILE);
+    // One without content is where something ended before it began.
+    let is_queue = std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0);
+    if is_queue { Ok(file) } else { Err(OpenError::NoQueue { path: directory.to_owned() }) }
+}
+
+/// A connection that only reads, whoever writes meanwhile.
+pub(super) fn read(file: &Path) -> Result<Connection, OpenError> {
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    check(file, &connection)?;
+    Ok(connection)
+}
+
+fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| failed(file, error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed(file, error))?;
+    Ok(connection)
+}
+
+/// Finds out whether a file is a queue that this program knows, or empty.
+fn check(file: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let sqlite = |error| failed(file, error);
+    let application = number("application_id").map_err(sqlite)?;
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    let path = || file.to_owned();
+    if application == 0 && tables.map_err(sqlite)? == 0 {
+        return Ok(());
+    }
+    if application != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path() });
+    }
+    match number("user_version").map_err(sqlite)? {
+        found if found > SCHEMA_VERSION => Err(OpenError::Newer { path: path(), found }),
+        _ => Ok(()),
+    }
+}
+
+fn failed(file: &Path, error: rusqlite::Error) -> OpenError {
+    let path = file.to_owned();
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NoDatabase { path },
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path, what: error.to_string() },
+        _ => OpenError::Sqlite { path, source: error },
     }
 }
 
