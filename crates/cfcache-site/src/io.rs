@@ -2,5 +2,4 @@
 
 pub mod directory;
 pub mod records;
-pub mod sitemaps;
 pub mod state_file;

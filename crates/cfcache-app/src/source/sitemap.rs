@@ -25,6 +25,9 @@ const MAX_FILES: usize = 50_000;
 /// How large a sitemap may be, unpacked: several times what the protocol allows, and an end to what unpacks for ever.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
+/// The longest `<lastmod>`: several times what a date and a time of day take.
+const LONGEST_DATE: usize = 256;
+
 /// How much of a file is held at once: between two tags, in a comment.
 const MAX_EVENT_BYTES: usize = 4 << 20;
 
@@ -36,8 +39,18 @@ pub struct Sitemap<'r> {
     files: BTreeMap<PathBuf, String>,
     /// Where the files of an index are; standard input has no such place.
     folder: Option<PathBuf>,
+    /// Whether the `<lastmod>` of each page is read as well.
+    has_dates: bool,
     buffer: Vec<u8>,
+    page: Page,
+}
+
+/// What was read of a `<url>` or `<sitemap>`.
+#[derive(Default)]
+struct Page {
     address: String,
+    /// `<lastmod>`, where it is wanted; empty where there is none.
+    lastmod: String,
 }
 
 /// A sitemap or an index while it is read.
@@ -51,6 +64,8 @@ struct Document<'r> {
     entry: Option<String>,
     has_address: bool,
     is_in_address: bool,
+    has_dates: bool,
+    is_in_date: bool,
     /// How many `<url>` and `<sitemap>` were read.
     entries: u64,
 }
@@ -60,6 +75,8 @@ pub struct SitemapLine<'s> {
     pub name: Rc<str>,
     pub number: u64,
     pub line: Line<'s>,
+    /// When the page changed last, as it stands there, where that is read.
+    pub lastmod: Option<&'s str>,
 }
 
 /// What a step through a file leads to.
@@ -80,7 +97,14 @@ impl<'r> Sitemap<'r> {
         });
         let files = path.map(|path| (path.to_owned(), String::new())).into_iter().collect();
         let open = vec![Document::new(name, reader)?];
-        Ok(Self { open, files, folder, buffer: Vec::new(), address: String::new() })
+        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new(), page: Page::default() })
+    }
+
+    /// Reads the `<lastmod>` of each page as well.
+    pub fn with_dates(mut self) -> Self {
+        self.has_dates = true;
+        self.open.iter_mut().for_each(|document| document.has_dates = true);
+        self
     }
 
     /// Whether there is more that can be had without waiting.
@@ -91,16 +115,18 @@ impl<'r> Sitemap<'r> {
     pub fn next_line(&mut self) -> SitemapLine<'_> {
         loop {
             let Some(document) = self.open.last_mut() else {
-                return SitemapLine { name: Rc::from(""), number: 0, line: Line::End };
+                return SitemapLine { name: Rc::from(""), number: 0, line: Line::End, lastmod: None };
             };
-            let step = document.step(&mut self.buffer, &mut self.address);
+            let step = document.step(&mut self.buffer, &mut self.page);
             let (name, number) = (Rc::clone(&document.name), document.entries);
             let line = match step {
-                Ok(Step::Address) => Line::Entry(self.address.trim()),
+                Ok(Step::Address) => Line::Entry(self.page.address.trim()),
                 Ok(Step::NoAddress) => {
                     Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
                 }
-                Ok(Step::Invalid(reason)) => Line::Invalid { given: clip(self.address.trim(), 80), reason },
+                Ok(Step::Invalid(reason)) => {
+                    Line::Invalid { given: clip(self.page.address.trim(), 80), reason }
+                }
                 Ok(Step::Child) => match self.open_child() {
                     Ok(()) => continue,
                     Err(error) => Line::Failed(error),
@@ -108,19 +134,20 @@ impl<'r> Sitemap<'r> {
                 Ok(Step::End) => {
                     self.open.pop();
                     if self.open.is_empty() {
-                        return SitemapLine { name, number, line: Line::End };
+                        return SitemapLine { name, number, line: Line::End, lastmod: None };
                     }
                     continue;
                 }
                 Err(error) => Line::Failed(error),
             };
-            return SitemapLine { name, number, line };
+            let lastmod = Some(self.page.lastmod.trim()).filter(|date| !date.is_empty());
+            return SitemapLine { name, number, line, lastmod };
         }
     }
 
     /// Opens the file that an index lists with the address that was read last.
     fn open_child(&mut self) -> Result<(), Error> {
-        let address = self.address.trim();
+        let address = self.page.address.trim();
         let path = self.child(address).map_err(Error::other)?;
         match self.files.get(&path) {
             Some(known) if known == address => return Ok(()),
@@ -140,7 +167,8 @@ impl<'r> Sitemap<'r> {
         }
         let name = path_name(&path);
         let child = File::open(&path).and_then(|file| Document::new(&name, file));
-        let child = child.map_err(|error| Error::other(format!("`{name}`: {error}")))?;
+        let mut child = child.map_err(|error| Error::other(format!("`{name}`: {error}")))?;
+        child.has_dates = self.has_dates;
         self.files.insert(path, address.to_owned());
         self.open.push(child);
         Ok(())
@@ -149,10 +177,7 @@ impl<'r> Sitemap<'r> {
     /// The file of an address: below the index's folder as the address has it, or beside the index by its last part.
     fn child(&self, address: &str) -> Result<PathBuf, String> {
         let Some(folder) = &self.folder else {
-            return Err(
-                "an index from standard input has no files beside it: name it with `--from-sitemap FILE`"
-                    .to_owned(),
-            );
+            return Err("an index from standard input has no files beside it: name it as a file".to_owned());
         };
         let no_file = || format!("{} names no file that could be beside the index", quote(address));
         let (_, rest) = address.split_once("://").ok_or_else(no_file)?;
@@ -204,12 +229,14 @@ impl<'r> Document<'r> {
             entry: None,
             has_address: false,
             is_in_address: false,
+            has_dates: false,
+            is_in_date: false,
             entries: 0,
         })
     }
 
     /// Reads up to the next address.
-    fn step(&mut self, buffer: &mut Vec<u8>, address: &mut String) -> Result<Step, Error> {
+    fn step(&mut self, buffer: &mut Vec<u8>, page: &mut Page) -> Result<Step, Error> {
         let mut invalid: Option<String> = None;
         loop {
             buffer.clear();
@@ -225,11 +252,11 @@ impl<'r> Document<'r> {
             })?;
             match event {
                 Event::Start(element) => {
-                    self.begin(&element, address, &mut invalid)?;
+                    self.begin(&element, page, &mut invalid)?;
                     self.depth += 1;
                 }
                 Event::Empty(element) => {
-                    self.begin(&element, address, &mut invalid)?;
+                    self.begin(&element, page, &mut invalid)?;
                     self.depth += 1;
                     if let Some(step) = self.end(&mut invalid) {
                         return Ok(step);
@@ -240,15 +267,17 @@ impl<'r> Document<'r> {
                         return Ok(step);
                     }
                 }
-                Event::Text(text) if self.is_in_address => address.push_str(&text),
-                Event::CData(text) if self.is_in_address => address.push_str(&text),
+                Event::Text(text) if self.is_in_address => page.address.push_str(&text),
+                Event::CData(text) if self.is_in_address => page.address.push_str(&text),
+                Event::Text(text) if self.is_in_date => page.lastmod.push_str(&text),
+                Event::CData(text) if self.is_in_date => page.lastmod.push_str(&text),
                 Event::GeneralRef(entity) if self.is_in_address => match entity.resolve_char_ref() {
-                    Ok(Some(char)) => address.push(char),
+                    Ok(Some(char)) => page.address.push(char),
                     Ok(None) => match resolve_predefined_entity(&entity) {
-                        Some(text) => address.push_str(text),
+                        Some(text) => page.address.push_str(text),
                         None => {
                             let name = clip(&entity, 40);
-                            address.push_str(&format!("&{name};"));
+                            page.address.push_str(&format!("&{name};"));
                             invalid.get_or_insert(format!("the entity `&{name};` is not one of XML"));
                         }
                     },
@@ -257,20 +286,24 @@ impl<'r> Document<'r> {
                     }
                 },
                 Event::Text(text) if self.depth == 0 && !text.trim().is_empty() => {
-                    return Err(Error::other(no_sitemap("it is not XML")));
+                    return Err(Error::other(no_sitemap("it is not XML", self.has_dates)));
                 }
                 Event::Eof if self.depth > 0 => {
                     return Err(Error::other("the XML is cut off: end tags are missing"));
                 }
                 Event::Eof if !self.has_root => {
-                    return Err(Error::other(no_sitemap("there is no element in it")));
+                    return Err(Error::other(no_sitemap("there is no element in it", self.has_dates)));
                 }
                 Event::Eof => return Ok(Step::End),
                 _ => {}
             }
-            if address.len() > LONGEST {
-                address.truncate(address.floor_char_boundary(80));
+            if page.address.len() > LONGEST {
+                page.address.truncate(page.address.floor_char_boundary(80));
                 invalid.get_or_insert(format!("the address is longer than {LONGEST} bytes"));
+            }
+            if page.lastmod.len() > LONGEST_DATE {
+                page.lastmod.truncate(page.lastmod.floor_char_boundary(80));
+                invalid.get_or_insert(format!("the `<lastmod>` is longer than {LONGEST_DATE} bytes"));
             }
         }
     }
@@ -278,7 +311,7 @@ impl<'r> Document<'r> {
     fn begin(
         &mut self,
         element: &BytesStart<'_>,
-        address: &mut String,
+        page: &mut Page,
         invalid: &mut Option<String>,
     ) -> Result<(), Error> {
         let (name, local) = (element.name(), element.local_name());
@@ -290,12 +323,13 @@ impl<'r> Document<'r> {
                 }
                 other => {
                     let what = format!("its outermost element is `<{}>`", clip(other, 40));
-                    return Err(Error::other(no_sitemap(&what)));
+                    return Err(Error::other(no_sitemap(&what, self.has_dates)));
                 }
             },
             1 if local == if self.is_index { "sitemap" } else { "url" } => {
                 self.entries += 1;
                 self.has_address = false;
+                page.lastmod.clear();
                 self.entry = Some(name[..name.len() - local.len()].to_owned());
             }
             // Extensions have a `<loc>` as well (`<image:loc>`), in a namespace of their own.
@@ -304,7 +338,14 @@ impl<'r> Document<'r> {
                     invalid.get_or_insert("there is a second `<loc>` in it".to_owned());
                 }
                 (self.has_address, self.is_in_address) = (true, true);
-                address.clear();
+                page.address.clear();
+            }
+            2 if self.has_dates
+                && local == "lastmod"
+                && self.entry.as_deref() == Some(&name[..name.len() - local.len()]) =>
+            {
+                self.is_in_date = true;
+                page.lastmod.clear();
             }
             _ if self.is_in_address => {
                 invalid.get_or_insert(format!("there is `<{}>` in its `<loc>`", clip(name, 40)));
@@ -316,13 +357,22 @@ impl<'r> Document<'r> {
 
     fn end(&mut self, invalid: &mut Option<String>) -> Option<Step> {
         self.depth = self.depth.saturating_sub(1);
+        // A date may stand before the address and behind it.
+        let waits_for_date = self.has_dates && !self.is_index;
+        let mut address = || match invalid.take() {
+            Some(reason) => Step::Invalid(reason),
+            None if self.is_index => Step::Child,
+            None => Step::Address,
+        };
         match self.depth {
-            2 if core::mem::take(&mut self.is_in_address) => Some(match invalid.take() {
-                Some(reason) => Step::Invalid(reason),
-                None if self.is_index => Step::Child,
-                None => Step::Address,
-            }),
-            1 if self.entry.take().is_some() && !self.has_address => Some(Step::NoAddress),
+            2 if core::mem::take(&mut self.is_in_date) => None,
+            2 if core::mem::take(&mut self.is_in_address) && !waits_for_date => Some(address()),
+            1 if self.entry.take().is_some() => {
+                if !self.has_address {
+                    return Some(Step::NoAddress);
+                }
+                waits_for_date.then(address)
+            }
             _ => None,
         }
     }
@@ -332,8 +382,10 @@ fn utf16() -> Error {
     Error::other("it is UTF-16: save it as UTF-8")
 }
 
-fn no_sitemap(why: &str) -> String {
-    format!("{why}, so it is no sitemap (`--from` reads a list)")
+fn no_sitemap(why: &str, has_dates: bool) -> String {
+    // Where dates are wanted, a list of URLs would be of no use.
+    let other = if has_dates { "" } else { " (`--from` reads a list)" };
+    format!("{why}, so it is no sitemap{other}")
 }
 
 /// A reader that ends with an error where more than the bounds would be held, or the file is too large.

@@ -612,3 +612,58 @@ fn without_a_zone_each_host_has_its_own() {
         ["https://other.example.com/style.css", "https://www.example.com/style.css"]
     );
 }
+
+#[test]
+fn sitemaps_are_read_with_their_dates_wherever_these_stand() {
+    let site = Site::new();
+    let page = |path: &str, date: &str| {
+        format!("<url><loc> https://www.example.com/{path} </loc><lastmod>{date}</lastmod></url>")
+    };
+    let urlset = |pages: &str| {
+        format!(
+            "<urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9' xmlns:image='urn:image'>{pages}</urlset>"
+        )
+    };
+    let index = |names: &[&str]| {
+        let sitemap = |name: &&str| {
+            format!("<sitemap><loc>https://www.example.com/{name}</loc><lastmod>2020</lastmod></sitemap>")
+        };
+        format!("<sitemapindex>{}</sitemapindex>", names.iter().map(sitemap).collect::<String>())
+    };
+    let write = |date: &str| {
+        let before = format!(
+            "<url><lastmod><![CDATA[{date}]]></lastmod><loc>https://www.example.com/b?c=1&amp;d</loc>\
+             <image:image><image:loc>https://www.example.com/i.png</image:loc></image:image></url>"
+        );
+        site.dir.file("1.xml", urlset(&format!("{}{before}", page("a/", "2020"))));
+        site.dir.file("2.xml", urlset(&page("about", "2020")));
+        site.dir.file("index.xml", index(&["maps/1.xml?v=2", "2.xml"]));
+    };
+    let purge = |args: &str| site.purge(&format!("--state pages --sitemap {args}"));
+    write("2020");
+    let report = purge("index.xml --first nothing").report();
+    assert_eq!(report["changed"], json!({ "added": 3, "changed": 0, "deleted": 0, "unchanged": 0 }));
+    write("2021");
+    let report = purge("index.xml").report();
+    assert_eq!(report["changed"], json!({ "added": 0, "changed": 1, "deleted": 0, "unchanged": 2 }));
+    assert_eq!(site.purged(&mut 0), urls(&["/b?c=1&d"]));
+
+    for (name, content, why) in [
+        ("empty.xml", urlset(""), "there is no page of the site in it"),
+        ("undated.xml", urlset("<url><loc>https://www.example.com/a</loc></url>"), "has no <lastmod>"),
+        ("other.xml", urlset(&page("a", "2020").replace("www.", "")), "under none of the site's URLs"),
+        ("no-loc.xml", urlset("<url><lastmod>2020</lastmod></url>"), "<url> 1: there is no `<loc>` in it"),
+        ("blank.xml", urlset(&page("", "2020").replace("https://www.example.com/", "")), "under none"),
+        ("entity.xml", urlset(&page("&nbsp;", "2020")), "the entity `&nbsp;` is not one of XML"),
+        ("long.xml", urlset(&page("a", &"2".repeat(300))), "the `<lastmod>` is longer than 256 bytes"),
+        ("torn.xml", urlset(&page("a", "2020")).replace("</urlset>", ""), "the XML is cut off"),
+        ("rss.xml", "<rss></rss>".to_owned(), "its outermost element is `<rss>`, so it is no sitemap\n"),
+        ("list.xml", "https://www.example.com/".to_owned(), "it is not XML, so it is no sitemap\n"),
+        ("lost.xml", index(&["lost-1.xml"]), "there is no file `./lost-1.xml`"),
+    ] {
+        site.dir.file(name, content);
+        let requests = site.api.requests();
+        purge(name).exits(2).tells(name).tells(why);
+        assert_eq!(site.api.requests(), requests);
+    }
+}

@@ -7,16 +7,19 @@ use std::process::{Command, Stdio};
 
 use cfcache_site::changes::{ChangeList, InvalidChange, ListFormat};
 use cfcache_site::difference::Change;
-use cfcache_site::io::{directory, records, sitemaps};
+use cfcache_site::io::{directory, records};
 use cfcache_site::mapping::Site;
 use cfcache_site::path::Root;
-use cfcache_site::snapshot::Snapshot;
 use cfcache_site::snapshot::git_tree::{GitTree, InvalidTree};
 use cfcache_site::snapshot::manifest::{InvalidManifest, Manifest};
+use cfcache_site::snapshot::sitemap::SitemapPages;
+use cfcache_site::snapshot::{InvalidSnapshot, Snapshot};
 
 use crate::failure::Failure;
 use crate::job::ChangedSource;
 use crate::secret::shown_path;
+use crate::source::lines::Line;
+use crate::source::sitemap::{Sitemap, SitemapLine};
 
 /// What is known of a deployment.
 pub(super) enum Deployed {
@@ -44,9 +47,7 @@ pub(super) fn read(source: &ChangedSource, site: &Site, state: &Path) -> Result<
             manifest(file, *is_null_separated, root.as_deref(), site).map(Deployed::Snapshot)
         }
         ChangedSource::GitTree(tree) => git_tree(tree, site).map(Deployed::Snapshot),
-        ChangedSource::Sitemaps(files) => sitemaps::snapshot(files, site)
-            .map(Deployed::Snapshot)
-            .map_err(|error| Failure::usage(format!("cannot use the sitemap: {error}"))),
+        ChangedSource::Sitemaps(files) => sitemaps(files, site).map(Deployed::Snapshot),
         ChangedSource::Changes { format, file, is_null_separated, root } => {
             Ok(changes(*format, file, *is_null_separated, root.as_deref(), site))
         }
@@ -186,6 +187,44 @@ fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
     }
     read.map_err(|error: RecordError<InvalidTree>| error.failure(&what, "record"))?;
     files.finish().map_err(|error| Failure::usage(format!("{what}: {error}")))
+}
+
+/// The pages of sitemaps, and of those that an index lists.
+fn sitemaps(files: &[PathBuf], site: &Site) -> Result<Snapshot, Failure> {
+    let mut pages = SitemapPages::default();
+    for file in files {
+        let stdin = Path::new("-");
+        let path = (file != stdin).then_some(file.as_path());
+        let input = open(file)?;
+        let cannot = |name: &str, why: String| {
+            Failure::usage(format!("cannot use the sitemap {name}")).with_cause(why)
+        };
+        let shown = name(file);
+        let mut sitemap = Sitemap::new(&shown, path, input)
+            .map_err(|error| cannot(&shown, error.to_string()))?
+            .with_dates();
+        loop {
+            let SitemapLine { name, number, line, lastmod } = sitemap.next_line();
+            let invalid = |why: String| cannot(&name, format!("<url> {number}: {why}"));
+            match line {
+                Line::Entry(page) => {
+                    pages.push(site, page, lastmod).map_err(|error| invalid(error.to_string()))?;
+                }
+                Line::Nothing => {}
+                Line::Invalid { reason, .. } => return Err(invalid(reason)),
+                Line::Failed(error) => return Err(cannot(&name, error.to_string())),
+                Line::End => break,
+            }
+        }
+    }
+    pages.finish().map_err(|error| {
+        let why = match error {
+            InvalidSnapshot::Empty => "there is no page of the site in it".to_owned(),
+            other => other.to_string(),
+        };
+        let names: Vec<String> = files.iter().map(|file| name(file)).collect();
+        Failure::usage(format!("cannot use the sitemap {}", names.join(", "))).with_cause(why)
+    })
 }
 
 fn changes(
