@@ -1,35 +1,26 @@
 //! The figures of `docs/performance.md`, each a ratio of two things that were measured in one run.
 
-mod changed;
-mod cpu;
-mod edge;
-mod memory;
 mod plan;
-mod probe;
 mod size;
-mod start;
-
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::repo;
+use crate::repo::{self, Profile};
 
 /// A name, and what it does.
 type Bench = (&'static str, fn() -> Result<()>);
 
 const BENCHES: &[Bench] = &[
     ("size", size::run),
-    ("start", start::run),
+    ("start", || measure("start")),
     ("plan", plan::run),
     ("tls", || wire("tls")),
     ("throughput", || wire("throughput")),
-    ("cpu", cpu::run),
-    ("memory", memory::run),
-    ("changed", changed::run),
-    ("edge", edge::run),
-    ("probe", probe::run),
+    ("cpu", || measure("cpu")),
+    ("memory", || measure("memory")),
+    ("changed", || measure("changed")),
+    ("edge", || measure("edge")),
+    ("probe", || measure("probe")),
     ("pace", || wire("pace")),
     ("queue", queue),
 ];
@@ -100,11 +91,12 @@ fn queue() -> Result<()> {
     cargo(&[&["run", "--example=measure"], &package[..], &["--", &program.to_string_lossy()]].concat())
 }
 
-/// A program that finds nothing in the environment, and says nothing.
-fn program(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Where `curl` is.
-    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
-    command
+/// The benches of the release binary as a process, which are with it, too.
+fn measure(name: &str) -> Result<()> {
+    let cfcache = repo::build_cfcache(Profile::Release)?;
+    let mut command = repo::command("cargo");
+    command.args(["run", "--quiet", "--package=cfcache-cli", "--example=process", "--", name]).arg(cfcache);
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "it failed, or missed a target");
+    Ok(())
 }

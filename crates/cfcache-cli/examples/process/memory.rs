@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::{TOKEN, ZONE, program};
-use crate::ci::now;
 use crate::emulator::Emulator;
-use crate::repo::{self, Profile};
+use crate::now;
+use crate::{TOKEN, ZONE, program};
 
 /// The URLs of the two runs.
 const FEW: u64 = 1_000_000;
@@ -24,11 +23,10 @@ const WITHIN: f64 = 0.1;
 const EVERY: Duration = Duration::from_millis(5);
 
 /// Purges URLs from a pipe with a journal, at an emulator without limits.
-pub(super) fn run() -> Result<()> {
-    let cfcache = repo::build_cfcache(Profile::Release)?;
+pub(super) fn run(cfcache: &Path) -> Result<()> {
     println!("peak resident memory of `purge urls --from - --journal FILE`, URLs from a pipe:");
-    let few = measure(&cfcache, FEW)?;
-    let many = measure(&cfcache, MANY)?;
+    let few = measure(cfcache, FEW)?;
+    let many = measure(cfcache, MANY)?;
     let ratio = few / many;
     println!("  {FEW} URLs over {MANY}: {ratio:.3}");
     ensure!(many <= TARGET, "MISSED: the target is {TARGET} MiB");

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::bench::memory::watch;
-use crate::bench::program;
-use crate::ci::now;
-use crate::repo::{self, Profile};
+use crate::memory::watch;
+use crate::now;
+use crate::program;
 
 /// The site: so many files of so many bytes.
 const FILES: usize = 20_000;
@@ -35,16 +34,15 @@ const SECONDS: f64 = 2.0;
 const MEMORY: f64 = 300.0;
 
 /// Compares, and measures.
-pub(super) fn run() -> Result<()> {
+pub(super) fn run(cfcache: &Path) -> Result<()> {
     for tool in ["b3sum", "sha256sum"] {
         if Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_err() {
             bail!("{tool} is what is compared with, and it is not here: apt-get install b3sum coreutils");
         }
     }
-    let cfcache = repo::build_cfcache(Profile::Release)?;
     let folder = cfcache.with_file_name("bench.changed");
     let _none = fs::remove_dir_all(&folder);
-    let result = tree(&cfcache, &folder).and_then(|()| manifest(&cfcache, &folder));
+    let result = tree(cfcache, &folder).and_then(|()| manifest(cfcache, &folder));
     let _gone = fs::remove_dir_all(&folder);
     result
 }
@@ -152,10 +150,10 @@ fn manifest(cfcache: &Path, folder: &Path) -> Result<()> {
 fn changed(cfcache: &Path, state: &Path) -> Command {
     let mut command = program(cfcache);
     command
-        .args(["--base-url", "http://127.0.0.1:9/client/v4", "--zone", crate::bench::ZONE])
+        .args(["--base-url", "http://127.0.0.1:9/client/v4", "--zone", crate::ZONE])
         .args(["purge", "changed", "--url", "https://www.example.com", "--state"])
         .arg(state)
-        .env("CLOUDFLARE_API_TOKEN", crate::bench::TOKEN);
+        .env("CLOUDFLARE_API_TOKEN", crate::TOKEN);
     command
 }
 

@@ -6,11 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::memory::watch;
-use crate::bench::{TOKEN, ZONE, program};
-use crate::ci::now;
 use crate::emulator::Emulator;
-use crate::repo::{self, Profile};
+use crate::memory::watch;
+use crate::now;
+use crate::{TOKEN, ZONE, program};
 
 /// The URLs of a short list and of a long one.
 const FEW: u64 = 10_000;
@@ -28,8 +27,7 @@ const STREAMED: f64 = 24.0;
 const BYTES: f64 = 400.0;
 
 /// Asks 10,000 URLs of an emulated edge, all of them hits, four at once and without a rate; then measures memory.
-pub(super) fn run() -> Result<()> {
-    let cfcache = repo::build_cfcache(Profile::Release)?;
+pub(super) fn run(cfcache: &Path) -> Result<()> {
     let folder = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?.join("bench-probe");
     drop(fs::remove_dir_all(&folder));
     let site = folder.join("site");
@@ -37,7 +35,7 @@ pub(super) fn run() -> Result<()> {
     fs::write(site.join("a.css"), vec![b'x'; 1000])?;
     let origin = site.to_str().context("the folder is not Unicode")?;
     let arguments = ["--no-rate-limit", "--edge-listen", "127.0.0.1:0", "--origin", origin];
-    let emulator = Emulator::start(&cfcache, &arguments)?;
+    let emulator = Emulator::start(cfcache, &arguments)?;
     let edge = emulator.edge_url.clone().context("the emulator does not say where its edge is")?;
     let edge = edge.trim_start_matches("http://").to_owned();
 
@@ -50,7 +48,7 @@ pub(super) fn run() -> Result<()> {
     };
     let (few, many) = (list(FEW)?, list(MANY)?);
     let visiting = |command: &str, list: &Path| {
-        let mut process = program(&cfcache);
+        let mut process = program(cfcache);
         process.args([command, "--no-rate-limit", "--concurrency", "4", "--output", "ndjson"]);
         process.args(["--verify-connect", &edge, "--from"]).arg(list);
         process
@@ -90,7 +88,7 @@ pub(super) fn run() -> Result<()> {
         most = most.max(small).max(large);
     }
     let purge = |list: &Path| {
-        let mut process = program(&cfcache);
+        let mut process = program(cfcache);
         process.args(["--base-url", &emulator.base_url, "--zone", ZONE, "--no-rate-limit", "--quiet"]);
         process.args(["purge", "urls", "--verify=all", "--warm", "--visitor-rate", "1000000"]);
         process.args(["--verify-connect", &edge, "--from"]).arg(list).env("CLOUDFLARE_API_TOKEN", TOKEN);

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::emulator::Emulator;
-use crate::repo::{self, Profile};
 
 /// How often each of the two is measured, in turn.
 const ROUNDS: usize = 3;
@@ -19,13 +18,12 @@ const TARGET: f64 = 0.5;
 const OBJECT_BYTES: usize = 10_000;
 
 /// Measures hits of one object with `wrk`: 64 connections, 5 seconds for each round.
-pub(super) fn run() -> Result<()> {
+pub(super) fn run(cfcache: &Path) -> Result<()> {
     for program in ["wrk", "nginx"] {
         if Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             bail!("{program} is not here: apt-get install wrk nginx-light");
         }
     }
-    let cfcache = repo::build_cfcache(Profile::Release)?;
     let folder = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?.join("bench-edge");
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(folder.join("site")).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -33,7 +31,7 @@ pub(super) fn run() -> Result<()> {
 
     let nginx = Nginx::start(&folder)?;
     let arguments = ["--plan", "free", "--edge-listen", "127.0.0.1:0", "--origin", &nginx.origin];
-    let emulator = Emulator::start(&cfcache, &arguments)?;
+    let emulator = Emulator::start(cfcache, &arguments)?;
     let edge = emulator.edge_url.clone().context("the emulator does not say where its edge is")?;
 
     println!("hits of {OBJECT_BYTES} bytes, 64 connections, {ROUNDS} rounds of 5 s in turn:\n");

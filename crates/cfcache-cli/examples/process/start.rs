@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::bench::{TOKEN, ZONE, program};
-use crate::ci::now;
 use crate::emulator::Emulator;
-use crate::repo::{self, Profile};
+use crate::now;
+use crate::{TOKEN, ZONE, program};
 
 /// Pairs of runs that count.
 const PAIRS: usize = 200;
@@ -23,21 +22,20 @@ const TARGET: f64 = 0.5;
 const URL: &str = "https://www.example.com/css/styles.css";
 
 /// Compares `--version`, and a purge of one URL at an emulator on this machine, with `curl` doing the same.
-pub(super) fn run() -> Result<()> {
+pub(super) fn run(cfcache: &Path) -> Result<()> {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         bail!("curl is what is compared with, and it is not here: apt-get install curl");
     }
-    let cfcache = repo::build_cfcache(Profile::Release)?;
     println!("{PAIRS} pairs of runs, one after the other in turn, after {WARM_UP} to warm up; medians:\n");
 
-    let mut version = program(&cfcache);
+    let mut version = program(cfcache);
     version.arg("--version");
     let mut curl_version = program(Path::new("curl"));
     curl_version.args(["--disable", "--version"]);
     let mut ratios = vec![compare("--version", &mut version, &mut curl_version)?];
 
-    let emulator = Emulator::start(&cfcache, &["--no-rate-limit"])?;
-    let mut purge = program(&cfcache);
+    let emulator = Emulator::start(cfcache, &["--no-rate-limit"])?;
+    let mut purge = program(cfcache);
     purge
         .args(["--base-url", &emulator.base_url, "--zone", ZONE, "purge", "urls", URL])
         .env("CLOUDFLARE_API_TOKEN", TOKEN);

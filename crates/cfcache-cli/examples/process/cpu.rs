@@ -6,9 +6,8 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::{TOKEN, ZONE, program};
 use crate::emulator::Emulator;
-use crate::repo::{self, Profile};
+use crate::{TOKEN, ZONE, program};
 
 /// The URLs of the two runs: what both have in common (start, the connection) is taken out.
 const FEW: u64 = 150_000;
@@ -18,10 +17,9 @@ const MANY: u64 = 300_000;
 const TARGET: f64 = 2000.0;
 
 /// Purges URLs from a pipe at an emulator without limits, and counts with `valgrind --tool=callgrind`.
-pub(super) fn run() -> Result<()> {
-    let cfcache = repo::build_cfcache(Profile::Release)?;
-    let few = measure(&cfcache, FEW)?;
-    let many = measure(&cfcache, MANY)?;
+pub(super) fn run(cfcache: &Path) -> Result<()> {
+    let few = measure(cfcache, FEW)?;
+    let many = measure(cfcache, MANY)?;
     ensure!(many > few, "more URLs took fewer instructions");
     let each = (many - few) as f64 / (MANY - FEW) as f64;
     println!("`purge urls --from - --no-rate-limit --batch-size 100`, URLs of 76 bytes from a pipe:");
