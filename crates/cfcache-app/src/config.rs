@@ -29,12 +29,17 @@ use crate::secret::{shown, shown_path};
 /// What is set for one run alone, as options of a command line do.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
+    /// The zone.
     pub zone: Option<String>,
+    /// The environment.
     pub environment: Option<String>,
+    /// The plan.
     pub plan: Option<String>,
+    /// Where the API is.
     pub base_url: Option<String>,
     /// The user's file, in place of the usual one.
     pub config: Option<PathBuf>,
+    /// The profile.
     pub profile: Option<String>,
     /// A file that holds a token.
     pub api_token_file: Option<PathBuf>,
@@ -45,7 +50,9 @@ pub struct Overrides {
 /// A value, and where it is from.
 #[derive(Debug, Clone)]
 pub struct Sourced<T> {
+    /// The value.
     pub value: T,
+    /// Where it is from.
     pub origin: Origin,
 }
 
@@ -76,10 +83,15 @@ impl fmt::Display for Origin {
 /// Everything that is set, by whatever means.
 #[derive(Debug)]
 pub struct Settings {
+    /// The zone, by id or by domain.
     pub zone: Option<Sourced<String>>,
+    /// The environment, by id or by name.
     pub environment: Option<Sourced<String>>,
+    /// Whose limits to pace by.
     pub plan: Option<Sourced<String>>,
+    /// Where the API is.
     pub base_url: Sourced<String>,
+    /// Where the credentials are.
     pub credentials: Option<Sourced<CredentialPlace>>,
     /// The nearest project's file, where there is one.
     pub project: Option<PathBuf>,
@@ -87,6 +99,7 @@ pub struct Settings {
     pub forbidden_by: Option<PathBuf>,
     /// The sites of the nearest project that has any, by their names, and the file that they are in.
     pub sites: BTreeMap<String, Site>,
+    /// The project file that describes them.
     pub sites_file: Option<PathBuf>,
     /// A zone that was set by the project or by a profile, where the other one's is used, and what that is about.
     pub overruled: Option<String>,
@@ -94,6 +107,7 @@ pub struct Settings {
     pub zones: BTreeMap<String, ZoneId>,
     /// The user's file, whether there is one or not.
     pub path: Option<PathBuf>,
+    /// The profile.
     pub profile: Option<String>,
     home: Option<PathBuf>,
 }
@@ -106,7 +120,12 @@ pub enum CredentialPlace {
     /// The token itself.
     Token(SecretString),
     /// The older pair.
-    Key { email: String, key: SecretString },
+    Key {
+        /// The e-mail address of its user.
+        email: String,
+        /// The key.
+        key: SecretString,
+    },
     /// Where a profile says.
     Profile(TokenPlace),
 }

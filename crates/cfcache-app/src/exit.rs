@@ -43,6 +43,7 @@ exits! {
 }
 
 impl Exit {
+    /// Returns the exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Accepted => 0,

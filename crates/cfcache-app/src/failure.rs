@@ -13,27 +13,34 @@ use crate::wording;
 /// Something that ends the command: what was found, what to do about it, and how the process ends.
 #[derive(Debug)]
 pub struct Failure {
+    /// How the process ends.
     pub exit: Exit,
+    /// What went wrong.
     pub message: String,
     /// What is behind it, the nearest first.
     pub causes: Vec<String>,
+    /// What to do about it.
     pub hint: Option<String>,
 }
 
 impl Failure {
+    /// Makes a failure.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), causes: Vec::new(), hint: None }
     }
 
+    /// Makes a failure of wrong usage or invalid input.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
+    /// Adds what is behind it.
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
+    /// Says what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

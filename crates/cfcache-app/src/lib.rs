@@ -5,8 +5,6 @@
 //! [`console::Console`]; nothing here prints, and nothing reads the environment but by the function that
 //! [`config::Environment::read_all`] is given.
 
-#![allow(missing_docs, reason = "fields and methods that say by their names what they are")]
-
 pub mod config;
 pub mod connection;
 pub mod console;

@@ -5,6 +5,7 @@ use cfcache_model::verdict::Answer;
 
 /// All pages of a list: what they hold, and the same as the API wrote it.
 pub struct Pages<T> {
+    /// What the pages hold.
     pub items: Vec<T>,
     /// One JSON array with the elements of all pages, byte for byte.
     pub raw: String,

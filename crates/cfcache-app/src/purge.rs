@@ -156,6 +156,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn
     BatchLimits::new(batch_size)
 }
 
+/// Names a zone in a sentence: "zone example.com".
 pub fn describe_zone(zone: &ZoneRef) -> String {
     match zone {
         ZoneRef::Id(id) => format!("zone {id}"),

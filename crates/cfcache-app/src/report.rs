@@ -190,6 +190,7 @@ pub struct ItemFailure {
     pub item: String,
     /// What was wrong.
     pub error: ItemError,
+    /// Whether it was invalid, and so was not sent.
     #[serde(skip)]
     pub is_invalid: bool,
 }
@@ -246,6 +247,7 @@ pub struct SummaryEvent<'a> {
     /// Always `summary`.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["summary"])))]
     pub event: &'static str,
+    /// The report.
     #[serde(flatten)]
     pub report: &'a Report,
 }
@@ -275,6 +277,7 @@ impl ItemError {
 }
 
 impl Report {
+    /// Makes an empty report.
     pub fn new(
         operation: &'static str,
         kind: &'static str,

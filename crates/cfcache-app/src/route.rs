@@ -28,6 +28,7 @@ impl Routes {
         Self { zones }
     }
 
+    /// Returns whether there is no route.
     pub fn is_empty(&self) -> bool {
         self.zones.is_empty()
     }

@@ -27,6 +27,7 @@ const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
 
 /// A client, and what must live as long as it does.
 pub struct Session {
+    /// The client.
     pub client: Client,
     given_up: watch::Sender<bool>,
     emulator: Option<Server>,

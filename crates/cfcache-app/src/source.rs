@@ -106,7 +106,9 @@ enum InputFile {
 /// Some entries, and what was found on the way to them.
 #[derive(Default)]
 pub struct Chunk {
+    /// The entries.
     pub entries: Vec<Entry>,
+    /// What is not valid.
     pub invalid: Vec<Invalid>,
     bytes: usize,
     /// Where each stands, and what is odd about it.
@@ -121,10 +123,13 @@ pub struct Chunk {
 pub struct Invalid {
     /// `argument 3`, `urls.txt:17`.
     pub origin: String,
+    /// The entry as it was given.
     pub given: String,
     /// Is `given` all of it, byte for byte?
     pub is_whole: bool,
+    /// Why it is invalid.
     pub reason: String,
+    /// What was probably meant.
     pub cure: Option<String>,
     /// What it looks like, where it is a URL without its scheme.
     like: Option<LooksLike>,
@@ -162,6 +167,7 @@ impl Chunk {
 }
 
 impl Invalid {
+    /// Describes it in one line.
     pub fn describe(&self) -> String {
         match &self.cure {
             Some(cure) => format!("{}: {} ({cure})", self.origin, self.reason),

@@ -52,8 +52,10 @@ pub struct VerifyReport {
     /// How many survivors and unproven URLs there are, named or not.
     #[serde(skip)]
     pub open: u64,
+    /// What is not proven, by its reason.
     #[serde(skip)]
     pub groups: BTreeMap<String, Group>,
+    /// Redirects: from where, and to where.
     #[serde(skip)]
     pub redirects: Vec<(String, String)>,
 }
@@ -170,6 +172,7 @@ impl VerifyReport {
         }
     }
 
+    /// Returns how the process ends.
     pub const fn exit(&self) -> Exit {
         if self.open == 0 { Exit::Accepted } else { Exit::Unproven }
     }
@@ -259,6 +262,7 @@ pub struct WarmItem {
 }
 
 impl WarmReport {
+    /// Counts a request.
     pub fn count(&mut self, target: &Target, variant: Variant, warmed: &Warmed) {
         self.requested += 1;
         match warmed {
@@ -292,6 +296,7 @@ impl WarmReport {
         self.failures_omitted += requests;
     }
 
+    /// Says how long it took.
     pub fn took(&mut self, elapsed: Duration) {
         self.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     }

@@ -247,23 +247,28 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Begins at zero.
     pub fn new(noun: &'static str, verb: &'static str, total: Option<u64>) -> Self {
         Self { noun, verb, total, done: 0, failed: 0, started: Instant::now() }
     }
 
+    /// Counts one.
     pub fn count(&mut self, is_fine: bool) {
         self.done += 1;
         self.failed += u64::from(!is_fine);
     }
 
+    /// Returns how many there are, where they were counted.
     pub const fn total(&self) -> Option<u64> {
         self.total
     }
 
+    /// Returns how many are done.
     pub const fn done(&self) -> u64 {
         self.done
     }
 
+    /// Returns how long it takes by now.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

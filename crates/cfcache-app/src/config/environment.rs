@@ -96,9 +96,13 @@ const API_TOKEN_FILE: &str = "CLOUDFLARE_API_TOKEN_FILE";
 /// The proxies of the environment, each empty where there is none.
 #[derive(Default)]
 pub struct Proxies {
+    /// For `https://`.
     pub https: String,
+    /// For `http://`.
     pub http: String,
+    /// For both.
     pub all: String,
+    /// The hosts that are reached without one.
     pub none: String,
 }
 
@@ -115,19 +119,29 @@ pub type Lookup = fn(&str) -> Result<String, VarError>;
 /// What the environment says. A variable that is empty counts as unset: an unset secret of a CI job arrives so.
 #[derive(Debug)]
 pub struct Environment {
+    /// The API token.
     pub token: Option<SecretString>,
+    /// The global API key.
     pub key: Option<SecretString>,
+    /// The e-mail address of the user of the key.
     pub email: Option<String>,
     /// The base URL, and the variable that it is from.
     pub base_url: Option<(String, &'static str)>,
     /// The variables for credentials that are set and empty, to name in an error.
     pub empty: Vec<String>,
+    /// The zone, by id or by domain.
     pub zone: Option<String>,
+    /// The account of the token.
     pub account: Option<String>,
+    /// Whose limits to pace by.
     pub plan: Option<String>,
+    /// The profile of the configuration file.
     pub profile: Option<String>,
+    /// The configuration file.
     pub config: Option<String>,
+    /// What is logged.
     pub log: Option<String>,
+    /// Extra headers for visitors.
     pub visitor_headers: Option<SecretString>,
     /// The directory that configuration is in.
     pub config_home: Option<PathBuf>,
@@ -135,8 +149,11 @@ pub struct Environment {
     pub state_home: Option<PathBuf>,
     /// The user's own directory.
     pub home: Option<PathBuf>,
+    /// The proxies.
     pub proxies: Proxies,
+    /// Whether color is not wanted.
     pub no_color: bool,
+    /// Whether the terminal takes no escape sequences.
     pub dumb_terminal: bool,
     /// A variable whose value is not Unicode.
     pub broken: Option<String>,

@@ -36,6 +36,7 @@ pub struct UserFile {
     /// Domains and the ids of their zones, for tokens that may not look them up.
     #[serde(default)]
     pub zones: BTreeMap<String, MappedZone>,
+    /// The profiles, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, Profile>,
 }
@@ -44,10 +45,14 @@ pub struct UserFile {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
+    /// The zone, by id or by domain.
     pub zone: Option<String>,
+    /// The environment, by id or by name.
     pub environment: Option<String>,
+    /// Whose limits to pace by.
     #[serde(default, deserialize_with = "plan")]
     pub plan: Option<String>,
+    /// Where the API is.
     #[serde(default, deserialize_with = "base_url")]
     pub base_url: Option<String>,
     token_file: Option<PathBuf>,
@@ -64,7 +69,12 @@ pub enum TokenPlace {
     /// In a variable of the environment.
     Variable(String),
     /// In what a command prints.
-    Command { program: String, arguments: Vec<String> },
+    Command {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
     /// In the file itself, where it should not be.
     Inline(SecretString),
 }
@@ -74,6 +84,7 @@ pub enum TokenPlace {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProjectFile {
+    /// The zone, by id or by domain.
     pub zone: Option<String>,
     /// No purge or invalidate of everything from in here.
     #[serde(default)]

@@ -15,11 +15,17 @@ const LONGEST: u64 = 1 << 16;
 pub struct Header {
     /// Says what sort of file it is, and in which version.
     pub journal: String,
+    /// The version of the format.
     pub version: u32,
+    /// Which API.
     pub api: String,
+    /// What was done.
     pub operation: String,
+    /// What the entries are.
     pub kind: String,
+    /// The zone, by its id.
     pub zone: String,
+    /// The environment, by its id.
     pub environment: Option<String>,
     /// The headers of `--header`, which are part of every entry.
     pub headers: Vec<String>,
@@ -28,6 +34,7 @@ pub struct Header {
 }
 
 impl Header {
+    /// Makes the head of a journal.
     pub fn new(operation: &str, kind: &str) -> Self {
         Self {
             journal: "cfcache".to_owned(),
@@ -49,6 +56,7 @@ pub struct JournalLine {
     /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted: Option<(u64, u64)>,
+    /// How far the input was read.
     #[serde(flatten)]
     pub point: Point,
 }
@@ -78,6 +86,7 @@ fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
 pub struct Contents {
     /// `None` where there is nothing yet.
     pub header: Option<Header>,
+    /// The entries that were accepted.
     pub accepted: EntryRanges,
     /// In the order of the lines.
     pub points: Vec<Point>,
@@ -90,8 +99,11 @@ pub struct Contents {
 /// Why a file is not read as a journal.
 #[derive(Debug)]
 pub enum Wrong {
+    /// It cannot be read.
     Io(std::io::Error),
+    /// It is no journal.
     Foreign,
+    /// It is of a later version.
     Newer(u32),
 }
 

@@ -20,12 +20,14 @@ pub struct Rolling {
 }
 
 impl Rolling {
+    /// Adds an entry of the input.
     pub fn push(&mut self, given: &str) {
         self.hasher.write(&(given.len() as u64).to_le_bytes());
         self.hasher.write(given.as_bytes());
         self.read += 1;
     }
 
+    /// Returns how far the input was read.
     pub fn point(&self) -> Point {
         Point { read: self.read, digest: self.hasher.finish() }
     }

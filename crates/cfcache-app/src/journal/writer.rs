@@ -39,6 +39,7 @@ impl Writer {
         Self { name, lines, last_point: 0, given_up }
     }
 
+    /// Returns the name of the file.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -31,6 +31,7 @@ enum Position {
 }
 
 impl<R: Read> Array<R> {
+    /// Reads an array.
     pub fn new(reader: BufReader<R>, takes_objects: bool) -> Self {
         let position = Position::BeforeArray;
         Self { reader, takes_objects, position, element: Vec::new(), text: String::new() }
@@ -41,6 +42,7 @@ impl<R: Read> Array<R> {
         memchr(b',', self.reader.buffer()).is_some()
     }
 
+    /// Returns the next element.
     pub fn next_line(&mut self) -> Line<'_> {
         match self.read_element() {
             Ok(true) => {}

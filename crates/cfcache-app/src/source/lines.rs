@@ -37,7 +37,12 @@ pub enum Line<'a> {
     /// Blank, or a comment.
     Nothing,
     /// No entry can be made of it.
-    Invalid { given: String, reason: String },
+    Invalid {
+        /// What it holds.
+        given: String,
+        /// Why it is invalid.
+        reason: String,
+    },
     /// It could not be read.
     Failed(Error),
     /// There are no more.
@@ -45,6 +50,7 @@ pub enum Line<'a> {
 }
 
 impl<R: Read> Lines<R> {
+    /// Reads lines.
     pub fn new(reader: BufReader<R>, delimiter: Delimiter) -> Self {
         Self { reader, delimiter, given: 0, end: None, is_after_cr: false, line: Vec::new() }
     }
@@ -55,6 +61,7 @@ impl<R: Read> Lines<R> {
         self.end.is_some()
     }
 
+    /// Returns the next line.
     pub fn next_line(&mut self) -> Line<'_> {
         self.reader.consume(core::mem::take(&mut self.given));
         let end = match self.end.take() {

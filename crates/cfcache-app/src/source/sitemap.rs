@@ -72,8 +72,11 @@ struct Document<'r> {
 
 /// An address, and where it is from: the file, and the number of its `<url>`.
 pub struct SitemapLine<'s> {
+    /// The name of the file.
     pub name: Rc<str>,
+    /// Which address of it, counted from 1.
     pub number: u64,
+    /// The address.
     pub line: Line<'s>,
     /// When the page changed last, as it stands there, where that is read.
     pub lastmod: Option<&'s str>,
@@ -112,6 +115,7 @@ impl<'r> Sitemap<'r> {
         self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
     }
 
+    /// Returns the next address.
     pub fn next_line(&mut self) -> SitemapLine<'_> {
         loop {
             let Some(document) = self.open.last_mut() else {
