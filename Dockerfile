@@ -1,9 +1,10 @@
-# An image of the static binary, the roots of the public certificate authorities, and nothing else:
+# Two images, each of a static binary, the roots of the public certificate authorities, and nothing else:
 #
 #   docker build --target cfcache --tag cfcache .
+#   docker build --target cfcache-queue --tag cfcache-queue .
 #
-# `cargo xtask dist` follows these steps as far as they go without an engine: it puts the image's files together, and runs
-# the binary among them as the image's user.
+# `cargo xtask dist` follows these steps as far as they go without an engine: it puts the files of each image together, and
+# runs the binary among them as the image's user.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -26,3 +27,25 @@ ENV XDG_STATE_HOME=/data
 WORKDIR /data
 USER 65532:65532
 ENTRYPOINT ["/cfcache"]
+
+FROM build AS build-cfcache-queue
+RUN cargo xtask binary cfcache-queue /out/cfcache-queue
+
+FROM scratch AS cfcache-queue
+LABEL org.opencontainers.image.title="cfcache-queue" \
+      org.opencontainers.image.description="A queue in front of Cloudflare's cache purge API" \
+      org.opencontainers.image.source="https://github.com/cfcache/cfcache" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build-cfcache-queue /out/cfcache-queue /cfcache-queue
+# Without DATABASE_URL the queue is a file below /data: mount something there that is kept.
+ENV XDG_STATE_HOME=/data
+VOLUME /data
+WORKDIR /data
+USER 65532:65532
+ENTRYPOINT ["/cfcache-queue"]
+# A loopback address of a container is reached by nobody. Who may ask for what is in the file, which is mounted there:
+# without one the queue refuses to listen for other machines.
+EXPOSE 8789 8790
+CMD ["serve", "--config", "/etc/cfcache-queue.toml", "--listen", "0.0.0.0:8789", "--admin-listen", "0.0.0.0:8790"]

@@ -28,7 +28,7 @@ echo '<h1>Old</h1>' > site/index.html
 echo 'body { color: navy }' > site/styles.css
 # Nothing of whoever runs this has a say, and nothing of theirs is changed.
 unset CLOUDFLARE_API_KEY CLOUDFLARE_EMAIL CFCACHE_PROFILE CFCACHE_CONFIG CFCACHE_PLAN
-export XDG_STATE_HOME="$folder" XDG_CONFIG_HOME="$folder" NO_COLOR=1
+export XDG_STATE_HOME="$folder" XDG_CONFIG_HOME="$folder" NO_COLOR=1 NO_PROXY=127.0.0.1
 export CLOUDFLARE_API_TOKEN=any-token-will-do CLOUDFLARE_ZONE_ID=023e105f4ecef8ad9ca31a8372d0c353
 
 : > addresses

@@ -29,24 +29,45 @@ pub(crate) use proof::twice;
 struct Product {
     package: &'static str,
     binary: &'static str,
+    is_for_windows: bool,
     /// Whether it prints its completions and man pages.
     prints_pages: bool,
     /// What goes along as it is, from the top of the repository.
     papers: &'static [&'static str],
-    /// Shows that the static binary works where there is nothing else.
-    proof: fn(&Path) -> Result<()>,
+    /// Shows that the static binary works where there is nothing else; told where `cfcache` is, for its emulator.
+    proof: fn(&Path, &Path) -> Result<()>,
     /// What is run in its image.
     trial: &'static [&'static str],
 }
 
-const PRODUCTS: &[Product] = &[Product {
-    package: "cfcache-cli",
-    binary: "cfcache",
-    prints_pages: true,
-    papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
-    proof: proof::purges_in_an_empty_root,
-    trial: &["--emulator", "purge", "urls", "https://www.example.com/a"],
-}];
+const PRODUCTS: &[Product] = &[
+    Product {
+        package: "cfcache-cli",
+        binary: "cfcache",
+        is_for_windows: true,
+        prints_pages: true,
+        papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
+        proof: |cfcache, _| proof::purges_in_an_empty_root(cfcache),
+        trial: &["--emulator", "purge", "urls", "https://www.example.com/a"],
+    },
+    Product {
+        package: "cfcache-queue",
+        binary: "cfcache-queue",
+        is_for_windows: false,
+        prints_pages: false,
+        papers: &[
+            "CHANGELOG.md",
+            "LICENSE-APACHE",
+            "LICENSE-MIT",
+            "docs/queue.md",
+            "docs/queue/alerts.yml",
+            "docs/queue/cfcache-queue.service",
+            "docs/queue/grafana.json",
+        ],
+        proof: proof::queues_in_an_empty_root,
+        trial: &["push", "urls", "--zone", crate::bench::ZONE, "https://www.example.com/a"],
+    },
+];
 
 /// What a shell calls a file with completions.
 const COMPLETIONS: [(&str, &str); 5] = [
@@ -67,12 +88,14 @@ pub(crate) fn run(target: Option<&str>) -> Result<()> {
         fs::remove_dir_all(&folder).context("cannot clear target/dist")?;
     }
     fs::create_dir_all(&folder).context("cannot make target/dist")?;
-    for product in PRODUCTS {
+    let mut cfcache = None;
+    for product in PRODUCTS.iter().filter(|product| product.is_for_windows || !target.contains("windows")) {
         let binary = build(product, target)?;
+        let cfcache = cfcache.get_or_insert_with(|| binary.clone());
         // The same machine and system, whichever C library.
         let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
         if target.contains("linux") && host.contains("linux") && machine(target) == machine(host) {
-            (product.proof)(&binary)?;
+            (product.proof)(&binary, cfcache)?;
             container::runs(product, &binary)?;
         }
         pack(product, &binary, target, &epoch, &folder)?;
@@ -189,4 +212,46 @@ fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
     ensure!(status.success(), "{program} failed, {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binstall_looks_for_the_archives_that_are_made() {
+        let packages = repo::packages().unwrap();
+        for product in PRODUCTS {
+            let package = packages.iter().find(|package| package.name == product.package).unwrap();
+            let binstall = &package.metadata["metadata"]["binstall"];
+            let text = |key: &str| {
+                let template = binstall[key].as_str().unwrap_or_else(|| panic!("{}: {key}", product.package));
+                let values = [
+                    ("repo", "REPO"),
+                    ("version", &package.version[..]),
+                    ("target", "TARGET"),
+                    ("bin", product.binary),
+                    ("binary-ext", ""),
+                ];
+                values.iter().fold(template.to_owned(), |all, (key, value)| {
+                    all.replace(&format!("{{ {key} }}"), value)
+                })
+            };
+            let name = format!("{}-{}-TARGET", product.binary, package.version);
+            assert_eq!(text("pkg-url"), format!("REPO/releases/download/v{}/{name}.tar.gz", package.version));
+            assert_eq!(text("bin-dir"), format!("{name}/{}", product.binary));
+            assert_eq!(text("pkg-fmt"), "tgz");
+        }
+    }
+
+    #[test]
+    fn papers_of_a_release_exist_and_have_names_of_their_own() {
+        for product in PRODUCTS {
+            let mut names = std::collections::BTreeSet::new();
+            for paper in product.papers {
+                assert!(repo::root().join(paper).is_file(), "{paper}");
+                assert!(names.insert(Path::new(paper).file_name()), "{paper}");
+            }
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Runs the static binary where there is nothing else, and builds it in two places.
 
 use std::fs;
-use std::net::UdpSocket;
-use std::path::Path;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -15,43 +17,75 @@ use crate::repo;
 /// An address of this machine where nobody else answers questions for names.
 const NAME_SERVER: &str = "127.0.0.7";
 
-/// Purges at the emulator from a root that holds the binary, `/etc/hosts` and `/etc/resolv.conf` and nothing else: once
-/// by a name from the file, and once by a name that only the name server knows.
-pub(super) fn purges_in_an_empty_root(cfcache: &Path) -> Result<()> {
-    let root = repo::target()?.join("dist-root");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
-    fs::create_dir_all(root.join("etc"))?;
-    fs::copy(cfcache, root.join("cfcache"))?;
-    fs::write(root.join("etc/hosts"), "127.0.0.1 file.test\n")?;
-    fs::write(
-        root.join("etc/resolv.conf"),
-        format!("nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n"),
-    )?;
+/// A root that holds a binary, `/etc/hosts` and `/etc/resolv.conf` and nothing else, and an emulator outside of it.
+struct EmptyRoot {
+    path: PathBuf,
+    is_root: bool,
+    emulator: Emulator,
+    /// One from the file, and one that only the name server knows.
+    names: Vec<&'static str>,
+}
 
-    let emulator = Emulator::start(cfcache, &[])?;
-    let is_root = repo::capture("id", ["-u"])?.trim() == "0";
-    let mut names = vec!["file.test"];
-    match UdpSocket::bind((NAME_SERVER, 53)) {
-        Ok(socket) => {
-            std::thread::spawn(move || answer_with_this_machine(&socket));
-            names.push("dns.test");
+impl EmptyRoot {
+    fn new(binary: &Path, cfcache: &Path) -> Result<Self> {
+        let path = repo::target()?.join("dist-root");
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
         }
-        Err(error) if is_root => return Err(error).context("the name server of the proof cannot listen"),
-        Err(_) => {
-            println!("not root, so no name server can listen: names are resolved from /etc/hosts alone")
+        fs::create_dir_all(path.join("etc"))?;
+        fs::copy(binary, path.join("binary"))?;
+        fs::write(path.join("etc/hosts"), "127.0.0.1 file.test\n")?;
+        fs::write(
+            path.join("etc/resolv.conf"),
+            format!("nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n"),
+        )?;
+        let emulator = Emulator::start(cfcache, &[])?;
+        let is_root = repo::capture("id", ["-u"])?.trim() == "0";
+        let mut names = vec!["file.test"];
+        match UdpSocket::bind((NAME_SERVER, 53)) {
+            Ok(socket) => {
+                std::thread::spawn(move || answer_with_this_machine(&socket));
+                names.push("dns.test");
+            }
+            // The proof of another binary has left one there.
+            Err(error) if error.kind() == ErrorKind::AddrInUse => names.push("dns.test"),
+            Err(error) if is_root => return Err(error).context("the name server of the proof cannot listen"),
+            Err(_) => {
+                println!("not root, so no name server can listen: names are resolved from /etc/hosts alone");
+            }
         }
+        Ok(Self { path, is_root, emulator, names })
     }
-    for name in names {
-        let base_url = emulator.base_url.replace("127.0.0.1", name);
-        let mut purge = Command::new(if is_root { "chroot" } else { "unshare" });
-        if !is_root {
-            purge.args(["--map-root-user", "chroot"]);
+
+    /// The emulator, by a name.
+    fn base_url(&self, name: &str) -> String {
+        self.emulator.base_url.replace("127.0.0.1", name)
+    }
+
+    /// The binary in that root, with a token.
+    fn command(&self) -> Command {
+        let mut command = Command::new(if self.is_root { "chroot" } else { "unshare" });
+        if !self.is_root {
+            command.args(["--map-root-user", "chroot"]);
         }
-        purge.arg(&root).args(["/cfcache", "--allow-insecure-http", "--base-url", &base_url, "--zone", ZONE]);
-        purge.args(["purge", "urls", "--json", "https://www.example.com/a"]).stdin(Stdio::null());
-        purge.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CLOUDFLARE_API_TOKEN", TOKEN);
+        command.arg(&self.path).arg("/binary").stdin(Stdio::null());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CLOUDFLARE_API_TOKEN", TOKEN);
+        command
+    }
+
+    fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.path).context("cannot clear the empty root")
+    }
+}
+
+/// Purges at the emulator from an empty root, by each name.
+pub(super) fn purges_in_an_empty_root(cfcache: &Path) -> Result<()> {
+    let root = EmptyRoot::new(cfcache, cfcache)?;
+    for name in &root.names {
+        let base_url = root.base_url(name);
+        let mut purge = root.command();
+        purge.args(["--allow-insecure-http", "--base-url", &base_url, "--zone", ZONE]);
+        purge.args(["purge", "urls", "--json", "https://www.example.com/a"]);
         let output = purge.output().context("cannot run chroot")?;
         let report: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         ensure!(
@@ -62,7 +96,61 @@ pub(super) fn purges_in_an_empty_root(cfcache: &Path) -> Result<()> {
         );
         println!("purged over {base_url} from an empty root");
     }
-    fs::remove_dir_all(&root).context("cannot clear the empty root")
+    root.remove()
+}
+
+/// Puts a request into a queue in an empty root, and sends it to the emulator by each name.
+pub(super) fn queues_in_an_empty_root(queue: &Path, cfcache: &Path) -> Result<()> {
+    let root = EmptyRoot::new(queue, cfcache)?;
+    let free = || -> Result<String> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()) };
+    for name in &root.names {
+        let base_url = root.base_url(name);
+        let mut push = root.command();
+        push.args(["--data", "/data", "push", "urls", "--zone", ZONE, "https://www.example.com/a"]);
+        let pushed = push.output().context("cannot run chroot")?;
+        let said = String::from_utf8_lossy(&pushed.stderr);
+        ensure!(pushed.status.success(), "nothing can be queued in an empty root: {said}");
+        let (listen, admin) = (free()?, free()?);
+        let mut serve = root.command();
+        serve.args(["--data", "/data", "serve", "--base-url", &base_url, "--allow-insecure-http"]);
+        serve.args(["--listen", &listen, "--admin-listen", &admin]);
+        let serve = serve.stderr(Stdio::piped()).spawn().context("cannot run chroot")?;
+        let is_sent = is_accepted(&admin);
+        // SIGTERM, which ends it after what is in flight.
+        let _ended = Command::new("kill").arg(serve.id().to_string()).status();
+        let ended = serve.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        ensure!(
+            is_sent && ended.status.success(),
+            "nothing was sent over {base_url}, {}: {said}",
+            ended.status
+        );
+        println!("queued, and sent over {base_url} from an empty root");
+    }
+    root.remove()
+}
+
+/// Waits until the metrics of a queue say that an item was accepted.
+fn is_accepted(admin: &str) -> bool {
+    let metrics = || -> Result<String> {
+        let mut connection = TcpStream::connect(admin)?;
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: queue\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    for _ in 0..200 {
+        let accepted = |line: &str| {
+            line.starts_with("cfcache_purge_items_total{")
+                && line.contains("outcome=\"accepted\"")
+                && !line.ends_with(" 0")
+        };
+        if metrics().is_ok_and(|answer| answer.lines().any(accepted)) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
 }
 
 /// Answers every question for an IPv4 address with 127.0.0.1, and any other with nothing.
