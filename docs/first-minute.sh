@@ -7,6 +7,10 @@ set -eu
 
 # `replace` takes the place of the shell, so that what is started in the background is what is ended.
 if [ -n "${CFCACHE-}" ]; then
+  case $CFCACHE in
+    /*) ;;
+    */*) CFCACHE=$PWD/$CFCACHE ;;
+  esac
   replace() { exec "$CFCACHE" "$@"; }
 else
   top=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,7 +40,7 @@ printf '%s\n' "\$ cfcache emulator --origin site --cache 'www.example.com/*' &"
 replace emulator --listen 127.0.0.1:0 --edge-listen 127.0.0.1:0 --origin site --cache 'www.example.com/*' \
   > addresses 2> log &
 emulator=$!
-trap 'kill "$emulator"; wait "$emulator" || :; cd /; rm -rf "$folder"' EXIT
+trap 'kill "$emulator" 2> /dev/null || :; wait "$emulator" || :; cd /; rm -rf "$folder"' EXIT
 until grep -q '^edge on' addresses; do
   kill -0 "$emulator" 2> /dev/null || { cat log >&2; exit 1; }
   sleep 0.1
