@@ -235,9 +235,6 @@ case $mode in
     ;;
   urls-from)
     [[ -f $INPUT_URLS_FROM ]] || fail 2 "urls-from names \`$INPUT_URLS_FROM\`, which is no file"
-    if is_true allow-empty "${INPUT_ALLOW_EMPTY-}" && ! grep -q '[^[:space:]]' <"$INPUT_URLS_FROM"; then
-      end_empty "\`$INPUT_URLS_FROM\` is empty, and allow-empty says that this is fine"
-    fi
     # Read from standard input, so that no name of a file is taken for anything else.
     entries=$INPUT_URLS_FROM
     arguments+=(purge urls --from -)
@@ -249,6 +246,14 @@ case $mode in
     arguments+=(purge "$mode" --from -)
     ;;
 esac
+
+# A list may hold no entry and not be blank: comments, or the array of a program that found nothing.
+if [[ $entries != /dev/null ]] && is_true allow-empty "${INPUT_ALLOW_EMPTY-}"; then
+  start=$(grep -v '^[[:space:]]*#' <"$entries" | tr -d '[:space:]' | head -c 3) || true
+  if [[ -z $start || $start == '[]' ]]; then
+    end_empty "the list of $mode is empty, and allow-empty says that this is fine"
+  fi
+fi
 
 # Nothing that cfcache prints is a command of ours, whatever a URL looks like.
 pause=stop-$RANDOM$RANDOM$RANDOM$RANDOM

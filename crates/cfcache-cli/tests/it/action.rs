@@ -500,7 +500,15 @@ fn the_component_of_gitlab_runs_the_same_script() {
 fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
     let (runner, api) = (Runner::new(), Api::quick());
     runner.dir.file("empty.txt", "\n \n");
-    for inputs in [&[][..], &[("INPUT_URLS", " \n")], &[("INPUT_URLS_FROM", "empty.txt")]] {
+    runner.dir.file("array.txt", "[\n]\n");
+    for inputs in [
+        &[][..],
+        &[("INPUT_URLS", " \n")],
+        &[("INPUT_URLS", "[]")],
+        &[("INPUT_TAGS", "# No tag.\n")],
+        &[("INPUT_URLS_FROM", "empty.txt")],
+        &[("INPUT_URLS_FROM", "array.txt")],
+    ] {
         let step = runner.run(&api, inputs);
         assert_eq!(step.code, 2, "{inputs:?}: {step:#?}");
         let allowed = runner.run(&api, &[inputs, &[("INPUT_ALLOW_EMPTY", "true")]].concat());
