@@ -114,7 +114,8 @@ pub(super) fn queues_in_an_empty_root(queue: &Path, cfcache: &Path) -> Result<()
         let mut serve = root.command();
         serve.args(["--data", "/data", "serve", "--base-url", &base_url, "--allow-insecure-http"]);
         serve.args(["--listen", &listen, "--admin-listen", &admin]);
-        let serve = serve.stderr(Stdio::piped()).spawn().context("cannot run chroot")?;
+        let serve =
+            serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot run chroot")?;
         let is_sent = is_accepted(&admin);
         // SIGTERM, which ends it after what is in flight.
         let _ended = Command::new("kill").arg(serve.id().to_string()).status();
