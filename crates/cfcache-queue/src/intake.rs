@@ -4,9 +4,9 @@
 //! for the same thing are merged when they are sent, and never dropped before. So a message that was captured and is sent
 //! again within the five minutes of its timestamp costs a purge, and loses nothing.
 
-pub mod message;
-pub mod rate;
-pub mod signature;
+mod message;
+mod rate;
+mod signature;
 pub mod sources;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

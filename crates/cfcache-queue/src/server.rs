@@ -42,7 +42,7 @@ const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 const GRACE: Duration = Duration::from_secs(20);
 
 /// What all answers are.
-pub type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Where connections come from.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Listener {
 }
 
 /// Accepts connections and answers requests, until `stop` ends; then those under way end.
-pub async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
+pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
@@ -202,7 +202,7 @@ where
 }
 
 /// An answer that nobody keeps.
-pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

@@ -27,7 +27,7 @@ use crate::intake::sources::{self, Source};
 use crate::request::{NewRequest, Subject};
 
 /// The most items that one HTTP request may hold.
-pub const MAX_ITEMS: usize = 10_000;
+pub(crate) const MAX_ITEMS: usize = 10_000;
 
 /// The longest item, in bytes: the stores' bound, which the functions of the SQL door have too.
 const MAX_KEY_BYTES: usize = 32 << 10;
@@ -43,18 +43,16 @@ const INVALIDATE: &str = "dev.cfcache.invalidate.v1";
 
 /// What a body asks for.
 #[derive(Debug)]
-#[non_exhaustive]
-pub struct Message {
+pub(crate) struct Message {
     /// In the order of the body. There is at least one.
-    pub requests: Vec<NewRequest>,
+    pub(crate) requests: Vec<NewRequest>,
     /// What is taken, and probably does not do what was meant.
-    pub warnings: Problems,
+    pub(crate) warnings: Problems,
 }
 
 /// Why nothing of a body is taken.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Unread {
+pub(crate) enum Unread {
     /// Its media type, or the encoding of the body, is none that is understood.
     MediaType(String),
     /// It holds more than [`MAX_ITEMS`].
@@ -65,24 +63,22 @@ pub enum Unread {
 
 /// What is wrong with a body, or odd.
 #[derive(Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Problems {
+pub(crate) struct Problems {
     /// The first of them, at most 100.
-    pub shown: Vec<Problem>,
+    pub(crate) shown: Vec<Problem>,
     /// How many there are.
-    pub total: usize,
+    pub(crate) total: usize,
     /// How many of them are something that the source may not ask for.
-    pub forbidden: usize,
+    pub(crate) forbidden: usize,
 }
 
 /// What is wrong, and where.
 #[derive(Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Such as `urls[3]`, `[2].data.zone` or `line 7`; empty for the body as a whole.
-    pub at: String,
+    pub(crate) at: String,
     /// What is wrong, and what was probably meant.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Problems {
@@ -99,7 +95,7 @@ impl Problems {
 /// # Errors
 ///
 /// [`Unread`]; nothing of it may be stored then.
-pub fn read(
+pub(crate) fn read(
     headers: &HeaderMap,
     query: Option<&str>,
     body: &[u8],

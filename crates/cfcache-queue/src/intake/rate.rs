@@ -12,7 +12,7 @@ const BURST: Duration = Duration::from_secs(10);
 /// A message is let in as long as what came before is paid for but for ten seconds' worth; it may then hold any number of
 /// items, all of which count. So there is no message that could never come in, and over time the rate is exact.
 #[derive(Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     interval: Duration,
     paid_until: Option<Instant>,
 }
@@ -20,20 +20,20 @@ pub struct RateLimit {
 impl RateLimit {
     /// So many items a second. `None` for a rate that is not above zero.
     #[must_use]
-    pub fn per_second(items: f64) -> Option<Self> {
+    pub(crate) fn per_second(items: f64) -> Option<Self> {
         let interval = Duration::try_from_secs_f64(items.recip()).ok().filter(|time| !time.is_zero())?;
         Some(Self { interval, paid_until: None })
     }
 
     /// How long it is until the next message is let in; zero for now.
     #[must_use]
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
         self.paid_until
             .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now).saturating_sub(BURST))
     }
 
     /// Charges for so many items.
-    pub fn charge(&mut self, now: Instant, items: u32) {
+    pub(crate) fn charge(&mut self, now: Instant, items: u32) {
         let paid = self.paid_until.map_or(now, |paid| paid.max(now));
         let cost = self.interval.saturating_mul(items);
         // A time that no clock reaches is never.
@@ -41,7 +41,7 @@ impl RateLimit {
     }
 
     /// Takes back what was charged for items that were not stored.
-    pub fn refund(&mut self, items: u32) {
+    pub(crate) fn refund(&mut self, items: u32) {
         let cost = self.interval.saturating_mul(items);
         self.paid_until = self.paid_until.and_then(|paid| paid.checked_sub(cost));
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// How far the sender's clock may be from this one. The specification leaves the number open; its libraries take five
 /// minutes.
-pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// So many signatures of one message are tried; a sender has one for each of its secrets.
 const MOST_SIGNATURES: usize = 8;
@@ -23,7 +23,7 @@ const SIGNATURE: &str = "webhook-signature";
 
 /// The headers of a signed message, in time. Whether the signature is right is known only with the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedHead {
+pub(crate) struct SignedHead {
     /// What the signature covers before the body: `id.timestamp.`.
     prefix: String,
     signatures: Vec<Vec<u8>>,
@@ -31,8 +31,7 @@ pub struct SignedHead {
 
 /// Why a message is not taken for one that its source signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unsigned {
+pub(crate) enum Unsigned {
     /// A header is missing or not readable.
     #[error("the header `{0}` is missing or not valid")]
     Header(&'static str),
@@ -55,7 +54,7 @@ pub enum Unsigned {
 impl SignedHead {
     /// Whether a message says that it is signed.
     #[must_use]
-    pub fn is_in(headers: &HeaderMap) -> bool {
+    pub(crate) fn is_in(headers: &HeaderMap) -> bool {
         headers.contains_key(SIGNATURE)
     }
 
@@ -64,7 +63,7 @@ impl SignedHead {
     /// # Errors
     ///
     /// [`Unsigned`] where a header is missing or not valid, or the time is too far from `now`.
-    pub fn read(headers: &HeaderMap, now: SystemTime) -> Result<Self, Unsigned> {
+    pub(crate) fn read(headers: &HeaderMap, now: SystemTime) -> Result<Self, Unsigned> {
         let id = text(headers, ID)?;
         let timestamp = text(headers, TIMESTAMP)?;
         let is_number = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
@@ -88,14 +87,14 @@ impl SignedHead {
 
     /// What the signature covers, with the body.
     #[must_use]
-    pub fn signed(&self, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn signed(&self, body: &[u8]) -> Vec<u8> {
         [self.prefix.as_bytes(), body].concat()
     }
 
     /// Whether one of the signatures is right for [`signed`](Self::signed) bytes. The comparison takes the same time wherever
     /// they differ.
     #[must_use]
-    pub fn is_valid(&self, key: &hmac::Key, signed: &[u8]) -> bool {
+    pub(crate) fn is_valid(&self, key: &hmac::Key, signed: &[u8]) -> bool {
         self.signatures.iter().any(|signature| hmac::verify(key, signed, signature).is_ok())
     }
 }
@@ -112,7 +111,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsig
 /// Makes the key of a secret as it is handed out: `whsec_` and base64. `None` where it is none, or has fewer than 24 bytes
 /// or more than 64, the bounds of the specification.
 #[must_use]
-pub fn key(secret: &str) -> Option<hmac::Key> {
+pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
     let bytes = Zeroizing::new(BASE64_STANDARD.decode(encoded).ok()?);
     (24..=64).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))

@@ -25,7 +25,7 @@ use crate::intake::signature::{self, SignedHead, Unsigned};
 use crate::request::{NewRequest, Subject};
 
 /// The name of the one source that there is without a configuration file.
-pub const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 
 /// The most that a file with a secret may hold.
 const MOST_SECRET_BYTES: u64 = 4096;
@@ -85,7 +85,7 @@ pub struct Sources {
 }
 
 /// One source.
-pub struct Source {
+pub(crate) struct Source {
     name: String,
     proof: Proof,
     socket: Option<PathBuf>,
@@ -115,7 +115,7 @@ enum HostPattern {
 
 /// What is known of the source from the head of a message.
 #[derive(Debug)]
-pub enum Sender<'a> {
+pub(crate) enum Sender<'a> {
     /// It is this one.
     Known(&'a Source),
     /// It is one of these, if a signature is right.
@@ -124,8 +124,7 @@ pub enum Sender<'a> {
 
 /// Why a message is from nobody who is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unauthorized {
+pub(crate) enum Unauthorized {
     /// It brings nothing that shows who it is from.
     #[error("there are no credentials: sign the request (`webhook-signature`), or send the source's secret")]
     Missing,
@@ -140,7 +139,7 @@ pub enum Unauthorized {
 impl Unauthorized {
     /// The word for it in metrics and logs.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "no_credentials",
             Self::Secret => "secret",
@@ -207,19 +206,19 @@ impl Sources {
     }
 
     /// The names of the sources with a Unix socket, and the sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = (&str, &Path)> {
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.socket.as_deref()?)))
     }
 
     /// Whether these are those of [`local`](Self::local).
     #[must_use]
-    pub fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         matches!(&*self.sources, [Source { proof: Proof::Listener, socket: None, .. }])
     }
 
     /// The source of that name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<&Source> {
+    pub(crate) fn named(&self, name: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.name == name)
     }
 
@@ -228,7 +227,7 @@ impl Sources {
     /// # Errors
     ///
     /// [`Unauthorized`] where it is from nobody, whatever its body is.
-    pub fn sender(
+    pub(crate) fn sender(
         &self,
         headers: &HeaderMap,
         name: Option<&str>,
@@ -264,7 +263,7 @@ impl<'a> Sender<'a> {
     /// # Errors
     ///
     /// [`Unsigned::Signature`] where no signature is right.
-    pub fn verify(self, body: &[u8]) -> Result<&'a Source, Unsigned> {
+    pub(crate) fn verify(self, body: &[u8]) -> Result<&'a Source, Unsigned> {
         let (head, sources) = match self {
             Self::Known(source) => return Ok(source),
             Self::Signed(head, sources) => (head, sources),
@@ -314,13 +313,13 @@ impl Source {
 
     /// Its name in the configuration file.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The zone that is meant where a message names none: the only one that the source may ask for.
     #[must_use]
-    pub fn default_zone(&self) -> Option<&str> {
+    pub(crate) fn default_zone(&self) -> Option<&str> {
         match self.zones.as_deref() {
             Some([zone]) => Some(zone),
             _ => None,
@@ -332,7 +331,7 @@ impl Source {
     /// # Errors
     ///
     /// What it may not ask for, in words.
-    pub fn check(&self, request: &NewRequest) -> Result<(), String> {
+    pub(crate) fn check(&self, request: &NewRequest) -> Result<(), String> {
         let name = &self.name;
         if self.zones.as_ref().is_some_and(|zones| !zones.contains(&request.zone)) {
             return Err(format!("source `{name}` may not ask for zone `{}`", request.zone));
@@ -359,17 +358,17 @@ impl Source {
 
     /// How long it is until it may send again; zero for now.
     #[must_use]
-    pub fn wait(&self, now: Instant) -> Duration {
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
         self.with_rate(|rate| rate.wait(now)).unwrap_or_default()
     }
 
     /// Counts items against its rate.
-    pub fn charge(&self, now: Instant, items: usize) {
+    pub(crate) fn charge(&self, now: Instant, items: usize) {
         self.with_rate(|rate| rate.charge(now, u32::try_from(items).unwrap_or(u32::MAX)));
     }
 
     /// Takes back what was counted and not stored.
-    pub fn refund(&self, items: usize) {
+    pub(crate) fn refund(&self, items: usize) {
         self.with_rate(|rate| rate.refund(u32::try_from(items).unwrap_or(u32::MAX)));
     }
 
