@@ -39,6 +39,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a worker waits after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a worker that holds a claim waits for the tokens.
+const TOKENS_TIME: Duration = Duration::from_secs(1);
+
 /// How often the store is told that a claim is still held.
 const KEEP_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -243,9 +246,19 @@ impl Worker {
         let is_live = |claimed: &&crate::store::Claimed| !claimed.request.is_expired;
         let targets = claim.requests().iter().filter(is_live).count();
         let tokens = account.cost(zone.plan, group.kind, targets);
+        // Where something pools connections in between, all of them may be in the hands of workers that hold a claim and
+        // wait for one more. So this one lets go in time.
         let wait = match targets {
             0 => Duration::ZERO,
-            _ => self.store.take_tokens(&tokens).await?,
+            _ => match timeout(TOKENS_TIME, self.store.take_tokens(&tokens)).await {
+                Ok(wait) => wait?,
+                Err(_) => {
+                    warn!(
+                        "no connection was left to take tokens of the budget: are there fewer than claims?"
+                    );
+                    STORE_PAUSE.mul_f64(1.0 + (random() % 1000) as f64 / 1000.0)
+                }
+            },
         };
         if wait.is_zero() {
             return Ok(Found::Claim(Box::new(Work { group: group.clone(), account, zone, claim, tokens })));
@@ -342,13 +355,18 @@ impl Worker {
             }
         };
         let settlements = self.judge(&group, &account, &*claim, &sent, begun);
-        if let Err(error) = self.after_sending(&group, &account, &tokens, &sent).await {
-            warn!(%error, "the budget could not be corrected");
-        }
         let merged: Vec<(u64, u64)> =
             claim.requests().iter().map(|claimed| (claimed.same, claimed.covered)).collect();
         let ages: Vec<Duration> = claim.requests().iter().map(|claimed| claimed.request.age).collect();
-        if let Err(error) = claim.settle(settlements.clone()).await {
+        // The claim first: what corrects the budget takes another connection.
+        if let Some(wait) = sent.blocked_for {
+            tokens.iter().for_each(|tokens| self.pause(&tokens.budget, wait));
+        }
+        let settled = claim.settle(settlements.clone()).await;
+        if let Err(error) = self.after_sending(&group, &account, &tokens, &sent).await {
+            warn!(%error, "the budget could not be corrected");
+        }
+        if let Err(error) = settled {
             warn!(%error, zone = group.zone, "what was sent could not be settled, and will be sent again");
             return;
         }
@@ -553,7 +571,6 @@ impl Worker {
                 "the API says that there are too many requests"
             );
             let names: Vec<String> = tokens.iter().map(|tokens| tokens.budget.clone()).collect();
-            names.iter().for_each(|name| self.pause(name, wait));
             self.store.block_budgets(&names, wait).await?;
         } else if sent.requests > 1 {
             // A batch that was refused for a part of it went again in parts, which were not paid for.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::support::api::{Running, account, config, wait_for};
 use crate::support::chaos::{Chaos, Production, Random, factor, seed};
-use crate::support::postgres::{self, Cluster, database, program};
+use crate::support::postgres::{self, Bouncer, Cluster, database, empty_database, program};
 
 /// An API that fails in every way at once, as the seed decides.
 fn failing(seed: u64) -> Config {
@@ -236,6 +236,28 @@ async fn sigterm_settles_what_is_in_flight_and_ends_with_0() {
     let left: i64 = client.query_one("SELECT count(*) FROM cfcache.request", &[]).await.unwrap().get(0);
     assert_eq!((left, chaos.server.purges().len()), (0, 2), "{}", chaos.log());
     assert!(!chaos.log().contains(postgres::PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn producers_and_workers_go_through_pgbouncer_in_transaction_mode() {
+    let Some(mut database) = empty_database().await else { return };
+    let Some(bouncer) = Bouncer::start(database.cluster) else { return };
+    database.port = Some(bouncer.port);
+    let listening = || async { TcpStream::connect(("127.0.0.1", bouncer.port)).await.is_ok() };
+    wait_for("PgBouncer", listening).await;
+    assert_eq!(database.store().migrate().await.unwrap(), (0, 1));
+    assert_eq!(database.store().migrate().await.unwrap(), (1, 1));
+    let seed = seed();
+    let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(20))).await;
+    let url = chaos.database.url();
+    let workers: Vec<_> = (0..2).map(|_| chaos.worker(&url)).collect();
+    chaos.produce(&Production { pause: Duration::from_millis(2), ..Production::new(seed) }).await;
+    // One that is killed in the midst of a claim holds none of the few connections.
+    workers[0].signal(Signal::KILL);
+    chaos.produce(&Production { transactions: 20, ..Production::new(seed + 1) }).await;
+    let lost = chaos.finish().await;
+    drop(workers);
+    nothing_lost(&chaos, &lost);
 }
 
 /// A store with a bug that the checker has to see: what was accepted is deleted by its key, and so are requests that came

@@ -10,6 +10,7 @@ use cfcache_queue::{
     Subject, Tokens,
 };
 
+use crate::support::chaos::{Random, seed};
 use crate::support::postgres::{Database, PASSWORD, connect, database, empty_database};
 
 const ZONE: &str = "example.com";
@@ -456,4 +457,90 @@ async fn a_unix_socket_works() {
     let (port, name) = (database.cluster.port, &database.name);
     let url = format!("postgres://postgres:{PASSWORD}@{folder}:{port}/{name}");
     PostgresStore::new(PostgresUrl::parse(&url).unwrap(), 2).check_writable().await.unwrap();
+}
+
+/// What SQL takes with a claim is no more than the engine says is covered, for anything that may stand in a queue.
+#[tokio::test]
+async fn a_claim_takes_nothing_that_the_engine_says_is_not_covered() {
+    let Some(database) = database().await else { return };
+    let mut random = Random::new(seed());
+    let hosts =
+        ["www.example.com", "WWW.example.com", "example.com", "www.example.com.evil.example", "a.example"];
+    let paths = [
+        "",
+        "/",
+        "/a",
+        "/a/",
+        "/a/b",
+        "/A/b",
+        "/ab",
+        "/a/../b",
+        "/a/%2e./b",
+        "/a/b?c=/d",
+        "/a/b#c",
+        "?a",
+        "/ü",
+    ];
+    let mut all: Vec<NewRequest> = Vec::new();
+    for _ in 0..600 {
+        let host = hosts[random.below(5) as usize];
+        let path = paths[random.below(13) as usize];
+        let (kind, key) = match random.below(8) {
+            0 => ("everything", String::new()),
+            1 => ("hosts", host.to_owned()),
+            2 => ("prefixes", format!("{host}{path}")),
+            3 => ("tags", ["t", "T", "www.example.com"][random.below(3) as usize].to_owned()),
+            4 => (
+                "files",
+                format!("{{\"url\":\"https://{host}{path}\",\"headers\":{{\"CF-Device-Type\":\"mobile\"}}}}"),
+            ),
+            5 => ("files", format!("https://user@{host}{path}")),
+            6 => ("files", format!("http://{host}:8080{path}")),
+            _ => ("files", format!("https://{host}{path}")),
+        };
+        let Some(Ok(subject)) = Subject::parse(kind, &key) else { continue };
+        all.push(NewRequest {
+            subject,
+            action: if random.below(4) == 0 { Action::Invalidate } else { Action::Purge },
+            environment: (random.below(4) == 0).then(|| "e1".to_owned()),
+            ..url("/")
+        });
+    }
+    let client = database.client().await;
+    for lead in all.iter().rev().take(60) {
+        client.batch_execute("TRUNCATE cfcache.request RESTART IDENTITY").await.unwrap();
+        // The one that is claimed is the first of its group by its priority.
+        let mut requests = vec![NewRequest { priority: 9, ..lead.clone() }];
+        requests.extend(all.iter().cloned());
+        // A store of its own: the numbers begin anew, below what another one would look for.
+        let store = database.store();
+        store.insert(&requests).await.unwrap();
+        let kind = match &lead.subject {
+            Subject::Everything => None,
+            Subject::Target(target) => Some(target.kind()),
+        };
+        let group = Group {
+            zone: lead.zone.clone(),
+            environment: lead.environment.clone(),
+            action: lead.action,
+            kind,
+        };
+        let claim = store.claim(&group, 1).await.unwrap().unwrap();
+        settle(claim, Settlement::Accepted).await;
+        let left: Vec<i64> = client
+            .query("SELECT id FROM cfcache.request", &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let mut covered = 0;
+        for (id, request) in (1..).zip(&requests) {
+            if !left.contains(&id) {
+                covered += 1;
+                assert!(cfcache_queue::engine::covers(lead, request), "{lead:?}\ntook\n{request:?}");
+            }
+        }
+        assert!(covered > 0, "not even {lead:?}");
+    }
 }

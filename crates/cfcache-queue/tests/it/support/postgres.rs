@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Database {
     pub(crate) cluster: &'static Cluster,
     pub(crate) name: String,
+    /// Where it is reached, if that is not the cluster's own port.
+    pub(crate) port: Option<u16>,
 }
 
 /// The cluster that the tests of this process share; `None` where there is no PostgreSQL, which is said.
@@ -187,7 +189,7 @@ impl Cluster {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let client = connect(&self.url("postgres")).await;
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        Database { cluster: self, name }
+        Database { cluster: self, name, port: None }
     }
 
     /// The URL of a database, with the password in it.
@@ -211,9 +213,53 @@ impl Cluster {
     }
 }
 
+/// PgBouncer in transaction mode, with ten connections to a cluster for however many clients. It ends when it is dropped.
+pub(crate) struct Bouncer {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Bouncer {
+    /// Starts one; `None` where there is no PgBouncer, which is said.
+    pub(crate) fn start(cluster: &Cluster) -> Option<Self> {
+        let path = program("pgbouncer", "pgbouncer", &[PathBuf::from("/usr/sbin")])?;
+        let (port, folder) = (free_port(), cluster.folder());
+        let settings = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=postgres password={PASSWORD}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = transaction\ndefault_pool_size = 10\nmax_client_conn = 200\n",
+            cluster.port
+        );
+        let file = folder.join(format!("pgbouncer-{port}.ini"));
+        std::fs::write(&file, settings).unwrap();
+        // It refuses to be root.
+        let mut command = Command::new(if is_root() { PathBuf::from("runuser") } else { path.clone() });
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&file));
+            command.args(["-u", "postgres", "--"]).arg(path);
+        }
+        command.arg("-q").arg(&file).current_dir(folder);
+        let log = std::fs::File::create(folder.join(format!("pgbouncer-{port}.log"))).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Some(Self { child: command.spawn().unwrap(), port })
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        // `runuser` passes this on, and would not outlive being killed itself.
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
 impl Database {
     pub(crate) fn url(&self) -> String {
-        self.cluster.url(&self.name)
+        self.cluster.url_at(self.port.unwrap_or(self.cluster.port), "postgres", &self.name)
     }
 
     /// A store on it with a pool of its own.
@@ -221,9 +267,9 @@ impl Database {
         PostgresStore::new(PostgresUrl::parse(&self.url()).unwrap(), 8)
     }
 
-    /// A connection that has nothing to do with the queue's own.
+    /// A connection that has nothing to do with the queue's own, to the cluster itself.
     pub(crate) async fn client(&self) -> Client {
-        connect(&self.url()).await
+        connect(&self.cluster.url(&self.name)).await
     }
 }
 
