@@ -544,3 +544,32 @@ async fn a_claim_takes_nothing_that_the_engine_says_is_not_covered() {
         assert!(covered > 0, "not even {lead:?}");
     }
 }
+
+#[tokio::test]
+async fn tls_is_used_as_sslmode_says_and_verified_where_that_is_asked_for() {
+    let Some(database) = database().await else { return };
+    let certificate = database.cluster.certificate();
+    let certificate = certificate.to_str().unwrap();
+    for (mode, works) in [
+        ("sslmode=require", true),
+        (&format!("sslmode=verify-full&sslrootcert={certificate}"), true),
+        (&format!("sslmode=require&sslrootcert={certificate}"), true),
+        ("sslmode=verify-full", false),
+        ("sslmode=require&sslrootcert=/etc/hostname", false),
+    ] {
+        let url = database.url().replace("sslmode=disable", mode);
+        let store = PostgresStore::new(PostgresUrl::parse(&url).unwrap(), 2);
+        match store.check_schema().await {
+            Ok(()) => assert!(works, "{mode}"),
+            Err(error) => assert!(!works && !error.to_string().contains(PASSWORD), "{mode}: {error}"),
+        }
+        let sql = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                   WHERE ssl AND datname = current_database()";
+        let encrypted: i64 = database.client().await.query_one(sql, &[]).await.unwrap().get(0);
+        assert_eq!(encrypted > 0, works, "{mode}");
+        drop(store);
+        let none =
+            || async { database.client().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 };
+        crate::support::api::wait_for("the connection to end", none).await;
+    }
+}

@@ -120,11 +120,12 @@ impl Cluster {
         .into();
         initdb.extend([password.into(), "-D".into(), data.clone().into()]);
         run(&mut cluster.command("initdb", &initdb));
+        cluster.write_certificate();
         let folder = cluster.folder.display();
         // No fsync: what is tested is a crash of the server's processes, and not of the machine.
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{folder}'\nfsync = off\n\
-             max_connections = 200\nshared_buffers = 64MB\ntrack_commit_timestamp = on\n",
+             max_connections = 200\nssl = on\nshared_buffers = 64MB\ntrack_commit_timestamp = on\n",
             cluster.port
         );
         let path = data.join("postgresql.conf");
@@ -134,6 +135,24 @@ impl Cluster {
         cluster.keep();
         cluster.pg_ctl(&["-w", "start"]);
         Some(cluster)
+    }
+
+    /// Gives the server a certificate for 127.0.0.1 that signs itself.
+    fn write_certificate(&self) {
+        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (self.data().join("server.crt"), self.data().join("server.key"));
+        std::fs::write(&certificate, certified.cert.pem()).unwrap();
+        std::fs::write(self.certificate(), certified.cert.pem()).unwrap();
+        std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+        run(Command::new("chmod").arg("600").arg(&key));
+        if is_root() {
+            run(Command::new("chown").arg("postgres").args([&certificate, &key]));
+        }
+    }
+
+    /// The file of the server's certificate, which anybody may read.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
     }
 
     fn data(&self) -> PathBuf {
@@ -199,7 +218,7 @@ impl Cluster {
 
     /// The same for another port and user, all of whom have the same password.
     pub(crate) fn url_at(&self, port: u16, user: &str, database: &str) -> String {
-        format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{database}")
+        format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 }
 
