@@ -463,7 +463,8 @@ impl Endpoint for ListSupportedRegions<'_> {
 /// In the order in which the implementations above look them up.
 ///
 /// For the API's router `batch` and `supported_regions` come before `{origin_ip}`, which they never look like.
-pub(super) static ENDPOINTS: &[&Descriptor] = &[&LIST, &GET, &SET, &DELETE, &SET_MANY, &SUPPORTED, &DELETE_MANY];
+pub(super) static ENDPOINTS: &[&Descriptor] =
+    &[&LIST, &GET, &SET, &DELETE, &SET_MANY, &SUPPORTED, &DELETE_MANY];
 
 static LIST: Descriptor = descriptor(
     Method::Get,

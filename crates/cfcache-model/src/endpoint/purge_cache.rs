@@ -115,7 +115,8 @@ impl Endpoint for PurgeCache<'_> {
 }
 
 /// In the order in which `PurgeCache::descriptor` looks them up.
-pub(super) static ENDPOINTS: &[&Descriptor] = &[&PURGE_ZONE, &PURGE_ENVIRONMENT, &INVALIDATE_ZONE, &INVALIDATE_ENVIRONMENT];
+pub(super) static ENDPOINTS: &[&Descriptor] =
+    &[&PURGE_ZONE, &PURGE_ENVIRONMENT, &INVALIDATE_ZONE, &INVALIDATE_ENVIRONMENT];
 
 static PURGE_ZONE: Descriptor = descriptor(
     "purge_zone_cache",
@@ -274,12 +275,16 @@ fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
         ),
         (
             "tags",
-            PurgeBody::from_targets([Tag::parse("a-cache-tag").ok()?, Tag::parse("another-cache-tag").ok()?]).ok()?,
+            PurgeBody::from_targets([Tag::parse("a-cache-tag").ok()?, Tag::parse("another-cache-tag").ok()?])
+                .ok()?,
         ),
         (
             "hosts",
-            PurgeBody::from_targets([Host::parse("www.example.com").ok()?, Host::parse("images.example.com").ok()?])
-                .ok()?,
+            PurgeBody::from_targets([
+                Host::parse("www.example.com").ok()?,
+                Host::parse("images.example.com").ok()?,
+            ])
+            .ok()?,
         ),
         (
             "prefixes",

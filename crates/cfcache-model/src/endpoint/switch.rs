@@ -14,8 +14,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, SettingRequest, example, forbidden, refusal, sample,
-    settings_permission, success,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, SettingRequest, example, forbidden,
+    refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
 
@@ -184,11 +184,16 @@ static EDIT_SMART: Descriptor = edit(&SMART, "edit_smart_tiered_cache", || edit_
 static GET_ARGO: Descriptor = get(&ARGO, "get_tiered_caching", || read_samples(&ARGO));
 static EDIT_ARGO: Descriptor = edit(&ARGO, "edit_tiered_caching", || edit_samples(&ARGO));
 static GET_DEVELOPMENT: Descriptor = get(&DEVELOPMENT, "get_development_mode", || read_samples(&DEVELOPMENT));
-static EDIT_DEVELOPMENT: Descriptor = edit(&DEVELOPMENT, "edit_development_mode", || edit_samples(&DEVELOPMENT));
-static GET_ALWAYS_ONLINE: Descriptor = get(&ALWAYS_ONLINE, "get_always_online", || read_samples(&ALWAYS_ONLINE));
-static EDIT_ALWAYS_ONLINE: Descriptor = edit(&ALWAYS_ONLINE, "edit_always_online", || edit_samples(&ALWAYS_ONLINE));
-static GET_SORT_QUERY_STRING: Descriptor = get(&SORT_QUERY_STRING, "get_sort_query_string", || read_samples(&SORT_QUERY_STRING));
-static EDIT_SORT_QUERY_STRING: Descriptor = edit(&SORT_QUERY_STRING, "edit_sort_query_string", || edit_samples(&SORT_QUERY_STRING));
+static EDIT_DEVELOPMENT: Descriptor =
+    edit(&DEVELOPMENT, "edit_development_mode", || edit_samples(&DEVELOPMENT));
+static GET_ALWAYS_ONLINE: Descriptor =
+    get(&ALWAYS_ONLINE, "get_always_online", || read_samples(&ALWAYS_ONLINE));
+static EDIT_ALWAYS_ONLINE: Descriptor =
+    edit(&ALWAYS_ONLINE, "edit_always_online", || edit_samples(&ALWAYS_ONLINE));
+static GET_SORT_QUERY_STRING: Descriptor =
+    get(&SORT_QUERY_STRING, "get_sort_query_string", || read_samples(&SORT_QUERY_STRING));
+static EDIT_SORT_QUERY_STRING: Descriptor =
+    edit(&SORT_QUERY_STRING, "edit_sort_query_string", || edit_samples(&SORT_QUERY_STRING));
 static CREATE_SMART: Descriptor = descriptor(
     &SMART,
     Method::Post,

@@ -211,8 +211,10 @@ impl<'a> SettingRequest<'a, StoredVariants> {
 pub(super) static ENDPOINTS: &[&Descriptor] = &[&GET, &EDIT, &DELETE];
 
 static GET: Descriptor = descriptor(Method::Get, Replay::Safe, "get_variants", "Read Variants", read_samples);
-static EDIT: Descriptor = descriptor(Method::Patch, Replay::Safe, "edit_variants", "Replace Variants", edit_samples);
-static DELETE: Descriptor = descriptor(Method::Delete, Replay::UndeliveredOnly, "delete_variants", "Delete Variants", delete_samples);
+static EDIT: Descriptor =
+    descriptor(Method::Patch, Replay::Safe, "edit_variants", "Replace Variants", edit_samples);
+static DELETE: Descriptor =
+    descriptor(Method::Delete, Replay::UndeliveredOnly, "delete_variants", "Delete Variants", delete_samples);
 
 const fn descriptor(
     method: Method,
