@@ -104,3 +104,52 @@ pub(super) fn write_sums(folder: &Path) -> Result<()> {
     let lines: String = sums(folder)?.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
     fs::write(folder.join("SHA256SUMS"), lines).context("cannot write SHA256SUMS")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::repo;
+
+    #[test]
+    fn an_archive_depends_on_names_and_contents_alone() {
+        let top = repo::target().unwrap().join("archive-test");
+        let files = [("bin/tool", "run"), ("README.md", "read"), ("man/man1/tool.1", "page")];
+        let pack = |folder: &str, files: &[(&str, &str)]| {
+            let folder = top.join(folder).join("tool-1.0");
+            for (path, content) in files {
+                fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+                fs::write(folder.join(path), content).unwrap();
+            }
+            write(&folder, Path::new("bin/tool"), 1_700_000_000).unwrap();
+            fs::read(folder.with_file_name("tool-1.0.tar.gz")).unwrap()
+        };
+        let _none = fs::remove_dir_all(&top);
+        let (one, other) = (pack("one", &files), pack("another", &[files[2], files[1], files[0]]));
+        assert_eq!(one, other);
+
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&one[..]));
+        let mut entries = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let header = entry.header().clone();
+            assert_eq!((header.uid().unwrap(), header.mtime().unwrap()), (0, 1_700_000_000));
+            let mut content = String::new();
+            entry.read_to_string(&mut content).unwrap();
+            let path = entry.path().unwrap().display().to_string().trim_end_matches('/').to_owned();
+            entries.push((path, header.mode().unwrap(), content));
+        }
+        let wanted = [
+            ("tool-1.0", 0o755, ""),
+            ("tool-1.0/README.md", 0o644, "read"),
+            ("tool-1.0/bin", 0o755, ""),
+            ("tool-1.0/bin/tool", 0o755, "run"),
+            ("tool-1.0/man", 0o755, ""),
+            ("tool-1.0/man/man1", 0o755, ""),
+            ("tool-1.0/man/man1/tool.1", 0o644, "page"),
+        ];
+        assert_eq!(entries, wanted.map(|(path, mode, text)| (path.to_owned(), mode, text.to_owned())));
+        fs::remove_dir_all(&top).unwrap();
+    }
+}
