@@ -360,6 +360,23 @@ fn each_runner_has_its_archive() {
     assert!(step.code == 2 && step.out.contains("no cfcache for Linux on riscv64"), "{step:#?}");
 }
 
+/// On Windows the runner's folders begin with a drive; here something else stands for it.
+#[test]
+fn folders_of_the_runner_on_windows_are_translated() {
+    let (runner, api) = (Runner::with_release("x86_64-pc-windows-msvc", "cfcache.exe"), Api::quick());
+    let cygpath = "#!/bin/sh\n[ \"$1\" = --unix ] && echo \"${2#D:}\" || echo \"D:$2\"\n";
+    let cygpath = runner.dir.file("bin/cygpath", cygpath);
+    std::fs::set_permissions(cygpath, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = |name: &str| format!("D:{}", runner.dir.at(name).display());
+    let (temporary, tools) = (folder("temp"), folder("tools"));
+    let folders = [("RUNNER_TEMP", &temporary[..]), ("RUNNER_TOOL_CACHE", &tools)];
+    let step = runner.run(&api, &[&folders[..], &[("INPUT_TAGS", "a")]].concat());
+    assert_eq!((step.code, api.items()), (0, vec!["a".to_owned()]), "{step:#?}");
+    assert!(step.output.contains(&format!("\nreport={temporary}/")), "{step:#?}");
+    let step = runner.run(&api, &[&folders[..], &[("INPUT_SETUP_ONLY", "true")]].concat());
+    assert!(step.code == 0 && step.path.starts_with(&tools), "{step:#?}");
+}
+
 #[test]
 fn elsewhere_no_line_is_a_workflow_command() {
     let (runner, api) = (Runner::new(), Api::quick());
