@@ -114,6 +114,18 @@ impl Purged {
     }
 }
 
+impl Scope {
+    /// Returns how many items it names; everything is no item.
+    #[must_use]
+    pub const fn item_count(&self) -> usize {
+        match self {
+            Self::Everything => 0,
+            Self::Files(files) => files.len(),
+            Self::Tags(items) | Self::Hosts(items) | Self::Prefixes(items) => items.len(),
+        }
+    }
+}
+
 impl File {
     /// A file whose key has no headers.
     #[must_use]

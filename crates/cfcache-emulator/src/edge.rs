@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use cfcache_edge::{CacheLevel, Edge, Expression, FillId, Object, Purged, Rules, Settings};
+use cfcache_edge::{CacheLevel, Edge, Expression, FillId, Object, Purge, Purged, Rules, Scope, Settings};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Area, Descriptor};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::behavior;
 use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::origin::Origin;
-use crate::state::{self, Purge, Zone};
+use crate::state::{self, AcceptedPurge, Zone};
 
 /// What the edge in front of an origin is like. All zones of the emulator share it.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ pub(crate) struct ZoneCache {
     pub(crate) edge: Edge,
     waiting: HashMap<FillId, Arc<Notify>>,
     /// Purges that have not taken effect yet, and when they do.
-    delayed: VecDeque<(SystemTime, cfcache_edge::Purge)>,
+    delayed: VecDeque<(SystemTime, Purge)>,
     /// The last purges, oldest first; the delayed ones are the newest of them.
     purges: VecDeque<PurgeRecord>,
 }
@@ -215,9 +215,9 @@ impl Edges {
     }
 
     /// Carries out a purge that the API accepted, or notes it for later.
-    pub(crate) fn purge(&self, now: Duration, purge: &Purge) {
+    pub(crate) fn purge(&self, now: Duration, purge: &AcceptedPurge) {
         let Some((_, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
-        let (scope, survived) = self.reaching(&purge.scope);
+        let (scope, survived) = self.reaching(purge.scope.clone());
         let record = PurgeRecord::new(purge, survived);
         let environment = purge.environment.clone();
         let now = self.wall(now);
@@ -227,7 +227,7 @@ impl Edges {
             cache.record(PurgeRecord { objects: Some(0), ..record });
             return;
         };
-        let purge = cfcache_edge::Purge::new(scope).with_action(purge.action).with_environment(environment);
+        let purge = Purge::new(scope).with_action(purge.action).with_environment(environment);
         if self.config.purge_delay.is_zero() {
             let purged = cache.edge.purge(now, &purge);
             cache.record(PurgeRecord { objects: Some(purged.objects), ..record });
@@ -302,7 +302,7 @@ impl Edges {
     }
 
     /// A scope without the items that are to survive, or `None` where none is left; and how many survive.
-    fn reaching(&self, scope: &state::Scope) -> (Option<cfcache_edge::Scope>, usize) {
+    fn reaching(&self, mut scope: Scope) -> (Option<Scope>, usize) {
         let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut survived = 0;
         let mut reaches = || {
@@ -310,33 +310,18 @@ impl Edges {
             survived += usize::from(survives);
             !survives
         };
-        let mut texts =
-            |items: &[String]| -> Vec<String> { items.iter().filter(|_| reaches()).cloned().collect() };
-        let scope = match scope {
-            state::Scope::Everything => {
-                let scope = reaches().then_some(cfcache_edge::Scope::Everything);
-                return (scope, survived);
+        let is_left = match &mut scope {
+            Scope::Files(files) => {
+                files.retain(|_| reaches());
+                !files.is_empty()
             }
-            state::Scope::Tags(tags) => cfcache_edge::Scope::Tags(texts(tags)),
-            state::Scope::Hosts(hosts) => cfcache_edge::Scope::Hosts(texts(hosts)),
-            state::Scope::Prefixes(prefixes) => cfcache_edge::Scope::Prefixes(texts(prefixes)),
-            state::Scope::Files(files) => {
-                let files = files.iter().filter(|_| reaches()).map(|file| {
-                    let mut reached = cfcache_edge::File::new(&*file.url);
-                    reached.headers.clone_from(&file.headers);
-                    reached
-                });
-                cfcache_edge::Scope::Files(files.collect())
+            Scope::Tags(items) | Scope::Hosts(items) | Scope::Prefixes(items) => {
+                items.retain(|_| reaches());
+                !items.is_empty()
             }
+            _ => reaches(),
         };
-        let is_empty = match &scope {
-            cfcache_edge::Scope::Files(files) => files.is_empty(),
-            cfcache_edge::Scope::Tags(items)
-            | cfcache_edge::Scope::Hosts(items)
-            | cfcache_edge::Scope::Prefixes(items) => items.is_empty(),
-            _ => false,
-        };
-        ((!is_empty).then_some(scope), survived)
+        (is_left.then_some(scope), survived)
     }
 }
 
@@ -374,17 +359,17 @@ impl ZoneCache {
 }
 
 impl PurgeRecord {
-    fn new(purge: &Purge, survived: usize) -> Self {
+    fn new(purge: &AcceptedPurge, survived: usize) -> Self {
         let first = |items: &[String]| items.iter().take(MOST_ITEMS).cloned().collect();
         let (kind, items) = match &purge.scope {
-            state::Scope::Everything => ("purge_everything", Vec::new()),
-            state::Scope::Files(files) => {
+            Scope::Files(files) => {
                 let urls = files.iter().take(MOST_ITEMS).map(|file| file.url.clone());
                 ("files", urls.collect())
             }
-            state::Scope::Tags(items) => ("tags", first(items)),
-            state::Scope::Hosts(items) => ("hosts", first(items)),
-            state::Scope::Prefixes(items) => ("prefixes", first(items)),
+            Scope::Tags(items) => ("tags", first(items)),
+            Scope::Hosts(items) => ("hosts", first(items)),
+            Scope::Prefixes(items) => ("prefixes", first(items)),
+            _ => ("purge_everything", Vec::new()),
         };
         Self {
             at: purge.at,
@@ -392,7 +377,7 @@ impl PurgeRecord {
             environment: purge.environment.clone(),
             kind,
             items,
-            count: purge.scope.items(),
+            count: purge.scope.item_count(),
             survived,
             objects: None,
         }

@@ -18,7 +18,7 @@ use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
 use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
 use crate::route::{self, Route};
-use crate::state::{Purge, State};
+use crate::state::{AcceptedPurge, State};
 
 /// The API, without any wire.
 ///
@@ -112,7 +112,7 @@ impl Emulator {
 
     /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
     #[must_use]
-    pub fn purges(&self) -> Vec<Purge> {
+    pub fn purges(&self) -> Vec<AcceptedPurge> {
         self.state().purges()
     }
 

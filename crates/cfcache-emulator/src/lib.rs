@@ -48,5 +48,6 @@ pub use crate::fault::{Effect, Fault, FaultAction, FaultScope, InvalidFault};
 pub use crate::log::{Counts, Log, LogEntry, LogRetention};
 pub use crate::origin::{InvalidOrigin, Origin};
 pub use crate::serve::Server;
-pub use crate::state::{Environment, File, Purge, Scope, Zone};
+pub use crate::state::{AcceptedPurge, Environment, Zone};
+pub use cfcache_edge::{File, Scope};
 pub use cfcache_edge::{Object, Rules};

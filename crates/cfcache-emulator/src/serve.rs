@@ -38,7 +38,7 @@ use crate::route;
 use crate::serve::body::{FaultyBody, Truncated};
 use crate::serve::connection::{Connection, Order, Socket};
 use crate::serve::edge::EdgeServer;
-use crate::state::Purge;
+use crate::state::AcceptedPurge;
 
 /// The largest body that is read. A choice: the real bound is not published.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -139,7 +139,7 @@ impl Server {
 
     /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
     #[must_use]
-    pub fn purges(&self) -> Vec<Purge> {
+    pub fn purges(&self) -> Vec<AcceptedPurge> {
         self.shared.emulator.purges()
     }
 

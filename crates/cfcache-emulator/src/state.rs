@@ -1,11 +1,12 @@
 //! What there is: zones with their environments and settings, and what was purged.
 //!
-//! What is stored in a cache is in [`Edges`](crate::edge::Edges); a [`Purge`] acts on it.
+//! What is stored in a cache is in [`Edges`](crate::edge::Edges); a [`AcceptedPurge`] acts on it.
 
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use cfcache_edge::Scope;
 use cfcache_model::endpoint::{self, Action, example};
 use serde_json::{Map, Value};
 
@@ -44,7 +45,7 @@ pub struct Environment {
 /// A purge or invalidation that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Purge {
+pub struct AcceptedPurge {
     /// When, since the emulator began.
     pub at: Duration,
     /// Remove, or mark stale.
@@ -55,32 +56,6 @@ pub struct Purge {
     pub environment: Option<String>,
     /// What.
     pub scope: Scope,
-}
-
-/// What an accepted purge covered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Scope {
-    /// Everything.
-    Everything,
-    /// Single files.
-    Files(Vec<File>),
-    /// What has one of these tags.
-    Tags(Vec<String>),
-    /// What is on one of these hosts.
-    Hosts(Vec<String>),
-    /// What begins with one of these.
-    Prefixes(Vec<String>),
-}
-
-/// A file, by URL and the headers of its cache key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct File {
-    /// The URL, as it was sent.
-    pub url: String,
-    /// The headers, by name.
-    pub headers: Vec<(String, String)>,
 }
 
 impl Zone {
@@ -154,17 +129,6 @@ fn example_environments() -> Vec<Environment> {
     list.map(|list| list.iter().map(of).collect()).unwrap_or_default()
 }
 
-impl Scope {
-    /// How many items it names; everything is no item.
-    pub(crate) fn items(&self) -> usize {
-        match self {
-            Self::Everything => 0,
-            Self::Files(files) => files.len(),
-            Self::Tags(items) | Self::Hosts(items) | Self::Prefixes(items) => items.len(),
-        }
-    }
-}
-
 /// What the cache of a zone is set to. All times are since the emulator began.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
@@ -222,7 +186,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// How many answers were given, which the rays count.
     pub(crate) answers: u64,
-    purges: VecDeque<Purge>,
+    purges: VecDeque<AcceptedPurge>,
     log_retention: LogRetention,
 }
 
@@ -247,11 +211,11 @@ impl State {
     }
 
     /// Notes that something was purged.
-    pub(crate) fn purge(&mut self, purge: Purge) {
+    pub(crate) fn purge(&mut self, purge: AcceptedPurge) {
         self.log_retention.push(&mut self.purges, purge);
     }
 
-    pub(crate) fn purges(&self) -> Vec<Purge> {
+    pub(crate) fn purges(&self) -> Vec<AcceptedPurge> {
         self.purges.iter().cloned().collect()
     }
 }

@@ -9,7 +9,7 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{
     Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Recording, Summary, entries,
 };
-use cfcache_emulator::{Config, Emulator, LimitMode, Log, Purge, Scope};
+use cfcache_emulator::{AcceptedPurge, Config, Emulator, LimitMode, Log, Scope};
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::{Batch, BatchLimits};
 use cfcache_model::target::File;
@@ -235,7 +235,7 @@ fn check(row: &Row, http: Http) {
 struct Ran {
     told: Told,
     log: Log,
-    purges: Vec<Purge>,
+    purges: Vec<AcceptedPurge>,
 }
 
 fn run(row: &Row, http: Http) -> Ran {
@@ -415,7 +415,7 @@ impl Seen {
 }
 
 /// How often each item was purged, as the emulator remembers it.
-fn purged(purges: &[Purge]) -> BTreeMap<usize, usize> {
+fn purged(purges: &[AcceptedPurge]) -> BTreeMap<usize, usize> {
     let mut purged = BTreeMap::new();
     for purge in purges {
         let Scope::Files(files) = &purge.scope else { panic!("{purge:?}") };

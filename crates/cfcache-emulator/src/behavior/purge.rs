@@ -11,7 +11,8 @@ use crate::answer::Answer;
 use crate::behavior::Call;
 use crate::limit::Draw;
 use crate::route;
-use crate::state::{File, Purge, Scope, State, Zone};
+use crate::state::{AcceptedPurge, State, Zone};
+use cfcache_edge::{File, Scope};
 
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026
 const MAX_TAG_CHARS: usize = 1024;
@@ -38,20 +39,20 @@ const LISTS: [(&str, List); 4] =
 #[derive(Debug)]
 pub(crate) struct Accepted {
     /// One for each field of the body.
-    purges: Vec<Purge>,
+    purges: Vec<AcceptedPurge>,
     pub(super) draw: Draw,
     reply: String,
 }
 
 impl Accepted {
     /// What is to be purged.
-    pub(crate) fn purges(&self) -> &[Purge] {
+    pub(crate) fn purges(&self) -> &[AcceptedPurge] {
         &self.purges
     }
 
     /// How many items it names.
     pub(crate) fn items(&self) -> u64 {
-        self.purges.iter().map(|purge| purge.scope.items() as u64).sum()
+        self.purges.iter().map(|purge| purge.scope.item_count() as u64).sum()
     }
 }
 
@@ -109,7 +110,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
                     // The number of URLs of a request is bounded by the check above, and by the size of a body.
                     Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
                     // However many lists there are, it is one request.
-                    Scope::Everything | Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {
+                    _ => {
                         draw.flexible = 1;
                     }
                 }
@@ -125,7 +126,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
         return Err(refused(1136, message));
     }
 
-    let purge = |scope| Purge {
+    let purge = |scope| AcceptedPurge {
         at: call.now,
         action,
         zone: zone.id.clone(),
@@ -174,7 +175,7 @@ fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, A
 /// A string, or an object with `url` and perhaps `headers`; both kinds in one list have been seen to pass.
 fn file(item: Value) -> Option<File> {
     match item {
-        Value::String(url) => Some(File { url, headers: Vec::new() }),
+        Value::String(url) => Some(File::new(url)),
         Value::Object(mut fields) => {
             let Some(Value::String(url)) = fields.remove("url") else { return None };
             let headers = match fields.remove("headers") {
@@ -188,7 +189,9 @@ fn file(item: Value) -> Option<File> {
                     .collect::<Option<_>>()?,
                 Some(_) => return None,
             };
-            Some(File { url, headers })
+            let mut file = File::new(url);
+            file.headers = headers;
+            Some(file)
         }
         _ => None,
     }
