@@ -140,7 +140,7 @@ pub enum Unproven {
     UnknownStatus(String),
     /// No answer came: why, in words.
     NoAnswer(String),
-    /// Time ran out before it was asked.
+    /// The verification was stopped before it was asked.
     NotAsked,
     /// Another purge would have been needed, and failed: why, in words.
     PurgeFailed(String),
@@ -309,7 +309,7 @@ impl fmt::Display for Unproven {
             Self::NotCompared => f.write_str("the body could not be read whole, and so not compared"),
             Self::UnknownStatus(word) => write!(f, "the edge says `{word}` of its cache, which is not known"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
-            Self::NotAsked => f.write_str("time ran out before it was asked"),
+            Self::NotAsked => f.write_str("it was not asked: the verification was stopped"),
             Self::PurgeFailed(why) => write!(f, "it needed another purge, which failed: {why}"),
         }
     }

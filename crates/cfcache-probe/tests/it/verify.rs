@@ -205,7 +205,7 @@ fn stopping_leaves_a_verdict_for_each() {
     let verdicts: Vec<_> =
         verification.take_decided().iter().map(|decided| decided.verdict.to_string()).collect();
     assert_eq!(verdicts[0], "the old copy is still served (HIT, 90 s old)");
-    assert_eq!(verdicts[1], "time ran out before it was asked");
+    assert_eq!(verdicts[1], "it was not asked: the verification was stopped");
     let counts = verification.counts();
     assert_eq!((counts.probed, counts.survivors, counts.unproven), (2, 1, 1));
 }
