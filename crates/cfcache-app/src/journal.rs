@@ -36,7 +36,10 @@ pub struct Journal {
     file: File,
     header: Option<Header>,
     accepted: EntryRanges,
+    verified: EntryRanges,
     points: Vec<Point>,
+    /// The last of them.
+    last: Option<Point>,
 }
 
 impl Journal {
@@ -72,7 +75,7 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        let Contents { header, accepted, points, end, unreadable } =
+        let Contents { header, accepted, verified, points, end, unreadable } =
             lines::read(&file).map_err(|wrong| match wrong {
                 Wrong::Io(error) => cannot(error),
                 Wrong::Foreign => {
@@ -89,11 +92,12 @@ impl Journal {
                 wording::count(unreadable, "line"),
             ));
         }
-        let mut journal = Self { name: name.clone(), file, header, accepted, points };
+        let mut journal = Self { name: name.clone(), file, header, accepted, verified, points, last: None };
         // A torn last line must not run together with the next.
         journal.file.set_len(end).and_then(|()| journal.file.seek(SeekFrom::Start(end))).map_err(cannot)?;
         journal.points.sort_unstable();
         journal.points.dedup();
+        journal.last = journal.points.last().copied();
         if journal.points.windows(2).any(|pair| pair[0].read == pair[1].read) {
             return Err(Failure::usage(format!("the journal `{name}` contradicts itself"))
                 .with_hint("remove it to begin anew: what was accepted before is sent again"));
@@ -163,7 +167,8 @@ impl Journal {
                 }
             }
         }
-        Ok((Writer::new(self.file, self.name, given_up), self.accepted))
+        let writer = Writer::new(self.file, self.name, given_up).behind(self.last, self.verified);
+        Ok((writer, self.accepted))
     }
 }
 

@@ -326,13 +326,14 @@ impl<'a> RunObserver<'a> {
         (self.report, self.exit)
     }
 
-    /// What is left to be written of the journal is written, or nobody waits for it.
-    pub(crate) async fn close_journal(&mut self) {
-        let Some(journal) = self.journal.take() else { return };
+    /// What is left to be written of the journal is written, or nobody waits for it. Gives what later lines go to.
+    pub(crate) async fn close_journal(&mut self) -> Option<Writer> {
+        let journal = self.journal.take()?;
         // What was accepted is recorded already; this is how far the input was read, which the next run can do without.
         if let Err(error) = journal.flush().await {
             self.console.note(&error.to_string());
         }
+        Some(journal)
     }
 }
 

@@ -31,6 +31,10 @@ pub struct VerifyReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "u64"))]
     pub sample_of: Option<u64>,
+    /// URLs that were not asked, because an earlier run verified them, as the journal says; left out if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub skipped: u64,
     /// URLs of which the old copy is gone.
     pub proven: u64,
     /// URLs that are cached again, by copies that are younger than the purge.

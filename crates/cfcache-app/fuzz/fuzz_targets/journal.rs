@@ -1,7 +1,7 @@
 //! Whatever bytes a journal holds, it can be cut to what is good of it, and written on.
 #![no_main]
 
-use cfcache_app::journal::lines::{self, Contents, Line, Point};
+use cfcache_app::journal::lines::{self, Contents, JournalLine, Point};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|journal: &[u8]| {
@@ -17,12 +17,13 @@ fuzz_target!(|journal: &[u8]| {
 
     let Some(header) = header else { return };
     let mut written = good.to_vec();
-    let line = Line { accepted: Some((3, 5)), point: Point { read: u64::MAX, digest: end } };
+    let point = Point { read: u64::MAX, digest: end };
+    let line = JournalLine { accepted: Some((3, 5)), verified: Some((3, 4)), point };
     serde_json::to_writer(&mut written, &line).unwrap();
     written.push(b'\n');
     let more = lines::read(&*written).unwrap();
     assert_eq!(more.end, written.len() as u64);
-    assert!(more.accepted.contains(3) && more.accepted.contains(4));
+    assert!(more.accepted.contains(3) && more.accepted.contains(4) && more.verified.contains(3));
     assert_eq!(more.points.last(), Some(&line.point));
 
     let mut first = serde_json::to_vec(&header).unwrap();

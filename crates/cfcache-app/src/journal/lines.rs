@@ -56,6 +56,9 @@ pub struct JournalLine {
     /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted: Option<(u64, u64)>,
+    /// The entries that were verified, and left nothing to be done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub verified: Option<(u64, u64)>,
     /// How far the input was read.
     #[serde(flatten)]
     pub point: Point,
@@ -88,6 +91,8 @@ pub struct Contents {
     pub header: Option<Header>,
     /// The entries that were accepted.
     pub accepted: EntryRanges,
+    /// The entries that were verified.
+    pub verified: EntryRanges,
     /// In the order of the lines.
     pub points: Vec<Point>,
     /// Where the last good line ends.
@@ -141,16 +146,19 @@ pub fn read(file: impl Read) -> Result<Contents, Wrong> {
             contents.end = at;
             continue;
         }
-        let Ok(JournalLine { accepted, point }) = serde_json::from_slice(text) else {
+        let Ok(JournalLine { accepted, verified, point }) = serde_json::from_slice(text) else {
             contents.unreadable += 1;
             continue;
         };
-        match accepted {
-            Some((from, to)) if from < to && to <= point.read => contents.accepted.insert(from..to),
-            None => {}
-            Some(_) => {
-                contents.unreadable += 1;
-                continue;
+        let is_range =
+            |range: Option<(u64, u64)>| range.is_none_or(|(from, to)| from < to && to <= point.read);
+        if !is_range(accepted) || !is_range(verified) {
+            contents.unreadable += 1;
+            continue;
+        }
+        for (range, ranges) in [(accepted, &mut contents.accepted), (verified, &mut contents.verified)] {
+            if let Some((from, to)) = range {
+                ranges.insert(from..to);
             }
         }
         if contents.points.last() != Some(&point) {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::mpsc;
 
-use cfcache_client::{RecordError, Recording};
+use cfcache_client::{EntryRanges, RecordError, Recording};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
@@ -21,7 +21,10 @@ const POINT_EVERY: u64 = 10_000;
 pub struct Writer {
     name: String,
     lines: mpsc::Sender<Request>,
-    last_point: u64,
+    /// How far the input is known to have been read.
+    last: Option<Point>,
+    /// What earlier runs verified.
+    verified: EntryRanges,
     /// Says that nobody waits any more.
     given_up: watch::Receiver<bool>,
 }
@@ -36,7 +39,18 @@ impl Writer {
     pub(crate) fn new(file: File, name: String, given_up: watch::Receiver<bool>) -> Self {
         let (lines, requests) = mpsc::channel();
         std::thread::spawn(move || run(file, &requests));
-        Self { name, lines, last_point: 0, given_up }
+        Self { name, lines, last: None, verified: EntryRanges::new(), given_up }
+    }
+
+    /// Goes on behind what earlier runs wrote.
+    pub(crate) fn behind(mut self, last: Option<Point>, verified: EntryRanges) -> Self {
+        (self.last, self.verified) = (last, verified);
+        self
+    }
+
+    /// What earlier runs verified.
+    pub const fn earlier(&self) -> &EntryRanges {
+        &self.verified
     }
 
     /// Returns the name of the file.
@@ -46,18 +60,29 @@ impl Writer {
 
     /// Writes that these entries were accepted. The future is ready once that is durable.
     pub fn accepted(&mut self, entries: &Range<u64>, point: Point) -> Recording {
-        self.last_point = point.read;
-        self.send(Some(JournalLine { accepted: Some((entries.start, entries.end)), point }))
+        self.last = self.last.max(Some(point));
+        self.send(Some(JournalLine { accepted: Some((entries.start, entries.end)), verified: None, point }))
     }
 
     /// The input has been read up to here.
     pub fn read(&mut self, point: Point) {
-        if point.read >= self.last_point + POINT_EVERY {
-            self.last_point = point.read;
-            // Where this cannot be written nothing can; the next batch says so, and stops the run.
-            let _told_later =
-                self.lines.send(Request { line: Some(JournalLine { accepted: None, point }), done: None });
+        if point.read >= self.last.map_or(0, |last| last.read) + POINT_EVERY {
+            self.last = Some(point);
+            self.note(JournalLine { accepted: None, verified: None, point });
         }
+    }
+
+    /// Writes that these entries were verified, and leave nothing to be done.
+    pub fn verified(&self, entries: &EntryRanges) {
+        let Some(point) = self.last else { return };
+        for entries in entries.ranges().iter().filter(|entries| entries.end <= point.read) {
+            self.note(JournalLine { accepted: None, verified: Some((entries.start, entries.end)), point });
+        }
+    }
+
+    /// Writes a line that nobody waits for. Where it cannot be written nothing can: what comes next says so.
+    fn note(&self, line: JournalLine) {
+        let _told_later = self.lines.send(Request { line: Some(line), done: None });
     }
 
     /// Waits until everything is durable, or nobody waits any more.

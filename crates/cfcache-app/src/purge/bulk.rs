@@ -21,7 +21,7 @@ use crate::journal::{Header, Journal, Replay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
 use crate::purge::input::{First, InputReader, RoutedInput};
-use crate::purge::visits::{self, Again, Before, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{self, Again, Before, Known, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, ResolvedScope, caps};
 use crate::report::Report;
 use crate::route::Routes;
@@ -165,14 +165,13 @@ impl<'a> Bulk<'a> {
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
         let interrupts = self.interrupts;
-        let (mut report, mut exit) = self.send(input, Logs { failed_to, journal }).await;
+        let (mut report, mut exit, journal) = self.send(input, Logs { failed_to, journal }).await;
         let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
         if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
             && exit != Exit::Interrupted
         {
-            let before = before.as_ref();
-            let seen =
-                after_purge(visits, accepted, before, None, &again, &mut report, interrupts).await.exit;
+            let known = Known { before: before.as_ref(), files: None, journal };
+            let seen = after_purge(visits, accepted, known, &again, &mut report, interrupts).await.exit;
             // What is not proven is of interest where everything was accepted; else there is something worse.
             if exit == Exit::Accepted || seen == Exit::Interrupted {
                 exit = seen;
@@ -194,7 +193,7 @@ impl<'a> Bulk<'a> {
     }
 
     /// Sends the input.
-    pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit) {
+    pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit, Option<Writer>) {
         let Self { session, kind, mut scopes, routes, report, pacing, accepted, console, interrupts } = self;
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let (input, info) = input.open();
@@ -237,10 +236,10 @@ impl<'a> Bulk<'a> {
                 () = interrupts.nth(2) => {}
             }
         }
-        observer.close_journal().await;
+        let journal = observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
         let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
-        (report, exit)
+        (report, exit, journal)
     }
 }
 

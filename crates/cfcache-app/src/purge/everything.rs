@@ -18,7 +18,7 @@ use crate::failure::{Failure, describe};
 use crate::interrupts::Interrupts;
 use crate::job::{EnvironmentRef, EverythingJob};
 use crate::observe::{CallObserver, WAITING, millis};
-use crate::purge::visits::{Again, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{Again, Known, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{ResolvedScope, confirm, describe_zone};
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::scope::{is_production, may_be_production};
@@ -73,8 +73,8 @@ pub(super) async fn run(
             .with_environment(place.environment.clone());
         let client = session.client.clone();
         let again = Again { client, action, scopes: vec![scope], routes: None, console };
-        let before = before.as_ref();
-        exit = after_purge(visits, accepted, before, None, &again, &mut report, interrupts).await.exit;
+        let known = Known { before: before.as_ref(), ..Known::default() };
+        exit = after_purge(visits, accepted, known, &again, &mut report, interrupts).await.exit;
     }
     session.close().await;
     Ok(report.with_exit(exit))

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cfcache_client::{Client, PurgeScope};
+use cfcache_client::{Client, EntryRanges, PurgeScope};
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{GateJob, Sample, Targets, VerifyJob, Visits, WarmJob};
+use crate::journal::Writer;
 use crate::observe::CallObserver;
 use crate::purge::changed::SiteFiles;
 use crate::purge::interrupted;
@@ -34,6 +35,9 @@ use crate::wording;
 
 /// More redirects than this are not named.
 const REDIRECTS: usize = 5;
+
+/// So many verified entries are written to the journal together: a run that is killed asks as many again.
+const WRITTEN_AT_ONCE: u64 = 50;
 
 /// More data centres than this are not told apart.
 const COLOS: usize = 100;
@@ -288,17 +292,27 @@ pub(super) struct Seen {
     pub(super) is_origin_late: bool,
 }
 
-/// Verifies and warms, and puts what came of it into the report. `before` is what the cache said before the purge, and
-/// `files` what is known of the files that are deployed.
+/// What is known beside what was accepted.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    /// What the cache said before the purge.
+    pub(super) before: Option<&'a Before>,
+    /// The files that are deployed.
+    pub(super) files: Option<&'a SiteFiles<'a>>,
+    /// What was verified by earlier runs, and where it is written that this one verified more.
+    pub(super) journal: Option<Writer>,
+}
+
+/// Verifies and warms, and puts what came of it into the report.
 pub(super) async fn after_purge(
     visits: Visits,
     mut accepted: AcceptedUrls,
-    before: Option<&Before>,
-    files: Option<&SiteFiles<'_>>,
+    known: Known<'_>,
     again: &Again<'_>,
     report: &mut Report,
     interrupts: &Interrupts,
 ) -> Seen {
+    let files = known.files;
     let mut seen = Seen { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
     // Where nothing was accepted, there is nothing to prove either.
     let Some(last) = accepted.last() else { return seen };
@@ -312,8 +326,8 @@ pub(super) async fn after_purge(
     // Those that need not be fetched.
     let mut unfit = BTreeSet::new();
     if let Some(job) = visits.verify {
-        let numbers = urls.to_verify(&job, before);
-        let verifying = Verifying { job: &job, urls: &urls, numbers: &numbers, before, files };
+        let (numbers, skipped) = urls.to_verify(&job, &known);
+        let verifying = Verifying { job: &job, urls: &urls, numbers: &numbers, skipped, known: &known };
         let (verified, verdicts) = verifying.run(&visitor, again, interrupts).await;
         unfit = verdicts.unfit;
         seen.exit = verified.exit();
@@ -367,11 +381,17 @@ impl Urls {
         self.given.len() as u64 + self.accepted.seen()
     }
 
-    /// The numbers of those to verify.
-    fn to_verify(&self, job: &VerifyJob, before: Option<&Before>) -> Vec<usize> {
+    /// The numbers of those to verify, and how many need not be, because an earlier run did.
+    fn to_verify(&self, job: &VerifyJob, known: &Known<'_>) -> (Vec<usize>, u64) {
         let given = self.given.len();
         let mut numbers: Vec<usize> = (0..given).collect();
-        let accepted = given..self.len();
+        let mut accepted: Vec<usize> = (given..self.len()).collect();
+        if let Some(earlier) = known.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty()) {
+            accepted.retain(|number| self.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)));
+        }
+        let skipped = (self.len() - given - accepted.len()) as u64;
+        let accepted = accepted.into_iter();
+        let before = known.before;
         match (before, job.sample) {
             (Some(before), _) => {
                 let is_known = |number: &usize| {
@@ -379,7 +399,7 @@ impl Urls {
                 };
                 numbers.extend(accepted.filter(is_known));
             }
-            (None, Sample::AtMost(most)) if most < self.accepted.len() => {
+            (None, Sample::AtMost(most)) if most < accepted.len() => {
                 let mut sample = Sampled::new(Some(most), seed());
                 accepted.for_each(|number| sample.push(|| number));
                 numbers.extend(sample.into_kept());
@@ -387,7 +407,7 @@ impl Urls {
             }
             _ => numbers.extend(accepted),
         }
-        numbers
+        (numbers, skipped)
     }
 }
 
@@ -412,8 +432,9 @@ struct Verifying<'a> {
     urls: &'a Urls,
     /// Which of them.
     numbers: &'a [usize],
-    before: Option<&'a Before>,
-    files: Option<&'a SiteFiles<'a>>,
+    /// How many an earlier run verified.
+    skipped: u64,
+    known: &'a Known<'a>,
 }
 
 impl Verifying<'_> {
@@ -423,7 +444,9 @@ impl Verifying<'_> {
         again: &Again<'_>,
         interrupts: &Interrupts,
     ) -> (VerifyReport, Verdicts) {
-        let Self { job, urls, numbers, before, files } = *self;
+        let Self { job, urls, numbers, skipped, known: &Known { before, files, ref journal } } = *self;
+        // What is not written yet of what was verified.
+        let mut unwritten = EntryRanges::new();
         let mut settings = Settings::new(again.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
         let mut verification = Verification::new(settings);
@@ -445,7 +468,7 @@ impl Verifying<'_> {
             Some((subject, target))
         };
         let meter = RefCell::new(Meter::new("URL", "verified", Some(numbers.len() as u64)));
-        let mut report = VerifyReport::default();
+        let mut report = VerifyReport { skipped, ..VerifyReport::default() };
         let mut verdicts =
             Verdicts { unfit: BTreeSet::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
         let mut colos = BTreeSet::new();
@@ -483,6 +506,14 @@ impl Verifying<'_> {
                 }
                 verdicts.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
+                if let Some(journal) = journal.as_ref().filter(|_| verdict.is_settled())
+                    && numbers[decided.url] >= urls.given.len()
+                {
+                    unwritten.insert(url.ordinal..url.ordinal + 1);
+                    if unwritten.len() >= WRITTEN_AT_ONCE {
+                        journal.verified(&core::mem::take(&mut unwritten));
+                    }
+                }
                 if files.is_some() && !verdict.is_settled() {
                     verdicts.unproven.push(url.target);
                 }
@@ -506,6 +537,12 @@ impl Verifying<'_> {
                 () = draw(&meter, again.console) => false,
             }
         };
+        if let Some(journal) = journal {
+            journal.verified(&unwritten);
+            if let Err(error) = journal.flush().await {
+                again.console.note(&error.to_string());
+            }
+        }
         if let Some(served) = served.filter(|_| verdicts.is_whole) {
             for (place, url, was) in served.missing() {
                 report.refute(place, &url, &was, Unproven::NotServed);
@@ -514,7 +551,7 @@ impl Verifying<'_> {
         }
         report.sort();
         report.colos = colos.into_iter().collect();
-        report.sample_of = (urls.all() > report.probed).then_some(urls.all());
+        report.sample_of = (urls.all() > report.probed + skipped).then_some(urls.all());
         (report, verdicts)
     }
 }

@@ -70,6 +70,9 @@ fn sentence(report: &VerifyReport) -> String {
     if !parts.is_empty() {
         line.push_str(&format!(": {}", parts.join(", ")));
     }
+    if report.skipped > 0 {
+        line.push_str(&format!("; {} verified before", report.skipped));
+    }
     if report.repurged > 0 {
         line.push_str(&format!("; {} purged again", report.repurged));
     }

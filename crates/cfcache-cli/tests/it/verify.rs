@@ -374,6 +374,49 @@ fn a_run_that_is_killed_goes_on_with_its_journal_and_verifies_and_warms_all_of_i
 }
 
 #[test]
+fn what_was_verified_before_a_run_was_killed_is_not_asked_again() {
+    const URLS: usize = 200;
+    let api = Api::quick();
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let edge = Edge::start(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Page::new("MISS")
+    });
+    let dir = Dir::new();
+    let urls: String = (0..URLS).map(|number| format!("https://example.com/{number}\n")).collect();
+    let list = dir.file("urls.txt", urls);
+    let command = |rate: &str| {
+        let command = cfcache(&api).args("purge urls --verify=all --visitor-rate").arg(rate);
+        let command = command.arg("--verify-connect").arg(edge.at());
+        command.arg("--journal").arg(dir.at("journal")).arg("--from").arg(&list)
+    };
+    let started = command("40").arg("--json").start();
+    crate::support::wait_until(|| {
+        std::fs::read_to_string(dir.at("journal")).unwrap_or_default().contains("\"verified\"")
+    });
+    started.kill();
+    let before = asked.load(Ordering::SeqCst);
+    assert!(before < URLS as u64, "it was killed in the middle");
+    let ran = command("1000").arg("--json").run();
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!((&report["skipped"], &report["requests"]), (&URLS.into(), &0.into()));
+    let verify = verified(&report);
+    let skipped = verify["skipped"].as_u64().unwrap();
+    assert!(skipped >= 50 && skipped <= before, "{verify}");
+    assert_eq!(verify["proven"].as_u64().unwrap() + skipped, URLS as u64);
+    assert_eq!(verify["sample_of"], serde_json::Value::Null);
+    assert_eq!(asked.load(Ordering::SeqCst) - before, URLS as u64 - skipped);
+
+    // All of it is verified by now.
+    let verify = verified(&command("1000").arg("--json").run().report());
+    assert_eq!((&verify["probed"], &verify["skipped"]), (&0.into(), &URLS.into()));
+    let ran = command("1000").run();
+    assert!(ran.out.contains("verified 0 URLs; 200 verified before"), "{}", ran.out);
+}
+
+#[test]
 fn options_that_mean_nothing_are_refused() {
     let api = Api::quick();
     for line in [

@@ -23,7 +23,7 @@ use crate::purge::bulk::{Bulk, scopes};
 use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
-use crate::purge::visits::{self, Again, Seen, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{self, Again, Known, Seen, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, ResolvedScope, caps, confirm, describe_zone, everything, interrupted, routed};
 use crate::report::{ItemError, Report};
 use crate::route::Routes;
@@ -136,8 +136,8 @@ async fn send_with(
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
     accepted.cover(covered.into_iter().map(|target| (again.scope_of(target), target)));
-    let (before, files) = (before.as_ref(), Some(&files));
-    let seen = after_purge(visits, accepted, before, files, &again, report, interrupts).await;
+    let known = Known { before: before.as_ref(), files: Some(&files), journal: None };
+    let seen = after_purge(visits, accepted, known, &again, report, interrupts).await;
     Ok(Sent { exit, seen: Some(seen) })
 }
 
@@ -194,7 +194,7 @@ impl Sending<'_> {
             let bulk =
                 Bulk { session, kind, scopes, routes, report: part, pacing, accepted, console, interrupts };
             let logs = Logs { failed_to: failed_to.clone(), journal: None };
-            let (part, part_exit) = bulk.send(InputReader::from_entries(entries), logs).await;
+            let (part, part_exit, _) = bulk.send(InputReader::from_entries(entries), logs).await;
             // Whatever a run calls itself: only what the API accepted is done.
             let is_whole = part.accepted == part.items && !part.is_incomplete;
             exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
