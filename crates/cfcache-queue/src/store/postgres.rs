@@ -47,6 +47,11 @@ const CLAIM_ROUNDS: usize = 4;
 /// The part of `place` that is kept, in characters: see the schema.
 const PLACE_CHARS: usize = 500;
 
+/// Leaves the planner only the plans that follow an index in its order. The statistics of a table that is empty one moment and
+/// full the next are no guide: by them, reading all of it and sorting looks as good.
+const PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
+     SET LOCAL jit = off";
+
 /// Requests in PostgreSQL.
 pub struct PostgresStore {
     pool: Pool,
@@ -192,16 +197,18 @@ impl PostgresStore {
                 ORDER BY zone, action, environment, kind LIMIT 1
               ) AS next
             )
-            SELECT zone, action, environment, kind FROM step
-            WHERE EXISTS (
+            SELECT step.zone, step.action, step.environment, step.kind FROM step CROSS JOIN LATERAL (
               SELECT FROM cfcache.request AS ready
               WHERE (ready.zone, ready.action, ready.environment, ready.kind)
                   = (step.zone, step.action, step.environment, step.kind)
                 AND ready.id >= $1 AND ready.not_before <= now()
-            )";
+              ORDER BY ready.priority DESC, ready.id LIMIT 1
+            ) AS ready";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
+        connection.batch(&format!("BEGIN; {PLAN}"), DOING).await?;
         let rows = connection.query(SQL, &[(&lowest, Type::INT8)], DOING).await?;
+        connection.commit(DOING).await?;
         connection.put_back();
         rows.iter().map(|row| group(row).map_err(|error| failed(DOING, &error))).collect()
     }
@@ -210,11 +217,10 @@ impl PostgresStore {
         const DOING: &str = "cannot claim requests";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
-        // The statistics of a table that is empty one moment and full the next are no guide, so the planner is given none
-        // of the plans that read the whole table. What a crash of the server undoes of a claim is only sent again.
+        // What a crash of the server undoes of a claim is only sent again.
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {}; \
-             SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
+             SET LOCAL synchronous_commit = off; {PLAN}",
             self.idle_timeout.as_millis()
         );
         connection.batch(&begin, DOING).await?;
@@ -611,14 +617,18 @@ impl PostgresClaim {
 
     /// Locks the other rows for the same targets.
     async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
+        // Only the condition on `place` can use an index, as the others are written: by statistics that are old, one that
+        // reads the whole group for each target may look as good.
         const SQL: &str = "
             SELECT request.id, lead.number
-            FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS lead (place, key, is_expired, number)
-            JOIN cfcache.request ON request.place = lead.place COLLATE \"C\" AND request.key = lead.key
-            WHERE request.zone = $1 AND request.action = $2 AND request.environment = $3 AND request.kind = $4
-              AND request.id >= $7 AND request.not_before <= now() AND NOT request.id = ANY ($8)
-              AND coalesce(request.expires_at <= clock_timestamp(), false) = lead.is_expired
-            FOR UPDATE OF request SKIP LOCKED";
+            FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS lead (place, key, number)
+            CROSS JOIN LATERAL (
+              SELECT id FROM cfcache.request
+              WHERE place = lead.place COLLATE \"C\" AND key = lead.key AND zone || '' = $1 AND action || '' = $2
+                AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
+                AND NOT id = ANY ($8)
+              FOR UPDATE SKIP LOCKED
+            ) AS request";
         let group_row = GroupRow::new(group);
         let places: Vec<&str> = self.ids.iter().map(|ids| ids.place.as_str()).collect();
         let keys: Vec<String> =
@@ -665,24 +675,29 @@ impl PostgresClaim {
         const ON_HOST: &str = "
             SELECT request.id, lead.number
             FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
-            JOIN cfcache.request ON request.place >= (lead.key || '/') COLLATE \"C\"
-              AND request.place < (lead.key || '0') COLLATE \"C\"
-            WHERE request.zone = $1 AND ($2 = 'purge' OR request.action = $2) AND request.environment = $3
-              AND request.id >= $4 AND request.not_before <= now() AND NOT request.id = ANY ($5)
-              AND (request.kind = 'files' OR (request.kind = 'prefixes' AND starts_with(request.key, lead.key)))
-              AND position('#' IN request.key) = 0
-            FOR UPDATE OF request SKIP LOCKED";
+            CROSS JOIN LATERAL (
+              SELECT id FROM cfcache.request
+              WHERE place >= (lead.key || '/') COLLATE \"C\" AND place < (lead.key || '0') COLLATE \"C\"
+                AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
+                AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+                AND (kind = 'files' OR (kind = 'prefixes' AND starts_with(key, lead.key)))
+                AND position('#' IN key) = 0
+              FOR UPDATE SKIP LOCKED
+            ) AS request";
         // Of prefixes: longer ones, in whole segments.
         const BELOW: &str = "
             SELECT request.id, lead.number
             FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
-            JOIN cfcache.request ON request.place >= (rtrim(lead.key, '/') || '/') COLLATE \"C\"
-              AND request.place < (rtrim(lead.key, '/') || '0') COLLATE \"C\"
-            WHERE request.zone = $1 AND ($2 = 'purge' OR request.action = $2) AND request.environment = $3
-              AND request.id >= $4 AND request.not_before <= now() AND NOT request.id = ANY ($5)
-              AND request.kind = 'prefixes' AND starts_with(request.key, lead.key)
-              AND request.key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
-            FOR UPDATE OF request SKIP LOCKED";
+            CROSS JOIN LATERAL (
+              SELECT id FROM cfcache.request
+              WHERE place >= (rtrim(lead.key, '/') || '/') COLLATE \"C\"
+                AND place < (rtrim(lead.key, '/') || '0') COLLATE \"C\"
+                AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
+                AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+                AND kind = 'prefixes' AND starts_with(key, lead.key)
+                AND key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
+              FOR UPDATE SKIP LOCKED
+            ) AS request";
         let sql = match group.kind {
             None => ALL,
             Some(Kind::Hosts) => ON_HOST,

@@ -573,3 +573,34 @@ async fn tls_is_used_as_sslmode_says_and_verified_where_that_is_asked_for() {
         crate::support::api::wait_for("the connection to end", none).await;
     }
 }
+
+/// Old statistics must not lead to plans that read the table again for each target.
+#[tokio::test]
+async fn a_claim_reads_what_it_takes_whatever_the_statistics_say() {
+    let Some(database) = database().await else { return };
+    let client = database.client().await;
+    let sql = "ALTER TABLE cfcache.request SET (autovacuum_enabled = false);
+        INSERT INTO cfcache.request (zone, kind, key)
+          SELECT 'example.com', 'files', 'https://www.example.com/' || n FROM generate_series(1, 30000) AS n;
+        INSERT INTO cfcache.request (zone, kind, key)
+          SELECT 'example.com', 'prefixes', 'www.example.com/' || n FROM generate_series(1, 300) AS n;
+        SELECT pg_stat_reset()";
+    client.batch_execute(sql).await.unwrap();
+    let store = database.store();
+    store.ready_groups().await.unwrap();
+    for (kind, limit) in [(Kind::Files, 500), (Kind::Prefixes, 100)] {
+        let claim = claim(&store, Some(kind), limit).await;
+        assert_eq!(claim.requests().len(), limit);
+        settle(claim, Settlement::Untouched).await;
+    }
+    drop(store);
+    // Servers write what they have counted when they end.
+    let ended = || async {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1
+    };
+    crate::support::api::wait_for("the store's connections to end", ended).await;
+    let sql = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'request'";
+    let read: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(read > 600 && read < 20_000, "{read} entries of indexes were read");
+}

@@ -44,7 +44,7 @@ CREATE TABLE cfcache.request (
   autovacuum_analyze_scale_factor = 0
 );
 CREATE INDEX request_claim ON cfcache.request (zone, action, environment, kind, priority DESC, id);
-CREATE INDEX request_place ON cfcache.request (zone, place);
+CREATE INDEX request_place ON cfcache.request (place, zone);
 
 -- One row a bucket, shared by all workers: `tat` is the time at which the bucket will be full again.
 CREATE TABLE cfcache.budget (
