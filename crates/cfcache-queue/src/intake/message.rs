@@ -32,6 +32,9 @@ pub(crate) const MAX_ITEMS: usize = 10_000;
 /// The longest item, in bytes: the stores' bound, which the functions of the SQL door have too.
 const MAX_KEY_BYTES: usize = 32 << 10;
 
+/// The longest delay, in seconds: a day, as in the SQL door.
+const MAX_DELAY_SECONDS: u64 = 24 * 60 * 60;
+
 /// So many problems are told; the rest is counted.
 const MOST_PROBLEMS: usize = 100;
 
@@ -185,6 +188,7 @@ struct Context {
     environment: Option<String>,
     action: Option<Action>,
     priority: i16,
+    delay: Duration,
     source: String,
     event: Option<String>,
 }
@@ -279,6 +283,7 @@ impl Reader<'_> {
             environment: None,
             action: None,
             priority: 0,
+            delay: Duration::ZERO,
             source: source.unwrap_or_else(|| self.source.name().to_owned()),
             event,
         }
@@ -488,6 +493,10 @@ impl Reader<'_> {
                     Ok(priority) => context.priority = priority,
                     Err(_) => self.problems.add(at, "it must be a whole number from -32768 to 32767"),
                 },
+                "delay" => match delay(value.get()) {
+                    Ok(delay) => context.delay = delay,
+                    Err(message) => self.problems.add(at, message),
+                },
                 "everything" => match value.get() {
                     "true" => is_everything = true,
                     "false" => {}
@@ -630,11 +639,12 @@ impl Reader<'_> {
     /// `application/json` has it.
     fn lines(&mut self, query: Query, body: &str) -> Result<(), Unread> {
         let mut context = self.context(None, None);
-        let Query { zone, environment, action, priority, kind } = query;
+        let Query { zone, environment, action, priority, delay, kind } = query;
         context.zone = zone;
         context.environment = environment;
         context.action = action.and_then(|word| self.action("query, `action`", &word));
         context.priority = priority;
+        context.delay = delay;
         let is_scoped = context.zone.is_some() || self.source.default_zone().is_some();
         let request = if is_scoped { self.request(Place::BODY.field("query"), &context) } else { None };
         for (index, line) in body.split('\n').enumerate() {
@@ -672,10 +682,18 @@ impl Reader<'_> {
             action: context.action.unwrap_or(Action::Purge),
             subject: Subject::Everything,
             priority: context.priority,
-            delay: Duration::ZERO,
+            delay: context.delay,
             source: Some(context.source.clone()),
             event: context.event.clone(),
         })
+    }
+}
+
+/// A delay in whole seconds.
+fn delay(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 0..=MAX_DELAY_SECONDS) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("it must be a whole number of seconds from 0 to {MAX_DELAY_SECONDS}")),
     }
 }
 
@@ -687,7 +705,7 @@ fn is_json(media_type: &str) -> bool {
 
 /// Whether the data has a field of that name.
 fn is_field(name: &str) -> bool {
-    ["zone", "environment", "priority", "everything", "action"].contains(&name)
+    ["zone", "environment", "priority", "delay", "everything", "action"].contains(&name)
         || Kind::ALL.iter().any(|kind| kind.word() == name)
 }
 

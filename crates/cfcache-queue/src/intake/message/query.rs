@@ -1,10 +1,12 @@
 //! What the URL says about the entries of `application/x-ndjson`, which say nothing about themselves.
 
+use std::time::Duration;
+
 use cfcache_model::Kind;
 use cfcache_model::text::{CLIP_CHARS, clip, quote};
 use percent_encoding::percent_decode_str;
 
-use crate::intake::message::Problems;
+use crate::intake::message::{Problems, delay};
 use crate::intake::sources;
 
 /// The parameters of a URL.
@@ -14,13 +16,21 @@ pub(super) struct Query {
     pub(super) environment: Option<String>,
     pub(super) action: Option<String>,
     pub(super) priority: i16,
+    pub(super) delay: Duration,
     pub(super) kind: Kind,
 }
 
 impl Query {
     /// Reads the parameters. Where the body is not of lines, the only one is `source`.
     pub(super) fn read(query: Option<&str>, is_for_lines: bool, problems: &mut Problems) -> Self {
-        let mut read = Self { zone: None, environment: None, action: None, priority: 0, kind: Kind::Files };
+        let mut read = Self {
+            zone: None,
+            environment: None,
+            action: None,
+            priority: 0,
+            delay: Duration::ZERO,
+            kind: Kind::Files,
+        };
         let mut names = Vec::new();
         for (name, value) in parameters(query) {
             let at = format!("query, `{}`", clip(&name, CLIP_CHARS));
@@ -29,7 +39,7 @@ impl Query {
             }
             match name.as_str() {
                 "source" => {}
-                "zone" | "environment" | "action" | "priority" | "kind" if !is_for_lines => {
+                "zone" | "environment" | "action" | "priority" | "delay" | "kind" if !is_for_lines => {
                     problems.add(&at, "it is for `application/x-ndjson`; here it is a field of the body");
                 }
                 "zone" => read.zone = Some(value),
@@ -38,6 +48,10 @@ impl Query {
                 "priority" => match value.parse() {
                     Ok(priority) => read.priority = priority,
                     Err(_) => problems.add(&at, "it must be a whole number from -32768 to 32767"),
+                },
+                "delay" => match delay(&value) {
+                    Ok(delay) => read.delay = delay,
+                    Err(message) => problems.add(&at, message),
                 },
                 "kind" => match sources::kind(&value) {
                     Some(kind) => read.kind = kind,

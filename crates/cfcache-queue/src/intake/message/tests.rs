@@ -169,6 +169,25 @@ fn lines_are_those_of_the_command_line_or_json() {
 }
 
 #[test]
+fn a_delay_is_in_seconds_up_to_a_day() {
+    let read = |text: &str| {
+        read_as(JSON, None, format!(r#"{{"zone":"example.com","tags":["a"],"delay":{text}}}"#).as_bytes())
+    };
+    for (text, seconds) in [("0", 0), ("30", 30), ("86400", 86_400), ("null", 0)] {
+        assert_eq!(read(text).unwrap().requests[0].delay, Duration::from_secs(seconds), "{text}");
+    }
+    for text in ["-1", "86401", "1.5", "1e3", "\"30s\"", "true", "99999999999999999999"] {
+        assert_problems(read(text), &[("delay", "whole number of seconds from 0 to 86400")]);
+    }
+    let message = read_as(LINES, Some("zone=example.com&kind=tags&delay=60"), b"a").unwrap();
+    assert_eq!(message.requests[0].delay, Duration::from_secs(60));
+    assert_problems(
+        read_as(LINES, Some("zone=example.com&delay=1m"), b"https://example.com/"),
+        &[("query, `delay`", "seconds")],
+    );
+}
+
+#[test]
 fn every_bad_item_is_named_with_its_place() {
     let body = json!({
         "zone": "no zone", "environment": "a/b", "priority": 40000, "files": [], "x": 1, "everything": "true", "action": "delete",
