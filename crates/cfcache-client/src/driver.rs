@@ -6,10 +6,10 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use cfcache_model::endpoint::{Endpoint, encode};
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, encode};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::Entry;
-use cfcache_model::verdict::Answer;
+use cfcache_model::verdict::{Answer, ReadReply};
 use cfcache_transport::{Operation, Request, Response, Transport, TransportError};
 use futures_core::Stream;
 use tokio::task::JoinSet;
@@ -90,13 +90,27 @@ impl Client {
         request: &E,
         observer: &mut impl Observer,
     ) -> Result<Answer<E::Reply>, Error> {
-        let descriptor = request.descriptor();
+        let (descriptor, cost) = (request.descriptor(), request.cost());
         let prepared = PreparedRequest::new(encode(request));
+        let mut reply: Option<E::Reply> = None;
+        let answer = self.ask(descriptor, cost, prepared, &mut reply, observer).await?;
+        Ok(answer.with_result(reply.expect("what was answered was read")))
+    }
+
+    /// [`Client::call`] but for what depends on the endpoint, so that there is one of it.
+    async fn ask(
+        &self,
+        descriptor: &'static Descriptor,
+        cost: Cost,
+        prepared: PreparedRequest,
+        reply: &mut (dyn ReadReply + Send),
+        observer: &mut impl Observer,
+    ) -> Result<Answer<()>, Error> {
         let mut last_wait = None;
         let mut unclear = false;
         let mut summary = Summary { items: 1, ..Summary::default() };
         let mut scheduler = Scheduler::with_limiter(self.policy.clone(), Arc::clone(&self.limiter));
-        scheduler.push((), request.cost(), descriptor.replay);
+        scheduler.push((), cost, descriptor.replay);
         scheduler.finish();
         loop {
             let version = self.limiter.version();
@@ -116,13 +130,14 @@ impl Client {
                     let sent = now;
                     let now = self.now();
                     let this_try = Try {
+                        endpoint: descriptor,
                         codec: &self.codec,
                         limiter: &*self.limiter,
                         prepared: &prepared,
                         operation: &operation,
                         elapsed: now.saturating_sub(sent),
                     };
-                    let parsed = this_try.parse(request, result, observer, &mut summary);
+                    let parsed = this_try.parse(reply, result, observer, &mut summary);
                     observer.on(Event::Progress { summary: &summary, in_flight: 0 });
                     match scheduler.on_result(now, ticket, parsed.attempt) {
                         Decision::Ended(mut ended) => {

@@ -4,9 +4,11 @@ use core::time::Duration;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use cfcache_model::endpoint::{Endpoint, Parts};
+use cfcache_model::endpoint::{Descriptor, Parts};
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::verdict::{Answer, Class, Failure, Verdict, parse_response, parse_status};
+use cfcache_model::verdict::{
+    Answer, Class, Failure, ReadReply, Verdict, parse_response_into, parse_status,
+};
 use cfcache_transport::{Operation, Response, TransportError};
 
 use crate::auth::Redactor;
@@ -31,14 +33,14 @@ impl PreparedRequest {
 }
 
 /// What a request came to: what the engine has to know, and what the caller gets.
-pub(crate) struct ParsedResponse<T> {
+pub(crate) struct ParsedResponse {
     pub(crate) attempt: AttemptResult,
-    pub(crate) result: Result<Answer<T>, ErrorCause>,
+    pub(crate) result: Result<Answer<()>, ErrorCause>,
     pub(crate) ray: Option<String>,
 }
 
-impl<T> ParsedResponse<T> {
-    fn new(verdict: Verdict<T>, headers: RateHeaders, ray: Option<String>) -> Self {
+impl ParsedResponse {
+    fn new(verdict: Verdict<()>, headers: RateHeaders, ray: Option<String>) -> Self {
         let in_body = match &verdict {
             Verdict::Retryable(failure) => failure.retry_after.map(Duration::from_secs),
             _ => None,
@@ -56,6 +58,7 @@ impl<T> ParsedResponse<T> {
 
 /// One try of a request, to be told of and counted.
 pub(crate) struct Try<'a> {
+    pub(crate) endpoint: &'static Descriptor,
     pub(crate) codec: &'a Codec,
     pub(crate) limiter: &'a dyn Limiter,
     pub(crate) prepared: &'a PreparedRequest,
@@ -64,14 +67,15 @@ pub(crate) struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// Makes sense of what a request came to, tells `observer` of it, and counts it.
-    pub(crate) fn parse<E: Endpoint>(
+    /// Makes sense of what a request came to, tells `observer` of it, and counts it. What it was answered with goes to
+    /// `reply`.
+    pub(crate) fn parse(
         &self,
-        request: &E,
+        reply: &mut dyn ReadReply,
         result: Result<Response, TransportError>,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
         summary: &mut Summary,
-    ) -> ParsedResponse<E::Reply> {
+    ) -> ParsedResponse {
         let redactor = &self.codec.redactor();
         let response = match result {
             Ok(response) => response,
@@ -103,7 +107,7 @@ impl Try<'_> {
         };
         // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
         let body = redactor.blank(response.body());
-        let verdict = parse_response(request, response.status().as_u16(), &body);
+        let verdict = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
         let headers = RateHeaders::from_headers(response.headers());
         if let Some(quota) = headers.global_quota {
             self.limiter.set_global_quota(quota);
@@ -138,7 +142,7 @@ impl Try<'_> {
         result: Result<&Response, &TransportError>,
         rate_limited: bool,
         redactor: &Redactor,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
         summary: &mut Summary,
     ) {
         let is_sent = result.map_or_else(TransportError::is_sent, |_| true);

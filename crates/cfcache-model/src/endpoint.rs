@@ -39,7 +39,7 @@ endpoints! {
 /// One operation of the API, with its arguments.
 pub trait Endpoint {
     /// What `result` holds when it succeeds.
-    type Reply: DeserializeOwned;
+    type Reply: DeserializeOwned + Send;
 
     /// What is the same for every request to it.
     fn descriptor(&self) -> &'static Descriptor;

@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::de::DeserializeOwned;
+
 use crate::catalog::{self, Explanation};
 use crate::endpoint::{Descriptor, Endpoint, Method};
 use crate::envelope::{Envelope, MAX_SHOWN, NoEnvelope, ResponseInfo, ResultInfo};
@@ -46,6 +48,13 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
+    /// The same with another `result`.
+    #[must_use]
+    pub fn with_result<U>(self, result: U) -> Answer<U> {
+        let Self { raw, errors, messages, result_info, .. } = self;
+        Answer { result, raw, errors, messages, result_info }
+    }
+
     /// What the API reports beside its success, and somebody should see: errors, and remarks but for the good news of token
     /// verification (code 10000).
     pub fn warnings(&self) -> impl Iterator<Item = &ResponseInfo> {
@@ -117,15 +126,45 @@ impl Class {
 /// Reads the answer to a request, and says what it means.
 #[must_use]
 pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
-    let envelope = match read(request.descriptor(), status, body) {
+    let mut reply: Option<E::Reply> = None;
+    match (parse_response_into(request.descriptor(), status, body, &mut reply), reply) {
+        (Verdict::Done(answer), Some(reply)) => Verdict::Done(answer.with_result(reply)),
+        (Verdict::Done(_), None) => unreachable!("an answer is done where its `result` was read"),
+        (Verdict::Retryable(failure), _) => Verdict::Retryable(failure),
+        (Verdict::Refused(failure), _) => Verdict::Refused(failure),
+        (Verdict::Unreadable(failure), _) => Verdict::Unreadable(failure),
+    }
+}
+
+/// Where the `result` of an answer is read to. With an `Option` behind this, code that does not depend on what is asked
+/// is compiled once, and not once for each endpoint.
+pub trait ReadReply {
+    /// Reads a `result`.
+    ///
+    /// # Errors
+    ///
+    /// Where it has another form than the documented one.
+    fn read(&mut self, raw: &str) -> Result<(), serde_json::Error>;
+}
+
+impl<T: DeserializeOwned> ReadReply for Option<T> {
+    fn read(&mut self, raw: &str) -> Result<(), serde_json::Error> {
+        serde_json::from_str(raw).map(|read| *self = Some(read))
+    }
+}
+
+/// The same, with the `result` read to `reply`, which has it where this is [`Verdict::Done`].
+#[must_use]
+pub fn parse_response_into(endpoint: &Descriptor, status: u16, body: &[u8], reply: &mut dyn ReadReply) -> Verdict<()> {
+    let envelope = match read(endpoint, status, body) {
         Ok(envelope) => envelope,
         Err(failure) => return Verdict::from(failure),
     };
     // A missing `result` is read as `null`, which it is for some endpoints.
     let raw = envelope.raw_result().to_owned();
-    match serde_json::from_str(&raw) {
-        Ok(result) => Verdict::Done(Answer {
-            result,
+    match reply.read(&raw) {
+        Ok(()) => Verdict::Done(Answer {
+            result: (),
             raw,
             errors: envelope.errors,
             messages: envelope.messages,
@@ -142,7 +181,7 @@ pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Ver
                 snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
-            unclear: request.descriptor().method != Method::Get,
+            unclear: endpoint.method != Method::Get,
             retry_after: None,
         }),
     }

@@ -100,7 +100,7 @@ fn in_a_sentence(title: &'static str) -> String {
 }
 
 /// Sets a value, unless it is so already, and makes sure that the API says that it is so now.
-async fn set<V: DeserializeOwned + PartialEq>(
+async fn set<V: DeserializeOwned + Send + PartialEq>(
     context: &SettingsContext<'_>,
     title: &'static str,
     before: Result<Answer<Setting<V>>, Error>,

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, encode};
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, Purged, encode};
 use cfcache_model::plan::{Batch, Entry, InvalidBatch, Planner};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Operation, Request, Response, TransportError};
@@ -237,14 +237,16 @@ impl<O: Observer> PurgeJob<O> {
     pub fn push(&mut self, now: Duration, scope: usize, mut entries: Vec<Entry>) {
         let state = &mut self.scopes[scope];
         let count = entries.len() as u64;
-        let mut next = state.planner.pushed();
-        let misplaced = entries.extract_if(.., |entry| {
-            let is_misplaced = entry.target.kind() != state.scope.kind;
-            entry.ordinal = next;
-            next += u64::from(!is_misplaced);
-            is_misplaced
-        });
-        let misplaced: Vec<Entry> = misplaced.collect();
+        let mut misplaced = Vec::new();
+        if entries.iter().any(|entry| entry.target.kind() != state.scope.kind) {
+            let mut next = state.planner.pushed();
+            misplaced.extend(entries.extract_if(.., |entry| {
+                let is_misplaced = entry.target.kind() != state.scope.kind;
+                entry.ordinal = next;
+                next += u64::from(!is_misplaced);
+                is_misplaced
+            }));
+        }
         // Nothing is misplaced in it any more.
         let planned = state.planner.push_all(entries).unwrap_or_default();
         state.summary.items += count;
@@ -495,8 +497,9 @@ impl<O: Observer> PurgeJob<O> {
         self.in_flight -= 1;
         let operation =
             Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
-        let request = state.scope.request(&pending.body);
+        let mut reply: Option<Option<Purged>> = None;
         let this_try = Try {
+            endpoint: state.descriptor,
             codec: &self.codec,
             limiter: &*self.limiter,
             prepared: &pending.prepared,
@@ -504,7 +507,7 @@ impl<O: Observer> PurgeJob<O> {
             elapsed: now.saturating_sub(sent),
         };
         let mut counted = Summary::default();
-        let mut parsed = this_try.parse(&request, response, &mut self.observer, &mut counted);
+        let mut parsed = this_try.parse(&mut reply, response, &mut self.observer, &mut counted);
         state.summary += counted;
         self.total += counted;
         // Credentials that worked before and suddenly do not were seen to work again a moment later

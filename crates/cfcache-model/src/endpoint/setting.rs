@@ -68,7 +68,7 @@ impl<'a, V> SettingRequest<'a, V> {
     }
 }
 
-impl<V: DeserializeOwned> Endpoint for SettingRequest<'_, V> {
+impl<V: DeserializeOwned + Send> Endpoint for SettingRequest<'_, V> {
     type Reply = Setting<V>;
 
     fn descriptor(&self) -> &'static Descriptor {
