@@ -651,6 +651,9 @@ impl Take for Chunks<'_> {
                     warnings.push((origin.to_string(), warning));
                 });
                 self.chunk.bytes += given.len();
+                if self.chunk.entries.is_empty() && !matches!(origin, Origin::Argument(_)) {
+                    self.chunk.entries.reserve_exact(CHUNK);
+                }
                 self.chunk.entries.push(Entry::new(target, &given));
             }
             Ok(Parsed::Invalid(invalid)) => {
@@ -751,7 +754,9 @@ impl Reading {
             _ => (Cow::Borrowed(given), None),
         };
         let target = match Target::parse(self.kind, &entry) {
-            Ok(Target::Files(file)) => Target::Files(file.with_default_headers(&self.headers)),
+            Ok(Target::Files(file)) if !self.headers.is_empty() => {
+                Target::Files(file.with_default_headers(&self.headers))
+            }
             Ok(target) => target,
             Err(error) => {
                 let is_scheme =

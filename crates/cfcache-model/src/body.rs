@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::endpoint::Cost;
 use crate::plan::{Batch, InvalidBatch};
 use crate::target::file::RawObject;
-use crate::target::{File, InvalidFile, InvalidTarget, Kind, PurgeUrl, Target, Written, needs_escape};
+use crate::target::{File, InvalidFile, InvalidTarget, Kind, PurgeUrl, Target, Written};
 use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
@@ -80,17 +80,16 @@ impl PurgeBody {
         let texts: usize = batch.targets().map(|target| target.text().len() + r#""","#.len()).sum();
         let mut json = String::with_capacity(r#"{"":[]}"#.len() + self.field().len() + texts);
         json.extend(["{\"", self.field(), "\":"]);
-        let mut before = '[';
+        let mut before = "[\"";
         for target in batch.targets() {
-            let text = target.text();
-            if target.needs_object() || needs_escape(&text) {
+            if target.needs_object() || target.needs_escape() {
                 return None;
             }
-            json.push(before);
-            json.extend(["\"", &text, "\""]);
-            before = ',';
+            json.push_str(before);
+            json.push_str(&target.text());
+            before = "\",\"";
         }
-        json.push_str("]}");
+        json.push_str("\"]}");
         Some(json)
     }
 }

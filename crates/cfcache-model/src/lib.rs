@@ -37,6 +37,7 @@
 extern crate alloc;
 
 pub mod body;
+mod bytes;
 pub mod catalog;
 pub mod date;
 pub mod diagnose;

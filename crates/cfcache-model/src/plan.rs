@@ -34,6 +34,7 @@ pub struct Entry {
 impl Entry {
     /// Remembers what was given beside what it was read as.
     #[must_use]
+    #[inline]
     pub fn new(target: Target, given: &str) -> Self {
         let given = (*target.text() != *given).then(|| given.into());
         Self { target, ordinal: 0, tag: 0, given }
@@ -294,7 +295,8 @@ impl Planner {
         let entry = entry.into();
         self.check(&entry)?;
         let fingerprint = fingerprint(&entry.target);
-        Ok(self.take_in(entry, fingerprint).unwrap_or_default())
+        let ordinal = self.next_ordinal();
+        Ok(if self.is_new(fingerprint) { self.take_in(entry, ordinal, fingerprint) } else { None })
     }
 
     /// Takes many targets, one after the other; gives the batches that are full then. Faster than one by one.
@@ -302,6 +304,8 @@ impl Planner {
     /// # Errors
     ///
     /// [`InvalidBatch::Mixed`] where one is of another kind than the plan. None of them is taken then.
+    // In a binary that is optimized for size its callers move each entry byte by byte.
+    #[inline(never)]
     pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
         entries.iter().try_for_each(|entry| self.check(entry))?;
         let fingerprints: Vec<u128> = entries.iter().map(|entry| fingerprint(&entry.target)).collect();
@@ -309,10 +313,13 @@ impl Planner {
             window.expect(&fingerprints);
         }
         let mut planned = Planned::default();
-        for (entry, fingerprint) in entries.into_iter().zip(fingerprints) {
-            match self.take_in(entry, fingerprint) {
-                Ok(batch) => planned.batches.extend(batch),
-                Err(duplicate) => planned.duplicates.push(duplicate),
+        for (mut entry, fingerprint) in entries.into_iter().zip(fingerprints) {
+            let ordinal = self.next_ordinal();
+            if self.is_new(fingerprint) {
+                planned.batches.extend(self.take_in(entry, ordinal, fingerprint));
+            } else {
+                entry.ordinal = ordinal;
+                planned.duplicates.push(entry);
             }
         }
         Ok(planned)
@@ -325,34 +332,38 @@ impl Planner {
         }
     }
 
-    /// Takes an entry, or gives it back where it is a duplicate.
-    fn take_in(&mut self, mut entry: Entry, fingerprint: u128) -> Result<Option<Batch>, Entry> {
-        entry.ordinal = self.pushed;
+    const fn next_ordinal(&mut self) -> u64 {
         self.pushed += 1;
+        self.pushed - 1
+    }
+
+    /// Remembers an entry by its fingerprint; `false` where it is a duplicate.
+    fn is_new(&mut self, fingerprint: u128) -> bool {
         let is_new = match &mut self.seen {
             Seen::Whole(window) => window.insert(fingerprint),
             Seen::Unsent { all, .. } => all.insert(fingerprint),
         };
-        if !is_new {
-            self.duplicates += 1;
-            return Err(entry);
-        }
+        self.duplicates += u64::from(!is_new);
+        is_new
+    }
+
+    fn take_in(&mut self, entry: Entry, ordinal: u64, fingerprint: u128) -> Option<Batch> {
         let grown = self.sizes.with(&entry.target);
         let is_full = self.pending.len() >= self.limits.items;
         let overflows = grown.body(self.kind, self.pending.len() + 1) > self.limits.bytes;
         if is_full || overflows && !self.pending.is_empty() {
             let full = self.take();
             self.sizes = self.sizes.with(&entry.target);
-            self.hold(entry, fingerprint);
-            return Ok(full);
+            self.hold(entry, ordinal, fingerprint);
+            return full;
         }
         self.sizes = grown;
-        self.hold(entry, fingerprint);
-        Ok(if self.pending.len() >= self.limits.items { self.take() } else { None })
+        self.hold(entry, ordinal, fingerprint);
+        if self.pending.len() >= self.limits.items { self.take() } else { None }
     }
 
-    fn hold(&mut self, entry: Entry, fingerprint: u128) {
-        self.pending.push(entry);
+    fn hold(&mut self, entry: Entry, ordinal: u64, fingerprint: u128) {
+        self.pending.push(Entry { ordinal, ..entry });
         if let Seen::Unsent { pending, .. } = &mut self.seen {
             pending.push(fingerprint);
         }

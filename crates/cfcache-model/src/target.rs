@@ -13,11 +13,11 @@ pub mod url;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
-use core::hash::Hasher;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hash128, SipHasher13};
 
+use crate::bytes;
 use crate::text::{is_invisible, quote};
 
 pub use crate::target::file::{File, InvalidFile};
@@ -41,9 +41,14 @@ trait TargetKind {
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning));
 
-    /// Feeds what makes two of them the same to the API.
-    fn fingerprint(&self, hasher: &mut SipHasher13) {
-        hasher.write(self.text().as_bytes());
+    /// The hash of what makes two of them the same to the API.
+    fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
+        hasher.hash(self.text().as_bytes())
+    }
+
+    /// Does JSON write its text otherwise than it stands?
+    fn needs_escape(&self) -> bool {
+        needs_escape(&self.text())
     }
 
     /// Must its whole batch be written as objects?
@@ -119,6 +124,7 @@ macro_rules! kinds {
             /// # Errors
             ///
             /// [`InvalidTarget`], which says what was found, what is allowed and what was probably meant.
+            #[inline]
             pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidTarget> {
                 match kind {
                     $(Kind::$kind => Ok(Self::$kind(<$type>::parse(text)?)),)*
@@ -133,6 +139,7 @@ macro_rules! kinds {
 
             /// The entry as a list would hold it; parsing it again gives an equal target.
             #[must_use]
+            #[inline]
             pub fn text(&self) -> Cow<'_, str> {
                 match self { $(Self::$kind(target) => target.text(),)* }
             }
@@ -150,7 +157,11 @@ macro_rules! kinds {
                 match self { $(Self::$kind(target) => target.encoded_bytes(),)* }
             }
 
-            pub(crate) fn fingerprint(&self, hasher: &mut SipHasher13) {
+            pub(crate) fn needs_escape(&self) -> bool {
+                match self { $(Self::$kind(target) => target.needs_escape(),)* }
+            }
+
+            pub(crate) fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
                 match self { $(Self::$kind(target) => target.fingerprint(hasher),)* }
             }
 
@@ -351,7 +362,7 @@ pub enum Warning {
 /// Warns of a segment of a path that browsers resolve.
 fn warn_of_dot_segment(path: &str, warn: &mut dyn FnMut(Warning)) {
     // Hardly any path has one.
-    if path.as_bytes().windows(2).all(|pair| pair != b"/.") {
+    if !bytes::has_pair(path.as_bytes(), b'/', b'.') {
         return;
     }
     let found =
@@ -374,9 +385,13 @@ fn warn_of_invisible(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warnin
 /// The URL standard has browsers remove, encode or replace each of them
 /// (<https://url.spec.whatwg.org/#concept-basic-url-parser>), so that no cache key has one.
 fn forbidden(text: &str) -> Option<(usize, char)> {
-    // Hardly any text has one, and this is many bytes at a time.
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
-    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    forbidden_among(bytes::sorts(text.as_bytes()), text)
+}
+
+/// The same of a text whose bytes are of these [`sorts`](bytes::sorts).
+fn forbidden_among(sorts: u8, text: &str) -> Option<(usize, char)> {
+    // Hardly any text has one.
+    if sorts & (bytes::UNPRINTABLE | bytes::BACKSLASH) == 0 {
         return None;
     }
     let is_forbidden = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
@@ -483,8 +498,6 @@ fn json_string_bytes(text: &str) -> usize {
 }
 
 /// Is a text written otherwise in JSON than it stands?
-pub(crate) fn needs_escape(text: &str) -> bool {
-    // Hardly any does, and this is many bytes at a time.
-    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    text.bytes().fold(false, |found, byte| found | needs_escape(byte))
+fn needs_escape(text: &str) -> bool {
+    bytes::sorts(text.as_bytes()) & bytes::ESCAPED != 0
 }

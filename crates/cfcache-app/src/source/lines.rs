@@ -90,7 +90,7 @@ impl<R: Read> Lines<R> {
         match (core::str::from_utf8(line), self.delimiter) {
             (Ok(""), Delimiter::Null) => Line::Nothing,
             (Ok(text), Delimiter::Null) => Line::Entry(text),
-            (Ok(text), Delimiter::LineBreak) => match text.trim() {
+            (Ok(text), Delimiter::LineBreak) => match trim(text) {
                 text if text.is_empty() || text.starts_with('#') => Line::Nothing,
                 text => Line::Entry(text),
             },
@@ -146,6 +146,13 @@ impl<R: Read> Lines<R> {
             }
         }
     }
+}
+
+/// A line without the blanks around it, of which most have none.
+fn trim(line: &str) -> &str {
+    let is_bare = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = line.as_bytes();
+    if is_bare(bytes.first()) && is_bare(bytes.last()) { line } else { line.trim() }
 }
 
 impl Line<'_> {

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::hint;
 
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip128::SipHasher13;
 
 use crate::plan::DUPLICATE_WINDOW;
 use crate::target::Target;
@@ -42,9 +42,8 @@ pub(super) struct FingerprintWindow {
 
 /// What a target is known by.
 pub(super) fn fingerprint(target: &Target) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
-    target.fingerprint(&mut hasher);
-    hasher.finish128().as_u128()
+    let hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
+    target.fingerprint(hasher).as_u128()
 }
 
 impl FingerprintWindow {

@@ -1,6 +1,7 @@
 //! A single file: a URL and the headers of its cache key.
 
 use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,7 +9,7 @@ use core::hash::Hasher;
 
 use serde::Serialize;
 use serde::ser::SerializeSeq;
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
 use crate::pairs::Pairs;
 use crate::target::header::HeaderMap;
@@ -25,7 +26,7 @@ use crate::text::{clip, quote};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     url: PurgeUrl,
-    headers: Vec<CacheKeyHeader>,
+    headers: Box<[CacheKeyHeader]>,
 }
 
 impl File {
@@ -34,12 +35,12 @@ impl File {
     /// # Errors
     ///
     /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, InvalidFile> {
-        if text.trim_start().starts_with('{') {
-            Self::parse_object(text)
-        } else {
-            Ok(Self::from(PurgeUrl::parse(text)?))
-        }
+        // Blanks before it are seldom.
+        let is_bare = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
+        let begin = if is_bare { text } else { text.trim_start() };
+        if begin.starts_with('{') { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse(text)?)) }
     }
 
     fn parse_object(text: &str) -> Result<Self, InvalidFile> {
@@ -67,17 +68,20 @@ impl File {
         if self.headers.iter().any(|have| have.is(header.name())) {
             return Err(InvalidHeader::Twice { name: header.name().to_owned() });
         }
-        self.headers.push(header);
+        let mut headers = Vec::from(self.headers);
+        headers.push(header);
+        self.headers = headers.into();
         Ok(self)
     }
 
     /// Adds each of `headers` whose name it does not have yet.
     #[must_use]
     pub fn with_default_headers(mut self, headers: &[CacheKeyHeader]) -> Self {
-        for header in headers {
-            if !self.headers.iter().any(|have| have.is(header.name())) {
-                self.headers.push(header.clone());
-            }
+        let own = &self.headers;
+        let is_missing = |header: &&CacheKeyHeader| !own.iter().any(|have| have.is(header.name()));
+        let missing: Vec<CacheKeyHeader> = headers.iter().filter(is_missing).cloned().collect();
+        if !missing.is_empty() {
+            self.headers = own.iter().cloned().chain(missing).collect();
         }
         self
     }
@@ -97,7 +101,7 @@ impl File {
 
 impl From<PurgeUrl> for File {
     fn from(url: PurgeUrl) -> Self {
-        Self { url, headers: Vec::new() }
+        Self { url, headers: Box::default() }
     }
 }
 
@@ -122,19 +126,21 @@ impl TargetKind for File {
     }
 
     fn encoded_bytes(&self) -> (usize, usize) {
-        let url = json_string_bytes(self.url.as_str());
+        let url = if self.url.needs_escape() {
+            json_string_bytes(self.url.as_str())
+        } else {
+            self.url.as_str().len() + 2
+        };
+        if self.headers.is_empty() {
+            return (url, url + r#"{"url":}"#.len());
+        }
         let headers: usize = self
             .headers
             .iter()
             .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
             .sum();
-        let wrapping = r#"{"url":}"#.len();
-        let object = if self.headers.is_empty() {
-            url + wrapping
-        } else {
-            // A comma stands between two headers, so one fewer than were counted.
-            url + wrapping + r#","headers":{}"#.len() + headers - 1
-        };
+        // A comma stands between two headers, so one fewer than were counted.
+        let object = url + r#"{"url":,"headers":{}}"#.len() + headers - 1;
         (url, object)
     }
 
@@ -146,7 +152,10 @@ impl TargetKind for File {
         }
     }
 
-    fn fingerprint(&self, hasher: &mut SipHasher13) {
+    fn fingerprint(&self, mut hasher: SipHasher13) -> Hash128 {
+        if self.headers.is_empty() {
+            return hasher.hash(self.url.as_str().as_bytes());
+        }
         hasher.write(self.url.as_str().as_bytes());
         // The order of the headers and the case of their names make no difference to the key.
         let mut headers: Vec<(String, &str)> =
@@ -159,6 +168,11 @@ impl TargetKind for File {
                 hasher.write(part.as_bytes());
             }
         }
+        hasher.finish128()
+    }
+
+    fn needs_escape(&self) -> bool {
+        self.url.needs_escape()
     }
 
     fn needs_object(&self) -> bool {

@@ -3,9 +3,8 @@
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
-use core::hash::Hasher;
 
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hash128, SipHasher13};
 
 use crate::target::{TargetKind, Warning};
 use crate::text::quote;
@@ -65,8 +64,8 @@ impl TargetKind for Tag {
         Cow::Borrowed(&self.0)
     }
 
-    fn fingerprint(&self, hasher: &mut SipHasher13) {
-        hasher.write(self.0.to_ascii_lowercase().as_bytes());
+    fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
+        hasher.hash(self.0.to_ascii_lowercase().as_bytes())
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {

@@ -1,11 +1,14 @@
 //! The URL of a single file.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
+use crate::bytes::{self, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
 use crate::target::{
-    Host, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_dot_segment, warn_of_invisible,
+    Host, Warning, cure_of_character, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
+    warn_of_invisible,
 };
 use crate::text::{is_invisible, quote};
 
@@ -15,8 +18,15 @@ use crate::text::{is_invisible, quote};
 /// - It has no white space, control character or backslash: no visitor's request has one.
 /// - Its bytes are those that were given: nothing is rewritten, normalised, decoded or encoded, because they are the
 ///   cache key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PurgeUrl(String);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PurgeUrl {
+    text: Box<str>,
+    /// What is in the text, so that it need not be looked for again: [`bytes::sorts`], and [`SLASH_DOT`].
+    sorts: u8,
+}
+
+/// A dot follows a slash: there may be a segment `.` or `..`.
+const SLASH_DOT: u8 = 1 << 7;
 
 impl PurgeUrl {
     /// Parses a URL.
@@ -31,58 +41,64 @@ impl PurgeUrl {
         let Some(rest) = after_scheme(text) else {
             return Err(InvalidUrl::scheme(text));
         };
-        let host = host(rest);
-        if host.is_empty() {
+        let (plain, of_host) = plain_host(rest);
+        let odd_host = if plain > 0 { None } else { Some(host(rest)) };
+        if odd_host == Some("") {
             return Err(InvalidUrl::NoHost { found: text.to_owned() });
         }
-        if let Some((at, char)) = forbidden(text) {
+        // The scheme is nothing but letters, `:` and `/`.
+        let mut sorts = of_host | bytes::sorts(&rest.as_bytes()[plain..]);
+        if let Some((at, char)) = forbidden_among(sorts, text) {
             return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
         }
-        let begin = host.as_ptr().addr() - text.as_ptr().addr();
-        if let Some((index, char)) = not_in_host(host) {
-            let at = text[..begin].chars().count() + index + 1;
-            return Err(InvalidUrl::HostCharacter { found: text.to_owned(), char, at });
+        if let Some(host) = odd_host {
+            check_host(text, host)?;
         }
-        if !has_possible_port(&text[begin + host.len()..]) {
-            return Err(InvalidUrl::Port { found: text.to_owned() });
+        if bytes::has_pair(&rest.as_bytes()[plain..], b'/', b'.') {
+            sorts |= SLASH_DOT;
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.into(), sorts })
     }
 
     /// The URL, byte for byte as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Returns whether JSON writes it otherwise than it stands.
+    pub(crate) const fn needs_escape(&self) -> bool {
+        self.sorts & ESCAPED != 0
     }
 
     /// The host in it, without user and port; of an IPv6 address with its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        after_scheme(&self.0).map_or("", host)
+        after_scheme(&self.text).map_or("", host)
     }
 
     pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
-        let path = self.0.split(['?', '#']).next().unwrap_or_default();
-        warn_of_dot_segment(path, warn);
-        // Hardly any URL is odd, and this is many bytes at a time.
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"*#&@".contains(&byte);
-        if self.0.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        if self.sorts & SLASH_DOT != 0 {
+            let path = self.text.split(['?', '#']).next().unwrap_or_default();
+            warn_of_dot_segment(path, warn);
+        }
+        if self.sorts & (UNPRINTABLE | MARK) == 0 {
             return;
         }
-        if self.0.contains('*') {
+        if self.text.contains('*') {
             warn(Warning::WildcardInUrl);
         }
-        if let Some((_, fragment)) = self.0.split_once('#') {
+        if let Some((_, fragment)) = self.text.split_once('#') {
             warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
         }
-        let authority = after_scheme(&self.0).and_then(|rest| rest.split(['/', '?', '#']).next());
+        let authority = after_scheme(&self.text).and_then(|rest| rest.split(['/', '?', '#']).next());
         if authority.is_some_and(|authority| authority.contains('@')) {
             warn(Warning::UserInfo);
         }
-        if self.0.contains("&amp;") {
+        if self.text.contains("&amp;") {
             warn(Warning::EscapedAmpersand);
         }
-        warn_of_invisible("URL", &self.0, warn);
+        warn_of_invisible("URL", &self.text, warn);
         if !self.host().is_ascii() {
             warn(Warning::HostNotAscii);
         }
@@ -91,8 +107,34 @@ impl PurgeUrl {
 
 impl fmt::Display for PurgeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
+}
+
+impl fmt::Debug for PurgeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PurgeUrl").field(&self.text).finish()
+    }
+}
+
+/// How long the host is with which `rest` begins, and the sorts of its bytes, where it is one of letters, digits and the
+/// like, with neither a user before it nor a port behind it, as nearly all are. 0 where it is anything else.
+fn plain_host(rest: &str) -> (usize, u8) {
+    // Before the first name stands what a dot behind it may not stand behind.
+    let (mut sorts, mut before) = (0, DOT);
+    for (at, byte) in rest.bytes().enumerate() {
+        let sort = bytes::sort(byte);
+        if sort & HOST == 0 {
+            return if matches!(byte, b'/' | b'?' | b'#') { (at, sorts) } else { (0, 0) };
+        }
+        // A dot with no name before it.
+        if sort & before & DOT != 0 {
+            return (0, 0);
+        }
+        sorts |= sort;
+        before = sort;
+    }
+    (rest.len(), sorts)
 }
 
 /// What follows `http://` or `https://`.
@@ -131,6 +173,19 @@ fn host(rest: &str) -> &str {
         Some(bracket) => &rest[begin..=bracket],
         None => &rest[begin..colon.unwrap_or(end)],
     }
+}
+
+/// Checks a host that is not the plain one, and the port behind it.
+fn check_host(text: &str, host: &str) -> Result<(), InvalidUrl> {
+    let begin = host.as_ptr().addr() - text.as_ptr().addr();
+    if let Some((index, char)) = not_in_host(host) {
+        let at = text[..begin].chars().count() + index + 1;
+        return Err(InvalidUrl::HostCharacter { found: text.to_owned(), char, at });
+    }
+    if !has_possible_port(&text[begin + host.len()..]) {
+        return Err(InvalidUrl::Port { found: text.to_owned() });
+    }
+    Ok(())
 }
 
 /// Is what follows the host the end of the URL, a path, or a port that there can be?
