@@ -651,7 +651,7 @@ impl Take for Chunks<'_> {
                     warnings.push((origin.to_string(), warning));
                 });
                 self.chunk.bytes += given.len();
-                if self.chunk.entries.is_empty() && !matches!(origin, Origin::Argument(_)) {
+                if self.chunk.entries.is_empty() && !matches!(origin, EntryOrigin::Argument(_)) {
                     self.chunk.entries.reserve_exact(CHUNK);
                 }
                 self.chunk.entries.push(Entry::new(target, &given));

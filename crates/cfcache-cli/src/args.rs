@@ -94,7 +94,7 @@ fn read_complete(arguments: &[OsString]) -> Result<Args, clap::Error> {
 /// Reads arguments with the definition of the one command that they seem to name. `None` where that does not
 /// understand them: whatever is to be said about them, the complete definition says.
 ///
-/// clap copies each shared option into each command of a definition, and there are 60 of either: building the complete
+/// clap copies each of some fifty shared options into every command of a definition: building the complete
 /// one takes longer than all else that happens before a request is sent.
 fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
     let mut likely = likely(arguments)?;

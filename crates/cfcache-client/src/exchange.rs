@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use cfcache_model::endpoint::{Descriptor, Parts};
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::verdict::{
-    Answer, Class, Failure, ReadReply, Verdict, parse_response_into, parse_status,
-};
+use cfcache_model::verdict::{Answer, Class, Failure, ReadReply, Verdict, parse_response_into, parse_status};
 use cfcache_transport::{Operation, Response, TransportError};
 
 use crate::auth::Redactor;

@@ -155,7 +155,12 @@ impl<T: DeserializeOwned> ReadReply for Option<T> {
 
 /// The same, with the `result` read to `reply`, which has it where this is [`Verdict::Done`].
 #[must_use]
-pub fn parse_response_into(endpoint: &Descriptor, status: u16, body: &[u8], reply: &mut dyn ReadReply) -> Verdict<()> {
+pub fn parse_response_into(
+    endpoint: &Descriptor,
+    status: u16,
+    body: &[u8],
+    reply: &mut dyn ReadReply,
+) -> Verdict<()> {
     let envelope = match read(endpoint, status, body) {
         Ok(envelope) => envelope,
         Err(failure) => return Verdict::from(failure),
