@@ -74,7 +74,7 @@ fn what_is_printed_is_what_the_schema_says() {
     purges(&mut bench, &api, &dir);
     changed(&mut bench, &api, &dir);
     failures(&mut bench);
-    visits(&mut bench, &api);
+    visits(&mut bench, &api, &dir);
     several_zones(&mut bench, &dir);
     dry_runs(&mut bench);
     settings(&mut bench, &api, &dir);
@@ -86,8 +86,9 @@ fn what_is_printed_is_what_the_schema_says() {
 }
 
 /// What visitors get: an old copy, with another one for phones; and a refusal, of more URLs than are named.
-fn visits(bench: &mut Bench, api: &Api) {
+fn visits(bench: &mut Bench, api: &Api, dir: &Dir) {
     let edge = Edge::start(|path, head| match path {
+        "/new" => Page::new("MISS"),
         "/old" => Page::new("HIT").header(if head.contains("iPhone") { "Age: 500000" } else { "Age: 86400" }),
         _ => Page::new("").status("403 Forbidden"),
     });
@@ -105,6 +106,13 @@ fn visits(bench: &mut Bench, api: &Api) {
     bench.one(visit("purge urls --from - --verify=all --json").input(many.as_str()), 6, "report");
     let sample = visit("purge urls --from - --verify=2 --json").input(many.as_str());
     bench.one(sample, 6, "report");
+    let journaled = || {
+        let purge = visit("purge urls https://www.example.com/new --verify");
+        purge.arg("--journal").arg(dir.at("verified"))
+    };
+    bench.one(journaled().arg("--json"), 0, "report");
+    // Verified before.
+    bench.one(journaled().arg("--json"), 0, "report");
     let warm =
         cfcache(api).args("purge urls --from - --warm --visitor-rate 100000 --verify-connect").arg(edge.at());
     bench.one(warm.args("--json").input(many.as_str()), 1, "report");

@@ -529,6 +529,26 @@ fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
 }
 
 #[test]
+fn an_invalidated_deployment_is_verified_and_what_was_deleted_from_it_is_purged() {
+    let site = Deployed::start("");
+    site.write("a.css", "version 2");
+    site.remove("b.css");
+    site.upload();
+    let ran = site
+        .emulator
+        .cfcache("invalidate changed --url https://www.example.com --json --visitor-rate 200 --verify")
+        .args("--expect-files --state")
+        .arg(site.dir.at("state"))
+        .arg(site.dir.at("public"))
+        .run();
+    ran.exits(0);
+    let verify = verified(&ran.report());
+    assert_eq!((&verify["probed"], &verify["proven"]), (&2.into(), &2.into()), "{verify}");
+    assert_eq!(site.emulator.get("/b.css")["status"], 404);
+    assert_eq!(site.emulator.get("/a.css")["bytes"], "version 2".len());
+}
+
+#[test]
 fn what_is_not_proven_of_a_deployment_is_purged_and_verified_by_the_next_run() {
     // The purge, and both of its repetitions.
     let site = Deployed::start("--fault survive,times=3");
