@@ -129,14 +129,21 @@ pub trait Claim: fmt::Debug + Send {
     /// [`StoreError`] where the claim is lost: somebody else may have taken the requests.
     fn keep(&mut self) -> StoreFuture<'_, ()>;
 
-    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction. The
-    /// others for the same target fare alike. What is covered is removed with an accepted request, and else goes back
-    /// untouched.
+    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction.
+    /// Returns the reason and the last error of each request that became a dead letter.
+    ///
+    /// - The others for the same target fare alike, but each is tried as often as any other request: one that was stored
+    ///   later is not given up for the attempts of an earlier one.
+    /// - What is covered is removed with an accepted request, and otherwise goes back untouched.
+    /// - Rows that cannot be read become dead letters as well. A claim may hold nothing else, and then takes no settlements.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; all of them may be sent again then.
-    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()>;
+    fn settle(
+        self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<(DeadReason, String)>>;
 }
 
 /// A target that a worker has taken.

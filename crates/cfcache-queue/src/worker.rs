@@ -1,8 +1,8 @@
 //! The worker: takes requests out of a store, sends them, and says what became of them. There may be any number of workers
 //! on one database; none of them leads.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::pin::pin;
@@ -264,7 +264,7 @@ impl Worker {
             return Ok(Found::Claim(Box::new(Work { group: group.clone(), account, zone, claim, tokens })));
         }
         let settlements = vec![Settlement::Untouched; claim.requests().len()];
-        claim.settle(settlements).await?;
+        self.tell_dead(group, claim.settle(settlements).await?);
         let until = Instant::now() + wait;
         let mut state = self.state();
         for tokens in tokens {
@@ -306,12 +306,10 @@ impl Worker {
             ZoneError::None(why) => {
                 warn!(zone = group.zone, why, "requests for this zone cannot be sent");
                 if let Some(claim) = self.store.claim(group, 1000).await? {
-                    let count: u64 = claim.requests().iter().map(|claimed| 1 + claimed.same).sum();
                     let error = format!("zone `{}`: {why}", group.zone);
                     let dead = Settlement::Dead { reason: DeadReason::Refused, error };
                     let settlements = vec![dead; claim.requests().len()];
-                    claim.settle(settlements).await?;
-                    self.metrics.dead(DeadReason::Refused.as_str(), count);
+                    self.tell_dead(group, claim.settle(settlements).await?);
                 }
                 // What comes for it meanwhile need not ask the API each time.
                 self.pause(&name, LONGEST_WAIT);
@@ -366,9 +364,12 @@ impl Worker {
         if let Err(error) = self.after_sending(&group, &account, &tokens, &sent).await {
             warn!(%error, "the budget could not be corrected");
         }
-        if let Err(error) = settled {
-            warn!(%error, zone = group.zone, "what was sent could not be settled, and will be sent again");
-            return;
+        match settled {
+            Ok(dead) => self.tell_dead(&group, dead),
+            Err(error) => {
+                warn!(%error, zone = group.zone, "what was sent could not be settled, and will be sent again");
+                return;
+            }
         }
         for ((settlement, (same, covered)), age) in settlements.iter().zip(merged).zip(ages) {
             match settlement {
@@ -377,12 +378,20 @@ impl Worker {
                     self.metrics.merged(Merged::Covered, covered);
                     self.metrics.waited(age + begun.elapsed());
                 }
-                Settlement::Dead { reason, error } => {
-                    self.metrics.dead(reason.as_str(), 1 + same);
-                    warn!(zone = group.zone, reason = reason.as_str(), error, "a request was given up");
-                }
-                Settlement::Untouched | Settlement::TryAgain { .. } => {}
+                Settlement::Dead { .. } | Settlement::Untouched | Settlement::TryAgain { .. } => {}
             }
+        }
+    }
+
+    /// Counts and logs what became a dead letter.
+    fn tell_dead(&self, group: &Group, dead: Vec<(DeadReason, String)>) {
+        let mut counts: BTreeMap<(DeadReason, String), u64> = BTreeMap::new();
+        for letter in dead {
+            *counts.entry(letter).or_default() += 1;
+        }
+        for ((reason, error), requests) in counts {
+            self.metrics.dead(reason.as_str(), requests);
+            warn!(zone = group.zone, reason = reason.as_str(), requests, error, "requests were given up");
         }
     }
 

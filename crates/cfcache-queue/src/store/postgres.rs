@@ -22,14 +22,14 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
-use crate::engine::{host_of, identity};
+use crate::engine::{MAX_ATTEMPTS, backoff, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::postgres::connection::{Connection, Pool};
 pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
 use crate::store::postgres::migration::WrongSchema;
 use crate::store::{
-    BudgetStatus, Claim, Claimed, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE, Settlement, Status,
-    Store, StoreError, StoreFuture, Tokens,
+    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
+    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
 };
 
 /// After so long without [`Claim::keep`] the server takes a claim back.
@@ -234,11 +234,6 @@ impl PostgresStore {
         }
         claim.take_same(group, lowest).await?;
         claim.take_covered(group, lowest).await?;
-        if claim.requests.is_empty() {
-            // Nothing but rows that cannot be read, which have a place to go.
-            Box::new(claim).settle_all(Vec::new()).await?;
-            return Ok(None);
-        }
         Ok(Some(Box::new(claim)))
     }
 
@@ -746,7 +741,7 @@ impl PostgresClaim {
         failure.map_or(Ok(()), Err)
     }
 
-    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<Vec<(DeadReason, String)>, StoreError> {
         if settlements.len() != self.requests.len() {
             let message = format!(
                 "{} requests were claimed, and {} are settled",
@@ -758,9 +753,12 @@ impl PostgresClaim {
         let mut accepted: Vec<i64> = Vec::new();
         let mut dead = Columns::default();
         let mut again = Columns::default();
+        let mut reasons: HashMap<i64, (DeadReason, String)> = HashMap::new();
         for (id, error) in self.broken {
-            dead.push(id, "refused".to_owned(), 0, &error);
+            reasons.insert(id, (DeadReason::Refused, error));
         }
+        // Rows of targets that were tried too often. Each is judged by its own attempts.
+        let mut worn: Vec<i64> = Vec::new();
         for (settlement, ids) in settlements.into_iter().zip(self.ids) {
             match settlement {
                 Settlement::Accepted => {
@@ -768,7 +766,10 @@ impl PostgresClaim {
                     accepted.extend(ids.covered);
                 }
                 Settlement::Dead { reason, error } => {
-                    ids.same.iter().for_each(|id| dead.push(*id, reason.as_str().to_owned(), 0, &error));
+                    if reason == DeadReason::Attempts {
+                        worn.extend(&ids.same);
+                    }
+                    reasons.extend(ids.same.into_iter().map(|id| (id, (reason, error.clone()))));
                 }
                 Settlement::TryAgain { after, error, counts } => {
                     let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX / 4);
@@ -786,6 +787,22 @@ impl PostgresClaim {
             let sql = "DELETE FROM cfcache.request WHERE id = ANY ($1)";
             let count = connection.execute(sql, &[(&accepted, Type::INT8_ARRAY)], SETTLING).await?;
             expect_rows(count, accepted.len())?;
+        }
+        if !worn.is_empty() {
+            let sql = "
+                UPDATE cfcache.request
+                SET attempts = attempts + 1, not_before = clock_timestamp() + $3 * interval '1 microsecond'
+                WHERE id = ANY ($1) AND attempts + 1 < $2 RETURNING id";
+            let micros = i64::try_from(backoff(0, 0).as_micros()).unwrap_or(i64::MAX / 4);
+            let most = i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX);
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&worn, Type::INT8_ARRAY), (&most, Type::INT4), (&micros, Type::INT8)];
+            for row in connection.query(sql, &parameters, SETTLING).await? {
+                reasons.remove(&get::<i64>(&row, 0, SETTLING)?);
+            }
+        }
+        for (id, (reason, error)) in &reasons {
+            dead.push(*id, reason.as_str().to_owned(), 0, error);
         }
         if !dead.ids.is_empty() {
             let sql = "
@@ -821,7 +838,7 @@ impl PostgresClaim {
         }
         connection.commit(SETTLING).await?;
         connection.put_back();
-        Ok(())
+        Ok(reasons.into_values().collect())
     }
 }
 
@@ -834,7 +851,10 @@ impl Claim for PostgresClaim {
         Box::pin(async { self.connection.batch("SELECT", "the claim is lost").await })
     }
 
-    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()> {
+    fn settle(
+        self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
         Box::pin(self.settle_all(settlements))
     }
 }

@@ -21,7 +21,7 @@ use cfcache_model::target::Kind;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use crate::engine::{Bucket, covers, host_of, identity};
+use crate::engine::{Bucket, MAX_ATTEMPTS, backoff, covers, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::sqlite::open::{Directory, OpenError};
 use crate::store::sqlite::thread::{ConnectionThread, Jobs};
@@ -229,13 +229,14 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let claim = self.write("cannot claim requests", move |connection, now| {
                 let taking = Taking { connection, now, claim: number, group: &group };
-                let requests = taking.take(limit)?;
+                let (requests, unreadable) = taking.take(limit)?;
                 // It gives everything back when it is dropped, so it is made where nothing can come between.
                 let is_settled = requests.is_empty();
-                Ok(SqliteClaim { jobs, clock, number, requests, is_settled })
+                Ok(SqliteClaim { jobs, clock, number, requests, unreadable, is_settled })
             });
             let claim = claim.await?;
-            Ok((!claim.requests.is_empty()).then(|| -> Box<dyn Claim> { Box::new(claim) }))
+            let is_empty = claim.requests.is_empty() && claim.unreadable.is_empty();
+            Ok((!is_empty).then(|| -> Box<dyn Claim> { Box::new(claim) }))
         })
     }
 
@@ -455,8 +456,9 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    fn take(&self, limit: usize) -> rusqlite::Result<Vec<Claimed>> {
-        let mut claimed = self.take_targets(limit)?;
+    /// Takes requests. Returns them, and why others cannot be read, which are dead letters now.
+    fn take(&self, limit: usize) -> rusqlite::Result<(Vec<Claimed>, Vec<String>)> {
+        let (mut claimed, unreadable) = self.take_targets(limit)?;
         for (target, claimed) in claimed.iter_mut().enumerate() {
             claimed.same += self.take_same(target, claimed)?;
             // What is too old to be sent covers nothing.
@@ -464,11 +466,11 @@ impl Taking<'_> {
                 claimed.covered = self.take_covered(target, &claimed.request.request)?;
             }
         }
-        Ok(claimed)
+        Ok((claimed, unreadable))
     }
 
     /// Takes the first rows of the group, until there are `limit` different targets.
-    fn take_targets(&self, limit: usize) -> rusqlite::Result<Vec<Claimed>> {
+    fn take_targets(&self, limit: usize) -> rusqlite::Result<(Vec<Claimed>, Vec<String>)> {
         const SQL: &str = "
             SELECT id, key, priority, source, event, attempts, requested_at, coalesce(expires_at <= ?5, 0)
             FROM request
@@ -532,16 +534,18 @@ impl Taking<'_> {
             self.mark(id, target, true)?;
         }
         // What an older version stored and this one finds invalid can only be shown to somebody.
+        let mut unreadable = Vec::new();
         for (id, error) in broken {
             bury(self.connection, self.now, id, DeadReason::Refused, &error)?;
+            unreadable.push(error);
         }
-        Ok(claimed)
+        Ok((claimed, unreadable))
     }
 
     /// Takes the other rows for the same target that may be sent now. Returns how many.
     fn take_same(&self, target: usize, claimed: &Claimed) -> rusqlite::Result<u64> {
         const SQL: &str = "
-            SELECT id, key FROM request
+            SELECT id, key FROM request INDEXED BY request_same
             WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
               AND coalesce(expires_at <= ?6, 0) = ?7
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
@@ -574,15 +578,14 @@ impl Taking<'_> {
 
     /// Takes the rows that [`covers`] says a request covers, but those for the same target. Returns how many.
     fn take_covered(&self, target: usize, request: &NewRequest) -> rusqlite::Result<u64> {
-        const FROM: &str = "
-            FROM request
+        const WHERE: &str = "
             WHERE zone = :zone AND (:action = 'purge' OR action = :action) AND not_before <= :now
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
         let action = action_word(request.action);
         let environment = request.environment.as_deref().unwrap_or_default();
         if request.subject == Subject::Everything {
             let sql = format!(
-                "INSERT INTO taken SELECT id, {}, {target}, 0 {FROM} \
+                "INSERT INTO taken SELECT id, {}, {target}, 0 FROM request {WHERE} \
                  AND (environment = :environment OR (:action = 'purge' AND :environment = '')) LIMIT {MAX_COVERED}",
                 self.claim
             );
@@ -597,8 +600,8 @@ impl Taking<'_> {
         {
             // The column was made by the function that coverage is decided by.
             let sql = format!(
-                "INSERT INTO taken SELECT id, {}, {target}, 0 {FROM} AND environment = :environment \
-                 AND host = :host AND kind IN ('files', 'prefixes') LIMIT {MAX_COVERED}",
+                "INSERT INTO taken SELECT id, {}, {target}, 0 FROM request INDEXED BY request_host {WHERE} \
+                 AND environment = :environment AND host = :host AND kind IN ('files', 'prefixes') LIMIT {MAX_COVERED}",
                 self.claim
             );
             let parameters = named_params! {
@@ -606,10 +609,13 @@ impl Taking<'_> {
             };
             count += self.connection.execute(&sql, parameters)? as u64;
         }
-        // Few in number: what is the same, and is to be invalidated; and longer prefixes.
+        // Few in number: what is the same, and is to be invalidated; and longer prefixes. Without an index named SQLite
+        // takes that of the groups, and reads all that waits in one.
         let sql = format!(
-            "SELECT id, kind, key, action {FROM} AND environment = :environment \
-             AND ((hash = :hash AND kind = :kind) OR (:kind = 'prefixes' AND kind = 'prefixes' AND host = :host))"
+            "SELECT id, kind, key, action FROM request INDEXED BY request_same {WHERE} AND environment = :environment \
+             AND hash = :hash AND kind = :kind \
+             UNION SELECT id, kind, key, action FROM request INDEXED BY request_host {WHERE} \
+             AND environment = :environment AND :kind = 'prefixes' AND kind = 'prefixes' AND host = :host"
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let rows = select.query_map(
@@ -644,6 +650,8 @@ struct SqliteClaim {
     clock: Clock,
     number: i64,
     requests: Vec<Claimed>,
+    /// Why each request that could not be read is a dead letter.
+    unreadable: Vec<String>,
     is_settled: bool,
 }
 
@@ -665,7 +673,10 @@ impl Claim for SqliteClaim {
         Box::pin(async { Ok(()) })
     }
 
-    fn settle(mut self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()> {
+    fn settle(
+        mut self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
         const DOING: &str = "cannot settle claimed requests";
         Box::pin(async move {
             if settlements.len() != self.requests.len() {
@@ -674,14 +685,21 @@ impl Claim for SqliteClaim {
                 return Err(StoreError::new(DOING, message));
             }
             let (clock, number) = (Arc::clone(&self.clock), self.number);
-            self.jobs
-                .run(DOING, move |connection| {
-                    settle(connection, now(&clock), number, &settlements)?;
-                    connection.prepare_cached(RELEASE)?.execute([number]).map(drop)
-                })
-                .await?;
+            let mut dead: Vec<(DeadReason, String)> = Vec::new();
+            if !settlements.is_empty() {
+                dead = self
+                    .jobs
+                    .run(DOING, move |connection| {
+                        let dead = settle(connection, now(&clock), number, &settlements)?;
+                        connection.prepare_cached(RELEASE)?.execute([number])?;
+                        Ok(dead)
+                    })
+                    .await?;
+            }
             self.is_settled = true;
-            Ok(())
+            let unreadable = std::mem::take(&mut self.unreadable);
+            dead.extend(unreadable.into_iter().map(|error| (DeadReason::Refused, error)));
+            Ok(dead)
         })
     }
 }
@@ -696,17 +714,27 @@ impl Drop for SqliteClaim {
     }
 }
 
-fn settle(connection: &Connection, now: i64, claim: i64, settlements: &[Settlement]) -> rusqlite::Result<()> {
+fn settle(
+    connection: &Connection,
+    now: i64,
+    claim: i64,
+    settlements: &[Settlement],
+) -> rusqlite::Result<Vec<(DeadReason, String)>> {
+    let mut dead = Vec::new();
     if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
         let sql = "DELETE FROM request WHERE id IN (SELECT id FROM taken WHERE claim = ?1)";
         connection.prepare_cached(sql)?.execute([claim])?;
-        return Ok(());
+        return Ok(dead);
     }
     let mut select = connection.prepare_cached("SELECT id, target, is_same FROM taken WHERE claim = ?1")?;
     let mut rows = select.query([claim])?;
     let mut remove = connection.prepare_cached("DELETE FROM request WHERE id = ?1")?;
     let mut again = connection.prepare_cached(
         "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 WHERE id = ?1",
+    )?;
+    let mut one_more = connection.prepare_cached(
+        "UPDATE request SET attempts = attempts + 1, not_before = ?2, last_error = ?3 \
+         WHERE id = ?1 AND attempts + 1 < ?4",
     )?;
     while let Some(row) = rows.next()? {
         let (id, target, is_same): (i64, usize, bool) =
@@ -716,7 +744,17 @@ fn settle(connection: &Connection, now: i64, claim: i64, settlements: &[Settleme
                 remove.execute([id])?;
             }
             Some(Settlement::Dead { reason, error }) if is_same => {
-                bury(connection, now, id, *reason, error)?;
+                let goes_on = *reason == DeadReason::Attempts
+                    && one_more.execute(params![
+                        id,
+                        now.saturating_add(micros(backoff(0, 0))),
+                        storable(error),
+                        MAX_ATTEMPTS
+                    ])? > 0;
+                if !goes_on {
+                    bury(connection, now, id, *reason, error)?;
+                    dead.push((*reason, error.clone()));
+                }
             }
             Some(Settlement::TryAgain { after, error, counts }) if is_same => {
                 let not_before = now.saturating_add(micros(*after));
@@ -725,7 +763,7 @@ fn settle(connection: &Connection, now: i64, claim: i64, settlements: &[Settleme
             _ => {}
         }
     }
-    Ok(())
+    Ok(dead)
 }
 
 /// Moves a request to the dead letters.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cfcache_emulator::{Config, Effect, Fault, FaultAction};
 use cfcache_queue::{
-    Accounts, Claim, DeadRequest, DeadSelection, Group, NewRequest, Settlement, Status, Store, StoreFuture,
-    Tokens,
+    Accounts, Claim, DeadReason, DeadRequest, DeadSelection, Group, NewRequest, Settlement, Status, Store,
+    StoreFuture, Tokens,
 };
 use rustix::process::Signal;
 use tokio::io::copy_bidirectional;
@@ -328,7 +328,10 @@ impl Claim for KeyClaim {
         self.claim.keep()
     }
 
-    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, ()> {
+    fn settle(
+        self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
         Box::pin(async move {
             let keys: Vec<String> = self
                 .claim
@@ -338,10 +341,10 @@ impl Claim for KeyClaim {
                 .filter(|(_, settlement)| **settlement == Settlement::Accepted)
                 .map(|(claimed, _)| claimed.request.request.subject.key().into_owned())
                 .collect();
-            self.claim.settle(settlements).await?;
+            let dead = self.claim.settle(settlements).await?;
             let client = postgres::connect(&self.url).await;
             client.execute("DELETE FROM cfcache.request WHERE key = ANY ($1)", &[&keys]).await.unwrap();
-            Ok(())
+            Ok(dead)
         })
     }
 }

@@ -335,10 +335,34 @@ async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
     let store = database.store();
     let sql = "INSERT INTO cfcache.request (zone, kind, key) VALUES ('example.com', 'files', 'nonsense')";
     database.client().await.batch_execute(sql).await.unwrap();
-    assert!(store.claim(&group(Some(Kind::Files)), 10).await.unwrap().is_none());
+    let claim = store.claim(&group(Some(Kind::Files)), 10).await.unwrap().unwrap();
+    assert!(claim.requests().is_empty());
+    let dead = claim.settle(Vec::new()).await.unwrap();
+    assert_eq!(dead.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), [DeadReason::Refused]);
     let status = store.status().await.unwrap();
     assert_eq!((status.waiting(), status.dead_count), (0, 1));
     assert_eq!(status.dead[0].key, "nonsense");
+}
+
+#[tokio::test]
+async fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    store.insert(&[url("/a")]).await.unwrap();
+    database.client().await.batch_execute("UPDATE cfcache.request SET attempts = 19").await.unwrap();
+    store.insert(&[url("/a")]).await.unwrap();
+    let both = claim(&store, Some(Kind::Files), 10).await;
+    assert_eq!(both.requests()[0].same, 1);
+    let dead = both.settle(vec![too_often()]).await.unwrap();
+    assert_eq!(dead, [(DeadReason::Attempts, "broken".to_owned())]);
+    let status = store.status().await.unwrap();
+    assert_eq!((status.waiting(), status.dead_count), (1, 1));
+    let younger = claim(&store, Some(Kind::Files), 10).await;
+    assert_eq!(younger.requests()[0].request.attempts, 1);
+}
+
+fn too_often() -> Settlement {
+    Settlement::Dead { reason: DeadReason::Attempts, error: "broken".to_owned() }
 }
 
 #[tokio::test]

@@ -187,6 +187,25 @@ fn what_failed_comes_back_later_with_its_attempts() {
 }
 
 #[test]
+fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
+    let world = World::new();
+    world.insert(&[url("a")]);
+    let files = group(Some(Kind::Files));
+    for _ in 0..19 {
+        world.settle(world.claim(&files, 10).unwrap(), &again(Duration::ZERO));
+    }
+    world.insert(&[url("a")]);
+    let both = world.claim(&files, 10).unwrap();
+    assert_eq!((both.requests()[0].request.attempts, both.requests()[0].same), (19, 1));
+    let too_often = Settlement::Dead { reason: DeadReason::Attempts, error: "broken".to_owned() };
+    let dead = world.runtime.block_on(both.settle(vec![too_often])).unwrap();
+    assert_eq!(dead, [(DeadReason::Attempts, "broken".to_owned())]);
+    assert_eq!(world.waiting(), 1);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.claim(&files, 10).unwrap().requests()[0].request.attempts, 1);
+}
+
+#[test]
 fn what_is_too_old_takes_nothing_younger_along() {
     let world = World::new();
     world.insert(&[url("a"), purge("everything", "")]);
