@@ -1,6 +1,7 @@
 //! Zones, environments, tokens and settings: from a job to what the API says.
 
 mod dry_run;
+pub mod input;
 mod regions;
 mod reserve;
 mod table;
