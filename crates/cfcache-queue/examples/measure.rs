@@ -129,13 +129,13 @@ impl Measure {
     /// Requests a second through the intake, against INSERTs a second by pgbench: one row a transaction, the same number
     /// of connections, in turns.
     async fn intake(&self) -> bool {
-        println!("\nintake: one URL a message, {CONNECTIONS} connections, 3 times 4 s each in turns");
+        println!("\nintake: one URL a message, {CONNECTIONS} connections, 5 times 4 s each in turns");
         let database = self.database().await;
         let listen = ["intake", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
         let (process, line) = self.start(&listen, &database, &[], true);
         let address = line.trim().strip_prefix("listening on http://").unwrap().split('/').next().unwrap();
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
-        for _ in 0..3 {
+        for _ in 0..5 {
             raw.push(self.pgbench(&database));
             let address = address.to_owned();
             ours.push(

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cfcache_emulator::{Fault, Scope};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::http::{post, send};
+use crate::http::{post, read};
 use crate::support::Folder;
 use crate::support::api::{ZONE_ID, config, start, wait_for};
 
@@ -64,8 +66,10 @@ async fn produce(intake: SocketAddr, name: String, acknowledged: Acknowledged) {
         let body = format!(r#"{{"zone":"{ZONE_ID}","urls":["{}","{}"]}}"#, urls[0], urls[1]);
         let message = post("/v1/requests", &[("content-type", "application/json")], body.as_bytes());
         let sent = Instant::now();
-        let Ok(_) = std::net::TcpStream::connect(intake) else { return };
-        let Some(answer) = send(intake, &message).await else { return };
+        let Ok(stream) = TcpStream::connect(intake).await else { return };
+        let (reader, mut writer) = stream.into_split();
+        drop(writer.write_all(&message).await);
+        let Some(answer) = read(reader).await else { return };
         assert_eq!(answer.status, 202, "{answer:?}");
         let mut acknowledged = acknowledged.lock().unwrap();
         for url in urls {
@@ -95,7 +99,9 @@ async fn nothing_acknowledged_is_lost_by_twenty_kills() {
                 tokio::spawn(produce(service.intake, name, Arc::clone(&acknowledged)))
             })
             .collect();
-        // From 20 to 150 ms, in another order for each seed.
+        let last = format!("https://example.com/{round}-0/1");
+        wait_for("requests to be taken", || async { acknowledged.lock().unwrap().contains_key(&last) }).await;
+        // From 20 to 150 ms more, in another order for each seed.
         let up = 20 + (seed + round * 7919) % 131;
         tokio::time::sleep(Duration::from_millis(up)).await;
         service.kill();

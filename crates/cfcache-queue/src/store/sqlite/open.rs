@@ -22,6 +22,10 @@ const SCHEMA_VERSION: i32 = 1;
 /// How long somebody who looks into the file with another program may lock it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often, and how long each time, a process that ends is waited for.
+const ENDING_ROUNDS: u32 = 50;
+const ENDING_WAIT: Duration = Duration::from_millis(20);
+
 /// Why a queue's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
@@ -69,17 +73,24 @@ impl Directory {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io(directory, "made"))?;
         let path = directory.join(LOCK_FILE);
         let mut lock = open_private(&path).map_err(io(&path, "opened"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who cannot be read is unknown, and holds it all the same.
-                drop(lock.take(20).read_to_string(&mut holder));
-                let holder = holder.trim();
+        let mut rounds = 0;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(io(&path, "locked")(error)),
+            }
+            let mut holder = String::new();
+            // Who cannot be read is unknown, and holds it all the same.
+            drop(lock.rewind().and_then(|()| (&lock).take(20).read_to_string(&mut holder)));
+            let holder = holder.trim();
+            // One that has taken its name away is about to end.
+            if !holder.is_empty() || rounds == ENDING_ROUNDS {
                 let holder = if holder.is_empty() { "unknown" } else { holder }.to_owned();
                 return Err(OpenError::InUse { path: directory.to_owned(), holder });
             }
-            Err(TryLockError::Error(error)) => return Err(io(&path, "locked")(error)),
+            rounds += 1;
+            std::thread::sleep(ENDING_WAIT);
         }
         let written = lock.set_len(0).and_then(|()| lock.rewind());
         let written = written.and_then(|()| writeln!(lock, "{}", std::process::id()));
