@@ -12,7 +12,11 @@ use crate::store::StoreError;
 const JOBS_PER_COMMIT: usize = 256;
 
 /// Does one thing with the connection, and returns what says so to whoever waits for it, once it is on disk or is not.
-type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+///
+/// The first job of a transaction needs no savepoint of its own, which for a change of a million rows would be a copy of
+/// each page in memory: where it fails, all is undone. So each job is told whether it is the first, and tells whether it
+/// was done.
+type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
 enum Message {
@@ -74,9 +78,10 @@ impl Jobs {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let done = within_savepoint(connection, job);
-            Box::new(move |committed| {
+        let job: Job = Box::new(move |connection, is_first| {
+            let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
+            let is_done = done.is_ok();
+            let answer: Answer = Box::new(move |committed| {
                 // The error of the job says more than that of a commit which it made impossible.
                 let result = match (done, committed) {
                     (Ok(value), Ok(())) => Ok(value),
@@ -85,7 +90,8 @@ impl Jobs {
                 };
                 // Where nobody waits any more, what the job made is dropped.
                 drop(sender.send(result));
-            })
+            });
+            (answer, is_done)
         });
         let closed = || StoreError::new(doing, "the queue is closed");
         self.0.send(Message::Run(job)).map_err(|_| closed())?;
@@ -94,9 +100,9 @@ impl Jobs {
 
     /// Runs `job` some time, and waits for nothing.
     pub(super) fn run_later(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static) {
-        let job: Job = Box::new(move |connection| {
-            drop(within_savepoint(connection, job));
-            Box::new(|_| {})
+        let job: Job = Box::new(move |connection, is_first| {
+            let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
+            (Box::new(|_| {}), done.is_ok())
         });
         // A thread that has ended holds nothing any more.
         drop(self.0.send(Message::Run(job)));
@@ -108,10 +114,22 @@ fn work(connection: &Connection, messages: &Receiver<Message>) {
     while !stopped {
         let Ok(Message::Run(first)) = messages.recv() else { break };
         let mut answers = Vec::new();
+        if !connection.is_autocommit() {
+            // What could not be undone the last time.
+            drop(connection.execute_batch("ROLLBACK"));
+        }
         let mut result = connection.execute_batch("BEGIN");
         let mut next = Some(first);
+        let mut has_failed = false;
         while let Some(job) = next.take() {
-            answers.push(job(connection));
+            let is_first = answers.is_empty();
+            let (answer, is_done) = job(connection, is_first);
+            answers.push(answer);
+            if is_first && !is_done {
+                // It says itself what is wrong.
+                has_failed = true;
+                break;
+            }
             // A full disk may have undone the whole transaction, and with it the jobs before.
             if connection.is_autocommit() && result.is_ok() {
                 result = Err(rusqlite::Error::SqliteFailure(
@@ -130,10 +148,10 @@ fn work(connection: &Connection, messages: &Receiver<Message>) {
                 };
             }
         }
-        if result.is_ok() {
+        if result.is_ok() && !has_failed {
             result = connection.execute_batch("COMMIT");
         }
-        if result.is_err() && !connection.is_autocommit() {
+        if (result.is_err() || has_failed) && !connection.is_autocommit() {
             // What cannot be undone now is undone when the connection closes; nothing of it was answered with success.
             drop(connection.execute_batch("ROLLBACK"));
         }
