@@ -69,9 +69,18 @@ impl Admin {
 
     /// Answers until `stop` is true or its sender is gone.
     pub async fn serve(self: Arc<Self>, listener: Listener, mut stop: watch::Receiver<bool>) {
-        let handler = Arc::new(move |request| {
+        let is_local = listener.is_local();
+        let handler = Arc::new(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
-            async move { admin.respond(request).await }
+            async move {
+                if is_local && !server::is_sent_to_address(request.headers()) {
+                    return text(
+                        StatusCode::FORBIDDEN,
+                        "this is answered under an address or `localhost` only\n",
+                    );
+                }
+                admin.respond(request).await
+            }
         });
         let stopped = async move {
             // An error: nobody is there who could ever say so.

@@ -15,10 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use cfcache_app::failure::Failure;
 use http::header::{
-    ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -70,8 +69,10 @@ pub struct Intake {
     sources: Sources,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    /// Bytes of bodies that may still come in.
+    /// Bytes of bodies that may still come in, from sources that the head has proven.
     room: Arc<Semaphore>,
+    /// The same of messages that only the whole body can prove, so that whoever knows no secret cannot keep out the others.
+    room_unproven: Arc<Semaphore>,
     /// Bytes of bodies that may still be read and stored.
     turns: Semaphore,
     refusals: Mutex<LoggedRefusals>,
@@ -132,9 +133,9 @@ impl Intake {
     /// Makes one. It takes nothing before [`serve`](Self::serve) is called.
     #[must_use]
     pub fn new(sources: Sources, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        let room = Arc::new(Semaphore::new(MAX_HELD_BYTES));
+        let [room, room_unproven] = [(); 2].map(|()| Arc::new(Semaphore::new(MAX_HELD_BYTES / 2)));
         let turns = Semaphore::new(MAX_READ_BYTES);
-        Self { sources, store, metrics, room, turns, refusals: Mutex::default() }
+        Self { sources, store, metrics, room, room_unproven, turns, refusals: Mutex::default() }
     }
 
     /// Listens on a port and on the sockets of all sources that have one.
@@ -276,7 +277,8 @@ impl Intake {
             *known = Some(source);
             refuse_early(source)?;
         }
-        let (body, _room) = self.body(&head.headers, body).await?;
+        let room = if known.is_some() { &self.room } else { &self.room_unproven };
+        let (body, _room) = read_body(&head.headers, body, room).await?;
         let source = sender.verify(&body).map_err(Unauthorized::from)?;
         if known.is_none() {
             *known = Some(source);
@@ -306,64 +308,60 @@ impl Intake {
         let message = "the requests could not be stored, or it is not known; send them again";
         Err(Refusal { detail: Some(problem), ..Refusal::unavailable("store", message) })
     }
+}
 
-    /// Reads a body, within its bounds and in time. What is held counts as long as the permit lives.
-    async fn body(
-        &self,
-        headers: &HeaderMap,
-        mut body: Incoming,
-    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
-        let too_large = || {
-            let message = format!("the body has more than {MAX_BODY_BYTES} bytes: send several requests");
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
-        };
-        match headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok()) {
-            None if !headers.contains_key(TRANSFER_ENCODING) => {
-                return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
-            }
-            // A number too long for hyper does not come to here.
-            Some(length) if length.is_none_or(|length: usize| length > MAX_BODY_BYTES) => {
+/// Reads a body, within its bounds and in time. What is held counts in `room` as long as the permit
+/// lives.
+async fn read_body(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    room: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
+    let too_large = || {
+        let message = format!("the body has more than {MAX_BODY_BYTES} bytes: send several requests");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
+    };
+    match headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok()) {
+        None if !headers.contains_key(TRANSFER_ENCODING) => {
+            return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
+        }
+        // A number too long for hyper does not come to here.
+        Some(length) if length.is_none_or(|length: usize| length > MAX_BODY_BYTES) => {
+            return Err(too_large());
+        }
+        _ => {}
+    }
+    let read = async {
+        let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
+        while let Some(frame) = body.frame().await {
+            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is not whole");
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            if bytes.len() + data.len() > MAX_BODY_BYTES {
                 return Err(too_large());
             }
-            _ => {}
-        }
-        let read = async {
-            let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
-            while let Some(frame) = body.frame().await {
-                let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is not whole");
-                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-                if bytes.len() + data.len() > MAX_BODY_BYTES {
-                    return Err(too_large());
-                }
-                let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                let more = Arc::clone(&self.room).try_acquire_many_owned(size);
-                let more = more.map_err(|_| Refusal::unavailable("overload", "too much is under way"))?;
-                match &mut room {
-                    Some(room) => room.merge(more),
-                    None => room = Some(more),
-                }
-                bytes.extend_from_slice(&data);
+            let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let more = Arc::clone(room).try_acquire_many_owned(size);
+            let more = more.map_err(|_| Refusal::unavailable("overload", "too much is under way"))?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
             }
-            Ok((bytes, room))
-        };
-        let late = |_| {
-            let message = format!("the body did not come within {} seconds", BODY_TIME.as_secs());
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
-        };
-        timeout(BODY_TIME, read).await.map_err(late)?
-    }
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes, held))
+    };
+    let late = |_| {
+        let message = format!("the body did not come within {} seconds", BODY_TIME.as_secs());
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
+    };
+    timeout(BODY_TIME, read).await.map_err(late)?
 }
 
 /// Where a connection to a port is enough, it must be one of a program on this machine. A page in a browser can connect as
 /// well, under any name that leads to here, and so can everybody through a proxy.
 fn refuse_strangers(headers: &HeaderMap) -> Result<(), Refusal> {
     let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let is_by_address = host.is_none_or(|host| {
-        let name = host.host().trim_matches(['[', ']']);
-        name == "localhost" || name.parse::<IpAddr>().is_ok()
-    });
-    let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !is_by_address {
+    let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !server::is_sent_to_address(headers) {
         ("browser", "it comes from a browser, or was sent to a name that is not `localhost`")
     } else if has(&["forwarded", "via", "x-forwarded-for", "x-real-ip"]) {
         ("proxy", "it comes through a proxy: describe the sources in a file and name it with `--config`")

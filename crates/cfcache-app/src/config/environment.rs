@@ -255,6 +255,11 @@ impl Environment {
         Self::empty(self.lookup).read(name)
     }
 
+    /// Returns whether a variable is set, and there is nothing in it.
+    pub fn is_empty(&self, name: &str) -> bool {
+        matches!((self.lookup)(name), Ok(value) if value.trim().is_empty())
+    }
+
     fn read(&mut self, name: &str) -> Option<String> {
         match (self.lookup)(name) {
             Ok(value) if value.trim().is_empty() => {

@@ -40,6 +40,24 @@ impl Running {
     }
 }
 
+/// A page in a browser can have its own name lead to this machine.
+#[tokio::test(start_paused = true)]
+async fn a_local_listener_answers_under_an_address_only() {
+    let running = Running::start().await;
+    for (host, status) in [
+        ("evil.example", 403),
+        ("evil.example:8790", 403),
+        ("localhost.evil.example", 403),
+        ("a b", 403),
+        ("LOCALHOST.:8790", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8790", 200),
+    ] {
+        let request = format!("GET /status.json HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        assert_eq!(send(running.address, request.as_bytes()).await.unwrap().status, status, "{host}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn metrics_are_of_the_store_where_it_answers() {
     let running = Running::start().await;

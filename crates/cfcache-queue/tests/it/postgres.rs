@@ -453,6 +453,14 @@ async fn workers_that_share_a_budget_never_take_more_than_it_has() {
     assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 50);
 }
 
+#[test]
+fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
+    for url in ["postgres://u:secret@rest@127.0.0.1/db", "postgres://u:pw@secret/@127.0.0.1/db"] {
+        let invalid = PostgresUrl::parse(url).unwrap_err().to_string();
+        assert!(invalid.contains("%40") && !invalid.contains("secret"), "{invalid}");
+    }
+}
+
 #[tokio::test]
 async fn no_error_and_no_debug_shows_the_password() {
     let Some(database) = database().await else { return };

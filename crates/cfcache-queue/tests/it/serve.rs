@@ -162,3 +162,18 @@ async fn sources_of_the_file_are_those_who_may_send() {
     drop(serving);
     drop(std::fs::remove_dir_all(data));
 }
+
+#[tokio::test]
+async fn an_empty_name_of_a_database_is_no_file() {
+    let folder = folder("empty");
+    let ran = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"))
+        .args(["push", "urls", "--zone", "example.com", "https://www.example.com/"])
+        .env_clear()
+        .envs([("DATABASE_URL", " "), ("XDG_STATE_HOME", folder.to_str().unwrap())])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("`DATABASE_URL` is set, and empty"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(&folder).map_or(0, Iterator::count), 0);
+}

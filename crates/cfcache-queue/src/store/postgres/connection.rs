@@ -64,6 +64,10 @@ impl PostgresUrl {
             return Err(InvalidUrl::Form);
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        // What stands behind a second `@` may be the rest of a password, and would be taken for a host and shown.
+        if base.matches('@').count() > 1 {
+            return Err(InvalidUrl::Form);
+        }
         let (mut mode, mut authorities, mut rest) = ("prefer", None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
