@@ -55,8 +55,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(store: Arc<dyn Store>, accounts: Accounts) -> Self {
+        Self::start_with(store, accounts, 4)
+    }
+
+    /// The same with so many requests to the API in flight at the most.
+    pub(crate) fn start_with(store: Arc<dyn Store>, accounts: Accounts, concurrency: usize) -> Self {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
-        let worker = Worker::new(store, accounts, metrics.clone(), health.clone(), 4);
+        let worker = Worker::new(store, accounts, metrics.clone(), health.clone(), concurrency);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(Arc::new(worker).run(stopped));
         Self { health, metrics, stop, task }

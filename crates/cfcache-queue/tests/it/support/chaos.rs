@@ -102,6 +102,7 @@ impl Random {
 
 impl Chaos {
     pub(crate) async fn start(database: Database, config: Config) -> Self {
+        let latency = config.latency;
         let server = start(config).await;
         let client = database.client().await;
         client
@@ -124,7 +125,8 @@ impl Chaos {
             .await
             .unwrap()
             .get(0);
-        let begun = now - server.purges()[0].at.as_secs_f64();
+        // The answer came that much after the purge, at the least.
+        let begun = now - (server.purges()[0].at + latency).as_secs_f64();
         Self { database, server, begun }
     }
 
