@@ -157,6 +157,8 @@ fn reading_commands_end_at_once() {
     let api = Api::with_fault("stall,on=all");
     let process = cfcache(&api).args("zones list").start();
     wait_until(|| api.log().counts().connections >= 1);
+    // Signals are listened for while the connection opens.
+    std::thread::sleep(Duration::from_millis(200));
     process.signal("INT");
     process.finish().exits(130).says_nothing();
 }
