@@ -160,7 +160,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub(crate) share: f64,
     /// The most requests to the API in flight
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub(crate) concurrency: usize,
     /// How long one try may take, in seconds
     #[arg(long, value_name = "SECS", default_value_t = 30.0)]
@@ -230,9 +230,9 @@ pub(crate) struct PushList {
     /// Entries of `--from` end with NUL, as `find -print0` and `git diff -z` write them
     #[arg(short = '0', long, requires = "from")]
     pub(crate) null: bool,
-    /// Leave out invalid entries instead of refusing the input; the exit code is 2 all the same
-    #[arg(long)]
-    pub(crate) skip_invalid: bool,
+    /// What to do about invalid entries: refuse the input, or leave them out; the exit code is 2 all the same
+    #[arg(long, value_name = "WHAT", value_parser = ["fail", "skip"], default_value = "fail")]
+    pub(crate) on_invalid: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,9 +274,17 @@ impl What {
             Self::Hosts(list) => (Kind::Hosts, list),
             Self::Prefixes(list) => (Kind::Prefixes, list),
         };
-        let PushList { common, entries, from, null, skip_invalid } = list;
+        let PushList { common, entries, from, null, on_invalid } = list;
         let empty = PushCommon { zone: None, environment: None, invalidate: false, priority: 0, delay: 0.0 };
-        (Some(kind), common, Some(PushList { common: empty, entries, from, null, skip_invalid }))
+        (Some(kind), common, Some(PushList { common: empty, entries, from, null, on_invalid }))
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it is at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is a whole number".to_owned()),
     }
 }
 

@@ -26,6 +26,9 @@ use crate::console::{Terminal, readable};
 /// The variable that says where PostgreSQL is. It holds a password, so there is no option for it.
 const DATABASE_URL: &str = "DATABASE_URL";
 
+/// The shortest time that an option takes. PostgreSQL counts its own in milliseconds, and takes 0 for no limit.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// How many connections a command takes that is no service.
 const FEW_CONNECTIONS: usize = 2;
 
@@ -237,8 +240,10 @@ fn open_file(directory: &Path) -> Result<Arc<dyn Store>, Failure> {
 
 /// A number of seconds that an option takes.
 pub(crate) fn seconds(seconds: f64, option: &str) -> Result<Duration, Failure> {
-    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| Failure::usage(format!("`{option}` takes a number of seconds above 0")))
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time >= SHORTEST);
+    time.ok_or_else(|| {
+        Failure::usage(format!("`{option}` takes a number of seconds, at least {}", SHORTEST.as_secs_f64()))
+    })
 }
 
 /// What a store could not do, as the end of a command.

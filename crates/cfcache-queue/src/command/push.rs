@@ -46,7 +46,7 @@ pub(super) fn run(
         arguments: list.entries,
         files: list.from,
         headers: Vec::new(),
-        on_invalid: if list.skip_invalid { OnInvalid::Skip } else { OnInvalid::Fail },
+        on_invalid: if list.on_invalid == "skip" { OnInvalid::Skip } else { OnInvalid::Fail },
         sitemaps: Vec::new(),
         base: None,
         null: list.null,

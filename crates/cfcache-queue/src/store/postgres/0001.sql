@@ -180,7 +180,7 @@ BEGIN
     WHEN zone_name !~ '^([0-9a-f]{32}|([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$'
       OR length(zone_name) > 253
       THEN 'the zone ' || cfcache.shown(zone) || ' is neither a zone id (32 hexadecimal digits) nor a domain (letters beyond ASCII in their xn-- form)'
-    WHEN environment ~ '[^A-Za-z0-9_-]' OR length(environment) > 64
+    WHEN environment ~ '[^A-Za-z0-9_-]' OR length(environment) > 32
       THEN 'the environment ' || cfcache.shown(environment) || ' is no id'
     WHEN action IS NULL OR action NOT IN ('purge', 'invalidate')
       THEN 'the action ' || coalesce(cfcache.shown(action), 'null') || ' is neither `purge` nor `invalidate`'
