@@ -2,6 +2,7 @@
 //! accepted purge that covers it.
 
 use std::collections::HashMap;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use cfcache_emulator::{Config, Scope, Server};
 use cfcache_model::ZoneId;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio_postgres::Client;
 
 use crate::support::api::{ZONE_ID, account, start, wait_for};
@@ -159,7 +160,8 @@ impl Chaos {
             .env("CLOUDFLARE_API_TOKEN", "any-token-of-a-valid-form-will-do-here-00")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log);
+            .stderr(log)
+            .process_group(0);
         WorkerProcess { child: command.spawn().unwrap() }
     }
 
@@ -309,8 +311,8 @@ impl WorkerProcess {
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _gone = self.child.kill();
+        // With what it started: `faketime` has the worker as a child. It may have ended already.
+        let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _status = self.child.wait();
     }
 }
