@@ -407,6 +407,9 @@ mod tests {
         let logger = Logger::new(format, filter.parse().unwrap(), move |line: &str| {
             written.lock().unwrap().push(line.to_owned());
         });
+        // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
+        // and that may be the thread of another test.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(logger, done);
         let lines = lines.lock().unwrap();
         lines.clone()

@@ -68,6 +68,9 @@ fn secret() -> cfcache_transport::Request {
 #[tokio::test]
 async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
     let spans = Spans::default();
+    // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
+    // and that may be the thread of another test.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(spans.clone());
     let authority = Authority::new();
     let acceptor = TlsAcceptor::from(Arc::new(config(authority.identity(&["api.test"], |_| ()), &["h2"])));
@@ -109,6 +112,9 @@ async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
 #[tokio::test]
 async fn a_refused_connection_is_the_error_of_its_span() {
     let spans = Spans::default();
+    // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
+    // and that may be the thread of another test.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(spans.clone());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
