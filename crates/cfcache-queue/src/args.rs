@@ -31,8 +31,7 @@ Environment:
 Examples:
   cfcache-queue migrate
   cfcache-queue serve
-  git diff --name-only HEAD~ | sed 's,^,https://www.example.com/,' |
-    cfcache-queue push urls --zone example.com --from -
+  cfcache-queue push urls --zone example.com --from urls.txt
   psql -c \"SELECT cfcache.request_tags('example.com', ARRAY['release-42'])\"
 
 Exit codes: 0 done, 1 refused or failed, 2 usage or input, 3 credentials,
