@@ -378,7 +378,8 @@ async fn a_run_without_a_mutant_loses_nothing() {
 async fn ask_again_meanwhile(
     wrap: impl FnOnce(Arc<dyn Store>, String) -> Arc<dyn Store>,
 ) -> Option<Vec<String>> {
-    let chaos = Chaos::start(database().await?, config().with_latency(Duration::from_millis(500))).await;
+    // Long enough for a commit on a busy disk.
+    let chaos = Chaos::start(database().await?, config().with_latency(Duration::from_secs(3))).await;
     let store = wrap(Arc::new(chaos.database.store()), chaos.database.url());
     // One at a time: with more, the second request would be under way as well before the first is settled.
     let worker = Running::start_with(store, Accounts::new(account(&chaos.server, "a")), 1);
