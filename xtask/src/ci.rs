@@ -1,5 +1,7 @@
 //! What CI runs, and what a contributor runs: the same.
 
+use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -227,12 +229,22 @@ fn dist() -> Result<Outcome> {
 /// Packs each published crate as crates.io would get it, and builds it from that, in the order of their dependencies.
 fn package() -> Result<()> {
     let packages = repo::packages()?;
+    // Cargo serves the packages to each other from a registry in the target folder, keeps what it unpacks and builds of it
+    // under the folder's path, and takes that again the next time, whatever has changed. So each run has its own.
+    let number = RandomState::new().build_hasher().finish();
+    let folder = repo::root().join("target").join(format!("package-{number:x}"));
+    let target = folder.display().to_string();
     // Cargo does not know what of it is not committed; CI has a clean checkout, and a contributor mostly has not.
-    let mut arguments = vec!["package", "--quiet", "--locked", "--allow-dirty", "--workspace"];
+    let mut arguments =
+        vec!["package", "--quiet", "--locked", "--allow-dirty", "--workspace", "--target-dir", &target];
     for package in packages.iter().filter(|package| !package.is_published) {
         arguments.extend(["--exclude", &package.name]);
     }
-    cargo(&arguments)
+    let result = cargo(&arguments);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {target}"))?;
+    }
+    result
 }
 
 fn docs() -> Result<()> {
