@@ -135,7 +135,7 @@ pub(super) fn queues_in_an_empty_root(queue: &Path, cfcache: &Path) -> Result<()
 fn is_accepted(admin: &str) -> bool {
     let metrics = || -> Result<String> {
         let mut connection = TcpStream::connect(admin)?;
-        connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: queue\r\nconnection: close\r\n\r\n")?;
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
         Ok(answer)
