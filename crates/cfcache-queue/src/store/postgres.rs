@@ -616,12 +616,12 @@ impl PostgresClaim {
         // reads the whole group for each target may look as good.
         const SQL: &str = "
             SELECT request.id, lead.number
-            FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS lead (place, key, number)
+            FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS lead (place, key, is_expired, number)
             CROSS JOIN LATERAL (
               SELECT id FROM cfcache.request
               WHERE place = lead.place COLLATE \"C\" AND key = lead.key AND zone || '' = $1 AND action || '' = $2
                 AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
-                AND NOT id = ANY ($8)
+                AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = lead.is_expired
               FOR UPDATE SKIP LOCKED
             ) AS request";
         let group_row = GroupRow::new(group);

@@ -344,6 +344,22 @@ async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
     assert_eq!(status.dead[0].key, "nonsense");
 }
 
+/// The claim is full with the old one, so that the younger one is met as another for the same target.
+#[tokio::test]
+async fn what_is_too_old_takes_nothing_younger_along_beyond_the_limit() {
+    let Some(database) = database().await else { return };
+    let store = database.store();
+    store.insert(&[url("/a")]).await.unwrap();
+    let sql = "UPDATE cfcache.request SET expires_at = expires_at - interval '25 hours'";
+    database.client().await.batch_execute(sql).await.unwrap();
+    store.insert(&[url("/a")]).await.unwrap();
+    let old = claim(&store, Some(Kind::Files), 1).await;
+    assert!(old.requests()[0].request.is_expired);
+    assert_eq!(old.requests()[0].same, 0);
+    settle(old, Settlement::Dead { reason: DeadReason::Expired, error: "too old".to_owned() }).await;
+    assert_eq!(waiting(&store).await, 1);
+}
+
 #[tokio::test]
 async fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
     let Some(database) = database().await else { return };
