@@ -757,8 +757,8 @@ impl PostgresClaim {
         for (id, error) in self.broken {
             reasons.insert(id, (DeadReason::Refused, error));
         }
-        // Rows of targets that were tried too often. Each is judged by its own attempts.
-        let mut worn: Vec<i64> = Vec::new();
+        // How often each row of `again` may have been tried; one beyond that stays among the dead.
+        let mut most: Vec<i32> = Vec::new();
         for (settlement, ids) in settlements.into_iter().zip(self.ids) {
             match settlement {
                 Settlement::Accepted => {
@@ -767,7 +767,10 @@ impl PostgresClaim {
                 }
                 Settlement::Dead { reason, error } => {
                     if reason == DeadReason::Attempts {
-                        worn.extend(&ids.same);
+                        // Each row is judged by its own attempts.
+                        let micros = i64::try_from(backoff(0, 0).as_micros()).unwrap_or(i64::MAX / 4);
+                        ids.same.iter().for_each(|id| again.push(*id, "1".to_owned(), micros, &error));
+                        most.resize(again.ids.len(), i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX));
                     }
                     reasons.extend(ids.same.into_iter().map(|id| (id, (reason, error.clone()))));
                 }
@@ -775,6 +778,7 @@ impl PostgresClaim {
                     let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX / 4);
                     let word = if counts { "1" } else { "0" };
                     ids.same.iter().for_each(|id| again.push(*id, word.to_owned(), micros, &error));
+                    most.resize(again.ids.len(), i32::MAX);
                 }
                 Settlement::Untouched => {}
             }
@@ -788,18 +792,27 @@ impl PostgresClaim {
             let count = connection.execute(sql, &[(&accepted, Type::INT8_ARRAY)], SETTLING).await?;
             expect_rows(count, accepted.len())?;
         }
-        if !worn.is_empty() {
+        if !again.ids.is_empty() {
             let sql = "
                 UPDATE cfcache.request
-                SET attempts = attempts + 1, not_before = clock_timestamp() + $3 * interval '1 microsecond'
-                WHERE id = ANY ($1) AND attempts + 1 < $2 RETURNING id";
-            let micros = i64::try_from(backoff(0, 0).as_micros()).unwrap_or(i64::MAX / 4);
-            let most = i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX);
-            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-                [(&worn, Type::INT8_ARRAY), (&most, Type::INT4), (&micros, Type::INT8)];
-            for row in connection.query(sql, &parameters, SETTLING).await? {
-                reasons.remove(&get::<i64>(&row, 0, SETTLING)?);
+                SET attempts = attempts + given.counts::integer, last_error = given.error,
+                  not_before = clock_timestamp() + given.micros * interval '1 microsecond'
+                FROM unnest($1, $2, $3, $4, $5) AS given (id, counts, micros, error, most)
+                WHERE request.id = given.id AND attempts + given.counts::integer < given.most
+                RETURNING request.id";
+            let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                (&again.ids, Type::INT8_ARRAY),
+                (&again.words, Type::TEXT_ARRAY),
+                (&again.micros, Type::INT8_ARRAY),
+                (&again.errors, Type::TEXT_ARRAY),
+                (&most, Type::INT4_ARRAY),
+            ];
+            let rows = connection.query(sql, &parameters, SETTLING).await?;
+            for row in &rows {
+                reasons.remove(&get::<i64>(row, 0, SETTLING)?);
             }
+            let worn = again.ids.iter().filter(|id| reasons.contains_key(id)).count();
+            expect_rows(rows.len() as u64, again.ids.len() - worn)?;
         }
         for (id, (reason, error)) in &reasons {
             dead.push(*id, reason.as_str().to_owned(), 0, error);
@@ -820,21 +833,6 @@ impl PostgresClaim {
             ];
             let count = connection.execute(sql, &parameters, SETTLING).await?;
             expect_rows(count, dead.ids.len())?;
-        }
-        if !again.ids.is_empty() {
-            let sql = "
-                UPDATE cfcache.request
-                SET attempts = attempts + given.counts::integer, last_error = given.error,
-                  not_before = clock_timestamp() + given.micros * interval '1 microsecond'
-                FROM unnest($1, $2, $3, $4) AS given (id, counts, micros, error) WHERE request.id = given.id";
-            let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-                (&again.ids, Type::INT8_ARRAY),
-                (&again.words, Type::TEXT_ARRAY),
-                (&again.micros, Type::INT8_ARRAY),
-                (&again.errors, Type::TEXT_ARRAY),
-            ];
-            let count = connection.execute(sql, &parameters, SETTLING).await?;
-            expect_rows(count, again.ids.len())?;
         }
         connection.commit(SETTLING).await?;
         connection.put_back();

@@ -375,6 +375,9 @@ async fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
     assert_eq!((status.waiting(), status.dead_count), (1, 1));
     let younger = claim(&store, Some(Kind::Files), 10).await;
     assert_eq!(younger.requests()[0].request.attempts, 1);
+    let sql = "SELECT last_error FROM cfcache.request";
+    let last_error: Option<String> = database.client().await.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(last_error.as_deref(), Some("broken"));
 }
 
 fn too_often() -> Settlement {
