@@ -17,5 +17,8 @@ mod run;
 mod secrets;
 mod sim;
 #[cfg(feature = "tracing")]
+#[path = "../../../cfcache-transport/tests/it/spans.rs"]
+mod spans;
+#[cfg(feature = "tracing")]
 mod trace;
 mod world;

@@ -12,6 +12,8 @@ mod promise;
 mod proxies;
 mod rules;
 mod secrets;
+#[cfg(feature = "tracing")]
+mod spans;
 mod streams;
 mod support;
 mod tls;

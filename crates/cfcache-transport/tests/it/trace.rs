@@ -1,61 +1,17 @@
 //! Spans of the steps of a request, as a subscriber sees them.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cfcache_transport::HyperTransport;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::spans::Recording;
 use crate::support::{Server, read_request, request, send};
 use crate::tls::{Authority, config, serve_tls};
 
 const TOKEN: &str = "v1.0-do-not-print-me";
-
-/// The name and the fields of each span, in the order of their beginnings.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
-
-struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-}
-
-impl Subscriber for Spans {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("cfcache")
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut spans = self.0.lock().unwrap();
-        let mut fields = BTreeMap::from([("name", attributes.metadata().name().to_owned())]);
-        attributes.record(&mut Fields(&mut fields));
-        spans.push(fields);
-        Id::from_u64(spans.len() as u64)
-    }
-
-    fn record(&self, span: &Id, values: &Record<'_>) {
-        let mut spans = self.0.lock().unwrap();
-        let index = usize::try_from(span.into_u64()).unwrap() - 1;
-        values.record(&mut Fields(&mut spans[index]));
-    }
-
-    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
-
-    fn event(&self, _event: &Event<'_>) {}
-
-    fn enter(&self, _span: &Id) {}
-
-    fn exit(&self, _span: &Id) {}
-}
 
 fn secret() -> cfcache_transport::Request {
     let message = http::Request::post("/a?token=v1.0-do-not-print-me")
@@ -67,11 +23,7 @@ fn secret() -> cfcache_transport::Request {
 
 #[tokio::test]
 async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
-    let spans = Spans::default();
-    // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
-    // and that may be the thread of another test.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let guard = tracing::subscriber::set_default(spans.clone());
+    let recording = Recording::start();
     let authority = Authority::new();
     let acceptor = TlsAcceptor::from(Arc::new(config(authority.identity(&["api.test"], |_| ()), &["h2"])));
     let origin = Server::start(move |_, socket| serve_tls(acceptor.clone(), socket)).await;
@@ -92,8 +44,7 @@ async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
     for _ in 0..2 {
         send(&transport, secret()).await.unwrap();
     }
-    drop(guard);
-    let spans = spans.0.lock().unwrap();
+    let spans = recording.finish();
     let shown = format!("{spans:?}");
     assert!(!shown.contains(TOKEN) && !shown.contains("someone"), "{shown}");
     let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str()).collect();
@@ -111,18 +62,13 @@ async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
 
 #[tokio::test]
 async fn a_refused_connection_is_the_error_of_its_span() {
-    let spans = Spans::default();
-    // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
-    // and that may be the thread of another test.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let guard = tracing::subscriber::set_default(spans.clone());
+    let recording = Recording::start();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let transport = HyperTransport::builder(format!("http://{address}").parse().unwrap()).build().unwrap();
     send(&transport, secret()).await.unwrap_err();
-    drop(guard);
-    let spans = spans.0.lock().unwrap();
+    let spans = recording.finish();
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0]["error"], format!("\"`{address}` refused the connection\""));
 }
