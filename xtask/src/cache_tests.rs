@@ -19,12 +19,12 @@ use crate::repo::{self, Profile};
 
 const PACKAGE: &str = "http-cache-tests@0.4.5";
 
-/// A name, what the edge is started with, and the list of what is expected.
-const RUNS: [(&str, &[&str], &str); 2] = [
-    ("without rules", &[], "xtask/conformance/cache-tests-default.txt"),
+/// A name, the file of cache rules that the edge is started with, and the list of what is expected.
+const RUNS: [(&str, Option<&str>, &str); 2] = [
+    ("without rules", None, "xtask/conformance/cache-tests-default.txt"),
     (
         "with a rule",
-        &["--cache-rules", "xtask/conformance/cache-tests-rule.json"],
+        Some("xtask/conformance/cache-tests-rule.json"),
         "xtask/conformance/cache-tests-rule.txt",
     ),
 ];
@@ -36,9 +36,9 @@ pub(crate) fn run() -> Result<()> {
     let suite = install::npm(&target.join("cache-tests"), PACKAGE)?.join("node_modules/http-cache-tests");
     let origin = Origin::start(&suite)?;
     let results: Vec<_> = thread::scope(|scope| {
-        let runs = RUNS.map(|(name, arguments, list)| {
+        let runs = RUNS.map(|(name, rules, list)| {
             let (cfcache, suite, origin) = (&cfcache, &suite, &origin);
-            scope.spawn(move || one(cfcache, suite, origin, arguments, list).context(name))
+            scope.spawn(move || one(cfcache, suite, origin, rules, list).context(name))
         });
         runs.into_iter().map(|run| run.join().unwrap_or_else(|_| bail!("a run panicked"))).collect()
     });
@@ -93,11 +93,13 @@ fn one(
     cfcache: &Path,
     suite: &Path,
     origin: &Origin,
-    arguments: &[&str],
+    rules: Option<&str>,
     list: &str,
 ) -> Result<(usize, usize)> {
-    let edge = ["--plan", "free", "--edge-listen", "127.0.0.1:0", "--origin", &origin.url];
-    let emulator = Emulator::start(cfcache, &[&edge[..], arguments].concat())?;
+    let rules = rules.map(|rules| repo::root().join(rules).display().to_string());
+    let mut edge = vec!["--plan", "free", "--edge-listen", "127.0.0.1:0", "--origin", &origin.url];
+    edge.extend(rules.iter().flat_map(|rules| ["--cache-rules", rules]));
+    let emulator = Emulator::start(cfcache, &edge)?;
     let base = emulator.edge_url.clone().context("the emulator does not say where its edge is")?;
     let output =
         node(suite, "cli.mjs").env("npm_config_base", base).output().context("cannot run the suite")?;

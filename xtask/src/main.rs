@@ -7,6 +7,7 @@ mod cache_tests;
 mod ci;
 mod conformance;
 mod dist;
+#[path = "../../crates/cfcache-cli/examples/process/emulator.rs"]
 mod emulator;
 mod generate;
 mod install;

@@ -1,4 +1,4 @@
-//! `cfcache emulator`, as a process of its own.
+//! `cfcache emulator`, as a process of its own: for the measurements, and for what xtask does with one.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -20,7 +20,9 @@ impl Emulator {
         let mut process = Command::new(cfcache)
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(arguments)
+            // Neither the environment nor a configuration of whoever runs this has a say.
             .env_clear()
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

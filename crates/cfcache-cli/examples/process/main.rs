@@ -42,7 +42,8 @@ fn main() -> ExitCode {
         eprintln!("the binary that is measured is the second argument");
         return ExitCode::from(2);
     };
-    match run(Path::new(cfcache)) {
+    let result = std::path::absolute(cfcache).map_err(Into::into).and_then(|cfcache| run(&cfcache));
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error:#}");
