@@ -260,21 +260,29 @@ async fn producers_and_workers_go_through_pgbouncer_in_transaction_mode() {
     nothing_lost(&chaos, &lost);
 }
 
-/// A store with a bug that the checker has to see: what was accepted is deleted by its key, and so are requests that came
-/// while it was being sent.
+/// A store that settles no claim before the test lets it.
 #[derive(Debug)]
-struct DeletesByKey {
+struct SettlesLate {
     store: Arc<dyn Store>,
+    may_settle: watch::Receiver<bool>,
+    bug: Option<DeletesByKey>,
+}
+
+/// A bug that the checker has to see: what was accepted is deleted by its key, and so are requests that came while it was
+/// being sent.
+#[derive(Clone, Debug)]
+struct DeletesByKey {
     url: String,
 }
 
 #[derive(Debug)]
-struct KeyClaim {
+struct LateClaim {
     claim: Box<dyn Claim>,
-    url: String,
+    may_settle: watch::Receiver<bool>,
+    bug: Option<DeletesByKey>,
 }
 
-impl Store for DeletesByKey {
+impl Store for SettlesLate {
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
         self.store.insert(requests)
     }
@@ -286,7 +294,8 @@ impl Store for DeletesByKey {
     fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         Box::pin(async move {
             let claim = self.store.claim(group, limit).await?;
-            Ok(claim.map(|claim| Box::new(KeyClaim { claim, url: self.url.clone() }) as Box<dyn Claim>))
+            let (may_settle, bug) = (self.may_settle.clone(), self.bug.clone());
+            Ok(claim.map(|claim| Box::new(LateClaim { claim, may_settle, bug }) as Box<dyn Claim>))
         })
     }
 
@@ -319,7 +328,7 @@ impl Store for DeletesByKey {
     }
 }
 
-impl Claim for KeyClaim {
+impl Claim for LateClaim {
     fn requests(&self) -> &[cfcache_queue::Claimed] {
         self.claim.requests()
     }
@@ -329,10 +338,12 @@ impl Claim for KeyClaim {
     }
 
     fn settle(
-        self: Box<Self>,
+        mut self: Box<Self>,
         settlements: Vec<Settlement>,
     ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
         Box::pin(async move {
+            self.may_settle.wait_for(|may_settle| *may_settle).await.unwrap();
+            let Some(bug) = self.bug else { return self.claim.settle(settlements).await };
             let keys: Vec<String> = self
                 .claim
                 .requests()
@@ -342,7 +353,7 @@ impl Claim for KeyClaim {
                 .map(|(claimed, _)| claimed.request.request.subject.key().into_owned())
                 .collect();
             let dead = self.claim.settle(settlements).await?;
-            let client = postgres::connect(&self.url).await;
+            let client = postgres::connect(&bug.url).await;
             client.execute("DELETE FROM cfcache.request WHERE key = ANY ($1)", &[&keys]).await.unwrap();
             Ok(dead)
         })
@@ -374,13 +385,12 @@ async fn a_run_without_a_mutant_loses_nothing() {
     assert!(lost.is_empty(), "{} lost:\n{}", lost.len(), lost.join("\n"));
 }
 
-/// Asks for a URL, and once more while the purge of the first is under way. Returns what was lost.
-async fn ask_again_meanwhile(
-    wrap: impl FnOnce(Arc<dyn Store>, String) -> Arc<dyn Store>,
-) -> Option<Vec<String>> {
-    // Long enough for a commit on a busy disk.
-    let chaos = Chaos::start(database().await?, config().with_latency(Duration::from_secs(3))).await;
-    let store = wrap(Arc::new(chaos.database.store()), chaos.database.url());
+/// Asks for a URL, and once more before the purge of the first is settled. Returns what was lost.
+async fn ask_again_meanwhile(has_bug: bool) -> Option<Vec<String>> {
+    let chaos = Chaos::start(database().await?, config()).await;
+    let bug = has_bug.then(|| DeletesByKey { url: chaos.database.url() });
+    let (let_settle, may_settle) = watch::channel(false);
+    let store = Arc::new(SettlesLate { store: Arc::new(chaos.database.store()), may_settle, bug });
     // One at a time: with more, the second request would be under way as well before the first is settled.
     let worker = Running::start_with(store, Accounts::new(account(&chaos.server, "a")), 1);
     let client = chaos.database.client().await;
@@ -389,6 +399,7 @@ async fn ask_again_meanwhile(
     client.batch_execute(ask).await.unwrap();
     wait_for("the purge", || async { chaos.server.purges().len() > 1 }).await;
     client.batch_execute(ask).await.unwrap();
+    let_settle.send(true).unwrap();
     let lost = chaos.finish().await;
     worker.stop().await;
     Some(lost)
@@ -396,10 +407,9 @@ async fn ask_again_meanwhile(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checker_sees_a_store_that_deletes_by_key_after_the_purge() {
-    let Some(lost) = ask_again_meanwhile(|store, _| store).await else { return };
+    let Some(lost) = ask_again_meanwhile(false).await else { return };
     assert!(lost.is_empty(), "{lost:?}");
-    let run = ask_again_meanwhile(|store, url| Arc::new(DeletesByKey { store, url }));
-    let Some(lost) = run.await else { return };
+    let Some(lost) = ask_again_meanwhile(true).await else { return };
     assert_eq!(lost.len(), 1, "{lost:?}");
 }
 
