@@ -339,7 +339,7 @@ fn post_for(address: &str, time: Duration) -> f64 {
                     }
                     let body = format!(r#"{{"zone":"{ZONE}","urls":["https://example.com/{connection}/{number}"]}}"#);
                     let message = format!(
-                        "POST /v1/requests HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                        "POST /v1/requests HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                         body.len()
                     );
                     stream.write_all(message.as_bytes()).unwrap();
