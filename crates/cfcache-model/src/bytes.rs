@@ -8,12 +8,14 @@ pub(crate) const UNPRINTABLE: u8 = 1;
 pub(crate) const ESCAPED: u8 = 1 << 1;
 /// A backslash.
 pub(crate) const BACKSLASH: u8 = 1 << 2;
-/// What may be odd in a URL: `*`, `#`, `&`, `@`.
+/// What may be odd in a URL: `*`, `#`, `@`.
 pub(crate) const MARK: u8 = 1 << 3;
 /// A part of most host names: letters, digits, `-`, `_` and `*`, and the dot, which is [`DOT`] as well.
 pub(crate) const HOST: u8 = 1 << 4;
 /// A dot.
 pub(crate) const DOT: u8 = 1 << 5;
+/// An ampersand.
+pub(crate) const AMPERSAND: u8 = 1 << 6;
 
 static SORTS: [u8; 256] = {
     let mut sorts = [0; 256];
@@ -26,7 +28,8 @@ static SORTS: [u8; 256] = {
             b'"' => ESCAPED,
             b'\\' => ESCAPED | BACKSLASH,
             b'*' => MARK | HOST,
-            b'#' | b'&' | b'@' => MARK,
+            b'#' | b'@' => MARK,
+            b'&' => AMPERSAND,
             b'.' => HOST | DOT,
             b'-' | b'_' => HOST,
             _ if byte.is_ascii_alphanumeric() => HOST,
@@ -96,7 +99,8 @@ mod tests {
             let json = serde_json::to_string(&char::from(byte)).unwrap();
             assert_eq!(is(ESCAPED), byte.is_ascii() && json.contains('\\'), "{byte:#x}");
             assert_eq!(is(BACKSLASH), byte == b'\\', "{byte:#x}");
-            assert_eq!(is(MARK), b"*#&@".contains(&byte), "{byte:#x}");
+            assert_eq!(is(MARK), b"*#@".contains(&byte), "{byte:#x}");
+            assert_eq!(is(AMPERSAND), byte == b'&', "{byte:#x}");
             assert_eq!(is(HOST), byte.is_ascii_alphanumeric() || b"-._*".contains(&byte), "{byte:#x}");
             assert_eq!(is(DOT), byte == b'.', "{byte:#x}");
         }

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
-use crate::bytes::{self, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
+use crate::bytes::{self, AMPERSAND, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
 use crate::target::{
     Host, Warning, cure_of_character, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
     warn_of_invisible,
@@ -82,25 +82,26 @@ impl PurgeUrl {
             let path = self.text.split(['?', '#']).next().unwrap_or_default();
             warn_of_dot_segment(path, warn);
         }
-        if self.sorts & (UNPRINTABLE | MARK) == 0 {
-            return;
+        if self.sorts & MARK != 0 {
+            if self.text.contains('*') {
+                warn(Warning::WildcardInUrl);
+            }
+            if let Some((_, fragment)) = self.text.split_once('#') {
+                warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
+            }
+            let authority = after_scheme(&self.text).and_then(|rest| rest.split(['/', '?', '#']).next());
+            if authority.is_some_and(|authority| authority.contains('@')) {
+                warn(Warning::UserInfo);
+            }
         }
-        if self.text.contains('*') {
-            warn(Warning::WildcardInUrl);
-        }
-        if let Some((_, fragment)) = self.text.split_once('#') {
-            warn(Warning::Fragment { fragment: crate::text::clip(fragment, 40) });
-        }
-        let authority = after_scheme(&self.text).and_then(|rest| rest.split(['/', '?', '#']).next());
-        if authority.is_some_and(|authority| authority.contains('@')) {
-            warn(Warning::UserInfo);
-        }
-        if self.text.contains("&amp;") {
+        if self.sorts & AMPERSAND != 0 && self.text.contains("&amp;") {
             warn(Warning::EscapedAmpersand);
         }
-        warn_of_invisible("URL", &self.text, warn);
-        if !self.host().is_ascii() {
-            warn(Warning::HostNotAscii);
+        if self.sorts & UNPRINTABLE != 0 {
+            warn_of_invisible("URL", &self.text, warn);
+            if !self.host().is_ascii() {
+                warn(Warning::HostNotAscii);
+            }
         }
     }
 }
