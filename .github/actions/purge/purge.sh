@@ -20,11 +20,6 @@ runner_path() {
   if command -v cygpath >/dev/null; then cygpath --windows "$1"; else printf '%s' "$1"; fi
 }
 
-temporary=$(here_path "${RUNNER_TEMP:-${TMPDIR:-/tmp}}")
-work=$(mktemp -d "$temporary/cfcache.XXXXXX")
-# The report stays, and nothing else does.
-trap 'rm -rf "$work/download"' EXIT
-
 # A value in a workflow command: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
 escaped() {
   local text=$1
@@ -52,6 +47,13 @@ notice() {
   tell notice "$1"
 }
 
+temporary=$(here_path "${RUNNER_TEMP:-${TMPDIR:-/tmp}}")
+# Nobody else on the machine can write there. The report stays, and what is in `work` does not.
+kept=$(mktemp -d "$temporary/cfcache.XXXXXX") || fail 2 "cannot make a folder in $temporary"
+work=$kept/work
+mkdir "$work"
+trap 'rm -rf "$work"; rmdir "$kept" 2>/dev/null || true' EXIT
+
 # Ends a run that has nothing to purge, and may.
 end_empty() {
   notice "$1"
@@ -59,20 +61,15 @@ end_empty() {
   exit 0
 }
 
-# The variable of an input; bash 3.2, which macOS has, cannot make capitals itself.
-variable_of() {
-  printf 'INPUT_%s' "$(tr '[:lower:]-' '[:upper:]_' <<<"$1")"
-}
-
 # Whether a value is more than blanks.
 given() {
-  [[ -n ${1//[[:space:]]/} ]]
+  [[ $1 == *[![:space:]]* ]]
 }
 
-is_true() {
-  case ${2:-false} in
-    true) return 0 ;;
-    false) return 1 ;;
+# Refuses an input that is neither true nor false.
+check_switch() {
+  case $2 in
+    '' | true | false) ;;
     *) fail 2 "\`$1\` is \`$2\`; it takes true or false" ;;
   esac
 }
@@ -104,43 +101,52 @@ if given "$token" && [[ $is_github == yes ]]; then
   done <<<"$token"
 fi
 
-# The kinds of purge that have a value.
-kinds() {
-  what=()
-  local name variable
-  for name in urls urls-from changed tags hosts prefixes; do
-    variable=$(variable_of "$name")
-    if given "${!variable-}"; then what+=("$name"); fi
-  done
-  if is_true everything "${INPUT_EVERYTHING-}"; then what+=(everything); fi
+check_switch everything "${INPUT_EVERYTHING-}"
+check_switch warm "${INPUT_WARM-}"
+check_switch allow-empty "${INPUT_ALLOW_EMPTY-}"
+check_switch setup-only "${INPUT_SETUP_ONLY-}"
+
+# Sets `modes`: the names of the inputs that say what to purge.
+find_modes() {
+  modes=()
+  if given "${INPUT_URLS-}"; then modes+=(urls); fi
+  if given "${INPUT_URLS_FROM-}"; then modes+=(urls-from); fi
+  if given "${INPUT_CHANGED-}"; then modes+=(changed); fi
+  if given "${INPUT_TAGS-}"; then modes+=(tags); fi
+  if given "${INPUT_HOSTS-}"; then modes+=(hosts); fi
+  if given "${INPUT_PREFIXES-}"; then modes+=(prefixes); fi
+  if [[ ${INPUT_EVERYTHING-} == true ]]; then modes+=(everything); fi
 }
 
-kinds
-# An input counts more than what is left in an environment.
-if ((${#what[@]} == 0)); then
-  adopt INPUT_URLS PURGE_URLS 'the input urls'
-  adopt INPUT_TAGS PURGE_TAGS 'the input tags'
-  adopt INPUT_HOSTS PURGE_HOSTS 'the input hosts'
-  adopt INPUT_PREFIXES PURGE_PREFIXES 'the input prefixes'
-  kinds
-fi
-
-setup_only=no
-if is_true setup-only "${INPUT_SETUP_ONLY-}"; then setup_only=yes; fi
-if [[ $setup_only == no ]]; then
-  if ((${#what[@]} == 0)); then
-    if is_true allow-empty "${INPUT_ALLOW_EMPTY-}"; then
+find_modes
+if [[ ${INPUT_SETUP_ONLY-} == true ]]; then
+  if ((${#modes[@]} > 0)); then fail 2 "setup-only purges nothing, and there is also ${modes[*]}; use two steps"; fi
+else
+  # An input counts more than what is left in an environment.
+  if ((${#modes[@]} == 0)); then
+    adopt INPUT_URLS PURGE_URLS 'the input urls'
+    adopt INPUT_TAGS PURGE_TAGS 'the input tags'
+    adopt INPUT_HOSTS PURGE_HOSTS 'the input hosts'
+    adopt INPUT_PREFIXES PURGE_PREFIXES 'the input prefixes'
+    find_modes
+  fi
+  if ((${#modes[@]} == 0)); then
+    if [[ ${INPUT_ALLOW_EMPTY-} == true ]]; then
       end_empty 'there is nothing to purge, and allow-empty says that this is fine'
     fi
     fail 2 'nothing to purge: give one of urls, urls-from, changed, tags, hosts, prefixes or everything; if a list may be empty, say allow-empty: true'
   fi
-  if ((${#what[@]} > 1)); then fail 2 "only one of these can be purged in one step: ${what[*]}"; fi
-  if [[ ${what[0]} == changed ]]; then
+  if ((${#modes[@]} > 1)); then fail 2 "only one of these can be purged in one step: ${modes[*]}"; fi
+  if [[ ${modes[0]} == changed ]]; then
     given "${INPUT_STATE-}" || fail 2 'changed needs state, a file that is kept from run to run: it remembers what was deployed'
   else
     for name in site url state; do
-      variable=$(variable_of "$name")
-      if given "${!variable-}"; then fail 2 "\`$name\` is for \`changed\`, and this purges ${what[0]}"; fi
+      case $name in
+        site) value=${INPUT_SITE-} ;;
+        url) value=${INPUT_URL-} ;;
+        *) value=${INPUT_STATE-} ;;
+      esac
+      if given "$value"; then fail 2 "\`$name\` is for \`changed\`, and this purges ${modes[0]}"; fi
     done
   fi
   given "$token" || fail 3 'no token: give the input api-token, or CLOUDFLARE_API_TOKEN in the environment'
@@ -176,25 +182,55 @@ done
 name=${archive%.tar.gz}
 version=${name#cfcache-}
 version=${version%"-$target"}
-# The digest is part of the place, so that a cache never holds another binary than the one that was checked.
-folder=$(here_path "${RUNNER_TOOL_CACHE:-$temporary}")/cfcache/$version/$digest
-
-if [[ ! -x $folder/$program ]]; then
-  if command -v sha256sum >/dev/null; then check=(sha256sum); else check=(shasum -a 256); fi
-  mkdir "$work/download"
-  url=${INPUT_RELEASES:-https://github.com/cfcache/cfcache/releases/download}/v$version/$archive
-  curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --max-time 300 \
-    --output "$work/download/$archive" "$url" || fail 5 "cannot download $url"
-  found=$("${check[@]}" <"$work/download/$archive")
-  found=${found%% *}
-  [[ $found == "$digest" ]] || fail 1 "$url has the digest $found, and not $digest; nothing of it was unpacked"
-  tar -xzf "$work/download/$archive" -C "$work/download" "$name/$program" || fail 1 "$archive holds no $name/$program"
-  mkdir -p "$folder"
-  # Moved last, so that what is there is whole.
-  mv -f "$work/download/$name/$program" "$folder/$program"
+# The digest is part of the place, so that a cache never holds another binary than the one that was checked. Without a
+# cache there is a folder that only this run has: one with a known name could be filled by somebody else.
+if [[ -n ${RUNNER_TOOL_CACHE-} ]]; then
+  folder=$(here_path "$RUNNER_TOOL_CACHE")/cfcache/$version/$digest
+elif [[ ${INPUT_SETUP_ONLY-} == true ]]; then
+  folder=$kept/bin
+else
+  folder=$work/bin
 fi
 
-if [[ $setup_only == yes ]]; then
+# Puts the binary that was unpacked into a folder. The last step is to rename it, so that what has its name is whole,
+# whatever ends this run or runs beside it.
+install_in() {
+  local new
+  mkdir -p "$1" && new=$(mktemp -d "$1/.new.XXXXXX") || return 1
+  if mv "$work/$name/$program" "$new/$program"; then
+    # It may have been installed meanwhile, and be in use: Windows replaces no program that runs.
+    mv -f "$new/$program" "$1/$program" || [[ -x $1/$program ]] || return 1
+    rm -rf "$new"
+  else
+    rm -rf "$new"
+    return 1
+  fi
+}
+
+if [[ ! -x $folder/$program ]]; then
+  if command -v sha256sum >/dev/null; then
+    check=(sha256sum)
+  elif command -v shasum >/dev/null; then
+    check=(shasum -a 256)
+  else
+    fail 2 'neither sha256sum nor shasum is here, so that no digest can be checked'
+  fi
+  releases=${INPUT_RELEASES:-https://github.com/cfcache/cfcache/releases/download}
+  url=${releases%/}/v$version/$archive
+  curl --fail --silent --show-error --location --retry 3 --connect-timeout 20 --max-time 300 --globoff \
+    --output "$work/$archive" --url "$url" || fail 5 "cannot download $url"
+  found=$("${check[@]}" <"$work/$archive")
+  found=${found%% *}
+  [[ $found == "$digest" ]] || fail 1 "$url has the digest $found, and not $digest; nothing of it was unpacked"
+  tar -xzf "$work/$archive" -C "$work" "$name/$program" || fail 1 "$archive holds no $name/$program"
+  if ! install_in "$folder"; then
+    notice "cannot keep cfcache in $folder; the next step downloads it again"
+    folder=$kept/bin
+    install_in "$folder" || fail 1 "cannot put cfcache into $folder"
+  fi
+fi
+
+if [[ ${INPUT_SETUP_ONLY-} == true ]]; then
   echo "cfcache $version is in $folder"
   if [[ -n ${GITHUB_PATH-} ]]; then
     printf '%s\n' "$(runner_path "$folder")" >>"$GITHUB_PATH"
@@ -205,8 +241,8 @@ fi
 
 # --- The purge --------------------------------------------------------------------------------------------------------
 
-mode=${what[0]}
-report=${INPUT_REPORT:-$work/report.json}
+mode=${modes[0]}
+report=${INPUT_REPORT:-$kept/report.json}
 arguments=(--json)
 if given "${INPUT_ZONE-}"; then arguments+=(--zone="$INPUT_ZONE"); fi
 if given "${INPUT_BASE_URL-}"; then arguments+=(--base-url="$INPUT_BASE_URL"); fi
@@ -220,9 +256,11 @@ if given "${INPUT_VERIFY_URLS-}"; then
   arguments+=(--verify-from="$work/verify")
 fi
 if given "${INPUT_AFTER-}"; then arguments+=(--after="$INPUT_AFTER"); fi
-if is_true warm "${INPUT_WARM-}"; then arguments+=(--warm); fi
+if [[ ${INPUT_WARM-} == true ]]; then arguments+=(--warm); fi
 
-entries=/dev/null
+# Lists are read from standard input, so that no name of a file is taken for anything else.
+entries=$work/entries
+: >"$entries"
 case $mode in
   everything) arguments+=(purge everything --yes) ;;
   changed)
@@ -234,40 +272,48 @@ case $mode in
     arguments+=(-- "$INPUT_CHANGED")
     ;;
   urls-from)
-    [[ -f $INPUT_URLS_FROM ]] || fail 2 "urls-from names \`$INPUT_URLS_FROM\`, which is no file"
-    # Read from standard input, so that no name of a file is taken for anything else.
+    [[ -f $INPUT_URLS_FROM && -r $INPUT_URLS_FROM ]] ||
+      fail 2 "urls-from names \`$INPUT_URLS_FROM\`, which is no file that can be read"
     entries=$INPUT_URLS_FROM
     arguments+=(purge urls --from -)
     ;;
   *)
-    variable=$(variable_of "$mode")
-    entries=$work/entries
-    printf '%s\n' "${!variable}" >"$entries"
+    case $mode in
+      urls) list=$INPUT_URLS ;;
+      tags) list=$INPUT_TAGS ;;
+      hosts) list=$INPUT_HOSTS ;;
+      *) list=$INPUT_PREFIXES ;;
+    esac
+    printf '%s\n' "$list" >"$entries"
     arguments+=(purge "$mode" --from -)
     ;;
 esac
 
-# A list may hold no entry and not be blank: comments, or the array of a program that found nothing.
-if [[ $entries != /dev/null ]] && is_true allow-empty "${INPUT_ALLOW_EMPTY-}"; then
-  start=$(grep -v '^[[:space:]]*#' <"$entries" | tr -d '[:space:]' | head -c 3) || true
+# A list may hold no entry and not be blank: comments, or the array of a program that found nothing. Lines end as cfcache
+# ends them, with a carriage return alone, too.
+if [[ ${INPUT_ALLOW_EMPTY-} == true && $mode != changed && $mode != everything ]]; then
+  start=$(LC_ALL=C tr '\r' '\n' <"$entries" | LC_ALL=C awk '
+    length(start) < 3 && !/^[ \t\v\f]*#/ { gsub(/[ \t\v\f]/, ""); start = start substr($0, 1, 3) }
+    END { print start }') || fail 2 "cannot read the list of $mode"
   if [[ -z $start || $start == '[]' ]]; then
     end_empty "the list of $mode is empty, and allow-empty says that this is fine"
   fi
 fi
 
-# Nothing that cfcache prints is a command of ours, whatever a URL looks like.
+# Nothing that cfcache prints is a command of ours, whatever a URL looks like. The runner reads standard error beside
+# standard output, in no order, so that only what goes the way of the pause is within it.
 pause=stop-$RANDOM$RANDOM$RANDOM$RANDOM
 if [[ $is_github == yes ]]; then echo "::stop-commands::$pause"; fi
 code=0
 CLOUDFLARE_API_TOKEN=$token "$folder/$program" "${arguments[@]}" <"$entries" 2>&1 >"$report" |
-  tee "$work/log" >&2 || code=${PIPESTATUS[0]}
+  tee "$work/log" || code=${PIPESTATUS[0]}
 if [[ $is_github == yes ]]; then echo "::$pause::"; fi
 
 # A number of the report's own level: it comes before the list of failures, whose quotes are escaped.
 number() {
-  local line
+  local line pattern="\"$1\":([0-9]+)"
   IFS= read -r line <"$report" || true
-  if [[ $line =~ \"$1\":([0-9]+) ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
+  if [[ $line =~ $pattern ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
 }
 
 accepted=$(number accepted) failed=$(number failed) invalid=$(number invalid) requests=$(number requests)
@@ -309,7 +355,10 @@ if ((code != 0)); then
     if [[ -n $failure ]]; then tell error "$failure"; fi
   done < <(failures 9)
   # Where nothing was begun there is no report, and the log says why.
-  [[ -s $report ]] || fail "$code" "$(head -n 15 "$work/log")"
+  if [[ ! -s $report ]]; then
+    log=$(head -n 15 "$work/log")
+    fail "$code" "${log#error: }"
+  fi
   fail "$code" "$accepted accepted, $failed failed, $invalid invalid; cfcache ended with exit code $code, and its log says why"
 fi
 echo "$accepted accepted, in $requests requests"

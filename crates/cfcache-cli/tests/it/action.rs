@@ -24,13 +24,13 @@ const PROGRAMS: [&str; 17] = [
     "cat",
     "curl",
     "dirname",
-    "grep",
     "gzip",
     "head",
     "mkdir",
     "mktemp",
     "mv",
     "rm",
+    "rmdir",
     "sh",
     "sha256sum",
     "tar",
@@ -49,7 +49,10 @@ struct Runner {
 #[derive(Debug)]
 struct Step {
     code: i32,
+    /// Standard output, and behind it standard error.
     out: String,
+    /// Standard error. The runner reads it beside standard output, in no order.
+    err: String,
     output: String,
     summary: String,
     path: String,
@@ -129,8 +132,6 @@ impl Runner {
             self.dir.file(name, "");
         }
         let mut script = Command::new("bash");
-        // One stream, as the runner reads it.
-        script.args(["-c", "exec bash \"$0\" 2>&1"]);
         script.arg(self.dir.at(script_path)).current_dir(self.dir.path()).env_clear();
         script.env("PATH", self.dir.at("bin")).env("GITHUB_ACTIONS", "true");
         script.envs([
@@ -144,9 +145,11 @@ impl Runner {
         script.env("GITHUB_PATH", self.dir.at("path"));
         script.envs(variables.iter().copied()).stdin(Stdio::null());
         let ran = script.output().unwrap();
+        let err = String::from_utf8(ran.stderr).unwrap();
         Step {
             code: ran.status.code().unwrap(),
-            out: String::from_utf8(ran.stdout).unwrap(),
+            out: String::from_utf8(ran.stdout).unwrap() + &err,
+            err,
             output: self.dir.read("output"),
             summary: self.dir.read("summary"),
             path: self.dir.read("path"),
@@ -154,7 +157,7 @@ impl Runner {
     }
 }
 
-/// Serves one file over HTTP, and counts how often it was asked for.
+/// Serves one file over HTTP, and counts how often it is sent. What is asked for below `/moved` is elsewhere.
 fn serve(path: String, content: Vec<u8>) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -164,9 +167,17 @@ fn serve(path: String, content: Vec<u8>) -> (String, Arc<AtomicU64>) {
         for mut connection in listener.incoming().flatten() {
             let mut head = [0; 4096];
             let size = connection.read(&mut head).unwrap_or_default();
-            let is_it = head[..size].starts_with(format!("GET {path} ").as_bytes());
-            counter.fetch_add(1, Ordering::Relaxed);
-            let (status, body) = if is_it { ("200 OK", &content[..]) } else { ("404 Not Found", &b""[..]) };
+            let head = String::from_utf8_lossy(&head[..size]).into_owned();
+            let (status, body) = match head.split(' ').nth(1).unwrap_or_default() {
+                asked if asked == path => {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    ("200 OK".to_owned(), &content[..])
+                }
+                asked => match asked.strip_prefix("/moved") {
+                    Some(to) => (format!("302 Found\r\nlocation: {to}"), &b""[..]),
+                    None => ("404 Not Found".to_owned(), &b""[..]),
+                },
+            };
             let head =
                 format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
             let _gone = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body));
@@ -285,7 +296,13 @@ fn what_visitors_get_is_asked_for_with_the_options_of_the_command() {
     assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a")]).code, 0);
     // In the place of the binary, something that writes down how it was called.
     let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
-    let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\nprintf '{\"accepted\":1}'\n";
+    let script = r#"#!/bin/sh
+printf '%s\n' "$@" > arguments
+for argument; do
+  case $argument in --verify-from=*) cat "${argument#*=}" > list ;; esac
+done
+printf '{"accepted":1}'
+"#;
     runner.dir.file(&format!("tools/cfcache/1.2.3/{digest}/cfcache"), script);
     let after = ("INPUT_AFTER", "https://origin.example.com/version.txt contains 42");
     let urls = ("INPUT_VERIFY_URLS", "https://www.example.com/\nhttps://www.example.com/a");
@@ -296,8 +313,7 @@ fn what_visitors_get_is_asked_for_with_the_options_of_the_command() {
     for wanted in ["--verify", "--after=https://origin.example.com/version.txt contains 42", "--warm"] {
         assert!(arguments.lines().any(|argument| argument == wanted), "no `{wanted}` in {arguments}");
     }
-    let list = arguments.lines().find_map(|argument| argument.strip_prefix("--verify-from=")).unwrap();
-    assert_eq!(std::fs::read_to_string(list).unwrap(), format!("{}\n", urls.1));
+    assert_eq!(runner.dir.read("list"), format!("{}\n", urls.1));
     assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a"), ("INPUT_VERIFY", "20")]).code, 0);
     assert!(runner.dir.read("arguments").contains("--verify=20\n"));
     assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a")]).code, 0);
@@ -312,8 +328,7 @@ fn failures_are_annotations_with_escaped_values_and_at_most_ten() {
     let step = runner.run(&api, &[("INPUT_URLS", hostile)]);
     let annotations = annotations(&step);
     assert_eq!((step.code, annotations.len()), (2, 1), "{step:#?}");
-    let start =
-        "error: an entry is invalid; nothing was sent%0A  standard input:1: `no-url%25\"\\n` does not begin";
+    let start = "an entry is invalid; nothing was sent%0A  standard input:1: `no-url%25\"\\n` does not begin";
     assert!(annotations[0].starts_with(start), "{step:#?}");
     assert_eq!(step.output.lines().next(), Some("accepted=0"));
 
@@ -392,7 +407,7 @@ fn elsewhere_no_line_is_a_workflow_command() {
     assert!(runner.dir.read("report.json").contains("\"accepted\":1"));
     let step = runner.run_anywhere(&api, &[elsewhere, ("INPUT_URLS", "nothing")]);
     assert_eq!(step.code, 2, "{step:#?}");
-    assert!(step.out.contains("\nerror: error: an entry is invalid"), "{step:#?}");
+    assert!(step.err.starts_with("error: an entry is invalid"), "{step:#?}");
     assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
 }
 
@@ -537,6 +552,8 @@ fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
     }
     for (inputs, code) in [
         (&[("INPUT_URLS", "https://www.example.com/a"), ("INPUT_TAGS", "a")][..], 2),
+        (&[("INPUT_HOSTS", "a"), ("INPUT_EVERYTHING", "true")], 2),
+        (&[("INPUT_PREFIXES", "a/b"), ("INPUT_URLS_FROM", "empty.txt"), ("INPUT_ALLOW_EMPTY", "true")], 2),
         (&[("INPUT_EVERYTHING", "yes")], 2),
         (&[("INPUT_URLS_FROM", "missing.txt")], 2),
         (&[("INPUT_TAGS", "a"), ("INPUT_API_TOKEN", "")], 3),
@@ -545,6 +562,178 @@ fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
         assert_eq!(step.code, code, "{inputs:?}: {step:#?}");
     }
     assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_list_that_is_not_empty_is_purged_where_it_may_be_empty() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let allowed = ("INPUT_ALLOW_EMPTY", "true");
+    std::fs::create_dir_all(runner.dir.at("public")).unwrap();
+    runner.dir.file("public/a.css", "one");
+    // As cfcache reads lists: a carriage return ends a line, and a comment with it.
+    runner.dir.file("list.txt", "# A list.\rhttps://www.example.com/b\r");
+    for (inputs, items) in [
+        (&[("INPUT_TAGS", "a")][..], 1),
+        (&[("INPUT_URLS_FROM", "list.txt")], 1),
+        (&[("INPUT_TAGS", "\n  # One.\n []a ")], 1),
+        (&[("INPUT_URLS", r#"[ "https://www.example.com/a" ]"#)], 1),
+        (&[("INPUT_EVERYTHING", "true")], 0),
+        (&[("INPUT_CHANGED", "public"), ("INPUT_STATE", "s"), ("INPUT_URL", "https://www.example.com")], 1),
+    ] {
+        api.log().clear();
+        let step = runner.run(&api, &[inputs, &[allowed]].concat());
+        assert_eq!((step.code, api.items().len(), api.requests()), (0, items, 1), "{inputs:?}: {step:#?}");
+    }
+    // What is wrong stays wrong.
+    for wrong in ["yes", "TRUE", "\n"] {
+        let step = runner.run(&api, &[("INPUT_TAGS", "a"), ("INPUT_ALLOW_EMPTY", wrong)]);
+        assert!(step.code == 2 && step.out.contains("takes true or false"), "{step:#?}");
+    }
+    let step = runner.run(&api, &[("INPUT_URLS_FROM", "missing.txt"), allowed]);
+    assert_eq!(step.code, 2, "{step:#?}");
+    std::fs::remove_file(runner.dir.at("bin/awk")).unwrap();
+    let step = runner.run(&api, &[("INPUT_TAGS", "# None."), allowed]);
+    assert!(step.code == 2 && step.out.contains("cannot read the list"), "{step:#?}");
+}
+
+#[test]
+fn long_lists_are_purged_whole() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let list = |count: usize| -> String {
+        (0..count).map(|index| format!("https://www.example.com/{index:076}\n")).collect()
+    };
+    // What the kernel takes in one variable, and a file of 1 MB.
+    runner.dir.file("list.txt", list(10_000));
+    for (input, value, count) in
+        [("INPUT_URLS", &list(1_250)[..], 1_250), ("INPUT_URLS_FROM", "list.txt", 10_000)]
+    {
+        let step = runner.run(&api, &[(input, value), ("INPUT_ALLOW_EMPTY", "true")]);
+        assert_eq!(step.code, 0, "{input}: {step:#?}");
+        assert!(step.output.starts_with(&format!("accepted={count}\nfailed=0\n")), "{step:#?}");
+    }
+}
+
+#[test]
+fn a_tool_cache_that_cannot_be_written_costs_a_download_each_time() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    // A file in the place of the folder: root may write to any folder.
+    runner.dir.file("none", "");
+    let none = runner.dir.at("none");
+    let none = ("RUNNER_TOOL_CACHE", none.to_str().unwrap());
+    for downloads in 1..=2 {
+        let step = runner.run(&api, &[none, ("INPUT_TAGS", "a")]);
+        assert_eq!(step.code, 0, "{step:#?}");
+        assert!(step.out.contains("::notice title=cfcache::cannot keep cfcache in "), "{step:#?}");
+        assert_eq!(runner.downloads.load(Ordering::Relaxed), downloads);
+    }
+    let step = runner.run(&api, &[none, ("INPUT_SETUP_ONLY", "true")]);
+    let installed = Path::new(step.path.trim()).join("cfcache");
+    assert!(step.code == 0 && installed.is_file(), "{step:#?}");
+}
+
+#[test]
+fn without_a_tool_cache_nothing_is_run_that_others_could_have_put_there() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
+    let folder = format!("temp/cfcache/1.2.3/{digest}");
+    std::fs::create_dir_all(runner.dir.at(&folder)).unwrap();
+    let planted = runner.dir.file(&format!("{folder}/cfcache"), "#!/bin/sh\ntouch planted\n");
+    std::fs::set_permissions(planted, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let step = runner.run(&api, &[("RUNNER_TOOL_CACHE", ""), ("INPUT_TAGS", "a")]);
+    assert_eq!((step.code, api.items()), (0, vec!["a".to_owned()]), "{step:#?}");
+    assert!(!runner.dir.at("planted").exists(), "{step:#?}");
+    // The report stays, and neither the binary nor the list does.
+    let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
+    let left: Vec<_> = std::fs::read_dir(Path::new(report).parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn steps_that_install_at_once_all_find_a_whole_binary() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let alone = [("GITHUB_OUTPUT", ""), ("GITHUB_STEP_SUMMARY", ""), ("INPUT_TAGS", "a")];
+    std::thread::scope(|scope| {
+        let steps: Vec<_> = (0..4).map(|_| scope.spawn(|| runner.run_anywhere(&api, &alone))).collect();
+        for step in steps {
+            let step = step.join().unwrap();
+            assert_eq!(step.code, 0, "{step:#?}");
+        }
+    });
+    let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
+    let folder = runner.dir.at(&format!("tools/cfcache/1.2.3/{digest}"));
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "something stays behind");
+}
+
+#[test]
+fn folders_of_the_runner_may_have_any_name() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    for folder in ["a folder", "-f", "it's \"quoted\"", "*", "$(touch owned)", "\u{fc}"] {
+        let (temp, tools) = (format!("temp/{folder}"), format!("tools/{folder}"));
+        std::fs::create_dir_all(runner.dir.at(&temp)).unwrap();
+        let (temp, tools) = (runner.dir.at(&temp), runner.dir.at(&tools));
+        let folders =
+            [("RUNNER_TEMP", temp.to_str().unwrap()), ("RUNNER_TOOL_CACHE", tools.to_str().unwrap())];
+        let step = runner.run(&api, &[&folders[..], &[("INPUT_TAGS", "a")]].concat());
+        assert_eq!(step.code, 0, "{folder}: {step:#?}");
+        assert_eq!(Runner::report(&step)["accepted"], 1);
+    }
+    assert!(!runner.dir.at("owned").exists());
+    let step = runner.run(&api, &[("RUNNER_TEMP", "/nowhere"), ("INPUT_TAGS", "a")]);
+    assert!(step.code == 2 && step.out.contains("cannot make a folder in /nowhere"), "{step:#?}");
+}
+
+#[test]
+fn releases_may_be_elsewhere_and_have_to_be_whole() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let tags = ("INPUT_TAGS", "a");
+    for (releases, code, part) in [
+        (format!("{}/moved", runner.releases), 0, "1 accepted"),
+        (format!("{}/", runner.releases), 0, "1 accepted"),
+        (format!("{}/none", runner.releases), 5, "cannot download http://"),
+        (format!("--proxy={}", runner.releases), 5, "cannot download --proxy="),
+        ("http://127.0.0.1:1".to_owned(), 5, "cannot download http://127.0.0.1:1/v1.2.3/"),
+    ] {
+        let inputs = [("INPUT_RELEASES", &releases[..]), ("RUNNER_TOOL_CACHE", ""), tags];
+        let step = runner.run(&api, &inputs);
+        assert!(step.code == code && step.out.contains(part), "{releases}: {step:#?}");
+    }
+    let archive = format!("cfcache-1.2.3-{}-unknown-linux-musl.tar.gz", std::env::consts::ARCH);
+    let content = std::fs::read(runner.dir.at(&format!("release/{archive}"))).unwrap();
+    let (short, _) = serve(format!("/v1.2.3/{archive}"), content[..content.len() / 2].to_vec());
+    let step = runner.run(&api, &[("INPUT_RELEASES", &short), tags]);
+    assert!(step.code == 1 && step.out.contains("nothing of it was unpacked"), "{step:#?}");
+    // The right digest of what is no release.
+    let (other, _) = serve(format!("/v1.2.3/{archive}"), b"no archive".to_vec());
+    let digest = "7275b9d1e6c0314c52bfca6c77534b8eaa3a8454a5c74b20e3e5f983e32c6877";
+    runner.dir.file("action/digests.txt", format!("{digest}  {archive}\n"));
+    let step = runner.run(&api, &[("INPUT_RELEASES", &other), tags]);
+    assert!(step.code == 1 && step.out.contains("holds no cfcache-1.2.3-"), "{step:#?}");
+}
+
+/// macOS has `shasum`, and not `sha256sum`.
+#[test]
+fn digests_are_checked_by_whichever_program_is_there() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let sha256sum = std::fs::read_link(runner.dir.at("bin/sha256sum")).unwrap();
+    std::fs::remove_file(runner.dir.at("bin/sha256sum")).unwrap();
+    let tags = [("INPUT_TAGS", "a")];
+    let step = runner.run(&api, &tags);
+    assert!(step.code == 2 && step.out.contains("neither sha256sum nor shasum is here"), "{step:#?}");
+    let shasum = format!("#!/bin/sh\n[ \"$*\" = '-a 256' ] && exec '{}'\n", sha256sum.display());
+    let shasum = runner.dir.file("bin/shasum", shasum);
+    std::fs::set_permissions(shasum, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let step = runner.run(&api, &tags);
+    assert_eq!(step.code, 0, "{step:#?}");
+}
+
+#[test]
+fn files_of_the_runner_may_be_missing() {
+    let (runner, api) = (Runner::new(), Api::quick());
+    let none = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH"].map(|name| (name, ""));
+    for inputs in [("INPUT_TAGS", "a"), ("INPUT_SETUP_ONLY", "true")] {
+        let step = runner.run(&api, &[&none[..], &[inputs]].concat());
+        assert_eq!(step.code, 0, "{step:#?}");
+    }
 }
 
 #[test]
@@ -579,6 +768,15 @@ fn hostile_values_stay_values() {
         "::stop-commands::owned",
         "--base-url=http://127.0.0.1:1",
         "https://www.example.com/%0A::error::owned?a=\"b\"&accepted\":99",
+        "a\r::error::owned\r\n  ::add-mask::owned",
+        "::set-output name=accepted::99",
+        "accepted=99",
+        "-rf",
+        "--help",
+        "*",
+        "[!a]?",
+        "~/\\n\\'",
+        "\u{1b}[31m::\u{fc}\u{202e}\u{feff}",
     ];
     runner.run(&api, &[("INPUT_TAGS", "a")]);
     let before = here();
@@ -599,6 +797,13 @@ fn hostile_values_stay_values() {
         "INPUT_WARM",
         "INPUT_ZONE",
         "INPUT_API_TOKEN",
+        "INPUT_BASE_URL",
+        "INPUT_RELEASES",
+        "INPUT_EVERYTHING",
+        "INPUT_ALLOW_EMPTY",
+        "INPUT_SETUP_ONLY",
+        "PURGE_URLS",
+        "PURGE_TAGS",
     ];
     for (input, value) in alone.chain(together.map(|input| (input, &lines[..]))) {
         let mut variables = match input {
@@ -606,6 +811,9 @@ fn hostile_values_stay_values() {
             "INPUT_CHANGED" | "INPUT_STATE" | "INPUT_URL" | "INPUT_SITE" => {
                 vec![("INPUT_CHANGED", "tools"), ("INPUT_STATE", "temp/state")]
             }
+            "INPUT_SETUP_ONLY" | "PURGE_URLS" | "PURGE_TAGS" => vec![],
+            // Nothing is installed yet, so that this is where it is downloaded from.
+            "INPUT_RELEASES" => vec![("INPUT_TAGS", "a"), ("RUNNER_TOOL_CACHE", "")],
             _ => vec![("INPUT_TAGS", "a")],
         };
         variables.push((input, value));
@@ -623,6 +831,7 @@ fn hostile_values_stay_values() {
 #[track_caller]
 fn assert_commands_are_ours(step: &Step) {
     let mut pause: Option<String> = None;
+    assert!(step.err.lines().all(|line| !line.trim_start().starts_with("::")), "{step:#?}");
     for line in step.out.lines().map(str::trim_start) {
         match &pause {
             Some(end) if line == end => pause = None,
@@ -672,6 +881,11 @@ fn setup_only_installs_and_purges_nothing() {
     let version =
         Command::new(Path::new(step.path.trim()).join("cfcache")).arg("--version").output().unwrap();
     assert!(version.stdout.starts_with(b"cfcache "), "{version:?}");
+    // What it would not do is no success.
+    let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("INPUT_TAGS", "a")]);
+    assert!(step.code == 2 && step.out.contains("setup-only purges nothing"), "{step:#?}");
+    let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("PURGE_TAGS", "a")]);
+    assert!(step.code == 0 && !step.out.contains("PURGE_TAGS"), "{step:#?}");
 }
 
 #[test]
