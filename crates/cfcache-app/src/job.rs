@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_model::target::{CacheKeyHeader, Kind, Target};
-use cfcache_probe::{Expectation, ExpectedBody, GateSettings, Limits, Sha256, Variant, VisitorBuilder};
+use cfcache_model::target::{CacheKeyHeader, Kind};
+use cfcache_probe::{Expectation, ExpectedBody, GateSettings, Limits, Sha256, UrlList, Variant, VisitorBuilder};
 
 use cfcache_site::changes::ListFormat;
 use cfcache_site::mapping::Site;
@@ -274,7 +274,7 @@ pub struct VerifyJob {
     /// Whether they are asked before the purge too, so that a change from HIT can be seen.
     pub transition: bool,
     /// URLs beside those that are purged.
-    pub urls: Vec<Target>,
+    pub urls: UrlList,
     /// How long it may take.
     pub timeout: Duration,
     /// How politely one host is asked.

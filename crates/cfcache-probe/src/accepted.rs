@@ -7,6 +7,8 @@ use cfcache_model::plan::Entry;
 use cfcache_model::target::{Kind, Target};
 use tokio::time::Instant;
 
+use crate::url_list::UrlList;
+
 /// A URL that was accepted.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -33,7 +35,8 @@ impl AcceptedUrl {
 
 /// Collects what was accepted: all URLs, or a sample of them in which each has the same chance.
 ///
-/// All URLs take about 50 bytes each beside their texts.
+/// All URLs are kept as a [`UrlList`], with 48 bytes beside for each run of them that were accepted together and follow
+/// each other in the input, such as those of a request.
 #[derive(Debug)]
 pub struct AcceptedUrls {
     began: Instant,
@@ -48,18 +51,31 @@ pub struct AcceptedUrls {
 #[derive(Debug)]
 enum Kept {
     Sample(Sample<AcceptedUrl>),
-    All { text: String, urls: Vec<Packed> },
+    All { urls: UrlList, runs: Vec<Run> },
 }
 
-/// An accepted URL without its text.
+/// URLs that were accepted together, and follow each other in the input.
 #[derive(Debug, Clone, Copy)]
-struct Packed {
-    start: usize,
-    len: u32,
-    scope: u32,
+struct Run {
+    /// The number of the first among all that are kept, in the order that [`AcceptedUrls::sort`] makes.
+    place: usize,
+    /// The number of the first in the list.
+    index: usize,
+    /// The number of the first in the input.
     ordinal: u64,
     at: Duration,
+    len: u32,
+    scope: u32,
     action: Action,
+}
+
+impl Run {
+    /// Whether it goes on with this one.
+    fn continues_with(&self, next: &Self) -> bool {
+        (self.scope, self.action, self.at) == (next.scope, next.action, next.at)
+            && self.ordinal + u64::from(self.len) == next.ordinal
+            && self.len < u32::MAX
+    }
 }
 
 impl AcceptedUrls {
@@ -68,7 +84,7 @@ impl AcceptedUrls {
     pub fn new(keep: Option<usize>, action: Action, seed: u64) -> Self {
         let kept = match keep {
             Some(keep) => Kept::Sample(Sample::new(Some(keep), seed)),
-            None => Kept::All { text: String::new(), urls: Vec::new() },
+            None => Kept::All { urls: UrlList::new(), runs: Vec::new() },
         };
         Self { began: Instant::now(), kept, seen: 0, last: None, action, base: 0 }
     }
@@ -108,25 +124,31 @@ impl AcceptedUrls {
     }
 
     fn push_entries(&mut self, scope: usize, entries: &[Entry], at: Duration) {
-        for entry in entries.iter().filter(|entry| matches!(entry.target, Target::Files(_))) {
+        for entry in entries {
             self.push(&entry.target, scope, self.base + entry.ordinal, at);
         }
     }
 
     fn push(&mut self, target: &Target, scope: usize, ordinal: u64, at: Duration) {
+        if target.kind() != Kind::Files {
+            return;
+        }
         self.seen += 1;
         let action = self.action;
         match &mut self.kept {
             Kept::Sample(sample) => {
                 sample.push(|| AcceptedUrl { target: target.clone(), action, scope, ordinal, at });
             }
-            Kept::All { text, urls } => {
-                let start = text.len();
-                text.push_str(&target.text());
-                // An entry is far shorter than that, and there are not that many zones.
-                let len = u32::try_from(text.len() - start).unwrap_or(u32::MAX);
+            Kept::All { urls, runs } => {
+                let index = urls.len();
+                urls.push(target);
+                // There are not that many zones.
                 let scope = u32::try_from(scope).unwrap_or(u32::MAX);
-                urls.push(Packed { start, len, scope, ordinal, at, action });
+                let run = Run { place: index, index, ordinal, at, len: 1, scope, action };
+                match runs.last_mut() {
+                    Some(last) if last.continues_with(&run) => last.len += 1,
+                    _ => runs.push(run),
+                }
             }
         }
     }
@@ -147,7 +169,14 @@ impl AcceptedUrls {
     pub fn sort(&mut self) {
         match &mut self.kept {
             Kept::Sample(sample) => sample.kept.sort_by_key(|url| (url.ordinal, url.scope)),
-            Kept::All { urls, .. } => urls.sort_by_key(|url| (url.ordinal, url.scope)),
+            Kept::All { runs, .. } => {
+                runs.sort_by_key(|run| (run.ordinal, run.scope));
+                let mut place = 0;
+                for run in runs {
+                    run.place = place;
+                    place += run.len as usize;
+                }
+            }
         }
     }
 
@@ -171,12 +200,12 @@ impl AcceptedUrls {
     pub fn get(&self, place: usize) -> Option<AcceptedUrl> {
         match &self.kept {
             Kept::Sample(sample) => sample.kept.get(place).cloned(),
-            Kept::All { text, urls } => {
-                let Packed { start, len, scope, ordinal, at, action } = *urls.get(place)?;
-                // It is the text of a target, so that it is one.
-                let target = Target::parse(Kind::Files, text.get(start..start + len as usize)?).ok()?;
+            Kept::All { urls, runs } => {
+                let number = runs.partition_point(|run| run.place <= place).checked_sub(1)?;
+                let Run { place: first, index, ordinal, at, scope, action, .. } = *runs.get(number)?;
+                let target = urls.get(index + (place - first))?;
                 let scope = if scope == u32::MAX { usize::MAX } else { scope as usize };
-                Some(AcceptedUrl { target, action, scope, ordinal, at })
+                Some(AcceptedUrl { target, action, scope, ordinal: ordinal + (place - first) as u64, at })
             }
         }
     }

@@ -21,6 +21,7 @@ mod drive;
 mod gate;
 mod pace;
 mod queue;
+mod url_list;
 mod variant;
 mod verdict;
 mod verify;
@@ -38,6 +39,7 @@ pub use crate::gate::{
 };
 pub use crate::pace::{Limits, Reaction};
 pub use crate::queue::Ticket;
+pub use crate::url_list::UrlList;
 pub use crate::variant::{FilesEntry, Variant};
 pub use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
 pub use crate::verify::{Ask, Counts, Decided, Settings, Step, Subject, Verification};

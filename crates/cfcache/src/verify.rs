@@ -10,8 +10,8 @@ use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::{InvalidTarget, Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 use cfcache_probe::{
-    AcceptedUrl, AcceptedUrls, Counts, ExpectedBody, Limits, Progress, Settings, Sha256, Subject, Verdict,
-    Verification, Visitor, VisitorBuilder, host_of, seed, verify,
+    AcceptedUrl, AcceptedUrls, Counts, ExpectedBody, Limits, Progress, Settings, Sha256, Subject, UrlList,
+    Verdict, Verification, Visitor, VisitorBuilder, host_of, seed, verify,
 };
 use http::{HeaderName, HeaderValue};
 
@@ -38,7 +38,7 @@ const COLOS: usize = 100;
 #[must_use = "it is for `PurgeRequest::verify`"]
 pub struct Verify {
     sample: Option<usize>,
-    urls: Vec<Target>,
+    urls: UrlList,
     invalid: Option<(String, InvalidTarget)>,
     expected: BTreeMap<String, Sha256>,
     timeout: Duration,
@@ -57,7 +57,7 @@ impl Verify {
     pub fn new() -> Self {
         Self {
             sample: Some(SAMPLE),
-            urls: Vec::new(),
+            urls: UrlList::new(),
             invalid: None,
             expected: BTreeMap::new(),
             timeout: Duration::from_secs(30),
@@ -72,7 +72,8 @@ impl Verify {
         self
     }
 
-    /// Verifies all URLs that were accepted. They are held until then, with about 50 bytes each beside their texts.
+    /// Verifies all URLs that were accepted. They are held until then, with about 3 bytes each beside what
+    /// differs in their texts.
     pub const fn all(mut self) -> Self {
         self.sample = None;
         self
@@ -83,7 +84,7 @@ impl Verify {
         for url in urls {
             let url: String = url.into();
             match Target::parse(Kind::Files, &url) {
-                Ok(target) => self.urls.push(target),
+                Ok(target) => self.urls.push(&target),
                 Err(reason) => {
                     self.invalid.get_or_insert((url, reason));
                 }
@@ -233,7 +234,7 @@ pub(crate) async fn run(
     accepted.sort();
     let given = settings.urls.len();
     let get = |number: usize| match settings.urls.get(number) {
-        Some(url) => Some(AcceptedUrl::new(url.clone(), place.action, 0, last)),
+        Some(url) => Some(AcceptedUrl::new(url, place.action, 0, last)),
         None => accepted.get(number - given),
     };
     let mut begun = 0;

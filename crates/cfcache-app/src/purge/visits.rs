@@ -12,7 +12,7 @@ use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
     AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample as Sampled,
-    Settings, Subject, Target as Visited, Unproven, Variant, Verdict, Verification, Visit, Visitor, Warmed,
+    Settings, Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor, Warmed,
     host_of, seed, wait_at_gate,
 };
 use futures_core::Stream;
@@ -41,6 +41,10 @@ const WRITTEN_AT_ONCE: u64 = 50;
 
 /// More data centres than this are not told apart.
 const COLOS: usize = 100;
+
+/// A sample of more URLs than this is taken from all of them, once these are known: a list of all takes less memory than
+/// so many URLs that come in no order.
+const SMALL_SAMPLE: usize = 10_000;
 
 /// Waits until what is to be published is there.
 ///
@@ -195,7 +199,7 @@ pub(super) async fn ask_before(
     interrupts: &Interrupts,
 ) -> Result<Option<Before>, Failure> {
     let Some((visits, job)) = visits.zip(transition(visits)) else { return Ok(None) };
-    urls.extend(job.urls.iter().cloned());
+    urls.extend(job.urls.iter());
     let entries: Vec<(String, Visited)> =
         urls.iter().filter_map(|url| Some((url.text().into_owned(), Visited::from_entry(url)?))).collect();
     let mut before: Before = entries.iter().map(|(entry, _)| (entry.clone(), None)).collect();
@@ -225,7 +229,9 @@ pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<Accep
         (None, None) => return None,
         // All are fetched, or those are looked for that were asked before.
         (_, Some(_)) | (Some(VerifyJob { transition: true, .. }), _) => None,
-        (Some(VerifyJob { sample: Sample::AtMost(most), .. }), None) => Some(*most),
+        (Some(VerifyJob { sample: Sample::AtMost(most), .. }), None) => {
+            Some(*most).filter(|most| *most <= SMALL_SAMPLE)
+        }
         (Some(VerifyJob { sample: Sample::All, .. }), None) => None,
     };
     Some(AcceptedUrls::new(keep, action, seed()))
@@ -305,7 +311,7 @@ pub(super) struct Known<'a> {
 
 /// Verifies and warms, and puts what came of it into the report.
 pub(super) async fn after_purge(
-    visits: Visits,
+    mut visits: Visits,
     mut accepted: AcceptedUrls,
     known: Known<'_>,
     again: &Again<'_>,
@@ -318,13 +324,10 @@ pub(super) async fn after_purge(
     let Some(last) = accepted.last() else { return seen };
     let visitor = Arc::new(visits.visitor.build());
     accepted.sort();
-    let given: Vec<AcceptedUrl> = match &visits.verify {
-        Some(job) => job.urls.iter().map(|target| given_url(target, last, again)).collect(),
-        None => Vec::new(),
-    };
-    let urls = Urls { given, accepted };
+    let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
+    let urls = Urls { given, given_at: last, accepted, again };
     // Those that need not be fetched.
-    let mut unfit = BTreeSet::new();
+    let mut unfit = Vec::new();
     if let Some(job) = visits.verify {
         let (numbers, skipped) = urls.to_verify(&job, &known);
         let verifying = Verifying { job: &job, urls: &urls, numbers: &numbers, skipped, known: &known };
@@ -341,12 +344,14 @@ pub(super) async fn after_purge(
         return seen;
     }
     if let Some(job) = visits.warm {
-        let is_there = |url: &AcceptedUrl| files.is_none_or(|files| !files.is_gone(&url.target));
-        let is_wanted = |number: usize| {
-            !unfit.contains(&number) && (files.is_none() || urls.get(number).as_ref().is_some_and(is_there))
+        let is_there = |number: usize| match files {
+            Some(files) => urls.get(number).is_some_and(|url| !files.is_gone(&url.target)),
+            None => true,
         };
-        let numbers: Vec<usize> = (0..urls.len()).filter(|number| is_wanted(*number)).collect();
-        let warming = Warming { job: &job, urls: &urls, numbers: &numbers, are_forms: files.is_some() };
+        let is_wanted =
+            |number: usize| !unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
+        let warming =
+            Warming { job: &job, urls: &urls, is_wanted: &is_wanted, are_forms: files.is_some() };
         let (warmed, is_whole) = warming.run(&visitor, again.console, interrupts).await;
         // What could not be fetched is told beside what is not proven, which is the worse.
         seen.exit = seen.exit.or(warmed.exit());
@@ -359,19 +364,25 @@ pub(super) async fn after_purge(
 }
 
 /// The URLs that were named to be verified, and those that were accepted; numbered in that order.
-struct Urls {
-    given: Vec<AcceptedUrl>,
+struct Urls<'a> {
+    given: UrlList,
+    /// When what covers those that were named was accepted.
+    given_at: core::time::Duration,
     accepted: AcceptedUrls,
+    again: &'a Again<'a>,
 }
 
-impl Urls {
+impl Urls<'_> {
     const fn len(&self) -> usize {
         self.given.len() + self.accepted.len()
     }
 
     fn get(&self, number: usize) -> Option<AcceptedUrl> {
         match self.given.get(number) {
-            Some(given) => Some(given.clone()),
+            Some(target) => {
+                let scope = self.again.scope_of(&target);
+                Some(AcceptedUrl::new(target, self.again.action, scope, self.given_at))
+            }
             None => self.accepted.get(number - self.given.len()),
         }
     }
@@ -382,44 +393,62 @@ impl Urls {
     }
 
     /// The numbers of those to verify, and how many need not be, because an earlier run did.
-    fn to_verify(&self, job: &VerifyJob, known: &Known<'_>) -> (Vec<usize>, u64) {
+    fn to_verify(&self, job: &VerifyJob, known: &Known<'_>) -> (Numbers, u64) {
         let given = self.given.len();
-        let mut numbers: Vec<usize> = (0..given).collect();
-        let mut accepted: Vec<usize> = (given..self.len()).collect();
-        if let Some(earlier) = known.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty()) {
-            accepted.retain(|number| self.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)));
-        }
-        let skipped = (self.len() - given - accepted.len()) as u64;
-        let accepted = accepted.into_iter();
-        let before = known.before;
-        match (before, job.sample) {
+        let earlier = known.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
+        let is_new = |number: &usize| {
+            earlier.is_none_or(|earlier| self.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
+        };
+        let accepted = || (given..self.len()).filter(is_new);
+        let count = accepted().count();
+        let skipped = (self.len() - given - count) as u64;
+        let chosen: Vec<usize> = match (known.before, job.sample) {
             (Some(before), _) => {
                 let is_known = |number: &usize| {
                     self.get(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
                 };
-                numbers.extend(accepted.filter(is_known));
+                accepted().filter(is_known).collect()
             }
-            (None, Sample::AtMost(most)) if most < accepted.len() => {
+            (None, Sample::AtMost(most)) if most < count => {
                 let mut sample = Sampled::new(Some(most), seed());
-                accepted.for_each(|number| sample.push(|| number));
-                numbers.extend(sample.into_kept());
-                numbers.sort_unstable();
+                accepted().for_each(|number| sample.push(|| number));
+                let mut chosen = sample.into_kept();
+                chosen.sort_unstable();
+                chosen
             }
-            _ => numbers.extend(accepted),
-        }
-        (numbers, skipped)
+            _ if skipped == 0 => return (Numbers::UpTo(self.len()), 0),
+            _ => accepted().collect(),
+        };
+        (Numbers::These((0..given).chain(chosen).collect()), skipped)
     }
 }
 
-/// A URL that was named to be verified: what was purged covers it.
-fn given_url(target: &Target, at: core::time::Duration, again: &Again<'_>) -> AcceptedUrl {
-    AcceptedUrl::new(target.clone(), again.action, again.scope_of(target), at)
+/// Numbers of URLs, ascending.
+enum Numbers {
+    UpTo(usize),
+    These(Vec<usize>),
+}
+
+impl Numbers {
+    const fn len(&self) -> usize {
+        match self {
+            Self::UpTo(end) => *end,
+            Self::These(numbers) => numbers.len(),
+        }
+    }
+
+    fn get(&self, nth: usize) -> Option<usize> {
+        match self {
+            Self::UpTo(end) => (nth < *end).then_some(nth),
+            Self::These(numbers) => numbers.get(nth).copied(),
+        }
+    }
 }
 
 /// What is left of a verification beside its report.
 struct Verdicts {
-    /// The numbers of those that need not be fetched.
-    unfit: BTreeSet<usize>,
+    /// Of each number, whether it need not be fetched; those at the end that may be are left out.
+    unfit: Vec<bool>,
     /// Those that are not proven.
     unproven: Vec<Target>,
     is_origin_late: bool,
@@ -429,9 +458,9 @@ struct Verdicts {
 /// A verification, as far as it is decided before it begins.
 struct Verifying<'a> {
     job: &'a VerifyJob,
-    urls: &'a Urls,
+    urls: &'a Urls<'a>,
     /// Which of them.
-    numbers: &'a [usize],
+    numbers: &'a Numbers,
     /// How many an earlier run verified.
     skipped: u64,
     known: &'a Known<'a>,
@@ -452,7 +481,7 @@ impl Verifying<'_> {
         let mut verification = Verification::new(settings);
         let began = urls.accepted.began();
         let compared = files.filter(|_| job.expects_files);
-        let get = |nth: usize| numbers.get(nth).and_then(|number| urls.get(*number));
+        let get = |nth: usize| numbers.get(nth).and_then(|number| urls.get(number));
         let mut begun = 0;
         let mut next = || {
             let url = get(begun)?;
@@ -470,7 +499,7 @@ impl Verifying<'_> {
         let meter = RefCell::new(Meter::new("URL", "verified", Some(numbers.len() as u64)));
         let mut report = VerifyReport { skipped, ..VerifyReport::default() };
         let mut verdicts =
-            Verdicts { unfit: BTreeSet::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
+            Verdicts { unfit: Vec::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
         let mut colos = BTreeSet::new();
         // Where all URLs are verified, each file has to be served at one of its own.
         let mut served = compared.filter(|_| urls.all() == numbers.len() as u64).map(Served::new);
@@ -501,13 +530,17 @@ impl Verifying<'_> {
                 if let Some(served) = &mut served {
                     served.add(&url_of(&url), &decided);
                 }
-                if !matches!(verdict, Verdict::Proven | Verdict::Refilled) {
-                    verdicts.unfit.extend(numbers.get(decided.url));
+                if !matches!(verdict, Verdict::Proven | Verdict::Refilled)
+                    && let Some(number) = numbers.get(decided.url)
+                {
+                    let len = verdicts.unfit.len().max(number + 1);
+                    verdicts.unfit.resize(len, false);
+                    verdicts.unfit[number] = true;
                 }
                 verdicts.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
                 if let Some(journal) = journal.as_ref().filter(|_| verdict.is_settled())
-                    && numbers[decided.url] >= urls.given.len()
+                    && numbers.get(decided.url).is_some_and(|number| number >= urls.given.len())
                 {
                     unwritten.insert(url.ordinal..url.ordinal + 1);
                     if unwritten.len() >= WRITTEN_AT_ONCE {
@@ -615,9 +648,9 @@ impl<I: Iterator<Item = Visited> + Unpin> Stream for Pieces<I> {
 /// What is fetched after a purge, as far as it is decided before.
 struct Warming<'a> {
     job: &'a WarmJob,
-    urls: &'a Urls,
-    /// Which of them.
-    numbers: &'a [usize],
+    urls: &'a Urls<'a>,
+    /// Which of them, by their numbers.
+    is_wanted: &'a dyn Fn(usize) -> bool,
     /// Whether they are forms of files' URLs, of which a host does not serve each.
     are_forms: bool,
 }
@@ -629,8 +662,9 @@ impl Warming<'_> {
         console: &dyn Console,
         interrupts: &Interrupts,
     ) -> (WarmReport, bool) {
-        let Self { job, urls, numbers, are_forms } = *self;
-        let requests = (numbers.len() * job.variants.len()) as u64;
+        let Self { job, urls, is_wanted, are_forms } = *self;
+        let wanted = || (0..urls.len()).filter(|number| is_wanted(*number));
+        let requests = (wanted().count() * job.variants.len()) as u64;
         let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
         let mut report = WarmReport::default();
         report.may_be_missing = are_forms;
@@ -640,7 +674,7 @@ impl Warming<'_> {
             meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
             report.count(target, variant, warmed);
         };
-        let targets = numbers.iter().filter_map(|number| Visited::from_entry(&urls.get(*number)?.target));
+        let targets = wanted().filter_map(|number| Visited::from_entry(&urls.get(number)?.target));
         let stop = interrupts.nth(1);
         let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
         let warming =

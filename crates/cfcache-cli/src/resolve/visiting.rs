@@ -7,7 +7,8 @@ use std::path::Path;
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Kind, Target};
 use cfcache_probe::{
-    Expectation, GateSettings, InvalidCondition, Limits, Sha256, Variant, Visitor, VisitorBuilder, host_of,
+    Expectation, GateSettings, InvalidCondition, Limits, Sha256, UrlList, Variant, Visitor, VisitorBuilder,
+    host_of,
 };
 use cfcache_transport::Roots;
 use http::{HeaderName, HeaderValue};
@@ -157,12 +158,12 @@ impl Resolver<'_> {
     }
 
     /// The URLs of `--verify-url` and `--verify-from`.
-    fn verify_urls(&self, purged: &Purged<'_>) -> Result<Vec<Target>, Failure> {
+    fn verify_urls(&self, purged: &Purged<'_>) -> Result<UrlList, Failure> {
         let visiting = &self.global.visiting;
-        let mut urls = Vec::new();
+        let mut urls = UrlList::new();
         let mut push = |place: &str, text: &str| match Target::parse(Kind::Files, text) {
             Ok(target) => {
-                urls.push(target);
+                urls.push(&target);
                 Ok(())
             }
             Err(invalid) => Err(Failure::usage(format!("{place}: {invalid}"))),
