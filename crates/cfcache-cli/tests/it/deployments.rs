@@ -1,19 +1,23 @@
 //! Random deployments of a site behind a cache: edits, additions, deletions, reverts, uploads that are given up, an API
-//! that is dead or refuses, runs that are killed. After each run that ends with 0, no form of any URL is answered with
-//! anything but what is deployed.
+//! that is dead or refuses, runs that are killed; and where a run verifies, purges that do not reach the cache and an
+//! origin that is late. After each run that ends with 0, no form of any URL is answered with anything but what is
+//! deployed.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use cfcache_edge::{Edge, File, Purge, Rules, Scope, Settings, Step, Visitor};
+use cfcache_emulator::Log;
 use cfcache_model::endpoint::Action;
 use http::{Request, Response};
 use serde_json::Value;
 
-use crate::support::{Api, Cmd, Dir, cfcache};
+use crate::support::{Api, Cmd, Dir, Ran, cfcache};
+use crate::visitors;
 
 /// How many worlds there are, and how many deployments in each.
 const SEEDS: u64 = 12;
@@ -135,22 +139,95 @@ fn served(files: &Files, path: &str) -> (u16, String) {
     (404, "not found".to_owned())
 }
 
+/// The cache, the origin behind it, and the purges that reach it.
+struct Cdn {
+    edge: Edge,
+    /// The time of the deployment, and when that was.
+    now: SystemTime,
+    since: Instant,
+    /// What the origin serves.
+    live: Files,
+    /// What the APIs accepted, and how much of it is done.
+    logs: [Log; 2],
+    done: [usize; 2],
+    /// How many of the next purges of URLs do not reach the cache, of which every second one does.
+    lost: u64,
+}
+
+impl Cdn {
+    /// What a visitor is answered.
+    fn visit(&mut self, url: &str) -> Response<Bytes> {
+        self.purge();
+        let now = self.now + self.since.elapsed();
+        let Some(origin) = ORIGINS.iter().find(|origin| url.starts_with(*origin)) else {
+            panic!("nobody asks for {url}");
+        };
+        let (status, body) = served(&self.live, &url[origin.len()..]);
+        let request = Request::get(url).body(()).unwrap();
+        match self.edge.request(now, &request, &Visitor::default()) {
+            Step::Answer { response, refresh } => {
+                assert!(refresh.is_none(), "nothing may be served while it is refreshed");
+                response
+            }
+            Step::Fetch(fetch) => {
+                let answer = Response::builder().status(status).header("cache-control", "max-age=31536000");
+                let answer = answer.body(Bytes::from(body)).unwrap();
+                self.edge.fetched(now, fetch.ticket, Ok(answer))
+            }
+            other => panic!("nothing else is under way: {other:?}"),
+        }
+    }
+
+    /// What the API accepted takes effect.
+    fn purge(&mut self) {
+        let now = self.now + self.since.elapsed();
+        for (log, done) in self.logs.iter().zip(&mut self.done) {
+            let entries = log.entries();
+            for entry in entries[*done..].iter().filter(|entry| entry.processed) {
+                let Ok(Value::Object(body)) = serde_json::from_slice(&entry.body) else { continue };
+                let action =
+                    if entry.path.contains("invalidate") { Action::Invalidate } else { Action::Purge };
+                for (kind, list) in &body {
+                    let mut texts: Vec<String> =
+                        list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+                    let scope = match kind.as_str() {
+                        "files" => {
+                            texts.retain(|_| {
+                                let is_lost = self.lost % 2 == 1;
+                                self.lost = self.lost.saturating_sub(1);
+                                !is_lost
+                            });
+                            Scope::Files(texts.into_iter().map(File::new).collect())
+                        }
+                        "hosts" => Scope::Hosts(texts),
+                        "prefixes" => Scope::Prefixes(texts),
+                        other => panic!("nobody purges {other}"),
+                    };
+                    let _purged = self.edge.purge(now, &Purge::new(scope).with_action(action));
+                }
+            }
+            *done = entries.len();
+        }
+    }
+}
+
 struct World {
     chance: Chance,
-    edge: Edge,
-    now: SystemTime,
+    cdn: Arc<Mutex<Cdn>>,
+    /// Where visitors ask.
+    visited: visitors::Edge,
     dir: Dir,
-    /// What is in the directory, what visitors are served, and what was deployed at any time.
+    /// What is in the directory, and what was deployed at any time.
     local: Files,
-    live: Files,
     history: Vec<Files>,
     /// What the last run with success was about.
     saved: Files,
     has_second_origin: bool,
     good: Api,
     bad: Api,
-    /// How much of both logs took effect at the edge.
-    seen: [usize; 2],
+    /// How many runs proved all, and how many did not.
+    proven: u64,
+    unproven: u64,
 }
 
 impl World {
@@ -161,20 +238,39 @@ impl World {
         edge.settings_mut().rules = Rules::parse(rules).unwrap();
         let dir = Dir::new();
         dir.file(".cfcache.toml", SETTINGS);
-        Self {
-            chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+        let (good, bad) = (Api::quick(), Api::with_fault("status=400,every=2"));
+        let cdn = Arc::new(Mutex::new(Cdn {
             edge,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            since: Instant::now(),
+            live: Files::new(),
+            logs: [good.log().clone(), bad.log().clone()],
+            done: [0, 0],
+            lost: 0,
+        }));
+        let behind = Arc::clone(&cdn);
+        let visited = visitors::Edge::start(move |path, head| {
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+            visitors::Page::from_response(&behind.lock().unwrap().visit(&format!("https://{host}{path}")))
+        });
+        Self {
+            chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            cdn,
+            visited,
             dir,
             local: Files::new(),
-            live: Files::new(),
             history: Vec::new(),
             saved: Files::new(),
             has_second_origin: false,
-            good: Api::quick(),
-            bad: Api::with_fault("status=400,every=2"),
-            seen: [0, 0],
+            good,
+            bad,
+            proven: 0,
+            unproven: 0,
         }
+    }
+
+    fn cdn(&self) -> MutexGuard<'_, Cdn> {
+        self.cdn.lock().unwrap()
     }
 
     fn urls(&self) -> Vec<String> {
@@ -185,23 +281,8 @@ impl World {
     }
 
     /// What a visitor is answered.
-    fn visit(&mut self, url: &str) -> (u16, String) {
-        let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
-        let (status, body) = served(&self.live, &url[origin.len()..]);
-        let request = Request::get(url).body(()).unwrap();
-        let step = self.edge.request(self.now, &request, &Visitor::default());
-        let response = match step {
-            Step::Answer { response, refresh } => {
-                assert!(refresh.is_none(), "nothing may be served while it is refreshed");
-                response
-            }
-            Step::Fetch(fetch) => {
-                let answer = Response::builder().status(status).header("cache-control", "max-age=31536000");
-                let answer = answer.body(Bytes::from(body)).unwrap();
-                self.edge.fetched(self.now, fetch.ticket, Ok(answer))
-            }
-            other => panic!("nothing else is under way: {other:?}"),
-        };
+    fn visit(&self, url: &str) -> (u16, String) {
+        let response = self.cdn().visit(url);
         (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
     }
 
@@ -254,32 +335,39 @@ impl World {
         origins.iter().fold(cmd, |cmd, origin| cmd.arg("--url").arg(origin))
     }
 
-    /// What the API accepted takes effect.
-    fn purge(&mut self) {
-        for (index, api) in [&self.good, &self.bad].into_iter().enumerate() {
-            let entries = api.log().entries();
-            for entry in entries[self.seen[index]..].iter().filter(|entry| entry.processed) {
-                let Ok(Value::Object(body)) = serde_json::from_slice(&entry.body) else { continue };
-                let action =
-                    if entry.path.contains("invalidate") { Action::Invalidate } else { Action::Purge };
-                for (kind, list) in &body {
-                    let texts = list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
-                    let scope = match kind.as_str() {
-                        "files" => Scope::Files(texts.map(File::new).collect()),
-                        "hosts" => Scope::Hosts(texts.collect()),
-                        "prefixes" => Scope::Prefixes(texts.collect()),
-                        other => panic!("nobody purges {other}"),
-                    };
-                    let _purged = self.edge.purge(self.now, &Purge::new(scope).with_action(action));
-                }
-            }
-            self.seen[index] = entries.len();
+    /// Runs with visitors that look at each URL: what does not reach the cache is found out, and so is an origin that
+    /// serves another version than the directory has.
+    fn verified(&mut self) -> Ran {
+        let (is_lossy, is_late) = (self.chance.one_in(3), self.chance.one_in(4));
+        if is_lossy {
+            self.cdn().lost = self.chance.below(12);
         }
+        if is_late {
+            self.cdn().live = self.saved.clone();
+        }
+        let command = self.command(None).args("--verify=all --verify-timeout 1 --visitor-rate 5000");
+        let command = if is_late { command.arg("--expect-files") } else { command };
+        let ran = command.arg("--verify-connect").arg(self.visited.at()).run();
+        self.cdn().lost = 0;
+        self.cdn().live = self.local.clone();
+        match ran.code {
+            Some(0) => self.proven += 1,
+            Some(6) => {
+                assert!(is_lossy || is_late, "{ran:?}");
+                self.unproven += 1;
+            }
+            _ => panic!("{ran:?}"),
+        }
+        ran
     }
 
     /// The next deployment; gives whether a run said that all is well.
     fn deploy(&mut self) -> bool {
-        self.now += Duration::from_secs(60);
+        {
+            let mut cdn = self.cdn();
+            cdn.now += Duration::from_secs(60);
+            cdn.since = Instant::now();
+        }
         self.build();
         if self.chance.one_in(4) {
             self.has_second_origin = !self.has_second_origin;
@@ -291,26 +379,29 @@ impl World {
         }
         if has_begun && self.chance.one_in(4) {
             let keep = self.chance.below(2);
+            let mut cdn = self.cdn();
             for (index, name) in NAMES.iter().enumerate() {
                 if index as u64 % 2 == keep {
                     match self.local.get(name) {
-                        Some(content) => drop(self.live.insert(name, *content)),
-                        None => drop(self.live.remove(name)),
+                        Some(content) => drop(cdn.live.insert(name, *content)),
+                        None => drop(cdn.live.remove(name)),
                     }
                 }
             }
+            drop(cdn);
             self.visitors();
             return false;
         }
-        self.live = self.local.clone();
-        self.history.push(self.live.clone());
+        self.cdn().live = self.local.clone();
+        self.history.push(self.local.clone());
         self.visitors();
         let bad = self.bad.base().to_owned();
-        let code = match self.chance.below(if has_begun { 8 } else { 7 }) {
+        let code = match self.chance.below(if has_begun { 9 } else { 8 }) {
             0 => self.command(Some("http://127.0.0.1:9/client/v4")).run().code,
             1 | 2 => self.command(Some(&bad)).run().code,
             3 => self.command(None).without("CLOUDFLARE_API_TOKEN").run().code,
-            7 => {
+            4 | 5 => self.verified().code,
+            8 => {
                 let after = Duration::from_micros(self.chance.below(40_000));
                 self.command(None).kill_after(after);
                 None
@@ -321,12 +412,11 @@ impl World {
                 ran.code
             }
         };
-        self.purge();
         if code != Some(0) {
             // What was purged is asked for again.
             self.visitors();
         } else {
-            self.saved = self.live.clone();
+            self.saved = self.local.clone();
         }
         code == Some(0)
     }
@@ -334,7 +424,7 @@ impl World {
 
 #[test]
 fn nothing_but_what_is_deployed_is_served_after_success() {
-    let mut checked = 0;
+    let (mut checked, mut proven, mut unproven) = (0, 0, 0);
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for deployment in 0..DEPLOYMENTS {
@@ -344,15 +434,18 @@ fn nothing_but_what_is_deployed_is_served_after_success() {
             checked += 1;
             for url in world.urls() {
                 let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
-                let expected = served(&world.live, &url[origin.len()..]);
+                let expected = served(&world.local, &url[origin.len()..]);
                 let found = world.visit(&url);
                 assert_eq!(
                     found, expected,
                     "seed {seed}, deployment {deployment}: {url} of {:?}",
-                    world.live
+                    world.local
                 );
             }
         }
+        proven += world.proven;
+        unproven += world.unproven;
     }
+    assert!(proven > 10 && unproven > 3, "{proven} runs proved all, and {unproven} did not");
     assert!(checked > SEEDS * DEPLOYMENTS as u64 / 4, "only {checked} runs ended with success");
 }

@@ -366,6 +366,11 @@ impl Started {
         self.stdin = None;
     }
 
+    /// Reads no more of its standard output.
+    pub(crate) fn close_output(&mut self) {
+        self.child.stdout = None;
+    }
+
     /// Sends a signal, by the name that `kill` has for it.
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);

@@ -266,6 +266,57 @@ fn pages_that_nobody_caches_prove_nothing_and_are_warned_of() {
 }
 
 #[test]
+fn a_purge_on_a_zone_that_is_not_that_of_the_pages_is_found_out() {
+    // The API accepts it, and the cache that visitors ask is another zone's.
+    let api = Api::quick();
+    let edge = Edge::start(|_, _| Page::new("HIT").header("Age: 86400"));
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a --json --verify --verify-timeout 1 --verify-connect")
+        .arg(edge.at())
+        .run();
+    ran.exits(6);
+    let verify = verified(&ran.report());
+    assert_eq!(verify["survivors"][0]["reason"], "the old copy is still served (HIT, 86400 s old)");
+    assert_eq!((&ran.report()["accepted"], &verify["repurged"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn hosts_that_are_not_behind_cloudflare_prove_nothing_and_are_warned_of() {
+    let api = Api::quick();
+    let mut page = Page::new("");
+    page.headers.clear();
+    let edge = Edge::with_pages(&[("/a", page)]);
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a --verify --verify-connect")
+        .arg(edge.at())
+        .run();
+    ran.exits(0).tells("none of these URLs is cached");
+    assert!(ran.out.contains("verified 1 URL: 1 not cached"), "{}", ran.out);
+}
+
+#[test]
+fn a_survivor_is_told_with_the_entries_that_would_purge_its_other_copies() {
+    let api = Api::quick();
+    // What a script of the site fetched is a copy of its own.
+    let edge = Edge::start(|_, head| {
+        let is_of_script = head.contains("\r\norigin: https://www.example.com\r\n");
+        Page::new("HIT").header(if is_of_script { "Age: 9000" } else { "Age: 600" })
+    });
+    let ran = cfcache(&api)
+        .args("purge urls --json --verify --verify-timeout 1 --visitor-rate 200 --verify-connect")
+        .arg(edge.at())
+        .arg(format!("{SITE}/a.css"))
+        .run();
+    ran.exits(6);
+    let verify = verified(&ran.report());
+    assert_eq!(
+        verify["survivors"][0]["purge_with"],
+        serde_json::json!([{ "url": format!("{SITE}/a.css"), "headers": { "Origin": SITE } }]),
+        "{verify}"
+    );
+}
+
+#[test]
 fn an_expected_body_that_does_not_come_is_not_proven_and_is_purged_again() {
     let api = Api::quick();
     let dir = Dir::new();
@@ -339,6 +390,64 @@ fn an_interrupted_verification_has_a_verdict_for_each() {
     let report = ran.report();
     assert_eq!(report["accepted"], 2);
     assert_eq!(verified(&report)["probed"], 2);
+}
+
+/// An edge that keeps some pages to itself for good.
+fn silent_edge(page: Page, is_silent: impl Fn(&str) -> bool + Send + Sync + 'static) -> Edge {
+    Edge::start(move |path, _| {
+        if is_silent(path) {
+            std::thread::sleep(core::time::Duration::from_secs(600));
+        }
+        page.clone()
+    })
+}
+
+#[test]
+fn nothing_is_sent_where_the_wait_for_the_origin_is_interrupted() {
+    let api = Api::quick();
+    let edge = Edge::start(|_, _| Page::new("").body("version 1"));
+    let started = cfcache(&api)
+        .args("purge urls https://example.com/a --json --after")
+        .arg(format!("http://{}/v contains version 2", edge.at()))
+        .start();
+    crate::support::wait_until(|| !edge.heads().is_empty());
+    started.signal("INT");
+    started.finish().exits(130).says_nothing().tells("interrupted; nothing was sent");
+    assert_eq!(api.items(), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_sent_where_asking_before_the_purge_is_interrupted() {
+    let api = Api::quick();
+    let edge = silent_edge(Page::new("HIT"), |_| true);
+    let started = cfcache(&api)
+        .args("purge urls https://example.com/a --json --verify=transition --verify-connect")
+        .arg(edge.at())
+        .start();
+    crate::support::wait_until(|| edge.asked() > 0);
+    started.signal("INT");
+    started.finish().exits(130).says_nothing().tells("interrupted; nothing was sent");
+    assert_eq!(api.items(), Vec::<String>::new());
+}
+
+#[test]
+fn interrupted_warming_after_a_purge_accounts_for_each_request() {
+    let api = Api::quick();
+    let edge = silent_edge(Page::new("MISS"), |path| path == "/b");
+    let started = cfcache(&api)
+        .args("purge urls https://example.com/a https://example.com/b https://example.com/c --json")
+        .args("--warm --warm-as mobile --visitor-rate 500 --verify-connect")
+        .arg(edge.at())
+        .start();
+    // Two at once: as soon as both are for `/b`, nothing moves.
+    crate::support::wait_until(|| edge.asked() >= 4);
+    started.signal("INT");
+    let ran = started.finish();
+    ran.exits(130);
+    let report = ran.report();
+    let warm = |name: &str| report["warm"][name].as_u64().unwrap();
+    assert_eq!((report["accepted"].as_u64(), warm("requested"), warm("warmed")), (Some(3), 6, 2), "{report}");
+    assert_eq!(warm("warmed") + warm("uncertified") + warm("skipped") + warm("failed"), 6, "{report}");
 }
 
 #[test]
@@ -631,6 +740,75 @@ fn files_that_are_purged_by_their_host_are_verified_by_their_urls() {
         (&5.into(), &3.into(), &2.into()),
         "{verify}"
     );
+}
+
+#[test]
+fn files_that_are_purged_by_their_folder_are_verified_by_their_urls() {
+    let site = Deployed::start("");
+    let folder = site.dir.at("public").join("d");
+    let write = |version: &str| {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(site.emulator.site.at("d")).unwrap();
+        for number in 0..40 {
+            let name = format!("{number}.css");
+            std::fs::write(folder.join(&name), version).unwrap();
+            std::fs::write(site.emulator.site.at("d").join(&name), version).unwrap();
+        }
+    };
+    write("version 1");
+    std::fs::remove_file(site.dir.at("state")).unwrap();
+    site.run("--first nothing").exits(0);
+    site.emulator.fill(&["/d/0.css", "/d/39.css"]);
+    write("version 2");
+    std::fs::remove_file(folder.join("39.css")).unwrap();
+    std::fs::remove_file(site.emulator.site.at("d").join("39.css")).unwrap();
+    let ran = site.run("--within 0.01 --verify=all --expect-files --warm");
+    ran.exits(0);
+    let report = ran.report();
+    assert_eq!((&report["fallback"]["to"], &report["kind"]), (&"prefix".into(), &"prefixes".into()));
+    let verify = verified(&report);
+    assert_eq!((&verify["probed"], &verify["proven"]), (&40.into(), &40.into()), "{verify}");
+    assert_eq!(report["warm"]["requested"], 39, "what was deleted is not fetched: {report}");
+}
+
+#[test]
+fn a_deployment_under_two_hosts_without_a_zone_is_verified_on_both() {
+    const OTHER: &str = "https://other.example.com";
+    let site = Deployed::start("--fault survive,times=1");
+    let config = site.dir.file("config.toml", format!("[zones]\n'example.com' = '{ZONE}'\n"));
+    let cmd = |line: &str| {
+        let cmd = site.cmd(line).arg("--url").arg(OTHER);
+        cmd.without("CLOUDFLARE_ZONE_ID").env("CFCACHE_CONFIG", &config)
+    };
+    let fill = |path: &str| {
+        let cmd = site.emulator.cfcache("warm --no-rate-limit");
+        cmd.arg(format!("{SITE}{path}")).arg(format!("{OTHER}{path}")).run().exits(0);
+        std::thread::sleep(core::time::Duration::from_millis(1100));
+    };
+    // Served under another host than before: the hosts are purged, and each shows all files. One of the two purges does
+    // not reach the cache, and is made up for by URL, on the zone of the host.
+    fill("/a.css");
+    let ran = cmd("--verify=all --verify-timeout 8").run();
+    ran.exits(0).tells("under other URLs than before");
+    let verify = verified(&ran.report());
+    assert_eq!(
+        (&verify["probed"], &verify["proven"], &verify["not_cached"]),
+        (&10.into(), &6.into(), &4.into()),
+        "{verify}"
+    );
+    assert!(verify["repurged"].as_u64().unwrap() > 0, "{verify}");
+
+    fill("/a.css");
+    site.write("a.css", "version 2");
+    site.upload();
+    let after = |run: &str| cmd(run).arg("--after").arg(format!("{SITE}/a.css contains version 2")).run();
+    let ran = after("--verify --expect-files --warm");
+    ran.exits(0);
+    let report = ran.report();
+    let verify = verified(&report);
+    assert_eq!((&report["accepted"], &report["state"]), (&2.into(), &"saved".into()), "{report}");
+    assert_eq!((&verify["probed"], &verify["proven"]), (&2.into(), &2.into()), "{verify}");
+    assert_eq!(report["warm"]["warmed"], 2, "{report}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::support::{Cmd, Dir, bare};
@@ -23,6 +24,20 @@ impl Page {
             headers.push(format!("CF-Cache-Status: {cache_status}"));
         }
         Self { status: "200 OK", headers, body: "a page".to_owned() }
+    }
+
+    /// A response, as it is.
+    pub(crate) fn from_response(response: &http::Response<bytes::Bytes>) -> Self {
+        let status = match response.status().as_u16() {
+            200 => "200 OK",
+            301 => "301 Moved Permanently",
+            404 => "404 Not Found",
+            other => panic!("no page has the status {other}"),
+        };
+        let headers = response.headers().iter().filter(|(name, _)| *name != http::header::CONTENT_LENGTH);
+        let headers = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        Self { status, headers: headers.collect(), body }
     }
 
     pub(crate) fn status(mut self, status: &'static str) -> Self {
@@ -52,6 +67,7 @@ impl Page {
 pub(crate) struct Edge {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    asked: Arc<AtomicU64>,
 }
 
 impl Edge {
@@ -60,6 +76,12 @@ impl Edge {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&asked);
+        let answer = move |path: &str, head: &str| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            answer(path, head)
+        };
         let (kept, answer) = (Arc::clone(&heads), Arc::new(answer));
         std::thread::spawn(move || {
             for socket in listener.incoming() {
@@ -67,7 +89,7 @@ impl Edge {
                 std::thread::spawn(move || serve(socket.unwrap(), &kept, &*answer));
             }
         });
-        Self { address, heads }
+        Self { address, heads, asked }
     }
 
     /// With these pages, by path; anything else is a 404 that was not cached.
@@ -84,7 +106,12 @@ impl Edge {
         self.address.to_string()
     }
 
-    /// The heads of the requests so far.
+    /// How many requests came so far, answered or not.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The heads of the requests that were answered so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -349,4 +376,20 @@ fn an_interrupted_probe_prints_what_is_known() {
     let ran = started.finish();
     ran.exits(130).tells("interrupted: 1 of 2 URLs were asked");
     assert!(ran.out.ends_with("}\n]\n"), "{}", ran.out);
+}
+
+#[test]
+fn who_reads_no_further_ends_a_probe_and_nothing_more_is_asked() {
+    let edge = Edge::start(|_, _| Page::new("HIT").header("Age: 1"));
+    let list: String = (0..500).map(|number| format!("{SITE}/{number}\n")).collect();
+    for output in ["human", "json", "ndjson"] {
+        let mut started = run(&edge, &format!("probe --visitor-rate 50 --output {output} --from -"), &[]).start();
+        started.write(&list);
+        started.end();
+        started.line();
+        // The pipe goes away with the reader.
+        started.close_output();
+        started.ends(0);
+        assert!(edge.asked() < 400, "{output}: {}", edge.asked());
+    }
 }

@@ -191,7 +191,7 @@ pub(super) fn select(
     work.counts = counts;
     work.refused = refused.or(work.refused);
     if visits.is_some_and(|visits| visits.verify.is_some() || visits.warm.is_some()) {
-        work.covered = choice.covered(&work);
+        work.covered = choice.covered(&work, has_moved);
         work.gone = choice.gone();
     }
     work.mapping =
@@ -433,8 +433,9 @@ impl Choice<'_> {
         None
     }
 
-    /// The URLs of files that are purged by their hosts or as prefixes.
-    fn covered(&self, work: &Work) -> Vec<Target> {
+    /// The URLs of files that are purged by their hosts or as prefixes. Where the site has moved, no file has to have
+    /// changed for its URLs to be new.
+    fn covered(&self, work: &Work, has_moved: bool) -> Vec<Target> {
         let is_other = |target: &Target| target.kind() != Kind::Files;
         if !work.purge.iter().chain(&work.invalidate).any(is_other) {
             return Vec::new();
@@ -450,7 +451,7 @@ impl Choice<'_> {
         };
         self.changes.iter().for_each(|change| push(&change.path));
         // Which files a run was about that is made up for is not remembered.
-        if self.pending.iter().any(is_other) {
+        if has_moved || self.pending.iter().any(is_other) {
             self.snapshot.iter().flat_map(|snapshot| snapshot.iter()).for_each(|entry| push(entry.path));
         }
         urls.into_targets()
