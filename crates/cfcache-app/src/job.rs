@@ -8,7 +8,9 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
-use cfcache_probe::{Expectation, ExpectedBody, GateSettings, Limits, Sha256, UrlList, Variant, VisitorBuilder};
+use cfcache_probe::{
+    Expectation, ExpectedBody, GateSettings, Limits, Sha256, UrlList, Variant, VisitorBuilder,
+};
 
 use cfcache_site::changes::ListFormat;
 use cfcache_site::mapping::Site;

@@ -12,8 +12,8 @@ use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
     AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample as Sampled,
-    Settings, Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor, Warmed,
-    host_of, seed, wait_at_gate,
+    Settings, Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor,
+    Warmed, host_of, seed, wait_at_gate,
 };
 use futures_core::Stream;
 
@@ -350,8 +350,7 @@ pub(super) async fn after_purge(
         };
         let is_wanted =
             |number: usize| !unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
-        let warming =
-            Warming { job: &job, urls: &urls, is_wanted: &is_wanted, are_forms: files.is_some() };
+        let warming = Warming { job: &job, urls: &urls, is_wanted: &is_wanted, are_forms: files.is_some() };
         let (warmed, is_whole) = warming.run(&visitor, again.console, interrupts).await;
         // What could not be fetched is told beside what is not proven, which is the worse.
         seen.exit = seen.exit.or(warmed.exit());

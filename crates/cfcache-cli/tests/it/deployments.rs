@@ -188,8 +188,12 @@ impl Cdn {
                 let action =
                     if entry.path.contains("invalidate") { Action::Invalidate } else { Action::Purge };
                 for (kind, list) in &body {
-                    let mut texts: Vec<String> =
-                        list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+                    let mut texts: Vec<String> = list
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|text| text.as_str().unwrap().to_owned())
+                        .collect();
                     let scope = match kind.as_str() {
                         "files" => {
                             texts.retain(|_| {

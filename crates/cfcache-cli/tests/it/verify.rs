@@ -286,10 +286,8 @@ fn hosts_that_are_not_behind_cloudflare_prove_nothing_and_are_warned_of() {
     let mut page = Page::new("");
     page.headers.clear();
     let edge = Edge::with_pages(&[("/a", page)]);
-    let ran = cfcache(&api)
-        .args("purge urls https://example.com/a --verify --verify-connect")
-        .arg(edge.at())
-        .run();
+    let ran =
+        cfcache(&api).args("purge urls https://example.com/a --verify --verify-connect").arg(edge.at()).run();
     ran.exits(0).tells("none of these URLs is cached");
     assert!(ran.out.contains("verified 1 URL: 1 not cached"), "{}", ran.out);
 }

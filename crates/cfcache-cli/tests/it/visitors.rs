@@ -383,7 +383,8 @@ fn who_reads_no_further_ends_a_probe_and_nothing_more_is_asked() {
     let edge = Edge::start(|_, _| Page::new("HIT").header("Age: 1"));
     let list: String = (0..500).map(|number| format!("{SITE}/{number}\n")).collect();
     for output in ["human", "json", "ndjson"] {
-        let mut started = run(&edge, &format!("probe --visitor-rate 50 --output {output} --from -"), &[]).start();
+        let mut started =
+            run(&edge, &format!("probe --visitor-rate 50 --output {output} --from -"), &[]).start();
         started.write(&list);
         started.end();
         started.line();
