@@ -1,4 +1,4 @@
-//! Measures the queue on a PostgreSQL of its own: `cargo xtask bench queue` runs it with the program's path.
+//! Measures the queue, in a file and on a PostgreSQL of its own: `cargo xtask bench queue` runs it with the program's path.
 
 #![expect(clippy::print_stdout, reason = "it is what is wanted")]
 #![expect(clippy::unwrap_used, reason = "what is not there ends it")]
@@ -10,6 +10,7 @@ mod postgres;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::url_bucket;
-use cfcache_queue::{Group, Settlement, Store as _};
+use cfcache_queue::{Group, NewRequest, Settlement, SqliteStore, Store, Subject};
 use postgres::{Cluster, Database};
 
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -61,6 +62,11 @@ fn main() {
     }
     if is_wanted("claims") {
         judge("claims", runtime.block_on(measure.claims()));
+        judge("claims in a file", runtime.block_on(measure.claims_in_a_file()));
+    }
+    if is_wanted("memory") {
+        judge("memory", runtime.block_on(measure.memory()));
+        judge("memory with a file", runtime.block_on(measure.memory_with_a_file()));
     }
     drop(runtime);
     if !missed.is_empty() {
@@ -261,37 +267,141 @@ impl Measure {
     async fn claims(&self) -> bool {
         println!("\nclaims: 100 URLs each, 10,000 waiting against 1,000,000");
         let (few, many) = (self.database().await, self.database().await);
-        let mut times = [Vec::new(), Vec::new()];
         for (database, count) in [(&few, 10_000), (&many, 1_000_000)] {
             let client = database.client().await;
             fill(&client, count).await;
             client.batch_execute("VACUUM ANALYZE cfcache.request").await.unwrap();
         }
-        let group = Group {
-            zone: ZONE.to_owned(),
-            environment: None,
-            action: Action::Purge,
-            kind: Some(Kind::Files),
-        };
-        let stores = [few.store(), many.store()];
-        for round in 0..60 {
-            for (store, times) in stores.iter().zip(&mut times) {
-                let begun = Instant::now();
-                store.ready_groups().await.unwrap();
-                let claim = store.claim(&group, 100).await.unwrap().unwrap();
-                let settlements = vec![Settlement::Accepted; claim.requests().len()];
-                claim.settle(settlements).await.unwrap();
-                if round >= 10 {
-                    times.push(begun.elapsed().as_secs_f64() * 1000.0);
-                }
+        let [few, many] = [few.store(), many.store()].map(|store| Box::new(store) as Box<dyn Store>);
+        claim_in_turns([few, many]).await
+    }
+
+    /// The same in files.
+    async fn claims_in_a_file(&self) -> bool {
+        println!("\nclaims in a file: 100 URLs each, 10,000 waiting against 1,000,000");
+        let (few, many) = (Folder::new("few"), Folder::new("many"));
+        let mut stores: Vec<Box<dyn Store>> = Vec::new();
+        for (folder, count) in [(&few, 10_000), (&many, 1_000_000)] {
+            let store = SqliteStore::open(&folder.0).unwrap();
+            fill_file(&store, count).await;
+            stores.push(Box::new(store));
+        }
+        let [few, many] = stores.try_into().unwrap();
+        claim_in_turns([few, many]).await
+    }
+
+    /// The most memory of a worker that purges everything while a million URLs wait.
+    async fn memory(&self) -> bool {
+        println!("\nmemory: everything is purged while 1,000,000 URLs wait");
+        let database = self.database().await;
+        let client = database.client().await;
+        fill(&client, 1_000_000).await;
+        client.batch_execute(&format!("SELECT cfcache.request_everything('{ZONE}')")).await.unwrap();
+        let api = Api::start(Duration::ZERO);
+        let worker = self.worker(&database, &api.base_url, "enterprise");
+        let begun = Instant::now();
+        wait_until_empty(&client).await;
+        told_memory(begun, &worker)
+    }
+
+    /// The same in a file.
+    async fn memory_with_a_file(&self) -> bool {
+        println!("\nmemory with a file: everything is purged while 1,000,000 URLs wait");
+        let folder = Folder::new("memory");
+        let store = SqliteStore::open(&folder.0).unwrap();
+        fill_file(&store, 1_000_000).await;
+        store.insert(&[request(Subject::Everything)]).await.unwrap();
+        drop(store);
+        let api = Api::start(Duration::ZERO);
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--data"])
+            .arg(&folder.0);
+        command.env_clear().env("CFCACHE_LOG", "error").env("CLOUDFLARE_BASE_URL", &api.base_url);
+        command.env("CLOUDFLARE_API_TOKEN", "any-token-of-a-valid-form-will-do-000000");
+        command.env("CFCACHE_PLAN", "enterprise").stdin(Stdio::null()).stdout(Stdio::null());
+        let worker = Process(command.spawn().unwrap());
+        let begun = Instant::now();
+        let store = SqliteStore::open_to_read(&folder.0).unwrap();
+        while store.status().await.unwrap().waiting() > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        told_memory(begun, &worker)
+    }
+}
+
+fn told_memory(begun: Instant, worker: &Process) -> bool {
+    let peak = worker.peak_mib();
+    println!(
+        "  empty after {:.1} s; the worker's peak {peak:.1} MiB (at most 64)",
+        begun.elapsed().as_secs_f64()
+    );
+    peak <= 64.0
+}
+
+/// Looks, claims and settles in turns, where little and where much waits.
+async fn claim_in_turns(stores: [Box<dyn Store>; 2]) -> bool {
+    let group =
+        Group { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind: Some(Kind::Files) };
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..60 {
+        for (store, times) in stores.iter().zip(&mut times) {
+            let begun = Instant::now();
+            store.ready_groups().await.unwrap();
+            let claim = store.claim(&group, 100).await.unwrap().unwrap();
+            let settlements = vec![Settlement::Accepted; claim.requests().len()];
+            claim.settle(settlements).await.unwrap();
+            if round >= 10 {
+                times.push(begun.elapsed().as_secs_f64() * 1000.0);
             }
         }
-        let [few, many] = times.map(median);
-        println!(
-            "  look, claim and settle: p50 {few:.2} ms and {many:.2} ms: ratio {:.2} (at most 2)",
-            many / few
-        );
-        many / few <= 2.0
+    }
+    let [few, many] = times.map(median);
+    println!(
+        "  look, claim and settle: p50 {few:.2} ms and {many:.2} ms: ratio {:.2} (at most 2)",
+        many / few
+    );
+    many / few <= 2.0
+}
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("cfcache-queue-measure-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn request(subject: Subject) -> NewRequest {
+    NewRequest {
+        zone: ZONE.to_owned(),
+        environment: None,
+        action: Action::Purge,
+        subject,
+        priority: 0,
+        delay: Duration::ZERO,
+        source: None,
+        event: None,
+    }
+}
+
+async fn fill_file(store: &SqliteStore, count: u64) {
+    for first in (1..=count).step_by(10_000) {
+        let last = count.min(first + 9_999);
+        let url =
+            |number| Subject::parse("files", &format!("https://example.com/{number}")).unwrap().unwrap();
+        let requests: Vec<NewRequest> = (first..=last).map(|number| request(url(number))).collect();
+        store.insert(&requests).await.unwrap();
     }
 }
 

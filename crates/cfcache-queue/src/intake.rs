@@ -30,6 +30,7 @@ use tracing::{debug, error, info};
 use crate::intake::message::{MAX_ITEMS, Message, Problem, Problems, Unread};
 use crate::intake::sources::{LOCAL, Sender, Source, Sources, Unauthorized};
 use crate::metrics::{KINDS, Metrics};
+use crate::request::NewRequest;
 use crate::server::{self, Answer, Listener};
 use crate::store::Store;
 
@@ -257,22 +258,9 @@ impl Intake {
         known: &mut Option<&'s Source>,
     ) -> Result<(usize, Problems), Refusal> {
         let query = head.uri.query();
-        let sender = match connected.and_then(|name| self.sources.named(name)) {
-            Some(source) => {
-                if self.sources.is_local() {
-                    refuse_strangers(&head.headers)?;
-                }
-                Sender::Known(source)
-            }
-            None => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "a signature is of a time, which has to be near"
-                )]
-                let now = SystemTime::now();
-                self.sources.sender(&head.headers, message::source(query).as_deref(), now)?
-            }
-        };
+        #[expect(clippy::disallowed_methods, reason = "a signature is of a time, which has to be near")]
+        let now = SystemTime::now();
+        let sender = sender(&self.sources, connected, &head.headers, query, now)?;
         if let Sender::Known(source) = sender {
             *known = Some(source);
             refuse_early(source)?;
@@ -310,6 +298,50 @@ impl Intake {
     }
 }
 
+/// Finds out from whom a message is, as far as its head can tell.
+fn sender<'s>(
+    sources: &'s Sources,
+    connected: Option<&str>,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    now: SystemTime,
+) -> Result<Sender<'s>, Refusal> {
+    let Some(source) = connected.and_then(|name| sources.named(name)) else {
+        return Ok(sources.sender(headers, message::source(query).as_deref(), now)?);
+    };
+    if sources.is_local() {
+        refuse_strangers(headers)?;
+    }
+    Ok(Sender::Known(source))
+}
+
+/// Reads a message that is all there, and stores nothing: what the intake would store of it.
+///
+/// - `connected` is the source that whoever is connected is, where a connection is enough.
+/// - `now` is the time that the timestamp of a signature has to be near.
+///
+/// # Errors
+///
+/// The status and the JSON that the intake would answer with.
+pub fn read_message(
+    sources: &Sources,
+    connected: Option<&str>,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: &[u8],
+    now: SystemTime,
+) -> Result<Vec<NewRequest>, (StatusCode, String)> {
+    let read = || -> Result<Vec<NewRequest>, Refusal> {
+        let sender = sender(sources, connected, headers, query, now)?;
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Refusal::too_large());
+        }
+        let source = sender.verify(body).map_err(Unauthorized::from)?;
+        Ok(message::read(headers, query, body, source)?.requests)
+    };
+    read().map_err(|refusal| (refusal.status, refusal.to_json().to_string()))
+}
+
 /// Reads a body, within its bounds and in time. What is held counts in `room` as long as the permit
 /// lives.
 async fn read_body(
@@ -317,17 +349,13 @@ async fn read_body(
     mut body: Incoming,
     room: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
-    let too_large = || {
-        let message = format!("the body has more than {MAX_BODY_BYTES} bytes: send several requests");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
-    };
     match headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok()) {
         None if !headers.contains_key(TRANSFER_ENCODING) => {
             return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
         }
         // A number too long for hyper does not come to here.
         Some(length) if length.is_none_or(|length: usize| length > MAX_BODY_BYTES) => {
-            return Err(too_large());
+            return Err(Refusal::too_large());
         }
         _ => {}
     }
@@ -337,7 +365,7 @@ async fn read_body(
             let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is not whole");
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             if bytes.len() + data.len() > MAX_BODY_BYTES {
-                return Err(too_large());
+                return Err(Refusal::too_large());
             }
             let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = Arc::clone(room).try_acquire_many_owned(size);
@@ -388,6 +416,11 @@ impl Refusal {
         Self { status, reason, message: message.into(), detail: None, problems: None, header: None }
     }
 
+    fn too_large() -> Self {
+        let message = format!("the body has more than {MAX_BODY_BYTES} bytes: send several requests");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
+    }
+
     fn unavailable(reason: &'static str, message: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, message)
             .with_header(RETRY_AFTER, &RETRY_SECONDS.to_string())
@@ -397,13 +430,17 @@ impl Refusal {
         Self { header: HeaderValue::from_str(value).ok().map(|value| Box::new((name, value))), ..self }
     }
 
-    fn answer(self) -> Answer {
+    fn to_json(&self) -> Value {
         let mut body = json!({ "error": self.message });
         if let Some(problems) = self.problems.as_deref() {
             body["items"] = listed(problems);
             body["omitted"] = (problems.total - problems.shown.len()).into();
         }
-        let mut answer = json_answer(self.status, &body);
+        body
+    }
+
+    fn answer(self) -> Answer {
+        let mut answer = json_answer(self.status, &self.to_json());
         if let Some((name, value)) = self.header.map(|header| *header) {
             answer.headers_mut().insert(name, value);
         }

@@ -24,8 +24,8 @@ mod worker;
 pub use crate::account::{Account, Accounts};
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
-    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT, InvalidUrl,
-    KindStatus, MAX_AGE, Moved, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status, Store,
-    StoreError, StoreFuture, Tokens, move_queue,
+    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT,
+    InvalidUrl, KindStatus, MAX_AGE, Moved, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status,
+    Store, StoreError, StoreFuture, Tokens, move_queue,
 };
 pub use crate::worker::Worker;

@@ -1,3 +1,4 @@
+mod json;
 mod postgres;
 mod sqlite;
 mod transfer;
@@ -10,6 +11,7 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 
 use crate::request::{NewRequest, Request};
+pub(crate) use crate::store::json::millis;
 pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
 pub use crate::store::sqlite::SqliteStore;
 pub use crate::store::transfer::{Moved, move_queue};
@@ -130,20 +132,30 @@ pub trait Claim: fmt::Debug + Send {
     fn keep(&mut self) -> StoreFuture<'_, ()>;
 
     /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction.
-    /// Returns the reason and the last error of each request that became a dead letter.
+    /// Returns what became dead letters.
     ///
-    /// - The others for the same target fare alike, but each is tried as often as any other request: one that was stored
-    ///   later is not given up for the attempts of an earlier one.
+    /// - The others for the same target fare alike. Where an attempt counts ([`Settlement::TryAgain`]), each is judged by its
+    ///   own: what was sent [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) times with this one becomes a dead letter, and what
+    ///   was stored later is tried again.
     /// - What is covered is removed with an accepted request, and otherwise goes back untouched.
     /// - Rows that cannot be read become dead letters as well. A claim may hold nothing else, and then takes no settlements.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; all of them may be sent again then.
-    fn settle(
-        self: Box<Self>,
-        settlements: Vec<Settlement>,
-    ) -> StoreFuture<'static, Vec<(DeadReason, String)>>;
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>>;
+}
+
+/// Requests that became dead letters for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
+pub struct Buried {
+    /// Why.
+    pub reason: DeadReason,
+    /// What the API said last, or what is wrong.
+    pub error: String,
+    /// How many.
+    pub requests: u64,
 }
 
 /// A target that a worker has taken.
@@ -152,10 +164,26 @@ pub trait Claim: fmt::Debug + Send {
 pub struct Claimed {
     /// The first request for it.
     pub request: Request,
+    /// How often the most tried of the requests for this target was sent.
+    pub attempts: u32,
     /// How many more requests for the same target are taken with it.
     pub same: u64,
     /// How many requests for what it covers are taken with it.
     pub covered: u64,
+}
+
+impl Claimed {
+    /// A request that nothing is merged into yet.
+    pub(crate) const fn new(request: Request) -> Self {
+        let attempts = request.attempts;
+        Self { request, attempts, same: 0, covered: 0 }
+    }
+
+    /// Another request for the same target, which was sent so often.
+    pub(crate) fn add_same(&mut self, attempts: u32) {
+        self.attempts = self.attempts.max(attempts);
+        self.same += 1;
+    }
 }
 
 /// Tokens of one budget. A budget is a bucket that fills by one token an interval: it is described by whoever takes from it,
@@ -194,7 +222,7 @@ pub enum Settlement {
         after: Duration,
         /// What happened.
         error: String,
-        /// Whether its attempts are counted up. They are not while the API does nothing at all.
+        /// Whether its attempts are counted up, and judged. They are not while the API does nothing at all.
         counts: bool,
     },
 }
@@ -290,16 +318,35 @@ pub struct BudgetStatus {
 pub struct DeadRequest {
     /// The number that it had in the queue.
     pub id: i64,
+    /// The zone, as it was given.
+    pub zone: String,
+    /// The id of an environment of the zone; `None` is all of the zone.
+    pub environment: Option<String>,
+    /// Purge or invalidate.
+    pub action: Action,
     /// What was asked for, as `kind` and `key`.
     pub kind: String,
     /// See `kind`.
     pub key: String,
-    /// The zone, as it was given.
-    pub zone: String,
+    /// How often it was sent without the API saying that it accepted or refused it.
+    pub attempts: u32,
     /// Why: `refused`, `expired` or `attempts`.
     pub reason: String,
     /// What the API said last.
     pub last_error: String,
+}
+
+/// The word for an action in tables and output.
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Purge => "purge",
+        Action::Invalidate => "invalidate",
+    }
+}
+
+/// The action of a word in a table, which has no other.
+fn action_of(word: &str) -> Action {
+    if word == action_word(Action::Invalidate) { Action::Invalidate } else { Action::Purge }
 }
 
 /// The store could not do what was asked.

@@ -28,7 +28,7 @@ use crate::engine::{ApiHealth, EntryOutcome, rank, settle};
 use crate::health::Health;
 use crate::metrics::{Merged, Metrics, PurgeRecord};
 use crate::request::Subject;
-use crate::store::{Claim, DeadReason, Group, Settlement, Store, Tokens};
+use crate::store::{Buried, Claim, DeadReason, Group, Settlement, Store, Tokens};
 
 /// How often an idle worker looks for requests.
 const IDLE_POLL: Duration = Duration::from_millis(20);
@@ -384,10 +384,10 @@ impl Worker {
     }
 
     /// Counts and logs what became a dead letter.
-    fn tell_dead(&self, group: &Group, dead: Vec<(DeadReason, String)>) {
+    fn tell_dead(&self, group: &Group, dead: Vec<Buried>) {
         let mut counts: BTreeMap<(DeadReason, String), u64> = BTreeMap::new();
-        for letter in dead {
-            *counts.entry(letter).or_default() += 1;
+        for Buried { reason, error, requests } in dead {
+            *counts.entry((reason, error)).or_default() += requests;
         }
         for ((reason, error), requests) in counts {
             self.metrics.dead(reason.as_str(), requests);
@@ -494,7 +494,7 @@ impl Worker {
             if claimed.request.is_expired {
                 return expired();
             }
-            settle(outcome, claimed.request.attempts, is_down, random())
+            settle(outcome, claimed.attempts, is_down, random())
         });
         let settlements: Vec<Settlement> = settlements.collect();
         if sent.requests == 0 {

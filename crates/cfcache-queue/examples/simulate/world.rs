@@ -9,8 +9,8 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{PurgeLimits, Rate};
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::{
-    ApiHealth, Bucket, EntryOutcome, covers, flexible_bucket, global_bucket, host_of, rank, settle,
-    url_bucket,
+    ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, covers, flexible_bucket, global_bucket, host_of, rank,
+    settle, url_bucket,
 };
 use cfcache_queue::{NewRequest, Settlement, Subject};
 
@@ -572,18 +572,22 @@ impl<'a> World<'a> {
             let mut after: Option<Duration> = None;
             let mut again = Vec::new();
             let count = same.len() as u64;
+            let attempts = same.iter().map(|row| row.attempts).max().unwrap_or(0);
+            let settlement = settle(&outcome, attempts, is_down, random);
             for row in same {
-                match settle(&outcome, row.attempts, is_down, random) {
+                match &settlement {
                     Settlement::Accepted => self.accepted(zone, row),
-                    Settlement::Dead { .. } => {
+                    // As a store does, each row is judged by its own attempts.
+                    Settlement::TryAgain { counts: true, .. } if row.attempts + 1 >= MAX_ATTEMPTS => {
                         self.report(zone).dead += 1;
                         self.accounts[self.zones[zone].account].waiting -= 1;
                     }
                     Settlement::TryAgain { after: wait, counts, .. } => {
-                        after = Some(after.unwrap_or_default().max(wait));
-                        again.push(Waiting { attempts: row.attempts + u32::from(counts), ..row });
+                        after = Some(*wait);
+                        again.push(Waiting { attempts: row.attempts + u32::from(*counts), ..row });
                     }
                     Settlement::Untouched => again.push(row),
+                    Settlement::Dead { .. } => unreachable!("the API of this world refuses nothing"),
                 }
             }
             if is_accepted {

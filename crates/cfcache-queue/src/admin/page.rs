@@ -8,7 +8,7 @@ use cfcache_app::wording;
 use cfcache_model::text::clip;
 use ring::digest;
 
-use crate::admin::view::{View, kinds, time};
+use crate::admin::view::{View, time};
 use crate::store::Status;
 
 /// The page up to its content; `SCRIPT` and `STYLE` stand for those below.
@@ -64,7 +64,7 @@ fn queue(page: &mut String, status: &Status) -> fmt::Result {
     let waiting = status.waiting();
     writeln!(page, "<h2>Queue</h2>\n<table id=\"queue\">")?;
     writeln!(page, "<tr><th>Kind<th class=\"n\">Waiting<th class=\"n\">Oldest")?;
-    for kind in kinds(status) {
+    for kind in status.all_kinds() {
         let oldest = if kind.waiting == 0 { "–".to_owned() } else { wording::whole(kind.oldest) };
         let name = if kind.kind == "files" { "URLs" } else { &kind.kind };
         writeln!(
@@ -203,6 +203,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
+    use cfcache_model::endpoint::Action;
+
     use super::*;
     use crate::metrics::PurgeRecord;
     use crate::store::{BudgetStatus, DeadRequest, KindStatus};
@@ -236,7 +238,17 @@ mod tests {
         });
         status.budgets.push(BudgetStatus { name: EVIL.to_owned(), tokens: 2.5, blocked_for: Duration::ZERO });
         let [key, zone, reason, last_error] = [(); 4].map(|()| EVIL.to_owned());
-        status.dead.push(DeadRequest { id: 7, kind: EVIL.to_owned(), key, zone, reason, last_error });
+        status.dead.push(DeadRequest {
+            id: 7,
+            zone,
+            environment: None,
+            action: Action::Purge,
+            kind: EVIL.to_owned(),
+            key,
+            attempts: 0,
+            reason,
+            last_error,
+        });
         status
     }
 
@@ -284,15 +296,13 @@ mod tests {
 
     #[test]
     fn the_page_and_its_json_show_the_same() {
-        let view = view(Ok(status()));
-        let json = view.to_json();
+        let json = view(Ok(status())).to_json();
+        assert_eq!(json["kinds"], status().to_json()["kinds"]);
         assert_eq!(json["kinds"][5]["waiting"], 12_345);
-        assert_eq!(
-            json["kinds"][0],
-            serde_json::json!({"kind": "everything", "waiting": 0, "oldest_seconds": 0.0})
-        );
         assert_eq!(json["purges"][0]["at"], "2025-12-31T23:59:59Z");
         assert_eq!(json["dead"][0]["key"], EVIL);
         assert_eq!((&json["dead_count"], &json["ready"]), (&1200.into(), &false.into()));
+        let json = view(Err("it is down".to_owned())).to_json();
+        assert_eq!((&json["error"], &json["kinds"]), (&"it is down".into(), &serde_json::Value::Null));
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cfcache_model::date::rfc_3339;
 use serde_json::{Value, json};
 
-use crate::metrics::{KINDS, PurgeRecord};
-use crate::store::{KindStatus, Status};
+use crate::metrics::PurgeRecord;
+use crate::store::{Status, millis};
 
 /// What the status page shows.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct View {
 }
 
 impl View {
+    /// What the command `status --json` prints, and what is of this process. Where the store does not answer, `error` stands
+    /// in place of what it would say.
     pub(super) fn to_json(&self) -> Value {
         let purges = self.purges.iter().map(|purge| {
             json!({
@@ -35,66 +37,22 @@ impl View {
                 "elapsed_ms": millis(purge.elapsed),
             })
         });
-        let mut object = json!({
-            "at": time(self.now),
-            "version": env!("CARGO_PKG_VERSION"),
-            "store": self.place,
-            "ready": self.not_ready.is_empty(),
-            "not_ready": self.not_ready,
-            "purges": purges.collect::<Vec<_>>(),
-        });
-        match &self.store {
-            Err(why) => object["error"] = why.as_str().into(),
-            Ok(status) => {
-                object["kinds"] = kinds(status).iter().map(kind_json).collect();
-                let budgets = status.budgets.iter().map(|budget| {
-                    json!({
-                        "name": budget.name,
-                        "tokens": budget.tokens,
-                        "blocked_seconds": budget.blocked_for.as_secs_f64(),
-                    })
-                });
-                object["budgets"] = budgets.collect();
-                object["dead_count"] = status.dead_count.into();
-                let dead = status.dead.iter().map(|dead| {
-                    json!({
-                        "id": dead.id,
-                        "zone": dead.zone,
-                        "kind": dead.kind,
-                        "key": dead.key,
-                        "reason": dead.reason,
-                        "last_error": dead.last_error,
-                    })
-                });
-                object["dead"] = dead.collect();
-                object["dead_tuples"] = status.dead_tuples.into();
-                object["oldest_transaction_seconds"] =
-                    status.oldest_transaction.map(|age| age.as_secs_f64()).into();
-            }
-        }
+        let mut object = match &self.store {
+            Ok(status) => status.to_json(),
+            Err(why) => json!({ "error": why }),
+        };
+        object["at"] = time(self.now).into();
+        object["version"] = env!("CARGO_PKG_VERSION").into();
+        object["store"] = self.place.as_str().into();
+        object["ready"] = self.not_ready.is_empty().into();
+        object["not_ready"] = self.not_ready.as_slice().into();
+        object["purges"] = purges.collect();
         object
     }
-}
-
-fn kind_json(kind: &KindStatus) -> Value {
-    json!({ "kind": kind.kind, "waiting": kind.waiting, "oldest_seconds": kind.oldest.as_secs_f64() })
-}
-
-/// Each kind once, in the order in which kinds are sent, and those that nobody knows last.
-pub(super) fn kinds(status: &Status) -> Vec<KindStatus> {
-    let find = |name: &str| status.kinds.iter().find(|kind| kind.kind == name).cloned();
-    let nothing = |name: &str| KindStatus { kind: name.to_owned(), waiting: 0, oldest: Duration::ZERO };
-    let known = KINDS.iter().map(|name| find(name).unwrap_or_else(|| nothing(name)));
-    let others = status.kinds.iter().filter(|kind| !KINDS.contains(&kind.kind.as_str())).cloned();
-    known.chain(others).collect()
 }
 
 /// A time in UTC, to the second.
 pub(super) fn time(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc_3339(Duration::from_secs(since.as_secs()))
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

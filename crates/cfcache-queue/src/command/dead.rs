@@ -3,8 +3,8 @@
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
-use cfcache_queue::{DeadSelection, Store};
-use serde_json::json;
+use cfcache_model::endpoint::Action;
+use cfcache_queue::{DeadRequest, DeadSelection, Store};
 
 use crate::args::{DeadCommand, Selection};
 use crate::command::store_failure;
@@ -41,17 +41,7 @@ pub(super) async fn run(
 async fn list(store: &dyn Store, limit: usize, is_json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let dead = store.dead(limit).await.map_err(store_failure)?;
     if is_json {
-        let dead = dead.iter().map(|dead| {
-            json!({
-                "id": dead.id,
-                "zone": dead.zone,
-                "kind": dead.kind,
-                "key": dead.key,
-                "reason": dead.reason,
-                "error": dead.last_error,
-            })
-        });
-        terminal.json(&dead.collect::<Vec<_>>());
+        terminal.json(&dead.iter().map(DeadRequest::to_json).collect::<Vec<_>>());
         return Ok(Exit::Accepted);
     }
     if dead.is_empty() {
@@ -59,8 +49,14 @@ async fn list(store: &dyn Store, limit: usize, is_json: bool, terminal: &Termina
     }
     for dead in dead {
         let key = if dead.key.is_empty() { String::new() } else { format!(" {}", dead.key) };
-        let line =
-            format!("{} {} {} {}{key}: {}", dead.id, dead.reason, dead.zone, dead.kind, dead.last_error);
+        let action = match dead.action {
+            Action::Purge => "purge",
+            Action::Invalidate => "invalidate",
+        };
+        let line = format!(
+            "{} {} {} {action} {}{key}: {}",
+            dead.id, dead.reason, dead.zone, dead.kind, dead.last_error
+        );
         terminal.data(&readable(&line));
     }
     Ok(Exit::Accepted)

@@ -13,7 +13,7 @@ use cfcache_app::source::{Chunk, Sources};
 use cfcache_app::wording;
 use cfcache_model::endpoint::Action;
 use cfcache_model::id::{EnvironmentId, ZoneId};
-use cfcache_queue::{MAX_AGE, NewRequest, Store, Subject};
+use cfcache_queue::{MAX_AGE, NewRequest, Subject};
 use tokio::runtime::Runtime;
 
 use crate::args::{PushArgs, PushCommon};
@@ -57,19 +57,39 @@ pub(super) fn run(
     let stops = sources.stops_at_invalid();
     let (mut stored, mut exit, mut failure) = (0_u64, Exit::Accepted, None);
     sources.read(&mut |chunk: Chunk| {
-        let told = chunk.tell(terminal);
-        exit = exit.or(told);
-        if told != Exit::Accepted && stops {
-            return false;
-        }
+        exit = exit.or(chunk.tell(terminal));
+        // What can be read only once ends at what is invalid, so that all of this stands before it.
         let requests: Vec<NewRequest> = chunk
             .entries
             .iter()
             .map(|entry| NewRequest { subject: Subject::Target(entry.target.clone()), ..template.clone() })
             .collect();
-        match runtime.block_on(insert(&*store, &requests)) {
+        match runtime.block_on(store.insert(&requests)) {
             Ok(()) => stored += requests.len() as u64,
-            Err(error) => failure = Some(error),
+            Err(error) => {
+                let hint = match stored {
+                    0 => "nothing is known to be stored; run it again".to_owned(),
+                    _ => format!(
+                        "what comes first ({}) is stored, and of what follows nothing is known to be; run it again as a \
+                         whole: a purge may be asked for twice",
+                        kind.count(stored)
+                    ),
+                };
+                failure = Some(store_failure(error).with_hint(hint));
+            }
+        }
+        if failure.is_none()
+            && stops
+            && let Some(invalid) = chunk.invalid.first()
+        {
+            let what = match stored {
+                0 => "nothing was stored".to_owned(),
+                _ => format!("what stands before it ({}) is stored, and nothing else", kind.count(stored)),
+            };
+            let stopped = Failure::usage(format!("stopped at {}: {what}", invalid.origin));
+            failure = Some(stopped.with_hint(
+                "correct it and go on from there, or leave out what is invalid with `--on-invalid skip`",
+            ));
         }
         failure.is_none()
     });
@@ -80,16 +100,7 @@ pub(super) fn run(
         "{} stored",
         if stored == 1 { "1 request".to_owned() } else { format!("{stored} requests") }
     ));
-    match failure {
-        Some(failure) => {
-            Err(failure.with_hint("what was stored before stays; a purge may be asked for again"))
-        }
-        None => Ok(exit),
-    }
-}
-
-async fn insert(store: &dyn Store, requests: &[NewRequest]) -> Result<(), Failure> {
-    store.insert(requests).await.map_err(store_failure)
+    failure.map_or(Ok(exit), Err)
 }
 
 /// A request for everything, of which each entry's is a copy.

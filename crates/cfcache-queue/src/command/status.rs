@@ -6,8 +6,7 @@ use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::wording;
-use cfcache_queue::{Status, Store};
-use serde_json::json;
+use cfcache_queue::Store;
 use tokio::time::{Instant, sleep};
 
 use crate::command::store_failure;
@@ -20,7 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) async fn show(store: &dyn Store, is_json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let status = store.status().await.map_err(store_failure)?;
     if is_json {
-        terminal.json(&as_json(&status));
+        terminal.json(&status.to_json());
         return Ok(Exit::Accepted);
     }
     if status.kinds.is_empty() {
@@ -41,29 +40,6 @@ pub(super) async fn show(store: &dyn Store, is_json: bool, terminal: &Terminal) 
         terminal.data(&format!("{} dead letters: see `cfcache-queue dead list`", status.dead_count));
     }
     Ok(Exit::Accepted)
-}
-
-fn as_json(status: &Status) -> serde_json::Value {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let kinds = status
-        .kinds
-        .iter()
-        .map(|kind| json!({ "kind": kind.kind, "waiting": kind.waiting, "oldest_ms": millis(kind.oldest) }));
-    let budgets = status.budgets.iter().map(|budget| {
-        json!({
-            "name": budget.name,
-            "tokens": budget.tokens.floor(),
-            "blocked_ms": millis(budget.blocked_for),
-        })
-    });
-    json!({
-        "waiting": status.waiting(),
-        "kinds": kinds.collect::<Vec<_>>(),
-        "budgets": budgets.collect::<Vec<_>>(),
-        "dead": status.dead_count,
-        "dead_tuples": status.dead_tuples,
-        "oldest_transaction_ms": status.oldest_transaction.map(millis),
-    })
 }
 
 /// Waits until nothing waits.

@@ -2,7 +2,7 @@
 
 use cfcache_client::{Error, ErrorCause, ErrorKind};
 
-use crate::engine::retry::{MAX_ATTEMPTS, backoff};
+use crate::engine::retry::backoff;
 use crate::store::{DeadReason, Settlement};
 
 /// What became of one entry of a request to the API.
@@ -36,10 +36,13 @@ impl EntryOutcome {
     }
 }
 
-/// What becomes of a request whose target was sent; `attempts` is how often it had been tried before.
+/// What becomes of the requests for one target that was sent.
 ///
-/// `is_down` is [`ApiHealth::is_down`](crate::engine::ApiHealth::is_down): while the API does nothing at all, no attempt
-/// counts against a request.
+/// - `attempts` is how often the most tried of them had been sent before: it decides how long they wait.
+/// - `is_down` is [`ApiHealth::is_down`](crate::engine::ApiHealth::is_down): while the API does nothing at all, no attempt
+///   counts against a request.
+/// - Nothing is given up here for its attempts. Requests for one target may have been stored at different times, so the
+///   store judges each by its own ([`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS)).
 #[must_use]
 pub fn settle(outcome: &EntryOutcome, attempts: u32, is_down: bool, random: u64) -> Settlement {
     match outcome {
@@ -48,9 +51,6 @@ pub fn settle(outcome: &EntryOutcome, attempts: u32, is_down: bool, random: u64)
             Settlement::Dead { reason: DeadReason::Refused, error: error.clone() }
         }
         EntryOutcome::NotSent => Settlement::Untouched,
-        EntryOutcome::Failed(error) if !is_down && attempts.saturating_add(1) >= MAX_ATTEMPTS => {
-            Settlement::Dead { reason: DeadReason::Attempts, error: error.clone() }
-        }
         EntryOutcome::Failed(error) => {
             Settlement::TryAgain { after: backoff(attempts, random), error: error.clone(), counts: !is_down }
         }

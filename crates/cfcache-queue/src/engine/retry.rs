@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A request that was sent so often without the API accepting or refusing it goes to the dead letters.
+/// A request that was sent so often without the API accepting or refusing it goes to the dead letters. Stores count for
+/// each request by itself.
 ///
 /// Only tries count that failed while the API did other requests ([`ApiHealth::is_down`]): an outage kills nothing.
 pub const MAX_ATTEMPTS: u32 = 20;

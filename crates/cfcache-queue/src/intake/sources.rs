@@ -10,7 +10,7 @@ use cfcache_app::failure::Failure;
 use cfcache_app::secret::shown_path;
 use cfcache_app::{domain, whole};
 use cfcache_model::id::ZoneId;
-use cfcache_model::target::Kind;
+use cfcache_model::target::{Kind, Target};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 use ring::hmac;
@@ -346,6 +346,15 @@ impl Source {
             Subject::Everything => None,
             Subject::Target(target) => target.host(),
         };
+        // A header of the cache key says which of the files at a URL is meant, and so reaches no other host. What the API
+        // makes of this one is not documented.
+        if let Subject::Target(Target::Files(file)) = &request.subject
+            && file.headers().iter().any(|header| header.name().eq_ignore_ascii_case("host"))
+        {
+            return Err(format!(
+                "source `{name}` may not send the header `Host`: its `hosts` are those of URLs"
+            ));
+        }
         match host.map(domain::ascii) {
             Some(host) if !hosts.iter().any(|pattern| pattern.matches(&host)) => Err(format!(
                 "source `{name}` may not ask for host `{}`",

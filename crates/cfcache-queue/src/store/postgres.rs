@@ -7,29 +7,30 @@
 
 mod connection;
 mod import;
+mod insert;
 mod migration;
 mod tls;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
-use crate::engine::{MAX_ATTEMPTS, backoff, host_of, identity};
+use crate::engine::{MAX_ATTEMPTS, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::postgres::connection::{Connection, Pool};
 pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
+use crate::store::postgres::insert::Inserts;
 use crate::store::postgres::migration::WrongSchema;
 use crate::store::{
-    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
-    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
+    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus,
+    Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_of, action_word,
 };
 
 /// After so long without [`Claim::keep`] the server takes a claim back.
@@ -54,7 +55,8 @@ const PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan 
 
 /// Requests in PostgreSQL.
 pub struct PostgresStore {
-    pool: Pool,
+    pool: Arc<Pool>,
+    inserts: Inserts,
     idle_timeout: Duration,
     bound: Mutex<Bound>,
 }
@@ -81,11 +83,9 @@ impl PostgresStore {
     /// A store on that database, with at most so many connections; at least two. Nothing is connected yet.
     #[must_use]
     pub fn new(url: PostgresUrl, max_connections: usize) -> Self {
-        Self {
-            pool: Pool::new(url, max_connections.max(2)),
-            idle_timeout: IDLE_TIMEOUT,
-            bound: Mutex::default(),
-        }
+        let pool = Arc::new(Pool::new(url, max_connections.max(2)));
+        let inserts = Inserts::new(Arc::clone(&pool));
+        Self { pool, inserts, idle_timeout: IDLE_TIMEOUT, bound: Mutex::default() }
     }
 
     /// Lets the server take a claim back after that long without a sign of the worker.
@@ -161,25 +161,6 @@ impl PostgresStore {
         bound.current = bound.next.min(lowest);
         bound.next = lowest;
         Ok(bound.current)
-    }
-
-    async fn insert_all(&self, requests: &[NewRequest]) -> Result<(), StoreError> {
-        const DOING: &str = "cannot store requests";
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let rows = NewRows::new(requests);
-        let connection = self.pool.get(DOING).await?;
-        if connection.is_asynchronous {
-            // The server may lose what it said it has committed, unless a transaction asks for better.
-            connection.batch("BEGIN; SET LOCAL synchronous_commit = on", DOING).await?;
-            rows.insert(&connection, DOING).await?;
-            connection.commit(DOING).await?;
-        } else {
-            rows.insert(&connection, DOING).await?;
-        }
-        connection.put_back();
-        Ok(())
     }
 
     async fn read_groups(&self) -> Result<Vec<Group>, StoreError> {
@@ -294,8 +275,9 @@ impl PostgresStore {
             status.kinds.push(kind);
         }
         let sql = "SELECT name, \
-                   ((burst * interval_us - extract(epoch FROM greatest(tat, clock_timestamp()) - clock_timestamp()) \
-                     * 1000000) / interval_us)::float8, \
+                   greatest(0, (burst * interval_us \
+                     - extract(epoch FROM greatest(tat, clock_timestamp()) - clock_timestamp()) * 1000000) \
+                     / interval_us)::float8, \
                    (greatest(extract(epoch FROM blocked_until - clock_timestamp()), 0) * 1000000)::bigint \
                    FROM cfcache.budget ORDER BY name";
         for row in connection.query(sql, &[], DOING).await? {
@@ -369,7 +351,7 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
-        Box::pin(self.insert_all(requests))
+        Box::pin(self.inserts.insert(requests))
     }
 
     fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
@@ -417,73 +399,6 @@ impl Store for PostgresStore {
             selection,
             "cannot delete dead letters",
         ))
-    }
-}
-
-/// New requests, column by column.
-#[derive(Default)]
-struct NewRows<'a> {
-    zones: Vec<&'a str>,
-    environments: Vec<&'a str>,
-    actions: Vec<&'static str>,
-    kinds: Vec<&'static str>,
-    keys: Vec<String>,
-    priorities: Vec<i16>,
-    delays: Vec<i64>,
-    max_ages: Vec<Option<i64>>,
-    sources: Vec<Option<String>>,
-    events: Vec<Option<String>>,
-}
-
-impl<'a> NewRows<'a> {
-    fn new(requests: &'a [NewRequest]) -> Self {
-        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
-        // The server's text has every character but this one.
-        let storable = |text: &Option<String>| text.as_ref().map(|text| text.replace('\0', "\u{fffd}"));
-        let mut rows = Self::default();
-        for request in requests {
-            let expires = !matches!(request.subject, Subject::Everything);
-            rows.zones.push(&request.zone);
-            rows.environments.push(request.environment.as_deref().unwrap_or_default());
-            rows.actions.push(action_word(request.action));
-            rows.kinds.push(request.subject.kind());
-            rows.keys.push(request.subject.key().into_owned());
-            rows.priorities.push(request.priority);
-            rows.delays.push(micros(request.delay));
-            rows.max_ages.push(expires.then(|| micros(request.delay.saturating_add(MAX_AGE))));
-            rows.sources.push(storable(&request.source));
-            rows.events.push(storable(&request.event));
-        }
-        rows
-    }
-
-    async fn insert(&self, connection: &Connection, doing: &'static str) -> Result<u64, StoreError> {
-        const SQL: &str = "
-            INSERT INTO cfcache.request
-              (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
-            SELECT zone, environment, action, kind, key, priority,
-              clock_timestamp() + delay * interval '1 microsecond',
-              clock_timestamp() + max_age * interval '1 microsecond', source, event
-            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-              AS given (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
-        connection
-            .execute(
-                SQL,
-                &[
-                    (&self.zones, Type::TEXT_ARRAY),
-                    (&self.environments, Type::TEXT_ARRAY),
-                    (&self.actions, Type::TEXT_ARRAY),
-                    (&self.kinds, Type::TEXT_ARRAY),
-                    (&self.keys, Type::TEXT_ARRAY),
-                    (&self.priorities, Type::INT2_ARRAY),
-                    (&self.delays, Type::INT8_ARRAY),
-                    (&self.max_ages, Type::INT8_ARRAY),
-                    (&self.sources, Type::TEXT_ARRAY),
-                    (&self.events, Type::TEXT_ARRAY),
-                ],
-                doing,
-            )
-            .await
     }
 }
 
@@ -571,13 +486,14 @@ impl PostgresClaim {
                 };
                 // What is too old for being sent takes nothing younger along to where it goes.
                 let is_expired: bool = get(row, 8, CLAIMING)?;
+                let attempts = get::<i32>(row, 6, CLAIMING)?.unsigned_abs();
                 match known.entry((identity(&subject).into_owned(), is_expired)) {
                     Entry::Occupied(known) => {
                         let index = *known.get();
                         if let (Some(claimed), Some(ids)) =
                             (self.requests.get_mut(index), self.ids.get_mut(index))
                         {
-                            claimed.same += 1;
+                            claimed.add_same(attempts);
                             ids.same.push(id);
                         }
                     }
@@ -594,9 +510,8 @@ impl PostgresClaim {
                             event: get(row, 5, CLAIMING)?,
                         };
                         let age = Duration::from_micros(get::<i64>(row, 7, CLAIMING)?.unsigned_abs());
-                        let attempts = get::<i32>(row, 6, CLAIMING)?.unsigned_abs();
                         let request = Request::new(id, request, age, attempts, is_expired);
-                        self.requests.push(Claimed { request, same: 0, covered: 0 });
+                        self.requests.push(Claimed::new(request));
                         let (same, covered, place) = (vec![id], Vec::new(), get(row, 2, CLAIMING)?);
                         self.ids.push(RowIds { same, covered, place });
                     }
@@ -615,10 +530,10 @@ impl PostgresClaim {
         // Only the condition on `place` can use an index, as the others are written: by statistics that are old, one that
         // reads the whole group for each target may look as good.
         const SQL: &str = "
-            SELECT request.id, lead.number
+            SELECT request.id, lead.number, request.attempts
             FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS lead (place, key, is_expired, number)
             CROSS JOIN LATERAL (
-              SELECT id FROM cfcache.request
+              SELECT id, attempts FROM cfcache.request
               WHERE place = lead.place COLLATE \"C\" AND key = lead.key AND zone || '' = $1 AND action || '' = $2
                 AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
                 AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = lead.is_expired
@@ -651,7 +566,7 @@ impl PostgresClaim {
         for row in &rows {
             let index = lead(row, 1)?;
             if let (Some(claimed), Some(ids)) = (self.requests.get_mut(index), self.ids.get_mut(index)) {
-                claimed.same += 1;
+                claimed.add_same(get::<i32>(row, 2, CLAIMING)?.unsigned_abs());
                 ids.same.push(get(row, 0, CLAIMING)?);
             }
         }
@@ -741,7 +656,7 @@ impl PostgresClaim {
         failure.map_or(Ok(()), Err)
     }
 
-    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<Vec<(DeadReason, String)>, StoreError> {
+    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<Vec<Buried>, StoreError> {
         if settlements.len() != self.requests.len() {
             let message = format!(
                 "{} requests were claimed, and {} are settled",
@@ -751,34 +666,28 @@ impl PostgresClaim {
             return Err(StoreError::new(SETTLING, message));
         }
         let mut accepted: Vec<i64> = Vec::new();
-        let mut dead = Columns::default();
-        let mut again = Columns::default();
-        let mut reasons: HashMap<i64, (DeadReason, String)> = HashMap::new();
+        let mut dead = Rows::default();
+        let mut again = Rows::default();
+        // Rows of `again` of which one may have been sent too often.
+        let mut tired = Rows::default();
+        let (mut waits, mut counting): (Vec<i64>, Vec<bool>) = Default::default();
         for (id, error) in self.broken {
-            reasons.insert(id, (DeadReason::Refused, error));
+            dead.add(&[id], DeadReason::Refused, &error);
         }
-        // How often each row of `again` may have been tried; one beyond that stays among the dead.
-        let mut most: Vec<i32> = Vec::new();
-        for (settlement, ids) in settlements.into_iter().zip(self.ids) {
+        for ((settlement, claimed), ids) in settlements.into_iter().zip(&self.requests).zip(self.ids) {
             match settlement {
                 Settlement::Accepted => {
                     accepted.extend(ids.same);
                     accepted.extend(ids.covered);
                 }
-                Settlement::Dead { reason, error } => {
-                    if reason == DeadReason::Attempts {
-                        // Each row is judged by its own attempts.
-                        let micros = i64::try_from(backoff(0, 0).as_micros()).unwrap_or(i64::MAX / 4);
-                        ids.same.iter().for_each(|id| again.push(*id, "1".to_owned(), micros, &error));
-                        most.resize(again.ids.len(), i32::try_from(MAX_ATTEMPTS).unwrap_or(i32::MAX));
-                    }
-                    reasons.extend(ids.same.into_iter().map(|id| (id, (reason, error.clone()))));
-                }
+                Settlement::Dead { reason, error } => dead.add(&ids.same, reason, &error),
                 Settlement::TryAgain { after, error, counts } => {
-                    let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX / 4);
-                    let word = if counts { "1" } else { "0" };
-                    ids.same.iter().for_each(|id| again.push(*id, word.to_owned(), micros, &error));
-                    most.resize(again.ids.len(), i32::MAX);
+                    if counts && claimed.attempts.saturating_add(1) >= MAX_ATTEMPTS {
+                        tired.add(&ids.same, DeadReason::Attempts, &error);
+                    }
+                    again.add(&ids.same, DeadReason::Attempts, &error);
+                    waits.push(micros(after));
+                    counting.push(counts);
                 }
                 Settlement::Untouched => {}
             }
@@ -790,53 +699,38 @@ impl PostgresClaim {
         if !accepted.is_empty() {
             let sql = "DELETE FROM cfcache.request WHERE id = ANY ($1)";
             let count = connection.execute(sql, &[(&accepted, Type::INT8_ARRAY)], SETTLING).await?;
-            expect_rows(count, accepted.len())?;
+            expect_rows(count, accepted.len() as u64)?;
+        }
+        let mut buried = Vec::new();
+        if !tired.ids.is_empty() {
+            buried.extend(tired.bury(&connection, MAX_ATTEMPTS).await?);
         }
         if !again.ids.is_empty() {
             let sql = "
                 UPDATE cfcache.request
-                SET attempts = attempts + given.counts::integer, last_error = given.error,
-                  not_before = clock_timestamp() + given.micros * interval '1 microsecond'
-                FROM unnest($1, $2, $3, $4, $5) AS given (id, counts, micros, error, most)
-                WHERE request.id = given.id AND attempts + given.counts::integer < given.most
-                RETURNING request.id";
+                SET attempts = attempts + target.counts::integer, last_error = target.error,
+                  not_before = clock_timestamp() + target.micros * interval '1 microsecond'
+                FROM unnest($1, $2) AS given (id, number)
+                JOIN unnest($3, $4, $5) WITH ORDINALITY AS target (error, micros, counts, number) USING (number)
+                WHERE request.id = given.id";
             let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
                 (&again.ids, Type::INT8_ARRAY),
-                (&again.words, Type::TEXT_ARRAY),
-                (&again.micros, Type::INT8_ARRAY),
+                (&again.numbers, Type::INT8_ARRAY),
                 (&again.errors, Type::TEXT_ARRAY),
-                (&most, Type::INT4_ARRAY),
-            ];
-            let rows = connection.query(sql, &parameters, SETTLING).await?;
-            for row in &rows {
-                reasons.remove(&get::<i64>(row, 0, SETTLING)?);
-            }
-            let worn = again.ids.iter().filter(|id| reasons.contains_key(id)).count();
-            expect_rows(rows.len() as u64, again.ids.len() - worn)?;
-        }
-        for (id, (reason, error)) in &reasons {
-            dead.push(*id, reason.as_str().to_owned(), 0, error);
-        }
-        if !dead.ids.is_empty() {
-            let sql = "
-                WITH gone AS (DELETE FROM cfcache.request WHERE id = ANY ($1) RETURNING *)
-                INSERT INTO cfcache.dead
-                  (id, zone, environment, action, kind, key, priority, requested_at, attempts, reason, last_error,
-                   source, event)
-                SELECT id, zone, environment, action, kind, key, priority, requested_at, attempts,
-                  given.word, given.error, source, event
-                FROM gone JOIN unnest($1, $2, $3) AS given (id, word, error) USING (id)";
-            let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-                (&dead.ids, Type::INT8_ARRAY),
-                (&dead.words, Type::TEXT_ARRAY),
-                (&dead.errors, Type::TEXT_ARRAY),
+                (&waits, Type::INT8_ARRAY),
+                (&counting, Type::BOOL_ARRAY),
             ];
             let count = connection.execute(sql, &parameters, SETTLING).await?;
-            expect_rows(count, dead.ids.len())?;
+            expect_rows(count + requests(&buried), again.ids.len() as u64)?;
+        }
+        if !dead.ids.is_empty() {
+            let gone = dead.bury(&connection, 0).await?;
+            expect_rows(requests(&gone), dead.ids.len() as u64)?;
+            buried.extend(gone);
         }
         connection.commit(SETTLING).await?;
         connection.put_back();
-        Ok(reasons.into_values().collect())
+        Ok(buried)
     }
 }
 
@@ -849,30 +743,73 @@ impl Claim for PostgresClaim {
         Box::pin(async { self.connection.batch("SELECT", "the claim is lost").await })
     }
 
-    fn settle(
-        self: Box<Self>,
-        settlements: Vec<Settlement>,
-    ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>> {
         Box::pin(self.settle_all(settlements))
     }
 }
 
-/// What a statement gets of rows, column by column.
+/// Rows of targets as a statement takes them, column by column: what all rows of a target have in common is there once.
 #[derive(Default)]
-struct Columns {
+struct Rows {
     ids: Vec<i64>,
-    words: Vec<String>,
-    micros: Vec<i64>,
+    /// Which target each row is for, counted from 1 as `WITH ORDINALITY` does.
+    numbers: Vec<i64>,
+    reasons: Vec<DeadReason>,
     errors: Vec<String>,
 }
 
-impl Columns {
-    fn push(&mut self, id: i64, word: String, micros: i64, error: &str) {
-        self.ids.push(id);
-        self.words.push(word);
-        self.micros.push(micros);
+impl Rows {
+    fn add(&mut self, ids: &[i64], reason: DeadReason, error: &str) {
+        self.reasons.push(reason);
         self.errors.push(error.replace('\0', "\u{fffd}"));
+        self.ids.extend_from_slice(ids);
+        self.numbers.resize(self.ids.len(), self.errors.len() as i64);
     }
+
+    /// Moves rows to the dead letters. With a number of attempts, these are the rows that were sent so often with this time,
+    /// which counts.
+    async fn bury(&self, connection: &Connection, attempts: u32) -> Result<Vec<Buried>, StoreError> {
+        const SQL: &str = "
+            WITH gone AS (
+              DELETE FROM cfcache.request USING unnest($1, $2) AS given (id, number)
+              WHERE request.id = given.id AND ($5 = 0 OR attempts + 1 >= $5)
+              RETURNING request.*, given.number
+            ), buried AS (
+              INSERT INTO cfcache.dead
+                (id, zone, environment, action, kind, key, priority, requested_at, attempts, reason, last_error,
+                 source, event)
+              SELECT id, zone, environment, action, kind, key, priority, requested_at,
+                attempts + least($5, 1), target.reason, target.error, source, event
+              FROM gone JOIN unnest($3, $4) WITH ORDINALITY AS target (reason, error, number) USING (number)
+            )
+            SELECT number, count(*) FROM gone GROUP BY number";
+        let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.as_str()).collect();
+        let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&self.ids, Type::INT8_ARRAY),
+            (&self.numbers, Type::INT8_ARRAY),
+            (&reasons, Type::TEXT_ARRAY),
+            (&self.errors, Type::TEXT_ARRAY),
+            (&attempts, Type::INT4),
+        ];
+        let rows = connection.query(SQL, &parameters, SETTLING).await?;
+        let buried = rows.iter().map(|row| {
+            let index = lead(row, 0)?;
+            let target = self.reasons.get(index).zip(self.errors.get(index));
+            let requests = get::<i64>(row, 1, SETTLING)?.unsigned_abs();
+            Ok(target.map(|(reason, error)| Buried { reason: *reason, error: error.clone(), requests }))
+        });
+        buried.filter_map(Result::transpose).collect()
+    }
+}
+
+fn requests(buried: &[Buried]) -> u64 {
+    buried.iter().map(|buried| buried.requests).sum()
+}
+
+/// A time as a statement takes it.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }
 
 /// A group in the words of the table.
@@ -894,20 +831,13 @@ impl<'a> GroupRow<'a> {
     }
 }
 
-const fn action_word(action: Action) -> &'static str {
-    match action {
-        Action::Purge => "purge",
-        Action::Invalidate => "invalidate",
-    }
-}
-
 fn group(row: &Row) -> Result<Group, tokio_postgres::Error> {
     let (action, environment, kind): (String, String, String) =
         (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     Ok(Group {
         zone: row.try_get(0)?,
         environment: Some(environment).filter(|environment| !environment.is_empty()),
-        action: if action == "invalidate" { Action::Invalidate } else { Action::Purge },
+        action: action_of(&action),
         kind: Kind::ALL.iter().copied().find(|known| known.field() == kind),
     })
 }
@@ -918,18 +848,21 @@ async fn read_dead(
     doing: &'static str,
 ) -> Result<Vec<DeadRequest>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = "SELECT id, kind, key, zone, reason, last_error FROM cfcache.dead \
+    let sql = "SELECT id, zone, environment, action, kind, key, attempts, reason, last_error FROM cfcache.dead \
                ORDER BY died_at DESC, id DESC LIMIT $1";
     let rows = connection.query(sql, &[(&limit, Type::INT8)], doing).await?;
     rows.iter()
         .map(|row| {
             Ok(DeadRequest {
                 id: get(row, 0, doing)?,
-                kind: get(row, 1, doing)?,
-                key: get(row, 2, doing)?,
-                zone: get(row, 3, doing)?,
-                reason: get(row, 4, doing)?,
-                last_error: get(row, 5, doing)?,
+                zone: get(row, 1, doing)?,
+                environment: Some(get(row, 2, doing)?).filter(|id: &String| !id.is_empty()),
+                action: action_of(get(row, 3, doing)?),
+                kind: get(row, 4, doing)?,
+                key: get(row, 5, doing)?,
+                attempts: get::<i32>(row, 6, doing)?.unsigned_abs(),
+                reason: get(row, 7, doing)?,
+                last_error: get(row, 8, doing)?,
             })
         })
         .collect()
@@ -942,8 +875,8 @@ fn lead(row: &Row, column: usize) -> Result<usize, StoreError> {
 }
 
 /// All rows are locked, so a statement that finds fewer was not what it should be.
-fn expect_rows(found: u64, expected: usize) -> Result<(), StoreError> {
-    if found == expected as u64 {
+fn expect_rows(found: u64, expected: u64) -> Result<(), StoreError> {
+    if found == expected {
         return Ok(());
     }
     Err(StoreError::new(SETTLING, format!("{expected} rows were claimed, and {found} of them are there")))
@@ -959,9 +892,19 @@ fn first<'a, T: FromSql<'a>>(rows: &'a [Row], doing: &'static str) -> Result<T, 
         .map_or_else(|| Err(StoreError::new(doing, "the server gave no row")), |row| get(row, 0, doing))
 }
 
+/// The server refused a statement: the connection to it works.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
 /// What the server or the connection said, with everything behind it.
 fn failed(doing: &'static str, error: &tokio_postgres::Error) -> StoreError {
-    StoreError::new(doing, describe(error))
+    let text = describe(error);
+    if error.as_db_error().is_some() {
+        StoreError::new(doing, Refused(text))
+    } else {
+        StoreError::new(doing, text)
+    }
 }
 
 fn describe(error: &tokio_postgres::Error) -> String {

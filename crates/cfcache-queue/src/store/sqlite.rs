@@ -9,7 +9,7 @@
 mod open;
 mod thread;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,18 +21,21 @@ use cfcache_model::target::Kind;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use crate::engine::{Bucket, MAX_ATTEMPTS, backoff, covers, host_of, identity};
+use crate::engine::{Bucket, MAX_ATTEMPTS, covers, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::sqlite::open::{Directory, OpenError};
 use crate::store::sqlite::thread::{ConnectionThread, Jobs};
 use crate::store::transfer::Table;
 use crate::store::{
-    BudgetStatus, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
-    Settlement, Status, Store, StoreError, StoreFuture, Tokens,
+    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
+    Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_of, action_word,
 };
 
 /// The most rows that one claim takes of what it covers. More are sent by themselves.
 const MAX_COVERED: i64 = 2_000_000;
+
+/// With less room on the disk the queue is not ready: it is what the largest message takes, several times over.
+const LEAST_FREE_BYTES: u64 = 4 << 20;
 
 /// Gives the time since 1970.
 type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -265,9 +268,21 @@ impl Store for SqliteStore {
     }
 
     fn check_writable(&self) -> StoreFuture<'_, ()> {
-        Box::pin(self.write("cannot write to the queue", |connection, now| {
-            connection.execute("UPDATE probe SET at = ?1", [now]).map(drop)
-        }))
+        const DOING: &str = "cannot write to the queue";
+        Box::pin(async {
+            self.write(DOING, |connection, now| {
+                connection.execute("UPDATE probe SET at = ?1", [now]).map(drop)
+            })
+            .await?;
+            // A row of a few bytes may fit where a message does not.
+            let free = open::free_bytes(&self.file).map_err(|error| StoreError::new(DOING, error))?;
+            if free < LEAST_FREE_BYTES {
+                let message =
+                    format!("the disk has {free} bytes left, and less than {LEAST_FREE_BYTES} is too little");
+                return Err(StoreError::new(DOING, message));
+            }
+            Ok(())
+        })
     }
 
     fn dead(&self, limit: usize) -> StoreFuture<'_, Vec<DeadRequest>> {
@@ -389,13 +404,6 @@ fn hash_of(subject: &Subject) -> i64 {
     first.fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
-const fn action_word(action: Action) -> &'static str {
-    match action {
-        Action::Purge => "purge",
-        Action::Invalidate => "invalidate",
-    }
-}
-
 fn kind_word(kind: Option<Kind>) -> &'static str {
     kind.map_or(EVERYTHING, Kind::field)
 }
@@ -460,7 +468,7 @@ impl Taking<'_> {
     fn take(&self, limit: usize) -> rusqlite::Result<(Vec<Claimed>, Vec<String>)> {
         let (mut claimed, unreadable) = self.take_targets(limit)?;
         for (target, claimed) in claimed.iter_mut().enumerate() {
-            claimed.same += self.take_same(target, claimed)?;
+            self.take_same(target, claimed)?;
             // What is too old to be sent covers nothing.
             if !claimed.request.is_expired {
                 claimed.covered = self.take_covered(target, &claimed.request.request)?;
@@ -507,7 +515,7 @@ impl Taking<'_> {
             let target = match known.entry((identity(&subject).into_owned(), is_expired)) {
                 std::collections::hash_map::Entry::Occupied(known) => {
                     let target = *known.get();
-                    claimed[target].same += 1;
+                    claimed[target].add_same(row.get(5)?);
                     target
                 }
                 std::collections::hash_map::Entry::Vacant(place) => {
@@ -523,7 +531,7 @@ impl Taking<'_> {
                     };
                     let age = duration(self.now.saturating_sub(row.get(6)?));
                     let request = Request::new(id, request, age, row.get(5)?, is_expired);
-                    claimed.push(Claimed { request, same: 0, covered: 0 });
+                    claimed.push(Claimed::new(request));
                     *place.insert(claimed.len() - 1)
                 }
             };
@@ -542,10 +550,10 @@ impl Taking<'_> {
         Ok((claimed, unreadable))
     }
 
-    /// Takes the other rows for the same target that may be sent now. Returns how many.
-    fn take_same(&self, target: usize, claimed: &Claimed) -> rusqlite::Result<u64> {
+    /// Takes the other rows for the same target that may be sent now.
+    fn take_same(&self, target: usize, claimed: &mut Claimed) -> rusqlite::Result<()> {
         const SQL: &str = "
-            SELECT id, key FROM request INDEXED BY request_same
+            SELECT id, key, attempts FROM request INDEXED BY request_same
             WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
               AND coalesce(expires_at <= ?6, 0) = ?7
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
@@ -561,19 +569,20 @@ impl Taking<'_> {
                 self.now,
                 claimed.request.is_expired
             ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let rows: Vec<(i64, String)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows: Vec<(i64, String, u32)> = rows.collect::<rusqlite::Result<_>>()?;
         let is_same = |key: &str| match Subject::parse(request.subject.kind(), key) {
             Some(Ok(subject)) => identity(&subject) == identity(&request.subject),
             _ => false,
         };
-        let mut count = 0;
-        for (id, _) in rows.into_iter().filter(|(_, key)| is_same(key)) {
+        let mut same = Vec::new();
+        for (id, _, attempts) in rows.into_iter().filter(|(_, key, _)| is_same(key)) {
             self.mark(id, target, true)?;
-            count += 1;
+            same.push(attempts);
         }
-        Ok(count)
+        same.into_iter().for_each(|attempts| claimed.add_same(attempts));
+        Ok(())
     }
 
     /// Takes the rows that [`covers`] says a request covers, but those for the same target. Returns how many.
@@ -628,7 +637,7 @@ impl Taking<'_> {
         let rows: Vec<(i64, String, String, String)> = rows.collect::<rusqlite::Result<_>>()?;
         for (id, kind, key, action) in rows {
             let Some(Ok(subject)) = Subject::parse(&kind, &key) else { continue };
-            let action = if action == "purge" { Action::Purge } else { Action::Invalidate };
+            let action = action_of(&action);
             if covers(request, &NewRequest { subject, action, ..request.clone() }) {
                 self.mark(id, target, false)?;
                 count += 1;
@@ -673,10 +682,7 @@ impl Claim for SqliteClaim {
         Box::pin(async { Ok(()) })
     }
 
-    fn settle(
-        mut self: Box<Self>,
-        settlements: Vec<Settlement>,
-    ) -> StoreFuture<'static, Vec<(DeadReason, String)>> {
+    fn settle(mut self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>> {
         const DOING: &str = "cannot settle claimed requests";
         Box::pin(async move {
             if settlements.len() != self.requests.len() {
@@ -685,7 +691,7 @@ impl Claim for SqliteClaim {
                 return Err(StoreError::new(DOING, message));
             }
             let (clock, number) = (Arc::clone(&self.clock), self.number);
-            let mut dead: Vec<(DeadReason, String)> = Vec::new();
+            let mut dead = Vec::new();
             if !settlements.is_empty() {
                 dead = self
                     .jobs
@@ -698,7 +704,8 @@ impl Claim for SqliteClaim {
             }
             self.is_settled = true;
             let unreadable = std::mem::take(&mut self.unreadable);
-            dead.extend(unreadable.into_iter().map(|error| (DeadReason::Refused, error)));
+            let refused = |error| Buried { reason: DeadReason::Refused, error, requests: 1 };
+            dead.extend(unreadable.into_iter().map(refused));
             Ok(dead)
         })
     }
@@ -719,22 +726,21 @@ fn settle(
     now: i64,
     claim: i64,
     settlements: &[Settlement],
-) -> rusqlite::Result<Vec<(DeadReason, String)>> {
-    let mut dead = Vec::new();
+) -> rusqlite::Result<Vec<Buried>> {
     if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
         let sql = "DELETE FROM request WHERE id IN (SELECT id FROM taken WHERE claim = ?1)";
         connection.prepare_cached(sql)?.execute([claim])?;
-        return Ok(dead);
+        return Ok(Vec::new());
     }
+    // By target, how many of its rows became dead letters.
+    let mut dead: BTreeMap<usize, u64> = BTreeMap::new();
     let mut select = connection.prepare_cached("SELECT id, target, is_same FROM taken WHERE claim = ?1")?;
     let mut rows = select.query([claim])?;
     let mut remove = connection.prepare_cached("DELETE FROM request WHERE id = ?1")?;
+    // Each row is judged by its own attempts.
     let mut again = connection.prepare_cached(
-        "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 WHERE id = ?1",
-    )?;
-    let mut one_more = connection.prepare_cached(
-        "UPDATE request SET attempts = attempts + 1, not_before = ?2, last_error = ?3 \
-         WHERE id = ?1 AND attempts + 1 < ?4",
+        "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 \
+         WHERE id = ?1 AND NOT (?2 AND attempts + 1 >= ?5)",
     )?;
     while let Some(row) = rows.next()? {
         let (id, target, is_same): (i64, usize, bool) =
@@ -744,26 +750,31 @@ fn settle(
                 remove.execute([id])?;
             }
             Some(Settlement::Dead { reason, error }) if is_same => {
-                let goes_on = *reason == DeadReason::Attempts
-                    && one_more.execute(params![
-                        id,
-                        now.saturating_add(micros(backoff(0, 0))),
-                        storable(error),
-                        MAX_ATTEMPTS
-                    ])? > 0;
-                if !goes_on {
-                    bury(connection, now, id, *reason, error)?;
-                    dead.push((*reason, error.clone()));
-                }
+                bury(connection, now, id, *reason, error)?;
+                *dead.entry(target).or_default() += 1;
             }
             Some(Settlement::TryAgain { after, error, counts }) if is_same => {
                 let not_before = now.saturating_add(micros(*after));
-                again.execute(params![id, counts, not_before, storable(error)])?;
+                let goes_on =
+                    again.execute(params![id, counts, not_before, storable(error), MAX_ATTEMPTS])? > 0;
+                if !goes_on {
+                    bury(connection, now, id, DeadReason::Attempts, error)?;
+                    *dead.entry(target).or_default() += 1;
+                }
             }
             _ => {}
         }
     }
-    Ok(dead)
+    let buried = dead.into_iter().filter_map(|(target, requests)| match settlements.get(target)? {
+        Settlement::Dead { reason, error } => {
+            Some(Buried { reason: *reason, error: error.clone(), requests })
+        }
+        Settlement::TryAgain { error, .. } => {
+            Some(Buried { reason: DeadReason::Attempts, error: error.clone(), requests })
+        }
+        Settlement::Accepted | Settlement::Untouched => None,
+    });
+    Ok(buried.collect())
 }
 
 /// Moves a request to the dead letters.
@@ -865,18 +876,21 @@ fn read_status(connection: &Connection, now: i64) -> rusqlite::Result<Status> {
 }
 
 fn read_dead(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<DeadRequest>> {
-    let sql =
-        "SELECT id, kind, key, zone, reason, last_error FROM dead ORDER BY died_at DESC, id DESC LIMIT ?1";
+    let sql = "SELECT id, zone, environment, action, kind, key, attempts, reason, last_error FROM dead \
+         ORDER BY died_at DESC, id DESC LIMIT ?1";
     let mut select = connection.prepare_cached(sql)?;
     let limit = Value::from(i64::try_from(limit).unwrap_or(i64::MAX));
     let dead = select.query_map([limit], |row| {
         Ok(DeadRequest {
             id: row.get(0)?,
-            kind: row.get(1)?,
-            key: row.get(2)?,
-            zone: row.get(3)?,
-            reason: row.get(4)?,
-            last_error: row.get(5)?,
+            zone: row.get(1)?,
+            environment: Some(row.get(2)?).filter(|id: &String| !id.is_empty()),
+            action: action_of(&row.get::<_, String>(3)?),
+            kind: row.get(4)?,
+            key: row.get(5)?,
+            attempts: row.get(6)?,
+            reason: row.get(7)?,
+            last_error: row.get(8)?,
         })
     })?;
     dead.collect()

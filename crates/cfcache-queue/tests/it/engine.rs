@@ -9,7 +9,7 @@ use cfcache_queue::engine::{
     ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, backoff, covers, flexible_bucket, global_bucket, host_of,
     identity, rank, settle, url_bucket,
 };
-use cfcache_queue::{DeadReason, NewRequest, Settlement, Subject};
+use cfcache_queue::{NewRequest, Settlement, Subject};
 use proptest::prelude::*;
 
 use crate::support::{config, invalidate, purge, requests};
@@ -366,18 +366,17 @@ fn waits_grow_to_half_a_minute() {
 fn an_outage_kills_nothing_and_slows_the_worker() {
     let mut health = ApiHealth::new();
     let failed = EntryOutcome::Failed("broken".to_owned());
-    let last = MAX_ATTEMPTS - 1;
     health.failed();
     health.failed();
     assert_eq!((health.is_down(), health.pause(0)), (false, Duration::ZERO));
-    let dead = Settlement::Dead { reason: DeadReason::Attempts, error: "broken".to_owned() };
-    assert_eq!(settle(&failed, last, health.is_down(), 0), dead);
-    assert!(matches!(
-        settle(&failed, last - 1, health.is_down(), 0),
-        Settlement::TryAgain { counts: true, .. }
-    ));
+    let again = |counts, after| Settlement::TryAgain { after, error: "broken".to_owned(), counts };
+    // However often: stores judge each request by its own attempts.
+    for attempts in [0, 5, MAX_ATTEMPTS] {
+        let settlement = settle(&failed, attempts, health.is_down(), 0);
+        assert_eq!(settlement, again(true, backoff(attempts, 0)));
+    }
     health.failed();
-    assert!(matches!(settle(&failed, last, health.is_down(), 0), Settlement::TryAgain { counts: false, .. }));
+    assert_eq!(settle(&failed, 0, health.is_down(), 0), again(false, backoff(0, 0)));
     assert!(health.pause(0) > Duration::ZERO);
     for _ in 0..100 {
         health.failed();

@@ -19,6 +19,7 @@ mod operations;
 #[cfg(unix)]
 mod page;
 mod postgres;
+mod push;
 #[cfg(unix)]
 mod serve;
 mod simulate;

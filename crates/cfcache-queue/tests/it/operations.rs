@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use cfcache_model::endpoint::Action;
 use cfcache_queue::metrics::{Merged, Metrics, PurgeRecord};
-use cfcache_queue::{BudgetStatus, Status};
+use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus, Status};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -120,6 +121,37 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let documented: BTreeSet<String> = metrics_in(&read("queue.md")).iter().map(|name| bare(name)).collect();
     let exposed: BTreeSet<String> = names.iter().map(|name| bare(name)).collect();
     assert_eq!(documented, exposed);
+}
+
+/// The JSON that `status --json` and `/status.json` print, as the example shows it.
+#[test]
+fn the_json_of_a_status_is_the_documented_one() {
+    let mut status = Status::default();
+    for (kind, waiting, oldest) in [("tags", 2, 1200), ("files", 1234, 90_500)] {
+        let (kind, oldest) = (kind.to_owned(), Duration::from_millis(oldest));
+        status.kinds.push(KindStatus { kind, waiting, oldest });
+    }
+    let (name, blocked_for) = ("default/pro/urls".to_owned(), Duration::ZERO);
+    status.budgets.push(BudgetStatus { name, tokens: 1499.7, blocked_for });
+    status.dead_count = 1;
+    status.dead.push(DeadRequest {
+        id: 7,
+        zone: "example.com".to_owned(),
+        environment: None,
+        action: Action::Purge,
+        kind: "tags".to_owned(),
+        key: "news".to_owned(),
+        attempts: 20,
+        reason: "attempts".to_owned(),
+        last_error: "HTTP 500".to_owned(),
+    });
+    status.dead_tuples = Some(12);
+    status.oldest_transaction = Some(Duration::from_secs(3));
+    let document = read("queue.md");
+    let (_, section) = document.split_once("### As JSON").unwrap();
+    let (_, block) = section.split_once("```json\n").unwrap();
+    let documented: Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
+    assert_eq!(status.to_json(), documented);
 }
 
 #[test]

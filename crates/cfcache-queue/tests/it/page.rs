@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use cfcache_model::endpoint::Action;
 use cfcache_queue::metrics::PurgeRecord;
 use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus};
 
@@ -36,7 +37,17 @@ async fn the_status_page_updates_itself_and_runs_nothing_of_what_it_shows() {
             blocked_for: Duration::from_secs(9),
         });
         let [kind, key, zone, reason, last_error] = [(); 5].map(|()| EVIL.to_owned());
-        status.dead.push(DeadRequest { id: 7, kind, key, zone, reason, last_error });
+        status.dead.push(DeadRequest {
+            id: 7,
+            zone,
+            environment: None,
+            action: Action::Purge,
+            kind,
+            key,
+            attempts: 3,
+            reason,
+            last_error,
+        });
         status.dead_count = 1;
     }
     running.metrics.purge(PurgeRecord {

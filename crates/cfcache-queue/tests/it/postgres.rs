@@ -1,14 +1,18 @@
 //! The store on PostgreSQL: migrations, the SQL door, claims, budgets, dead letters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Kind, Target};
+use cfcache_queue::engine::MAX_ATTEMPTS;
 use cfcache_queue::{
-    Claim, DeadReason, DeadSelection, Group, NewRequest, PostgresStore, PostgresUrl, Settlement, Store,
-    Subject, Tokens,
+    Buried, Claim, DeadReason, DeadSelection, Group, NewRequest, PostgresStore, PostgresUrl, Settlement,
+    Store, Subject, Tokens,
 };
+
+use tokio::task::JoinSet;
 
 use crate::support::chaos::{Random, seed};
 use crate::support::postgres::{Database, PASSWORD, connect, database, empty_database};
@@ -216,6 +220,32 @@ async fn a_claim_takes_priority_first_then_the_oldest_and_all_duplicates() {
     assert!(store.ready_groups().await.unwrap().is_empty());
 }
 
+/// Those that come while others are being stored share a transaction.
+#[tokio::test]
+async fn inserts_at_the_same_time_go_together_and_one_that_is_refused_fails_alone() {
+    let Some(database) = database().await else { return };
+    let (store, client) = (Arc::new(database.store()), database.client().await);
+    for refused in [None, Some(17)] {
+        let mut tasks = JoinSet::new();
+        for number in 0..100 {
+            let store = Arc::clone(&store);
+            // There is no such zone, and the table says so.
+            let zone = if refused == Some(number) { String::new() } else { ZONE.to_owned() };
+            let request = NewRequest { zone, ..url(&format!("/{number}")) };
+            tasks.spawn(async move { (number, store.insert(&[request]).await.is_ok()) });
+        }
+        let failed = tasks.join_all().await.into_iter().filter(|(_, is_stored)| !is_stored);
+        assert_eq!(failed.map(|(number, _)| number).collect::<Vec<_>>(), Vec::from_iter(refused));
+        let sql = "SELECT count(*), count(DISTINCT key), count(DISTINCT xmin::text) FROM cfcache.request";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        let (rows, keys, transactions): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        let stored = if refused.is_some() { 99 } else { 100 };
+        assert_eq!((rows, keys), (stored, stored));
+        assert!(refused.is_some() || transactions < 50, "{transactions} transactions");
+        client.batch_execute("TRUNCATE cfcache.request").await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_comes_while_a_claim_is_open_is_not_settled_with_it() {
     let Some(database) = database().await else { return };
@@ -338,7 +368,10 @@ async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
     let claim = store.claim(&group(Some(Kind::Files)), 10).await.unwrap().unwrap();
     assert!(claim.requests().is_empty());
     let dead = claim.settle(Vec::new()).await.unwrap();
-    assert_eq!(dead.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), [DeadReason::Refused]);
+    assert_eq!(
+        dead.iter().map(|dead| (dead.reason, dead.requests)).collect::<Vec<_>>(),
+        [(DeadReason::Refused, 1)]
+    );
     let status = store.status().await.unwrap();
     assert_eq!((status.waiting(), status.dead_count), (0, 1));
     assert_eq!(status.dead[0].key, "nonsense");
@@ -361,27 +394,48 @@ async fn what_is_too_old_takes_nothing_younger_along_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
+async fn merged_requests_are_each_judged_by_their_own_attempts() {
     let Some(database) = database().await else { return };
-    let store = database.store();
+    let (store, client) = (database.store(), database.client().await);
+    let most = i32::try_from(MAX_ATTEMPTS).unwrap();
     store.insert(&[url("/a")]).await.unwrap();
-    database.client().await.batch_execute("UPDATE cfcache.request SET attempts = 19").await.unwrap();
-    store.insert(&[url("/a")]).await.unwrap();
-    let both = claim(&store, Some(Kind::Files), 10).await;
-    assert_eq!(both.requests()[0].same, 1);
-    let dead = both.settle(vec![too_often()]).await.unwrap();
-    assert_eq!(dead, [(DeadReason::Attempts, "broken".to_owned())]);
-    let status = store.status().await.unwrap();
-    assert_eq!((status.waiting(), status.dead_count), (1, 1));
-    let younger = claim(&store, Some(Kind::Files), 10).await;
-    assert_eq!(younger.requests()[0].request.attempts, 1);
-    let sql = "SELECT last_error FROM cfcache.request";
-    let last_error: Option<String> = database.client().await.query_one(sql, &[]).await.unwrap().get(0);
-    assert_eq!(last_error.as_deref(), Some("broken"));
-}
-
-fn too_often() -> Settlement {
-    Settlement::Dead { reason: DeadReason::Attempts, error: "broken".to_owned() }
+    client.execute("UPDATE cfcache.request SET attempts = $1", &[&(most - 1)]).await.unwrap();
+    // The younger one goes first, and the older one with it: as one of the first rows, and beyond the limit.
+    for limit in [10, 1] {
+        store.insert(&[NewRequest { priority: 1, ..url("/a") }, url("/b")]).await.unwrap();
+        let again =
+            |counts| Settlement::TryAgain { after: Duration::ZERO, error: "broken".to_owned(), counts };
+        for counts in [false, true] {
+            let claim = claim(&store, Some(Kind::Files), limit).await;
+            let targets = claim.requests().len();
+            let both = &claim.requests()[0];
+            assert_eq!((both.request.attempts, both.attempts, both.same), (0, MAX_ATTEMPTS - 1, 1));
+            let buried = claim.settle(vec![again(counts); targets]).await.unwrap();
+            let dead = Buried { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 };
+            assert_eq!(buried, if counts { vec![dead] } else { Vec::new() });
+        }
+        let rows = client
+            .query(
+                "SELECT key, attempts, last_error FROM cfcache.request WHERE attempts > 0 \
+                 UNION ALL SELECT 'dead', attempts, last_error FROM cfcache.dead ORDER BY key",
+                &[],
+            )
+            .await
+            .unwrap();
+        let found: Vec<(String, i32, String)> =
+            rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+        let mut expected = vec![("dead", most), ("https://www.example.com/a", 1)];
+        expected.extend((limit == 10).then_some(("https://www.example.com/b", 1)));
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(key, attempts)| (key.to_owned(), attempts, "broken".to_owned()))
+            .collect();
+        assert_eq!(found, expected);
+        let sql = "TRUNCATE cfcache.request, cfcache.dead";
+        client.batch_execute(sql).await.unwrap();
+        store.insert(&[url("/a")]).await.unwrap();
+        client.execute("UPDATE cfcache.request SET attempts = $1", &[&(most - 1)]).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -457,8 +511,8 @@ async fn workers_that_share_a_budget_never_take_more_than_it_has() {
     let Some(database) = database().await else { return };
     let tokens =
         [Tokens { budget: "b".to_owned(), interval: Duration::from_secs(3600), burst: 50, count: 1 }];
-    let store = std::sync::Arc::new(database.store());
-    let mut tasks = tokio::task::JoinSet::new();
+    let store = Arc::new(database.store());
+    let mut tasks = JoinSet::new();
     for _ in 0..8 {
         let (store, tokens) = (store.clone(), tokens.clone());
         tasks.spawn(async move {

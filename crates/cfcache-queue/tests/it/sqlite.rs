@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
-use cfcache_queue::engine::covers;
+use cfcache_queue::engine::{MAX_ATTEMPTS, covers};
 use cfcache_queue::{
-    Claim, DeadReason, DeadSelection, Group, MAX_AGE, NewRequest, Settlement, SqliteStore, Store, Tokens,
+    Buried, Claim, DeadReason, DeadSelection, Group, MAX_AGE, NewRequest, Settlement, SqliteStore, Store,
+    Tokens,
 };
 use proptest::prelude::*;
 
@@ -187,22 +188,42 @@ fn what_failed_comes_back_later_with_its_attempts() {
 }
 
 #[test]
-fn a_request_is_not_given_up_for_the_attempts_of_an_earlier_one() {
+fn merged_requests_are_each_judged_by_their_own_attempts() {
     let world = World::new();
     world.insert(&[url("a")]);
     let files = group(Some(Kind::Files));
-    for _ in 0..19 {
+    for _ in 1..MAX_ATTEMPTS {
         world.settle(world.claim(&files, 10).unwrap(), &again(Duration::ZERO));
     }
-    world.insert(&[url("a")]);
-    let both = world.claim(&files, 10).unwrap();
-    assert_eq!((both.requests()[0].request.attempts, both.requests()[0].same), (19, 1));
-    let too_often = Settlement::Dead { reason: DeadReason::Attempts, error: "broken".to_owned() };
-    let dead = world.runtime.block_on(both.settle(vec![too_often])).unwrap();
-    assert_eq!(dead, [(DeadReason::Attempts, "broken".to_owned())]);
-    assert_eq!(world.waiting(), 1);
+    // The younger one goes first, and the older one with it.
+    world.insert(&[NewRequest { priority: 1, ..url("a") }, url("b")]);
+    let claim = world.claim(&files, 1).unwrap();
+    let [both] = claim.requests() else { panic!("{claim:?}") };
+    assert_eq!((both.request.attempts, both.attempts, both.same), (0, MAX_ATTEMPTS - 1, 1));
+    let dead = world.runtime.block_on(claim.settle(vec![again(Duration::from_secs(1))])).unwrap();
+    assert_eq!(dead, [Buried { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 }]);
+    assert_eq!(world.waiting(), 2);
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.claim(&files, 10).unwrap().requests()[0].request.attempts, 1);
+    let attempts = |claim: &dyn Claim| {
+        claim.requests().iter().map(|claimed| claimed.request.attempts).collect::<Vec<_>>()
+    };
+    assert_eq!(attempts(&*world.claim(&files, 10).unwrap()), [1, 0]);
+    let connection = rusqlite::Connection::open(world.folder.path().join("queue.sqlite3")).unwrap();
+    let sent: u32 = connection.query_row("SELECT attempts FROM dead", [], |row| row.get(0)).unwrap();
+    assert_eq!(sent, MAX_ATTEMPTS);
+}
+
+#[test]
+fn an_attempt_that_does_not_count_gives_up_nothing() {
+    let world = World::new();
+    world.insert(&[url("a")]);
+    let files = group(Some(Kind::Files));
+    for _ in 1..MAX_ATTEMPTS {
+        world.settle(world.claim(&files, 10).unwrap(), &again(Duration::ZERO));
+    }
+    let uncounted = Settlement::TryAgain { after: Duration::ZERO, error: "down".to_owned(), counts: false };
+    world.settle(world.claim(&files, 10).unwrap(), &uncounted);
+    assert_eq!(world.waiting(), 1);
 }
 
 #[test]

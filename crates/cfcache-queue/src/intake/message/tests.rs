@@ -401,6 +401,22 @@ fn a_source_asks_only_for_what_it_may() {
         let read = read_from(&format!("{open}zones = ['*']\nhosts = ['example.com']"), &body);
         assert_problems(read, &[("urls[0]", "may not ask for host `evil.example`")]);
     }
+    // A header says which file at the URL is meant; but for one that may name another host.
+    for (header, expected) in [
+        ("X-Forwarded-Host", &[][..]),
+        ("Accept-Language", &[]),
+        ("hOST", &[("urls[0]", "may not send the header `Host`")]),
+    ] {
+        let url = json!({"url": "https://example.com/", "headers": {header: "evil.example"}});
+        let body = json!({"zone": "example.com", "urls": [url]}).to_string();
+        let read = |hosts: &str| read_from(&format!("{open}zones = ['*']\n{hosts}"), &body);
+        if expected.is_empty() {
+            assert_eq!(read("hosts = ['example.com']").unwrap().requests.len(), 1, "{header}");
+        } else {
+            assert_problems(read("hosts = ['example.com']"), expected);
+        }
+        assert_eq!(read("").unwrap().requests.len(), 1, "{header}");
+    }
     // The only zone need not be named.
     let read = read_from(&format!("{open}zones = ['example.com']"), r#"{"tags":["a"]}"#);
     assert_eq!(shown(read), ["example.com - Purge tags a 0 shop -"]);

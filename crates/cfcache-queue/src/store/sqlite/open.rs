@@ -195,6 +195,12 @@ fn failed(file: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
+/// How many bytes a user without privileges can still write to the disk of that file.
+pub(super) fn free_bytes(file: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(file)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 fn open_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -1,0 +1,68 @@
+//! What a store says, in JSON: the command `status --json`, `dead list --json` and the status page's `/status.json` all print
+//! this. `docs/queue.md` describes it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::metrics::KINDS;
+use crate::store::{DeadRequest, KindStatus, Status, action_word};
+
+impl Status {
+    /// Makes the JSON that is printed for programs. Times are milliseconds.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let kinds = self.all_kinds().into_iter().map(
+            |kind| json!({ "kind": kind.kind, "waiting": kind.waiting, "oldest_ms": millis(kind.oldest) }),
+        );
+        let budgets = self.budgets.iter().map(|budget| {
+            json!({
+                "name": budget.name,
+                // Whole ones can be taken; none below zero, where the API said how long to wait.
+                "tokens": budget.tokens.max(0.0) as u64,
+                "blocked_ms": millis(budget.blocked_for),
+            })
+        });
+        json!({
+            "waiting": self.waiting(),
+            "kinds": kinds.collect::<Value>(),
+            "budgets": budgets.collect::<Value>(),
+            "dead_count": self.dead_count,
+            "dead": self.dead.iter().map(DeadRequest::to_json).collect::<Value>(),
+            "dead_tuples": self.dead_tuples,
+            "oldest_transaction_ms": self.oldest_transaction.map(millis),
+        })
+    }
+
+    /// Each kind once, in the order of [`KINDS`], and those that nobody knows last.
+    pub(crate) fn all_kinds(&self) -> Vec<KindStatus> {
+        let find = |name: &str| self.kinds.iter().find(|kind| kind.kind == name).cloned();
+        let nothing = |name: &str| KindStatus { kind: name.to_owned(), waiting: 0, oldest: Duration::ZERO };
+        let known = KINDS.iter().map(|name| find(name).unwrap_or_else(|| nothing(name)));
+        let others = self.kinds.iter().filter(|kind| !KINDS.contains(&kind.kind.as_str())).cloned();
+        known.chain(others).collect()
+    }
+}
+
+impl DeadRequest {
+    /// Makes the JSON that is printed for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "zone": self.zone,
+            "environment": self.environment,
+            "action": action_word(self.action),
+            "kind": self.kind,
+            "key": self.key,
+            "attempts": self.attempts,
+            "reason": self.reason,
+            "last_error": self.last_error,
+        })
+    }
+}
+
+/// A time in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

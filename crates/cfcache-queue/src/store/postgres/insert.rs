@@ -1,0 +1,217 @@
+//! New requests into the table: those that come while others are being stored go together, in one transaction.
+//!
+//! Each caller is answered after the commit of its own requests. So many that write at once cost the server one statement and
+//! one write of its disk, and none waits for others to come.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio_postgres::types::Type;
+
+use crate::request::{NewRequest, Subject};
+use crate::store::postgres::connection::Pool;
+use crate::store::postgres::{Refused, micros};
+use crate::store::{MAX_AGE, StoreError, action_word};
+
+const DOING: &str = "cannot store requests";
+
+/// How many transactions store requests at a time: while one waits for the disk, the next is sent.
+const TRANSACTIONS: usize = 2;
+
+/// The most rows of one transaction, unless a single caller has more.
+const ROWS: usize = 10_000;
+
+/// Stores requests for all who want to at the same time.
+pub(super) struct Inserts {
+    pool: Arc<Pool>,
+    waiting: Mutex<Vec<Waiting>>,
+    turns: Arc<Semaphore>,
+}
+
+/// Requests of one caller, and how it is told that they are committed.
+struct Waiting {
+    rows: Vec<NewRow>,
+    answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Inserts {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool, waiting: Mutex::default(), turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+    }
+
+    /// Stores all of them or none, and returns once they are committed.
+    pub(super) async fn insert(&self, requests: &[NewRequest]) -> Result<(), StoreError> {
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let (answer, mut answered) = oneshot::channel();
+        let rows = requests.iter().map(NewRow::new).collect();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { rows, answer });
+        tokio::select! {
+            biased;
+            answer = &mut answered => return given(answer),
+            turn = Arc::clone(&self.turns).acquire_owned() => {
+                let together = self.next();
+                if !together.is_empty() {
+                    let pool = Arc::clone(&self.pool);
+                    // On a task of its own: where this caller is given up, the others are not.
+                    tokio::spawn(async move {
+                        store(&pool, together).await;
+                        drop(turn);
+                    });
+                }
+            }
+        }
+        given(answered.await)
+    }
+
+    /// Those that go together next. Whoever waits no more is left out.
+    fn next(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|waiting| !waiting.answer.is_closed());
+        let mut rows = 0;
+        let count = waiting.iter().take_while(|waiting| {
+            rows += waiting.rows.len();
+            rows <= ROWS
+        });
+        let count = count.count().max(1).min(waiting.len());
+        waiting.drain(..count).collect()
+    }
+}
+
+fn given(answer: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> Result<(), StoreError> {
+    answer.map_err(|_| StoreError::new(DOING, "the program ends"))?
+}
+
+/// Stores what goes together, and answers each.
+async fn store(pool: &Pool, together: Vec<Waiting>) {
+    let stored = insert(pool, together.iter().flat_map(|waiting| &waiting.rows)).await;
+    match stored {
+        // What the server refuses may be in one of them: the others can be stored.
+        Err(error) if together.len() > 1 && error.source.is::<Refused>() => {
+            for Waiting { rows, answer } in together {
+                // An error: nobody waits for it any more.
+                drop(answer.send(insert(pool, &rows).await));
+            }
+        }
+        stored => {
+            for Waiting { answer, .. } in together {
+                let copy = |error: &StoreError| StoreError::new(error.doing, error.source.to_string());
+                drop(answer.send(stored.as_ref().copied().map_err(copy)));
+            }
+        }
+    }
+}
+
+/// Stores rows in one transaction.
+async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> Result<(), StoreError> {
+    const SQL: &str = "
+        INSERT INTO cfcache.request
+          (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
+        SELECT zone, environment, action, kind, key, priority,
+          clock_timestamp() + delay * interval '1 microsecond',
+          clock_timestamp() + max_age * interval '1 microsecond', source, event
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+          AS given (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
+    let columns = Columns::new(rows);
+    let connection = pool.get(DOING).await?;
+    if connection.is_asynchronous {
+        // The server may lose what it said it has committed, unless a transaction asks for better.
+        connection.batch("BEGIN; SET LOCAL synchronous_commit = on", DOING).await?;
+    }
+    let count = connection
+        .execute(
+            SQL,
+            &[
+                (&columns.zones, Type::TEXT_ARRAY),
+                (&columns.environments, Type::TEXT_ARRAY),
+                (&columns.actions, Type::TEXT_ARRAY),
+                (&columns.kinds, Type::TEXT_ARRAY),
+                (&columns.keys, Type::TEXT_ARRAY),
+                (&columns.priorities, Type::INT2_ARRAY),
+                (&columns.delays, Type::INT8_ARRAY),
+                (&columns.max_ages, Type::INT8_ARRAY),
+                (&columns.sources, Type::TEXT_ARRAY),
+                (&columns.events, Type::TEXT_ARRAY),
+            ],
+            DOING,
+        )
+        .await?;
+    if connection.is_asynchronous {
+        connection.commit(DOING).await?;
+    }
+    connection.put_back();
+    if count != columns.zones.len() as u64 {
+        let message = format!("{count} of {} rows were stored", columns.zones.len());
+        return Err(StoreError::new(DOING, message));
+    }
+    Ok(())
+}
+
+/// What is stored of a new request, but for the times.
+struct NewRow {
+    zone: String,
+    environment: String,
+    action: &'static str,
+    kind: &'static str,
+    key: String,
+    priority: i16,
+    delay: i64,
+    max_age: Option<i64>,
+    source: Option<String>,
+    event: Option<String>,
+}
+
+impl NewRow {
+    fn new(request: &NewRequest) -> Self {
+        // The server's text has every character but this one.
+        let storable = |text: &Option<String>| text.as_ref().map(|text| text.replace('\0', "\u{fffd}"));
+        let expires = !matches!(request.subject, Subject::Everything);
+        Self {
+            zone: request.zone.clone(),
+            environment: request.environment.clone().unwrap_or_default(),
+            action: action_word(request.action),
+            kind: request.subject.kind(),
+            key: request.subject.key().into_owned(),
+            priority: request.priority,
+            delay: micros(request.delay),
+            max_age: expires.then(|| micros(request.delay.saturating_add(MAX_AGE))),
+            source: storable(&request.source),
+            event: storable(&request.event),
+        }
+    }
+}
+
+/// Rows as the statement takes them, column by column.
+#[derive(Default)]
+struct Columns<'r> {
+    zones: Vec<&'r str>,
+    environments: Vec<&'r str>,
+    actions: Vec<&'static str>,
+    kinds: Vec<&'static str>,
+    keys: Vec<&'r str>,
+    priorities: Vec<i16>,
+    delays: Vec<i64>,
+    max_ages: Vec<Option<i64>>,
+    sources: Vec<Option<&'r str>>,
+    events: Vec<Option<&'r str>>,
+}
+
+impl<'r> Columns<'r> {
+    fn new(rows: impl IntoIterator<Item = &'r NewRow>) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.zones.push(&row.zone);
+            columns.environments.push(&row.environment);
+            columns.actions.push(row.action);
+            columns.kinds.push(row.kind);
+            columns.keys.push(&row.key);
+            columns.priorities.push(row.priority);
+            columns.delays.push(row.delay);
+            columns.max_ages.push(row.max_age);
+            columns.sources.push(row.source.as_deref());
+            columns.events.push(row.event.as_deref());
+        }
+        columns
+    }
+}
