@@ -5,12 +5,15 @@
 
 pub mod environment;
 pub mod file;
+mod scope;
+mod site;
 
 use core::fmt;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cfcache_client::DEFAULT_BASE_URL;
+use cfcache_client::{BaseUrl, DEFAULT_BASE_URL};
+use cfcache_model::Plan;
 use cfcache_model::id::ZoneId;
 use cfcache_site::mapping::Site;
 use secrecy::SecretString;
@@ -20,11 +23,12 @@ pub use crate::config::environment::{
     LOG, Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
 };
 use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
+pub use crate::config::file::PROJECT_FILE;
 use crate::config::file::{MappedZone, Profile, ProjectFile, UserFile};
-pub use crate::config::file::{PROJECT_FILE, TokenPlace};
-use crate::domain;
+pub use crate::config::scope::{needs_zone, parse_account};
 use crate::failure::Failure;
 use crate::secret::{shown, shown_path};
+use crate::{connection, domain};
 
 /// What is set for one run alone, as options of a command line do.
 #[derive(Debug, Clone, Default)]
@@ -109,25 +113,76 @@ pub struct Settings {
     pub path: Option<PathBuf>,
     /// The profile.
     pub profile: Option<String>,
+    /// Whether the API is an emulator in this process.
+    pub emulator: bool,
     home: Option<PathBuf>,
 }
 
 /// Where the credentials are.
 #[derive(Debug, Clone)]
 pub enum CredentialPlace {
-    /// A token in this file, named on the command line.
-    OptionFile(PathBuf),
-    /// The token itself.
+    /// A token in a file.
+    File(PathBuf),
+    /// A token in a variable of the environment, which a file of settings names.
+    Variable(String),
+    /// A token that a command prints.
+    Command {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+    /// The token itself, from [`API_TOKEN`].
     Token(SecretString),
-    /// The older pair.
+    /// The token itself, in a file of settings, where it should not be.
+    Inline(SecretString),
+    /// An API key, which is older than tokens.
     Key {
         /// The e-mail address of its user.
         email: String,
         /// The key.
         key: SecretString,
     },
-    /// Where a profile says.
-    Profile(TokenPlace),
+}
+
+impl CredentialPlace {
+    /// Returns the place that a table of a file names, which is called `owner` in errors.
+    ///
+    /// # Errors
+    ///
+    /// Where more than one place is named (which was meant, nobody can tell), or a command without a program.
+    pub fn from_table(
+        owner: &str,
+        file: Option<&PathBuf>,
+        variable: Option<&String>,
+        command: Option<&[String]>,
+        token: Option<&SecretString>,
+    ) -> Result<Option<Self>, Failure> {
+        let command = match command {
+            None => None,
+            Some([]) => return Err(Failure::usage(format!("{owner}: `token-command` is empty"))),
+            Some([program, ..]) if program.trim().is_empty() => {
+                return Err(Failure::usage(format!("{owner}: the program of `token-command` is empty")));
+            }
+            Some([program, arguments @ ..]) => {
+                Some(Self::Command { program: program.clone(), arguments: arguments.to_vec() })
+            }
+        };
+        let mut places = [
+            file.cloned().map(Self::File),
+            variable.cloned().map(Self::Variable),
+            command,
+            token.cloned().map(Self::Inline),
+        ]
+        .into_iter()
+        .flatten();
+        let place = places.next();
+        if places.next().is_some() {
+            return Err(Failure::usage(format!("{owner} names more than one place for the token"))
+                .with_hint("one of `token-file`, `token-env` and `token-command` is enough"));
+        }
+        Ok(place)
+    }
 }
 
 impl Settings {
@@ -214,8 +269,31 @@ impl Settings {
             zones,
             path,
             profile,
+            emulator: overrides.emulator,
             home: environment.home.clone(),
         })
+    }
+
+    /// Returns where the API is.
+    ///
+    /// # Errors
+    ///
+    /// Where that is no base URL. The text itself is not shown: it may hold a password.
+    pub fn parse_base_url(&self) -> Result<BaseUrl, Failure> {
+        self.base_url.value.parse().map_err(|invalid| {
+            Failure::usage(format!("{} is not a base URL: {invalid}", self.base_url.origin))
+                .with_hint(format!("it looks like `{DEFAULT_BASE_URL}`"))
+        })
+    }
+
+    /// Returns the plan that is set; `None` for `auto`, and where none is set.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such plan.
+    pub fn parse_plan(&self) -> Result<Option<Plan>, Failure> {
+        let Some(Sourced { value, origin }) = &self.plan else { return Ok(None) };
+        connection::plan(Some(value)).map_err(|failure| failure.with_cause(origin.to_string()))
     }
 
     /// A path as it is typed: with `~` for the user's own directory.
@@ -336,7 +414,7 @@ fn credentials(
     layers: &[(Origin, Profile)],
 ) -> Result<Option<Sourced<CredentialPlace>>, Failure> {
     if let Some(path) = &overrides.api_token_file {
-        let place = CredentialPlace::OptionFile(path.clone());
+        let place = CredentialPlace::File(path.clone());
         return Ok(sourced(Some(place), Origin::Option("--api-token-file")));
     }
     if let Some(token) = &environment.token {
@@ -349,7 +427,7 @@ fn credentials(
     }
     for (origin, layer) in layers {
         if let Some(place) = layer.token(&origin.to_string())? {
-            return Ok(sourced(Some(CredentialPlace::Profile(place)), origin.clone()));
+            return Ok(sourced(Some(place), origin.clone()));
         }
     }
     Ok(None)

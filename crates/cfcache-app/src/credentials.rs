@@ -8,7 +8,7 @@ use std::path::Path;
 use cfcache_client::{Credentials, InvalidCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Origin, Sourced, TokenPlace};
+use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Origin, Sourced};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,10 +29,7 @@ pub fn fetch(
     console: &dyn Console,
 ) -> Result<Credentials, Failure> {
     let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
-    if matches!(place, CredentialPlace::Profile(_))
-        && environment.key.is_some()
-        && environment.email.is_none()
-    {
+    if matches!(origin, Origin::File(..)) && environment.key.is_some() && environment.email.is_none() {
         console.warn(&format!(
             "`{API_KEY}` is set without `{EMAIL}`, and is not used: the token of {origin} is"
         ));
@@ -42,10 +39,8 @@ pub fn fetch(
         CredentialPlace::Key { email, key } => {
             return Credentials::key(email, key.clone()).map_err(|invalid| refuse(API_KEY, invalid));
         }
-        CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
-            from_file(path, console)?
-        }
-        CredentialPlace::Profile(TokenPlace::Variable(name)) => match environment.other(name) {
+        CredentialPlace::File(path) => from_file(path, console)?,
+        CredentialPlace::Variable(name) => match environment.other(name) {
             Some(token) => SecretString::from(token),
             None => {
                 return Err(fail(format!(
@@ -54,10 +49,10 @@ pub fn fetch(
                 )));
             }
         },
-        CredentialPlace::Profile(TokenPlace::Command { program, arguments }) => {
+        CredentialPlace::Command { program, arguments } => {
             command::run(program, arguments, origin, command::LONGEST_TIME, console)?
         }
-        CredentialPlace::Profile(TokenPlace::Inline(token)) => {
+        CredentialPlace::Inline(token) => {
             console.warn(&format!(
                 "{origin} holds a token itself; `token-file` or `token-command` keep it out of backups and screens",
             ));

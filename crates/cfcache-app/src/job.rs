@@ -32,11 +32,9 @@ pub enum OnInvalid {
 /// What to purge or invalidate.
 pub enum Job {
     /// Everything in a zone or an environment.
-    Everything(EverythingJob),
-    /// A list, in one zone.
-    List(ListJob),
-    /// A list, each entry in the zone of its host.
-    Route(RouteJob),
+    Everything(Box<EverythingJob>),
+    /// A list.
+    List(Box<ListJob>),
     /// What a deployment changed.
     Changed(Box<ChangedJob>),
 }
@@ -55,40 +53,22 @@ pub struct EverythingJob {
     pub yes: bool,
 }
 
-/// A purge or invalidate of a list, in one zone.
+/// A purge or invalidate of a list.
 pub struct ListJob {
     /// Whether to purge or to invalidate.
     pub action: Action,
     /// What visitors are for around it.
     pub visits: Option<Visits>,
-    /// Where.
-    pub scope: Scope,
+    /// Where entries are sent.
+    pub destination: Destination,
     /// Where the entries come from.
     pub targets: Targets,
     /// How to reach the API.
     pub connection: Connection,
     /// The file that takes what failed.
     pub failed_to: Option<PathBuf>,
-    /// The file that takes what was accepted.
+    /// The file that takes what was accepted; only for one zone.
     pub journal: Option<PathBuf>,
-    /// How many entries a request has at the most; `None` for as many as the plan allows.
-    pub batch_size: Option<usize>,
-}
-
-/// A purge or invalidate whose entries name their zones by themselves: each goes to the zone of its host.
-pub struct RouteJob {
-    /// Whether to purge or to invalidate.
-    pub action: Action,
-    /// What visitors are for around it.
-    pub visits: Option<Visits>,
-    /// Where the entries come from.
-    pub targets: Targets,
-    /// The map of the configuration; where it is empty, the API's list is asked for.
-    pub zones: Vec<(String, ZoneId)>,
-    /// How to reach the API.
-    pub connection: Connection,
-    /// The file that takes what failed.
-    pub failed_to: Option<PathBuf>,
     /// How many entries a request has at the most; `None` for as many as the plan allows.
     pub batch_size: Option<usize>,
 }
@@ -168,7 +148,7 @@ pub enum ChangedSource {
 pub enum Destination {
     /// To one zone.
     Zone(Scope),
-    /// Each to the zone of its host; the configuration's map of them, which may be empty.
+    /// Each to the zone of its host. The configuration's map of them; where it is empty, the API's list is asked for.
     Hosts(Vec<(String, ZoneId)>),
 }
 
@@ -271,8 +251,8 @@ pub struct VisitJob {
 
 /// What is asked after a purge.
 pub struct VerifyJob {
-    /// How many of the purged URLs at the most.
-    pub sample: Sample,
+    /// How many of the purged URLs at the most; `None` for all.
+    pub sample: Option<usize>,
     /// Whether they are asked before the purge too, so that a change from HIT can be seen.
     pub transition: bool,
     /// URLs beside those that are purged.
@@ -311,13 +291,4 @@ pub struct WarmJob {
     pub variants: Vec<Variant>,
     /// Whether what was fetched is asked for again, until it is served from the cache.
     pub certify: bool,
-}
-
-/// How many URLs to verify.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
-    /// So many at the most.
-    AtMost(usize),
-    /// All of them.
-    All,
 }

@@ -105,7 +105,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Is it that file?
+    /// Returns whether it is that file.
     pub fn is(&self, path: &Path) -> bool {
         let canonical = |path: &Path| path.canonicalize().ok();
         canonical(Path::new(&self.name)).is_some_and(|own| canonical(path) == Some(own))
@@ -116,7 +116,7 @@ impl Journal {
         Replay::new(self.name.clone(), core::mem::take(&mut self.points))
     }
 
-    /// Is it of another run, as far as can be told before zone and environment are looked up?
+    /// Checks that it is not of another run, as far as can be told before zone and environment are looked up.
     ///
     /// # Errors
     ///

@@ -1,9 +1,16 @@
-//! What programs around Cloudflare's cache purge API share, without arguments and without a terminal: configuration,
-//! credentials, input, journal, reports.
+//! What the programs around Cloudflare's cache purge API share: from settings and a job to a report, without arguments
+//! and without a terminal.
 //!
-//! [`purge::run`] takes a [`job::Job`] and returns a [`report::Report`]. What is to be told on the way goes to a
-//! [`console::Console`]; nothing here prints, and nothing reads the environment but by the function that
-//! [`config::Environment::read_all`] is given.
+//! A program goes through it in this order:
+//!
+//! 1. [`config::Environment::read_all`] and [`config::Settings::load`] read the environment and the files of settings.
+//! 2. The methods of [`config::Settings`], [`connection::Network::new`], [`credentials::fetch`] and [`visitor`] parse what
+//!    is set into the parts of a [`job::Job`].
+//! 3. [`purge::run`] does the job and returns a [`report::Report`]; [`purge::dry_run`] only shows the requests.
+//!    [`visiting`] asks URLs without purging, and [`manage`] is about zones, tokens and settings.
+//!
+//! Nothing here prints: what is told on the way goes to a [`console::Console`]. What keeps a program from going on is a
+//! [`failure::Failure`], whose [`exit::Exit`] is the exit code.
 
 pub mod config;
 pub mod connection;
@@ -29,5 +36,6 @@ pub mod session;
 pub mod source;
 pub mod visit_report;
 pub mod visiting;
+pub mod visitor;
 pub mod whole;
 pub mod wording;

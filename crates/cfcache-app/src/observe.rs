@@ -49,7 +49,7 @@ pub(crate) struct InputFindings {
     pub(crate) warnings: Vec<(String, String)>,
     /// Why reading ended before the end, where it did.
     pub(crate) broken: Option<Failure>,
-    /// Was it read to its end?
+    /// Whether it was read to its end.
     pub(crate) ended: bool,
     /// Why the journal does not have all that was accepted, where that is so.
     pub(crate) unrecorded: Option<String>,

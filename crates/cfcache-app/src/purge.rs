@@ -7,11 +7,10 @@ mod changed;
 mod dry_run;
 mod everything;
 mod input;
-mod routed;
+mod scopes;
 mod visits;
 
 use cfcache_model::Plan;
-use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
@@ -21,10 +20,9 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{Job, Scope, ZoneRef};
+use crate::job::{Job, ZoneRef};
 pub use crate::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::report::Report;
-use crate::scope;
 use crate::secret::bare;
 use crate::session::Session;
 use crate::source;
@@ -39,9 +37,8 @@ use crate::source;
 /// has to be confirmed, or it is interrupted before anything is sent.
 pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Result<Report, Failure> {
     match job {
-        Job::Everything(job) => everything::run(job, console, interrupts).await,
-        Job::List(job) => bulk::run(job, console, interrupts).await,
-        Job::Route(job) => routed::run(job, console, interrupts).await,
+        Job::Everything(job) => everything::run(*job, console, interrupts).await,
+        Job::List(job) => bulk::run(*job, console, interrupts).await,
         Job::Changed(job) => changed::run(*job, console, interrupts).await,
     }
 }
@@ -54,53 +51,8 @@ pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Re
 pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
     match job {
         Job::Everything(job) => dry_run::everything(&job, console),
-        Job::List(job) => dry_run::list(job, console),
-        Job::Route(job) => routed::dry_run(job, console),
+        Job::List(job) => dry_run::list(*job, console),
         Job::Changed(job) => changed::dry_run(&job, console),
-    }
-}
-
-/// Where to purge, once that is looked up.
-struct ResolvedScope {
-    zone: ZoneId,
-    environment: Option<EnvironmentId>,
-    /// The plan of the zone, where it was seen on the way.
-    plan: Option<Plan>,
-}
-
-impl ResolvedScope {
-    /// Looks up what was given by name.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no such zone or environment, or the token may not look.
-    async fn find(
-        session: &Session,
-        scope: &Scope,
-        console: &dyn Console,
-        interrupts: &Interrupts,
-    ) -> Result<Self, Failure> {
-        tokio::select! {
-            place = Self::look_up(session, scope, console) => place,
-            () = interrupts.nth(1) => Err(interrupted()),
-        }
-    }
-
-    async fn look_up(session: &Session, scope: &Scope, console: &dyn Console) -> Result<Self, Failure> {
-        let (zone, found) = scope::find_zone(&session.client, &scope.zone, console).await?;
-        let environment = match &scope.environment {
-            Some(environment) => {
-                Some(scope::environment(&session.client, &zone, environment, console).await?)
-            }
-            None => None,
-        };
-        Ok(Self { zone, environment, plan: found.as_ref().and_then(auto_plan::plan_of) })
-    }
-
-    /// An empty report of what is done there.
-    fn report(&self, operation: &'static str, kind: &'static str) -> Report {
-        let environment = self.environment.as_ref().map(ToString::to_string);
-        Report::new(operation, kind, Some(self.zone.to_string()), environment)
     }
 }
 
@@ -109,7 +61,7 @@ impl ResolvedScope {
 struct Pacing {
     /// The plan that was named, or seen.
     plan: Option<Plan>,
-    /// Is the plan to be asked for, if that matters?
+    /// Whether the plan is asked for once it matters.
     learns_plan: bool,
 }
 

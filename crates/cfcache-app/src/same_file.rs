@@ -3,6 +3,8 @@
 use std::fs::{File, Metadata};
 use std::path::Path;
 
+use crate::failure::Failure;
+
 /// What tells a file from all others, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileId(Id);
@@ -49,6 +51,35 @@ impl FileId {
         ]
         .map(|(name, file)| (name, file.as_ref().and_then(Self::from_file)))
     }
+}
+
+/// Refuses to write where something is read, or where something else is written: the same file, whatever it is called.
+/// Files are given with what they are in an error, such as "`--journal` names the configuration".
+///
+/// # Errors
+///
+/// Where a file that is written is one of the others, or of those that the standard streams are.
+pub fn check_written(written: &[(&str, &Path)], read: &[(&str, &Path)]) -> Result<(), Failure> {
+    let written: Vec<(&str, FileId)> =
+        written.iter().filter_map(|(option, path)| Some((*option, FileId::from_path(path)?))).collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    for (index, (option, file)) in written.iter().enumerate() {
+        if let Some((other, _)) = written[..index].iter().find(|(_, other)| other == file) {
+            return Err(Failure::usage(format!("`{other}` and `{option}` name the same file")));
+        }
+    }
+    let mut files: Vec<(&str, Option<FileId>)> = FileId::of_outputs().into();
+    files.extend(read.iter().map(|(name, path)| (*name, FileId::from_path(path))));
+    // Even where it is not read here: a script may be reading it.
+    files.push(("a file that is read as input", FileId::of_standard_input()));
+    for (option, file) in &written {
+        if let Some((name, _)) = files.iter().find(|(_, other)| other.as_ref() == Some(file)) {
+            return Err(Failure::usage(format!("`{option}` names {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// Standard input, where it is a regular file.

@@ -1,6 +1,6 @@
 //! From a domain and a name to ids.
 
-use cfcache_client::{Client, Error, ErrorKind};
+use cfcache_client::{Client, Error, ErrorKind, Observer};
 use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
@@ -35,7 +35,8 @@ pub async fn find_zone(
         ZoneRef::Id(id) => return Ok((id.clone(), None)),
         ZoneRef::Domain(domain) => domain,
     };
-    let zones = named(client, domain, console).await.map_err(|error| cannot_look_up(&error, domain))?;
+    let zones = zones_named(client, domain, &mut CallObserver(console), |odd| console.warn(odd)).await;
+    let zones = zones.map_err(|error| cannot_look_up(&error, domain))?;
     let name = shown(domain);
     match zones.as_slice() {
         [one] => match ZoneId::parse(&one.id) {
@@ -57,21 +58,30 @@ pub async fn find_zone(
     }
 }
 
-/// The zones of that name. The API names them in Unicode, and finds nothing by the form with `xn--`; it is asked for both.
-/// What it answers is taken only where it has the name that was asked for.
-async fn named(client: &Client, domain: &str, console: &dyn Console) -> Result<Vec<Zone>, Error> {
+/// Returns the zones of that name. The API names them in Unicode, and finds nothing by the form with `xn--`; it is asked
+/// for both. An answer of another name is not taken, and `warn` is told.
+///
+/// # Errors
+///
+/// Where the API does not tell.
+pub async fn zones_named(
+    client: &Client,
+    domain: &str,
+    observer: &mut impl Observer,
+    warn: impl Fn(&str),
+) -> Result<Vec<Zone>, Error> {
     let (ascii, unicode) = (domain::ascii(domain), domain::unicode(domain));
     let mut zones: Vec<Zone> = Vec::new();
     for (index, name) in [&unicode, &ascii].into_iter().enumerate() {
         if index > 0 && (ascii == unicode || !zones.is_empty()) {
             break;
         }
-        let answer = client.call(&ListZones::named(name), &mut CallObserver(console)).await?;
+        let answer = client.call(&ListZones::named(name), observer).await?;
         for zone in answer.result {
             if domain::ascii(&zone.name) == ascii {
                 zones.push(zone);
             } else {
-                console.warn(&format!(
+                warn(&format!(
                     "the API was asked for the zone {} and gave {}, which is not taken",
                     shown(name),
                     shown(&zone.name)
@@ -117,7 +127,7 @@ fn cannot_look_up(error: &Error, domain: &str) -> Failure {
     }
 }
 
-/// Is it the token itself that is refused, and not what it may do?
+/// Returns whether the token itself is refused, and not only what it may do.
 pub fn is_unknown(error: &Error) -> bool {
     error.failure().is_some_and(|failure| failure.status == 401)
 }

@@ -64,9 +64,11 @@ impl Session {
                 (base, Some(token), transport, Some(emulator))
             }
             Api::Remote(remote) => {
-                let mut transport =
-                    settings(&remote.base).with_proxy(remote.proxy.clone()).with_roots(remote.roots);
-                for pem in &remote.authorities {
+                let network = &remote.network;
+                let mut transport = settings(&remote.base)
+                    .with_proxy(network.proxies.intercepts(remote.base.origin()))
+                    .with_roots(network.roots);
+                for pem in &network.authorities {
                     transport = transport.with_ca_pem(pem.as_slice());
                 }
                 if remote.allow_insecure_http {

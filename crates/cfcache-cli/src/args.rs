@@ -7,9 +7,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cfcache_app::config::Overrides;
-use cfcache_app::job::OnInvalid;
-use cfcache_app::job::Sample;
+use cfcache_app::job::{FirstRun, OnInvalid};
 use cfcache_app::log::LogFormat;
+use cfcache_app::report::FallbackTo;
+use cfcache_emulator::TokenState;
+use cfcache_model::endpoint::{CacheLevel, OnOff};
+use cfcache_probe::Variant;
+use cfcache_site::changes::ListFormat;
+use cfcache_transport::Roots;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{
@@ -646,7 +652,8 @@ pub(crate) enum SwitchCommand {
     /// Turn it on or off
     Set {
         /// `on` or `off`
-        value: OnOffArg,
+        #[arg(value_parser = one_of(ON_OFF))]
+        value: OnOff,
     },
 }
 
@@ -657,7 +664,8 @@ pub(crate) enum CacheLevelCommand {
     /// Set the level
     Set {
         /// All of the query string, no caching with one, or nothing of it
-        level: CacheLevelArg,
+        #[arg(value_parser = one_of(CACHE_LEVELS))]
+        level: CacheLevel,
     },
 }
 
@@ -679,7 +687,8 @@ pub(crate) enum SmartCommand {
     /// Turn it on or off
     Set {
         /// `on` or `off`
-        value: OnOffArg,
+        #[arg(value_parser = one_of(ON_OFF))]
+        value: OnOff,
     },
     /// Delete the setting, which is off then
     Delete,
@@ -692,7 +701,8 @@ pub(crate) enum ReserveCommand {
     /// Turn it on or off
     Set {
         /// `on` or `off`
-        value: OnOffArg,
+        #[arg(value_parser = one_of(ON_OFF))]
+        value: OnOff,
     },
     /// Remove everything from it; it must be off. Cannot be undone or cancelled
     Clear {
@@ -764,22 +774,6 @@ pub(crate) enum RegionsCommand {
     Supported,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CacheLevelArg {
-    /// All of the query string is part of the key
-    Aggressive,
-    /// What has a query string is not served from the cache
-    Basic,
-    /// Nothing of the query string is part of the key
-    Simplified,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnOffArg {
-    On,
-    Off,
-}
-
 /// What to purge or invalidate. No input is an error, and never "everything".
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
@@ -848,8 +842,8 @@ pub(crate) struct ChangedArgs {
     #[arg(long, value_name = "FILE", group = "source", conflicts_with = "dir", help_heading = "Input")]
     pub(crate) sitemap: Vec<PathBuf>,
     /// Take what changed from the output of another tool; nothing is compared
-    #[arg(long, value_name = "TOOL", group = "source", requires = "from", help_heading = "Input")]
-    pub(crate) changes: Option<ChangesArg>,
+    #[arg(long, value_name = "TOOL", group = "source", requires = "from", help_heading = "Input", value_parser = one_of(CHANGES))]
+    pub(crate) changes: Option<ListFormat>,
     /// Where the output of that tool is; `-` is standard input
     #[arg(long, value_name = "FILE", requires = "changes", help_heading = "Input")]
     pub(crate) from: Option<PathBuf>,
@@ -874,12 +868,13 @@ pub(crate) struct ChangedArgs {
         value_name = "WHAT",
         value_delimiter = ',',
         default_value = "prefix,host",
+        value_parser = one_of(FALLBACKS),
         help_heading = "Extent"
     )]
-    pub(crate) fallback: Vec<FallbackArg>,
+    pub(crate) fallback: Vec<Option<FallbackTo>>,
     /// What to purge where there is no state to compare with
-    #[arg(long, value_name = "WHAT", default_value = "host", help_heading = "Extent")]
-    pub(crate) first: FirstArg,
+    #[arg(long, value_name = "WHAT", default_value = "host", value_parser = one_of(FIRST_RUNS), help_heading = "Extent")]
+    pub(crate) first: FirstRun,
     /// Only write down what is to be purged: before an upload, so that one that is never finished is made up for
     #[arg(long, help_heading = "Extent")]
     pub(crate) begin: bool,
@@ -889,45 +884,6 @@ pub(crate) struct ChangedArgs {
     /// With `--verify`, compare what visitors get with the files, byte for byte; what was deleted must not be served
     #[arg(long, help_heading = "Visitors")]
     pub(crate) expect_files: bool,
-}
-
-/// A tool that prints what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ChangesArg {
-    /// `git diff --name-status -z`, `git diff --raw -z`
-    Git,
-    /// `rsync --out-format='%i %n'`
-    Rsync,
-    /// `aws s3 sync --no-progress`
-    Aws,
-    /// `rclone --combined -`
-    Rclone,
-    /// A path a line
-    Paths,
-}
-
-/// What to purge in place of too many URLs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FallbackArg {
-    /// Folders of which at least half changed
-    Prefix,
-    /// The hosts of the site
-    Host,
-    /// Everything in the zone
-    Everything,
-    /// Nothing: it is an error
-    None,
-}
-
-/// What to purge where there is no state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FirstArg {
-    /// The hosts of the site
-    Host,
-    /// Every URL of every file
-    List,
-    /// Nothing
-    Nothing,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -984,8 +940,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) config: Option<PathBuf>,
     /// Whose certificates to trust [default: platform]
-    #[arg(long, global = true, hide_short_help = true, value_name = "WHOSE", help_heading = "Connection")]
-    pub(crate) roots: Option<RootsArg>,
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHOSE", help_heading = "Connection", value_parser = one_of(ROOTS))]
+    pub(crate) roots: Option<Roots>,
     /// A file of certificates (PEM) to trust as well, such as a private authority's
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Vec<PathBuf>,
@@ -1050,8 +1006,8 @@ pub(crate) struct Global {
     pub(crate) color: Option<ColorArg>,
     /// Write a log to standard error; a line for each message and request [env: CFCACHE_LOG says
     /// what is logged: `info` for connections too, or levels of targets such as `warn,cfcache_transport=info`]
-    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output")]
-    pub(crate) log_format: Option<LogFormatArg>,
+    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output", value_parser = one_of(LOG_FORMATS))]
+    pub(crate) log_format: Option<LogFormat>,
 
     /// Print what would be sent, and send nothing
     #[arg(long, global = true, help_heading = "Safety")]
@@ -1063,8 +1019,8 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, help_heading = "Safety")]
     pub(crate) force: bool,
     /// What to do about an invalid entry
-    #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety")]
-    pub(crate) on_invalid: Option<OnInvalidArg>,
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
+    pub(crate) on_invalid: Option<OnInvalid>,
     /// Take a warning about an entry, such as of a `*` in a URL, as a mistake: the entry is invalid
     #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
     pub(crate) strict: bool,
@@ -1083,8 +1039,10 @@ pub(crate) struct Global {
 /// Which URLs to verify, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VerifyArg {
-    /// So many, after the purge.
-    Of(Sample),
+    /// So many at the most, after the purge.
+    AtMost(usize),
+    /// All, after the purge.
+    All,
     /// A sample, before the purge and after it.
     Transition,
 }
@@ -1138,24 +1096,13 @@ pub(crate) struct Visiting {
         hide_short_help = true,
         value_name = "WHOM",
         help_heading = "Visitors",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = one_of(WARM_AS)
     )]
-    pub(crate) warm_as: Vec<WarmAsArg>,
+    pub(crate) warm_as: Vec<Variant>,
     /// Ask what was warmed once more: it has to be HIT
     #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
     pub(crate) warm_certify: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WarmAsArg {
-    /// A phone
-    Mobile,
-    /// A tablet
-    Tablet,
-    /// A browser that takes WebP images
-    Webp,
-    /// A browser that takes AVIF images
-    Avif,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -1173,8 +1120,8 @@ pub(crate) struct EmulatorArgs {
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
     /// What that token is good for
-    #[arg(long, value_name = "STATE", requires = "token", default_value = "active")]
-    pub(crate) token_state: TokenStateArg,
+    #[arg(long, value_name = "STATE", requires = "token", default_value = "active", value_parser = one_of(TOKEN_STATES))]
+    pub(crate) token_state: TokenState,
     /// How long clearing Cache Reserve takes, in seconds
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds)]
     pub(crate) clear_seconds: f64,
@@ -1207,14 +1154,6 @@ pub(crate) struct EmulatorArgs {
     pub(crate) max_object: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TokenStateArg {
-    Active,
-    Disabled,
-    Expired,
-    NotYetValid,
-}
-
 /// What `--plan` takes. The environment and a profile can name a plan as well, so it is checked there.
 const PLANS: [&str; 5] = ["auto", "free", "pro", "business", "enterprise"];
 
@@ -1226,14 +1165,6 @@ pub(crate) enum ShellArg {
     #[value(name = "powershell")]
     PowerShell,
     Elvish,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RootsArg {
-    /// Those of this machine
-    Platform,
-    /// Those that came with the binary, for containers that have none
-    Bundled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -1254,23 +1185,6 @@ pub(crate) enum ColorArg {
     Never,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormatArg {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-impl From<LogFormatArg> for LogFormat {
-    fn from(format: LogFormatArg) -> Self {
-        match format {
-            LogFormatArg::Text => Self::Text,
-            LogFormatArg::Json => Self::Json,
-        }
-    }
-}
-
 impl Global {
     /// What of these is about settings that a file or the environment can have as well.
     pub(crate) fn overrides(&self) -> Overrides {
@@ -1287,22 +1201,85 @@ impl Global {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnInvalidArg {
-    /// Send nothing (of arguments and files), or nothing more (of a pipe)
-    Fail,
-    /// Report it, and send the rest
-    Skip,
+/// Takes one of these words, each with its help, and gives what it stands for.
+fn one_of<T: Clone + Send + Sync + 'static>(
+    words: &'static [(&'static str, &'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let shown = words.iter().map(|(word, help, _)| match *help {
+        "" => PossibleValue::new(*word),
+        help => PossibleValue::new(*word).help(help),
+    });
+    PossibleValuesParser::new(shown).try_map(|given| {
+        let known = words.iter().find(|(word, ..)| *word == given);
+        known.map(|(.., value)| value.clone()).ok_or("it is none of the words")
+    })
 }
 
-impl From<OnInvalidArg> for OnInvalid {
-    fn from(arg: OnInvalidArg) -> Self {
-        match arg {
-            OnInvalidArg::Fail => Self::Fail,
-            OnInvalidArg::Skip => Self::Skip,
-        }
-    }
-}
+/// The cache levels.
+const CACHE_LEVELS: &[(&str, &str, CacheLevel)] = &[
+    ("aggressive", "All of the query string is part of the key", CacheLevel::Aggressive),
+    ("basic", "What has a query string is not served from the cache", CacheLevel::Basic),
+    ("simplified", "Nothing of the query string is part of the key", CacheLevel::Simplified),
+];
+
+/// What a switch is set to.
+const ON_OFF: &[(&str, &str, OnOff)] = &[("on", "", OnOff::On), ("off", "", OnOff::Off)];
+
+/// The tools that print what changed.
+const CHANGES: &[(&str, &str, ListFormat)] = &[
+    ("git", "`git diff --name-status -z`, `git diff --raw -z`", ListFormat::Git),
+    ("rsync", "`rsync --out-format='%i %n'`", ListFormat::Rsync),
+    ("aws", "`aws s3 sync --no-progress`", ListFormat::Aws),
+    ("rclone", "`rclone --combined -`", ListFormat::Rclone),
+    ("paths", "A path a line", ListFormat::Paths),
+];
+
+/// What to purge in place of too many URLs.
+const FALLBACKS: &[(&str, &str, Option<FallbackTo>)] = &[
+    ("prefix", "Folders of which at least half changed", Some(FallbackTo::Prefix)),
+    ("host", "The hosts of the site", Some(FallbackTo::Host)),
+    ("everything", "Everything in the zone", Some(FallbackTo::Everything)),
+    ("none", "Nothing: it is an error", None),
+];
+
+/// What to purge where there is no state.
+const FIRST_RUNS: &[(&str, &str, FirstRun)] = &[
+    ("host", "The hosts of the site", FirstRun::Hosts),
+    ("list", "Every URL of every file", FirstRun::List),
+    ("nothing", "Nothing", FirstRun::Nothing),
+];
+
+/// The visitors that URLs are fetched as.
+const WARM_AS: &[(&str, &str, Variant)] = &[
+    ("mobile", "A phone", Variant::Mobile),
+    ("tablet", "A tablet", Variant::Tablet),
+    ("webp", "A browser that takes WebP images", Variant::Webp),
+    ("avif", "A browser that takes AVIF images", Variant::Avif),
+];
+
+/// What a token of the emulator is good for.
+const TOKEN_STATES: &[(&str, &str, TokenState)] = &[
+    ("active", "", TokenState::Active),
+    ("disabled", "", TokenState::Disabled),
+    ("expired", "", TokenState::Expired),
+    ("not-yet-valid", "", TokenState::NotYetValid),
+];
+
+/// Whose certificates are trusted.
+const ROOTS: &[(&str, &str, Roots)] = &[
+    ("platform", "Those of this machine", Roots::Platform),
+    ("bundled", "Those that came with the binary, for containers that have none", Roots::Bundled),
+];
+
+/// How a log is written.
+const LOG_FORMATS: &[(&str, &str, LogFormat)] =
+    &[("text", "For people", LogFormat::Text), ("json", "One JSON object a line", LogFormat::Json)];
+
+/// What an invalid entry does.
+const ON_INVALID: &[(&str, &str, OnInvalid)] = &[
+    ("fail", "Send nothing (of arguments and files), or nothing more (of a pipe)", OnInvalid::Fail),
+    ("skip", "Report it, and send the rest", OnInvalid::Skip),
+];
 
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -1321,13 +1298,13 @@ fn some_seconds(text: &str) -> Result<f64, String> {
 
 fn verify(text: &str) -> Result<VerifyArg, String> {
     match text {
-        "all" => Ok(VerifyArg::Of(Sample::All)),
+        "all" => Ok(VerifyArg::All),
         "transition" => Ok(VerifyArg::Transition),
         _ => match text.parse() {
             Ok(0) | Err(_) => {
                 Err("it must be a whole number, at least 1, or `all`, or `transition`".to_owned())
             }
-            Ok(number) => Ok(VerifyArg::Of(Sample::AtMost(number))),
+            Ok(number) => Ok(VerifyArg::AtMost(number)),
         },
     }
 }

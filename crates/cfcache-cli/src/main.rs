@@ -10,7 +10,7 @@ mod resolve;
 use std::process::ExitCode;
 
 use cfcache_app::{
-    config, credentials, domain, exit, failure, job, report, same_file, secret, session, source, whole,
+    config, credentials, domain, exit, failure, job, report, same_file, secret, session, source,
 };
 
 fn main() -> ExitCode {

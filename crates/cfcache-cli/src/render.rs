@@ -116,7 +116,7 @@ impl Terminal {
         }
         let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
         let failure = filter.as_ref().err().map(|why| Failure::usage(format!("`{}`: {why}", config::LOG)));
-        let format = global.log_format.map_or(LogFormat::Text, LogFormat::from);
+        let format = global.log_format.unwrap_or(LogFormat::Text);
         Logger::new(format, filter.unwrap_or_default(), |line| {
             // If standard error is gone there is nobody left to tell.
             let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());

@@ -1,34 +1,33 @@
-//! From what was typed and what the environment says to a job: everything parsed, every conflict named, nothing sent.
+//! From arguments to a job: refuses options that exclude each other or do nothing, and passes the rest to cfcache-app,
+//! which parses it.
 
 mod changed;
-mod connection;
 mod setting;
 mod visiting;
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use cfcache_app::job::{EnvironmentRef, EverythingJob, ListJob, RouteJob, Scope, VisitJob};
-use cfcache_app::job::{Job as PurgeJob, OnInvalid};
-pub(crate) use cfcache_app::job::{Targets, ZoneRef};
+use cfcache_app::connection::{Api, Connection, Network, Remote, plan};
+use cfcache_app::job::Job as PurgeJob;
+use cfcache_app::job::{Destination, EverythingJob, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
 use cfcache_app::manage::{ManageJob, SettingCommand, SettingJob};
+use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
-use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 use cfcache_model::target::{CacheKeyHeader, Kind};
-use cfcache_model::{Plan, endpoint};
+use cfcache_transport::Roots;
 
 use crate::args::{
     Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, Pages, ShellArg, TokenCommand,
     What,
 };
-use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced, TokenPlace};
-use crate::domain;
+use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced};
 use crate::failure::Failure;
 use crate::render::{Terminal, human};
-use crate::resolve::connection::plan;
 use crate::resolve::visiting::Purged;
-use crate::same_file::FileId;
-use crate::secret::{may_be_secret, shown, shown_path};
+use crate::secret::shown_path;
 use crate::source::{Base, list_named};
+use crate::{credentials, same_file};
 
 /// What to do.
 pub(crate) enum Job {
@@ -156,7 +155,7 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
     }
 }
 
-/// Everything that a job is made of.
+/// What a job is made of: what was typed, and what is set.
 struct Resolver<'a> {
     settings: Settings,
     global: &'a Global,
@@ -179,6 +178,43 @@ impl<'a> Resolver<'a> {
             environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| terminal.warn(unread));
         }
         Ok(Self { settings, global, environment, terminal })
+    }
+
+    fn zone(&self) -> Result<ZoneRef, Failure> {
+        self.settings.parse_zone(self.environment, self.terminal)
+    }
+
+    /// The connection; where nothing will be sent, it needs no credentials.
+    fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
+        let global = self.global;
+        if global.emulator && global.base_url.is_some() {
+            return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
+        }
+        let api = if global.emulator {
+            Api::emulator(self.settings.zone.is_some().then(|| self.zone()).transpose()?)
+        } else {
+            let base = self.settings.parse_base_url()?;
+            let place = self.settings.credentials.as_ref();
+            let fetch = || credentials::fetch(place, self.environment, self.terminal);
+            let credentials = (!sends_nothing).then(fetch).transpose()?;
+            let (allow_insecure_http, network) = (global.allow_insecure_http, self.network()?);
+            Api::Remote(Box::new(Remote { base, credentials, allow_insecure_http, network }))
+        };
+        Ok(Connection {
+            api,
+            plan: self.settings.parse_plan()?,
+            pacing: !global.no_rate_limit,
+            concurrency: global.concurrency,
+            max_retries: global.max_retries,
+            timeout: global.timeout.map(Duration::from_secs_f64),
+            max_wait: global.max_wait.map(Duration::from_secs_f64),
+        })
+    }
+
+    fn network(&self) -> Result<Network, Failure> {
+        let global = self.global;
+        let roots = global.roots.unwrap_or(Roots::Platform);
+        Network::new(global.proxy.as_deref(), roots, &global.ca_file, self.environment)
     }
 }
 
@@ -221,13 +257,13 @@ impl Resolver<'_> {
                 return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
             }
         }
-        Ok(self.purge_job(PurgeJob::Everything(EverythingJob {
+        Ok(self.purge_job(PurgeJob::Everything(Box::new(EverythingJob {
             action,
             visits: self.visits(&Purged::Everything)?,
-            scope: self.scope()?,
+            scope: self.settings.parse_scope(self.environment, self.terminal)?,
             connection: self.connection(global.dry_run)?,
             yes: global.yes || global.force,
-        })))
+        }))))
     }
 
     fn list(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
@@ -239,93 +275,51 @@ impl Resolver<'_> {
         }
         self.check_written_files(&targets)?;
         // Without a zone, entries that have a host say themselves where they belong.
-        if self.settings.zone.is_none() && !global.emulator && targets.kind.has_host() {
-            return self.route(action, targets);
+        let by_host = targets.kind.has_host() && !self.settings.names_zone();
+        if by_host && self.settings.environment.is_none() && global.journal.is_some() {
+            return Err(config::needs_zone("--journal"));
         }
         if global.dry_run && global.journal.is_some() {
             return Err(Failure::usage(
                 "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
             ));
         }
-        Ok(self.purge_job(PurgeJob::List(ListJob {
+        if by_host {
+            self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.terminal.warn(unread));
+        }
+        let visits = self.visits(&Purged::List(&targets))?;
+        let destination = if by_host {
+            self.settings.parse_destination(self.environment, self.terminal)?
+        } else {
+            Destination::Zone(self.settings.parse_scope(self.environment, self.terminal)?)
+        };
+        Ok(self.purge_job(PurgeJob::List(Box::new(ListJob {
             action,
-            visits: self.visits(&Purged::List(&targets))?,
-            scope: self.scope()?,
+            visits,
+            destination,
             targets,
             connection: self.connection(global.dry_run)?,
             failed_to: global.failed_to.clone(),
             journal: global.journal.clone(),
             batch_size: global.batch_size,
-        })))
+        }))))
     }
 
-    /// Refuses to write where something is read, or where something else is written: the same file, whatever it is
-    /// called.
+    /// Refuses to write where something is read, or where something else is written.
     fn check_written_files(&self, targets: &Targets) -> Result<(), Failure> {
         let global = self.global;
         let written = [("--failed-to", &global.failed_to), ("--journal", &global.journal)];
-        let written: Vec<(&str, FileId)> = written
-            .into_iter()
-            .filter_map(|(option, path)| Some((option, FileId::from_path(path.as_deref()?)?)))
-            .collect();
-        if written.is_empty() {
-            return Ok(());
-        }
-        if let [(_, one), (_, other)] = written.as_slice()
-            && one == other
-        {
-            return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
-        }
-        let mut files: Vec<(&str, Option<FileId>)> = FileId::of_outputs().into();
+        let written: Vec<(&str, &Path)> =
+            written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect();
         let inputs = targets.files.iter().chain(&targets.sitemaps);
-        files.extend(inputs.map(|path| ("a file that is read as input", FileId::from_path(path))));
-        // Even where it is not read here: a script may be reading it.
-        files.push(("a file that is read as input", FileId::of_standard_input()));
-        let token = match self.settings.credentials.as_ref().map(|sourced| &sourced.value) {
-            Some(CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path))) => {
-                FileId::from_path(path)
-            }
-            _ => None,
-        };
-        files.push(("the file of the token", token));
-        files.push(("the configuration", self.settings.path.as_deref().and_then(FileId::from_path)));
-        files.extend(global.ca_file.iter().map(|path| ("a file of certificates", FileId::from_path(path))));
-        for (option, written) in &written {
-            if let Some((name, _)) = files.iter().find(|(_, file)| file.as_ref() == Some(written)) {
-                return Err(Failure::usage(format!("`{option}` names {name}")));
-            }
+        let mut read: Vec<(&str, &Path)> =
+            inputs.map(|path| ("a file that is read as input", path.as_path())).collect();
+        if let Some(Sourced { value: CredentialPlace::File(path), .. }) = &self.settings.credentials {
+            read.push(("the file of the token", path));
         }
-        Ok(())
-    }
-
-    fn scope(&self) -> Result<Scope, Failure> {
-        Ok(Scope { zone: self.zone()?, environment: self.environment()? })
-    }
-
-    fn route(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
-        let only_one = |option: &str| {
-            Failure::usage(format!("`{option}` is for one zone, and none is given"))
-                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID))
-        };
-        if self.settings.environment.is_some() {
-            return Err(only_one("--environment"));
-        }
-        if self.global.journal.is_some() {
-            return Err(only_one("--journal"));
-        }
-        for (domain, id) in &self.settings.zones {
-            self.warn_if_odd(id, &mapped(domain));
-        }
-        self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.terminal.warn(unread));
-        Ok(self.purge_job(PurgeJob::Route(RouteJob {
-            action,
-            visits: self.visits(&Purged::List(&targets))?,
-            targets,
-            zones: self.settings.zones.clone().into_iter().collect(),
-            connection: self.connection(self.global.dry_run)?,
-            failed_to: self.global.failed_to.clone(),
-            batch_size: self.global.batch_size,
-        })))
+        read.extend(self.settings.path.iter().map(|path| ("the configuration", path.as_path())));
+        read.extend(global.ca_file.iter().map(|path| ("a file of certificates", path.as_path())));
+        same_file::check_written(&written, &read)
     }
 
     /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
@@ -355,17 +349,7 @@ impl Resolver<'_> {
 
     fn token(&self, account: Option<String>) -> Result<Job, Failure> {
         self.reads()?;
-        let account = account
-            .map(|value| Sourced { value, origin: Origin::Option("--account") })
-            .or_else(|| {
-                let value = self.environment.account.clone()?;
-                Some(Sourced { value, origin: Origin::Variable(config::ACCOUNT_ID) })
-            })
-            .map(|Sourced { value, origin }| {
-                let id = AccountId::parse(&value).map_err(|invalid| not_an_id(&origin, &value, &invalid))?;
-                Ok(Sourced { value: id, origin })
-            })
-            .transpose()?;
+        let account = config::parse_account(account, self.environment)?;
         let unread = self.environment.unread(&[config::ACCOUNT_ID]);
         Ok(Job::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
     }
@@ -420,90 +404,6 @@ impl Resolver<'_> {
             None => Ok(()),
         }
     }
-
-    fn zone(&self) -> Result<ZoneRef, Failure> {
-        let Some(Sourced { value, origin }) = &self.settings.zone else {
-            // The emulator has one zone, and needs none named.
-            if self.global.emulator
-                && let Ok(zone) = ZoneId::parse(endpoint::example::ZONE_ID)
-            {
-                return Ok(ZoneRef::Id(zone));
-            }
-            let mut failure = Failure::usage("no zone given")
-                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{}`", config::ZONE_ID));
-            failure.causes = self.environment.unread(&[config::ZONE_ID]);
-            return Err(failure);
-        };
-        let zone = value.trim();
-        // A domain has a dot, and an id has none.
-        if zone.contains('.') {
-            let domain = domain(zone, origin)?;
-            return match self.settings.zones.get(&domain::ascii(&domain)) {
-                Some(id) => {
-                    self.warn_if_odd(id, &mapped(&domain));
-                    Ok(ZoneRef::Id(id.clone()))
-                }
-                None => Ok(ZoneRef::Domain(domain)),
-            };
-        }
-        let id = ZoneId::parse(zone).map_err(|invalid| {
-            let failure = not_an_id(origin, zone, &invalid);
-            if failure.hint.is_some() {
-                return failure;
-            }
-            failure.with_hint("a zone is given by its id, or by its domain, such as `example.com`")
-        })?;
-        self.warn_if_odd(&id, &origin.to_string());
-        Ok(ZoneRef::Id(id))
-    }
-
-    /// Every documented zone id has 32 hex digits, and nothing promises it: another is sent as it is, and not in silence.
-    /// (The emulator takes its zone's id from here, whatever it looks like.)
-    fn warn_if_odd(&self, id: &ZoneId, origin: &str) {
-        let text = id.as_str();
-        if self.global.emulator {
-            return;
-        }
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            self.terminal.warn(&format!(
-                "{origin}: {} does not look like a zone id, which has 32 hex digits",
-                shown(text)
-            ));
-        }
-    }
-
-    /// Ids of environments are hex words of about thirty digits; everything else is a name.
-    fn environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
-        let Some(Sourced { value, origin }) = &self.settings.environment else { return Ok(None) };
-        if value.trim().is_empty() {
-            return Err(Failure::usage(format!("{origin}: the environment is empty"))
-                .with_hint("leave it out to purge the zone, or name one (`cfcache environments list`)"));
-        }
-        let is_id = value.len() >= 20 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_id {
-            return Ok(Some(EnvironmentRef::Name(value.clone())));
-        }
-        match EnvironmentId::parse(value) {
-            Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
-            Err(invalid) => Err(not_an_id(origin, value, &invalid)),
-        }
-    }
-}
-
-/// What was given is not an id, and is shown only where it cannot be a secret.
-fn not_an_id(origin: &Origin, text: &str, invalid: &InvalidId) -> Failure {
-    if may_be_secret(text) {
-        return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
-            "it may be a token: was it meant for `{}`, or for the file of `--api-token-file`?",
-            config::API_TOKEN
-        ));
-    }
-    Failure::usage(format!("{origin}: {invalid}"))
-}
-
-/// Where the configuration's map says which zone a domain is.
-fn mapped(domain: &str) -> String {
-    format!("`[zones]`, {}", shown(&domain::unicode(domain)))
 }
 
 fn only_reads() -> Failure {
@@ -543,7 +443,7 @@ fn targets(
         arguments: input.entries,
         files: input.from,
         headers,
-        on_invalid: global.on_invalid.map_or(OnInvalid::Fail, OnInvalid::from),
+        on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
         sitemaps: pages.from_sitemap,
         base,
         null: input.null,
@@ -567,24 +467,4 @@ fn cache_key_headers(texts: &[String]) -> Result<Vec<CacheKeyHeader>, Failure> {
         headers.push(header);
     }
     Ok(headers)
-}
-
-fn domain(text: &str, origin: &Origin) -> Result<String, Failure> {
-    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
-    // A letter of another script may be written as several characters.
-    let is_plain = |char: char| {
-        char.is_ascii_alphanumeric()
-            || matches!(char, '.' | '-' | '_')
-            || (!char.is_ascii() && !cfcache_model::text::is_invisible(char) && !char.is_whitespace())
-    };
-    if bare != text.trim_end_matches('.') || !bare.chars().all(is_plain) {
-        let failure = Failure::usage(format!("{origin}: {} is not a domain", shown(text)));
-        return Err(if bare.chars().all(is_plain) && !bare.is_empty() && !may_be_secret(text) {
-            failure.with_hint(format!("is `{bare}` meant?"))
-        } else {
-            failure
-        });
-    }
-    Ok(bare.to_lowercase())
 }

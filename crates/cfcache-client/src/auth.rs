@@ -272,7 +272,7 @@ fn without_beginnings(text: &str, secret: &str) -> Option<String> {
     is_changed.then_some(clean)
 }
 
-/// Has a word one of the documented shapes of a secret?
+/// Returns whether a word has one of the documented forms of a secret.
 ///
 /// - the prefixes of 2026, anywhere in it: `%20` and `\n` before a secret make one word with it
 /// - the global key before: 37 to 45 lowercase hex digits

@@ -133,9 +133,9 @@ pub enum AttemptResult {
     Unclear,
     /// No whole answer came.
     Lost {
-        /// Can it have been processed?
+        /// Whether it can have been processed.
         delivery: Delivery,
-        /// Can another try help?
+        /// Whether another attempt can help.
         retryable: bool,
     },
 }

@@ -32,7 +32,7 @@ impl EntryRanges {
         self.ranges.splice(from..to, core::iter::once(start..end));
     }
 
-    /// Is that entry one of them?
+    /// Returns whether an entry is one of them.
     #[must_use]
     pub fn contains(&self, ordinal: u64) -> bool {
         let next = self.ranges.partition_point(|known| known.end <= ordinal);
@@ -45,7 +45,7 @@ impl EntryRanges {
         self.ranges.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// Is there none?
+    /// Returns whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.ranges.is_empty()

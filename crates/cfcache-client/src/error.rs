@@ -28,7 +28,7 @@ pub struct Error {
     pub elapsed: Duration,
     /// The `cf-ray` of the last answer, which the vendor's support asks for.
     pub ray: Option<String>,
-    /// Did an earlier try end without saying whether it was done?
+    /// Whether an earlier attempt ended without saying whether it was done.
     pub unclear: bool,
     /// What came of the last try, where that is not what ended it.
     pub last_try: Option<Box<ErrorCause>>,
@@ -96,7 +96,7 @@ impl Error {
         }
     }
 
-    /// Did the API say no?
+    /// Returns whether the API refused it.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.kind(), ErrorKind::Refused | ErrorKind::Credentials)

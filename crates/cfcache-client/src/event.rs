@@ -102,7 +102,7 @@ pub enum Event<'a> {
     Retrying {
         /// How long it waits.
         wait: Duration,
-        /// Does everything else wait as well?
+        /// Whether everything else waits as well.
         holds_all: bool,
         /// Which try it was that failed, counted from 1.
         attempt: u32,
@@ -153,7 +153,7 @@ pub struct Exchange<'a> {
     pub result: Result<&'a Response, &'a TransportError>,
     /// What takes the credentials out of what the answer says, in its headers too.
     pub redactor: &'a Redactor,
-    /// Was it refused because there were too many?
+    /// Returns whether it was refused because there were too many requests.
     pub rate_limited: bool,
 }
 

@@ -1,9 +1,30 @@
-//! Purges at the fastest legal pace, and loses nothing.
+//! A client of Cloudflare's purge API: it sends as fast as the limits allow, and accounts for every entry.
 //!
 //! - [`Client`]: asks the API one thing ([`Client::call`]), or purges a stream of any length ([`Client::run`])
-//! - [`engine`]: the state machine below it, without IO, clock or runtime
-//! - [`Credentials`]: the only type that can turn a secret into a header
+//! - [`engine`]: the state machines below it, without IO, clock or runtime
+//! - [`Codec`]: between the model's requests and HTTP
+//! - [`Credentials`]: a token or key, and the only type that makes a header of one
+//! - [`PurgeScope`], [`Summary`]: what a run does where, and what came of it
 //! - [`Event`], [`Observer`]: everything that happens, as it happens, for progress, journals and logs
+//!
+//! ```no_run
+//! # #[cfg(feature = "driver")]
+//! # async fn example(client: cfcache_client::Client) -> Result<(), Box<dyn core::error::Error>> {
+//! use cfcache_client::{PurgeScope, entries};
+//! use cfcache_model::endpoint::Action;
+//! use cfcache_model::plan::BatchLimits;
+//! use cfcache_model::target::Tag;
+//! use cfcache_model::{Kind, Plan, ZoneId};
+//!
+//! let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
+//! let limits = BatchLimits::from_plan(Plan::Pro.purge_limits(), Kind::Tags);
+//! let scope = PurgeScope::new(Action::Purge, zone, Kind::Tags, limits);
+//! let tags = [Tag::parse("release-42")?, Tag::parse("product-1001")?];
+//! let summary = client.run(&scope, entries(tags), core::future::pending(), &mut ()).await;
+//! assert_eq!(summary.accepted, 2);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! `examples/embed.rs` purges from an iterator and watches; `examples/sans_io.rs` drives the engine without a runtime.
 //!

@@ -33,7 +33,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Was everything accepted that was to be sent?
+    /// Returns whether everything was accepted that was to be sent.
     #[must_use]
     pub const fn is_all_accepted(&self) -> bool {
         self.failed == 0

@@ -14,6 +14,7 @@ mod value;
 mod variants;
 mod zones;
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -62,28 +63,19 @@ impl Call<'_> {
     }
 }
 
-/// What an endpoint wants to do.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    /// Answer, and no more: what there was to do is done.
-    Answer(Answer),
-    /// Purge, if the limits let it.
-    Purge(purge::Accepted),
-}
-
-/// Does what is asked for; of a purge, decides what is to be done.
-pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> Decision {
+/// Does what is asked for, and answers. Of a purge, it decides what is to be done, if the limits let it.
+pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<Answer, purge::Accepted> {
     let endpoint = call.route.endpoint;
     let Some(id) = call.route.argument("zone_id") else {
-        return Decision::Answer(match endpoint.name {
+        return ControlFlow::Break(match endpoint.name {
             "list_zones" => zones::list(state, call),
             "verify_token" | "verify_account_token" => token::verify(call),
             _ => by_sample(call),
         });
     };
     // A zone that does not exist looks like one that the token may not see.
-    let Some((zone, settings)) = state.zone(id) else { return Decision::Answer(auth::forbidden(endpoint)) };
-    Decision::Answer(match endpoint.name {
+    let Some((zone, settings)) = state.zone(id) else { return ControlFlow::Break(auth::forbidden(endpoint)) };
+    ControlFlow::Break(match endpoint.name {
         "purge_zone_cache" | "purge_environment_cache" => return purge(call, zone, Action::Purge),
         "invalidate_zone_cache" | "invalidate_environment_cache" => {
             return purge(call, zone, Action::Invalidate);
@@ -115,10 +107,10 @@ pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> Answer 
     purge::carry_out(state, accepted)
 }
 
-fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> Decision {
+fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<Answer, purge::Accepted> {
     match purge::check(call, zone, action) {
-        Ok(accepted) => Decision::Purge(accepted),
-        Err(refusal) => Decision::Answer(refusal),
+        Ok(accepted) => ControlFlow::Continue(accepted),
+        Err(refusal) => ControlFlow::Break(refusal),
     }
 }
 

@@ -261,7 +261,7 @@ impl Edges {
             // 0 is "respect the origin's headers".
             own.browser_ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
-        own.variants = settings.variants.as_ref().map(state::Variants::types).unwrap_or_default();
+        own.variants = settings.variant_types();
     }
 
     /// What is stored, zone by zone.

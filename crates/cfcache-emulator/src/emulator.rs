@@ -1,5 +1,6 @@
 //! The API as a function from a request and a time to an answer.
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 
 use crate::answer::Answer;
 use crate::auth;
-use crate::behavior::{self, Call, Decision};
+use crate::behavior::{self, Call};
 use crate::config::{Config, Hints, LimitMode};
 use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
@@ -187,11 +188,11 @@ impl Emulator {
             config: &self.config,
         };
         let accepted = match behavior::decide(state, &call) {
-            Decision::Answer(answer) => {
+            ControlFlow::Break(answer) => {
                 self.set_edge(state, &route, &answer);
                 return Outcome::new(endpoint, answer);
             }
-            Decision::Purge(accepted) => accepted,
+            ControlFlow::Continue(accepted) => accepted,
         };
         let draw = accepted.draw();
         if is_limited && let Err(wait) = state.limits.purge(now, draw) {

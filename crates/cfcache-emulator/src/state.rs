@@ -138,8 +138,8 @@ pub(crate) struct Settings {
     pub(crate) values: BTreeMap<&'static str, (Value, Duration)>,
     /// When the latest clear of Cache Reserve began.
     pub(crate) clear: Option<Duration>,
-    /// The variants, if any are set.
-    pub(crate) variants: Option<Variants>,
+    /// For some file extensions, the types that may be served for them, if any are set: the value and when.
+    pub(crate) variants: Option<(Map<String, Value>, Duration)>,
     /// In which region of which cloud an origin is.
     pub(crate) regions: BTreeMap<IpAddr, Region>,
 }
@@ -153,21 +153,15 @@ pub(crate) struct StoredSwitch {
     pub(crate) end: Option<Duration>,
 }
 
-/// For some file extensions, the types that may be served for them.
-#[derive(Debug)]
-pub(crate) struct Variants {
-    pub(crate) value: Map<String, Value>,
-    pub(crate) set: Duration,
-}
-
-impl Variants {
+impl Settings {
     /// For each file extension, the types that may be served for it.
-    pub(crate) fn types(&self) -> BTreeMap<String, Vec<String>> {
+    pub(crate) fn variant_types(&self) -> BTreeMap<String, Vec<String>> {
         let types = |types: &Value| {
             let types = types.as_array().into_iter().flatten();
             types.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
         };
-        self.value.iter().map(|(extension, list)| (extension.clone(), types(list))).collect()
+        let set = self.variants.iter().flat_map(|(value, _)| value);
+        set.map(|(extension, list)| (extension.clone(), types(list))).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one body of purge and invalidate, of a zone and of an environment.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::endpoint::Cost;
 use crate::plan::{Batch, InvalidBatch};
 use crate::target::file::RawObject;
-use crate::target::{File, InvalidFile, InvalidTarget, Kind, PurgeUrl, Target, Written};
+use crate::target::{File, InvalidFile, Kind, PurgeUrl, Target, Written};
 use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
@@ -189,31 +189,20 @@ impl<'de> Deserialize<'de> for RawEntry {
 }
 
 impl RawEntry {
-    fn parse(self, kind: Kind) -> Result<Target, InvalidEntry> {
+    /// Parses the entry; what is wrong with it is told in words, as serde's errors are.
+    fn parse(self, kind: Kind) -> Result<Target, String> {
+        let invalid = |invalid: InvalidFile| invalid.to_string();
         match self {
             // A string in `files` is a URL, and never the JSON of an object.
             Self::Text(text) if kind == Kind::Files => {
-                let url = PurgeUrl::parse(&text).map_err(InvalidFile::from)?;
+                let url = PurgeUrl::parse(&text).map_err(|error| invalid(error.into()))?;
                 Ok(File::from(url).into())
             }
-            Self::Text(text) => Ok(Target::parse(kind, &text)?),
-            Self::Object(object) if kind == Kind::Files => Ok(File::from_object(object, "{…}")?.into()),
-            Self::Object(_) => Err(InvalidEntry::Object(kind)),
+            Self::Text(text) => Target::parse(kind, &text).map_err(|error| error.to_string()),
+            Self::Object(object) if kind == Kind::Files => {
+                Ok(File::from_object(object, "{…}").map_err(invalid)?.into())
+            }
+            Self::Object(_) => Err(alloc::format!("an object in `{}`, which takes strings", kind.field())),
         }
-    }
-}
-
-/// Why an entry of a list is not one of its kind.
-#[derive(Debug, thiserror::Error)]
-enum InvalidEntry {
-    #[error(transparent)]
-    Target(#[from] InvalidTarget),
-    #[error("an object in `{}`, which takes strings", .0.field())]
-    Object(Kind),
-}
-
-impl From<InvalidFile> for InvalidEntry {
-    fn from(invalid: InvalidFile) -> Self {
-        Self::Target(invalid.into())
     }
 }

@@ -77,7 +77,7 @@ pub struct Descriptor {
     pub path: &'static str,
     /// The part of the API in which its error codes have their meaning.
     pub area: Area,
-    /// May it be repeated when it is not known whether it was done?
+    /// Whether it may be repeated when it is not known whether it was done.
     pub replay: Replay,
     /// The permissions of a token of which it needs one, in the dashboard's words.
     pub permission: &'static str,
@@ -136,7 +136,7 @@ impl Method {
     }
 }
 
-/// May a request be repeated?
+/// Whether a request may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Replay {

@@ -4,6 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+use crate::text::UnknownName;
+
 /// Where the purge limits below come from.
 pub const PURGE_LIMITS_PAGE: &str =
     "https://developers.cloudflare.com/cache/how-to/purge-cache/#availability-and-limits";
@@ -117,18 +119,13 @@ impl fmt::Display for Plan {
 }
 
 impl FromStr for Plan {
-    type Err = UnknownPlan;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, UnknownPlan> {
-        Self::ALL.iter().copied().find(|plan| plan.as_str() == text).ok_or(UnknownPlan)
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let expected = "a plan is one of `free`, `pro`, `business`, `enterprise`";
+        Self::ALL.iter().copied().find(|plan| plan.as_str() == text).ok_or(UnknownName { expected })
     }
 }
-
-/// The text names no plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a plan is one of `free`, `pro`, `business`, `enterprise`")]
-#[non_exhaustive]
-pub struct UnknownPlan;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use alloc::string::String;
 /// The most characters of an entry that a message repeats.
 pub const CLIP_CHARS: usize = 80;
 
-/// Does it draw nothing, or change what stands around it?
+/// Returns whether a character draws nothing, or changes how what stands around it is drawn.
 ///
 /// Control characters, the marks that turn the direction of writing, and blanks without width. A terminal must not get
 /// them from foreign text, and a person must see that they are there. (The two joiners are left alone: some scripts
@@ -68,4 +68,13 @@ pub fn quote(text: &str) -> String {
     quoted.push_str(&clip(text, CLIP_CHARS));
     quoted.push('`');
     quoted
+}
+
+/// The text is none of the names that were expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{expected}")]
+#[non_exhaustive]
+pub struct UnknownName {
+    /// Which names there are, in words.
+    pub expected: &'static str,
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use cfcache_transport::{
-    Cause, HyperTransport, Operation, Origin, Phase, Proxy, ProxyRules, Request, Roots, Scheme, Timeouts,
+    Cause, HyperTransport, Operation, Origin, Phase, ProxyRules, Request, Roots, Scheme, Timeouts,
     TransportError,
 };
 use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
@@ -63,18 +63,11 @@ pub struct VisitorBuilder {
     user_agent: HeaderValue,
     headers: HeaderMap,
     connect_to: Option<(String, u16)>,
-    proxy: ProxyChoice,
+    proxies: ProxyRules,
     roots: Roots,
     ca_pem: Vec<Vec<u8>>,
     timeouts: Timeouts,
     max_body: usize,
-}
-
-#[derive(Clone)]
-enum ProxyChoice {
-    Direct,
-    One(Proxy),
-    Rules(Arc<ProxyRules>),
 }
 
 /// What a visit came to.
@@ -126,7 +119,7 @@ impl Visitor {
             user_agent: HeaderValue::from_static(user_agent),
             headers: HeaderMap::new(),
             connect_to: None,
-            proxy: ProxyChoice::Direct,
+            proxies: ProxyRules::default(),
             roots: Roots::Platform,
             ca_pem: Vec::new(),
             timeouts,
@@ -272,11 +265,6 @@ impl Visitor {
 
     fn open(&self, origin: &Origin) -> Result<Arc<HyperTransport>, String> {
         let settings = &self.settings;
-        let proxy = match &settings.proxy {
-            ProxyChoice::Direct => None,
-            ProxyChoice::One(proxy) => Some(proxy.clone()),
-            ProxyChoice::Rules(rules) => rules.intercepts(origin),
-        };
         let mut timeouts = settings.timeouts;
         if self.stays_here() {
             // What does not speak TLS may wait for more than it gets.
@@ -288,7 +276,7 @@ impl Visitor {
             .with_timeouts(timeouts)
             .with_max_body(settings.max_body)
             .with_max_connections(CONNECTIONS)
-            .with_proxy(proxy)
+            .with_proxy(settings.proxies.intercepts(origin))
             .with_roots(settings.roots);
         for pem in &settings.ca_pem {
             builder = builder.with_ca_pem(pem.as_slice());
@@ -321,15 +309,9 @@ impl VisitorBuilder {
         self
     }
 
-    /// Goes through one proxy, whatever the URL.
-    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
-        self.proxy = ProxyChoice::One(proxy);
-        self
-    }
-
-    /// Chooses a proxy by URL.
+    /// Chooses a proxy by URL, or goes through one whatever the URL: none if not set.
     pub fn with_proxy_rules(mut self, rules: ProxyRules) -> Self {
-        self.proxy = ProxyChoice::Rules(Arc::new(rules));
+        self.proxies = rules;
         self
     }
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cfcache_app::domain;
+use cfcache_app::{domain, scope};
 use cfcache_client::{Client, Error, ErrorKind};
 use cfcache_model::Plan;
-use cfcache_model::endpoint::{GetZone, ListZones, Zone};
+use cfcache_model::endpoint::{GetZone, Zone};
 use cfcache_model::id::ZoneId;
 use cfcache_model::target::Kind;
 use tracing::{info, warn};
@@ -92,9 +92,9 @@ impl Accounts {
         };
         let plan = match (account.plan, found) {
             (Some(plan), _) => Some(plan),
-            (None, Some(found)) => plan_of(&found),
+            (None, Some(found)) => found.known_plan(),
             (None, None) => match account.client.call(&GetZone::new(&id), &mut ()).await {
-                Ok(answer) => plan_of(&answer.result),
+                Ok(answer) => answer.result.known_plan(),
                 // A token that may purge need not be allowed to read the zone.
                 Err(error) if error.failure().is_some_and(|failure| failure.status == 403) => None,
                 Err(error) => return Err(ZoneError::Call(Box::new(error))),
@@ -137,17 +137,10 @@ impl Account {
     }
 }
 
-/// The one zone of that domain. The API names zones in Unicode, and is asked for the form with `xn--` as well.
+/// The one zone of that domain.
 async fn find(client: &Client, zone: &str) -> Result<Zone, ZoneError> {
-    let (ascii, unicode) = (domain::ascii(zone), domain::unicode(zone));
-    let mut found: Vec<Zone> = Vec::new();
-    for name in [&unicode, &ascii] {
-        if found.is_empty() && (name == &unicode || ascii != unicode) {
-            let answer = client.call(&ListZones::named(name), &mut ()).await;
-            let zones = answer.map_err(|error| ZoneError::Call(Box::new(error)))?.result;
-            found.extend(zones.into_iter().filter(|zone| domain::ascii(&zone.name) == ascii));
-        }
-    }
+    let found = scope::zones_named(client, zone, &mut (), |odd| warn!("{odd}")).await;
+    let mut found = found.map_err(|error| ZoneError::Call(Box::new(error)))?;
     match (found.pop(), found.len()) {
         (Some(zone), 0) => Ok(zone),
         (None, _) => Err(ZoneError::None("there is no such zone that the credentials may see".to_owned())),
@@ -155,10 +148,6 @@ async fn find(client: &Client, zone: &str) -> Result<Zone, ZoneError> {
             Err(ZoneError::None(format!("there are {} zones of that name: give the id of one", more + 1)))
         }
     }
-}
-
-fn plan_of(zone: &Zone) -> Option<Plan> {
-    zone.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()
 }
 
 impl ZoneError {

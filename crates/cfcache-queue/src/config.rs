@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cfcache_app::config::{CredentialPlace, Origin, Sourced, TokenPlace, file};
+use cfcache_app::config::{CredentialPlace, Origin, Sourced, file};
 use cfcache_app::connection;
 use cfcache_app::failure::Failure;
 use cfcache_app::secret::{shown, shown_path};
@@ -68,30 +68,16 @@ impl AccountSettings {
     ///
     /// Where no place or more than one is named.
     pub fn credentials(&self, name: &str, path: &Path) -> Result<Sourced<CredentialPlace>, Failure> {
-        let command = match self.token_command.as_deref() {
-            None => None,
-            Some([program, arguments @ ..]) if !program.trim().is_empty() => {
-                Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
+        let owner = format!("account {}", shown(name));
+        let (file, variable) = (self.token_file.as_ref(), self.token_env.as_ref());
+        let command = self.token_command.as_deref();
+        match CredentialPlace::from_table(&owner, file, variable, command, None)? {
+            Some(value) => {
+                Ok(Sourced { value, origin: Origin::File(path.to_owned(), Some(name.to_owned())) })
             }
-            Some(_) => return Err(self.wrong(name, "`token-command` is empty")),
-        };
-        let mut places: Vec<TokenPlace> = [
-            self.token_file.clone().map(TokenPlace::File),
-            self.token_env.clone().map(TokenPlace::Variable),
-            command,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        match (places.pop(), places.len()) {
-            (Some(place), 0) => Ok(Sourced {
-                value: CredentialPlace::Profile(place),
-                origin: Origin::File(path.to_owned(), Some(name.to_owned())),
-            }),
-            (None, _) => Err(self
+            None => Err(self
                 .wrong(name, "it names no token")
                 .with_hint("name one with `token-file`, `token-env` or `token-command`")),
-            (Some(_), _) => Err(self.wrong(name, "it names more than one place for the token")),
         }
     }
 

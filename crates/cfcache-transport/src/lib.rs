@@ -1,9 +1,13 @@
-//! Carries one HTTP request to one origin and tells the truth about its delivery.
+//! Sends one HTTP request to one origin, and reports whether it can have been processed.
 //!
 //! This crate moves bytes. It knows HTTP, TLS, proxies and deadlines; it does not know what the bytes mean, and it
 //! never repeats a request that may have been processed: whether that is safe is known only above.
 //!
-//! Reading order: this file (the seam), [`Origin`], [`TransportError`], and then `hyper.rs`, the one real transport.
+//! - [`Transport`]: the trait that the layer above sees
+//! - [`Origin`]: scheme, host and port
+//! - [`TransportError`]: what went wrong; its [`Delivery`] says whether the request can have been processed
+//! - `HyperTransport`: the implementation over hyper, with the feature `hyper`
+//! - `ScriptedTransport`: answers in tests, with the feature `test-util`
 
 mod error;
 #[cfg(feature = "hyper")]

@@ -70,7 +70,7 @@ impl Origin {
         if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// Is the host this machine: `localhost`, `127.0.0.0/8` or `::1`?
+    /// Returns whether the host is this machine: `localhost`, `127.0.0.0/8` or `::1`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
@@ -79,14 +79,14 @@ impl Origin {
         }
     }
 
-    /// Would a credential travel in the open to another machine?
+    /// Returns whether a credential would travel in cleartext to another machine.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
         self.scheme == Scheme::Http && !self.is_loopback()
     }
 }
 
-/// Is it a name that means this machine wherever it is used (RFC 6761, section 6.3)?
+/// Returns whether a name means this machine wherever it is used (RFC 6761, section 6.3).
 pub(crate) fn is_loopback_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")

@@ -3,8 +3,8 @@ use core::fmt;
 
 use cfcache_client::{InvalidBaseUrl, InvalidCredentials};
 use cfcache_model::id::InvalidId;
-use cfcache_model::limits::UnknownPlan;
 use cfcache_model::target::InvalidTarget;
+use cfcache_model::text::UnknownName;
 
 use crate::summary::Summary;
 
@@ -21,7 +21,7 @@ pub enum Error {
     /// The user agent holds characters that no header does.
     UserAgent,
     /// A variable of the environment names no plan.
-    Plan(UnknownPlan),
+    Plan(UnknownName),
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
     /// A text is no id.

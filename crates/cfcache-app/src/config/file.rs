@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
+use crate::config::CredentialPlace;
 use crate::failure::Failure;
 use crate::{secret, whole};
 
@@ -61,24 +62,6 @@ pub struct Profile {
     token: Option<SecretString>,
 }
 
-/// Where a file says that the token is.
-#[derive(Debug, Clone)]
-pub enum TokenPlace {
-    /// In another file.
-    File(PathBuf),
-    /// In a variable of the environment.
-    Variable(String),
-    /// In what a command prints.
-    Command {
-        /// The program.
-        program: String,
-        /// Its arguments.
-        arguments: Vec<String>,
-    },
-    /// In the file itself, where it should not be.
-    Inline(SecretString),
-}
-
 /// A project's file, found from the working directory upwards. It comes with other people's work, so it can name no
 /// command to run and no place of a secret.
 #[derive(Debug, Default, Deserialize)]
@@ -115,32 +98,15 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// Where more than one place is named (which was meant, nobody can tell), or a command without a program.
-    pub fn token(&self, origin: &str) -> Result<Option<TokenPlace>, Failure> {
-        let command = match self.token_command.as_deref() {
-            None => None,
-            Some([]) => return Err(Failure::usage(format!("{origin}: `token-command` is empty"))),
-            Some([program, ..]) if program.trim().is_empty() => {
-                return Err(Failure::usage(format!("{origin}: the program of `token-command` is empty")));
-            }
-            Some([program, arguments @ ..]) => {
-                Some(TokenPlace::Command { program: program.clone(), arguments: arguments.to_vec() })
-            }
-        };
-        let places: Vec<TokenPlace> = [
-            self.token_file.clone().map(TokenPlace::File),
-            self.token_env.clone().map(TokenPlace::Variable),
-            command,
-            self.token.clone().map(TokenPlace::Inline),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        match places.len() {
-            0 | 1 => Ok(places.into_iter().next()),
-            _ => Err(Failure::usage(format!("{origin} names more than one place for the token"))
-                .with_hint("one of `token-file`, `token-env` and `token-command` is enough")),
-        }
+    /// As with [`CredentialPlace::from_table`].
+    pub fn token(&self, origin: &str) -> Result<Option<CredentialPlace>, Failure> {
+        CredentialPlace::from_table(
+            origin,
+            self.token_file.as_ref(),
+            self.token_env.as_ref(),
+            self.token_command.as_deref(),
+            self.token.as_ref(),
+        )
     }
 }
 

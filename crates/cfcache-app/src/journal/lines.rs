@@ -168,7 +168,7 @@ pub fn read(file: impl Read) -> Result<Contents, Wrong> {
     }
 }
 
-/// Is it a first line that was cut off, by a loss of power most likely?
+/// Returns whether it is a first line that was cut off, most likely by a loss of power.
 fn is_beginning(line: &[u8]) -> bool {
     const FIRST: &[u8] = br#"{"journal":"cfcache""#;
     let shorter = line.len().min(FIRST.len());

@@ -1,4 +1,4 @@
-//! Is it the same input again?
+//! Finds out whether the input is the same again.
 
 use core::hash::Hasher as _;
 use std::collections::VecDeque;

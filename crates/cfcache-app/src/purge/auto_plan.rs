@@ -1,8 +1,7 @@
 //! `--plan auto`: whose limits to pace by, found out where it matters.
 
 use cfcache_client::Event;
-use cfcache_model::Plan;
-use cfcache_model::endpoint::{GetZone, Zone};
+use cfcache_model::endpoint::GetZone;
 use cfcache_model::id::ZoneId;
 
 use crate::console::Console;
@@ -18,7 +17,7 @@ pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Consol
         }
     };
     let told = match session.client.call(&GetZone::new(zone), &mut quietly).await {
-        Ok(answer) => match plan_of(&answer.result) {
+        Ok(answer) => match answer.result.known_plan() {
             Some(plan) => {
                 session.client.set_limits(plan.purge_limits());
                 format!("the zone's plan is `{plan}`: its limits are paced by from here on")
@@ -28,9 +27,4 @@ pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Consol
         Err(error) => format!("the zone's plan cannot be read ({error}): paced by the limits of `free`"),
     };
     console.detail(&told);
-}
-
-/// The plan that a zone says it has, if it is one whose limits are known.
-pub(super) fn plan_of(zone: &Zone) -> Option<Plan> {
-    zone.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()
 }

@@ -12,29 +12,34 @@ use cfcache_model::target::Kind;
 use cfcache_probe::AcceptedUrls;
 use tokio::sync::Notify;
 
+use crate::config::needs_zone;
 use crate::console::{Console, RunInfo};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{ListJob, Visits};
+use crate::job::{Destination, ListJob, Visits};
 use crate::journal::{Header, Journal, Replay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
-use crate::purge::input::{First, InputReader, RoutedInput};
+use crate::purge::input::{InputReader, RoutedInput};
+use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, Again, Before, Known, after_purge, ask_before, collector, wait_for_origin};
-use crate::purge::{Pacing, ResolvedScope, caps};
+use crate::purge::{Pacing, caps};
 use crate::report::Report;
 use crate::route::Routes;
 use crate::session::{Session, api_name};
 use crate::source::{self, Sources};
 
-/// Purges or invalidates a list on one zone, and reports.
+/// Purges or invalidates a list, and reports.
 pub(super) async fn run(
     job: ListJob,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
-    let ListJob { action, visits, scope, targets, connection, failed_to, journal, batch_size, .. } = job;
+    let ListJob { action, visits, destination, targets, connection, failed_to, journal, batch_size } = job;
+    if journal.is_some() && matches!(destination, Destination::Hosts(_)) {
+        return Err(needs_zone("--journal"));
+    }
     // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
     // does what it does by default: it ends a long check of a file on the spot.
     if let Some(path) = &failed_to {
@@ -56,34 +61,35 @@ pub(super) async fn run(
     // Of what can be read only once, the beginning is read before anything is asked of the API: nothing is not
     // everything, and needs no request either.
     let mut input = InputReader::begin(sources, journal.as_mut().map(JournalSession::replay));
-    if let First::Nothing = input.first(interrupts).await? {
+    if !input.has_first(interrupts).await? {
         return input.nothing(kind, failed_to.as_deref(), console);
     }
     let session = Session::open(&connection).await?;
-    let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
+    let found = FoundScopes::find(&session, &destination, console, interrupts).await?;
+    let pacing = Pacing::begin(&session, &connection, found.plan());
+    let caps = caps(pacing.plan, kind, batch_size, console);
+    let mut scopes = found.purge_scopes(action, kind, caps);
+    if scopes.is_empty() {
+        return Err(Failure::new(
+            Exit::Failed,
+            "no zone is given, and the token may see several of each name: which is meant cannot be told",
+        )
+        .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
+    }
     // Last of all that comes before the purge: what is wrong with anything else is known by then.
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
     let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
-    let pacing = Pacing::begin(&session, &connection, place.plan);
-    let report = place.report(action.verb(), kind.field());
-    let (journal, accepted) = match journal {
-        Some(journal) => journal.begin(&place, &session)?,
-        None => (None, EntryRanges::new()),
+    let journal = match (journal, scopes.first_mut()) {
+        (Some(journal), Some(scope)) => {
+            let (journal, accepted) = journal.begin(scope, &session)?;
+            scope.accepted = accepted;
+            Some(journal)
+        }
+        _ => None,
     };
-    let caps = caps(pacing.plan, kind, batch_size, console);
-    let mut scope = PurgeScope::new(action, place.zone, kind, caps).with_environment(place.environment);
-    scope.accepted = accepted;
-    let bulk = Bulk {
-        session: &session,
-        kind,
-        scopes: vec![scope],
-        routes: None,
-        report,
-        pacing,
-        accepted: None,
-        console,
-        interrupts,
-    };
+    let (report, routes) = (found.report(action, kind), found.routes());
+    let bulk =
+        Bulk { session: &session, kind, scopes, routes, report, pacing, accepted: None, console, interrupts };
     let report = bulk.run(input, failed_to, journal, visits, before).await?;
     session.close().await;
     Ok(report)
@@ -120,15 +126,10 @@ impl JournalSession {
     }
 
     /// Goes on with it there.
-    fn begin(
-        mut self,
-        place: &ResolvedScope,
-        session: &Session,
-    ) -> Result<(Option<Writer>, EntryRanges), Failure> {
-        self.header.zone = place.zone.to_string();
-        self.header.environment = place.environment.as_ref().map(ToString::to_string);
-        let (writer, accepted) = self.journal.begin(&self.header, session.given_up())?;
-        Ok((Some(writer), accepted))
+    fn begin(mut self, scope: &PurgeScope, session: &Session) -> Result<(Writer, EntryRanges), Failure> {
+        self.header.zone = scope.zone.to_string();
+        self.header.environment = scope.environment.as_ref().map(ToString::to_string);
+        self.journal.begin(&self.header, session.given_up())
     }
 }
 
@@ -251,14 +252,4 @@ fn run_info(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<
     let estimate =
         move |left: u64| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64));
     RunInfo { kind, total, estimate: Box::new(estimate) }
-}
-
-/// What each zone of a routed run is to do.
-pub(super) fn scopes(
-    routes: &Routes,
-    action: Action,
-    kind: Kind,
-    limits: cfcache_model::plan::BatchLimits,
-) -> Vec<PurgeScope> {
-    routes.zones().map(|zone| PurgeScope::new(action, zone.clone(), kind, limits)).collect()
 }

@@ -1,6 +1,7 @@
 //! `--dry-run`: what would be sent, and how long it would take.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use cfcache_client::engine::{AttemptResult, Limiter as _, Policy, RateLimiter};
 use cfcache_model::Plan;
@@ -14,9 +15,10 @@ use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::job::{Destination, EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
 use crate::purge::visits::announce;
 use crate::purge::{caps, empty, limits};
+use crate::route::Routes;
 use crate::session::shown_base;
 use crate::source::Sources;
 use crate::wording;
@@ -30,8 +32,15 @@ pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<E
 }
 
 /// Prints the requests for a list, and sends nothing.
-pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let place = DryRunScope::new(job.action, &job.scope, &job.connection, console)?;
+pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let scope = match job.destination {
+        Destination::Zone(scope) => scope,
+        Destination::Hosts(ref mut zones) => {
+            let zones = core::mem::take(zones);
+            return list_by_host(job, zones, console);
+        }
+    };
+    let place = DryRunScope::new(job.action, &scope, &job.connection, console)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
     let kind = job.targets.kind;
@@ -78,7 +87,7 @@ pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure>
         summary.push_str(&format!("; the limits of the plan `{name}` stretch that to at least {least}"));
     }
     console.note(&summary);
-    if let ZoneRef::Domain(domain) = &job.scope.zone
+    if let ZoneRef::Domain(domain) = &scope.zone
         && chosen.is_none()
         && job.batch_size.is_none()
         && let Some(least) = fewer_requests(kind, items, requests)
@@ -89,6 +98,65 @@ pub(super) fn list(job: ListJob, console: &dyn Console) -> Result<Exit, Failure>
             wording::count(least, "request"),
         ));
     }
+    announce(job.visits.as_ref(), console);
+    Ok(exit)
+}
+
+/// The same where each entry goes to the zone of its host. Zones are not listed, so it needs the configuration's map.
+fn list_by_host(job: ListJob, zones: Vec<(String, ZoneId)>, console: &dyn Console) -> Result<Exit, Failure> {
+    if zones.is_empty() {
+        return Err(Failure::usage("no zone is given, and a dry run does not look the zones of hosts up")
+            .with_hint(
+                "name it with `--zone`, or list domains and ids below `[zones]` in the configuration",
+            ));
+    }
+    let base = shown_base(&job.connection)?.to_string();
+    let kind = job.targets.kind;
+    let caps = caps(job.connection.plan, kind, job.batch_size, console);
+    let routes = Routes::new(zones);
+    let mut planners: BTreeMap<&ZoneId, Planner> =
+        routes.zones().map(|zone| (zone, Planner::new(kind, caps))).collect();
+    let mut exit = Exit::Accepted;
+    let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
+    let mut send = |zone: &ZoneId, batch: Option<Batch>| {
+        if let Some(batch) = batch {
+            requests += 1;
+            items += batch.len() as u64;
+            let body = PurgeBody::Batch(batch);
+            console.data(&shown(&encode(&PurgeCache::new(job.action, zone, &body)), &base));
+        }
+    };
+    Sources::open(job.targets, false, console)?.read(&mut |chunk| {
+        exit = exit.or(chunk.tell(console));
+        for entry in chunk.entries {
+            read += 1;
+            let name = entry.target.host().unwrap_or_default();
+            match routes.zone_of(name) {
+                Ok(zone) => {
+                    let batch = planners.get_mut(zone).and_then(|planner| planner.push(entry).ok()?);
+                    send(zone, batch);
+                }
+                Err(why) => {
+                    exit = exit.or(Exit::Failed);
+                    let given = cfcache_model::text::clip(&entry.given(), 200);
+                    console.say(&format!("{given}: {why}"));
+                }
+            }
+        }
+        !console.is_closed()
+    });
+    for (zone, mut planner) in planners {
+        while let Some(batch) = planner.finish() {
+            send(zone, Some(batch));
+        }
+    }
+    if console.is_closed() {
+        return Ok(exit);
+    }
+    if read == 0 && exit == Exit::Accepted {
+        return Err(empty(kind));
+    }
+    console.note(&format!("would send {} in {}", kind.count(items), wording::count(requests, "request")));
     announce(job.visits.as_ref(), console);
     Ok(exit)
 }

@@ -40,14 +40,6 @@ pub(super) struct InputReader {
     total: Option<u64>,
 }
 
-/// What an input begins with.
-pub(super) enum First {
-    /// Something to send.
-    Entries,
-    /// Nothing that could be sent, up to its end.
-    Nothing,
-}
-
 impl InputReader {
     /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
@@ -77,27 +69,27 @@ impl InputReader {
         Self { chunks, first: Some(entries), found: InputFindings::default(), stops_at_invalid: false, total }
     }
 
-    /// Reads up to the first entry that can be sent.
+    /// Reads up to the first entry that can be sent, and returns whether there is one.
     ///
     /// # Errors
     ///
     /// Where that is interrupted.
-    pub(super) async fn first(&mut self, interrupts: &Interrupts) -> Result<First, Failure> {
+    pub(super) async fn has_first(&mut self, interrupts: &Interrupts) -> Result<bool, Failure> {
         tokio::select! {
-            first = self.find_first() => Ok(first),
+            has_first = self.find_first() => Ok(has_first),
             () = interrupts.nth(1) => Err(interrupted()),
         }
     }
 
-    async fn find_first(&mut self) -> First {
+    async fn find_first(&mut self) -> bool {
         while let Some(chunk) = self.chunks.recv().await {
             let entries = self.found.keep(chunk);
             if !entries.is_empty() || self.found.invalid.len() > INVALID_FIRST {
                 self.first = Some(entries);
-                return First::Entries;
+                return true;
             }
         }
-        First::Nothing
+        false
     }
 
     /// The entries, and what is known of the input beside them.
@@ -158,7 +150,7 @@ fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static)
 pub(super) struct InputInfo {
     /// What is found on the way.
     pub(super) found: Rc<RefCell<InputFindings>>,
-    /// Does an invalid entry end it?
+    /// Whether an invalid entry ends it.
     pub(super) stops_at_invalid: bool,
     /// How many entries there are, where they were counted.
     pub(super) total: Option<u64>,

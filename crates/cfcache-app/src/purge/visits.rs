@@ -11,9 +11,9 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
-    AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample as Sampled,
-    Settings, Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor,
-    Warmed, host_of, seed, wait_at_gate,
+    AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample, Settings,
+    Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor, Warmed,
+    host_of, seed, wait_at_gate,
 };
 use futures_core::Stream;
 
@@ -21,7 +21,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{GateJob, Sample, Targets, VerifyJob, Visits, WarmJob};
+use crate::job::{GateJob, Targets, VerifyJob, Visits, WarmJob};
 use crate::journal::Writer;
 use crate::observe::CallObserver;
 use crate::purge::changed::SiteFiles;
@@ -120,8 +120,8 @@ pub(super) fn announce(visits: Option<&Visits>, console: &dyn Console) {
             given => format!("{} given for that, and ", wording::count(given, "URL")),
         };
         let how_many = match verify.sample {
-            Sample::All => "all purged URLs".to_owned(),
-            Sample::AtMost(most) => format!("at most {most} of the purged URLs"),
+            None => "all purged URLs".to_owned(),
+            Some(most) => format!("at most {most} of the purged URLs"),
         };
         let before = if verify.transition { ", and ask them before the purge too" } else { "" };
         console.note(&format!("would verify {given}{how_many}{before}"));
@@ -167,12 +167,8 @@ fn transition(visits: Option<&Visits>) -> Option<&VerifyJob> {
     visits?.verify.as_ref().filter(|job| job.transition)
 }
 
-fn sample_of(job: &VerifyJob) -> Sampled<Target> {
-    let keep = match job.sample {
-        Sample::All => None,
-        Sample::AtMost(most) => Some(most),
-    };
-    Sampled::new(keep, seed())
+fn sample_of(job: &VerifyJob) -> Sample<Target> {
+    Sample::new(job.sample, seed())
 }
 
 /// A sample of URLs that are to be purged, to be asked before; none where that is not wanted.
@@ -229,10 +225,7 @@ pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<Accep
         (None, None) => return None,
         // All are fetched, or those are looked for that were asked before.
         (_, Some(_)) | (Some(VerifyJob { transition: true, .. }), _) => None,
-        (Some(VerifyJob { sample: Sample::AtMost(most), .. }), None) => {
-            Some(*most).filter(|most| *most <= SMALL_SAMPLE)
-        }
-        (Some(VerifyJob { sample: Sample::All, .. }), None) => None,
+        (Some(job), None) => job.sample.filter(|most| *most <= SMALL_SAMPLE),
     };
     Some(AcceptedUrls::new(keep, action, seed()))
 }
@@ -408,8 +401,8 @@ impl Urls<'_> {
                 };
                 accepted().filter(is_known).collect()
             }
-            (None, Sample::AtMost(most)) if most < count => {
-                let mut sample = Sampled::new(Some(most), seed());
+            (None, Some(most)) if most < count => {
+                let mut sample = Sample::new(Some(most), seed());
                 accepted().for_each(|number| sample.push(|| number));
                 let mut chosen = sample.into_kept();
                 chosen.sort_unstable();

@@ -8,7 +8,7 @@ use cfcache_app::console::{Console, RunInfo};
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::interrupts::Interrupts;
-use cfcache_app::job::{EverythingJob, Job, ListJob, OnInvalid, Scope, Targets, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Scope, Targets, ZoneRef};
 use cfcache_app::purge;
 use cfcache_app::report::{BatchEvent, Report};
 use cfcache_model::endpoint::{Action, example};
@@ -89,10 +89,10 @@ fn scope() -> Scope {
 }
 
 fn list(urls: &[&str]) -> Job {
-    Job::List(ListJob {
+    Job::List(Box::new(ListJob {
         action: Action::Purge,
         visits: None,
-        scope: scope(),
+        destination: Destination::Zone(scope()),
         targets: Targets {
             action: Action::Purge,
             kind: Kind::Files,
@@ -109,17 +109,17 @@ fn list(urls: &[&str]) -> Job {
         failed_to: None,
         journal: None,
         batch_size: None,
-    })
+    }))
 }
 
 fn everything() -> Job {
-    Job::Everything(EverythingJob {
+    Job::Everything(Box::new(EverythingJob {
         action: Action::Invalidate,
         visits: None,
         scope: scope(),
         connection: connection(),
         yes: false,
-    })
+    }))
 }
 
 /// Runs a job, after so many interrupts.

@@ -6,7 +6,7 @@ use cfcache_model::id::ZoneId;
 use serde::Serialize;
 
 use crate::args::OutputArg;
-use crate::config::{CredentialPlace, Origin, Settings, Sourced, TokenPlace};
+use crate::config::{CredentialPlace, Origin, Settings, Sourced};
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -175,19 +175,19 @@ fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
 /// What sort of credentials, and where they are: never what they are.
 fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
     match place {
-        CredentialPlace::OptionFile(path) | CredentialPlace::Profile(TokenPlace::File(path)) => {
+        CredentialPlace::File(path) => {
             format!("token in {}", names.path(path))
         }
         CredentialPlace::Token(_) => "token [secret]".to_owned(),
         CredentialPlace::Key { email, .. } => format!("API key of {} [secret]", bare(email)),
-        CredentialPlace::Profile(TokenPlace::Variable(name)) => {
+        CredentialPlace::Variable(name) => {
             format!("token in the variable {}", shown(name))
         }
         // The arguments may say more than they should.
-        CredentialPlace::Profile(TokenPlace::Command { program, .. }) => {
+        CredentialPlace::Command { program, .. } => {
             format!("token from the command {}", names.path(Path::new(program)))
         }
-        CredentialPlace::Profile(TokenPlace::Inline(_)) => "token in the file itself [secret]".to_owned(),
+        CredentialPlace::Inline(_) => "token in the file itself [secret]".to_owned(),
     }
 }
 

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use cfcache_client::Credentials;
 use cfcache_emulator::{
-    Config, EdgeConfig, Emulator, Fault, FaultAction, LimitMode, LogRetention, Origin, Rules, Token,
-    TokenState, Zone,
+    Config, EdgeConfig, Emulator, Fault, FaultAction, LimitMode, LogRetention, Origin, Rules, Token, Zone,
 };
 use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
 
-use crate::args::{EmulatorArgs, TokenStateArg};
+use crate::args::EmulatorArgs;
 use crate::command::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -51,12 +50,7 @@ pub(crate) async fn serve(
         // No client could send another.
         Credentials::token(token.as_str().into())
             .map_err(|invalid| Failure::usage(format!("`--token`: {invalid}")))?;
-        config = config.with_token(Token::new(token).with_state(match args.token_state {
-            TokenStateArg::Active => TokenState::Active,
-            TokenStateArg::Disabled => TokenState::Disabled,
-            TokenStateArg::Expired => TokenState::Expired,
-            TokenStateArg::NotYetValid => TokenState::NotYetValid,
-        }));
+        config = config.with_token(Token::new(token).with_state(args.token_state));
     }
     for fault in &args.faults {
         let text = fault;

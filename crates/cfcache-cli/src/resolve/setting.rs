@@ -4,11 +4,11 @@ use cfcache_app::manage::SettingCommand;
 use cfcache_app::manage::input::{
     addresses, mappings, no_secret, origin_ip, variants_of_file, variants_of_rows,
 };
-use cfcache_model::endpoint::{CacheLevel, CloudRegion, OnOff, Switch};
+use cfcache_model::endpoint::{CloudRegion, Switch};
 
 use crate::args::{
-    BrowserCacheTtlCommand, CacheLevelArg, CacheLevelCommand, OnOffArg, RegionsCommand, ReserveCommand,
-    SmartCommand, SwitchCommand, VariantsCommand,
+    BrowserCacheTtlCommand, CacheLevelCommand, RegionsCommand, ReserveCommand, SmartCommand, SwitchCommand,
+    VariantsCommand,
 };
 use crate::failure::Failure;
 
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> SettingCommand {
     match command {
         SwitchCommand::Get => SettingCommand::Get(switch),
-        SwitchCommand::Set { value } => SettingCommand::Set(switch, on_off(*value)),
+        SwitchCommand::Set { value } => SettingCommand::Set(switch, *value),
     }
 }
 
@@ -24,11 +24,7 @@ pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> SettingCo
 pub(super) const fn cache_level(command: &CacheLevelCommand) -> SettingCommand {
     match command {
         CacheLevelCommand::Get => SettingCommand::GetCacheLevel,
-        CacheLevelCommand::Set { level } => SettingCommand::SetCacheLevel(match level {
-            CacheLevelArg::Aggressive => CacheLevel::Aggressive,
-            CacheLevelArg::Basic => CacheLevel::Basic,
-            CacheLevelArg::Simplified => CacheLevel::Simplified,
-        }),
+        CacheLevelCommand::Set { level } => SettingCommand::SetCacheLevel(*level),
     }
 }
 
@@ -44,7 +40,7 @@ pub(super) const fn browser_cache_ttl(command: &BrowserCacheTtlCommand) -> Setti
 pub(super) const fn reserve(command: &ReserveCommand) -> SettingCommand {
     match command {
         ReserveCommand::Get => SettingCommand::Get(Switch::CacheReserve),
-        ReserveCommand::Set { value } => SettingCommand::Set(Switch::CacheReserve, on_off(*value)),
+        ReserveCommand::Set { value } => SettingCommand::Set(Switch::CacheReserve, *value),
         ReserveCommand::Clear { wait } => SettingCommand::ClearReserve { wait: *wait },
         ReserveCommand::Status => SettingCommand::ReserveStatus,
     }
@@ -54,7 +50,7 @@ pub(super) const fn reserve(command: &ReserveCommand) -> SettingCommand {
 pub(super) const fn smart(command: &SmartCommand) -> SettingCommand {
     match command {
         SmartCommand::Get => SettingCommand::Get(Switch::SmartTieredCache),
-        SmartCommand::Set { value } => SettingCommand::Set(Switch::SmartTieredCache, on_off(*value)),
+        SmartCommand::Set { value } => SettingCommand::Set(Switch::SmartTieredCache, *value),
         SmartCommand::Delete => SettingCommand::DeleteSmart,
     }
 }
@@ -98,11 +94,4 @@ pub(super) fn regions(command: RegionsCommand) -> Result<SettingCommand, Failure
         RegionsCommand::Import { file } => SettingCommand::ImportRegions(mappings(&file)?),
         RegionsCommand::Supported => SettingCommand::SupportedRegions,
     })
-}
-
-const fn on_off(value: OnOffArg) -> OnOff {
-    match value {
-        OnOffArg::On => OnOff::On,
-        OnOffArg::Off => OnOff::Off,
-    }
 }

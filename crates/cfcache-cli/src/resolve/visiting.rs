@@ -1,35 +1,17 @@
-//! How visitors ask, and the jobs that only ask.
+//! The options about visitors: around a purge, and for `probe` and `warm`.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use cfcache_app::visitor::{parse_gate, parse_url, read_expected, read_urls, visitor};
 use cfcache_model::endpoint::Action;
-use cfcache_model::target::{Kind, Target};
-use cfcache_probe::{
-    Expectation, GateSettings, InvalidCondition, Limits, Sha256, UrlList, Variant, Visitor, VisitorBuilder,
-    host_of,
-};
-use cfcache_transport::Roots;
-use http::{HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
+use cfcache_model::target::Kind;
+use cfcache_probe::{Limits, UrlList, Variant, VisitorBuilder};
 
-use crate::args::{Input, Pages, RootsArg, VerifyArg, WarmAsArg};
-use crate::config::VISITOR_HEADERS;
+use crate::args::{Input, Pages, VerifyArg};
 use crate::failure::Failure;
-use crate::job::{Expected, GateJob, Sample, VerifyJob, VisitJob, Visits, WarmJob};
-use crate::resolve::connection::{Proxies, authorities};
+use crate::job::{Expected, GateJob, VerifyJob, VisitJob, Visits, WarmJob};
 use crate::resolve::{Job, Resolver, Targets, targets};
-use crate::secret::{path_name, shown_path};
-use crate::session::USER_AGENT;
-use crate::whole;
-
-/// More than all headers that a server takes.
-const LONGEST: u64 = 64 * 1024;
-
-/// Headers that belong to the connection or name the URL: another value would ask something else.
-const RESERVED: [&str; 6] =
-    ["host", "connection", "content-length", "transfer-encoding", "upgrade", "proxy-authorization"];
 
 /// How many URLs are verified where that is not said.
 const SAMPLE: usize = 100;
@@ -110,13 +92,17 @@ impl Resolver<'_> {
         let verify = verify.then(|| -> Result<VerifyJob, Failure> {
             Ok(VerifyJob {
                 sample: match visiting.verify {
-                    Some(VerifyArg::Of(sample)) => sample,
-                    Some(VerifyArg::Transition) | None => Sample::AtMost(SAMPLE),
+                    Some(VerifyArg::All) => None,
+                    Some(VerifyArg::AtMost(most)) => Some(most),
+                    Some(VerifyArg::Transition) | None => Some(SAMPLE),
                 },
                 transition: visiting.verify == Some(VerifyArg::Transition),
                 timeout: Duration::from_secs_f64(visiting.verify_timeout.unwrap_or(30.0)),
                 limits: self.visitor_limits(Limits::PROBE),
-                expected: self.expected(purged.is_one(urls.len()))?,
+                expected: match &visiting.expect {
+                    Some(path) => read_expected(path, purged.is_one(urls.len()))?,
+                    None => Expected::default(),
+                },
                 expects_files,
                 urls,
             })
@@ -142,74 +128,26 @@ impl Resolver<'_> {
             }
             return Ok(None);
         };
-        let expectation: Expectation = text.parse().map_err(|invalid: InvalidCondition| {
-            Failure::usage(format!("`--after`: {invalid}"))
-                .with_hint("it looks like `https://origin.example.com/version.txt contains 42`")
-        })?;
-        let mut settings = GateSettings::new();
-        if let Some(seconds) = visiting.after_timeout {
-            settings.timeout = Duration::from_secs_f64(seconds);
-        }
-        let host = host_of(&expectation.url);
-        let is_here = format!("http://{host}")
-            .parse()
-            .is_ok_and(|origin: cfcache_transport::Origin| origin.is_loopback());
-        Ok(Some(GateJob { expectation, settings, busts: !visiting.after_no_bust, is_here }))
+        let timeout = visiting.after_timeout.map(Duration::from_secs_f64);
+        parse_gate(text, timeout, !visiting.after_no_bust).map(Some)
     }
 
     /// The URLs of `--verify-url` and `--verify-from`.
     fn verify_urls(&self, purged: &Purged<'_>) -> Result<UrlList, Failure> {
         let visiting = &self.global.visiting;
         let mut urls = UrlList::new();
-        let mut push = |place: &str, text: &str| match Target::parse(Kind::Files, text) {
-            Ok(target) => {
-                urls.push(&target);
-                Ok(())
-            }
-            Err(invalid) => Err(Failure::usage(format!("{place}: {invalid}"))),
-        };
         for url in &visiting.verify_url {
-            push("`--verify-url`", url)?;
+            urls.push(&parse_url(url, "`--verify-url`")?);
         }
         for path in &visiting.verify_from {
-            let stdin = Path::new("-");
-            if path == stdin && purged.reads_stdin() {
+            if path == Path::new("-") && purged.reads_stdin() {
                 return Err(Failure::usage(
                     "standard input can be read once, and `-` is given more than once",
                 ));
             }
-            let text = whole::read_text(path, whole::MOST)
-                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))?;
-            for (number, line) in (1..).zip(text.lines()) {
-                let line = line.trim();
-                if !line.is_empty() && !line.starts_with('#') {
-                    push(&format!("{}:{number}", path_name(path)), line)?;
-                }
-            }
+            read_urls(path, &mut |url| urls.push(&url))?;
         }
         Ok(urls)
-    }
-
-    /// What `--expect` says: a list of hashes and URLs, or the body of the one URL that there is.
-    fn expected(&self, is_one: bool) -> Result<Expected, Failure> {
-        let Some(path) = &self.global.visiting.expect else { return Ok(Expected::default()) };
-        let cannot =
-            |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", shown_path(path)));
-        if let Ok(text) = whole::read_text(path, whole::MOST)
-            && let Some(by_url) = hashes(&text)
-        {
-            return Ok(Expected { by_url, of_all: None });
-        }
-        if !is_one {
-            return Err(Failure::usage(format!(
-                "`--expect`: {} is not a list of hashes, and one body is not that of several URLs",
-                shown_path(path)
-            ))
-            .with_hint("a list has lines such as `SHA256  URL`, as `sha256sum` writes them"));
-        }
-        let file = std::fs::File::open(path).map_err(cannot)?;
-        let hash = cfcache_probe::hash(file).map_err(cannot)?;
-        Ok(Expected { by_url: BTreeMap::new(), of_all: Some(hash) })
     }
 
     pub(super) fn probe(&self, input: Input, pages: Pages) -> Result<Job, Failure> {
@@ -282,158 +220,21 @@ impl Resolver<'_> {
         Limits::new(at_once, per_second)
     }
 
-    /// A visitor that reaches URLs as the API is reached.
     fn visitor(&self) -> Result<VisitorBuilder, Failure> {
-        let global = self.global;
-        let mut visitor = Visitor::builder(USER_AGENT).with_roots(match global.roots {
-            Some(RootsArg::Bundled) => Roots::Bundled,
-            Some(RootsArg::Platform) | None => Roots::Platform,
-        });
-        for pem in authorities(&global.ca_file)? {
-            visitor = visitor.with_ca_pem(pem);
-        }
-        visitor = match self.proxies()? {
-            Proxies::None => visitor,
-            Proxies::One(proxy) => visitor.with_proxy(proxy),
-            Proxies::Rules(rules) => visitor.with_proxy_rules(*rules),
-        };
-        if let Some(seconds) = global.timeout {
-            visitor = visitor.with_timeout(Duration::from_secs_f64(seconds));
-        }
-        if let Some(address) = &global.visiting.verify_connect {
-            let (host, port) = host_and_port(address).ok_or_else(|| {
-                Failure::usage(format!(
-                    "`--verify-connect`: {} is not HOST:PORT",
-                    cfcache_model::text::quote(address)
-                ))
-                .with_hint("it looks like `127.0.0.1:8788` or `[::1]:8788`")
-            })?;
-            visitor = visitor.with_connect_to(host, port);
-        }
-        let (text, place) = match (&global.visiting.visitor_headers, &self.environment.visitor_headers) {
-            (Some(path), _) => (read_headers(path)?, shown_path(path).to_string()),
-            (None, Some(lines)) => (lines.expose_secret().to_owned(), format!("`{VISITOR_HEADERS}`")),
-            (None, None) => return Ok(visitor),
-        };
-        for (name, value) in headers(&text, &place)? {
-            visitor = visitor.with_header(name, value);
-        }
-        Ok(visitor)
+        let (global, visiting) = (self.global, &self.global.visiting);
+        let timeout = global.timeout.map(Duration::from_secs_f64);
+        let (connect_to, headers) = (visiting.verify_connect.as_deref(), visiting.visitor_headers.as_deref());
+        visitor(self.network()?, timeout, connect_to, headers, self.environment)
     }
 }
 
 /// As whom to warm: as anybody, and as those that are named.
-fn variants(named: &[WarmAsArg]) -> Vec<Variant> {
+fn variants(named: &[Variant]) -> Vec<Variant> {
     let mut variants = vec![Variant::Plain];
-    for named in named {
-        let variant = match named {
-            WarmAsArg::Mobile => Variant::Mobile,
-            WarmAsArg::Tablet => Variant::Tablet,
-            WarmAsArg::Webp => Variant::Webp,
-            WarmAsArg::Avif => Variant::Avif,
-        };
-        if !variants.contains(&variant) {
-            variants.push(variant);
+    for variant in named {
+        if !variants.contains(variant) {
+            variants.push(*variant);
         }
     }
     variants
-}
-
-/// Reads lines of a hash and a URL; `None` where one is not such a line, or there is none.
-fn hashes(text: &str) -> Option<BTreeMap<String, Sha256>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let hashes: Option<BTreeMap<String, Sha256>> = lines
-        .map(|line| {
-            let (hash, url) = line.split_once(char::is_whitespace)?;
-            let url = url.trim_start().trim_start_matches('*');
-            Some((url.to_owned(), Sha256::from_hex(hash)?))
-        })
-        .collect();
-    hashes.filter(|hashes| !hashes.is_empty())
-}
-
-fn host_and_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']')?,
-        None if host.contains(':') => return None,
-        None => host,
-    };
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
-    (!bare.is_empty() && bare.bytes().all(is_plain)).then(|| (bare.to_owned(), port))
-}
-
-fn read_headers(path: &Path) -> Result<String, Failure> {
-    whole::read_text(path, LONGEST).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", shown_path(path)))
-            .with_hint("`--visitor-headers` takes a file of lines such as `NAME: VALUE`")
-    })
-}
-
-/// Reads headers, one a line. What is wrong with one is told without its value, which may be secret.
-fn headers(text: &str, place: &str) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
-    let mut headers = Vec::new();
-    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let wrong = |what: &str| {
-            Failure::usage(format!("{place}, line {number}: {what}"))
-                .with_hint("a header is written as `NAME: VALUE`, such as `CF-Access-Client-Id: 1a2b.access`")
-        };
-        let Some((name, value)) = line.split_once(':') else { return Err(wrong("there is no colon")) };
-        let Ok(name) = HeaderName::try_from(name.trim()) else {
-            return Err(wrong("what stands before the colon is not the name of a header"));
-        };
-        if RESERVED.contains(&name.as_str()) {
-            return Err(wrong(&format!("`{name}` cannot be given: it belongs to the URL or the connection")));
-        }
-        let Ok(value) = HeaderValue::try_from(value.trim()) else {
-            return Err(wrong("the value has characters that no header can have"));
-        };
-        headers.push((name, value));
-    }
-    Ok(headers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_a_host_and_a_port() {
-        let parsed = |text| host_and_port(text).map(|(host, port)| format!("{host} {port}"));
-        assert_eq!(parsed("127.0.0.1:8788").as_deref(), Some("127.0.0.1 8788"));
-        assert_eq!(parsed("[::1]:80").as_deref(), Some("::1 80"));
-        assert_eq!(parsed("edge.example.com:443").as_deref(), Some("edge.example.com 443"));
-        for wrong in
-            ["", "8788", ":8788", "a:", "a:0", "a:70000", "::1:80", "[::1]80", "http://a:80", "a b:80"]
-        {
-            assert_eq!(parsed(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn headers_are_read_and_a_wrong_one_is_told_without_its_value() {
-        let read = headers("\u{feff}# token\nCF-Access-Client-Id: a\r\n\nx-b:  c d \n", "f").unwrap();
-        let read: Vec<_> =
-            read.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        assert_eq!(read, [("cf-access-client-id", "a"), ("x-b", "c d")]);
-        for (text, what) in [
-            ("s3cret", "no colon"),
-            ("a b: s3cret", "not the name of a header"),
-            ("x: s3\u{1}cret", "characters that no header"),
-            ("Host: s3cret", "`host` cannot be given"),
-        ] {
-            let failure = headers(text, "`f`").unwrap_err();
-            assert!(
-                failure.message.contains(what) && failure.message.contains("line 1"),
-                "{}",
-                failure.message
-            );
-            assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
-        }
-    }
 }

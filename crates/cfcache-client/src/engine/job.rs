@@ -51,7 +51,7 @@ pub enum JobStep {
     Wait {
         /// The time; `None` where only an event can help.
         until: Option<Duration>,
-        /// Would more input be taken ([`PurgeJob::push`])?
+        /// Whether more input would be taken ([`PurgeJob::push`]).
         wants_input: bool,
     },
     /// Everything has come to its end.
@@ -86,7 +86,7 @@ pub struct PurgeJob<O> {
     /// Those of them that nobody records yet.
     to_record: VecDeque<u64>,
     outcomes: u64,
-    /// Was it told that the limits are waited for?
+    /// Whether it was reported that the limits are waited for.
     is_paced: bool,
     last_wait: Option<(Duration, Reason)>,
     in_flight: usize,
@@ -118,7 +118,7 @@ struct PendingBatch {
     prepared: PreparedRequest,
     /// What came of the last try.
     last_try: Option<ErrorCause>,
-    /// Did a try, or one of the batch that it is a part of, end without saying whether it was done?
+    /// Whether an attempt, of it or of the batch that it is a part of, ended without saying whether it was done.
     unclear: bool,
 }
 
@@ -788,7 +788,7 @@ pub(crate) fn error_of<R>(
     }
 }
 
-/// Does an answer leave open whether it was done? (Of what was lost the scheduler knows by itself.)
+/// Returns whether a response leaves open whether it was done. (The scheduler knows by itself of what was lost.)
 pub(crate) const fn is_unclear(cause: &ErrorCause) -> bool {
     matches!(cause, ErrorCause::Answer(failure) if failure.unclear)
 }

@@ -118,7 +118,7 @@ pub struct RateLimiter {
 struct LimiterState {
     purge: Option<PurgeBuckets>,
     global: SlidingWindow,
-    /// Was the global quota stated by the server?
+    /// Whether the server stated the global quota.
     is_quota_stated: bool,
     concurrency: usize,
     in_flight: usize,

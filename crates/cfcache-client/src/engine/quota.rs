@@ -32,7 +32,7 @@ impl Quota {
         self.left = (self.left + Self::REFUND).min(Self::CAPACITY);
     }
 
-    /// Is nothing left?
+    /// Returns whether nothing is left.
     #[must_use]
     pub(super) const fn is_spent(&self) -> bool {
         self.left == 0

@@ -28,7 +28,7 @@ pub enum Step {
     Wait {
         /// The time; `None` where only an event can help.
         until: Option<Duration>,
-        /// Would another request be taken?
+        /// Whether another request would be taken.
         wants_input: bool,
         /// What the time is the end of.
         reason: Reason,
@@ -47,7 +47,7 @@ pub enum Decision<R> {
     Again {
         /// When.
         at: Duration,
-        /// Does everything else wait as well?
+        /// Whether everything else waits as well.
         holds_all: bool,
     },
 }
@@ -62,7 +62,7 @@ pub struct Ended<R> {
     pub attempts: u32,
     /// How long it was since it was first sent.
     pub elapsed: Duration,
-    /// Did a try end without saying whether it was done?
+    /// Whether an attempt ended without saying whether it was done.
     pub unclear: bool,
 }
 
@@ -394,7 +394,7 @@ impl<R> Drop for Scheduler<R> {
     }
 }
 
-/// May a request be sent again, after that?
+/// Returns whether a request may be sent again after that result.
 fn may_repeat(replay: Replay, result: AttemptResult) -> bool {
     let is_safe = replay == Replay::Safe;
     match result {

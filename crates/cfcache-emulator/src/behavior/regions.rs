@@ -49,13 +49,12 @@ pub(super) fn set(settings: &mut Settings, call: &Call<'_>) -> Answer {
 
 fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Answer> {
     let body = Value::Object(call.fields()?);
-    let mapping = Mapping::read(&body).map_err(Wrong::answer)?;
+    let (ip, region) = read(&body, call).map_err(Wrong::answer)?;
     // Two ways of writing one address are no mismatch.
-    if address(call) != Some(mapping.ip) {
+    if address(call) != Some(ip) {
         return Err(invalid("body origin_ip does not match URL"));
     }
-    let ip = mapping.ip;
-    mapping.store(settings, call).map_err(Wrong::answer)?;
+    store(settings, ip, region).map_err(Wrong::answer)?;
     Ok(Answer::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
 }
 
@@ -75,7 +74,7 @@ pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
         let done = if is_delete {
             remove(settings, item)
         } else {
-            Mapping::read(item).and_then(|mapping| mapping.store(settings, call))
+            read(item, call).and_then(|(ip, region)| store(settings, ip, region))
         };
         match done {
             Ok(done) => succeeded.push(done),
@@ -98,13 +97,6 @@ pub(super) fn supported() -> Answer {
         .map(|(vendor, regions)| ((*vendor).to_owned(), regions.iter().map(region).collect()))
         .collect();
     Answer::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
-}
-
-/// Says that an origin's address is in a region.
-struct Mapping<'a> {
-    ip: IpAddr,
-    vendor: &'a str,
-    region: &'a str,
 }
 
 /// What is wrong with a mapping.
@@ -136,30 +128,28 @@ impl Wrong {
     }
 }
 
-impl<'a> Mapping<'a> {
-    fn read(item: &'a Value) -> Result<Self, Wrong> {
-        let field = |name| item.get(name).and_then(Value::as_str);
-        let (Some(ip), Some(region), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor"))
-        else {
-            return Err(Wrong::Form("origin_ip, region and vendor are required, and must be strings"));
-        };
-        let ip = ip.parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
-        Ok(Self { ip, vendor, region })
-    }
+/// Reads the mapping of an address.
+fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), Wrong> {
+    let field = |name| item.get(name).and_then(Value::as_str);
+    let (Some(ip), Some(name), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor")) else {
+        return Err(Wrong::Form("origin_ip, region and vendor are required, and must be strings"));
+    };
+    let ip = ip.parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
+    Ok((ip, Region { vendor: vendor.to_owned(), name: name.to_owned(), set: call.now }))
+}
 
-    /// Stores it, and tells what a batch tells of it.
-    fn store(&self, settings: &mut Settings, call: &Call<'_>) -> Result<Value, Wrong> {
-        let regions = VENDORS.iter().find(|(vendor, _)| *vendor == self.vendor).map(|(_, regions)| *regions);
-        if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == self.region)) {
-            return Err(Wrong::Region);
-        }
-        if settings.regions.len() >= MOST && !settings.regions.contains_key(&self.ip) {
-            return Err(Wrong::TooMany);
-        }
-        let region = Region { vendor: self.vendor.to_owned(), name: self.region.to_owned(), set: call.now };
-        settings.regions.insert(self.ip, region);
-        Ok(json!({ "origin_ip": self.ip.to_string(), "region": self.region, "vendor": self.vendor }))
+/// Stores a mapping, and tells what a batch tells of it.
+fn store(settings: &mut Settings, ip: IpAddr, region: Region) -> Result<Value, Wrong> {
+    let regions = VENDORS.iter().find(|(vendor, _)| *vendor == region.vendor).map(|(_, regions)| *regions);
+    if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == region.name)) {
+        return Err(Wrong::Region);
     }
+    if settings.regions.len() >= MOST && !settings.regions.contains_key(&ip) {
+        return Err(Wrong::TooMany);
+    }
+    let stored = json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor });
+    settings.regions.insert(ip, region);
+    Ok(stored)
 }
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";

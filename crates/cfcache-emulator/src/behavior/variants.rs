@@ -1,12 +1,14 @@
 //! `GET`, `PATCH` and `DELETE /zones/{zone_id}/cache/variants`
 
+use core::time::Duration;
+
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Method;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::behavior::{Call, invalid, not_available, not_set};
-use crate::state::{Settings, Variants};
+use crate::state::Settings;
 
 /// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Written down again, and not
 /// taken from the model, for the client checks its requests against that list.
@@ -21,7 +23,7 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
     match call.route.endpoint.method {
         Method::Get => match &settings.variants {
             None => not_set("retrieve", "variants", 1142),
-            Some(variants) => to_json(variants, call),
+            Some((value, set)) => to_json(value, *set, call),
         },
         Method::Delete => match settings.variants.take() {
             None => not_set("delete", "variants", 1144),
@@ -33,7 +35,10 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
         },
         _ => match checked(call) {
             Err(refusal) => refusal,
-            Ok(value) => to_json(settings.variants.insert(Variants { value, set: call.now }), call),
+            Ok(value) => {
+                let (value, set) = settings.variants.insert((value, call.now));
+                to_json(value, *set, call)
+            }
         },
     }
 }
@@ -65,12 +70,12 @@ fn checked(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
     Ok(value)
 }
 
-fn to_json(variants: &Variants, call: &Call<'_>) -> Answer {
+fn to_json(value: &Map<String, Value>, set: Duration, call: &Call<'_>) -> Answer {
     let result = json!({
         "id": "variants",
         "editable": true,
-        "value": variants.value,
-        "modified_on": call.date(variants.set),
+        "value": value,
+        "modified_on": call.date(set),
     });
     Answer::success(&result.to_string())
 }

@@ -68,7 +68,7 @@ pub(super) fn environments(zone: &Zone) -> Answer {
     Answer::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
 }
 
-/// Does a name fit a rule such as `example.com` or `starts_with:exam`?
+/// Returns whether a name fits a rule such as `example.com` or `starts_with:exam`.
 ///
 /// Source of the rules: <https://developers.cloudflare.com/api/resources/zones/methods/list/>, 2026-10.
 fn name_fits(rule: &str, name: &str) -> bool {

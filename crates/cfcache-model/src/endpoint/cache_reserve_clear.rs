@@ -49,13 +49,13 @@ pub struct CacheReserveClear {
 }
 
 impl CacheReserveClear {
-    /// Has it come to its end?
+    /// Returns whether it has ended.
     #[must_use]
     pub fn is_completed(&self) -> bool {
         self.state.eq_ignore_ascii_case("completed")
     }
 
-    /// Is it still running?
+    /// Returns whether it is still running.
     #[must_use]
     pub fn is_in_progress(&self) -> bool {
         self.state.eq_ignore_ascii_case("in-progress")

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use serde::Deserialize;
 
+use crate::Plan;
 use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
 
 /// The most zones on a page (and the fewest are 5).
@@ -63,6 +64,14 @@ pub struct ZonePlan {
     /// The name for people: `Enterprise Website`.
     #[serde(default)]
     pub name: Option<String>,
+}
+
+impl Zone {
+    /// Returns the plan whose limits the zone has; `None` where it names none that is known.
+    #[must_use]
+    pub fn known_plan(&self) -> Option<Plan> {
+        self.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()
+    }
 }
 
 impl Endpoint for ListZones<'_> {

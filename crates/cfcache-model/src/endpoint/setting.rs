@@ -20,6 +20,7 @@ use crate::endpoint::{
     settings_permission, success,
 };
 use crate::id::ZoneId;
+use crate::text::UnknownName;
 
 /// A setting as the API tells it. Every part may be absent or null, and has been.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -118,18 +119,13 @@ impl fmt::Display for CacheLevel {
 }
 
 impl FromStr for CacheLevel {
-    type Err = InvalidCacheLevel;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCacheLevel> {
-        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(InvalidCacheLevel)
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let expected = "it is `aggressive`, `basic` or `simplified`";
+        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(UnknownName { expected })
     }
 }
-
-/// The text is no cache level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is `aggressive`, `basic` or `simplified`")]
-#[non_exhaustive]
-pub struct InvalidCacheLevel;
 
 impl<'a> SettingRequest<'a, String> {
     /// Reads the cache level.

@@ -18,6 +18,7 @@ use crate::endpoint::{
     refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
+use crate::text::UnknownName;
 
 /// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,22 +140,16 @@ impl fmt::Display for OnOff {
 }
 
 impl FromStr for OnOff {
-    type Err = NeitherOnNorOff;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, NeitherOnNorOff> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         match text {
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
-            _ => Err(NeitherOnNorOff),
+            _ => Err(UnknownName { expected: "it is `on` or `off`" }),
         }
     }
 }
-
-/// The text is neither `on` nor `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is `on` or `off`")]
-#[non_exhaustive]
-pub struct NeitherOnNorOff;
 
 pub(super) static ENDPOINTS: &[&Descriptor] = &[
     &GET_RESERVE,

@@ -95,7 +95,7 @@ impl Variants {
         self.rows.iter().map(|(extension, types)| (extension.as_str(), types.as_slice()))
     }
 
-    /// Is there none? Setting that removes all variants.
+    /// Returns whether there is none. Setting that removes all variants.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

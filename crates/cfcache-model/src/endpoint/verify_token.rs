@@ -50,7 +50,7 @@ pub struct TokenStatus {
 }
 
 impl TokenStatus {
-    /// Does the API take it? (One whose `not_before` has not come is `active` as well.)
+    /// Returns whether the API takes it. (One whose `not_before` has not come is `active` as well.)
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == "active"

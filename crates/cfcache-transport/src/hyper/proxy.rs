@@ -6,6 +6,7 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::str::FromStr;
 use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
@@ -44,7 +45,7 @@ impl Proxy {
         self.port
     }
 
-    /// Is the proxy on this machine?
+    /// Returns whether the proxy is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let origin = Origin::from_str(&self.to_string());
         origin.is_ok_and(|origin| origin.is_loopback())
@@ -230,12 +231,15 @@ impl StdError for InvalidProxy {}
 
 /// Which proxy to use for which origin, in the terms of the environment's usual variables.
 ///
-/// It reads no environment itself. A loopback origin never goes through a proxy of these rules.
+/// - It reads no environment itself.
+/// - A loopback origin never goes through a proxy of [`ProxyRules::new`].
+/// - [`ProxyRules::default`] reaches every origin directly; rules from one [`Proxy`] reach every origin through it.
+#[derive(Clone, Default)]
 pub struct ProxyRules {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    /// Answers `Some` for whatever no exception covers; `None` where everything is one.
-    exceptions: Option<Matcher>,
+    /// Answers `Some` for whatever no exception covers; `None` where there are no exceptions, not even this machine.
+    exceptions: Option<Arc<Matcher>>,
 }
 
 impl ProxyRules {
@@ -253,6 +257,7 @@ impl ProxyRules {
             text => text.parse::<Proxy>().map(Some),
         };
         let all = parse(all)?;
+        let (http, https) = (parse(http)?.or_else(|| all.clone()), parse(https)?.or(all));
         let no_proxy: Vec<&str> = no_proxy
             .split(',')
             .map(str::trim)
@@ -260,27 +265,35 @@ impl ProxyRules {
             .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
             .map(|entry| entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry))
             .collect();
-        Ok(Self {
-            http: parse(http)?.or_else(|| all.clone()),
-            https: parse(https)?.or(all),
-            // To the matcher `*` means every name, but no address.
-            exceptions: (!no_proxy.contains(&"*"))
-                .then(|| Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build()),
-        })
+        // To the matcher `*` means every name, but no address.
+        if no_proxy.contains(&"*") {
+            return Ok(Self::default());
+        }
+        let exceptions = Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build();
+        Ok(Self { http, https, exceptions: Some(Arc::new(exceptions)) })
     }
 
     /// The proxy for an origin, `None` where it is reached directly.
     #[must_use]
     pub fn intercepts(&self, origin: &Origin) -> Option<Proxy> {
-        if origin.is_loopback() {
-            return None;
+        if let Some(exceptions) = &self.exceptions {
+            if origin.is_loopback() {
+                return None;
+            }
+            let uri: Uri = origin.to_string().parse().ok()?;
+            exceptions.intercept(&uri)?;
         }
-        let uri: Uri = origin.to_string().parse().ok()?;
-        self.exceptions.as_ref()?.intercept(&uri)?;
         match origin.scheme() {
             Scheme::Http => self.http.clone(),
             Scheme::Https => self.https.clone(),
         }
+    }
+}
+
+impl From<Proxy> for ProxyRules {
+    /// Makes rules that reach every origin through one proxy, this machine included.
+    fn from(proxy: Proxy) -> Self {
+        Self { http: Some(proxy.clone()), https: Some(proxy), exceptions: None }
     }
 }
 

@@ -103,7 +103,7 @@ impl Tls {
     }
 }
 
-/// Can a certificate be valid for the origin's host at all?
+/// Returns whether a certificate can be valid for the origin's host at all.
 pub(crate) fn can_certify(origin: &Origin) -> bool {
     ServerName::try_from(origin.host()).is_ok()
 }

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use cfcache_client::PurgeScope;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::plan::Entry;
@@ -19,22 +18,16 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, Visits};
 use crate::observe::{FailedTo, Logs, millis};
-use crate::purge::bulk::{Bulk, scopes};
+use crate::purge::bulk::Bulk;
 use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
+use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, Again, Known, Seen, after_purge, ask_before, collector, wait_for_origin};
-use crate::purge::{Pacing, ResolvedScope, caps, confirm, describe_zone, everything, interrupted, routed};
+use crate::purge::{Pacing, caps, confirm, describe_zone, everything};
 use crate::report::{ItemError, Report};
-use crate::route::Routes;
 use crate::session::Session;
 use crate::wording;
-
-/// Where entries go, once that is looked up.
-enum FoundScopes {
-    Zone(ResolvedScope),
-    Hosts(Routes),
-}
 
 /// What came of sending.
 pub(super) struct Sent {
@@ -85,18 +78,7 @@ async fn send_with(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Sent, Failure> {
-    let (found, seen) = match &job.destination {
-        Destination::Zone(scope) => {
-            let place = ResolvedScope::find(session, scope, console, interrupts).await?;
-            let plan = place.plan;
-            (FoundScopes::Zone(place), plan)
-        }
-        Destination::Hosts(zones) if zones.is_empty() => tokio::select! {
-            listed = routed::list(session, console) => listed.map(|(routes, plan)| (FoundScopes::Hosts(routes), plan))?,
-            () = interrupts.nth(1) => return Err(interrupted()),
-        },
-        Destination::Hosts(zones) => (FoundScopes::Hosts(Routes::new(zones.clone())), None),
-    };
+    let found = FoundScopes::find(session, &job.destination, console, interrupts).await?;
     if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
         report.environment = place.environment.as_ref().map(ToString::to_string);
@@ -112,7 +94,7 @@ async fn send_with(
         }
         exit
     } else {
-        let sending = Sending { session, job, connection, found: &found, seen, accepted: accepted.clone() };
+        let sending = Sending { session, job, connection, found: &found, accepted: accepted.clone() };
         sending.groups(work, report, console, interrupts).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
@@ -120,14 +102,8 @@ async fn send_with(
     if exit != Exit::Accepted {
         return Ok(Sent { exit, seen: None });
     }
-    let caps = caps(Pacing::begin(session, connection, seen).plan, Kind::Files, None, console);
-    let (scopes, routes) = match &found {
-        FoundScopes::Zone(place) => {
-            let scope = PurgeScope::new(job.action, place.zone.clone(), Kind::Files, caps);
-            (vec![scope.with_environment(place.environment.clone())], None)
-        }
-        FoundScopes::Hosts(routes) => (scopes(routes, job.action, Kind::Files, caps), Some(routes)),
-    };
+    let caps = caps(Pacing::begin(session, connection, found.plan()).plan, Kind::Files, None, console);
+    let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
     let client = session.client.clone();
     let again = Again { client, action: job.action, scopes, routes, console };
     let files = SiteFiles::new(&job.site, work);
@@ -147,8 +123,6 @@ struct Sending<'a> {
     job: &'a ChangedJob,
     connection: &'a Connection,
     found: &'a FoundScopes,
-    /// The plan that was seen.
-    seen: Option<cfcache_model::Plan>,
     accepted: Option<Rc<RefCell<AcceptedUrls>>>,
 }
 
@@ -160,7 +134,7 @@ impl Sending<'_> {
         console: &dyn Console,
         interrupts: &Interrupts,
     ) -> Result<Exit, Failure> {
-        let Self { session, job, connection, found, seen, accepted } = self;
+        let Self { session, job, connection, found, accepted } = self;
         let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
         let mut exit = Exit::Accepted;
         for (action, kind, targets) in work.groups() {
@@ -173,19 +147,10 @@ impl Sending<'_> {
                 targets.iter().for_each(|target| report.fail(&target.text(), &error));
                 continue;
             }
-            let pacing = Pacing::begin(session, connection, seen);
+            let pacing = Pacing::begin(session, connection, found.plan());
             let caps = caps(pacing.plan, kind, job.batch_size, console);
-            let (scopes, routes, part) = match found {
-                FoundScopes::Zone(place) => {
-                    let scope = PurgeScope::new(action, place.zone.clone(), kind, caps)
-                        .with_environment(place.environment.clone());
-                    (vec![scope], None, place.report(action.verb(), kind.field()))
-                }
-                FoundScopes::Hosts(routes) => {
-                    let part = Report::new(action.verb(), kind.field(), None, None);
-                    (scopes(routes, action, kind, caps), Some(routes), part)
-                }
-            };
+            let (scopes, routes) = (found.purge_scopes(action, kind, caps), found.routes());
+            let part = found.report(action, kind);
             let entries = targets.into_iter().cloned().map(Entry::from).collect();
             if let Some(accepted) = &accepted {
                 accepted.borrow_mut().begin_part(action);

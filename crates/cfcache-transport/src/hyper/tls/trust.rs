@@ -161,7 +161,7 @@ fn is_authority_itself(refusal: &Error) -> bool {
     error.to_string() == "CaUsedAsEndEntity"
 }
 
-/// Is no authority known that vouches for it?
+/// Returns whether no known authority vouches for it.
 fn is_unknown(refusal: &Error) -> bool {
     // webpki says `CaUsedAsEndEntity` (an `Other`) of what `openssl req -x509` makes by default.
     let Error::InvalidCertificate(reason) = refusal else { return false };
@@ -176,7 +176,7 @@ pub(super) struct NoStore {
 }
 
 impl NoStore {
-    /// Is it that?
+    /// Returns it, if that is what an error is.
     pub(super) fn find(error: &Error) -> Option<&Self> {
         let Error::Other(other) = error else { return None };
         other.0.downcast_ref()
@@ -210,7 +210,7 @@ impl fmt::Display for SelfSigned {
 
 impl StdError for SelfSigned {}
 
-/// Does a certificate name itself as its issuer? `None` where it cannot be read.
+/// Returns whether a certificate names itself as its issuer; `None` where it cannot be read.
 ///
 /// Only enough of DER to step over the fields in front (RFC 5280, section 4.1):
 /// version, serial number, signature algorithm, **issuer**, validity, **subject**.

@@ -1,0 +1,185 @@
+//! Zones and environments as they are set, parsed. Nothing is looked up.
+
+use cfcache_model::endpoint::example::ZONE_ID as EXAMPLE_ZONE_ID;
+use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
+
+use crate::config::{ACCOUNT_ID, API_TOKEN, Environment, Origin, Settings, Sourced, ZONE_ID};
+use crate::console::Console;
+use crate::domain;
+use crate::failure::Failure;
+use crate::job::{Destination, EnvironmentRef, Scope, ZoneRef};
+use crate::secret::{may_be_secret, shown};
+
+impl Settings {
+    /// Returns the zone that is set, and warns of an id that looks like none.
+    ///
+    /// # Errors
+    ///
+    /// Where none is set, or it is neither an id nor a domain. An emulator needs none.
+    pub fn parse_zone(&self, environment: &Environment, console: &dyn Console) -> Result<ZoneRef, Failure> {
+        let Some(Sourced { value, origin }) = &self.zone else {
+            if self.emulator
+                && let Ok(zone) = ZoneId::parse(EXAMPLE_ZONE_ID)
+            {
+                return Ok(ZoneRef::Id(zone));
+            }
+            let mut failure = Failure::usage("no zone given")
+                .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{ZONE_ID}`"));
+            failure.causes = environment.unread(&[ZONE_ID]);
+            return Err(failure);
+        };
+        let zone = value.trim();
+        // A domain has a dot, and an id has none.
+        if zone.contains('.') {
+            let domain = parse_domain(zone, origin)?;
+            return match self.zones.get(&domain::ascii(&domain)) {
+                Some(id) => {
+                    self.warn_if_odd(id, &mapped(&domain), console);
+                    Ok(ZoneRef::Id(id.clone()))
+                }
+                None => Ok(ZoneRef::Domain(domain)),
+            };
+        }
+        let id = ZoneId::parse(zone).map_err(|invalid| {
+            let failure = not_an_id(origin, zone, &invalid);
+            if failure.hint.is_some() {
+                return failure;
+            }
+            failure.with_hint("a zone is given by its id, or by its domain, such as `example.com`")
+        })?;
+        self.warn_if_odd(&id, &origin.to_string(), console);
+        Ok(ZoneRef::Id(id))
+    }
+
+    /// Returns the environment that is set. Ids of environments are hex words of about thirty digits; everything else is
+    /// a name.
+    ///
+    /// # Errors
+    ///
+    /// Where it is empty, or is not an id though it looks like one.
+    pub fn parse_environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
+        let Some(Sourced { value, origin }) = &self.environment else { return Ok(None) };
+        if value.trim().is_empty() {
+            return Err(Failure::usage(format!("{origin}: the environment is empty"))
+                .with_hint("leave it out to purge the zone, or name one (`cfcache environments list`)"));
+        }
+        let is_id = value.len() >= 20 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id {
+            return Ok(Some(EnvironmentRef::Name(value.clone())));
+        }
+        match EnvironmentId::parse(value) {
+            Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
+            Err(invalid) => Err(not_an_id(origin, value, &invalid)),
+        }
+    }
+
+    /// Returns the zone that is set, and the environment of it.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Settings::parse_zone`] and [`Settings::parse_environment`].
+    pub fn parse_scope(&self, environment: &Environment, console: &dyn Console) -> Result<Scope, Failure> {
+        Ok(Scope { zone: self.parse_zone(environment, console)?, environment: self.parse_environment()? })
+    }
+
+    /// Returns where entries go that name a host: to the zone that is set, otherwise each to the zone of its host.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Settings::parse_scope`], and where an environment is set without a zone.
+    pub fn parse_destination(
+        &self,
+        environment: &Environment,
+        console: &dyn Console,
+    ) -> Result<Destination, Failure> {
+        if self.names_zone() {
+            return Ok(Destination::Zone(self.parse_scope(environment, console)?));
+        }
+        if self.environment.is_some() {
+            return Err(needs_zone("--environment"));
+        }
+        for (domain, id) in &self.zones {
+            self.warn_if_odd(id, &mapped(domain), console);
+        }
+        Ok(Destination::Hosts(self.zones.clone().into_iter().collect()))
+    }
+
+    /// Returns whether there is one zone, so that no entry has to say where it belongs.
+    pub const fn names_zone(&self) -> bool {
+        self.zone.is_some() || self.emulator
+    }
+
+    /// Every documented zone id has 32 hex digits, and nothing promises it: another is sent as it is, and not in silence.
+    /// (The emulator takes its zone's id from here, whatever it looks like.)
+    fn warn_if_odd(&self, id: &ZoneId, origin: &str, console: &dyn Console) {
+        let text = id.as_str();
+        if self.emulator {
+            return;
+        }
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            console.warn(&format!(
+                "{origin}: {} does not look like a zone id, which has 32 hex digits",
+                shown(text)
+            ));
+        }
+    }
+}
+
+/// Returns the account whose token is verified: that of the option, otherwise that of the environment.
+///
+/// # Errors
+///
+/// Where it is not an id.
+pub fn parse_account(
+    option: Option<String>,
+    environment: &Environment,
+) -> Result<Option<Sourced<AccountId>>, Failure> {
+    let variable = || Some((environment.account.clone()?, Origin::Variable(ACCOUNT_ID)));
+    let given = option.map(|value| (value, Origin::Option("--account"))).or_else(variable);
+    let Some((text, origin)) = given else { return Ok(None) };
+    match AccountId::parse(&text) {
+        Ok(value) => Ok(Some(Sourced { value, origin })),
+        Err(invalid) => Err(not_an_id(&origin, &text, &invalid)),
+    }
+}
+
+/// Refuses an option that is for one zone, where none is set.
+pub fn needs_zone(option: &str) -> Failure {
+    Failure::usage(format!("`{option}` is for one zone, and none is given"))
+        .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{ZONE_ID}`"))
+}
+
+/// What was given is not an id, and is shown only where it cannot be a secret.
+fn not_an_id(origin: &Origin, text: &str, invalid: &InvalidId) -> Failure {
+    if may_be_secret(text) {
+        return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
+            "it may be a token: was it meant for `{API_TOKEN}`, or for the file of `--api-token-file`?"
+        ));
+    }
+    Failure::usage(format!("{origin}: {invalid}"))
+}
+
+/// Where the configuration's map says which zone a domain is.
+fn mapped(domain: &str) -> String {
+    format!("`[zones]`, {}", shown(&domain::unicode(domain)))
+}
+
+fn parse_domain(text: &str, origin: &Origin) -> Result<String, Failure> {
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
+    // A letter of another script may be written as several characters.
+    let is_plain = |char: char| {
+        char.is_ascii_alphanumeric()
+            || matches!(char, '.' | '-' | '_')
+            || (!char.is_ascii() && !cfcache_model::text::is_invisible(char) && !char.is_whitespace())
+    };
+    if bare != text.trim_end_matches('.') || !bare.chars().all(is_plain) {
+        let failure = Failure::usage(format!("{origin}: {} is not a domain", shown(text)));
+        return Err(if bare.chars().all(is_plain) && !bare.is_empty() && !may_be_secret(text) {
+            failure.with_hint(format!("is `{bare}` meant?"))
+        } else {
+            failure
+        });
+    }
+    Ok(bare.to_lowercase())
+}

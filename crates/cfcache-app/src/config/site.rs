@@ -1,0 +1,124 @@
+//! The site that is deployed, as it is set, and the file that remembers it between two runs.
+
+use std::path::PathBuf;
+
+use cfcache_client::DEFAULT_BASE_URL;
+use cfcache_site::mapping::{Site, SiteUrl};
+
+use crate::config::{Environment, PROJECT_FILE, Settings};
+use crate::failure::Failure;
+use crate::secret::shown;
+
+impl Settings {
+    /// Returns the site of that name, or the only one, and its name if it has one. URLs that are given replace those of
+    /// the site's root.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such site, several and none is named, or no URL that it is served under.
+    pub fn parse_site(&self, name: Option<&str>, urls: &[String]) -> Result<(Option<String>, Site), Failure> {
+        let sites = &self.sites;
+        let known = || sites.keys().map(|name| shown(name).to_string()).collect::<Vec<_>>().join(", ");
+        let (name, mut site) = match name {
+            Some(name) => match sites.get(name) {
+                Some(site) => (Some(name.to_owned()), site.clone()),
+                None if sites.is_empty() && !urls.is_empty() => (Some(name.to_owned()), Site::default()),
+                None => {
+                    let failure = Failure::usage(format!("there is no site {}", shown(name)));
+                    return Err(if sites.is_empty() {
+                        failure.with_hint(format!(
+                            "a site is a table `[site.NAME]` in `{PROJECT_FILE}`, found from here upwards"
+                        ))
+                    } else {
+                        failure.with_hint(format!("there is {}", known()))
+                    });
+                }
+            },
+            None if sites.len() > 1 => {
+                return Err(Failure::usage("there are several sites, and none is named")
+                    .with_hint(format!("name one of {} with `--site NAME`", known())));
+            }
+            None => {
+                let only = sites.iter().next();
+                only.map(|(name, site)| (Some(name.clone()), site.clone())).unwrap_or_default()
+            }
+        };
+        if !urls.is_empty() {
+            let urls = urls.iter().map(|url| SiteUrl::parse(url)).collect::<Result<Vec<_>, _>>();
+            site.url = urls.map_err(|invalid| Failure::usage(format!("`--url`: {invalid}")))?;
+        }
+        if site.url.is_empty() {
+            return Err(Failure::usage("where the site is served is not known").with_hint(format!(
+                "name the URL of its root with `--url`, or in a table `[site.NAME]` of `{PROJECT_FILE}`"
+            )));
+        }
+        Ok((name, site))
+    }
+
+    /// Returns the file that remembers a site: a folder for the zone, and a file for the site.
+    ///
+    /// # Errors
+    ///
+    /// Where the environment names no directory for states.
+    pub fn state_file(
+        &self,
+        environment: &Environment,
+        name: Option<&str>,
+        site: &Site,
+    ) -> Result<PathBuf, Failure> {
+        let Some(home) = &environment.state_home else {
+            return Err(Failure::usage(
+                "there is no place for the state: neither `XDG_STATE_HOME` nor `HOME` is set",
+            )
+            .with_hint("name a file with `--state`"));
+        };
+        let url = site.url.first().map_or("", SiteUrl::as_str);
+        let url = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = url.split('/').next().unwrap_or_default();
+        let zone = self.zone.as_ref().map_or(host, |zone| zone.value.trim());
+        let file = format!("{}.state", file_name(name.unwrap_or(url)));
+        // What another API accepted says nothing of this one: a try-out must not count as a purge.
+        let base = self.base_url.value.trim_end_matches('/');
+        let home = home.join("cfcache");
+        let home = match base.split_once("://") {
+            _ if self.emulator => home.join("emulator"),
+            Some((_, base)) if format!("https://{base}") != DEFAULT_BASE_URL => home.join(file_name(base)),
+            _ => home,
+        };
+        Ok(home.join(file_name(zone)).join(file))
+    }
+}
+
+/// A text as the name of a file: what could lead elsewhere, or is no name on some system, becomes `%XX`.
+fn file_name(text: &str) -> String {
+    let mut name = String::new();
+    for byte in text.bytes() {
+        let is_plain =
+            byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && !name.is_empty());
+        if is_plain {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sites_are_names_of_files() {
+        for (text, expected) in [
+            ("www", "www"),
+            ("example.com", "example.com"),
+            ("example.com/sub", "example.com%2Fsub"),
+            ("..", "%2E."),
+            ("ü b", "%C3%BC%20b"),
+            ("a:8080", "a%3A8080"),
+        ] {
+            assert_eq!(file_name(text), expected);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Where entries go: to one zone, or each to the zone of its host.
+
+use cfcache_client::{ErrorKind, PurgeScope};
+use cfcache_model::Plan;
+use cfcache_model::endpoint::{Action, ListZones, Zone};
+use cfcache_model::id::{EnvironmentId, ZoneId};
+use cfcache_model::plan::BatchLimits;
+use cfcache_model::target::Kind;
+
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::job::{Destination, Scope};
+use crate::observe::CallObserver;
+use crate::purge::interrupted;
+use crate::report::Report;
+use crate::route::Routes;
+use crate::session::Session;
+use crate::{pages, scope};
+
+/// A zone and perhaps an environment, once they are looked up.
+pub(super) struct ResolvedScope {
+    pub(super) zone: ZoneId,
+    pub(super) environment: Option<EnvironmentId>,
+    /// The plan of the zone, where it was seen on the way.
+    pub(super) plan: Option<Plan>,
+}
+
+impl ResolvedScope {
+    /// Looks up what was given by name.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such zone or environment, or the token may not look.
+    pub(super) async fn find(
+        session: &Session,
+        scope: &Scope,
+        console: &dyn Console,
+        interrupts: &Interrupts,
+    ) -> Result<Self, Failure> {
+        tokio::select! {
+            place = Self::look_up(session, scope, console) => place,
+            () = interrupts.nth(1) => Err(interrupted()),
+        }
+    }
+
+    async fn look_up(session: &Session, scope: &Scope, console: &dyn Console) -> Result<Self, Failure> {
+        let (zone, found) = scope::find_zone(&session.client, &scope.zone, console).await?;
+        let environment = match &scope.environment {
+            Some(environment) => {
+                Some(scope::environment(&session.client, &zone, environment, console).await?)
+            }
+            None => None,
+        };
+        Ok(Self { zone, environment, plan: found.as_ref().and_then(Zone::known_plan) })
+    }
+
+    /// An empty report of what is done there.
+    pub(super) fn report(&self, operation: &'static str, kind: &'static str) -> Report {
+        let environment = self.environment.as_ref().map(ToString::to_string);
+        Report::new(operation, kind, Some(self.zone.to_string()), environment)
+    }
+}
+
+/// Where entries go, once that is looked up.
+pub(super) enum FoundScopes {
+    /// To one zone.
+    Zone(ResolvedScope),
+    /// Each to the zone of its host. One budget is for all: the plan is the least of theirs, where they were listed.
+    Hosts(Routes, Option<Plan>),
+}
+
+impl FoundScopes {
+    /// Looks up the zone that was given by name, or lists the zones where none is given.
+    ///
+    /// # Errors
+    ///
+    /// As with [`ResolvedScope::find`].
+    pub(super) async fn find(
+        session: &Session,
+        destination: &Destination,
+        console: &dyn Console,
+        interrupts: &Interrupts,
+    ) -> Result<Self, Failure> {
+        match destination {
+            Destination::Zone(scope) => {
+                ResolvedScope::find(session, scope, console, interrupts).await.map(Self::Zone)
+            }
+            Destination::Hosts(zones) if zones.is_empty() => tokio::select! {
+                listed = list_zones(session, console) => listed.map(|(routes, plan)| Self::Hosts(routes, plan)),
+                () = interrupts.nth(1) => Err(interrupted()),
+            },
+            Destination::Hosts(zones) => Ok(Self::Hosts(Routes::new(zones.clone()), None)),
+        }
+    }
+
+    /// The plan that was seen on the way.
+    pub(super) const fn plan(&self) -> Option<Plan> {
+        match self {
+            Self::Zone(place) => place.plan,
+            Self::Hosts(_, plan) => *plan,
+        }
+    }
+
+    /// Which of the scopes an entry belongs to; `None` where there is one.
+    pub(super) const fn routes(&self) -> Option<&Routes> {
+        match self {
+            Self::Zone(_) => None,
+            Self::Hosts(routes, _) => Some(routes),
+        }
+    }
+
+    /// An empty report of what is done there.
+    pub(super) fn report(&self, action: Action, kind: Kind) -> Report {
+        match self {
+            Self::Zone(place) => place.report(action.verb(), kind.field()),
+            Self::Hosts(..) => Report::new(action.verb(), kind.field(), None, None),
+        }
+    }
+
+    /// What is to be done on each zone.
+    pub(super) fn purge_scopes(&self, action: Action, kind: Kind, limits: BatchLimits) -> Vec<PurgeScope> {
+        match self {
+            Self::Zone(place) => {
+                let scope = PurgeScope::new(action, place.zone.clone(), kind, limits);
+                vec![scope.with_environment(place.environment.clone())]
+            }
+            Self::Hosts(routes, _) => {
+                routes.zones().map(|zone| PurgeScope::new(action, zone.clone(), kind, limits)).collect()
+            }
+        }
+    }
+}
+
+/// The zones that the token may read, and the least of their plans: one budget is for all.
+async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes, Option<Plan>), Failure> {
+    let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut CallObserver(console)).await)
+        .await
+        .map_err(|error| {
+            let failure =
+                Failure::from_error(&error, "no zone is given, and the zones cannot be listed to find that of each host");
+            match error.kind() {
+                ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
+                    "name the zone with `--zone`, or list domains and ids below `[zones]` in the configuration: a \
+                     token that may only purge cannot look a zone up",
+                ),
+                _ => failure,
+            }
+        })?;
+    let plan = zones.items.iter().map(Zone::known_plan).min().flatten();
+    let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
+    let routes = Routes::new(known);
+    if routes.is_empty() {
+        Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
+            .with_hint(scope::SEES_NONE))
+    } else {
+        Ok((routes, plan))
+    }
+}
