@@ -60,6 +60,10 @@ pub(crate) struct Terminal {
     told: RefCell<Vec<String>>,
     /// How wide the progress line is that stands on the terminal, and must be cleared before anything else is said.
     drawn: Cell<usize>,
+    /// What stands on it.
+    line: RefCell<String>,
+    /// Standard output is a pipe: what comes out of it may be shown on the same terminal, at any moment.
+    is_piped: bool,
     /// Somebody types entries on the terminal.
     typed_on: Cell<bool>,
     /// When it was last told how far something is, where no line shows it.
@@ -98,6 +102,8 @@ impl Terminal {
             troubles: RefCell::default(),
             told: RefCell::default(),
             drawn: Cell::new(0),
+            line: RefCell::default(),
+            is_piped: is_piped(),
             typed_on: Cell::new(false),
             last_beat: Cell::new(Duration::ZERO),
             run: RefCell::new(None),
@@ -301,6 +307,7 @@ impl Terminal {
         let away = away(self.drawn.get(), columns);
         let _gone = std::io::stderr().lock().write_all(format!("{away}{line}").as_bytes());
         self.drawn.set(human::width(line).max(1));
+        line.clone_into(&mut self.line.borrow_mut());
     }
 
     /// How wide the terminal is now; at least 1.
@@ -415,7 +422,13 @@ impl Console for Terminal {
     }
 
     fn visited(&self, url: &str, visited: &Result<Visit, NoAnswer>) {
+        let was_drawn = self.drawn.get() > 0;
         probe::show(self, url, visited);
+        // The next one may come before the line is drawn again, and so on to the end.
+        if was_drawn && !self.is_piped && self.live && self.progress {
+            let line = self.line.borrow().clone();
+            self.draw(&line);
+        }
     }
 
     fn run_started(&self, run: RunInfo) {
@@ -494,6 +507,24 @@ fn readable_lines(text: &str) -> Cow<'_, str> {
 /// ones cannot.
 fn takes_escapes(environment: &Environment) -> bool {
     !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
+}
+
+/// Whether standard output is a pipe or a socket, or cannot be told from one.
+fn is_piped() -> bool {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        return false;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        use std::os::unix::fs::FileTypeExt as _;
+        let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let kind = file.and_then(|file| file.metadata()).map(|metadata| metadata.file_type());
+        kind.map_or(true, |kind| kind.is_fifo() || kind.is_socket())
+    }
+    #[cfg(not(unix))]
+    true
 }
 
 /// Standard output. Where it was closed when the program began, nothing that is written there would arrive.

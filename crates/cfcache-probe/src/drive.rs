@@ -3,7 +3,7 @@
 use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cfcache_model::target::Target as Entry;
@@ -311,7 +311,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
     let mut stop = pin!(stop);
     let mut running = JoinSet::new();
     let mut purging: Option<(Vec<usize>, Pin<Box<F>>)> = None;
-    let mut targets: HashMap<usize, Target> = HashMap::new();
+    let mut targets: BTreeMap<usize, Target> = BTreeMap::new();
     let mut has_ended = false;
     loop {
         while !has_ended && verification.open() < VERIFIED_AT_ONCE {

@@ -8,7 +8,7 @@
 //! - [`Verification::stop`]: no more requests; what is known by now is the verdict
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use cfcache_model::endpoint::Action;
 
@@ -179,7 +179,8 @@ pub struct Decided {
 pub struct Verification {
     settings: Settings,
     queue: Queue<(usize, Variant)>,
-    urls: HashMap<usize, Url>,
+    /// They come and go in about the order of their numbers, and a hash table would double for that.
+    urls: BTreeMap<usize, Url>,
     pushed: usize,
     counts: Counts,
     /// URLs to purge again, and since when the first of them waits.
@@ -232,7 +233,7 @@ impl Verification {
         Self {
             settings,
             queue: Queue::new(settings.limits),
-            urls: HashMap::new(),
+            urls: BTreeMap::new(),
             pushed: 0,
             counts: Counts::default(),
             to_purge: Vec::new(),
@@ -455,8 +456,7 @@ impl Verification {
         self.is_stopped = true;
         drop(self.queue.clear());
         self.to_purge.clear();
-        let mut open: Vec<usize> = self.urls.keys().copied().collect();
-        open.sort_unstable();
+        let open: Vec<usize> = self.urls.keys().copied().collect();
         open.into_iter().for_each(|number| self.close(number));
     }
 

@@ -165,10 +165,13 @@ impl<'a> Bulk<'a> {
         let action = again.as_ref().map_or(Action::Purge, |again| again.action);
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
-        let interrupts = self.interrupts;
+        let (console, interrupts) = (self.console, self.interrupts);
         let (mut report, mut exit, journal) = self.send(input, Logs { failed_to, journal }).await;
         let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-        if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
+        let is_accepted = accepted.as_ref().is_some_and(|accepted| accepted.last().is_some());
+        if exit == Exit::Interrupted && is_accepted {
+            console.note("interrupted: what was accepted was neither verified nor fetched");
+        } else if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
             && exit != Exit::Interrupted
         {
             let known = Known { before: before.as_ref(), files: None, journal };

@@ -67,7 +67,7 @@ pub(super) async fn wait_for_origin(
         let elapsed = wording::whole(began.elapsed());
         console.progress(
             &format!(
-                "asked {}, {} of {} in a row ({elapsed}); last: {last}",
+                "asked {}, {} of {} in a row, {elapsed}, at last: {last}",
                 wording::count(u64::from(gate.asked()), "time"),
                 gate.successes(),
                 settings.successes,

@@ -14,6 +14,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::support::{Api, Cmd, Dir, Started, ZONE, bare, cfcache, urls, wait_until};
+use crate::visitors;
 
 /// Both ends of a terminal: what a person types and sees, and what a process has.
 struct Terminal {
@@ -334,6 +335,22 @@ fn a_line_on_a_terminal_that_becomes_narrower_goes_away_whole() {
     terminal.sees("\u{1b}[1A\r\u{1b}[J0 of 3 tags accepted");
     process.finish_quietly().exits(0);
     assert_eq!(terminal.seen().matches("\u{1b}[1A").count(), 1, "{:?}", terminal.seen());
+}
+
+#[test]
+fn the_line_stands_while_answers_are_written_to_a_file() {
+    let edge = visitors::Edge::start(|_, _| visitors::Page::new("HIT").header("Age: 1"));
+    let dir = Dir::new();
+    let list = dir.file("list.txt", urls(100_000));
+    let terminal = Terminal::new();
+    let out = File::create(dir.at("out.txt")).unwrap();
+    let cmd = bare().args("probe --no-rate-limit --concurrency 1 --output ndjson --from").arg(&list);
+    let cmd = cmd.arg("--verify-connect").arg(edge.at()).stdin(Stdio::null()).stdout(out);
+    let started = cmd.stderr(terminal.end()).start_as_it_is();
+    terminal.sees(" left (");
+    // By itself it is redrawn eight times a second; each answer takes it away, and brings it back.
+    wait_until(|| terminal.seen().matches(" of 100000 URLs asked, ").count() > 250);
+    started.kill();
 }
 
 #[test]

@@ -429,6 +429,21 @@ fn nothing_is_sent_where_asking_before_the_purge_is_interrupted() {
 }
 
 #[test]
+fn what_an_interrupted_purge_had_accepted_is_said_not_to_be_verified() {
+    let api = Api::with_fault("delay=2s,at=2");
+    let started = cfcache(&api)
+        .args("purge urls https://example.com/a https://example.com/b https://example.com/c --json")
+        .args("--batch-size 1 --concurrency 1 --verify --verify-connect 127.0.0.1:9")
+        .start();
+    crate::support::wait_until(|| api.requests() >= 2);
+    started.signal("INT");
+    let ran = started.finish();
+    ran.exits(130).tells("what was accepted was neither verified nor fetched");
+    let report = ran.report();
+    assert_eq!((&report["accepted"], &report["verify"]), (&2.into(), &serde_json::Value::Null), "{report}");
+}
+
+#[test]
 fn interrupted_warming_after_a_purge_accounts_for_each_request() {
     let api = Api::quick();
     let edge = silent_edge(Page::new("MISS"), |path| path == "/b");
