@@ -59,8 +59,16 @@ pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<Orig
     }
 }
 
+/// What the path of a URL names below a folder.
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
+    path: PathBuf,
+    /// Whether it ends with a slash.
+    is_folder: bool,
+}
+
 /// The path of a URL as names of files: without escapes; `None` where a name is none of a file.
-fn decode(path: &str) -> Option<String> {
+fn decode(path: &str) -> Option<Named> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {
@@ -77,16 +85,32 @@ fn decode(path: &str) -> Option<String> {
             }
         }
     }
-    let path = String::from_utf8(bytes).ok()?;
-    let is_name = |name: &str| name != "." && name != ".." && !name.contains(['\0', '\\']);
-    path.split('/').all(is_name).then_some(path)
+    let is_name = |name: &[u8]| name != b"." && name != b".." && !name.contains(&0);
+    if !bytes.split(|byte| *byte == b'/').all(is_name) {
+        return None;
+    }
+    let is_folder = bytes.last().is_none_or(|last| *last == b'/');
+    let start = bytes.iter().position(|byte| *byte != b'/').unwrap_or(bytes.len());
+    Some(Named { path: file_name(bytes.split_off(start))?, is_folder })
 }
 
-fn find(root: &Path, path: &str) -> io::Result<Found> {
-    let relative = path.trim_start_matches('/');
-    let place = root.join(relative);
-    let is_folder = path.ends_with('/');
-    if is_folder || relative.is_empty() {
+/// Names may have any bytes there.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there are names that no file has")]
+fn file_name(bytes: Vec<u8>) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    Some(std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn file_name(bytes: Vec<u8>) -> Option<PathBuf> {
+    let name = String::from_utf8(bytes).ok()?;
+    (!name.contains(['\\', ':'])).then(|| name.into())
+}
+
+fn find(root: &Path, named: &Named) -> io::Result<Found> {
+    let place = root.join(&named.path);
+    if named.is_folder {
         return Ok(within(root, &place.join("index.html"))?.map_or(Found::Nothing, Found::File));
     }
     if let Some(file) = within(root, &place)? {
@@ -240,10 +264,25 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_folder_are_no_names_of_files() {
-        for path in ["/..", "/a/../b", "/%2e%2e/a", "/a%00", "/a%5cb", "/%", "/%f", "/%zz", "/%ff"] {
+        for path in ["/..", "/a/../b", "/%2e%2e/a", "/a/%2e%2E%2f%2e./b", "/a%00", "/%", "/%f", "/%zz"] {
             assert_eq!(decode(path), None, "{path}");
         }
-        assert_eq!(decode("/a%20b/%C3%BC.html").as_deref(), Some("/a b/\u{fc}.html"));
-        assert_eq!(decode("/a..b").as_deref(), Some("/a..b"));
+        let decoded = |path| decode(path).map(|named| (named.path, named.is_folder));
+        for (path, name, is_folder) in [
+            ("/a%20b/%C3%BC.html", "a b/\u{fc}.html", false),
+            ("/a..b", "a..b", false),
+            ("//a/", "a/", true),
+            ("/", "", true),
+            ("", "", true),
+        ] {
+            assert_eq!(decoded(path), Some((name.into(), is_folder)), "{path}");
+        }
+    }
+
+    #[test]
+    fn names_may_have_any_bytes_where_files_have() {
+        for path in ["/a%5cb", "/%ff"] {
+            assert_eq!(decode(path).is_some(), cfg!(unix), "{path}");
+        }
     }
 }
