@@ -397,8 +397,8 @@ impl Site {
 
     /// Gives a path and query, in all spellings, under each URL of the site and with each set of headers.
     fn for_each_url(&self, path_and_query: &str, headers: &[HeaderSet], emit: &mut dyn FnMut(Target)) {
-        let other = path::other_spelling(path_and_query);
-        for path in [Some(path_and_query), other.as_deref()].into_iter().flatten() {
+        let others = path::other_spellings(path_and_query);
+        for path in [path_and_query].into_iter().chain(others.iter().map(String::as_str)) {
             for url in &self.url {
                 let sets = headers.iter().map(|set| set.0.as_slice());
                 for set in [&[][..]].into_iter().chain(sets) {
@@ -418,8 +418,8 @@ impl Site {
             Page::Other => (None, Some(site_path)),
         };
         for path in [bare, own].into_iter().flatten() {
-            let other = path::other_spelling(path);
-            for path in [Some(path), other.as_deref()].into_iter().flatten() {
+            let others = path::other_spellings(path);
+            for path in [path].into_iter().chain(others.iter().map(String::as_str)) {
                 for url in &self.url {
                     let path = if path.is_empty() && !url.base().is_empty() {
                         String::new()
@@ -469,6 +469,7 @@ impl Site {
     #[must_use]
     pub fn files_shown_at(&self, url: &str) -> Vec<String> {
         let Some(path) = self.site_path_of(url).filter(|path| !path.contains('?')) else { return Vec::new() };
+        let path = path::from_any_spelling(path);
         let pages = |stem: &str| [format!("{stem}.html"), format!("{stem}.htm")];
         match path.strip_suffix('/') {
             _ if path.is_empty() => pages("index").into(),

@@ -30,6 +30,18 @@ const IN_FILE_NAMES: &AsciiSet = &CONTROLS
 /// The same for what is a part of a URL already: escapes stand as they are.
 const IN_URLS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
+/// What browsers leave in a path, and some programs encode.
+const ENCODED_BY_SOME: &[u8] = b"[]|!*'();:@&=+$,";
+
+/// What programs encode of it: JavaScript's `encodeURI`, Go's `URL.String`, JavaScript's `encodeURIComponent`, and Python's
+/// `quote` or PHP's `rawurlencode`, which leave only what RFC 3986 calls unreserved.
+const ENCODED_BY_PROGRAMS: [&AsciiSet; 4] = [URI, GO, COMPONENT, RESERVED];
+const URI: &AsciiSet = &AsciiSet::EMPTY.add(b'[').add(b']').add(b'|');
+const GO: &AsciiSet = &URI.add(b'!').add(b'*').add(b'\'').add(b'(').add(b')');
+const COMPONENT: &AsciiSet =
+    &URI.add(b';').add(b':').add(b'@').add(b'&').add(b'=').add(b'+').add(b'$').add(b',');
+const RESERVED: &AsciiSet = &COMPONENT.add(b'!').add(b'*').add(b'\'').add(b'(').add(b')');
+
 /// Encodes the path of a file, given with `/` between its parts.
 #[must_use]
 pub fn encode(path: &[u8]) -> String {
@@ -57,10 +69,35 @@ pub fn display(site_path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The other way in which browsers spell it, if there is one: older ones leave `^` as it is.
+/// The other ways in which a path is spelled in links, if there are any; a query stays as it is, but for `^`.
+///
+/// Older browsers leave `^`. Browsers leave other characters that programs encode, each its own set of them. RFC 3986
+/// (section 2.2) calls them reserved: encoded and not they are different URLs.
 #[must_use]
-pub fn other_spelling(site_path: &str) -> Option<String> {
-    site_path.contains("%5E").then(|| site_path.replace("%5E", "^"))
+pub fn other_spellings(path: &str) -> Vec<String> {
+    let (below, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut spellings = Vec::new();
+    if path.contains("%5E") {
+        spellings.push(path.replace("%5E", "^"));
+    }
+    if below.bytes().all(|byte| !ENCODED_BY_SOME.contains(&byte)) {
+        return spellings;
+    }
+    for set in ENCODED_BY_PROGRAMS {
+        let spelling = format!("{}{query}", percent_encode(below.as_bytes(), set));
+        if spelling != path && !spellings.contains(&spelling) {
+            spellings.push(spelling);
+        }
+    }
+    spellings
+}
+
+/// The site path of a path in any spelling. A slash that is encoded parts nothing, so that no file has such a name.
+#[must_use]
+pub fn from_any_spelling(path: String) -> String {
+    let has_slash =
+        path.match_indices("%2").any(|(at, _)| matches!(path.as_bytes().get(at + 2), Some(b'F' | b'f')));
+    if has_slash { path } else { encode(&decode(&path)) }
 }
 
 /// Returns whether the name is in Unicode's composed form (NFC), as links are typed. A name that is not has another URL

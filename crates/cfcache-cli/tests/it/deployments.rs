@@ -14,7 +14,7 @@ use cfcache_edge::{Edge, File, Purge, Rules, Scope, Settings, Step, Visitor};
 use cfcache_emulator::Log;
 use cfcache_model::endpoint::Action;
 use http::{Request, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Api, Cmd, Dir, Ran, cfcache};
 use crate::visitors;
@@ -24,7 +24,7 @@ const SEEDS: u64 = 12;
 const DEPLOYMENTS: usize = 14;
 
 /// Files that there may be. Several of them are served under one URL.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "index.html",
     "a.html",
     "a/index.html",
@@ -40,6 +40,8 @@ const NAMES: [&str; 15] = [
     "100%^.html",
     "new\nline#?.txt",
     "back\\slash",
+    "d/[x] (1)&.html",
+    "e@+'.css",
 ];
 
 const SETTINGS: &str = "
@@ -73,10 +75,13 @@ impl Chance {
     }
 }
 
-/// A path as browsers encode it; older ones leave `^`.
-fn encoded(path: &str, keeps_circumflex: bool) -> String {
+/// What browsers leave in a path, older ones, `encodeURI`, `encodeURIComponent`, Go, and Python.
+const LEFT: [&str; 6] = ["!$&'()*+,;=:@[]|", "^!$&'()*+,;=:@[]|", "!$&'()*+,;=:@", "!'()*", "$&+,;=:@", ""];
+
+/// A path with all encoded but what is left.
+fn encoded(path: &str, left: &str) -> String {
     let is_plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) || (keeps_circumflex && byte == b'^')
+        byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) || left.as_bytes().contains(&byte)
     };
     path.bytes()
         .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -95,7 +100,7 @@ fn paths(name: &str) -> BTreeSet<String> {
             None => forms.push(format!("/{stem}")),
         }
     }
-    let spelled = forms.iter().flat_map(|form| [encoded(form, false), encoded(form, true)]);
+    let spelled = forms.iter().flat_map(|form| LEFT.map(|left| encoded(form, left)));
     let queried = |path: String| {
         // Pages that are cached under queries that nobody can list.
         let query = name.starts_with("docs/").then(|| format!("{path}?_rsc=1"));
@@ -108,7 +113,7 @@ fn paths(name: &str) -> BTreeSet<String> {
 fn served(files: &Files, path: &str) -> (u16, String) {
     let asked = path.split('?').next().unwrap().trim_start_matches('/');
     for (name, content) in files {
-        let is = |form: String| asked == encoded(&form, false) || asked == encoded(&form, true);
+        let is = |form: String| LEFT.iter().any(|left| asked == encoded(&form, left));
         let name = (*name).to_owned();
         if is(name.clone()) {
             return (200, format!("{content}"));
@@ -127,7 +132,7 @@ fn served(files: &Files, path: &str) -> (u16, String) {
     }
     for (name, content) in files {
         if let Some(stem) = name.strip_suffix(".html")
-            && (asked == encoded(stem, false) || asked == encoded(stem, true))
+            && LEFT.iter().any(|left| asked == encoded(stem, left))
         {
             return (200, format!("{content}"));
         }
@@ -348,7 +353,7 @@ impl World {
         }
         // What visitors brought into the cache is older than the purge.
         self.cdn().now += Duration::from_secs(60);
-        let command = self.command(None).args("--verify=all --verify-timeout 1 --visitor-rate 5000");
+        let command = self.command(None).args("--verify=all --verify-timeout 3 --visitor-rate 5000");
         let command = if is_late { command.arg("--expect-files") } else { command };
         let ran = command.arg("--verify-connect").arg(self.visited.at()).run();
         self.cdn().lost = 0;
@@ -356,7 +361,12 @@ impl World {
         match ran.code {
             Some(0) => self.proven += 1,
             Some(6) => {
-                assert!(is_lossy || is_late, "{ran:?}");
+                // A machine that is slow may leave no time to tell the copies of one second apart.
+                let is_slow = |url: &Value| url["reason"] == "the copy is as old as the purge, to the second";
+                let verify = &ran.report()["verify"];
+                let is_told_apart = verify["survivors"] != json!([])
+                    || !verify["unproven"].as_array().unwrap().iter().all(is_slow);
+                assert!(is_lossy || is_late || !is_told_apart, "{ran:?}");
                 self.unproven += 1;
             }
             _ => panic!("{ran:?}"),
@@ -421,30 +431,37 @@ impl World {
     }
 }
 
+/// A world to its end: how many runs said that all is well, proved all, and did not prove all.
+fn run(seed: u64) -> [u64; 3] {
+    let mut world = World::new(seed);
+    let mut checked = 0;
+    for deployment in 0..DEPLOYMENTS {
+        if !world.deploy() {
+            continue;
+        }
+        checked += 1;
+        for url in world.urls() {
+            let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
+            let expected = served(&world.local, &url[origin.len()..]);
+            let found = world.visit(&url);
+            assert_eq!(found, expected, "seed {seed}, deployment {deployment}: {url} of {:?}", world.local);
+        }
+    }
+    [checked, world.proven, world.unproven]
+}
+
 #[test]
 fn nothing_but_what_is_deployed_is_served_after_success() {
-    let (mut checked, mut proven, mut unproven) = (0, 0, 0);
-    for seed in 0..SEEDS {
-        let mut world = World::new(seed);
-        for deployment in 0..DEPLOYMENTS {
-            if !world.deploy() {
-                continue;
-            }
-            checked += 1;
-            for url in world.urls() {
-                let origin = ORIGINS.iter().find(|origin| url.starts_with(*origin)).unwrap();
-                let expected = served(&world.local, &url[origin.len()..]);
-                let found = world.visit(&url);
-                assert_eq!(
-                    found, expected,
-                    "seed {seed}, deployment {deployment}: {url} of {:?}",
-                    world.local
-                );
-            }
+    let mut sum = [0; 3];
+    std::thread::scope(|scope| {
+        // They mostly wait.
+        let worlds: Vec<_> = (0..SEEDS).map(|seed| scope.spawn(move || run(seed))).collect();
+        for world in worlds {
+            let counts = world.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            sum = core::array::from_fn(|number| sum[number] + counts[number]);
         }
-        proven += world.proven;
-        unproven += world.unproven;
-    }
+    });
+    let [checked, proven, unproven] = sum;
     assert!(proven > 10 && unproven > 3, "{proven} runs proved all, and {unproven} did not");
     assert!(checked > SEEDS * DEPLOYMENTS as u64 / 4, "only {checked} runs ended with success");
 }

@@ -30,6 +30,7 @@ fn default_forms() {
         ("%C3%BC.html", &["/%C3%BC.html", "/%C3%BC"]),
         // Both spellings of `^`, in each form.
         ("a%5Eb.html", &["/a%5Eb.html", "/a^b.html", "/a%5Eb", "/a^b"]),
+        ("a(b).html", &["/a(b).html", "/a%28b%29.html", "/a(b)", "/a%28b%29"]),
         // A query comes from a sitemap.
         ("?p=1", &["/?p=1"]),
         ("list?file=a.html", &["/list?file=a.html"]),

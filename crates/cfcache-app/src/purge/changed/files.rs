@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use cfcache_model::target::Target;
 use cfcache_probe::{ExpectedBody, Sha256};
 use cfcache_site::mapping::Site;
+use cfcache_site::path;
 use cfcache_site::selection::split_gone;
 use cfcache_site::snapshot::{Hash, Snapshot};
 
@@ -53,7 +54,9 @@ impl<'a> SiteFiles<'a> {
         match files.len() {
             1 => files.pop(),
             // Which of them it is differs from host to host, but for the one that has just that name.
-            _ => files.into_iter().next().filter(|file| self.site.site_path_of(url).as_ref() == Some(file)),
+            _ => files.into_iter().next().filter(|file| {
+                self.site.site_path_of(url).map(path::from_any_spelling).as_ref() == Some(file)
+            }),
         }
     }
 
