@@ -57,12 +57,12 @@ pub struct Sourced<T> {
     /// The value.
     pub value: T,
     /// Where it is from.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
 }
 
 /// Where a setting is from.
 #[derive(Debug, Clone)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// An option on the command line.
     Option(&'static str),
     /// A variable of the environment.
@@ -73,7 +73,7 @@ pub enum Origin {
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(name) | Self::Variable(name) => write!(f, "`{name}`"),
@@ -207,11 +207,11 @@ impl Settings {
                 pick(layer).map(|value| Sourced { value: value.clone(), origin: origin.clone() })
             })
         };
-        let option = |value: &Option<String>, name| sourced(value.clone(), Origin::Option(name));
-        let variable = |value: &Option<String>, name| sourced(value.clone(), Origin::Variable(name));
+        let option = |value: &Option<String>, name| sourced(value.clone(), ValueOrigin::Option(name));
+        let variable = |value: &Option<String>, name| sourced(value.clone(), ValueOrigin::Variable(name));
         let of_project = projects
             .iter()
-            .find_map(|(path, file)| sourced(file.zone.clone(), Origin::File(path.clone(), None)));
+            .find_map(|(path, file)| sourced(file.zone.clone(), ValueOrigin::File(path.clone(), None)));
         let sites = projects.iter().find(|(_, file)| !file.sites.is_empty());
         let zones = mapped_zones(path.as_deref(), file.zones)?;
         // A profile that was named beats the project only where it was named for this very command.
@@ -243,7 +243,7 @@ impl Settings {
                 .with_hint("unset it for the vendor's API, or name another"));
         }
         let base_url = match &environment.base_url {
-            Some((url, name)) => sourced(Some(url.clone()), Origin::Variable(name)),
+            Some((url, name)) => sourced(Some(url.clone()), ValueOrigin::Variable(name)),
             None => None,
         };
         Ok(Self {
@@ -259,7 +259,7 @@ impl Settings {
             base_url: option(&overrides.base_url, "--base-url")
                 .or(base_url)
                 .or_else(|| from_layers(|layer| layer.base_url.as_ref()))
-                .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: Origin::Default }),
+                .unwrap_or(Sourced { value: DEFAULT_BASE_URL.to_owned(), origin: ValueOrigin::Default }),
             credentials: credentials(overrides, environment, &layers)?,
             project: projects.first().map(|(path, _)| path.clone()),
             sites: sites.map(|(_, file)| file.sites.clone()).unwrap_or_default(),
@@ -333,7 +333,7 @@ fn is_same_zone(one: &Sourced<String>, other: &Sourced<String>, zones: &BTreeMap
     id(one) == id(other)
 }
 
-fn sourced<T>(value: Option<T>, origin: Origin) -> Option<Sourced<T>> {
+fn sourced<T>(value: Option<T>, origin: ValueOrigin) -> Option<Sourced<T>> {
     value.map(|value| Sourced { value, origin })
 }
 
@@ -362,7 +362,7 @@ fn user_file(
 
 /// Finds what is wrong with where tokens are said to be, in profiles that are not used too.
 fn check_tokens(path: &Path, file: &UserFile) -> Result<(), Failure> {
-    let named = |profile| Origin::File(path.to_owned(), profile).to_string();
+    let named = |profile| ValueOrigin::File(path.to_owned(), profile).to_string();
     file.common().token(&named(None))?;
     for (name, profile) in &file.profiles {
         profile.token(&named(Some(name.clone())))?;
@@ -379,7 +379,7 @@ fn layers(
     path: Option<&Path>,
     file: &UserFile,
     profile: Option<&str>,
-) -> Result<Vec<(Origin, Profile)>, Failure> {
+) -> Result<Vec<(ValueOrigin, Profile)>, Failure> {
     let Some(path) = path else {
         return match profile {
             Some(name) => Err(Failure::usage(format!(
@@ -402,28 +402,28 @@ fn layers(
             };
             return Err(failure.with_hint(hint));
         };
-        layers.push((Origin::File(path.to_owned(), Some(name.to_owned())), layer.clone()));
+        layers.push((ValueOrigin::File(path.to_owned(), Some(name.to_owned())), layer.clone()));
     }
-    layers.push((Origin::File(path.to_owned(), None), file.common()));
+    layers.push((ValueOrigin::File(path.to_owned(), None), file.common()));
     Ok(layers)
 }
 
 fn credentials(
     overrides: &Overrides,
     environment: &Environment,
-    layers: &[(Origin, Profile)],
+    layers: &[(ValueOrigin, Profile)],
 ) -> Result<Option<Sourced<CredentialPlace>>, Failure> {
     if let Some(path) = &overrides.api_token_file {
         let place = CredentialPlace::File(path.clone());
-        return Ok(sourced(Some(place), Origin::Option("--api-token-file")));
+        return Ok(sourced(Some(place), ValueOrigin::Option("--api-token-file")));
     }
     if let Some(token) = &environment.token {
         let place = CredentialPlace::Token(token.clone());
-        return Ok(sourced(Some(place), Origin::Variable(API_TOKEN)));
+        return Ok(sourced(Some(place), ValueOrigin::Variable(API_TOKEN)));
     }
     if let (Some(email), Some(key)) = (&environment.email, &environment.key) {
         let place = CredentialPlace::Key { email: email.clone(), key: key.clone() };
-        return Ok(sourced(Some(place), Origin::Variable(API_KEY)));
+        return Ok(sourced(Some(place), ValueOrigin::Variable(API_KEY)));
     }
     for (origin, layer) in layers {
         if let Some(place) = layer.token(&origin.to_string())? {

@@ -8,7 +8,7 @@ use std::path::Path;
 use cfcache_client::{Credentials, InvalidCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Origin, Sourced};
+use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Sourced, ValueOrigin};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub fn fetch(
     console: &dyn Console,
 ) -> Result<Credentials, Failure> {
     let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
-    if matches!(origin, Origin::File(..)) && environment.key.is_some() && environment.email.is_none() {
+    if matches!(origin, ValueOrigin::File(..)) && environment.key.is_some() && environment.email.is_none() {
         console.warn(&format!(
             "`{API_KEY}` is set without `{EMAIL}`, and is not used: the token of {origin} is"
         ));
@@ -56,7 +56,7 @@ pub fn fetch(
             console.warn(&format!(
                 "{origin} holds a token itself; `token-file` or `token-command` keep it out of backups and screens",
             ));
-            if let Origin::File(path, _) = origin {
+            if let ValueOrigin::File(path, _) = origin {
                 warn_if_open(path, console);
             }
             token.clone()
@@ -72,7 +72,7 @@ pub fn fetch(
 
 /// Refuses a token between quotes: no token has any, and what reads an `env` file may leave them in place. The API would
 /// only say that it does not know it.
-fn check_quotes(token: &SecretString, origin: &Origin) -> Result<(), Failure> {
+fn check_quotes(token: &SecretString, origin: &ValueOrigin) -> Result<(), Failure> {
     let is_quote =
         |char: char| matches!(char, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}');
     let token = token.expose_secret();

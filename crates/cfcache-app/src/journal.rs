@@ -22,9 +22,9 @@ use tokio::sync::watch;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::journal::lines::{Contents, JournalLine, Wrong};
+use crate::journal::lines::{Contents, InvalidJournal, JournalLine};
 pub use crate::journal::lines::{Header, Point};
-pub use crate::journal::replay::{Replay, Rolling};
+pub use crate::journal::replay::{JournalReplay, Rolling};
 pub use crate::journal::writer::Writer;
 use crate::secret::path_name;
 use crate::wording;
@@ -77,12 +77,12 @@ impl Journal {
         }
         let Contents { header, accepted, verified, points, end, unreadable } =
             lines::read(&file).map_err(|wrong| match wrong {
-                Wrong::Io(error) => cannot(error),
-                Wrong::Foreign => {
+                InvalidJournal::Io(error) => cannot(error),
+                InvalidJournal::Foreign => {
                     Failure::usage(format!("`{name}` is no journal of this program; it is left as it is"))
                         .with_hint("name a file that does not exist yet, or the journal of an earlier run")
                 }
-                Wrong::Newer(version) => Failure::usage(format!(
+                InvalidJournal::Newer(version) => Failure::usage(format!(
                     "the journal `{name}` is of version {version}, which this program is too old for"
                 )),
             })?;
@@ -112,8 +112,8 @@ impl Journal {
     }
 
     /// What an input has to begin with for anything of it to be skipped.
-    pub fn replay(&mut self) -> Replay {
-        Replay::new(self.name.clone(), core::mem::take(&mut self.points))
+    pub fn replay(&mut self) -> JournalReplay {
+        JournalReplay::new(self.name.clone(), core::mem::take(&mut self.points))
     }
 
     /// Checks that it is not of another run, as far as can be told before zone and environment are looked up.

@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::ZoneRef;
 pub use crate::manage::dry_run::dry_run;
-pub use crate::manage::regions::{Imported, Mapping};
+pub use crate::manage::regions::{Imported, RegionImport};
 pub use crate::manage::table::SettingRow;
 pub use crate::manage::value::{SETTINGS, SettingValue};
 use crate::observe::CallObserver;

@@ -4,7 +4,7 @@ use cfcache_client::Error;
 use cfcache_model::verdict::Answer;
 
 /// All pages of a list: what they hold, and the same as the API wrote it.
-pub struct Pages<T> {
+pub struct AllPages<T> {
     /// What the pages hold.
     pub items: Vec<T>,
     /// One JSON array with the elements of all pages, byte for byte.
@@ -14,7 +14,7 @@ pub struct Pages<T> {
 /// Reads page after page, counted from 1, until the last.
 pub async fn all<T>(
     mut read: impl AsyncFnMut(u32) -> Result<Answer<Vec<T>>, Error>,
-) -> Result<Pages<T>, Error> {
+) -> Result<AllPages<T>, Error> {
     let mut items = Vec::new();
     let mut raw: Vec<String> = Vec::new();
     for page in 1.. {
@@ -27,7 +27,7 @@ pub async fn all<T>(
             break;
         }
     }
-    Ok(Pages { items, raw: format!("[{}]", raw.join(",")) })
+    Ok(AllPages { items, raw: format!("[{}]", raw.join(",")) })
 }
 
 /// What stands between the brackets of a JSON array, where there is anything.

@@ -38,7 +38,7 @@ use crate::source::like::LooksLike;
 pub use crate::source::like::{is_host, is_prefix};
 use crate::source::lines::{Delimiter, Line, Lines};
 pub use crate::source::path::Base;
-use crate::source::seal::{Seal, Sealer, Verified, Verifier};
+use crate::source::seal::{Seal, SealCheck, SealVerifier, Sealer};
 use crate::source::sitemap::Sitemap;
 use crate::wording;
 
@@ -369,7 +369,7 @@ impl NamedInput {
                     Ok(opened) => Rc::new(opened),
                     Err(failure) => return chunks.fail(failure),
                 };
-                let verifier = seal.as_ref().map(|seal| Verifier::new(seal, Rc::clone(&opened)));
+                let verifier = seal.as_ref().map(|seal| SealVerifier::new(seal, Rc::clone(&opened)));
                 chunks.verifier = verifier.map(|verifier| (name.as_str(), verifier));
                 read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
                 chunks.end_of_file()
@@ -600,7 +600,7 @@ struct Chunks<'a> {
     reading: &'a Reading,
     chunk: Chunk,
     /// Of a file that was checked: nothing goes on that is not what was checked. And its name.
-    verifier: Option<(&'a str, Verifier<'a>)>,
+    verifier: Option<(&'a str, SealVerifier<'a>)>,
     take: &'a mut dyn FnMut(Chunk) -> bool,
 }
 
@@ -613,11 +613,11 @@ impl Chunks<'_> {
     }
 
     /// Gives on what was read of a checked file, at the end of each block that is what was checked.
-    fn on_verified(&mut self, verified: Verified) -> Result<(), ()> {
+    fn on_verified(&mut self, verified: SealCheck) -> Result<(), ()> {
         match verified {
-            Verified::NotYet => Ok(()),
-            Verified::UpToHere => self.give(),
-            Verified::Changed => {
+            SealCheck::NotYet => Ok(()),
+            SealCheck::UpToHere => self.give(),
+            SealCheck::Changed => {
                 let (name, entries) = match &self.verifier {
                     Some((name, verifier)) => (*name, verifier.entries()),
                     None => ("", 0),

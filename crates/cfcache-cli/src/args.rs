@@ -488,9 +488,9 @@ Examples:
   cfcache probe https://www.example.com/ --verify-connect 127.0.0.1:8788")]
     Probe {
         #[command(flatten)]
-        input: Input,
+        input: InputArgs,
         #[command(flatten)]
-        pages: Pages,
+        pages: PagesArgs,
     },
     /// Fetch URLs so that they are cached again
     ///
@@ -503,9 +503,9 @@ Examples:
   cfcache warm https://www.example.com/ --warm-as mobile,tablet --warm-certify")]
     Warm {
         #[command(flatten)]
-        input: Input,
+        input: InputArgs,
         #[command(flatten)]
-        pages: Pages,
+        pages: PagesArgs,
     },
     /// Cache Reserve: cached files in persistent storage
     Reserve {
@@ -793,22 +793,22 @@ Examples:
     cfcache -z example.com purge urls -0 --from - --base https://example.com")]
     Urls {
         #[command(flatten)]
-        input: Input,
+        input: InputArgs,
         #[command(flatten)]
-        pages: Pages,
+        pages: PagesArgs,
         /// A header that the cache key was made from, for every URL that has none of that name
         #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
         headers: Vec<String>,
     },
     /// Everything that was served with a cache tag
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
-    Tags(Input),
+    Tags(InputArgs),
     /// Everything under a host name
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge hosts images.example.com")]
-    Hosts(Input),
+    Hosts(InputArgs),
     /// Everything whose host and path begin alike, such as `www.example.com/blog`
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
-    Prefixes(Input),
+    Prefixes(InputArgs),
     /// What a deployment changed, since the last run
     ///
     /// The files that are deployed are compared with those of the run before, which a state remembers. The URLs of what
@@ -887,7 +887,7 @@ pub(crate) struct ChangedArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Input {
+pub(crate) struct InputArgs {
     /// Entries
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
@@ -902,7 +902,7 @@ pub(crate) struct Input {
 
 /// Input that only URLs come from.
 #[derive(Debug, Default, ClapArgs)]
-pub(crate) struct Pages {
+pub(crate) struct PagesArgs {
     /// A sitemap, or a sitemap index whose sitemaps are files beside it, packed with gzip or not; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub(crate) from_sitemap: Vec<PathBuf>,

@@ -15,10 +15,10 @@ pub(crate) use crate::command::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{self, Terminal, outcome};
-use crate::resolve::Job;
+use crate::resolve::Task;
 
 /// Does a job.
-pub(crate) fn execute(job: Job, terminal: &Terminal) -> Exit {
+pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
     if let Err(failure) = check_descriptors() {
         return terminal.failure(&failure);
     }
@@ -32,29 +32,29 @@ pub(crate) fn execute(job: Job, terminal: &Terminal) -> Exit {
     let exit = runtime.block_on(async {
         let interrupts = interrupts::listen();
         let result = match job {
-            Job::Purge(job) => purge::run(job, terminal, &interrupts).await.map(|report| {
+            Task::Purge(job) => purge::run(job, terminal, &interrupts).await.map(|report| {
                 outcome::print(&report, terminal);
                 report.exit
             }),
-            Job::PurgeDryRun(job) => purge::dry_run(job, terminal),
-            Job::Probe(job) => visiting::probe(job, terminal, &interrupts)
+            Task::PurgeDryRun(job) => purge::dry_run(job, terminal),
+            Task::Probe(job) => visiting::probe(job, terminal, &interrupts)
                 .await
                 .map(|report| render::probe::print(&report, terminal)),
-            Job::Warm(job) => visiting::warm(job, terminal, &interrupts)
+            Task::Warm(job) => visiting::warm(job, terminal, &interrupts)
                 .await
                 .map(|report| render::visits::print_warmed(&report, terminal)),
-            Job::WarmDryRun(job) => visiting::warm_dry_run(job, terminal),
-            Job::Emulator(args, plan, limits) => {
+            Task::WarmDryRun(job) => visiting::warm_dry_run(job, terminal),
+            Task::Emulator(args, plan, limits) => {
                 emulator::serve(args, plan, limits, terminal, &interrupts).await
             }
-            Job::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
-            Job::ConfigPath(path) => config::path(path.as_deref(), terminal),
-            Job::Completions(shell) => Ok(generate::completions(shell, terminal)),
-            Job::Man(folder) => generate::man(folder.as_deref(), terminal),
-            Job::Manage(job) => manage::run(job, terminal, &interrupts)
+            Task::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
+            Task::ConfigPath(path) => config::path(path.as_deref(), terminal),
+            Task::Completions(shell) => Ok(generate::completions(shell, terminal)),
+            Task::Man(folder) => generate::man(folder.as_deref(), terminal),
+            Task::Manage(job) => manage::run(job, terminal, &interrupts)
                 .await
                 .map(|report| render::manage::print(&report, terminal)),
-            Job::ManageDryRun(job) => manage::dry_run(&job, terminal),
+            Task::ManageDryRun(job) => manage::dry_run(&job, terminal),
         };
         result.unwrap_or_else(|failure| terminal.failure(&failure))
     });

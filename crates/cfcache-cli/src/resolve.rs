@@ -9,8 +9,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use cfcache_app::connection::{Api, Connection, Network, Remote, plan};
-use cfcache_app::job::Job as PurgeJob;
-use cfcache_app::job::{Destination, EverythingJob, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
 use cfcache_app::manage::{ManageJob, SettingCommand, SettingJob};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
@@ -18,22 +17,22 @@ use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_transport::Roots;
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, Input, ListCommand, Pages, ShellArg, TokenCommand,
-    What,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, ShellArg,
+    TokenCommand, What,
 };
-use crate::config::{self, CredentialPlace, Environment, Origin, Settings, Sourced};
+use crate::config::{self, CredentialPlace, Environment, Settings, Sourced, ValueOrigin};
 use crate::failure::Failure;
 use crate::render::{Terminal, human};
-use crate::resolve::visiting::Purged;
+use crate::resolve::visiting::PurgeSubject;
 use crate::secret::shown_path;
 use crate::source::{Base, list_named};
 use crate::{credentials, same_file};
 
 /// What to do.
-pub(crate) enum Job {
-    Purge(PurgeJob),
+pub(crate) enum Task {
+    Purge(Job),
     /// Prints what would be sent.
-    PurgeDryRun(PurgeJob),
+    PurgeDryRun(Job),
     Probe(VisitJob),
     Warm(VisitJob),
     /// Prints what would be fetched.
@@ -53,28 +52,28 @@ pub(crate) enum Job {
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
-pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Job, Failure> {
+pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Task, Failure> {
     let Args { command, global } = args;
     let resolver = || Resolver::load(&global, environment, terminal);
     match command {
         // These two need nothing that is set anywhere, and are not kept from working by it.
-        Command::Completions { shell } => Ok(Job::Completions(shell)),
-        Command::Man { folder } => Ok(Job::Man(folder)),
+        Command::Completions { shell } => Ok(Task::Completions(shell)),
+        Command::Man { folder } => Ok(Task::Man(folder)),
         Command::Emulator(args) => {
             check_unicode(environment)?;
             check_emulator_options(&global)?;
             // It is an API of its own: what is set for the other one is not for it.
             let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
-            Ok(Job::Emulator(args, plan, !global.no_rate_limit))
+            Ok(Task::Emulator(args, plan, !global.no_rate_limit))
         }
         Command::Purge { what } => resolver()?.purge(Action::Purge, what),
         Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
         Command::Probe { input, pages } => resolver()?.probe(input, pages),
         Command::Warm { input, pages } => resolver()?.warm(input, pages),
         Command::Config { command: ConfigCommand::Show } => {
-            Ok(Job::ShowConfig(Box::new(resolver()?.settings)))
+            Ok(Task::ShowConfig(Box::new(resolver()?.settings)))
         }
-        Command::Config { command: ConfigCommand::Path } => Ok(Job::ConfigPath(resolver()?.settings.path)),
+        Command::Config { command: ConfigCommand::Path } => Ok(Task::ConfigPath(resolver()?.settings.path)),
         Command::Zones { command: ListCommand::List } => resolver()?.zones(),
         Command::Environments { command: ListCommand::List } => resolver()?.environments(),
         Command::Token { command: TokenCommand::Verify { account } } => resolver()?.token(account),
@@ -174,7 +173,7 @@ impl<'a> Resolver<'a> {
         if let Some(overruled) = &settings.overruled {
             terminal.warn(overruled);
         }
-        if matches!(settings.base_url.origin, Origin::Default) && !global.emulator {
+        if matches!(settings.base_url.origin, ValueOrigin::Default) && !global.emulator {
             environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| terminal.warn(unread));
         }
         Ok(Self { settings, global, environment, terminal })
@@ -219,12 +218,13 @@ impl<'a> Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn purge_job(&self, job: PurgeJob) -> Job {
-        if self.global.dry_run { Job::PurgeDryRun(job) } else { Job::Purge(job) }
+    fn purge_job(&self, job: Job) -> Task {
+        if self.global.dry_run { Task::PurgeDryRun(job) } else { Task::Purge(job) }
     }
 
-    fn purge(&self, action: Action, what: What) -> Result<Job, Failure> {
-        let targets = |kind, input| targets(action, kind, input, Pages::default(), Vec::new(), self.global);
+    fn purge(&self, action: Action, what: What) -> Result<Task, Failure> {
+        let targets =
+            |kind, input| targets(action, kind, input, PagesArgs::default(), Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
             What::Urls { input, pages, headers } => {
@@ -238,7 +238,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn everything(&self, action: Action) -> Result<Job, Failure> {
+    fn everything(&self, action: Action) -> Result<Task, Failure> {
         let global = self.global;
         if let Some(path) = &self.settings.forbidden_by {
             return Err(Failure::usage(format!("{} forbids {action} of everything", shown_path(path)))
@@ -257,16 +257,16 @@ impl Resolver<'_> {
                 return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
             }
         }
-        Ok(self.purge_job(PurgeJob::Everything(Box::new(EverythingJob {
+        Ok(self.purge_job(Job::Everything(Box::new(EverythingJob {
             action,
-            visits: self.visits(&Purged::Everything)?,
+            visits: self.visits(&PurgeSubject::Everything)?,
             scope: self.settings.parse_scope(self.environment, self.terminal)?,
             connection: self.connection(global.dry_run)?,
             yes: global.yes || global.force,
         }))))
     }
 
-    fn list(&self, action: Action, targets: Targets) -> Result<Job, Failure> {
+    fn list(&self, action: Action, targets: Targets) -> Result<Task, Failure> {
         let global = self.global;
         let reads_stdin = |path: &PathBuf| path == Path::new("-");
         let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.api_token_file);
@@ -287,13 +287,13 @@ impl Resolver<'_> {
         if by_host {
             self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.terminal.warn(unread));
         }
-        let visits = self.visits(&Purged::List(&targets))?;
+        let visits = self.visits(&PurgeSubject::List(&targets))?;
         let destination = if by_host {
             self.settings.parse_destination(self.environment, self.terminal)?
         } else {
             Destination::Zone(self.settings.parse_scope(self.environment, self.terminal)?)
         };
-        Ok(self.purge_job(PurgeJob::List(Box::new(ListJob {
+        Ok(self.purge_job(Job::List(Box::new(ListJob {
             action,
             visits,
             destination,
@@ -323,7 +323,7 @@ impl Resolver<'_> {
     }
 
     /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
-    fn setting(&self, command: impl FnOnce() -> Result<SettingCommand, Failure>) -> Result<Job, Failure> {
+    fn setting(&self, command: impl FnOnce() -> Result<SettingCommand, Failure>) -> Result<Task, Failure> {
         self.no_purge_options()?;
         let command = command()?;
         let dry_run = self.global.dry_run;
@@ -333,25 +333,25 @@ impl Resolver<'_> {
         let yes = self.global.yes || self.global.force;
         let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
         let job = SettingJob { command, zone, connection, yes };
-        Ok(if dry_run { Job::ManageDryRun(job) } else { Job::Manage(ManageJob::Setting(job)) })
+        Ok(if dry_run { Task::ManageDryRun(job) } else { Task::Manage(ManageJob::Setting(job)) })
     }
 
-    fn zones(&self) -> Result<Job, Failure> {
+    fn zones(&self) -> Result<Task, Failure> {
         self.reads()?;
-        Ok(Job::Manage(ManageJob::ListZones(self.connection(false)?)))
+        Ok(Task::Manage(ManageJob::ListZones(self.connection(false)?)))
     }
 
-    fn environments(&self) -> Result<Job, Failure> {
+    fn environments(&self) -> Result<Task, Failure> {
         self.reads()?;
         let zone = self.zone()?;
-        Ok(Job::Manage(ManageJob::ListEnvironments(self.connection(false)?, zone)))
+        Ok(Task::Manage(ManageJob::ListEnvironments(self.connection(false)?, zone)))
     }
 
-    fn token(&self, account: Option<String>) -> Result<Job, Failure> {
+    fn token(&self, account: Option<String>) -> Result<Task, Failure> {
         self.reads()?;
         let account = config::parse_account(account, self.environment)?;
         let unread = self.environment.unread(&[config::ACCOUNT_ID]);
-        Ok(Job::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
+        Ok(Task::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
     }
 
     /// What a command that changes nothing cannot be told.
@@ -413,8 +413,8 @@ fn only_reads() -> Failure {
 fn targets(
     action: Action,
     kind: Kind,
-    input: Input,
-    pages: Pages,
+    input: InputArgs,
+    pages: PagesArgs,
     headers: Vec<CacheKeyHeader>,
     global: &Global,
 ) -> Result<Targets, Failure> {

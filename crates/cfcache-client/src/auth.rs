@@ -14,11 +14,11 @@ use secrecy::{ExposeSecret, SecretString};
 /// as a header that is marked sensitive.
 #[derive(Clone)]
 pub struct Credentials {
-    scheme: Scheme,
+    scheme: AuthScheme,
 }
 
 #[derive(Clone)]
-enum Scheme {
+enum AuthScheme {
     Token(SecretString),
     Key { email: String, key: SecretString },
 }
@@ -31,7 +31,7 @@ impl Credentials {
     /// [`InvalidCredentials`] where it is empty or cannot stand in a header.
     pub fn token(token: SecretString) -> Result<Self, InvalidCredentials> {
         check("token", token.expose_secret())?;
-        Ok(Self { scheme: Scheme::Token(token) })
+        Ok(Self { scheme: AuthScheme::Token(token) })
     }
 
     /// The global API key with the e-mail address of its user, sent as `X-Auth-Key` and `X-Auth-Email`.
@@ -42,7 +42,7 @@ impl Credentials {
     pub fn key(email: &str, key: SecretString) -> Result<Self, InvalidCredentials> {
         check("API key", key.expose_secret())?;
         check("e-mail address", email)?;
-        Ok(Self { scheme: Scheme::Key { email: email.to_owned(), key } })
+        Ok(Self { scheme: AuthScheme::Key { email: email.to_owned(), key } })
     }
 
     /// Puts them into headers, marked sensitive.
@@ -55,11 +55,11 @@ impl Credentials {
             }
         };
         match &self.scheme {
-            Scheme::Token(token) => {
+            AuthScheme::Token(token) => {
                 let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
                 put(AUTHORIZATION, bearer.expose_secret());
             }
-            Scheme::Key { email, key } => {
+            AuthScheme::Key { email, key } => {
                 put(HeaderName::from_static("x-auth-email"), email);
                 put(HeaderName::from_static("x-auth-key"), key.expose_secret());
             }
@@ -71,8 +71,8 @@ impl Credentials {
         let mut blank = HeaderValue::from_static(BLANK);
         blank.set_sensitive(true);
         let names = match &self.scheme {
-            Scheme::Token(_) => &["authorization"][..],
-            Scheme::Key { .. } => &["x-auth-email", "x-auth-key"],
+            AuthScheme::Token(_) => &["authorization"][..],
+            AuthScheme::Key { .. } => &["x-auth-email", "x-auth-key"],
         };
         for name in names {
             headers.insert(HeaderName::from_static(name), blank.clone());
@@ -89,8 +89,8 @@ impl Credentials {
 
     const fn secret(&self) -> &SecretString {
         match &self.scheme {
-            Scheme::Token(token) => token,
-            Scheme::Key { key, .. } => key,
+            AuthScheme::Token(token) => token,
+            AuthScheme::Key { key, .. } => key,
         }
     }
 }
@@ -98,19 +98,21 @@ impl Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.scheme {
-            Scheme::Token(_) => "Credentials(token)",
-            Scheme::Key { .. } => "Credentials(e-mail and key)",
+            AuthScheme::Token(_) => "Credentials(token)",
+            AuthScheme::Key { .. } => "Credentials(e-mail and key)",
         })
     }
 }
 
 fn check(noun: &'static str, secret: &str) -> Result<(), InvalidCredentials> {
     if secret.is_empty() {
-        return Err(InvalidCredentials { noun, problem: Problem::Empty });
+        return Err(InvalidCredentials { noun, problem: CredentialsProblem::Empty });
     }
     match secret.chars().position(|char| !char.is_ascii_graphic()) {
         None => Ok(()),
-        Some(index) => Err(InvalidCredentials { noun, problem: Problem::Character { at: index + 1 } }),
+        Some(index) => {
+            Err(InvalidCredentials { noun, problem: CredentialsProblem::Character { at: index + 1 } })
+        }
     }
 }
 
@@ -118,11 +120,11 @@ fn check(noun: &'static str, secret: &str) -> Result<(), InvalidCredentials> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidCredentials {
     noun: &'static str,
-    problem: Problem,
+    problem: CredentialsProblem,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Problem {
+enum CredentialsProblem {
     Empty,
     Character { at: usize },
 }
@@ -131,8 +133,8 @@ impl fmt::Display for InvalidCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = self.noun;
         match self.problem {
-            Problem::Empty => write!(f, "the {noun} is empty"),
-            Problem::Character { at } => write!(
+            CredentialsProblem::Empty => write!(f, "the {noun} is empty"),
+            CredentialsProblem::Character { at } => write!(
                 f,
                 "the {noun} has a blank, a line break or another character at position {at} that cannot be in one",
             ),

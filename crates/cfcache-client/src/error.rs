@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use cfcache_model::endpoint::{Descriptor, Method};
 use cfcache_model::plan::InvalidBatch;
-use cfcache_model::verdict::{Class, Failure};
+use cfcache_model::verdict::{ApiFailure, Class};
 use cfcache_transport::{Delivery, TransportError};
 
 use crate::engine::Stop;
@@ -39,7 +39,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorCause {
     /// The API, or something in front of it, answered.
-    Answer(Failure),
+    Answer(ApiFailure),
     /// No whole answer came.
     Transport(TransportError),
     /// It was not sent, or not sent again, because the run had been stopped.
@@ -117,7 +117,7 @@ impl Error {
 
     /// What the API answered, where it did.
     #[must_use]
-    pub const fn failure(&self) -> Option<&Failure> {
+    pub const fn failure(&self) -> Option<&ApiFailure> {
         match &self.cause {
             ErrorCause::Answer(failure) => Some(failure),
             _ => None,

@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use cfcache_model::endpoint::{Descriptor, Parts};
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::verdict::{Answer, Class, Failure, ReadReply, Verdict, parse_response_into, parse_status};
+use cfcache_model::verdict::{
+    Answer, ApiFailure, Class, ReadReply, Verdict, parse_response_into, parse_status,
+};
 use cfcache_transport::{Operation, Response, TransportError};
 
 use crate::auth::Redactor;
@@ -168,7 +170,7 @@ fn ray(response: &Response, redactor: &Redactor) -> Option<String> {
 }
 
 /// Some of why it failed is told in headers.
-fn add_headers(failure: &mut Failure, response: &Response, redactor: &Redactor) {
+fn add_headers(failure: &mut ApiFailure, response: &Response, redactor: &Redactor) {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     // A challenge for browsers in place of an answer. Source: `packages/workers-utils/src/cfetch` of
     // <https://github.com/cloudflare/workers-sdk>.

@@ -15,15 +15,15 @@ pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
 where
     I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,
 {
-    Chunks(targets.into_iter())
+    EntryChunks(targets.into_iter())
 }
 
 /// How many entries of an iterator go on together: as many as make a request, most often.
 const CHUNK: usize = 100;
 
-struct Chunks<I>(I);
+struct EntryChunks<I>(I);
 
-impl<I> Stream for Chunks<I>
+impl<I> Stream for EntryChunks<I>
 where
     I: Iterator<Item: Into<Entry>> + Unpin,
 {

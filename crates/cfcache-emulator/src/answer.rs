@@ -8,7 +8,7 @@ use http::StatusCode;
 
 /// A status, an envelope, and what belongs into headers.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     /// After which time to ask again.
@@ -32,7 +32,7 @@ impl Notice {
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// Success around a `result`, which is JSON.
     pub(crate) fn success(result: &str) -> Self {
         Self::new(

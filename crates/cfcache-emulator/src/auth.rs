@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use cfcache_model::endpoint::{Area, Descriptor};
 
-use crate::answer::{Answer, Notice};
+use crate::answer::{ApiResponse, Notice};
 use crate::config::Config;
 
 const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
@@ -159,17 +159,17 @@ pub(crate) fn authenticate<'a>(
     config: &'a Config,
     endpoint: &Descriptor,
     headers: &HeaderMap,
-) -> Result<Caller<'a>, Answer> {
+) -> Result<Caller<'a>, ApiResponse> {
     let presented = Presented::read(headers)?;
     match presented {
         // Published for the account's form of verification; the user's is taken to be the same.
         Presented { token: None, .. } if endpoint.area == Area::Token => {
-            Err(Answer::refused(StatusCode::BAD_REQUEST, 1001, "No API Token was sent"))
+            Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 1001, "No API Token was sent"))
         }
         // Where a program sends every credential that it has (the vendor's TypeScript SDK does), the token counts.
         Presented { token: Some(token), .. } => by_token(config, endpoint, token),
         Presented { key: Some((email, key)), .. } => by_key(config, email, key),
-        Presented { token: None, key: None } => Err(Answer::refused(
+        Presented { token: None, key: None } => Err(ApiResponse::refused(
             StatusCode::BAD_REQUEST,
             9106,
             "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
@@ -187,20 +187,20 @@ pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
 
 /// What an endpoint answers to a token that may not use it, or may not see the zone: 10000 with the page of the endpoint
 /// (changelog of 2026-08-21), or what the model's sample has where published logs have something else.
-pub(crate) fn forbidden(endpoint: &Descriptor) -> Answer {
+pub(crate) fn forbidden(endpoint: &Descriptor) -> ApiResponse {
     let samples = (endpoint.samples)();
     let sample = samples.iter().find(|sample| sample.name == "refused_permission");
     match sample.filter(|sample| !sample.reply.contains("\"code\":10000")) {
-        Some(sample) => Answer::sample(sample),
+        Some(sample) => ApiResponse::sample(sample),
         None => {
             let mut notice = Notice::new(10000, "Forbidden");
             notice.documentation_url = Some(endpoint.page);
-            Answer::refused_with(StatusCode::FORBIDDEN, &[notice])
+            ApiResponse::refused_with(StatusCode::FORBIDDEN, &[notice])
         }
     }
 }
 
-fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Result<Caller<'a>, Answer> {
+fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Result<Caller<'a>, ApiResponse> {
     let known = config.tokens.iter().find(|known| known.secret == token);
     let is_open = config.tokens.is_empty() && config.keys.is_empty();
     match known {
@@ -209,20 +209,20 @@ fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Resul
         }
         None if is_open && !looks_like_key(token) => Ok(Caller::AnyToken),
         None if endpoint.area == Area::Token => {
-            Err(Answer::refused(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))
+            Err(ApiResponse::refused(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))
         }
-        _ => Err(Answer::refused(StatusCode::UNAUTHORIZED, 10000, "Authentication error")),
+        _ => Err(ApiResponse::refused(StatusCode::UNAUTHORIZED, 10000, "Authentication error")),
     }
 }
 
-fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, Answer> {
+fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, ApiResponse> {
     let is_open = config.tokens.is_empty() && config.keys.is_empty();
     // Addresses are compared as people write them.
     let fits = |known: &ApiKey| known.email.eq_ignore_ascii_case(email) && known.key == key;
     if is_open || config.keys.iter().any(fits) {
         return Ok(Caller::Key);
     }
-    Err(Answer::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
+    Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
 }
 
 /// A global API key where a token belongs: the usual mistake, and answered as an unknown token.
@@ -240,7 +240,7 @@ struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    fn read(headers: &'a HeaderMap) -> Result<Self, Answer> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, ApiResponse> {
         let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let email = headers.get(X_AUTH_EMAIL).map(http::HeaderValue::as_bytes);
         let key = headers.get(X_AUTH_KEY).map(http::HeaderValue::as_bytes);
@@ -266,7 +266,7 @@ impl<'a> Presented<'a> {
             documentation_url: None,
             chain,
         };
-        Err(Answer::refused_with(StatusCode::BAD_REQUEST, &[notice]))
+        Err(ApiResponse::refused_with(StatusCode::BAD_REQUEST, &[notice]))
     }
 }
 

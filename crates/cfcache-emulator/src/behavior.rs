@@ -23,18 +23,18 @@ use cfcache_model::endpoint::{Action, Sample};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::auth::{self, Caller};
 use crate::config::Config;
 use crate::limit::Draw;
-use crate::route::{self, Route};
+use crate::route::{self, RouteMatch};
 use crate::state::{State, Zone};
 
 /// A request that found its endpoint, and whose caller may use it.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) now: Duration,
-    pub(crate) route: &'a Route,
+    pub(crate) route: &'a RouteMatch,
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
@@ -55,7 +55,7 @@ impl Call<'_> {
     }
 
     /// The fields of a body that is an object.
-    fn fields(&self) -> Result<Map<String, Value>, Answer> {
+    fn fields(&self) -> Result<Map<String, Value>, ApiResponse> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(fields)) => Ok(fields),
             _ => Err(invalid("the body must be a JSON object")),
@@ -64,7 +64,7 @@ impl Call<'_> {
 }
 
 /// Does what is asked for, and answers. Of a purge, it decides what is to be done, if the limits let it.
-pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<Answer, purge::Accepted> {
+pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiResponse, purge::Accepted> {
     let endpoint = call.route.endpoint;
     let Some(id) = call.route.argument("zone_id") else {
         return ControlFlow::Break(match endpoint.name {
@@ -103,11 +103,11 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<Answer, 
 pub(crate) use switch::development_mode_since;
 
 /// Does what was planned, and what the limits cannot refuse any more.
-pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> Answer {
+pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> ApiResponse {
     purge::carry_out(state, accepted)
 }
 
-fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<Answer, purge::Accepted> {
+fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<ApiResponse, purge::Accepted> {
     match purge::check(call, zone, action) {
         Ok(accepted) => ControlFlow::Continue(accepted),
         Err(refusal) => ControlFlow::Break(refusal),
@@ -123,26 +123,26 @@ impl purge::Accepted {
 
 /// A refusal of what the request says. The number is documented for the same complaints of the origin regions; for
 /// other endpoints none is.
-fn invalid(message: impl Into<String>) -> Answer {
-    Answer::refused(StatusCode::BAD_REQUEST, 1146, message)
+fn invalid(message: impl Into<String>) -> ApiResponse {
+    ApiResponse::refused(StatusCode::BAD_REQUEST, 1146, message)
 }
 
 /// What a plan answers that does not have a setting, to reads and to writes.
-fn not_available() -> Answer {
-    Answer::refused(StatusCode::FORBIDDEN, 1135, "This setting is not available for your plan type")
+fn not_available() -> ApiResponse {
+    ApiResponse::refused(StatusCode::FORBIDDEN, 1135, "This setting is not available for your plan type")
 }
 
 /// What is missing where a setting was never set, or deleted.
-fn not_set(verb: &str, id: &str, code: u32) -> Answer {
+fn not_set(verb: &str, id: &str, code: u32) -> ApiResponse {
     let message = format!("Unable to {verb} {id} setting value. The zone setting does not exist.");
-    Answer::refused(StatusCode::NOT_FOUND, code, message)
+    ApiResponse::refused(StatusCode::NOT_FOUND, code, message)
 }
 
 /// Answers with a sample of the model.
-fn by_sample(call: &Call<'_>) -> Answer {
+fn by_sample(call: &Call<'_>) -> ApiResponse {
     let samples = (call.route.endpoint.samples)();
     closest(&samples, call.below_base(), call.query, call.body)
-        .map_or_else(|| Answer::success("null"), Answer::sample)
+        .map_or_else(|| ApiResponse::success("null"), ApiResponse::sample)
 }
 
 /// Of the samples that succeed, the one whose request is most like this one, the first of several.

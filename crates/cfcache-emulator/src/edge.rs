@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::behavior;
 use crate::fault::{Fault, FaultAction, FaultSequence};
-use crate::origin::Origin;
+use crate::origin::EdgeOrigin;
 use crate::state::{self, AcceptedPurge, Zone};
 
 /// What the edge in front of an origin is like. All zones of the emulator share it.
@@ -23,7 +23,7 @@ use crate::state::{self, AcceptedPurge, Zone};
 #[non_exhaustive]
 pub struct EdgeConfig {
     /// Where pages come from.
-    pub origin: Origin,
+    pub origin: EdgeOrigin,
     /// Where visitors are served; port 0 picks one that is free.
     pub listen: SocketAddr,
     /// Cache rules; without any, only the default file extensions are eligible.
@@ -45,7 +45,7 @@ impl EdgeConfig {
     ///
     /// Objects are kept up to 64 MiB each, and 1 GiB together. The origin gets 15 s to connect and 100 s to answer.
     #[must_use]
-    pub fn new(origin: Origin) -> Self {
+    pub fn new(origin: EdgeOrigin) -> Self {
         Self {
             origin,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
@@ -241,7 +241,7 @@ impl Edges {
     }
 
     /// Brings the cache of a zone to the zone's settings.
-    pub(crate) fn set(&self, zone: &Zone, settings: &state::Settings) {
+    pub(crate) fn set(&self, zone: &Zone, settings: &state::ZoneSettings) {
         let Some((_, cache)) = self.zones.iter().find(|(one, _)| one.id == zone.id) else { return };
         let on = |id: &str| settings.switches.get(id).is_some_and(|switch| switch.on);
         let mut cache = lock(cache);

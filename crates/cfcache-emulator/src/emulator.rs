@@ -11,14 +11,14 @@ use cfcache_model::endpoint::{Area, Method};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::auth;
 use crate::behavior::{self, Call};
 use crate::config::{Config, Hints, LimitMode};
 use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
 use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
-use crate::route::{self, Route};
+use crate::route::{self, RouteMatch};
 use crate::state::{AcceptedPurge, State};
 
 /// The API, without any wire.
@@ -156,26 +156,26 @@ impl Emulator {
 
     /// Route, credentials, limit of calls, rights, content, limit of purges, effect: in this order, so that what is
     /// refused for its content costs nothing of the purge limits.
-    fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> Outcome {
+    fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> CallOutcome {
         let path = request.uri().path();
         let route = match route::route(request.method(), path) {
             Ok(route) => route,
-            Err(answer) => return Outcome::new(None, answer),
+            Err(answer) => return CallOutcome::new(None, answer),
         };
         let endpoint = Some(route.endpoint.name);
         let caller = match auth::authenticate(&self.config, route.endpoint, request.headers()) {
             Ok(caller) => caller,
-            Err(answer) => return Outcome::new(endpoint, answer),
+            Err(answer) => return CallOutcome::new(endpoint, answer),
         };
         let is_limited = self.config.limits == LimitMode::Kept;
         if is_limited
             && route.endpoint.area != Area::Purge
             && let Err(wait) = state.limits.call(now)
         {
-            return Outcome::new(endpoint, too_many(971, THROTTLED, wait));
+            return CallOutcome::new(endpoint, too_many(971, THROTTLED, wait));
         }
         if !auth::permits(caller, route.endpoint) {
-            return Outcome::new(endpoint, auth::forbidden(route.endpoint));
+            return CallOutcome::new(endpoint, auth::forbidden(route.endpoint));
         }
         let call = Call {
             now,
@@ -190,25 +190,25 @@ impl Emulator {
         let accepted = match behavior::decide(state, &call) {
             ControlFlow::Break(answer) => {
                 self.set_edge(state, &route, &answer);
-                return Outcome::new(endpoint, answer);
+                return CallOutcome::new(endpoint, answer);
             }
             ControlFlow::Continue(accepted) => accepted,
         };
         let draw = accepted.draw();
         if is_limited && let Err(wait) = state.limits.purge(now, draw) {
             let answer = too_many(1134, RATE_LIMITED, wait);
-            return Outcome { draw: Some(draw), ..Outcome::new(endpoint, answer) };
+            return CallOutcome { draw: Some(draw), ..CallOutcome::new(endpoint, answer) };
         }
         let items = accepted.items();
         if let Some(edges) = &self.edges {
             accepted.purges().iter().for_each(|purge| edges.purge(now, purge));
         }
         let answer = behavior::carry_out(state, accepted);
-        Outcome { endpoint, answer, draw: Some(draw), items }
+        CallOutcome { endpoint, answer, draw: Some(draw), items }
     }
 
     /// Brings the cache of a zone to its settings, where a request may have changed them.
-    fn set_edge(&self, state: &mut State, route: &Route, answer: &Answer) {
+    fn set_edge(&self, state: &mut State, route: &RouteMatch, answer: &ApiResponse) {
         if route.endpoint.method != Method::Get
             && answer.status.is_success()
             && let Some(edges) = &self.edges
@@ -231,16 +231,16 @@ impl Emulator {
     }
 }
 
-struct Outcome {
+struct CallOutcome {
     endpoint: Option<&'static str>,
-    answer: Answer,
+    answer: ApiResponse,
     /// What a purge takes of the limits, or would have.
     draw: Option<Draw>,
     items: u64,
 }
 
-impl Outcome {
-    const fn new(endpoint: Option<&'static str>, answer: Answer) -> Self {
+impl CallOutcome {
+    const fn new(endpoint: Option<&'static str>, answer: ApiResponse) -> Self {
         Self { endpoint, answer, draw: None, items: 0 }
     }
 }
@@ -271,8 +271,8 @@ pub(crate) const RATE_LIMITED: &str =
 /// As published by those who met it.
 pub(crate) const THROTTLED: &str = "Please wait and consider throttling your request speed";
 
-fn too_many(code: u32, message: &str, wait: Duration) -> Answer {
-    Answer::refused(StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(wait)
+fn too_many(code: u32, message: &str, wait: Duration) -> ApiResponse {
+    ApiResponse::refused(StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(wait)
 }
 
 /// Sixteen digits that differ from answer to answer, and a place.

@@ -7,7 +7,7 @@
 //! - [`Config`]: which plan, zones, credentials, limits and faults there are
 //! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock
 //! - [`Server`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
-//! - [`EdgeConfig`] and [`Origin`]: a cache in front of an origin, which shares the zones with the API
+//! - [`EdgeConfig`] and [`EdgeOrigin`]: a cache in front of an origin, which shares the zones with the API
 //! - [`Fault`]: what goes wrong, and when
 //! - [`Log`]: what was received, and whether it took effect
 //!
@@ -46,7 +46,7 @@ pub use crate::edge::EdgeConfig;
 pub use crate::emulator::Emulator;
 pub use crate::fault::{Effect, Fault, FaultAction, FaultScope, InvalidFault};
 pub use crate::log::{Counts, Log, LogEntry, LogRetention};
-pub use crate::origin::{InvalidOrigin, Origin};
+pub use crate::origin::{EdgeOrigin, InvalidEdgeOrigin};
 pub use crate::serve::Server;
 pub use crate::state::{AcceptedPurge, Environment, Zone};
 pub use cfcache_edge::{File, Scope};

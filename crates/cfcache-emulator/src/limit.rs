@@ -9,7 +9,7 @@ use cfcache_model::limits::{PurgeLimits, Rate};
 /// - In any span of time it gives out at most its capacity and what the rate refills in that span.
 /// - What it refuses costs nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// Of one token there are `unit` parts, so that a nanosecond refills a whole number of them.
     unit: u128,
     parts_per_nano: u128,
@@ -19,7 +19,7 @@ pub(crate) struct Bucket {
     at: Duration,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket of that many tokens; at least one, because an empty one would refuse for ever.
     pub(crate) fn new(rate: Rate, capacity: u32) -> Self {
         let unit = rate.per.as_nanos().max(1);
@@ -127,27 +127,27 @@ impl CallWindow {
         }
     }
 
-    fn quota(&mut self, now: Duration) -> Quota {
+    fn quota(&mut self, now: Duration) -> QuotaState {
         self.roll(now);
         let (left, end) = match self.closed_until {
             Some(end) => (0, end),
             None if self.used == 0 => (self.limit.count, now + self.limit.per),
             None => (self.limit.count - self.used, self.begun + self.limit.per),
         };
-        Quota { left, reset: end.saturating_sub(now), count: self.limit.count, window: self.limit.per }
+        QuotaState { left, reset: end.saturating_sub(now), count: self.limit.count, window: self.limit.per }
     }
 }
 
 /// What the headers tell.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Quota {
+pub(crate) struct QuotaState {
     left: u32,
     reset: Duration,
     count: u32,
     window: Duration,
 }
 
-impl Quota {
+impl QuotaState {
     /// `"default";r=50;t=30`
     pub(crate) fn state(&self) -> String {
         format!(r#""default";r={};t={}"#, self.left, whole_seconds(self.reset))
@@ -175,13 +175,13 @@ pub(crate) struct Draw {
 
 /// All limits of one account.
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    flexible: Bucket,
-    urls: Bucket,
+pub(crate) struct LimitState {
+    flexible: TokenBucket,
+    urls: TokenBucket,
     calls: CallWindow,
 }
 
-impl Limits {
+impl LimitState {
     pub(crate) fn new(purge: &PurgeLimits, calls: Rate) -> Self {
         // The page calls the limit of URLs a moving average, and names no bucket. One second's worth is the smallest
         // that can hold the rate; but a request of the allowed size must fit, however low somebody sets the rate.
@@ -190,8 +190,8 @@ impl Limits {
         let second = u32::try_from(second).unwrap_or(u32::MAX);
         let fits = u32::try_from(purge.urls_per_request).unwrap_or(u32::MAX);
         Self {
-            flexible: Bucket::new(purge.flexible_requests, purge.flexible_burst),
-            urls: Bucket::new(purge.urls, second.max(fits)),
+            flexible: TokenBucket::new(purge.flexible_requests, purge.flexible_burst),
+            urls: TokenBucket::new(purge.urls, second.max(fits)),
             calls: CallWindow::new(calls),
         }
     }
@@ -211,14 +211,14 @@ impl Limits {
     }
 
     /// What is left of the calls.
-    pub(crate) fn calls_left(&mut self, now: Duration) -> Quota {
+    pub(crate) fn calls_left(&mut self, now: Duration) -> QuotaState {
         self.calls.quota(now)
     }
 
     /// What is left in the bucket that a draw takes from.
-    pub(crate) fn purges_left(&mut self, now: Duration, draw: Draw) -> Quota {
+    pub(crate) fn purges_left(&mut self, now: Duration, draw: Draw) -> QuotaState {
         let bucket = if draw.flexible > 0 { &mut self.flexible } else { &mut self.urls };
-        Quota {
+        QuotaState {
             left: bucket.left(now),
             reset: bucket.until_full(now),
             count: bucket.capacity(),
@@ -243,7 +243,7 @@ mod tests {
             requests in proptest::collection::vec((0_u64..2_000_000_000, 1_u32..100), 1..200),
         ) {
             let rate = Rate { count, per: Duration::from_millis(per_millis) };
-            let mut bucket = Bucket::new(rate, capacity);
+            let mut bucket = TokenBucket::new(rate, capacity);
             let mut now = Duration::ZERO;
             let mut given: Vec<(Duration, u32)> = Vec::new();
             for (pause, tokens) in requests {
@@ -273,7 +273,7 @@ mod tests {
             begin in 0_u64..10_000_000_000,
         ) {
             let rate = Rate { count, per: Duration::from_millis(per_millis) };
-            let mut bucket = Bucket::new(rate, capacity);
+            let mut bucket = TokenBucket::new(rate, capacity);
             let begin = Duration::from_nanos(begin);
             prop_assert_eq!(bucket.take(begin, capacity), Ok(()));
             match bucket.take(begin, tokens) {
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn time_that_runs_backwards_refills_nothing() {
-        let mut bucket = Bucket::new(Rate { count: 1, per: Duration::from_secs(1) }, 1);
+        let mut bucket = TokenBucket::new(Rate { count: 1, per: Duration::from_secs(1) }, 1);
         let second = Duration::from_secs(1);
         assert_eq!(bucket.take(second * 10, 1), Ok(()));
         assert_eq!(bucket.take(second * 5, 1), Err(second));

@@ -41,11 +41,11 @@ impl LogRetention {
 #[derive(Debug, Clone)]
 pub struct Log {
     log_retention: LogRetention,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<LogState>>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct LogState {
     entries: VecDeque<LogEntry>,
     counts: Counts,
 }
@@ -126,7 +126,7 @@ impl Log {
 
     /// Forgets everything; the counts begin at 0 again.
     pub fn clear(&self) {
-        *self.seen() = Seen::default();
+        *self.seen() = LogState::default();
     }
 
     /// Counts a connection. The numbers of connections go on even where the log was cleared.
@@ -149,7 +149,7 @@ impl Log {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, LogState> {
         // What is behind the lock is whole between any two statements.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

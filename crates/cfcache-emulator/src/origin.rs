@@ -11,16 +11,16 @@ use http::Uri;
 /// The text form is a URL (`http://127.0.0.1:3000`) or the path of a folder (`./public`):
 ///
 /// ```
-/// use cfcache_emulator::Origin;
+/// use cfcache_emulator::EdgeOrigin;
 ///
-/// let origin: Origin = "http://127.0.0.1:3000".parse()?;
-/// assert!(matches!(origin, Origin::Server(_)));
-/// assert!("https://www.example.com".parse::<Origin>().is_err());
-/// # Ok::<(), cfcache_emulator::InvalidOrigin>(())
+/// let origin: EdgeOrigin = "http://127.0.0.1:3000".parse()?;
+/// assert!(matches!(origin, EdgeOrigin::Server(_)));
+/// assert!("https://www.example.com".parse::<EdgeOrigin>().is_err());
+/// # Ok::<(), cfcache_emulator::InvalidEdgeOrigin>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum EdgeOrigin {
     /// A server that speaks HTTP/1.1 without TLS. A path of the URL is put before the path of each request.
     Server(Uri),
     /// A folder.
@@ -34,17 +34,17 @@ pub enum Origin {
 
 /// Why a text names no origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidOrigin {
+pub struct InvalidEdgeOrigin {
     message: String,
 }
 
-impl Origin {
+impl EdgeOrigin {
     /// A folder.
     ///
     /// # Errors
     ///
-    /// [`InvalidOrigin`] where there is no folder of that name.
-    pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidOrigin> {
+    /// [`InvalidEdgeOrigin`] where there is no folder of that name.
+    pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidEdgeOrigin> {
         let path = path.as_ref();
         let shown = path.display();
         match path.canonicalize() {
@@ -54,7 +54,7 @@ impl Origin {
         }
     }
 
-    fn server(text: &str) -> Result<Self, InvalidOrigin> {
+    fn server(text: &str) -> Result<Self, InvalidEdgeOrigin> {
         let uri: Uri = text.parse().map_err(|error| invalid(format!("`{text}` is not a URL: {error}")))?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -76,15 +76,15 @@ impl Origin {
     }
 }
 
-impl FromStr for Origin {
-    type Err = InvalidOrigin;
+impl FromStr for EdgeOrigin {
+    type Err = InvalidEdgeOrigin;
 
-    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+    fn from_str(text: &str) -> Result<Self, InvalidEdgeOrigin> {
         if text.contains("://") { Self::server(text) } else { Self::folder(text) }
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for EdgeOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server(uri) => uri.fmt(f),
@@ -93,16 +93,16 @@ impl fmt::Display for Origin {
     }
 }
 
-impl fmt::Display for InvalidOrigin {
+impl fmt::Display for InvalidEdgeOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl core::error::Error for InvalidOrigin {}
+impl core::error::Error for InvalidEdgeOrigin {}
 
-fn invalid(message: impl Into<String>) -> InvalidOrigin {
-    InvalidOrigin { message: message.into() }
+fn invalid(message: impl Into<String>) -> InvalidEdgeOrigin {
+    InvalidEdgeOrigin { message: message.into() }
 }
 
 #[cfg(test)]
@@ -120,11 +120,11 @@ mod tests {
             ("/no/such/folder", "cannot be used"),
             ("", "cannot be used"),
         ] {
-            let error = text.parse::<Origin>().expect_err(text).to_string();
+            let error = text.parse::<EdgeOrigin>().expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        assert!(matches!("http://localhost:3000/base".parse(), Ok(Origin::Server(_))));
-        assert!(matches!(".".parse(), Ok(Origin::Folder(path)) if path.is_absolute()));
+        assert!(matches!("http://localhost:3000/base".parse(), Ok(EdgeOrigin::Server(_))));
+        assert!(matches!(".".parse(), Ok(EdgeOrigin::Folder(path)) if path.is_absolute()));
     }
 }

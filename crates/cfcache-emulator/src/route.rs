@@ -3,7 +3,7 @@
 use cfcache_model::endpoint::{self, Descriptor};
 use http::{Method, StatusCode};
 
-use crate::answer::{Answer, Notice};
+use crate::answer::{ApiResponse, Notice};
 
 /// What everything lives under.
 pub(crate) const BASE_PATH: &str = "/client/v4";
@@ -13,12 +13,12 @@ const MAX_ID_CHARS: usize = 32;
 
 /// An endpoint that was asked for, with what stood in the `{…}` of its path.
 #[derive(Debug, Clone)]
-pub(crate) struct Route {
+pub(crate) struct RouteMatch {
     pub(crate) endpoint: &'static Descriptor,
     arguments: Vec<(&'static str, String)>,
 }
 
-impl Route {
+impl RouteMatch {
     /// The argument of that name; endpoints know which they have.
     pub(crate) fn argument(&self, name: &str) -> Option<&str> {
         self.arguments.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -26,24 +26,25 @@ impl Route {
 }
 
 /// Finds the endpoint for a request, or what to answer where there is none.
-pub(crate) fn route(method: &Method, path: &str) -> Result<Route, Answer> {
+pub(crate) fn route(method: &Method, path: &str) -> Result<RouteMatch, ApiResponse> {
     let below = path.strip_prefix(BASE_PATH).filter(|below| below.starts_with('/'));
     let Some(below) = below else { return Err(no_route(path)) };
     // The documentation's own examples write `/purge_cache/` as well as `/purge_cache`.
     let plain = below.strip_suffix('/').unwrap_or(below);
 
-    let matches: Vec<Route> = endpoint::all().filter_map(|endpoint| fit(endpoint, plain)).collect();
+    let matches: Vec<RouteMatch> = endpoint::all().filter_map(|endpoint| fit(endpoint, plain)).collect();
     let Some(most) = matches.iter().map(literals).max() else { return Err(no_route(below)) };
     // A literal segment beats an argument: `/cloud_regions/batch` is not the region of an address called "batch".
     let best = || matches.iter().filter(|route| literals(route) == most);
     let found = best().find(|route| accepts(route.endpoint, method));
     found.cloned().ok_or_else(|| {
         let methods: Vec<_> = best().map(|route| route.endpoint.method.as_str()).collect();
-        Answer::refused(StatusCode::METHOD_NOT_ALLOWED, 10405, "Method not allowed").allow(methods.join(", "))
+        ApiResponse::refused(StatusCode::METHOD_NOT_ALLOWED, 10405, "Method not allowed")
+            .allow(methods.join(", "))
     })
 }
 
-fn fit(endpoint: &'static Descriptor, path: &str) -> Option<Route> {
+fn fit(endpoint: &'static Descriptor, path: &str) -> Option<RouteMatch> {
     let mut arguments = Vec::new();
     let mut segments = path.split('/');
     for expected in endpoint.path.split('/') {
@@ -61,10 +62,10 @@ fn fit(endpoint: &'static Descriptor, path: &str) -> Option<Route> {
             }
         }
     }
-    segments.next().is_none().then_some(Route { endpoint, arguments })
+    segments.next().is_none().then_some(RouteMatch { endpoint, arguments })
 }
 
-fn literals(route: &Route) -> usize {
+fn literals(route: &RouteMatch) -> usize {
     route.endpoint.path.split('/').filter(|segment| !segment.starts_with('{')).count()
 }
 
@@ -77,9 +78,9 @@ fn accepts(endpoint: &Descriptor, method: &Method) -> bool {
 }
 
 /// The two errors that come together in published logs; 404 since the newer ones, 400 in older ones.
-pub(crate) fn no_route(path: &str) -> Answer {
+pub(crate) fn no_route(path: &str) -> ApiResponse {
     let where_to = format!("Could not route to {path}, perhaps your object identifier is invalid?");
-    Answer::refused_with(
+    ApiResponse::refused_with(
         StatusCode::NOT_FOUND,
         &[Notice::new(7003, where_to), Notice::new(7000, "No route for that URI")],
     )

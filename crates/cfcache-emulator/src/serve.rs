@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, Notice};
+use crate::answer::{ApiResponse, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
 use crate::fault::edge_error;
@@ -36,7 +36,7 @@ use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
 use crate::serve::body::{FaultyBody, Truncated};
-use crate::serve::connection::{Connection, Order, Socket};
+use crate::serve::connection::{Order, ServerConnection, Socket};
 use crate::serve::edge::EdgeServer;
 use crate::state::AcceptedPurge;
 
@@ -51,7 +51,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Server {
     address: SocketAddr,
     edge_address: Option<SocketAddr>,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     stop: watch::Sender<bool>,
     accepting: Vec<JoinHandle<()>>,
 }
@@ -75,7 +75,7 @@ impl Emulator {
         let faults: Vec<Fault> = config.faults.iter().filter(is_of_the_wire).cloned().collect();
         #[expect(clippy::disallowed_methods, reason = "the caches compare times with those of a real origin")]
         let emulator = Self::beginning_at(config, SystemTime::now());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerState {
             emulator,
             script: Mutex::new(FaultSequence::new(&faults)),
             has_faults: !faults.is_empty(),
@@ -155,7 +155,7 @@ impl Server {
 
 /// What all connections use.
 #[derive(Debug)]
-struct Shared {
+struct ServerState {
     emulator: Emulator,
     script: Mutex<FaultSequence>,
     has_faults: bool,
@@ -199,10 +199,15 @@ async fn accept<F>(
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, number: u64, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    number: u64,
+    shared: Arc<ServerState>,
+    mut stopped: watch::Receiver<bool>,
+) {
     // Answers are small, and waiting to fill a packet would only delay them. Without it, it works as well.
     drop(stream.set_nodelay(true));
-    let (connection, mut orders) = Connection::new(number);
+    let (connection, mut orders) = ServerConnection::new(number);
     let connection = Arc::new(connection);
     let service = service_fn(|request: Request<Incoming>| {
         let (shared, connection) = (Arc::clone(&shared), Arc::clone(&connection));
@@ -237,8 +242,8 @@ async fn connection(stream: TcpStream, number: u64, shared: Arc<Shared>, mut sto
 
 /// Answers a request, or damages it.
 async fn respond(
-    shared: &Shared,
-    connection: &Arc<Connection>,
+    shared: &ServerState,
+    connection: &Arc<ServerConnection>,
     request: Request<Incoming>,
 ) -> Result<Response<FaultyBody>, Truncated> {
     if let Some(response) = edge::control(shared, &request) {
@@ -311,7 +316,7 @@ async fn wait(time: Duration) {
     }
 }
 
-impl Shared {
+impl ServerState {
     /// How long ago the emulator began, with what the clock was moved by.
     fn elapsed(&self) -> Duration {
         self.begun.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))
@@ -343,7 +348,7 @@ impl Shared {
 
     fn record(
         &self,
-        connection: &Connection,
+        connection: &ServerConnection,
         request: &Request<Bytes>,
         handled: Option<&Handled>,
         fault: Option<&Fault>,
@@ -389,7 +394,7 @@ async fn read(request: &Request<Bytes>, body: Incoming) -> Result<Bytes, Unread>
 /// The answer of a request that met a fault. Where it took no effect and the fault has no answer of its own, the API
 /// is taken to be out of service.
 fn damaged(
-    shared: &Shared,
+    shared: &ServerState,
     request: &Request<Bytes>,
     fault: &Fault,
     handled: Option<&Handled>,
@@ -401,7 +406,7 @@ fn damaged(
             _ => "A fault that was asked for",
         };
         let errors: Vec<_> = code.map(|code| Notice::new(code, message)).into_iter().collect();
-        plain(status, "application/json", Answer::refused_with(status, &errors).body)
+        plain(status, "application/json", ApiResponse::refused_with(status, &errors).body)
     };
     let own = || match handled {
         Some(handled) => handled.response.clone(),

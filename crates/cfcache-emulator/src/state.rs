@@ -11,7 +11,7 @@ use cfcache_model::endpoint::{self, Action, example};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::limit::Limits;
+use crate::limit::LimitState;
 use crate::log::LogRetention;
 
 /// A zone.
@@ -131,7 +131,7 @@ fn example_environments() -> Vec<Environment> {
 
 /// What the cache of a zone is set to. All times are since the emulator began.
 #[derive(Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct ZoneSettings {
     /// The switches that were set, and not deleted since, by their id.
     pub(crate) switches: BTreeMap<&'static str, StoredSwitch>,
     /// The settings that have other values than on and off, and were set: the value and when, by their id.
@@ -153,7 +153,7 @@ pub(crate) struct StoredSwitch {
     pub(crate) end: Option<Duration>,
 }
 
-impl Settings {
+impl ZoneSettings {
     /// For each file extension, the types that may be served for it.
     pub(crate) fn variant_types(&self) -> BTreeMap<String, Vec<String>> {
         let types = |types: &Value| {
@@ -176,8 +176,8 @@ pub(crate) struct Region {
 /// Everything that changes from request to request.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) zones: Vec<(Zone, Settings)>,
-    pub(crate) limits: Limits,
+    pub(crate) zones: Vec<(Zone, ZoneSettings)>,
+    pub(crate) limits: LimitState,
     /// How many answers were given, which the rays count.
     pub(crate) answers: u64,
     purges: VecDeque<AcceptedPurge>,
@@ -190,17 +190,17 @@ impl State {
             [] => vec![Zone::example()],
             zones => zones.to_vec(),
         };
-        let zones = zones.into_iter().map(|zone| (zone, Settings::default())).collect();
+        let zones = zones.into_iter().map(|zone| (zone, ZoneSettings::default())).collect();
         Self {
             zones,
-            limits: Limits::new(&config.purge_limits, config.call_limit),
+            limits: LimitState::new(&config.purge_limits, config.call_limit),
             answers: 0,
             purges: VecDeque::new(),
             log_retention: config.log_retention,
         }
     }
 
-    pub(crate) fn zone(&mut self, id: &str) -> Option<&mut (Zone, Settings)> {
+    pub(crate) fn zone(&mut self, id: &str) -> Option<&mut (Zone, ZoneSettings)> {
         self.zones.iter_mut().find(|(zone, _)| zone.id == id)
     }
 

@@ -24,11 +24,11 @@ pub enum Verdict<T> {
     /// The API did what was asked, or accepted it.
     Done(Answer<T>),
     /// Not now: rate limited, overloaded, timed out, or broken on the server's side. Asking again may help.
-    Retryable(Failure),
+    Retryable(ApiFailure),
     /// No. Asking again for the same gives the same answer.
-    Refused(Failure),
+    Refused(ApiFailure),
     /// A 2xx that does not say whether it was done.
-    Unreadable(Failure),
+    Unreadable(ApiFailure),
 }
 
 /// What came with success.
@@ -65,7 +65,7 @@ impl<T> Answer<T> {
 /// What came with failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Failure {
+pub struct ApiFailure {
     /// What sort of failure it is, which decides what to do.
     pub class: Class,
     /// The HTTP status.
@@ -175,7 +175,7 @@ pub fn parse_response_into(
             messages: envelope.messages,
             result_info: envelope.result_info,
         }),
-        Err(error) => Verdict::from(Failure {
+        Err(error) => Verdict::from(ApiFailure {
             // The API says that it was done, and will say it in the same words the next time.
             class: Class::UnexpectedResult,
             status,
@@ -196,9 +196,9 @@ pub fn parse_response_into(
 ///
 /// `None` where the status alone does not tell what to do: of a success it matters what the body says, and of a refusal why.
 #[must_use]
-pub fn parse_status(status: u16, defect: String) -> Option<Failure> {
+pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
     let class = class_of(status);
-    class.is_temporary().then(|| Failure {
+    class.is_temporary().then(|| ApiFailure {
         class,
         status,
         errors: Vec::new(),
@@ -214,8 +214,8 @@ pub fn parse_status(status: u16, defect: String) -> Option<Failure> {
 ///
 /// # Errors
 ///
-/// The [`Failure`], where it is not a 2xx with `"success": true`.
-fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Failure> {
+/// The [`ApiFailure`], where it is not a 2xx with `"success": true`.
+fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, ApiFailure> {
     let parsed = Envelope::parse(body);
     let is_2xx = (200..300).contains(&status);
     let is_read = endpoint.method == Method::Get;
@@ -245,7 +245,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
             // A 429 or a 5xx is temporary whatever the body says: the status comes from what is in front.
             let class = if class_of(status).is_temporary() { class_of(status) } else { class };
             let says_no = envelope.success == Some(false);
-            Err(Failure {
+            Err(ApiFailure {
                 class,
                 status,
                 errors: envelope.errors,
@@ -278,7 +278,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
             } else {
                 alloc::format!("{no_envelope}: {beginning}")
             };
-            Err(Failure {
+            Err(ApiFailure {
                 class,
                 status,
                 errors: Vec::new(),
@@ -295,7 +295,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Fai
 /// Judges problem details: the edge in front of the API answered, and the API was not asked or did not answer.
 ///
 /// Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
-fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> Failure {
+fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
     let (class, explanation) = match class_of(status) {
         class if class.is_temporary() => (class, None),
         // Whatever the status is: what says when to come back can be asked again.
@@ -306,7 +306,7 @@ fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> Failure {
         Class::Refused | Class::Missing => (Class::NotTheApi, None),
         class => (class, None),
     };
-    Failure {
+    ApiFailure {
         class,
         status,
         errors: problem.errors,
@@ -346,8 +346,8 @@ fn class_of(status: u16) -> Class {
     }
 }
 
-impl<T> From<Failure> for Verdict<T> {
-    fn from(failure: Failure) -> Self {
+impl<T> From<ApiFailure> for Verdict<T> {
+    fn from(failure: ApiFailure) -> Self {
         match failure.class {
             Class::RateLimited | Class::Unavailable => Self::Retryable(failure),
             Class::Unclear => Self::Unreadable(failure),
@@ -356,7 +356,7 @@ impl<T> From<Failure> for Verdict<T> {
     }
 }
 
-impl Failure {
+impl ApiFailure {
     /// The code of the first error; 0 where there is none.
     #[must_use]
     pub fn code(&self) -> u32 {
@@ -387,7 +387,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ApiFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}: {}", self.status, self.reason())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cfcache_app::config::{CredentialPlace, Origin, Sourced, file};
+use cfcache_app::config::{CredentialPlace, Sourced, ValueOrigin, file};
 use cfcache_app::connection;
 use cfcache_app::failure::Failure;
 use cfcache_app::secret::{shown, shown_path};
@@ -73,7 +73,7 @@ impl AccountSettings {
         let command = self.token_command.as_deref();
         match CredentialPlace::from_table(&owner, file, variable, command, None)? {
             Some(value) => {
-                Ok(Sourced { value, origin: Origin::File(path.to_owned(), Some(name.to_owned())) })
+                Ok(Sourced { value, origin: ValueOrigin::File(path.to_owned(), Some(name.to_owned())) })
             }
             None => Err(self
                 .wrong(name, "it names no token")

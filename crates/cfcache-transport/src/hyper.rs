@@ -21,10 +21,10 @@ pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
-use crate::hyper::pool::{Lease, Place, Pool};
-use crate::hyper::session::{Failed, Limits, Sink, Unsent};
+use crate::hyper::pool::{Lease, Pool, Slot};
+use crate::hyper::session::{ExchangeLimits, Failed, Sink, Unsent};
 use crate::hyper::tls::{ExtraRoots, Protocol, Tls};
-use crate::hyper::trace::Step;
+use crate::hyper::trace::TraceStep;
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
@@ -52,7 +52,7 @@ impl HyperTransport {
             timeouts: Timeouts::new(),
             max_body: 8 * 1024 * 1024,
             max_connections: 6,
-            insecure_http: InsecureHttp::Refused,
+            allows_insecure_http: false,
             cleartext: Protocol::Http1,
             proxy: None,
             roots: Roots::Platform,
@@ -82,7 +82,7 @@ impl HyperTransport {
     }
 
     async fn try_send(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, TransportError> {
-        let mut limits = Limits {
+        let mut limits = ExchangeLimits {
             deadline: Deadline::start(self.timeouts.total),
             timeouts: self.timeouts,
             max_body: self.max_body,
@@ -97,12 +97,12 @@ impl HyperTransport {
             }
             let reused = lease.reused;
             request.set_sent(true);
-            let step = Step::exchange(&request, reused);
+            let step = TraceStep::exchange(&request, reused);
             let exchanged = step.run(self.exchange(&mut lease, &request, &limits, sink)).await;
             let Failed { error, unsent, fit } = match exchanged {
-                Ok((response, reuse)) => {
+                Ok((response, can_be_reused)) => {
                     step.answered(&response);
-                    if matches!(reuse, Reuse::Yes) {
+                    if can_be_reused {
                         lease.give_back();
                     }
                     return self.unproxied(response);
@@ -129,22 +129,21 @@ impl HyperTransport {
         }
     }
 
+    /// Returns the response, and whether the connection can be used again.
     async fn exchange(
         &self,
         lease: &mut Lease,
         request: &Request,
-        limits: &Limits,
+        limits: &ExchangeLimits,
         sink: &mut Sink<'_>,
-    ) -> Result<(Response, Reuse), Failed> {
+    ) -> Result<(Response, bool), Failed> {
         match lease.place() {
-            Some(Place::Http1(connection)) => {
-                let (response, open) =
-                    connection.exchange(&request.message, &self.route, limits, sink).await?;
-                Ok((response, if open { Reuse::Yes } else { Reuse::No }))
+            Some(Slot::Http1(connection)) => {
+                connection.exchange(&request.message, &self.route, limits, sink).await
             }
-            Some(Place::Http2(_, connection)) => {
+            Some(Slot::Http2(_, connection)) => {
                 let response = connection.exchange(&request.message, &self.route, limits, sink).await?;
-                Ok((response, Reuse::Yes))
+                Ok((response, true))
             }
             None => unreachable!("a lease holds its connection until it is given back"),
         }
@@ -161,11 +160,6 @@ impl HyperTransport {
     }
 }
 
-enum Reuse {
-    Yes,
-    No,
-}
-
 /// Asks whether a connection that lay idle is still open.
 async fn is_alive(lease: &mut Lease) -> bool {
     if lease.was_idle {
@@ -174,10 +168,10 @@ async fn is_alive(lease: &mut Lease) -> bool {
     }
     match lease.place() {
         // Ready at once, unless something is odd about it; then it is not worth the wait.
-        Some(Place::Http1(connection)) => {
+        Some(Slot::Http1(connection)) => {
             tokio::time::timeout(Duration::from_secs(1), connection.ready()).await.unwrap_or(false)
         }
-        Some(Place::Http2(_, connection)) => !connection.is_closed(),
+        Some(Slot::Http2(_, connection)) => !connection.is_closed(),
         None => false,
     }
 }
@@ -279,12 +273,6 @@ pub enum Roots {
     Bundled,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InsecureHttp {
-    Refused,
-    Allowed,
-}
-
 /// Settings for a [`HyperTransport`].
 #[must_use = "a builder does nothing until `build`"]
 pub struct HyperTransportBuilder {
@@ -292,7 +280,7 @@ pub struct HyperTransportBuilder {
     timeouts: Timeouts,
     max_body: usize,
     max_connections: usize,
-    insecure_http: InsecureHttp,
+    allows_insecure_http: bool,
     cleartext: Protocol,
     proxy: Option<Proxy>,
     roots: Roots,
@@ -323,7 +311,7 @@ impl HyperTransportBuilder {
 
     /// Permits `http://` to another machine, where everyone on the way can read the token.
     pub fn allow_insecure_http(mut self) -> Self {
-        self.insecure_http = InsecureHttp::Allowed;
+        self.allows_insecure_http = true;
         self
     }
 
@@ -371,7 +359,7 @@ impl HyperTransportBuilder {
             timeouts,
             max_body,
             max_connections,
-            insecure_http,
+            allows_insecure_http,
             cleartext,
             proxy,
             roots,
@@ -379,12 +367,12 @@ impl HyperTransportBuilder {
             connect_to,
         } = self;
         let proxy = proxy.filter(|_| connect_to.is_none());
-        if origin.is_exposed() && insecure_http == InsecureHttp::Refused {
+        if origin.is_exposed() && !allows_insecure_http {
             return Err(BuildError::Exposed(origin));
         }
         if let Some(proxy) = &proxy
             && origin.scheme() == Scheme::Http
-            && insecure_http == InsecureHttp::Refused
+            && !allows_insecure_http
             && !proxy.is_loopback()
         {
             return Err(BuildError::ExposedToProxy(proxy.to_string()));

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
 #[cfg(feature = "verify")]
-use crate::verify::{Place, Verify};
+use crate::verify::{ScopePlace, Verify};
 
 /// So many entries of a stream are taken at once, at the most.
 const CHUNK: usize = 500;
@@ -186,7 +186,8 @@ impl PurgeRequest {
                 .with_environment(self.environment.clone())
                 .with_dedupe(dedupe)
         });
-        let input = Input { stream: self.stream, list: self.entries.into_iter(), sorted: VecDeque::new() };
+        let input =
+            PurgeInput { stream: self.stream, list: self.entries.into_iter(), sorted: VecDeque::new() };
         let mut interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
         let mut collector = Collector {
             summary: Summary::default(),
@@ -206,7 +207,8 @@ impl PurgeRequest {
             && collector.summary.stopped != Some(Stop::Interrupted)
         {
             let (client, zone) = (&self.client, &self.zone);
-            let place = Place { client, action: self.action, zone, environment: self.environment.as_ref() };
+            let place =
+                ScopePlace { client, action: self.action, zone, environment: self.environment.as_ref() };
             collector.summary.verified = crate::verify::run(verify, accepted, place, interrupt).await;
         }
         Ok(collector.summary)
@@ -244,7 +246,8 @@ impl PurgeRequest {
             let mut accepted = verify.collector(self.action);
             accepted.accept(0, &[]);
             let (client, zone) = (&self.client, &self.zone);
-            let place = Place { client, action: self.action, zone, environment: self.environment.as_ref() };
+            let place =
+                ScopePlace { client, action: self.action, zone, environment: self.environment.as_ref() };
             let interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
             summary.verified = crate::verify::run(verify, accepted, place, interrupt).await;
         }
@@ -264,13 +267,13 @@ impl<S: Stream<Item: Into<Entry>>> Stream for Typed<S> {
 }
 
 /// The input in chunks, each of one kind; the number of a kind's scope is its place in [`Kind::ALL`].
-struct Input {
+struct PurgeInput {
     stream: Option<Entries>,
     list: std::vec::IntoIter<Entry>,
     sorted: VecDeque<(usize, Vec<Entry>)>,
 }
 
-impl Input {
+impl PurgeInput {
     fn sort(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let kind = entry.target.kind();
@@ -283,7 +286,7 @@ impl Input {
     }
 }
 
-impl Stream for Input {
+impl Stream for PurgeInput {
     type Item = (usize, Vec<Entry>);
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

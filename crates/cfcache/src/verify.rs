@@ -200,14 +200,14 @@ impl fmt::Display for UrlVerdict {
 }
 
 /// Where URLs are purged again.
-pub(crate) struct Place<'a> {
+pub(crate) struct ScopePlace<'a> {
     pub(crate) client: &'a Client,
     pub(crate) action: Action,
     pub(crate) zone: &'a ZoneId,
     pub(crate) environment: Option<&'a EnvironmentId>,
 }
 
-impl Place<'_> {
+impl ScopePlace<'_> {
     async fn purge(&self, targets: Vec<Target>) -> Result<(), String> {
         let limits = BatchLimits::from_plan(self.client.plan.purge_limits(), Kind::Files);
         for targets in targets.chunks(limits.items.max(1)) {
@@ -227,7 +227,7 @@ impl Place<'_> {
 pub(crate) async fn run(
     settings: Verify,
     mut accepted: AcceptedUrls,
-    place: Place<'_>,
+    place: ScopePlace<'_>,
     stop: impl Future<Output = ()>,
 ) -> Option<Verified> {
     let last = accepted.last()?;

@@ -3,7 +3,7 @@
 use cfcache_model::endpoint::example::ZONE_ID as EXAMPLE_ZONE_ID;
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 
-use crate::config::{ACCOUNT_ID, API_TOKEN, Environment, Origin, Settings, Sourced, ZONE_ID};
+use crate::config::{ACCOUNT_ID, API_TOKEN, Environment, Settings, Sourced, ValueOrigin, ZONE_ID};
 use crate::console::Console;
 use crate::domain;
 use crate::failure::Failure;
@@ -134,8 +134,8 @@ pub fn parse_account(
     option: Option<String>,
     environment: &Environment,
 ) -> Result<Option<Sourced<AccountId>>, Failure> {
-    let variable = || Some((environment.account.clone()?, Origin::Variable(ACCOUNT_ID)));
-    let given = option.map(|value| (value, Origin::Option("--account"))).or_else(variable);
+    let variable = || Some((environment.account.clone()?, ValueOrigin::Variable(ACCOUNT_ID)));
+    let given = option.map(|value| (value, ValueOrigin::Option("--account"))).or_else(variable);
     let Some((text, origin)) = given else { return Ok(None) };
     match AccountId::parse(&text) {
         Ok(value) => Ok(Some(Sourced { value, origin })),
@@ -150,7 +150,7 @@ pub fn needs_zone(option: &str) -> Failure {
 }
 
 /// What was given is not an id, and is shown only where it cannot be a secret.
-fn not_an_id(origin: &Origin, text: &str, invalid: &InvalidId) -> Failure {
+fn not_an_id(origin: &ValueOrigin, text: &str, invalid: &InvalidId) -> Failure {
     if may_be_secret(text) {
         return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
             "it may be a token: was it meant for `{API_TOKEN}`, or for the file of `--api-token-file`?"
@@ -164,7 +164,7 @@ fn mapped(domain: &str) -> String {
     format!("`[zones]`, {}", shown(&domain::unicode(domain)))
 }
 
-fn parse_domain(text: &str, origin: &Origin) -> Result<String, Failure> {
+fn parse_domain(text: &str, origin: &ValueOrigin) -> Result<String, Failure> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
     // A letter of another script may be written as several characters.

@@ -10,7 +10,7 @@ use cfcache_client::Redactor;
 use secrecy::SecretString;
 
 use super::{LONGEST, fail, trimmed};
-use crate::config::Origin;
+use crate::config::ValueOrigin;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::secret::{bare, shown};
@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What a command does.
-enum Event {
+enum CommandEvent {
     /// It says something on standard error.
     Said(String),
     /// It has closed standard output, or printed more than is read.
@@ -50,7 +50,7 @@ enum Event {
 pub(crate) fn run(
     program: &str,
     arguments: &[String],
-    origin: &Origin,
+    origin: &ValueOrigin,
     longest: Duration,
     console: &dyn Console,
 ) -> Result<SecretString, Failure> {
@@ -70,9 +70,9 @@ pub(crate) fn run(
     let mut ended = None;
     loop {
         match happened.recv_timeout(LOOK) {
-            Ok(Event::Said(line)) => console.say(&format!("{}: {line}", bare(program))),
-            Ok(Event::Printed(Ok(bytes))) => printed = Some(bytes),
-            Ok(Event::Printed(Err(error))) => {
+            Ok(CommandEvent::Said(line)) => console.say(&format!("{}: {line}", bare(program))),
+            Ok(CommandEvent::Printed(Ok(bytes))) => printed = Some(bytes),
+            Ok(CommandEvent::Printed(Err(error))) => {
                 end(&mut child);
                 return Err(fail(if error.kind() == io::ErrorKind::FileTooLarge {
                     format!("{origin}: {name} printed more than a token")
@@ -118,20 +118,20 @@ pub(crate) fn run(
 
 /// Passes on what is still on its way of what a command said that has ended. What it left running may keep the pipe open,
 /// as an agent does, and is not waited for.
-fn drain(happened: &Receiver<Event>, program: &str, console: &dyn Console) {
+fn drain(happened: &Receiver<CommandEvent>, program: &str, console: &dyn Console) {
     while let Ok(event) = happened.recv_timeout(LAST_WORDS) {
-        if let Event::Said(line) = event {
+        if let CommandEvent::Said(line) = event {
             console.say(&format!("{}: {line}", bare(program)));
         }
     }
 }
 
 /// Reads what a command writes, each pipe by a thread of its own.
-fn listen(child: &mut Child, events: &Sender<Event>) {
+fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
     if let Some(output) = child.stdout.take() {
         let events = events.clone();
         std::thread::spawn(move || {
-            let _nobody_listens = events.send(Event::Printed(whole::read_from(output, LONGEST)));
+            let _nobody_listens = events.send(CommandEvent::Printed(whole::read_from(output, LONGEST)));
         });
     }
     if let Some(said) = child.stderr.take() {
@@ -144,7 +144,7 @@ fn listen(child: &mut Child, events: &Sender<Event>) {
             while shown.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line);
                 let text = Redactor::default().redact(text.trim_end()).into_owned();
-                if !text.is_empty() && events.send(Event::Said(text)).is_err() {
+                if !text.is_empty() && events.send(CommandEvent::Said(text)).is_err() {
                     return;
                 }
                 line.clear();
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_command_that_hangs_is_ended_after_its_time_limit() {
         let arguments = ["-c".to_owned(), "exec sleep 3600".to_owned()];
-        let origin = Origin::Option("--example");
+        let origin = ValueOrigin::Option("--example");
         let failure = run("sh", &arguments, &origin, Duration::ZERO, &Silent).unwrap_err();
         assert!(failure.message.ends_with("`sh` gave no token within 0 s"), "{}", failure.message);
     }

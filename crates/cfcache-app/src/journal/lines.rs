@@ -103,7 +103,7 @@ pub struct Contents {
 
 /// Why a file is not read as a journal.
 #[derive(Debug)]
-pub enum Wrong {
+pub enum InvalidJournal {
     /// It cannot be read.
     Io(std::io::Error),
     /// It is no journal.
@@ -113,13 +113,14 @@ pub enum Wrong {
 }
 
 /// Reads all lines.
-pub fn read(file: impl Read) -> Result<Contents, Wrong> {
+pub fn read(file: impl Read) -> Result<Contents, InvalidJournal> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut contents = Contents::default();
     let (mut line, mut at) = (Vec::new(), 0_u64);
     loop {
         line.clear();
-        let length = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(Wrong::Io)?;
+        let length =
+            reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(InvalidJournal::Io)?;
         if length == 0 {
             return Ok(contents);
         }
@@ -130,18 +131,18 @@ pub fn read(file: impl Read) -> Result<Contents, Wrong> {
                 return if (line.len() as u64) < LONGEST && is_beginning(&line) {
                     Ok(contents)
                 } else {
-                    Err(Wrong::Foreign)
+                    Err(InvalidJournal::Foreign)
                 };
             }
             contents.unreadable += 1;
             continue;
         };
         if contents.header.is_none() {
-            let header: Header = serde_json::from_slice(text).map_err(|_| Wrong::Foreign)?;
+            let header: Header = serde_json::from_slice(text).map_err(|_| InvalidJournal::Foreign)?;
             match (header.journal.as_str(), header.version) {
                 ("cfcache", 1) => contents.header = Some(header),
-                ("cfcache", newer) => return Err(Wrong::Newer(newer)),
-                _ => return Err(Wrong::Foreign),
+                ("cfcache", newer) => return Err(InvalidJournal::Newer(newer)),
+                _ => return Err(InvalidJournal::Foreign),
             }
             contents.end = at;
             continue;
@@ -191,11 +192,11 @@ mod tests {
         assert_eq!(read(&b"{\"jour"[..]).unwrap().end, 0);
         assert_eq!(read(&HEADER.as_bytes()[..HEADER.len() - 1]).unwrap().end, 0);
         assert_eq!(read(&[0; 4096][..]).unwrap().end, 0);
-        assert!(matches!(read(&b"a"[..]), Err(Wrong::Foreign)));
+        assert!(matches!(read(&b"a"[..]), Err(InvalidJournal::Foreign)));
         // The image of a disk begins with as many zeros, and more.
         let mut image = vec![0; LONGEST as usize];
         image.extend(b"and then there is something");
-        assert!(matches!(read(&*image), Err(Wrong::Foreign)));
+        assert!(matches!(read(&*image), Err(InvalidJournal::Foreign)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Rolling {
 }
 
 /// Lets an input through once it has shown to be the one that a journal was made with.
-pub struct Replay {
+pub struct JournalReplay {
     name: String,
     points: VecDeque<Point>,
     rolling: Rolling,
@@ -43,7 +43,7 @@ pub struct Replay {
     verified: u64,
 }
 
-impl Replay {
+impl JournalReplay {
     pub(crate) fn new(name: String, points: Vec<Point>) -> Self {
         Self { name, points: points.into(), rolling: Rolling::default(), held: VecDeque::new(), verified: 0 }
     }

@@ -20,7 +20,7 @@ const POINT_EVERY: u64 = 10_000;
 /// `fdatasync` is for all lines that came in while the one before it ran.
 pub struct Writer {
     name: String,
-    lines: mpsc::Sender<Request>,
+    lines: mpsc::Sender<WriteRequest>,
     /// How far the input is known to have been read.
     last: Option<Point>,
     /// What earlier runs verified.
@@ -30,7 +30,7 @@ pub struct Writer {
 }
 
 /// A line to be written, and who waits for it to be durable.
-struct Request {
+struct WriteRequest {
     line: Option<JournalLine>,
     done: Option<oneshot::Sender<io::Result<()>>>,
 }
@@ -82,7 +82,7 @@ impl Writer {
 
     /// Writes a line that nobody waits for. Where it cannot be written nothing can: what comes next says so.
     fn note(&self, line: JournalLine) {
-        let _told_later = self.lines.send(Request { line: Some(line), done: None });
+        let _told_later = self.lines.send(WriteRequest { line: Some(line), done: None });
     }
 
     /// Waits until everything is durable, or nobody waits any more.
@@ -96,7 +96,7 @@ impl Writer {
 
     fn send(&self, line: Option<JournalLine>) -> Recording {
         let (done, durable) = oneshot::channel();
-        let sent = self.lines.send(Request { line, done: Some(done) });
+        let sent = self.lines.send(WriteRequest { line, done: Some(done) });
         let mut given_up = self.given_up.clone();
         let name = self.name.clone();
         Box::pin(async move {
@@ -116,7 +116,7 @@ impl Writer {
 }
 
 /// Writes whatever comes in, and makes it durable.
-fn run(mut file: File, requests: &mpsc::Receiver<Request>) {
+fn run(mut file: File, requests: &mpsc::Receiver<WriteRequest>) {
     let mut failed: Option<(io::ErrorKind, String)> = None;
     while let Ok(first) = requests.recv() {
         let mut waiting = Vec::new();

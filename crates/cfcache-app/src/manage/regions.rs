@@ -74,9 +74,9 @@ pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<ManageRep
 )]
 pub struct Imported {
     /// Mappings that the API did not accept, or that are not known to be accepted.
-    pub failed: Vec<Mapping>,
+    pub failed: Vec<RegionImport>,
     /// Mappings that the API accepted.
-    pub succeeded: Vec<Mapping>,
+    pub succeeded: Vec<RegionImport>,
 }
 
 /// A mapping that was imported or deleted, or was not.
@@ -86,7 +86,7 @@ pub struct Imported {
     derive(schemars::JsonSchema),
     schemars(rename = "mapping", deny_unknown_fields)
 )]
-pub struct Mapping {
+pub struct RegionImport {
     /// The address of the origin.
     pub origin_ip: String,
     /// The region; left out of what was deleted.
@@ -120,7 +120,7 @@ pub(super) async fn delete_many(
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let mapping =
-        |ip: &OriginIp, error| Mapping { origin_ip: ip.to_string(), region: None, vendor: None, error };
+        |ip: &OriginIp, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
     let send = async |batch: &[OriginIp]| context.call(&DeleteCloudRegions::new(&context.zone, batch)).await;
     in_batches(context, ips, mapping, send, "deleted", interrupts).await
 }
@@ -130,7 +130,7 @@ pub(super) async fn delete_many(
 async fn in_batches<T>(
     context: &SettingsContext<'_>,
     items: &[T],
-    mapping: impl Fn(&T, Option<String>) -> Mapping,
+    mapping: impl Fn(&T, Option<String>) -> RegionImport,
     send: impl AsyncFn(&[T]) -> Result<Answer<CloudRegionBatch>, Error>,
     done: &'static str,
     interrupts: &Interrupts,
@@ -200,8 +200,8 @@ async fn in_batches<T>(
     Ok(ManageReport { exit, ..ManageReport::new(json, ManageResult::Imported(done, imported)) })
 }
 
-fn mapping(region: &CloudRegion, error: Option<String>) -> Mapping {
-    Mapping {
+fn mapping(region: &CloudRegion, error: Option<String>) -> RegionImport {
+    RegionImport {
         origin_ip: region.origin_ip().to_owned(),
         region: Some(region.region().to_owned()),
         vendor: Some(region.vendor().to_owned()),

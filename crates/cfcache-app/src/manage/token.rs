@@ -5,7 +5,7 @@ use cfcache_model::date::rfc_3339;
 use cfcache_model::endpoint::VerifyToken;
 use cfcache_model::id::AccountId;
 
-use crate::config::{ACCOUNT_ID, Origin, Sourced};
+use crate::config::{ACCOUNT_ID, Sourced, ValueOrigin};
 use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ pub(super) async fn verify(
     let result = match account {
         None => ask(VerifyToken::for_user()).await,
         Some(account) => match ask(VerifyToken::for_account(&account.value)).await {
-            Err(refused) if matches!(account.origin, Origin::Variable(_)) && is_refusal(&refused) => {
+            Err(refused) if matches!(account.origin, ValueOrigin::Variable(_)) && is_refusal(&refused) => {
                 match ask(VerifyToken::for_user()).await {
                     Ok(answer) => {
                         console.note(&format!(
@@ -72,7 +72,7 @@ fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>, unread: Vec
             failure.causes.extend(unread);
             failure
         }
-        Some(Sourced { value, origin: origin @ Origin::Variable(_) }) => failure.with_hint(format!(
+        Some(Sourced { value, origin: origin @ ValueOrigin::Variable(_) }) => failure.with_hint(format!(
             "neither the account {value} (of {origin}) nor the user's own address knows the token",
         )),
         Some(Sourced { value, .. }) => failure.with_hint(format!(

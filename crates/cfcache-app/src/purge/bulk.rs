@@ -18,10 +18,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{Destination, ListJob, Visits};
-use crate::journal::{Header, Journal, Replay, Writer};
+use crate::journal::{Header, Journal, JournalReplay, Writer};
 use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
-use crate::purge::input::{InputReader, RoutedInput};
+use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, Again, Before, Known, after_purge, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, caps};
@@ -121,7 +121,7 @@ impl JournalSession {
         Ok(Self { journal, header })
     }
 
-    fn replay(&mut self) -> Replay {
+    fn replay(&mut self) -> JournalReplay {
         self.journal.replay()
     }
 
@@ -200,16 +200,17 @@ impl<'a> Bulk<'a> {
     pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit, Option<Writer>) {
         let Self { session, kind, mut scopes, routes, report, pacing, accepted, console, interrupts } = self;
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
-        let (input, info) = input.open();
+        let total = input.total();
         for scope in &mut scopes {
             // A pipe may go on for as long as pages change; an entry that comes again after it was sent is news.
-            scope.dedupe = if info.total.is_some() { Dedupe::WholeInput } else { Dedupe::Unsent };
+            scope.dedupe = if total.is_some() { Dedupe::WholeInput } else { Dedupe::Unsent };
             // A file has no pauses: where one zone waits for its entries, another one keeps them from being read.
-            if routes.is_some() && info.total.is_some() {
+            if routes.is_some() && total.is_some() {
                 scope.patience = None;
             }
         }
-        console.run_started(run_info(session, &scopes, kind, info.total));
+        console.run_started(run_info(session, &scopes, kind, total));
+        let (mut input, info) = input.open(routes, &scopes);
         let paced = Rc::new(Notify::new());
         let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), logs)
             .with_paced(Rc::clone(&paced))
@@ -225,7 +226,6 @@ impl<'a> Bulk<'a> {
         // One budget is for all, and most accounts have one plan: the first zone speaks for them.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
         let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
-        let mut input = RoutedInput::new(input, routes, &scopes);
         let interrupt = interrupts.nth(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
         let summaries = tokio::select! {

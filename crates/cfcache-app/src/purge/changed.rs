@@ -32,7 +32,7 @@ use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
 pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
 use crate::purge::changed::send::Sent;
-use crate::purge::visits::{Seen, announce};
+use crate::purge::visits::{VisitOutcome, announce};
 use crate::purge::{ZONE_STAND_IN, caps, shown};
 use crate::report::{ChangedFiles, Deployment, Report, StateReport};
 use crate::route::Routes;
@@ -147,7 +147,7 @@ enum Left {
     Some(Vec<Target>),
 }
 
-fn left(job: &ChangedJob, exit: Exit, seen: Option<&Seen>) -> Left {
+fn left(job: &ChangedJob, exit: Exit, seen: Option<&VisitOutcome>) -> Left {
     match seen {
         _ if exit != Exit::Accepted => Left::All,
         Some(seen) if !seen.is_whole || seen.is_origin_late => Left::All,

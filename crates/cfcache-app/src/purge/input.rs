@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::journal::Replay;
+use crate::journal::JournalReplay;
 use crate::observe::{FailedTo, InputFindings, Logs, RunObserver};
 use crate::purge::{empty, interrupted};
 use crate::report::{ItemError, Report};
@@ -42,7 +42,7 @@ pub(super) struct InputReader {
 
 impl InputReader {
     /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
-    pub(super) fn begin(sources: Sources, replay: Option<Replay>) -> Self {
+    pub(super) fn begin(sources: Sources, replay: Option<JournalReplay>) -> Self {
         let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
         let is_at_hand = sources.is_at_hand();
         let read = move |give: &mut dyn FnMut(Chunk) -> bool| match replay {
@@ -92,12 +92,23 @@ impl InputReader {
         false
     }
 
-    /// The entries, and what is known of the input beside them.
-    pub(super) fn open(self) -> (Input, InputInfo) {
+    /// How many entries there are, where they were counted.
+    pub(super) const fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// The entries sorted by scope, and what is known of the input beside them.
+    pub(super) fn open<'a>(
+        self,
+        routes: Option<&'a Routes>,
+        scopes: &[PurgeScope],
+    ) -> (RoutedInput<'a>, InputInfo) {
         let Self { chunks, first, found, stops_at_invalid, total } = self;
         let found = Rc::new(RefCell::new(found));
-        let about = InputInfo { found: Rc::clone(&found), stops_at_invalid, total };
-        (Input { first, chunks, found }, about)
+        let info = InputInfo { found: Rc::clone(&found), stops_at_invalid, total };
+        let numbers = scopes.iter().enumerate().map(|(number, scope)| (scope.zone.to_string(), number));
+        let numbers = numbers.collect();
+        (RoutedInput { first, chunks, found, routes, numbers, sorted: VecDeque::new() }, info)
     }
 
     /// There is nothing to send: says why.
@@ -156,30 +167,11 @@ pub(super) struct InputInfo {
     pub(super) total: Option<u64>,
 }
 
-/// The input as the client wants it; what is not for the client is put where it is found.
-pub(super) struct Input {
+/// The input sorted by scope; entries that belong to none are put where they are found.
+pub(super) struct RoutedInput<'a> {
     first: Option<Vec<Entry>>,
     chunks: mpsc::Receiver<Chunk>,
     found: Rc<RefCell<InputFindings>>,
-}
-
-impl Stream for Input {
-    type Item = Vec<Entry>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
-        }
-        let chunk = self.chunks.poll_recv(context);
-        let mut found = self.found.borrow_mut();
-        found.ended |= matches!(chunk, Poll::Ready(None));
-        chunk.map(|chunk| chunk.map(|chunk| found.keep(chunk)))
-    }
-}
-
-/// The input sorted by scope; entries that belong to none are put where they are found.
-pub(super) struct RoutedInput<'a> {
-    input: Input,
     routes: Option<&'a Routes>,
     /// The number of each zone's scope.
     numbers: BTreeMap<String, usize>,
@@ -187,10 +179,16 @@ pub(super) struct RoutedInput<'a> {
     sorted: VecDeque<(usize, Vec<Entry>)>,
 }
 
-impl<'a> RoutedInput<'a> {
-    pub(super) fn new(input: Input, routes: Option<&'a Routes>, scopes: &[PurgeScope]) -> Self {
-        let numbers = scopes.iter().enumerate().map(|(number, scope)| (scope.zone.to_string(), number));
-        Self { input, routes, numbers: numbers.collect(), sorted: VecDeque::new() }
+impl RoutedInput<'_> {
+    /// The next entries; what is not for the client is put where it is found.
+    fn poll_entries(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let chunk = self.chunks.poll_recv(context);
+        let mut found = self.found.borrow_mut();
+        found.ended |= matches!(chunk, Poll::Ready(None));
+        chunk.map(|chunk| chunk.map(|chunk| found.keep(chunk)))
     }
 
     fn sort(&mut self, entries: Vec<Entry>) {
@@ -205,9 +203,9 @@ impl<'a> RoutedInput<'a> {
                 Ok(Some(number)) => sorted.entry(*number).or_default().push(entry),
                 Ok(None) => {
                     let why = "its zone is not part of this run".to_owned();
-                    self.input.found.borrow_mut().unrouted.push((entry, why));
+                    self.found.borrow_mut().unrouted.push((entry, why));
                 }
-                Err(why) => self.input.found.borrow_mut().unrouted.push((entry, why)),
+                Err(why) => self.found.borrow_mut().unrouted.push((entry, why)),
             }
         }
         self.sorted.extend(sorted);
@@ -236,7 +234,7 @@ impl Stream for RoutedInput<'_> {
             if let Some(next) = self.sorted.pop_front() {
                 return Poll::Ready(Some(next));
             }
-            match ready!(Pin::new(&mut self.input).poll_next(context)) {
+            match ready!(self.poll_entries(context)) {
                 Some(entries) => self.sort(entries),
                 None => return Poll::Ready(None),
             }

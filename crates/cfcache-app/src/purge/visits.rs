@@ -281,7 +281,7 @@ impl Again<'_> {
 const GROUP: usize = 30;
 
 /// What visitors were seen to get.
-pub(super) struct Seen {
+pub(super) struct VisitOutcome {
     pub(super) exit: Exit,
     /// Whether the verification went to its end.
     pub(super) is_whole: bool,
@@ -310,9 +310,10 @@ pub(super) async fn after_purge(
     again: &Again<'_>,
     report: &mut Report,
     interrupts: &Interrupts,
-) -> Seen {
+) -> VisitOutcome {
     let files = known.files;
-    let mut seen = Seen { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
+    let mut seen =
+        VisitOutcome { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
     // Where nothing was accepted, there is nothing to prove either.
     let Some(last) = accepted.last() else { return seen };
     let visitor = Arc::new(visits.visitor.build());

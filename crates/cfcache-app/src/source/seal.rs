@@ -93,7 +93,7 @@ impl Sealer {
 }
 
 /// Holds a second reading against a [`Seal`].
-pub(crate) struct Verifier<'a> {
+pub(crate) struct SealVerifier<'a> {
     seal: &'a Seal,
     file: Rc<File>,
     /// How many blocks were met.
@@ -105,7 +105,7 @@ pub(crate) struct Verifier<'a> {
 
 /// How far a second reading is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verified {
+pub(crate) enum SealCheck {
     /// Within a block: what was read of it is not known to be what was checked.
     NotYet,
     /// At the end of a block: all that was read is what was checked.
@@ -114,7 +114,7 @@ pub(crate) enum Verified {
     Changed,
 }
 
-impl<'a> Verifier<'a> {
+impl<'a> SealVerifier<'a> {
     pub(crate) fn new(seal: &'a Seal, file: Rc<File>) -> Self {
         Self { seal, file, met: 0, entries: 0, block: OpenBlock::default() }
     }
@@ -125,27 +125,27 @@ impl<'a> Verifier<'a> {
     }
 
     /// Takes an entry, valid or not.
-    pub(crate) fn push(&mut self, given: &str) -> Verified {
-        let Some(expected) = self.seal.blocks.get(self.met) else { return Verified::Changed };
+    pub(crate) fn push(&mut self, given: &str) -> SealCheck {
+        let Some(expected) = self.seal.blocks.get(self.met) else { return SealCheck::Changed };
         self.block.push(given);
         if self.block.entries < expected.entries {
-            return Verified::NotYet;
+            return SealCheck::NotYet;
         }
         let block = self.block.close();
         if block.digest != expected.digest || !self.has_its_stamp() {
-            return Verified::Changed;
+            return SealCheck::Changed;
         }
         self.met += 1;
         self.entries += block.entries as u64;
-        Verified::UpToHere
+        SealCheck::UpToHere
     }
 
     /// Takes the end of the file.
-    pub(crate) fn end(&self) -> Verified {
+    pub(crate) fn end(&self) -> SealCheck {
         if self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
-            Verified::UpToHere
+            SealCheck::UpToHere
         } else {
-            Verified::Changed
+            SealCheck::Changed
         }
     }
 

@@ -42,12 +42,12 @@ pub struct Sitemap<'r> {
     /// Whether the `<lastmod>` of each page is read as well.
     has_dates: bool,
     buffer: Vec<u8>,
-    page: Page,
+    page: SitemapPage,
 }
 
 /// What was read of a `<url>` or `<sitemap>`.
 #[derive(Default)]
-struct Page {
+struct SitemapPage {
     address: String,
     /// `<lastmod>`, where it is wanted; empty where there is none.
     lastmod: String,
@@ -83,7 +83,7 @@ pub struct SitemapLine<'s> {
 }
 
 /// What a step through a file leads to.
-enum Step {
+enum SitemapStep {
     Address,
     NoAddress,
     Invalid(String),
@@ -100,7 +100,7 @@ impl<'r> Sitemap<'r> {
         });
         let files = path.map(|path| (path.to_owned(), String::new())).into_iter().collect();
         let open = vec![Document::new(name, reader)?];
-        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new(), page: Page::default() })
+        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new(), page: SitemapPage::default() })
     }
 
     /// Reads the `<lastmod>` of each page as well.
@@ -124,18 +124,18 @@ impl<'r> Sitemap<'r> {
             let step = document.step(&mut self.buffer, &mut self.page);
             let (name, number) = (Rc::clone(&document.name), document.entries);
             let line = match step {
-                Ok(Step::Address) => Line::Entry(self.page.address.trim()),
-                Ok(Step::NoAddress) => {
+                Ok(SitemapStep::Address) => Line::Entry(self.page.address.trim()),
+                Ok(SitemapStep::NoAddress) => {
                     Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
                 }
-                Ok(Step::Invalid(reason)) => {
+                Ok(SitemapStep::Invalid(reason)) => {
                     Line::Invalid { given: clip(self.page.address.trim(), 80), reason }
                 }
-                Ok(Step::Child) => match self.open_child() {
+                Ok(SitemapStep::Child) => match self.open_child() {
                     Ok(()) => continue,
                     Err(error) => Line::Failed(error),
                 },
-                Ok(Step::End) => {
+                Ok(SitemapStep::End) => {
                     self.open.pop();
                     if self.open.is_empty() {
                         return SitemapLine { name, number, line: Line::End, lastmod: None };
@@ -240,7 +240,7 @@ impl<'r> Document<'r> {
     }
 
     /// Reads up to the next address.
-    fn step(&mut self, buffer: &mut Vec<u8>, page: &mut Page) -> Result<Step, Error> {
+    fn step(&mut self, buffer: &mut Vec<u8>, page: &mut SitemapPage) -> Result<SitemapStep, Error> {
         let mut invalid: Option<String> = None;
         loop {
             buffer.clear();
@@ -298,7 +298,7 @@ impl<'r> Document<'r> {
                 Event::Eof if !self.has_root => {
                     return Err(Error::other(no_sitemap("there is no element in it", self.has_dates)));
                 }
-                Event::Eof => return Ok(Step::End),
+                Event::Eof => return Ok(SitemapStep::End),
                 _ => {}
             }
             if page.address.len() > LONGEST {
@@ -315,7 +315,7 @@ impl<'r> Document<'r> {
     fn begin(
         &mut self,
         element: &BytesStart<'_>,
-        page: &mut Page,
+        page: &mut SitemapPage,
         invalid: &mut Option<String>,
     ) -> Result<(), Error> {
         let (name, local) = (element.name(), element.local_name());
@@ -359,21 +359,21 @@ impl<'r> Document<'r> {
         Ok(())
     }
 
-    fn end(&mut self, invalid: &mut Option<String>) -> Option<Step> {
+    fn end(&mut self, invalid: &mut Option<String>) -> Option<SitemapStep> {
         self.depth = self.depth.saturating_sub(1);
         // A date may stand before the address and behind it.
         let waits_for_date = self.has_dates && !self.is_index;
         let mut address = || match invalid.take() {
-            Some(reason) => Step::Invalid(reason),
-            None if self.is_index => Step::Child,
-            None => Step::Address,
+            Some(reason) => SitemapStep::Invalid(reason),
+            None if self.is_index => SitemapStep::Child,
+            None => SitemapStep::Address,
         };
         match self.depth {
             2 if core::mem::take(&mut self.is_in_date) => None,
             2 if core::mem::take(&mut self.is_in_address) && !waits_for_date => Some(address()),
             1 if self.entry.take().is_some() => {
                 if !self.has_address {
-                    return Some(Step::NoAddress);
+                    return Some(SitemapStep::NoAddress);
                 }
                 waits_for_date.then(address)
             }

@@ -6,7 +6,7 @@ use cfcache_model::id::ZoneId;
 use serde::Serialize;
 
 use crate::args::OutputArg;
-use crate::config::{CredentialPlace, Origin, Settings, Sourced};
+use crate::config::{CredentialPlace, Settings, Sourced, ValueOrigin};
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub(super) struct Row {
 pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
     if terminal.output != OutputArg::Human {
         let mut rows = rows(settings, &Names::Whole);
-        let from = settings.path.as_ref().map(|path| Origin::File(path.clone(), None).to_string());
+        let from = settings.path.as_ref().map(|path| ValueOrigin::File(path.clone(), None).to_string());
         rows.extend(settings.zones.iter().map(|(domain, id)| Row {
             setting: format!("zones.\"{}\"", bare(&domain::unicode(domain))),
             value: Some(id.to_string()),
@@ -84,10 +84,10 @@ enum Names<'a> {
 }
 
 impl Names<'_> {
-    fn origin(&self, origin: &Origin) -> String {
+    fn origin(&self, origin: &ValueOrigin) -> String {
         match (self, origin) {
-            (Self::Short(_), Origin::File(_, Some(profile))) => format!("profile {}", shown(profile)),
-            (Self::Short(settings), Origin::File(path, None)) => {
+            (Self::Short(_), ValueOrigin::File(_, Some(profile))) => format!("profile {}", shown(profile)),
+            (Self::Short(settings), ValueOrigin::File(path, None)) => {
                 if settings.path.as_ref() == Some(path) {
                     USER_FILE.to_owned()
                 } else {
@@ -107,7 +107,7 @@ impl Names<'_> {
 }
 
 fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
-    let row = |setting: &str, value: Option<String>, origin: Option<&Origin>| Row {
+    let row = |setting: &str, value: Option<String>, origin: Option<&ValueOrigin>| Row {
         setting: setting.to_owned(),
         value,
         from: origin.map(|origin| names.origin(origin)),
@@ -117,8 +117,8 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
         row(setting, value, sourced.map(|sourced| &sourced.origin))
     };
     let credentials = settings.credentials.as_ref();
-    let forbids = settings.forbidden_by.as_ref().map(|path| Origin::File(path.clone(), None));
-    let default_plan = Sourced { value: "auto".to_owned(), origin: Origin::Default };
+    let forbids = settings.forbidden_by.as_ref().map(|path| ValueOrigin::File(path.clone(), None));
+    let default_plan = Sourced { value: "auto".to_owned(), origin: ValueOrigin::Default };
     vec![
         text("zone", settings.zone.as_ref()),
         text("environment", settings.environment.as_ref()),
@@ -133,7 +133,7 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
         row(
             "forbid-everything",
             Some(forbids.is_some().to_string()),
-            Some(forbids.as_ref().unwrap_or(&Origin::Default)),
+            Some(forbids.as_ref().unwrap_or(&ValueOrigin::Default)),
         ),
     ]
 }
@@ -151,7 +151,7 @@ fn shown_value(value: &str) -> String {
 
 /// The sites of the project: a row for each key that is set.
 fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
-    let from = settings.sites_file.as_ref().map(|path| names.origin(&Origin::File(path.clone(), None)));
+    let from = settings.sites_file.as_ref().map(|path| names.origin(&ValueOrigin::File(path.clone(), None)));
     let mut rows = Vec::new();
     for (name, site) in &settings.sites {
         let mut row = |key: &str, value: String| {

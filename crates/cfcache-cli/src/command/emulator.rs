@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cfcache_client::Credentials;
 use cfcache_emulator::{
-    Config, EdgeConfig, Emulator, Fault, FaultAction, LimitMode, LogRetention, Origin, Rules, Token, Zone,
+    Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, LimitMode, LogRetention, Rules, Token, Zone,
 };
 use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
@@ -108,7 +108,7 @@ const MAX_RULES_BYTES: u64 = 4 << 20;
 
 /// Reads what the edge is to be like.
 fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
-    let origin: Origin = origin.parse().map_err(|invalid| refused("--origin", origin, &invalid))?;
+    let origin: EdgeOrigin = origin.parse().map_err(|invalid| refused("--origin", origin, &invalid))?;
     let mut rules = Rules::default();
     for pattern in &args.cache {
         rules = rules

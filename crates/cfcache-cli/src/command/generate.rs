@@ -90,13 +90,13 @@ const BASH_WORDS: &str = r#"_cfcache_words() {
 "#;
 
 /// A page of the manual.
-struct Page {
+struct ManPage {
     file: String,
     text: String,
 }
 
 /// The pages: that of `cfcache` first, then those of its commands, each before those below it.
-fn pages() -> Vec<Page> {
+fn pages() -> Vec<ManPage> {
     let mut top = args::definition();
     top.build();
     let mut pages = Vec::new();
@@ -104,14 +104,14 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-fn add_pages(command: &Definition, pages: &mut Vec<Page>) {
+fn add_pages(command: &Definition, pages: &mut Vec<ManPage>) {
     pages.push(page(command));
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         add_pages(below, pages);
     }
 }
 
-fn page(command: &Definition) -> Page {
+fn page(command: &Definition) -> ManPage {
     let is_top = command.get_display_name().is_none_or(|name| !name.contains('-'));
     let mut shown = command.clone();
     // Clap's own usage is shorter than all the options in a row.
@@ -138,7 +138,7 @@ fn page(command: &Definition) -> Page {
             |()| if shown.has_subcommands() { man.render_subcommands_section(&mut text) } else { Ok(()) },
         )
         .and_then(|()| rest(&shown, is_top).to_writer(&mut text));
-    Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
+    ManPage { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
 /// What stands below the options: what is the same for all commands on the first page, remarks, examples with their
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_page_tells_all_that_help_tells_of_an_option() {
-        fn check(command: &Definition, pages: &[Page], is_top: bool) -> usize {
+        fn check(command: &Definition, pages: &[ManPage], is_top: bool) -> usize {
             let name = command.get_display_name().unwrap_or_else(|| command.get_name());
             let page = pages.iter().find(|page| page.file == format!("{name}.1")).unwrap();
             let text = shown(&page.text);

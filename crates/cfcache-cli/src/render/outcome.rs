@@ -89,7 +89,7 @@ fn account(report: &Report, terminal: &Terminal) {
 }
 
 /// What failed for the same reason.
-struct Group<'a> {
+struct FailureGroup<'a> {
     reason: &'a str,
     /// The reason as the first of them has it, with its ray.
     first: &'a str,
@@ -102,7 +102,7 @@ struct Group<'a> {
 /// already is said again only where it tells entries apart. Gives how many entries that
 /// leaves nothing to be said of.
 fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usize {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut groups: Vec<FailureGroup<'_>> = Vec::new();
     for failure in failures {
         let error = &failure.error;
         let reason = error.reason();
@@ -114,7 +114,12 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usi
                 group.items.push(&failure.item);
             }
             None if groups.len() < REASONS => {
-                groups.push(Group { reason, first: &error.message, is_told, items: vec![&failure.item] });
+                groups.push(FailureGroup {
+                    reason,
+                    first: &error.message,
+                    is_told,
+                    items: vec![&failure.item],
+                });
             }
             None => {}
         }

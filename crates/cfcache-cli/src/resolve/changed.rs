@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use cfcache_app::job::{ChangedJob, ChangedSource, Job as PurgeJob};
+use cfcache_app::job::{ChangedJob, ChangedSource, Job};
 use cfcache_app::report::FallbackTo;
 use cfcache_model::endpoint::Action;
 use cfcache_site::changes::ListFormat;
@@ -12,11 +12,11 @@ use cfcache_site::mapping::Site;
 use crate::args::ChangedArgs;
 use crate::failure::Failure;
 use crate::resolve::Resolver;
-use crate::resolve::visiting::Purged;
+use crate::resolve::visiting::PurgeSubject;
 use crate::secret::shown_path;
 
 impl Resolver<'_> {
-    pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Job, Failure> {
+    pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Task, Failure> {
         let global = self.global;
         if global.journal.is_some() {
             return Err(Failure::usage(
@@ -54,7 +54,7 @@ impl Resolver<'_> {
                 ));
             }
         };
-        let visits = self.visits(&Purged::Changed { expects_files: args.expect_files, reads_stdin })?;
+        let visits = self.visits(&PurgeSubject::Changed { expects_files: args.expect_files, reads_stdin })?;
         if args.begin && visits.is_some() {
             return Err(Failure::usage(
                 "`--begin` only writes: there is nothing to wait for, to verify or to fetch after it",
@@ -65,7 +65,7 @@ impl Resolver<'_> {
             Some(path) => path,
             None => self.settings.state_file(self.environment, name.as_deref(), &site)?,
         };
-        Ok(self.purge_job(PurgeJob::Changed(Box::new(ChangedJob {
+        Ok(self.purge_job(Job::Changed(Box::new(ChangedJob {
             action,
             visits,
             source,

@@ -8,16 +8,16 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_probe::{Limits, UrlList, Variant, VisitorBuilder};
 
-use crate::args::{Input, Pages, VerifyArg};
+use crate::args::{InputArgs, PagesArgs, VerifyArg};
 use crate::failure::Failure;
 use crate::job::{Expected, GateJob, VerifyJob, VisitJob, Visits, WarmJob};
-use crate::resolve::{Job, Resolver, Targets, targets};
+use crate::resolve::{Resolver, Targets, Task, targets};
 
 /// How many URLs are verified where that is not said.
 const SAMPLE: usize = 100;
 
 /// What is purged, as far as it tells which URLs show it.
-pub(super) enum Purged<'a> {
+pub(super) enum PurgeSubject<'a> {
     Everything,
     List(&'a Targets),
     Changed {
@@ -28,7 +28,7 @@ pub(super) enum Purged<'a> {
     },
 }
 
-impl Purged<'_> {
+impl PurgeSubject<'_> {
     fn is_urls(&self) -> bool {
         match self {
             Self::Everything => false,
@@ -61,7 +61,7 @@ impl Purged<'_> {
 
 impl Resolver<'_> {
     /// What visitors are for around a purge of this; `None` where they are for nothing.
-    pub(super) fn visits(&self, purged: &Purged<'_>) -> Result<Option<Visits>, Failure> {
+    pub(super) fn visits(&self, purged: &PurgeSubject<'_>) -> Result<Option<Visits>, Failure> {
         let visiting = &self.global.visiting;
         let gate = self.gate()?;
         let names_urls = !visiting.verify_url.is_empty() || !visiting.verify_from.is_empty();
@@ -74,7 +74,7 @@ impl Resolver<'_> {
             let option = if warm_as { "--warm-as" } else { "--warm-certify" };
             return Err(Failure::usage(format!("`{option}` is for `--warm`, which is not given")));
         }
-        let expects_files = matches!(purged, Purged::Changed { expects_files: true, .. });
+        let expects_files = matches!(purged, PurgeSubject::Changed { expects_files: true, .. });
         if expects_files && !wants_verify {
             return Err(Failure::usage("`--expect-files` is for `--verify`, which is not given"));
         }
@@ -133,7 +133,7 @@ impl Resolver<'_> {
     }
 
     /// The URLs of `--verify-url` and `--verify-from`.
-    fn verify_urls(&self, purged: &Purged<'_>) -> Result<UrlList, Failure> {
+    fn verify_urls(&self, purged: &PurgeSubject<'_>) -> Result<UrlList, Failure> {
         let visiting = &self.global.visiting;
         let mut urls = UrlList::new();
         for url in &visiting.verify_url {
@@ -150,7 +150,7 @@ impl Resolver<'_> {
         Ok(urls)
     }
 
-    pub(super) fn probe(&self, input: Input, pages: Pages) -> Result<Job, Failure> {
+    pub(super) fn probe(&self, input: InputArgs, pages: PagesArgs) -> Result<Task, Failure> {
         if self.global.dry_run {
             return Err(super::only_reads());
         }
@@ -162,15 +162,15 @@ impl Resolver<'_> {
                 return Err(Failure::usage(format!("`{option}` is for warming, and `probe` only asks")));
             }
         }
-        self.visit(input, pages, Limits::PROBE).map(Job::Probe)
+        self.visit(input, pages, Limits::PROBE).map(Task::Probe)
     }
 
-    pub(super) fn warm(&self, input: Input, pages: Pages) -> Result<Job, Failure> {
+    pub(super) fn warm(&self, input: InputArgs, pages: PagesArgs) -> Result<Task, Failure> {
         let job = self.visit(input, pages, Limits::WARM)?;
-        Ok(if self.global.dry_run { Job::WarmDryRun(job) } else { Job::Warm(job) })
+        Ok(if self.global.dry_run { Task::WarmDryRun(job) } else { Task::Warm(job) })
     }
 
-    fn visit(&self, input: Input, pages: Pages, usual: Limits) -> Result<VisitJob, Failure> {
+    fn visit(&self, input: InputArgs, pages: PagesArgs, usual: Limits) -> Result<VisitJob, Failure> {
         for (option, is_given) in [
             ("--environment", self.global.environment.is_some()),
             ("--journal", self.global.journal.is_some()),

@@ -74,10 +74,10 @@ pub struct Scheduler<R> {
     policy: Policy,
     limiter: Arc<dyn Limiter>,
     quota: Quota,
-    queued: VecDeque<Task<R>>,
+    queued: VecDeque<ScheduledRequest<R>>,
     /// Those that wait for another try, the earliest first.
-    retries: BTreeMap<(Duration, u64), Task<R>>,
-    in_flight: BTreeMap<Ticket, Task<R>>,
+    retries: BTreeMap<(Duration, u64), ScheduledRequest<R>>,
+    in_flight: BTreeMap<Ticket, ScheduledRequest<R>>,
     /// How many were let through.
     passed: u64,
     /// Since when there is nothing but refusals for the rate.
@@ -88,7 +88,7 @@ pub struct Scheduler<R> {
 }
 
 #[derive(Debug)]
-struct Task<R> {
+struct ScheduledRequest<R> {
     request: R,
     cost: Cost,
     replay: Replay,
@@ -106,7 +106,7 @@ struct Task<R> {
     unclear: bool,
 }
 
-impl<R> Task<R> {
+impl<R> ScheduledRequest<R> {
     const fn new(request: R, cost: Cost, replay: Replay) -> Self {
         Self {
             request,
@@ -157,12 +157,12 @@ impl<R> Scheduler<R> {
 
     /// Takes another request.
     pub fn push(&mut self, request: R, cost: Cost, replay: Replay) {
-        self.queued.push_back(Task::new(request, cost, replay));
+        self.queued.push_back(ScheduledRequest::new(request, cost, replay));
     }
 
     /// Takes another request, which goes before all that were not sent yet: a part of one that was.
     pub fn push_front(&mut self, request: R, cost: Cost, replay: Replay) {
-        self.queued.push_front(Task::new(request, cost, replay));
+        self.queued.push_front(ScheduledRequest::new(request, cost, replay));
     }
 
     /// There are no more requests.
@@ -363,7 +363,7 @@ impl<R> Scheduler<R> {
     }
 
     /// Draws from what came of a request what it says about its retries, and about the others'.
-    fn learn(&mut self, task: &mut Task<R>, result: AttemptResult) {
+    fn learn(&mut self, task: &mut ScheduledRequest<R>, result: AttemptResult) {
         match result {
             // What was refused for what it is was looked at, so it was let through.
             AttemptResult::Done | AttemptResult::Refused => {

@@ -1,6 +1,6 @@
 //! Lists that come in pages.
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid};
 use crate::route;
 
@@ -19,16 +19,21 @@ impl Query {
 }
 
 /// How many items a page may have.
-pub(super) struct Pages {
+pub(super) struct PageSizes {
     pub(super) fewest: usize,
     pub(super) most: usize,
     /// Where the request does not say.
     pub(super) usual: usize,
 }
 
-impl Pages {
+impl PageSizes {
     /// Answers with the page that is asked for by `page` and `per_page`.
-    pub(super) fn answer<T>(&self, query: &Query, items: &[T], to_json: impl Fn(&T) -> String) -> Answer {
+    pub(super) fn answer<T>(
+        &self,
+        query: &Query,
+        items: &[T],
+        to_json: impl Fn(&T) -> String,
+    ) -> ApiResponse {
         let page = query.last("page").map_or(Some(1), |page| number(page).filter(|page| *page >= 1));
         let allowed = self.fewest..=self.most;
         let per_page = query
@@ -48,7 +53,7 @@ impl Pages {
         let info = format!(
             r#"{{"page":{page},"per_page":{per_page},"total_pages":{pages},"count":{count},"total_count":{total}}}"#
         );
-        Answer::page(&format!("[{}]", shown.join(",")), &info)
+        ApiResponse::page(&format!("[{}]", shown.join(",")), &info)
     }
 }
 

@@ -7,7 +7,7 @@ use cfcache_model::endpoint::Action;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::Call;
 use crate::limit::Draw;
 use crate::route;
@@ -57,15 +57,15 @@ impl Accepted {
 }
 
 /// Notes what was purged.
-pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> Answer {
+pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> ApiResponse {
     for purge in accepted.purges {
         state.purge(purge);
     }
-    Answer::success(&accepted.reply)
+    ApiResponse::success(&accepted.reply)
 }
 
 /// Reads a body and looks for everything that could be wrong with it.
-pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Accepted, Answer> {
+pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Accepted, ApiResponse> {
     let environment = match call.route.argument("environment_id") {
         None => None,
         Some(id) => {
@@ -139,7 +139,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
 }
 
 /// The fields of the body that are not null. A body that is no object names nothing.
-fn fields(body: &[u8]) -> Result<Map<String, Value>, Answer> {
+fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiResponse> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(mut fields)) => {
             fields.retain(|_, value| !value.is_null());
@@ -149,7 +149,7 @@ fn fields(body: &[u8]) -> Result<Map<String, Value>, Answer> {
     }
 }
 
-fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, Answer> {
+fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, ApiResponse> {
     cap(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
     items
         .into_iter()
@@ -197,7 +197,7 @@ fn file(item: Value) -> Option<File> {
     }
 }
 
-fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
     cap(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
     strings(items, |tag| match tag.chars().count() {
         0..=MAX_TAG_CHARS => Ok(()),
@@ -207,7 +207,7 @@ fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
     })
 }
 
-fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
     cap(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
     strings(items, |host| match host.chars().count() {
         _ if has_forbidden(host) || host.contains("://") => {
@@ -221,7 +221,7 @@ fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
     })
 }
 
-fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
+fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
     // No code of prefixes is known at all. That of tags, which share their limit, says what is wrong.
     cap(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
     strings(items, |prefix| {
@@ -242,7 +242,10 @@ fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, Answer> {
     })
 }
 
-fn strings(items: Vec<Value>, check: impl Fn(&str) -> Result<(), Answer>) -> Result<Vec<String>, Answer> {
+fn strings(
+    items: Vec<Value>,
+    check: impl Fn(&str) -> Result<(), ApiResponse>,
+) -> Result<Vec<String>, ApiResponse> {
     items
         .into_iter()
         .map(|item| match item {
@@ -252,7 +255,7 @@ fn strings(items: Vec<Value>, check: impl Fn(&str) -> Result<(), Answer>) -> Res
         .collect()
 }
 
-fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), Answer> {
+fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), ApiResponse> {
     if items.len() > most {
         let found = items.len();
         Err(refused(code, format!("Unable to purge {found} {noun}: at most {most} in a request")))
@@ -282,19 +285,19 @@ fn has_forbidden(text: &str) -> bool {
 }
 
 /// The words were seen at the API (GitHub, `cloudflare/cloudflare-docs#25277`, 2025); their number was not.
-fn invalid_url(url: &str) -> Answer {
+fn invalid_url(url: &str) -> ApiResponse {
     refused(1016, format!("Unable to purge {}, which is an invalid URL.", clip(url)))
 }
 
-fn names_nothing() -> Answer {
+fn names_nothing() -> ApiResponse {
     refused(
         1012,
         "Request must contain one of \"purge_everything\", \"files\", \"tags\", \"hosts\" or \"prefixes\"",
     )
 }
 
-fn refused(code: u32, message: impl Into<String>) -> Answer {
-    Answer::refused(StatusCode::BAD_REQUEST, code, message)
+fn refused(code: u32, message: impl Into<String>) -> ApiResponse {
+    ApiResponse::refused(StatusCode::BAD_REQUEST, code, message)
 }
 
 /// As much of a text as a message should repeat.

@@ -7,14 +7,14 @@ use core::net::IpAddr;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
-use crate::behavior::page::{Pages, Query};
+use crate::answer::ApiResponse;
+use crate::behavior::page::{PageSizes, Query};
 use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid};
-use crate::state::{Region, Settings};
+use crate::state::{Region, ZoneSettings};
 
 /// How many mappings a page has.
-const PAGES: Pages = Pages { fewest: 1, most: 100, usual: 20 };
+const PAGES: PageSizes = PageSizes { fewest: 1, most: 100, usual: 20 };
 
 /// How many mappings a zone has: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10, and so the next.
 const MOST: usize = 3500;
@@ -27,27 +27,27 @@ const MISSING: &str = "No cloud region mapping exists for this origin IP.";
 const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mappings.";
 
 /// Lists the mappings, by address.
-pub(super) fn list(settings: &Settings, call: &Call<'_>) -> Answer {
+pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let mappings: Vec<_> = settings.regions.iter().collect();
     PAGES.answer(&Query::new(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
 }
 
-pub(super) fn get(settings: &Settings, call: &Call<'_>) -> Answer {
+pub(super) fn get(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let found = address(call).and_then(|ip| settings.regions.get(&ip).map(|region| (ip, region)));
-    found.map_or_else(missing, |(ip, region)| Answer::success(&to_json(ip, region, call).to_string()))
+    found.map_or_else(missing, |(ip, region)| ApiResponse::success(&to_json(ip, region, call).to_string()))
 }
 
-pub(super) fn delete(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn delete(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let found = address(call).filter(|ip| settings.regions.remove(ip).is_some());
-    found.map_or_else(missing, |ip| Answer::success(&json!({ "origin_ip": ip.to_string() }).to_string()))
+    found.map_or_else(missing, |ip| ApiResponse::success(&json!({ "origin_ip": ip.to_string() }).to_string()))
 }
 
 /// Sets one mapping.
-pub(super) fn set(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn set(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     set_or_refuse(settings, call).unwrap_or_else(|refusal| refusal)
 }
 
-fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Answer> {
+fn set_or_refuse(settings: &mut ZoneSettings, call: &Call<'_>) -> Result<ApiResponse, ApiResponse> {
     let body = Value::Object(call.fields()?);
     let (ip, region) = read(&body, call).map_err(Wrong::answer)?;
     // Two ways of writing one address are no mismatch.
@@ -55,13 +55,13 @@ fn set_or_refuse(settings: &mut Settings, call: &Call<'_>) -> Result<Answer, Ans
         return Err(invalid("body origin_ip does not match URL"));
     }
     store(settings, ip, region).map_err(Wrong::answer)?;
-    Ok(Answer::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
+    Ok(ApiResponse::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
 }
 
 /// Sets, or deletes, up to a hundred mappings, each for itself. Others stay as they are.
 ///
 /// A delete takes a JSON array of addresses, as the schema of cloudflare/api-schemas (c92b9b0) has it.
-pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let is_delete = call.method == Method::DELETE;
     let Ok(Value::Array(items)) = serde_json::from_slice(call.body) else {
         return invalid("the body must be a JSON array");
@@ -86,17 +86,17 @@ pub(super) fn batch(settings: &mut Settings, call: &Call<'_>) -> Answer {
             }
         }
     }
-    Answer::success(&json!({ "failed": failed, "succeeded": succeeded }).to_string())
+    ApiResponse::success(&json!({ "failed": failed, "succeeded": succeeded }).to_string())
 }
 
 /// Tells which regions there are. (Whether Tiered Cache is on, as the reference asks for, is not looked at.)
-pub(super) fn supported() -> Answer {
+pub(super) fn supported() -> ApiResponse {
     let region = |(name, colo): &(&str, &str)| json!({ "name": name, "upper_tier_colos": [colo] });
     let vendors: Map<String, Value> = VENDORS
         .iter()
         .map(|(vendor, regions)| ((*vendor).to_owned(), regions.iter().map(region).collect()))
         .collect();
-    Answer::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
+    ApiResponse::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
 }
 
 /// What is wrong with a mapping.
@@ -117,14 +117,14 @@ impl Wrong {
         }
     }
 
-    fn answer(self) -> Answer {
+    fn answer(self) -> ApiResponse {
         let (status, code) = match self {
             Self::Form(_) => (StatusCode::BAD_REQUEST, 1146),
             Self::Region => (StatusCode::BAD_REQUEST, 1157),
             Self::Missing => (StatusCode::NOT_FOUND, 1142),
             Self::TooMany => (StatusCode::FORBIDDEN, 1164),
         };
-        Answer::refused(status, code, self.message())
+        ApiResponse::refused(status, code, self.message())
     }
 }
 
@@ -139,7 +139,7 @@ fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), Wrong> {
 }
 
 /// Stores a mapping, and tells what a batch tells of it.
-fn store(settings: &mut Settings, ip: IpAddr, region: Region) -> Result<Value, Wrong> {
+fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, Wrong> {
     let regions = VENDORS.iter().find(|(vendor, _)| *vendor == region.vendor).map(|(_, regions)| *regions);
     if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == region.name)) {
         return Err(Wrong::Region);
@@ -154,7 +154,7 @@ fn store(settings: &mut Settings, ip: IpAddr, region: Region) -> Result<Value, W
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
 
-fn remove(settings: &mut Settings, item: &Value) -> Result<Value, Wrong> {
+fn remove(settings: &mut ZoneSettings, item: &Value) -> Result<Value, Wrong> {
     let ip = item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or(Wrong::Form(BAD_ADDRESS))?;
     settings.regions.remove(&ip).ok_or(Wrong::Missing)?;
     Ok(json!({ "origin_ip": ip.to_string() }))
@@ -170,7 +170,7 @@ fn address(call: &Call<'_>) -> Option<IpAddr> {
     call.route.argument("origin_ip")?.parse().ok()
 }
 
-fn missing() -> Answer {
+fn missing() -> ApiResponse {
     Wrong::Missing.answer()
 }
 

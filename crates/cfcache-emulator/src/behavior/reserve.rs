@@ -6,31 +6,31 @@ use cfcache_model::Plan;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::{Call, not_available, switch};
-use crate::state::Settings;
+use crate::state::ZoneSettings;
 
 /// Tells how the latest clear stands.
-pub(super) fn status(settings: &Settings, call: &Call<'_>) -> Answer {
+pub(super) fn status(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     match settings.clear {
         _ if call.config.plan < Plan::Pro => not_available(),
         Some(start) => to_json(start, call),
         None => {
             let message = "Unable to retrieve cache_reserve_clear setting value. The zone setting does not exist \
                            because you never performed a Cache Reserve Clear operation.";
-            Answer::refused(StatusCode::NOT_FOUND, 1142, message)
+            ApiResponse::refused(StatusCode::NOT_FOUND, 1142, message)
         }
     }
 }
 
 /// Begins to clear, whatever the body is. While a clear runs, that one goes on and is told.
-pub(super) fn clear(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn clear(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < Plan::Pro {
         return not_available();
     }
     if switch::is_reserve_on(settings) {
         let message = "Turn off Cache Reserve sync to proceed with deletion.";
-        return Answer::refused(StatusCode::BAD_REQUEST, 1152, message);
+        return ApiResponse::refused(StatusCode::BAD_REQUEST, 1152, message);
     }
     let start = match settings.clear {
         Some(start) if is_running(settings, call) => start,
@@ -40,11 +40,11 @@ pub(super) fn clear(settings: &mut Settings, call: &Call<'_>) -> Answer {
 }
 
 /// Returns whether a clear has not come to its end.
-pub(super) fn is_running(settings: &Settings, call: &Call<'_>) -> bool {
+pub(super) fn is_running(settings: &ZoneSettings, call: &Call<'_>) -> bool {
     settings.clear.is_some_and(|start| call.now < start + call.config.clear_time)
 }
 
-fn to_json(start: Duration, call: &Call<'_>) -> Answer {
+fn to_json(start: Duration, call: &Call<'_>) -> ApiResponse {
     let end = start + call.config.clear_time;
     let mut result =
         json!({ "id": "cache_reserve_clear", "start_ts": call.date(start), "state": "In-progress" });
@@ -52,5 +52,5 @@ fn to_json(start: Duration, call: &Call<'_>) -> Answer {
         result["state"] = "Completed".into();
         result["end_ts"] = call.date(end).into();
     }
-    Answer::success(&result.to_string())
+    ApiResponse::success(&result.to_string())
 }

@@ -7,9 +7,9 @@ use cfcache_model::endpoint::Method;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid, not_available, not_set, reserve};
-use crate::state::{Settings, StoredSwitch};
+use crate::state::{StoredSwitch, ZoneSettings};
 
 /// What differs between the settings.
 pub(super) struct Rules {
@@ -86,7 +86,7 @@ pub(super) fn rules(path: &str) -> Option<&'static Rules> {
 }
 
 /// Reads a switch, sets it (to create it is the same), or deletes it.
-pub(super) fn answer(rules: &Rules, settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn answer(rules: &Rules, settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < rules.plan {
         return not_available();
     }
@@ -98,33 +98,33 @@ pub(super) fn answer(rules: &Rules, settings: &mut Settings, call: &Call<'_>) ->
         Method::Delete => {
             settings.switches.remove(rules.id);
             let deleted = json!({ "id": rules.id, "editable": true, "modified_on": call.date(call.now) });
-            Answer::success(&deleted.to_string())
+            ApiResponse::success(&deleted.to_string())
         }
         _ => set(rules, settings, stored, call).unwrap_or_else(|refusal| refusal),
     }
 }
 
 /// Returns whether Cache Reserve is on.
-pub(super) fn is_reserve_on(settings: &Settings) -> bool {
+pub(super) fn is_reserve_on(settings: &ZoneSettings) -> bool {
     settings.switches.get(RESERVE).is_some_and(|reserve| reserve.on)
 }
 
 /// How many seconds Development Mode goes on, or, negative, for how many it has been off; none where it was never on.
-pub(super) fn development_mode(settings: &Settings, now: Duration) -> Option<i64> {
+pub(super) fn development_mode(settings: &ZoneSettings, now: Duration) -> Option<i64> {
     settings.switches.get(DEVELOPMENT).and_then(|switch| switch.remaining(now))
 }
 
 /// When Development Mode was turned on; none where it is off. It ends by itself, which is not looked at here.
-pub(crate) fn development_mode_since(settings: &Settings) -> Option<Duration> {
+pub(crate) fn development_mode_since(settings: &ZoneSettings) -> Option<Duration> {
     settings.switches.get(DEVELOPMENT).filter(|switch| switch.on).map(|switch| switch.set)
 }
 
 fn set(
     rules: &Rules,
-    settings: &mut Settings,
+    settings: &mut ZoneSettings,
     stored: Option<StoredSwitch>,
     call: &Call<'_>,
-) -> Result<Answer, Answer> {
+) -> Result<ApiResponse, ApiResponse> {
     let on = match call.fields()?.get("value").and_then(Value::as_str) {
         Some("on") => true,
         Some("off") => false,
@@ -132,7 +132,7 @@ fn set(
     };
     if on && rules.id == RESERVE && reserve::is_running(settings, call) {
         let message = "Cache Reserve cannot be turned on: a deletion is already in progress.";
-        return Err(Answer::refused(StatusCode::BAD_REQUEST, 1153, message));
+        return Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 1153, message));
     }
     let last_end = stored.and_then(|stored| stored.end);
     let end = match rules.lasts {
@@ -145,7 +145,7 @@ fn set(
     Ok(to_json(rules, Some(switch), call))
 }
 
-fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> Answer {
+fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> ApiResponse {
     let is_on = stored.is_some_and(|switch| switch.on && switch.end.is_none_or(|end| call.now < end));
     let mut result = json!({ "id": rules.id, "editable": true, "value": if is_on { "on" } else { "off" } });
     if let Some(switch) = stored {
@@ -156,7 +156,7 @@ fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> Answ
         // Documented as a number, and as `false` where there is none.
         result["time_remaining"] = remaining.map_or(Value::Bool(false), Value::from);
     }
-    Answer::success(&result.to_string())
+    ApiResponse::success(&result.to_string())
 }
 
 impl StoredSwitch {

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::answer::{Answer, quote};
+use crate::answer::{ApiResponse, quote};
 use crate::auth::{Caller, Token, TokenState};
 use crate::behavior::Call;
 
@@ -10,7 +10,7 @@ use crate::behavior::Call;
 const TOKEN_ID: &str = "ed17574386854bf78a67040be0a770b0";
 
 /// Says what is known about the token that the request carries. (The account in the path is not looked at.)
-pub(super) fn verify(call: &Call<'_>) -> Answer {
+pub(super) fn verify(call: &Call<'_>) -> ApiResponse {
     let known = match call.caller {
         Caller::Known(token) => token.clone(),
         // Whatever it is, it is of a valid form. (Keys were refused before.)
@@ -30,8 +30,8 @@ pub(super) fn verify(call: &Call<'_>) -> Answer {
     }
     result.push('}');
     match known.state {
-        TokenState::Active => Answer::remark(&result, 10000, "This API Token is valid and active"),
+        TokenState::Active => ApiResponse::remark(&result, 10000, "This API Token is valid and active"),
         // What the messages say about the others is not published.
-        _ => Answer::success(&result),
+        _ => ApiResponse::success(&result),
     }
 }

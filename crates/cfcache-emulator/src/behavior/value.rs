@@ -4,9 +4,9 @@
 use cfcache_model::endpoint::Method;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid};
-use crate::state::Settings;
+use crate::state::ZoneSettings;
 
 const CACHE_LEVEL: &str = "cache_level";
 const BROWSER_CACHE_TTL: &str = "browser_cache_ttl";
@@ -18,26 +18,26 @@ const CACHE_LEVELS: [&str; 3] = ["aggressive", "basic", "simplified"];
 const DEFAULT_TTL: u64 = 14_400;
 
 /// Reads the cache level, or sets it.
-pub(super) fn cache_level(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn cache_level(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let is_level = |value: &Value| value.as_str().is_some_and(|level| CACHE_LEVELS.contains(&level));
     answer(settings, call, CACHE_LEVEL, &"aggressive".into(), is_level)
         .unwrap_or_else(|| invalid("invalid value for cache_level, must be aggressive, basic or simplified"))
 }
 
 /// Reads the browser cache TTL, or sets it to any number of seconds: which of them a plan has is not in the sources.
-pub(super) fn browser_cache_ttl(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn browser_cache_ttl(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     answer(settings, call, BROWSER_CACHE_TTL, &DEFAULT_TTL.into(), Value::is_u64)
         .unwrap_or_else(|| invalid("invalid value for browser_cache_ttl, must be a number of seconds"))
 }
 
 /// `None` where the value of the body is not a good one.
 fn answer(
-    settings: &mut Settings,
+    settings: &mut ZoneSettings,
     call: &Call<'_>,
     id: &'static str,
     default: &Value,
     is_good: impl Fn(&Value) -> bool,
-) -> Option<Answer> {
+) -> Option<ApiResponse> {
     if call.route.endpoint.method != Method::Get {
         let value = call.fields().ok()?.remove("value").filter(is_good)?;
         settings.values.insert(id, (value, call.now));
@@ -48,5 +48,5 @@ fn answer(
     if let Some((_, set)) = stored {
         result["modified_on"] = call.date(*set).into();
     }
-    Some(Answer::success(&result.to_string()))
+    Some(ApiResponse::success(&result.to_string()))
 }

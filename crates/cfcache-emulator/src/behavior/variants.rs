@@ -6,9 +6,9 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Method;
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid, not_available, not_set};
-use crate::state::Settings;
+use crate::state::ZoneSettings;
 
 /// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Written down again, and not
 /// taken from the model, for the client checks its requests against that list.
@@ -16,7 +16,7 @@ const EXTENSIONS: [&str; 11] =
     ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
 
 /// Reads the variants, replaces all of them, or deletes them.
-pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
+pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < Plan::Pro {
         return not_available();
     }
@@ -30,7 +30,7 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
             Some(_) => {
                 let deleted =
                     json!({ "id": "variants", "editable": true, "modified_on": call.date(call.now) });
-                Answer::success(&deleted.to_string())
+                ApiResponse::success(&deleted.to_string())
             }
         },
         _ => match checked(call) {
@@ -44,7 +44,7 @@ pub(super) fn answer(settings: &mut Settings, call: &Call<'_>) -> Answer {
 }
 
 /// The `value` of the body, if it is as the schema has it. Null for a list is let through: reads have shown it.
-fn checked(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
+fn checked(call: &Call<'_>) -> Result<Map<String, Value>, ApiResponse> {
     let Some(Value::Object(value)) = call.fields()?.remove("value") else {
         return Err(invalid("invalid value for variants, must be an object"));
     };
@@ -70,12 +70,12 @@ fn checked(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
     Ok(value)
 }
 
-fn to_json(value: &Map<String, Value>, set: Duration, call: &Call<'_>) -> Answer {
+fn to_json(value: &Map<String, Value>, set: Duration, call: &Call<'_>) -> ApiResponse {
     let result = json!({
         "id": "variants",
         "editable": true,
         "value": value,
         "modified_on": call.date(set),
     });
-    Answer::success(&result.to_string())
+    ApiResponse::success(&result.to_string())
 }

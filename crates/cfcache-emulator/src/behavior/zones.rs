@@ -4,29 +4,29 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::MAX_ZONES_PER_PAGE;
 use serde_json::json;
 
-use crate::answer::{Answer, quote};
-use crate::behavior::page::{Pages, Query};
+use crate::answer::{ApiResponse, quote};
+use crate::behavior::page::{PageSizes, Query};
 use crate::behavior::{Call, switch};
-use crate::state::{Settings, State, Zone};
+use crate::state::{State, Zone, ZoneSettings};
 
 /// The account that all zones belong to.
 const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
 
 /// How many zones a page has. The documented least is 5, and many published programs ask for 1 and get it.
-const PAGES: Pages = Pages { fewest: 1, most: MAX_ZONES_PER_PAGE as usize, usual: 20 };
+const PAGES: PageSizes = PageSizes { fewest: 1, most: MAX_ZONES_PER_PAGE as usize, usual: 20 };
 
-pub(super) fn get(zone: &Zone, settings: &Settings, call: &Call<'_>) -> Answer {
-    Answer::success(&zone_json(zone, settings, call))
+pub(super) fn get(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
+    ApiResponse::success(&zone_json(zone, settings, call))
 }
 
 /// Lists zones by name, status and account, a page at a time.
-pub(super) fn list(state: &State, call: &Call<'_>) -> Answer {
+pub(super) fn list(state: &State, call: &Call<'_>) -> ApiResponse {
     let query = Query::new(call);
     let asked = |name: &str| query.last(name);
 
     let mut filters: Vec<bool> = Vec::new();
     let any = asked("match") == Some("any");
-    let mut found: Vec<&(Zone, Settings)> = Vec::new();
+    let mut found: Vec<&(Zone, ZoneSettings)> = Vec::new();
     for pair in &state.zones {
         let (zone, _) = pair;
         filters.clear();
@@ -51,7 +51,7 @@ pub(super) fn list(state: &State, call: &Call<'_>) -> Answer {
     PAGES.answer(&query, &found, |(zone, settings)| zone_json(zone, settings, call))
 }
 
-pub(super) fn environments(zone: &Zone) -> Answer {
+pub(super) fn environments(zone: &Zone) -> ApiResponse {
     let list: Vec<String> = zone
         .environments
         .iter()
@@ -65,7 +65,7 @@ pub(super) fn environments(zone: &Zone) -> Answer {
             )
         })
         .collect();
-    Answer::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
+    ApiResponse::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
 }
 
 /// Returns whether a name fits a rule such as `example.com` or `starts_with:exam`.
@@ -90,7 +90,7 @@ fn name_fits(rule: &str, name: &str) -> bool {
 
 /// A zone with every field that the reference demands and that the vendor's typed SDKs insist on. What the emulator
 /// knows nothing about has the values of the API's own examples.
-fn zone_json(zone: &Zone, settings: &Settings, call: &Call<'_>) -> String {
+fn zone_json(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> String {
     const DATE: &str = "2014-01-01T05:20:00.12345Z";
     let plan = call.config.plan;
     let (plan_id, plan_name) = plan_identity(plan);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use crate::serve::connection::{Connection, Order};
+use crate::serve::connection::{Order, ServerConnection};
 
 /// How long bytes get to reach the other side before the connection goes. A reset throws away what is still on its way.
 const SETTLE: Duration = Duration::from_millis(30);
@@ -21,16 +21,16 @@ const PIECES: u32 = 10;
 
 /// A body in steps.
 pub(super) struct FaultyBody {
-    steps: VecDeque<Step>,
+    steps: VecDeque<BodyStep>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// What the head promises, less what was sent.
     promised: u64,
 }
 
-enum Step {
+enum BodyStep {
     Send(Bytes),
     Wait(Duration),
-    Reset(Arc<Connection>),
+    Reset(Arc<ServerConnection>),
     Break,
 }
 
@@ -49,18 +49,22 @@ impl core::error::Error for Truncated {}
 impl FaultyBody {
     pub(super) fn all(body: Bytes) -> Self {
         let promised = body.len() as u64;
-        let steps = if body.is_empty() { VecDeque::new() } else { VecDeque::from([Step::Send(body)]) };
+        let steps = if body.is_empty() { VecDeque::new() } else { VecDeque::from([BodyStep::Send(body)]) };
         Self { steps, sleep: None, promised }
     }
 
     /// Resets the connection behind so many bytes, or half of them.
-    pub(super) fn reset_behind(body: Bytes, bytes: Option<usize>, connection: &Arc<Connection>) -> Self {
-        Self::part(body, bytes, Step::Reset(Arc::clone(connection)))
+    pub(super) fn reset_behind(
+        body: Bytes,
+        bytes: Option<usize>,
+        connection: &Arc<ServerConnection>,
+    ) -> Self {
+        Self::part(body, bytes, BodyStep::Reset(Arc::clone(connection)))
     }
 
     /// Ends without being whole behind so many bytes, or half of them.
     pub(super) fn broken_behind(body: Bytes, bytes: Option<usize>) -> Self {
-        Self::part(body, bytes, Step::Break)
+        Self::part(body, bytes, BodyStep::Break)
     }
 
     /// Takes so long for all of it.
@@ -70,16 +74,16 @@ impl FaultyBody {
         let pause = time / PIECES;
         let mut steps = VecDeque::new();
         for piece in &mut pieces {
-            steps.extend([Step::Wait(pause), Step::Send(piece)]);
+            steps.extend([BodyStep::Wait(pause), BodyStep::Send(piece)]);
         }
         Self { steps, sleep: None, promised: body.len() as u64 }
     }
 
-    fn part(body: Bytes, bytes: Option<usize>, end: Step) -> Self {
+    fn part(body: Bytes, bytes: Option<usize>, end: BodyStep) -> Self {
         let promised = body.len() as u64;
         // At least one byte is held back, or nothing would be missing.
         let bytes = bytes.unwrap_or(body.len() / 2).min(body.len().saturating_sub(1));
-        let steps = [Step::Send(body.slice(..bytes)), Step::Wait(SETTLE), end].into();
+        let steps = [BodyStep::Send(body.slice(..bytes)), BodyStep::Wait(SETTLE), end].into();
         Self { steps, sleep: None, promised }
     }
 }
@@ -99,16 +103,16 @@ impl Body for FaultyBody {
             }
             match self.steps.pop_front() {
                 None => return Poll::Ready(None),
-                Some(Step::Send(bytes)) => {
+                Some(BodyStep::Send(bytes)) => {
                     self.promised = self.promised.saturating_sub(bytes.len() as u64);
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                Some(Step::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
-                Some(Step::Break) => return Poll::Ready(Some(Err(Truncated))),
-                Some(Step::Reset(connection)) => {
+                Some(BodyStep::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
+                Some(BodyStep::Break) => return Poll::Ready(Some(Err(Truncated))),
+                Some(BodyStep::Reset(connection)) => {
                     connection.order(Order::Reset);
                     // Nothing will wake this: the connection is dropped with the body in it.
-                    self.steps.push_front(Step::Reset(connection));
+                    self.steps.push_front(BodyStep::Reset(connection));
                     return Poll::Pending;
                 }
             }

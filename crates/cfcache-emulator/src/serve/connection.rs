@@ -22,13 +22,13 @@ pub(super) enum Order {
 
 /// The handle of a connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ServerConnection {
     /// Counted from 1.
     pub(super) number: u64,
     orders: watch::Sender<Order>,
 }
 
-impl Connection {
+impl ServerConnection {
     pub(super) fn new(number: u64) -> (Self, watch::Receiver<Order>) {
         let (orders, receiver) = watch::channel(Order::Serve);
         (Self { number, orders }, receiver)
@@ -48,11 +48,11 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    connection: Arc<Connection>,
+    connection: Arc<ServerConnection>,
 }
 
 impl Socket {
-    pub(super) const fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub(super) const fn new(stream: TcpStream, connection: Arc<ServerConnection>) -> Self {
         Self { stream, connection }
     }
 }

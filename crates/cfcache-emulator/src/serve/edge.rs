@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::edge::Edges;
-use crate::serve::Shared;
+use crate::serve::ServerState;
 pub(super) use crate::serve::edge::body::EdgeBody;
 use crate::serve::edge::body::{OriginBody, Piece};
 pub(super) use crate::serve::edge::control::control;
@@ -35,7 +35,7 @@ use crate::serve::edge::upstream::{RequestBody, Upstream};
 /// What all connections of visitors use.
 #[derive(Debug)]
 pub(super) struct EdgeServer {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     edges: Arc<Edges>,
     upstream: Upstream,
     /// How many bytes of bodies are being collected that are not stored yet.
@@ -43,7 +43,7 @@ pub(super) struct EdgeServer {
 }
 
 impl EdgeServer {
-    pub(super) fn new(shared: Arc<Shared>, edges: Arc<Edges>) -> Self {
+    pub(super) fn new(shared: Arc<ServerState>, edges: Arc<Edges>) -> Self {
         let upstream = Upstream::new(&edges.config);
         Self { shared, edges, upstream, collected: AtomicU64::new(0) }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, EdgeConfig, Emulator, Origin, Server};
+use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Server};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -462,7 +462,8 @@ async fn the_visitor_s_body_reaches_the_origin_and_headers_name_the_visitor() {
 #[tokio::test]
 async fn an_origin_that_is_the_edge_itself_ends_in_an_error_and_not_in_a_loop() {
     let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-    let edge = EdgeConfig::new(Origin::Server(format!("http://{port}").parse().unwrap())).with_listen(port);
+    let edge =
+        EdgeConfig::new(EdgeOrigin::Server(format!("http://{port}").parse().unwrap())).with_listen(port);
     let server = Emulator::start(unlimited().with_edge(edge), ([127, 0, 0, 1], 0).into()).await.unwrap();
     assert_eq!(visit(&server, "/a").await.status(), 508);
     assert_eq!(visit(&server, "/a.css").await.status(), 508);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use cfcache_model::Endpoint;
 use cfcache_model::endpoint::{self, Descriptor};
-use cfcache_model::verdict::{Failure, Verdict, parse_response};
+use cfcache_model::verdict::{ApiFailure, Verdict, parse_response};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Verdict<Value> {
 }
 
 /// The failure in a verdict.
-pub(crate) fn failure<T>(verdict: Verdict<T>) -> Option<Failure> {
+pub(crate) fn failure<T>(verdict: Verdict<T>) -> Option<ApiFailure> {
     match verdict {
         Verdict::Done(_) => None,
         Verdict::Retryable(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {

@@ -14,7 +14,7 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
 use crate::hyper::tls::{Protocol, Stream, Tls, cleartext};
-use crate::hyper::trace::Step;
+use crate::hyper::trace::TraceStep;
 use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 
@@ -51,7 +51,7 @@ impl Dialer {
                 let tcp = self.connect("the proxy ", proxy.host(), proxy.port(), deadline).await?;
                 match self.origin.scheme() {
                     Scheme::Https => {
-                        let step = Step::tunnel(proxy, &self.origin.authority());
+                        let step = TraceStep::tunnel(proxy, &self.origin.authority());
                         step.run(proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline))
                             .await
                             .inspect_err(|error| step.failed(error))?
@@ -64,7 +64,7 @@ impl Dialer {
         match self.origin.scheme() {
             Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
             Scheme::Https => {
-                let step = Step::tls(&self.origin.authority());
+                let step = TraceStep::tls(&self.origin.authority());
                 step.run(deadline.within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin)))
                     .await
                     .unwrap_or_else(|expired| {
@@ -85,7 +85,7 @@ impl Dialer {
         port: u16,
         deadline: Deadline,
     ) -> Result<TcpStream, TransportError> {
-        let step = Step::connect(host, port);
+        let step = TraceStep::connect(host, port);
         step.run(self.resolve_and_open(role, host, port, deadline))
             .await
             .inspect_err(|error| step.failed(error))

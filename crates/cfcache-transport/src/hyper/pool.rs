@@ -27,11 +27,11 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Pool {
     dialer: Dialer,
     max_connections: usize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// What the last dial found; `None` before the first.
     protocol: Option<Protocol>,
     dialing: usize,
@@ -39,13 +39,13 @@ struct State {
     open: usize,
     /// HTTP/1.1: the last one put back is the first one taken, so that the others may go stale and be dropped.
     idle: Vec<(Http1, Instant)>,
-    shared: Vec<Shared>,
+    shared: Vec<SharedConnection>,
     next_id: u64,
-    waiting: VecDeque<oneshot::Sender<Order>>,
+    waiting: VecDeque<oneshot::Sender<PoolOrder>>,
 }
 
 /// An HTTP/2 connection and the requests on it.
-struct Shared {
+struct SharedConnection {
     id: u64,
     connection: Http2,
     in_flight: usize,
@@ -54,7 +54,7 @@ struct Shared {
     retired: bool,
 }
 
-impl Shared {
+impl SharedConnection {
     fn has_room(&self) -> bool {
         // Until the server has told its limit, one request goes ahead and the others wait for the telling, which
         // needs no longer than the way to the server and back.
@@ -67,7 +67,7 @@ impl Shared {
 }
 
 /// What a waiting request is told.
-enum Order {
+enum PoolOrder {
     Use(Lease),
     Dial(Dial),
     Failed(TransportError),
@@ -81,14 +81,14 @@ struct Dial {
 /// A place on a connection.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
-    place: Option<Place>,
+    place: Option<Slot>,
     /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
     /// Whether nothing was in flight on it. Then it may have been closed unnoticed.
     pub(crate) was_idle: bool,
 }
 
-pub(crate) enum Place {
+pub(crate) enum Slot {
     Http1(Http1),
     Http2(u64, Http2),
 }
@@ -112,9 +112,9 @@ impl Pool {
         let ordered = ordered.await;
         let deadline = deadline.later_by(queued.elapsed());
         match ordered {
-            Ok(Order::Use(lease)) => Ok((lease, deadline)),
-            Ok(Order::Dial(dial)) => dial.run(deadline).await.map(|lease| (lease, deadline)),
-            Ok(Order::Failed(error)) => Err(error),
+            Ok(PoolOrder::Use(lease)) => Ok((lease, deadline)),
+            Ok(PoolOrder::Dial(dial)) => dial.run(deadline).await.map(|lease| (lease, deadline)),
+            Ok(PoolOrder::Failed(error)) => Err(error),
             // The queue lives in the pool, and the pool is alive.
             Err(_) => Err(TransportError::new(
                 Delivery::NotSent,
@@ -126,7 +126,7 @@ impl Pool {
     }
 
     /// Changes the state, and hands out what the change made available.
-    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut PoolState) -> T) -> T {
         let mut orders = Vec::new();
         // Dropped outside the lock, because a connection's end calls back into the pool.
         let mut stale = Vec::new();
@@ -151,17 +151,17 @@ impl Pool {
         result
     }
 
-    fn next(self: &Arc<Self>, state: &mut State) -> Option<Order> {
+    fn next(self: &Arc<Self>, state: &mut PoolState) -> Option<PoolOrder> {
         let lease = |place, reused, was_idle| {
-            Order::Use(Lease { pool: Arc::clone(self), place: Some(place), reused, was_idle })
+            PoolOrder::Use(Lease { pool: Arc::clone(self), place: Some(place), reused, was_idle })
         };
         if let Some(shared) = state.shared.iter_mut().find(|shared| shared.has_room()) {
             let was_idle = shared.in_flight == 0;
             shared.in_flight += 1;
-            return Some(lease(Place::Http2(shared.id, shared.connection.clone()), true, was_idle));
+            return Some(lease(Slot::Http2(shared.id, shared.connection.clone()), true, was_idle));
         }
         if let Some((connection, _)) = state.idle.pop() {
-            return Some(lease(Place::Http1(connection), true, true));
+            return Some(lease(Slot::Http1(connection), true, true));
         }
         let live = state.shared.iter().filter(|shared| !shared.retired).count();
         let may_dial = match state.protocol {
@@ -178,26 +178,26 @@ impl Pool {
             return None;
         }
         state.dialing += 1;
-        Some(Order::Dial(Dial { pool: Arc::clone(self) }))
+        Some(PoolOrder::Dial(Dial { pool: Arc::clone(self) }))
     }
 }
 
-impl State {
+impl PoolState {
     /// Takes out what has ended or lain idle for too long.
-    fn sweep(&mut self, stale: &mut Vec<Place>) {
+    fn sweep(&mut self, stale: &mut Vec<Slot>) {
         let now = Instant::now();
         let is_old = |since: Instant| now.duration_since(since) >= IDLE_LIMIT;
         for (connection, _) in
             self.idle.extract_if(.., |(connection, since)| connection.is_closed() || is_old(*since))
         {
             self.open -= 1;
-            stale.push(Place::Http1(connection));
+            stale.push(Slot::Http1(connection));
         }
         for shared in self.shared.extract_if(.., |shared| {
             let unused = shared.in_flight == 0;
             shared.connection.is_closed() || unused && (shared.retired || is_old(shared.idle_since))
         }) {
-            stale.push(Place::Http2(shared.id, shared.connection));
+            stale.push(Slot::Http2(shared.id, shared.connection));
         }
     }
 }
@@ -231,20 +231,20 @@ impl Dial {
             Connected::Http1(connection) => {
                 state.protocol = Some(Protocol::Http1);
                 state.open += 1;
-                Place::Http1(connection)
+                Slot::Http1(connection)
             }
             Connected::Http2(connection) => {
                 state.protocol = Some(Protocol::Http2);
                 let id = state.next_id;
                 state.next_id += 1;
-                state.shared.push(Shared {
+                state.shared.push(SharedConnection {
                     id,
                     connection: connection.clone(),
                     in_flight: 1,
                     idle_since: Instant::now(),
                     retired: false,
                 });
-                Place::Http2(id, connection)
+                Slot::Http2(id, connection)
             }
         });
         Lease { pool: Arc::clone(&self.pool), place: Some(place), reused: false, was_idle: false }
@@ -259,7 +259,7 @@ impl Dial {
             if hopeless { core::mem::take(&mut state.waiting) } else { VecDeque::new() }
         });
         for waiting in sharing {
-            drop(waiting.send(Order::Failed(SharedError::copy(&error))));
+            drop(waiting.send(PoolOrder::Failed(SharedError::copy(&error))));
         }
         SharedError::copy(&error)
     }
@@ -303,24 +303,24 @@ impl StdError for SharedError {
 
 impl Lease {
     /// The connection. `None` only after the lease was given back.
-    pub(crate) fn place(&mut self) -> Option<&mut Place> {
+    pub(crate) fn place(&mut self) -> Option<&mut Slot> {
         self.place.as_mut()
     }
 
     /// Gives the place back, the connection fit for another request.
     pub(crate) fn give_back(mut self) {
         match self.place.take() {
-            Some(Place::Http1(connection)) => {
+            Some(Slot::Http1(connection)) => {
                 self.pool.update(|state| state.idle.push((connection, Instant::now())));
             }
-            place @ Some(Place::Http2(..)) => self.place = place,
+            place @ Some(Slot::Http2(..)) => self.place = place,
             None => {}
         }
     }
 
     /// Takes the connection out of use for new requests. Those on it are left to finish.
     pub(crate) fn retire(mut self) {
-        if let Some(Place::Http2(id, _)) = self.place() {
+        if let Some(Slot::Http2(id, _)) = self.place() {
             let id = *id;
             self.pool.update(|state| {
                 for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {
@@ -336,11 +336,11 @@ impl Drop for Lease {
     /// HTTP/2 it only frees the stream.
     fn drop(&mut self) {
         match self.place.take() {
-            Some(Place::Http1(connection)) => {
+            Some(Slot::Http1(connection)) => {
                 drop(connection);
                 self.pool.update(|state| state.open -= 1);
             }
-            Some(Place::Http2(id, connection)) => {
+            Some(Slot::Http2(id, connection)) => {
                 drop(connection);
                 self.pool.update(|state| {
                     for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {

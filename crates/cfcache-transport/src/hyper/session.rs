@@ -326,7 +326,7 @@ impl Http1 {
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
-        limits: &Limits,
+        limits: &ExchangeLimits,
         sink: &mut Sink<'_>,
     ) -> Result<(Response, bool), Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
@@ -367,7 +367,7 @@ impl Http2 {
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
-        limits: &Limits,
+        limits: &ExchangeLimits,
         sink: &mut Sink<'_>,
     ) -> Result<Response, Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
@@ -394,7 +394,7 @@ fn copy(message: &http::Request<Bytes>, payload: Payload) -> http::Request<Paylo
 }
 
 /// What bounds an exchange.
-pub(crate) struct Limits {
+pub(crate) struct ExchangeLimits {
     pub(crate) deadline: Deadline,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: usize,
@@ -408,17 +408,17 @@ pub(crate) enum Sink<'a> {
     Pass { take: &'a mut (dyn FnMut(&[u8]) + Send), bytes: u64 },
 }
 
-type Sent<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
+type SendResult<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
 /// Runs one exchange, phase by phase. `true` says that the request was written in whole when the answer came.
 async fn exchange<B>(
-    sending: impl Future<Output = Sent<B>>,
+    sending: impl Future<Output = SendResult<B>>,
     mut written: oneshot::Receiver<()>,
     link: &Link,
-    limits: &Limits,
+    limits: &ExchangeLimits,
     sink: &mut Sink<'_>,
 ) -> Result<(Response, bool), Failed> {
-    let Limits { deadline, timeouts, max_body } = limits;
+    let ExchangeLimits { deadline, timeouts, max_body } = limits;
     let mut sending = pin!(sending);
     let peer = link.peer.as_str();
     let reads = || link.reads.load(Ordering::Relaxed);
@@ -465,7 +465,7 @@ async fn exchange<B>(
     before = reads();
     let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink)).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
-        Ok(Err(Unread::TooLong(found))) => {
+        Ok(Err(BrokenRead::TooLong(found))) => {
             let detail = match found {
                 Some(found) => {
                     format!("`{peer}` announced an answer of {found} bytes, and {max_body} are allowed")
@@ -475,7 +475,7 @@ async fn exchange<B>(
             let error = TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
             Failed { error, unsent: None, fit: true }
         }
-        Ok(Err(Unread::Broken(error))) => {
+        Ok(Err(BrokenRead::Broken(error))) => {
             let error = failure::exchange(error, Delivery::Unknown, Phase::Body, peer);
             Failed { error, unsent: None, fit: true }
         }
@@ -504,32 +504,32 @@ fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str
     Failed { error, unsent, fit: unsent.is_none() }
 }
 
-enum Unread {
+enum BrokenRead {
     TooLong(Option<u64>),
     Broken(hyper::Error),
 }
 
-async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, Unread> {
+async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, BrokenRead> {
     let mut body = pin!(body);
     let announced = body.size_hint().lower();
     if announced > max as u64 {
-        return Err(Unread::TooLong(Some(announced)));
+        return Err(BrokenRead::TooLong(Some(announced)));
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         // Trailers are read past: nothing here has a use for them.
-        let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(BrokenRead::Broken)?.into_data() else { continue };
         if let Sink::Pass { take, bytes } = sink {
             *bytes += piece.len() as u64;
             if *bytes > max as u64 {
-                return Err(Unread::TooLong(None));
+                return Err(BrokenRead::TooLong(None));
             }
             take(&piece);
             continue;
         }
         if first.len() + all.len() + piece.len() > max {
-            return Err(Unread::TooLong(None));
+            return Err(BrokenRead::TooLong(None));
         }
         if first.is_empty() && all.is_empty() {
             // Most answers come in one piece, which needs no copy.
@@ -556,11 +556,11 @@ mod tests {
 
     /// What becomes of a request that was written, and is never answered.
     async fn unanswered(timeouts: Timeouts) -> (Duration, TransportError) {
-        let limits = Limits { deadline: Deadline::start(timeouts.total), timeouts, max_body: 1024 };
+        let limits = ExchangeLimits { deadline: Deadline::start(timeouts.total), timeouts, max_body: 1024 };
         let (written, when_written) = oneshot::channel();
         written.send(()).unwrap();
         let started = Instant::now();
-        let sending = pending::<Sent<Payload>>();
+        let sending = pending::<SendResult<Payload>>();
         let Err(failed) = exchange(sending, when_written, &Link::new("a"), &limits, &mut Sink::Keep).await
         else {
             panic!("it was answered");

@@ -10,13 +10,13 @@ use crate::{Request, Response, TransportError};
 const TARGET: &str = "cfcache_transport";
 
 /// The span of one step, at level `INFO`. Its field `error` says why the step failed, where it did.
-pub(crate) struct Step {
+pub(crate) struct TraceStep {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
 #[cfg(not(feature = "tracing"))]
-impl Step {
+impl TraceStep {
     pub(crate) const fn connect(_host: &str, _port: u16) -> Self {
         Self {}
     }
@@ -43,7 +43,7 @@ impl Step {
 }
 
 #[cfg(feature = "tracing")]
-impl Step {
+impl TraceStep {
     /// Looking up a host and opening a TCP connection to it.
     pub(crate) fn connect(host: &str, port: u16) -> Self {
         Self {

@@ -88,18 +88,18 @@ fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(
 }
 
 /// An error of one record of a list.
-enum RecordError<E> {
+enum ReadRecordError<E> {
     Io(io::Error),
     Invalid(u64, E),
 }
 
-impl<E> From<io::Error> for RecordError<E> {
+impl<E> From<io::Error> for ReadRecordError<E> {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl<E: ToString> RecordError<E> {
+impl<E: ToString> ReadRecordError<E> {
     fn failure(self, name: &str, what: &str) -> Failure {
         match self {
             Self::Io(error) => Failure::usage(format!("cannot read {name}")).with_cause(error.to_string()),
@@ -140,9 +140,9 @@ fn manifest(
         let line = if is_null_separated { line } else { line.strip_suffix(b"\r").unwrap_or(line) };
         manifest
             .push(line, &|path| site.ignores(path))
-            .map_err(|error: InvalidManifest| RecordError::Invalid(number, error))
+            .map_err(|error: InvalidManifest| ReadRecordError::Invalid(number, error))
     })
-    .map_err(|error: RecordError<InvalidManifest>| error.failure(&name(file), "line"))?;
+    .map_err(|error: ReadRecordError<InvalidManifest>| error.failure(&name(file), "line"))?;
     let outside = manifest.outside();
     manifest.finish().map_err(|error| {
         let failure = Failure::usage(format!("{}: {error}", name(file)));
@@ -178,14 +178,14 @@ fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
     let read = records::for_each(BufReader::new(output), 0, |number, record| {
         files
             .push(record, &|path| site.ignores(path))
-            .map_err(|error: InvalidTree| RecordError::Invalid(number, error))
+            .map_err(|error: InvalidTree| ReadRecordError::Invalid(number, error))
     });
     let status = child.wait().map_err(failed)?;
     // Half a list of a git that failed is no snapshot.
     if !status.success() {
         return Err(Failure::usage(format!("{what} failed")).with_cause(status.to_string()));
     }
-    read.map_err(|error: RecordError<InvalidTree>| error.failure(&what, "record"))?;
+    read.map_err(|error: ReadRecordError<InvalidTree>| error.failure(&what, "record"))?;
     files.finish().map_err(|error| Failure::usage(format!("{what}: {error}")))
 }
 
@@ -240,9 +240,9 @@ fn changes(
         records::for_each(input, separator, |number, record| {
             let record =
                 if is_null_separated { record } else { record.strip_suffix(b"\r").unwrap_or(record) };
-            list.push(record, site).map_err(|error: InvalidChange| RecordError::Invalid(number, error))
+            list.push(record, site).map_err(|error: InvalidChange| ReadRecordError::Invalid(number, error))
         })
-        .map_err(|error: RecordError<InvalidChange>| error.failure(&name(file), "record"))
+        .map_err(|error: ReadRecordError<InvalidChange>| error.failure(&name(file), "record"))
     });
     let ended =
         read.and_then(|()| list.finish().map_err(|error| Failure::usage(format!("{}: {error}", name(file)))));

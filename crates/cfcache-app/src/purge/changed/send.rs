@@ -23,7 +23,9 @@ use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
-use crate::purge::visits::{self, Again, Known, Seen, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{
+    self, Again, Known, VisitOutcome, after_purge, ask_before, collector, wait_for_origin,
+};
 use crate::purge::{Pacing, caps, confirm, describe_zone, everything};
 use crate::report::{ItemError, Report};
 use crate::session::Session;
@@ -34,7 +36,7 @@ pub(super) struct Sent {
     /// How the purge ended: it is done only where this is success.
     pub(super) exit: Exit,
     /// What visitors were seen to get after it, where they were asked.
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<VisitOutcome>,
 }
 
 /// Sends all of it, has visitors ask, and adds to the report what became of it.

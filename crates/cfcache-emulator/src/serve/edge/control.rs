@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::edge::{Inventory, PurgeRecord};
-use crate::serve::Shared;
+use crate::serve::ServerState;
 use crate::serve::edge::page;
 
 /// Everything below is for the emulator itself, and never reaches the origin or the API.
@@ -25,7 +25,7 @@ const MOST_OBJECTS: usize = 1_000;
 ///
 /// - `GET /__cfcache/` is a page that shows what is stored and what was purged; with `?json`, the same as data.
 /// - `POST /__cfcache/advance?seconds=N` moves the clock.
-pub(crate) fn control<B>(shared: &Shared, request: &Request<B>) -> Option<Response<Bytes>> {
+pub(crate) fn control<B>(shared: &ServerState, request: &Request<B>) -> Option<Response<Bytes>> {
     let name = request.uri().path().strip_prefix(BASE)?;
     let query = request.uri().query().unwrap_or_default();
     let method = request.method();
@@ -47,7 +47,7 @@ pub(crate) fn control<B>(shared: &Shared, request: &Request<B>) -> Option<Respon
     })
 }
 
-fn show(shared: &Shared, query: &str) -> Response<Bytes> {
+fn show(shared: &ServerState, query: &str) -> Response<Bytes> {
     let now = date::rfc_3339(shared.since_1970());
     let Some(inventory) = shared.emulator.inventory(shared.elapsed(), MOST_OBJECTS) else {
         let error = "there is no cache: the emulator was started without an origin";
@@ -104,7 +104,7 @@ fn to_json(inventory: &Inventory, now: &str, date: impl Fn(&PurgeRecord) -> Stri
     })
 }
 
-fn advance(shared: &Shared, query: &str) -> Result<Value, String> {
+fn advance(shared: &ServerState, query: &str) -> Result<Value, String> {
     let expected = "the time to add is ?seconds=N, with N from 0 to 315360000";
     let seconds = query.strip_prefix("seconds=").ok_or(expected)?;
     let seconds: f64 = seconds.parse().map_err(|_| expected)?;

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::edge::EdgeConfig;
-use crate::origin::Origin;
+use crate::origin::EdgeOrigin;
 use crate::serve::edge::body::OriginBody;
 use crate::serve::edge::folder;
 
@@ -51,8 +51,8 @@ pub(super) enum RequestBody {
 impl Upstream {
     pub(super) fn new(config: &EdgeConfig) -> Self {
         match &config.origin {
-            Origin::Folder(root) => Self::Folder(root.clone()),
-            Origin::Server(base) => {
+            EdgeOrigin::Folder(root) => Self::Folder(root.clone()),
+            EdgeOrigin::Server(base) => {
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
                 connector.set_connect_timeout(Some(config.connect_timeout));
