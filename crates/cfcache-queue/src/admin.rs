@@ -20,7 +20,7 @@ use tracing::warn;
 use crate::admin::view::View;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::server::{self, Answer, Listener};
+use crate::server::{self, Answer, Listener, Place};
 use crate::store::{Status, Store};
 
 /// Where it listens by default.
@@ -73,6 +73,7 @@ impl Admin {
         let handler = Arc::new(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move {
+                request.extensions().get::<Place>().into_iter().for_each(Place::hold);
                 if is_local && !server::is_sent_to_address(request.headers()) {
                     return text(
                         StatusCode::FORBIDDEN,

@@ -31,7 +31,7 @@ use crate::intake::message::{MAX_ITEMS, Message, Problem, Problems, Unread};
 use crate::intake::sources::{LOCAL, Sender, Source, Sources, Unauthorized};
 use crate::metrics::{KINDS, Metrics};
 use crate::request::NewRequest;
-use crate::server::{self, Answer, Listener};
+use crate::server::{self, Answer, Listener, Place};
 use crate::store::Store;
 
 /// Where it listens by default.
@@ -261,9 +261,11 @@ impl Intake {
         #[expect(clippy::disallowed_methods, reason = "a signature is of a time, which has to be near")]
         let now = SystemTime::now();
         let sender = sender(&self.sources, connected, &head.headers, query, now)?;
+        let hold = || head.extensions.get::<Place>().into_iter().for_each(Place::hold);
         if let Sender::Known(source) = sender {
             *known = Some(source);
             refuse_early(source)?;
+            hold();
         }
         let room = if known.is_some() { &self.room } else { &self.room_unproven };
         let (body, _room) = read_body(&head.headers, body, room).await?;
@@ -272,6 +274,7 @@ impl Intake {
             *known = Some(source);
             refuse_early(source)?;
         }
+        hold();
         let turn = u32::try_from(body.len().max(LEAST_READ_BYTES)).unwrap_or(u32::MAX);
         let turn = timeout(STORE_TIME, self.turns.acquire_many(turn)).await;
         let _turn = turn.map_err(|_| Refusal::unavailable("overload", "too much is under way"))?;

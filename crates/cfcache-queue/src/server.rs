@@ -1,11 +1,13 @@
 //! HTTP/1.1 over TCP and Unix sockets, with bounds on everything that a client can make this process hold or wait for.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,10 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// The most connections of one listener at a time; more wait until one ends.
+/// The most connections of one listener at a time. For one more, that which has shown least for longest is closed: it waits
+/// for a head, or for a body from nobody known ([`Place`]). Where there is none, it waits until one ends.
 const MAX_CONNECTIONS: usize = 512;
 
 /// How long the head of a request may take. An idle connection is closed after it, too.
@@ -38,6 +41,9 @@ const MAX_HEADERS: usize = 64;
 
 /// How old a connection gets. So long at most is a place taken by somebody who does not read the answers.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// How often a connection is looked for that can be closed for another one, while there is none.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(20);
@@ -128,6 +134,78 @@ impl Listener {
     }
 }
 
+/// The place of a connection among those of a listener.
+///
+/// A request carries it. Once [`hold`](Self::hold) was called, the connection keeps its place until the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Place(Arc<Seat>);
+
+#[derive(Debug)]
+struct Seat {
+    /// Its number among those that can be closed; the lowest has been one for longest.
+    number: Mutex<Option<u64>>,
+    closed: Notify,
+    idle: Arc<Idle>,
+}
+
+/// The connections of a listener that can be closed for another one.
+#[derive(Debug, Default)]
+struct Idle {
+    next: AtomicU64,
+    seats: Mutex<BTreeMap<u64, Weak<Seat>>>,
+}
+
+impl Place {
+    fn new(idle: &Arc<Idle>) -> Self {
+        let seat = Seat { number: Mutex::default(), closed: Notify::new(), idle: Arc::clone(idle) };
+        let place = Self(Arc::new(seat));
+        place.release();
+        place
+    }
+
+    /// Keeps the connection from being closed for another one.
+    pub(crate) fn hold(&self) {
+        self.0.leave();
+    }
+
+    /// Lets it be closed again, after all others that can be.
+    fn release(&self) {
+        let idle = &self.0.idle;
+        self.0.leave();
+        let number = idle.next.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.0.number) = Some(number);
+        locked(&idle.seats).insert(number, Arc::downgrade(&self.0));
+    }
+}
+
+impl Seat {
+    fn leave(&self) {
+        if let Some(number) = locked(&self.number).take() {
+            locked(&self.idle.seats).remove(&number);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Idle {
+    /// Closes the connection that could be for longest, if there is one.
+    fn close_first(&self) {
+        let first = locked(&self.seats).pop_first();
+        if let Some(seat) = first.and_then(|(_, seat)| seat.upgrade()) {
+            seat.closed.notify_one();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Accepts connections and answers requests, until `stop` ends; then those under way end.
 pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
 where
@@ -138,31 +216,42 @@ where
     // Dropping the set ends every connection in it.
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let idle = Arc::<Idle>::default();
+    // One that was accepted, and waits for a place.
+    let mut accepted = None;
     let mut stop = pin!(stop);
     loop {
-        let accepted = async {
-            // A semaphore that is never closed gives permits.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, listener.accept().await)
-        };
         tokio::select! {
             () = stop.as_mut() => break,
             Some(_) = connections.join_next() => {}
-            (place, stream) = accepted => match stream {
-                Ok(Stream::Tcp(stream)) => {
-                    let serving = connection(stream, Arc::clone(&handler), ended.clone());
-                    connections.spawn(async move { serving.await; drop(place) });
-                }
-                #[cfg(unix)]
-                Ok(Stream::Unix(stream)) => {
-                    let serving = connection(stream, Arc::clone(&handler), ended.clone());
-                    connections.spawn(async move { serving.await; drop(place) });
+            stream = listener.accept(), if accepted.is_none() => match stream {
+                Ok(stream) => {
+                    accepted = Some(stream);
+                    if places.available_permits() == 0 {
+                        idle.close_first();
+                    }
                 }
                 // Out of file descriptors, most likely: some will be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
+            // What had to be kept before may be idle now.
+            () = tokio::time::sleep(CLOSE_INTERVAL), if accepted.is_some() => idle.close_first(),
+            // A semaphore that is never closed gives permits.
+            permit = Arc::clone(&places).acquire_owned(), if accepted.is_some() => {
+                let Some(stream) = accepted.take() else { continue };
+                let (handler, ended, place) = (Arc::clone(&handler), ended.clone(), Place::new(&idle));
+                connections.spawn(async move {
+                    match stream {
+                        Stream::Tcp(stream) => connection(stream, handler, ended, place).await,
+                        #[cfg(unix)]
+                        Stream::Unix(stream) => connection(stream, handler, ended, place).await,
+                    }
+                    drop(permit);
+                });
+            }
         }
     }
+    drop(accepted);
     #[cfg(unix)]
     if let Listener::Unix(_, path) = &listener {
         drop(std::fs::remove_file(path));
@@ -196,15 +285,20 @@ impl Listener {
 }
 
 /// Serves one connection to its end.
-async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Receiver<()>)
+async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Receiver<()>, place: Place)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Answer>,
 {
-    let service = service_fn(|request| {
-        let answer = handler(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        let (answer, place) = (handler(request), place.clone());
+        async move {
+            let answer = answer.await;
+            place.release();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -218,6 +312,7 @@ where
     tokio::select! {
         // However it ended, with an error of the other side or well: there is nobody to tell.
         _ = serving.as_mut() => return,
+        () = place.0.closed.notified() => return,
         () = age => serving.as_mut().graceful_shutdown(),
         // An error: the sender is gone, and that is the sign.
         _ = ended.changed() => serving.as_mut().graceful_shutdown(),
@@ -234,4 +329,33 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl 
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_closed(place: &Place) -> bool {
+        tokio::time::timeout(Duration::ZERO, place.0.closed.notified()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_shows_nothing_for_longest_is_closed_for_another_connection() {
+        let idle = Arc::<Idle>::default();
+        let [held, gone, answered, waiting] = [(); 4].map(|()| Place::new(&idle));
+        // What a request was taken from is kept, and comes last once it is answered.
+        held.hold();
+        answered.hold();
+        answered.release();
+        drop(gone);
+        for expected in [&waiting, &answered] {
+            idle.close_first();
+            for place in [&held, &answered, &waiting] {
+                assert_eq!(is_closed(place).await, std::ptr::eq(place, expected));
+            }
+        }
+        idle.close_first();
+        assert!(!is_closed(&held).await);
+        assert!(locked(&idle.seats).is_empty());
+    }
 }

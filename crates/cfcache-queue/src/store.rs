@@ -131,8 +131,8 @@ pub trait Claim: fmt::Debug + Send {
     /// [`StoreError`] where the claim is lost: somebody else may have taken the requests.
     fn keep(&mut self) -> StoreFuture<'_, ()>;
 
-    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction.
-    /// Returns what became dead letters.
+    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction; a
+    /// file removes many that were accepted in several. Returns what became dead letters.
     ///
     /// - The others for the same target fare alike. Where an attempt counts ([`Settlement::TryAgain`]), each is judged by its
     ///   own: what was sent [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) times with this one becomes a dead letter, and what
@@ -142,7 +142,7 @@ pub trait Claim: fmt::Debug + Send {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; all of them may be sent again then.
+    /// [`StoreError`]; what was not removed may be sent again then.
     fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>>;
 }
 

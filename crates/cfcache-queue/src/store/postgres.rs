@@ -525,7 +525,8 @@ impl PostgresClaim {
         Ok(())
     }
 
-    /// Locks the other rows for the same targets.
+    /// Locks the other rows for the same targets, at most a million. Only their numbers are kept: those beyond are sent by
+    /// themselves.
     async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
         // Only the condition on `place` can use an index, as the others are written: by statistics that are old, one that
         // reads the whole group for each target may look as good.
@@ -538,49 +539,53 @@ impl PostgresClaim {
                 AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
                 AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = lead.is_expired
               FOR UPDATE SKIP LOCKED
-            ) AS request";
+            ) AS request LIMIT 1000000";
         let group_row = GroupRow::new(group);
         let places: Vec<&str> = self.ids.iter().map(|ids| ids.place.as_str()).collect();
         let keys: Vec<String> =
             self.requests.iter().map(|claimed| claimed.request.request.subject.key().into_owned()).collect();
         let expired: Vec<bool> = self.requests.iter().map(|claimed| claimed.request.is_expired).collect();
         let taken: Vec<i64> = self.ids.iter().flat_map(|ids| ids.same.iter().copied()).collect();
-        let rows = self
-            .connection
-            .query(
-                SQL,
-                &[
-                    (&group_row.zone, Type::TEXT),
-                    (&group_row.action, Type::TEXT),
-                    (&group_row.environment, Type::TEXT),
-                    (&group_row.kind, Type::TEXT),
-                    (&places, Type::TEXT_ARRAY),
-                    (&keys, Type::TEXT_ARRAY),
-                    (&lowest, Type::INT8),
-                    (&taken, Type::INT8_ARRAY),
-                    (&expired, Type::BOOL_ARRAY),
-                ],
-                CLAIMING,
-            )
+        let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
+            (&group_row.zone, Type::TEXT),
+            (&group_row.action, Type::TEXT),
+            (&group_row.environment, Type::TEXT),
+            (&group_row.kind, Type::TEXT),
+            (&places, Type::TEXT_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&lowest, Type::INT8),
+            (&taken, Type::INT8_ARRAY),
+            (&expired, Type::BOOL_ARRAY),
+        ];
+        let mut found: Vec<(usize, i64, u32)> = Vec::new();
+        let mut failure = None;
+        let read = |row: &Row| -> Result<(usize, i64, u32), StoreError> {
+            Ok((lead(row, 1)?, get(row, 0, CLAIMING)?, get::<i32>(row, 2, CLAIMING)?.unsigned_abs()))
+        };
+        self.connection
+            .for_each(SQL, &parameters, CLAIMING, |row| match read(&row) {
+                Ok(row) => found.push(row),
+                Err(error) => failure = Some(error),
+            })
             .await?;
-        for row in &rows {
-            let index = lead(row, 1)?;
+        for (index, id, attempts) in found {
             if let (Some(claimed), Some(ids)) = (self.requests.get_mut(index), self.ids.get_mut(index)) {
-                claimed.add_same(get::<i32>(row, 2, CLAIMING)?.unsigned_abs());
-                ids.same.push(get(row, 0, CLAIMING)?);
+                claimed.add_same(attempts);
+                ids.same.push(id);
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
-    /// Locks the rows that the claimed requests cover. Only their numbers come here: there may be a million of them.
+    /// Locks the rows that the claimed requests cover, at most a million. Only their numbers come here, since each is held
+    /// in memory until it is settled: those beyond are sent by themselves.
     async fn take_covered(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
         // Of everything.
         const ALL: &str = "
             SELECT id, 1::bigint FROM cfcache.request
             WHERE zone = $1 AND ($2 = 'purge' OR action = $2) AND (environment = $3 OR ($2 = 'purge' AND $3 = ''))
               AND id >= $4 AND not_before <= now() AND NOT id = ANY ($5)
-            FOR UPDATE SKIP LOCKED";
+            LIMIT 1000000 FOR UPDATE SKIP LOCKED";
         // Of hosts: the prefixes and URLs on it, but for those of which it is not certain that they are.
         const ON_HOST: &str = "
             SELECT request.id, lead.number
@@ -593,7 +598,7 @@ impl PostgresClaim {
                 AND (kind = 'files' OR (kind = 'prefixes' AND starts_with(key, lead.key)))
                 AND position('#' IN key) = 0
               FOR UPDATE SKIP LOCKED
-            ) AS request";
+            ) AS request LIMIT 1000000";
         // Of prefixes: longer ones, in whole segments.
         const BELOW: &str = "
             SELECT request.id, lead.number
@@ -607,7 +612,7 @@ impl PostgresClaim {
                 AND kind = 'prefixes' AND starts_with(key, lead.key)
                 AND key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
               FOR UPDATE SKIP LOCKED
-            ) AS request";
+            ) AS request LIMIT 1000000";
         let sql = match group.kind {
             None => ALL,
             Some(Kind::Hosts) => ON_HOST,

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, params_from_iter};
 
 use crate::engine::{Bucket, MAX_ATTEMPTS, covers, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
@@ -31,8 +31,11 @@ use crate::store::{
     Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_of, action_word,
 };
 
-/// The most rows that one claim takes of what it covers. More are sent by themselves.
-const MAX_COVERED: i64 = 2_000_000;
+/// The most rows that one target takes along: for the same, and of what it covers. More are sent by themselves.
+const MAX_COVERED: i64 = 1_000_000;
+
+/// So many rows are removed in one transaction, which takes a fraction of a second.
+const REMOVED_AT_ONCE: i64 = 10_000;
 
 /// With less room on the disk the queue is not ready: it is what the largest message takes, several times over.
 const LEAST_FREE_BYTES: u64 = 4 << 20;
@@ -417,31 +420,36 @@ fn read_word<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>)
     })
 }
 
+/// The next group behind one, in the order of the index: by kind, else by action, environment, or zone. Each is one step in the
+/// index. One comparison of all four would read all that waits in the group.
+const NEXT_GROUP: [&str; 4] = [
+    "SELECT zone, environment, action, kind FROM request
+     WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 ORDER BY kind LIMIT 1",
+    "SELECT zone, environment, action, kind FROM request
+     WHERE zone = ?1 AND environment = ?2 AND action > ?3 ORDER BY action, kind LIMIT 1",
+    "SELECT zone, environment, action, kind FROM request
+     WHERE zone = ?1 AND environment > ?2 ORDER BY environment, action, kind LIMIT 1",
+    "SELECT zone, environment, action, kind FROM request
+     WHERE zone > ?1 ORDER BY zone, environment, action, kind LIMIT 1",
+];
+
 fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group>> {
-    // Each step goes to the next group by the index, so that a group of a million requests costs one step.
-    const NEXT: &str = "
-        SELECT zone, environment, action, kind FROM request
-        WHERE (zone, environment, action, kind) > (?1, ?2, ?3, ?4)
-        ORDER BY zone, environment, action, kind LIMIT 1";
     const READY: &str = "
         SELECT EXISTS (SELECT 1 FROM request
         WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= ?5)";
-    let mut next = connection.prepare_cached(NEXT)?;
     let mut ready = connection.prepare_cached(READY)?;
     let mut groups = Vec::new();
     let mut last = [String::new(), String::new(), String::new(), String::new()];
     loop {
-        let found = next.query_row(last.each_ref(), |row| {
-            let action = read_word(row, 2, |word| {
-                [Action::Purge, Action::Invalidate].into_iter().find(|action| action_word(*action) == word)
-            })?;
-            let kinds = || std::iter::once(None).chain(Kind::ALL.iter().copied().map(Some));
-            let kind = read_word(row, 3, |word| kinds().find(|kind| kind_word(*kind) == word))?;
-            let environment: String = row.get(1)?;
-            let environment = Some(environment).filter(|environment| !environment.is_empty());
-            Ok(Group { zone: row.get(0)?, environment, action, kind })
-        });
-        let Some(group) = found.optional()? else { return Ok(groups) };
+        let mut found = None;
+        for (sql, columns) in NEXT_GROUP.iter().zip([4, 3, 2, 1]) {
+            let mut next = connection.prepare_cached(sql)?;
+            found = next.query_row(params_from_iter(&last[..columns]), read_group).optional()?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(group) = found else { return Ok(groups) };
         last = [
             group.zone.clone(),
             group.environment.clone().unwrap_or_default(),
@@ -453,6 +461,17 @@ fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group
             groups.push(group);
         }
     }
+}
+
+fn read_group(row: &Row<'_>) -> rusqlite::Result<Group> {
+    let action = read_word(row, 2, |word| {
+        [Action::Purge, Action::Invalidate].into_iter().find(|action| action_word(*action) == word)
+    })?;
+    let kinds = || std::iter::once(None).chain(Kind::ALL.iter().copied().map(Some));
+    let kind = read_word(row, 3, |word| kinds().find(|kind| kind_word(*kind) == word))?;
+    let environment: String = row.get(1)?;
+    let environment = Some(environment).filter(|environment| !environment.is_empty());
+    Ok(Group { zone: row.get(0)?, environment, action, kind })
 }
 
 /// What is needed to take requests.
@@ -556,32 +575,34 @@ impl Taking<'_> {
             SELECT id, key, attempts FROM request INDEXED BY request_same
             WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
               AND coalesce(expires_at <= ?6, 0) = ?7
-              AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
+              AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)
+            LIMIT ?8";
         let request = &claimed.request.request;
         let mut select = self.connection.prepare_cached(SQL)?;
-        let rows = select.query_map(
-            params![
-                request.zone,
-                hash_of(&request.subject),
-                request.environment.as_deref().unwrap_or_default(),
-                action_word(request.action),
-                request.subject.kind(),
-                self.now,
-                claimed.request.is_expired
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        let rows: Vec<(i64, String, u32)> = rows.collect::<rusqlite::Result<_>>()?;
+        let mut rows = select.query(params![
+            request.zone,
+            hash_of(&request.subject),
+            request.environment.as_deref().unwrap_or_default(),
+            action_word(request.action),
+            request.subject.kind(),
+            self.now,
+            claimed.request.is_expired,
+            MAX_COVERED
+        ])?;
         let is_same = |key: &str| match Subject::parse(request.subject.kind(), key) {
             Some(Ok(subject)) => identity(&subject) == identity(&request.subject),
             _ => false,
         };
-        let mut same = Vec::new();
-        for (id, _, attempts) in rows.into_iter().filter(|(_, key, _)| is_same(key)) {
-            self.mark(id, target, true)?;
-            same.push(attempts);
+        let mut same: Vec<(i64, u32)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            if is_same(row.get_ref(1)?.as_str()?) {
+                same.push((row.get(0)?, row.get(2)?));
+            }
         }
-        same.into_iter().for_each(|attempts| claimed.add_same(attempts));
+        for (id, attempts) in same {
+            self.mark(id, target, true)?;
+            claimed.add_same(attempts);
+        }
         Ok(())
     }
 
@@ -627,21 +648,22 @@ impl Taking<'_> {
              AND environment = :environment AND :kind = 'prefixes' AND kind = 'prefixes' AND host = :host"
         );
         let mut select = self.connection.prepare_cached(&sql)?;
-        let rows = select.query_map(
-            named_params! {
-                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
-                ":hash": hash_of(&request.subject), ":kind": request.subject.kind(), ":host": host_of(&request.subject),
-            },
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-        )?;
-        let rows: Vec<(i64, String, String, String)> = rows.collect::<rusqlite::Result<_>>()?;
-        for (id, kind, key, action) in rows {
-            let Some(Ok(subject)) = Subject::parse(&kind, &key) else { continue };
-            let action = action_of(&action);
+        let mut rows = select.query(named_params! {
+            ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
+            ":hash": hash_of(&request.subject), ":kind": request.subject.kind(), ":host": host_of(&request.subject),
+        })?;
+        let mut covered: Vec<i64> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text = |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
+            let Some(Ok(subject)) = Subject::parse(text(1)?, text(2)?) else { continue };
+            let action = action_of(text(3)?);
             if covers(request, &NewRequest { subject, action, ..request.clone() }) {
-                self.mark(id, target, false)?;
-                count += 1;
+                covered.push(row.get(0)?);
             }
+        }
+        for id in covered {
+            self.mark(id, target, false)?;
+            count += 1;
         }
         Ok(count)
     }
@@ -692,7 +714,10 @@ impl Claim for SqliteClaim {
             }
             let (clock, number) = (Arc::clone(&self.clock), self.number);
             let mut dead = Vec::new();
-            if !settlements.is_empty() {
+            if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
+                // There may be a million. Others do not wait for all of them, and what was removed stays so.
+                while self.jobs.run(DOING, move |connection| remove_some(connection, number)).await? {}
+            } else {
                 dead = self
                     .jobs
                     .run(DOING, move |connection| {
@@ -721,17 +746,22 @@ impl Drop for SqliteClaim {
     }
 }
 
+/// Removes rows of a claim of which all is accepted. Returns whether there may be more.
+fn remove_some(connection: &Connection, claim: i64) -> rusqlite::Result<bool> {
+    const SOME: &str = "IN (SELECT id FROM taken WHERE claim = ?1 ORDER BY id LIMIT ?2)";
+    let parameters = [claim, REMOVED_AT_ONCE];
+    connection.prepare_cached(&format!("DELETE FROM request WHERE id {SOME}"))?.execute(parameters)?;
+    let count =
+        connection.prepare_cached(&format!("DELETE FROM taken WHERE id {SOME}"))?.execute(parameters)?;
+    Ok(count as i64 == REMOVED_AT_ONCE)
+}
+
 fn settle(
     connection: &Connection,
     now: i64,
     claim: i64,
     settlements: &[Settlement],
 ) -> rusqlite::Result<Vec<Buried>> {
-    if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
-        let sql = "DELETE FROM request WHERE id IN (SELECT id FROM taken WHERE claim = ?1)";
-        connection.prepare_cached(sql)?.execute([claim])?;
-        return Ok(Vec::new());
-    }
     // By target, how many of its rows became dead letters.
     let mut dead: BTreeMap<usize, u64> = BTreeMap::new();
     let mut select = connection.prepare_cached("SELECT id, target, is_same FROM taken WHERE claim = ?1")?;
@@ -894,4 +924,36 @@ fn read_dead(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Dead
         })
     })?;
     dead.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn looking_for_groups_reads_no_more_where_more_waits() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("sqlite/schema.sql")).unwrap();
+        let sql = "
+            WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
+            INSERT INTO request (zone, environment, action, kind, key, hash, priority, requested_at, not_before)
+            SELECT zone, environment, action, kind, 'a', 0, 0, 0, 0 FROM number,
+              (SELECT 'a.example' AS zone UNION ALL SELECT 'b.example'),
+              (SELECT '' AS environment UNION ALL SELECT 'e'),
+              (SELECT 'purge' AS action UNION ALL SELECT 'invalidate'),
+              (SELECT 'files' AS kind UNION ALL SELECT 'everything')";
+        connection.execute(sql, []).unwrap();
+        let mut groups = ready_groups(&connection, 1).unwrap();
+        let count = groups.len();
+        groups.dedup();
+        assert_eq!((count, groups.len()), (16, 16));
+        let words: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
+        assert!(words.iter().collect::<std::collections::BTreeSet<_>>().len() == 16, "{words:?}");
+        for sql in NEXT_GROUP {
+            let steps = connection.prepare_cached(sql).unwrap().get_status(StatementStatus::VmStep);
+            assert!((1..1000).contains(&steps), "{steps} steps: {sql}");
+        }
+    }
 }

@@ -153,6 +153,24 @@ fn hosts_and_everything_take_what_they_cover() {
     assert_eq!(world.waiting(), 1);
 }
 
+/// More rows than one transaction removes.
+#[test]
+fn everything_that_a_large_claim_covers_is_removed_and_nothing_that_came_meanwhile() {
+    let world = World::new();
+    let requests: Vec<NewRequest> = (0..20_000).map(|number| url(&number.to_string())).collect();
+    world.insert(&requests);
+    world.insert(&[purge("everything", "")]);
+    let claim = world.claim(&group(None), 1).unwrap();
+    assert_eq!(claim.requests()[0].covered, 20_000);
+    world.insert(&[url("meanwhile")]);
+    world.settle(claim, &Settlement::Accepted);
+    assert_eq!(
+        world.claimed(&group(Some(Kind::Files)), 10),
+        [("https://www.example.com/meanwhile".to_owned(), 0, 0)]
+    );
+    assert_eq!(world.waiting(), 1);
+}
+
 #[test]
 fn a_delayed_request_waits_and_is_merged_into_nothing_before() {
     let world = World::new();

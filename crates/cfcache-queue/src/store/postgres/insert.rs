@@ -3,10 +3,10 @@
 //! Each caller is answered after the commit of its own requests. So many that write at once cost the server one statement and
 //! one write of its disk, and none waits for others to come.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, oneshot};
-use tokio_postgres::types::Type;
+use tokio::sync::oneshot;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::request::{NewRequest, Subject};
 use crate::store::postgres::connection::Pool;
@@ -15,8 +15,9 @@ use crate::store::{MAX_AGE, StoreError, action_word};
 
 const DOING: &str = "cannot store requests";
 
-/// How many transactions store requests at a time: while one waits for the disk, the next is sent.
-const TRANSACTIONS: usize = 2;
+/// How many transactions store requests at a time. With few, more goes together, and costs the server less; with many, more
+/// of the server's processes work, which counts where others do as well.
+const TRANSACTIONS: usize = 8;
 
 /// The most rows of one transaction, unless a single caller has more.
 const ROWS: usize = 10_000;
@@ -24,8 +25,14 @@ const ROWS: usize = 10_000;
 /// Stores requests for all who want to at the same time.
 pub(super) struct Inserts {
     pool: Arc<Pool>,
-    waiting: Mutex<Vec<Waiting>>,
-    turns: Arc<Semaphore>,
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// How many tasks store what waits.
+    tasks: usize,
 }
 
 /// Requests of one caller, and how it is told that they are committed.
@@ -36,7 +43,7 @@ struct Waiting {
 
 impl Inserts {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, waiting: Mutex::default(), turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+        Self { pool, queue: Arc::default() }
     }
 
     /// Stores all of them or none, and returns once they are committed.
@@ -44,39 +51,48 @@ impl Inserts {
         if requests.is_empty() {
             return Ok(());
         }
-        let (answer, mut answered) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let rows = requests.iter().map(NewRow::new).collect();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { rows, answer });
-        tokio::select! {
-            biased;
-            answer = &mut answered => return given(answer),
-            turn = Arc::clone(&self.turns).acquire_owned() => {
-                let together = self.next();
-                if !together.is_empty() {
-                    let pool = Arc::clone(&self.pool);
-                    // On a task of its own: where this caller is given up, the others are not.
-                    tokio::spawn(async move {
-                        store(&pool, together).await;
-                        drop(turn);
-                    });
+        let is_needed = {
+            let mut queue = locked(&self.queue);
+            queue.waiting.push(Waiting { rows, answer });
+            let is_needed = queue.tasks < TRANSACTIONS;
+            queue.tasks += usize::from(is_needed);
+            is_needed
+        };
+        if is_needed {
+            // On a task of its own: where this caller is given up, the others are not.
+            let (pool, queue) = (Arc::clone(&self.pool), Arc::clone(&self.queue));
+            tokio::spawn(async move {
+                while let Some(together) = next(&queue) {
+                    store(&pool, together).await;
                 }
-            }
+            });
         }
         given(answered.await)
     }
+}
 
-    /// Those that go together next. Whoever waits no more is left out.
-    fn next(&self) -> Vec<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|waiting| !waiting.answer.is_closed());
-        let mut rows = 0;
-        let count = waiting.iter().take_while(|waiting| {
-            rows += waiting.rows.len();
-            rows <= ROWS
-        });
-        let count = count.count().max(1).min(waiting.len());
-        waiting.drain(..count).collect()
+/// Those that go together next; where nobody waits, there is a task less.
+fn next(queue: &Mutex<Queue>) -> Option<Vec<Waiting>> {
+    let mut queue = locked(queue);
+    // Whoever waits no more is left out.
+    queue.waiting.retain(|waiting| !waiting.answer.is_closed());
+    if queue.waiting.is_empty() {
+        queue.tasks -= 1;
+        return None;
     }
+    let mut rows = 0;
+    let fits = |waiting: &&Waiting| {
+        rows += waiting.rows.len();
+        rows <= ROWS
+    };
+    let count = queue.waiting.iter().take_while(fits).count().max(1);
+    Some(queue.waiting.drain(..count).collect())
+}
+
+fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn given(answer: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> Result<(), StoreError> {
@@ -105,7 +121,13 @@ async fn store(pool: &Pool, together: Vec<Waiting>) {
 
 /// Stores rows in one transaction.
 async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> Result<(), StoreError> {
-    const SQL: &str = "
+    // For one row it is less work for the server than `MANY`.
+    const ONE: &str = "
+        INSERT INTO cfcache.request
+          (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
+        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7 * interval '1 microsecond',
+          clock_timestamp() + $8 * interval '1 microsecond', $9, $10)";
+    const MANY: &str = "
         INSERT INTO cfcache.request
           (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
         SELECT zone, environment, action, kind, key, priority,
@@ -113,36 +135,22 @@ async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> 
           clock_timestamp() + max_age * interval '1 microsecond', source, event
         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
           AS given (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
-    let columns = Columns::new(rows);
+    let rows: Vec<&NewRow> = rows.into_iter().collect();
     let connection = pool.get(DOING).await?;
     if connection.is_asynchronous {
         // The server may lose what it said it has committed, unless a transaction asks for better.
         connection.batch("BEGIN; SET LOCAL synchronous_commit = on", DOING).await?;
     }
-    let count = connection
-        .execute(
-            SQL,
-            &[
-                (&columns.zones, Type::TEXT_ARRAY),
-                (&columns.environments, Type::TEXT_ARRAY),
-                (&columns.actions, Type::TEXT_ARRAY),
-                (&columns.kinds, Type::TEXT_ARRAY),
-                (&columns.keys, Type::TEXT_ARRAY),
-                (&columns.priorities, Type::INT2_ARRAY),
-                (&columns.delays, Type::INT8_ARRAY),
-                (&columns.max_ages, Type::INT8_ARRAY),
-                (&columns.sources, Type::TEXT_ARRAY),
-                (&columns.events, Type::TEXT_ARRAY),
-            ],
-            DOING,
-        )
-        .await?;
+    let count = match rows.as_slice() {
+        [row] => connection.execute(ONE, &row.parameters(), DOING).await?,
+        _ => connection.execute(MANY, &Columns::new(&rows).parameters(), DOING).await?,
+    };
     if connection.is_asynchronous {
         connection.commit(DOING).await?;
     }
     connection.put_back();
-    if count != columns.zones.len() as u64 {
-        let message = format!("{count} of {} rows were stored", columns.zones.len());
+    if count != rows.len() as u64 {
+        let message = format!("{count} of {} rows were stored", rows.len());
         return Err(StoreError::new(DOING, message));
     }
     Ok(())
@@ -180,6 +188,21 @@ impl NewRow {
             event: storable(&request.event),
         }
     }
+
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 10] {
+        [
+            (&self.zone, Type::TEXT),
+            (&self.environment, Type::TEXT),
+            (&self.action, Type::TEXT),
+            (&self.kind, Type::TEXT),
+            (&self.key, Type::TEXT),
+            (&self.priority, Type::INT2),
+            (&self.delay, Type::INT8),
+            (&self.max_age, Type::INT8),
+            (&self.source, Type::TEXT),
+            (&self.event, Type::TEXT),
+        ]
+    }
 }
 
 /// Rows as the statement takes them, column by column.
@@ -198,7 +221,7 @@ struct Columns<'r> {
 }
 
 impl<'r> Columns<'r> {
-    fn new(rows: impl IntoIterator<Item = &'r NewRow>) -> Self {
+    fn new(rows: &[&'r NewRow]) -> Self {
         let mut columns = Self::default();
         for row in rows {
             columns.zones.push(&row.zone);
@@ -213,5 +236,20 @@ impl<'r> Columns<'r> {
             columns.events.push(row.event.as_deref());
         }
         columns
+    }
+
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 10] {
+        [
+            (&self.zones, Type::TEXT_ARRAY),
+            (&self.environments, Type::TEXT_ARRAY),
+            (&self.actions, Type::TEXT_ARRAY),
+            (&self.kinds, Type::TEXT_ARRAY),
+            (&self.keys, Type::TEXT_ARRAY),
+            (&self.priorities, Type::INT2_ARRAY),
+            (&self.delays, Type::INT8_ARRAY),
+            (&self.max_ages, Type::INT8_ARRAY),
+            (&self.sources, Type::TEXT_ARRAY),
+            (&self.events, Type::TEXT_ARRAY),
+        ]
     }
 }
