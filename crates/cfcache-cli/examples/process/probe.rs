@@ -24,7 +24,7 @@ const TARGET: f64 = 1.5;
 /// At most so many MiB for a list that streams, short or long; and for each of 100,000 URLs that were purged and are
 /// verified and fetched, so many bytes.
 const STREAMED: f64 = 24.0;
-const BYTES: f64 = 400.0;
+const BYTES: f64 = 64.0;
 
 /// Asks 10,000 URLs of an emulated edge, all of them hits, four at once and without a rate; then measures memory.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
