@@ -11,8 +11,8 @@ first one's edge, and the port that this script has to serve as the origin of th
 Each case is a function below, and passes if nothing in it is raised. The SDK checks each answer against its types
 (`_strict_response_validation`), and repeats nothing except where that is what the case is about.
 
-Each request becomes a line of JSON, with the name and arguments that `cfcache-model` has for the same operation, so
-that the two can be compared. Requests that the model refuses to write have no operation.
+Each kind of request becomes a line of JSON, with the name and arguments that `cfcache-model` has for the same operation,
+so that a test of it can compare the two. Requests that the model refuses to write have no operation, and are left out.
 """
 
 import json
@@ -50,6 +50,7 @@ class Desk:
 
     def __init__(self, record, urls):
         self.record = record
+        self.written = set()
         self.operation, self.arguments = None, {}
         self.edge, self.origin_port = urls.pop("edge"), int(urls.pop("origin-port"))
         http_client = DefaultHttpxClient(event_hooks={"response": [self.write]})
@@ -64,7 +65,9 @@ class Desk:
             setattr(self, name, client)
 
     def write(self, response):
-        """Writes a request down, when its answer is there."""
+        """Writes a request down, when its answer is there, unless the same was written."""
+        if self.operation is None:
+            return
         request = response.request
         path = request.url.raw_path.decode("ascii")
         line = {
@@ -73,9 +76,12 @@ class Desk:
             "method": request.method,
             "path": path.removeprefix(BASE_PATH),
             "body": request.content.decode("utf-8") if request.content else None,
-            "status": response.status_code,
+            "is_success": response.is_success,
         }
-        self.record.write(json.dumps(line) + "\n")
+        text = json.dumps(line)
+        if text not in self.written:
+            self.written.add(text)
+            self.record.write(text + "\n")
 
     def call(self, operation, arguments, function, *positional, **named):
         """Calls the SDK for what the model calls by that name, with those arguments."""

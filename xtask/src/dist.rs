@@ -7,54 +7,42 @@
 
 mod archive;
 mod bill;
-mod container;
 mod digests;
-mod proof;
+mod image;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use cargo_metadata::MetadataCommand;
 
-use crate::repo;
+use crate::repo::{self, cargo};
 
-pub(crate) use container::binary;
 pub(crate) use digests::{component, digests};
-pub(crate) use proof::twice;
 
 /// A binary that is released.
 #[derive(Debug)]
-struct Product {
+pub(crate) struct Product {
     package: &'static str,
-    binary: &'static str,
+    pub(crate) binary: &'static str,
     is_for_windows: bool,
-    /// Whether it prints its completions and man pages.
-    prints_pages: bool,
-    /// What goes along as it is, from the top of the repository.
+    /// Files of the repository that are in the archive.
     papers: &'static [&'static str],
-    /// Shows that the static binary works where there is nothing else; told where `cfcache` is, for its emulator.
-    proof: fn(&Path, &Path) -> Result<()>,
-    /// What is run in its image.
-    trial: &'static [&'static str],
 }
 
-const PRODUCTS: &[Product] = &[
+pub(crate) const PRODUCTS: [Product; 2] = [
     Product {
         package: "cfcache-cli",
         binary: "cfcache",
         is_for_windows: true,
-        prints_pages: true,
         papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
-        proof: |cfcache, _| proof::purges_in_an_empty_root(cfcache),
-        trial: &["--emulator", "purge", "urls", "https://www.example.com/a"],
     },
     Product {
         package: "cfcache-queue",
         binary: "cfcache-queue",
         is_for_windows: false,
-        prints_pages: false,
         papers: &[
             "CHANGELOG.md",
             "LICENSE-APACHE",
@@ -64,12 +52,10 @@ const PRODUCTS: &[Product] = &[
             "docs/queue/cfcache-queue.service",
             "docs/queue/grafana.json",
         ],
-        proof: proof::queues_in_an_empty_root,
-        trial: &["push", "urls", "--zone", crate::bench::ZONE, "https://www.example.com/a"],
     },
 ];
 
-/// What a shell calls a file with completions.
+/// What a shell calls a file with completions of `cfcache`.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", "cfcache.bash"),
     ("zsh", "_cfcache"),
@@ -78,140 +64,142 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("elvish", "cfcache.elv"),
 ];
 
-/// Builds and packs for a target, or for this machine.
-pub(crate) fn run(target: Option<&str>) -> Result<()> {
-    let host = &host()?;
-    let target = target.unwrap_or(host);
-    let epoch = epoch()?;
-    let folder = repo::target()?.join("dist");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).context("cannot clear target/dist")?;
-    }
-    fs::create_dir_all(&folder).context("cannot make target/dist")?;
-    let mut cfcache = None;
+/// Builds and packs for a target, or for this machine, where the static binaries are then run in their images.
+pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
+    let host = host()?;
+    let target = target.unwrap_or(&host);
+    let folder = repo::empty_folder(repo::target("dist")?)?;
+    let mut binaries = Vec::new();
     for product in PRODUCTS.iter().filter(|product| product.is_for_windows || !target.contains("windows")) {
         let binary = build(product, target)?;
-        let cfcache = cfcache.get_or_insert_with(|| binary.clone());
-        // The same machine and system, whichever C library.
-        let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
-        if target.contains("linux") && host.contains("linux") && machine(target) == machine(host) {
-            (product.proof)(&binary, cfcache)?;
-            container::runs(product, &binary)?;
-        }
-        pack(product, &binary, target, &epoch, &folder)?;
+        pack(product, &binary, target, &folder)?;
+        binaries.push(binary);
     }
     archive::write_sums(&folder)?;
-    for entry in fs::read_dir(&folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            println!("{:>9} bytes  {}", entry.metadata()?.len(), entry.path().display());
-        }
+    for (name, _) in archive::sums(&folder)? {
+        println!("{:>9} bytes  {name}", fs::metadata(folder.join(&name))?.len());
     }
+    // The same machine and system, whichever C library.
+    let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
+    if is_run && target.contains("linux") && host.contains("linux") && machine(target) == machine(&host) {
+        image::run(&binaries)?;
+    }
+    Ok(())
+}
+
+/// Packs what is committed in two clones at the same time, in folders of different names and lengths, and compares the
+/// checksums. Then the binaries of the first are run in their images.
+pub(crate) fn twice() -> Result<()> {
+    let folder = repo::empty_folder(repo::target("dist-twice")?)?;
+    let clones = [folder.join("one"), folder.join("another-folder/that-is-longer")];
+    let mut running = Vec::new();
+    for clone in &clones {
+        repo::run(repo::command("git").args(["clone", "--quiet", "--no-hardlinks", "."]).arg(clone))?;
+        // This program, told that it is for the clone; each with a target folder of its own, wherever that of this is.
+        let mut dist = Command::new(std::env::current_exe()?);
+        dist.args(["dist", "--no-run"]).env("CARGO_MANIFEST_DIR", clone.join("xtask"));
+        running.push(dist.env_remove("CARGO_TARGET_DIR").spawn().context("cannot run this program")?);
+    }
+    for (clone, mut dist) in clones.iter().zip(running) {
+        ensure!(dist.wait()?.success(), "cannot pack in {}", clone.display());
+    }
+    let sums = |clone: &Path| fs::read_to_string(clone.join("target/dist/SHA256SUMS"));
+    let (one, other) = (sums(&clones[0])?, sums(&clones[1])?);
+    ensure!(!one.is_empty() && one == other, "not the same bytes in another folder:\n{one}\n{other}");
+    println!("the same bytes in two folders:\n{one}");
+    let release = clones[0].join("target").join(host()?).join("release");
+    image::run(&PRODUCTS.map(|product| release.join(product.binary)))?;
+    fs::remove_dir_all(&folder).context("cannot remove the two folders")
+}
+
+/// Builds a binary as it is released, for this machine, and copies it: a step of the images.
+pub(crate) fn binary(name: &str, to: &Path) -> Result<()> {
+    let product = PRODUCTS.iter().find(|product| product.binary == name).context("no such binary")?;
+    let built = build(product, &host()?)?;
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(built, to).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(())
 }
 
 /// The target that this machine is.
 fn host() -> Result<String> {
-    let rustc = repo::capture("rustc", ["-vV"])?;
+    let rustc = repo::capture("rustc", &["-vV"])?;
     let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
     Ok(host.to_owned())
 }
 
 /// Packs a binary.
-fn pack(product: &Product, binary: &Path, target: &str, epoch: &str, folder: &Path) -> Result<()> {
-    let name = format!("{}-{}-{target}", product.binary, version(product)?);
-    let layout = folder.join(&name);
-    fs::create_dir_all(&layout)?;
-    let program = binary.file_name().context("the binary has no name")?;
-    fs::copy(binary, layout.join(program))?;
+fn pack(product: &Product, binary: &Path, target: &str, folder: &Path) -> Result<()> {
+    let packages = repo::packages()?;
+    let package =
+        packages.iter().find(|package| *package.name == product.package).context("no such crate")?;
+    let name = format!("{}-{}-{target}", product.binary, package.version);
+    let file_name = |path: &Path| path.file_name().map(|name| name.display().to_string()).unwrap_or_default();
+    let program = file_name(binary);
+    let mut files = BTreeMap::from([(program.clone(), fs::read(binary)?)]);
     for paper in product.papers {
-        let file = Path::new(paper).file_name().context("a paper has no name")?;
-        fs::copy(repo::root().join(paper), layout.join(file))
-            .with_context(|| format!("cannot copy {paper}"))?;
+        files.insert(file_name(Path::new(paper)), repo::read(paper)?.into_bytes());
     }
-    if product.prints_pages {
-        fs::create_dir_all(layout.join("completions"))?;
-        for (shell, file) in COMPLETIONS {
-            let script = repo::capture(binary, ["completions", shell])?;
-            fs::write(layout.join("completions").join(file), script)?;
-        }
-        succeed(Command::new(binary).args(["--quiet", "man"]).arg(layout.join("man/man1")))?;
+    if product.binary == "cfcache" {
         // Beside the binary, which is where `cargo-deb` finds them whatever the target.
-        let parts = binary.with_file_name("dist");
-        if parts.exists() {
-            fs::remove_dir_all(&parts)?;
+        let pages = repo::empty_folder(binary.with_file_name("dist"))?;
+        let completions = repo::empty_folder(pages.join("completions"))?;
+        for (shell, file) in COMPLETIONS {
+            fs::write(completions.join(file), repo::capture(binary, &["completions", shell])?)?;
         }
-        archive::copy(&layout, &parts)?;
-        archive::pack_pages(&parts.join("man/man1"))?;
+        repo::run(Command::new(binary).args(["--quiet", "man"]).arg(pages.join("man/man1")))?;
+        for below in ["completions", "man/man1"] {
+            for entry in fs::read_dir(pages.join(below))?.collect::<Result<Vec<_>, _>>()? {
+                let path = entry.path();
+                files.insert(format!("{below}/{}", file_name(&path)), fs::read(&path)?);
+                if below == "man/man1" {
+                    archive::compress(&path)?;
+                }
+            }
+        }
     }
+    let epoch = epoch()?;
+    archive::write(&folder.join(format!("{name}.tar.gz")), &name, &files, &program, epoch)?;
     fs::write(folder.join(format!("{name}.cdx.json")), bill::of_materials(product.package, target)?)?;
-    archive::write(&layout, Path::new(program), epoch.parse()?)?;
-
     if target.contains("linux") {
-        let mut deb = repo::command("cargo");
-        deb.args(["deb", "--quiet", "--no-build", "--no-strip", "--no-dbgsym"]);
+        let mut deb = cargo(&["deb", "--quiet", "--no-build", "--no-strip", "--no-dbgsym"]);
         deb.args(["--package", product.package, "--target", target, "--output"]).arg(folder);
-        succeed(deb.env("SOURCE_DATE_EPOCH", epoch))
+        repo::run(deb.env("SOURCE_DATE_EPOCH", epoch.to_string()))
             .context("the Debian package takes cargo-deb (cargo install --locked cargo-deb@3.8.0)")?;
     }
     Ok(())
 }
 
-/// The version of a product.
-fn version(product: &Product) -> Result<String> {
-    let packages = repo::packages()?;
-    let package = packages.into_iter().find(|package| package.name == product.package);
-    Ok(package.with_context(|| format!("there is no crate {}", product.package))?.version)
-}
-
 /// The date of everything, as <https://reproducible-builds.org/specs/source-date-epoch/> has it.
-fn epoch() -> Result<String> {
+fn epoch() -> Result<u64> {
     #[expect(clippy::disallowed_methods, reason = "that is where the date is given")]
     let given = std::env::var("SOURCE_DATE_EPOCH");
     let epoch = match given {
         Ok(epoch) => epoch,
-        Err(_) => repo::capture("git", ["log", "-1", "--format=%ct"])
+        Err(_) => repo::capture("git", &["log", "-1", "--format=%ct"])
             .context("without git, the date is what SOURCE_DATE_EPOCH says")?,
     };
-    let epoch = epoch.trim().to_owned();
-    ensure!(epoch.parse::<u64>().is_ok(), "`{epoch}` is no number of seconds");
-    Ok(epoch)
+    epoch.trim().parse().with_context(|| format!("`{}` is no number of seconds", epoch.trim()))
 }
 
 /// Builds for release, without the names of this machine's folders in the binary; for Linux, with all libraries in it.
 fn build(product: &Product, target: &str) -> Result<PathBuf> {
-    println!("$ cargo build --locked --release --package {} --target {target}", product.package);
-    let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked"])?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
-    let mut flags = format!("--remap-path-prefix={}=cfcache", repo::root().display());
-    if let Some(registry) = registry(&metadata) {
-        flags.push_str(&format!("\u{1f}--remap-path-prefix={}=registry", registry.display()));
+    let mut flags = vec![format!("--remap-path-prefix={}=cfcache", repo::root().display())];
+    // The folder that cargo keeps sources of other crates in.
+    let options = ["--locked".to_owned(), format!("--filter-platform={target}")];
+    let metadata = MetadataCommand::new().current_dir(repo::root()).other_options(options).exec()?;
+    let registry = metadata.packages.iter().find(|package| package.source.is_some());
+    if let Some(registry) = registry.and_then(|package| package.manifest_path.ancestors().nth(2)) {
+        flags.push(format!("--remap-path-prefix={registry}=registry"));
     }
     if target.contains("linux") {
-        flags.push_str("\u{1f}-Ctarget-feature=+crt-static");
+        flags.push("-Ctarget-feature=+crt-static".to_owned());
     }
-    let mut build = repo::command("cargo");
-    build.args(["build", "--locked", "--release", "--package", product.package, "--bin", product.binary]);
-    build.args(["--target", target, "--quiet", "--message-format=json-render-diagnostics"]);
-    repo::built(build.env("CARGO_ENCODED_RUSTFLAGS", flags), product.binary)
-}
-
-/// The folder that cargo keeps sources of other crates in.
-fn registry(metadata: &Value) -> Option<&Path> {
-    let is_registry = |folder: &&Path| {
-        let mut parts = folder.iter().rev().skip(1);
-        parts.next().is_some_and(|part| part == "src") && parts.next().is_some_and(|part| part == "registry")
-    };
-    let packages = metadata["packages"].as_array()?.iter();
-    let manifests = packages.filter_map(|package| package["manifest_path"].as_str()).map(Path::new);
-    manifests.filter_map(|path| path.parent()?.parent()).find(is_registry)
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("cannot run {program}"))?;
-    ensure!(status.success(), "{program} failed, {status}");
-    Ok(())
+    let mut build = cargo(&["build", "--locked", "--release", "--target", target]);
+    build.args(["--package", product.package, "--bin", product.binary]);
+    repo::build(build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")), product.binary)
 }
 
 #[cfg(test)]
@@ -220,38 +208,29 @@ mod tests {
 
     #[test]
     fn binstall_looks_for_the_archives_that_are_made() {
-        let packages = repo::packages().unwrap();
-        for product in PRODUCTS {
-            let package = packages.iter().find(|package| package.name == product.package).unwrap();
-            let binstall = &package.metadata["metadata"]["binstall"];
+        for package in repo::packages().unwrap() {
+            let Some(product) = PRODUCTS.iter().find(|product| *package.name == product.package) else {
+                continue;
+            };
+            let binstall = &package.metadata["binstall"];
+            let version = package.version.to_string();
             let text = |key: &str| {
-                let template = binstall[key].as_str().unwrap_or_else(|| panic!("{}: {key}", product.package));
-                let values = [
+                [
                     ("repo", "REPO"),
-                    ("version", &package.version[..]),
+                    ("version", &version),
                     ("target", "TARGET"),
                     ("bin", product.binary),
                     ("binary-ext", ""),
-                ];
-                values.iter().fold(template.to_owned(), |all, (key, value)| {
+                ]
+                .iter()
+                .fold(binstall[key].as_str().unwrap().to_owned(), |all, (key, value)| {
                     all.replace(&format!("{{ {key} }}"), value)
                 })
             };
-            let name = format!("{}-{}-TARGET", product.binary, package.version);
-            assert_eq!(text("pkg-url"), format!("REPO/releases/download/v{}/{name}.tar.gz", package.version));
+            let name = format!("{}-{version}-TARGET", product.binary);
+            assert_eq!(text("pkg-url"), format!("REPO/releases/download/v{version}/{name}.tar.gz"));
             assert_eq!(text("bin-dir"), format!("{name}/{}", product.binary));
             assert_eq!(text("pkg-fmt"), "tgz");
-        }
-    }
-
-    #[test]
-    fn papers_of_a_release_exist_and_have_names_of_their_own() {
-        for product in PRODUCTS {
-            let mut names = std::collections::BTreeSet::new();
-            for paper in product.papers {
-                assert!(repo::root().join(paper).is_file(), "{paper}");
-                assert!(names.insert(Path::new(paper).file_name()), "{paper}");
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes what is made from code: the fixtures, the reference pages, the listings of the public API.
+//! Files that are made and not written by hand: fixtures, reference pages, listings of the public API, the SDK's requests.
 
 mod fixtures;
 mod reference;
@@ -8,75 +8,66 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{dist, public_api, repo};
+use crate::{conformance, dist, public_api, repo};
 
 /// Paths in the checkout, and what the files hold.
 pub(crate) type Files = BTreeMap<String, String>;
 
-/// A set of files that is made from code, and the chore that writes it.
+/// A set of files that a command makes.
 pub(crate) struct Generated {
-    /// The folders that hold nothing else: a file that is not wanted there is removed.
+    command: &'static str,
+    /// The folders that hold nothing else: a file that is not made is removed there.
     folders: &'static [&'static str],
-    chore: &'static str,
     /// Makes them; told whether they are compared only.
     files: fn(bool) -> Result<Files>,
 }
 
 /// The fixtures, the reference pages, and the component of GitLab.
 pub(crate) const PAGES: Generated = Generated {
-    folders: &["fixtures/generated", "docs/reference"],
-    chore: "generate",
+    command: "generate",
+    folders: &["fixtures/generated"],
     files: |is_check| {
-        let mut files = fixtures::files();
-        files.extend(reference::from_source());
-        files.extend(dist::component()?);
-        files.extend(reference::from_the_binary(is_check)?);
-        Ok(files)
+        reference::test_the_command_line(is_check)?;
+        from_the_model()
     },
 };
 
 /// The listings of the public API.
 pub(crate) const PUBLIC_API: Generated =
-    Generated { folders: &[public_api::FOLDER], chore: "public-api", files: |_| public_api::listings() };
+    Generated { command: "public-api", folders: &["docs/api"], files: |_| public_api::listings() };
 
-/// How many changed lines of a file are shown.
-const SHOWN: usize = 20;
+/// What the vendor's SDK sends.
+pub(crate) const SDK_REQUESTS: Generated =
+    Generated { command: "conformance", folders: &["fixtures/sdk"], files: |_| conformance::requests() };
+
+fn from_the_model() -> Result<Files> {
+    Ok([fixtures::files(), reference::pages(), dist::component()?].into_iter().flatten().collect())
+}
 
 impl Generated {
-    /// Writes what is not current, and removes what is no longer wanted.
-    pub(crate) fn write(&self) -> Result<()> {
-        let wanted = (self.files)(false)?;
+    /// Writes what is not current and removes what is no longer made, or fails and says what it is.
+    pub(crate) fn run(&self, is_check: bool) -> Result<()> {
+        let wanted = (self.files)(is_check)?;
         let stale = differences(&wanted, self.folders)?;
+        let changes: Vec<&str> = stale.values().map(String::as_str).collect();
+        ensure!(
+            stale.is_empty() || !is_check,
+            "files are not current:\n{}\nif the change is meant: cargo xtask {}",
+            changes.join("\n"),
+            self.command
+        );
         for path in stale.keys() {
             let file = repo::root().join(path);
-            let Some(content) = wanted.get(path) else {
+            if let Some(content) = wanted.get(path) {
+                fs::create_dir_all(file.parent().context("a file has no folder")?)?;
+                fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
+                println!("wrote {path}");
+            } else {
                 fs::remove_file(&file).with_context(|| format!("cannot remove {path}"))?;
                 println!("removed {path}");
-                // Fails where the folder holds more, as it should.
-                let _more = file.parent().map(fs::remove_dir);
-                continue;
-            };
-            if let Some(folder) = file.parent() {
-                fs::create_dir_all(folder).with_context(|| format!("cannot make the folder of {path}"))?;
             }
-            fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
-            println!("wrote {path}");
         }
         println!("{} files are current, {} of them changed", wanted.len(), stale.len());
-        Ok(())
-    }
-
-    /// Fails where something is not current, and says what.
-    pub(crate) fn check(&self) -> Result<()> {
-        let wanted = (self.files)(true)?;
-        let stale: Vec<String> = differences(&wanted, self.folders)?.into_values().collect();
-        ensure!(
-            stale.is_empty(),
-            "generated files are not current:\n{}\nif the change is meant: cargo xtask {}",
-            stale.join("\n"),
-            self.chore
-        );
-        println!("{} files are current", wanted.len());
         Ok(())
     }
 }
@@ -95,7 +86,7 @@ fn differences(wanted: &Files, folders: &[&str]) -> Result<Files> {
         }
     }
     for folder in folders {
-        for path in repo::files_below(folder)?.into_iter().filter(|path| !wanted.contains_key(path)) {
+        for path in repo::files(folder)?.into_iter().filter(|path| !wanted.contains_key(path)) {
             let what = format!("  no longer wanted: {path}");
             stale.insert(path, what);
         }
@@ -103,44 +94,39 @@ fn differences(wanted: &Files, folders: &[&str]) -> Result<Files> {
     Ok(stale)
 }
 
-/// The lines that only one of the texts has.
+/// The first lines that only one of the texts has.
 fn changes(found: &str, wanted: &str) -> String {
     let (old, new): (BTreeSet<_>, BTreeSet<_>) = (found.lines().collect(), wanted.lines().collect());
     let gone = found.lines().filter(|line| !new.contains(line)).map(|line| format!("\n    - {line}"));
     let come = wanted.lines().filter(|line| !old.contains(line)).map(|line| format!("\n    + {line}"));
-    let mut lines: Vec<String> = gone.chain(come).collect();
-    if lines.is_empty() {
-        return " the order or the number of its lines".to_owned();
+    let lines: Vec<String> = gone.chain(come).collect();
+    match lines.len() {
+        0 => " the order or the number of its lines".to_owned(),
+        1..=SHOWN => lines.concat(),
+        all => format!("{}\n    and {} lines more", lines[..SHOWN].concat(), all - SHOWN),
     }
-    if lines.len() > SHOWN {
-        let more = lines.len() - SHOWN;
-        lines.truncate(SHOWN);
-        lines.push(format!("\n    and {more} lines more"));
-    }
-    lines.concat()
 }
+
+/// How many changed lines of a file are shown.
+const SHOWN: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The pages that `cfcache` itself prints are checked by the step `generate` of `cargo xtask ci`, which builds it first.
     #[test]
     fn generated_files_are_current() {
-        let mut files = fixtures::files();
-        files.extend(reference::from_source());
-        files.extend(dist::component().unwrap());
-        let mut stale = differences(&files, PAGES.folders).unwrap();
-        stale.retain(|path, _| !reference::OF_THE_BINARY.contains(&path.as_str()));
+        let stale = differences(&from_the_model().unwrap(), PAGES.folders).unwrap();
         assert!(stale.is_empty(), "{stale:#?}");
     }
 
     #[test]
     fn a_difference_is_named() {
         let files = Files::from([("xtask/no such file".to_owned(), String::new())]);
-        let found = differences(&files, &[]).unwrap();
+        let found = differences(&files, &["xtask/Cargo.toml"]).unwrap();
         assert_eq!(found["xtask/no such file"], "  missing: xtask/no such file");
+        assert_eq!(found["xtask/Cargo.toml"], "  no longer wanted: xtask/Cargo.toml");
         assert_eq!(changes("one\ntwo\n", "one\nthree\n"), "\n    - two\n    + three");
-        assert!(changes(&"a\n".repeat(9), "").ends_with("- a"));
+        assert!(changes(&"a\n".repeat(30), "").ends_with("- a\n    and 10 lines more"));
     }
 }

@@ -1,6 +1,6 @@
-//! The chores of the workspace. `cargo xtask` lists them.
+//! The commands of contributors and CI. `cargo xtask --help` lists them.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to the person who runs it")]
 
 mod bench;
 mod cache_tests;
@@ -16,55 +16,95 @@ mod repo;
 mod tidy;
 mod workflows;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-Usage: cargo xtask CHORE
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 
-Chores:
-  generate          Write what is made from code: fixtures/generated, docs/reference, templates
-  generate --check  List what of it is not current, and write nothing
-  public-api        Write what each library crate shows: docs/api
-  public-api --check  List what of it is not current, and write nothing
-  tidy              Check the promises that rot silently
-  ci [STEP]...      Run what CI runs: all steps, or those named
-  cache-tests       Run npm's http-cache-tests against the emulated edge
-  conformance       Drive the emulator with the vendor's SDK, and compare what it sends with the model
-  bench [NAME]...   Measure what docs/performance.md shows: all, or those named
-  simulate queue [SEED]  Play a day of a large queue in simulated time, for docs/queue.md
-  dist [TARGET]     Pack a release for a target: archive, Debian package, bill of materials, checksums
-  dist --twice      Pack what is committed in two folders, and compare the bytes
-  binary NAME FILE  Build a binary as releases have it: a step of the Dockerfile
-  digests FOLDER    Write the digests of a release's archives into the action
-";
+/// Commands of contributors and CI
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the checks of CI: all steps in their order, or those named
+    Ci {
+        #[arg(value_name = "STEP", value_parser = PossibleValuesParser::new(ci::names()))]
+        steps: Vec<String>,
+    },
+    /// Write the files that are made from code: fixtures/generated, docs/reference, templates
+    Generate(Check),
+    /// Write the public API of each library crate to docs/api
+    PublicApi(Check),
+    /// Drive the emulator with the vendor's SDK, and write what it sends to fixtures/sdk
+    Conformance(Check),
+    /// Run npm's http-cache-tests against the emulated edge
+    CacheTests,
+    /// Check the rules of the tree that no compiler checks
+    Tidy,
+    /// Measure the figures of docs/performance.md and docs/queue.md: all, or those named
+    Bench {
+        #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(bench::names()))]
+        names: Vec<String>,
+    },
+    /// Simulate a day of a large queue, for docs/queue.md
+    Simulate {
+        #[arg(value_parser = ["queue"])]
+        what: String,
+        /// The seed of the random numbers
+        seed: Option<u64>,
+    },
+    /// Pack a release in target/dist: archives, Debian packages, bills of materials, checksums
+    Dist {
+        /// The target to build for; this machine, if it is left out
+        target: Option<String>,
+        /// Pack what is committed in two folders, and compare the bytes
+        #[arg(long, conflicts_with_all = ["target", "no_run"])]
+        twice: bool,
+        /// Do not run the binaries in the files of their images
+        #[arg(long)]
+        no_run: bool,
+    },
+    /// Build a binary as it is released: a step of the Dockerfile
+    Binary {
+        #[arg(value_parser = PossibleValuesParser::new(dist::PRODUCTS.map(|product| product.binary)))]
+        name: String,
+        /// Where the binary is written
+        file: PathBuf,
+    },
+    /// Write the digests of a release's archives into the GitHub Action and the GitLab component
+    Digests {
+        /// The folder with the archives of all targets
+        folder: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// Write nothing, and fail if a file is not current
+    #[arg(long)]
+    check: bool,
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match *arguments.as_slice() {
-        ["generate"] => generate::PAGES.write(),
-        ["generate", "--check"] => generate::PAGES.check(),
-        ["public-api"] => generate::PUBLIC_API.write(),
-        ["public-api", "--check"] => generate::PUBLIC_API.check(),
-        ["tidy"] => tidy::run(),
-        ["ci", ref steps @ ..] => ci::run(steps),
-        ["cache-tests"] => cache_tests::run(),
-        ["conformance"] => conformance::run(),
-        ["bench", ref benches @ ..] => bench::run(benches),
-        ["simulate", "queue", ref seed @ ..] => simulate_queue(seed),
-        ["dist"] => dist::run(None),
-        ["binary", name, to] => dist::binary(name, to.as_ref()),
-        ["digests", folder] => dist::digests(folder.as_ref()),
-        ["dist", "--twice"] => dist::twice(),
-        ["dist", target] if !target.starts_with('-') => dist::run(Some(target)),
-        [] | ["help" | "-h" | "--help"] => {
-            print!("{USAGE}\nSteps of ci: {}\nNames of bench: {}\n", ci::steps(), bench::names());
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprint!("error: no such chore: `{}`\n\n{USAGE}", arguments.join(" "));
-            return ExitCode::from(2);
-        }
+    let result = match Args::parse().command {
+        Command::Ci { steps } => ci::run(&steps),
+        Command::Generate(Check { check }) => generate::PAGES.run(check),
+        Command::PublicApi(Check { check }) => generate::PUBLIC_API.run(check),
+        Command::Conformance(Check { check }) => generate::SDK_REQUESTS.run(check),
+        Command::CacheTests => cache_tests::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bench { names } => bench::run(&names),
+        Command::Simulate { seed, .. } => bench::simulate_queue(seed),
+        Command::Dist { twice: true, .. } => dist::twice(),
+        Command::Dist { target, no_run, .. } => dist::run(target.as_deref(), !no_run),
+        Command::Binary { name, file } => dist::binary(&name, &file),
+        Command::Digests { folder } => dist::digests(&folder),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,13 +113,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The simulation is an example of its crate, and runs with optimizations: a day of it is a minute's work.
-fn simulate_queue(arguments: &[&str]) -> anyhow::Result<()> {
-    let mut command = repo::command("cargo");
-    command.args(["run", "--quiet", "--release", "--package=cfcache-queue", "--example=simulate", "--"]);
-    let status = command.args(arguments).status()?;
-    anyhow::ensure!(status.success(), "it failed");
-    Ok(())
 }

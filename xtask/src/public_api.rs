@@ -3,15 +3,13 @@
 //! The crate `public-api` reads it from rustdoc's JSON, which is unstable: its format belongs to one compiler. The
 //! compiler is therefore the one that the crates declare as the oldest, and `RUSTC_BOOTSTRAP` lets it write JSON.
 
-use std::process::Stdio;
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::semver::{Version, VersionReq};
 
 use crate::generate::Files;
 use crate::repo;
-
-/// The folder of the listings.
-pub(crate) const FOLDER: &str = "docs/api";
 
 /// Auto traits and markers that callers do not build on; a `Send`, `Sync` or `Unpin` that is lost breaks them.
 const OMITTED: [&str; 5] = [
@@ -24,26 +22,24 @@ const OMITTED: [&str; 5] = [
 
 /// The listing of each crate that is published and has a library.
 pub(crate) fn listings() -> Result<Files> {
-    let packages = repo::packages()?;
-    let shown = packages.iter().filter(|package| package.is_published && package.has_library);
-    let names: Vec<&str> = shown.map(|package| package.name.as_str()).collect();
-    let target = repo::target()?.join("public-api");
-    let mut doc = repo::oldest_toolchain(&packages)?.cargo();
-    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib", "--all-features", "--target-dir"])
-        .arg(&target);
-    doc.args(names.iter().flat_map(|name| ["--package", name]));
+    let mut packages = repo::packages()?;
+    packages.retain(|package| repo::is_published(package) && repo::has_library(package));
+    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let target = repo::target("public-api")?;
+    let mut doc = repo::oldest_cargo()?;
+    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib", "--all-features", "--target-dir"]);
+    doc.arg(&target).args(names.iter().flat_map(|name| ["--package", name]));
     doc.env("RUSTDOCFLAGS", "-Zunstable-options --output-format=json --cap-lints=allow");
     // Only these crates: a build script that sees the variable might choose other code.
     doc.env("RUSTC_BOOTSTRAP", names.join(",").replace('-', "_"));
-    ensure!(doc.stderr(Stdio::inherit()).status()?.success(), "rustdoc failed");
+    repo::run(&mut doc)?;
     let listing = |name: &&str| {
         let json = target.join("doc").join(format!("{}.json", name.replace('-', "_")));
         let api = public_api::Builder::from_rustdoc_json(&json).omit_blanket_impls(true).build();
         let api = api.with_context(|| format!("cannot read {}", json.display()))?;
         let lines = shortened(&api.items().map(ToString::to_string).collect::<Vec<_>>());
-        let head =
-            format!("# The public API of {name} with all features, written by `cargo xtask public-api`.\n");
-        Ok((format!("{FOLDER}/{name}.txt"), head + &lines))
+        let head = "with all features, written by `cargo xtask public-api`";
+        Ok((format!("docs/api/{name}.txt"), format!("# The public API of {name} {head}.\n{lines}")))
     };
     names.iter().map(listing).collect()
 }
@@ -67,43 +63,43 @@ fn shortened(lines: &[String]) -> String {
     text
 }
 
-/// Fails where a line of the last release's listings is gone and the version does not say so.
+/// Fails if a line of the last release's listings is gone and the version is compatible with that release.
 ///
 /// It is `cargo-semver-checks` in small: the listing has every item and every auto trait, so a line that is gone or
 /// changed is what can break a caller. Additions are never refused.
-pub(crate) fn check_semver() -> Result<String> {
-    let tags = repo::capture("git", ["tag", "--list", "v[0-9]*", "--sort=-version:refname", "--merged"])?;
+pub(crate) fn check_version() -> Result<()> {
+    let tags = ["tag", "--list", "v[0-9]*", "--sort=-version:refname", "--merged"];
+    let tags = repo::capture("git", &tags)?;
     let Some(tag) = tags.lines().next() else {
-        return Ok("nothing was released yet, so nothing can break".to_owned());
+        println!("nothing was released yet, so nothing can break");
+        return Ok(());
     };
-    let version = repo::packages()?.into_iter().find(|package| package.is_published);
-    let version = version.context("no crate is published")?.version;
+    let version =
+        &repo::packages()?.into_iter().find(repo::is_published).context("no crate is published")?.version;
     let mut gone = Vec::new();
-    for path in repo::capture("git", ["ls-tree", "-r", "--name-only", tag, "--", FOLDER])?.lines() {
-        let before = repo::capture("git", ["show", &format!("{tag}:{path}")])?;
+    for path in repo::capture("git", &["ls-tree", "-r", "--name-only", tag, "--", "docs/api"])?.lines() {
+        let before = repo::capture("git", &["show", &format!("{tag}:{path}")])?;
         let after = if repo::root().join(path).exists() { repo::read(path)? } else { String::new() };
-        gone.extend(missing(&before, &after).map(|line| format!("  {path}: {line}")));
+        gone.extend(missing(&before, &after).into_iter().map(|line| format!("  {path}: {line}")));
     }
     ensure!(
-        gone.is_empty() || breaks(tag.trim_start_matches('v'), &version),
+        gone.is_empty() || !is_compatible(tag.trim_start_matches('v'), version)?,
         "version {version} is compatible with {tag} by its number, and this is gone:\n{}\nraise the version",
         gone.join("\n")
     );
-    Ok(format!("{} lines of the API are gone since {tag}, the version is {version}", gone.len()))
+    println!("{} lines of the API are gone since {tag}, the version is {version}", gone.len());
+    Ok(())
 }
 
 /// The lines of a listing that the later one does not have.
-fn missing<'a>(before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
-    let after: std::collections::BTreeSet<&str> = after.lines().collect();
-    before.lines().filter(move |line| !line.starts_with('#') && !after.contains(line))
+fn missing<'a>(before: &'a str, after: &str) -> Vec<&'a str> {
+    let after: BTreeSet<&str> = after.lines().collect();
+    before.lines().filter(|line| !line.starts_with('#') && !after.contains(line)).collect()
 }
 
-/// Whether cargo takes the second version for incompatible with the first: the first part that is not 0 differs.
-fn breaks(before: &str, after: &str) -> bool {
-    let parts = |version: &str| version.split(['.', '-']).map(str::to_owned).collect::<Vec<_>>();
-    let (before, after) = (parts(before), parts(after));
-    let significant = before.iter().position(|part| part != "0").unwrap_or(before.len());
-    before.iter().zip(&after).take(significant + 1).any(|(before, after)| before != after)
+/// Whether cargo takes a version in place of a release that was asked for.
+fn is_compatible(release: &str, version: &Version) -> Result<bool> {
+    Ok(VersionReq::parse(release)?.matches(version))
 }
 
 #[cfg(test)]
@@ -111,41 +107,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_keeps_send_and_drops_functions_of_trait_implementations() {
-        let lines = [
-            "pub struct a::B",
-            "impl a::B",
-            "pub const fn a::B::new() -> Self",
-            "impl core::str::traits::FromStr for a::B",
-            "pub type a::B::Err = a::C",
-            "pub fn a::B::from_str(&str) -> Result<Self, a::C>",
-            "impl core::marker::Freeze for a::B",
-            "impl core::marker::Send for a::B",
-            "pub fn a::free()",
-        ];
-        let kept = shortened(&lines.map(str::to_owned));
-        let kept: Vec<&str> = kept.lines().collect();
-        assert_eq!(kept, [lines[0], lines[1], lines[2], lines[3], lines[4], lines[7]]);
-    }
-
-    #[test]
-    fn a_lost_send_is_missing() {
+    fn a_lost_send_needs_a_version_that_breaks() {
         let before = "# Header\npub struct a::B\nimpl core::marker::Send for a::B\n";
         let after = "# Other\nimpl !core::marker::Send for a::B\npub struct a::B\n";
-        assert_eq!(missing(before, after).collect::<Vec<_>>(), ["impl core::marker::Send for a::B"]);
-    }
-
-    #[test]
-    fn a_version_breaks_by_the_rules_of_cargo() {
-        for (before, after, expected) in [
-            ("0.1.0", "0.1.1", false),
-            ("0.1.0", "0.2.0", true),
-            ("0.0.1", "0.0.2", true),
-            ("1.2.0", "1.3.0", false),
-            ("1.2.0", "2.0.0", true),
-            ("0.9.0", "1.0.0", true),
+        assert_eq!(missing(before, after), ["impl core::marker::Send for a::B"]);
+        for (release, version, expected) in [
+            ("0.1.0", "0.1.1", true),
+            ("0.1.0", "0.2.0", false),
+            ("1.2.0", "1.3.0", true),
+            ("1.2.0", "2.0.0", false),
         ] {
-            assert_eq!(breaks(before, after), expected, "{before} -> {after}");
+            assert_eq!(is_compatible(release, &version.parse().unwrap()).unwrap(), expected, "{version}");
         }
     }
 }

@@ -1,94 +1,70 @@
-//! The bill of materials: CycloneDX 1.6, from what cargo resolved and the lock file.
+//! The bill of materials: CycloneDX 1.6, from `cargo tree` and the lock file.
 //!
 //! The same sources give the same bytes: there is no serial number and no time in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::repo;
 
-/// What is in the binary for a target: the crates that are linked, or run to build it.
+/// The crates that are linked into a package's binary for a target, or run to build it.
 pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
-    let filter = format!("--filter-platform={target}");
-    let metadata = repo::capture("cargo", ["metadata", "--format-version=1", "--locked", &filter])?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let by_id = |values: &Value| -> BTreeMap<String, Value> {
-        let id = |value: &Value| value["id"].as_str().unwrap_or_default().to_owned();
-        list(values).into_iter().map(|value| (id(&value), value)).collect()
-    };
-    let (packages, nodes) = (by_id(&metadata["packages"]), by_id(&metadata["resolve"]["nodes"]));
-    let top = packages
-        .values()
-        .find(|found| found["name"] == package)
-        .with_context(|| format!("there is no crate {package}"))?;
-    let top = top["id"].as_str().unwrap_or_default();
-
-    // Tests are left out, so what only they need is never reached.
-    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut open = vec![top];
-    while let Some(id) = open.pop() {
-        let node = nodes.get(id).with_context(|| format!("cargo resolved no {id}"))?;
-        let is_used = |edge: &&Value| list(&edge["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev");
-        let edges = node["deps"].as_array().into_iter().flatten().filter(is_used);
-        let below: Vec<&str> = edges.filter_map(|edge| edge["pkg"].as_str()).collect();
-        let references = below.iter().map(|id| purl(&packages[*id])).collect();
-        if found.insert(id, references).is_none() {
-            open.extend(below);
+    let tree = ["tree", "--locked", "--package", package, "--target", target, "--edges=normal,build"];
+    let tree = repo::capture("cargo", &[&tree[..], &["--prefix=depth", "--format=\t{p}\t{l}"]].concat())?;
+    let lock = repo::read("Cargo.lock")?;
+    let mut components = BTreeMap::new();
+    let mut dependencies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // The crates from the top to the line that is read.
+    let mut above: Vec<String> = Vec::new();
+    for line in tree.lines() {
+        let parts = line.split('\t').collect::<Vec<_>>();
+        let [depth, crate_and_version, license, ..] = parts[..] else {
+            anyhow::bail!("`cargo tree` printed `{line}`");
+        };
+        let mut words = crate_and_version.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let version = version.trim_start_matches('v');
+        let purl = format!("pkg:cargo/{name}@{version}");
+        let depth: usize = depth.parse().context("`cargo tree` printed no depth")?;
+        above.truncate(depth);
+        if let Some(parent) = above.last() {
+            dependencies.entry(parent.clone()).or_default().insert(purl.clone());
         }
-    }
-    let checksums = checksums(&repo::read("Cargo.lock")?);
-    let component = |id: &&str| {
-        let package = &packages[*id];
+        dependencies.entry(purl.clone()).or_default();
+        above.push(purl.clone());
         let mut component = json!({
-            "type": if *id == top { "application" } else { "library" },
-            "bom-ref": purl(package), "purl": purl(package),
-            "name": package["name"], "version": package["version"],
+            "type": if depth == 0 { "application" } else { "library" },
+            "bom-ref": purl, "purl": purl, "name": name, "version": version,
         });
-        if let Some(license) = package["license"].as_str() {
+        // A package that was shown before ends with ` (*)`.
+        let license = license.trim_end_matches(" (*)");
+        if !license.is_empty() {
             component["licenses"] = json!([{ "expression": license.replace('/', " OR ") }]);
         }
-        if let Some(checksum) = checksums.get(&purl(package)) {
+        if let Some(checksum) = checksum(&lock, name, version) {
             component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
         }
-        component
-    };
-    let sorted = |mut values: Vec<Value>, key: &str| {
-        values.sort_by_key(|value| value[key].as_str().map(str::to_owned));
-        values
-    };
-    let libraries = found.keys().filter(|id| **id != top).map(component).collect();
-    let dependencies =
-        found.iter().map(|(id, below)| json!({ "ref": purl(&packages[*id]), "dependsOn": below }));
+        components.insert(purl, component);
+    }
+    let top = components.remove(above.first().context("`cargo tree` printed nothing")?);
+    let dependencies = dependencies.iter().map(|(purl, below)| json!({ "ref": purl, "dependsOn": below }));
     let bill = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
-        "metadata": { "component": component(&top) },
-        "components": sorted(libraries, "bom-ref"),
-        "dependencies": sorted(dependencies.collect(), "ref"),
+        "metadata": { "component": top },
+        "components": components.values().collect::<Vec<_>>(),
+        "dependencies": dependencies.collect::<Vec<Value>>(),
     });
     Ok(format!("{bill:#}\n"))
 }
 
-/// The package as <https://github.com/package-url/purl-spec> names it.
-fn purl(package: &Value) -> String {
-    let text = |key: &str| package[key].as_str().unwrap_or_default();
-    format!("pkg:cargo/{}@{}", text("name"), text("version"))
-}
-
-/// The checksums of a lock file by package.
-fn checksums(lock: &str) -> BTreeMap<String, String> {
-    let field = |entry: &str, name: &str| -> Option<String> {
-        let value = entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""))?;
-        Some(value.trim_end_matches('"').to_owned())
-    };
-    let entry = |entry: &str| {
-        let (name, version) = (field(entry, "name")?, field(entry, "version")?);
-        Some((format!("pkg:cargo/{name}@{version}"), field(entry, "checksum")?))
-    };
-    lock.split("[[package]]").filter_map(entry).collect()
+/// The checksum of a package in a lock file.
+fn checksum<'a>(lock: &'a str, name: &str, version: &str) -> Option<&'a str> {
+    let (_, entry) = lock.split_once(&format!("\nname = \"{name}\"\nversion = \"{version}\"\n"))?;
+    let entry = entry.split("[[package]]").next()?;
+    entry.split_once("\nchecksum = \"")?.1.split('"').next()
 }
 
 #[cfg(test)]
@@ -99,14 +75,18 @@ mod tests {
     fn the_bill_has_what_is_linked_with_its_checksum_and_not_what_tests_need() {
         let bill: Value =
             serde_json::from_str(&of_materials("cfcache-cli", "x86_64-unknown-linux-gnu").unwrap()).unwrap();
+        assert_eq!(bill["metadata"]["component"]["name"], "cfcache-cli");
         let components = bill["components"].as_array().unwrap();
         let find = |name: &str| components.iter().find(|component| component["name"] == name);
-        assert_eq!(find("hyper").unwrap()["hashes"][0]["content"].as_str().unwrap().len(), 64);
+        let hyper = find("hyper").unwrap();
+        assert_eq!(hyper["hashes"][0]["content"].as_str().unwrap().len(), 64);
+        assert_eq!(hyper["licenses"][0]["expression"], "MIT");
         assert!(find("cfcache-model").unwrap().get("hashes").is_none());
         assert!(find("insta").is_none() && find("windows-sys").is_none());
-        let known = |reference: &Value| components.iter().any(|component| component["bom-ref"] == *reference);
-        for dependency in bill["dependencies"].as_array().unwrap() {
-            assert!(dependency["dependsOn"].as_array().unwrap().iter().all(known), "{dependency}");
-        }
+        let dependencies = bill["dependencies"].as_array().unwrap();
+        assert_eq!(dependencies.len(), components.len() + 1);
+        let transport =
+            dependencies.iter().find(|from| from["ref"] == "pkg:cargo/cfcache-transport@0.1.0").unwrap();
+        assert!(transport["dependsOn"].as_array().unwrap().contains(&hyper["bom-ref"]), "{transport}");
     }
 }

@@ -1,11 +1,12 @@
 //! The digests of a release, where the action and the component of GitLab check the archive that they download.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{PRODUCTS, archive, version};
+use super::archive;
 use crate::generate::Files;
 use crate::repo;
 
@@ -25,8 +26,9 @@ const TARGETS: [&str; 5] = [
 /// Writes the digests of the archives in a folder, which has those of all targets, into the action and the component, and
 /// the checksums of all files into the folder.
 pub(crate) fn digests(folder: &Path) -> Result<()> {
-    let version = version(&PRODUCTS[0])?;
-    let lines = lines(&version, &archive::sums(folder)?)?;
+    let packages = repo::packages()?;
+    let package = packages.iter().find(|package| *package.name == "cfcache-cli").context("no such crate")?;
+    let lines = lines(&package.version.to_string(), &archive::sums(folder)?)?;
     archive::write_sums(folder)?;
     let head = repo::read(DIGESTS)?;
     let head = head.lines().next().filter(|line| line.starts_with('#')).context("digests.txt has no head")?;
@@ -39,11 +41,11 @@ pub(crate) fn digests(folder: &Path) -> Result<()> {
 }
 
 /// A line for each target.
-fn lines(version: &str, sums: &[(String, String)]) -> Result<String> {
+fn lines(version: &str, sums: &BTreeMap<String, String>) -> Result<String> {
     let mut lines = String::new();
     for target in TARGETS {
         let name = format!("cfcache-{version}-{target}.tar.gz");
-        let sum = sums.iter().find(|(file, _)| *file == name).map(|(_, sum)| sum);
+        let sum = sums.get(&name);
         let sum = sum.with_context(|| format!("{name} is missing: a release has all of {TARGETS:?}"))?;
         lines.push_str(&format!("{sum}  {name}\n"));
     }
@@ -72,17 +74,16 @@ mod tests {
 
     #[test]
     fn a_release_has_a_digest_for_each_target_of_the_action() {
-        let sums: Vec<(String, String)> = TARGETS
-            .iter()
-            .flat_map(|target| {
-                ["cfcache", "cfcache-queue"].map(|name| format!("{name}-1.2.3-{target}.tar.gz"))
-            })
-            .map(|name| (name.clone(), name.len().to_string()))
-            .collect();
+        let name = |target: &&str| format!("cfcache-1.2.3-{target}.tar.gz");
+        let mut sums: BTreeMap<String, String> =
+            TARGETS.iter().map(|target| (name(target), format!("digest of {target}"))).collect();
+        sums.insert("cfcache-queue-1.2.3-x86_64-unknown-linux-musl.tar.gz".to_owned(), "another".to_owned());
         let lines = lines("1.2.3", &sums).unwrap();
         assert_eq!(lines.lines().count(), 5);
-        assert!(lines.contains("46  cfcache-1.2.3-x86_64-unknown-linux-musl.tar.gz\n"), "{lines}");
-        let error = super::lines("1.2.3", &sums[..8]).unwrap_err().to_string();
+        let linux = "digest of x86_64-unknown-linux-musl  cfcache-1.2.3-x86_64-unknown-linux-musl.tar.gz\n";
+        assert!(lines.ends_with(linux), "{lines}");
+        sums.remove(&name(&TARGETS[4]));
+        let error = super::lines("1.2.3", &sums).unwrap_err().to_string();
         assert!(error.starts_with("cfcache-1.2.3-x86_64-unknown-linux-musl.tar.gz is missing"), "{error}");
         let script = repo::read(SCRIPT).unwrap();
         assert!(TARGETS.iter().all(|target| script.contains(target)), "the action does not know one");

@@ -10,6 +10,7 @@ mod edge;
 mod emulator;
 mod memory;
 mod probe;
+mod size;
 mod start;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let run: fn(&Path) -> Result<()> = match arguments.first().map(String::as_str) {
+        Some("size") => size::run,
         Some("start") => start::run,
         Some("cpu") => cpu::run,
         Some("memory") => memory::run,
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Some("edge") => edge::run,
         Some("probe") => probe::run,
         _ => {
-            eprintln!("usage: cargo xtask bench start|cpu|memory|changed|edge|probe");
+            eprintln!("usage: cargo xtask bench size|start|cpu|memory|changed|edge|probe");
             return ExitCode::from(2);
         }
     };

@@ -20,6 +20,7 @@ mod log;
 mod outputs;
 mod plans;
 mod recipes;
+mod report_page;
 mod routing;
 mod schema;
 mod scope;

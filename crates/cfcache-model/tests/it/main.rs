@@ -7,6 +7,7 @@ mod catalog;
 mod envelope;
 mod hostile;
 mod planner;
+mod sdk;
 mod support;
 mod targets;
 mod verdict;

@@ -1,0 +1,236 @@
+//! Runs the static binaries where there is nothing but the files of their images, which `Dockerfile` lists.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::emulator::Emulator;
+use crate::repo;
+
+/// The zone that the emulator has, and a token: the emulator takes any of a valid form.
+const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+
+/// An address of this machine where nobody else answers questions for names.
+const NAME_SERVER: &str = "127.0.0.7";
+
+/// What the last stage of an image says.
+#[derive(Debug, Default)]
+struct Image<'a> {
+    /// Where from, where to, and whether it belongs to the image's user.
+    copies: Vec<(&'a str, &'a str, bool)>,
+    variables: Vec<(&'a str, &'a str)>,
+    user: &'a str,
+    work_folder: &'a str,
+}
+
+/// Runs `cfcache` and `cfcache-queue` in their images: each asks the emulator, by a name of `/etc/hosts` and by a name that
+/// only a name server knows, since a static binary resolves names by itself.
+pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
+    let [cfcache, queue] = binaries else { bail!("there are two binaries for Linux") };
+    let is_root = repo::capture("id", &["-u"])?.trim() == "0";
+    let mut names = vec!["file.test"];
+    if is_root {
+        let socket =
+            UdpSocket::bind((NAME_SERVER, 53)).context("the name server of the test cannot listen")?;
+        std::thread::spawn(move || answer_with_this_machine(&socket));
+        names.push("dns.test");
+    } else {
+        println!("not root, so no name server listens: names are resolved from /etc/hosts alone");
+    }
+    let emulator = Emulator::start(cfcache, &[])?;
+    let base_urls: Vec<_> = names.iter().map(|name| emulator.base_url.replace("127.0.0.1", name)).collect();
+    let url = "https://www.example.com/a";
+
+    let run = enter("cfcache", cfcache, is_root)?;
+    repo::output(run().args(["--emulator", "purge", "urls", url]))?;
+    for base_url in &base_urls {
+        let mut purge = run();
+        purge.args([
+            "--allow-insecure-http",
+            "--base-url",
+            base_url,
+            "--zone",
+            ZONE,
+            "purge",
+            "urls",
+            "--json",
+            url,
+        ]);
+        let report: serde_json::Value = serde_json::from_str(&repo::output(&mut purge)?)?;
+        ensure!(report["accepted"] == 1, "nothing was purged over {base_url}: {report}");
+        println!("cfcache: purged over {base_url}");
+    }
+
+    let run = enter("cfcache-queue", queue, is_root)?;
+    for base_url in &base_urls {
+        repo::output(run().args(["push", "urls", "--zone", ZONE, url]))?;
+        let mut serve = run();
+        serve.args(["serve", "--base-url", base_url, "--allow-insecure-http"]);
+        serve.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let serve =
+            serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot run chroot")?;
+        let drained = repo::output(run().args(["drain", "--timeout", "60"]));
+        // SIGTERM, which ends it after what is in flight.
+        repo::output(Command::new("kill").arg(serve.id().to_string()))?;
+        let ended = serve.wait_with_output()?;
+        let printed = String::from_utf8_lossy(&ended.stderr);
+        drained.with_context(|| format!("nothing was sent over {base_url}: {printed}"))?;
+        ensure!(ended.status.success(), "cfcache-queue serve ended with {}: {printed}", ended.status);
+        let status: serde_json::Value =
+            serde_json::from_str(&repo::output(run().args(["status", "--json"]))?)?;
+        ensure!(status["dead"] == 0, "what was queued was not accepted over {base_url}: {status}");
+        println!("cfcache-queue: sent over {base_url}");
+    }
+    Ok(())
+}
+
+/// Puts the files of a binary's image together, and gives what runs the binary among them as the image's user.
+fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Command> {
+    let dockerfile = repo::read("Dockerfile")?;
+    let image = Image::read(&dockerfile, name)?;
+    let root = repo::empty_folder(repo::target(&format!("dist-image/{name}"))?)?;
+    let inside = |path: &str| root.join(path.trim_start_matches('/'));
+    for (from, to, is_users) in &image.copies {
+        let to = inside(to);
+        fs::create_dir_all(to.parent().context("a file is copied to nowhere")?)?;
+        if *from == "/out/data" {
+            fs::create_dir_all(&to)?;
+        } else {
+            // The build of the image makes what is below `/out`; the rest is this machine's in place of the build's.
+            let from = if from.starts_with("/out/") { binary } else { Path::new(from) };
+            fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        if *is_users && is_root {
+            repo::output(Command::new("chown").arg(image.user).arg(&to))?;
+        }
+    }
+    let certificates = fs::read_to_string(inside("/etc/ssl/certs/ca-certificates.crt"))?;
+    ensure!(certificates.contains("-----BEGIN CERTIFICATE-----"), "the image of {name} has no certificates");
+    ensure!(inside(image.work_folder).is_dir(), "the image of {name} has no folder {}", image.work_folder);
+    // An engine adds these.
+    fs::write(inside("/etc/hosts"), "127.0.0.1 localhost file.test\n")?;
+    fs::write(
+        inside("/etc/resolv.conf"),
+        format!("nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n"),
+    )?;
+
+    let mut words = if is_root {
+        vec!["chroot".to_owned(), format!("--userspec={}", image.user)]
+    } else {
+        ["unshare", "--map-root-user", "chroot"].map(str::to_owned).to_vec()
+    };
+    words.extend([root.display().to_string(), format!("/{name}")]);
+    let variables: Vec<_> =
+        image.variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ok(move || {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).env_clear().envs(variables.clone());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CLOUDFLARE_API_TOKEN", TOKEN);
+        command
+    })
+}
+
+impl<'a> Image<'a> {
+    /// Reads the stage of an image; an instruction that this does not follow is refused.
+    fn read(dockerfile: &'a str, name: &str) -> Result<Self> {
+        let build = format!("\nRUN cargo xtask binary {name} /out/{name}\n");
+        ensure!(dockerfile.contains(&build), "no stage of Dockerfile has `{}`", build.trim());
+        let stage = dockerfile.split_once(&format!("\nFROM scratch AS {name}\n"));
+        let (_, stage) = stage.with_context(|| format!("no stage begins with `FROM scratch AS {name}`"))?;
+        let stage = stage.split("\nFROM ").next().unwrap_or_default();
+        let mut image = Self::default();
+        for line in stage.lines() {
+            match line.split_once(' ').unwrap_or((line, "")) {
+                ("COPY", rest) => {
+                    let (options, paths): (Vec<_>, Vec<_>) =
+                        rest.split(' ').partition(|word| word.starts_with("--"));
+                    let [from, to] = paths[..] else { bail!("`{line}` copies no one thing") };
+                    ensure!(
+                        options.iter().any(|option| option.starts_with("--from=")),
+                        "`{line}` is of no stage"
+                    );
+                    let is_users = options.iter().any(|option| option.starts_with("--chown="));
+                    image.copies.push((from, to, is_users));
+                }
+                ("ENV", rest) => image.variables.extend(rest.split_once('=')),
+                ("USER", user) => image.user = user,
+                ("WORKDIR", folder) => image.work_folder = folder,
+                // Comments, and the lines that continue a LABEL.
+                ("LABEL" | "EXPOSE" | "VOLUME" | "CMD" | "ENTRYPOINT" | "#" | "", _) => {}
+                (other, _) => bail!("the image of {name} is made by {other}, which is not followed here"),
+            }
+        }
+        let ids: Vec<u32> = image.user.split(':').filter_map(|id| id.parse().ok()).collect();
+        ensure!(
+            ids.len() == 2 && !ids.contains(&0),
+            "`USER {}` is not a number other than root's",
+            image.user
+        );
+        for wanted in ["title", "description", "source", "licenses"] {
+            let label = format!("org.opencontainers.image.{wanted}=");
+            ensure!(stage.contains(&label), "the image of {name} has no label {label}");
+        }
+        let (entry, copy) = (format!("\nENTRYPOINT [\"/{name}\"]\n"), format!(" /out/{name} /{name}\n"));
+        ensure!(stage.contains(&entry) && stage.contains(&copy), "the image of {name} does not run /{name}");
+        Ok(image)
+    }
+}
+
+/// Answers every question for an IPv4 address with 127.0.0.1, and any other with nothing.
+fn answer_with_this_machine(socket: &UdpSocket) {
+    let mut question = [0; 512];
+    while let Ok((size, from)) = socket.recv_from(&mut question) {
+        let question = &question[..size];
+        // Behind the header, labels up to an empty one, and type and class.
+        let Some(labels) = question.get(12..).and_then(|rest| rest.iter().position(|byte| *byte == 0)) else {
+            continue;
+        };
+        let Some(asked) = question.get(12..12 + labels + 5) else { continue };
+        let is_address = asked[labels + 1..] == [0, 1, 0, 1];
+        let counts = [0x81, 0x80, 0, 1, 0, u8::from(is_address), 0, 0, 0, 0];
+        let mut answer = [&question[..2], &counts, asked].concat();
+        if is_address {
+            answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+        }
+        let _lost = socket.send_to(&answer, from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_not_as_said_is_refused() {
+        let good = repo::read("Dockerfile").unwrap();
+        for product in super::super::PRODUCTS {
+            assert_eq!(Image::read(&good, product.binary).unwrap().copies.len(), 3, "{}", product.binary);
+        }
+        for (from, to, error) in [
+            ("FROM scratch AS cfcache\n", "FROM debian AS cfcache\n", "no stage begins with"),
+            ("USER 65532:65532", "USER 0:0", "other than root"),
+            ("USER 65532:65532", "USER nobody", "other than root"),
+            (
+                "cargo xtask binary cfcache ",
+                "cargo build ",
+                "no stage of Dockerfile has `RUN cargo xtask binary",
+            ),
+            ("WORKDIR /data", "RUN true", "is made by RUN"),
+            ("org.opencontainers.image.licenses", "licenses", "no label"),
+            ("COPY --from=build-cfcache", "COPY", "is of no stage"),
+            ("ENTRYPOINT [\"/cfcache\"]", "ENTRYPOINT [\"/bin/sh\"]", "does not run /cfcache"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let found = Image::read(&good.replace(from, to), "cfcache").unwrap_err().to_string();
+            assert!(found.contains(error), "{found}");
+        }
+        // What a build reads is not left out of its context.
+        let ignored = repo::read(".dockerignore").unwrap();
+        let ignored: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(ignored, ["/.git", "/target", "**/fuzz/target", "/docs", "/fixtures/captured"]);
+    }
+}
