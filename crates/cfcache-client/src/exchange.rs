@@ -112,7 +112,7 @@ impl Try<'_> {
         if let Some(quota) = headers.global_quota {
             self.limiter.set_global_quota(quota);
         }
-        let mut parsed = ParsedResponse::new(verdict, headers, ray(&response, redactor));
+        let mut parsed = ParsedResponse::new(verdict, headers, None);
         let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
         self.tell(Ok(&response), is_limited, redactor, observer, summary);
         match &mut parsed.result {
@@ -125,6 +125,7 @@ impl Try<'_> {
                 }
             }
             Err(ErrorCause::Answer(failure)) => {
+                parsed.ray = ray(&response, redactor);
                 add_headers(failure, &response, redactor);
                 redact(redactor, &mut failure.errors);
                 redact(redactor, &mut failure.messages);

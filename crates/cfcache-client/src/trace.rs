@@ -59,6 +59,9 @@ impl RequestSpan {
                    error = Empty,
                    wait_ms = Empty,
                );
+        if span.is_disabled() {
+            return Self { span };
+        }
         let mut segments = request.message.uri().path().split('/').skip_while(|segment| *segment != "zones");
         if let Some(zone) = segments.nth(1) {
             span.record("zone", zone);
@@ -79,6 +82,9 @@ impl RequestSpan {
 
     /// Records what came of it.
     pub(crate) fn answered(&self, result: &Result<Response, TransportError>, redactor: &Redactor) {
+        if self.span.is_disabled() {
+            return;
+        }
         match result {
             Ok(response) => {
                 self.span.record("status", response.status().as_u16());
