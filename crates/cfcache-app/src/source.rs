@@ -13,17 +13,16 @@ mod seal;
 pub mod sitemap;
 
 use core::fmt;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Error, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use cfcache_model::SharedText;
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::{CacheKeyHeader, InvalidFile, InvalidTarget, InvalidUrl, Kind, Target};
-use memchr::memchr;
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -393,8 +392,9 @@ fn open_again(path: Option<&Path>, name: &str) -> Result<File, Failure> {
 
 fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::Enough> {
     let mut numbered = (1..).zip(arguments);
-    numbered
-        .try_for_each(|(number, argument)| take.line(&EntryOrigin::Argument(number), Line::Entry(argument)))
+    numbered.try_for_each(|(number, argument)| {
+        take.line(&EntryOrigin::Argument(number), Line::Entry(argument.as_str().into()))
+    })
 }
 
 /// Reads an input from its beginning to its end.
@@ -506,7 +506,7 @@ trait Take {
     /// Why no more is wanted.
     type Enough;
 
-    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), Self::Enough>;
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Self::Enough>;
 
     /// What comes next is not there yet.
     fn pause(&mut self) -> Result<(), Self::Enough> {
@@ -565,7 +565,7 @@ impl<'a, 's> Check<'a, 's> {
 impl Take for Check<'_, '_> {
     type Enough = Failure;
 
-    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), Failure> {
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Failure> {
         match self.reading.line(origin, line)? {
             Parsed::Target { given, target, .. } => {
                 self.entries += 1;
@@ -641,20 +641,25 @@ impl Chunks<'_> {
 impl Take for Chunks<'_> {
     type Enough = ();
 
-    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line<'_>) -> Result<(), ()> {
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
         let mut verified = None;
         match self.reading.line(origin, line) {
             Ok(Parsed::Target { target, given, oddity }) => {
                 verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&given));
-                let warnings = &mut self.chunk.warnings;
-                self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
-                    warnings.push((origin.to_string(), warning));
-                });
                 self.chunk.bytes += given.len();
-                if self.chunk.entries.is_empty() && !matches!(origin, EntryOrigin::Argument(_)) {
+                let is_argument = matches!(origin, EntryOrigin::Argument(_));
+                if self.chunk.entries.is_empty() && !is_argument {
                     self.chunk.entries.reserve_exact(CHUNK);
                 }
-                self.chunk.entries.push(Entry::new(target, &given));
+                if target.is_plain() && oddity.is_none() && !is_argument {
+                    self.chunk.entries.push(Entry::from(target));
+                } else {
+                    let warnings = &mut self.chunk.warnings;
+                    self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
+                        warnings.push((origin.to_string(), warning));
+                    });
+                    self.chunk.entries.push(Entry::new(target, &given));
+                }
             }
             Ok(Parsed::Invalid(invalid)) => {
                 verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&invalid.given));
@@ -702,11 +707,11 @@ fn changed(name: &str, kind: Kind, entries: u64) -> Failure {
 }
 
 /// What a line turned out to be.
-enum Parsed<'l> {
+enum Parsed {
     Target {
         target: Target,
         /// The entry; of a path the URL that it became.
-        given: Cow<'l, str>,
+        given: SharedText,
         /// What is odd about the path.
         oddity: Option<String>,
     },
@@ -715,7 +720,7 @@ enum Parsed<'l> {
 }
 
 impl Reading {
-    fn line<'l>(&self, origin: &EntryOrigin<'_>, line: Line<'l>) -> Result<Parsed<'l>, Failure> {
+    fn line(&self, origin: &EntryOrigin<'_>, line: Line) -> Result<Parsed, Failure> {
         match line {
             Line::Entry(given) => Ok(self.entry(origin, given).unwrap_or_else(Parsed::Invalid)),
             Line::Invalid { given, reason } => {
@@ -737,7 +742,7 @@ impl Reading {
         }
     }
 
-    fn entry<'l>(&self, origin: &EntryOrigin<'_>, given: &'l str) -> Result<Parsed<'l>, Invalid> {
+    fn entry(&self, origin: &EntryOrigin<'_>, given: SharedText) -> Result<Parsed, Invalid> {
         let invalid = |given: &str, reason, cure, like| Invalid {
             origin: origin.to_string(),
             given: given.to_owned(),
@@ -746,14 +751,16 @@ impl Reading {
             cure,
             like,
         };
-        let (entry, oddity) = match &self.base {
-            Some(base) if !path::is_url(given) && !given.is_empty() => {
-                let url = base.url(given).map_err(|reason| invalid(given, reason, None, None))?;
-                (Cow::Owned(url), path::oddity(given))
+        let (entry, path) = match &self.base {
+            Some(base) if !path::is_url(&given) && !given.is_empty() => {
+                let url = base.url(&given).map_err(|reason| invalid(&given, reason, None, None))?;
+                (url.into(), Some(given))
             }
-            _ => (Cow::Borrowed(given), None),
+            _ => (given, None),
         };
-        let target = match Target::parse(self.kind, &entry) {
+        let given = path.as_ref().unwrap_or(&entry);
+        let oddity = path.as_deref().and_then(path::oddity);
+        let target = match Target::parse_shared(self.kind, &entry) {
             Ok(Target::Files(file)) if !self.headers.is_empty() => {
                 Target::Files(file.with_default_headers(&self.headers))
             }
@@ -808,9 +815,7 @@ impl Reading {
 
 /// Is there a second URL behind a comma?
 fn holds_another(url: &str) -> bool {
-    // Most have no comma, and that is soon seen.
-    memchr(b',', url.as_bytes()).is_some()
-        && [",https://", ",http://"].iter().any(|joint| url.contains(joint))
+    [",https://", ",http://"].iter().any(|joint| url.contains(joint))
 }
 
 /// What was probably meant by an argument that is no entry: the name of a list.

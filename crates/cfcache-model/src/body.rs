@@ -77,20 +77,11 @@ impl PurgeBody {
     /// The same for a list of strings of which none needs an escape: nearly every one, and it is only copied.
     fn plain_json(&self) -> Option<String> {
         let Self::Batch(batch) = self else { return None };
-        let texts: usize = batch.targets().map(|target| target.text().len() + r#""","#.len()).sum();
-        let mut json = String::with_capacity(r#"{"":[]}"#.len() + self.field().len() + texts);
-        json.extend(["{\"", self.field(), "\":"]);
-        let mut before = "[\"";
+        let mut texts = Vec::with_capacity(batch.len());
         for target in batch.targets() {
-            if target.needs_object() || target.needs_escape() {
-                return None;
-            }
-            json.push_str(before);
-            json.push_str(&target.text());
-            before = "\",\"";
+            texts.push(target.unescaped()?);
         }
-        json.push_str("\"]}");
-        Some(json)
+        Some(["{\"", self.field(), "\":[\"", &texts.join("\",\""), "\"]}"].concat())
     }
 }
 

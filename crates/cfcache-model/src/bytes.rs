@@ -1,6 +1,9 @@
 //! What sorts of bytes a text has, found out in one pass.
 //!
-//! A table and a few words of arithmetic, so that it takes as long whatever the optimizer makes of loops.
+//! A table and a few words of arithmetic, or sixteen bytes at a time, so that it takes as long whatever the optimizer makes
+//! of loops.
+
+use wide::u8x16;
 
 /// No printable ASCII: white space, control characters, everything beyond ASCII.
 pub(crate) const UNPRINTABLE: u8 = 1;
@@ -8,7 +11,7 @@ pub(crate) const UNPRINTABLE: u8 = 1;
 pub(crate) const ESCAPED: u8 = 1 << 1;
 /// A backslash.
 pub(crate) const BACKSLASH: u8 = 1 << 2;
-/// What may be odd in a URL: `*`, `#`, `@`.
+/// What may be odd in a URL: `*`, `#`, `@`, and the comma, behind which another URL may stand.
 pub(crate) const MARK: u8 = 1 << 3;
 /// A part of most host names: letters, digits, `-`, `_` and `*`, and the dot, which is [`DOT`] as well.
 pub(crate) const HOST: u8 = 1 << 4;
@@ -28,7 +31,7 @@ static SORTS: [u8; 256] = {
             b'"' => ESCAPED,
             b'\\' => ESCAPED | BACKSLASH,
             b'*' => MARK | HOST,
-            b'#' | b'@' => MARK,
+            b'#' | b'@' | b',' => MARK,
             b'&' => AMPERSAND,
             b'.' => HOST | DOT,
             b'-' | b'_' => HOST,
@@ -83,8 +86,72 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
     }
 }
 
+/// Whether a URL has nothing odd behind its scheme, and a host that is a plain name. Sixteen bytes are looked at at a time.
+///
+/// - All bytes are printable ASCII but for the blank, `!"#$&'()*+,`, `@` and `\`, and no dot follows a slash: so the
+///   [`sorts`] are none but [`HOST`] and [`DOT`].
+/// - The host has letters, digits, `-`, `_` and dots, each behind a name, and neither a user nor a port.
+/// - `false` says nothing: a short or an unusual one is to be looked at byte by byte.
+pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
+    let Some((_, behind)) = rest.split_first() else { return false };
+    let before = &rest[..behind.len()];
+    let (Some(last), Some(behind_last)) = (before.last_chunk(), behind.last_chunk()) else { return false };
+    let pairs = before.as_chunks().0.iter().zip(behind.as_chunks().0);
+    // Some are looked at twice, which is faster than one by one.
+    let odd = pairs.fold(odd_bytes(last, behind_last), |odd, (ones, others)| odd | odd_bytes(ones, others));
+    let odd = odd | not_plain(u8x16::new(*behind_last));
+    odd.to_bitmask() == 0 && has_plain_host(rest)
+}
+
+/// Which of sixteen bytes are not plain, or are a slash before a dot among those behind them.
+#[inline]
+fn odd_bytes(ones: &[u8; 16], others: &[u8; 16]) -> u8x16 {
+    let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
+    not_plain(ones) | (ones.simd_eq(u8x16::splat(b'/')) & others.simd_eq(u8x16::splat(b'.')))
+}
+
+/// Which of sixteen bytes are beyond `-` to `~` and no `%`, or are a `@` or a backslash.
+#[inline]
+fn not_plain(bytes: u8x16) -> u8x16 {
+    let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+    let is_beyond = !is_between(bytes, b'-', b'~');
+    (is_beyond & !is(b'%')) | is(b'@') | is(b'\\')
+}
+
+/// Which of sixteen bytes are from `low` to `high`.
+#[inline]
+fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
+    let above = bytes - u8x16::splat(low);
+    above.min(u8x16::splat(high - low)).simd_eq(above)
+}
+
+/// Whether a URL begins with a plain host of at most 64 bytes, within its sixteens of bytes, and what ends it.
+#[inline]
+fn has_plain_host(rest: &[u8]) -> bool {
+    let (mut parts, mut dots) = (0_u64, 0_u64);
+    for (index, bytes) in rest.as_chunks().0.iter().take(4).enumerate() {
+        let bytes = u8x16::new(*bytes);
+        let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+        let is_letter = is_between(bytes | u8x16::splat(0x20), b'a', b'z');
+        let is_part = is_letter | is_between(bytes, b'0', b'9') | is(b'-') | is(b'_') | is(b'.');
+        let sixteen = is_part.to_bitmask();
+        parts |= u64::from(sixteen) << (16 * index);
+        dots |= u64::from(is(b'.').to_bitmask()) << (16 * index);
+        if sixteen != 0xFFFF {
+            break;
+        }
+    }
+    let length = (!parts).trailing_zeros();
+    // At the beginning, or behind another one.
+    let stray_dots = dots & (dots << 1 | 1);
+    stray_dots.trailing_zeros() >= length
+        && length > 0
+        && matches!(rest.get(length as usize), Some(b'/' | b'?' | b'#'))
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::string::String;
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
@@ -99,7 +166,7 @@ mod tests {
             let json = serde_json::to_string(&char::from(byte)).unwrap();
             assert_eq!(is(ESCAPED), byte.is_ascii() && json.contains('\\'), "{byte:#x}");
             assert_eq!(is(BACKSLASH), byte == b'\\', "{byte:#x}");
-            assert_eq!(is(MARK), b"*#@".contains(&byte), "{byte:#x}");
+            assert_eq!(is(MARK), b"*#@,".contains(&byte), "{byte:#x}");
             assert_eq!(is(AMPERSAND), byte == b'&', "{byte:#x}");
             assert_eq!(is(HOST), byte.is_ascii_alphanumeric() || b"-._*".contains(&byte), "{byte:#x}");
             assert_eq!(is(DOT), byte == b'.', "{byte:#x}");
@@ -110,6 +177,35 @@ mod tests {
         #[test]
         fn the_sorts_of_a_text_are_those_of_its_bytes(text in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(sorts(&text), text.iter().fold(0, |all, byte| all | sort(*byte)));
+        }
+
+        /// Against what is said of it, byte by byte; most begin with a host, and have at most one odd byte.
+        #[test]
+        fn a_plain_url_is_what_the_definition_says(
+            host in "([a-z0-9A-Z_.-]{0,18}|[a-z]{0,60}[.-]?[a-z]{0,20})[/?#:@]?",
+            path in prop::collection::vec(prop::sample::select(&b"abcz019-./_~%=?/:;[]"[..]), 0..60),
+            odd in prop::option::of((any::<u8>(), any::<prop::sample::Index>())),
+        ) {
+            let mut rest = [host.as_bytes(), &path].concat();
+            if let Some((byte, at)) = odd.filter(|_| !rest.is_empty()) {
+                let at = at.index(rest.len());
+                rest[at] = byte;
+            }
+            let length = rest.iter().take_while(|byte| sort(**byte) & HOST != 0 && **byte != b'*').count();
+            let (name, behind) = rest.split_at(length);
+            let looked_at = (rest.len() / 16 * 16).min(64);
+            let is_host = (1..=looked_at).contains(&length)
+                && !name.starts_with(b".")
+                && !has_pair(name, b'.', b'.')
+                && matches!(behind.first(), Some(b'/' | b'?' | b'#'));
+            let is_plain = |byte: &u8| {
+                matches!(byte, b'%' | b'-'..=b'~') && !matches!(byte, b'@' | b'\\')
+            };
+            let expected = rest.len() > 16 && is_host && rest.iter().all(is_plain) && !has_pair(&rest, b'/', b'.');
+            prop_assert_eq!(is_plain_url(&rest), expected, "{}", String::from_utf8_lossy(&rest));
+            if expected {
+                prop_assert_eq!(sorts(&rest) & !(HOST | DOT), 0);
+            }
         }
 
         #[test]

@@ -1,16 +1,14 @@
 //! Many targets in, request-sized batches out.
 
+mod unsent;
 mod window;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashSet;
 
 use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
+use crate::plan::unsent::UnsentKeys;
 use crate::plan::window::{FingerprintWindow, fingerprint};
 use crate::target::{Kind, Target};
 
@@ -58,6 +56,7 @@ impl Entry {
 }
 
 impl<T: Into<Target>> From<T> for Entry {
+    #[inline]
     fn from(target: T) -> Self {
         Self { target: target.into(), ordinal: 0, tag: 0, given: None }
     }
@@ -200,7 +199,8 @@ pub struct Planned {
 /// - The order is kept, over all batches.
 /// - No batch exceeds the [`BatchLimits`] (but for a single target larger than a whole body, which goes alone).
 /// - A duplicate is a target that is the same to the API as an earlier one; how far back that is looked for is said by
-///   [`Dedupe`]. Tags are compared without regard to case. Equality is by a 128-bit fingerprint.
+///   [`Dedupe`]. Tags are compared without regard to case. With [`Dedupe::WholeInput`] equality is by a 128-bit
+///   fingerprint.
 /// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window of [`Dedupe::WholeInput`] (as
 ///   much of it as the input needs), or by what was not sent with [`Dedupe::Unsent`].
 #[derive(Debug)]
@@ -214,36 +214,40 @@ pub struct Planner {
     duplicates: u64,
 }
 
-/// The fingerprints that another entry is compared with.
+/// What another entry is compared with.
 #[derive(Debug)]
 enum Seen {
     Whole(FingerprintWindow),
-    Unsent {
-        all: HashSet<u128, BuildFingerprintHasher>,
-        /// Those of the pending entries, in their order.
-        pending: Vec<u128>,
-        /// Those of each batch that came out and was not sent, by the ordinal of its first entry.
-        batches: BTreeMap<u64, Vec<u128>>,
-    },
+    Unsent(UnsentKeys),
 }
 
-type BuildFingerprintHasher = BuildHasherDefault<FingerprintHasher>;
-
-/// A fingerprint is a hash already.
-#[derive(Debug, Default)]
-struct FingerprintHasher(u64);
-
-impl Hasher for FingerprintHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Seen {
+    fn new(dedupe: Dedupe) -> Self {
+        match dedupe {
+            Dedupe::WholeInput => Self::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
+            Dedupe::Unsent => Self::Unsent(UnsentKeys::default()),
+        }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    /// Remembers a target; `false` where it is a duplicate.
+    fn insert(&mut self, target: &Target) -> bool {
+        match self {
+            Self::Whole(window) => window.insert(fingerprint(target)),
+            Self::Unsent(unsent) => unsent.insert(target.key()),
+        }
     }
 
-    fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = fingerprint as u64;
+    /// The same for many, one after the other.
+    fn insert_all(&mut self, entries: &[Entry]) -> Vec<bool> {
+        match self {
+            Self::Whole(window) => {
+                let fingerprints: Vec<u128> =
+                    entries.iter().map(|entry| fingerprint(&entry.target)).collect();
+                window.expect(&fingerprints);
+                fingerprints.into_iter().map(|fingerprint| window.insert(fingerprint)).collect()
+            }
+            Self::Unsent(unsent) => entries.iter().map(|entry| unsent.insert(entry.target.key())).collect(),
+        }
     }
 }
 
@@ -256,7 +260,7 @@ impl Planner {
             limits,
             pending: Vec::new(),
             sizes: Sizes::default(),
-            seen: Seen::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
+            seen: Seen::new(Dedupe::default()),
             pushed: 0,
             duplicates: 0,
         }
@@ -265,24 +269,15 @@ impl Planner {
     /// Looks for duplicates as far back as that. Entries that were pushed before are forgotten.
     #[must_use]
     pub fn with_dedupe(mut self, dedupe: Dedupe) -> Self {
-        self.seen = match dedupe {
-            Dedupe::WholeInput => Seen::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
-            Dedupe::Unsent => {
-                Seen::Unsent { all: HashSet::default(), pending: Vec::new(), batches: BTreeMap::new() }
-            }
-        };
+        self.seen = Seen::new(dedupe);
         self
     }
 
     /// The batch that begins with the entry of that ordinal is being sent now: with [`Dedupe::Unsent`] an entry that is
     /// the same as one of it is no duplicate any more.
     pub fn sent(&mut self, first_ordinal: u64) {
-        if let Seen::Unsent { all, batches, .. } = &mut self.seen
-            && let Some(fingerprints) = batches.remove(&first_ordinal)
-        {
-            for fingerprint in fingerprints {
-                all.remove(&fingerprint);
-            }
+        if let Seen::Unsent(unsent) = &mut self.seen {
+            unsent.sent(first_ordinal);
         }
     }
 
@@ -294,9 +289,9 @@ impl Planner {
     pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidBatch> {
         let entry = entry.into();
         self.check(&entry)?;
-        let fingerprint = fingerprint(&entry.target);
-        let ordinal = self.next_ordinal();
-        Ok(if self.is_new(fingerprint) { self.take_in(entry, ordinal, fingerprint) } else { None })
+        let is_new = self.seen.insert(&entry.target);
+        let ordinal = self.next_ordinal(is_new);
+        Ok(if is_new { self.take_in(entry, ordinal) } else { None })
     }
 
     /// Takes many targets, one after the other; gives the batches that are full then. Faster than one by one.
@@ -308,15 +303,12 @@ impl Planner {
     #[inline(never)]
     pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
         entries.iter().try_for_each(|entry| self.check(entry))?;
-        let fingerprints: Vec<u128> = entries.iter().map(|entry| fingerprint(&entry.target)).collect();
-        if let Seen::Whole(window) = &self.seen {
-            window.expect(&fingerprints);
-        }
+        let are_new = self.seen.insert_all(&entries);
         let mut planned = Planned::default();
-        for (mut entry, fingerprint) in entries.into_iter().zip(fingerprints) {
-            let ordinal = self.next_ordinal();
-            if self.is_new(fingerprint) {
-                planned.batches.extend(self.take_in(entry, ordinal, fingerprint));
+        for (mut entry, is_new) in entries.into_iter().zip(are_new) {
+            let ordinal = self.next_ordinal(is_new);
+            if is_new {
+                planned.batches.extend(self.take_in(entry, ordinal));
             } else {
                 entry.ordinal = ordinal;
                 planned.duplicates.push(entry);
@@ -332,41 +324,26 @@ impl Planner {
         }
     }
 
-    const fn next_ordinal(&mut self) -> u64 {
+    /// Counts an entry, and gives its ordinal.
+    fn next_ordinal(&mut self, is_new: bool) -> u64 {
         self.pushed += 1;
+        self.duplicates += u64::from(!is_new);
         self.pushed - 1
     }
 
-    /// Remembers an entry by its fingerprint; `false` where it is a duplicate.
-    fn is_new(&mut self, fingerprint: u128) -> bool {
-        let is_new = match &mut self.seen {
-            Seen::Whole(window) => window.insert(fingerprint),
-            Seen::Unsent { all, .. } => all.insert(fingerprint),
-        };
-        self.duplicates += u64::from(!is_new);
-        is_new
-    }
-
-    fn take_in(&mut self, entry: Entry, ordinal: u64, fingerprint: u128) -> Option<Batch> {
+    fn take_in(&mut self, entry: Entry, ordinal: u64) -> Option<Batch> {
         let grown = self.sizes.with(&entry.target);
         let is_full = self.pending.len() >= self.limits.items;
         let overflows = grown.body(self.kind, self.pending.len() + 1) > self.limits.bytes;
         if is_full || overflows && !self.pending.is_empty() {
             let full = self.take();
             self.sizes = self.sizes.with(&entry.target);
-            self.hold(entry, ordinal, fingerprint);
+            self.pending.push(Entry { ordinal, ..entry });
             return full;
         }
         self.sizes = grown;
-        self.hold(entry, ordinal, fingerprint);
-        if self.pending.len() >= self.limits.items { self.take() } else { None }
-    }
-
-    fn hold(&mut self, entry: Entry, ordinal: u64, fingerprint: u128) {
         self.pending.push(Entry { ordinal, ..entry });
-        if let Seen::Unsent { pending, .. } = &mut self.seen {
-            pending.push(fingerprint);
-        }
+        if self.pending.len() >= self.limits.items { self.take() } else { None }
     }
 
     /// Gives a batch of what is left when no more targets come. To be called until there is none: after
@@ -418,11 +395,10 @@ impl Planner {
         };
         self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.with(&entry.target));
         let entries = core::mem::replace(&mut self.pending, rest);
-        if let Seen::Unsent { pending, batches, .. } = &mut self.seen
+        if let Seen::Unsent(unsent) = &mut self.seen
             && let Some(first) = entries.first()
         {
-            let rest = pending.split_off(entries.len());
-            batches.insert(first.ordinal, core::mem::replace(pending, rest));
+            unsent.planned(first.ordinal, entries.len());
         }
         (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
     }
@@ -454,6 +430,7 @@ struct Sizes {
 }
 
 impl Sizes {
+    #[inline]
     fn with(self, target: &Target) -> Self {
         let (plain, object) = target.encoded_bytes();
         Self {

@@ -15,9 +15,9 @@ use alloc::string::String;
 use core::fmt;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
-use siphasher::sip128::{Hash128, SipHasher13};
 
 use crate::bytes;
+use crate::shared_text::SharedText;
 use crate::text::{is_invisible, quote};
 
 pub use crate::target::file::{File, InvalidFile};
@@ -41,14 +41,15 @@ trait TargetKind {
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning));
 
-    /// The hash of what makes two of them the same to the API.
-    fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
-        hasher.hash(self.text().as_bytes())
-    }
+    /// What two of them have in common that are the same to the API, and no others.
+    fn key(&self) -> SharedText;
 
-    /// Does JSON write its text otherwise than it stands?
-    fn needs_escape(&self) -> bool {
-        needs_escape(&self.text())
+    /// Its text, where a list in JSON has it between quotes as it stands.
+    fn unescaped(&self) -> Option<&str>;
+
+    /// Returns whether it is known to be nothing that [`warnings`](Self::warnings) would tell of.
+    fn is_plain(&self) -> bool {
+        false
     }
 
     /// Must its whole batch be written as objects?
@@ -133,6 +134,7 @@ macro_rules! kinds {
 
             /// The kind it is of.
             #[must_use]
+            #[inline]
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)* }
             }
@@ -149,20 +151,32 @@ macro_rules! kinds {
                 match self { $(Self::$kind(target) => target.warnings(warn),)* }
             }
 
+            #[inline]
             pub(crate) fn needs_object(&self) -> bool {
                 match self { $(Self::$kind(target) => target.needs_object(),)* }
             }
 
+            #[inline]
             pub(crate) fn encoded_bytes(&self) -> (usize, usize) {
                 match self { $(Self::$kind(target) => target.encoded_bytes(),)* }
             }
 
-            pub(crate) fn needs_escape(&self) -> bool {
-                match self { $(Self::$kind(target) => target.needs_escape(),)* }
+            #[inline]
+            pub(crate) fn unescaped(&self) -> Option<&str> {
+                match self { $(Self::$kind(target) => target.unescaped(),)* }
             }
 
-            pub(crate) fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
-                match self { $(Self::$kind(target) => target.fingerprint(hasher),)* }
+            #[inline]
+            pub(crate) fn key(&self) -> SharedText {
+                match self { $(Self::$kind(target) => target.key(),)* }
+            }
+
+            /// Returns whether it is a URL without headers that has nothing but letters, digits and the like in it: no
+            /// comma, and nothing that there is a warning of. (Many others have no warning, either.)
+            #[must_use]
+            #[inline]
+            pub fn is_plain(&self) -> bool {
+                match self { $(Self::$kind(target) => target.is_plain(),)* }
             }
 
             fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
@@ -222,6 +236,19 @@ impl Kind {
 }
 
 impl Target {
+    /// Parses one entry of a list, as [`parse`](Self::parse) does, and shares the text of a URL.
+    ///
+    /// # Errors
+    ///
+    /// As with [`parse`](Self::parse).
+    #[inline]
+    pub fn parse_shared(kind: Kind, text: &SharedText) -> Result<Self, InvalidTarget> {
+        match kind {
+            Kind::Files => Ok(Self::Files(File::parse_shared(text)?)),
+            kind => Self::parse(kind, text),
+        }
+    }
+
     /// The host that it is about, as it was given but without a port; `None` only where its kind
     /// [has none](Kind::has_host).
     #[must_use]
@@ -495,6 +522,11 @@ fn json_string_bytes(text: &str) -> usize {
         _ => 0,
     });
     2 + text.len() + escapes.sum::<usize>()
+}
+
+/// A text, where JSON writes it as it stands.
+fn unescaped(text: &str) -> Option<&str> {
+    (!needs_escape(text)).then_some(text)
 }
 
 /// Is a text written otherwise in JSON than it stands?

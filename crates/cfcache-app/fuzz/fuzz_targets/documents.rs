@@ -10,7 +10,7 @@ use cfcache_model::text::is_invisible;
 use libfuzzer_sys::fuzz_target;
 
 /// Looks at what was read, and says whether it was the last.
-fn is_last(line: &Line<'_>) -> bool {
+fn is_last(line: &Line) -> bool {
     match line {
         Line::Entry(_) | Line::Nothing => false,
         Line::Invalid { reason, .. } => {

@@ -35,9 +35,9 @@ fn check(list: &[u8], unified: &[u8], delimiter: Delimiter) {
             });
             match lines.next_line() {
                 Line::Entry(found) => {
-                    assert_eq!(Ok(found), text);
+                    assert_eq!(Ok(&*found), text);
                     for kind in Kind::ALL {
-                        if let Err(invalid) = Target::parse(*kind, found) {
+                        if let Err(invalid) = Target::parse_shared(*kind, &found) {
                             assert!(!invalid.to_string().chars().any(is_invisible));
                             assert!(!invalid.cure().unwrap_or_default().chars().any(is_invisible));
                         }

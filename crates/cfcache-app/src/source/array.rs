@@ -16,7 +16,6 @@ pub struct Array<R> {
     position: Position,
     /// The element, without white space outside of its strings.
     element: Vec<u8>,
-    text: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl<R: Read> Array<R> {
     /// Reads an array.
     pub fn new(reader: BufReader<R>, takes_objects: bool) -> Self {
         let position = Position::BeforeArray;
-        Self { reader, takes_objects, position, element: Vec::new(), text: String::new() }
+        Self { reader, takes_objects, position, element: Vec::new() }
     }
 
     /// Whether there is another element that can be had without waiting.
@@ -43,7 +42,7 @@ impl<R: Read> Array<R> {
     }
 
     /// Returns the next element.
-    pub fn next_line(&mut self) -> Line<'_> {
+    pub fn next_line(&mut self) -> Line {
         match self.read_element() {
             Ok(true) => {}
             Ok(false) => return Line::End,
@@ -56,14 +55,11 @@ impl<R: Read> Array<R> {
             |reason| Line::Invalid { given: String::from_utf8_lossy(&self.element).into_owned(), reason };
         match self.element.first() {
             Some(b'"') => match serde_json::from_slice::<String>(&self.element) {
-                Ok(text) => {
-                    self.text = text;
-                    Line::Entry(self.text.trim())
-                }
+                Ok(text) => Line::Entry(text.trim().into()),
                 Err(error) => invalid(format!("the element is not valid JSON: {error}")),
             },
             Some(b'{') if self.takes_objects => match core::str::from_utf8(&self.element) {
-                Ok(text) => Line::Entry(text),
+                Ok(text) => Line::Entry(text.into()),
                 Err(_) => invalid("the element is not UTF-8".to_owned()),
             },
             _ if self.takes_objects => {
@@ -149,7 +145,7 @@ mod tests {
             let mut seen = Vec::new();
             loop {
                 seen.push(match array.next_line() {
-                    Line::Entry(text) => text.to_owned(),
+                    Line::Entry(text) => text.to_string(),
                     Line::Nothing => "-".to_owned(),
                     Line::Invalid { given, reason } => format!("{given}: {reason}"),
                     Line::Failed(error) => {

@@ -1,11 +1,17 @@
 //! The lines of a list, or its entries between NUL characters.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
+use std::sync::Arc;
 
-use memchr::{memchr, memchr2};
+use cfcache_model::SharedText;
+use memchr::{memchr, memchr2, memrchr, memrchr2};
 
 /// The longest entry that is read, in bytes: far above any URL, and a bound on memory.
 pub const LONGEST: usize = 1 << 20;
+
+/// How many bytes of lines share one allocation, where none of them is longer: enough that it is not felt, and few enough
+/// that a single entry which is kept for long may keep all of them.
+const BLOCK: usize = 1 << 12;
 
 /// What ends an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,20 +26,20 @@ pub enum Delimiter {
 pub struct Lines<R> {
     reader: BufReader<R>,
     delimiter: Delimiter,
-    /// How many bytes of the reader's buffer are the line that was given out last.
+    /// Lines that were taken out of the reader's buffer together, each with its end.
+    block: Arc<str>,
+    /// How many bytes of them were given out.
     given: usize,
-    /// Where in the buffer the line after it ends, where that was looked for.
-    end: Option<usize>,
     /// Whether the last line ended in CR at the end of the buffer: an LF that follows belongs to it.
     is_after_cr: bool,
-    /// A line that was not whole in the buffer.
+    /// A line that is in no block.
     line: Vec<u8>,
 }
 
 /// A line of a list.
-pub enum Line<'a> {
+pub enum Line {
     /// An entry.
-    Entry(&'a str),
+    Entry(SharedText),
     /// Blank, or a comment.
     Nothing,
     /// No entry can be made of it.
@@ -52,58 +58,78 @@ pub enum Line<'a> {
 impl<R: Read> Lines<R> {
     /// Reads lines.
     pub fn new(reader: BufReader<R>, delimiter: Delimiter) -> Self {
-        Self { reader, delimiter, given: 0, end: None, is_after_cr: false, line: Vec::new() }
+        Self { reader, delimiter, block: Arc::default(), given: 0, is_after_cr: false, line: Vec::new() }
     }
 
     /// Whether there is another entry that can be had without waiting.
-    pub fn has_more_at_hand(&mut self) -> bool {
-        self.end = self.delimiter.find(&self.reader.buffer()[self.given..]);
-        self.end.is_some()
+    pub fn has_more_at_hand(&self) -> bool {
+        self.given < self.block.len() || self.delimiter.find(self.reader.buffer()).is_some()
     }
 
     /// Returns the next line.
-    pub fn next_line(&mut self) -> Line<'_> {
-        self.reader.consume(core::mem::take(&mut self.given));
-        let end = match self.end.take() {
-            None if !self.is_after_cr => self.delimiter.find(self.reader.buffer()),
-            end => end,
-        };
-        let line = match end {
-            // Most lines are whole in the buffer, and need not be copied.
-            Some(end) => {
-                let buffer = self.reader.buffer();
-                self.given = end + 1;
-                if buffer[end] == b'\r' {
-                    match buffer.get(end + 1) {
-                        Some(b'\n') => self.given += 1,
-                        Some(_) => {}
-                        None => self.is_after_cr = true,
-                    }
-                }
-                &self.reader.buffer()[..end]
+    pub fn next_line(&mut self) -> Line {
+        if self.given == self.block.len() && !self.take_block() {
+            return self.read_line();
+        }
+        let rest = &self.block[self.given..];
+        // A block ends with the end of a line.
+        let length = self.delimiter.find(rest.as_bytes()).unwrap_or(rest.len());
+        self.given += length + end_bytes(&rest.as_bytes()[length..]);
+        let entry = self.delimiter.entry(&rest[..length]);
+        if entry.is_empty() {
+            return Line::Nothing;
+        }
+        let start = entry.as_ptr().addr() - self.block.as_ptr().addr();
+        Line::Entry(SharedText::part_of(&self.block, start..start + entry.len()))
+    }
+
+    /// Takes as many whole lines out of the buffer as make a block; `false` where there is none, or the first is no text.
+    fn take_block(&mut self) -> bool {
+        let buffer = self.reader.buffer();
+        let last = self.delimiter.find_last(&buffer[..buffer.len().min(BLOCK)]);
+        let Some(last) = last.or_else(|| self.delimiter.find(buffer)) else { return false };
+        let end = last + end_bytes(&buffer[last..]);
+        let text = match core::str::from_utf8(&buffer[..end]) {
+            Ok(text) => text,
+            Err(error) => {
+                let text = core::str::from_utf8(&buffer[..error.valid_up_to()]).unwrap_or_default();
+                let Some(last) = self.delimiter.find_last(text.as_bytes()) else { return false };
+                &text[..last + end_bytes(&text.as_bytes()[last..])]
             }
-            None => match self.read_on() {
-                Ok(()) => self.line.as_slice(),
-                Err(line) => return line,
-            },
         };
-        match (core::str::from_utf8(line), self.delimiter) {
-            (Ok(""), Delimiter::Null) => Line::Nothing,
-            (Ok(text), Delimiter::Null) => Line::Entry(text),
-            (Ok(text), Delimiter::LineBreak) => match trim(text) {
-                text if text.is_empty() || text.starts_with('#') => Line::Nothing,
-                text => Line::Entry(text),
+        self.block = Arc::from(text);
+        self.given = 0;
+        let end = text.len();
+        self.is_after_cr = text.ends_with('\r') && end == buffer.len();
+        self.reader.consume(end);
+        true
+    }
+
+    /// Reads a line that is in no block.
+    fn read_line(&mut self) -> Line {
+        if let Err(line) = self.fill_line() {
+            return line;
+        }
+        match core::str::from_utf8(&self.line) {
+            Ok(text) => match self.delimiter.entry(text) {
+                "" => Line::Nothing,
+                entry => Line::Entry(entry.into()),
             },
-            (Err(_), Delimiter::LineBreak) if line.trim_ascii_start().starts_with(b"#") => Line::Nothing,
-            (Err(error), _) => Line::Invalid {
-                given: String::from_utf8_lossy(line).into_owned(),
+            Err(_)
+                if self.delimiter == Delimiter::LineBreak
+                    && self.line.trim_ascii_start().starts_with(b"#") =>
+            {
+                Line::Nothing
+            }
+            Err(error) => Line::Invalid {
+                given: String::from_utf8_lossy(&self.line).into_owned(),
                 reason: format!("the line is not UTF-8 (byte {})", error.valid_up_to() + 1),
             },
         }
     }
 
-    /// Reads a line that is not whole in the buffer.
-    fn read_on(&mut self) -> Result<(), Line<'static>> {
+    /// Reads up to the end of a line.
+    fn fill_line(&mut self) -> Result<(), Line> {
         self.line.clear();
         let mut is_too_long = false;
         loop {
@@ -125,17 +151,8 @@ impl<R: Read> Lines<R> {
             if !is_too_long {
                 self.line.extend_from_slice(part);
             }
-            let mut used = part.len();
-            if let Some(end) = end {
-                used += 1;
-                if buffer[end] == b'\r' {
-                    match buffer.get(end + 1) {
-                        Some(b'\n') => used += 1,
-                        Some(_) => {}
-                        None => self.is_after_cr = true,
-                    }
-                }
-            }
+            let used = part.len() + end_bytes(&buffer[part.len()..]);
+            self.is_after_cr = buffer[part.len()..] == *b"\r";
             self.reader.consume(used);
             if self.line.len() > LONGEST {
                 is_too_long = true;
@@ -148,14 +165,16 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// A line without the blanks around it, of which most have none.
-fn trim(line: &str) -> &str {
-    let is_bare = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
-    let bytes = line.as_bytes();
-    if is_bare(bytes.first()) && is_bare(bytes.last()) { line } else { line.trim() }
+/// How many bytes the end of a line has with which these begin.
+fn end_bytes(bytes: &[u8]) -> usize {
+    match bytes {
+        [] => 0,
+        [b'\r', b'\n', ..] => 2,
+        _ => 1,
+    }
 }
 
-impl Line<'_> {
+impl Line {
     /// An entry of which only the beginning was kept.
     pub fn too_long(noun: &str, beginning: &[u8]) -> Self {
         Self::Invalid {
@@ -172,6 +191,25 @@ impl Delimiter {
             Self::Null => memchr(b'\0', bytes),
         }
     }
+
+    fn find_last(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::LineBreak => memrchr2(b'\n', b'\r', bytes),
+            Self::Null => memrchr(b'\0', bytes),
+        }
+    }
+
+    /// The entry of a line; nothing where it has none.
+    fn entry(self, line: &str) -> &str {
+        if self == Self::Null {
+            return line;
+        }
+        // Most have no blanks around them.
+        let is_bare = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+        let bytes = line.as_bytes();
+        let entry = if is_bare(bytes.first()) && is_bare(bytes.last()) { line } else { line.trim() };
+        if entry.starts_with('#') { "" } else { entry }
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +221,7 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             seen.push(match lines.next_line() {
-                Line::Entry(text) => text.to_owned(),
+                Line::Entry(text) => text.to_string(),
                 Line::Nothing => "-".to_owned(),
                 Line::Invalid { reason, .. } => reason,
                 Line::Failed(error) => error.to_string(),
@@ -217,6 +255,17 @@ mod tests {
     fn cr_lf_and_crlf_end_a_line() {
         assert_reads(b"a\rb\rc", Delimiter::LineBreak, &["a", "b", "c"]);
         assert_reads(b"a\r\rb\r\n\r\nc\n\rd\r", Delimiter::LineBreak, &["a", "-", "b", "-", "c", "-", "d"]);
+    }
+
+    #[test]
+    fn lines_are_whole_wherever_a_block_of_them_ends() {
+        for length in BLOCK - 9..BLOCK + 2 {
+            let first = "a".repeat(length);
+            for end in ["\n", "\r\n", "\r"] {
+                let list = format!("{first}{end}b{end}ü{end}{end}c");
+                assert_reads(list.as_bytes(), Delimiter::LineBreak, &[&first, "b", "ü", "-", "c"]);
+            }
+        }
     }
 
     #[test]

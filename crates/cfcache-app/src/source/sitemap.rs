@@ -77,7 +77,7 @@ pub struct SitemapLine<'s> {
     /// Which address of it, counted from 1.
     pub number: u64,
     /// The address.
-    pub line: Line<'s>,
+    pub line: Line,
     /// When the page changed last, as it stands there, where that is read.
     pub lastmod: Option<&'s str>,
 }
@@ -124,7 +124,7 @@ impl<'r> Sitemap<'r> {
             let step = document.step(&mut self.buffer, &mut self.page);
             let (name, number) = (Rc::clone(&document.name), document.entries);
             let line = match step {
-                Ok(SitemapStep::Address) => Line::Entry(self.page.address.trim()),
+                Ok(SitemapStep::Address) => Line::Entry(self.page.address.trim().into()),
                 Ok(SitemapStep::NoAddress) => {
                     Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
                 }

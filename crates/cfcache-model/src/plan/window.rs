@@ -43,7 +43,7 @@ pub(super) struct FingerprintWindow {
 /// What a target is known by.
 pub(super) fn fingerprint(target: &Target) -> u128 {
     let hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
-    target.fingerprint(hasher).as_u128()
+    hasher.hash(target.key().as_bytes()).as_u128()
 }
 
 impl FingerprintWindow {

@@ -5,13 +5,12 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::Hasher;
 
 use serde::Serialize;
 use serde::ser::SerializeSeq;
-use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
 use crate::pairs::Pairs;
+use crate::shared_text::SharedText;
 use crate::target::header::HeaderMap;
 use crate::target::{
     CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, json_string_bytes,
@@ -35,12 +34,18 @@ impl File {
     /// # Errors
     ///
     /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
-    #[inline]
     pub fn parse(text: &str) -> Result<Self, InvalidFile> {
-        // Blanks before it are seldom.
-        let is_bare = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
-        let begin = if is_bare { text } else { text.trim_start() };
-        if begin.starts_with('{') { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse(text)?)) }
+        if is_object(text) { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse(text)?)) }
+    }
+
+    /// The same, sharing the text of a URL.
+    ///
+    /// # Errors
+    ///
+    /// As with [`parse`](Self::parse).
+    #[inline]
+    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidFile> {
+        if is_object(text) { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse_shared(text)?)) }
     }
 
     fn parse_object(text: &str) -> Result<Self, InvalidFile> {
@@ -99,6 +104,15 @@ impl File {
     }
 }
 
+/// Whether an entry is an object, as far as its beginning tells.
+#[inline]
+fn is_object(text: &str) -> bool {
+    // Blanks before it are seldom.
+    let is_bare = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
+    let begin = if is_bare { text } else { text.trim_start() };
+    begin.starts_with('{')
+}
+
 impl From<PurgeUrl> for File {
     fn from(url: PurgeUrl) -> Self {
         Self { url, headers: Box::default() }
@@ -129,7 +143,7 @@ impl TargetKind for File {
         let url = if self.url.needs_escape() {
             json_string_bytes(self.url.as_str())
         } else {
-            self.url.as_str().len() + 2
+            self.url.shared().len() + 2
         };
         if self.headers.is_empty() {
             return (url, url + r#"{"url":}"#.len());
@@ -152,27 +166,28 @@ impl TargetKind for File {
         }
     }
 
-    fn fingerprint(&self, mut hasher: SipHasher13) -> Hash128 {
+    fn key(&self) -> SharedText {
         if self.headers.is_empty() {
-            return hasher.hash(self.url.as_str().as_bytes());
+            return self.url.shared().clone();
         }
-        hasher.write(self.url.as_str().as_bytes());
-        // The order of the headers and the case of their names make no difference to the key.
+        // The order of the headers and the case of their names make no difference.
         let mut headers: Vec<(String, &str)> =
             self.headers.iter().map(|header| (header.name().to_ascii_lowercase(), header.value())).collect();
         headers.sort_unstable();
+        let mut key = self.url.as_str().to_owned();
         for (name, value) in headers {
-            for part in [name.as_str(), value] {
-                // No text holds this byte, so that these cannot run into each other.
-                hasher.write(&[0xff]);
-                hasher.write(part.as_bytes());
-            }
+            // Neither a URL nor a header has a line break, so that these cannot run into each other.
+            key.extend(["\n", &name, "\n", value]);
         }
-        hasher.finish128()
+        key.into()
     }
 
-    fn needs_escape(&self) -> bool {
-        self.url.needs_escape()
+    fn unescaped(&self) -> Option<&str> {
+        (self.headers.is_empty() && !self.url.needs_escape()).then(|| self.url.as_str())
+    }
+
+    fn is_plain(&self) -> bool {
+        self.headers.is_empty() && self.url.is_plain()
     }
 
     fn needs_object(&self) -> bool {

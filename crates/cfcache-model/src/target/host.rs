@@ -1,10 +1,13 @@
 //! A host name.
 
 use alloc::borrow::{Cow, ToOwned};
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::fmt;
 
-use crate::target::{TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, without_port};
+use crate::shared_text::SharedText;
+use crate::target::{
+    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, unescaped, without_port,
+};
 use crate::text::quote;
 
 /// How names of files end. Sites are hardly ever below one of these as a top-level domain.
@@ -20,7 +23,7 @@ const FILE_ENDINGS: [&str; 56] = [
 /// - It is a host name or an address, perhaps with a port, and nothing else: no scheme, path, wildcard, white space or
 ///   other character that no host name has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Host(String);
+pub struct Host(SharedText);
 
 impl Host {
     /// Parses a host.
@@ -54,7 +57,7 @@ impl Host {
         if let Some((index, char)) = not_in_host(name).filter(|_| !is_bare_address) {
             return Err(InvalidHost::Character { found: found(), char, at: index + 1 });
         }
-        Ok(Self(found()))
+        Ok(Self(text.into()))
     }
 
     /// Whether a text is probably the name or address of a host, and not that of a file, a version or a tag with a dot.
@@ -101,10 +104,18 @@ impl TargetKind for Host {
         Cow::Borrowed(&self.0)
     }
 
+    fn unescaped(&self) -> Option<&str> {
+        unescaped(&self.0)
+    }
+
+    fn key(&self) -> SharedText {
+        self.0.clone()
+    }
+
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
         let name = without_port(&self.0);
         if name.len() < self.0.len() {
-            warn(Warning::Port { found: self.0.clone(), meant: name.to_owned() });
+            warn(Warning::Port { found: self.0.to_string(), meant: name.to_owned() });
         }
         if !name.is_ascii() {
             warn(Warning::HostNotAscii);

@@ -4,8 +4,9 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 
+use crate::shared_text::SharedText;
 use crate::target::{
-    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, warn_of_dot_segment,
+    TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, unescaped, warn_of_dot_segment,
     warn_of_invisible, without_port,
 };
 use crate::text::quote;
@@ -23,7 +24,7 @@ pub const MAX_SEPARATORS: usize = 31;
 ///
 /// Whether `…/foo` also covers `…/food`, and what a `/` at its end means, is not documented.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Prefix(String);
+pub struct Prefix(SharedText);
 
 impl Prefix {
     /// Parses a prefix.
@@ -67,7 +68,7 @@ impl Prefix {
             separators if separators > MAX_SEPARATORS => {
                 Err(InvalidPrefix::Separators { found: found(), separators })
             }
-            _ => Ok(Self(text.to_owned())),
+            _ => Ok(Self(text.into())),
         }
     }
 
@@ -91,6 +92,14 @@ impl TargetKind for Prefix {
 
     fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.0)
+    }
+
+    fn unescaped(&self) -> Option<&str> {
+        unescaped(&self.0)
+    }
+
+    fn key(&self) -> SharedText {
+        self.0.clone()
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {

@@ -4,9 +4,8 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 
-use siphasher::sip128::{Hash128, SipHasher13};
-
-use crate::target::{TargetKind, Warning};
+use crate::shared_text::SharedText;
+use crate::target::{TargetKind, Warning, unescaped};
 use crate::text::quote;
 
 /// The longest tag that the API takes, in characters.
@@ -20,7 +19,7 @@ pub const MAX_TAG_CHARS: usize = 1024;
 /// - 1 to [`MAX_TAG_CHARS`] characters of printable ASCII, without space or comma.
 /// - The API does not regard case: `Foo` and `foo` are the same tag. The case given is kept on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(String);
+pub struct Tag(SharedText);
 
 impl Tag {
     /// Parses a tag.
@@ -38,7 +37,7 @@ impl Tag {
         }
         match text.len() {
             chars if chars > MAX_TAG_CHARS => Err(InvalidTag::TooLong { found: text.to_owned(), chars }),
-            _ => Ok(Self(text.to_owned())),
+            _ => Ok(Self(text.into())),
         }
     }
 
@@ -64,8 +63,13 @@ impl TargetKind for Tag {
         Cow::Borrowed(&self.0)
     }
 
-    fn fingerprint(&self, hasher: SipHasher13) -> Hash128 {
-        hasher.hash(self.0.to_ascii_lowercase().as_bytes())
+    fn unescaped(&self) -> Option<&str> {
+        unescaped(&self.0)
+    }
+
+    fn key(&self) -> SharedText {
+        let is_lowercase = !self.0.bytes().any(|byte| byte.is_ascii_uppercase());
+        if is_lowercase { self.0.clone() } else { self.0.to_ascii_lowercase().into() }
     }
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning)) {

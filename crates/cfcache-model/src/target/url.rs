@@ -1,11 +1,11 @@
 //! The URL of a single file.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
 use crate::bytes::{self, AMPERSAND, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
+use crate::shared_text::SharedText;
 use crate::target::{
     Host, Warning, cure_of_character, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
     warn_of_invisible,
@@ -20,7 +20,7 @@ use crate::text::{is_invisible, quote};
 ///   cache key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PurgeUrl {
-    text: Box<str>,
+    text: SharedText,
     /// What is in the text, so that it need not be looked for again: [`bytes::sorts`], and [`SLASH_DOT`].
     sorts: u8,
 }
@@ -35,35 +35,34 @@ impl PurgeUrl {
     ///
     /// [`InvalidUrl`] where there is no `http` or `https`, no host, or a character or a port that no request can have.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
-        if text.is_empty() {
-            return Err(InvalidUrl::Empty);
-        }
-        let Some(rest) = after_scheme(text) else {
-            return Err(InvalidUrl::scheme(text));
-        };
-        let (plain, of_host) = plain_host(rest);
-        let odd_host = if plain > 0 { None } else { Some(host(rest)) };
-        if odd_host == Some("") {
-            return Err(InvalidUrl::NoHost { found: text.to_owned() });
-        }
-        // The scheme is nothing but letters, `:` and `/`.
-        let mut sorts = of_host | bytes::sorts(&rest.as_bytes()[plain..]);
-        if let Some((at, char)) = forbidden_among(sorts, text) {
-            return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
-        }
-        if let Some(host) = odd_host {
-            check_host(text, host)?;
-        }
-        if bytes::has_pair(&rest.as_bytes()[plain..], b'/', b'.') {
-            sorts |= SLASH_DOT;
-        }
+        let sorts = check(text)?;
         Ok(Self { text: text.into(), sorts })
+    }
+
+    /// The same, sharing the text.
+    ///
+    /// # Errors
+    ///
+    /// As with [`parse`](Self::parse).
+    #[inline]
+    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidUrl> {
+        let sorts = check(text)?;
+        Ok(Self { text: text.clone(), sorts })
     }
 
     /// The URL, byte for byte as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) const fn shared(&self) -> &SharedText {
+        &self.text
+    }
+
+    /// Returns whether there is nothing in it that could be odd: see [`MARK`] and [`AMPERSAND`].
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.sorts & (UNPRINTABLE | MARK | AMPERSAND | SLASH_DOT) == 0
     }
 
     /// Returns whether JSON writes it otherwise than it stands.
@@ -118,6 +117,44 @@ impl fmt::Debug for PurgeUrl {
     }
 }
 
+/// Checks a URL, and returns what is in it: [`bytes::sorts`], and [`SLASH_DOT`].
+#[inline]
+fn check(text: &str) -> Result<u8, InvalidUrl> {
+    match after_scheme(text) {
+        // Nearly every URL is.
+        Some(rest) if bytes::is_plain_url(rest.as_bytes()) => Ok(0),
+        rest => check_odd(text, rest),
+    }
+}
+
+/// Checks a URL of which `rest` is behind the scheme, byte by byte.
+#[cold]
+fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidUrl> {
+    if text.is_empty() {
+        return Err(InvalidUrl::Empty);
+    }
+    let Some(rest) = rest else {
+        return Err(InvalidUrl::scheme(text));
+    };
+    let (plain, of_host) = plain_host(rest);
+    let odd_host = if plain > 0 { None } else { Some(host(rest)) };
+    if odd_host == Some("") {
+        return Err(InvalidUrl::NoHost { found: text.to_owned() });
+    }
+    // The scheme is nothing but letters, `:` and `/`.
+    let mut sorts = of_host | bytes::sorts(&rest.as_bytes()[plain..]);
+    if let Some((at, char)) = forbidden_among(sorts, text) {
+        return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
+    }
+    if let Some(host) = odd_host {
+        check_host(text, host)?;
+    }
+    if bytes::has_pair(&rest.as_bytes()[plain..], b'/', b'.') {
+        sorts |= SLASH_DOT;
+    }
+    Ok(sorts)
+}
+
 /// How long the host is with which `rest` begins, and the sorts of its bytes, where it is one of letters, digits and the
 /// like, with neither a user before it nor a port behind it, as nearly all are. 0 where it is anything else.
 fn plain_host(rest: &str) -> (usize, u8) {
@@ -139,11 +176,13 @@ fn plain_host(rest: &str) -> (usize, u8) {
 }
 
 /// What follows `http://` or `https://`.
+#[inline]
 fn after_scheme(text: &str) -> Option<&str> {
-    ["https://", "http://"].into_iter().find_map(|scheme| after(scheme, text))
+    after("https://", text).or_else(|| after("http://", text))
 }
 
 /// What follows `beginning`, in any case.
+#[inline]
 fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
     // Nearly always it is written so.
     if let Some(rest) = text.strip_prefix(beginning) {

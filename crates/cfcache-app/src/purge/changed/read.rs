@@ -208,7 +208,7 @@ fn sitemaps(files: &[PathBuf], site: &Site) -> Result<Snapshot, Failure> {
             let invalid = |why: String| cannot(&name, format!("<url> {number}: {why}"));
             match line {
                 Line::Entry(page) => {
-                    pages.push(site, page, lastmod).map_err(|error| invalid(error.to_string()))?;
+                    pages.push(site, &page, lastmod).map_err(|error| invalid(error.to_string()))?;
                 }
                 Line::Nothing => {}
                 Line::Invalid { reason, .. } => return Err(invalid(reason)),

@@ -1,0 +1,132 @@
+//! Text that many entries of one list share.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::ops::{Deref, Range};
+
+/// Text that can be a part of a larger one. Its clones and parts share one allocation, which is freed with the last of
+/// them.
+///
+/// It is compared, hashed and shown as the `str` that it is.
+#[derive(Clone)]
+pub struct SharedText {
+    whole: Arc<str>,
+    range: Range<usize>,
+}
+
+impl SharedText {
+    /// A part of a text.
+    ///
+    /// # Panics
+    ///
+    /// Where the range is not within the text, or does not lie between characters.
+    #[must_use]
+    #[inline]
+    pub fn part_of(whole: &Arc<str>, range: Range<usize>) -> Self {
+        assert!(whole.get(range.clone()).is_some(), "{range:?} is no part of the text");
+        Self { whole: Arc::clone(whole), range }
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Returns whether it has none.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+}
+
+impl Deref for SharedText {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        &self.whole[self.range.clone()]
+    }
+}
+
+impl From<Arc<str>> for SharedText {
+    fn from(whole: Arc<str>) -> Self {
+        let range = 0..whole.len();
+        Self { whole, range }
+    }
+}
+
+impl From<&str> for SharedText {
+    fn from(text: &str) -> Self {
+        Self::from(Arc::from(text))
+    }
+}
+
+impl From<String> for SharedText {
+    fn from(text: String) -> Self {
+        Self::from(Arc::from(text))
+    }
+}
+
+impl PartialEq for SharedText {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = Arc::ptr_eq(&self.whole, &other.whole) && self.range == other.range;
+        is_same || **self == **other
+    }
+}
+
+impl Eq for SharedText {}
+
+impl PartialOrd for SharedText {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SharedText {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for SharedText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for SharedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for SharedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn a_part_is_the_text_that_it_names() {
+        let whole = Arc::from("müsli, tea");
+        let word = SharedText::part_of(&whole, 0..6);
+        drop(whole);
+        assert_eq!((&*word, word.len(), word.is_empty()), ("müsli", 6, false));
+        assert_eq!(word, SharedText::from("müsli"));
+        assert_eq!(format!("{word} {word:?}"), r#"müsli "müsli""#);
+        assert!(SharedText::from("").is_empty());
+    }
+}
