@@ -6,7 +6,7 @@
 //! 1. [`config::Environment::read_all`] and [`config::Settings::load`] read the environment and the files of settings.
 //! 2. The methods of [`config::Settings`], [`connection::Network::new`], [`credentials::fetch`] and [`visitor`] parse what
 //!    is set into the parts of a [`job::Job`].
-//! 3. [`purge::run`] does the job and returns a [`report::Report`]; [`purge::dry_run`] only shows the requests.
+//! 3. [`purge::run`] does the job and returns a [`report::Report`]; [`purge::dry_run()`] only shows the requests.
 //!    [`visiting`] asks URLs without purging, and [`manage`] is about zones, tokens and settings.
 //!
 //! Nothing here prints: what is told on the way goes to a [`console::Console`]. What keeps a program from going on is a
