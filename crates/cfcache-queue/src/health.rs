@@ -11,11 +11,11 @@ const TURN_TIME: Duration = Duration::from_secs(30);
 /// How this process is. It is shared by the worker, the intake and the admin listener.
 #[derive(Debug, Default)]
 pub struct Health {
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     is_stopping: bool,
     /// When the worker's loop turned last; `None` where there is no worker.
     turned: Option<Instant>,
@@ -68,7 +68,7 @@ impl Health {
         stopping.into_iter().chain(refused).collect()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -62,7 +62,7 @@ pub struct Worker {
     keep_interval: Duration,
     /// Held by the one task that looks for requests; the others send, or wait for their turn to look.
     turn: AsyncMutex<Turn>,
-    state: Mutex<State>,
+    state: Mutex<WorkerState>,
 }
 
 /// What a look for requests remembers of the last one.
@@ -75,7 +75,7 @@ struct Turn {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WorkerState {
     /// What is left alone until then, by the names of budgets, accounts, and accounts with zones.
     paused: HashMap<String, Instant>,
     /// Whose credentials are refused, by account or account and zone, and why.
@@ -619,7 +619,7 @@ impl Worker {
         self.tell_credentials(&state);
     }
 
-    fn tell_credentials(&self, state: &State) {
+    fn tell_credentials(&self, state: &WorkerState) {
         let first = state.refused.iter().next();
         self.health.set_credentials(match first {
             Some((name, why)) => Err(format!("{name}: {why}")),
@@ -639,7 +639,7 @@ impl Worker {
         self.state().paused.insert(name.to_owned(), Instant::now() + wait);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WorkerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

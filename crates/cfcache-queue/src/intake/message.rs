@@ -203,7 +203,7 @@ struct Reader<'s> {
 
 /// Where in the body something is: the parts of a path, such as `[2]` and `data`.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct ItemPlace<'a> {
     above: Option<&'a Self>,
     here: Step<'a>,
 }
@@ -216,11 +216,11 @@ enum Step<'a> {
     Line(usize),
 }
 
-impl Place<'static> {
+impl ItemPlace<'static> {
     const BODY: Self = Self { above: None, here: Step::Body };
 }
 
-impl<'a> Place<'a> {
+impl<'a> ItemPlace<'a> {
     const fn field(&'a self, name: &'a str) -> Self {
         Self { above: Some(self), here: Step::Field(name) }
     }
@@ -230,7 +230,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ItemPlace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_first = self.above.is_none_or(|above| matches!(above.here, Step::Body));
         if let Some(above) = self.above {
@@ -251,23 +251,23 @@ impl Reader<'_> {
         let before = self.problems.total;
         match format {
             Format::Structured => {
-                if let Some(event) = self.json(Place::BODY, body) {
-                    self.event(Place::BODY, event)?;
+                if let Some(event) = self.json(ItemPlace::BODY, body) {
+                    self.event(ItemPlace::BODY, event)?;
                 }
             }
             Format::Batch => {
-                let Some(events) = self.elements(Place::BODY, body)? else { return Ok(()) };
+                let Some(events) = self.elements(ItemPlace::BODY, body)? else { return Ok(()) };
                 for (index, event) in events.into_iter().enumerate() {
-                    self.event(Place::BODY.element(index), event)?;
+                    self.event(ItemPlace::BODY.element(index), event)?;
                 }
             }
             Format::Binary => {
                 let context = self.binary_head(headers);
-                self.data(Place::BODY, body, context)?;
+                self.data(ItemPlace::BODY, body, context)?;
             }
             Format::Plain => {
                 let context = self.context(None, None);
-                self.data(Place::BODY, body, context)?;
+                self.data(ItemPlace::BODY, body, context)?;
             }
             Format::Lines => self.lines(query, body)?,
         }
@@ -289,7 +289,7 @@ impl Reader<'_> {
         }
     }
 
-    fn json<'j>(&mut self, place: Place<'_>, text: &'j str) -> Option<&'j RawValue> {
+    fn json<'j>(&mut self, place: ItemPlace<'_>, text: &'j str) -> Option<&'j RawValue> {
         match serde_json::from_str(text) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -299,7 +299,11 @@ impl Reader<'_> {
         }
     }
 
-    fn elements<'j>(&mut self, place: Place<'_>, text: &'j str) -> Result<Option<Vec<&'j RawValue>>, Unread> {
+    fn elements<'j>(
+        &mut self,
+        place: ItemPlace<'_>,
+        text: &'j str,
+    ) -> Result<Option<Vec<&'j RawValue>>, Unread> {
         match serde_json::from_str(text) {
             Ok(Elements::All(elements)) => Ok(Some(elements)),
             Ok(Elements::TooMany) => Err(Unread::TooMany),
@@ -315,7 +319,7 @@ impl Reader<'_> {
     }
 
     /// The fields of an object, each of which is there once.
-    fn fields<'j>(&mut self, place: Place<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
+    fn fields<'j>(&mut self, place: ItemPlace<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
         let pairs = match serde_json::from_str(text) {
             Ok(Pairs(pairs)) => pairs,
             Err(error) if error.is_data() => {
@@ -337,7 +341,7 @@ impl Reader<'_> {
         Some(pairs)
     }
 
-    fn string(&mut self, place: Place<'_>, value: &RawValue) -> Option<String> {
+    fn string(&mut self, place: ItemPlace<'_>, value: &RawValue) -> Option<String> {
         match serde_json::from_str::<String>(value.get()) {
             Ok(text) => Some(text),
             Err(error) if error.is_data() => {
@@ -352,7 +356,7 @@ impl Reader<'_> {
     }
 
     /// A CloudEvent as a JSON object.
-    fn event(&mut self, place: Place<'_>, event: &RawValue) -> Result<(), Unread> {
+    fn event(&mut self, place: ItemPlace<'_>, event: &RawValue) -> Result<(), Unread> {
         let Some(fields) = self.fields(place, event.get()) else { return Ok(()) };
         let (mut id, mut source, mut kind, mut version) = (None, None, None, None);
         let (mut data, mut base64) = (None, None);
@@ -422,13 +426,13 @@ impl Reader<'_> {
         };
         let version = attribute("ce-specversion");
         let (id, source, kind) = (attribute("ce-id"), attribute("ce-source"), attribute("ce-type"));
-        self.head(Place::BODY, version, id, source, kind)
+        self.head(ItemPlace::BODY, version, id, source, kind)
     }
 
     /// Checks the attributes that a CloudEvent must have.
     fn head(
         &mut self,
-        place: Place<'_>,
+        place: ItemPlace<'_>,
         version: Option<String>,
         id: Option<String>,
         source: Option<String>,
@@ -459,7 +463,7 @@ impl Reader<'_> {
         context
     }
 
-    fn attribute(&mut self, place: Place<'_>, text: Option<String>) -> Option<String> {
+    fn attribute(&mut self, place: ItemPlace<'_>, text: Option<String>) -> Option<String> {
         match text {
             None => self.problems.add(place, "it is missing"),
             Some(text) if text.is_empty() => self.problems.add(place, "it is empty, or not readable"),
@@ -475,7 +479,7 @@ impl Reader<'_> {
     }
 
     /// What is to be purged or invalidated.
-    fn data(&mut self, place: Place<'_>, text: &str, mut context: Context) -> Result<(), Unread> {
+    fn data(&mut self, place: ItemPlace<'_>, text: &str, mut context: Context) -> Result<(), Unread> {
         let Some(fields) = self.fields(place, text) else { return Ok(()) };
         let mut lists = Vec::new();
         let mut is_everything = false;
@@ -539,7 +543,7 @@ impl Reader<'_> {
 
     fn items(
         &mut self,
-        place: Place<'_>,
+        place: ItemPlace<'_>,
         lists: &[(Kind, &RawValue)],
         request: Option<&NewRequest>,
     ) -> Result<(), Unread> {
@@ -565,7 +569,7 @@ impl Reader<'_> {
     /// One item, as the command line would read it from a list.
     fn entry(
         &mut self,
-        place: Place<'_>,
+        place: ItemPlace<'_>,
         kind: Kind,
         text: &str,
         request: Option<&NewRequest>,
@@ -593,7 +597,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn push(&mut self, place: Place<'_>, request: &NewRequest, subject: Subject) {
+    fn push(&mut self, place: ItemPlace<'_>, request: &NewRequest, subject: Subject) {
         let request = NewRequest { subject, ..request.clone() };
         match self.source.check(&request) {
             Ok(()) => self.requests.push(request),
@@ -604,7 +608,7 @@ impl Reader<'_> {
         }
     }
 
-    fn zone(&mut self, place: Place<'_>, text: Option<&str>) -> Option<String> {
+    fn zone(&mut self, place: ItemPlace<'_>, text: Option<&str>) -> Option<String> {
         let Some(text) = text.or_else(|| self.source.default_zone()) else {
             self.problems.add(place.field("zone"), "it is missing: a zone's id, or its domain");
             return None;
@@ -613,7 +617,7 @@ impl Reader<'_> {
     }
 
     /// `None` where it is wrong.
-    fn environment(&mut self, place: Place<'_>, text: Option<&str>) -> Option<Option<String>> {
+    fn environment(&mut self, place: ItemPlace<'_>, text: Option<&str>) -> Option<Option<String>> {
         match text.map(EnvironmentId::parse).transpose() {
             Ok(id) => Some(id.map(|id| id.as_str().to_owned())),
             Err(invalid) => {
@@ -646,9 +650,9 @@ impl Reader<'_> {
         context.priority = priority;
         context.delay = delay;
         let is_scoped = context.zone.is_some() || self.source.default_zone().is_some();
-        let request = if is_scoped { self.request(Place::BODY.field("query"), &context) } else { None };
+        let request = if is_scoped { self.request(ItemPlace::BODY.field("query"), &context) } else { None };
         for (index, line) in body.split('\n').enumerate() {
-            let place = Place { above: Some(&Place::BODY), here: Step::Line(index + 1) };
+            let place = ItemPlace { above: Some(&ItemPlace::BODY), here: Step::Line(index + 1) };
             // The command line takes a carriage return for the end of a line, too.
             let lines = line.split('\r').map(str::trim);
             for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -672,7 +676,7 @@ impl Reader<'_> {
     }
 
     /// What all requests of a context have in common; `None` where something is wrong with it.
-    fn request(&mut self, place: Place<'_>, context: &Context) -> Option<NewRequest> {
+    fn request(&mut self, place: ItemPlace<'_>, context: &Context) -> Option<NewRequest> {
         let zone = self.zone(place, context.zone.as_deref());
         let environment = self.environment(place, context.environment.as_deref());
         let (zone, environment) = zone.zip(environment)?;

@@ -211,7 +211,7 @@ fn duration(micros: i64) -> Duration {
 
 impl Store for SqliteStore {
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
-        let rows: Vec<NewRow> = requests.iter().map(NewRow::new).collect();
+        let rows: Vec<SqliteRow> = requests.iter().map(SqliteRow::new).collect();
         Box::pin(async move {
             if rows.is_empty() {
                 return Ok(());
@@ -335,7 +335,7 @@ fn with_dead(
 }
 
 /// What is stored of a new request, but for the times.
-struct NewRow {
+struct SqliteRow {
     zone: String,
     environment: String,
     action: &'static str,
@@ -349,7 +349,7 @@ struct NewRow {
     event: Option<String>,
 }
 
-impl NewRow {
+impl SqliteRow {
     fn new(request: &NewRequest) -> Self {
         let subject = &request.subject;
         Self {

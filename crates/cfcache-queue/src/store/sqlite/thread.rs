@@ -19,7 +19,7 @@ const JOBS_PER_COMMIT: usize = 256;
 type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
-enum Message {
+enum ThreadMessage {
     Run(Job),
     Stop,
 }
@@ -36,7 +36,7 @@ pub(super) struct ConnectionThread {
 
 /// Gives jobs to a [`ConnectionThread`].
 #[derive(Debug, Clone)]
-pub(super) struct Jobs(Sender<Message>);
+pub(super) struct Jobs(Sender<ThreadMessage>);
 
 impl ConnectionThread {
     /// Runs a thread of that name with that connection, and with what has to live as long as it.
@@ -63,7 +63,7 @@ impl ConnectionThread {
 impl Drop for ConnectionThread {
     /// Ends the thread after the jobs that were given to it.
     fn drop(&mut self) {
-        drop(self.jobs.0.send(Message::Stop));
+        drop(self.jobs.0.send(ThreadMessage::Stop));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -94,7 +94,7 @@ impl Jobs {
             (answer, is_done)
         });
         let closed = || StoreError::new(doing, "the queue is closed");
-        self.0.send(Message::Run(job)).map_err(|_| closed())?;
+        self.0.send(ThreadMessage::Run(job)).map_err(|_| closed())?;
         receiver.await.map_err(|_| closed())?
     }
 
@@ -105,14 +105,14 @@ impl Jobs {
             (Box::new(|_| {}), done.is_ok())
         });
         // A thread that has ended holds nothing any more.
-        drop(self.0.send(Message::Run(job)));
+        drop(self.0.send(ThreadMessage::Run(job)));
     }
 }
 
-fn work(connection: &Connection, messages: &Receiver<Message>) {
+fn work(connection: &Connection, messages: &Receiver<ThreadMessage>) {
     let mut stopped = false;
     while !stopped {
-        let Ok(Message::Run(first)) = messages.recv() else { break };
+        let Ok(ThreadMessage::Run(first)) = messages.recv() else { break };
         let mut answers = Vec::new();
         if !connection.is_autocommit() {
             // What could not be undone the last time.
@@ -139,8 +139,8 @@ fn work(connection: &Connection, messages: &Receiver<Message>) {
             }
             if result.is_ok() && answers.len() < JOBS_PER_COMMIT {
                 next = match messages.try_recv() {
-                    Ok(Message::Run(job)) => Some(job),
-                    Ok(Message::Stop) => {
+                    Ok(ThreadMessage::Run(job)) => Some(job),
+                    Ok(ThreadMessage::Stop) => {
                         stopped = true;
                         None
                     }
