@@ -103,7 +103,19 @@ fn read_complete(arguments: &[OsString]) -> Result<Args, clap::Error> {
 /// clap copies each of some fifty shared options into every command of a definition: building the complete
 /// one takes longer than all else that happens before a request is sent.
 fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
-    let mut likely = likely(arguments)?;
+    read_as(arguments, Shared::Common).or_else(|| read_as(arguments, Shared::All))
+}
+
+/// Which of the shared options a definition has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Common,
+    All,
+}
+
+/// The same, with some of the shared options, or with all.
+fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::Error>> {
+    let mut likely = likely(arguments, shared)?;
     let matches = likely.try_get_matches_from_mut(arguments);
     let may_repeat = may_repeat(&likely, arguments);
     // Freeing a thousand small things takes a while, and the process ends soon.
@@ -113,7 +125,17 @@ fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
             if may_repeat && let Err(error) = check_single(arguments) {
                 return Some(Err(error));
             }
-            Args::from_arg_matches_mut(&mut matches).ok().map(Ok)
+            let args = match shared {
+                Shared::All => Args::from_arg_matches_mut(&mut matches).ok()?,
+                Shared::Common => Args {
+                    global: Global {
+                        common: Common::from_arg_matches_mut(&mut matches).ok()?,
+                        ..Global::default()
+                    },
+                    command: Command::from_arg_matches_mut(&mut matches).ok()?,
+                },
+            };
+            Some(Ok(args))
         }
         Err(error) if error.kind() == ErrorKind::DisplayVersion => Some(Err(error)),
         Err(_) => None,
@@ -123,12 +145,16 @@ fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
 /// The definition with no other command than the first that is named in the arguments, and no other shared options
 /// below that than those which are given. A word that is no command but a value, such as that of `--zone purge`, makes a
 /// definition that does not understand the rest.
-fn likely(arguments: &[OsString]) -> Option<Definition> {
+fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
     let top = Definition::new("cfcache")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
         .args_override_self(true);
-    let top = Global::augment_args(top).mut_args(|arg| {
+    let top = match shared {
+        Shared::Common => Common::augment_args(top),
+        Shared::All => Global::augment_args(top),
+    };
+    let top = top.mut_args(|arg| {
         // What another one conflicts with has to be known where that one is.
         let is_named = matches!(arg.get_id().as_str(), "output" | "verbose");
         let is_given = is_named || arguments.iter().any(|argument| may_give(argument, &arg));
@@ -155,11 +181,18 @@ fn likely(arguments: &[OsString]) -> Option<Definition> {
 
 /// The definition of `purge` or `invalidate` with no other command below it than the first that is named.
 fn purging<'a>(name: &'static str, mut words: impl Iterator<Item = &'a str>) -> Definition {
-    let all = What::augment_subcommands(Definition::new(name));
-    match words.find(|word| What::has_subcommand(word)).and_then(|word| take(all, word)) {
-        Some(what) => Definition::new(name).subcommand(what),
-        None => Definition::new(name),
-    }
+    let what = words.find_map(|word| {
+        Some(match word {
+            "everything" => Definition::new("everything"),
+            "urls" => UrlsArgs::augment_args(Definition::new("urls")),
+            "tags" => InputArgs::augment_args(Definition::new("tags")),
+            "hosts" => InputArgs::augment_args(Definition::new("hosts")),
+            "prefixes" => InputArgs::augment_args(Definition::new("prefixes")),
+            "changed" => ChangedArgs::augment_args(Definition::new("changed")),
+            _ => return None,
+        })
+    });
+    Definition::new(name).subcommands(what)
 }
 
 /// Takes one command out of several.
@@ -791,15 +824,7 @@ Examples:
   cfcache -z example.com purge urls --from-sitemap public/sitemap.xml
   (cd public && find . -type f -print0) |
     cfcache -z example.com purge urls -0 --from - --base https://example.com")]
-    Urls {
-        #[command(flatten)]
-        input: InputArgs,
-        #[command(flatten)]
-        pages: PagesArgs,
-        /// A header that the cache key was made from, for every URL that has none of that name
-        #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
-        headers: Vec<String>,
-    },
+    Urls(UrlsArgs),
     /// Everything that was served with a cache tag
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
     Tags(InputArgs),
@@ -824,6 +849,17 @@ Examples:
   aws s3 sync --no-progress public s3://bucket |
     cfcache -z example.com purge changed --changes aws --from -")]
     Changed(Box<ChangedArgs>),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UrlsArgs {
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) pages: PagesArgs,
+    /// A header that the cache key was made from, for every URL that has none of that name
+    #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
+    pub(crate) headers: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -912,15 +948,27 @@ pub(crate) struct PagesArgs {
     pub(crate) base: Option<String>,
 }
 
-#[derive(Debug, ClapArgs)]
+/// The options of every command. The first are those that many runs give: a definition without the others is built
+/// sooner.
+#[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Global {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) seldom: Seldom,
+    #[command(flatten)]
+    pub(crate) visiting: Visiting,
+}
+
+/// What is asked, where, and how it is told.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Common {
     /// The zone, by id or by domain [env: CLOUDFLARE_ZONE_ID]
     #[arg(short, long, global = true, value_name = "ID|DOMAIN", help_heading = "Target")]
     pub(crate) zone: Option<String>,
     /// An environment of the zone, by id or by name (purge and invalidate)
     #[arg(short, long, global = true, value_name = "ID|NAME", help_heading = "Target")]
     pub(crate) environment: Option<String>,
-
     /// A file that holds the API token; `-` is standard input [env: CLOUDFLARE_API_TOKEN holds the token itself]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) api_token_file: Option<PathBuf>,
@@ -930,6 +978,39 @@ pub(crate) struct Global {
     /// Run against an emulator inside this process; needs no credentials and changes nothing
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) emulator: bool,
+    /// How to print results
+    #[arg(
+        short,
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(crate) output: Option<OutputArg>,
+    /// The same as `--output json`
+    #[arg(long, global = true, conflicts_with = "output", help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Tell each request; twice, its headers too (secrets blanked)
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+    /// Print what would be sent, and send nothing
+    #[arg(long, global = true, help_heading = "Safety")]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, global = true, help_heading = "Safety")]
+    pub(crate) yes: bool,
+    /// The same as `--yes`; a list is read with `--from`
+    #[arg(short, long, global = true, help_heading = "Safety")]
+    pub(crate) force: bool,
+}
+
+/// Connections, pace and what becomes of entries.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Seldom {
     /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY and their like]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
@@ -948,7 +1029,6 @@ pub(crate) struct Global {
     /// Send credentials in cleartext to an `http://` address other than this machine
     #[arg(long, global = true, hide_short_help = true, help_heading = "Connection")]
     pub(crate) allow_insecure_http: bool,
-
     /// Whose limits to pace by: auto, free, pro, business or enterprise [env: CFCACHE_PLAN] [default: auto]
     #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, hide_possible_values = true, help_heading = "Pace")]
     pub(crate) plan: Option<String>,
@@ -978,26 +1058,6 @@ pub(crate) struct Global {
     /// The longest single wait to grant the server, in seconds [default: 600]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) max_wait: Option<f64>,
-
-    /// How to print results
-    #[arg(
-        short,
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "FORMAT",
-        help_heading = "Output"
-    )]
-    pub(crate) output: Option<OutputArg>,
-    /// The same as `--output json`
-    #[arg(long, global = true, conflicts_with = "output", help_heading = "Output")]
-    pub(crate) json: bool,
-    /// Say nothing but results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
-    pub(crate) quiet: bool,
-    /// Tell each request; twice, its headers too (secrets blanked)
-    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
-    pub(crate) verbose: u8,
     /// No progress
     #[arg(long, global = true, hide_short_help = true, help_heading = "Output")]
     pub(crate) no_progress: bool,
@@ -1008,16 +1068,6 @@ pub(crate) struct Global {
     /// what is logged: `info` for connections too, or levels of targets such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output", value_parser = one_of(LOG_FORMATS))]
     pub(crate) log_format: Option<LogFormat>,
-
-    /// Print what would be sent, and send nothing
-    #[arg(long, global = true, help_heading = "Safety")]
-    pub(crate) dry_run: bool,
-    /// Do not ask
-    #[arg(short, long, global = true, help_heading = "Safety")]
-    pub(crate) yes: bool,
-    /// The same as `--yes`; a list is read with `--from`
-    #[arg(short, long, global = true, help_heading = "Safety")]
-    pub(crate) force: bool,
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
     pub(crate) on_invalid: Option<OnInvalid>,
@@ -1031,9 +1081,6 @@ pub(crate) struct Global {
     /// not read are not in it, and only `--journal` goes on with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) visiting: Visiting,
 }
 
 /// Which URLs to verify, and how.
@@ -1048,7 +1095,7 @@ pub(crate) enum VerifyArg {
 }
 
 /// How visitors ask: for `probe` and `warm`, and for what a purge does beside purging.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Visiting {
     /// Ask URLs after the purge whether the old copies are gone: at most N of them [default: 100], or `all`;
     /// `transition` asks a sample before the purge too, to see each go from HIT to something else
@@ -1189,14 +1236,14 @@ impl Global {
     /// What of these is about settings that a file or the environment can have as well.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
-            zone: self.zone.clone(),
-            environment: self.environment.clone(),
-            plan: self.plan.clone(),
-            base_url: self.base_url.clone(),
-            config: self.config.clone(),
-            profile: self.profile.clone(),
-            api_token_file: self.api_token_file.clone(),
-            emulator: self.emulator,
+            zone: self.common.zone.clone(),
+            environment: self.common.environment.clone(),
+            plan: self.seldom.plan.clone(),
+            base_url: self.common.base_url.clone(),
+            config: self.seldom.config.clone(),
+            profile: self.seldom.profile.clone(),
+            api_token_file: self.common.api_token_file.clone(),
+            emulator: self.common.emulator,
         }
     }
 }
@@ -1407,8 +1454,8 @@ mod tests {
             ["emulator", "--no-rate-limit", "--plan", "free"],
         ] {
             let args = read([&["cfcache"][..], &line].concat()).unwrap();
-            assert_eq!(args.global.plan.as_deref(), Some("free"), "{line:?}");
-            assert!(args.global.no_rate_limit, "{line:?}");
+            assert_eq!(args.global.seldom.plan.as_deref(), Some("free"), "{line:?}");
+            assert!(args.global.seldom.no_rate_limit, "{line:?}");
         }
     }
 
@@ -1540,6 +1587,11 @@ mod tests {
             };
             assert_eq!(format!("{likely:?}"), format!("{:?}", complete.unwrap()), "{line:?}");
         }
+        // What most runs give takes the smallest definition.
+        let usual = ["cfcache", "-z", "example.com", "purge", "urls", "--from", "-", "--json", "-y"];
+        assert!(read_as(&usual.map(OsString::from), Shared::Common).is_some());
+        let rare = ["cfcache", "purge", "urls", "a", "--plan", "free"].map(OsString::from);
+        assert!(read_as(&rare, Shared::Common).is_none() && read_as(&rare, Shared::All).is_some());
     }
 
     #[test]

@@ -76,24 +76,24 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
-        let output = match (global.json, global.output) {
+        let output = match (global.common.json, global.common.output) {
             (true, _) => OutputArg::Json,
             (false, output) => output.unwrap_or(OutputArg::Human),
         };
-        let color = |is_terminal: bool| match global.color.unwrap_or(ColorArg::Auto) {
+        let color = |is_terminal: bool| match global.seldom.color.unwrap_or(ColorArg::Auto) {
             ColorArg::Always => true,
             ColorArg::Never => false,
             ColorArg::Auto => is_terminal && !environment.no_color,
         };
         let err_is_terminal = std::io::stderr().is_terminal();
         let takes_escapes = err_is_terminal && takes_escapes(environment);
-        let logs = global.log_format.is_some();
+        let logs = global.seldom.log_format.is_some();
         Self {
             output,
-            quiet: global.quiet,
-            verbose: global.verbose,
-            live: takes_escapes && global.verbose == 0 && !logs && environment.log.is_none(),
-            progress: !global.quiet && !global.no_progress,
+            quiet: global.common.quiet,
+            verbose: global.common.verbose,
+            live: takes_escapes && global.common.verbose == 0 && !logs && environment.log.is_none(),
+            progress: !global.common.quiet && !global.seldom.no_progress,
             color_err: color(takes_escapes),
             logs,
             broken: Cell::new(false),
@@ -117,12 +117,12 @@ impl Terminal {
     ///
     /// Where the filter is none.
     pub(crate) fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
-        if global.log_format.is_none() && environment.log.is_none() {
+        if global.seldom.log_format.is_none() && environment.log.is_none() {
             return Ok(());
         }
         let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
         let failure = filter.as_ref().err().map(|why| Failure::usage(format!("`{}`: {why}", config::LOG)));
-        let format = global.log_format.unwrap_or(LogFormat::Text);
+        let format = global.seldom.log_format.unwrap_or(LogFormat::Text);
         Logger::new(format, filter.unwrap_or_default(), |line| {
             // If standard error is gone there is nobody left to tell.
             let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());

@@ -18,7 +18,7 @@ use cfcache_transport::Roots;
 
 use crate::args::{
     Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, ShellArg,
-    TokenCommand, What,
+    TokenCommand, UrlsArgs, What,
 };
 use crate::config::{self, CredentialPlace, Environment, Settings, Sourced, ValueOrigin};
 use crate::failure::Failure;
@@ -63,8 +63,8 @@ pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) ->
             check_unicode(environment)?;
             check_emulator_options(&global)?;
             // It is an API of its own: what is set for the other one is not for it.
-            let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
-            Ok(Task::Emulator(args, plan, !global.no_rate_limit))
+            let plan = plan(global.seldom.plan.as_deref())?.unwrap_or(Plan::Enterprise);
+            Ok(Task::Emulator(args, plan, !global.seldom.no_rate_limit))
         }
         Command::Purge { what } => resolver()?.purge(Action::Purge, what),
         Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
@@ -114,31 +114,31 @@ fn check_unicode(environment: &Environment) -> Result<(), Failure> {
 /// Refuses the options that are about asking an API, where one is served.
 fn check_emulator_options(global: &Global) -> Result<(), Failure> {
     let options = [
-        ("--zone", global.zone.is_some()),
-        ("--environment", global.environment.is_some()),
-        ("--api-token-file", global.api_token_file.is_some()),
-        ("--base-url", global.base_url.is_some()),
-        ("--emulator", global.emulator),
-        ("--proxy", global.proxy.is_some()),
-        ("--profile", global.profile.is_some()),
-        ("--config", global.config.is_some()),
-        ("--roots", global.roots.is_some()),
-        ("--ca-file", !global.ca_file.is_empty()),
-        ("--allow-insecure-http", global.allow_insecure_http),
-        ("--batch-size", global.batch_size.is_some()),
-        ("--concurrency", global.concurrency.is_some()),
-        ("--max-retries", global.max_retries.is_some()),
-        ("--timeout", global.timeout.is_some()),
-        ("--max-wait", global.max_wait.is_some()),
-        ("--output", global.output.is_some()),
-        ("--json", global.json),
-        ("--dry-run", global.dry_run),
-        ("--yes", global.yes),
-        ("--force", global.force),
-        ("--on-invalid", global.on_invalid.is_some()),
-        ("--strict", global.strict),
-        ("--journal", global.journal.is_some()),
-        ("--failed-to", global.failed_to.is_some()),
+        ("--zone", global.common.zone.is_some()),
+        ("--environment", global.common.environment.is_some()),
+        ("--api-token-file", global.common.api_token_file.is_some()),
+        ("--base-url", global.common.base_url.is_some()),
+        ("--emulator", global.common.emulator),
+        ("--proxy", global.seldom.proxy.is_some()),
+        ("--profile", global.seldom.profile.is_some()),
+        ("--config", global.seldom.config.is_some()),
+        ("--roots", global.seldom.roots.is_some()),
+        ("--ca-file", !global.seldom.ca_file.is_empty()),
+        ("--allow-insecure-http", global.seldom.allow_insecure_http),
+        ("--batch-size", global.seldom.batch_size.is_some()),
+        ("--concurrency", global.seldom.concurrency.is_some()),
+        ("--max-retries", global.seldom.max_retries.is_some()),
+        ("--timeout", global.seldom.timeout.is_some()),
+        ("--max-wait", global.seldom.max_wait.is_some()),
+        ("--output", global.common.output.is_some()),
+        ("--json", global.common.json),
+        ("--dry-run", global.common.dry_run),
+        ("--yes", global.common.yes),
+        ("--force", global.common.force),
+        ("--on-invalid", global.seldom.on_invalid.is_some()),
+        ("--strict", global.seldom.strict),
+        ("--journal", global.seldom.journal.is_some()),
+        ("--failed-to", global.seldom.failed_to.is_some()),
     ];
     match options.iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {
@@ -173,7 +173,7 @@ impl<'a> Resolver<'a> {
         if let Some(overruled) = &settings.overruled {
             terminal.warn(overruled);
         }
-        if matches!(settings.base_url.origin, ValueOrigin::Default) && !global.emulator {
+        if matches!(settings.base_url.origin, ValueOrigin::Default) && !global.common.emulator {
             environment.unread(&[config::API_BASE_URL]).iter().for_each(|unread| terminal.warn(unread));
         }
         Ok(Self { settings, global, environment, terminal })
@@ -186,40 +186,40 @@ impl<'a> Resolver<'a> {
     /// The connection; where nothing will be sent, it needs no credentials.
     fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
         let global = self.global;
-        if global.emulator && global.base_url.is_some() {
+        if global.common.emulator && global.common.base_url.is_some() {
             return Err(Failure::usage("`--emulator` and `--base-url` exclude each other"));
         }
-        let api = if global.emulator {
+        let api = if global.common.emulator {
             Api::emulator(self.settings.zone.is_some().then(|| self.zone()).transpose()?)
         } else {
             let base = self.settings.parse_base_url()?;
             let place = self.settings.credentials.as_ref();
             let fetch = || credentials::fetch(place, self.environment, self.terminal);
             let credentials = (!sends_nothing).then(fetch).transpose()?;
-            let (allow_insecure_http, network) = (global.allow_insecure_http, self.network()?);
+            let (allow_insecure_http, network) = (global.seldom.allow_insecure_http, self.network()?);
             Api::Remote(Box::new(Remote { base, credentials, allow_insecure_http, network }))
         };
         Ok(Connection {
             api,
             plan: self.settings.parse_plan()?,
-            pacing: !global.no_rate_limit,
-            concurrency: global.concurrency,
-            max_retries: global.max_retries,
-            timeout: global.timeout.map(Duration::from_secs_f64),
-            max_wait: global.max_wait.map(Duration::from_secs_f64),
+            pacing: !global.seldom.no_rate_limit,
+            concurrency: global.seldom.concurrency,
+            max_retries: global.seldom.max_retries,
+            timeout: global.seldom.timeout.map(Duration::from_secs_f64),
+            max_wait: global.seldom.max_wait.map(Duration::from_secs_f64),
         })
     }
 
     fn network(&self) -> Result<Network, Failure> {
         let global = self.global;
-        let roots = global.roots.unwrap_or(Roots::Platform);
-        Network::new(global.proxy.as_deref(), roots, &global.ca_file, self.environment)
+        let roots = global.seldom.roots.unwrap_or(Roots::Platform);
+        Network::new(global.seldom.proxy.as_deref(), roots, &global.seldom.ca_file, self.environment)
     }
 }
 
 impl Resolver<'_> {
     fn purge_job(&self, job: Job) -> Task {
-        if self.global.dry_run { Task::PurgeDryRun(job) } else { Task::Purge(job) }
+        if self.global.common.dry_run { Task::PurgeDryRun(job) } else { Task::Purge(job) }
     }
 
     fn purge(&self, action: Action, what: What) -> Result<Task, Failure> {
@@ -227,7 +227,7 @@ impl Resolver<'_> {
             |kind, input| targets(action, kind, input, PagesArgs::default(), Vec::new(), self.global);
         match what {
             What::Everything => self.everything(action),
-            What::Urls { input, pages, headers } => {
+            What::Urls(UrlsArgs { input, pages, headers }) => {
                 let headers = cache_key_headers(&headers)?;
                 self.list(action, self::targets(action, Kind::Files, input, pages, headers, self.global)?)
             }
@@ -245,12 +245,12 @@ impl Resolver<'_> {
                 .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
         }
         let options = [
-            ("--failed-to", global.failed_to.is_some()),
-            ("--journal", global.journal.is_some()),
-            ("--on-invalid", global.on_invalid.is_some()),
-            ("--strict", global.strict),
-            ("--batch-size", global.batch_size.is_some()),
-            ("--concurrency", global.concurrency.is_some()),
+            ("--failed-to", global.seldom.failed_to.is_some()),
+            ("--journal", global.seldom.journal.is_some()),
+            ("--on-invalid", global.seldom.on_invalid.is_some()),
+            ("--strict", global.seldom.strict),
+            ("--batch-size", global.seldom.batch_size.is_some()),
+            ("--concurrency", global.seldom.concurrency.is_some()),
         ];
         for (option, is_given) in options {
             if is_given {
@@ -261,25 +261,25 @@ impl Resolver<'_> {
             action,
             visits: self.visits(&PurgeSubject::Everything)?,
             scope: self.settings.parse_scope(self.environment, self.terminal)?,
-            connection: self.connection(global.dry_run)?,
-            yes: global.yes || global.force,
+            connection: self.connection(global.common.dry_run)?,
+            yes: global.common.yes || global.common.force,
         }))))
     }
 
     fn list(&self, action: Action, targets: Targets) -> Result<Task, Failure> {
         let global = self.global;
         let reads_stdin = |path: &PathBuf| path == Path::new("-");
-        let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.api_token_file);
+        let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.common.api_token_file);
         if inputs.filter(|path| reads_stdin(path)).count() > 1 {
             return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
         }
         self.check_written_files(&targets)?;
         // Without a zone, entries that have a host say themselves where they belong.
         let by_host = targets.kind.has_host() && !self.settings.names_zone();
-        if by_host && self.settings.environment.is_none() && global.journal.is_some() {
+        if by_host && self.settings.environment.is_none() && global.seldom.journal.is_some() {
             return Err(config::needs_zone("--journal"));
         }
-        if global.dry_run && global.journal.is_some() {
+        if global.common.dry_run && global.seldom.journal.is_some() {
             return Err(Failure::usage(
                 "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
             ));
@@ -298,17 +298,17 @@ impl Resolver<'_> {
             visits,
             destination,
             targets,
-            connection: self.connection(global.dry_run)?,
-            failed_to: global.failed_to.clone(),
-            journal: global.journal.clone(),
-            batch_size: global.batch_size,
+            connection: self.connection(global.common.dry_run)?,
+            failed_to: global.seldom.failed_to.clone(),
+            journal: global.seldom.journal.clone(),
+            batch_size: global.seldom.batch_size,
         }))))
     }
 
     /// Refuses to write where something is read, or where something else is written.
     fn check_written_files(&self, targets: &Targets) -> Result<(), Failure> {
         let global = self.global;
-        let written = [("--failed-to", &global.failed_to), ("--journal", &global.journal)];
+        let written = [("--failed-to", &global.seldom.failed_to), ("--journal", &global.seldom.journal)];
         let written: Vec<(&str, &Path)> =
             written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect();
         let inputs = targets.files.iter().chain(&targets.sitemaps);
@@ -318,7 +318,7 @@ impl Resolver<'_> {
             read.push(("the file of the token", path));
         }
         read.extend(self.settings.path.iter().map(|path| ("the configuration", path.as_path())));
-        read.extend(global.ca_file.iter().map(|path| ("a file of certificates", path.as_path())));
+        read.extend(global.seldom.ca_file.iter().map(|path| ("a file of certificates", path.as_path())));
         same_file::check_written(&written, &read)
     }
 
@@ -326,11 +326,11 @@ impl Resolver<'_> {
     fn setting(&self, command: impl FnOnce() -> Result<SettingCommand, Failure>) -> Result<Task, Failure> {
         self.no_purge_options()?;
         let command = command()?;
-        let dry_run = self.global.dry_run;
+        let dry_run = self.global.common.dry_run;
         if dry_run && !command.is_change() {
             return Err(only_reads());
         }
-        let yes = self.global.yes || self.global.force;
+        let yes = self.global.common.yes || self.global.common.force;
         let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
         let job = SettingJob { command, zone, connection, yes };
         Ok(if dry_run { Task::ManageDryRun(job) } else { Task::Manage(ManageJob::Setting(job)) })
@@ -357,19 +357,19 @@ impl Resolver<'_> {
     /// What a command that changes nothing cannot be told.
     fn reads(&self) -> Result<(), Failure> {
         self.no_purge_options()?;
-        if self.global.dry_run { Err(only_reads()) } else { Ok(()) }
+        if self.global.common.dry_run { Err(only_reads()) } else { Ok(()) }
     }
 
     /// What is for lists to purge is refused where it would do nothing.
     fn no_purge_options(&self) -> Result<(), Failure> {
         let global = self.global;
         let options = [
-            ("--environment", global.environment.is_some()),
-            ("--journal", global.journal.is_some()),
-            ("--failed-to", global.failed_to.is_some()),
-            ("--on-invalid", global.on_invalid.is_some()),
-            ("--strict", global.strict),
-            ("--batch-size", global.batch_size.is_some()),
+            ("--environment", global.common.environment.is_some()),
+            ("--journal", global.seldom.journal.is_some()),
+            ("--failed-to", global.seldom.failed_to.is_some()),
+            ("--on-invalid", global.seldom.on_invalid.is_some()),
+            ("--strict", global.seldom.strict),
+            ("--batch-size", global.seldom.batch_size.is_some()),
         ];
         self.no_visitor_options()?;
         match options.iter().find(|(_, is_given)| *is_given) {
@@ -426,7 +426,7 @@ fn targets(
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
     // `-f tags.txt` is typed for "from a file", and a file's name is a valid tag.
-    if global.force
+    if global.common.force
         && let Some(name) = input.entries.iter().find_map(|entry| list_named(entry))
     {
         let name = cfcache_model::text::quote(name);
@@ -443,11 +443,11 @@ fn targets(
         arguments: input.entries,
         files: input.from,
         headers,
-        on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
+        on_invalid: global.seldom.on_invalid.unwrap_or(OnInvalid::Fail),
         sitemaps: pages.from_sitemap,
         base,
         null: input.null,
-        strict: global.strict,
+        strict: global.seldom.strict,
     })
 }
 

@@ -18,18 +18,18 @@ use crate::secret::shown_path;
 impl Resolver<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Task, Failure> {
         let global = self.global;
-        if global.journal.is_some() {
+        if global.seldom.journal.is_some() {
             return Err(Failure::usage(
                 "`--journal` is not for `changed`: its state remembers what is left to do",
             )
             .with_hint("run it again after a failure; `--state FILE` says where the state is"));
         }
-        if global.on_invalid.is_some() {
+        if global.seldom.on_invalid.is_some() {
             return Err(Failure::usage(
                 "`--on-invalid` is for lists of entries, and `changed` makes its own",
             ));
         }
-        if args.begin && global.dry_run {
+        if args.begin && global.common.dry_run {
             return Err(Failure::usage(
                 "`--begin` and `--dry-run` exclude each other: one of them only writes",
             ));
@@ -44,7 +44,7 @@ impl Resolver<'_> {
         let source = self.source(&args, &site)?;
         let reads_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
         let inputs =
-            args.sitemap.iter().chain(&args.manifest).chain(&args.from).chain(&global.api_token_file);
+            args.sitemap.iter().chain(&args.manifest).chain(&args.from).chain(&global.common.api_token_file);
         let reads_stdin = match inputs.filter(reads_stdin).count() {
             0 => false,
             1 => true,
@@ -72,16 +72,16 @@ impl Resolver<'_> {
             state,
             site,
             destination: self.settings.parse_destination(self.environment, self.terminal)?,
-            connection: self.connection(global.dry_run || args.begin),
+            connection: self.connection(global.common.dry_run || args.begin),
             plan: self.settings.parse_plan()?,
-            within: (!global.no_rate_limit).then(|| Duration::from_secs_f64(args.within)),
+            within: (!global.seldom.no_rate_limit).then(|| Duration::from_secs_f64(args.within)),
             fallback: args.fallback.into_iter().map_while(|step| step).collect(),
             first: args.first,
             begin: args.begin,
             explain: args.explain,
-            yes: global.yes || global.force,
-            failed_to: global.failed_to.clone(),
-            batch_size: global.batch_size,
+            yes: global.common.yes || global.common.force,
+            failed_to: global.seldom.failed_to.clone(),
+            batch_size: global.seldom.batch_size,
         }))))
     }
 
