@@ -207,7 +207,8 @@ async fn a_folder_serves_index_pages_redirects_and_nothing_outside() {
         ("/nothing", 404, "not here"),
         ("/link.txt", 404, "not here"),
         ("/%2e%2e/secret.txt", 400, ""),
-        ("/..%5csecret.txt", 400, ""),
+        // On Unix a backslash parts nothing: it is the name of a file that is not there.
+        ("/..%5csecret.txt", if cfg!(unix) { 404 } else { 400 }, ""),
     ] {
         let response = visit(&server, path).await;
         assert_eq!(response.status(), status, "{path}");
