@@ -1,11 +1,11 @@
 #!/bin/sh
-# The whole idea in one command, on this machine alone: a site, a cache in front of it that behaves as Cloudflare's does,
-# a deployment that visitors do not see, a purge of what it changed, and the proof that they see it now.
+# Shows a whole deployment on this machine: serves a folder of files through an emulated Cloudflare cache, changes a page,
+# shows that visitors still get the old one, purges what changed, and verifies that visitors get the new page.
 #
-# It builds cfcache, or takes the one that CFCACHE names. README.md shows what it prints, and a test compares.
+# It builds cfcache, or uses the binary that CFCACHE names. README.md shows its output, and a test compares the two.
 set -eu
 
-# `replace` takes the place of the shell, so that what is started in the background is what is ended.
+# `replace` replaces the shell process, so that killing the background job ends the program itself.
 if [ -n "${CFCACHE-}" ]; then
   case $CFCACHE in
     /*) ;;
@@ -19,7 +19,7 @@ else
 fi
 cfcache() { (replace "$@"); }
 
-# Prints a command, and runs it.
+# Prints a command and runs it.
 run() {
   printf '$ %s\n' "$1"
   eval "$1" 2>&1
@@ -30,7 +30,7 @@ cd "$folder"
 mkdir site
 echo '<h1>Old</h1>' > site/index.html
 echo 'body { color: navy }' > site/styles.css
-# Nothing of whoever runs this has a say, and nothing of theirs is changed.
+# Do not use or change the settings and the state of the user who runs this.
 unset CLOUDFLARE_API_KEY CLOUDFLARE_EMAIL CFCACHE_PROFILE CFCACHE_CONFIG CFCACHE_PLAN
 export XDG_STATE_HOME="$folder" XDG_CONFIG_HOME="$folder" NO_COLOR=1 NO_PROXY=127.0.0.1
 export CLOUDFLARE_API_TOKEN=any-token-will-do CLOUDFLARE_ZONE_ID=023e105f4ecef8ad9ca31a8372d0c353
@@ -49,15 +49,15 @@ CLOUDFLARE_BASE_URL=$(sed -n 's/^listening on //p' addresses)
 export CLOUDFLARE_BASE_URL
 edge=$(sed -n 's,^edge on http://,,p' addresses)
 
-printf '\n# The first deployment; then a visitor comes twice, and the second time the page is in the cache.\n'
+printf '\n# The first deployment. The first request of a visitor is a MISS, the second one is a HIT.\n'
 run 'cfcache purge changed site --url https://www.example.com'
 run "cfcache probe https://www.example.com/ --verify-connect $edge"
 run "cfcache probe https://www.example.com/ --verify-connect $edge"
 
-printf '\n# The page changes, and visitors still get the old one: HIT, with the ETag from before.\n'
+printf '\n# The page changes, but visitors still get the old one: a HIT with the old ETag.\n'
 run "echo '<h1>New</h1>' > site/index.html"
 run "cfcache probe https://www.example.com/ --verify-connect $edge"
 
-printf '\n# Purge what changed, and compare what visitors get now with the files, byte for byte.\n'
+printf '\n# Purge what changed, and compare what visitors get with the files, byte for byte.\n'
 run "cfcache purge changed site --url https://www.example.com --verify --expect-files --verify-connect $edge"
 run "cfcache probe https://www.example.com/ --verify-connect $edge"

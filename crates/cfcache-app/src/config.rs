@@ -1,7 +1,7 @@
-//! Settings: the only module that reads the environment and configuration files.
+//! Settings. Only this module reads the environment and configuration files.
 //!
-//! An option wins over the environment, that over the project's file, that over the profile, that over what is common to
-//! all profiles, that over the default. Each value remembers where it is from.
+//! Precedence: option > environment > project file > profile > top level of the user's file > default. Each value
+//! remembers its source.
 
 pub mod environment;
 pub mod file;
@@ -30,7 +30,7 @@ use crate::failure::Failure;
 use crate::secret::{shown, shown_path};
 use crate::{connection, domain};
 
-/// What is set for one run alone, as options of a command line do.
+/// Settings for one run, such as options of a command line.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// The zone.
@@ -39,37 +39,37 @@ pub struct Overrides {
     pub environment: Option<String>,
     /// The plan.
     pub plan: Option<String>,
-    /// Where the API is.
+    /// The base URL of the API.
     pub base_url: Option<String>,
-    /// The user's file, in place of the usual one.
+    /// The user's file, instead of the default one.
     pub config: Option<PathBuf>,
     /// The profile.
     pub profile: Option<String>,
     /// A file that holds a token.
     pub api_token_file: Option<PathBuf>,
-    /// Whether the API is an emulator in this process, for which no base URL matters.
+    /// Whether the API is an emulator in this process, which ignores the base URL.
     pub emulator: bool,
 }
 
-/// A value, and where it is from.
+/// A value and its source.
 #[derive(Debug, Clone)]
 pub struct Sourced<T> {
     /// The value.
     pub value: T,
-    /// Where it is from.
+    /// The source.
     pub origin: ValueOrigin,
 }
 
-/// Where a setting is from.
+/// The source of a setting.
 #[derive(Debug, Clone)]
 pub enum ValueOrigin {
     /// An option on the command line.
     Option(&'static str),
     /// A variable of the environment.
     Variable(&'static str),
-    /// A file of settings, and which profile of it.
+    /// A settings file, and its profile if there is one.
     File(PathBuf, Option<String>),
-    /// Nobody set it.
+    /// The default; nothing sets it.
     Default,
 }
 
@@ -84,32 +84,33 @@ impl fmt::Display for ValueOrigin {
     }
 }
 
-/// Everything that is set, by whatever means.
+/// All settings with their sources.
 #[derive(Debug)]
 pub struct Settings {
     /// The zone, by id or by domain.
     pub zone: Option<Sourced<String>>,
     /// The environment, by id or by name.
     pub environment: Option<Sourced<String>>,
-    /// Whose limits to pace by.
+    /// The plan whose limits are used.
     pub plan: Option<Sourced<String>>,
-    /// Where the API is.
+    /// The base URL of the API.
     pub base_url: Sourced<String>,
-    /// Where the credentials are.
+    /// The location of the credentials.
     pub credentials: Option<Sourced<CredentialPlace>>,
-    /// The nearest project's file, where there is one.
+    /// The nearest project file, if there is one.
     pub project: Option<PathBuf>,
-    /// The project's file that forbids `everything`, where one on the way up does.
+    /// The project file that forbids `everything`, if there is one.
     pub forbidden_by: Option<PathBuf>,
-    /// The sites of the nearest project that has any, by their names, and the file that they are in.
+    /// The sites of the nearest project file that has any, by name.
     pub sites: BTreeMap<String, Site>,
-    /// The project file that describes them.
+    /// The project file that describes the sites.
     pub sites_file: Option<PathBuf>,
-    /// A zone that was set by the project or by a profile, where the other one's is used, and what that is about.
+    /// A message about a zone of the project file or of a profile that is not used because the other one has
+    /// precedence.
     pub overruled: Option<String>,
-    /// Domains, as [`domain::ascii`] writes them, and the ids of their zones.
+    /// Domains, in the form of [`domain::ascii`], and the ids of their zones.
     pub zones: BTreeMap<String, ZoneId>,
-    /// The user's file, whether there is one or not.
+    /// The path of the user's file, whether it exists or not.
     pub path: Option<PathBuf>,
     /// The profile.
     pub profile: Option<String>,
@@ -118,7 +119,7 @@ pub struct Settings {
     home: Option<PathBuf>,
 }
 
-/// Where the credentials are.
+/// The location of the credentials.
 #[derive(Debug, Clone)]
 pub enum CredentialPlace {
     /// A token in a file.
@@ -134,7 +135,7 @@ pub enum CredentialPlace {
     },
     /// The token itself, from [`API_TOKEN`].
     Token(SecretString),
-    /// The token itself, in a file of settings, where it should not be.
+    /// The token itself, in the settings file, which is discouraged.
     Inline(SecretString),
     /// An API key, which is older than tokens.
     Key {
@@ -178,19 +179,19 @@ impl CredentialPlace {
         .flatten();
         let place = places.next();
         if places.next().is_some() {
-            return Err(Failure::usage(format!("{owner} names more than one place for the token"))
-                .with_hint("one of `token-file`, `token-env` and `token-command` is enough"));
+            return Err(Failure::usage(format!("{owner} has more than one token setting"))
+                .with_hint("use only one of `token-file`, `token-env` and `token-command`"));
         }
         Ok(place)
     }
 }
 
 impl Settings {
-    /// Puts together what options, environment and files say.
+    /// Combines options, environment and files.
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read or understood, or there is no such profile.
+    /// If a file cannot be read or parsed, or if the profile does not exist.
     pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, Failure> {
         let (path, file) = user_file(overrides, environment)?;
         let paths = std::env::current_dir().map(|start| file::find_projects(&start)).unwrap_or_default();
@@ -214,7 +215,7 @@ impl Settings {
             .find_map(|(path, file)| sourced(file.zone.clone(), ValueOrigin::File(path.clone(), None)));
         let sites = projects.iter().find(|(_, file)| !file.sites.is_empty());
         let zones = mapped_zones(path.as_deref(), file.zones)?;
-        // A profile that was named beats the project only where it was named for this very command.
+        // A profile has precedence over the project file only if it was named for this command.
         let named = profile.is_some() && (overrides.profile.is_some() || environment.profile.is_some());
         let of_profile = layers.first().filter(|_| named);
         let of_profile = of_profile.and_then(|(origin, layer)| sourced(layer.zone.clone(), origin.clone()));
@@ -234,13 +235,13 @@ impl Settings {
             _ => None,
         };
         let of_profile = of_profile.filter(|_| overrides.profile.is_some());
-        // To fall back to the vendor's API from a variable that was to name another would be the wrong kind of help.
+        // Falling back to Cloudflare's API would be wrong if a variable was meant to name another one.
         let empty = environment.empty.iter().find(|name| [BASE_URL, API_BASE_URL].contains(&name.as_str()));
         if let (None, None, Some(name)) = (&overrides.base_url, &environment.base_url, empty)
             && !overrides.emulator
         {
-            return Err(Failure::usage(format!("`{name}` is set, and empty"))
-                .with_hint("unset it for the vendor's API, or name another"));
+            return Err(Failure::usage(format!("`{name}` is set but empty"))
+                .with_hint("unset it to use Cloudflare's API, or set another URL"));
         }
         let base_url = match &environment.base_url {
             Some((url, name)) => sourced(Some(url.clone()), ValueOrigin::Variable(name)),
@@ -274,7 +275,7 @@ impl Settings {
         })
     }
 
-    /// Returns where the API is.
+    /// Returns the base URL of the API.
     ///
     /// # Errors
     ///
@@ -282,11 +283,11 @@ impl Settings {
     pub fn parse_base_url(&self) -> Result<BaseUrl, Failure> {
         self.base_url.value.parse().map_err(|invalid| {
             Failure::usage(format!("{} is not a base URL: {invalid}", self.base_url.origin))
-                .with_hint(format!("it looks like `{DEFAULT_BASE_URL}`"))
+                .with_hint(format!("use a URL such as `{DEFAULT_BASE_URL}`"))
         })
     }
 
-    /// Returns the plan that is set; `None` for `auto`, and where none is set.
+    /// Returns the plan; `None` for `auto`, and if none is set.
     ///
     /// # Errors
     ///
@@ -296,7 +297,7 @@ impl Settings {
         connection::plan(Some(value)).map_err(|failure| failure.with_cause(origin.to_string()))
     }
 
-    /// A path as it is typed: with `~` for the user's own directory.
+    /// A path as a user would type it, with `~` for the home directory.
     pub fn short(&self, path: &Path) -> String {
         let below = self.home.as_ref().and_then(|home| path.strip_prefix(home).ok());
         match below.filter(|below| !below.as_os_str().is_empty()) {
@@ -306,7 +307,7 @@ impl Settings {
     }
 }
 
-/// The map of zones, by domains in the form in which they are compared.
+/// The map of zones, with domains in the form in which they are compared.
 fn mapped_zones(
     path: Option<&Path>,
     given: BTreeMap<String, MappedZone>,
@@ -317,14 +318,14 @@ fn mapped_zones(
         if zones.get(&key).is_some_and(|other| *other != id) {
             let file = path.map(|path| format!("{}: ", shown_path(path))).unwrap_or_default();
             return Err(Failure::usage(format!("{file}`[zones]` names two zones for {}", shown(&name)))
-                .with_hint("case, a dot at the end, and `xn--` for other letters make no other domain"));
+                .with_hint("upper and lower case, a trailing dot, and `xn--` for non-ASCII letters make no difference"));
         }
         zones.insert(key, id);
     }
     Ok(zones)
 }
 
-/// Returns whether two settings name one zone, as far as the map of zones tells.
+/// Returns whether two settings name the same zone, according to the map of zones.
 fn is_same_zone(one: &Sourced<String>, other: &Sourced<String>, zones: &BTreeMap<String, ZoneId>) -> bool {
     let id = |zone: &Sourced<String>| {
         let name = domain::ascii(zone.value.trim());
@@ -337,7 +338,7 @@ fn sourced<T>(value: Option<T>, origin: ValueOrigin) -> Option<Sourced<T>> {
     value.map(|value| Sourced { value, origin })
 }
 
-/// The user's file: the one that was named, which must be there, or the usual one, which need not.
+/// The user's file: a named file must exist, the default one need not.
 fn user_file(
     overrides: &Overrides,
     environment: &Environment,
@@ -360,7 +361,7 @@ fn user_file(
     Ok((Some(path), file))
 }
 
-/// Finds what is wrong with where tokens are said to be, in profiles that are not used too.
+/// Checks the token locations of all profiles, including those that are not used.
 fn check_tokens(path: &Path, file: &UserFile) -> Result<(), Failure> {
     let named = |profile| ValueOrigin::File(path.to_owned(), profile).to_string();
     file.common().token(&named(None))?;
@@ -374,7 +375,7 @@ fn profile_name(overrides: &Overrides, environment: &Environment, file: &UserFil
     overrides.profile.clone().or_else(|| environment.profile.clone()).or_else(|| file.profile.clone())
 }
 
-/// The profile, and what is common to all: the first that has a value wins.
+/// The profile and the top level of the file; the first one that has a value is used.
 fn layers(
     path: Option<&Path>,
     file: &UserFile,
@@ -383,7 +384,7 @@ fn layers(
     let Some(path) = path else {
         return match profile {
             Some(name) => Err(Failure::usage(format!(
-                "there is no profile {}: there is no configuration file",
+                "there is no profile {}, because there is no configuration file",
                 shown(name)
             ))),
             None => Ok(Vec::new()),
@@ -396,7 +397,9 @@ fn layers(
             let failure =
                 Failure::usage(format!("there is no profile {} in {}", shown(name), shown_path(path)));
             let hint = if known.is_empty() {
-                format!("a profile is a table, `[profiles.NAME]`; `{PROFILE}` and `--profile` name one")
+                format!(
+                    "define a profile in a table `[profiles.NAME]`; `{PROFILE}` and `--profile` select one"
+                )
             } else {
                 format!("there is {}", known.join(", "))
             };

@@ -1,4 +1,4 @@
-//! How to reach the API.
+//! The settings of the connection to the API.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -13,39 +13,39 @@ use crate::job::ZoneRef;
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
 
-/// How to reach the API, and at what pace.
+/// The connection to the API, and its limits.
 pub struct Connection {
     /// Which API.
     pub api: Api,
-    /// The plan that was named; `None` is `auto`.
+    /// The named plan; `None` means `auto`.
     pub plan: Option<Plan>,
-    /// Whether the limits of the plan are kept.
+    /// Whether the rate limits of the plan are obeyed.
     pub pacing: bool,
-    /// At most so many requests in flight.
+    /// The maximum number of requests in flight.
     pub concurrency: Option<usize>,
-    /// How often a request is tried again.
+    /// How many times a request is retried.
     pub max_retries: Option<u32>,
-    /// How long one try may take.
+    /// The time limit of one attempt.
     pub timeout: Option<Duration>,
-    /// The longest single wait that the server is granted.
+    /// The longest single wait that the server may demand.
     pub max_wait: Option<Duration>,
 }
 
-/// Which API is asked.
+/// The API that is called.
 pub enum Api {
-    /// One that is started in this process, with this zone.
+    /// An emulator in this process, with this zone.
     Emulator {
         /// The id of the zone.
         zone_id: String,
         /// The domain of the zone.
         zone_name: String,
     },
-    /// One somewhere else.
+    /// A remote API.
     Remote(Box<Remote>),
 }
 
 impl Api {
-    /// An emulator whose one zone is the zone that is set, so that a command can be tried as it is.
+    /// An emulator with the configured zone, so that any command can be tried unchanged.
     pub fn emulator(zone: Option<ZoneRef>) -> Self {
         let (mut zone_id, mut zone_name) =
             (endpoint::example::ZONE_ID.to_owned(), endpoint::example::ZONE_NAME.to_owned());
@@ -58,13 +58,13 @@ impl Api {
     }
 }
 
-/// An API somewhere else, and how to get there.
+/// A remote API, and how to reach it.
 pub struct Remote {
     /// Where it is.
     pub base: BaseUrl,
-    /// `None` only where nothing will be sent.
+    /// The credentials; `None` only if nothing will be sent.
     pub credentials: Option<Credentials>,
-    /// Whether credentials may go in cleartext to another machine.
+    /// Whether credentials may be sent unencrypted to another machine.
     pub allow_insecure_http: bool,
     /// The way there.
     pub network: Network,
@@ -75,9 +75,9 @@ pub struct Remote {
 pub struct Network {
     /// The proxy of each origin.
     pub proxies: ProxyRules,
-    /// Whose certificates are trusted.
+    /// The trusted root certificates.
     pub roots: Roots,
-    /// Certificates to trust as well, in PEM.
+    /// Additional certificates to trust, in PEM format.
     pub authorities: Vec<Vec<u8>>,
 }
 
@@ -109,12 +109,12 @@ impl Network {
 
 /// The proxy of `--proxy`.
 fn parse_proxy(text: &str) -> Result<ProxyRules, Failure> {
-    const EXAMPLE: &str = "it looks like `http://proxy.example.com:3128`; `none` goes without";
+    const EXAMPLE: &str = "use a URL such as `http://proxy.example.com:3128`, or `none` for no proxy";
     if text == "none" {
         return Ok(ProxyRules::default());
     }
     if text.contains('@') {
-        return Err(Failure::usage("`--proxy` takes no user and password: they would show in `ps`")
+        return Err(Failure::usage("`--proxy` takes no user and password, because `ps` would show them")
             .with_hint(format!("put the whole URL into `{HTTPS_PROXY}`")));
     }
     // A word alone would be looked up as a host, and fail as one that cannot be reached.
@@ -134,7 +134,7 @@ fn parse_proxy(text: &str) -> Result<ProxyRules, Failure> {
 /// The proxies of the environment. Their values may hold passwords, so they are not shown.
 fn environment_proxies(environment: &Environment) -> Result<ProxyRules, Failure> {
     let hint = || {
-        format!("look at `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or go without (`--proxy none`)")
+        format!("check `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or use no proxy (`--proxy none`)")
     };
     let proxies = &environment.proxies;
     let is_secret = |proxy: &&String| !proxy.contains('@') && may_be_secret(proxy);
@@ -147,16 +147,16 @@ fn environment_proxies(environment: &Environment) -> Result<ProxyRules, Failure>
     })
 }
 
-/// The plan of that name; `None` for `auto`, and for none.
+/// Parses the name of a plan; `None` for `auto` and for a missing name.
 ///
 /// # Errors
 ///
-/// Where there is no such plan.
+/// If there is no such plan.
 pub fn plan(name: Option<&str>) -> Result<Option<Plan>, Failure> {
     match name {
         None | Some("auto") => Ok(None),
         Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::text::UnknownName| {
-            Failure::usage(format!("{} is no plan: {unknown}, or `auto`", shown(name)))
+            Failure::usage(format!("{} is not a plan: {unknown}, or `auto`", shown(name)))
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! What is told while something is done.
+//! The interface for messages and progress.
 
 use core::time::Duration;
 
@@ -10,61 +10,61 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::BatchEvent;
 
-/// Takes what is told while something is done: a terminal, a log, or nothing.
+/// Receives messages and progress: a terminal, a log, or nothing.
 ///
 /// Messages are single lines. A line may begin with a label: `error:`, `warning:`, `invalid:` or `hint:`.
 pub trait Console {
-    /// Tells a line, whatever the verbosity.
+    /// Shows a line, whatever the verbosity.
     fn say(&self, line: &str);
 
-    /// Tells a line, unless it was told before.
+    /// Shows a line, unless it was shown before.
     fn say_once(&self, line: &str);
 
-    /// Tells something that is good to know. A quiet console leaves it out.
+    /// Shows an informational line. A quiet console omits it.
     fn note(&self, line: &str);
 
-    /// Tells a detail. Only a verbose console shows it.
+    /// Shows a detail. Only a verbose console shows it.
     fn detail(&self, _line: &str) {}
 
-    /// Warns. A quiet console leaves it out.
+    /// Shows a warning. A quiet console omits it.
     fn warn(&self, line: &str) {
         self.note(&format!("warning: {line}"));
     }
 
-    /// Tells what went wrong, and returns the way to end.
+    /// Shows an error, and returns the exit code.
     fn failure(&self, failure: &Failure) -> Exit;
 
-    /// Remembers a reason that was told, so that a summary need not repeat it.
+    /// Remembers a reason that was shown, so that a summary need not repeat it.
     fn remember(&self, _reason: &str) {}
 
-    /// Takes a line of the result, such as a request of a dry run.
+    /// Writes a line of the result, such as a request of a dry run.
     fn data(&self, line: &str);
 
-    /// Returns whether nobody reads results any more.
+    /// Returns whether the reader of the results is gone.
     fn is_closed(&self) -> bool {
         false
     }
 
-    /// Asks for a yes before something that cannot be undone.
+    /// Asks for confirmation before an action that cannot be undone.
     ///
     /// # Errors
     ///
-    /// Where the answer is no, or nobody can be asked.
+    /// If the answer is no, or if there is no way to ask.
     fn confirm(&self, question: &str) -> Result<(), Failure>;
 
-    /// Entries are read from standard input, which may be a terminal that somebody types on.
+    /// Entries are being read from standard input, which may be a terminal.
     fn reads_standard_input(&self) {}
 
-    /// A request was sent, and was answered or not.
+    /// A request was sent; called with its result.
     fn exchange(&self, _exchange: &Exchange<'_>) {}
 
-    /// Something happened to a request or a run.
+    /// An event of a request or a run.
     fn event(&self, _event: &Event<'_>) {}
 
-    /// A URL was asked, and was answered or not.
+    /// A URL was requested; called with its result.
     fn visited(&self, _url: &str, _visited: &Result<Visit, NoAnswer>) {}
 
-    /// A run over a list begins.
+    /// A run over a list has started.
     fn run_started(&self, _run: RunInfo) {}
 
     /// Entries of the run failed without being sent.
@@ -73,22 +73,22 @@ pub trait Console {
     /// A batch of the run ended.
     fn batch(&self, _batch: &BatchEvent<'_>) {}
 
-    /// Time has passed; called several times a second during a run.
+    /// Called several times per second during a run.
     fn tick(&self) {}
 
-    /// The run is over.
+    /// The run has ended.
     fn run_ended(&self) {}
 
-    /// Shows how far something is that began so long ago; called several times a second.
+    /// Shows the progress of a task that started `elapsed` ago; called several times per second.
     fn progress(&self, _line: &str, _elapsed: Duration) {}
 }
 
-/// What is known of a run when it begins.
+/// What is known about a run when it starts.
 pub struct RunInfo {
-    /// What its entries are.
+    /// The kind of its entries.
     pub kind: Kind,
-    /// How many entries there are, where they were counted.
+    /// The number of entries, if they were counted.
     pub total: Option<u64>,
-    /// Returns how long so many more entries take at least, as far as the limits are known.
+    /// Returns the minimum time for a number of further entries, as far as the limits are known.
     pub estimate: Box<dyn Fn(u64) -> Duration>,
 }

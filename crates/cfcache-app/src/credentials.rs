@@ -1,4 +1,4 @@
-//! The credentials, from wherever they are.
+//! Loads the credentials.
 
 mod command;
 
@@ -15,14 +15,14 @@ use crate::failure::Failure;
 use crate::secret::{bare, may_be_secret, shown, shown_path};
 use crate::whole;
 
-/// More than any secret: another file was named by mistake.
+/// The maximum size of a secret; a larger file was named by mistake.
 const LONGEST: u64 = 4096;
 
-/// Gets the credentials from where they are.
+/// Loads the credentials from their location.
 ///
 /// # Errors
 ///
-/// [`Failure`] with exit code 3, which never shows what was found.
+/// [`Failure`] with exit code 3, which never shows the credentials.
 pub fn fetch(
     place: Option<&Sourced<CredentialPlace>>,
     environment: &Environment,
@@ -31,7 +31,7 @@ pub fn fetch(
     let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
     if matches!(origin, ValueOrigin::File(..)) && environment.key.is_some() && environment.email.is_none() {
         console.warn(&format!(
-            "`{API_KEY}` is set without `{EMAIL}`, and is not used: the token of {origin} is"
+            "`{API_KEY}` is set without `{EMAIL}` and is not used; the token of {origin} is used"
         ));
     }
     let token = match place {
@@ -54,7 +54,7 @@ pub fn fetch(
         }
         CredentialPlace::Inline(token) => {
             console.warn(&format!(
-                "{origin} holds a token itself; `token-file` or `token-command` keep it out of backups and screens",
+                "{origin} contains a token; use `token-file` or `token-command` to keep it out of backups and screens",
             ));
             if let ValueOrigin::File(path, _) = origin {
                 warn_if_open(path, console);
@@ -64,23 +64,20 @@ pub fn fetch(
     };
     check_quotes(&token, origin)?;
     Credentials::token(token).map_err(|invalid| {
-        refuse(&origin.to_string(), invalid).with_hint(
-            "a token is one word: the value alone, without `Bearer`, a name before it, or what follows it",
-        )
+        refuse(&origin.to_string(), invalid)
+            .with_hint("a token is one word: give the value alone, without `Bearer` or other text")
     })
 }
 
-/// Refuses a token between quotes: no token has any, and what reads an `env` file may leave them in place. The API would
-/// only say that it does not know it.
+/// Refuses a token in quotes: no token has any, but programs that read `env` files may keep them. The API would only
+/// respond that the token is unknown.
 fn check_quotes(token: &SecretString, origin: &ValueOrigin) -> Result<(), Failure> {
     let is_quote =
         |char: char| matches!(char, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}');
     let token = token.expose_secret();
     if token.starts_with(is_quote) || token.ends_with(is_quote) {
-        return Err(fail(format!(
-            "the token of {origin} has quotes around it, and they are part of its value"
-        ))
-        .with_hint("remove them there; `docker --env-file` and others take quotes as they are"));
+        return Err(fail(format!("the token of {origin} has quotes around it, which are part of its value"))
+            .with_hint("remove the quotes; `docker --env-file` and other programs do not remove them"));
     }
     Ok(())
 }
@@ -105,7 +102,7 @@ fn none(environment: &Environment) -> Failure {
     };
     let empty = environment.empty.iter().find(|name| [API_TOKEN, API_KEY, EMAIL].contains(&name.as_str()));
     let mut failure = match empty {
-        Some(name) => failure.with_cause(format!("`{name}` is set, and empty")),
+        Some(name) => failure.with_cause(format!("`{name}` is set but empty")),
         None => failure,
     };
     failure.causes.extend(environment.unread(&[API_TOKEN, API_KEY, EMAIL]));
@@ -121,13 +118,13 @@ fn from_file(path: &Path, console: &dyn Console) -> Result<SecretString, Failure
             Ok(trimmed(text))
         }
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
-            Err(fail(format!("{shown} holds more than a token")))
+            Err(fail(format!("{shown} contains more than a token")))
         }
         Err(error) => {
             let failure = fail(format!("cannot read the token from {shown}: {error}"));
             Err(if error.kind() == ErrorKind::NotFound && may_be_secret(&path.to_string_lossy()) {
                 failure.with_hint(format!(
-                    "it takes the name of a file; a token itself goes into `{API_TOKEN}` or to standard input \
+                    "give the name of a file; put a token itself into `{API_TOKEN}` or on standard input \
                      (`--api-token-file -`)",
                 ))
             } else {
@@ -139,19 +136,19 @@ fn from_file(path: &Path, console: &dyn Console) -> Result<SecretString, Failure
 
 fn trimmed(text: String) -> SecretString {
     let text = SecretString::from(text);
-    // What some editors begin a file with is no part of the token.
+    // A byte order mark, which some editors write, is not part of the token.
     SecretString::from(text.expose_secret().trim_start_matches('\u{feff}').trim().to_owned())
 }
 
-/// Warns where anybody else on this machine may read a file with a secret, and its owner can change that: what is mounted
-/// into a container cannot be changed from inside, and is nobody else's to read.
+/// Warns if other users can read a file with a secret and its owner can change that. Files that are mounted into a
+/// container cannot be changed from inside, and no other user can read them.
 fn warn_if_open(path: &Path, console: &dyn Console) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
         let Ok(file) = std::fs::metadata(path) else { return };
         let is_open = file.is_file() && file.mode() & 0o077 != 0;
-        // Without write permission it was put there as it is, as secrets are.
+        // A file without write permission was put there intentionally, for example as a mounted secret.
         let is_writable = file.mode() & 0o200 != 0;
         let is_own = file.uid() == rustix::process::geteuid().as_raw();
         let is_fixed = rustix::fs::statvfs(path)
@@ -159,7 +156,7 @@ fn warn_if_open(path: &Path, console: &dyn Console) {
         if is_open && is_writable && is_own && !is_fixed {
             let shown = shown_path(path);
             let bare = bare(&path.to_string_lossy()).to_string();
-            console.warn(&format!("others on this machine may read {shown} (`chmod 600 {bare}`)"));
+            console.warn(&format!("other users can read {shown} (`chmod 600 {bare}`)"));
         }
     }
     #[cfg(not(unix))]

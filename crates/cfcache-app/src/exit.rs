@@ -1,8 +1,8 @@
-//! The exit codes, one by one.
+//! The exit codes.
 
 use cfcache_client::ErrorKind;
 
-/// The enum, and what its comments say, for the manual.
+/// Declares the enum, and collects its comments for the manual.
 macro_rules! exits {
     ($(#[$meta:meta])* pub enum $exit:ident { $(#[doc = $means:literal] $name:ident,)+ }) => {
         $(#[$meta])*
@@ -11,14 +11,14 @@ macro_rules! exits {
         }
 
         impl $exit {
-            /// All of them, and when they are.
+            /// All exit codes with their meanings.
             pub const ALL: &[(Self, &str)] = &[$((Self::$name, $means),)+];
         }
     };
 }
 
 exits! {
-    /// How the process ends. The numbers are a contract with scripts: they do not change.
+    /// The exit code of the process. The numbers are a contract with scripts and do not change.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Exit {
         /// Everything that was asked for was accepted.
@@ -29,13 +29,13 @@ exits! {
         Usage,
         /// No credentials, or the API refused them.
         Credentials,
-        /// Still rate limited after every retry, or a longer wait than is allowed was demanded.
+        /// Still rate limited after every retry, or the API demanded a longer wait than is allowed.
         RateLimited,
         /// The API could not be reached, or answered with 5xx after every retry.
         Unreachable,
-        /// Everything was accepted, but it is not proven that visitors see it: `--verify` found survivors, or could not tell.
+        /// Everything was accepted, but `--verify` found survivors, or could not prove that old copies are gone.
         Unproven,
-        /// The condition of `--after` did not come true in time; nothing was purged.
+        /// The condition of `--after` did not hold in time; nothing was purged.
         NotReady,
         /// Interrupted.
         Interrupted,
@@ -58,14 +58,14 @@ impl Exit {
         }
     }
 
-    /// The worse of two, where both apply: the one with the higher code.
+    /// Returns the worse of two: the one with the higher code.
     pub const fn or(self, other: Self) -> Self {
         if self.code() >= other.code() { self } else { other }
     }
 }
 
 impl Default for Exit {
-    /// Nothing went wrong yet.
+    /// The default is success.
     fn default() -> Self {
         Self::Accepted
     }

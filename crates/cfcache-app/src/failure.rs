@@ -1,4 +1,4 @@
-//! What went wrong, for a person at three in the morning.
+//! Errors as they are shown to people.
 
 use core::error::Error as StdError;
 
@@ -10,49 +10,49 @@ use cfcache_transport::Cause;
 use crate::exit::Exit;
 use crate::wording;
 
-/// Something that ends the command: what was found, what to do about it, and how the process ends.
+/// An error that ends a command: what happened, what to do about it, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// How the process ends.
     pub exit: Exit,
     /// What went wrong.
     pub message: String,
-    /// What is behind it, the nearest first.
+    /// The underlying errors, the nearest first.
     pub causes: Vec<String>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
 impl Failure {
-    /// Makes a failure.
+    /// Creates a failure.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), causes: Vec::new(), hint: None }
     }
 
-    /// Makes a failure of wrong usage or invalid input.
+    /// Creates a failure for wrong usage or invalid input.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Adds what is behind it.
+    /// Adds an underlying error.
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
 
-    /// Says what to do about it.
+    /// Adds what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same once more.
+    /// Returns a copy.
     pub fn copied(&self) -> Self {
         let Self { exit, message, causes, hint } = self;
         Self { exit: *exit, message: message.clone(), causes: causes.clone(), hint: hint.clone() }
     }
 
-    /// What went wrong and the nearest reason, in one line.
+    /// The message and the nearest cause, in one line.
     pub fn described(&self) -> String {
         match self.causes.first() {
             Some(cause) => format!("{}: {cause}", self.message),
@@ -60,7 +60,8 @@ impl Failure {
         }
     }
 
-    /// An error of the client, behind what it kept from being done: "cannot look up the zone `example.com`".
+    /// Converts an error of the client; `message` says what could not be done, such as "cannot look up the zone
+    /// `example.com`".
     pub fn from_error(error: &Error, message: impl Into<String>) -> Self {
         let mut failure = Self::new(error.kind().into(), message);
         failure.causes.push(describe(error));
@@ -74,7 +75,7 @@ impl Failure {
     }
 }
 
-/// What the error says, with how it came to it: "… [3 tries in 2.10 s, cf-ray 8f3a…]".
+/// Describes an error with its attempts: "… [3 tries in 2.10 s, cf-ray 8f3a…]".
 pub fn describe(error: &Error) -> String {
     let mut text = error.to_string();
     let mut facts = Vec::new();
@@ -95,12 +96,12 @@ pub fn describe(error: &Error) -> String {
     text
 }
 
-/// What of [`describe`] is the same for every request that ends so: neither its ray nor its time.
+/// The part of [`describe`] that is the same for all requests that fail alike: without ray and time.
 pub fn reason(error: &Error) -> String {
     if error.is_unclear() { format!("{error} [{UNCLEAR}]") } else { error.to_string() }
 }
 
-/// Why a request is sent again, in few words: "`127.0.0.1:9` refused the connection".
+/// A short reason why a request is sent again: "`127.0.0.1:9` refused the connection".
 pub fn why(cause: &ErrorCause) -> String {
     match cause {
         ErrorCause::Transport(error) => error.detail().to_owned(),
@@ -120,7 +121,7 @@ pub fn hint(error: &Error) -> Option<String> {
             ));
         }
         if failure.class == Class::Plan {
-            return Some(format!("this is for {}", error.endpoint.plans));
+            return Some(format!("this needs {}", error.endpoint.plans));
         }
         if let Some(explanation) = failure.explanation {
             return Some(format!("{}: {}", explanation.meaning, explanation.cure));
@@ -130,14 +131,14 @@ pub fn hint(error: &Error) -> Option<String> {
     let class = error.failure().map(|failure| failure.class);
     let text = match (&error.cause, error.kind()) {
         _ if class == Some(Class::UnexpectedResult) => {
-            "the API's answer has another form than is known here: update cfcache, and check the base URL"
+            "the API's response has an unknown form: update cfcache, and check the base URL"
         }
         _ if matches!(class, Some(Class::NotTheApi | Class::Redirected)) => {
-            "it was not the API that answered: check the base URL, and what is in between"
+            "the response is not from the API: check the base URL, and proxies in between"
         }
         (ErrorCause::Transport(error), _) => match error.cause() {
             Cause::Certificate => {
-                "if a private authority is meant to be in between, trust it with `--ca-file FILE`; where this \
+                "if a private authority is intended, trust it with `--ca-file FILE`; where this \
                  machine has no authorities at all, `--roots bundled`"
             }
             Cause::TrustStore => {
@@ -150,11 +151,13 @@ pub fn hint(error: &Error) -> Option<String> {
             _ => "check the network, and the base URL (`--base-url`) if one is set",
         },
         (_, ErrorKind::RateLimited) if is_list => {
-            "wait, then run it again for what failed (`--failed-to FILE` collects it)"
+            "wait, then run it again for the failed entries (`--failed-to FILE` collects them)"
         }
         (_, ErrorKind::RateLimited) => "wait, then run it again",
         (_, ErrorKind::Unreachable) if !is_list => "run it again later",
-        (_, ErrorKind::Unreachable) => "run it again later for what failed (`--failed-to FILE` collects it)",
+        (_, ErrorKind::Unreachable) => {
+            "run it again later for the failed entries (`--failed-to FILE` collects them)"
+        }
         (_, ErrorKind::Credentials) => "check the token with `cfcache token verify`",
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! What is to be done, all of it parsed.
+//! Jobs: what to do, completely parsed.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -20,16 +20,16 @@ use crate::failure::Failure;
 use crate::report::FallbackTo;
 use crate::source::Base;
 
-/// What an invalid entry of the input does to a run.
+/// What to do about an invalid entry of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnInvalid {
-    /// Nothing is sent, or nothing more.
+    /// Fail: send nothing, or nothing more.
     Fail,
-    /// It is left out, and reported.
+    /// Skip the entry and report it.
     Skip,
 }
 
-/// What to purge or invalidate.
+/// A purge or invalidation.
 pub enum Job {
     /// Everything in a zone or an environment.
     Everything(Box<EverythingJob>),
@@ -39,17 +39,17 @@ pub enum Job {
     Changed(Box<ChangedJob>),
 }
 
-/// A purge or invalidate of everything.
+/// A purge or invalidation of everything.
 pub struct EverythingJob {
     /// Whether to purge or to invalidate.
     pub action: Action,
-    /// What visitors are for around it.
+    /// The visitor requests before and after it.
     pub visits: Option<Visits>,
     /// Where.
     pub scope: Scope,
     /// How to reach the API.
     pub connection: Connection,
-    /// Whether it is not to be confirmed.
+    /// Whether to skip the confirmation.
     pub yes: bool,
 }
 
@@ -57,102 +57,103 @@ pub struct EverythingJob {
 pub struct ListJob {
     /// Whether to purge or to invalidate.
     pub action: Action,
-    /// What visitors are for around it.
+    /// The visitor requests before and after it.
     pub visits: Option<Visits>,
-    /// Where entries are sent.
+    /// The zones to which entries are sent.
     pub destination: Destination,
-    /// Where the entries come from.
+    /// The input.
     pub targets: Targets,
     /// How to reach the API.
     pub connection: Connection,
-    /// The file that takes what failed.
+    /// The file for failed entries.
     pub failed_to: Option<PathBuf>,
     /// The file that takes what was accepted; only for one zone.
     pub journal: Option<PathBuf>,
-    /// How many entries a request has at the most; `None` for as many as the plan allows.
+    /// The maximum number of entries per request; `None` for as many as the plan allows.
     pub batch_size: Option<usize>,
 }
 
-/// A purge or invalidate of what a deployment changed.
+/// A purge or invalidation of what a deployment changed.
 pub struct ChangedJob {
     /// Whether to purge or to invalidate.
     pub action: Action,
-    /// What visitors are for around it.
+    /// The visitor requests before and after it.
     pub visits: Option<Visits>,
-    /// What is deployed, or what changed about it.
+    /// The deployed files, or a list of changes.
     pub source: ChangedSource,
-    /// How files become URLs.
+    /// The mapping from files to URLs.
     pub site: Site,
-    /// The file that remembers the site.
+    /// The state file.
     pub state: PathBuf,
-    /// Where entries are sent.
+    /// The zones to which entries are sent.
     pub destination: Destination,
-    /// What is wrong with it is told once that what is to be purged is written down: it is to be made up for then.
+    /// The connection. An error in it is reported only after the pending entries were recorded, so that the next run
+    /// purges them.
     pub connection: Result<Connection, Failure>,
-    /// The plan of the zone, where it is named.
+    /// The plan of the zone, if it was named.
     pub plan: Option<Plan>,
-    /// How long URLs may take by the limits of the plan; `None` where these are not kept.
+    /// How long purging URLs may take by the limits of the plan; `None` if the limits are not obeyed.
     pub within: Option<Duration>,
-    /// What to purge in place of too many URLs, the first that helps.
+    /// What to purge if URLs would take too long; the first that is fast enough is used.
     pub fallback: Vec<FallbackTo>,
-    /// What to purge where there is no state.
+    /// What to purge if there is no state.
     pub first: FirstRun,
-    /// Whether what is to be purged is only written down.
+    /// Whether to only record what has to be purged.
     pub begin: bool,
-    /// Whether it is told why each URL is purged.
+    /// Whether to show why each URL is purged.
     pub explain: bool,
-    /// Whether it is not to be confirmed.
+    /// Whether to skip the confirmation.
     pub yes: bool,
-    /// The file that takes what failed.
+    /// The file for failed entries.
     pub failed_to: Option<PathBuf>,
-    /// How many entries a request has at the most; `None` for as many as the plan allows.
+    /// The maximum number of entries per request; `None` for as many as the plan allows.
     pub batch_size: Option<usize>,
 }
 
-/// What is deployed, or what changed about it.
+/// The deployed files, or a list of changes.
 pub enum ChangedSource {
     /// A directory of files.
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What it may not lead out of: the folder of the project's file that names it.
+        /// The directory that contains the project file, which links must not leave.
         within: Option<PathBuf>,
     },
-    /// A list of files with their hashes.
+    /// A list of files with hashes.
     Manifest {
         /// The list.
         file: PathBuf,
         /// Whether its entries end with NUL.
         is_null_separated: bool,
-        /// What the paths in it begin with.
+        /// The prefix of its paths.
         root: Option<PathBuf>,
     },
     /// A tree of the git repository.
     GitTree(String),
     /// Sitemaps with dates.
     Sitemaps(Vec<PathBuf>),
-    /// A list of what changed.
+    /// A list of changes.
     Changes {
-        /// Which program wrote it.
+        /// The tool that wrote it.
         format: ListFormat,
         /// The list.
         file: PathBuf,
         /// Whether its entries end with NUL.
         is_null_separated: bool,
-        /// What the paths in it begin with.
+        /// The prefix of its paths.
         root: Option<PathBuf>,
     },
 }
 
-/// Where entries are sent.
+/// The zones to which entries are sent.
 pub enum Destination {
     /// To one zone.
     Zone(Scope),
-    /// Each to the zone of its host. The configuration's map of them; where it is empty, the API's list is asked for.
+    /// For each entry the zone of its host. Contains the zones in the configuration; if empty, the API lists them.
     Hosts(Vec<(String, ZoneId)>),
 }
 
-/// What to purge where there is no state of an earlier run.
+/// What to purge if there is no state of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstRun {
     /// The hosts of the site.
@@ -163,39 +164,39 @@ pub enum FirstRun {
     Nothing,
 }
 
-/// Where targets come from, and how they are read.
+/// The entries of a run, and how to read them.
 pub struct Targets {
     /// Whether to purge or to invalidate.
     pub action: Action,
-    /// What the entries are.
+    /// The kind of the entries.
     pub kind: Kind,
-    /// Entries of the command line.
+    /// Entries from the command line.
     pub arguments: Vec<String>,
     /// Lists.
     pub files: Vec<PathBuf>,
     /// Headers that are part of the cache key, for all entries.
     pub headers: Vec<CacheKeyHeader>,
-    /// What an invalid entry does.
+    /// What to do about an invalid entry.
     pub on_invalid: OnInvalid,
-    /// Sitemaps, of which the addresses are entries.
+    /// Sitemaps whose addresses are entries.
     pub sitemaps: Vec<PathBuf>,
-    /// Where paths are served from.
+    /// The URL that paths are relative to.
     pub base: Option<Base>,
-    /// Whether entries of lists end with NUL.
+    /// Whether entries in lists end with NUL.
     pub null: bool,
     /// Whether a warning about an entry makes it invalid.
     pub strict: bool,
 }
 
-/// The zone, and the environment of it.
+/// A zone, and optionally one of its environments.
 pub struct Scope {
     /// The zone.
     pub zone: ZoneRef,
-    /// The environment; `None` for all of the zone.
+    /// The environment; `None` for the whole zone.
     pub environment: Option<EnvironmentRef>,
 }
 
-/// A zone, as it was given.
+/// A zone as given.
 pub enum ZoneRef {
     /// By its id.
     Id(ZoneId),
@@ -203,7 +204,7 @@ pub enum ZoneRef {
     Domain(String),
 }
 
-/// An environment, as it was given.
+/// An environment as given.
 pub enum EnvironmentRef {
     /// By its id.
     Id(EnvironmentId),
@@ -211,84 +212,84 @@ pub enum EnvironmentRef {
     Name(String),
 }
 
-/// What visitors are for around a purge.
+/// The visitor requests before and after a purge.
 pub struct Visits {
-    /// How visitors ask.
+    /// How visitor requests are made.
     pub visitor: VisitorBuilder,
-    /// What must be so before.
+    /// The condition to wait for before the purge.
     pub gate: Option<GateJob>,
-    /// What is verified after.
+    /// What to verify after the purge.
     pub verify: Option<VerifyJob>,
-    /// What is fetched after.
+    /// What to fetch after the purge.
     pub warm: Option<WarmJob>,
 }
 
-/// What must be so before anything is purged.
+/// The condition to wait for before a purge.
 pub struct GateJob {
-    /// What must be so.
+    /// The condition.
     pub expectation: Expectation,
-    /// How often it is asked, and for how long.
+    /// How often it is checked, and for how long.
     pub settings: GateSettings,
-    /// Whether each request gets a query of its own.
+    /// Whether each request gets its own query string to bypass caches.
     pub busts: bool,
-    /// Its URL is on this machine, and is asked there, whatever visitors connect to.
+    /// Whether its URL is on this machine, so that it is requested directly.
     pub is_here: bool,
 }
 
-/// URLs to ask or to fetch.
+/// URLs to probe or to warm.
 pub struct VisitJob {
-    /// Where the entries come from.
+    /// The input.
     pub targets: Targets,
-    /// How visitors ask.
+    /// How visitor requests are made.
     pub visitor: VisitorBuilder,
-    /// How politely one host is asked.
+    /// The limits for one host.
     pub limits: Limits,
-    /// As whom to fetch.
+    /// The visitors as which to fetch.
     pub variants: Vec<Variant>,
-    /// Whether what was fetched is asked for again, until it is served from the cache.
+    /// Whether to request what was fetched again, to check that it is a HIT.
     pub certify: bool,
 }
 
-/// What is asked after a purge.
+/// What to verify after a purge.
 pub struct VerifyJob {
     /// How many of the purged URLs at the most; `None` for all.
     pub sample: Option<usize>,
-    /// Whether they are asked before the purge too, so that a change from HIT can be seen.
+    /// Whether URLs are also requested before the purge, to see that each changes from HIT to something else.
     pub transition: bool,
-    /// URLs beside those that are purged.
+    /// Additional URLs to check.
     pub urls: UrlList,
-    /// How long it may take.
+    /// How long each URL is checked.
     pub timeout: Duration,
-    /// How politely one host is asked.
+    /// The limits for one host.
     pub limits: Limits,
-    /// The bodies that visitors should get.
+    /// The expected bodies.
     pub expected: Expected,
-    /// Whether visitors should get the files that are deployed, byte for byte.
+    /// Whether responses are compared with the deployed files.
     pub expects_files: bool,
 }
 
-/// The bodies that visitors should get.
+/// The expected bodies.
 #[derive(Default)]
 pub struct Expected {
     /// By URL.
     pub by_url: BTreeMap<String, Sha256>,
-    /// Of the one URL that there is.
+    /// The body of the only URL.
     pub of_all: Option<Sha256>,
 }
 
 impl Expected {
-    /// Returns the body that is expected of a URL.
+    /// Returns the expected body of a URL.
     pub fn get(&self, url: &str) -> Option<ExpectedBody> {
         self.by_url.get(url).copied().or(self.of_all).map(ExpectedBody::Exactly)
     }
 }
 
-/// What is fetched after a purge.
+/// What to fetch after a purge.
 pub struct WarmJob {
-    /// How politely one host is asked.
+    /// The limits for one host.
     pub limits: Limits,
-    /// As whom to fetch.
+    /// The visitors as which to fetch.
     pub variants: Vec<Variant>,
-    /// Whether what was fetched is asked for again, until it is served from the cache.
+    /// Whether to request what was fetched again, to check that it is a HIT.
     pub certify: bool,
 }

@@ -1,13 +1,14 @@
-//! The journal of a run: what was accepted, so that another run over the same input goes on where this one ended.
+//! The journal of a run: a record of accepted entries, so that another run over the same input continues where this one
+//! stopped.
 //!
-//! A file of JSON lines. The first says what the run is; each of the others says that a range of entries was accepted,
-//! and with which digest the input had been read up to where.
+//! It is a file of JSON lines. The first line describes the run. Each of the others records a range of accepted
+//! entries, and a digest of the input up to some entry.
 //!
-//! - A line is in the file before its batch counts as accepted, and on the disk (`fdatasync`) before anybody is told.
-//!   One call makes durable whatever was written before it, so that thousands of batches a second share a few.
-//! - Nothing is skipped because of a journal but what was read again with the same digest.
-//! - What cannot be read of a journal, a torn last line most often, is as if it had not been accepted: it is sent again.
-//! - Two runs on one journal are kept apart by a lock of the file.
+//! - A line is in the file before its batch counts as accepted, and on disk (`fdatasync`) before that is reported. One
+//!   call makes all earlier lines durable, so that thousands of batches per second share a few calls.
+//! - Entries are skipped only if the same input, by its digest, is read again.
+//! - An unreadable line, usually an incomplete last line, counts as missing: its entries are sent again.
+//! - A file lock prevents two runs from using the same journal.
 
 pub mod lines;
 mod replay;
@@ -29,7 +30,7 @@ pub use crate::journal::writer::Writer;
 use crate::secret::path_name;
 use crate::wording;
 
-/// A journal that this process has to itself.
+/// A journal that is locked by this process.
 #[derive(Debug)]
 pub struct Journal {
     name: String,
@@ -38,16 +39,16 @@ pub struct Journal {
     accepted: EntryRanges,
     verified: EntryRanges,
     points: Vec<Point>,
-    /// The last of them.
+    /// The last point.
     last: Option<Point>,
 }
 
 impl Journal {
-    /// Opens a journal, or makes one, and reads it.
+    /// Opens or creates a journal, and reads it.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where the file is something else than a journal, which is then left as it is, or another run has it.
+    /// [`Failure`] if the file is not a journal (it is not changed then), or if another run uses it.
     pub fn open(path: &Path, console: &dyn Console) -> Result<Self, Failure> {
         let name = path_name(path);
         let cannot =
@@ -66,11 +67,11 @@ impl Journal {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Failure::usage(format!("another run is using the journal `{name}`"))
-                    .with_hint("wait for it to end, or give this run a journal of its own"));
+                    .with_hint("wait for it to end, or use another journal for this run"));
             }
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
                 console.warn(&format!(
-                    "the journal `{name}` cannot be locked here: see that no other run uses it"
+                    "the journal `{name}` cannot be locked here: make sure that no other run uses it"
                 ));
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
@@ -79,28 +80,28 @@ impl Journal {
             lines::read(&file).map_err(|wrong| match wrong {
                 InvalidJournal::Io(error) => cannot(error),
                 InvalidJournal::Foreign => {
-                    Failure::usage(format!("`{name}` is no journal of this program; it is left as it is"))
+                    Failure::usage(format!("`{name}` is not a journal of this program; it was not changed"))
                         .with_hint("name a file that does not exist yet, or the journal of an earlier run")
                 }
                 InvalidJournal::Newer(version) => Failure::usage(format!(
-                    "the journal `{name}` is of version {version}, which this program is too old for"
+                    "the journal `{name}` has version {version}, which this program does not support"
                 )),
             })?;
         if unreadable > 0 {
             console.note(&format!(
-                "the journal `{name}` has {} that cannot be read; what it would say is sent again",
+                "the journal `{name}` has {} that cannot be read; their entries are sent again",
                 wording::count(unreadable, "line"),
             ));
         }
         let mut journal = Self { name: name.clone(), file, header, accepted, verified, points, last: None };
-        // A torn last line must not run together with the next.
+        // An incomplete last line must not be joined with the next one.
         journal.file.set_len(end).and_then(|()| journal.file.seek(SeekFrom::Start(end))).map_err(cannot)?;
         journal.points.sort_unstable();
         journal.points.dedup();
         journal.last = journal.points.last().copied();
         if journal.points.windows(2).any(|pair| pair[0].read == pair[1].read) {
             return Err(Failure::usage(format!("the journal `{name}` contradicts itself"))
-                .with_hint("remove it to begin anew: what was accepted before is sent again"));
+                .with_hint("remove it to start again: entries that were accepted before are sent again"));
         }
         Ok(journal)
     }
@@ -111,7 +112,7 @@ impl Journal {
         canonical(Path::new(&self.name)).is_some_and(|own| canonical(path) == Some(own))
     }
 
-    /// What an input has to begin with for anything of it to be skipped.
+    /// The part of the input that must be read again before its entries are skipped.
     pub fn replay(&mut self) -> JournalReplay {
         JournalReplay::new(self.name.clone(), core::mem::take(&mut self.points))
     }
@@ -120,7 +121,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// Where it is: names what differs.
+    /// If it belongs to another run; the error names the difference.
     pub fn check(&self, header: &Header) -> Result<(), Failure> {
         let Some(known) = &self.header else { return Ok(()) };
         let now =
@@ -131,18 +132,19 @@ impl Journal {
     fn compare(&self, known: &Header, now: &Header) -> Result<(), Failure> {
         match difference(known, now) {
             None => Ok(()),
-            Some(difference) => {
-                Err(Failure::usage(format!("the journal `{}` is of another run: {difference}", self.name))
-                    .with_hint("give this run a journal of its own; or remove that one, to begin it anew"))
-            }
+            Some(difference) => Err(Failure::usage(format!(
+                "the journal `{}` belongs to another run: {difference}",
+                self.name
+            ))
+            .with_hint("use another journal for this run, or remove that one to start it again")),
         }
     }
 
-    /// Goes on with the run that the journal is of, or makes it one of this run.
+    /// Continues the run of the journal, or starts a new one in an empty journal.
     ///
     /// # Errors
     ///
-    /// Where it is of another run: names what differs.
+    /// If it belongs to another run; the error names the difference.
     pub fn begin(
         mut self,
         header: &Header,
@@ -157,11 +159,11 @@ impl Journal {
                 };
                 writer::write(&mut self.file, header).map_err(cannot)?;
                 self.file.sync_all().map_err(cannot)?;
-                // The file is durable only once its name is.
+                // The file is only durable if its directory entry is.
                 if let Some(folder) = Path::new(name).parent() {
                     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
                     if let Ok(folder) = File::open(folder) {
-                        // Some file systems cannot, and say so; there is no other way to ask for it.
+                        // Some file systems do not support this; there is no other way.
                         let _unsupported = folder.sync_all();
                     }
                 }
@@ -172,14 +174,14 @@ impl Journal {
     }
 }
 
-/// The first difference between two runs that matters, in words.
+/// The first difference between two runs.
 fn difference(known: &Header, now: &Header) -> Option<String> {
     let place = |environment: &Option<String>| match environment {
         Some(environment) => format!("the environment `{environment}`"),
         None => "the zone, and no environment".to_owned(),
     };
     let differs = |what: &str, known: &str, now: &str| {
-        (known != now).then(|| format!("its {what} is `{known}`, and this one's is `{now}`"))
+        (known != now).then(|| format!("its {what} is `{known}`, this run's is `{now}`"))
     };
     differs("operation", &known.operation, &now.operation)
         .or_else(|| differs("kind", &known.kind, &now.kind))
@@ -187,7 +189,11 @@ fn difference(known: &Header, now: &Header) -> Option<String> {
         .or_else(|| differs("zone", &known.zone, &now.zone))
         .or_else(|| {
             (known.environment != now.environment).then(|| {
-                format!("it is of {}, and this one of {}", place(&known.environment), place(&now.environment))
+                format!(
+                    "it is for {}, this run is for {}",
+                    place(&known.environment),
+                    place(&now.environment)
+                )
             })
         })
         .or_else(|| {
@@ -196,12 +202,12 @@ fn difference(known: &Header, now: &Header) -> Option<String> {
                 some => format!("`{}`", some.join("`, `")),
             };
             (known.headers != now.headers).then(|| {
-                format!("its headers are {}, and this one's are {}", list(&known.headers), list(&now.headers))
+                format!("its headers are {}, this run's are {}", list(&known.headers), list(&now.headers))
             })
         })
         .or_else(|| match (known.input, now.input) {
             (Some(known), Some(now)) if known.read != now.read => {
-                Some(format!("its input had {} entries, and this one has {}", known.read, now.read))
+                Some(format!("its input had {} entries, this one has {}", known.read, now.read))
             }
             (Some(known), Some(now)) if known != now => {
                 Some(format!("its input had {} entries too, but not the same ones", known.read))

@@ -1,7 +1,7 @@
-//! What the programs around Cloudflare's cache purge API share: from settings and a job to a report, without arguments
-//! and without a terminal.
+//! The code that the programs of this project share, independent of arguments and terminals: from settings and a job to
+//! a report.
 //!
-//! A program goes through it in this order:
+//! A program uses it in this order:
 //!
 //! 1. [`config::Environment::read_all`] and [`config::Settings::load`] read the environment and the files of settings.
 //! 2. The methods of [`config::Settings`], [`connection::Network::new`], [`credentials::fetch`] and [`visitor`] parse what
@@ -9,7 +9,7 @@
 //! 3. [`purge::run`] does the job and returns a [`report::Report`]; [`purge::dry_run()`] only shows the requests.
 //!    [`visiting`] asks URLs without purging, and [`manage`] is about zones, tokens and settings.
 //!
-//! Nothing here prints: what is told on the way goes to a [`console::Console`]. What keeps a program from going on is a
+//! Nothing in this crate prints: messages go to a [`console::Console`]. An error that ends a program is a
 //! [`failure::Failure`], whose [`exit::Exit`] is the exit code.
 
 pub mod config;

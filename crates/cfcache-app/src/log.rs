@@ -1,7 +1,8 @@
-//! What a program that runs as a service logs: the spans and events of `tracing`, as lines of text or JSON.
+//! Logging for services: the spans and events of `tracing`, as lines of text or JSON.
 //!
-//! [`Logger`] is a subscriber of our own: that of `tracing-subscriber` is larger (see `docs/performance.md`). A span is logged when it ends, with all of its fields and with how long it took. An event
-//! is logged at once. Both name the spans that they are in.
+//! [`Logger`] is this project's own subscriber, because `tracing-subscriber` is larger (see `docs/performance.md`). A
+//! span is logged when it ends, with all its fields and its duration. An event is logged at once. Both name their
+//! enclosing spans.
 
 use core::cell::RefCell;
 use core::fmt::{Debug, Write as _};
@@ -23,25 +24,25 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::failure::Failure;
 
-/// How a line of the log is written.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people: `TIME LEVEL span{field=value}: target: message field=value`.
+    /// Text for people: `TIME LEVEL span{field=value}: target: message field=value`.
     Text,
-    /// For programs: one JSON object a line.
+    /// One JSON object per line, for programs.
     Json,
 }
 
-/// Which spans and events are logged: those of a level and the more severe ones.
+/// Selects the spans and events to log: those of a level and the more severe ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter {
     level: LevelFilter,
-    /// The levels of targets that begin so.
+    /// The levels of targets with a given prefix.
     targets: Vec<(String, LevelFilter)>,
 }
 
 impl Default for LogFilter {
-    /// `info,cfcache_transport=warn`: each request, without its connection.
+    /// `info,cfcache_transport=warn`: requests are logged, connections are not.
     fn default() -> Self {
         Self {
             level: LevelFilter::INFO,
@@ -53,8 +54,8 @@ impl Default for LogFilter {
 impl FromStr for LogFilter {
     type Err = String;
 
-    /// Parses `info`, or levels of targets: `warn,cfcache_transport=info`. The levels are `off`, `error`, `warn` and
-    /// `info`; `debug` and `trace` are the same as `info` in a release build.
+    /// Parses a level such as `info`, or targets with levels such as `warn,cfcache_transport=info`. The levels are
+    /// `off`, `error`, `warn` and `info`; `debug` and `trace` equal `info` in a release build.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut filter = Self { targets: Vec::new(), ..Self::default() };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -70,14 +71,14 @@ impl FromStr for LogFilter {
                 .ok_or_else(|| format!("{} is not a level: off, error, warn or info", quote(level)))?;
             match target {
                 None => filter.level = level,
-                // What other crates log may hold what must not be shown.
+                // Other crates may log text that must not be shown.
                 Some(target) if !target.starts_with(OURS) => {
-                    return Err(format!("{} is not a target: those begin with `{OURS}`", quote(target)));
+                    return Err(format!("{} is not a target; targets begin with `{OURS}`", quote(target)));
                 }
                 Some(target) => filter.targets.push((target.to_owned(), level)),
             }
         }
-        // The longest first: it is the nearest.
+        // The longest first, because it is the most specific.
         filter.targets.sort_by_key(|(target, _)| core::cmp::Reverse(target.len()));
         Ok(filter)
     }
@@ -100,13 +101,13 @@ impl LogFilter {
     }
 }
 
-/// How the targets of these crates begin.
+/// The prefix of the targets of these crates.
 const OURS: &str = "cfcache";
 
-/// The target of messages for people. No filter leaves them out: that is what `--quiet` is for.
+/// The target of messages for people. Filters do not apply to it; use `--quiet` instead.
 const MESSAGES: &str = "cfcache";
 
-/// Logs a message for people, such as those of a [`Console`](crate::console::Console), at the level of its label.
+/// Logs a message for people, such as one of a [`Console`](crate::console::Console), at the level of its label.
 pub fn message(line: &str) {
     match line.split_once(": ") {
         Some(("error", rest)) => tracing::error!(target: MESSAGES, "{rest}"),
@@ -116,20 +117,20 @@ pub fn message(line: &str) {
     }
 }
 
-/// Logs what ended a command or a task.
+/// Logs the failure of a command or a task.
 pub fn failure(failure: &Failure) {
     let Failure { exit, message, causes, hint } = failure;
     let causes = (!causes.is_empty()).then(|| causes.join(": "));
     tracing::error!(target: MESSAGES, exit_code = exit.code(), causes, hint, "{message}");
 }
 
-/// Takes spans and events, and writes those that a filter lets through as lines.
+/// A subscriber that writes spans and events that pass a filter as lines.
 ///
-/// Values go through a [`Redactor`], so that what has the form of a credential is not logged by mistake.
+/// Values are passed through a [`Redactor`], so text that looks like a credential is not logged.
 pub struct Logger {
     format: LogFormat,
     filter: LogFilter,
-    /// Writes a line; the line has no line break.
+    /// Writes a line, which contains no line break.
     write: Box<dyn Fn(&str) + Send + Sync>,
     open: Mutex<HashMap<u64, OpenSpan>>,
     last: AtomicU64,
@@ -147,17 +148,17 @@ struct OpenSpan {
 struct Fields(Vec<(&'static str, Value)>);
 
 std::thread_local! {
-    /// The spans that this thread is in, the innermost last.
+    /// The spans that this thread has entered, the innermost last.
     static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Logger {
-    /// Makes a logger that hands each line to `write`.
+    /// Creates a logger that passes each line to `write`.
     pub fn new(format: LogFormat, filter: LogFilter, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { format, filter, write: Box::new(write), open: Mutex::default(), last: AtomicU64::new(0) }
     }
 
-    /// Makes it the logger of the process. Returns whether it is: there can be one, and the first stays.
+    /// Makes this the logger of the process. Returns `false` if there already is one.
     pub fn install(self) -> bool {
         tracing::subscriber::set_global_default(self).is_ok()
     }
@@ -166,7 +167,7 @@ impl Logger {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a line. `name` is the span that ended, where it is not an event.
+    /// Writes a line. `name` is the name of a span that ended; `None` for an event.
     fn line(&self, metadata: &Metadata<'_>, name: Option<&str>, fields: &Fields, parent: Option<u64>) {
         let open = self.open();
         let mut within = Vec::new();
@@ -188,7 +189,7 @@ impl Logger {
 fn json(metadata: &Metadata<'_>, name: Option<&str>, fields: &Fields, within: &[&OpenSpan]) -> String {
     let mut line = format!("{{\"timestamp\":\"{}\",\"level\":\"{}\"", now(), metadata.level());
     let member = |line: &mut String, name: &str, value: &Value| {
-        // Writing to a string cannot fail.
+        // Cannot fail, because it writes to a string.
         let _ = write!(line, ",{}:{value}", Value::from(name));
     };
     member(&mut line, "target", &metadata.target().into());
@@ -250,7 +251,7 @@ fn is_plain(text: &str) -> bool {
 #[expect(clippy::disallowed_methods, reason = "a line of a log says when it was written")]
 fn now() -> String {
     let mut time = rfc_3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    // Of the same length each time, so that lines are sorted by their text.
+    // Always the same length, so that lines sort by time.
     if time.ends_with('Z') {
         time.pop();
     }
@@ -319,7 +320,7 @@ impl Subscriber for Logger {
         };
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let mut open = self.open();
-        // A span that is open keeps those around it open.
+        // An open span keeps its parent spans open.
         if let Some(parent) = parent.and_then(|id| open.get_mut(&id)) {
             parent.handles += 1;
         }
@@ -381,7 +382,7 @@ impl Subscriber for Logger {
             drop(open);
             is_closed = true;
             let millis = span.began.elapsed().as_secs_f64() * 1e3;
-            // To the microsecond: more digits say nothing.
+            // Rounded to microseconds, because more digits are not meaningful.
             span.fields.0.push(("elapsed_ms", ((millis * 1e3).round() / 1e3).into()));
             self.line(span.metadata, Some(span.metadata.name()), &span.fields, span.parent);
             next = span.parent;
@@ -400,15 +401,15 @@ mod tests {
 
     use super::*;
 
-    /// The lines that a logger writes while something is done.
+    /// Returns the lines that a logger writes while `done` runs.
     fn lines(format: LogFormat, filter: &str, done: impl FnOnce()) -> Vec<String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&lines);
         let logger = Logger::new(format, filter.parse().unwrap(), move |line: &str| {
             written.lock().unwrap().push(line.to_owned());
         });
-        // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
-        // and that may be the thread of another test.
+        // With only one subscriber, the first thread that reaches a callsite decides for all threads whether it is
+        // enabled, and that thread may belong to another test.
         let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(logger, done);
         let lines = lines.lock().unwrap();
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_a_json_line_when_it_ends_and_names_those_around_it() {
+    fn a_span_is_logged_as_json_when_it_ends_with_its_parent_spans() {
         let lines = lines(LogFormat::Json, "info", || {
             let request = tracing::info_span!("request", batch = 7, status = tracing::field::Empty);
             request.in_scope(|| {
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_text_has_no_control_characters() {
+    fn text_lines_contain_no_control_characters() {
         let lines = lines(LogFormat::Text, "info", || {
             tracing::info!(name = "a\u{1b}[31m b", code = 5, "two\nlines");
         });
@@ -457,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_by_level_and_by_the_nearest_target() {
+    fn a_filter_applies_by_level_and_most_specific_target() {
         let logged = |filter: &str| {
             lines(LogFormat::Text, filter, || {
                 tracing::debug!(target: "cfcache_client::trace", "client debug");
@@ -478,19 +479,19 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_says_what_one_is() {
+    fn an_invalid_filter_is_an_error_that_says_what_is_valid() {
         for (text, expected) in [
             ("loud", "`loud` is not a level: off, error, warn or info"),
             ("cfcache_client=", "`` is not a level: off, error, warn or info"),
             ("3", "`3` is not a level: off, error, warn or info"),
-            ("h2=trace", "`h2` is not a target: those begin with `cfcache`"),
+            ("h2=trace", "`h2` is not a target; targets begin with `cfcache`"),
         ] {
             assert_eq!(text.parse::<LogFilter>().unwrap_err(), expected);
         }
     }
 
     #[test]
-    fn what_has_the_form_of_a_token_is_not_logged() {
+    fn text_that_looks_like_a_token_is_not_logged() {
         const TOKEN: &str = "cfut_0123456789abcdefghijABCDEFGHIJ0123456789";
         for format in [LogFormat::Text, LogFormat::Json] {
             let lines = lines(format, "trace", || {
@@ -504,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_of_one_length() {
+    fn timestamps_have_a_fixed_length() {
         assert_eq!(now().len(), "2026-03-01T12:00:00.000000Z".len());
     }
 }

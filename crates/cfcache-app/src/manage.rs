@@ -1,4 +1,4 @@
-//! Zones, environments, tokens and settings: from a job to what the API says.
+//! Commands for zones, environments, tokens and settings.
 
 mod dry_run;
 pub mod input;
@@ -35,33 +35,33 @@ use crate::purge::{confirm, describe_zone};
 use crate::session::Session;
 use crate::{pages, scope, wording};
 
-/// What to ask the API, or what to change.
+/// What to read from the API, or what to change.
 pub enum ManageJob {
     /// All zones that the token may read.
     ListZones(Connection),
     /// The environments of a zone.
     ListEnvironments(Connection, ZoneRef),
-    /// Whether the token is valid, as a user's or as that of an account. The last are variables that may have been meant
-    /// to name an account, and are not read.
+    /// Verifies the token, as one of a user or of an account. The last field lists variables that were probably meant
+    /// to name an account but are not read.
     VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
     /// A setting of a zone.
     Setting(SettingJob),
 }
 
-/// Something to do with a setting of a zone.
+/// A command for a setting of a zone.
 pub struct SettingJob {
-    /// What.
+    /// The command.
     pub command: SettingCommand,
     /// The zone.
     pub zone: ZoneRef,
     /// How to reach the API.
     pub connection: Connection,
-    /// Whether it is not to be confirmed.
+    /// Whether to skip the confirmation.
     pub yes: bool,
 }
 
 /// What to do with a setting.
-#[expect(missing_docs, reason = "each says by its name what it does")]
+#[expect(missing_docs, reason = "the names say what they do")]
 pub enum SettingCommand {
     Get(Switch),
     Set(Switch, OnOff),
@@ -85,19 +85,19 @@ pub enum SettingCommand {
     Table,
 }
 
-/// What the API said.
+/// The result of a command.
 pub struct ManageReport {
     /// How the process ends.
     pub exit: Exit,
-    /// The same for programs: the API's `result` as it wrote it, or JSON of our own where that is more than one answer.
+    /// The result as JSON: the unchanged `result` of the API, or our own object if there was more than one response.
     pub json: String,
-    /// What it is.
+    /// The result for people.
     pub result: ManageResult,
-    /// What kept parts of it from being read, to be told below it.
+    /// Why parts of it could not be read; shown below it.
     pub problem: Option<Failure>,
 }
 
-/// What the API said, by what was asked.
+/// The result of a command, by its type.
 pub enum ManageResult {
     /// All zones.
     Zones(Vec<Zone>),
@@ -105,37 +105,37 @@ pub enum ManageResult {
     Environments(Vec<Environment>),
     /// A token.
     Token {
-        /// What the API says of it.
+        /// The state of the token.
         status: TokenStatus,
-        /// Whether it is not valid yet. (The API calls it active all the same.)
+        /// Whether it is not valid yet. (The API calls it active nonetheless.)
         is_early: bool,
     },
-    /// A setting with one value; `None` where it was never set, or is no longer.
+    /// A setting with one value; `None` if it is not set.
     Value(&'static str, Option<SettingValue>, Change),
     /// The variants; `None` where there are none.
     Variants(Option<StoredVariants>, Change),
-    /// How the latest clear of Cache Reserve stands; `None` where it was never cleared.
+    /// The state of the latest clear of Cache Reserve; `None` if it was never cleared.
     ReserveClear(Option<CacheReserveClear>),
     /// The cloud regions of origins.
     Regions(Vec<StoredCloudRegion>),
     /// The cloud region of one origin.
     Region(StoredCloudRegion, Change),
-    /// The mapping of this origin is deleted.
+    /// The mapping of this origin was deleted.
     RegionDeleted(OriginIp),
-    /// The regions that there are.
+    /// The supported regions.
     Supported(SupportedRegions),
-    /// Mappings that were imported or deleted; the word is "mapped" or "deleted".
+    /// Mappings that were imported or deleted; the text is "mapped" or "deleted".
     Imported(&'static str, Imported),
     /// All settings.
     Table(Vec<SettingRow>),
 }
 
-/// What became of a setting.
+/// What happened to a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It was only read.
     Read,
-    /// It was as wanted already, and nothing was changed.
+    /// It already had the value, and was not changed.
     Unchanged,
     /// It was set.
     Set,
@@ -176,12 +176,12 @@ impl SettingCommand {
         }
     }
 
-    /// Returns whether it notices interrupts by itself, and tells how far it came.
+    /// Returns whether it handles interrupts itself and reports its progress.
     const fn ends_itself(&self) -> bool {
         matches!(self, Self::ImportRegions(_) | Self::DeleteRegions(_) | Self::ClearReserve { .. })
     }
 
-    /// What is asked before it is done, where it must be confirmed.
+    /// The question to confirm, if confirmation is required.
     fn question(&self, zone: &str) -> Option<String> {
         match self {
             Self::ClearReserve { .. } => Some(format!(
@@ -189,7 +189,7 @@ impl SettingCommand {
                  clear runs (up to 24 hours), and a clear cannot be undone or cancelled.\nClear Cache Reserve of {zone}?",
             )),
             Self::DeleteSmart => {
-                Some(format!("Delete the setting of Smart Tiered Cache of {zone}, and so turn it off?"))
+                Some(format!("Delete the setting of Smart Tiered Cache of {zone}, which turns it off?"))
             }
             Self::DeleteVariants => Some(format!("Delete all variants of {zone}?")),
             Self::DeleteRegion(ip) => Some(format!("Delete the cloud region of {ip} of {zone}?")),
@@ -202,18 +202,17 @@ impl SettingCommand {
     }
 }
 
-/// Asks the API what a job says, or changes it.
+/// Runs a command.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the API refuses it or cannot be reached, nobody confirms what has to be confirmed, or it is
-/// interrupted.
+/// [`Failure`] if the API refuses it or cannot be reached, if it is not confirmed, or if it is interrupted.
 pub async fn run(
     job: ManageJob,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
-    // What is about settings notices interrupts by itself.
+    // Commands for settings handle interrupts themselves.
     let is_setting = matches!(job, ManageJob::Setting(_));
     tokio::select! {
         report = ask(job, console, interrupts) => report,
@@ -238,7 +237,7 @@ async fn ask(
 
 fn interrupted(is_change: bool) -> Failure {
     let message =
-        if is_change { "interrupted; what was under way may have taken effect" } else { "interrupted" };
+        if is_change { "interrupted; requests in flight may have taken effect" } else { "interrupted" };
     Failure::new(Exit::Interrupted, message)
 }
 
@@ -269,7 +268,7 @@ async fn environments(
     Ok(ManageReport::new(answer.raw, ManageResult::Environments(answer.result.environments)))
 }
 
-/// What every command around settings needs.
+/// The context of a command for settings.
 struct SettingsContext<'a> {
     client: &'a Client,
     zone: ZoneId,
@@ -277,13 +276,13 @@ struct SettingsContext<'a> {
 }
 
 impl SettingsContext<'_> {
-    /// Asks the API.
+    /// Calls the API.
     async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
         self.client.call(request, &mut CallObserver(self.console)).await
     }
 }
 
-/// Returns whether a request was refused because the setting was never set. That is an answer, and no failure.
+/// Returns whether a request was refused because the setting was never set, which is not a failure.
 fn is_unset(error: &Error) -> bool {
     error.failure().is_some_and(|failure| {
         failure.status == 404 && failure.class == Class::Missing && matches!(failure.code(), 1142 | 1144)
@@ -343,7 +342,7 @@ async fn carry_out(
     }
 }
 
-/// How long a setting stays as it is, where it ends by itself.
+/// How long a setting keeps its value, if it ends by itself.
 fn left(time_remaining: Option<i64>) -> Option<Duration> {
     let seconds = u64::try_from(time_remaining?).ok().filter(|seconds| *seconds > 0)?;
     Some(Duration::from_secs(seconds))

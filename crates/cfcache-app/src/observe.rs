@@ -1,4 +1,4 @@
-//! Watches a run: keeps its report, tells its requests, writes what failed.
+//! Observes a run: builds its report, shows its requests, writes failed entries.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ use crate::report::{BatchEvent, ItemError, Report};
 use crate::secret::path_name;
 use crate::source::{Chunk, Invalid};
 
-/// Passes on what happens to a single request.
+/// Forwards the events of a single call to the console.
 pub struct CallObserver<'a>(pub &'a dyn Console);
 
 impl Observer for CallObserver<'_> {
@@ -37,35 +37,35 @@ impl Observer for CallObserver<'_> {
     }
 }
 
-/// Tells what the API reports beside its success, once, and under `--quiet` too.
+/// Shows once what the API reports with a success, also with `--quiet`.
 fn warn_of_success(console: &dyn Console, warning: &ResponseInfo) {
-    console.say_once(&format!("warning: the API did it, and says: {warning}"));
+    console.say_once(&format!("warning: the API accepted it, but reports: {warning}"));
 }
 
-/// What was found on the way from the input to the run, and is not told yet.
+/// What was found while reading the input and is not reported yet.
 #[derive(Default)]
 pub(crate) struct InputFindings {
     pub(crate) invalid: Vec<Invalid>,
     pub(crate) warnings: Vec<(String, String)>,
-    /// Why reading ended before the end, where it did.
+    /// Why reading stopped early, if it did.
     pub(crate) broken: Option<Failure>,
     /// Whether it was read to its end.
     pub(crate) ended: bool,
-    /// Why the journal does not have all that was accepted, where that is so.
+    /// Why the journal does not contain all accepted entries, if it does not.
     pub(crate) unrecorded: Option<String>,
-    /// Entries that go to no zone, and why.
+    /// Entries that belong to no zone, with the reason.
     pub(crate) unrouted: Vec<(Entry, String)>,
-    /// How far it was read, where a journal wants to know.
+    /// The position in the input, for the journal.
     point: Point,
 }
 
 impl InputFindings {
-    /// Keeps what a chunk holds beside its entries.
+    /// Stores the findings of a chunk, and returns its entries.
     pub(crate) fn keep(&mut self, chunk: Chunk) -> Vec<Entry> {
         self.invalid.extend(chunk.invalid);
         self.warnings.extend(chunk.warnings);
         self.broken = chunk.broken.or(self.broken.take());
-        // One that only says why nothing follows was not read up to any point.
+        // A chunk that only contains an error has no position.
         if chunk.point.read > self.point.read {
             self.point = chunk.point;
         }
@@ -73,14 +73,14 @@ impl InputFindings {
     }
 }
 
-/// Watches a run over a list: keeps its report, or one for each zone.
+/// Observes a run over a list, and builds its report, or one for each zone.
 pub(crate) struct RunObserver<'a> {
     console: &'a dyn Console,
-    /// What is printed in the end.
+    /// The report that is printed.
     report: Report,
-    /// Where entries go to the zones of their hosts: a report for each of these zones.
+    /// The reports of the zones, if each entry goes to the zone of its host.
     zones: Vec<Report>,
-    /// When the last batch of each ended.
+    /// When the last batch of each zone ended.
     ended: Vec<Duration>,
     started: Instant,
     /// How many requests are in flight.
@@ -88,24 +88,24 @@ pub(crate) struct RunObserver<'a> {
     found: Rc<RefCell<InputFindings>>,
     failed_to: Option<FailedTo>,
     journal: Option<Writer>,
-    /// Told when the limits are waited for the first time.
+    /// Notified when the run waits for the rate limits for the first time.
     paced: Option<Rc<Notify>>,
-    /// Keeps the URLs that were accepted, where they are of use afterwards.
+    /// Collects the accepted URLs, if they are needed later.
     accepted: Option<Rc<RefCell<AcceptedUrls>>>,
-    /// The way to end that the failures so far ask for.
+    /// The exit code of the failures so far.
     exit: Exit,
-    /// The first failure of each zone and way to end is told at once.
+    /// The zones and exit codes whose first failure was shown.
     told: Vec<(usize, Exit)>,
     interrupted: bool,
-    /// How many batches were accepted whose line in the journal is not durable yet.
+    /// The number of accepted batches that are not durable in the journal yet.
     recording: u64,
     warnings: u64,
     unrouted: u64,
-    /// Entries that were read and never came to a run: all of them failed.
+    /// Entries that were read but never reached a run; all of them failed.
     unsent: u64,
 }
 
-/// How many warnings, and how many failures, are told one by one.
+/// The maximum number of warnings, and of failures, that are shown individually.
 const TOLD: u64 = 20;
 
 impl<'a> RunObserver<'a> {
@@ -137,26 +137,26 @@ impl<'a> RunObserver<'a> {
         }
     }
 
-    /// Keeps a report for each scope of the run as well.
+    /// Also builds a report for each scope of the run.
     pub(crate) fn with_zones(mut self, zones: Vec<Report>) -> Self {
         self.ended = vec![Duration::ZERO; zones.len()];
         self.zones = zones;
         self
     }
 
-    /// Collects what is accepted.
+    /// Collects the accepted URLs.
     pub(crate) fn with_accepted(mut self, accepted: Option<Rc<RefCell<AcceptedUrls>>>) -> Self {
         self.accepted = accepted;
         self
     }
 
-    /// Notifies when the limits are waited for the first time.
+    /// Notifies when the run waits for the rate limits for the first time.
     pub(crate) fn with_paced(mut self, paced: Rc<Notify>) -> Self {
         self.paced = Some(paced);
         self
     }
 
-    /// Tells what was found in the input.
+    /// Reports the findings of the input.
     pub(crate) fn notice(&mut self) {
         let (warnings, invalid, unrouted) = {
             let found = &mut *self.found.borrow_mut();
@@ -177,7 +177,7 @@ impl<'a> RunObserver<'a> {
         }
     }
 
-    /// An entry was refused before it was sent.
+    /// Handles an entry that was refused before it was sent.
     fn invalid(&mut self, invalid: &Invalid) {
         self.report.invalid += 1;
         let error = ItemError::new(None, invalid.reason.clone());
@@ -187,11 +187,11 @@ impl<'a> RunObserver<'a> {
             self.console.say(&format!("invalid: {}", invalid.describe()));
             self.console.remember(&invalid.reason);
         } else if self.report.invalid == TOLD + 1 {
-            self.console.say("… more entries are invalid; `--failed-to FILE` names them all");
+            self.console.say("… more entries are invalid; `--failed-to FILE` lists all of them");
         }
     }
 
-    /// An entry was read and is not sent: it failed.
+    /// Counts an entry that was read but not sent as failed.
     pub(crate) fn record_unsent(&mut self, entry: &Entry, error: &ItemError) {
         self.unsent += 1;
         self.console.unsent(1);
@@ -200,7 +200,7 @@ impl<'a> RunObserver<'a> {
         self.keep(&given, true);
     }
 
-    /// The host of an entry is on no zone that is known: it failed.
+    /// Counts an entry whose host belongs to no known zone as failed.
     fn record_unrouted(&mut self, entry: &Entry, why: String) {
         self.unrouted += 1;
         if self.unrouted <= TOLD {
@@ -208,23 +208,22 @@ impl<'a> RunObserver<'a> {
             self.console.failure(&Failure::new(Exit::Failed, format!("{given}: {why}")));
             self.console.remember(&why);
         } else if self.unrouted == TOLD + 1 {
-            self.console
-                .say("… more entries are on no zone that is known; `--failed-to FILE` names them all");
+            self.console.say("… more entries belong to no known zone; `--failed-to FILE` lists all of them");
         }
         self.record_unsent(entry, &ItemError::new(None, why));
     }
 
     fn warning(&mut self, origin: &str, warning: &str) {
         self.warnings += 1;
-        // With `--quiet` too: what is sent with a warning is probably a mistake.
+        // Shown even with `--quiet`: an entry that is sent with a warning is probably a mistake.
         if self.warnings <= TOLD {
             self.console.say(&format!("warning: {origin}: {warning}",));
         } else if self.warnings == TOLD + 1 {
-            self.console.say("warning: … and more of this kind, which are not shown; the report counts them");
+            self.console.say("warning: … more warnings are not shown; the report counts them");
         }
     }
 
-    /// The report of a scope: its zone's, where there is one for each zone.
+    /// The report of a scope: that of its zone, if there is one for each zone.
     fn report_of(&mut self, scope: usize) -> &mut Report {
         if self.zones.is_empty() { &mut self.report } else { &mut self.zones[scope] }
     }
@@ -253,7 +252,7 @@ impl<'a> RunObserver<'a> {
     }
 
     fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
-        // Whoever does not wait for what is in flight wanted it so: that is no trouble with the network.
+        // A user who interrupts twice does not wait for requests in flight, so this is not a network problem.
         let exit = if self.interrupted { Exit::Interrupted } else { Exit::from(error.kind()) };
         self.exit = self.exit.or(exit);
         let code = error.failure().map(|failure| failure.code());
@@ -268,7 +267,7 @@ impl<'a> RunObserver<'a> {
         if let ErrorCause::Unrecorded(source) = &error.cause {
             self.found.borrow_mut().unrecorded.get_or_insert_with(|| source.to_string());
         }
-        // Of each sort the first is told at once; a person who watches need not wait for the end.
+        // The first failure of each kind is shown at once, so that a person need not wait for the end.
         let told = (outcome.scope, exit);
         if !self.told.contains(&told) && exit != Exit::Interrupted {
             self.told.push(told);
@@ -288,7 +287,7 @@ impl<'a> RunObserver<'a> {
         }
     }
 
-    /// The run is over: the report of it, and how the process ends. There is a summary for each scope.
+    /// Ends the run: returns its report and exit code. There is a summary for each scope.
     pub(crate) fn finish(mut self, summaries: &[Summary]) -> (Report, Exit) {
         self.notice();
         if let Some(failed_to) = &mut self.failed_to
@@ -326,10 +325,10 @@ impl<'a> RunObserver<'a> {
         (self.report, self.exit)
     }
 
-    /// What is left to be written of the journal is written, or nobody waits for it. Gives what later lines go to.
+    /// Waits until the journal is durable, or until the run is given up. Returns the writer for later lines.
     pub(crate) async fn close_journal(&mut self) -> Option<Writer> {
         let journal = self.journal.take()?;
-        // What was accepted is recorded already; this is how far the input was read, which the next run can do without.
+        // Accepted entries are already durable; this only records how far the input was read, which is not essential.
         if let Err(error) = journal.flush().await {
             self.console.note(&error.to_string());
         }
@@ -337,7 +336,7 @@ impl<'a> RunObserver<'a> {
     }
 }
 
-/// Adds what a scope came to.
+/// Adds the totals of a scope.
 fn add(report: &mut Report, summary: &Summary) {
     report.items += summary.items;
     report.accepted += summary.accepted;
@@ -399,7 +398,8 @@ impl Observer for RunObserver<'_> {
         let journal = self.journal.as_mut().filter(|_| outcome.result.is_ok())?;
         let entries = outcome.batch.entries();
         let (first, last) = (entries.first()?, entries.last()?);
-        // What lies between the first and the last of a batch and is not in it is a duplicate, or was accepted before.
+        // Entries between the first and the last one of a batch that are not in it are duplicates or were accepted
+        // before.
         let range = first.ordinal..last.ordinal + 1;
         let point = self.found.borrow().point;
         self.recording += 1;
@@ -413,47 +413,48 @@ pub(crate) struct Logs {
     pub(crate) journal: Option<Writer>,
 }
 
-/// What Ctrl-C is answered with while something is in flight.
-pub(crate) const WAITING: &str = "interrupted: waiting for what is in flight; Ctrl-C again does not wait";
+/// The message after the first Ctrl-C while requests are in flight.
+pub(crate) const WAITING: &str =
+    "interrupted: waiting for requests in flight; press Ctrl-C again to stop at once";
 
-/// Says why a run ends before its time; on which zone, where others go on.
+/// Shows why a run stops early, and for which zone if others continue.
 fn stopped(console: &dyn Console, stop: Stop, in_flight: usize, zone: Option<&str>, recording: u64) -> Exit {
     let place = zone.map(|zone| format!(" to zone {zone}")).unwrap_or_default();
     let (exit, why) = match stop {
         Stop::Interrupted if in_flight == 0 && recording > 0 => (
             Exit::Interrupted,
-            "interrupted: waiting until the journal is on the disk; Ctrl-C again does not wait".to_owned(),
+            "interrupted: waiting until the journal is on disk; press Ctrl-C again to stop at once"
+                .to_owned(),
         ),
         Stop::Interrupted if in_flight == 0 => (Exit::Interrupted, "interrupted".to_owned()),
         Stop::Interrupted => (Exit::Interrupted, WAITING.to_owned()),
         Stop::WaitTooLong { demanded } => (
             Exit::RateLimited,
             format!(
-                "the API demands a wait of {} s, which is more than `--max-wait` grants; nothing more is sent{place}",
+                "the API demands a wait of {} s, which is longer than `--max-wait`; nothing more is sent{place}",
                 demanded.as_secs(),
             ),
         ),
         Stop::Credentials => {
             (Exit::Credentials, format!("the credentials are refused; nothing more is sent{place}"))
         }
-        Stop::Observer => (
-            Exit::Failed,
-            "what is accepted can no longer be recorded in the journal; nothing more is sent".to_owned(),
-        ),
+        Stop::Observer => {
+            (Exit::Failed, "the journal cannot be written any more; nothing more is sent".to_owned())
+        }
         Stop::SameRefusal => (
             Exit::Failed,
             format!(
-                "so many requests in a row are refused for the same reason that nothing more is sent{place}"
+                "too many consecutive requests were refused for the same reason; nothing more is sent{place}"
             ),
         ),
-        _ => (Exit::Unreachable, format!("so many tries failed in a row that nothing more is sent{place}")),
+        _ => (Exit::Unreachable, format!("too many consecutive tries failed; nothing more is sent{place}")),
     };
-    // An interrupt stops each of the runs side by side.
+    // An interrupt stops several runs; show it once.
     console.say_once(&why);
     exit
 }
 
-/// Where failed and invalid entries go, in the format that they came in. Clones write to the same file.
+/// Writes failed and invalid entries in the format of the input. Clones write to the same file.
 #[derive(Clone)]
 pub(crate) struct FailedTo {
     name: String,
@@ -461,14 +462,14 @@ pub(crate) struct FailedTo {
 }
 
 impl FailedTo {
-    /// Finds what would be regretted later, before anything is written.
+    /// Checks the file before anything is written.
     ///
     /// # Errors
     ///
-    /// Where the file is read as input, or is standard output.
+    /// If the file is read as input, or is standard output.
     pub(crate) fn check(path: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
         if path == Path::new("-") {
-            return Err(Failure::usage("`--failed-to` takes a file: standard output is for results"));
+            return Err(Failure::usage("`--failed-to` needs a file: standard output is for results"));
         }
         if crate::source::reads(inputs, path) {
             Err(Failure::usage("`--failed-to` names a file that is read as input"))
@@ -485,8 +486,8 @@ impl FailedTo {
         }
     }
 
-    /// Writes an entry so that reading the file gives it again. What no line can hold (an argument with a line break, a
-    /// line that was too long or no text) becomes a comment: it is not to come back as something else.
+    /// Writes an entry so that reading the file returns it. An entry that no line can contain (an argument with a line
+    /// break, a line that was too long or not text) is written as a comment, so that it is not read as another entry.
     fn write(&mut self, given: &str, is_whole: bool) -> std::io::Result<()> {
         let mut out = self.out.borrow_mut();
         let reads_back =
@@ -500,7 +501,7 @@ impl FailedTo {
 
     fn failure(&self, error: &std::io::Error) -> Failure {
         Failure::new(Exit::Failed, format!("cannot write `{}`: {error}", self.name))
-            .with_hint("its list is not complete; `--json` names up to 1000 of them")
+            .with_hint("the list is incomplete; `--json` lists up to 1000 of them")
     }
 }
 

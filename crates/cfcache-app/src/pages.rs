@@ -1,17 +1,17 @@
-//! Lists that come in pages.
+//! Lists that the API returns in pages.
 
 use cfcache_client::Error;
 use cfcache_model::verdict::Answer;
 
-/// All pages of a list: what they hold, and the same as the API wrote it.
+/// All pages of a list: the items, and the unchanged JSON.
 pub struct AllPages<T> {
-    /// What the pages hold.
+    /// The items of all pages.
     pub items: Vec<T>,
-    /// One JSON array with the elements of all pages, byte for byte.
+    /// One JSON array with the unchanged elements of all pages.
     pub raw: String,
 }
 
-/// Reads page after page, counted from 1, until the last.
+/// Reads all pages, counted from 1.
 pub async fn all<T>(
     mut read: impl AsyncFnMut(u32) -> Result<Answer<Vec<T>>, Error>,
 ) -> Result<AllPages<T>, Error> {
@@ -30,7 +30,7 @@ pub async fn all<T>(
     Ok(AllPages { items, raw: format!("[{}]", raw.join(",")) })
 }
 
-/// What stands between the brackets of a JSON array, where there is anything.
+/// The text between the brackets of a JSON array, if there is any.
 pub fn elements(array: &str) -> Option<String> {
     let inner = array.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
     (!inner.is_empty()).then(|| inner.to_owned())

@@ -1,4 +1,4 @@
-//! Purging and invalidating: from a job to a report.
+//! Purging and invalidating: runs a job and returns a report.
 
 mod auto_plan;
 mod background;
@@ -27,14 +27,14 @@ use crate::secret::bare;
 use crate::session::Session;
 use crate::source;
 
-/// Purges or invalidates what a job says, and reports what became of it.
+/// Purges or invalidates, and returns a report.
 ///
-/// The job fails only before anything is sent; from then on there is a report, which says in its `exit` how it ended.
+/// Returns an error only before anything was sent; after that there is always a report, whose `exit` is the result.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the input is invalid or cannot be read, a zone or environment cannot be found, nobody confirms what
-/// has to be confirmed, or it is interrupted before anything is sent.
+/// [`Failure`] if the input is invalid or cannot be read, if a zone or environment cannot be found, if the job is not
+/// confirmed, or if it is interrupted before anything was sent.
 pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Result<Report, Failure> {
     match job {
         Job::Everything(job) => everything::run(*job, console, interrupts).await,
@@ -43,11 +43,11 @@ pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Re
     }
 }
 
-/// Gives the console the requests of a job, a line each, and sends nothing.
+/// Writes the requests of a job to the console, one per line, without sending them.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the input is invalid or cannot be read, or where it would have to be asked which zones there are.
+/// [`Failure`] if the input is invalid or cannot be read, or if the zones of hosts would have to be looked up.
 pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
     match job {
         Job::Everything(job) => dry_run::everything(&job, console),
@@ -56,17 +56,17 @@ pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
     }
 }
 
-/// Whose limits a run is paced by.
+/// The plan whose limits a run obeys.
 #[derive(Clone, Copy)]
 struct Pacing {
-    /// The plan that was named, or seen.
+    /// The named or known plan.
     plan: Option<Plan>,
     /// Whether the plan is asked for once it matters.
     learns_plan: bool,
 }
 
 impl Pacing {
-    /// Paces by the plan that was named, else by the one that was seen, else by the smallest.
+    /// Uses the named plan, otherwise the known one, otherwise the smallest.
     fn begin(session: &Session, connection: &Connection, seen: Option<Plan>) -> Self {
         if connection.pacing
             && connection.plan.is_none()
@@ -84,12 +84,12 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted; nothing was sent")
 }
 
-/// The limits of a plan; of free, where it is not known.
+/// The limits of a plan; those of Free if it is not known.
 fn limits(plan: Option<Plan>) -> PurgeLimits {
     plan.unwrap_or(Plan::Free).purge_limits()
 }
 
-/// How much a request may hold: what the plan allows, unless something else is wanted.
+/// The maximum size of a request: as the plan allows, or as requested.
 fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn Console) -> BatchLimits {
     let cap = BatchLimits::from_plan(limits(plan), kind);
     let Some(batch_size) = batch_size else { return cap };
@@ -97,7 +97,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn
         let name = plan.unwrap_or(Plan::Free);
         let whose = match plan {
             Some(_) => format!("the plan `{name}` allows"),
-            None => format!("no plan is named, and `{name}` allows"),
+            None => format!("no plan is given, and `{name}` allows"),
         };
         console.warn(&format!(
             "`--batch-size {batch_size}`: {whose} at most {} a request; what the API refuses for that is sent again in \
@@ -108,7 +108,7 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn
     BatchLimits::new(batch_size)
 }
 
-/// Names a zone in a sentence: "zone example.com".
+/// The name of a zone in a sentence: "zone example.com".
 pub fn describe_zone(zone: &ZoneRef) -> String {
     match zone {
         ZoneRef::Id(id) => format!("zone {id}"),
@@ -116,12 +116,12 @@ pub fn describe_zone(zone: &ZoneRef) -> String {
     }
 }
 
-/// Says that there was nothing, where there was not even something invalid.
+/// The failure for an empty input without invalid entries.
 fn empty(kind: Kind) -> Failure {
     source::empty(kind)
 }
 
-/// Asks, unless `yes`.
+/// Asks for confirmation, unless `yes`.
 pub(crate) fn confirm(console: &dyn Console, yes: bool, question: &str) -> Result<(), Failure> {
     if yes { Ok(()) } else { console.confirm(question) }
 }

@@ -1,17 +1,17 @@
-//! What a run came to, in the words of the contract. Types of our own: nothing of an inner crate shows.
+//! The report of a run, as the contract defines it. It uses only types of this module.
 
 use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::visit_report::{VerifyReport, WarmReport};
 
-/// How many failures a report names at the most.
+/// The maximum number of failures that a report lists.
 pub const MAX_FAILURES: usize = 1000;
 
-/// How many bytes of items a report holds at the most: long ones are no way around the bound on memory.
+/// The maximum total size of the listed items in bytes, because items can be long.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The one object that `--json` prints for a purge or invalidate.
+/// The object that `--json` prints for a purge or invalidate.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -25,7 +25,7 @@ pub struct Report {
     /// The field of the body: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = kinds())))]
     pub kind: &'static str,
-    /// The zone's id; null where each entry went to the zone of its host.
+    /// The zone's id; null if each entry went to the zone of its host.
     pub zone: Option<String>,
     /// The id of the environment, if there is one.
     pub environment: Option<String>,
@@ -35,19 +35,20 @@ pub struct Report {
     pub accepted: u64,
     /// Entries that the API did not accept, or that are not known to be accepted.
     pub failed: u64,
-    /// Entries that were not sent, because no request can hold them.
+    /// Entries that were not sent because they cannot be part of a request.
     pub invalid: u64,
-    /// Entries that were not sent, because they were read before.
+    /// Entries that were not sent because they equal an earlier one.
     pub duplicates: u64,
-    /// Entries that were not sent, because a journal says that they were accepted before.
+    /// Entries that were not sent because the journal says that they were accepted before.
     pub skipped: u64,
-    /// Requests that were sent. One for which no connection could be opened was not.
+    /// Requests that were sent. A request for which no connection could be opened is not counted.
     pub requests: u64,
-    /// How many of these were sent again.
+    /// How many of these requests were retries.
     pub retries: u64,
-    /// Responses that said to wait.
+    /// Responses that demanded a wait.
     pub rate_limited: u64,
-    /// Warnings about entries, and errors and remarks that the API sent beside success; left out if there are none.
+    /// Warnings about entries, and errors and messages that the API sent with a successful response; omitted if there
+    /// are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub warnings: u64,
@@ -55,35 +56,35 @@ pub struct Report {
     pub elapsed_ms: u64,
     /// The entries that failed or are invalid; at most 1000.
     pub failures: Vec<ItemFailure>,
-    /// How many more failures there are; left out if there are none.
+    /// How many more failures there are; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub failures_omitted: u64,
-    /// True if the run was given up before all of its input was read; left out otherwise.
+    /// True if the run stopped before all of its input was read; omitted otherwise.
     #[serde(rename = "incomplete", skip_serializing_if = "core::ops::Not::not")]
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub is_incomplete: bool,
-    /// A report for each zone, if each entry went to the zone of its host; left out otherwise.
+    /// A report for each zone, if each entry went to the zone of its host; omitted otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub zones: Vec<Self>,
-    /// Of `changed`, what a deployment changed and what the state is; left out otherwise.
+    /// For `changed`: what a deployment changed, and the state; omitted otherwise.
     #[serde(flatten)]
     pub deployment: Option<Deployment>,
-    /// Whether entries are of several kinds, so that none can be named.
+    /// Whether the entries have several kinds, so that `kind` is only the main one.
     #[serde(skip)]
     pub is_mixed: bool,
-    /// How the process ends for it: the worst of what happened.
+    /// The exit code of the run.
     #[serde(skip)]
     pub exit: Exit,
-    /// What people are told in place of the counts, where nothing was to be done.
+    /// A sentence for people instead of the counts, if there was nothing to do.
     #[serde(skip)]
     pub sentence: Option<String>,
-    /// What visitors got after it, if that was asked for (`--verify`); left out otherwise.
+    /// What visitors got after the purge, if it was verified (`--verify`); omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "VerifyReport"))]
     pub verify: Option<VerifyReport>,
-    /// What was fetched after it, if that was asked for (`--warm`); left out otherwise.
+    /// What was fetched after the purge, if it was warmed (`--warm`); omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "WarmReport"))]
     pub warm: Option<WarmReport>,
@@ -103,20 +104,20 @@ fn kinds() -> Vec<&'static str> {
     Kind::ALL.iter().map(|kind| kind.field()).chain([PurgeBody::Everything.field()]).collect()
 }
 
-/// What a deployment changed, and what is remembered of it.
+/// The changes of a deployment, and the state.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "deployment"))]
 pub struct Deployment {
-    /// How many files changed and how.
+    /// The number of files by type of change.
     pub changed: ChangedFiles,
-    /// What was purged in place of the URLs of what changed, and why; null if it was these URLs.
+    /// What was purged instead of the URLs of changed files, and why; null if these URLs were purged.
     pub fallback: Option<Fallback>,
-    /// What became of the state.
+    /// What happened to the state.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["saved", "pending", "kept"])))]
     pub state: StateReport,
 }
 
-/// How many files changed and how. A list of changes does not tell how many did not.
+/// The number of files by type of change. A list of changes does not contain the number of unchanged files.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -124,17 +125,17 @@ pub struct Deployment {
     schemars(rename = "changed", deny_unknown_fields)
 )]
 pub struct ChangedFiles {
-    /// New ones.
+    /// New files.
     pub added: u64,
-    /// Those with another content.
+    /// Files with changed content.
     pub changed: u64,
-    /// Those that are gone.
+    /// Deleted files.
     pub deleted: u64,
-    /// All others.
+    /// Unchanged files.
     pub unchanged: u64,
 }
 
-/// What is purged in place of URLs.
+/// What was purged instead of URLs.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -142,14 +143,14 @@ pub struct ChangedFiles {
     schemars(rename = "fallback", deny_unknown_fields)
 )]
 pub struct Fallback {
-    /// Folders of which at least half changed, the hosts of the site, or everything.
+    /// Folders in which at least half of the files changed, the hosts of the site, or everything.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["prefix", "host", "everything"])))]
     pub to: FallbackTo,
-    /// Why, for people; its wording may change.
+    /// The reason, for people; the wording may change.
     pub why: String,
 }
 
-/// What is purged in place of URLs.
+/// What is purged instead of URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FallbackTo {
@@ -161,15 +162,15 @@ pub enum FallbackTo {
     Everything,
 }
 
-/// What became of the state.
+/// What happened to the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateReport {
-    /// It has the files that are deployed now.
+    /// It contains the deployed files.
     Saved,
-    /// It has what is still to be purged or to be proven.
+    /// It contains entries that still have to be purged or verified.
     Pending,
-    /// It is what it was.
+    /// It was not changed.
     Kept,
 }
 
@@ -186,34 +187,34 @@ fn is_zero(number: &u64) -> bool {
     schemars(rename = "failure", deny_unknown_fields)
 )]
 pub struct ItemFailure {
-    /// The entry as it was given.
+    /// The entry as given.
     pub item: String,
-    /// What was wrong.
+    /// The error.
     pub error: ItemError,
-    /// Whether it was invalid, and so was not sent.
+    /// Whether the entry was invalid, and therefore not sent.
     #[serde(skip)]
     pub is_invalid: bool,
 }
 
-/// What was wrong with an entry.
+/// The error of an entry.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "error", deny_unknown_fields))]
 pub struct ItemError {
     /// The API's code, if it gave one.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub code: Option<u32>,
-    /// The API's message, or our own, for people; its wording may change.
+    /// The API's message, or our own, for people; the wording may change.
     pub message: String,
-    /// The page that the API names for the error; left out if it names none.
+    /// The documentation page that the API names for the error; omitted if it names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub documentation_url: Option<String>,
-    /// The message without what differs from request to request, where something does.
+    /// The message without the parts that differ from request to request, if there are any.
     #[serde(skip)]
     reason: Option<String>,
 }
 
-/// What `ndjson` prints when a batch ends.
+/// The object that `ndjson` prints when a batch ends.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "batch", deny_unknown_fields))]
 pub struct BatchEvent<'a> {
@@ -226,17 +227,17 @@ pub struct BatchEvent<'a> {
     pub items: u64,
     /// Whether the API accepted it.
     pub accepted: bool,
-    /// How often the request was sent.
+    /// How many times the request was sent.
     pub attempts: u32,
-    /// How long it took, pauses and retries included, in milliseconds.
+    /// How long it took in milliseconds, including waits and retries.
     pub elapsed_ms: u64,
     /// Why the API did not accept it.
     pub error: Option<&'a ItemError>,
-    /// The zone's id; the requests of each zone are counted for themselves.
+    /// The zone's id; requests are numbered separately for each zone.
     pub zone: Option<&'a str>,
 }
 
-/// What `ndjson` prints at the end.
+/// The object that `ndjson` prints at the end.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -253,31 +254,31 @@ pub struct SummaryEvent<'a> {
 }
 
 impl ItemError {
-    /// The API has no code 0: that is how it says that it has none to say.
+    /// Creates an error. The API has no code 0, so 0 means none.
     pub fn new(code: Option<u32>, message: String) -> Self {
         Self { code: code.filter(|code| *code != 0), message, documentation_url: None, reason: None }
     }
 
-    /// Names the page that the API names for it.
+    /// Sets the documentation page that the API names.
     pub fn with_documentation_url(mut self, url: Option<&str>) -> Self {
         self.documentation_url = url.map(ToOwned::to_owned);
         self
     }
 
-    /// Says what of the message is the same for others that failed alike.
+    /// Sets the part of the message that is the same for all entries that failed alike.
     pub fn with_reason(mut self, reason: String) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// What is the same for others that failed alike.
+    /// The part of the message that is the same for all entries that failed alike.
     pub fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or(&self.message)
     }
 }
 
 impl Report {
-    /// Makes an empty report.
+    /// Creates an empty report.
     pub fn new(
         operation: &'static str,
         kind: &'static str,
@@ -314,18 +315,18 @@ impl Report {
         }
     }
 
-    /// Sets how the process ends.
+    /// Sets the exit code.
     pub fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }
 
-    /// Names a failed item, while there is room.
+    /// Adds a failed item, up to the maximum.
     pub fn fail(&mut self, item: &str, error: &ItemError) {
         self.name(item, error, false);
     }
 
-    /// Names an invalid item, while there is room.
+    /// Adds an invalid item, up to the maximum.
     pub fn refuse(&mut self, item: &str, error: &ItemError) {
         self.name(item, error, true);
     }
@@ -340,7 +341,7 @@ impl Report {
         self.failures.push(ItemFailure { item: item.to_owned(), error: error.clone(), is_invalid });
     }
 
-    /// Adds what a part of the run came to.
+    /// Adds the report of a part of the run.
     pub fn add(&mut self, part: Self) {
         self.items += part.items;
         self.accepted += part.accepted;
@@ -361,7 +362,7 @@ impl Report {
         }
     }
 
-    /// Adds what another run of the same job came to, over entries of another kind.
+    /// Adds the report of another run of the same job, with entries of another kind.
     pub fn merge(&mut self, mut other: Self) {
         let zones = core::mem::take(&mut other.zones);
         other.zone = None;
@@ -374,7 +375,7 @@ impl Report {
         }
     }
 
-    /// What was read and has come to no end counts as failed: whatever happened, it is not known to be accepted.
+    /// Counts entries without a result as failed, because they are not known to be accepted.
     pub fn close(&mut self) {
         let ended = self.accepted + self.failed + self.invalid + self.duplicates + self.skipped;
         let open = self.items.saturating_sub(ended);

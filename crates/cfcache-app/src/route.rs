@@ -1,4 +1,4 @@
-//! Which zone an entry belongs to, where none is named.
+//! Finds the zone of an entry if no zone is named.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::secret::shown;
 /// Domains and their zones.
 #[derive(Debug, Default)]
 pub struct Routes {
-    /// A domain may have several zones: one that is active, and one that is pending or of another account.
+    /// A domain may have several zones, such as an active one and a pending one, or one of another account.
     zones: BTreeMap<String, Vec<ZoneId>>,
 }
 
 impl Routes {
-    /// Routes to these zones. Domains are compared in the form of [`domain::ascii`].
+    /// Creates routes to these zones. Domains are compared in the form of [`domain::ascii`].
     pub fn new(named: impl IntoIterator<Item = (String, ZoneId)>) -> Self {
         let mut zones: BTreeMap<String, Vec<ZoneId>> = BTreeMap::new();
         for (name, id) in named {
@@ -28,23 +28,24 @@ impl Routes {
         Self { zones }
     }
 
-    /// Returns whether there is no route.
+    /// Returns whether there are no routes.
     pub fn is_empty(&self) -> bool {
         self.zones.is_empty()
     }
 
-    /// Each zone that an entry can go to once.
+    /// All zones, without duplicates.
     pub fn zones(&self) -> impl Iterator<Item = &ZoneId> {
         let only = |ids: &'_ Vec<ZoneId>| ids.len() == 1;
         let zones = self.zones.values().filter(|ids| only(ids)).flatten();
         zones.collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
-    /// The zone of the longest domain that the host is, or is below of: `notexample.com` is not below `example.com`.
+    /// The zone whose domain equals the host or is its longest parent domain; `notexample.com` is not below
+    /// `example.com`.
     ///
     /// # Errors
     ///
-    /// Why there is none, or that it cannot be told which.
+    /// The reason, if there is no such zone or several.
     pub fn zone_of(&self, host: &str) -> Result<&ZoneId, String> {
         let name = domain::ascii(host);
         let mut rest = name.as_str();
@@ -54,7 +55,7 @@ impl Routes {
                 Some(several) => {
                     let ids: Vec<&str> = several.iter().map(ZoneId::as_str).collect();
                     return Err(format!(
-                        "there are {} zones named {} ({}); name the one that is meant with `--zone`",
+                        "there are {} zones named {} ({}); choose one with `--zone`",
                         several.len(),
                         shown(&domain::unicode(rest)),
                         ids.join(", ")
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_domain_at_a_label_boundary_wins() {
+    fn the_longest_domain_at_a_label_boundary_is_used() {
         let routes = routes();
         for (host, expected) in [
             ("example.com", Some("a")),

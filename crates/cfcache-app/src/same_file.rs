@@ -1,11 +1,11 @@
-//! Whether two names, or a name and what is open already, are one file.
+//! Checks whether two paths, or a path and an open file, are the same file.
 
 use std::fs::{File, Metadata};
 use std::path::Path;
 
 use crate::failure::Failure;
 
-/// What tells a file from all others, whatever it is called.
+/// The identity of a file, independent of its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileId(Id);
 
@@ -15,7 +15,7 @@ type Id = (u64, u64);
 type Id = std::path::PathBuf;
 
 impl FileId {
-    /// The identity of a regular file, if it is one and exists. Links to it have the same.
+    /// The identity of an existing regular file. Links to it have the same identity.
     pub fn from_path(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Self::new(path, &metadata)
@@ -32,18 +32,18 @@ impl FileId {
         if metadata.is_file() { path.canonicalize().ok().map(Self) } else { None }
     }
 
-    /// The identity of an open file, if it is a regular one and this system tells.
+    /// The identity of an open regular file, if the system provides it.
     fn from_file(file: &File) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         if cfg!(unix) { Self::new(Path::new(""), &metadata) } else { None }
     }
 
-    /// The file that standard input is, where it is one (`< urls.txt`).
+    /// The file that is standard input, if it is a file (`< urls.txt`).
     pub fn of_standard_input() -> Option<Self> {
         standard_input().as_ref().and_then(Self::from_file)
     }
 
-    /// The files that standard output and standard error are, where they are any.
+    /// The files that are standard output and standard error, if they are files.
     pub fn of_outputs() -> [(&'static str, Option<Self>); 2] {
         [
             ("the file that standard output goes to", duplicate(std::io::stdout())),
@@ -82,7 +82,7 @@ pub fn check_written(written: &[(&str, &Path)], read: &[(&str, &Path)]) -> Resul
     Ok(())
 }
 
-/// Standard input, where it is a regular file.
+/// Standard input, if it is a regular file.
 pub fn standard_input() -> Option<File> {
     duplicate(std::io::stdin()).filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))
 }

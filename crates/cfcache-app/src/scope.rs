@@ -1,4 +1,4 @@
-//! From a domain and a name to ids.
+//! Looks up zones and environments by name.
 
 use cfcache_client::{Client, Error, ErrorKind, Observer};
 use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
@@ -12,20 +12,20 @@ use crate::job::{EnvironmentRef, ZoneRef};
 use crate::observe::CallObserver;
 use crate::secret::shown;
 
-/// The id of a zone; a domain is looked up.
+/// Returns the id of a zone; a domain is looked up.
 ///
 /// # Errors
 ///
-/// [`Failure`] where there is no such zone, several, or the token may not look.
+/// [`Failure`] if there is no such zone, if there are several, or if the token may not look it up.
 pub async fn zone(client: &Client, zone: &ZoneRef, console: &dyn Console) -> Result<ZoneId, Failure> {
     find_zone(client, zone, console).await.map(|(id, _)| id)
 }
 
-/// The id of a zone, and the zone itself where it was looked up for that.
+/// Returns the id of a zone, and the zone itself if it was looked up.
 ///
 /// # Errors
 ///
-/// As with [`zone`].
+/// The same as [`zone`].
 pub async fn find_zone(
     client: &Client,
     zone: &ZoneRef,
@@ -41,11 +41,12 @@ pub async fn find_zone(
     match zones.as_slice() {
         [one] => match ZoneId::parse(&one.id) {
             Ok(id) => Ok((id, Some(one.clone()))),
-            Err(invalid) => {
-                Err(Failure::new(Exit::Failed, format!("the API gives {name} an id that is none: {invalid}")))
-            }
+            Err(invalid) => Err(Failure::new(
+                Exit::Failed,
+                format!("the API returned an invalid id for {name}: {invalid}"),
+            )),
         },
-        [] => Err(Failure::new(Exit::Failed, format!("there is no zone {name} that the token may see"))
+        [] => Err(Failure::new(Exit::Failed, format!("there is no zone {name} that the token can see"))
             .with_hint(unseen_hint(client, domain, console).await)),
         several => {
             let mut failure =
@@ -53,7 +54,7 @@ pub async fn find_zone(
             for zone in several {
                 failure = failure.with_cause(format!("{} {}", zone.id, zone.status.as_deref().unwrap_or("")));
             }
-            Err(failure.with_hint("name the one that is meant by its id"))
+            Err(failure.with_hint("choose one by its id"))
         }
     }
 }
@@ -82,7 +83,7 @@ pub async fn zones_named(
                 zones.push(zone);
             } else {
                 warn(&format!(
-                    "the API was asked for the zone {} and gave {}, which is not taken",
+                    "the API was asked for the zone {} and returned {}, which is ignored",
                     shown(name),
                     shown(&zone.name)
                 ));
@@ -92,8 +93,8 @@ pub async fn zones_named(
     Ok(zones)
 }
 
-/// What may be wrong where there is no zone of that name: the token sees none at all, or a host was given where its zone
-/// is meant.
+/// A suggestion if there is no zone with that name: the token can see no zones at all, or a host was given instead of
+/// its zone.
 async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> String {
     let page = match client.call(&ListZones::page(1), &mut CallObserver(console)).await {
         Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
@@ -103,24 +104,24 @@ async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> St
     let host = domain::ascii(domain);
     let is_above = |zone: &&Zone| host.ends_with(&format!(".{}", domain::ascii(&zone.name)));
     match page.iter().filter(is_above).max_by_key(|zone| zone.name.len()) {
-        Some(parent) => format!("a zone is named by its own domain: is {} meant?", shown(&parent.name)),
-        None => "`cfcache zones list` shows those that it may see".to_owned(),
+        Some(parent) => format!("give the domain of the zone itself: did you mean {}?", shown(&parent.name)),
+        None => "`cfcache zones list` shows the zones that it can see".to_owned(),
     }
 }
 
-/// A token without a permission to read zones gets an empty list, and no error.
-pub const SEES_NONE: &str = "the token may see no zone at all: without the permission \"Zone Read\" the list is \
+/// A token without a permission to read zones gets an empty list and no error.
+pub const SEES_NONE: &str = "the token can see no zones: without the permission \"Zone Read\" the list is \
      empty. Give the zone's id instead (dashboard, Overview, API), which a token that may only purge can use";
 
 fn cannot_look_up(error: &Error, domain: &str) -> Failure {
     let failure = Failure::from_error(error, format!("cannot look up the zone {}", shown(domain)));
     match error.kind() {
         ErrorKind::Credentials if is_unknown(error) => failure.with_hint(
-            "check the token with `cfcache token verify`; looking a zone up needs the permission \"Zone Read\" \
+            "check the token with `cfcache token verify`; looking up a zone needs the permission \"Zone Read\" \
              besides, and giving its id needs none",
         ),
         ErrorKind::Credentials => failure.with_hint(
-            "looking a zone up needs the permission \"Zone Read\", which a token that may only purge lacks: \
+            "looking up a zone needs the permission \"Zone Read\", which a token that may only purge lacks: \
              give the zone's id instead (dashboard, Overview, API)",
         ),
         _ => failure,
@@ -132,11 +133,11 @@ pub fn is_unknown(error: &Error) -> bool {
     error.failure().is_some_and(|failure| failure.status == 401)
 }
 
-/// The id of an environment; a name is looked up.
+/// Returns the id of an environment; a name is looked up.
 ///
 /// # Errors
 ///
-/// [`Failure`] where there is no such environment, several, or the token may not look.
+/// [`Failure`] if there is no such environment, if there are several, or if the token may not look it up.
 pub async fn environment(
     client: &Client,
     zone: &ZoneId,
@@ -151,7 +152,7 @@ pub async fn environment(
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
-                "looking an environment up needs the permission \"Zone Versioning Read\": give its id instead",
+                "looking up an environment needs the permission \"Zone Versioning Read\": give its id instead",
             ),
             _ => failure,
         }
@@ -161,18 +162,18 @@ pub async fn environment(
     match matching.as_slice() {
         [one] => {
             if is_production(&one.name) {
-                console.warn("Production is purged through the zone: what this does is not documented; leave out `--environment`");
+                console.warn("the effect of purging the Production environment is not documented; purge the zone instead, without `--environment`");
             }
             EnvironmentId::parse(&one.id).map_err(|invalid| {
                 let name = shown(name);
-                Failure::new(Exit::Failed, format!("the API gives {name} an id that is none: {invalid}"))
+                Failure::new(Exit::Failed, format!("the API returned an invalid id for {name}: {invalid}"))
             })
         }
         [] => {
             let names: Vec<_> = environments.iter().map(|known| shown(&known.name).to_string()).collect();
             let failure = Failure::new(Exit::Failed, format!("the zone has no environment {}", shown(name)));
             Err(failure.with_hint(if names.is_empty() {
-                "it has none at all".to_owned()
+                "it has none".to_owned()
             } else {
                 format!("it has {}", names.join(", "))
             }))
@@ -181,22 +182,22 @@ pub async fn environment(
             Exit::Failed,
             format!("the zone has several environments named {}", shown(name)),
         )
-        .with_hint("name the one that is meant by its id (`cfcache environments list`)")),
+        .with_hint("choose one by its id (`cfcache environments list`)")),
     }
 }
 
-/// Returns whether two names are of one environment: the dashboard writes them with a capital.
+/// Returns whether two names mean the same environment; case-insensitive, because the dashboard capitalizes names.
 fn is_same_name(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
-/// Returns whether an environment is what visitors see.
+/// Returns whether an environment is the production environment.
 pub fn is_production(name: &str) -> bool {
     is_same_name(name, "production")
 }
 
-/// Returns whether an environment is, or may be, the production environment. An id does not tell: the zone is asked, and
-/// where it does not tell either, it may be.
+/// Returns whether an environment is, or may be, the production environment. For an id, the environments are listed; if
+/// that fails, it may be.
 pub async fn may_be_production(
     client: &Client,
     zone: &ZoneId,

@@ -1,4 +1,4 @@
-//! What was given where an id or a name was expected, and may be a secret: variables are swapped, and tokens pasted.
+//! Prevents secrets from being shown: users mix up variables, and paste tokens in the place of ids or names.
 
 use core::fmt;
 use std::path::Path;
@@ -6,37 +6,38 @@ use std::path::Path;
 use cfcache_client::Redactor;
 use cfcache_model::text::{CLIP_CHARS, clip};
 
-/// The longest text that may be shown though it is neither a domain nor a path: an id has at most 32 characters.
+/// The maximum length of a text that is shown although it is neither a domain nor a path; an id has at most 32
+/// characters.
 const LONGEST_ID: usize = cfcache_model::id::MAX_ID_CHARS;
 
-/// Returns whether a text has the form of a token or key, or may be one that nobody knows the form of: longer than an
-/// id, and neither a domain, nor a path, nor words.
+/// Returns whether a text looks like a token or key of a known form, or may be one of an unknown form: longer than an
+/// id, and neither a domain, a path, nor several words.
 pub fn may_be_secret(text: &str) -> bool {
     let is_one_word = !text.trim().contains(['.', '/', '\\', ' ']);
     (is_one_word && text.chars().count() > LONGEST_ID) || Redactor::default().redact(text) != text
 }
 
-/// An id or a name between backticks, as it was given; what [`may_be_secret`] is not shown.
+/// An id or a name between backticks, as given; a text that [`may_be_secret`] is not shown.
 pub fn shown(text: &str) -> Shown<'_> {
     Shown { text: text.into(), is_quoted: true }
 }
 
-/// The same without backticks.
+/// Like [`shown`], without backticks.
 pub fn bare(text: &str) -> Shown<'_> {
     Shown { text: text.into(), is_quoted: false }
 }
 
-/// A path between backticks: a token may be given where the name of its file is expected.
+/// A path between backticks, unless it may be a token: a token may be given instead of the name of its file.
 pub fn shown_path(path: &Path) -> Shown<'_> {
     Shown { text: path.to_string_lossy(), is_quoted: true }
 }
 
-/// The name of a file for messages that put it between backticks themselves.
+/// The name of a file for messages that add the backticks themselves.
 pub fn path_name(path: &Path) -> String {
     bare(&path.to_string_lossy()).to_string()
 }
 
-/// See [`shown`].
+/// The result of [`shown`].
 pub struct Shown<'a> {
     text: std::borrow::Cow<'a, str>,
     is_quoted: bool,
@@ -48,7 +49,7 @@ impl fmt::Display for Shown<'_> {
         if may_be_secret(text) {
             return write!(f, "[{} characters, not shown: they may be a secret]", text.chars().count());
         }
-        // A path may be longer than other names, and is to be found by it.
+        // A path may be longer than other names, and must be shown completely to be found.
         let text = clip(text, CLIP_CHARS.max(4096));
         if self.is_quoted { write!(f, "`{text}`") } else { f.write_str(&text) }
     }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_form_of_a_secret_is_not_shown() {
+    fn text_that_looks_like_a_secret_is_not_shown() {
         let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
         for secret in [
             format!("cfut_{body}aabbccdd"),

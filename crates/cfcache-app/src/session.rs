@@ -1,4 +1,4 @@
-//! A way to the API: an emulator or the real thing, a transport, a client.
+//! A session with the API: an emulator or a connection, a transport, a client.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -19,13 +19,13 @@ use crate::connection::{Api, Connection};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Who asks, the API and URLs alike.
+/// The `User-Agent` of all requests, to the API and to URLs.
 pub const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 
-/// What the emulator inside this process is told: it takes any token of a valid form.
+/// The token for the emulator inside this process, which accepts any token of a valid form.
 const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
 
-/// A client, and what must live as long as it does.
+/// A client, with everything that must live as long.
 pub struct Session {
     /// The client.
     pub client: Client,
@@ -34,11 +34,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes a client; nothing is sent yet.
+    /// Creates a session without sending anything.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where the settings cannot work, or the emulator cannot be started.
+    /// [`Failure`] if the settings cannot work, or if the emulator cannot be started.
     pub async fn open(connection: &Connection) -> Result<Self, Failure> {
         let chosen = connection.plan;
         let policy = policy(connection, chosen);
@@ -85,19 +85,19 @@ impl Session {
         Ok(Self { client, given_up, emulator })
     }
 
-    /// Tells those that wait for something else than requests that nobody waits any more.
+    /// Notifies tasks that wait for something other than requests that the run was given up.
     pub fn given_up(&self) -> watch::Receiver<bool> {
         self.given_up.subscribe()
     }
 
-    /// Waits no longer for what is in flight: it ends now, and nobody knows how.
+    /// Stops waiting for requests in flight: they end now with an unknown result.
     pub fn give_up(&self) {
         self.given_up.send_replace(true);
     }
 
-    /// Lets go of everything in good order.
+    /// Closes the session gracefully.
     pub async fn close(self) {
-        // Connections that nobody waits for must not hold up the emulator's end.
+        // Connections that are not needed any more must not delay the end of the emulator.
         self.give_up();
         drop(self.client);
         if let Some(emulator) = self.emulator {
@@ -110,7 +110,7 @@ fn cannot_connect(error: BuildError) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error {
         BuildError::Exposed(_) | BuildError::ExposedToProxy(_) => failure
-            .with_hint("use `https://`, or insist with `--allow-insecure-http` where every hop is yours"),
+            .with_hint("use `https://`, or use `--allow-insecure-http` if you trust the whole network path"),
         BuildError::Ca(_) => {
             failure.with_hint("`--ca-file` takes certificates in PEM (`-----BEGIN CERTIFICATE-----`)")
         }
@@ -118,8 +118,8 @@ fn cannot_connect(error: BuildError) -> Failure {
     }
 }
 
-/// Somebody who wants to leave at once still wants to know what became of what. So a run is not dropped with what it has
-/// in flight: its requests are broken off, and it ends by itself, with every entry accounted for.
+/// A transport whose requests can be broken off. A user who stops a run at once still needs the results, so the run is
+/// not dropped: its requests in flight are broken off, and it then ends by itself with a result for every entry.
 struct Breakable {
     transport: HyperTransport,
     given_up: watch::Receiver<bool>,
@@ -136,9 +136,9 @@ impl Transport for Breakable {
                 result = self.transport.send(request) => result,
                 Ok(_) = given_up.wait_for(|given_up| *given_up) => {
                     let (delivery, phase, detail) = if is_sent.load(Ordering::Relaxed) {
-                        (Delivery::Unknown, Phase::Head, "it was not waited for: it may have been accepted")
+                        (Delivery::Unknown, Phase::Head, "the run did not wait for it: it may have been accepted")
                     } else {
-                        (Delivery::NotSent, Phase::Connect, "it still waited for a connection: it was not sent")
+                        (Delivery::NotSent, Phase::Connect, "it was still waiting for a connection and was not sent")
                     };
                     Err(TransportError::new(delivery, phase, Cause::Io, detail).with_retryable(false))
                 }
@@ -147,7 +147,8 @@ impl Transport for Breakable {
     }
 }
 
-/// Over HTTP/1.1 a request in flight is a connection. A bound, because systems allow a process a few hundred files.
+/// Over HTTP/1.1 each request in flight needs a connection. The number is limited, because systems allow a process only
+/// a few hundred files.
 const MAX_CONNECTIONS: usize = 200;
 
 fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
@@ -165,7 +166,7 @@ fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
     policy
 }
 
-/// The API by a name that is the same the next time.
+/// A stable name of the API.
 pub fn api_name(connection: &Connection) -> String {
     match &connection.api {
         Api::Emulator { .. } => "emulator".to_owned(),
@@ -173,7 +174,7 @@ pub fn api_name(connection: &Connection) -> String {
     }
 }
 
-/// The API of the vendor, or another base URL, for what is only shown.
+/// The base URL of the API, for output.
 pub fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
     match &connection.api {
         Api::Emulator { .. } => parse(DEFAULT_BASE_URL),
@@ -185,7 +186,7 @@ fn parse(url: &str) -> Result<BaseUrl, Failure> {
     url.parse().map_err(|invalid| Failure::usage(format!("`{url}`: {invalid}")))
 }
 
-/// A wait in whole seconds, rounded up, as people read it.
+/// A wait in whole seconds, rounded up, for people.
 pub fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -1,8 +1,8 @@
-//! Where targets come from: arguments, files, standard input.
+//! Reads entries from arguments, files and standard input.
 //!
-//! Arguments and regular files are checked whole before the first request, and a file is held against what was checked
-//! while it is read again. What can be read only once (a pipe, a terminal) is checked as it is read. Either way nothing is
-//! held but a chunk.
+//! Arguments and regular files are checked completely before the first request. While a file is read again, it is
+//! compared with what was checked. Inputs that can be read only once (a pipe, a terminal) are checked while they are
+//! read. Only one chunk is kept in memory.
 
 pub mod array;
 mod head;
@@ -41,38 +41,38 @@ use crate::source::seal::{Seal, SealCheck, SealVerifier, Sealer};
 use crate::source::sitemap::Sitemap;
 use crate::wording;
 
-/// How many entries go on together, and how many bytes of them: enough that the threads on both sides seldom wait for
-/// each other.
+/// The number of entries that are passed on together, and their maximum size: enough that the threads on both sides
+/// rarely wait for each other.
 const CHUNK: usize = 500;
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// How many complaints are shown at the most, and how many with the same reason.
+/// The maximum number of complaints that are shown, and of those with the same reason.
 const SHOWN: usize = 100;
 const SHOWN_ALIKE: usize = 10;
 
-/// Everything that targets come from, opened.
+/// All opened inputs.
 pub struct Sources {
     reading: Reading,
     parts: Vec<Part>,
-    /// How many entries there are, where all of them were seen; their digest too, where one was asked for.
+    /// The number of entries, if all of them were read, with their digest if requested.
     total: Option<Point>,
 }
 
-/// How an entry is read.
+/// The settings for reading entries.
 #[derive(Clone)]
 struct Reading {
     action: Action,
     kind: Kind,
     headers: Vec<CacheKeyHeader>,
     on_invalid: OnInvalid,
-    /// Where paths are served from, where entries may be paths.
+    /// The base URL, if entries may be paths.
     base: Option<Base>,
     delimiter: Delimiter,
     /// Whether a warning makes an entry invalid.
     is_strict: bool,
 }
 
-/// How many files stay open between the two readings. More are opened again.
+/// The number of files that stay open between the two readings; others are opened again.
 const KEPT_OPEN: usize = 16;
 
 enum Part {
@@ -80,62 +80,62 @@ enum Part {
     Input(NamedInput),
 }
 
-/// A list or a sitemap.
+/// A list or a sitemap with its name.
 struct NamedInput {
     name: String,
     is_sitemap: bool,
     input_file: InputFile,
 }
 
-/// Where an input is.
+/// The type of an input.
 enum InputFile {
     /// A regular file, which can be read twice.
     Regular {
-        /// Where it is opened again; standard input stays open.
+        /// The path to open it again; `None` for standard input, which stays open.
         path: Option<PathBuf>,
         file: Option<File>,
         seal: Option<Seal>,
     },
-    /// Anything else with a name, opened when it is its turn.
+    /// Any other file with a name, which is opened when it is read.
     Special(PathBuf),
     /// A pipe or a terminal.
     StandardInput,
 }
 
-/// Some entries, and what was found on the way to them.
+/// Some entries, and the findings of reading them.
 #[derive(Default)]
 pub struct Chunk {
     /// The entries.
     pub entries: Vec<Entry>,
-    /// What is not valid.
+    /// Invalid entries.
     pub invalid: Vec<Invalid>,
     bytes: usize,
-    /// Where each stands, and what is odd about it.
+    /// Warnings: the origin of each entry, and what is suspicious about it.
     pub warnings: Vec<(String, String)>,
-    /// Why reading ended before the end, where it did.
+    /// Why reading stopped early, if it did.
     pub broken: Option<Failure>,
-    /// How far the input was read with this, where a journal wants to know.
+    /// The position in the input after this chunk, for the journal.
     pub point: Point,
 }
 
-/// An entry that is refused.
+/// An invalid entry.
 pub struct Invalid {
     /// `argument 3`, `urls.txt:17`.
     pub origin: String,
-    /// The entry as it was given.
+    /// The entry as given.
     pub given: String,
-    /// Is `given` all of it, byte for byte?
+    /// Whether `given` is the whole entry, byte for byte.
     pub is_whole: bool,
-    /// Why it is invalid.
+    /// The reason.
     pub reason: String,
-    /// What was probably meant.
+    /// A suggestion.
     pub cure: Option<String>,
-    /// What it looks like, where it is a URL without its scheme.
+    /// What it looks like, if it is a URL without a scheme.
     like: Option<LooksLike>,
 }
 
 impl Chunk {
-    /// Says all that was found beside the entries, and how the process ends for it.
+    /// Shows all findings, and returns their exit code.
     pub fn tell(&self, console: &dyn Console) -> Exit {
         let mut exit = Exit::Accepted;
         for (origin, warning) in &self.warnings {
@@ -151,7 +151,7 @@ impl Chunk {
         }
     }
 
-    /// Nothing but the reason why nothing follows.
+    /// A chunk that only contains an error.
     pub fn broken(failure: Failure) -> Self {
         Self { broken: Some(failure), ..Self::default() }
     }
@@ -166,7 +166,7 @@ impl Chunk {
 }
 
 impl Invalid {
-    /// Describes it in one line.
+    /// Formats it in one line.
     pub fn describe(&self) -> String {
         match &self.cure {
             Some(cure) => format!("{}: {} ({cure})", self.origin, self.reason),
@@ -176,21 +176,21 @@ impl Invalid {
 }
 
 impl Sources {
-    /// Opens everything, and checks whole what can be read twice; makes a digest of it on the way, if asked to.
+    /// Opens all inputs, and checks those that can be read twice completely; computes a digest if requested.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where something cannot be opened, an entry of an argument or a regular file is invalid (all are
-    /// named), or there is not one entry in all of it.
+    /// [`Failure`] if an input cannot be opened, if an entry of an argument or a regular file is invalid (all are
+    /// listed), or if there are no entries at all.
     pub fn open(targets: Targets, digest: bool, console: &dyn Console) -> Result<Self, Failure> {
         Self::open_and_see(targets, digest, None, console)
     }
 
-    /// As [`Sources::open`], and shows `see` each entry of what can be read twice.
+    /// Like [`Sources::open`], and calls `see` with each entry of inputs that can be read twice.
     ///
     /// # Errors
     ///
-    /// As with [`Sources::open`].
+    /// The same as [`Sources::open`].
     pub fn open_and_see(
         targets: Targets,
         digest: bool,
@@ -261,7 +261,7 @@ impl Sources {
             }
             return Err(match like.filter(|_| entries == 0) {
                 Some(like) => failure.with_hint(like.hint(self.reading.action, invalid)),
-                None => failure.with_hint("correct them, or leave them out with `--on-invalid skip`"),
+                None => failure.with_hint("correct them, or skip them with `--on-invalid skip`"),
             });
         }
         if entries == 0 && invalid == 0 && !can_hold_more {
@@ -272,37 +272,37 @@ impl Sources {
         Ok(())
     }
 
-    /// What the entries are.
+    /// The kind of the entries.
     pub const fn kind(&self) -> Kind {
         self.reading.kind
     }
 
-    /// How many entries there are, where that is known already.
+    /// The number of entries, if it is already known.
     pub fn total(&self) -> Option<u64> {
         self.total.map(|point| point.read)
     }
 
-    /// The whole input, where it is known already and its digest was asked for.
+    /// The position and digest of the whole input, if they are known and were requested.
     pub const fn identity(&self) -> Option<Point> {
         self.total
     }
 
-    /// Whether all of it is in memory, so that reading it waits for nothing.
+    /// Whether all entries are in memory, so that reading never blocks.
     pub fn is_at_hand(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Arguments(_)))
     }
 
-    /// The headers of all entries that have none of their own of these names.
+    /// Headers for all entries that have no header of the same name.
     pub fn headers(&self) -> &[CacheKeyHeader] {
         &self.reading.headers
     }
 
-    /// Does an invalid entry end the reading?
+    /// Returns whether an invalid entry ends the input.
     pub fn stops_at_invalid(&self) -> bool {
         self.reading.on_invalid == OnInvalid::Fail
     }
 
-    /// Reads everything, a chunk at a time, until `take` says that it has enough.
+    /// Reads everything in chunks, until `take` returns `false`.
     pub fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
         let reading = &self.reading;
         let mut chunks = Chunks { reading, chunk: Chunk::default(), verifier: None, take };
@@ -318,19 +318,21 @@ impl Sources {
     }
 }
 
-/// No entry in all of the input.
+/// The failure for an input without entries.
 pub fn empty(kind: Kind) -> Failure {
     let nouns = wording::plural(kind);
-    Failure::usage(format!("the input holds no {nouns}, and nothing is not everything; nothing was sent"))
+    Failure::usage(format!(
+        "the input contains no {nouns}; an empty list does not mean everything, so nothing was sent"
+    ))
 }
 
 impl NamedInput {
-    /// Finds an input, and says what cannot be one.
+    /// Opens an input, and refuses what cannot be one.
     fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
         if path == Path::new("-") {
             console.reads_standard_input();
             let file = crate::same_file::standard_input().filter(|file| {
-                // Only one that stands at its beginning can be read twice from there.
+                // A file can only be read again from its beginning if it is read from its beginning now.
                 let mut file = file;
                 file.stream_position().is_ok_and(|position| position == 0)
             });
@@ -353,7 +355,7 @@ impl NamedInput {
         Ok(Self { name, is_sitemap, input_file })
     }
 
-    /// Reads it to send it.
+    /// Reads it to send its entries.
     fn read_on<'c>(&'c mut self, reading: &Reading, chunks: &mut Chunks<'c>) -> Result<(), ()> {
         let Self { name, is_sitemap, input_file } = self;
         match input_file {
@@ -397,7 +399,7 @@ fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::
     })
 }
 
-/// Reads an input from its beginning to its end.
+/// Reads an input completely.
 fn read<T: Take>(
     reading: &Reading,
     is_sitemap: bool,
@@ -433,7 +435,7 @@ fn read<T: Take>(
         ),
         Format::Gzip => take.fail(
             Failure::usage(format!("cannot read `{name}`: it is compressed with gzip"))
-                .with_hint("unpack it before, such as with `zcat FILE | cfcache … --from -`"),
+                .with_hint("unpack it first, for example with `zcat FILE | cfcache … --from -`"),
         ),
     }
 }
@@ -482,11 +484,11 @@ fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T
     }
 }
 
-/// Where an entry stands.
+/// The origin of an entry.
 enum EntryOrigin<'a> {
     Argument(u64),
     Line(&'a str, u64),
-    /// A part of something else than a list, such as the element of an array.
+    /// A part of an input other than a list, such as an element of an array.
     Part(&'a str, &'static str, u64),
 }
 
@@ -501,34 +503,34 @@ impl fmt::Display for EntryOrigin<'_> {
     }
 }
 
-/// What becomes of the lines of an input.
+/// Receives the lines of an input.
 trait Take {
-    /// Why no more is wanted.
+    /// Why no more lines are wanted.
     type Enough;
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Self::Enough>;
 
-    /// What comes next is not there yet.
+    /// The next line is not available yet.
     fn pause(&mut self) -> Result<(), Self::Enough> {
         Ok(())
     }
 
-    /// Nothing can be read.
+    /// The input cannot be read.
     fn fail(&mut self, failure: Failure) -> Result<(), Self::Enough>;
 }
 
-/// Looks at everything, and keeps nothing but complaints.
+/// Checks all lines, and keeps only complaints.
 struct Check<'a, 's> {
     reading: &'a Reading,
     entries: u64,
     invalid: u64,
     complaints: Vec<String>,
-    /// How many were found of each reason that is shown.
+    /// The number of complaints for each reason.
     alike: BTreeMap<String, usize>,
-    /// What all that is invalid looks like, as long as it is of one sort.
+    /// What all invalid entries look like, as long as they look alike.
     like: Option<LooksLike>,
     rolling: Option<Rolling>,
-    /// What the second reading of the file that is read is held against.
+    /// Computes the digests with which the second reading is compared.
     sealer: Option<Sealer>,
     see: Option<&'s mut (dyn FnMut(Target) + 's)>,
 }
@@ -552,7 +554,7 @@ impl<'a, 's> Check<'a, 's> {
         if self.complaints.len() == SHOWN {
             return;
         }
-        // What differs from entry to entry is the entry itself, which is quoted.
+        // The reason without quoted text, which differs from entry to entry.
         let reason = invalid.reason.split('`').step_by(2).collect();
         let alike = self.alike.entry(reason).or_default();
         *alike += 1;
@@ -595,24 +597,24 @@ impl Take for Check<'_, '_> {
     }
 }
 
-/// Collects entries, and gives them on.
+/// Collects entries, and passes them on in chunks.
 struct Chunks<'a> {
     reading: &'a Reading,
     chunk: Chunk,
-    /// Of a file that was checked: nothing goes on that is not what was checked. And its name.
+    /// For a checked file: its name, and the verifier that ensures that only checked entries are passed on.
     verifier: Option<(&'a str, SealVerifier<'a>)>,
     take: &'a mut dyn FnMut(Chunk) -> bool,
 }
 
 impl Chunks<'_> {
-    /// Gives on what there is.
+    /// Passes on the collected entries.
     fn give(&mut self) -> Result<(), ()> {
         let chunk = core::mem::take(&mut self.chunk);
         let is_end = chunk.broken.is_some() || self.reading.stops_at(&chunk);
         if (self.take)(chunk) && !is_end { Ok(()) } else { Err(()) }
     }
 
-    /// Gives on what was read of a checked file, at the end of each block that is what was checked.
+    /// Passes on the entries of a checked file at the end of each block that equals what was checked.
     fn on_verified(&mut self, verified: SealCheck) -> Result<(), ()> {
         match verified {
             SealCheck::NotYet => Ok(()),
@@ -627,7 +629,7 @@ impl Chunks<'_> {
         }
     }
 
-    /// A file is read to its end.
+    /// Handles the end of a file.
     fn end_of_file(&mut self) -> Result<(), ()> {
         let Some(verified) = self.verifier.as_ref().map(|(_, verifier)| verifier.end()) else {
             return Ok(());
@@ -679,14 +681,14 @@ impl Take for Chunks<'_> {
         }
     }
 
-    /// A slow pipe: what came is not kept waiting for what may come.
+    /// For a slow pipe: entries are passed on without waiting for more.
     fn pause(&mut self) -> Result<(), ()> {
         if self.verifier.is_some() || self.chunk.is_empty() { Ok(()) } else { self.give() }
     }
 
     fn fail(&mut self, failure: Failure) -> Result<(), ()> {
         if self.verifier.is_some() {
-            // What is not known to be what was checked is not given on.
+            // Entries that are not known to equal what was checked are not passed on.
             self.chunk = Chunk::default();
         }
         self.chunk.broken = Some(failure);
@@ -694,25 +696,25 @@ impl Take for Chunks<'_> {
     }
 }
 
-/// A file is not what it was when it was checked.
+/// The failure for a file that changed after it was checked.
 fn changed(name: &str, kind: Kind, entries: u64) -> Failure {
     let sent = match entries {
         0 => "none of it is sent".to_owned(),
-        entries => format!("what follows its first {} is not sent", kind.count(entries)),
+        entries => format!("entries after its first {} are not sent", kind.count(entries)),
     };
     Failure::usage(format!("`{name}` changed after it was checked: {sent}")).with_hint(
-        "run it again over the list as it is now; one that is written beside it and moved into its place does not \
+        "run it again with the current list; a new list that is moved into its place does not \
          change under a run",
     )
 }
 
-/// What a line turned out to be.
+/// A parsed line.
 enum Parsed {
     Target {
         target: Target,
-        /// The entry; of a path the URL that it became.
+        /// The entry; for a path, the URL that was made from it.
         given: SharedText,
-        /// What is odd about the path.
+        /// What is suspicious about the path.
         oddity: Option<String>,
     },
     Invalid(Invalid),
@@ -783,7 +785,7 @@ impl Reading {
         Ok(Parsed::Target { target, given: entry, oddity })
     }
 
-    /// Says what is odd about an entry.
+    /// Reports what is suspicious about an entry.
     fn warn(
         &self,
         origin: &EntryOrigin<'_>,
@@ -797,7 +799,7 @@ impl Reading {
         }
         if self.kind == Kind::Files && holds_another(given) {
             warn(
-                "there is a second URL behind a comma: commas never separate, each URL is an entry of its own"
+                "there is a second URL after a comma: commas do not separate entries, give each URL as a separate entry"
                     .to_owned(),
             );
         }
@@ -807,18 +809,18 @@ impl Reading {
         }
     }
 
-    /// Does an invalid entry in it end the reading?
+    /// Returns whether an invalid entry in a chunk ends the input.
     fn stops_at(&self, chunk: &Chunk) -> bool {
         !chunk.invalid.is_empty() && self.on_invalid == OnInvalid::Fail
     }
 }
 
-/// Is there a second URL behind a comma?
+/// Returns whether there is a second URL after a comma.
 fn holds_another(url: &str) -> bool {
     [",https://", ",http://"].iter().any(|joint| url.contains(joint))
 }
 
-/// What was probably meant by an argument that is no entry: the name of a list.
+/// A suggestion for an argument that is not an entry but the name of a list.
 fn misplaced(origin: &EntryOrigin<'_>, argument: &str) -> Option<String> {
     if !matches!(origin, EntryOrigin::Argument(_)) {
         return None;
@@ -829,20 +831,20 @@ fn misplaced(origin: &EntryOrigin<'_>, argument: &str) -> Option<String> {
     match list_named(argument)? {
         "-" => Some("`--from -` reads standard input".to_owned()),
         name => Some(format!(
-            "{} is also the name of a file: `--from` reads it",
+            "{} is also the name of a file; use `--from` to read it",
             cfcache_model::text::quote(name)
         )),
     }
 }
 
-/// The name of a list, where an argument is one as well: `urls.txt`, `@urls.txt`, `-`.
+/// The name of a list if an argument looks like one: `urls.txt`, `@urls.txt`, `-`.
 pub fn list_named(argument: &str) -> Option<&str> {
     let name = argument.strip_prefix('@').unwrap_or(argument);
     let is_list = |metadata: std::fs::Metadata| !metadata.is_dir();
     (name == "-" || std::fs::metadata(name).is_ok_and(is_list)).then_some(name)
 }
 
-/// Whether a file that is to be written is also one that is read.
+/// Returns whether a file to be written is also read.
 pub fn reads(files: &[PathBuf], written: &Path) -> bool {
     let Some(written) = FileId::from_path(written) else { return false };
     files.iter().any(|file| {
@@ -860,7 +862,7 @@ mod tests {
 
     use super::*;
 
-    /// A list in a file of its own, gone when it is dropped.
+    /// A list in a temporary file.
     struct List(PathBuf);
 
     impl List {
@@ -894,7 +896,7 @@ mod tests {
         (0..count).map(|number| format!("https://www.example.com/{number}\n")).collect()
     }
 
-    /// Checks a list and reads it again. `change` is called before that with 0, and with the number of each chunk.
+    /// Checks a list and reads it again. `change` is called before that with 0, and then with the number of each chunk.
     fn read_while(list: &List, change: impl Fn(&List, u32)) -> (Vec<String>, Option<String>) {
         let reading = Reading {
             action: Action::Purge,
@@ -923,7 +925,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_checked_is_what_is_sent_while_a_list_changes() {
+    fn only_checked_entries_are_sent_while_a_list_changes() {
         type Change<'a> = (&'a str, &'a dyn Fn(&List));
         let content = urls(20_000);
         let checked: Vec<&str> = content.lines().collect();
@@ -932,7 +934,7 @@ mod tests {
             ("emptied", &|list| list.truncate(0)),
             ("appended to", &|list| list.append("https://www.example.com/new\n")),
             ("overwritten", &|list| list.write(&content.replace("www.example.com", "new.example.com"))),
-            ("written to behind what was read", &|list| {
+            ("appended to after it was read", &|list| {
                 list.write(&content.replace("/19999\n", "/29999\n"));
             }),
         ];
@@ -953,7 +955,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_does_not_change_is_read_to_its_end() {
+    fn an_unchanged_list_is_read_completely() {
         for count in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             for content in [urls(count), urls(count).trim_end().to_owned()] {
                 let list = List::new("same", &content);
@@ -964,7 +966,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_not_sent() {
+    fn an_incomplete_last_line_is_not_sent() {
         for content in ["https://www.example.com/10", "https://www.example.com/10\n"] {
             let list = List::new("torn", content);
             let (sent, broken) = read_while(&list, |list, number| {

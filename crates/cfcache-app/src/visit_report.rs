@@ -1,4 +1,4 @@
-//! What visitors got after a purge, in the words of the contract.
+//! The report of what visitors got after a purge, as the contract defines it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::report::MAX_FAILURES;
 
-/// How many URLs of one reason are kept for a table.
+/// The number of URLs per reason that are kept for the table.
 pub const ROWS: usize = 20;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
@@ -17,7 +17,8 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What visitors got after a purge: `proven + refilled + not_cached`, the survivors and the unproven are `probed`.
+/// What visitors got after a purge: `probed` is the sum of `proven`, `refilled`, `not_cached`, the survivors and the
+/// unproven.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -25,46 +26,47 @@ fn is_zero(number: &u64) -> bool {
     schemars(rename = "verify", deny_unknown_fields)
 )]
 pub struct VerifyReport {
-    /// URLs that were verified.
+    /// URLs that were checked.
     pub probed: u64,
-    /// URLs that were purged and could have been verified; left out if all of them were.
+    /// URLs that were purged and could have been checked; omitted if all of them were.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "u64"))]
     pub sample_of: Option<u64>,
-    /// URLs that were not asked, because an earlier run verified them, as the journal says; left out if there are none.
+    /// URLs that were not checked because the journal says that an earlier run verified them; omitted if there are
+    /// none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub skipped: u64,
-    /// URLs of which the old copy is gone.
+    /// URLs whose old copy is gone.
     pub proven: u64,
-    /// URLs that are cached again, by copies that are younger than the purge.
+    /// URLs that were cached again after the purge.
     pub refilled: u64,
-    /// URLs that are not cached, so that there is nothing to prove.
+    /// URLs that are not cached, so there is nothing to prove.
     pub not_cached: u64,
-    /// URLs of which the old copy is still served; at most 1000.
+    /// URLs whose old copy is still served; at most 1000.
     pub survivors: Vec<SurvivingUrl>,
-    /// URLs of which it cannot be told; at most 1000.
+    /// URLs for which the responses prove nothing; at most 1000.
     pub unproven: Vec<UnprovenUrl>,
-    /// How many more survivors and unproven URLs there are; left out if there are none.
+    /// How many more survivors and unproven URLs there are; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub omitted: u64,
     /// URLs that were purged again.
     pub repurged: u64,
-    /// The data centres that answered.
+    /// The data centers that responded.
     pub colos: Vec<String>,
-    /// How many survivors and unproven URLs there are, named or not.
+    /// The number of survivors and unproven URLs, listed or not.
     #[serde(skip)]
     pub open: u64,
-    /// What is not proven, by its reason.
+    /// The survivors and unproven URLs by reason.
     #[serde(skip)]
     pub groups: BTreeMap<String, Group>,
-    /// Redirects: from where, and to where.
+    /// Redirects: source and target.
     #[serde(skip)]
     pub redirects: Vec<(String, String)>,
 }
 
-/// A URL of which the old copy is still served.
+/// A URL whose old copy is still served.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -74,18 +76,18 @@ pub struct VerifyReport {
 pub struct SurvivingUrl {
     /// The URL.
     pub url: String,
-    /// How it shows, in words.
+    /// The evidence, in words.
     pub reason: String,
-    /// Entries of `files` for what visitors were seen to be served from it.
+    /// Entries of `files` that purge the variants in which the old copy is still served.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purge_with: Vec<PurgeEntry>,
-    /// Its place in the input.
+    /// Its index in the input.
     #[serde(skip)]
     place: usize,
 }
 
-/// A URL of which it cannot be told.
+/// A URL for which the responses prove nothing.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -95,26 +97,26 @@ pub struct SurvivingUrl {
 pub struct UnprovenUrl {
     /// The URL.
     pub url: String,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
-    /// Its place in the input.
+    /// Its index in the input.
     #[serde(skip)]
     place: usize,
 }
 
-/// URLs that are not proven for the same reason.
+/// Survivors or unproven URLs with the same reason.
 #[derive(Debug, Default)]
 pub struct Group {
-    /// How many there are.
+    /// The number of URLs.
     pub count: u64,
     /// What to do about it.
     pub cure: Option<&'static str>,
-    /// The first of them in the order of the input, and what would purge them.
+    /// The first URLs in the order of the input, and the entries that would purge them.
     pub urls: BTreeMap<usize, (String, Vec<PurgeEntry>)>,
 }
 
 impl VerifyReport {
-    /// Adds a URL that has its verdict.
+    /// Adds a URL with its verdict.
     pub fn add(&mut self, url: &str, decided: &Decided) {
         self.probed += 1;
         self.repurged += u64::from(decided.is_repurged);
@@ -124,13 +126,13 @@ impl VerifyReport {
         }
     }
 
-    /// Puts what is named into the order of the input.
+    /// Sorts the listed URLs in the order of the input.
     pub fn sort(&mut self) {
         self.survivors.sort_by_key(|url| url.place);
         self.unproven.sort_by_key(|url| url.place);
     }
 
-    /// Overrules a verdict that was settled.
+    /// Replaces a verdict.
     pub fn refute(&mut self, place: usize, url: &str, was: &Verdict, why: Unproven) {
         if let Some(count) = self.settled(was) {
             *count -= 1;
@@ -152,7 +154,7 @@ impl VerifyReport {
         let is_survivor = matches!(verdict, Verdict::Survivor(_));
         let purge_with: Vec<PurgeEntry> =
             still.iter().filter_map(|variant| PurgeEntry::from_variant(*variant, url)).collect();
-        // How old each copy is tells them apart, and not what to do.
+        // The age of a copy differs for each URL, but does not change what to do.
         let reason =
             if is_survivor { "the old copy is still served".to_owned() } else { verdict.to_string() };
         let group = self.groups.entry(reason).or_default();
@@ -176,7 +178,7 @@ impl VerifyReport {
         }
     }
 
-    /// Returns how the process ends.
+    /// Returns the exit code.
     pub const fn exit(&self) -> Exit {
         if self.open == 0 { Exit::Accepted } else { Exit::Unproven }
     }
@@ -192,13 +194,13 @@ impl VerifyReport {
 pub struct PurgeEntry {
     /// The URL.
     pub url: String,
-    /// The headers that its cache key was made from; left out if there are none.
+    /// The headers of its cache key; omitted if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
 }
 
 impl PurgeEntry {
-    /// The entry that purges what was served so.
+    /// The entry that purges a variant of a URL.
     fn from_variant(variant: Variant, url: &str) -> Option<Self> {
         let entry = variant.entry(url)?;
         let headers = entry.header.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -206,40 +208,40 @@ impl PurgeEntry {
     }
 }
 
-/// What warming came to: `warmed + uncertified + skipped + failed == requested`, always.
+/// The results of warming: `warmed + uncertified + skipped + failed == requested`, always.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "warm", deny_unknown_fields))]
 pub struct WarmReport {
-    /// URLs, times the visitors that they were fetched as.
+    /// The number of URLs, multiplied by the number of visitors.
     pub requested: u64,
-    /// Fetched, and may be cached.
+    /// Fetched, and possibly cached.
     pub warmed: u64,
-    /// Fetched, and not HIT when asked again.
+    /// Fetched, but not a HIT when requested again.
     pub uncertified: u64,
-    /// Fetched, and not cached.
+    /// Fetched, but not cached.
     pub skipped: u64,
     /// Not fetched.
     pub failed: u64,
-    /// How many were skipped for which reason.
+    /// The number of skipped requests by reason.
     pub skipped_reasons: BTreeMap<String, u64>,
     /// The requests that failed or are uncertified; at most 1000.
     pub failures: Vec<WarmItem>,
-    /// How many more there are; left out if there are none.
+    /// How many more there are; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub failures_omitted: u64,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
-    /// How many failures there are of each sort.
+    /// The number of failures by reason.
     #[serde(skip)]
     pub reasons: BTreeMap<String, u64>,
-    /// Whether some of the URLs may not be served: the forms of a file's URL.
+    /// Whether some URLs may not be served, because they are forms of a file's URL.
     #[serde(skip)]
     pub may_be_missing: bool,
-    /// Whether it was interrupted: what was not read of the input is not part of this.
+    /// Whether it was interrupted: entries that were not read are not included.
     #[serde(skip)]
     pub is_interrupted: bool,
-    /// How the process ends for what was found in the input.
+    /// The exit code of the findings in the input.
     #[serde(skip)]
     pub input: Exit,
     #[serde(skip)]
@@ -248,7 +250,7 @@ pub struct WarmReport {
     unsent: u64,
 }
 
-/// A request that is not as wanted.
+/// A request that failed or is uncertified.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -258,10 +260,10 @@ pub struct WarmReport {
 pub struct WarmItem {
     /// The URL.
     pub url: String,
-    /// As whom it was fetched.
+    /// The visitor as which it was fetched.
     #[serde(rename = "as")]
     pub variant: String,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 
@@ -277,7 +279,7 @@ impl WarmReport {
             }
             Warmed::Failed(WarmFailure::Status(404 | 410)) if self.may_be_missing => {
                 self.skipped += 1;
-                *self.skipped_reasons.entry("nothing is served there (404)".to_owned()).or_default() += 1;
+                *self.skipped_reasons.entry("not found (404)".to_owned()).or_default() += 1;
             }
             Warmed::NotCertified(_) => {
                 self.uncertified += 1;
@@ -292,7 +294,7 @@ impl WarmReport {
         }
     }
 
-    /// So many requests were given up before they were begun.
+    /// Counts requests that were never started.
     pub fn not_begun(&mut self, requests: u64) {
         self.requested += requests;
         self.failed += requests;
@@ -300,14 +302,14 @@ impl WarmReport {
         self.failures_omitted += requests;
     }
 
-    /// Says how long it took.
+    /// Sets the elapsed time.
     pub fn took(&mut self, elapsed: Duration) {
         self.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     }
 
     fn name(&mut self, target: &Target, variant: Variant, warmed: &Warmed) {
         let reason = warmed.to_string();
-        // What is about one host only is the same for all of its URLs; a bound holds for the rest.
+        // Errors of a host are the same for all its URLs; a limit applies to all others.
         if self.reasons.len() < MAX_FAILURES || self.reasons.contains_key(&reason) {
             *self.reasons.entry(reason.clone()).or_default() += 1;
         }
@@ -319,7 +321,7 @@ impl WarmReport {
         }
     }
 
-    /// Returns how the process ends.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         let bad = self.failed + self.uncertified - self.unsent;
         let exit = if bad == 0 {
@@ -341,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sum_holds_and_the_exit_follows_from_it() {
+    fn warm_counts_add_up_and_determine_the_exit_code() {
         let target = Target::new("https://a.test/");
         let no_answer = Warmed::Failed(WarmFailure::NoAnswer("refused".to_owned()));
         let all = [

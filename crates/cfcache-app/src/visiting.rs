@@ -1,4 +1,4 @@
-//! URLs as visitors ask for them: probing and warming a list, and how far it is.
+//! Probes and warms a list of URLs, with progress.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -22,29 +22,29 @@ use crate::source::{Chunk, Sources};
 use crate::visit_report::WarmReport;
 use crate::wording;
 
-/// More data centres than this are not told apart.
+/// The maximum number of data centers that are listed.
 const COLOS: usize = 20;
 
-/// How many chunks of the input are read ahead.
+/// The number of chunks that are read ahead.
 const READ_AHEAD: usize = 2;
 
-/// What probing came to.
+/// The results of probing.
 pub struct ProbeReport {
     /// How the process ends.
     pub exit: Exit,
-    /// How many URLs were asked.
+    /// The number of URLs that were requested.
     pub asked: u64,
-    /// How many there are, where they were counted.
+    /// The number of URLs in the input, if they were counted.
     pub total: Option<u64>,
     /// Whether it was interrupted.
     pub is_interrupted: bool,
     /// How long it took.
     pub elapsed: Duration,
-    /// How many answers had which cache status.
+    /// The number of responses by cache status.
     pub statuses: BTreeMap<String, u64>,
-    /// The data centres that answered, a few of them.
+    /// Some of the data centers that responded.
     pub colos: BTreeSet<String>,
-    /// What stood in the way of how many.
+    /// The number of responses by obstacle.
     pub obstacles: BTreeMap<Obstacle, u64>,
 }
 
@@ -74,11 +74,11 @@ impl ProbeReport {
     }
 }
 
-/// Asks each URL once; the console is given what came.
+/// Requests each URL once, and passes the results to the console.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the input cannot be read, or holds no URL.
+/// [`Failure`] if the input cannot be read or contains no URL.
 pub async fn probe(
     job: VisitJob,
     console: &dyn Console,
@@ -122,7 +122,7 @@ pub async fn probe(
     report.exit = report.exit.or(read.get());
     report.asked = meter.borrow().done;
     report.elapsed = meter.borrow().started.elapsed();
-    // Whoever closed the output has read enough of it.
+    // A reader that closes the output has read enough.
     if !is_whole && !console.is_closed() {
         report.is_interrupted = true;
         report.exit = report.exit.or(Exit::Interrupted);
@@ -132,11 +132,11 @@ pub async fn probe(
     Ok(report)
 }
 
-/// Fetches each URL to its end.
+/// Downloads each URL completely.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the input cannot be read, or holds no URL.
+/// [`Failure`] if the input cannot be read or contains no URL.
 pub async fn warm(
     job: VisitJob,
     console: &dyn Console,
@@ -169,11 +169,11 @@ pub async fn warm(
     Ok(report)
 }
 
-/// Gives the console the requests that warming would send, and sends nothing.
+/// Writes the requests of warming to the console, without sending them.
 ///
 /// # Errors
 ///
-/// As with [`warm`].
+/// The same as [`warm`].
 pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failure> {
     let sources = Sources::open(job.targets, false, console)?;
     let (mut exit, mut shown) = (Exit::Accepted, 0);
@@ -194,11 +194,11 @@ pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// The URLs of an input while it is read, by a thread of its own: files and pipes block.
+/// The URLs of an input, read in a separate thread, because files and pipes block.
 struct UrlStream<'a> {
     chunks: mpsc::Receiver<Chunk>,
     console: &'a dyn Console,
-    /// How the process ends for what was found on the way.
+    /// The exit code of the findings in the input.
     exit: &'a Cell<Exit>,
 }
 
@@ -223,18 +223,18 @@ impl Stream for UrlStream<'_> {
     }
 }
 
-/// What is said where an input turned out to hold no URL.
+/// The failure for an input without URLs.
 fn nothing() -> Failure {
-    Failure::usage("there is no valid URL in the input; nothing was asked")
+    Failure::usage("the input contains no valid URL; nothing was requested")
 }
 
-/// How often it is shown how far a list is.
+/// How often the progress is shown.
 const REDRAW: Duration = Duration::from_millis(125);
 
-/// The first moments say nothing about the time that is left.
+/// Before this, the remaining time is not estimated.
 const GUESS_AFTER: Duration = Duration::from_secs(3);
 
-/// How far the whole is.
+/// The progress of a list.
 pub struct Meter {
     /// "URL", "request".
     noun: &'static str,
@@ -247,7 +247,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Begins at zero.
+    /// Starts at zero.
     pub fn new(noun: &'static str, verb: &'static str, total: Option<u64>) -> Self {
         Self { noun, verb, total, done: 0, failed: 0, started: Instant::now() }
     }
@@ -258,17 +258,17 @@ impl Meter {
         self.failed += u64::from(!is_fine);
     }
 
-    /// Returns how many there are, where they were counted.
+    /// Returns the number of items, if they were counted.
     pub const fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// Returns how many are done.
+    /// Returns the number of completed items.
     pub const fn done(&self) -> u64 {
         self.done
     }
 
-    /// Returns how long it takes by now.
+    /// Returns the elapsed time.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -296,7 +296,7 @@ impl Meter {
     }
 }
 
-/// Shows the progress for as long as it is polled.
+/// Shows the progress as long as it is polled.
 pub async fn draw(meter: &RefCell<Meter>, console: &dyn Console) {
     let mut interval = tokio::time::interval(REDRAW);
     loop {
@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_left_follows_from_the_rate() {
+    fn progress_estimates_the_time_left_from_the_rate() {
         let mut meter = Meter::new("URL", "asked", Some(1000));
         meter.done = 40;
         meter.failed = 1;

@@ -17,19 +17,19 @@ use crate::secret::{path_name, shown_path};
 use crate::session::USER_AGENT;
 use crate::whole;
 
-/// More than all headers that a server takes.
+/// The maximum size of the headers; servers accept less.
 const LONGEST: u64 = 64 * 1024;
 
-/// Headers that belong to the connection or name the URL: another value would ask something else.
+/// Headers of the connection or of the URL: another value would change which resource is requested.
 const RESERVED: [&str; 6] =
     ["host", "connection", "content-length", "transfer-encoding", "upgrade", "proxy-authorization"];
 
-/// Makes a visitor that reaches URLs as the API is reached. `connect_to` is the `HOST:PORT` to connect to whatever the
-/// URL is; `headers` is a file of headers, in place of those of the environment.
+/// Creates a visitor with the connection settings of the API. `connect_to` is the `HOST:PORT` to connect to for every
+/// URL; `headers` is a file of headers, used instead of those in the environment.
 ///
 /// # Errors
 ///
-/// Where `connect_to` is no address, or a header is not one.
+/// If `connect_to` is not an address, or a header is invalid.
 pub fn visitor(
     network: Network,
     timeout: Option<Duration>,
@@ -51,7 +51,7 @@ pub fn visitor(
                 "`--verify-connect`: {} is not HOST:PORT",
                 cfcache_model::text::quote(address)
             ))
-            .with_hint("it looks like `127.0.0.1:8788` or `[::1]:8788`")
+            .with_hint("use an address such as `127.0.0.1:8788` or `[::1]:8788`")
         })?;
         visitor = visitor.with_connect_to(host, port);
     }
@@ -74,7 +74,7 @@ pub fn visitor(
 pub fn parse_gate(condition: &str, timeout: Option<Duration>, busts: bool) -> Result<GateJob, Failure> {
     let expectation: Expectation = condition.parse().map_err(|invalid: InvalidCondition| {
         Failure::usage(format!("`--after`: {invalid}"))
-            .with_hint("it looks like `https://origin.example.com/version.txt contains 42`")
+            .with_hint("use a condition such as `https://origin.example.com/version.txt contains 42`")
     })?;
     let mut settings = GateSettings::new();
     if let Some(timeout) = timeout {
@@ -86,7 +86,7 @@ pub fn parse_gate(condition: &str, timeout: Option<Duration>, busts: bool) -> Re
     Ok(GateJob { expectation, settings, busts, is_here })
 }
 
-/// Parses a URL that is verified; `place` says where it is from.
+/// Parses a URL to verify; `place` is its origin.
 ///
 /// # Errors
 ///
@@ -126,17 +126,17 @@ pub fn read_expected(path: &Path, is_one_url: bool) -> Result<Expected, Failure>
     }
     if !is_one_url {
         return Err(Failure::usage(format!(
-            "`--expect`: {} is not a list of hashes, and one body is not that of several URLs",
+            "`--expect`: {} is not a list of hashes; a single body can only be compared for a single URL",
             shown_path(path)
         ))
-        .with_hint("a list has lines such as `SHA256  URL`, as `sha256sum` writes them"));
+        .with_hint("use a list of `SHA256  URL` lines, as `sha256sum` writes them"));
     }
     let file = std::fs::File::open(path).map_err(cannot)?;
     let hash = cfcache_probe::hash(file).map_err(cannot)?;
     Ok(Expected { by_url: BTreeMap::new(), of_all: Some(hash) })
 }
 
-/// Reads lines of a hash and a URL; `None` where one is not such a line, or there is none.
+/// Parses lines of a hash and a URL; returns `None` if a line has another form, or if there is none.
 fn parse_hashes(text: &str) -> Option<BTreeMap<String, Sha256>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let hashes: Option<BTreeMap<String, Sha256>> = lines
@@ -168,7 +168,7 @@ fn read_headers(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Reads headers, one a line. What is wrong with one is told without its value, which may be secret.
+/// Parses headers, one per line. Errors do not contain the value, which may be secret.
 fn parse_headers(text: &str, place: &str) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
     let mut headers = Vec::new();
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -178,17 +178,17 @@ fn parse_headers(text: &str, place: &str) -> Result<Vec<(HeaderName, HeaderValue
         }
         let wrong = |what: &str| {
             Failure::usage(format!("{place}, line {number}: {what}"))
-                .with_hint("a header is written as `NAME: VALUE`, such as `CF-Access-Client-Id: 1a2b.access`")
+                .with_hint("write a header as `NAME: VALUE`, such as `CF-Access-Client-Id: 1a2b.access`")
         };
         let Some((name, value)) = line.split_once(':') else { return Err(wrong("there is no colon")) };
         let Ok(name) = HeaderName::try_from(name.trim()) else {
-            return Err(wrong("what stands before the colon is not the name of a header"));
+            return Err(wrong("the text before the colon is not the name of a header"));
         };
         if RESERVED.contains(&name.as_str()) {
-            return Err(wrong(&format!("`{name}` cannot be given: it belongs to the URL or the connection")));
+            return Err(wrong(&format!("`{name}` cannot be set: it belongs to the URL or the connection")));
         }
         let Ok(value) = HeaderValue::try_from(value.trim()) else {
-            return Err(wrong("the value has characters that no header can have"));
+            return Err(wrong("the value has characters that are not allowed in a header"));
         };
         headers.push((name, value));
     }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_a_host_and_a_port() {
+    fn verify_connect_needs_a_host_and_a_port() {
         let parsed = |text| host_and_port(text).map(|(host, port)| format!("{host} {port}"));
         assert_eq!(parsed("127.0.0.1:8788").as_deref(), Some("127.0.0.1 8788"));
         assert_eq!(parsed("[::1]:80").as_deref(), Some("::1 80"));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_and_a_wrong_one_is_told_without_its_value() {
+    fn headers_are_parsed_and_errors_do_not_show_values() {
         let read = parse_headers("\u{feff}# token\nCF-Access-Client-Id: a\r\n\nx-b:  c d \n", "f").unwrap();
         let read: Vec<_> =
             read.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
@@ -221,8 +221,8 @@ mod tests {
         for (text, what) in [
             ("s3cret", "no colon"),
             ("a b: s3cret", "not the name of a header"),
-            ("x: s3\u{1}cret", "characters that no header"),
-            ("Host: s3cret", "`host` cannot be given"),
+            ("x: s3\u{1}cret", "characters that are not allowed in a header"),
+            ("Host: s3cret", "`host` cannot be set"),
         ] {
             let failure = parse_headers(text, "`f`").unwrap_err();
             assert!(

@@ -1,10 +1,10 @@
-//! Numbers, times and nouns in sentences.
+//! Formats numbers, durations and nouns.
 
 use core::time::Duration;
 
 use cfcache_model::Kind;
 
-/// "41 ms", "1.50 s", "12 s", "3 min 20 s".
+/// Formats a duration: "41 ms", "1.50 s", "12 s", "3 min 20 s".
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -16,7 +16,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// "7 s", "3 min 20 s": for what changes while it is read.
+/// Formats a duration in whole seconds, for progress lines: "7 s", "3 min 20 s".
 pub fn whole(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..10 => format!("{seconds} s"),
@@ -24,7 +24,7 @@ pub fn whole(duration: Duration) -> String {
     }
 }
 
-/// "0.4", "12", "3000".
+/// Formats a rate: "0.4", "12", "3000".
 pub fn rate(rate: f64) -> String {
     match rate {
         0.05..9.95 => format!("{rate:.1}"),
@@ -32,12 +32,12 @@ pub fn rate(rate: f64) -> String {
     }
 }
 
-/// "URLs", "tags".
+/// The plural of a kind: "URLs", "tags".
 pub fn plural(kind: Kind) -> String {
     kind.count(0).split_off(2)
 }
 
-/// "1 request", "3 requests".
+/// Formats a number with its noun: "1 request", "3 requests".
 pub fn count(number: u64, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
@@ -45,7 +45,7 @@ pub fn count(number: u64, noun: &str) -> String {
     }
 }
 
-/// "Purge" of "purge".
+/// Capitalizes a word: "Purge" for "purge".
 pub fn capitalized(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()

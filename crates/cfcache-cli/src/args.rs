@@ -1,4 +1,5 @@
-//! The command line as it is typed: the only file that names clap. Strings and switches; nothing is looked up here.
+//! The definition of the command line. Only this file and `args/` use clap. Values are kept as strings and flags;
+//! nothing is resolved here.
 
 mod suggest;
 
@@ -25,7 +26,7 @@ use clap::{
 
 use crate::secret::{bare, may_be_secret, shown};
 
-/// Purge and invalidate Cloudflare's cache, at the fastest pace that the API allows, and lose nothing.
+/// Purge and invalidate Cloudflare's cache as fast as the API allows, and account for every entry
 #[derive(Debug, Parser)]
 #[command(
     name = "cfcache",
@@ -33,7 +34,7 @@ use crate::secret::{bare, may_be_secret, shown};
     propagate_version = false,
     disable_help_subcommand = true,
     arg_required_else_help = true,
-    // `-q -q` comes from an alias and its user.
+    // An alias may already contain `-q`, and its user may add another one.
     args_override_self = true,
     max_term_width = 100,
     after_help = "\
@@ -55,12 +56,12 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What to print in place of doing something: help, the version, or what is wrong with the arguments.
+/// What to print instead of running a command: help, the version, or a usage error.
 pub(crate) struct Usage {
-    /// With the escapes of a terminal's colors.
+    /// The text with ANSI escapes for color.
     pub(crate) styled: String,
     pub(crate) plain: String,
-    /// Is it about a mistake?
+    /// Whether the text reports a usage error.
     pub(crate) is_mistake: bool,
 }
 
@@ -68,7 +69,7 @@ pub(crate) struct Usage {
 ///
 /// # Errors
 ///
-/// [`Usage`], where they ask for help or are not understood.
+/// [`Usage`], if the arguments ask for help or cannot be parsed.
 pub(crate) fn parse() -> Result<Args, Usage> {
     read(std::env::args_os()).map_err(|error| {
         let text = error.render();
@@ -77,31 +78,31 @@ pub(crate) fn parse() -> Result<Args, Usage> {
 }
 
 fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
-    let arguments = helped(arguments);
+    let arguments = help_as_option(arguments);
     let read = match read_likely(&arguments) {
         Some(read) => read,
         None => read_complete(&arguments),
     };
     read.map_err(|mut error| {
         if !hide_secrets(&mut error) {
-            meet_half_way(&mut error);
+            add_suggestion(&mut error);
         }
         error
     })
 }
 
-/// Reads arguments with the complete definition, which knows every command and so every help text and suggestion.
+/// Parses arguments with the complete definition, which has all commands and therefore all help texts and suggestions.
 fn read_complete(arguments: &[OsString]) -> Result<Args, clap::Error> {
     let mut matches = definition().try_get_matches_from(arguments)?;
     check_single(arguments)?;
     Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition()))
 }
 
-/// Reads arguments with the definition of the one command that they seem to name. `None` where that does not
-/// understand them: whatever is to be said about them, the complete definition says.
+/// Parses arguments with a definition that holds only the command that they seem to name. Returns `None` if that fails:
+/// the complete definition then parses them again and reports the error.
 ///
-/// clap copies each of some fifty shared options into every command of a definition: building the complete
-/// one takes longer than all else that happens before a request is sent.
+/// clap copies each of about fifty shared options into every command of a definition. Building the complete definition
+/// takes longer than everything else that happens before a request is sent.
 fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
     read_as(arguments, Shared::Common).or_else(|| read_as(arguments, Shared::All))
 }
@@ -118,7 +119,7 @@ fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::
     let mut likely = likely(arguments, shared)?;
     let matches = likely.try_get_matches_from_mut(arguments);
     let may_repeat = may_repeat(&likely, arguments);
-    // Freeing a thousand small things takes a while, and the process ends soon.
+    // Freeing thousands of small allocations takes time, and the process ends soon.
     core::mem::forget(likely);
     match matches {
         Ok(mut matches) => {
@@ -142,9 +143,9 @@ fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::
     }
 }
 
-/// The definition with no other command than the first that is named in the arguments, and no other shared options
-/// below that than those which are given. A word that is no command but a value, such as that of `--zone purge`, makes a
-/// definition that does not understand the rest.
+/// The definition with only the first command that the arguments name, and with only those shared options that they
+/// use. A value that looks like a command, such as `purge` in `--zone purge`, gives a definition that cannot parse the
+/// rest.
 fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
     let top = Definition::new("cfcache")
         .version(env!("CARGO_PKG_VERSION"))
@@ -155,7 +156,7 @@ fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
         Shared::All => Global::augment_args(top),
     };
     let top = top.mut_args(|arg| {
-        // What another one conflicts with has to be known where that one is.
+        // clap needs the options that another option conflicts with.
         let is_named = matches!(arg.get_id().as_str(), "output" | "verbose");
         let is_given = is_named || arguments.iter().any(|argument| may_give(argument, &arg));
         arg.global(is_given)
@@ -163,7 +164,7 @@ fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         let command = match word {
-            // It has the shared options as its own.
+            // The emulator redefines the shared options.
             "emulator" => return None,
             "purge" => Some(purging("purge", words.clone())),
             "invalidate" => Some(purging("invalidate", words.clone())),
@@ -179,7 +180,7 @@ fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
     Some(top)
 }
 
-/// The definition of `purge` or `invalidate` with no other command below it than the first that is named.
+/// The definition of `purge` or `invalidate` with only the first subcommand that the arguments name.
 fn purging<'a>(name: &'static str, mut words: impl Iterator<Item = &'a str>) -> Definition {
     let what = words.find_map(|word| {
         Some(match word {
@@ -195,14 +196,14 @@ fn purging<'a>(name: &'static str, mut words: impl Iterator<Item = &'a str>) -> 
     Definition::new(name).subcommands(what)
 }
 
-/// Takes one command out of several.
+/// Takes one command out of a definition.
 fn take(mut all: Definition, name: &str) -> Option<Definition> {
     let taken = all.find_subcommand_mut(name).map(core::mem::take);
     core::mem::forget(all);
     taken
 }
 
-/// Returns whether an argument may give an option, alone or with other flags in one.
+/// Returns whether an argument may contain an option, alone or grouped with other short flags.
 fn may_give(argument: &OsStr, option: &Arg) -> bool {
     let argument = argument.as_encoded_bytes();
     match argument.strip_prefix(b"--") {
@@ -217,7 +218,7 @@ fn may_give(argument: &OsStr, option: &Arg) -> bool {
     }
 }
 
-/// Returns whether an option that takes one value may have been given several times.
+/// Returns whether an option that takes one value may have been given more than once.
 fn may_repeat(definition: &Definition, arguments: &[OsString]) -> bool {
     let mut levels = core::iter::successors(Some(definition), |level| level.get_subcommands().next());
     levels.any(|level| {
@@ -228,8 +229,8 @@ fn may_repeat(definition: &Definition, arguments: &[OsString]) -> bool {
     })
 }
 
-/// Refuses an option that takes one value and was given several that differ: of two zones, nobody can tell which was
-/// meant. (What is parsed has the last only, or that behind the command.)
+/// Refuses an option that takes one value and was given two different ones, because it is unclear which one was meant.
+/// (clap keeps only the last one, or the one after the command.)
 fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
     let typed = as_typed();
     let shared = shared(&typed);
@@ -238,13 +239,14 @@ fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
     let top = typed.clone().mut_args(|arg| collecting(arg).global(false));
     let top = top.mut_subcommands(|command| collecting_below(command, &collecting_shared));
     let matches = top.try_get_matches_from(arguments)?;
-    // A shared option may stand on each level; an own one of another command may have the same name and take several.
+    // A shared option may be given at each level. Another command may have its own option with the same name that takes
+    // several values.
     let mut given: Vec<(&Arg, Vec<&OsStr>)> = Vec::new();
     let mut level = Some((&typed, &matches));
     while let Some((command, matches)) = level {
         for option in command.get_arguments().chain(&shared).filter(|arg| is_single(arg)) {
             let id = option.get_id().as_str();
-            // A default is no value that was given.
+            // A default was not given by the user.
             let is_given = matches!(matches.try_contains_id(id), Ok(true))
                 && matches.value_source(id) == Some(ValueSource::CommandLine);
             let Some(values) = matches.try_get_raw(id).ok().flatten().filter(|_| is_given) else { continue };
@@ -264,20 +266,20 @@ fn check_single(arguments: &[OsString]) -> Result<(), clap::Error> {
             let name = option.get_long().unwrap_or(option.get_id().as_str());
             return Err(definition().error(
                 ErrorKind::ArgumentConflict,
-                format!("`--{name}` is given as {} and as {}: one is meant", shown(&first), shown(&other)),
+                format!("`--{name}` is given as {} and as {}; give one value", shown(&first), shown(&other)),
             ));
         }
     }
     Ok(())
 }
 
-/// Returns whether it is an option that takes one value.
+/// Returns whether this is an option that takes exactly one value.
 fn is_single(arg: &Arg) -> bool {
-    // `--verify` may go without its value.
+    // `--verify` may be given without a value.
     !arg.is_positional() && !arg.is_require_equals_set() && matches!(arg.get_action(), ArgAction::Set)
 }
 
-/// An option that takes one value, so that it collects all that it is given.
+/// Changes an option that takes one value so that it collects every value it is given.
 fn collecting(arg: Arg) -> Arg {
     if is_single(&arg) { arg.action(ArgAction::Append).num_args(1) } else { arg }
 }
@@ -287,8 +289,9 @@ fn collecting_below(command: Definition, shared: &[Arg]) -> Definition {
     command.mut_subcommands(|below| collecting_below(below, shared))
 }
 
-/// `cfcache help purge` is `cfcache purge --help`: a command of that name would stand in every list of commands.
-fn helped(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
+/// Rewrites `cfcache help purge` as `cfcache purge --help`. A real `help` command would appear in every list of
+/// commands.
+fn help_as_option(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if arguments.get(1).is_some_and(|first| first == "help") {
         arguments.remove(1);
@@ -297,7 +300,7 @@ fn helped(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Vec<OsStr
     arguments
 }
 
-/// Takes what may be a secret out of a mistake, which repeats what was typed. Returns whether there was any.
+/// Removes possible secrets from an error, which repeats what was typed. Returns whether it removed one.
 fn hide_secrets(error: &mut clap::Error) -> bool {
     let mut is_hidden = false;
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg] {
@@ -312,13 +315,13 @@ fn hide_secrets(error: &mut clap::Error) -> bool {
     is_hidden
 }
 
-/// Adds to a mistake what was probably meant, where clap cannot know it.
-fn meet_half_way(error: &mut clap::Error) {
+/// Adds a suggestion to an error where clap has none of its own.
+fn add_suggestion(error: &mut clap::Error) {
     let text = |error: &clap::Error, kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
     };
-    // "Usage: cfcache purge [OPTIONS] <COMMAND>"
+    // The usage reads "Usage: cfcache purge [OPTIONS] <COMMAND>".
     let usage = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => usage.to_string(),
         _ => String::new(),
@@ -342,17 +345,17 @@ fn meet_half_way(error: &mut clap::Error) {
     }
 }
 
-/// The definition of the command line, or of a command of it, as data.
+/// The definition of the command line or of one of its commands.
 pub(crate) type Definition = clap::Command;
 
-/// The definition of the command line, for what is made from it.
+/// The complete definition of the command line, from which help, completions and manual pages are made.
 pub(crate) fn definition() -> Definition {
     let top = as_typed();
     let shared = shared(&top).into_iter().map(at_the_emulator);
     top.mut_subcommand("emulator", |emulator| emulator.args(shared))
 }
 
-/// The definition as it is written here, with examples that name the command that they are below.
+/// The definition as declared in this file. The examples of `invalidate` name `invalidate` instead of `purge`.
 fn as_typed() -> Definition {
     let of_invalidate = |command: Definition| match command.get_after_long_help() {
         Some(help) => {
@@ -364,19 +367,19 @@ fn as_typed() -> Definition {
     Args::command().mut_subcommand("invalidate", |command| command.mut_subcommands(of_invalidate))
 }
 
-/// The options of every command.
+/// The options that every command has.
 fn shared(top: &Definition) -> Vec<Arg> {
     top.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect()
 }
 
-/// A shared option where the API is served and not asked: it is about the server, or not shown.
+/// Adapts a shared option to the `emulator` command: it configures the server, or it is hidden.
 fn at_the_emulator(arg: Arg) -> Arg {
     let arg = match arg.get_id().as_str() {
         "plan" => arg.help_heading(None::<&str>).help(
-            "Whose limits to keep to, and whose settings to have: free, pro, business or enterprise [default: enterprise]",
+            "The plan whose limits and settings to emulate: free, pro, business or enterprise [default: enterprise]",
         ),
         "no_rate_limit" => {
-            arg.help_heading(None::<&str>).hide_short_help(false).help("Keep no limits: refuse no request for coming too soon")
+            arg.help_heading(None::<&str>).hide_short_help(false).help("Do not enforce rate limits")
         }
         "quiet" | "color" | "log_format" => arg,
         _ => arg.hide(true),
@@ -384,8 +387,8 @@ fn at_the_emulator(arg: Arg) -> Arg {
     arg.global(false)
 }
 
-/// The definition of the command line as completions offer it: each command with those of the shared options that do
-/// something there, in a few words. A script has all of it once for each command.
+/// The definition that shell completions use: each command with only those shared options that affect it, and with
+/// short descriptions. A completion script repeats them for each command.
 pub(crate) fn offered() -> Definition {
     let top = as_typed();
     let own = |arg: Arg| brief(arg).global(false);
@@ -410,10 +413,10 @@ fn offer(command: Definition, path: &[String], shared: &[Arg]) -> Definition {
     })
 }
 
-/// The shared options that are about visitors, as clap names them.
+/// The ids of the shared options about visitors.
 const VISITING: [&str; 5] = ["verify_connect", "visitor_headers", "visitor_rate", "warm_as", "warm_certify"];
 
-/// Those that are about a purge.
+/// The ids of the shared options for what happens before and after a purge.
 const AROUND_PURGE: [&str; 9] = [
     "verify",
     "verify_url",
@@ -426,12 +429,13 @@ const AROUND_PURGE: [&str; 9] = [
     "warm",
 ];
 
-/// Does a shared option do something for a command? Those that refuse one are among those for which it does not.
+/// Returns whether a shared option affects a command. Options that the command refuses do not.
 fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     let changes =
         !is_leaf || path.last().is_some_and(|last| ["set", "delete", "clear", "import"].contains(last));
     match path {
-        // They are many, and come last on a command line: words that go on need none.
+        // There are many of these, and they come last on a command line; it is enough to complete them after the
+        // subcommand.
         ["purge" | "invalidate", ..]
             if !is_leaf && (VISITING.contains(&option) || AROUND_PURGE.contains(&option)) =>
         {
@@ -454,7 +458,7 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
                     "output",
                     "json",
                     "quiet",
-                    // `quiet` conflicts with it, and clap looks for what is named in a conflict.
+                    // `quiet` conflicts with `verbose`, so clap needs both.
                     "verbose",
                 ]
                 .contains(&option)
@@ -470,19 +474,19 @@ fn is_offered(path: &[&str], is_leaf: bool, option: &str) -> bool {
     }
 }
 
-/// An argument with the first words of its help. An option that takes neither a file nor one of some words is not
-/// completed with the names of files.
+/// Shortens the help of an argument to its first clause. For an option whose value is neither a file nor one of a list,
+/// file names are not completed.
 fn brief(arg: Arg) -> Arg {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let end = [" [", "; ", ". "].iter().filter_map(|mark| help.find(mark)).min().unwrap_or(help.len());
     let arg = arg.help(help[..end].to_owned());
-    // A positional one keeps its hint: zsh completes no option where it knows of no action for what else may stand there.
+    // A positional argument keeps its hint: without an action for positional arguments, zsh completes no options.
     let is_known = arg.get_value_hint() != ValueHint::Unknown || !arg.get_possible_values().is_empty();
     if arg.is_positional() || is_known || !arg.get_action().takes_values() {
         return arg;
     }
     let arg = arg.value_hint(ValueHint::Other);
-    // A colon ends the name of a value in zsh, and what follows is run.
+    // In zsh a colon ends the name of a value, and the text after it is executed.
     if arg.get_value_names().into_iter().flatten().any(|name| name.contains(':')) {
         arg.value_name("TEXT")
     } else {
@@ -494,26 +498,26 @@ fn brief(arg: Arg) -> Arg {
 pub(crate) enum Command {
     /// Remove files from the cache
     ///
-    /// The next request for one is a miss, in Cache Reserve too. Of Cache Reserve only a purge by URL deletes the stored
-    /// copy at once; one that another purge covers is stored, and paid for, until it is replaced or expires.
+    /// The next request for a removed file is a MISS, also in Cache Reserve. A purge by URL deletes the copy in Cache
+    /// Reserve at once. Other purges leave the copy stored, and billed, until it is replaced or expires.
     Purge {
         #[command(subcommand)]
         what: What,
     },
     /// Mark files in the cache as stale
     ///
-    /// The next request for one asks the origin whether it changed. Cache Reserve keeps its copies; to invalidate by URL
-    /// is a Class A operation of Cache Reserve, which is billed.
+    /// The next request for a stale file asks the origin whether it changed. Cache Reserve keeps its copies.
+    /// Invalidation by URL is a Class A operation of Cache Reserve, which is billed.
     Invalidate {
         #[command(subcommand)]
         what: What,
     },
-    /// Ask URLs what the cache says of them
+    /// Show the cache status of URLs
     ///
-    /// Each is asked once, as a visitor asks; no credentials are needed.
+    /// Requests each URL once, as a visitor would. Needs no credentials.
     #[command(after_long_help = "\
-Exit codes: 0 each URL was answered, 1 something stands in the way of one (a challenge,
-a login, a rate limit), 5 one could not be reached.
+Exit codes: 0 every URL was answered, 1 a URL could not be checked (a challenge,
+a login, a rate limit), 5 a URL could not be reached.
 
 Examples:
   cfcache probe https://www.example.com/ https://www.example.com/logo.png
@@ -527,9 +531,9 @@ Examples:
     },
     /// Fetch URLs so that they are cached again
     ///
-    /// Each is fetched to its end, as a visitor does; no credentials are needed.
+    /// Downloads each URL completely, as a visitor would. Needs no credentials.
     #[command(after_long_help = "\
-Exit codes: 0 each URL was fetched, cached or not, 1 some were not, 5 none could be reached.
+Exit codes: 0 every URL was fetched, cached or not, 1 some were not, 5 none could be reached.
 
 Examples:
   cfcache warm --from urls.txt
@@ -540,36 +544,32 @@ Examples:
         #[command(flatten)]
         pages: PagesArgs,
     },
-    /// Cache Reserve: cached files in persistent storage
+    /// Cache Reserve: keep cached files in persistent storage
     Reserve {
         #[command(subcommand)]
         command: ReserveCommand,
     },
-    /// Regional Tiered Cache
-    ///
-    /// A tier of caches in each region.
+    /// Regional Tiered Cache: add a tier of caches in each region
     RegionalTiered {
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Smart Tiered Cache
-    ///
-    /// The upper tier that is closest to each origin.
+    /// Smart Tiered Cache: use the upper tier that is closest to each origin
     SmartTiered {
         #[command(subcommand)]
         command: SmartCommand,
     },
-    /// Tiered Cache at all
+    /// Tiered Cache: ask upper-tier data centers before the origin
     TieredCache {
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Cache level: what of a query string is part of a cache key
+    /// Cache level: which part of the query string belongs to the cache key
     CacheLevel {
         #[command(subcommand)]
         command: CacheLevelCommand,
     },
-    /// Browser cache TTL: how long browsers keep what they were sent
+    /// Browser cache TTL: how long browsers keep responses
     BrowserCacheTtl {
         #[command(subcommand)]
         command: BrowserCacheTtlCommand,
@@ -579,53 +579,53 @@ Examples:
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Query String Sort: take query strings with the same parts in another order for the same
+    /// Query String Sort: ignore the order of the parts of a query string
     SortQueryString {
         #[command(subcommand)]
         command: SwitchCommand,
     },
     /// Development Mode: bypass the cache for a while
     ///
-    /// It ends by itself after three hours, and purges nothing.
+    /// It turns itself off after three hours. It purges nothing.
     DevelopmentMode {
         #[command(subcommand)]
         command: SwitchCommand,
     },
-    /// Variants: other types of an image, cached beside it
+    /// Variants: cache images in several formats
     Variants {
         #[command(subcommand)]
         command: VariantsCommand,
     },
-    /// Origin cloud regions: where each origin's address is
+    /// Origin cloud regions: tell Cloudflare in which cloud region each origin is
     OriginRegions {
         #[command(subcommand)]
         command: RegionsCommand,
     },
-    /// Every cache setting of the zone, a line each
+    /// Show every cache setting of the zone, one per line
     Settings,
-    /// Zones that the token may read
+    /// List the zones that the token may read
     Zones {
         #[command(subcommand)]
         command: ListCommand,
     },
-    /// Environments of a zone
+    /// List the environments of a zone
     Environments {
         #[command(subcommand)]
         command: ListCommand,
     },
-    /// What is set, and where
+    /// Show the configuration, and where each value comes from
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// The credentials
+    /// Check the credentials
     Token {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Serve the API on this machine
+    /// Serve an emulated API on this machine
     ///
-    /// So everything can be tried and tested without an account.
+    /// Use it to try and test everything without an account.
     Emulator(EmulatorArgs),
     /// Print completions for a shell
     #[command(after_long_help = "\
@@ -662,17 +662,18 @@ pub(crate) enum ListCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Every setting, with where it is from; secrets blanked
+    /// Show every setting and where its value comes from; secrets are blanked
     Show,
-    /// Where the configuration file is looked for
+    /// Show where the configuration file is expected
     Path,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Is the token valid, and when does it expire?
+    /// Check that the token is valid, and show when it expires
     Verify {
-        /// The account that the token belongs to, where it is not a user's [env: CLOUDFLARE_ACCOUNT_ID]
+        /// The account that owns the token, for a token that belongs to an account and not to a user [env:
+        /// CLOUDFLARE_ACCOUNT_ID]
         #[arg(long, value_name = "ID")]
         account: Option<String>,
     },
@@ -696,7 +697,7 @@ pub(crate) enum CacheLevelCommand {
     Get,
     /// Set the level
     Set {
-        /// All of the query string, no caching with one, or nothing of it
+        /// How much of the query string is part of the cache key
         #[arg(value_parser = one_of(CACHE_LEVELS))]
         level: CacheLevel,
     },
@@ -706,9 +707,9 @@ pub(crate) enum CacheLevelCommand {
 pub(crate) enum BrowserCacheTtlCommand {
     /// Show the time
     Get,
-    /// Set the time; which times there are depends on the plan
+    /// Set the time; the plan decides which values are allowed
     Set {
-        /// The time in seconds; 0 respects the headers of the origin
+        /// The time in seconds; 0 keeps the headers of the origin
         seconds: u32,
     },
 }
@@ -723,7 +724,7 @@ pub(crate) enum SmartCommand {
         #[arg(value_parser = one_of(ON_OFF))]
         value: OnOff,
     },
-    /// Delete the setting, which is off then
+    /// Delete the setting, which turns it off
     Delete,
 }
 
@@ -737,13 +738,13 @@ pub(crate) enum ReserveCommand {
         #[arg(value_parser = one_of(ON_OFF))]
         value: OnOff,
     },
-    /// Remove everything from it; it must be off. Cannot be undone or cancelled
+    /// Remove everything from Cache Reserve, which must be off. This cannot be undone or canceled
     Clear {
-        /// Follow it to its end
+        /// Wait until it is complete, and show its progress
         #[arg(long)]
         wait: bool,
     },
-    /// How the latest clear stands
+    /// Show the state of the latest clear
     Status,
 }
 
@@ -751,17 +752,17 @@ pub(crate) enum ReserveCommand {
 pub(crate) enum VariantsCommand {
     /// Which are set
     Get,
-    /// Set these and no others
+    /// Set these variants and remove all others
     #[command(after_long_help = "\
 Extensions: avif, bmp, gif, jp2, jpeg, jpg, jpg2, png, tif, tiff, webp
 
 Example:
   cfcache -z example.com variants set jpeg=image/webp,image/avif png=image/webp")]
     Set {
-        /// Types that may be served for a file extension
+        /// The MIME types that may be served for a file extension
         #[arg(value_name = "EXT=MIME[,MIME]", required_unless_present = "from")]
         rows: Vec<String>,
-        /// A file with the JSON of the value, such as {"jpeg":["image/webp"]}; `-` is standard input
+        /// A JSON file such as {"jpeg":["image/webp"]}; `-` is standard input
         #[arg(long, value_name = "FILE", conflicts_with = "rows")]
         from: Option<PathBuf>,
     },
@@ -771,9 +772,9 @@ Example:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegionsCommand {
-    /// All mappings of the zone
+    /// List all mappings of the zone
     List,
-    /// The mapping of an address
+    /// Show the mapping of an address
     Get {
         /// The origin's address
         ip: String,
@@ -782,39 +783,40 @@ pub(crate) enum RegionsCommand {
     Set {
         /// The origin's address
         ip: String,
-        /// aws, azure, gcp or oci
+        /// The cloud vendor: aws, azure, gcp or oci
         #[arg(long)]
         vendor: String,
-        /// A region of the vendor (`origin-regions supported` shows them)
+        /// A region of the vendor; `origin-regions supported` lists them
         #[arg(long)]
         region: String,
     },
-    /// Delete the mappings of addresses, in batches of 100 where there are several
+    /// Delete the mappings of addresses, in batches of up to 100
     Delete {
         /// The origins' addresses
         #[arg(value_name = "IP", required_unless_present = "from")]
         ips: Vec<String>,
-        /// A file with an address a line, or a JSON array of addresses; `-` is standard input
+        /// A file with one address per line, or a JSON array of addresses; `-` is standard input
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
-    /// Map many addresses, in batches of 100; mappings that are not in the file stay
+    /// Map many addresses, in batches of up to 100; existing mappings that are not in the file stay
     Import {
-        /// `IP VENDOR REGION` a line, or the API's JSON (an array, or an object a line); `-` is standard input
+        /// A file with one `IP VENDOR REGION` per line, or the API's JSON (an array, or one object per line); `-` is
+        /// standard input
         file: PathBuf,
     },
-    /// The regions that there are
+    /// List the regions that Cloudflare supports
     Supported,
 }
 
-/// What to purge or invalidate. No input is an error, and never "everything".
+/// What to purge or invalidate. Empty input is an error and never means "everything".
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
-    /// Every file of the zone, in all of its environments, or of one environment (`-e`)
+    /// Every file of the zone and all its environments, or of one environment (`-e`)
     Everything,
     /// Single files, by URL
     #[command(after_long_help = "\
-A line that begins with `{` is JSON, with the headers of the cache key:
+A line that begins with `{` is JSON and can hold headers of the cache key:
   {\"url\": \"https://example.com/a\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}
 
 Examples:
@@ -825,21 +827,21 @@ Examples:
   (cd public && find . -type f -print0) |
     cfcache -z example.com purge urls -0 --from - --base https://example.com")]
     Urls(UrlsArgs),
-    /// Everything that was served with a cache tag
+    /// All files that were served with a cache tag
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge tags release-42 product-1001")]
     Tags(InputArgs),
-    /// Everything under a host name
+    /// All files of a host
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge hosts images.example.com")]
     Hosts(InputArgs),
-    /// Everything whose host and path begin alike, such as `www.example.com/blog`
+    /// All files whose URL begins with a host and path, such as `www.example.com/blog`
     #[command(after_long_help = "Example:\n  cfcache -z example.com purge prefixes www.example.com/blog")]
     Prefixes(InputArgs),
-    /// What a deployment changed, since the last run
+    /// What a deployment changed since the last run
     ///
-    /// The files that are deployed are compared with those of the run before, which a state remembers. The URLs of what
-    /// is new, changed or deleted are purged. A run that fails is made up for by the next.
+    /// Compares the deployed files with those of the last run, which a state file remembers, and purges the URLs of
+    /// new, changed and deleted files. After a failed run, the next one also purges what that run did not.
     #[command(after_long_help = "\
-A site is described in `.cfcache.toml`, in a table `[site.NAME]`, or with `--url` alone.
+Describe the site in a table `[site.NAME]` of `.cfcache.toml`, or only with `--url`.
 
 Examples:
   cfcache -z example.com purge changed public --url https://www.example.com
@@ -857,48 +859,49 @@ pub(crate) struct UrlsArgs {
     pub(crate) input: InputArgs,
     #[command(flatten)]
     pub(crate) pages: PagesArgs,
-    /// A header that the cache key was made from, for every URL that has none of that name
+    /// A request header that is part of the cache key, for every URL that has no header of that name
     #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Input")]
     pub(crate) headers: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ChangedArgs {
-    /// The directory that was deployed [default: `root` of the site]. With `--manifest` or `--changes`, what the paths in
-    /// it begin with
+    /// The directory that was deployed [default: `root` of the site]. With `--manifest` or `--changes`, the path to
+    /// remove from the start of each listed path
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// Take the files from the output of sha256sum, b3sum or md5sum; `-` is standard input
     #[arg(long, value_name = "FILE", group = "source", help_heading = "Input")]
     pub(crate) manifest: Option<PathBuf>,
-    /// Take the files from a tree of the git repository here, such as `HEAD:public`
+    /// Take the files from a tree of the git repository in the working directory, such as `HEAD:public`
     #[arg(long, value_name = "REV:PATH", group = "source", conflicts_with = "dir", help_heading = "Input")]
     pub(crate) git_tree: Option<String>,
-    /// Take the pages from a sitemap, or an index with its sitemaps beside it; each page has to have a `<lastmod>`
+    /// Take the pages from a sitemap, or from a sitemap index whose sitemaps are beside it; each page needs a
+    /// `<lastmod>`
     #[arg(long, value_name = "FILE", group = "source", conflicts_with = "dir", help_heading = "Input")]
     pub(crate) sitemap: Vec<PathBuf>,
-    /// Take what changed from the output of another tool; nothing is compared
+    /// Take the list of changes from the output of another tool, without comparing files
     #[arg(long, value_name = "TOOL", group = "source", requires = "from", help_heading = "Input", value_parser = one_of(CHANGES))]
     pub(crate) changes: Option<ListFormat>,
-    /// Where the output of that tool is; `-` is standard input
+    /// A file with the output of that tool; `-` is standard input
     #[arg(long, value_name = "FILE", requires = "changes", help_heading = "Input")]
     pub(crate) from: Option<PathBuf>,
-    /// Lines of `--manifest`, and paths of `--changes paths`, end with NUL
+    /// The lines of `--manifest` and the paths of `--changes paths` end with NUL
     #[arg(short = '0', long, help_heading = "Input")]
     pub(crate) null: bool,
-    /// The site, by its name in `.cfcache.toml` [default: the only one]
+    /// The name of the site in `.cfcache.toml` [default: the only one]
     #[arg(long, value_name = "NAME", help_heading = "Site")]
     pub(crate) site: Option<String>,
-    /// A URL that the root of the site is served under, in place of those in `.cfcache.toml`
+    /// A URL at which the root of the site is served; replaces those in `.cfcache.toml`
     #[arg(long, value_name = "URL", help_heading = "Site")]
     pub(crate) url: Vec<String>,
-    /// The file that remembers the files [default: ~/.local/state/cfcache/ZONE/SITE.state]
+    /// The file that stores the state between runs [default: ~/.local/state/cfcache/ZONE/SITE.state]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Site")]
     pub(crate) state: Option<PathBuf>,
-    /// Purge less exactly where the limits of the plan make URLs take longer than this, in seconds
+    /// Purge more than the changed URLs if the plan's limits would make the URLs take longer than this, in seconds
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds, allow_negative_numbers = true, help_heading = "Extent")]
     pub(crate) within: f64,
-    /// What to purge then, the first that is fast enough: prefix, host, everything, or none
+    /// What to purge in that case; the first that is fast enough: prefix, host, everything, or none
     #[arg(
         long,
         value_name = "WHAT",
@@ -908,16 +911,17 @@ pub(crate) struct ChangedArgs {
         help_heading = "Extent"
     )]
     pub(crate) fallback: Vec<Option<FallbackTo>>,
-    /// What to purge where there is no state to compare with
+    /// What to purge if there is no state to compare with
     #[arg(long, value_name = "WHAT", default_value = "host", value_parser = one_of(FIRST_RUNS), help_heading = "Extent")]
     pub(crate) first: FirstRun,
-    /// Only write down what is to be purged: before an upload, so that one that is never finished is made up for
+    /// Only record what has to be purged; run it before an upload, so that the next run purges it even if the upload
+    /// fails
     #[arg(long, help_heading = "Extent")]
     pub(crate) begin: bool,
-    /// Tell each file that changed, and how many URLs that makes
+    /// Show each changed file and how many URLs it has
     #[arg(long)]
     pub(crate) explain: bool,
-    /// With `--verify`, compare what visitors get with the files, byte for byte; what was deleted must not be served
+    /// With `--verify`, compare what visitors get with the files, byte for byte; deleted files must not be served
     #[arg(long, help_heading = "Visitors")]
     pub(crate) expect_files: bool,
 }
@@ -927,8 +931,8 @@ pub(crate) struct InputArgs {
     /// Entries
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
-    /// A file with an entry a line, or a JSON array of entries; `-` is standard input. Blank lines and lines that begin
-    /// with `#` are skipped
+    /// A file with one entry per line, or a JSON array of entries; `-` is standard input. Blank lines and lines that
+    /// begin with `#` are skipped
     #[arg(long = "from", value_name = "FILE", help_heading = "Input")]
     pub(crate) from: Vec<PathBuf>,
     /// Entries of `--from` end with NUL, as `find -print0` and `git diff -z` write them
@@ -936,14 +940,15 @@ pub(crate) struct InputArgs {
     pub(crate) null: bool,
 }
 
-/// Input that only URLs come from.
+/// Input options of commands that take URLs.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct PagesArgs {
-    /// A sitemap, or a sitemap index whose sitemaps are files beside it, packed with gzip or not; `-` is standard input
+    /// A sitemap, or a sitemap index whose sitemaps are files beside it, optionally compressed with gzip; `-` is
+    /// standard input
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub(crate) from_sitemap: Vec<PathBuf>,
-    /// Make paths of files into URLs: `/a` of the host, `a` below this URL. All of a path is percent-encoded as browsers
-    /// do, `%` and `?` too; whole URLs stay as they are
+    /// Convert paths to URLs: `/a` is relative to the host, `a` is relative to this URL. Paths are percent-encoded as
+    /// browsers do, including `%` and `?`; complete URLs are not changed
     #[arg(long, value_name = "URL", help_heading = "Input")]
     pub(crate) base: Option<String>,
 }
@@ -963,19 +968,19 @@ pub(crate) struct Global {
 /// What is asked, where, and how it is told.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Common {
-    /// The zone, by id or by domain [env: CLOUDFLARE_ZONE_ID]
+    /// The zone, by id or domain [env: CLOUDFLARE_ZONE_ID]
     #[arg(short, long, global = true, value_name = "ID|DOMAIN", help_heading = "Target")]
     pub(crate) zone: Option<String>,
-    /// An environment of the zone, by id or by name (purge and invalidate)
+    /// An environment of the zone, by id or name (for purge and invalidate)
     #[arg(short, long, global = true, value_name = "ID|NAME", help_heading = "Target")]
     pub(crate) environment: Option<String>,
     /// A file that holds the API token; `-` is standard input [env: CLOUDFLARE_API_TOKEN holds the token itself]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) api_token_file: Option<PathBuf>,
-    /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: `https://api.cloudflare.com/client/v4`]
+    /// The URL of the API [env: CLOUDFLARE_BASE_URL] [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Connection")]
     pub(crate) base_url: Option<String>,
-    /// Run against an emulator inside this process; needs no credentials and changes nothing
+    /// Use an emulator inside this process; needs no credentials and changes nothing
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) emulator: bool,
     /// How to print results
@@ -991,19 +996,19 @@ pub(crate) struct Common {
     /// The same as `--output json`
     #[arg(long, global = true, conflicts_with = "output", help_heading = "Output")]
     pub(crate) json: bool,
-    /// Say nothing but results and errors
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
     pub(crate) quiet: bool,
-    /// Tell each request; twice, its headers too (secrets blanked)
+    /// Show each request; given twice, also its headers (secrets are blanked)
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
-    /// Print what would be sent, and send nothing
+    /// Print the requests without sending them
     #[arg(long, global = true, help_heading = "Safety")]
     pub(crate) dry_run: bool,
     /// Do not ask
     #[arg(short, long, global = true, help_heading = "Safety")]
     pub(crate) yes: bool,
-    /// The same as `--yes`; a list is read with `--from`
+    /// The same as `--yes` (not a file: lists are read with `--from`)
     #[arg(short, long, global = true, help_heading = "Safety")]
     pub(crate) force: bool,
 }
@@ -1011,7 +1016,7 @@ pub(crate) struct Common {
 /// Connections, pace and what becomes of entries.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Seldom {
-    /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY and their like]
+    /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY, also in lower case]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
     /// A profile of the configuration file [env: CFCACHE_PROFILE]
@@ -1020,28 +1025,28 @@ pub(crate) struct Seldom {
     /// The configuration file [env: CFCACHE_CONFIG] [default: ~/.config/cfcache/config.toml]
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) config: Option<PathBuf>,
-    /// Whose certificates to trust [default: platform]
+    /// Which root certificates to trust [default: platform]
     #[arg(long, global = true, hide_short_help = true, value_name = "WHOSE", help_heading = "Connection", value_parser = one_of(ROOTS))]
     pub(crate) roots: Option<Roots>,
-    /// A file of certificates (PEM) to trust as well, such as a private authority's
+    /// A PEM file of additional certificates to trust; for example, of a private authority
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Vec<PathBuf>,
-    /// Send credentials in cleartext to an `http://` address other than this machine
+    /// Allow `http://` to another machine; credentials are sent unencrypted
     #[arg(long, global = true, hide_short_help = true, help_heading = "Connection")]
     pub(crate) allow_insecure_http: bool,
-    /// Whose limits to pace by: auto, free, pro, business or enterprise [env: CFCACHE_PLAN] [default: auto]
+    /// The plan whose rate limits to keep; one of auto, free, pro, business, enterprise [env: CFCACHE_PLAN] [default: auto]
     #[arg(long, global = true, value_name = "PLAN", value_parser = PLANS, hide_possible_values = true, help_heading = "Pace")]
     pub(crate) plan: Option<String>,
-    /// Items a request [default: as many as the plan allows]
+    /// Entries per request [default: as many as the plan allows]
     #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// At most so many requests in flight [default: 64]
+    /// The maximum number of requests in flight [default: 64]
     #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Pace", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) concurrency: Option<usize>,
-    /// No pacing of our own: obey only what the server says
+    /// Do not limit the rate; still obey the waits that the server demands
     #[arg(long, global = true, hide_short_help = true, help_heading = "Pace")]
     pub(crate) no_rate_limit: bool,
-    /// How often a request is tried again [default: 10]
+    /// How many times a request is retried [default: 10]
     #[arg(
         long,
         global = true,
@@ -1051,11 +1056,11 @@ pub(crate) struct Seldom {
         allow_negative_numbers = true
     )]
     pub(crate) max_retries: Option<u32>,
-    /// How long one try may take, in seconds; any part of it may then take all of it [default: 60 for the whole, 30 until
-    /// the answer begins, 10 to connect]
+    /// The time limit of one attempt, in seconds. It replaces the limits of the parts of an attempt too [default: 60 in
+    /// total, 30 until the response begins, 10 to connect]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = some_seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<f64>,
-    /// The longest single wait to grant the server, in seconds [default: 600]
+    /// The longest wait to accept if the server demands one, in seconds [default: 600]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Pace", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) max_wait: Option<f64>,
     /// No progress
@@ -1064,26 +1069,26 @@ pub(crate) struct Seldom {
     /// When to use color
     #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
     pub(crate) color: Option<ColorArg>,
-    /// Write a log to standard error; a line for each message and request [env: CFCACHE_LOG says
-    /// what is logged: `info` for connections too, or levels of targets such as `warn,cfcache_transport=info`]
+    /// Write messages as a log to standard error, one line per message and request [env: CFCACHE_LOG sets the level:
+    /// `info` adds connections; levels of targets, such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output", value_parser = one_of(LOG_FORMATS))]
     pub(crate) log_format: Option<LogFormat>,
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
     pub(crate) on_invalid: Option<OnInvalid>,
-    /// Take a warning about an entry, such as of a `*` in a URL, as a mistake: the entry is invalid
+    /// Treat warnings about entries as errors; for example, a `*` in a URL makes an entry invalid
     #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
     pub(crate) strict: bool,
-    /// Keep a journal in this file; the same command with the same journal goes on where the last one ended
+    /// Record progress in this file; the same command with the same journal continues where the last one stopped
     #[arg(long, global = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) journal: Option<PathBuf>,
-    /// Write failed and invalid entries to this file, ready for another run; entries that an interrupted run had
-    /// not read are not in it, and only `--journal` goes on with those
+    /// Write failed and invalid entries to this file; it can be the input of another run. Entries that an
+    /// interrupted run had not read are not in it; only `--journal` continues with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
 }
 
-/// Which URLs to verify, and how.
+/// Which URLs to verify, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VerifyArg {
     /// So many at the most, after the purge.
@@ -1094,49 +1099,49 @@ pub(crate) enum VerifyArg {
     Transition,
 }
 
-/// How visitors ask: for `probe` and `warm`, and for what a purge does beside purging.
+/// How visitor requests are made, for `probe`, for `warm`, and before or after a purge.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Visiting {
-    /// Ask URLs after the purge whether the old copies are gone: at most N of them [default: 100], or `all`;
-    /// `transition` asks a sample before the purge too, to see each go from HIT to something else
+    /// Verify the purge; visitors must no longer get the old copies of at most N URLs [default: 100], or of `all`;
+    /// `transition` also checks a sample before the purge, and each must change from HIT to something else
     #[arg(long, global = true, value_name = "N|all|transition", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = verify, help_heading = "Visitors")]
     pub(crate) verify: Option<VerifyArg>,
-    /// A URL to verify as well; for tags, hosts, prefixes and everything, those to verify
+    /// An additional URL to verify; required to verify tags, hosts, prefixes and everything
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "Visitors")]
     pub(crate) verify_url: Vec<String>,
-    /// A file of such URLs, one a line; `-` is standard input
+    /// A file of URLs to verify, one per line; `-` is standard input
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
     pub(crate) verify_from: Vec<PathBuf>,
-    /// How long to ask a URL for, in seconds [default: 30]
+    /// How long to check each URL, in seconds [default: 30]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Visitors", value_parser = some_seconds, allow_negative_numbers = true)]
     pub(crate) verify_timeout: Option<f64>,
-    /// The body that visitors should get, or a list of `SHA256  URL` lines as `sha256sum` writes them
+    /// The expected body, or a list of `SHA256  URL` lines as `sha256sum` writes them
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
     pub(crate) expect: Option<PathBuf>,
-    /// Purge nothing before this is true three times in a row: `URL contains TEXT`, `URL status CODE`,
-    /// `URL header NAME equals VALUE`, `URL json .path equals VALUE` or `URL sha256 HEX`
+    /// Purge only after this condition held three times in a row; one of `URL contains TEXT`, `URL status CODE`, `URL header
+    /// NAME equals VALUE`, `URL json .path equals VALUE` or `URL sha256 HEX`
     #[arg(long, global = true, value_name = "URL CONDITION", help_heading = "Visitors")]
     pub(crate) after: Option<String>,
-    /// How long to wait for it, in seconds [default: 300]
+    /// How long to wait for the condition of `--after`, in seconds [default: 300]
     #[arg(long, global = true, hide_short_help = true, value_name = "SECS", help_heading = "Visitors", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) after_timeout: Option<f64>,
-    /// Add no query of its own to that URL
+    /// Do not add a query string, which bypasses the cache, to the URL of `--after`
     #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
     pub(crate) after_no_bust: bool,
-    /// Fetch the URLs after the purge, so that they are cached again
+    /// After the purge, fetch the URLs to cache them again
     #[arg(long, global = true, help_heading = "Visitors")]
     pub(crate) warm: bool,
-    /// Connect there whatever the URL is, under the URL's own name: an emulated edge, or another address
+    /// Connect to this address for every URL; for an emulated edge or another server. The host name of the URL is still used
     #[arg(long, global = true, hide_short_help = true, value_name = "HOST:PORT", help_heading = "Visitors")]
     pub(crate) verify_connect: Option<String>,
-    /// A file of extra headers, one `NAME: VALUE` a line, such as a token of Cloudflare Access
-    /// [env: CFCACHE_VISITOR_HEADERS holds the lines themselves]
+    /// A file of extra headers; one `NAME: VALUE` per line, such as a token of Cloudflare Access [env:
+    /// CFCACHE_VISITOR_HEADERS holds the lines themselves]
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Visitors")]
     pub(crate) visitor_headers: Option<PathBuf>,
-    /// At most so many requests a second to one host [default: 10 to probe, 5 to warm]
+    /// The maximum number of requests per second to one host [default: 10 for probe, 5 for warm]
     #[arg(long, global = true, hide_short_help = true, value_name = "N", help_heading = "Visitors", value_parser = some_rate, allow_negative_numbers = true)]
     pub(crate) visitor_rate: Option<f64>,
-    /// Warm as these visitors too, with commas between: mobile, tablet, webp, avif
+    /// Also warm as these visitors; mobile, tablet, webp or avif, separated by commas
     #[arg(
         long,
         global = true,
@@ -1147,38 +1152,38 @@ pub(crate) struct Visiting {
         value_parser = one_of(WARM_AS)
     )]
     pub(crate) warm_as: Vec<Variant>,
-    /// Ask what was warmed once more: it has to be HIT
+    /// Request what was warmed again; each must be a HIT
     #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
     pub(crate) warm_certify: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct EmulatorArgs {
-    /// Where to listen; port 0 picks a free one
+    /// The address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
-    /// The name of its zone
+    /// The name of the emulated zone
     #[arg(long, value_name = "DOMAIN", default_value = "example.com")]
     pub(crate) zone_name: String,
-    /// The id of its zone
+    /// The id of the emulated zone
     #[arg(long, value_name = "ID", default_value = "023e105f4ecef8ad9ca31a8372d0c353")]
     pub(crate) zone_id: String,
-    /// The only token to accept [default: any of a valid form]
+    /// The only token to accept [default: any token of a valid form]
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
-    /// What that token is good for
+    /// The state of that token
     #[arg(long, value_name = "STATE", requires = "token", default_value = "active", value_parser = one_of(TOKEN_STATES))]
     pub(crate) token_state: TokenState,
     /// How long clearing Cache Reserve takes, in seconds
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds)]
     pub(crate) clear_seconds: f64,
-    /// What to do wrong, such as `status=503,times=3` (see docs/emulator.md)
+    /// A fault to inject, such as `status=503,times=3` (see docs/emulator.md)
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<String>,
-    /// Serve a cache in front of this server (http://127.0.0.1:3000) or folder (./public)
+    /// Also serve an emulated cache in front of this server (http://127.0.0.1:3000) or folder (./public)
     #[arg(long, value_name = "URL|FOLDER", help_heading = "Edge")]
     pub(crate) origin: Option<String>,
-    /// Where the cache serves visitors; port 0 picks a free one
+    /// The address on which the cache serves visitors; port 0 picks a free port
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -1187,21 +1192,22 @@ pub(crate) struct EmulatorArgs {
         help_heading = "Edge"
     )]
     pub(crate) edge_listen: SocketAddr,
-    /// Make what matches eligible for cache, such as 'www.example.com/blog/*'
+    /// Make URLs that match eligible for cache, such as 'www.example.com/blog/*'
     #[arg(long, value_name = "HOST/PATH*", requires = "origin", help_heading = "Edge")]
     pub(crate) cache: Vec<String>,
-    /// Cache rules: a ruleset as the API has it, in JSON
+    /// A file of cache rules: a ruleset in the API's JSON
     #[arg(long, value_name = "FILE", requires = "origin", help_heading = "Edge")]
     pub(crate) cache_rules: Option<PathBuf>,
-    /// Let a purge take effect that many seconds after it was accepted
+    /// Seconds between accepting a purge and its effect
     #[arg(long, value_name = "SECS", requires = "origin", value_parser = seconds, help_heading = "Edge")]
     pub(crate) purge_delay: Option<f64>,
-    /// Cache no object with a larger body; up to 64 MiB unless given
+    /// The largest body that is cached, in bytes [default: 64 MiB]
     #[arg(long, value_name = "BYTES", requires = "origin", help_heading = "Edge")]
     pub(crate) max_object: Option<u64>,
 }
 
-/// What `--plan` takes. The environment and a profile can name a plan as well, so it is checked there.
+/// The values of `--plan`. The environment and a profile can also set the plan, so the code that reads those checks it
+/// too.
 const PLANS: [&str; 5] = ["auto", "free", "pro", "business", "enterprise"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -1218,9 +1224,9 @@ pub(crate) enum ShellArg {
 pub(crate) enum OutputArg {
     /// For people
     Human,
-    /// One object at the end
+    /// One JSON object at the end
     Json,
-    /// An object for each request, and one at the end
+    /// One JSON object per request, and one at the end
     Ndjson,
 }
 
@@ -1233,7 +1239,7 @@ pub(crate) enum ColorArg {
 }
 
 impl Global {
-    /// What of these is about settings that a file or the environment can have as well.
+    /// The options that a file or the environment can set as well.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
             zone: self.common.zone.clone(),
@@ -1269,7 +1275,7 @@ const CACHE_LEVELS: &[(&str, &str, CacheLevel)] = &[
     ("simplified", "Nothing of the query string is part of the key", CacheLevel::Simplified),
 ];
 
-/// What a switch is set to.
+/// The value of a switch.
 const ON_OFF: &[(&str, &str, OnOff)] = &[("on", "", OnOff::On), ("off", "", OnOff::Off)];
 
 /// The tools that print what changed.
@@ -1281,7 +1287,7 @@ const CHANGES: &[(&str, &str, ListFormat)] = &[
     ("paths", "A path a line", ListFormat::Paths),
 ];
 
-/// What to purge in place of too many URLs.
+/// What to purge if purging URLs would take too long.
 const FALLBACKS: &[(&str, &str, Option<FallbackTo>)] = &[
     ("prefix", "Folders of which at least half changed", Some(FallbackTo::Prefix)),
     ("host", "The hosts of the site", Some(FallbackTo::Host)),
@@ -1289,7 +1295,7 @@ const FALLBACKS: &[(&str, &str, Option<FallbackTo>)] = &[
     ("none", "Nothing: it is an error", None),
 ];
 
-/// What to purge where there is no state.
+/// What to purge if there is no state.
 const FIRST_RUNS: &[(&str, &str, FirstRun)] = &[
     ("host", "The hosts of the site", FirstRun::Hosts),
     ("list", "Every URL of every file", FirstRun::List),
@@ -1304,7 +1310,7 @@ const WARM_AS: &[(&str, &str, Variant)] = &[
     ("avif", "A browser that takes AVIF images", Variant::Avif),
 ];
 
-/// What a token of the emulator is good for.
+/// The state of the emulator's token.
 const TOKEN_STATES: &[(&str, &str, TokenState)] = &[
     ("active", "", TokenState::Active),
     ("disabled", "", TokenState::Disabled),
@@ -1312,7 +1318,7 @@ const TOKEN_STATES: &[(&str, &str, TokenState)] = &[
     ("not-yet-valid", "", TokenState::NotYetValid),
 ];
 
-/// Whose certificates are trusted.
+/// The trusted root certificates.
 const ROOTS: &[(&str, &str, Roots)] = &[
     ("platform", "Those of this machine", Roots::Platform),
     ("bundled", "Those that came with the binary, for containers that have none", Roots::Bundled),
@@ -1322,7 +1328,7 @@ const ROOTS: &[(&str, &str, Roots)] = &[
 const LOG_FORMATS: &[(&str, &str, LogFormat)] =
     &[("text", "For people", LogFormat::Text), ("json", "One JSON object a line", LogFormat::Json)];
 
-/// What an invalid entry does.
+/// What to do about an invalid entry.
 const ON_INVALID: &[(&str, &str, OnInvalid)] = &[
     ("fail", "Send nothing (of arguments and files), or nothing more (of a pipe)", OnInvalid::Fail),
     ("skip", "Report it, and send the rest", OnInvalid::Skip),
@@ -1330,16 +1336,16 @@ const ON_INVALID: &[(&str, &str, OnInvalid)] = &[
 
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("it must be a whole number, at least 1".to_owned()),
+        Ok(0) | Err(_) => Err("expected a whole number of at least 1".to_owned()),
         Ok(number) => Ok(number),
     }
 }
 
-/// A time in which something can happen.
+/// A duration in seconds that is not zero.
 fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text)? {
         seconds if seconds >= 1e-3 => Ok(seconds),
-        _ => Err("it must be more than 0, such as 30 or 0.5".to_owned()),
+        _ => Err("expected a number of seconds above 0, such as 30 or 0.5".to_owned()),
     }
 }
 
@@ -1348,26 +1354,24 @@ fn verify(text: &str) -> Result<VerifyArg, String> {
         "all" => Ok(VerifyArg::All),
         "transition" => Ok(VerifyArg::Transition),
         _ => match text.parse() {
-            Ok(0) | Err(_) => {
-                Err("it must be a whole number, at least 1, or `all`, or `transition`".to_owned())
-            }
+            Ok(0) | Err(_) => Err("expected a whole number of at least 1, `all`, or `transition`".to_owned()),
             Ok(number) => Ok(VerifyArg::AtMost(number)),
         },
     }
 }
 
-/// A rate at which something happens at all.
+/// A rate in requests per second that is not zero.
 fn some_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (1e-3..=1e6).contains(&rate) => Ok(rate),
-        _ => Err("it must be a number of requests a second, such as 10 or 0.5".to_owned()),
+        _ => Err("expected a number of requests per second, such as 10 or 0.5".to_owned()),
     }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("it must be a number of seconds, such as 30 or 0.5".to_owned()),
+        _ => Err("expected a number of seconds, such as 30 or 0.5".to_owned()),
     }
 }
 
@@ -1375,7 +1379,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    /// The line that helps with a mistake.
+    /// The line with the suggestion.
     fn tip(arguments: &[&str]) -> Option<String> {
         let error = read([&["cfcache"], arguments].concat()).unwrap_err();
         let text = error.to_string();
@@ -1383,7 +1387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_kind_of_input_is_met_half_way() {
+    fn an_entry_or_a_synonym_in_place_of_a_command_suggests_the_command() {
         for (typed, meant) in [
             (&["purge", "https://www.example.com/a"][..], "purge urls https://www.example.com/a"),
             (
@@ -1420,14 +1424,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sure_gets_no_advice() {
+    fn an_ambiguous_word_in_place_of_a_command_suggests_nothing() {
         for typed in ["image.jpg", "/path/to/image.jpg", "css/styles.css", "1.2", "{\"files\":[\"a.b\"]}"] {
             assert_eq!(tip(&["purge", typed]), None, "{typed}");
         }
     }
 
     #[test]
-    fn examples_are_of_the_command_that_they_stand_below() {
+    fn examples_in_help_name_the_command_that_the_help_is_for() {
         for command in ["purge", "invalidate"] {
             for what in ["urls", "tags", "hosts", "prefixes"] {
                 let help = read(["cfcache", command, what, "--help"]).unwrap_err().to_string();
@@ -1442,13 +1446,13 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_shows_options_of_a_server() {
+    fn help_of_the_emulator_shows_only_options_that_affect_a_server() {
         let help = read(["cfcache", "emulator", "--help"]).unwrap_err().to_string();
-        assert!(help.contains("Whose limits to keep to"), "{help}");
+        assert!(help.contains("The plan whose limits"), "{help}");
         for other in ["--yes", "--journal", "--emulator", "--zone <", "Safety:", "Connection:"] {
             assert!(!help.contains(other), "{other}: {help}");
         }
-        // They are found on both sides of the command.
+        // They are accepted before and after the command.
         for line in [
             ["--plan", "free", "--no-rate-limit", "emulator"],
             ["emulator", "--no-rate-limit", "--plan", "free"],
@@ -1460,7 +1464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelling_is_answered_with_the_likely_word() {
+    fn a_misspelled_command_or_option_suggests_the_right_one() {
         for (typed, meant) in [
             (&["pruge"][..], "'purge'"),
             (&["purge", "evrything"], "'everything'"),
@@ -1479,7 +1483,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_with_one_value_is_refused_with_two_and_taken_with_the_same_twice() {
+    fn an_option_with_two_different_values_is_refused_and_the_same_value_twice_is_accepted() {
         let two = [
             ("-z", "a", "b"),
             ("--zone", "a", "b"),
@@ -1517,7 +1521,7 @@ mod tests {
                 assert!(read([&["cfcache"][..], &same].concat()).is_ok(), "{same:?}");
             }
         }
-        // Those that take several still do, and an alias may hold a flag.
+        // Options that take several values still do, and an alias may repeat a flag.
         for line in [
             &["purge", "urls", "--from", "a", "--from", "b", "--header", "A: 1", "--header", "B: 2"][..],
             &["--ca-file", "a", "--ca-file", "b", "settings"],
@@ -1536,7 +1540,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_of_one_command_reads_what_the_complete_one_reads() {
+    fn the_definition_of_one_command_parses_like_the_complete_definition() {
         let lines: [&[&str]; 16] = [
             &["purge", "urls", "https://www.example.com/a"],
             &[
@@ -1579,7 +1583,7 @@ mod tests {
         for line in lines {
             let arguments: Vec<OsString> = ["cfcache"].iter().chain(line).map(Into::into).collect();
             let complete = read_complete(&arguments);
-            // One of them is wrong, and one is left to the complete definition.
+            // One of these lines is invalid, and another one only the complete definition can parse.
             let likely = match read_likely(&arguments) {
                 Some(likely) => likely.unwrap(),
                 None if complete.is_err() || line.starts_with(&["--zone", "purge"]) => continue,
@@ -1595,7 +1599,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_command_does_not_understand_is_left_to_the_complete_definition() {
+    fn arguments_that_the_definition_of_one_command_cannot_parse_fall_back_to_the_complete_one() {
         for line in [
             &[][..],
             &["--help"],

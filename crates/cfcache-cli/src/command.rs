@@ -1,4 +1,4 @@
-//! The commands: a job in, an exit code out.
+//! Runs a job and returns an exit code.
 
 mod config;
 mod emulator;
@@ -58,17 +58,17 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
         };
         result.unwrap_or_else(|failure| terminal.failure(&failure))
     });
-    // A thread that reads a pipe may never come back; the process ends without it.
+    // A thread that reads a pipe may be blocked forever; the process ends without it.
     runtime.shutdown_background();
     terminal.settle(exit)
 }
 
-/// Finds out whether files and connections can be opened: what listens to signals panics where it cannot open its own.
+/// Checks that files and connections can be opened, because the signal listener panics if it cannot open its own.
 fn check_descriptors() -> Result<(), Failure> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd;
-        /// What the runtime, the emulator's listener and a connection or two take.
+        /// The number of descriptors that the runtime, the emulator's listener and a few connections need.
         const DESCRIPTORS: usize = 16;
         let stderr = std::io::stderr();
         let taken: Result<Vec<_>, _> =

@@ -1,4 +1,4 @@
-//! How far a run is, while it runs.
+//! The progress of a run.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -14,19 +14,19 @@ use crate::render::Terminal;
 use crate::render::human;
 use crate::session::whole_seconds;
 
-/// How often a line is written where there is no terminal.
+/// How often a progress line is written if there is no terminal.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Over so long the rate is taken: long enough for a plan that allows a request in 12 seconds.
+/// The rate is computed over this time, which is long enough for a plan that allows one request in 12 seconds.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-/// The first moments, a burst and a connection being made, say nothing about the time that is left.
+/// No remaining time is estimated before this: a burst and opening connections distort the rate.
 const GUESS_AFTER: Duration = Duration::from_secs(3);
 
-/// What is over after so long need not be told of.
+/// Waits shorter than this are not shown.
 const BLIP: Duration = Duration::from_secs(2);
 
-/// A reason is worth so many columns, however narrow the terminal.
+/// The minimum number of columns for a reason, even on a narrow terminal.
 const SHORTEST: usize = 20;
 
 /// Why a request has to be sent again.
@@ -40,7 +40,7 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// What an event tells of it.
+    /// Extracts the reason from an event.
     pub(crate) fn from_event(event: &Event<'_>) -> Option<Self> {
         let Event::Retrying { wait, attempt, tries, cause, .. } = event else { return None };
         let until = Instant::now() + *wait;
@@ -49,11 +49,11 @@ impl Trouble {
         Some(Self { why: why(cause), attempt: *attempt, tries: *tries, wait: *wait, until, rate_limited })
     }
 
-    /// "`127.0.0.1:9` refused the connection, try 3 of 11, again in 12 s", the reason no longer than leaves room for the
-    /// rest in so many columns.
+    /// Formats "`127.0.0.1:9` refused the connection, try 3 of 11, again in 12 s". The reason is truncated so that the
+    /// line fits into `columns`.
     pub(crate) fn line(&self, now: Instant, columns: usize) -> String {
         let mut rest = String::new();
-        // A refusal for the rate is paid for in waiting, and not in tries.
+        // Refusals because of the rate use up no tries.
         if !self.rate_limited && self.attempt <= self.tries {
             rest.push_str(&format!(", try {} of {}", self.attempt, self.tries));
         }
@@ -69,7 +69,7 @@ impl Trouble {
         format!("{}{rest}", human::ellipsis(why, room))
     }
 
-    /// Says it once, where no line shows it; each request is told anyway where that was asked for.
+    /// Writes it once if there is no progress line. With `-v`, each request is shown anyway.
     pub(crate) fn note(&self, terminal: &Terminal) {
         if terminal.verbose == 0 && (self.attempt > 1 || self.wait > BLIP) {
             terminal.note_trouble(&self.why, &self.line(Instant::now(), usize::MAX));
@@ -77,30 +77,30 @@ impl Trouble {
     }
 }
 
-/// What is known of a run while it runs.
+/// The state of a run while it runs.
 pub(crate) struct Progress {
     noun: cfcache_model::Kind,
-    /// How many entries there are, where that is known.
+    /// The number of entries, if it is known.
     total: Option<u64>,
     started: Instant,
     last_beat: Instant,
     summary: Summary,
-    /// Entries that never came to the run: they failed.
+    /// Entries that failed before they reached the run.
     unsent: u64,
     in_flight: usize,
-    /// Nothing more is sent: what is in flight is waited for.
+    /// Nothing more is sent: the run waits for requests in flight.
     is_stopped: bool,
-    /// Until when everything waits because the server said so.
+    /// The end of a wait that the server demanded for all requests.
     held_until: Option<Instant>,
-    /// Is it for a quota that the server stated, and not because it refused something?
+    /// Whether the reason is a quota in the server's headers, and not a refusal.
     is_quota: bool,
-    /// How long so many more entries take at least.
+    /// The minimum time for a number of further entries.
     estimate: Box<dyn Fn(u64) -> Duration>,
-    /// What failed last, until something comes to its end.
+    /// The last failure, until a request succeeds.
     trouble: Option<Trouble>,
-    /// How much was sent by when, a second apart, the oldest first.
+    /// The number of sent entries at times one second apart, the oldest first.
     past: VecDeque<(Instant, u64)>,
-    /// Has something been waited for? What went out before that was what a full bucket held, and no measure of the rest.
+    /// Whether the run has waited. Before that, the rate is that of a full bucket and says nothing about the rest.
     has_waited: bool,
 }
 
@@ -125,12 +125,12 @@ impl Progress {
         }
     }
 
-    /// Entries failed without coming to the run.
+    /// Counts entries that failed before they reached the run.
     pub(crate) const fn add_failed(&mut self, entries: u64) {
         self.unsent += entries;
     }
 
-    /// Something happened.
+    /// Handles an event.
     pub(crate) fn on(&mut self, event: &Event<'_>) {
         let waits =
             matches!(event, Event::Waiting { reason: Reason::Held | Reason::Paced | Reason::Quota, .. });
@@ -161,7 +161,7 @@ impl Progress {
         }
     }
 
-    /// Time has passed: shows how far it is, on a terminal often and elsewhere seldom.
+    /// Shows the progress: often on a terminal, rarely elsewhere.
     pub(crate) fn tick(&mut self, terminal: &Terminal) {
         if !terminal.progress {
             return;
@@ -169,7 +169,7 @@ impl Progress {
         let now = Instant::now();
         self.remember(now);
         if terminal.live {
-            // What ends within a moment needs no progress.
+            // A run that ends quickly needs no progress line.
             if now - self.started > Duration::from_millis(400) {
                 terminal.draw(&self.line(now, terminal.columns()));
             }
@@ -192,13 +192,13 @@ impl Progress {
         }
     }
 
-    /// Items a second, over the last minute.
+    /// Items per second over the last minute.
     fn rate(&self, now: Instant) -> f64 {
         let (since, sent) = self.past.front().copied().unwrap_or((self.started, 0));
         (self.sent().saturating_sub(sent)) as f64 / (now - since).as_secs_f64().max(0.1)
     }
 
-    /// The most important comes first, for a narrow terminal.
+    /// Formats the progress line. The most important part comes first, for narrow terminals.
     fn line(&self, now: Instant, columns: usize) -> String {
         let mut tally = self.summary;
         tally.failed += self.unsent;
@@ -220,11 +220,11 @@ impl Progress {
             return line;
         }
         if let Some(trouble) = &self.trouble {
-            // The last column stays free, so that nothing wraps.
+            // The last column stays free, so that the line does not wrap.
             let room = columns.saturating_sub(1);
             let whole = format!("{line}, {} ({elapsed})", trouble.line(now, usize::MAX));
             let fits = human::width(&whole) <= room;
-            // Why nothing goes on is worth more than for how long, and than that there is nothing yet.
+            // The reason for a wait is more important than its duration and than empty counts.
             let is_nothing = tally.accepted + tally.failed + tally.skipped == 0;
             return match (fits, is_nothing) {
                 (true, _) => whole,

@@ -1,6 +1,6 @@
-//! What people and programs read: data on standard output, messages on standard error.
+//! Output: data on standard output, messages on standard error.
 //!
-//! Everything for people goes through [`readable`], which leaves no control character of a name to the terminal.
+//! Text for people is passed through [`readable`], so no control character of foreign text reaches the terminal.
 
 pub(crate) mod human;
 pub(crate) mod manage;
@@ -32,45 +32,45 @@ use crate::progress::{Progress, Trouble};
 use crate::report::BatchEvent;
 use crate::session::whole_seconds;
 
-/// How much of what went wrong is remembered.
+/// The maximum number of problems that are remembered.
 const TOLD: usize = 100;
 
-/// How many reasons for trying again are told.
+/// The maximum number of different reasons for retries that are shown.
 const TROUBLES: usize = 5;
 
-/// The [`Console`] of a terminal: how much is told, and how.
+/// The [`Console`] of a terminal.
 pub(crate) struct Terminal {
     pub(crate) output: OutputArg,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
-    /// A progress line may be drawn and redrawn.
+    /// Whether a progress line is drawn and redrawn.
     pub(crate) live: bool,
     pub(crate) progress: bool,
     color_err: bool,
-    /// What is told goes to the log.
+    /// Whether messages go to the log.
     logs: bool,
-    /// Standard output is gone (a closed pipe, a full disk): what went wrong with it, once.
+    /// Whether standard output is unusable (a closed pipe, a full disk); reported once.
     broken: Cell<bool>,
     lost: RefCell<Option<String>>,
-    /// What is not to be said twice.
+    /// Messages that must not be repeated.
     said: RefCell<Vec<String>>,
-    /// Why requests had to be sent again.
+    /// Reasons for which requests were sent again.
     troubles: RefCell<Vec<String>>,
-    /// What went wrong, as far as it was told: results need not repeat it.
+    /// Problems that were reported, which results need not repeat.
     told: RefCell<Vec<String>>,
-    /// How wide the progress line is that stands on the terminal, and must be cleared before anything else is said.
+    /// The width of the progress line on the terminal, which must be cleared before other output.
     drawn: Cell<usize>,
-    /// What stands on it.
+    /// The text of the progress line.
     line: RefCell<String>,
-    /// Standard output is a pipe: what comes out of it may be shown on the same terminal, at any moment.
+    /// Whether standard output is a pipe, whose output may be shown on the same terminal at any moment.
     is_piped: bool,
-    /// Somebody types entries on the terminal.
+    /// Whether entries are being typed on the terminal.
     typed_on: Cell<bool>,
-    /// When it was last told how far something is, where no line shows it.
+    /// When progress was last written without a progress line.
     last_beat: Cell<Duration>,
-    /// How far the run is that goes on.
+    /// The progress of the current run.
     run: RefCell<Option<Progress>>,
-    /// How many answers of URLs were shown.
+    /// The number of probe results that were shown.
     rows: Cell<u64>,
 }
 
@@ -111,11 +111,11 @@ impl Terminal {
         }
     }
 
-    /// Begins to log, where the arguments or the environment ask for it.
+    /// Starts logging if the arguments or the environment request it.
     ///
     /// # Errors
     ///
-    /// Where the filter is none.
+    /// If the filter is invalid.
     pub(crate) fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
         if global.seldom.log_format.is_none() && environment.log.is_none() {
             return Ok(());
@@ -124,7 +124,7 @@ impl Terminal {
         let failure = filter.as_ref().err().map(|why| Failure::usage(format!("`{}`: {why}", config::LOG)));
         let format = global.seldom.log_format.unwrap_or(LogFormat::Text);
         Logger::new(format, filter.unwrap_or_default(), |line| {
-            // If standard error is gone there is nobody left to tell.
+            // If standard error is closed, there is no other place for the error.
             let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
         })
         .install();
@@ -133,15 +133,15 @@ impl Terminal {
 
     /// Writes a line of data to standard output.
     ///
-    /// A closed pipe is remembered and is no mistake: whoever read has read enough. Anything else, such as a full disk,
-    /// is told once on standard error, and makes the command fail.
+    /// A closed pipe is remembered and is not an error, because the reader has read enough. Any other error, such as a
+    /// full disk, is reported once on standard error and makes the command fail.
     pub(crate) fn data(&self, line: &str) {
         if self.broken.get() {
             return;
         }
         self.clear();
         let written = standard_output().and_then(|mut out| {
-            // A program gets the bytes as they are; a terminal would obey them.
+            // A program gets the bytes unchanged; a terminal would interpret control characters.
             let shown = if out.is_terminal() { readable_lines(line) } else { line.into() };
             writeln!(out, "{shown}").and_then(|()| out.flush())
         });
@@ -154,7 +154,7 @@ impl Terminal {
         }
     }
 
-    /// Writes a sentence for people to standard output, which a terminal need not break in the midst of a word.
+    /// Writes a sentence for people to standard output, broken between words to fit the terminal.
     pub(crate) fn tell(&self, line: &str) {
         let line = readable(line);
         match terminal_size::terminal_size_of(std::io::stdout()) {
@@ -163,12 +163,12 @@ impl Terminal {
         }
     }
 
-    /// Counts an answer that is shown, and returns how many there were before.
+    /// Counts a result that is shown, and returns the previous count.
     pub(crate) fn count_row(&self) -> u64 {
         self.rows.replace(self.rows.get() + 1)
     }
 
-    /// Is nobody reading standard output any more?
+    /// Returns whether standard output is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.broken.get()
     }
@@ -181,12 +181,12 @@ impl Terminal {
         }
     }
 
-    /// Was everything written that was meant for standard output? (A closed pipe counts: it was not wanted.)
+    /// Returns the exit code, changed if standard output could not be written. (A closed pipe does not change it.)
     pub(crate) fn settle(&self, exit: Exit) -> Exit {
         if self.lost.borrow().is_some() { exit.or(Exit::Failed) } else { exit }
     }
 
-    /// Says something on standard error, whatever the verbosity: one line, with a label in color where it begins with one.
+    /// Writes a line to standard error, whatever the verbosity; a label at its start is colored.
     pub(crate) fn say(&self, line: &str) {
         if self.logs {
             return log::message(line);
@@ -195,23 +195,22 @@ impl Terminal {
         self.write(&format!("{}\n", self.styled(line)));
     }
 
-    /// Asks something on standard error, and leaves the cursor behind it. A question may have several lines.
+    /// Writes a question to standard error, and leaves the cursor after it. A question may have several lines.
     pub(crate) fn ask(&self, question: &str) {
         self.clear();
         let lines: Vec<String> = question.lines().map(|line| self.styled(line)).collect();
         self.write(&format!("{} ", lines.join("\n")));
     }
 
-    /// Writes in one piece, so that what another process writes there does not come between. If standard error is gone
-    /// there is nobody left to tell.
+    /// Writes in one call, so that output of other processes does not mix with it. If standard error is closed, nothing
+    /// can be reported.
     #[expect(clippy::unused_self, reason = "what is written is this one's")]
     fn write(&self, text: &str) {
         let mut err = std::io::stderr().lock();
         let _gone = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
-    /// A line as standard error gets it: readable, broken between words where a terminal would break it anywhere, and its
-    /// label in color.
+    /// Formats a line for standard error: readable, broken between words to fit the terminal, and with a colored label.
     fn styled(&self, line: &str) -> String {
         let line = readable(line);
         let line = match terminal_size::terminal_size_of(std::io::stderr()) {
@@ -225,7 +224,7 @@ impl Terminal {
         }
     }
 
-    /// Says something on standard error, if it has not been said so before.
+    /// Writes a line to standard error, unless the same line was written before.
     pub(crate) fn say_once(&self, line: &str) {
         let is_new = !self.said.borrow().iter().any(|said| said == line);
         if is_new {
@@ -234,14 +233,14 @@ impl Terminal {
         }
     }
 
-    /// Says something that is good to know, unless `--quiet`.
+    /// Writes an informational message, unless `--quiet`.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet {
             self.say(line);
         }
     }
 
-    /// Says what keeps a request from succeeding, unless `--quiet`: once for each reason, and of a few reasons.
+    /// Writes why a request does not succeed, unless `--quiet`: once for each reason, and only for a few reasons.
     pub(crate) fn note_trouble(&self, why: &str, line: &str) {
         let mut troubles = self.troubles.borrow_mut();
         if troubles.len() < TROUBLES && !troubles.iter().any(|told| told == why) {
@@ -250,12 +249,12 @@ impl Terminal {
         }
     }
 
-    /// Warns, unless `--quiet`.
+    /// Writes a warning, unless `--quiet`.
     pub(crate) fn warn(&self, line: &str) {
         self.note(&format!("{} {line}", self.label("warning")));
     }
 
-    /// Says what went wrong, and gives the way to end.
+    /// Writes an error, and returns the exit code.
     pub(crate) fn failure(&self, failure: &Failure) -> Exit {
         self.remember(&failure.message);
         failure.causes.iter().for_each(|cause| self.remember(cause));
@@ -273,7 +272,7 @@ impl Terminal {
         failure.exit
     }
 
-    /// Remembers what was told to be wrong, as far as there is room.
+    /// Remembers a problem that was reported, up to a limit.
     pub(crate) fn remember(&self, what: &str) {
         let mut told = self.told.borrow_mut();
         if told.len() < TOLD {
@@ -281,7 +280,7 @@ impl Terminal {
         }
     }
 
-    /// Was that told to be wrong?
+    /// Returns whether a problem was reported.
     pub(crate) fn has_told(&self, what: &str) -> bool {
         self.told.borrow().iter().any(|told| told == what)
     }
@@ -290,13 +289,13 @@ impl Terminal {
         self.say(&format!("{} {hint}", self.label("hint")));
     }
 
-    /// "error:", to begin a line with.
+    /// Formats a label such as "error:" for the start of a line.
     #[expect(clippy::unused_self, reason = "how labels look is the matter of this type")]
     pub(crate) fn label(&self, word: &str) -> String {
         format!("{word}:")
     }
 
-    /// Draws the progress line anew, and no wider than the terminal: what wraps could not be taken away again.
+    /// Draws the progress line, no wider than the terminal, because a wrapped line could not be cleared.
     pub(crate) fn draw(&self, line: &str) {
         if self.typed_on.get() {
             return;
@@ -310,14 +309,14 @@ impl Terminal {
         line.clone_into(&mut self.line.borrow_mut());
     }
 
-    /// How wide the terminal is now; at least 1.
+    /// The current width of the terminal; at least 1.
     #[expect(clippy::unused_self, reason = "it is this one's terminal")]
     pub(crate) fn columns(&self) -> usize {
         terminal_size::terminal_size_of(std::io::stderr())
             .map_or(80, |(width, _)| usize::from(width.0).max(1))
     }
 
-    /// Takes the progress line away.
+    /// Clears the progress line.
     pub(crate) fn clear(&self) {
         let drawn = self.drawn.replace(0);
         if drawn > 0 {
@@ -332,7 +331,7 @@ impl Console for Terminal {
             return;
         }
         if self.live {
-            // What is over within a moment needs no progress.
+            // A task that ends quickly needs no progress line.
             if elapsed > Duration::from_millis(400) {
                 self.draw(line);
             }
@@ -340,7 +339,7 @@ impl Console for Terminal {
         }
         let last = self.last_beat.get();
         if elapsed < last {
-            // Something else has begun.
+            // Another task has started.
             self.last_beat.set(Duration::ZERO);
         } else if elapsed - last >= Duration::from_secs(10) {
             self.last_beat.set(elapsed);
@@ -388,7 +387,7 @@ impl Console for Terminal {
 
     fn reads_standard_input(&self) {
         if std::io::stdin().is_terminal() {
-            self.note("reading entries from the terminal, one a line; Ctrl-D ends");
+            self.note("reading entries from the terminal, one per line; Ctrl-D ends the input");
             self.typed_on.set(true);
         }
     }
@@ -459,10 +458,10 @@ impl Console for Terminal {
     }
 }
 
-/// A wait of this length for the stated quota is told even where there is no progress to show it.
+/// Waits of this length for the stated quota are reported even without a progress line.
 const NOTED_WAIT: Duration = Duration::from_secs(5);
 
-/// What takes away a line of that width. On a terminal that has become narrower it stands on several by now.
+/// The control sequence that clears a line of that width. On a terminal that has become narrower, the line has wrapped.
 fn away(drawn: usize, columns: usize) -> String {
     match drawn.saturating_sub(1) / columns {
         0 => "\r\u{1b}[K".to_owned(),
@@ -470,7 +469,7 @@ fn away(drawn: usize, columns: usize) -> String {
     }
 }
 
-/// The labels that a line may begin with, and the color that is usual for each.
+/// The labels at the start of a line, and their usual colors.
 const LABELS: [(&str, &str); 4] = [
     ("error", "\u{1b}[1;31m"),
     ("warning", "\u{1b}[1;33m"),
@@ -478,7 +477,8 @@ const LABELS: [(&str, &str); 4] = [
     ("invalid", "\u{1b}[1;36m"),
 ];
 
-/// A text as one line for people: what is invisible, or would move the cursor, is written as an escape (`\u{1b}`, `\n`).
+/// Converts a text to one line for people: invisible characters, and those that would move the cursor, are escaped
+/// (`\u{1b}`, `\n`).
 pub(crate) fn readable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_invisible) {
         return text.into();
@@ -494,7 +494,7 @@ pub(crate) fn readable(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Several lines for people, each as [`readable`] makes it.
+/// Converts several lines for people, each as [`readable`] does.
 fn readable_lines(text: &str) -> Cow<'_, str> {
     if !text.contains(is_invisible) {
         return text.into();
@@ -503,8 +503,8 @@ fn readable_lines(text: &str) -> Cow<'_, str> {
     lines.join("\n").into()
 }
 
-/// Returns whether escape sequences do something on the terminal. A Windows console has to be told to obey them, and older
-/// ones cannot.
+/// Returns whether the terminal supports escape sequences. On Windows they have to be enabled, which fails on old
+/// consoles.
 fn takes_escapes(environment: &Environment) -> bool {
     !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
 }
@@ -527,21 +527,21 @@ fn is_piped() -> bool {
     true
 }
 
-/// Standard output. Where it was closed when the program began, nothing that is written there would arrive.
+/// Standard output. If it was closed when the program started, nothing that is written would arrive.
 fn standard_output() -> std::io::Result<std::io::StdoutLock<'static>> {
     if cfcache_stdio::stdout_was_closed() {
-        return Err(std::io::Error::other("it was closed when the program began"));
+        return Err(std::io::Error::other("it was closed when the program started"));
     }
     Ok(std::io::stdout().lock())
 }
 
-/// Prints what clap has to say: help and the version on standard output, mistakes on standard error.
+/// Prints a message of clap: help and the version on standard output, errors on standard error.
 pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
-    // What was typed is part of it.
+    // The message may repeat what was typed.
     let plain = readable_lines(&usage.plain);
     let is_plain = environment.no_color || plain != usage.plain || !takes_escapes(environment);
     let text = |is_terminal: bool| if is_terminal && !is_plain { &*usage.styled } else { &*plain };
-    // Somebody who closes the pipe has read enough of it.
+    // A reader that closes the pipe has read enough.
     if usage.is_mistake {
         let mut err = std::io::stderr().lock();
         let _gone = err.write_all(text(err.is_terminal()).as_bytes());

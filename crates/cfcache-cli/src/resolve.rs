@@ -31,11 +31,11 @@ use crate::{credentials, same_file};
 /// What to do.
 pub(crate) enum Task {
     Purge(Job),
-    /// Prints what would be sent.
+    /// Prints the requests that would be sent.
     PurgeDryRun(Job),
     Probe(VisitJob),
     Warm(VisitJob),
-    /// Prints what would be fetched.
+    /// Prints the URLs that would be fetched.
     WarmDryRun(VisitJob),
     Emulator(EmulatorArgs, Plan, bool),
     Manage(ManageJob),
@@ -47,22 +47,22 @@ pub(crate) enum Task {
     Man(Option<PathBuf>),
 }
 
-/// Makes a job of arguments and environment.
+/// Creates a job from arguments and environment.
 ///
 /// # Errors
 ///
-/// [`Failure`], with exit code 2 for a mistake and 3 where there are no credentials.
+/// [`Failure`], with exit code 2 for a usage error and 3 if there are no credentials.
 pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Task, Failure> {
     let Args { command, global } = args;
     let resolver = || Resolver::load(&global, environment, terminal);
     match command {
-        // These two need nothing that is set anywhere, and are not kept from working by it.
+        // These two need no settings, so invalid settings must not stop them.
         Command::Completions { shell } => Ok(Task::Completions(shell)),
         Command::Man { folder } => Ok(Task::Man(folder)),
         Command::Emulator(args) => {
             check_unicode(environment)?;
             check_emulator_options(&global)?;
-            // It is an API of its own: what is set for the other one is not for it.
+            // It is its own API: the settings for the other API do not apply.
             let plan = plan(global.seldom.plan.as_deref())?.unwrap_or(Plan::Enterprise);
             Ok(Task::Emulator(args, plan, !global.seldom.no_rate_limit))
         }
@@ -111,7 +111,7 @@ fn check_unicode(environment: &Environment) -> Result<(), Failure> {
     }
 }
 
-/// Refuses the options that are about asking an API, where one is served.
+/// Refuses options for calling the API if the API is served.
 fn check_emulator_options(global: &Global) -> Result<(), Failure> {
     let options = [
         ("--zone", global.common.zone.is_some()),
@@ -143,7 +143,7 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
     match options.iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {
             let failure = Failure::usage(format!(
-                "`{option}` does nothing here: `emulator` serves the API, and asks none"
+                "`{option}` has no effect: `emulator` serves the API and does not call it"
             ));
             Err(match *option {
                 "--zone" => failure.with_hint("its zone is named with `--zone-id` and `--zone-name`"),
@@ -154,7 +154,7 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
     }
 }
 
-/// What a job is made of: what was typed, and what is set.
+/// The arguments and settings from which a job is made.
 struct Resolver<'a> {
     settings: Settings,
     global: &'a Global,
@@ -183,7 +183,7 @@ impl<'a> Resolver<'a> {
         self.settings.parse_zone(self.environment, self.terminal)
     }
 
-    /// The connection; where nothing will be sent, it needs no credentials.
+    /// The connection; credentials are not needed if nothing will be sent.
     fn connection(&self, sends_nothing: bool) -> Result<Connection, Failure> {
         let global = self.global;
         if global.common.emulator && global.common.base_url.is_some() {
@@ -254,7 +254,7 @@ impl Resolver<'_> {
         ];
         for (option, is_given) in options {
             if is_given {
-                return Err(Failure::usage(format!("`{option}` is for lists, and `everything` is none")));
+                return Err(Failure::usage(format!("`{option}` is for lists, not for `everything`")));
             }
         }
         Ok(self.purge_job(Job::Everything(Box::new(EverythingJob {
@@ -271,17 +271,19 @@ impl Resolver<'_> {
         let reads_stdin = |path: &PathBuf| path == Path::new("-");
         let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.common.api_token_file);
         if inputs.filter(|path| reads_stdin(path)).count() > 1 {
-            return Err(Failure::usage("standard input can be read once, and `-` is given more than once"));
+            return Err(Failure::usage(
+                "`-` is given more than once, but standard input can only be read once",
+            ));
         }
         self.check_written_files(&targets)?;
-        // Without a zone, entries that have a host say themselves where they belong.
+        // Without a zone, entries with a host determine their zones.
         let by_host = targets.kind.has_host() && !self.settings.names_zone();
         if by_host && self.settings.environment.is_none() && global.seldom.journal.is_some() {
             return Err(config::needs_zone("--journal"));
         }
         if global.common.dry_run && global.seldom.journal.is_some() {
             return Err(Failure::usage(
-                "`--dry-run` and `--journal` exclude each other: nothing is accepted in a dry run",
+                "`--dry-run` and `--journal` exclude each other: a dry run has nothing to record",
             ));
         }
         if by_host {
@@ -305,7 +307,7 @@ impl Resolver<'_> {
         }))))
     }
 
-    /// Refuses to write where something is read, or where something else is written.
+    /// Refuses to write to a file that is read or that another option writes.
     fn check_written_files(&self, targets: &Targets) -> Result<(), Failure> {
         let global = self.global;
         let written = [("--failed-to", &global.seldom.failed_to), ("--journal", &global.seldom.journal)];
@@ -322,7 +324,7 @@ impl Resolver<'_> {
         same_file::check_written(&written, &read)
     }
 
-    /// A command around a setting, which is made sense of once nothing else is wrong: that may read a file.
+    /// Handles a command for a setting. Its arguments are parsed after all other checks, because that may read a file.
     fn setting(&self, command: impl FnOnce() -> Result<SettingCommand, Failure>) -> Result<Task, Failure> {
         self.no_purge_options()?;
         let command = command()?;
@@ -354,13 +356,13 @@ impl Resolver<'_> {
         Ok(Task::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
     }
 
-    /// What a command that changes nothing cannot be told.
+    /// Refuses options that have no effect on a command that only reads.
     fn reads(&self) -> Result<(), Failure> {
         self.no_purge_options()?;
         if self.global.common.dry_run { Err(only_reads()) } else { Ok(()) }
     }
 
-    /// What is for lists to purge is refused where it would do nothing.
+    /// Refuses options for purging if they would have no effect.
     fn no_purge_options(&self) -> Result<(), Failure> {
         let global = self.global;
         let options = [
@@ -373,12 +375,12 @@ impl Resolver<'_> {
         ];
         self.no_visitor_options()?;
         match options.iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Failure::usage(format!("`{option}` is for purge and invalidate"))),
+            Some((option, _)) => Err(Failure::usage(format!("`{option}` is only for purge and invalidate"))),
             None => Ok(()),
         }
     }
 
-    /// What is about visitors is refused where none asks anything.
+    /// Refuses options for visitor requests if there are none.
     fn no_visitor_options(&self) -> Result<(), Failure> {
         let visiting = &self.global.visiting;
         let options = [
@@ -399,7 +401,7 @@ impl Resolver<'_> {
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => Err(Failure::usage(format!(
-                "`{option}` is for `probe` and `warm`, and for a purge with `--verify`, `--after` or `--warm`"
+                "`{option}` is only for `probe`, for `warm`, and for a purge with `--verify`, `--after` or `--warm`"
             ))),
             None => Ok(()),
         }
@@ -407,7 +409,7 @@ impl Resolver<'_> {
 }
 
 fn only_reads() -> Failure {
-    Failure::usage("`--dry-run` is for commands that change something, and this one only reads")
+    Failure::usage("`--dry-run` is for commands that change something; this one only reads")
 }
 
 fn targets(
@@ -422,20 +424,18 @@ fn targets(
     let base = base.map_err(|why| Failure::usage(format!("`--base`: {why}")))?;
     if input.entries.is_empty() && input.from.is_empty() && pages.from_sitemap.is_empty() {
         let nouns = human::plural(kind);
-        return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
+        return Err(Failure::usage(format!("no {nouns} given; an empty list does not mean everything"))
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
-    // `-f tags.txt` is typed for "from a file", and a file's name is a valid tag.
+    // `-f tags.txt` is typed for "from a file", and the name of a file is a valid tag.
     if global.common.force
         && let Some(name) = input.entries.iter().find_map(|entry| list_named(entry))
     {
         let name = cfcache_model::text::quote(name);
         return Err(Failure::usage(format!(
-            "`--force` (`-f`) reads no list, and {name} is the name of one; nothing was sent"
+            "`--force` (`-f`) does not read a list, and {name} looks like a file name; nothing was sent"
         ))
-        .with_hint(format!(
-            "a list is read with `--from FILE`; if {name} itself is meant, use `--yes` (`-y`)"
-        )));
+        .with_hint(format!("read a list with `--from FILE`; to send {name} itself, use `--yes` (`-y`)")));
     }
     Ok(Targets {
         action,

@@ -1,8 +1,9 @@
-//! A program that purges from an iterator, and watches.
+//! Purges the entries of an iterator and prints the events.
 //!
 //! `cargo run -p cfcache-client --example embed`
 //!
-//! It talks to nobody: the transport is a closure. For the real API, take `HyperTransport` of `cfcache-transport`.
+//! It sends nothing over the network: the transport is a closure. For the real API, use `HyperTransport` of
+//! `cfcache-transport`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -32,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     policy.limits = Some(limits);
     let client = Client::new(Arc::new(transport), codec, policy);
 
-    // Any iterator of targets will do, or a stream of chunks of them, of any length.
+    // The input can be any iterator of targets, or a stream of chunks of entries, of any length.
     let files = (1..=1234).map(|number| File::parse(&format!("https://www.example.com/{number}.css")));
     let files = files.collect::<Result<Vec<_>, _>>()?;
 

@@ -1,4 +1,4 @@
-//! A purge with no runtime, no socket and no clock: a loop that jumps from one moment to the next.
+//! Runs a purge without a runtime, a socket or a clock: a loop that advances a simulated time.
 //!
 //! `cargo run -p cfcache-client --example sans_io --no-default-features`
 
@@ -34,14 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut job = PurgeJob::new(codec, limiter, policy, [scope], watch);
 
-    // Forty requests of one tag each, of which the tenth is one too many for this server.
+    // Forty requests of one tag each; the simulated server refuses the tenth with a 429.
     let tags = (1..=40).map(|number| Tag::parse(&format!("tag-{number}")));
     let mut input: VecDeque<Tag> = tags.collect::<Result<_, _>>()?;
     let mut now = Duration::ZERO;
     let mut in_flight = VecDeque::new();
     loop {
         match job.poll(now) {
-            // The answer takes 80 ms. An HTTP client would be handed `request.message` here.
+            // The response takes 80 ms. A real program would pass `request.message` to an HTTP client here.
             JobStep::Send(id, request) => {
                 let body = String::from_utf8_lossy(request.message.body()).into_owned();
                 println!("{now:>8.2?}  sends {body}");
@@ -54,13 +54,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 };
                 in_flight.push_back((now + Duration::from_millis(80), id, answer));
             }
-            // Nothing is recorded, unless that is asked for (`with_recording`).
+            // Only sent after `with_recording`.
             JobStep::Record(outcome) => job.on_recorded(outcome, Ok(())),
             JobStep::Wait { wants_input: true, .. } => match input.pop_front() {
                 Some(tag) => job.push(now, 0, vec![Entry::from(tag)]),
                 None => job.finish(),
             },
-            // Whichever comes first: the time that the job waits for, or an answer.
+            // Advances to the time that the job waits for or to the next response, whichever is first.
             JobStep::Wait { until, .. } => {
                 let next = in_flight.front().map(|(at, ..)| *at);
                 match (next.filter(|at| until.is_none_or(|until| *at <= until)), until) {

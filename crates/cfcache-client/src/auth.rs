@@ -1,4 +1,4 @@
-//! Credentials, and keeping them out of everything that people read.
+//! Credentials, and removing secrets from text.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-/// What the API asks for: a token, or the older pair of e-mail address and global key.
+/// Credentials of the API: a token, or an e-mail address with the global API key.
 ///
-/// The secret is zeroized on drop, and neither `Debug` nor any error shows it. There is no way to get it back out except
-/// as a header that is marked sensitive.
+/// The secret is zeroized on drop, and neither `Debug` nor any error shows it. It can only be read as a header value
+/// that is marked as sensitive.
 #[derive(Clone)]
 pub struct Credentials {
     scheme: AuthScheme,
@@ -24,31 +24,32 @@ enum AuthScheme {
 }
 
 impl Credentials {
-    /// An API token, sent as `Authorization: Bearer …`.
+    /// Creates credentials from an API token, which is sent as `Authorization: Bearer …`.
     ///
     /// # Errors
     ///
-    /// [`InvalidCredentials`] where it is empty or cannot stand in a header.
+    /// [`InvalidCredentials`] if the token is empty or cannot be used in a header.
     pub fn token(token: SecretString) -> Result<Self, InvalidCredentials> {
         check("token", token.expose_secret())?;
         Ok(Self { scheme: AuthScheme::Token(token) })
     }
 
-    /// The global API key with the e-mail address of its user, sent as `X-Auth-Key` and `X-Auth-Email`.
+    /// Creates credentials from the global API key and its user's e-mail address, which are sent as `X-Auth-Key` and
+    /// `X-Auth-Email`.
     ///
     /// # Errors
     ///
-    /// [`InvalidCredentials`] where one is empty or cannot stand in a header.
+    /// [`InvalidCredentials`] if one of them is empty or cannot be used in a header.
     pub fn key(email: &str, key: SecretString) -> Result<Self, InvalidCredentials> {
         check("API key", key.expose_secret())?;
         check("e-mail address", email)?;
         Ok(Self { scheme: AuthScheme::Key { email: email.to_owned(), key } })
     }
 
-    /// Puts them into headers, marked sensitive.
+    /// Adds the credentials to headers, marked as sensitive.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
         let mut put = |name: HeaderName, value: &str| {
-            // Checked when they were made: visible ASCII is a header value.
+            // Cannot fail: the value was validated when the credentials were created.
             if let Ok(mut value) = HeaderValue::from_str(value) {
                 value.set_sensitive(true);
                 headers.insert(name, value);
@@ -66,7 +67,7 @@ impl Credentials {
         }
     }
 
-    /// Puts headers of the same names without the secrets in, marked sensitive: for showing.
+    /// Adds headers of the same names without the secrets, marked as sensitive, for output.
     pub(crate) fn apply_blanks(&self, headers: &mut HeaderMap) {
         let mut blank = HeaderValue::from_static(BLANK);
         blank.set_sensitive(true);
@@ -79,7 +80,7 @@ impl Credentials {
         }
     }
 
-    /// What takes them, and all that looks like them, out of other people's text.
+    /// Returns a redactor that removes these credentials, and text that looks like credentials, from other text.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::default();
@@ -116,7 +117,7 @@ fn check(noun: &'static str, secret: &str) -> Result<(), InvalidCredentials> {
     }
 }
 
-/// Why something is not a credential. It never says what it was.
+/// Why a text is not a credential. The error does not contain the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidCredentials {
     noun: &'static str,
@@ -136,7 +137,7 @@ impl fmt::Display for InvalidCredentials {
             CredentialsProblem::Empty => write!(f, "the {noun} is empty"),
             CredentialsProblem::Character { at } => write!(
                 f,
-                "the {noun} has a blank, a line break or another character at position {at} that cannot be in one",
+                "the {noun} has a blank, a line break or another invalid character at position {at}",
             ),
         }
     }
@@ -144,36 +145,38 @@ impl fmt::Display for InvalidCredentials {
 
 impl StdError for InvalidCredentials {}
 
-/// Takes secrets out of text that came from somewhere else, such as a server's message.
+/// Removes secrets from text of other origin, such as a server's message.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// The newest last. Clones share them.
+    /// The newest secret is last. Clones share the list.
     secrets: Arc<[SecretString]>,
 }
 
-/// So many secrets are remembered where credentials are rotated.
+/// The maximum number of secrets that are remembered when credentials are rotated.
 const REMEMBERED: usize = 8;
 
-/// How the vendor's secrets begin since 2026.
+/// The prefixes of Cloudflare's secrets since 2026.
 ///
 /// Source: <https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>, 2026.
 const PREFIXES: [&str; 4] = ["cfk_", "cfut_", "cfat_", "cfoat_"];
 
-/// Stands where a secret stood.
+/// The text that replaces a secret.
 const BLANK: &str = "[secret]";
 
 impl Redactor {
-    /// Takes the secret of these out as well.
+    /// Also removes the secret of `credentials`.
     pub(crate) fn add(&mut self, credentials: &Credentials) {
         let surplus = (self.secrets.len() + 1).saturating_sub(REMEMBERED);
         let kept = self.secrets.iter().skip(surplus).cloned();
         self.secrets = kept.chain([credentials.secret().clone()]).collect();
     }
 
-    /// An answer without the secret itself: for what is data, where nothing may be taken out that only looks like one.
+    /// Removes exactly the secret from a response. This is for data, from which text that only looks like a secret must
+    /// not be removed.
     ///
-    /// - A secret of fewer than 16 characters stays: it would be found in words that have nothing to do with it.
-    /// - So does one that is written with escapes; the vendor's have no character that JSON would escape.
+    /// - Secrets of fewer than 16 characters are not removed, because they could be part of ordinary words.
+    /// - A secret that is written with escapes is not removed; Cloudflare's secrets have no characters that JSON
+    ///   escapes.
     #[must_use]
     pub fn blank<'t>(&self, answer: &'t [u8]) -> Cow<'t, [u8]> {
         let secrets = self.secrets.iter().map(|secret| secret.expose_secret().as_bytes());
@@ -186,13 +189,13 @@ impl Redactor {
         )
     }
 
-    /// The text without the secret itself, without words that hold or look like one of the vendor's, and without
-    /// whatever follows `Bearer`.
+    /// Removes from text the secret itself, words that contain or look like a secret of Cloudflare, and the word after
+    /// `Bearer`.
     ///
-    /// Where the text was clipped (`…`) in the middle of the secret, the part that is left is taken out as well.
+    /// If the text was truncated (`…`) in the middle of the secret, the remaining part is removed as well.
     ///
-    /// Meant for text that a server or a library wrote. It is not for what the user gave: a URL may well hold a long
-    /// hex word.
+    /// This is for text that a server or a library wrote, not for the user's own input: a URL may contain a long
+    /// hexadecimal word.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
@@ -232,7 +235,7 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// The answer with a blank wherever the secret is in it; `None` where it is not.
+/// Replaces the secret in a response; returns `None` if the response does not contain it.
 fn without(answer: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let find = |text: &[u8]| text.windows(secret.len()).position(|window| window == secret);
     let mut at = find(answer)?;
@@ -250,20 +253,20 @@ fn without(answer: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     Some(clean)
 }
 
-/// The shortest secret that is looked for in data; the vendor's have no less than 37 characters.
+/// The minimum length of a secret to remove from data; Cloudflare's have at least 37 characters.
 const LEAST_IN_DATA: usize = 16;
 
-/// The least of a secret that is worth hiding; a shorter word is as likely to be another.
+/// The minimum length of a truncated secret to remove; a shorter text is as likely to be an ordinary word.
 const LEAST: usize = 4;
 
-/// The text without the beginnings of the secret that stand before a `…`; `None` where there is none.
+/// Removes beginnings of the secret that end with a `…`; returns `None` if there are none.
 fn without_beginnings(text: &str, secret: &str) -> Option<String> {
     let pieces: Vec<&str> = text.split('…').collect();
     let (last, clipped) = pieces.split_last()?;
     let mut clean = String::new();
     let mut is_changed = false;
     for piece in clipped {
-        // Secrets are ASCII (see `check`), so each length is the end of a character.
+        // Secrets are ASCII (see `check`), so every byte is a character boundary.
         let left = (LEAST..secret.len()).rev().find(|length| piece.ends_with(&secret[..*length]));
         is_changed |= left.is_some();
         clean.push_str(&piece[..piece.len() - left.unwrap_or(0)]);
@@ -276,9 +279,10 @@ fn without_beginnings(text: &str, secret: &str) -> Option<String> {
 
 /// Returns whether a word has one of the documented forms of a secret.
 ///
-/// - the prefixes of 2026, anywhere in it: `%20` and `\n` before a secret make one word with it
-/// - the global key before: 37 to 45 lowercase hex digits
-/// - tokens before: 40 characters, mixed (an id has 32, and a SHA-1 is taken for a key: a message loses little by it)
+/// - since 2026: one of the prefixes, anywhere in the word, because `%20` or `\n` before a secret are part of the same
+///   word
+/// - global keys before that: 37 to 45 lowercase hex digits
+/// - tokens before that: 40 mixed characters. (An id has 32. A SHA-1 looks like a key; removing it loses little.)
 fn looks_secret(word: &str) -> bool {
     if PREFIXES.iter().any(|prefix| word.contains(prefix)) {
         return true;
@@ -336,13 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn what_clipping_leaves_of_a_secret_is_redacted() {
+    fn a_truncated_secret_is_redacted() {
         let redactor = of(&["the-very-secret"]);
         for (text, expected) in [
             ("`<html> the-very-secre…`: no JSON", "`<html> [secret]…`: no JSON"),
             ("a=the-v…, b=the-very-secr…", "a=[secret]…, b=[secret]…"),
             ("the-very-secret…", "[secret]…"),
-            // Too little to tell anything.
+            // Too short to reveal anything.
             ("in the…", "in the…"),
             ("the-very thing", "the-very thing"),
             ("… the-very", "… the-very"),
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_loses_the_secret_and_nothing_else() {
+    fn blank_removes_only_the_secret_from_data() {
         let redactor = of(&["another-secret-before-it", "the-very-secret-token"]);
         let other = r#"{"result":{"id":"Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"}}"#;
         assert!(matches!(redactor.blank(other.as_bytes()), Cow::Borrowed(_)));
@@ -369,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_left_alone() {
+    fn text_without_secrets_is_not_changed() {
         for text in [
             "",
             "zone 023e105f4ecef8ad9ca31a8372d0c353 not found",
@@ -395,11 +399,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_header_is_refused_without_being_shown() {
+    fn credentials_that_are_no_header_value_are_refused_without_showing_them() {
         let refused = |text: &str| Credentials::token(SecretString::from(text)).unwrap_err().to_string();
         assert_eq!(refused(""), "the token is empty");
-        let message =
-            "the token has a blank, a line break or another character at position 4 that cannot be in one";
+        let message = "the token has a blank, a line break or another invalid character at position 4";
         assert_eq!(refused("abc\ndef"), message);
         assert_eq!(refused("abc def"), message);
         assert_eq!(refused("abcédef"), message);

@@ -1,4 +1,4 @@
-//! Between the model's requests and the wire's: the only file that knows both.
+//! Encodes the model's requests as HTTP. Only this file knows both.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -12,13 +12,13 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::auth::{Credentials, Redactor};
 
-/// The API of the vendor.
+/// The base URL of Cloudflare's API.
 pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
-/// Where the API is: an origin, and the path that all endpoints are below.
+/// The base URL of the API: an origin, and the path below which all endpoints are.
 ///
-/// - A slash at its end makes no difference.
-/// - There is no query, no fragment, no user and no password in it.
+/// - A trailing slash makes no difference.
+/// - It has no query, no fragment, no user and no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     origin: Origin,
@@ -32,7 +32,7 @@ impl BaseUrl {
         &self.origin
     }
 
-    /// The path that all endpoints are below, without a slash at its end: `/client/v4`, or nothing.
+    /// The path below which all endpoints are, without a trailing slash: `/client/v4`, or empty.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -66,9 +66,9 @@ impl fmt::Display for BaseUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidBaseUrl {
-    /// Its origin.
+    /// Its origin is invalid.
     Origin(InvalidOrigin),
-    /// Its path has a query, a fragment, or characters that no path has.
+    /// Its path has a query, a fragment, or invalid characters.
     Path,
 }
 
@@ -76,14 +76,14 @@ impl fmt::Display for InvalidBaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(invalid) => write!(f, "{invalid}"),
-            Self::Path => f.write_str("its path must not hold a query, a fragment, or blanks"),
+            Self::Path => f.write_str("its path must not contain a query, a fragment, or blanks"),
         }
     }
 }
 
 impl StdError for InvalidBaseUrl {}
 
-/// Writes requests as HTTP, with the headers that all of them have.
+/// Encodes requests as HTTP, with the common headers.
 pub struct Codec {
     base: BaseUrl,
     user_agent: HeaderValue,
@@ -97,17 +97,18 @@ struct Secrets {
 }
 
 impl Codec {
-    /// Requests below `base`, with these credentials, from that program (`cfcache/0.1.0`).
+    /// Creates a codec for requests below `base` with these credentials, from a program named `user_agent` (such as
+    /// `cfcache/0.1.0`).
     ///
     /// # Panics
     ///
-    /// Where `user_agent` holds characters that no header does. It is a constant of the program.
+    /// Panics if `user_agent`, a constant of the program, contains characters that are not allowed in a header.
     #[must_use]
     pub fn new(base: BaseUrl, credentials: Option<&Credentials>, user_agent: &'static str) -> Self {
         Self::with_user_agent(base, credentials, HeaderValue::from_static(user_agent))
     }
 
-    /// The same with a user agent that is known only when the program runs.
+    /// Like [`new`](Self::new), with a user agent that is only known at run time.
     #[must_use]
     pub fn with_user_agent(
         base: BaseUrl,
@@ -121,26 +122,26 @@ impl Codec {
         codec
     }
 
-    /// Where requests go.
+    /// The base URL.
     #[must_use]
     pub const fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// Sends the requests that follow with other credentials. Those before go on being taken out of what the API says.
+    /// Uses other credentials for the next requests. The previous ones are still removed from responses.
     pub fn set_credentials(&self, credentials: Credentials) {
         let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
         secrets.redactor.add(&credentials);
         secrets.credentials = Some(credentials);
     }
 
-    /// What takes the credentials out of other people's text.
+    /// Returns a redactor that removes the credentials from other text.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
         self.secrets.read().unwrap_or_else(PoisonError::into_inner).redactor.clone()
     }
 
-    /// The headers of a request fit to be shown: those of credentials hold no secret, and are marked sensitive.
+    /// The headers of a request in a form that can be shown: credentials are blanked, and marked as sensitive.
     #[must_use]
     pub fn shown_headers(&self) -> HeaderMap {
         let mut headers = self.plain_headers();
@@ -158,18 +159,18 @@ impl Codec {
         headers
     }
 
-    /// The path of a request, with the base URL's.
+    /// The path of a request, including the path of the base URL.
     #[must_use]
     pub fn path(&self, parts: &Parts) -> String {
         format!("{}{}", self.base.path, parts.path)
     }
 
-    /// Writes a request; `body` is what `parts.body` holds, shared between tries. The credentials are put in now, marked
-    /// sensitive, and live no longer than the request.
+    /// Encodes a request; `body` is the content of `parts.body`, shared between attempts. The credentials are added
+    /// now, marked as sensitive, and are dropped with the request.
     ///
     /// # Errors
     ///
-    /// [`http::Error`] where the path is no path, which the newtypes of the model rule out.
+    /// [`http::Error`] if the path is invalid, which the newtypes of the model prevent.
     pub fn request(&self, parts: &Parts, body: Option<Bytes>) -> Result<http::Request<Bytes>, http::Error> {
         let mut headers = self.plain_headers();
         if body.is_some() {
@@ -203,7 +204,7 @@ fn method(method: Method) -> http::Method {
         Method::Put => http::Method::PUT,
         Method::Patch => http::Method::PATCH,
         Method::Delete => http::Method::DELETE,
-        // The model's list may grow; what it cannot do is hold a name that is no method.
+        // The model may add methods, but each of them is a valid method name.
         other => http::Method::from_bytes(other.as_str().as_bytes()).unwrap_or_default(),
     }
 }

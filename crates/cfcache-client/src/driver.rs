@@ -1,4 +1,4 @@
-//! The engine driven over a transport: the only file that awaits.
+//! Runs the engine over a transport. Only this file awaits.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -29,9 +29,9 @@ use crate::scope::PurgeScope;
 use crate::summary::Summary;
 use crate::trace::RequestSpan;
 
-/// Asks the API, at the pace that it allows.
+/// A client of the API that obeys its rate limits.
 ///
-/// Clones, and all calls and runs of them, share one limiter, as they share the account's limits.
+/// Clones, and all their calls and runs, share one limiter, because they share the account's limits.
 #[derive(Clone)]
 pub struct Client {
     transport: Arc<dyn Transport>,
@@ -41,50 +41,50 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that sends what `codec` writes over `transport`.
+    /// Creates a client that sends the requests of `codec` over `transport`.
     ///
-    /// What the API says is shown without the credentials that `codec` was given.
+    /// The credentials of `codec` are removed from everything that the API responds.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, codec: Codec, policy: Policy) -> Self {
         let limiter = Arc::new(RateLimiter::new(&policy));
         Self { transport, codec: Arc::new(codec), limiter, policy }
     }
 
-    /// Paces by another limiter: one that other clients share, or one of the program's own.
+    /// Uses another limiter: one that is shared with other clients, or the program's own.
     #[must_use]
     pub fn with_limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
         self.limiter = limiter;
         self
     }
 
-    /// What all calls and runs of this client and its clones are paced by. Its clock is [`Client::now`].
+    /// The limiter of this client and its clones. It uses the clock of [`Client::now`].
     #[must_use]
     pub fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
     }
 
-    /// Paces by other limits from now on, in runs that are under way as well: for when the plan becomes known.
+    /// Uses other rate limits from now on, also in runs that are under way. Call it when the plan becomes known.
     pub fn set_limits(&self, limits: PurgeLimits) {
         self.limiter.set_limits(self.now(), Some(limits));
     }
 
-    /// Sends the requests that follow with other credentials, in runs that are under way and in clones as well.
+    /// Uses other credentials for the next requests, also in runs that are under way and in clones.
     pub fn set_credentials(&self, credentials: Credentials) {
         self.codec.set_credentials(credentials);
     }
 
-    /// The time that limiters go by: how long it is since a moment in the past, which is the same for all clients of the
+    /// The time that limiters use: the time since a fixed moment in the past, which is the same for all clients of the
     /// process.
     #[must_use]
     pub fn now(&self) -> Duration {
         Instant::now().saturating_duration_since(epoch())
     }
 
-    /// Asks one thing, trying again as the policy and the endpoint allow.
+    /// Sends one request, and retries it as the policy and the endpoint allow.
     ///
     /// # Errors
     ///
-    /// [`Error`] where the API did not say that it was done.
+    /// [`Error`] if the API did not report success.
     pub async fn call<E: Endpoint>(
         &self,
         request: &E,
@@ -97,7 +97,7 @@ impl Client {
         Ok(answer.with_result(reply.expect("what was answered was read")))
     }
 
-    /// [`Client::call`] but for what depends on the endpoint, so that there is one of it.
+    /// The part of [`Client::call`] that does not depend on the endpoint, so that it is compiled only once.
     async fn ask(
         &self,
         descriptor: &'static Descriptor,
@@ -171,7 +171,7 @@ impl Client {
                         () = self.limiter_changed(version) => {}
                     }
                 }
-                // A call ends above, unless a wait was demanded of somebody else that is too long for this one.
+                // A call ends above, unless another request got a demand for a wait that is too long for this one.
                 Step::Done => {
                     let stop = scheduler.stopped().unwrap_or(Stop::Interrupted);
                     return Err(Error::new(descriptor, ErrorCause::Stopped(stop)));
@@ -180,20 +180,20 @@ impl Client {
         }
     }
 
-    /// Purges or invalidates a stream of targets: cut into batches, at the pace that the limits allow, until each entry
-    /// has been accepted or has failed.
+    /// Purges or invalidates a stream of targets. They are split into batches, which are sent as fast as the limits
+    /// allow, until each entry has been accepted or has failed.
     ///
-    /// - The stream gives entries in chunks of any size ([`entries`](crate::entries) makes one from an iterator). It is
-    ///   read as fast as batches can be sent, and no faster: memory does not grow with the input. Where it keeps one
-    ///   waiting for [`PurgeScope::patience`], and nothing else is left to send, a batch goes out that is not full.
-    /// - When `interrupt` completes, nothing more is read or sent, what is in flight is waited for, and the rest fails
-    ///   as interrupted. Dropping the run gives up what is in flight as well.
-    /// - Everything is told to `observer` as it happens; the [`Summary`] that comes back is what it comes to.
+    /// - The stream yields entries in chunks of any size ([`entries`](crate::entries) creates one from an iterator). It
+    ///   is read only as fast as batches can be sent, so memory does not grow with the input. If the stream yields
+    ///   nothing for [`PurgeScope::patience`] and nothing else is left to send, an incomplete batch is sent.
+    /// - When `interrupt` completes, nothing more is read or sent, requests in flight are awaited, and the remaining
+    ///   entries fail as interrupted. Dropping the future also cancels the requests in flight.
+    /// - `observer` receives every event; the returned [`Summary`] contains the totals.
     ///
     /// # Examples
     ///
-    /// [`Stream`] is that of `futures-core` 0.3, which `futures` and `tokio-stream` have under their own names: what they
-    /// make will do. Without them a channel takes a few lines:
+    /// [`Stream`] is that of `futures-core` 0.3, which `futures` and `tokio-stream` re-export, so their streams can be
+    /// used. Without them, a channel takes a few lines:
     ///
     /// ```
     /// use core::pin::Pin;
@@ -205,7 +205,7 @@ impl Client {
     /// use futures_core::Stream;
     /// use tokio::sync::mpsc;
     ///
-    /// /// Pages, as they are made.
+    /// The pages of a channel, as a stream.
     /// struct Pages(mpsc::Receiver<File>);
     ///
     /// impl Stream for Pages {
@@ -261,12 +261,12 @@ impl Client {
         summaries.into_iter().sum()
     }
 
-    /// The same for several scopes, which take turns where the budget is scarce. The stream says of each chunk which scope
-    /// it is for, counted from 0. Returns a summary for each scope, in their order.
+    /// Like [`run`](Self::run) for several scopes, which take turns when the rate limit is reached. Each chunk of the
+    /// stream names the index of its scope. Returns a summary for each scope, in their order.
     ///
     /// # Panics
     ///
-    /// Where the stream names a scope that there is not.
+    /// If the stream names a scope that does not exist.
     pub async fn run_all<O: Observer>(
         &self,
         scopes: impl IntoIterator<Item = PurgeScope>,
@@ -313,7 +313,7 @@ impl Client {
                             }
                             Ok(Finished::Recording(outcome, result)) => job.on_recorded(outcome, result),
                             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                            // Nobody aborts tasks but the drop of this future.
+                            // Tasks are only aborted when this future is dropped.
                             Err(_) => {}
                         },
                         chunk = poll_fn(|context| input.as_mut().poll_next(context)), if wants_input => {
@@ -321,7 +321,7 @@ impl Client {
                                 Some((scope, entries)) => job.push(self.now(), scope, entries),
                                 None => job.finish(),
                             }
-                            // An input that is always ready would else leave no room for anything beside it.
+                            // Otherwise an input that is always ready would starve everything else.
                             consume_budget().await;
                         }
                         () = self.sleep_until(until), if until.is_some() => {}
@@ -354,7 +354,7 @@ impl core::fmt::Debug for Client {
     }
 }
 
-/// What all clients of the process count time from, so that they can share a limiter.
+/// The start of the time that all clients of the process use, so that they can share a limiter.
 #[expect(
     clippy::disallowed_methods,
     reason = "tokio's own would be ahead of all others where a test moved it"
@@ -363,21 +363,21 @@ fn epoch() -> Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
     Instant::from_std(*EPOCH.get_or_init(|| {
         let now = std::time::Instant::now();
-        // A clock that a test stopped shows the time at which its runtime was made, which is earlier than this.
+        // If a test pauses the clock, it shows the time at which its runtime was created, which is earlier than this.
         now.checked_sub(Duration::from_secs(3600)).unwrap_or(now)
     }))
 }
 
-/// What was begun beside the job, and has come to its end.
+/// A task of the job that has completed.
 enum Finished {
     Response(RequestId, RequestSpan, Result<Response, TransportError>),
     Recording(u64, Result<(), RecordError>),
 }
 
-/// An observer that somebody else owns.
+/// An observer that the caller owns.
 struct Borrowed<'a, O> {
     observer: &'a mut O,
-    /// How long the request waits that was answered last, if it is sent again.
+    /// The wait before the request that was answered last is sent again, if it is.
     retry_wait: Option<Duration>,
 }
 
@@ -394,7 +394,7 @@ impl<O: Observer> Observer for Borrowed<'_, O> {
     }
 }
 
-/// A stream of a function.
+/// Creates a stream from a poll function.
 fn stream_fn<T>(poll: impl FnMut(&mut core::task::Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
     struct StreamFn<F>(F);
 

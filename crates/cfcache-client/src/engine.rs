@@ -1,16 +1,16 @@
-//! The engine: state machines that decide what is sent when, and what becomes of it. They do no IO and read no clock;
-//! `now` is a parameter.
+//! The engine: state machines that decide which request is sent when, and what follows from its result. They do no IO
+//! and read no clock; `now` is a parameter.
 //!
-//! - [`PurgeJob`]: a whole purge, from entries to a summary; requests come out as HTTP, and answers go in as HTTP
-//! - [`Scheduler`]: retries and ordering of requests of any sort, which a job has one of for each scope
-//! - [`RateLimiter`]: the budget, shared by all jobs and calls of an account
+//! - [`PurgeJob`]: a whole purge, from entries to a summary; it returns requests as HTTP and takes responses as HTTP
+//! - [`Scheduler`]: ordering and retries of requests of any type; a job has one for each scope
+//! - [`RateLimiter`]: the rate limits, shared by all jobs and calls of an account
 //!
-//! A scheduler has four methods:
+//! A scheduler has these methods:
 //!
-//! - [`Scheduler::poll`]: what to do now: send something, wait (and until when), or stop
-//! - [`Scheduler::push`] and [`Scheduler::finish`]: there is another request; there are no more
-//! - [`Scheduler::on_result`]: what came of something that was sent
-//! - [`Scheduler::stop`]: give up what has not been sent
+//! - [`Scheduler::poll`]: returns what to do now: send a request, wait (and until when), or stop
+//! - [`Scheduler::push`] and [`Scheduler::finish`]: add a request; declare that there are no more
+//! - [`Scheduler::on_result`]: reports the result of a request
+//! - [`Scheduler::stop`]: gives up requests that have not been sent
 //!
 //! ```
 //! use core::time::Duration;
@@ -22,7 +22,7 @@
 //! scheduler.push("a request", Cost::Flexible, Replay::Safe);
 //! scheduler.finish();
 //!
-//! // Somebody with a socket and a clock would do this in a loop.
+//! A driver with a socket and a clock would do this in a loop.
 //! let now = Duration::ZERO;
 //! let Step::Send(ticket) = scheduler.poll(now) else { panic!("nothing to send") };
 //! assert_eq!(scheduler.request(ticket), Some(&"a request"));
@@ -54,28 +54,28 @@ pub(crate) use crate::engine::job::{error_of, is_unclear};
 pub use crate::engine::limiter::{Denied, Limiter, RateLimiter};
 pub use crate::engine::scheduler::{Decision, Ended, Scheduler, Step, Ticket};
 
-/// How requests are paced and retried.
+/// How requests are rate limited and retried.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Policy {
-    /// At most so many requests in flight, over all that share a limiter; at least 1.
+    /// The maximum number of requests in flight, for all users of a limiter; at least 1.
     pub concurrency: usize,
-    /// How often a request is tried again.
+    /// How many times a request is retried.
     ///
-    /// Refusals for the rate count only as long as nothing else is let through in between: while the run goes on, waiting
-    /// for its turn costs a request nothing.
+    /// Responses with "too many requests" count only while no other request is accepted in between: in a run that makes
+    /// progress, waiting for the rate limit uses up no retries.
     pub max_retries: u32,
-    /// The longest single wait that a server may demand (in `Retry-After`, or by a quota that its headers state), and the
-    /// longest time of nothing but refusals for the rate.
+    /// The longest single wait that a server may demand (with `Retry-After`, or with the quota in its headers), and the
+    /// longest time in which all requests are refused because of the rate.
     pub max_wait: Duration,
-    /// The plan's limits to pace by; `None` paces by the server's hints alone.
+    /// The rate limits of the plan; `None` obeys only the server's headers.
     pub limits: Option<PurgeLimits>,
-    /// The first wait after a failure, before jitter; it doubles from try to try.
+    /// The first wait after a failure, before jitter. It doubles with each attempt.
     pub backoff_base: Duration,
-    /// The longest wait after a failure that comes without a hint.
+    /// The longest wait after a failure for which the server did not specify one.
     pub backoff_cap: Duration,
-    /// What the jitter is drawn from; `None` is another seed in every process, so that machines that failed together do
-    /// not retry together. With a seed a test can be repeated exactly.
+    /// The seed of the jitter. `None` uses a random seed for each process, so that machines that failed together do not
+    /// retry together. A fixed seed makes a test repeatable.
     pub seed: Option<u64>,
 }
 
@@ -93,45 +93,45 @@ impl Default for Policy {
     }
 }
 
-/// What is waited for.
+/// What a job or scheduler waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The server refused for the rate, or demanded a pause: everything waits.
+    /// The server refused a request because of the rate, or demanded a pause, which applies to all requests.
     Held,
-    /// The published limits: sooner would be too fast.
+    /// The published rate limits.
     Paced,
-    /// The quota that the server's headers state is used up.
+    /// The quota in the server's headers, which is used up.
     Quota,
-    /// The next try of something that failed.
+    /// The next attempt of a failed request.
     Retry,
-    /// What was accepted is recorded more slowly than it is accepted.
+    /// Recording outcomes, which is slower than sending.
     Recording,
-    /// What is in flight, or more input.
+    /// A request in flight, or more input.
     Event,
 }
 
-/// What came of something that was sent.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever reports must choose among these")]
 pub enum AttemptResult {
     /// It was done.
     Done,
-    /// There were too many requests.
+    /// The server refused because of too many requests.
     RateLimited {
-        /// How long the server wants to be left alone.
+        /// The wait that the server demanded.
         retry_after: Option<Duration>,
     },
-    /// The server could not, this time.
+    /// The server failed temporarily.
     Unavailable {
-        /// How long the server wants to be left alone.
+        /// The wait that the server demanded.
         retry_after: Option<Duration>,
     },
-    /// It was refused for good.
+    /// The server refused the request; a retry cannot help.
     Refused,
-    /// The answer does not tell whether it was done.
+    /// The response does not tell whether it was done.
     Unclear,
-    /// No whole answer came.
+    /// There was no complete response.
     Lost {
         /// Whether it can have been processed.
         delivery: Delivery,
@@ -141,7 +141,7 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    /// What the answer to a request says, and how long its headers want the server to be left alone
+    /// Creates the result from the meaning of a response and the wait that its headers demand
     /// ([`RateHeaders::retry_after`](crate::RateHeaders::retry_after)).
     #[must_use]
     pub const fn new<T>(verdict: &Verdict<T>, retry_after: Option<Duration>) -> Self {
@@ -157,24 +157,25 @@ impl AttemptResult {
     }
 }
 
-/// Why a run ends before its time.
+/// Why a run is stopped early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stop {
-    /// Somebody wanted it to.
+    /// The caller interrupted it.
     Interrupted,
-    /// The server demanded a longer wait than is allowed, or refused everything for that long.
+    /// The server demanded a longer wait than is allowed, or refused all requests for that long.
     WaitTooLong {
         /// How long.
         demanded: Duration,
     },
-    /// So many tries failed, one after the other, that the rest would too.
+    /// So many attempts failed in a row that the rest would probably fail too.
     NothingSucceeds,
-    /// The credentials were refused; they would be for the rest as well.
+    /// The credentials were refused, so the rest would fail too.
     Credentials,
-    /// What was accepted could not be recorded.
+    /// An accepted batch could not be recorded.
     Observer,
-    /// So many requests in a row were refused for the same reason, and none accepted, that the rest would be too.
+    /// So many requests in a row were refused for the same reason, without one accepted, that the rest would probably
+    /// be refused too.
     SameRefusal,
 }
 
@@ -185,13 +186,11 @@ impl fmt::Display for Stop {
             Self::WaitTooLong { demanded } => {
                 write!(f, "the API demanded a wait of {} s", demanded.as_secs_f64().ceil())
             }
-            Self::NothingSucceeds => {
-                f.write_str("so many tries had failed in a row that the run was given up")
-            }
+            Self::NothingSucceeds => f.write_str("too many consecutive tries failed"),
             Self::Credentials => f.write_str("the credentials were refused"),
-            Self::Observer => f.write_str("what was accepted could no longer be recorded"),
+            Self::Observer => f.write_str("an accepted batch could not be recorded"),
             Self::SameRefusal => {
-                f.write_str("so many requests in a row had been refused for the same reason")
+                f.write_str("too many consecutive requests were refused for the same reason")
             }
         }
     }

@@ -1,14 +1,14 @@
-//! Which entries of an input, in little memory.
+//! A compact set of entries of an input.
 
 use core::ops::Range;
 
-/// A set of entries, by their ordinals, kept as the ranges that they make.
+/// A set of entries, identified by their ordinals, stored as ranges.
 ///
-/// - Ten million entries that were accepted one after the other are one range.
-/// - The order in which they come, and overlaps, make no difference.
+/// - Ten million entries that were accepted in sequence are one range.
+/// - Ranges may be inserted in any order and may overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EntryRanges {
-    /// Ascending, none empty, none touching the next.
+    /// Ascending; no range is empty or adjacent to the next.
     ranges: Vec<Range<u64>>,
 }
 
@@ -39,7 +39,7 @@ impl EntryRanges {
         self.ranges.get(next).is_some_and(|known| known.start <= ordinal)
     }
 
-    /// How many there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(|range| range.end - range.start).sum()
@@ -51,7 +51,7 @@ impl EntryRanges {
         self.ranges.is_empty()
     }
 
-    /// The ranges, ascending; none is empty, and none touches the next.
+    /// The ranges in ascending order; no range is empty or adjacent to the next.
     #[must_use]
     pub fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
@@ -81,9 +81,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against the plainest set there is.
+        /// Compares it with a plain set.
         #[test]
-        fn it_is_a_set(ranges in prop::collection::vec((0_u64..60, 0_u64..9), 0..30)) {
+        fn ranges_behave_like_a_set(ranges in prop::collection::vec((0_u64..60, 0_u64..9), 0..30)) {
             let mut plain = BTreeSet::new();
             let mut ordinals = EntryRanges::default();
             for (start, len) in ranges {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_order_is_one_range() {
+    fn consecutive_entries_form_one_range() {
         let ordinals: EntryRanges = (0..100_000).map(|batch| batch * 100..(batch + 1) * 100).collect();
         assert_eq!(ordinals.ranges().first(), Some(&(0..10_000_000)));
         assert_eq!(ordinals.ranges().len(), 1);

@@ -1,4 +1,4 @@
-//! Why something did not happen.
+//! Errors of requests and batches.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -11,67 +11,67 @@ use cfcache_transport::{Delivery, TransportError};
 
 use crate::engine::Stop;
 
-/// A request, or a batch, that did not succeed, after all the tries it was allowed.
+/// A request or a batch that failed after all attempts that it was allowed.
 ///
-/// `Display` says what the API or the network said last; [`Error::attempts`], [`Error::elapsed`] and [`Error::ray`] say
-/// how it came to that.
+/// `Display` shows the last message of the API or the network; [`Error::attempts`], [`Error::elapsed`] and
+/// [`Error::ray`] contain details.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Error {
-    /// What was asked.
+    /// The endpoint.
     pub endpoint: &'static Descriptor,
-    /// Why it did not succeed.
+    /// Why it failed.
     pub cause: ErrorCause,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub attempts: u32,
-    /// How long it was from the first try to the end of the last.
+    /// The time from the first attempt to the end of the last one.
     pub elapsed: Duration,
-    /// The `cf-ray` of the last answer, which the vendor's support asks for.
+    /// The `cf-ray` of the last response, which Cloudflare's support asks for.
     pub ray: Option<String>,
     /// Whether an earlier attempt ended without saying whether it was done.
     pub unclear: bool,
-    /// What came of the last try, where that is not what ended it.
+    /// The result of the last attempt, if it is not the reason why the request ended.
     pub last_try: Option<Box<ErrorCause>>,
 }
 
-/// What ended it.
+/// Why a request or batch failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorCause {
-    /// The API, or something in front of it, answered.
+    /// The API, or a server in front of it, responded with an error.
     Answer(ApiFailure),
-    /// No whole answer came.
+    /// There was no complete response.
     Transport(TransportError),
-    /// It was not sent, or not sent again, because the run had been stopped.
+    /// It was not sent, or not sent again, because the run was stopped.
     Stopped(Stop),
-    /// It could not be written as a request.
+    /// It could not be encoded as a request.
     Unwritable(http::Error),
-    /// It is of another kind than its run.
+    /// Its kind differs from that of its scope.
     Misplaced(InvalidBatch),
     /// The API accepted it, but [`Observer::record`](crate::Observer::record) could not record that.
     Unrecorded(Box<dyn StdError + Send + Sync>),
 }
 
-/// What sort of error it is, by what somebody can do about it.
+/// The kind of an error, which suggests what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The API refused it: the request has to change.
+    /// The API refused the request, which has to be changed.
     Refused,
-    /// The API refused the credentials: the token, its permissions or its zones have to change.
+    /// The API refused the credentials: the token, its permissions or its zones have to be changed.
     Credentials,
-    /// Too many requests, still: it can be tried later.
+    /// There were still too many requests; retry later.
     RateLimited,
-    /// The API could not be reached, or not understood, or is broken: it can be tried later.
+    /// The API could not be reached or understood, or failed; retry later.
     Unreachable,
-    /// Somebody stopped the run before it was sent.
+    /// The run was stopped before the request was sent.
     Interrupted,
-    /// What was accepted could not be recorded.
+    /// An accepted batch could not be recorded.
     Unrecorded,
 }
 
 impl Error {
-    /// What sort of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.cause {
@@ -102,8 +102,8 @@ impl Error {
         matches!(self.kind(), ErrorKind::Refused | ErrorKind::Credentials)
     }
 
-    /// Returns whether it may have been done all the same, by this or an earlier try. What only reads has no effect, so of
-    /// that it is never unclear.
+    /// Returns whether the request may have taken effect nonetheless, in this or an earlier attempt. This is never the
+    /// case for requests that only read.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
         let is_left_open = || match &self.cause {
@@ -115,7 +115,7 @@ impl Error {
         self.endpoint.method != Method::Get && (self.unclear || is_left_open())
     }
 
-    /// What the API answered, where it did.
+    /// The API's error, if it responded with one.
     #[must_use]
     pub const fn failure(&self) -> Option<&ApiFailure> {
         match &self.cause {
@@ -160,7 +160,7 @@ impl fmt::Display for ErrorCause {
             Self::Answer(failure) => write!(f, "the API answered with {failure}"),
             Self::Transport(error) => write!(f, "{error}"),
             Self::Stopped(stop) => write!(f, "{stop}"),
-            Self::Unwritable(_) => f.write_str("it cannot be written as a request"),
+            Self::Unwritable(_) => f.write_str("it cannot be encoded as a request"),
             Self::Misplaced(invalid) => write!(f, "{invalid}"),
             Self::Unrecorded(_) => f.write_str("accepted by the API, but that could not be recorded"),
         }
@@ -170,7 +170,7 @@ impl fmt::Display for ErrorCause {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.cause {
-            // What `Display` shows is the transport error itself, so its source is ours.
+            // `Display` shows the message of the transport error itself, so only its source remains.
             ErrorCause::Transport(error) => error.source(),
             ErrorCause::Unwritable(error) => Some(error),
             ErrorCause::Unrecorded(error) => Some(error.as_ref()),

@@ -1,4 +1,4 @@
-//! Everything that happens, as it happens.
+//! The events of a job.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -16,25 +16,25 @@ use crate::engine::{Reason, Stop};
 use crate::error::{Error, ErrorCause};
 use crate::summary::Summary;
 
-/// Why something could not be recorded.
+/// Why an outcome could not be recorded.
 pub type RecordError = Box<dyn StdError + Send + Sync>;
 
-/// The rest of recording an outcome: see [`Observer::record`].
+/// The future of recording an outcome: see [`Observer::record`].
 pub type Recording = Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>;
 
-/// Is told of everything that happens: for progress, logs, journals and reports.
+/// Receives all events of a job: for progress, logs, journals and reports.
 pub trait Observer {
-    /// Something happened. This is called on the task that drives the job: it must not block.
+    /// Receives an event. This is called on the task that runs the job, so it must not block.
     fn on(&mut self, event: Event<'_>);
 
-    /// A batch came to its end: the place to record that durably, in a file or a database. [`Event::Ended`] follows once it
-    /// is done.
+    /// Records the outcome of a batch durably, in a file or a database. [`Event::Ended`] follows when this is done.
     ///
-    /// - `None`, the default, where there is nothing to wait for.
-    /// - A future is awaited beside everything else. While more than [`MAX_UNRECORDED`](crate::engine::MAX_UNRECORDED)
-    ///   outcomes wait, nothing more is sent: a sink that is slow slows the job down, and blocks nothing.
-    /// - Where it fails, a batch that was accepted fails with [`ErrorCause::Unrecorded`], and the job stops: nothing more
-    ///   is sent, and what is in flight is waited for, and recorded too.
+    /// - Returns `None`, the default, if there is nothing to wait for.
+    /// - A returned future is awaited concurrently with everything else. While more than
+    ///   [`MAX_UNRECORDED`](crate::engine::MAX_UNRECORDED) outcomes wait, nothing more is sent: a slow sink slows the
+    ///   job down but blocks nothing.
+    /// - If it fails, an accepted batch fails with [`ErrorCause::Unrecorded`], and the job stops: nothing more is sent,
+    ///   and requests in flight are awaited and recorded.
     fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
         let _ = outcome;
         None
@@ -51,114 +51,114 @@ impl<F: FnMut(Event<'_>)> Observer for F {
     }
 }
 
-/// Something that happened. `scope` is the number of the scope within its job, counted from 0.
+/// An event. `scope` is the index of the scope within its job.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Entries were read. Comes before anything that happens to them.
+    /// Entries were read. This comes before all other events about them.
     Read {
         /// Their scope.
         scope: usize,
-        /// How many, duplicates included.
+        /// The number of entries, including duplicates.
         entries: u64,
     },
-    /// Entries are the same as earlier ones, and are not sent.
+    /// Entries equal earlier ones and are not sent.
     Duplicates {
         /// Their scope.
         scope: usize,
-        /// Those entries.
+        /// The entries.
         entries: &'a [Entry],
     },
-    /// Entries were left out because they were accepted before ([`PurgeScope::accepted`](crate::PurgeScope::accepted)).
+    /// Entries are skipped because they were accepted before ([`PurgeScope::accepted`](crate::PurgeScope::accepted)).
     Skipped {
         /// Their scope.
         scope: usize,
-        /// Those entries.
+        /// The entries.
         entries: &'a [Entry],
     },
-    /// A request was sent; so many are in flight now.
+    /// A request was sent.
     Sent {
         /// How many.
         in_flight: usize,
     },
-    /// A request and what came of it.
+    /// A request and its result.
     Exchange(Exchange<'a>),
-    /// The API did what was asked, and reports an error or a remark beside that.
+    /// The API reported an error or a message with a successful response.
     Warning(&'a ResponseInfo),
-    /// For the first time it is the limits, and not the network, that are waited for: there is more to do than they
-    /// allow at once. Comes once a run, and before the [`Event::Waiting`] it belongs to.
+    /// The job waits for the rate limits, and not for the network, for the first time. This happens at most once per
+    /// run, before the corresponding [`Event::Waiting`].
     Paced {
-        /// How long the first such wait is.
+        /// The duration of the first such wait.
         wait: Duration,
     },
-    /// Nothing more is sent for so long, unless something ends before.
+    /// Nothing more is sent for this time, unless a request ends earlier.
     Waiting {
         /// How long.
         wait: Duration,
         /// What for.
         reason: Reason,
     },
-    /// A request will be sent again after so long.
+    /// A request will be sent again.
     Retrying {
-        /// How long it waits.
+        /// The wait before that.
         wait: Duration,
         /// Whether everything else waits as well.
         holds_all: bool,
-        /// Which try it was that failed, counted from 1.
+        /// The number of the attempt that failed, counted from 1.
         attempt: u32,
-        /// How many tries there are, unless refusals for the rate come between, which are paid for in waiting.
+        /// The maximum number of attempts; attempts that were refused because of the rate may not count.
         tries: u32,
-        /// What that try came to.
+        /// The result of that attempt.
         cause: &'a ErrorCause,
     },
-    /// A batch was refused for what a part of it may hold, and goes again in two halves.
+    /// A batch was refused because of a part of it, and is sent again in two halves.
     Split {
-        /// How many entries it had.
+        /// The number of its entries.
         entries: usize,
     },
-    /// A batch came to its end.
+    /// A batch has ended.
     Ended(Outcome<'a>),
-    /// A scope was given up; what had not been sent of it will not be.
+    /// A scope was stopped; the rest of it will not be sent.
     Stopped {
-        /// The scope; `None` where it is all of them.
+        /// The scope; `None` for all scopes.
         scope: Option<usize>,
         /// Why.
         stop: Stop,
     },
     /// The counts have changed.
     Progress {
-        /// Over all scopes.
+        /// The sum over all scopes.
         summary: &'a Summary,
         /// How many requests are in flight.
         in_flight: usize,
     },
 }
 
-/// A request and what came of it.
+/// A request and its result.
 #[non_exhaustive]
 pub struct Exchange<'a> {
-    /// Which request it was, and which try.
+    /// The purpose of the request, and the number of the attempt.
     pub operation: &'a Operation,
     /// Its method.
     pub method: &'static str,
-    /// Its path, with the query.
+    /// Its path with the query string.
     pub path: &'a str,
     pub(crate) codec: &'a Codec,
-    /// The bytes of its body.
+    /// The size of its body in bytes.
     pub body_bytes: usize,
     /// How long it took.
     pub elapsed: Duration,
-    /// What came of it: the answer as it came. Whoever prints from it has [`redactor`](Self::redactor) take the secrets
-    /// out first, since a server may echo them.
+    /// The unchanged response. Before printing any of it, remove secrets with [`redactor`](Self::redactor), because a
+    /// server may echo them.
     pub result: Result<&'a Response, &'a TransportError>,
-    /// What takes the credentials out of what the answer says, in its headers too.
+    /// Removes the credentials from the response and its headers.
     pub redactor: &'a Redactor,
     /// Returns whether it was refused because there were too many requests.
     pub rate_limited: bool,
 }
 
 impl Exchange<'_> {
-    /// The headers of the request fit to be shown: those of credentials hold no secret, and are marked sensitive.
+    /// The headers of the request in a form that can be shown: credentials are blanked, and marked as sensitive.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let mut headers = self.codec.shown_headers();
@@ -170,7 +170,7 @@ impl Exchange<'_> {
 }
 
 impl fmt::Debug for Exchange<'_> {
-    /// Shows the status and the size of an answer, and not what it holds.
+    /// Shows the status and the size of a response, but not its content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answer = self.result.map(|response| (response.status(), response.body().len()));
         f.debug_struct("Exchange")
@@ -186,20 +186,20 @@ impl fmt::Debug for Exchange<'_> {
     }
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome<'a> {
-    /// Which scope of the job, counted from 0.
+    /// The index of the scope in the job.
     pub scope: usize,
-    /// Which batch of the scope, counted from 0 in the order in which they were made.
+    /// The number of the batch in its scope, counted from 0 in the order of creation.
     pub number: u64,
     /// The batch.
     pub batch: &'a Batch,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub attempts: u32,
-    /// How long it was from the first try to the end.
+    /// The time from the first attempt to the end.
     pub elapsed: Duration,
-    /// `Ok` only where the API said that it accepted the batch.
+    /// `Ok` only if the API accepted the batch.
     pub result: Result<(), &'a Error>,
 }

@@ -1,4 +1,4 @@
-//! Between a request and what the engine has to know of its answer.
+//! Prepares requests, and extracts from responses what the engine needs.
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use crate::event::{Event, Exchange, Observer};
 use crate::rate_headers::RateHeaders;
 use crate::summary::Summary;
 
-/// A request with its body where tries can share it.
+/// A request whose body is shared between attempts.
 pub(crate) struct PreparedRequest {
     pub(crate) parts: Parts,
     pub(crate) body: Option<Bytes>,
@@ -32,7 +32,7 @@ impl PreparedRequest {
     }
 }
 
-/// What a request came to: what the engine has to know, and what the caller gets.
+/// A parsed response: the result for the engine, and the reply for the caller.
 pub(crate) struct ParsedResponse {
     pub(crate) attempt: AttemptResult,
     pub(crate) result: Result<Answer<()>, ErrorCause>,
@@ -56,7 +56,7 @@ impl ParsedResponse {
     }
 }
 
-/// One try of a request, to be told of and counted.
+/// One attempt of a request, to be reported and counted.
 pub(crate) struct Try<'a> {
     pub(crate) endpoint: &'static Descriptor,
     pub(crate) codec: &'a Codec,
@@ -67,7 +67,7 @@ pub(crate) struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// Makes sense of what a request came to, tells `observer` of it, and counts it. What it was answered with goes to
+    /// Parses the result of a request, reports it to `observer`, and counts it. The body of the response is passed to
     /// `reply`.
     pub(crate) fn parse(
         &self,
@@ -85,7 +85,7 @@ impl Try<'_> {
                 let failure =
                     head.as_ref().and_then(|head| parse_status(head.status().as_u16(), error.to_string()));
                 let parsed = match (failure, head) {
-                    // The status came in whole, and its headers too: that the body broke off takes nothing from them.
+                    // Status and headers arrived completely; the truncated body does not change them.
                     (Some(failure), Some(head)) => {
                         let headers = RateHeaders::from_headers(head.headers());
                         ParsedResponse::new(Verdict::from(failure), headers, ray)
@@ -105,7 +105,7 @@ impl Try<'_> {
                 return parsed;
             }
         };
-        // Before anything else reads it: what a server echoes is then nowhere, in no message and in no data.
+        // Before anything else reads it, so that an echoed secret appears in no message and no data.
         let body = redactor.blank(response.body());
         let verdict = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
         let headers = RateHeaders::from_headers(response.headers());
@@ -164,34 +164,34 @@ impl Try<'_> {
     }
 }
 
-/// The `cf-ray` of an answer, fit to be shown.
+/// The `cf-ray` of a response in a form that can be shown.
 fn ray(response: &Response, redactor: &Redactor) -> Option<String> {
     let ray = response.headers().get("cf-ray")?.to_str().ok()?;
     Some(redactor.redact(ray).chars().take(64).collect())
 }
 
-/// Some of why it failed is told in headers.
+/// Adds the parts of the reason that are in headers.
 fn add_headers(failure: &mut ApiFailure, response: &Response, redactor: &Redactor) {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    // A challenge for browsers in place of an answer. Source: `packages/workers-utils/src/cfetch` of
+    // A challenge for browsers instead of a response. Source: `packages/workers-utils/src/cfetch` of
     // <https://github.com/cloudflare/workers-sdk>.
     if header("cf-mitigated") == Some("challenge") {
         failure.class = Class::NotTheApi;
         failure.defect = Some(
-            "a challenge for browsers (`cf-mitigated: challenge`) instead of an answer: the address that this \
+            "a challenge for browsers (`cf-mitigated: challenge`) instead of a response: the address that this \
              machine calls from is taken for a bot"
                 .to_owned(),
         );
     } else if failure.class == Class::Redirected
         && let Some(location) = header("location")
     {
-        // Before it is clipped: the first half of a secret looks like none.
+        // Before it is truncated: the first half of a secret does not look like one.
         let location = cfcache_model::text::quote(&redactor.redact(location));
         failure.defect = Some(format!("a redirect to {location}, which is not followed"));
     }
 }
 
-/// Takes secrets out of what the API says.
+/// Removes secrets from messages of the API.
 fn redact(redactor: &Redactor, infos: &mut [ResponseInfo]) {
     for info in infos {
         clean(redactor, &mut info.message);

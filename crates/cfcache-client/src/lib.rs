@@ -5,7 +5,7 @@
 //! - [`Codec`]: between the model's requests and HTTP
 //! - [`Credentials`]: a token or key, and the only type that makes a header of one
 //! - [`PurgeScope`], [`Summary`]: what a run does where, and what came of it
-//! - [`Event`], [`Observer`]: everything that happens, as it happens, for progress, journals and logs
+//! - [`Event`], [`Observer`]: all events, for progress, journals and logs
 //!
 //! ```no_run
 //! # #[cfg(feature = "driver")]
@@ -26,12 +26,13 @@
 //! # }
 //! ```
 //!
-//! `examples/embed.rs` purges from an iterator and watches; `examples/sans_io.rs` drives the engine without a runtime.
+//! `examples/embed.rs` purges from an iterator and prints events; `examples/sans_io.rs` runs the engine without a
+//! runtime.
 //!
-//! The feature `tracing` makes a span of each request: endpoint, zone, batch, attempt, status, ray, wait.
+//! The feature `tracing` creates a span for each request: endpoint, zone, batch, attempt, status, ray, wait.
 //!
-//! The feature `driver`, on by default, is the part that needs a runtime (tokio). Without it there are the engine and
-//! the codec, which a program can drive by itself.
+//! The feature `driver`, on by default, is the part that needs a runtime (tokio). Without it, the crate has the engine
+//! and the codec, which a program can run by itself.
 
 mod auth;
 mod codec;

@@ -1,4 +1,4 @@
-//! What the headers of an answer say about pace.
+//! Response headers about rate limits.
 
 use core::time::Duration;
 use std::time::SystemTime;
@@ -7,27 +7,26 @@ use cfcache_model::limits::Rate;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// What the headers of an answer say about pace.
+/// The rate limits in the headers of a response.
 ///
 /// Source: the changelog of 2025-09-03 and
 /// <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct RateHeaders {
-    /// `Retry-After`: how long the server wants to be left alone.
+    /// `Retry-After`: the wait that the server demands.
     pub retry_after: Option<Duration>,
-    /// `Ratelimit-Policy`: the quota under the name `default`, which is the one of all calls; others are of single
-    /// endpoints.
+    /// `Ratelimit-Policy`: the quota named `default`, which applies to all calls; others apply to single endpoints.
     ///
-    /// - Only where it can be meant: at least 60 requests in 10 seconds to an hour, and no more than 200 a second, which
-    ///   is the documented limit of a client's address.
+    /// - Only if it is plausible: at least 60 requests in 10 seconds to an hour, and at most 200 per second, which is
+    ///   the documented limit for one client address.
     ///
-    /// `Ratelimit` is not read along with it: what it says is left was seen not to follow the real budget.
+    /// `Ratelimit` is not used: its remaining quota was observed not to follow the real one.
     pub global_quota: Option<Rate>,
 }
 
 impl RateHeaders {
-    /// Reads the hints; what cannot be read is as if it were not there.
+    /// Reads the headers; unreadable values are ignored.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -43,14 +42,14 @@ impl RateHeaders {
     }
 }
 
-/// `Retry-After` is a number of seconds, or a date.
+/// Parses `Retry-After`: a number of seconds, or a date.
 ///
-/// A date is read against the server's own `Date`, because our clock may be wrong; without one it says nothing. A
-/// fraction of a second, which some servers send, is taken as well.
+/// A date is compared with the server's own `Date`, because our clock may be wrong; without a `Date` it is ignored.
+/// Fractions of a second, which some servers send, are accepted.
 fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
-        // More than fits is longer than anybody waits.
+        // A number that does not fit is longer than any wait.
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     if value.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -61,7 +60,7 @@ fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     Some(then.duration_since(now).unwrap_or_default())
 }
 
-/// An item of `Ratelimit-Policy`: its name, and its quota.
+/// Parses an item of `Ratelimit-Policy`: its name and its quota.
 fn policy(item: &str) -> (&str, Option<Rate>) {
     let name = item.split(';').next().unwrap_or_default().trim().trim_matches('"');
     let quota = match (parameter(item, "q"), parameter(item, "w")) {
@@ -73,13 +72,13 @@ fn policy(item: &str) -> (&str, Option<Rate>) {
     (name, quota)
 }
 
-/// A guard that is set wrong stops a run, or has the account shut out; a wild number is somebody's mistake.
+/// Returns whether a quota is plausible. A wrong quota stops a run, or gets the account blocked.
 fn can_be_meant(quota: &Rate) -> bool {
     let seconds = quota.per.as_secs();
     (10..=3600).contains(&seconds) && (60..=200 * seconds).contains(&u64::from(quota.count))
 }
 
-/// The number of a parameter in `"name";q=100;w=60`.
+/// The numeric parameter `name` of an item such as `"name";q=100;w=60`.
 fn parameter(item: &str, name: &str) -> Option<u32> {
     item.split(';').skip(1).find_map(|pair| {
         let (key, number) = pair.split_once('=')?;
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_all_its_forms() {
+    fn retry_after_is_parsed_in_all_forms() {
         let date = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
         let rows: &[(&'static str, Option<Duration>)] = &[
             ("0", Some(Duration::ZERO)),
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_global_quota_is_the_one_that_is_named_so_and_can_be_meant() {
+    fn the_global_quota_is_the_plausible_default_policy() {
         let quota = |policy| hints(&[("ratelimit-policy", policy)]).global_quota;
         let rate = |count, seconds| Some(Rate { count, per: Duration::from_secs(seconds) });
         assert_eq!(quota("\"default\";q=1200;w=300"), rate(1200, 300));
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_says_nothing() {
+    fn unreadable_headers_are_ignored() {
         for rubbish in ["", ";", "=", "\"x\";q=;w=0", "\"x\";q=-1;w=5", "a,b;q=1;w=1"] {
             let hints = hints(&[("ratelimit-policy", rubbish)]);
             assert_eq!(hints, RateHeaders::default(), "{rubbish:?}");

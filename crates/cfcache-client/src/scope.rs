@@ -1,4 +1,4 @@
-//! What a purge is for.
+//! The scope of a purge.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -11,7 +11,7 @@ use cfcache_model::target::Kind;
 
 use crate::entry_ranges::EntryRanges;
 
-/// What is done where, to entries of one kind. A job has one or several.
+/// The action, the zone and the kind of entries. A job has one or more scopes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PurgeScope {
@@ -19,23 +19,23 @@ pub struct PurgeScope {
     pub action: Action,
     /// The zone.
     pub zone: ZoneId,
-    /// One environment of it; `None` is the zone.
+    /// An environment of the zone; `None` for the whole zone.
     pub environment: Option<EnvironmentId>,
     /// The kind of all entries.
     pub kind: Kind,
-    /// How large a request may be.
+    /// The maximum size of a request.
     pub limits: BatchLimits,
-    /// How long an entry waits for others to fill a batch with it, while the input keeps it waiting and the request could
-    /// be sent; a second, unless it is changed. `None` is until the input ends.
+    /// How long an entry waits for others to fill its batch, if there is no further input and the request could be sent
+    /// (default: 1 s). `None` waits until the input ends.
     pub patience: Option<Duration>,
-    /// How far back duplicates are looked for: over the whole input, unless it is changed.
+    /// The range in which duplicates are detected (default: the whole input).
     pub dedupe: Dedupe,
-    /// Entries that were accepted before, which are counted as skipped and not sent.
+    /// Entries that were accepted before; they are counted as skipped and not sent.
     pub accepted: EntryRanges,
 }
 
 impl PurgeScope {
-    /// A scope for entries of `kind` on a zone.
+    /// Creates a scope for entries of `kind` on a zone.
     #[must_use]
     pub const fn new(action: Action, zone: ZoneId, kind: Kind, limits: BatchLimits) -> Self {
         Self {
@@ -50,38 +50,37 @@ impl PurgeScope {
         }
     }
 
-    /// Restricts it to an environment.
+    /// Restricts the scope to an environment.
     #[must_use]
     pub fn with_environment(mut self, environment: Option<EnvironmentId>) -> Self {
         self.environment = environment;
         self
     }
 
-    /// Waits so long for a batch to fill, or until the input ends.
+    /// Sets how long a batch waits to be filled; `None` waits until the input ends.
     #[must_use]
     pub const fn with_patience(mut self, patience: Option<Duration>) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Looks for duplicates as far back as that.
+    /// Sets the range in which duplicates are detected.
     #[must_use]
     pub const fn with_dedupe(mut self, dedupe: Dedupe) -> Self {
         self.dedupe = dedupe;
         self
     }
 
-    /// Leaves out entries that were accepted before, by their ordinals: an earlier run over the same input, which a
-    /// journal remembers.
+    /// Skips entries that were accepted by an earlier run over the same input, identified by their ordinals.
     ///
-    /// With [`Dedupe::WholeInput`] an entry that is a duplicate is still one, also of an entry that is left out.
+    /// With [`Dedupe::WholeInput`], an entry can also be a duplicate of a skipped one.
     #[must_use]
     pub fn with_accepted(mut self, accepted: impl IntoIterator<Item = Range<u64>>) -> Self {
         self.accepted.extend(accepted);
         self
     }
 
-    /// The request for a body of this scope.
+    /// The request for a body in this scope.
     #[must_use]
     pub const fn request<'a>(&'a self, body: &'a PurgeBody) -> PurgeCache<'a> {
         let request = PurgeCache::new(self.action, &self.zone, body);

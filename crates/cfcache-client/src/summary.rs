@@ -1,34 +1,34 @@
-//! What a run comes to.
+//! The totals of a run.
 
 use core::iter::Sum;
 use core::ops::{Add, AddAssign};
 
-/// What a job came to. `accepted + failed + duplicates + skipped == items` once it is over.
+/// The totals of a job. `accepted + failed + duplicates + skipped == items` when it is complete.
 ///
-/// Only the job itself counts; everything else is told.
+/// Only the job counts; everything else receives the totals from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use = "an entry that failed is told nowhere else"]
 #[non_exhaustive]
 pub struct Summary {
     /// Entries that were read.
     pub items: u64,
-    /// Entries in batches that the API said it accepted, and that were recorded.
+    /// Entries in batches that the API accepted, and that were recorded.
     pub accepted: u64,
     /// Entries in batches that failed.
     pub failed: u64,
-    /// Entries that were the same as one before, and not sent.
+    /// Entries that equal an earlier one, and were not sent.
     pub duplicates: u64,
-    /// Entries that were accepted before this run, and not sent.
+    /// Entries that were accepted before this run, and were not sent.
     pub skipped: u64,
-    /// Batches that came to their end.
+    /// Batches that have ended.
     pub batches: u64,
-    /// Requests that were sent, tries again included. One for which no connection could be opened is none.
+    /// Requests that were sent, including retries. A request for which no connection could be opened is not counted.
     pub requests: u64,
-    /// Requests that were tries again.
+    /// Requests that were retries.
     pub retries: u64,
-    /// Requests that were answered with "too many".
+    /// Responses with the status 429.
     pub rate_limited: u64,
-    /// Errors and remarks that the API reported beside its success.
+    /// Errors and messages that the API sent with a successful response.
     pub warnings: u64,
 }
 

@@ -1,5 +1,5 @@
-//! A span for each request, where the feature `tracing` is on; nothing where it is not. No field holds a header that
-//! carries a secret, or a body.
+//! A span for each request if the feature `tracing` is on, otherwise nothing. No field contains a header with a secret,
+//! or a body.
 
 use core::time::Duration;
 
@@ -7,15 +7,15 @@ use cfcache_transport::{Request, Response, Transport, TransportError};
 
 use crate::auth::Redactor;
 
-/// What log filters name.
+/// The target that log filters use.
 #[cfg(feature = "tracing")]
 const TARGET: &str = "cfcache_client";
 
-/// The span `request` of a request, at level `INFO`:
+/// The span `request`, at level `INFO`:
 ///
-/// - `endpoint`, `zone`, `batch`, `attempt`: what it is
-/// - `status`, `ray`: what was answered; `error`: why nothing was
-/// - `wait_ms`: how long its next try waits, where there is one
+/// - `endpoint`, `zone`, `batch`, `attempt`: the request
+/// - `status`, `ray`: the response; `error`: why there is none
+/// - `wait_ms`: the wait before its next attempt, if there is one
 pub(crate) struct RequestSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -42,7 +42,7 @@ impl RequestSpan {
 
 #[cfg(feature = "tracing")]
 impl RequestSpan {
-    /// The span of a request that is about to be sent.
+    /// Creates the span of a request that is about to be sent.
     pub(crate) fn new(request: &Request) -> Self {
         use tracing::field::Empty;
 
@@ -69,7 +69,7 @@ impl RequestSpan {
         Self { span }
     }
 
-    /// Sends it within its span.
+    /// Sends the request within its span.
     pub(crate) async fn send(
         &self,
         transport: &dyn Transport,
@@ -80,7 +80,7 @@ impl RequestSpan {
         transport.send(request).instrument(self.span.clone()).await
     }
 
-    /// Records what came of it.
+    /// Records the result.
     pub(crate) fn answered(&self, result: &Result<Response, TransportError>, redactor: &Redactor) {
         if self.span.is_disabled() {
             return;
@@ -89,7 +89,7 @@ impl RequestSpan {
             Ok(response) => {
                 self.span.record("status", response.status().as_u16());
                 if let Some(ray) = response.headers().get("cf-ray").and_then(|ray| ray.to_str().ok()) {
-                    // A server may write anything there.
+                    // A server may send any text here.
                     let ray: String = redactor.redact(ray).chars().take(64).collect();
                     self.span.record("ray", ray.as_str());
                 }
@@ -100,7 +100,7 @@ impl RequestSpan {
         }
     }
 
-    /// Its next try waits so long.
+    /// Records the wait before the next attempt.
     pub(crate) fn retrying(&self, wait: Duration) {
         self.span.record("wait_ms", u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     }

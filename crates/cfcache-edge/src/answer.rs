@@ -1,4 +1,4 @@
-//! The answer to a visitor.
+//! The response to a visitor.
 
 use core::time::Duration;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use crate::decide::CLOUDFLARE_CDN_CACHE_CONTROL;
 use crate::range::{self, Part};
 use crate::rule::BrowserTtl;
 
-/// What belongs to a connection and not to a message, besides what `Connection` names.
+/// Headers of a connection and not of a message, in addition to those that `Connection` names.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -27,10 +27,10 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// How much of a key an answer shows: programs refuse answers with very long headers.
+/// The maximum length of the key in a response: programs refuse responses with very long headers.
 const MAX_SHOWN: usize = 2000;
 
-/// What the cache did. Source: <https://developers.cloudflare.com/cache/concepts/cache-responses/>, 2026.
+/// The cache status. Source: <https://developers.cloudflare.com/cache/concepts/cache-responses/>, 2026.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Hit,
@@ -57,26 +57,26 @@ impl Status {
         }
     }
 
-    /// It was decided that the answer is one for the cache.
+    /// Whether the request was eligible for the cache.
     const fn is_cacheable(self) -> bool {
         !matches!(self, Self::Bypass | Self::Dynamic)
     }
 }
 
-/// What is said about an answer, besides the answer.
+/// Facts about a response for its headers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) status: Status,
-    /// Why, in a word or two.
+    /// The reason, in a word or two.
     pub(crate) reason: &'a str,
     pub(crate) key: Option<&'a str>,
     pub(crate) ray: u64,
     pub(crate) now: SystemTime,
-    /// How long browsers keep it: the zone's default, where nothing else is said, and a rule's.
+    /// How long browsers keep it: the zone's default if nothing else applies, and a rule's value.
     pub(crate) browser_ttl: (Option<Duration>, Option<BrowserTtl>),
 }
 
-/// Removes what belongs to a connection.
+/// Removes the headers of a connection.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -92,15 +92,15 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// A ray id: a different one for each request, the same in each run.
+/// A ray id, which differs for each request and is the same in each run.
 pub(crate) fn ray(number: u64) -> String {
-    // Spread over all digits, as real ones are.
+    // Spread over all digits, as in real ones.
     format!("{:016x}-LOC", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Removes from an origin's response to an eligible request what is never stored.
+/// Removes headers that are never stored from an origin's response to an eligible request.
 ///
-/// An `ETag` that is not of the standard's form is dropped
+/// An `ETag` that does not have the standard's form is dropped
 /// (<https://developers.cloudflare.com/cache/reference/etag-headers/>).
 pub(crate) fn clean(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
@@ -115,7 +115,7 @@ pub(crate) fn clean(headers: &mut HeaderMap) {
     headers.remove(AGE);
 }
 
-/// Gives an answer the headers that all have, and removes those that none has.
+/// Adds the headers that all responses have, and removes those that none has.
 pub(crate) fn finish(headers: &mut HeaderMap, about: &About<'_>) {
     strip_hop_by_hop(headers);
     headers.remove("cache-tag");
@@ -123,7 +123,7 @@ pub(crate) fn finish(headers: &mut HeaderMap, about: &About<'_>) {
     if about.status.is_cacheable() {
         set_browser_ttl(headers, about);
     }
-    // What is passed on keeps the origin's date.
+    // A response that is passed on keeps the origin's date.
     if about.status != Status::Dynamic || !headers.contains_key(DATE) {
         set(headers, DATE, &date(about.now));
     }
@@ -181,15 +181,15 @@ pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// A date as headers have it; a time that they cannot hold is that of the epoch.
+/// Formats a date for a header; a time that the format cannot represent is replaced by the epoch.
 pub(crate) fn date(at: SystemTime) -> String {
-    // The year 9999 is the last that the format has.
+    // The year 9999 is the last one of the format.
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     let at = if at < SystemTime::UNIX_EPOCH || at > last { SystemTime::UNIX_EPOCH } else { at };
     httpdate::fmt_http_date(at)
 }
 
-/// What a visitor gets of a whole response: all of it, a part, or that it is not modified.
+/// The part of a complete response that a visitor gets: all of it, ranges, or "not modified".
 pub(crate) fn serve(
     method: &Method,
     request: &HeaderMap,
@@ -231,7 +231,7 @@ pub(crate) fn serve(
     response
 }
 
-/// An answer that is not the origin's, as the vendor words them for programs.
+/// A response that is not from the origin, in the vendor's wording for programs.
 pub(crate) fn error(status: StatusCode, method: &Method) -> Response<Bytes> {
     let text = format!("error code: {}\n", status.as_u16());
     let mut headers = HeaderMap::new();

@@ -1,8 +1,8 @@
-//! A body that is collected while it comes.
+//! Collects a body while it arrives.
 
 use bytes::{Bytes, BytesMut};
 
-/// Collects a body up to a limit, into memory of exactly its size.
+/// Collects a body up to a limit, in memory of exactly its size.
 #[derive(Debug)]
 pub struct Collector {
     limit: u64,
@@ -10,13 +10,13 @@ pub struct Collector {
     length: u64,
 }
 
-/// A body is over its limit.
+/// The body exceeds the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Full;
 
 impl Collector {
-    /// An empty body that may have as many bytes.
+    /// Creates an empty body with a limit in bytes.
     #[must_use]
     pub const fn new(limit: u64) -> Self {
         Self { limit, pieces: Vec::new(), length: 0 }
@@ -26,7 +26,7 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// [`Full`] where it would be over the limit with it; the piece is not added.
+    /// [`Full`] if the body would exceed the limit; the piece is not added.
     pub fn push(&mut self, piece: Bytes) -> Result<(), Full> {
         let length = self.length + piece.len() as u64;
         if length > self.limit {
@@ -43,7 +43,7 @@ impl Collector {
         self.pieces
     }
 
-    /// The whole body.
+    /// The complete body.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         let mut body = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or_default());

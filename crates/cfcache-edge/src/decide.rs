@@ -1,4 +1,4 @@
-//! Is a request eligible, may its response be stored, and for how long is it fresh?
+//! Decides whether a request is eligible, whether its response may be stored, and for how long it is fresh.
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use crate::request::Asked;
 use crate::rule::{EdgeMode, Effects, VaryAction};
 use crate::settings::{CacheLevel, Settings};
 
-/// What is cached without a rule, by the extension of the path. `robots.txt` is, too.
+/// The path extensions that are cached without a rule. `robots.txt` is cached, too.
 ///
 /// Source: <https://developers.cloudflare.com/cache/concepts/default-cache-behavior/>, 2026.
 const EXTENSIONS: [&str; 56] = [
@@ -39,14 +39,14 @@ const RESERVE_SECONDS: u64 = 10 * 60 * 60;
 pub(crate) const CDN_CACHE_CONTROL: &str = "cdn-cache-control";
 pub(crate) const CLOUDFLARE_CDN_CACHE_CONTROL: &str = "cloudflare-cdn-cache-control";
 
-/// Does it have one of the extensions that are cached without a rule?
+/// Returns whether the path has an extension that is cached without a rule.
 pub(crate) fn is_default_type(asked: &Asked<'_>) -> bool {
     let has_extension =
         asked.extension().is_some_and(|extension| EXTENSIONS.binary_search(&&*extension).is_ok());
     has_extension || asked.path == "/robots.txt"
 }
 
-/// Why a request is not eligible: it is passed on, and the cache is not looked at. Status DYNAMIC.
+/// Why a request is not eligible: it is passed on with the status DYNAMIC, and the cache is not used.
 pub(crate) fn ineligible(
     now: SystemTime,
     settings: &Settings,
@@ -75,7 +75,7 @@ pub(crate) fn ineligible(
     (settings.cache_level == CacheLevel::Basic && has_query).then_some(Cow::Borrowed("query string"))
 }
 
-/// Short, and safe to show in a header.
+/// A short text that is safe in a header.
 fn is_plain(text: &str) -> bool {
     text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -85,34 +85,34 @@ fn is_developing(now: SystemTime, settings: &Settings) -> bool {
     now.duration_since(since).is_ok_and(|age| age < DEVELOPMENT)
 }
 
-/// What a response is stored with.
+/// The conditions under which a response is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) fresh_until: SystemTime,
-    /// How many seconds from then on it is served while it is refreshed.
+    /// For how many seconds after freshness it is served while it is refreshed.
     pub(crate) while_revalidate: u32,
-    /// How many seconds from then on it is served where the origin fails.
+    /// For how many seconds after freshness it is served if the origin fails.
     pub(crate) if_error: u32,
     /// Headers that are neither stored nor sent.
     pub(crate) strip: Vec<HeaderName>,
     pub(crate) is_for_reserve: bool,
 }
 
-/// What selects among the variants of a response.
+/// What selects a variant of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Variation {
     None,
-    /// These headers of the request.
+    /// These request headers.
     Headers(Box<[HeaderName]>),
-    /// Which types of image the request accepts.
+    /// The image types that the request accepts.
     Image,
 }
 
 type Refusal = Cow<'static, str>;
 
-/// Decides over a response to an eligible request: what it is stored with, or why it is not. Status BYPASS.
+/// Decides how a response to an eligible request is stored, or why it is not (status BYPASS).
 ///
-/// One that was `revalidated` has the status that it was stored with, and the TTL that a rule has for 304.
+/// A `revalidated` response has the status with which it was stored, and the TTL of a rule for 304.
 pub(crate) fn terms(
     now: SystemTime,
     settings: &Settings,
@@ -122,8 +122,8 @@ pub(crate) fn terms(
     headers: &HeaderMap,
 ) -> Result<Terms, Refusal> {
     let (directives, is_for_cdn) = winner(headers);
-    // Source of the first two: "Origin Cache Control"; of the last: a third party, and it fits the documented list of
-    // what is never BYPASS.
+    // Source of the first two: "Origin Cache Control". Source of the last: a third party; it agrees with the documented
+    // list of what is never BYPASS.
     let is_strict =
         settings.plan != Plan::Enterprise || effects.origin_cache_control == Some(true) || is_for_cdn;
     let ruled = ruled_ttl(effects, status, revalidated);
@@ -179,7 +179,7 @@ pub(crate) fn terms(
     Ok(Terms { fresh_until, while_revalidate, if_error, strip, is_for_reserve })
 }
 
-/// The directives that count, and whether they are of a header for CDNs.
+/// The directives that apply, and whether they are from a CDN header.
 ///
 /// Source: <https://developers.cloudflare.com/cache/concepts/cdn-cache-control/>, 2026.
 fn winner(headers: &HeaderMap) -> (Directives, bool) {
@@ -194,10 +194,10 @@ fn winner(headers: &HeaderMap) -> (Directives, bool) {
     (Directives::parse(&headers.get_all(CACHE_CONTROL)), false)
 }
 
-/// The TTL that a rule sets instead of the origin's, in seconds; -1 is no-store.
+/// The TTL of a rule that replaces the origin's, in seconds; -1 means no-store.
 fn ruled_ttl(effects: &Effects, status: StatusCode, revalidated: bool) -> Option<i64> {
     let rule = effects.edge_ttl.as_deref()?;
-    // Source: "Cache by status code": where 304 has no TTL of its own, it is that of 200.
+    // Source: "Cache by status code": a 304 without its own TTL has that of 200.
     let of_304 = revalidated.then(|| rule.for_status(StatusCode::NOT_MODIFIED)).flatten();
     of_304.or_else(|| rule.for_status(status)).or(match rule.mode {
         EdgeMode::Override(ttl) if !status.is_server_error() => i64::try_from(ttl.as_secs()).ok(),
@@ -205,7 +205,7 @@ fn ruled_ttl(effects: &Effects, status: StatusCode, revalidated: bool) -> Option
     })
 }
 
-/// Until when it is fresh, for how many seconds, and whether that is by default.
+/// The end of freshness, the TTL in seconds, and whether it is the default.
 fn origin_ttl(
     now: SystemTime,
     effects: &Effects,
@@ -224,7 +224,7 @@ fn origin_ttl(
     }
     let mut expires = headers.get_all(EXPIRES).iter();
     if let (Some(value), None, false) = (expires.next(), expires.next(), is_for_cdn) {
-        // What is no date is one in the past.
+        // An invalid date counts as one in the past.
         let until = range::date(value).unwrap_or(SystemTime::UNIX_EPOCH);
         let seconds = until.duration_since(now).unwrap_or_default().as_secs();
         if until <= now && !is_strict {
@@ -246,7 +246,7 @@ fn origin_ttl(
     Ok((after(now, seconds), seconds, true))
 }
 
-/// A TTL of 0 is over since a second (Pingora, `calculate_fresh_until`).
+/// A TTL of 0 ended one second ago (Pingora, `calculate_fresh_until`).
 fn after(now: SystemTime, seconds: u64) -> SystemTime {
     let at = match seconds {
         0 => now.checked_sub(Duration::from_secs(1)),
@@ -296,7 +296,7 @@ pub(crate) fn variation(
     Ok(Variation::Headers(names.into()))
 }
 
-/// The types that an image with the request's extension may have besides its own.
+/// Further types that an image with the request's extension may have.
 pub(crate) fn image_types<'a>(settings: &'a Settings, asked: &Asked<'_>) -> Option<(String, &'a [String])> {
     if settings.plan == Plan::Free {
         return None;
@@ -320,10 +320,10 @@ fn own_type(extension: &str) -> &'static str {
     }
 }
 
-/// Cache Deception Armor: the type is not one that the extension stands for.
+/// Cache Deception Armor: the type does not match the extension.
 ///
-/// Source: <https://developers.cloudflare.com/cache/cache-security/cache-deception-armor/>, 2026. Which types fit which
-/// extensions is not documented; this is by families of them.
+/// Source: <https://developers.cloudflare.com/cache/cache-security/cache-deception-armor/>, 2026. The types of each
+/// extension are not documented; this compares families of types.
 fn has_deception(effects: &Effects, asked: &Asked<'_>, headers: &HeaderMap) -> bool {
     if !effects.key.as_deref().is_some_and(|key| key.has_deception_armor) {
         return false;

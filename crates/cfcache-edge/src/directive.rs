@@ -1,18 +1,18 @@
-//! The directives of `Cache-Control` and its kind.
+//! The directives of `Cache-Control` and similar headers.
 //!
-//! The grammar is wider than the standard's, as the vendor's own parser has it (Pingora, `cache_control.rs`): `;`
-//! separates like `,`, numbers may be quoted, bytes beyond ASCII are part of a name or value, and what cannot be read
-//! is skipped up to the next separator.
+//! The grammar is wider than the standard's, like that of Cloudflare's parser (Pingora, `cache_control.rs`): `;` is a
+//! separator like `,`, numbers may be quoted, non-ASCII bytes may be part of a name or value, and unreadable text is
+//! skipped up to the next separator.
 
 use std::collections::HashMap;
 
 use http::header::GetAll;
 use http::{HeaderName, HeaderValue};
 
-/// The largest number of seconds; a larger one counts as this. Source: Pingora, `DELTA_SECONDS_OVERFLOW_VALUE`.
+/// The maximum number of seconds; larger ones are reduced to it. Source: Pingora, `DELTA_SECONDS_OVERFLOW_VALUE`.
 pub(crate) const MAX_SECONDS: u32 = i32::MAX as u32;
 
-/// The directives of one header, over all of its lines. Where a name stands twice, the last one counts.
+/// The directives in all lines of one header. If a name is repeated, the last one is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Directives {
     by_name: HashMap<String, Option<Vec<u8>>>,
@@ -33,7 +33,7 @@ impl Directives {
             let name = &rest[..token_length(rest)];
             rest = &rest[name.len()..];
             let mut value = None;
-            // No blank may stand around `=`: `max-age = 5` is `max-age` without a value.
+            // Blanks around `=` are not allowed: `max-age = 5` is `max-age` without a value.
             if !name.is_empty()
                 && let Some(behind) = rest.strip_prefix(b"=")
             {
@@ -41,7 +41,7 @@ impl Directives {
                 value = (length > 0).then(|| unquote(&behind[..length]).to_vec());
                 rest = &behind[length..];
             }
-            // A name that is not UTF-8 is not one that means anything.
+            // No known name contains non-UTF-8 bytes.
             if let Ok(name) = str::from_utf8(name)
                 && !name.is_empty()
             {
@@ -60,12 +60,12 @@ impl Directives {
         self.find(name).is_some()
     }
 
-    /// It is there, and has no value.
+    /// Returns whether it is present without a value.
     pub(crate) fn has_bare(&self, name: &str) -> bool {
         self.find(name) == Some(None)
     }
 
-    /// Its seconds: a number that is not negative, rounded down; none where it has another value or none.
+    /// Its number of seconds, rounded down; `None` if it has another value or none.
     pub(crate) fn seconds(&self, name: &str) -> Option<u32> {
         let text = str::from_utf8(self.find(name)??).ok()?;
         match text.parse::<f64>() {
@@ -76,9 +76,9 @@ impl Directives {
         }
     }
 
-    /// For how long a response is fresh, by these directives alone.
+    /// The TTL of a response by these directives alone.
     ///
-    /// Source: Pingora, `fresh_duration`. A `s-maxage` that is no number leaves no TTL at all, as there.
+    /// Source: Pingora, `fresh_duration`. As there, an invalid `s-maxage` means that there is no TTL.
     pub(crate) fn freshness(&self) -> Option<u32> {
         if self.has_bare("no-cache") {
             return Some(0);
@@ -99,7 +99,7 @@ impl Directives {
     }
 }
 
-/// What a name or an unquoted value may hold.
+/// Returns whether a name or an unquoted value may contain a byte.
 fn is_token(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && !br#"()<>@,;:\"/[]?={}"#.contains(&byte)
 }
@@ -108,7 +108,7 @@ fn token_length(text: &[u8]) -> usize {
     text.iter().position(|&byte| !is_token(byte)).unwrap_or(text.len())
 }
 
-/// How long the value is that begins here: a token or a quoted text; 0 where there is none.
+/// The length of the value that starts here: a token or a quoted text; 0 if there is none.
 fn value_length(text: &[u8]) -> usize {
     if text.first() != Some(&b'"') {
         return token_length(text);

@@ -29,8 +29,8 @@ use crate::settings::{Settings, Visitor};
 use crate::step::{Failure, Fetch, FillId, Keep, Next, Step, Ticket};
 use crate::store::{self, Store};
 
-/// The methods that are passed on; others are answered with 501. A choice: that unknown ones get 501 was seen, which
-/// are known is not documented.
+/// The methods that are passed on; others are answered with 501. This list is a choice: 501 was observed for unknown
+/// methods, but the known ones are not documented.
 const METHODS: [&str; 17] = [
     "GET",
     "HEAD",
@@ -51,7 +51,7 @@ const METHODS: [&str; 17] = [
     "SEARCH",
 ];
 
-/// What a 304 changes in a stored response (Pingora, `revalidate_merge_header`).
+/// The headers that a 304 updates in a stored response (Pingora, `revalidate_merge_header`).
 const MERGED: [HeaderName; 5] = [
     CACHE_CONTROL,
     EXPIRES,
@@ -60,55 +60,56 @@ const MERGED: [HeaderName; 5] = [
     ETAG,
 ];
 
-/// How long Cache Reserve keeps an object that nobody asks for.
+/// How long Cache Reserve keeps an object that is not requested.
 ///
 /// Source: <https://developers.cloudflare.com/cache/advanced-configuration/cache-reserve/>, 2026.
 const RESERVE_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How many keys are remembered to be purged where there are tiers, and how many to have an answer that is not stored.
+/// The maximum number of keys that are remembered as purged with tiers, and of keys whose responses are not stored.
 const MAX_KEYS: usize = 200_000;
 
-/// How many of the objects that purges removed are freed with each request.
+/// The number of purged objects that are freed with each request.
 const SWEPT_WITH_A_REQUEST: usize = 4;
 
 /// The cache of one zone.
 ///
 /// - [`request`](Self::request) is called for each request of a visitor.
-/// - Where it returns a [`Fetch`], the caller asks the origin and hands in the answer with the ticket: its head with
-///   [`answered`](Self::answered), then, where that is to be kept, the body with [`filled`](Self::filled). Each ticket
-///   is used up by exactly one call that ends it; a caller that gives up calls [`abandoned`](Self::abandoned).
-/// - [`purge`](Self::purge) takes effect at once, on fetches under way too: what they bring is not kept.
+/// - If it returns a [`Fetch`], the caller sends the request to the origin and passes the response with the ticket:
+///   first its headers to [`answered`](Self::answered), then, if it is to be kept, its body to
+///   [`filled`](Self::filled). Exactly one call ends each ticket; a caller that gives up calls
+///   [`abandoned`](Self::abandoned).
+/// - [`purge`](Self::purge) takes effect at once, also for fetches in progress: their responses are not kept.
 ///
-/// The time is wall time, which dates in headers are compared with. It must not go backwards; a caller that lets
-/// users advance it adds to the clock.
+/// The time is wall-clock time, with which dates in headers are compared. It must not go backwards; a caller whose
+/// users can advance it adds an offset to the clock.
 #[derive(Debug)]
 pub struct Edge {
     settings: Settings,
     store: Store,
     flights: HashMap<u64, Flight>,
-    /// The fill that is under way for a key, and until when others wait for it.
+    /// The fetch in progress for a key, and until when other requests wait for it.
     locks: HashMap<Arc<str>, (FillId, SystemTime)>,
-    /// Hashes of keys whose last fill brought nothing that is stored: no request waits for another one.
+    /// Hashes of keys whose last fetch was not stored: requests for them do not wait for each other.
     unstored: HashSet<u64>,
-    /// Hashes of keys that a purge left a trace of in the lower tier: EXPIRED, not MISS.
+    /// Hashes of keys that were purged from the upper tier only: their status is EXPIRED, not MISS.
     expired: HashSet<u64>,
-    /// Purges since the oldest fetch under way began, with their numbers.
+    /// Purges since the start of the oldest fetch in progress, with their numbers.
     log: VecDeque<(u64, Covered)>,
-    /// How many purges there were, and how many of them are no longer in the log though they may matter.
+    /// The number of purges, and how many of them were dropped from the log although they may matter.
     purges: u64,
     forgotten: u64,
     counter: u64,
 }
 
-/// An object in the cache, as it is shown.
+/// An object in the cache, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Object {
-    /// The URL, as the key has it.
+    /// The URL in the key.
     pub url: String,
     /// The key.
     pub key: String,
-    /// What the request had of what the response varies on; empty where it does not vary.
+    /// The request's values of the headers in `Vary`; empty if the response does not vary.
     pub variant: String,
     /// The environment, unless it is production.
     pub environment: Option<String>,
@@ -120,9 +121,9 @@ pub struct Object {
     pub tags: Vec<String>,
     /// Seconds since it was stored or revalidated.
     pub age: u64,
-    /// For how many seconds it is still fresh; negative: since when it is not.
+    /// For how many seconds it is still fresh; negative after that.
     pub fresh_for: i64,
-    /// Is it in Cache Reserve too?
+    /// Whether it is in Cache Reserve too.
     pub in_reserve: bool,
 }
 
@@ -144,23 +145,22 @@ impl Edge {
         }
     }
 
-    /// What it is set to.
+    /// The settings.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What it is set to, to change it; what is stored stays stored.
+    /// The settings, mutably. Stored objects are not changed.
     pub const fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
 
-    /// Takes a visitor's request. Its URI is absolute, or `Host` says where it goes, by https; its body is not looked
-    /// at.
+    /// Handles a visitor's request. Its URI is absolute, or `Host` is its host with https. Its body is not used.
     pub fn request<B>(&mut self, now: SystemTime, request: &Request<B>, visitor: &Visitor) -> Step {
         let ray = self.count();
         if !METHODS.contains(&request.method().as_str()) {
-            // Methods of connections are known, and not allowed.
+            // These methods are known, but not allowed.
             let is_known = [Method::TRACE, Method::CONNECT].contains(request.method());
             let status = if is_known { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED };
             let mut response = answer::error(status, request.method());
@@ -168,7 +168,7 @@ impl Edge {
             answer::finish(response.headers_mut(), &about);
             return Step::Answer { response, refresh: None };
         }
-        // What a large purge left is freed along with the traffic.
+        // Objects of a large purge are freed gradually with the traffic.
         self.store.sweep(SWEPT_WITH_A_REQUEST);
         let asked = Asked::new(request, visitor);
         let effects = self.settings.rules.effects(&asked);
@@ -187,7 +187,7 @@ impl Edge {
         }
         let lock = match self.locks.get(key.text.as_str()).copied() {
             Some((_, until)) if until <= now => {
-                // Who waited this long asks the origin, each by itself, until something is stored.
+                // Requests that waited this long are sent to the origin independently, until a response is stored.
                 self.unstore(&key.text);
                 None
             }
@@ -218,7 +218,7 @@ impl Edge {
         Step::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
     }
 
-    /// Takes the head of the origin's answer.
+    /// Handles the headers of the origin's response.
     pub fn answered(&mut self, now: SystemTime, ticket: Ticket, head: Response<()>) -> Next {
         let Some(flight) = self.flights.remove(&ticket.0) else { return Next::Answer(Self::unknown()) };
         let (parts, ()) = head.into_parts();
@@ -248,8 +248,7 @@ impl Edge {
         let (terms, variation, variant) = match decided {
             Ok(decided) => decided,
             Err(reason) => {
-                // What the origin refuses to have stored now takes the place of what it allowed before; an error
-                // does not.
+                // A response that may not be stored replaces a stored one; an error does not.
                 if !is_error {
                     self.forget(&flight);
                 }
@@ -279,10 +278,10 @@ impl Edge {
         Next::Keep(Keep { ticket, limit, pass })
     }
 
-    /// Takes the whole body of the answer whose head was to be kept, and returns the visitor's answer.
+    /// Handles the complete body of a response that is to be kept, and returns the visitor's response.
     ///
-    /// The body is kept as it is: one that is a part of a larger piece of memory keeps all of that. [`Collector`](crate::Collector)
-    /// makes one that is not.
+    /// The body is kept without copying: if it is a slice of a larger buffer, the whole buffer is kept. Use
+    /// [`Collector`](crate::Collector) to avoid this.
     pub fn filled(&mut self, now: SystemTime, ticket: Ticket, body: Bytes) -> Response<Bytes> {
         let Some(mut flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
         let Route::Fill(fill) = &mut flight.route else { return Self::unknown() };
@@ -336,8 +335,8 @@ impl Edge {
         response
     }
 
-    /// Ends a fill whose body is over the limit; what this returns is the head of the visitor's answer, if none was
-    /// sent yet. What was collected and what still comes are its body.
+    /// Ends a fetch whose body exceeds the limit; returns the headers of the visitor's response, if none were sent yet.
+    /// Its body is what was collected and what still arrives.
     #[must_use = "the visitor waits for it"]
     pub fn outgrown(&mut self, now: SystemTime, ticket: Ticket) -> Response<()> {
         let flight = self.flights.remove(&ticket.0);
@@ -352,8 +351,7 @@ impl Edge {
         self.bypass(now, &ticket, &flight, pending.status, pending.headers, reason)
     }
 
-    /// Ends a fetch that brought no answer, or half of one; what this returns is the visitor's answer, if none was
-    /// begun yet.
+    /// Ends a fetch that failed; returns the visitor's response, if none was started yet.
     #[must_use = "the visitor waits for it"]
     pub fn failed(&mut self, now: SystemTime, ticket: Ticket, failure: Failure) -> Response<Bytes> {
         let Some(flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
@@ -370,14 +368,14 @@ impl Edge {
         answer::finish(response.headers_mut(), &about);
         let key = key.cloned();
         if let Some(key) = &key {
-            // Those that wait do not wait for each other's failures.
+            // Waiting requests do not wait for each other's failures.
             self.unstore(key);
         }
         self.settle(&ticket, key.as_ref());
         response
     }
 
-    /// Ends a fetch whose answer nobody waits for any more and whose end is not known.
+    /// Ends a fetch whose visitor is gone and whose result is not known.
     pub fn abandoned(&mut self, ticket: Ticket) {
         let flight = self.flights.remove(&ticket.0);
         let key = flight.and_then(|flight| match flight.route {
@@ -387,7 +385,7 @@ impl Edge {
         self.settle(&ticket, key.as_ref());
     }
 
-    /// Takes a whole answer at once, and returns the visitor's.
+    /// Handles a complete response at once, and returns the visitor's.
     pub fn fetched(
         &mut self,
         now: SystemTime,
@@ -411,7 +409,7 @@ impl Edge {
         }
     }
 
-    /// What is stored, in no particular order.
+    /// The stored objects, in no particular order.
     pub fn objects(&self, now: SystemTime) -> impl Iterator<Item = Object> {
         self.store.iter().map(move |entry| Object {
             url: entry.url().to_owned(),
@@ -424,7 +422,7 @@ impl Edge {
             age: entry.age(now),
             fresh_for: match entry.fresh_until.duration_since(now) {
                 Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                // Not fresh is at least a second ago, so that 0 is fresh.
+                // A stale object is at least one second old, so that 0 means fresh.
                 Err(over) => -i64::try_from(over.duration().as_secs().max(1)).unwrap_or(i64::MAX),
             },
             in_reserve: entry.is_in_reserve
@@ -438,27 +436,27 @@ impl Edge {
         self.store.len()
     }
 
-    /// Is nothing stored?
+    /// Returns whether nothing is stored.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.store.len() == 0
     }
 
-    /// Frees so many of the objects that purges removed, and says how many are left to free.
+    /// Frees up to a number of purged objects, and returns how many are left.
     ///
-    /// A purge of many objects only marks them, so that it answers soon. What it left is freed little by little with
-    /// each request; a caller that has time does it with this.
+    /// A purge of many objects only marks them, so that it returns quickly. They are freed gradually with each request;
+    /// a caller with idle time can use this function.
     pub fn sweep(&mut self, objects: usize) -> usize {
         self.store.sweep(objects)
     }
 
-    /// How many bytes the stored objects take, with what is kept about them.
+    /// The memory of the stored objects in bytes, including metadata.
     #[must_use]
     pub const fn memory(&self) -> u64 {
         self.store.bytes()
     }
 
-    /// The largest body that is kept.
+    /// The maximum size of a body that is kept.
     ///
     /// Source: <https://developers.cloudflare.com/cache/concepts/default-cache-behavior/#cacheable-size-limits>, 2026.
     fn max_object(&self) -> u64 {
@@ -484,13 +482,13 @@ impl Edge {
         About { status, reason, key, ray, now, browser_ttl }
     }
 
-    /// The environment of a request, unless it is production: the one for everything that is left.
+    /// The environment of a request; `None` for production, to which all other requests belong.
     fn environment(&self, asked: &Asked<'_>) -> Option<Arc<str>> {
         let mut others = self.settings.environments.iter().filter(|environment| !environment.is_production());
         others.find(|environment| environment.expression.matches(asked)).map(|found| found.id.as_str().into())
     }
 
-    /// The newest object of a key that fits a request.
+    /// The newest object of a key that matches a request.
     fn find(&self, key: &str, effects: &Effects, asked: &Asked<'_>) -> Option<(u32, &Arc<Entry>)> {
         self.store.variants(key).find(|(_, entry)| match self.variant(&entry.variation, effects, asked) {
             Some(variant) => *variant == *entry.variant,
@@ -498,7 +496,7 @@ impl Edge {
         })
     }
 
-    /// What a request has of what a response varies on; none where no rule says so any more.
+    /// The request's values that select a variant; empty if no rule requires that any more.
     fn variant(&self, variation: &Variation, effects: &Effects, asked: &Asked<'_>) -> Option<String> {
         match variation {
             Variation::None => Some(String::new()),
@@ -510,7 +508,7 @@ impl Edge {
         }
     }
 
-    /// What a response is stored with, or why it is not.
+    /// How a response is stored, or why it is not.
     fn decide(
         &self,
         now: SystemTime,
@@ -563,12 +561,12 @@ impl Edge {
         Fetch { ticket, request: out, with_body: false }
     }
 
-    /// The answer to a request from what is stored.
+    /// The response to a request from a stored object.
     fn stored<B>(&self, request: &Request<B>, entry: &Entry, about: &About<'_>) -> Response<Bytes> {
         let mut headers = entry.head.to_map();
         headers.insert(AGE, entry.age(about.now).into());
-        // Smart Edge Revalidation: where the origin sends no validator, the time of storing is one, for visitors.
-        // Source: <https://developers.cloudflare.com/cache/concepts/revalidation/>, 2026.
+        // Smart Edge Revalidation: if the origin sends no validator, the time of storing is used for visitors. Source:
+        // <https://developers.cloudflare.com/cache/concepts/revalidation/>, 2026.
         if !headers.contains_key(LAST_MODIFIED) && !headers.contains_key(ETAG) {
             answer::set(&mut headers, LAST_MODIFIED, &answer::date(entry.filled));
         }
@@ -578,7 +576,7 @@ impl Edge {
         response
     }
 
-    /// The stale answer where the origin failed, if there is one that may be served.
+    /// The stale response after a failure of the origin, if one may be served.
     fn stale(
         &mut self,
         now: SystemTime,
@@ -598,7 +596,7 @@ impl Edge {
         Some(response)
     }
 
-    /// The origin said that what is stored is current.
+    /// Handles a 304 of the origin.
     fn revalidated(
         &mut self,
         now: SystemTime,
@@ -641,7 +639,7 @@ impl Edge {
                         if covering == Some(Action::Invalidate) {
                             entry.invalidate(now);
                         }
-                        // It takes the place of itself; a few more bytes of tags are not refused.
+                        // It replaces itself; a few more bytes of tags are not refused.
                         self.replace(&flight, entry.clone());
                     }
                 }
@@ -661,7 +659,8 @@ impl Edge {
         response
     }
 
-    /// Stores an object in the place of the one that the request would have found; false where it does not fit.
+    /// Stores an object and replaces the one that the request would have found; returns `false` if there is not enough
+    /// memory.
     fn keep(&mut self, flight: &Flight, entry: Entry) -> bool {
         if entry.cost() > self.free(flight) {
             return false;
@@ -670,7 +669,7 @@ impl Edge {
         true
     }
 
-    /// How many bytes there are for the object that a fill brings. The one that it takes the place of does not count.
+    /// The memory in bytes that is available for the object of a fetch. The object that it replaces does not count.
     fn free(&self, flight: &Flight) -> u64 {
         let Route::Fill(fill) = &flight.route else { return 0 };
         self.free_for(fill, &Asked::new(&flight.request, &flight.visitor))
@@ -681,7 +680,7 @@ impl Edge {
         self.settings.max_memory.saturating_sub(self.store.bytes().saturating_sub(old))
     }
 
-    /// Puts an object in the place of the one that the request would have found, unless that is from a later fetch.
+    /// Replaces the object that the request would have found, unless that is from a later fetch.
     fn replace(&mut self, flight: &Flight, entry: Entry) {
         let Route::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
@@ -693,7 +692,7 @@ impl Edge {
         self.store.insert(entry);
     }
 
-    /// Removes what the request of a fill would find.
+    /// Removes the object that the request of a fetch would find.
     fn forget(&mut self, flight: &Flight) {
         let Route::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
@@ -720,7 +719,7 @@ impl Edge {
         response(status, headers)
     }
 
-    /// Remembers that the answers of a key are not stored.
+    /// Remembers that responses for a key are not stored.
     fn unstore(&mut self, key: &str) {
         if self.unstored.len() >= MAX_KEYS {
             self.unstored.clear();
@@ -728,7 +727,7 @@ impl Edge {
         self.unstored.insert(store::key_hash(key));
     }
 
-    /// Ends what waits for a ticket, and what was kept for its sake.
+    /// Ends everything that waits for a ticket, and what was kept for it.
     fn settle(&mut self, ticket: &Ticket, key: Option<&Arc<str>>) {
         if let Some(key) = key
             && self.locks.get(key).is_some_and(|(fill, _)| *fill == ticket.id())
@@ -740,7 +739,7 @@ impl Edge {
         }
     }
 
-    /// The answer to a ticket that this cache did not give out, or that has ended.
+    /// The response for an unknown ticket.
     fn unknown() -> Response<Bytes> {
         answer::error(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
     }

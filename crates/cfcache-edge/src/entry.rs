@@ -12,23 +12,23 @@ use crate::decide::{Terms, Variation};
 use crate::purge::Scope;
 use crate::request;
 
-/// What an object takes besides its own bytes, at most: the structures here, and its places in the indexes.
+/// The maximum memory of an object in addition to its own bytes: the structures here, and its index entries.
 pub(crate) const OVERHEAD: u64 = 640;
 
 /// A stored response.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: Arc<str>,
-    /// Where in the key host and path stand.
+    /// The position of host and path in the key.
     pub(crate) place: (u32, u32),
     pub(crate) environment: Option<Arc<str>>,
     pub(crate) variation: Variation,
-    /// What the request had of what the response varies on.
+    /// The request's values that select the variant.
     pub(crate) variant: Box<str>,
     pub(crate) status: StatusCode,
     pub(crate) head: Head,
     pub(crate) body: Bytes,
-    /// In lower case, with commas between them.
+    /// In lower case, separated by commas.
     pub(crate) tags: Box<str>,
     /// When it was stored.
     pub(crate) filled: SystemTime,
@@ -38,17 +38,17 @@ pub(crate) struct Entry {
     pub(crate) while_revalidate: u32,
     pub(crate) if_error: u32,
     pub(crate) is_in_reserve: bool,
-    /// The number of the fetch that brought or confirmed it.
+    /// The number of the fetch that stored or confirmed it.
     pub(crate) fetch: u64,
 }
 
 impl Entry {
-    /// It is fresh up to and including the end of its TTL (Pingora, `is_fresh`).
+    /// Fresh up to and including the end of its TTL (Pingora, `is_fresh`).
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.fresh_until >= now
     }
 
-    /// Seconds since it was stored or revalidated; the origin's own `Age` does not count.
+    /// Seconds since it was stored or revalidated, without the origin's own `Age`.
     pub(crate) fn age(&self, now: SystemTime) -> u64 {
         now.duration_since(self.stored).unwrap_or_default().as_secs()
     }
@@ -58,17 +58,17 @@ impl Entry {
         seconds > 0 && staleness <= Duration::from_secs(seconds.into())
     }
 
-    /// It may be served while it is refreshed.
+    /// Whether it may be served while it is refreshed.
     pub(crate) fn may_be_updating(&self, now: SystemTime) -> bool {
         self.is_within(now, self.while_revalidate)
     }
 
-    /// It may be served where the origin fails.
+    /// Whether it may be served if the origin fails.
     pub(crate) fn may_be_stale(&self, now: SystemTime) -> bool {
         self.is_within(now, self.if_error)
     }
 
-    /// Marks it stale; the times in which it may be served nonetheless begin now, or go on if they had begun.
+    /// Marks it stale; the periods in which it may still be served start now, unless they have already started.
     pub(crate) fn invalidate(&mut self, now: SystemTime) {
         if self.is_fresh(now) {
             self.fresh_until = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
@@ -83,7 +83,7 @@ impl Entry {
         self.is_in_reserve = terms.is_for_reserve;
     }
 
-    /// Host, port unless it is the scheme's, and path.
+    /// Host, port if it is not the scheme's default, and path.
     pub(crate) fn place(&self) -> &str {
         &self.key[self.place.0 as usize..self.place.1 as usize]
     }
@@ -92,7 +92,7 @@ impl Entry {
     pub(crate) fn url(&self) -> &str {
         let text = &self.key[..];
         let begin = text[..self.place.0 as usize].rfind(':').and_then(|colon| text[..colon].rfind(':'));
-        // Behind the query there are five fields that have no colon.
+        // After the query there are five fields, which contain no colon.
         let end = text.rmatch_indices(':').nth(4).map_or(text.len(), |(at, _)| at);
         &text[begin.map_or(0, |at| at + 1)..end]
     }
@@ -101,10 +101,10 @@ impl Entry {
         each_tag(&self.tags)
     }
 
-    /// How many bytes it takes, rounded up.
+    /// Its memory in bytes, rounded up.
     pub(crate) fn cost(&self) -> u64 {
         let texts = self.key.len() + self.variant.len() + 2 * self.tags.len() + self.head.block.len();
-        // In the index, each tag has a place for each of its objects.
+        // The index contains each tag for each of its objects.
         let tags = 48 * self.tags().count();
         OVERHEAD + (self.body.len() + texts + tags) as u64
     }
@@ -114,8 +114,8 @@ fn each_tag(tags: &str) -> impl Iterator<Item = &str> {
     tags.split(',').filter(|tag| !tag.is_empty())
 }
 
-/// Is what is at a place and has these tags of what a purge of tags, hosts, prefixes or everything covers, as [`normal`]
-/// has it? Files are found by their key.
+/// Returns whether a purge of tags, hosts, prefixes or everything, in the form of [`normal`], covers an object with
+/// this place and these tags. Files are found by their key.
 pub(crate) fn is_covered(scope: &Scope, place: &str, tags: &str) -> bool {
     match scope {
         Scope::Everything => true,
@@ -126,7 +126,8 @@ pub(crate) fn is_covered(scope: &Scope, place: &str, tags: &str) -> bool {
     }
 }
 
-/// What a purge names, as keys and tags have it: hosts and tags in lower case, what is beyond ASCII percent-encoded.
+/// The items of a purge in the form of keys and tags: hosts and tags in lower case, non-ASCII characters
+/// percent-encoded.
 pub(crate) fn normal(scope: &Scope) -> Scope {
     let all = |list: &[String], one: fn(&str) -> String| list.iter().map(|item| one(item)).collect();
     match scope {
@@ -146,20 +147,21 @@ fn normal_prefix(prefix: &str) -> String {
     format!("{}{}", host.to_lowercase(), request::encode(path))
 }
 
-/// The host is that one, with whatever port.
+/// Returns whether it has that host, with any port.
 fn is_on_host(place: &str, host: &str) -> bool {
     !host.contains('/') && place.strip_prefix(host).is_some_and(|rest| rest.starts_with(['/', ':']))
 }
 
-/// It is the prefix, or below it; a segment that only begins like it is not: `/bar` does not cover `/barn`.
+/// Returns whether it equals the prefix or is below it. A segment that only begins with it does not count: `/bar` does
+/// not cover `/barn`.
 ///
-/// A choice: the documents say both "directory" and "starts with".
+/// This is a choice: the pages say both "directory" and "starts with".
 fn is_below(place: &str, prefix: &str) -> bool {
     let Some(rest) = place.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
 }
 
-/// The tags of a response, in lower case, with commas between them.
+/// The tags of a response, in lower case, separated by commas.
 ///
 /// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026: several headers and lists,
 /// blanks around a tag and empty tags do not count, case does not matter, printable ASCII, 16 KB in all.
@@ -184,8 +186,8 @@ pub(crate) fn tags(headers: &HeaderMap) -> String {
 
 const MAX_TAG_BYTES: usize = 16 * 1024;
 
-/// The headers of a response in one piece of memory. A `HeaderMap` takes a kilobyte, and its values may keep a whole
-/// read buffer.
+/// The headers of a response in a single allocation. A `HeaderMap` takes a kilobyte, and its values may keep a whole
+/// read buffer alive.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     block: Bytes,
@@ -196,7 +198,7 @@ impl Head {
         let length = headers.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
         let mut block = BytesMut::with_capacity(length);
         for (name, value) in headers {
-            // Neither is longer: a name has at most 64 KiB, and the whole head is far below 4 GiB.
+            // Cannot be exceeded: a name has at most 64 KiB, and all headers are far below 4 GiB.
             block.put_u16(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
             block.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
             block.put_slice(name.as_str().as_bytes());

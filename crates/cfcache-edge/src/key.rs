@@ -1,8 +1,8 @@
-//! The cache key, and the parts that `Vary` adds to it.
+//! The cache key, and the parts that `Vary` adds.
 //!
-//! Source: <https://developers.cloudflare.com/cache/how-to/cache-keys/>, 2026. Written as the vendor's Trace writes it,
-//! `example.com::::https://example.com/images/hero.jpg:::::`; what stands between which colons where it is not empty is
-//! a choice: zone, environment, nothing, `Origin`, URL, headers, cookies, device, country, language.
+//! Source: <https://developers.cloudflare.com/cache/how-to/cache-keys/>, 2026. It is written in the format of the
+//! vendor's Trace, `example.com::::https://example.com/images/hero.jpg:::::`. The order of fields that are not empty is
+//! a choice: zone, environment, an empty field, `Origin`, URL, headers, cookies, device, country, language.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use crate::request::Asked;
 use crate::rule::{Effects, KeyTemplate, QueryPart, Vary, VaryAction};
 use crate::settings::{CacheLevel, Settings};
 
-/// What is in each key where the request has it.
+/// Request headers that are part of each key.
 const HEADERS: [&str; 9] = [
     "x-http-method-override",
     "x-http-method",
@@ -29,11 +29,11 @@ const HEADERS: [&str; 9] = [
     "forwarded",
 ];
 
-/// A key, and where in it the URL stands.
+/// A key, and the position of the URL in it.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) text: String,
-    /// From the host on.
+    /// From the host to the end of the path.
     pub(crate) place: (usize, usize),
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn key(
     let begin = text.len();
     text.push_str(&asked.host);
     if let Some(port) = asked.port {
-        // A `String` takes whatever is written.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, ":{port}");
     }
     text.push_str(&asked.path);
@@ -103,7 +103,7 @@ fn push_query(text: &mut String, settings: &Settings, template: &KeyTemplate, as
         return;
     }
     let sorts = template.sorts_query.unwrap_or(settings.sort_query);
-    // Left alone where nothing is to be done to it, so that `?` and `?a&&b` stay what they are.
+    // Unchanged if there is nothing to do, so that `?` and `?a&&b` are kept.
     if !sorts && matches!(template.query, None | Some(QueryPart::All)) {
         text.push('?');
         text.push_str(query);
@@ -157,7 +157,7 @@ fn push_cookies(text: &mut String, template: &KeyTemplate, asked: &Asked<'_>) {
     }
 }
 
-/// Parts of one field of the key, with `;` between them.
+/// The parts of a field of the key, separated by `;`.
 struct Listing<'a> {
     text: &'a mut String,
     is_first: bool,
@@ -175,7 +175,7 @@ impl Listing<'_> {
     }
 }
 
-/// Appends bytes so that they cannot be taken for what stands around them, and are visible.
+/// Appends bytes in a visible form that cannot be mistaken for separators.
 fn escape(text: &mut String, bytes: &[u8]) {
     for &byte in bytes {
         if byte.is_ascii_graphic() && !b":;=~%".contains(&byte) {
@@ -186,7 +186,7 @@ fn escape(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Mobile, tablet or desktop, from the user agent. The origin is told, too, where it is in the key.
+/// Mobile, tablet or desktop, from the user agent. The origin gets it, too, if it is in the key.
 ///
 /// Source: the patterns on <https://developers.cloudflare.com/automatic-platform-optimization/reference/cache-device-type/>.
 pub(crate) fn device(asked: &Asked<'_>) -> &'static str {
@@ -218,8 +218,7 @@ pub(crate) fn device(asked: &Asked<'_>) -> &'static str {
     if is_mobile || (is_handheld && agent.contains(" mobile")) { "mobile" } else { "desktop" }
 }
 
-/// The value of a header that selects a variant, and is sent to the origin where it is one of those that are
-/// normalized there.
+/// The value of a header that selects a variant. It is also sent to the origin if it is normalized.
 ///
 /// Source: <https://developers.cloudflare.com/cache/concepts/vary/>, 2026.
 pub(crate) fn vary_value(name: &HeaderName, action: &VaryAction, asked: &Asked<'_>) -> Option<Vec<u8>> {
@@ -245,7 +244,7 @@ pub(crate) fn vary_value(name: &HeaderName, action: &VaryAction, asked: &Asked<'
         }
         let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, quality);
         let is_listed = allowed.is_some_and(|allowed| allowed.iter().any(|known| known == value));
-        // A region counts where it is listed.
+        // A language region is used if it is listed.
         let value = match value.split_once('-') {
             Some((language, _)) if *name == ACCEPT_LANGUAGE && !is_listed => language,
             _ => value,
@@ -271,7 +270,7 @@ fn quality(text: &str) -> u16 {
     }
 }
 
-/// What selects a variant: the headers that the response varies on, each with the request's value.
+/// What selects a variant: the headers in `Vary`, each with the request's value.
 pub(crate) fn variant(names: &[HeaderName], vary: &Vary, asked: &Asked<'_>) -> String {
     let mut text = String::new();
     let mut list = Listing { text: &mut text, is_first: true };
@@ -282,7 +281,7 @@ pub(crate) fn variant(names: &[HeaderName], vary: &Vary, asked: &Asked<'_>) -> S
     text
 }
 
-/// Which of the types that an image may have a request accepts by name, in the order of the setting.
+/// The image types that a request accepts by name, in the order of the setting.
 pub(crate) fn image_variant(types: &[String], asked: &Asked<'_>) -> String {
     let accept = asked.joined("accept").unwrap_or_default().to_ascii_lowercase();
     let accept = String::from_utf8_lossy(&accept);

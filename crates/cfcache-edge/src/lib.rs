@@ -1,19 +1,19 @@
-//! Cloudflare's cache as rules without IO.
+//! The rules of Cloudflare's cache, without IO.
 //!
-//! A state machine that decides what a cache in front of an origin does: which request is eligible, what is stored, for
-//! how long, under which key, and what a purge removes. It has no sockets and no clock. The caller passes the time in
-//! and carries the requests to the origin, so a test expires an object without waiting.
+//! This crate is a state machine that decides what a cache in front of an origin does: which request is eligible, what
+//! is stored, for how long, under which key, and what a purge removes. It has no sockets and no clock. The caller
+//! passes the time and sends the requests to the origin, so a test can let an object expire without waiting.
 //!
 //! - [`Edge`]: the cache of one zone
-//! - [`Step`]: what a request leads to: an answer, a request to the origin, or a wait for another one
-//! - [`Next`]: what the head of the origin's answer leads to: passed on as it comes, kept, or answered from the cache
+//! - [`Step`]: the result of a request: a response, a request to the origin, or a wait for another one
+//! - [`Next`]: the result of the headers of the origin's response: pass it on, keep it, or answer from the cache
 //! - [`Settings`]: plan, cache level, development mode, tiered cache, variants, rules, environments, limits
 //! - [`Rules`]: cache rules, from the API's own JSON
-//! - [`Purge`]: a purge or invalidation, by file, tag, host, prefix or of everything
+//! - [`Purge`]: a purge or invalidation, by file, tag, host, prefix, or of everything
 //!
-//! Each answer has the header `x-cfcache-edge`, which says in a word why it is what it is, and the cache key.
+//! Each response has the header `x-cfcache-edge`, which contains the reason for its cache status, and the cache key.
 //!
-//! Which behavior is documented, and which is a choice of this crate, is listed in `docs/emulator.md`.
+//! `docs/emulator.md` lists which behavior is documented, and which is a choice of this crate.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -25,7 +25,7 @@
 //! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
 //! let request = http::Request::get("https://example.com/app.js").body(())?;
 //!
-//! // Nothing is there, so the origin is asked, and its answer kept.
+//! Nothing is stored, so the origin is asked and its response stored.
 //! let Step::Fetch(fetch) = edge.request(now, &request, &Visitor::default()) else { panic!() };
 //! let answer = edge.fetched(now, fetch.ticket, Ok(http::Response::new(Bytes::from_static(b"1"))));
 //! assert_eq!(answer.headers()["cf-cache-status"], "MISS");

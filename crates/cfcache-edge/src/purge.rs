@@ -1,4 +1,4 @@
-//! What is purged, and what that removed.
+//! Purges and their results.
 
 use cfcache_model::endpoint::Action;
 
@@ -8,27 +8,27 @@ use crate::store::Removed;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purge {
-    /// Remove, or mark stale.
+    /// Whether to remove or to mark as stale.
     pub action: Action,
     /// The id of the environment; `None` is production.
     pub environment: Option<String>,
-    /// What.
+    /// What to purge.
     pub scope: Scope,
 }
 
-/// What a purge covers.
+/// The items of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Everything. In production: of all environments.
+    /// Everything. For production, this includes all environments.
     Everything,
     /// Single files.
     Files(Vec<File>),
-    /// What has one of these tags, in whatever case.
+    /// Objects with one of these tags; case-insensitive.
     Tags(Vec<String>),
-    /// What is on one of these hosts.
+    /// Objects of one of these hosts.
     Hosts(Vec<String>),
-    /// What begins with one of these.
+    /// Objects whose host and path begin with one of these.
     Prefixes(Vec<String>),
 }
 
@@ -36,27 +36,27 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct File {
-    /// The URL, as it was sent.
+    /// The URL as sent.
     pub url: String,
     /// The headers, by name.
     pub headers: Vec<(String, String)>,
 }
 
-/// What a purge did. Dropping it may free what was removed, which takes a while for many objects.
+/// The result of a purge. Dropping it may free the removed objects, which takes time if there are many.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Purged {
-    /// How many objects were removed or marked stale.
+    /// The number of objects that were removed or marked as stale.
     pub objects: usize,
     removed: Option<Removed>,
 }
 
-/// Where a purge has effect.
+/// The environments that a purge affects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// In all environments.
+    /// All environments.
     All,
-    /// In one; none is production.
+    /// One environment; `None` for production.
     In(Option<String>),
 }
 
@@ -68,7 +68,7 @@ impl Reach {
         }
     }
 
-    /// The environment in whose keys files are looked for.
+    /// The environment in whose keys files are looked up.
     pub(crate) fn environment(&self) -> Option<&str> {
         match self {
             Self::All => None,
@@ -78,20 +78,20 @@ impl Reach {
 }
 
 impl Purge {
-    /// A purge of that, in production.
+    /// Creates a purge in production.
     #[must_use]
     pub const fn new(scope: Scope) -> Self {
         Self { action: Action::Purge, environment: None, scope }
     }
 
-    /// Marks stale, instead of removing.
+    /// Marks objects as stale instead of removing them.
     #[must_use]
     pub const fn with_action(mut self, action: Action) -> Self {
         self.action = action;
         self
     }
 
-    /// Covers one environment, by its id.
+    /// Restricts it to one environment, by its id.
     #[must_use]
     pub fn with_environment(mut self, id: Option<String>) -> Self {
         self.environment = id;
@@ -108,14 +108,14 @@ impl Purged {
         Self { objects: removed.objects, removed: Some(removed) }
     }
 
-    /// The URLs of what was removed, as their keys have them: at most 100 of them, and none of an invalidation.
+    /// The URLs of removed objects, as in their keys: at most 100, and none for an invalidation.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.removed.iter().flat_map(|removed| &removed.shown).map(|entry| entry.url())
     }
 }
 
 impl Scope {
-    /// Returns how many items it names; everything is no item.
+    /// The number of items; everything is not an item.
     #[must_use]
     pub const fn item_count(&self) -> usize {
         match self {

@@ -1,7 +1,7 @@
-//! Conditions and ranges of a visitor's request, answered from a whole response.
+//! Evaluates conditions and ranges of a visitor's request against a complete response.
 //!
 //! Source: <https://developers.cloudflare.com/cache/reference/range-requests/>, 2026, for a complete stored file
-//! without Origin Range Requests; and RFC 9110 where it is silent.
+//! without Origin Range Requests; otherwise RFC 9110.
 
 use std::time::SystemTime;
 
@@ -11,19 +11,19 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-/// With as many ranges or more, the header is ignored.
+/// From this number of ranges on, the header is ignored.
 const MAX_RANGES: usize = 300;
 
-/// What a request asks of a whole response.
+/// The requested part of a complete response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All of it.
+    /// The complete response.
     Whole,
-    /// Nothing: what the visitor has is current. Status 304.
+    /// Nothing: the visitor's copy is current (status 304).
     NotModified,
-    /// These bytes, first and last. Status 206.
+    /// These bytes, first and last (status 206).
     Ranges(Vec<(u64, u64)>),
-    /// Bytes that are not there. Status 416.
+    /// Bytes that do not exist (status 416).
     Unsatisfiable,
 }
 
@@ -51,12 +51,12 @@ fn is_not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
     }
 }
 
-/// A date as a header has it.
+/// Parses a date in a header.
 pub(crate) fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 
-/// The weak comparison of RFC 9110, section 8.8.3.2, with each tag of a list. `*` is any response that is stored.
+/// The weak comparison of RFC 9110, section 8.8.3.2, with each tag of a list. `*` matches any stored response.
 fn matches_any(list: &[u8], stored: Option<&[u8]>) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
@@ -82,7 +82,7 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// It is not there, or is exactly the stored `ETag` or `Last-Modified`.
+/// Returns whether the header is missing, or equals the stored `ETag` or `Last-Modified`.
 fn if_range_holds(request: &HeaderMap, response: &HeaderMap) -> bool {
     let Some(given) = request.get(IF_RANGE) else { return true };
     [ETAG, LAST_MODIFIED].iter().any(|name| response.get(name) == Some(given))
@@ -107,7 +107,7 @@ fn ranges(header: &[u8], length: u64) -> Part {
         };
         let range = match (first.trim_end(), last.trim_start()) {
             ("", "") => return Part::Whole,
-            // The last bytes, as many; of none, there is none.
+            // A number of last bytes; of an empty body there are none.
             ("", suffix) => {
                 let Some(suffix) = number(suffix) else { return Part::Whole };
                 (length.saturating_sub(suffix), if suffix == 0 { None } else { length.checked_sub(1) })
@@ -121,7 +121,7 @@ fn ranges(header: &[u8], length: u64) -> Part {
                 (first, length.checked_sub(1).map(|end| last.min(end)).filter(|_| first <= last))
             }
         };
-        // Out of order or overlapping: all of it, as a complete stored file is served.
+        // Unordered or overlapping ranges: the complete response, as for a complete stored file.
         if asked.is_some_and(|previous| range.0 <= previous) {
             return Part::Whole;
         }
@@ -135,7 +135,7 @@ fn ranges(header: &[u8], length: u64) -> Part {
     if found.is_empty() { Part::Unsatisfiable } else { Part::Ranges(found) }
 }
 
-/// The body of a 206, with its own headers set: one range as it is, several as `multipart/byteranges`.
+/// The body of a 206 with its headers: one range unchanged, several as `multipart/byteranges`.
 pub(crate) fn partial(ranges: &[(u64, u64)], headers: &mut HeaderMap, body: &Bytes) -> Bytes {
     let slice = |&(first, last): &(u64, u64)| {
         let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(body.len());

@@ -1,4 +1,4 @@
-//! A request as rules and keys see it.
+//! A request in the form that rules and keys use.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
@@ -7,22 +7,22 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 
 use crate::settings::Visitor;
 
-/// A request as rules and keys see it: a visitor's, or the one that a purge of a file stands for.
+/// A request for rules and keys: a visitor's, or the one that represents a file of a purge.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) is_https: bool,
     /// In lower case, without the port.
     pub(crate) host: String,
-    /// Unless it is that of the scheme.
+    /// The port, if it is not the scheme's default.
     pub(crate) port: Option<u16>,
-    /// ASCII: what is beyond is percent-encoded.
+    /// The path in ASCII; other characters are percent-encoded.
     pub(crate) path: Cow<'a, str>,
     pub(crate) query: Option<Cow<'a, str>>,
     pub(crate) headers: Cow<'a, HeaderMap>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) country: Option<&'a str>,
-    /// The device, where a purge names it.
+    /// The device type, if a purge names it.
     pub(crate) device: Option<&'a str>,
 }
 
@@ -38,14 +38,14 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The request for a URL, without headers. `host` is used where the URL has none.
+    /// The request for a URL, without headers. `host` is used if the URL has none.
     pub(crate) fn from_uri(uri: &'a Uri, host: Option<&str>) -> Self {
         let is_https = uri.scheme_str() != Some("http");
         let authority = uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or_default();
-        // What stands before an `@` is no part of the host.
+        // The text before an `@` is not part of the host.
         let authority = authority.rsplit('@').next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
+            // The colons of an IPv6 address are in brackets.
             Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
             _ => (authority, None),
         };
@@ -68,7 +68,7 @@ impl<'a> Asked<'a> {
         self.headers.get(name)
     }
 
-    /// All lines of a header, joined by `, `.
+    /// All lines of a header, joined with `, `.
     pub(crate) fn joined(&self, name: &str) -> Option<Vec<u8>> {
         let mut lines = self.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let mut joined = lines.next()?.to_vec();
@@ -91,14 +91,14 @@ impl<'a> Asked<'a> {
             .collect()
     }
 
-    /// The extension of the last part of the path, in lower case.
+    /// The extension of the last path segment, in lower case.
     pub(crate) fn extension(&self) -> Option<String> {
         let (_, extension) = self.path.rsplit('/').next()?.rsplit_once('.')?;
         (!extension.is_empty()).then(|| extension.to_ascii_lowercase())
     }
 }
 
-/// Percent-encodes what is beyond ASCII, so that a URL is the same in both forms.
+/// Percent-encodes non-ASCII characters, so that both forms of a URL are equal.
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! Cache rules: which requests they are for, and what they set.
+//! Cache rules: which requests they match, and what they set.
 //!
 //! Source: <https://developers.cloudflare.com/cache/how-to/cache-rules/>, 2026.
 
@@ -19,7 +19,7 @@ pub use crate::rule::expression::{Expression, InvalidExpression};
 
 /// Cache rules, in the order in which they apply.
 ///
-/// All that match a request apply, and of what several set, the last one counts
+/// All rules that match a request apply; if several set the same thing, the last one is used
 /// (<https://developers.cloudflare.com/cache/how-to/cache-rules/order/>).
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
@@ -31,9 +31,9 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidRules {
-    /// The place in the JSON, such as `rules[0].expression`; empty where it is no JSON.
+    /// The place in the JSON, such as `rules[0].expression`; empty if it is not JSON.
     pub place: String,
-    /// What was found, and what could be there.
+    /// What was found, and what is allowed.
     pub message: String,
 }
 
@@ -46,11 +46,11 @@ struct Rule {
 #[derive(Debug, Clone)]
 enum Condition {
     Expression(Expression),
-    /// Against host and path.
+    /// Matched against host and path.
     Place(Wildcard),
 }
 
-/// What rules set for a request; what none sets is none.
+/// The settings of the rules for a request; `None` if no rule sets them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Effects {
     pub(crate) is_eligible: Option<bool>,
@@ -84,7 +84,7 @@ pub(crate) enum BrowserTtl {
     Override(Duration),
 }
 
-/// How the key is made.
+/// The template of the cache key.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyTemplate {
     pub(crate) sorts_query: Option<bool>,
@@ -101,7 +101,7 @@ pub(crate) struct KeyTemplate {
     pub(crate) has_language: bool,
 }
 
-/// Which parameters of a query are in the key.
+/// The query parameters in the key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum QueryPart {
     All,
@@ -110,7 +110,7 @@ pub(crate) enum QueryPart {
     Except(Vec<String>),
 }
 
-/// What `Vary` in a response does.
+/// The effect of `Vary` in a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Vary {
     pub(crate) default: VaryAction,
@@ -119,7 +119,7 @@ pub(crate) struct Vary {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum VaryAction {
-    /// With the values that count, where they are listed.
+    /// With the values that count, if they are listed.
     Normalize(Option<Vec<String>>),
     Passthrough,
     Bypass,
@@ -132,24 +132,24 @@ pub(crate) struct Reserve {
 }
 
 impl Rules {
-    /// Reads a ruleset as the API and Terraform have it: an object with `rules`, an answer of the API around it, or the
+    /// Parses a ruleset of the API or Terraform: an object with `rules`, a response of the API that contains it, or the
     /// list of rules alone.
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] where a field, function, operator or parameter is not known here, with its name and place.
+    /// [`InvalidRules`] if a field, function, operator or parameter is not supported, with its name and place.
     pub fn parse(json: &str) -> Result<Self, InvalidRules> {
         ruleset::parse(json)
     }
 
-    /// Adds a rule that makes everything eligible that fits a pattern: `www.example.com/blog/*`.
+    /// Adds a rule that makes everything that matches a pattern eligible: `www.example.com/blog/*`.
     ///
-    /// `*` stands for any text, also with slashes. It is matched against host and path; the case of the host does not
-    /// matter, that of the path does.
+    /// `*` matches any text, including slashes. The pattern is compared with host and path; the host is
+    /// case-insensitive, the path is not.
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] where the pattern has no host, has a scheme or a query, or has `**`.
+    /// [`InvalidRules`] if the pattern has no host, has a scheme or a query, or contains `**`.
     pub fn with_eligible(mut self, pattern: &str) -> Result<Self, InvalidRules> {
         let invalid = |message: String| InvalidRules { place: String::new(), message };
         let found = format!("`{pattern}` is not of the form `HOST/PATH*`");
@@ -173,7 +173,7 @@ impl Rules {
         Ok(self)
     }
 
-    /// Appends the rules of another list; they apply after those that are there.
+    /// Appends the rules of another list, which apply after the existing ones.
     #[must_use]
     pub fn with_rules(mut self, others: Self) -> Self {
         self.list.extend(others.list);
@@ -181,26 +181,26 @@ impl Rules {
         self
     }
 
-    /// How many there are. Rules that are not enabled do not count.
+    /// The number of rules. Disabled rules do not count.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Is there none?
+    /// Returns whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// What whoever wrote them should know: settings that are accepted and have no effect here, and expressions that
-    /// the API would refuse.
+    /// Notes for the author of the rules: settings that are accepted without effect, and expressions that the API would
+    /// refuse.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What the rules that match a request set.
+    /// The settings of the rules that match a request.
     pub(crate) fn effects(&self, asked: &Asked<'_>) -> Effects {
         let mut all = Effects::default();
         for rule in self.list.iter().filter(|rule| rule.condition.holds(asked)) {
@@ -220,7 +220,7 @@ impl Condition {
 }
 
 impl Effects {
-    /// Takes over what a later rule sets.
+    /// Applies the settings of a later rule.
     fn overlay(&mut self, later: &Self) {
         fn take<T: Clone>(mine: &mut Option<T>, later: &Option<T>) {
             if later.is_some() {
@@ -239,7 +239,7 @@ impl Effects {
 }
 
 impl EdgeTtl {
-    /// The seconds that a status has by itself.
+    /// The TTL in seconds for a status.
     pub(crate) fn for_status(&self, status: StatusCode) -> Option<i64> {
         let status = status.as_u16();
         let found = self.by_status.iter().find(|(first, last, _)| (*first..=*last).contains(&status));

@@ -1,4 +1,4 @@
-//! What a zone's cache is set to.
+//! The settings of a zone's cache.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -9,80 +9,82 @@ use cfcache_model::Plan;
 
 use crate::rule::{Expression, Rules};
 
-/// What a zone's cache is set to.
+/// The settings of a zone's cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The name of the zone: a domain. It stands in the key as it is written.
+    /// The name of the zone, a domain. It is part of the key as written.
     pub zone: String,
-    /// The plan, which decides over Origin Cache Control: always on below Enterprise, off there unless a rule has it.
+    /// The plan, which decides about Origin Cache Control: always on below Enterprise, otherwise off unless a rule
+    /// enables it.
     pub plan: Plan,
-    /// Is the origin asked by `https`? The scheme towards it is in the key, the visitor's is not.
+    /// Whether requests to the origin use `https`. The key contains this scheme, not the visitor's.
     pub origin_is_https: bool,
     /// Cache rules.
     pub rules: Rules,
-    /// What a query string means.
+    /// The effect of a query string.
     pub cache_level: CacheLevel,
-    /// Are the parts of a query string sorted for the key?
+    /// Whether the parts of a query string are sorted for the key.
     pub sort_query: bool,
-    /// How long a browser keeps a cacheable answer that says nothing about it; `None` leaves answers as they are.
+    /// How long browsers keep a cacheable response that does not say so itself; `None` does not change responses.
     pub browser_ttl: Option<Duration>,
-    /// When development mode was turned on, if it is on; it ends by itself after three hours.
+    /// When development mode was turned on, if it is on; it ends after three hours.
     pub development_mode: Option<SystemTime>,
-    /// Is Tiered Cache on?
+    /// Whether Tiered Cache is on.
     pub tiered_cache: bool,
-    /// Is Always Online on?
+    /// Whether Always Online is on.
     pub always_online: bool,
-    /// For some file extensions, the types that may be served for them; empty is off.
+    /// The types that may be served for file extensions; empty means off.
     pub variants: BTreeMap<String, Vec<String>>,
-    /// Is Cache Reserve on?
+    /// Whether Cache Reserve is on.
     pub cache_reserve: bool,
-    /// Environments, in the order in which they are tried. One whose expression is empty is production, wherever it
-    /// stands: what fits no other one.
+    /// Environments, in the order in which they are matched. One with an empty expression is production, wherever it is
+    /// in the list: it has the requests that match no other one.
     pub environments: Vec<Environment>,
-    /// The largest body that is kept, in bytes. Cloudflare's is 512 MB, or 5 GB on Enterprise.
+    /// The maximum size of a body that is kept, in bytes. Cloudflare's limit is 512 MB, or 5 GB on Enterprise.
     pub max_object: u64,
-    /// How many bytes all objects may take together. What does not fit is answered with BYPASS; nothing is evicted.
+    /// The maximum memory of all objects in bytes. Responses that do not fit are answered with BYPASS; nothing is
+    /// evicted.
     pub max_memory: u64,
-    /// How long a request waits for another one that fetches the same object, before it asks the origin itself.
+    /// How long a request waits for another one that fetches the same object, before it is sent to the origin.
     pub lock_timeout: Duration,
 }
 
-/// What a query string means for the cache.
+/// The effect of a query string on the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "the API has these three")]
 pub enum CacheLevel {
-    /// "No query string": what has one is not cached.
+    /// "No query string": URLs with one are not cached.
     Basic,
-    /// "Ignore query string": for the default extensions, it is not in the key.
+    /// "Ignore query string": it is not in the key of files with a default extension.
     Simplified,
-    /// "Standard": each query string is an object of its own.
+    /// "Standard": each query string is a separate object.
     #[default]
     Aggressive,
 }
 
-/// An environment: a version of the zone's settings for some requests, with a cache of its own.
+/// An environment: a version of the zone's settings for some requests, with its own cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Environment {
     /// Its id, which the API calls `ref`.
     pub id: String,
-    /// Which requests belong to it.
+    /// The expression that selects its requests.
     pub expression: Expression,
 }
 
-/// What is known of a visitor besides the request.
+/// Facts about a visitor that are not in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Visitor {
     /// The address.
     pub address: Option<IpAddr>,
-    /// The country, as ISO 3166-1 has it.
+    /// The country, as an ISO 3166-1 code.
     pub country: Option<String>,
 }
 
 impl Settings {
-    /// What a new zone on Enterprise has, without a rule.
+    /// The settings of a new zone on Enterprise, without rules.
     #[must_use]
     pub fn new(zone: impl Into<String>) -> Self {
         Self {
@@ -107,7 +109,7 @@ impl Settings {
 }
 
 impl Environment {
-    /// An environment for the requests that fit an expression.
+    /// An environment for the requests that match an expression.
     #[must_use]
     pub fn new(id: impl Into<String>, expression: Expression) -> Self {
         Self { id: id.into(), expression }
@@ -119,13 +121,13 @@ impl Environment {
 }
 
 impl Visitor {
-    /// A visitor from there.
+    /// A visitor with that address.
     #[must_use]
     pub const fn new(address: IpAddr) -> Self {
         Self { address: Some(address), country: None }
     }
 
-    /// Names the country.
+    /// Sets the country.
     #[must_use]
     pub fn with_country(mut self, country: impl Into<String>) -> Self {
         self.country = Some(country.into());

@@ -1,26 +1,26 @@
-//! What the caller of a cache is told to do.
+//! The results that tell the caller of a cache what to do.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
-/// What a request leads to.
+/// The result of a request.
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub enum Step {
-    /// The answer.
+    /// The response.
     Answer {
-        /// What the visitor gets.
+        /// The response for the visitor.
         response: Response<Bytes>,
-        /// A request to the origin that refreshes the object meanwhile; its answer goes to nobody.
+        /// A request to the origin that refreshes the object meanwhile; its response is not sent to a visitor.
         refresh: Option<Fetch>,
     },
-    /// The origin is to be asked.
+    /// The request has to be sent to the origin.
     Fetch(Fetch),
-    /// Another request fetches the same object. When the ticket of that fill has ended, or at the latest at that time,
-    /// the same request is to be handed in again.
+    /// Another request is fetching the same object. Pass the same request again when the ticket of that fetch has
+    /// ended, at the latest at that time.
     Wait(FillId, SystemTime),
 }
 
@@ -28,32 +28,33 @@ pub enum Step {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// Which one it is; its [`Ticket::id`] is what others wait for.
+    /// The ticket; other requests wait for its [`Ticket::id`].
     pub ticket: Ticket,
     /// The request; its URI is the visitor's. `Host` is set.
     pub request: Request<()>,
-    /// Does the visitor's body go with it? Only for requests that are not eligible.
+    /// Whether the visitor's body is sent with it; only for requests that are not eligible.
     pub with_body: bool,
 }
 
-/// The right and the duty to hand in an answer of the origin.
+/// A fetch that must be ended by passing the origin's response or failure.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub(crate) u64);
 
-/// A fetch that others may wait for.
+/// Identifies a fetch that others may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FillId(u64);
 
-/// What the head of the origin's answer leads to.
+/// The result of the headers of the origin's response.
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub enum Next {
-    /// Send this head, and the body as it comes; for HEAD, the head alone. Nothing is kept, the ticket has ended.
+    /// Send these headers, and the body as it arrives; for HEAD, only the headers. Nothing is kept, and the ticket has
+    /// ended.
     Pass(Response<()>),
-    /// Read the body, and hand it in.
+    /// Read the body, and pass it.
     Keep(Keep),
-    /// Send this; the body of the origin is not wanted, the ticket has ended.
+    /// Send this response; the origin's body is not needed, and the ticket has ended.
     Answer(Response<Bytes>),
 }
 
@@ -63,33 +64,34 @@ pub enum Next {
 pub struct Keep {
     /// The ticket, for [`Edge::filled`](crate::Edge::filled), [`Edge::outgrown`](crate::Edge::outgrown), [`Edge::failed`](crate::Edge::failed) or [`Edge::abandoned`](crate::Edge::abandoned).
     pub ticket: Ticket,
-    /// How many bytes may be kept; one more is [`Edge::outgrown`](crate::Edge::outgrown).
+    /// The maximum number of bytes; one more calls for [`Edge::outgrown`](crate::Edge::outgrown).
     pub limit: u64,
-    /// The head of the visitor's answer, where the visitor gets the whole body: it may be sent at once, and the body as
-    /// it comes, while a copy is collected. What [`Edge::filled`](crate::Edge::filled) returns is then sent to nobody.
+    /// The headers of the visitor's response, if the visitor gets the complete body: they may be sent at once, with the
+    /// body as it arrives, while a copy is collected. The result of [`Edge::filled`](crate::Edge::filled) is then not
+    /// sent.
     pub pass: Option<Response<()>>,
 }
 
-/// Why the origin gave no answer.
+/// Why the origin gave no response.
 ///
 /// Source: <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// It closed the connection without an answer, broke off, or answered what is not HTTP: 520.
+    /// It closed the connection without a complete response, or the response is not HTTP: 520.
     Closed,
     /// It refused the connection: 521.
     Refused,
-    /// The connection did not come about in time: 522.
+    /// The connection was not established in time: 522.
     ConnectTimeout,
-    /// It was not reachable: 523.
+    /// It could not be reached: 523.
     Unreachable,
-    /// It was connected and did not answer in time: 524.
+    /// It did not respond in time after connecting: 524.
     Timeout,
 }
 
 impl Ticket {
-    /// The fill that ends with this ticket; a [`Step::Wait`] names it.
+    /// The fetch that ends with this ticket; a [`Step::Wait`] names it.
     #[must_use]
     pub const fn id(&self) -> FillId {
         FillId(self.0)
@@ -97,7 +99,7 @@ impl Ticket {
 }
 
 impl Failure {
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(self) -> StatusCode {
         let code = match self {

@@ -1,4 +1,4 @@
-//! What is stored, found by key, tag, host and prefix.
+//! Stored objects, found by key, tag, host and prefix.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,28 +8,27 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::purge::{Reach, Scope};
 
-/// Stored responses, and their indexes.
+/// Stored responses and their indexes.
 ///
-/// - An index by place, which is host and path in one order, answers for hosts and prefixes alike.
-/// - A purge of many objects takes them out of their slots and leaves the indexes as they are: what stands there for an
-///   empty slot is skipped, and removed piece by piece afterwards. So the time of a purge is that of finding what it
-///   covers.
+/// - One index contains host and path in order, and finds both hosts and prefixes.
+/// - A purge of many objects takes them out of their slots and does not change the indexes: index entries for an empty
+///   slot are skipped, and removed gradually afterwards. So the time of a purge is that of finding the objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    /// The newest last.
+    /// The newest is last.
     by_key: HashMap<Arc<str>, Vec<u32>>,
     by_tag: HashMap<Box<str>, HashSet<u32>>,
     by_place: BTreeSet<(Place, u32)>,
-    /// How many objects there are, and the bytes that they take.
+    /// The number of objects, and their memory in bytes.
     live: usize,
     bytes: u64,
-    /// Objects that were removed and still stand in the indexes; their slots are not used again before.
+    /// Objects that were removed but are still in the indexes; their slots are not reused before that.
     dead: Vec<(u32, Slot)>,
 }
 
-/// An object, and what a purge has to know of each that it covers, without looking into it.
+/// An object, with the data that a purge needs without reading the object.
 #[derive(Debug)]
 struct Slot {
     entry: Arc<Entry>,
@@ -38,10 +37,10 @@ struct Slot {
     key_hash: u64,
 }
 
-/// How many objects are taken out of the indexes at once; of more, the rest follows piece by piece.
+/// The number of objects that are removed from the indexes at once; with more, the rest is removed gradually.
 const AT_ONCE: usize = 64;
 
-/// How many of the removed objects a purge still shows.
+/// The number of removed objects that the result of a purge shows.
 const SHOWN: usize = 100;
 
 /// Host and path, as a part of the key.
@@ -65,7 +64,7 @@ impl Store {
     pub(crate) fn insert(&mut self, entry: Entry) {
         let entry = Arc::new(entry);
         let cost = entry.cost();
-        // What was removed and not freed yet gives way, so that both together do not grow.
+        // Removed objects are freed now, so that both together do not grow.
         let mut freed = 0;
         while freed < cost {
             let Some(swept) = self.sweep_one() else { break };
@@ -102,7 +101,7 @@ impl Store {
         }
     }
 
-    /// Takes out what these ids stand for, and says how much that was.
+    /// Removes the objects with these ids, and returns how many there were.
     pub(crate) fn remove(&mut self, ids: &[u32]) -> Removed {
         let before = self.live;
         for &id in ids {
@@ -116,7 +115,7 @@ impl Store {
         let newest = self.dead.iter().rev().take(objects.min(SHOWN));
         let shown = newest.map(|(_, slot)| Arc::clone(&slot.entry)).collect();
         if self.live == 0 {
-            // Nothing is left, so the indexes go as they are; whoever drops them has the work.
+            // Nothing is left, so the indexes are dropped as a whole by the caller.
             return Removed { objects, shown, _rest: Some(Box::new(core::mem::take(self))) };
         }
         if objects <= AT_ONCE {
@@ -127,7 +126,7 @@ impl Store {
         Removed { objects, shown, _rest: None }
     }
 
-    /// Takes so many of the objects that purges removed out of the indexes, and frees them; says how many are left.
+    /// Removes up to a number of purged objects from the indexes and frees them; returns how many are left.
     pub(crate) fn sweep(&mut self, objects: usize) -> usize {
         for _ in 0..objects {
             if self.sweep_one().is_none() {
@@ -137,7 +136,7 @@ impl Store {
         self.dead.len()
     }
 
-    /// Says how many bytes that freed.
+    /// Returns the number of freed bytes.
     fn sweep_one(&mut self) -> Option<u64> {
         let (id, slot) = self.dead.pop()?;
         self.unlink(id, &slot.entry);
@@ -145,7 +144,7 @@ impl Store {
         Some(slot.cost)
     }
 
-    /// Takes an object that has left its slot out of the indexes.
+    /// Removes an object that has left its slot from the indexes.
     fn unlink(&mut self, id: u32, entry: &Entry) {
         if let Some(ids) = self.by_key.get_mut(&entry.key) {
             ids.retain(|other| *other != id);
@@ -164,12 +163,12 @@ impl Store {
         self.by_place.remove(&(Place::from_entry(entry), id));
     }
 
-    /// The hashes of the keys that these ids stand for.
+    /// The hashes of the keys of these ids.
     pub(crate) fn key_hashes(&self, ids: &[u32]) -> impl Iterator<Item = u64> {
         ids.iter().filter_map(|&id| self.slots.get(id as usize)?.as_ref()).map(|slot| slot.key_hash)
     }
 
-    /// Changes objects in their places; what an index is made from stays.
+    /// Changes objects in place, except for the data of the indexes.
     pub(crate) fn change(&mut self, ids: &[u32], mut change: impl FnMut(&mut Entry)) -> usize {
         let mut changed = 0;
         for &id in ids {
@@ -181,8 +180,8 @@ impl Store {
         changed
     }
 
-    /// The ids of what a scope covers, some perhaps more than once.
-    /// Files are found by their keys. What it names is as [`normal`](crate::entry::normal) has it.
+    /// The ids of the objects that a scope covers, possibly with repetitions. Files are found by their keys. Items have
+    /// the form of [`normal`](crate::entry::normal).
     pub(crate) fn select(&self, scope: &Scope, reach: &Reach) -> Vec<u32> {
         let mut ids: Vec<u32> = match scope {
             Scope::Everything => (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).collect(),
@@ -192,7 +191,7 @@ impl Store {
             }
             Scope::Hosts(hosts) => {
                 let hosts = hosts.iter().filter(|host| !host.contains('/'));
-                // With whatever port.
+                // With any port.
                 hosts.flat_map(|host| [self.span(host, '/'), self.span(host, ':')]).flatten().collect()
             }
             Scope::Prefixes(prefixes) => {
@@ -212,8 +211,7 @@ impl Store {
         ids
     }
 
-    /// Those whose place begins with that text and that character. What stands in the index is between two texts, so
-    /// none has to be looked at.
+    /// Objects whose place begins with that text and that character. They are a contiguous range of the index.
     fn span(&self, begin: &str, next: char) -> Vec<u32> {
         let behind = char::from_u32(u32::from(next) + 1).unwrap_or(next);
         let (first, last) = (Place::new(format!("{begin}{next}")), Place::new(format!("{begin}{behind}")));
@@ -221,7 +219,7 @@ impl Store {
         self.by_place.range(range).map(|(_, id)| *id).collect()
     }
 
-    /// Those at that very place.
+    /// Objects with exactly that place.
     fn at(&self, place: &str) -> impl Iterator<Item = u32> {
         let place = Place::new(place.to_owned());
         let range = (Bound::Included((place.clone(), 0)), Bound::Included((place, u32::MAX)));
@@ -241,20 +239,20 @@ impl Store {
     }
 }
 
-/// A hash of a key, for sets in which a mistake among four billion keys does no harm.
+/// A hash of a key, for sets in which one collision among four billion keys does no harm.
 pub(crate) fn key_hash(key: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What was removed.
+/// The removed objects.
 #[derive(Debug)]
 pub(crate) struct Removed {
     pub(crate) objects: usize,
-    /// Some of it.
+    /// Some of them.
     pub(crate) shown: Vec<Arc<Entry>>,
-    /// All of it, with its indexes, where nothing was left; it is here to be dropped by whoever has the time.
+    /// All of them with their indexes, if nothing was left; the caller decides when to drop them.
     _rest: Option<Box<Store>>,
 }
 

@@ -1,4 +1,4 @@
-//! The one body of purge and invalidate, of a zone and of an environment.
+//! The request body of purge and invalidate, for zones and environments.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString as _};
@@ -17,7 +17,7 @@ use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
 ///
-/// It is written as the API documents it, in compact JSON:
+/// It is encoded as the API documents it, in compact JSON:
 ///
 /// | body | bytes |
 /// |---|---|
@@ -26,8 +26,8 @@ use crate::text::quote;
 /// | URLs of which one has cache-key headers | `{"files":[{"url":"https://…","headers":{"CF-IPCountry":"US"}}]}` |
 /// | tags, hosts, prefixes | `{"tags":["…"]}`, `{"hosts":["…"]}`, `{"prefixes":["…"]}` |
 ///
-/// Source: <https://developers.cloudflare.com/api/resources/cache/methods/purge/>, 2026-10. Invalidating everything is
-/// written `purge_everything` as well.
+/// Source: <https://developers.cloudflare.com/api/resources/cache/methods/purge/>, 2026-10. The field for invalidating
+/// everything is `purge_everything` too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a body is everything or it is a list")]
 pub enum PurgeBody {
@@ -38,18 +38,18 @@ pub enum PurgeBody {
 }
 
 impl PurgeBody {
-    /// Puts targets of one kind into a body, in the order given.
+    /// Creates a body from targets of one kind, in the given order.
     ///
-    /// This does not look at any limit; [`Planner`](crate::plan::Planner) does.
+    /// This checks no limits; [`Planner`](crate::plan::Planner) does.
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch`] where there is no target (which would not mean "everything"), or not all are of one kind.
+    /// [`InvalidBatch`] if there is no target (which does not mean "everything"), or if the kinds differ.
     pub fn from_targets<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
         Batch::from_targets(targets.into_iter().map(Into::into)).map(Self::Batch)
     }
 
-    /// The name of the body's one field: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
+    /// The name of the body's only field: `files`, `tags`, `hosts`, `prefixes`, or `purge_everything`.
     #[must_use]
     pub fn field(&self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl PurgeBody {
         }
     }
 
-    /// What it costs of the purge limits.
+    /// The cost of the request in the purge limits.
     #[must_use]
     pub fn cost(&self) -> Cost {
         match self {
@@ -67,14 +67,14 @@ impl PurgeBody {
         }
     }
 
-    /// The body as it goes over the wire.
+    /// The encoded body.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Writing strings to memory cannot fail.
         self.plain_json().unwrap_or_else(|| serde_json::to_string(self).unwrap_or_default())
     }
 
-    /// The same for a list of strings of which none needs an escape: nearly every one, and it is only copied.
+    /// Encodes a list of strings that need no escapes, which is almost every list, by copying them.
     fn plain_json(&self) -> Option<String> {
         let Self::Batch(batch) = self else { return None };
         let mut texts = Vec::with_capacity(batch.len());
@@ -96,12 +96,12 @@ impl Serialize for PurgeBody {
     }
 }
 
-/// The fields of a body, in words.
+/// The allowed fields, for messages.
 const FIELDS: &str = "one of `purge_everything`, `files`, `tags`, `hosts`, `prefixes`";
 
 impl<'de> Deserialize<'de> for PurgeBody {
-    /// Reads a body strictly, as a server would like to get it: one field, `purge_everything` only `true`, no empty
-    /// list, and every entry one that the newtypes take.
+    /// Parses a body strictly, as a server should: exactly one field, `purge_everything` only `true`, no empty list,
+    /// and every entry valid.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Body;
         impl<'de> Visitor<'de> for Body {
@@ -151,7 +151,7 @@ impl<'de> Deserialize<'de> for PurgeBody {
     }
 }
 
-/// An entry of a list as a body may hold it.
+/// An entry of a list in a body.
 enum RawEntry {
     Text(String),
     Object(RawObject),
@@ -184,7 +184,7 @@ impl RawEntry {
     fn parse(self, kind: Kind) -> Result<Target, String> {
         let invalid = |invalid: InvalidFile| invalid.to_string();
         match self {
-            // A string in `files` is a URL, and never the JSON of an object.
+            // A string in `files` is a URL, never the JSON of an object.
             Self::Text(text) if kind == Kind::Files => {
                 let url = PurgeUrl::parse(&text).map_err(|error| invalid(error.into()))?;
                 Ok(File::from(url).into())

@@ -1,19 +1,19 @@
-//! What sorts of bytes a text has, found out in one pass.
+//! Finds the classes of bytes in a text, in one pass.
 //!
 //! A table and a few words of arithmetic, or sixteen bytes at a time, so that it takes as long whatever the optimizer makes
 //! of loops.
 
 use wide::u8x16;
 
-/// No printable ASCII: white space, control characters, everything beyond ASCII.
+/// Not printable ASCII: white space, control characters, non-ASCII.
 pub(crate) const UNPRINTABLE: u8 = 1;
-/// What JSON writes with an escape: `"`, `\` and control characters.
+/// Escaped in JSON: `"`, `\` and control characters.
 pub(crate) const ESCAPED: u8 = 1 << 1;
 /// A backslash.
 pub(crate) const BACKSLASH: u8 = 1 << 2;
 /// What may be odd in a URL: `*`, `#`, `@`, and the comma, behind which another URL may stand.
 pub(crate) const MARK: u8 = 1 << 3;
-/// A part of most host names: letters, digits, `-`, `_` and `*`, and the dot, which is [`DOT`] as well.
+/// Allowed in a host name: letters, digits, `-`, `_` and `*`, and the dot, which is [`DOT`] as well.
 pub(crate) const HOST: u8 = 1 << 4;
 /// A dot.
 pub(crate) const DOT: u8 = 1 << 5;
@@ -44,12 +44,12 @@ static SORTS: [u8; 256] = {
     sorts
 };
 
-/// What sort a byte is of.
+/// The class of a byte.
 pub(crate) fn sort(byte: u8) -> u8 {
     SORTS[usize::from(byte)]
 }
 
-/// The sorts of all bytes of a text in one. [`HOST`] and [`DOT`] are no more than that there is one such byte.
+/// The union of the classes of all bytes of a text. [`HOST`] and [`DOT`] only mean that there is such a byte.
 pub(crate) fn sorts(text: &[u8]) -> u8 {
     let of_word = |word: &[u8; 8]| {
         let [a, b, c, d, e, f, g, h] = *word;
@@ -58,18 +58,18 @@ pub(crate) fn sorts(text: &[u8]) -> u8 {
     let (words, rest) = text.as_chunks::<8>();
     let of_words = words.iter().fold(0, |all, word| all | of_word(word));
     match text.last_chunk::<8>() {
-        // Some are looked at twice, which is faster than one by one.
+        // Some bytes are read twice, which is faster than reading them one by one.
         Some(last) => of_words | of_word(last),
         None => rest.iter().fold(of_words, |all, byte| all | sort(*byte)),
     }
 }
 
-/// Whether two bytes follow each other anywhere in a text.
+/// Returns whether two given bytes occur next to each other in a text.
 pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
     let (firsts, seconds) = (ONES * u64::from(first), ONES * u64::from(second));
-    // Eight pairs at a time: a byte of `different` is 0 where both are what is looked for.
+    // Eight pairs at a time: a byte of `different` is 0 if both bytes match.
     let is_in = |ones: &[u8; 8], others: &[u8; 8]| {
         let different = (u64::from_le_bytes(*ones) ^ firsts) | (u64::from_le_bytes(*others) ^ seconds);
         different.wrapping_sub(ONES) & !different & HIGHS != 0
@@ -79,7 +79,7 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
     match (before.last_chunk(), behind.last_chunk()) {
         (Some(ones), Some(others)) => {
             let words = before.as_chunks().0.iter().zip(behind.as_chunks().0);
-            // Some are looked at twice, which is faster than one by one.
+            // Some bytes are read twice, which is faster than reading them one by one.
             words.fold(false, |found, (ones, others)| found | is_in(ones, others)) || is_in(ones, others)
         }
         _ => before.iter().zip(behind).any(|pair| pair == (&first, &second)),
@@ -97,7 +97,7 @@ pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
     let before = &rest[..behind.len()];
     let (Some(last), Some(behind_last)) = (before.last_chunk(), behind.last_chunk()) else { return false };
     let pairs = before.as_chunks().0.iter().zip(behind.as_chunks().0);
-    // Some are looked at twice, which is faster than one by one.
+    // Some bytes are read twice, which is faster than reading them one by one.
     let odd = pairs.fold(odd_bytes(last, behind_last), |odd, (ones, others)| odd | odd_bytes(ones, others));
     let odd = odd | not_plain(u8x16::new(*behind_last));
     odd.to_bitmask() == 0 && has_plain_host(rest)
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_has_the_sorts_that_the_definitions_say() {
+    fn every_byte_has_the_classes_of_the_definitions() {
         for byte in 0..=u8::MAX {
             let is = |sort_of: u8| sort(byte) & sort_of != 0;
             assert_eq!(is(UNPRINTABLE), !byte.is_ascii_graphic(), "{byte:#x}");

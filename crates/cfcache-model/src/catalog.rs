@@ -1,29 +1,29 @@
 //! The API's error codes: what they mean, and what to do about them.
 //!
-//! One number means several things: it is looked up by endpoint, status and code. A code that is not in here is still
-//! reported with the API's own text; this table only adds what the text leaves out.
+//! The same code can have several meanings, so it is looked up by endpoint, status and code. A code that is not in this
+//! table is reported with the API's own text; the table only adds what the text omits.
 
 use crate::endpoint::{Area, Descriptor};
 use crate::envelope::ResponseInfo;
 use crate::verdict::Class;
 
-/// What a code means on some endpoints.
+/// The meaning of a code on some endpoints.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
     /// The code.
     pub code: u32,
-    /// The endpoints where it means this; `None` for all.
+    /// The area of the API to which this applies; `None` for all.
     pub area: Option<Area>,
-    /// The statuses with which it means this; empty for all.
+    /// The statuses to which this applies; empty for all.
     pub statuses: &'static [u16],
-    /// What sort of failure it is.
+    /// The class of the failure.
     pub class: Class,
-    /// What it means, as a sentence without a full stop.
+    /// The meaning, as a sentence without a full stop.
     pub meaning: &'static str,
     /// What to do about it, in the imperative, without a full stop.
     pub cure: &'static str,
-    /// Where this is known from.
+    /// The source.
     pub evidence: Evidence,
 }
 
@@ -31,15 +31,15 @@ pub struct Explanation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Evidence {
-    /// The vendor's reference or guides.
+    /// In Cloudflare's reference or guides.
     Documented,
-    /// Copies of the vendor's error tables from before 2021.
+    /// In copies of Cloudflare's error tables from before 2021.
     Legacy,
-    /// Published logs, issues and tests.
+    /// In published logs, issues and tests.
     Observed,
 }
 
-/// Looks a code up for an endpoint and a status; the most specific entry wins.
+/// Looks up a code for an endpoint and a status; the most specific entry is used.
 #[must_use]
 pub fn explain(endpoint: &Descriptor, status: u16, code: u32) -> Option<&'static Explanation> {
     let fits = |entry: &&Explanation| {
@@ -51,8 +51,8 @@ pub fn explain(endpoint: &Descriptor, status: u16, code: u32) -> Option<&'static
     CATALOG.iter().filter(fits).max_by_key(rank)
 }
 
-/// The entry for the first of `errors`, and of what is behind each, that the catalog knows; the deepest first,
-/// because 6003 says "headers" and what is behind it says which.
+/// The entry for the first known code of `errors` and their error chains. The deepest code is tried first, because 6003
+/// only says "headers" and its chain says which one.
 pub(crate) fn explain_all(
     endpoint: &Descriptor,
     status: u16,
@@ -96,24 +96,24 @@ const CHECK_ENTRIES: &str =
     "check that each entry belongs to this zone and is written exactly as it is used there";
 const SEND_FEWER: &str = "send fewer entries in a request (`--batch-size`)";
 
-/// What a 403 means that the edge made: problem details, and no envelope of the API.
+/// The meaning of a 403 from the edge: problem details instead of an envelope of the API.
 pub(crate) static EDGE_BLOCK: Explanation = any(
     &[403],
     0,
     Class::NotTheApi,
     Documented,
-    "the firewall in front of the API refused this machine or its request, before any credentials were looked at",
-    "call from another network, or ask the vendor's support, with the cf-ray",
+    "the firewall in front of the API refused this machine or its request, before it checked the credentials",
+    "call from another network, or ask Cloudflare's support and give the cf-ray",
 );
 
-/// What 525 and 526 mean.
+/// The meaning of 525 and 526.
 pub(crate) static EDGE_TLS: Explanation = any(
     &[525, 526],
     0,
     Class::NotTheApi,
     Documented,
-    "the edge could not set up TLS with the server behind it, which another try cannot change",
-    "check the base URL; if it is the vendor's own, look at https://www.cloudflarestatus.com",
+    "the edge could not set up TLS with the server behind it, and a retry cannot help",
+    "check the base URL; if it is Cloudflare's own, see https://www.cloudflarestatus.com",
 );
 
 /// All entries, by area and code.
@@ -166,7 +166,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Plan,
         Legacy,
         "only the plans Business and Enterprise include this",
-        "compare the zone's plan with the availability of what was asked for",
+        "compare the zone's plan with the availability of the feature",
     ),
     on(
         Purge,
@@ -185,7 +185,7 @@ pub static CATALOG: &[Explanation] = &[
         1092,
         Class::Refused,
         Documented,
-        "`purge_everything` stands beside another field",
+        "`purge_everything` is combined with another field",
         "send one or the other",
     ),
     on(Purge, &[], 1094, Class::TooMany, Legacy, "too many URLs in a request", SEND_FEWER),
@@ -206,7 +206,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::BadEntry,
         Legacy,
         "a tag is longer than 1,024 characters",
-        "purge what has this tag by URL, host or prefix",
+        "purge the files with this tag by URL, host or prefix",
     ),
     on(Purge, &[], 1101, Class::TooMany, Legacy, "too many tags in a request", SEND_FEWER),
     on(Purge, &[], 1102, Class::RateLimited, Legacy, "too many purges by tag", WAIT),
@@ -216,8 +216,8 @@ pub static CATALOG: &[Explanation] = &[
         1107,
         Class::Plan,
         Legacy,
-        "the plan does not purge by tag",
-        "this limit was lifted for all plans in April 2025; ask the vendor's support why it is still met",
+        "the plan does not include purging by tag",
+        "this limit was lifted for all plans in April 2025; ask Cloudflare's support why it still applies",
     ),
     on(Purge, &[], 1111, Class::TooMany, Legacy, "too many hosts in a request", SEND_FEWER),
     on(
@@ -226,8 +226,8 @@ pub static CATALOG: &[Explanation] = &[
         1112,
         Class::Plan,
         Legacy,
-        "the plan does not purge by host",
-        "this limit was lifted for all plans in April 2025; ask the vendor's support why it is still met",
+        "the plan does not include purging by host",
+        "this limit was lifted for all plans in April 2025; ask Cloudflare's support why it still applies",
     ),
     on(Purge, &[], 1113, Class::RateLimited, Legacy, "too many purges by host", WAIT),
     on(Purge, &[], 1114, Class::BadEntry, Legacy, "a host is longer than 200 characters", "check the host"),
@@ -267,7 +267,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Missing,
         Documented,
         "it was never set",
-        "set it first; until then it is as if it were off",
+        "set it first; until then it is off",
     ),
     on(
         Settings,
@@ -276,7 +276,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Missing,
         Observed,
         "it was never set",
-        "nothing is to be done: there is nothing to delete",
+        "nothing needs to be done: there is nothing to delete",
     ),
     on(
         Settings,
@@ -294,7 +294,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Refused,
         Documented,
         "Cache Reserve is being cleared, and cannot be turned on until that has ended",
-        "wait for it: `cfcache reserve status` tells; a clear cannot be cancelled",
+        "wait until `cfcache reserve status` reports that it is complete; a clear cannot be canceled",
     ),
     // Origin cloud regions.
     on(
@@ -341,7 +341,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Credentials,
         Observed,
         "the token is not valid",
-        "check that the token is complete; a token is shown only once, when it is made",
+        "check that the token is complete; a token is shown only once, when it is created",
     ),
     on(Token, &[], 1001, Class::Credentials, Observed, "no token was sent", "set `CLOUDFLARE_API_TOKEN`"),
     // Everywhere.
@@ -350,7 +350,7 @@ pub static CATALOG: &[Explanation] = &[
         971,
         Class::RateLimited,
         Observed,
-        "the API's global throttle",
+        "the API's global rate limit is exceeded",
         "wait; it can take more than a minute to clear",
     ),
     any(
@@ -456,7 +456,7 @@ pub static CATALOG: &[Explanation] = &[
         Class::Credentials,
         Observed,
         "the request could not be authenticated",
-        "check the token; one that was just made or edited can take a minute to work",
+        "check the token; a new or edited token can take a minute to work",
     ),
     any(
         &[],

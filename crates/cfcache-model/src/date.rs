@@ -1,24 +1,24 @@
-//! Times as RFC 3339 and the API write them.
+//! Dates in RFC 3339 format, as the API writes them.
 
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-/// Formats a time since 1970 in UTC as RFC 3339 does: `2014-01-01T05:20:00.12345Z`. As in the API's published answers,
-/// the fraction has at most six digits and does not end in zeros.
+/// Formats a time since 1970 in UTC in RFC 3339 format: `2014-01-01T05:20:00.12345Z`. As in the API's published
+/// responses, the fraction has at most six digits and no trailing zeros.
 #[must_use]
 pub fn rfc_3339(since_1970: Duration) -> String {
     let seconds = since_1970.as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
 
-    // Counted in years that begin in March, a leap day is the last of its year. 400 of them have 146,097 days, and
-    // 719,468 lie between the first of March of the year 0 and 1970.
+    // With years that start in March, a leap day is the last day of its year. 400 years have 146,097 days, and 719,468
+    // days lie between 1 March of the year 0 and 1970.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months from March on have 153 days, and so have five from August on.
+    // Five months starting in March have 153 days, and so have five starting in August.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };

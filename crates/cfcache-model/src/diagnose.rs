@@ -1,4 +1,4 @@
-//! A whole list in; the good entries and every complaint out.
+//! Checks a whole list: returns the valid entries and all complaints.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,25 +7,25 @@ use core::fmt;
 use crate::plan::Entry;
 use crate::target::{InvalidTarget, Kind, Target, Warning};
 
-/// What is wrong, or odd, about one entry of a list.
+/// A problem with an entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Complaint<O> {
-    /// Where the entry came from: a line, an argument.
+    /// The origin of the entry, such as a line or an argument.
     pub origin: O,
-    /// The entry as it was given.
+    /// The entry as given.
     pub given: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// Wrong, or merely odd.
+/// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "an entry is refused or it is taken")]
 pub enum Problem {
-    /// It is refused.
+    /// The entry is refused.
     Invalid(InvalidTarget),
-    /// It is taken, and will probably not do what one would think.
+    /// The entry is accepted, but probably does not have the intended effect.
     Warning(Warning),
 }
 
@@ -38,18 +38,18 @@ impl<O: fmt::Display> fmt::Display for Complaint<O> {
     }
 }
 
-/// Reads one entry, telling every warning about it.
+/// Parses one entry, and reports every warning about it.
 ///
 /// # Errors
 ///
-/// [`InvalidTarget`] where it is refused.
+/// [`InvalidTarget`] if the entry is refused.
 pub fn read(kind: Kind, given: &str, warn: &mut dyn FnMut(Warning)) -> Result<Entry, InvalidTarget> {
     let target = Target::parse(kind, given)?;
     target.warnings(warn);
     Ok(Entry::new(target, given))
 }
 
-/// Reads a whole list: the entries that are good, in order, and what is to be said about each of the others.
+/// Parses a whole list: returns the valid entries in order, and the problems of the entries.
 ///
 /// ```
 /// use cfcache_model::Kind;

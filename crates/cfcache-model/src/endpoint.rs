@@ -1,7 +1,7 @@
-//! What the API can be asked, one module an operation.
+//! The operations of the API, one module for each.
 //!
-//! To add an endpoint: write its file in `endpoint/`, whose first line is the method and path, with a type that
-//! implements [`Endpoint`]; give it one line in `endpoints!` below. `docs/adding-an-endpoint.md` has the whole recipe.
+//! To add an endpoint, write a file in `endpoint/` whose first line is the method and path, with a type that implements
+//! [`Endpoint`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -16,7 +16,7 @@ macro_rules! endpoints {
         $(mod $module;)*
         $(pub use crate::endpoint::$module::*;)*
 
-        /// Every endpoint there is.
+        /// All endpoints.
         pub fn all() -> impl Iterator<Item = &'static Descriptor> {
             [$($module::ENDPOINTS,)*].into_iter().flatten().copied()
         }
@@ -38,65 +38,65 @@ endpoints! {
 
 /// One operation of the API, with its arguments.
 pub trait Endpoint {
-    /// What `result` holds when it succeeds.
+    /// The type of `result` in a successful response.
     type Reply: DeserializeOwned + Send;
 
-    /// What is the same for every request to it.
+    /// The constant properties of the endpoint.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// What goes into the path's `{…}`, in order; it is percent-encoded for the wire.
+    /// The values of the path's `{…}`, in order; they are percent-encoded later.
     fn arguments(&self) -> Vec<Cow<'_, str>>;
 
-    /// The pairs of the query, in order; they are percent-encoded for the wire.
+    /// The names and values of the query string, in order; they are percent-encoded later.
     fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         Vec::new()
     }
 
-    /// The JSON of the body; `None` sends none.
+    /// The JSON body; `None` for no body.
     fn body(&self) -> Option<String> {
         None
     }
 
-    /// What it costs of the API's limits.
+    /// The cost of the request in the API's limits.
     fn cost(&self) -> Cost {
         Cost::Call
     }
 }
 
-/// What is the same for every request to an endpoint.
+/// The constant properties of an endpoint.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Descriptor {
-    /// Its name, unique: `purge_zone_cache`.
+    /// The unique name, such as `purge_zone_cache`.
     pub name: &'static str,
-    /// What it does, in the imperative: `Purge files of a zone`.
+    /// What the endpoint does, in the imperative, such as `Purge files of a zone`.
     pub summary: &'static str,
     /// The method.
     pub method: Method,
-    /// The path below the base URL, with `{…}` for arguments. Unique together with the method.
+    /// The path below the base URL, with `{…}` for arguments. Method and path together are unique.
     pub path: &'static str,
-    /// The part of the API in which its error codes have their meaning.
+    /// The area of the API whose error codes apply.
     pub area: Area,
     /// Whether it may be repeated when it is not known whether it was done.
     pub replay: Replay,
-    /// The permissions of a token of which it needs one, in the dashboard's words.
+    /// The permissions that a token needs (one of them is enough), in the dashboard's words.
     pub permission: &'static str,
-    /// The plans that have it: "all plans", or which and with what.
+    /// The plans that have the endpoint: "all plans", or a list with conditions.
     pub plans: &'static str,
-    /// The page that documents it.
+    /// The documentation page.
     pub page: &'static str,
-    /// Requests and answers: what the fixtures, the reference and the tests are made from. At least one that succeeds and
-    /// one that is refused.
+    /// Example requests and responses, from which the fixtures, the reference and tests are made. At least one succeeds
+    /// and one is refused.
     pub samples: fn() -> Vec<Sample>,
 }
 
-/// A part of the API, in which a code has one meaning.
+/// An area of the API in which a code has one meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Area {
     /// Purge and invalidate.
     Purge,
-    /// The settings of a zone's cache: Cache Reserve, tiered caches, Variants, Development Mode.
+    /// The cache settings of a zone: Cache Reserve, tiered caches, Variants, Development Mode.
     Settings,
     /// Origin cloud regions.
     CloudRegions,
@@ -112,7 +112,7 @@ pub enum Area {
 pub enum Method {
     /// Read.
     Get,
-    /// Do, or create.
+    /// Creates or starts something.
     Post,
     /// Replace.
     Put,
@@ -123,7 +123,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method as the wire has it.
+    /// The method as in a request.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -140,26 +140,26 @@ impl Method {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Replay {
-    /// Doing it twice is the same as doing it once.
+    /// It may always be repeated: doing it twice has the same effect as doing it once.
     Safe,
-    /// Only when it is certain that it was not done.
+    /// It may be repeated only if it was certainly not processed.
     UndeliveredOnly,
 }
 
-/// What a request costs of the API's limits.
+/// The cost of a request in the API's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cost {
-    /// A call like any other: one of the global limit.
+    /// An ordinary call, which counts against the global limit.
     Call,
     /// A purge of tags, hosts, prefixes or everything: one request of the plan's bucket.
     Flexible,
-    /// A purge of so many URLs.
+    /// A purge of this many URLs.
     Urls(usize),
 }
 
 impl Cost {
-    /// Of a purge or invalidation of so many targets of a kind, in one request.
+    /// The cost of purging or invalidating `targets` targets of a kind in one request.
     #[must_use]
     pub const fn new(kind: Kind, targets: usize) -> Self {
         match kind {
@@ -169,33 +169,33 @@ impl Cost {
     }
 }
 
-/// A request as it goes over the wire, but for base URL and credentials.
+/// A request without base URL and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parts {
     /// The method.
     pub method: Method,
-    /// The path below the base URL, with the query.
+    /// The path below the base URL, with the query string.
     pub path: String,
-    /// The body, `application/json`; none is sent where there is none.
+    /// The body, as `application/json`; `None` for no body.
     pub body: Option<String>,
 }
 
-/// A request, and what the API answers to it: documentation that is tested.
+/// An example request with its response; tests check them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sample {
-    /// A name, unique for the endpoint: `tags`, `refused_rate_limited`.
+    /// A name that is unique for the endpoint: `tags`, `refused_rate_limited`.
     pub name: &'static str,
     /// The request.
     pub request: Parts,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// The body of the answer.
+    /// The body of the response.
     pub reply: String,
 }
 
-/// Writes a request.
+/// Encodes a request.
 #[must_use]
 pub fn encode<E: Endpoint>(request: &E) -> Parts {
     let mut path = String::new();
@@ -216,7 +216,7 @@ pub fn encode<E: Endpoint>(request: &E) -> Parts {
     Parts { method: request.descriptor().method, path, body: request.body() }
 }
 
-/// Escapes all but RFC 3986's unreserved characters and `:`, which a path segment and a query may hold.
+/// Escapes all characters except RFC 3986's unreserved ones and `:`, which is allowed in a path segment and a query.
 fn percent_encode(out: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
@@ -233,17 +233,17 @@ fn percent_encode(out: &mut String, text: &str) {
     }
 }
 
-/// Puts a sample together.
+/// Creates a sample.
 fn sample<E: Endpoint>(name: &'static str, request: &E, status: u16, reply: impl Into<String>) -> Sample {
     Sample { name, request: encode(request), status, reply: reply.into() }
 }
 
-/// The plans of a setting for which no source here names any.
-const OF_ANY_PLAN: &str = "the plans that the vendor's documentation names";
+/// The plans of a setting for which no source names any.
+const OF_ANY_PLAN: &str = "the plans that Cloudflare's documentation names";
 
-/// The permission that the settings of a zone ask for.
+/// The permission that the settings of a zone require.
 ///
-/// The documents also name "Zone Read" and "Zone Write"; these are the least that serves.
+/// The documentation also lists "Zone Read" and "Zone Write"; these permissions are narrower.
 const fn settings_permission(method: Method) -> &'static str {
     match method {
         Method::Get => "Zone Settings Read",
@@ -251,12 +251,12 @@ const fn settings_permission(method: Method) -> &'static str {
     }
 }
 
-/// An answer that succeeds, around a `result`.
+/// A successful response with a `result`.
 fn success(result: &str) -> String {
     alloc::format!(r#"{{"result":{result},"success":true,"errors":[],"messages":[]}}"#)
 }
 
-/// An answer to a token that may not do it. Since 2026-08-21 it names the page of the endpoint that was denied
+/// The response to a token without the permission. Since 2026-08-21 it contains the documentation page of the endpoint
 /// (<https://developers.cloudflare.com/changelog/>).
 fn forbidden(descriptor: &Descriptor) -> String {
     let page = descriptor.page;
@@ -265,7 +265,7 @@ fn forbidden(descriptor: &Descriptor) -> String {
     )
 }
 
-/// An answer that refuses, with one error.
+/// A response that refuses with one error.
 fn refusal(code: u32, message: &str) -> String {
     alloc::format!(
         r#"{{"result":null,"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[]}}"#

@@ -1,11 +1,11 @@
-//! The wrapping around every answer of the API.
+//! The envelope of every response of the API.
 //!
-//! The schema says `{"success", "errors", "messages", "result", "result_info"?}`. The real API leaves parts out, sends
-//! null for them, puts strings where objects should be, and sometimes sends no envelope at all; so it is read part by
-//! part, and only a body that is no JSON object is not an envelope.
+//! The schema says `{"success", "errors", "messages", "result", "result_info"?}`. The real API omits parts, sends null
+//! for them, sends strings instead of objects, and sometimes sends no envelope. Therefore each part is parsed
+//! separately, and every JSON object is accepted as an envelope.
 //!
-//! Errors that the edge in front of the API makes itself have a body of their own, problem details (RFC 9457): these are
-//! read here as well. Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
+//! Errors of the edge in front of the API have another body, problem details (RFC 9457), which are parsed here too.
+//! Source: Cloudflare's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -20,56 +20,57 @@ use serde_json::value::RawValue;
 
 use crate::text::snippet;
 
-/// The most errors, and the most links of the chain behind one, that a message shows.
+/// The maximum number of errors, and of items of an error chain, that a message shows.
 pub(crate) const MAX_SHOWN: usize = 8;
 
-/// An answer of the API, unwrapped, with its `result` still as it came.
+/// A parsed envelope with an unparsed `result`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Envelope {
-    /// What `success` says; `None` where it is missing or is no boolean.
+    /// The value of `success`; `None` if it is missing or not a boolean.
     pub success: Option<bool>,
-    /// Why the request failed.
+    /// The reasons of a failure.
     pub errors: Vec<ResponseInfo>,
-    /// Remarks. A code in here is no error: token verify says 10000 for good news.
+    /// Messages. A code in here is not an error: token verification sends 10000 for a valid token.
     pub messages: Vec<ResponseInfo>,
-    /// The page of a list.
+    /// The page information of a list.
     pub result_info: Option<ResultInfo>,
-    /// Whether this is no answer of the API, but the problem details of the edge in front of it.
+    /// Whether the body is not an envelope of the API but problem details of the edge.
     pub is_problem: bool,
-    /// The `retry_after` of problem details: how many seconds to wait before another try.
+    /// The `retry_after` of problem details, in seconds.
     pub retry_after: Option<u64>,
-    /// The `result`, byte for byte; `None` where it is missing.
+    /// The unchanged JSON of `result`; `None` if it is missing.
     result: Option<Box<RawValue>>,
 }
 
 /// One item of `errors` or `messages`.
 ///
-/// Source: the schema `ResponseInfo` of the API reference, 2026-10, and section by section what was seen besides.
+/// Source: the schema `ResponseInfo` of the API reference, 2026-10; deviations that were observed are named where they
+/// are handled.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ResponseInfo {
-    /// The code; 0 where the API sent none. Codes above 65,535 exist.
+    /// The code; 0 if the API sent none. Codes above 65,535 exist.
     pub code: u32,
-    /// The text; empty where the API sent none.
+    /// The text; empty if the API sent none.
     pub message: String,
-    /// A page about it.
+    /// A documentation page about it.
     pub documentation_url: Option<String>,
-    /// Which part of the request is meant.
+    /// The part of the request that it refers to.
     pub source: Option<Source>,
-    /// What is behind it, as with code 6003.
+    /// The underlying errors, for example of code 6003.
     pub error_chain: Vec<Self>,
 }
 
-/// Which part of the request an error is about.
+/// The part of a request that an error refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Source {
-    /// A JSON pointer into the request's body.
+    /// A JSON pointer into the body of the request.
     pub pointer: Option<String>,
 }
 
-/// Which page of a list an answer is.
+/// The position of a page in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -78,20 +79,20 @@ pub struct ResultInfo {
     pub count: Option<u64>,
     /// This page, counted from 1.
     pub page: Option<u64>,
-    /// The most items a page holds.
+    /// The maximum number of items per page.
     pub per_page: Option<u64>,
     /// Items on all pages.
     pub total_count: Option<u64>,
-    /// How many pages there are.
+    /// The number of pages.
     pub total_pages: Option<u64>,
 }
 
 impl Envelope {
-    /// Reads the body of an answer.
+    /// Parses the body of a response.
     ///
     /// # Errors
     ///
-    /// [`NoEnvelope`] where the body is empty, is no JSON, or is JSON other than an object.
+    /// [`NoEnvelope`] if the body is empty, not JSON, or JSON other than an object.
     pub fn parse(body: &[u8]) -> Result<Self, NoEnvelope> {
         let raw: RawEnvelope<'_> = match NoEnvelope::new(body) {
             Some(no_envelope) => return Err(no_envelope),
@@ -106,7 +107,7 @@ impl Envelope {
         let problem = if success.is_none() && errors.is_empty() { problem(&raw) } else { None };
         let is_problem = problem.is_some();
         errors.extend(problem);
-        // `{"code":1000,"error":"not_found"}` was seen instead of an envelope.
+        // `{"code":1000,"error":"not_found"}` was observed instead of an envelope.
         if success != Some(true) && errors.is_empty() {
             let outside = ResponseInfo {
                 code: raw.code.map(|raw| code(&value(raw))).unwrap_or_default(),
@@ -126,14 +127,14 @@ impl Envelope {
         })
     }
 
-    /// The `result` as the API wrote it, byte for byte; `null` where it is missing.
+    /// The unchanged JSON of `result`; `null` if it is missing.
     #[must_use]
     pub fn raw_result(&self) -> &str {
         self.result.as_deref().map_or("null", RawValue::get)
     }
 }
 
-/// The parts, each read by itself, so that an oddity in one does not cost the others.
+/// The parts of an envelope. Each is parsed separately, so an invalid one does not affect the others.
 #[derive(Deserialize)]
 struct RawEnvelope<'a> {
     #[serde(borrow, default)]
@@ -164,8 +165,8 @@ struct RawEnvelope<'a> {
     retry_after: Option<&'a RawValue>,
 }
 
-/// Problem details as an error: what has a title and is no envelope. Their `type` is the page about the error, where it is a
-/// URL at all.
+/// Converts problem details to an error: a body that has a title and is not an envelope. If their `type` is a URL, it
+/// is the documentation page.
 fn problem(raw: &RawEnvelope<'_>) -> Option<ResponseInfo> {
     let text = |part: Option<&RawValue>| match part.map(value) {
         Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
@@ -177,7 +178,7 @@ fn problem(raw: &RawEnvelope<'_>) -> Option<ResponseInfo> {
         _ => title,
     };
     Some(ResponseInfo {
-        // Under which name the number of a 1xxx error comes is not in the sources; these two cost nothing.
+        // The sources do not name the field for the number of a 1xxx error, so both likely names are read.
         code: raw.error_code.or(raw.code).map(|raw| code(&value(raw))).unwrap_or_default(),
         message,
         documentation_url: text(raw.kind).filter(|kind| kind.contains("://")),
@@ -185,7 +186,7 @@ fn problem(raw: &RawEnvelope<'_>) -> Option<ResponseInfo> {
     })
 }
 
-/// A number of seconds, in a string too; a fraction is rounded up.
+/// A number of seconds, which may be a string; a fraction is rounded up.
 fn seconds(value: &Value) -> Option<u64> {
     let text = match value {
         Value::String(text) => text.trim(),
@@ -199,12 +200,13 @@ fn whole(seconds: f64) -> Option<u64> {
     (seconds >= 0.0).then(|| seconds as u64 + u64::from(seconds > (seconds as u64) as f64))
 }
 
-/// A part as a value; what cannot be one (half a surrogate pair, a hundred levels) is a string of its JSON.
+/// Parses a part; if that fails (half a surrogate pair, too many levels), returns its JSON as a string.
 fn value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
 }
 
-/// `errors` or `messages`: an array of objects by the schema; absent, null, or with strings in it in the wild.
+/// Parses `errors` or `messages`: by the schema an array of objects; in practice it may be missing, be null, or contain
+/// strings.
 fn infos(raw: Option<&RawValue>) -> Vec<ResponseInfo> {
     raw.map(|raw| items(&value(raw))).unwrap_or_default()
 }
@@ -234,7 +236,7 @@ fn info(value: &Value) -> Option<ResponseInfo> {
     info.says_something()
 }
 
-/// A text: a string by the schema; anything else is shown as the JSON that it is.
+/// Parses a text: by the schema a string; any other value is returned as its JSON.
 fn words(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -243,7 +245,8 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// A code: an integer by the schema; one in a string is taken too. What does not fit is 0, as if there were none.
+/// Parses a code: by the schema an integer; a string with an integer is accepted too. Other values give 0, which means
+/// none.
 fn code(value: &Value) -> u32 {
     let number = match value {
         Value::String(text) => text.parse().ok(),
@@ -253,12 +256,12 @@ fn code(value: &Value) -> u32 {
 }
 
 impl ResponseInfo {
-    /// Itself, unless there is nothing in it.
+    /// Returns `None` if all fields are empty.
     fn says_something(self) -> Option<Self> {
         (self != Self::default()).then_some(self)
     }
 
-    /// Itself and everything behind it, in the order of reading.
+    /// Iterates over this item and its error chain, in order.
     pub fn flatten(&self) -> impl Iterator<Item = &Self> {
         let mut stack = alloc::vec![self];
         core::iter::from_fn(move || {
@@ -270,8 +273,8 @@ impl ResponseInfo {
 }
 
 impl fmt::Display for ResponseInfo {
-    /// `Invalid request headers (code 6003): Invalid format for Authorization header (code 6111)`; where there is a page
-    /// about it, `Forbidden (code 10000, see https://developers.cloudflare.com/…)`.
+    /// Formats as `Invalid request headers (code 6003): Invalid format for Authorization header (code 6111)`, or with a
+    /// documentation page as `Forbidden (code 10000, see https://developers.cloudflare.com/…)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, info) in self.flatten().enumerate() {
             if index == MAX_SHOWN {
@@ -298,16 +301,16 @@ impl fmt::Display for ResponseInfo {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoEnvelope {
-    /// There is nothing, or only blanks.
+    /// It is empty or blank.
     #[error("an empty body")]
     Empty,
-    /// It looks like a page for a browser.
+    /// It looks like an HTML page.
     #[error("HTML instead of JSON")]
     Html,
-    /// It is JSON of another shape.
+    /// It is JSON, but not an object.
     #[error("JSON that is not an object")]
     OtherJson,
-    /// It begins like an envelope and breaks off, or is broken.
+    /// It starts like an envelope but is truncated or invalid.
     #[error("broken JSON ({0})")]
     Broken(String),
     /// Anything else.
@@ -316,7 +319,7 @@ pub enum NoEnvelope {
 }
 
 impl NoEnvelope {
-    /// What a body is that does not even begin like an object, which it must to be an envelope.
+    /// Classifies a body that does not start like a JSON object.
     fn new(body: &[u8]) -> Option<Self> {
         match body.trim_ascii_start().first() {
             None => Some(Self::Empty),

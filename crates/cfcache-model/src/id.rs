@@ -1,4 +1,4 @@
-//! Identifiers that go into a path.
+//! Identifiers that are used in paths.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -6,10 +6,10 @@ use core::fmt;
 
 use crate::text::quote;
 
-/// The schema's only bound on an identifier: `maxLength: 32`.
+/// The only limit of the schema on an identifier: `maxLength: 32`.
 ///
-/// Source: the API reference of every operation under `/zones/{zone_id}`, October 2026. There is no minimum and no
-/// character set in it.
+/// Source: the API reference of every operation under `/zones/{zone_id}`, October 2026. It defines no minimum length
+/// and no character set.
 pub const MAX_ID_CHARS: usize = 32;
 
 macro_rules! ids {
@@ -17,22 +17,22 @@ macro_rules! ids {
         $(#[$meta])*
         ///
         /// - 1 to [`MAX_ID_CHARS`] characters.
-        /// - Only ASCII letters, digits, `-` and `_`, so that it cannot change the path it is put into. The API
+        /// - Only ASCII letters, digits, `-` and `_`, so that it cannot change the path that contains it. The API
         ///   documents no character set; real ids are hex digits.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
 
         impl $name {
-            /// Parses an id as the dashboard and the API show it.
+            /// Parses an id as shown by the dashboard and the API.
             ///
             /// # Errors
             ///
-            /// [`InvalidId`] where it is empty, too long, or holds a character that would change the path.
+            /// [`InvalidId`] if it is empty, too long, or contains a character that would change the path.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 check($noun, text).map(|()| Self(text.to_owned()))
             }
 
-            /// The id as it was given.
+            /// The id as given.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -60,7 +60,7 @@ fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty { noun });
     }
-    // First, and without the text: a token that was given in place of an id is longer than any.
+    // Checked first, and without showing the text: a token that was given by mistake is longer than any id.
     let chars = text.chars().count();
     if chars > MAX_ID_CHARS {
         return Err(InvalidId::TooLong { noun, chars });
@@ -76,30 +76,30 @@ fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidId {
-    /// There is nothing.
+    /// It is empty.
     #[error("{noun} must not be empty")]
     Empty {
-        /// What was to be parsed, with its article.
+        /// The expected kind of id, with its article.
         noun: &'static str,
     },
-    /// It is longer than any id. It is not repeated: it may be a token.
+    /// It is too long. The error does not contain it, because it may be a token.
     #[error("not {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed")]
     TooLong {
-        /// What was to be parsed, with its article.
+        /// The expected kind of id, with its article.
         noun: &'static str,
-        /// How long it is.
+        /// The number of characters.
         chars: usize,
     },
-    /// It holds a character that no id has.
+    /// It contains a character that is not allowed.
     #[error("{found} is not {noun}: {char:?} at character {at} is not a letter, digit, `-` or `_`")]
     Character {
-        /// What was to be parsed, with its article.
+        /// The expected kind of id, with its article.
         noun: &'static str,
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
 }

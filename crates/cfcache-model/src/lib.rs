@@ -1,22 +1,22 @@
-//! The Cloudflare Cache API as data: what can be asked, how it is written, and what the answers mean.
+//! The types of Cloudflare's Cache API: requests, their encoding, and the meaning of responses.
 //!
-//! No IO, no clock, no credentials, no `std`. Everything here is a value or a function from values to values, so it
-//! can be embedded anywhere: in a server, a build script, a WebAssembly worker, a test.
+//! The crate has no IO, no clock and no credentials, and needs no `std`. It consists of values and pure functions, so
+//! it can be used in a server, a build script, a WebAssembly worker or a test.
 //!
-//! - [`target`]: what can be purged (URLs, tags, hosts, prefixes), parsed into types that cannot hold a bad one
-//! - [`id`]: zone and environment ids, safe to put in a path
-//! - [`plan`]: many targets in, request-sized batches out
-//! - [`limits`]: the numbers of the API, each with its source and date
-//! - [`endpoint`]: one module an operation: path, body, reply, samples
-//! - [`envelope`]: the wrapping around every answer, tolerant of what the real API does to it
-//! - [`verdict`]: status and body in, meaning out
-//! - [`catalog`]: the API's error codes, what they mean here, and what to do about them
-//! - [`date`]: times as the API writes them
-//! - [`diagnose`]: a whole list in, the good entries and *every* complaint out
+//! - [`target`]: things that can be purged (URLs, tags, hosts, prefixes), as types that only hold valid values
+//! - [`id`]: ids of zones and environments, safe to use in a path
+//! - [`plan`]: splits targets into request-sized batches
+//! - [`limits`]: the limits of the API, each with its source and date
+//! - [`endpoint`]: one module for each operation: path, body, reply, samples
+//! - [`envelope`]: the envelope of every response, parsed leniently
+//! - [`verdict`]: the meaning of a response, from its status and body
+//! - [`catalog`]: the API's error codes, their meaning, and what to do about them
+//! - [`date`]: dates as the API writes them
+//! - [`diagnose`]: checks a whole list and returns the valid entries and *all* complaints
 //!
-//! One rule decides every doubtful input: **refuse what is documented to fail, warn about what is documented not to
-//! do what one would think, pass everything else through byte for byte.** A URL is never rewritten, because its bytes
-//! are the cache key.
+//! One rule decides how doubtful input is handled: **refuse what is documented to fail, warn about what is documented
+//! to have an unexpected effect, and pass everything else through unchanged.** A URL is never rewritten, because its
+//! bytes are the cache key.
 //!
 //! ```
 //! use cfcache_model::endpoint::{self, PurgeCache};

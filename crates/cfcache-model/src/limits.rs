@@ -1,4 +1,4 @@
-//! The numbers of the API as data, with the page they come from and its date.
+//! The limits of the API, each with its source page and date.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,28 +6,29 @@ use core::time::Duration;
 
 use crate::text::UnknownName;
 
-/// Where the purge limits below come from.
+/// The source of the purge limits below.
 pub const PURGE_LIMITS_PAGE: &str =
     "https://developers.cloudflare.com/cache/how-to/purge-cache/#availability-and-limits";
 
-/// The date of [`PURGE_LIMITS_PAGE`] when it was read.
+/// The date at which [`PURGE_LIMITS_PAGE`] was read.
 pub const PURGE_LIMITS_DATE: &str = "2026-07";
 
-/// The global limit of the API: 1,200 requests in 5 minutes for a user, over all of their tokens and the dashboard.
+/// The global limit of the API: 1,200 requests in 5 minutes per user, for all their tokens and the dashboard.
 ///
-/// Over it, every call answers 429 for the next 5 minutes. Cache purge is named among the APIs with limits of their
-/// own, but which purge kinds still count against this one is not documented; so the client paces calls and the flexible kinds
-/// below it, and not single files, whose published rate could not be reached within it.
+/// Above it, every call is answered with 429 for the next 5 minutes. Cache purge is listed among the APIs with their
+/// own limits, but it is not documented which kinds of purge still count against this limit. The client therefore
+/// counts calls and the flexible kinds against it, but not single files, whose published rate could not be reached
+/// within it.
 ///
 /// Source: <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
 pub const GLOBAL: Rate = Rate { count: 1200, per: Duration::from_secs(300) };
 
-/// Our own default bound on the size of a request's body, in bytes.
+/// The default maximum size of a request's body, in bytes.
 ///
-/// A choice: the API's limit is not documented.
+/// This is a choice: the API's limit is not documented.
 pub const DEFAULT_BODY_BYTES: usize = 1 << 20;
 
-/// So many in so long.
+/// A number of events per duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a rate will never be more than this")]
 pub struct Rate {
@@ -37,7 +38,7 @@ pub struct Rate {
     pub per: Duration,
 }
 
-/// A plan of a zone, which decides its limits.
+/// The plan of a zone, which decides its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Plan {
@@ -51,30 +52,31 @@ pub enum Plan {
     Enterprise,
 }
 
-/// What a plan allows of purging and invalidating, per account and shared by all of its zones on the same plan.
+/// The limits of a plan for purging and invalidating. They apply per account and are shared by all of its zones on the
+/// same plan.
 ///
-/// Purge and invalidate draw from the same buckets
+/// Purge and invalidate use the same buckets
 /// (<https://developers.cloudflare.com/cache/how-to/purge-cache/invalidate/>, 2026-09).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgeLimits {
-    /// Tags, hosts, prefixes and everything: requests, refilled at this rate.
+    /// Tags, hosts, prefixes and everything: the rate of requests.
     pub flexible_requests: Rate,
-    /// How many such requests a full bucket holds.
+    /// The number of such requests that a full bucket holds.
     pub flexible_burst: u32,
-    /// Tags, hosts or prefixes in one request.
+    /// The maximum number of tags, hosts or prefixes in one request.
     pub flexible_per_request: usize,
-    /// Single files: URLs, as a moving average.
+    /// Single files: the rate of URLs, as a moving average.
     pub urls: Rate,
-    /// URLs in one request.
+    /// The maximum number of URLs in one request.
     pub urls_per_request: usize,
 }
 
 impl Plan {
-    /// All of them, smallest first.
+    /// All plans, smallest first.
     pub const ALL: &'static [Self] = &[Self::Free, Self::Pro, Self::Business, Self::Enterprise];
 
-    /// The plan's name, as the command line takes it.
+    /// The plan's name, as on the command line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,7 +87,7 @@ impl Plan {
         }
     }
 
-    /// What the plan allows. Source: [`PURGE_LIMITS_PAGE`], [`PURGE_LIMITS_DATE`].
+    /// The limits of the plan. Source: [`PURGE_LIMITS_PAGE`], [`PURGE_LIMITS_DATE`].
     #[must_use]
     pub const fn purge_limits(self) -> PurgeLimits {
         const fn limits(
@@ -131,9 +133,9 @@ impl FromStr for Plan {
 mod tests {
     use super::*;
 
-    /// The table of the page, typed a second time in the page's own shape.
+    /// Compares the limits with the table of the page, written a second time in the page's own form.
     #[test]
-    fn the_published_table() {
+    fn limits_match_the_published_table() {
         let rows = [
             (Plan::Free, "5/60s bucket 25, 100 items; 800 URLs/s, 100 URLs"),
             (Plan::Pro, "5/1s bucket 25, 100 items; 1500 URLs/s, 100 URLs"),

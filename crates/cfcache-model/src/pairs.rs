@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// The pairs of an object as they stand: in their order, and a name given twice is there twice and not swallowed.
+/// The pairs of an object in their order. A repeated name occurs repeatedly.
 pub(crate) struct Pairs<V>(pub(crate) Vec<(String, V)>);
 
 impl<V> Default for Pairs<V> {

@@ -1,4 +1,4 @@
-//! Many targets in, request-sized batches out.
+//! Splits targets into request-sized batches.
 
 mod unsent;
 mod window;
@@ -12,25 +12,25 @@ use crate::plan::unsent::UnsentKeys;
 use crate::plan::window::{FingerprintWindow, fingerprint};
 use crate::target::{Kind, Target};
 
-/// How many distinct entries a planner remembers to find duplicates.
+/// The maximum number of distinct entries that a planner remembers to find duplicates.
 pub const DUPLICATE_WINDOW: usize = 1_000_000;
 
-/// A target with what is needed to report on it.
+/// A target with the data that reports need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// The target.
     pub target: Target,
-    /// Which entry of the input it is, counted from 0 over all entries that were pushed; the planner sets it.
+    /// The index of the entry in the input, counted from 0 over all pushed entries; the planner sets it.
     pub ordinal: u64,
-    /// The caller's own mark, which comes back with what becomes of the entry. It means nothing here.
+    /// The caller's tag, which is returned with the outcome of the entry. It has no meaning here.
     pub tag: u64,
-    /// The text as it was given, kept only where it differs from the target's own.
+    /// The text as given, if it differs from the target's own.
     given: Option<Box<str>>,
 }
 
 impl Entry {
-    /// Remembers what was given beside what it was read as.
+    /// Stores the text as given with the parsed target.
     #[must_use]
     #[inline]
     pub fn new(target: Target, given: &str) -> Self {
@@ -38,14 +38,14 @@ impl Entry {
         Self { target, ordinal: 0, tag: 0, given }
     }
 
-    /// Marks it with a number of the caller's own, such as the key of a database row.
+    /// Sets the caller's tag, such as the key of a database row.
     #[must_use]
     pub const fn with_tag(mut self, tag: u64) -> Self {
         self.tag = tag;
         self
     }
 
-    /// The entry as it was given.
+    /// The entry as given.
     #[must_use]
     pub fn given(&self) -> Cow<'_, str> {
         match &self.given {
@@ -62,10 +62,10 @@ impl<T: Into<Target>> From<T> for Entry {
     }
 }
 
-/// Targets that go into one request.
+/// Targets for one request.
 ///
-/// - There is at least one, so that a batch can never be read as "everything".
-/// - All are of one kind.
+/// - There is at least one, so a batch can never mean "everything".
+/// - All have the same kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     kind: Kind,
@@ -73,11 +73,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Makes a batch of targets, in the order given, without a look at any limit.
+    /// Creates a batch of targets in the given order, without checking limits.
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch`] where there is none, or not all are of one kind.
+    /// [`InvalidBatch`] if there is no target, or if the kinds differ.
     pub fn from_targets<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
         let entries: Vec<Entry> = targets.into_iter().map(Into::into).collect();
         let kind = entries.first().ok_or(InvalidBatch::Empty)?.target.kind();
@@ -87,20 +87,20 @@ impl Batch {
         }
     }
 
-    /// The kind that all of its targets are of.
+    /// The kind of all its targets.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// How many targets there are: never 0.
+    /// The number of targets, which is never 0.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The entries, in the order given.
+    /// The entries in the given order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -110,7 +110,7 @@ impl Batch {
         self.entries.iter().map(|entry| &entry.target)
     }
 
-    /// Cuts it into two halves, the first no smaller than the second; `None` where it has one entry.
+    /// Splits it into two halves, the first at least as large as the second; `None` if it has one entry.
     #[must_use]
     pub fn split(&self) -> Option<(Self, Self)> {
         let (first, second) = self.entries.split_at(self.entries.len().div_ceil(2));
@@ -119,14 +119,14 @@ impl Batch {
     }
 }
 
-/// Why targets do not make a batch.
+/// Why targets do not form a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidBatch {
-    /// There is no target, and nothing is not everything.
+    /// There is no target. This does not mean everything.
     #[error("there is nothing to purge: the list is empty")]
     Empty,
-    /// There are two kinds, and a request takes one.
+    /// There are two kinds, but a request has only one.
     #[error("`{first}` and `{second}` do not go into one request")]
     Mixed {
         /// The kind of the first target.
@@ -136,24 +136,24 @@ pub enum InvalidBatch {
     },
 }
 
-/// How large a batch may grow.
+/// The maximum size of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchLimits {
-    /// At most so many targets in a request; at least 1.
+    /// The maximum number of targets in a request; at least 1.
     pub items: usize,
-    /// At most so many bytes of body. A single target that is larger by itself goes alone.
+    /// The maximum size of the body in bytes. A single target that is larger is sent alone.
     pub bytes: usize,
 }
 
 impl BatchLimits {
-    /// At most so many targets in a request, and [`DEFAULT_BODY_BYTES`]. No target at all is taken for one.
+    /// Limits with a maximum number of targets (0 counts as 1) and [`DEFAULT_BODY_BYTES`].
     #[must_use]
     pub const fn new(items: usize) -> Self {
         Self { items: if items == 0 { 1 } else { items }, bytes: DEFAULT_BODY_BYTES }
     }
 
-    /// What the `limits` of a plan allow for `kind`, and [`DEFAULT_BODY_BYTES`].
+    /// The limits of a plan for `kind`, and [`DEFAULT_BODY_BYTES`].
     #[must_use]
     pub const fn from_plan(limits: PurgeLimits, kind: Kind) -> Self {
         Self::new(match kind {
@@ -162,7 +162,7 @@ impl BatchLimits {
         })
     }
 
-    /// The same with another bound on the body's bytes.
+    /// Sets the maximum size of the body in bytes.
     #[must_use]
     pub const fn with_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -170,30 +170,30 @@ impl BatchLimits {
     }
 }
 
-/// How far back a [`Planner`] looks for duplicates.
+/// The range in which a [`Planner`] looks for duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "a change is that of the promise")]
 pub enum Dedupe {
-    /// Over the whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for an input that has an end, where the same
-    /// entry twice is once too often.
+    /// The whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for a finite input, in which a repeated entry is
+    /// redundant.
     #[default]
     WholeInput,
-    /// Only among entries that were not handed out to be sent ([`Planner::sent`]): for an input without an end, where an
-    /// entry that comes again after it was sent means that the page has changed again.
+    /// Only entries that have not been sent ([`Planner::sent`]): for an unbounded input, in which an entry that comes
+    /// again after it was sent means that the page has changed again.
     Unsent,
 }
 
-/// What entries became that were pushed.
+/// The result of pushing entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Planned {
-    /// The batches that are full now.
+    /// The batches that are full.
     pub batches: Vec<Batch>,
-    /// Those that are duplicates, and in no batch.
+    /// The duplicates, which are in no batch.
     pub duplicates: Vec<Entry>,
 }
 
-/// Takes targets one by one, and gives a batch when one is full.
+/// Takes targets one by one, and returns a batch when it is full.
 ///
 /// - Every target that is pushed comes out in exactly one batch, unless it is a duplicate.
 /// - The order is kept, over all batches.
@@ -252,7 +252,7 @@ impl Seen {
 }
 
 impl Planner {
-    /// Begins a plan for targets of `kind`.
+    /// Creates a planner for targets of `kind`.
     #[must_use]
     pub fn new(kind: Kind, limits: BatchLimits) -> Self {
         Self {
@@ -266,26 +266,26 @@ impl Planner {
         }
     }
 
-    /// Looks for duplicates as far back as that. Entries that were pushed before are forgotten.
+    /// Sets the range in which duplicates are detected. Entries that were pushed before are forgotten.
     #[must_use]
     pub fn with_dedupe(mut self, dedupe: Dedupe) -> Self {
         self.seen = Seen::new(dedupe);
         self
     }
 
-    /// The batch that begins with the entry of that ordinal is being sent now: with [`Dedupe::Unsent`] an entry that is
-    /// the same as one of it is no duplicate any more.
+    /// Marks the batch whose first entry has this ordinal as sent: with [`Dedupe::Unsent`], an entry that equals one of
+    /// its entries is no longer a duplicate.
     pub fn sent(&mut self, first_ordinal: u64) {
         if let Seen::Unsent(unsent) = &mut self.seen {
             unsent.sent(first_ordinal);
         }
     }
 
-    /// Takes one target; gives a batch if one is full now.
+    /// Adds one target; returns a batch if one is full.
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch::Mixed`] where it is of another kind than the plan.
+    /// [`InvalidBatch::Mixed`] if its kind differs from the planner's.
     pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidBatch> {
         let entry = entry.into();
         self.check(&entry)?;
@@ -294,12 +294,12 @@ impl Planner {
         Ok(if is_new { self.take_in(entry, ordinal) } else { None })
     }
 
-    /// Takes many targets, one after the other; gives the batches that are full then. Faster than one by one.
+    /// Adds many targets in order; returns the batches that are full. This is faster than adding them one by one.
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch::Mixed`] where one is of another kind than the plan. None of them is taken then.
-    // In a binary that is optimized for size its callers move each entry byte by byte.
+    /// [`InvalidBatch::Mixed`] if the kind of one differs from the planner's. None of them is added in this case.
+    // If it were inlined in a binary that is optimized for size, callers would move each entry byte by byte.
     #[inline(never)]
     pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
         entries.iter().try_for_each(|entry| self.check(entry))?;
@@ -346,46 +346,46 @@ impl Planner {
         if self.pending.len() >= self.limits.items { self.take() } else { None }
     }
 
-    /// Gives a batch of what is left when no more targets come. To be called until there is none: after
-    /// [`set_items`](Self::set_items) there can be several.
+    /// Returns a batch of the remaining targets when no more come. Call it until it returns `None`: after
+    /// [`set_items`](Self::set_items) there can be several batches.
     #[must_use = "what is left would be lost"]
     pub fn finish(&mut self) -> Option<Batch> {
         self.take()
     }
 
-    /// Allows fewer or more targets in the batches that come.
+    /// Changes the maximum number of targets in later batches.
     ///
-    /// Where the batch that is being filled has more than that already, the surplus goes out with the pushes that
-    /// follow, as much at a time as is allowed now, and with [`finish`](Self::finish).
+    /// If the batch that is being filled already has more, the surplus is returned in allowed sizes with the next
+    /// pushes and with [`finish`](Self::finish).
     pub fn set_items(&mut self, items: usize) {
         self.limits.items = items.max(1);
     }
 
-    /// The limits in force.
+    /// The current limits.
     #[must_use]
     pub const fn limits(&self) -> BatchLimits {
         self.limits
     }
 
-    /// How many targets were pushed.
+    /// The number of targets that were pushed.
     #[must_use]
     pub const fn pushed(&self) -> u64 {
         self.pushed
     }
 
-    /// How many of them were duplicates, and left out.
+    /// The number of them that were duplicates.
     #[must_use]
     pub const fn duplicates(&self) -> u64 {
         self.duplicates
     }
 
-    /// How many targets were pushed, are no duplicates, and have not come out in a batch yet.
+    /// The number of targets that are neither duplicates nor in a returned batch.
     #[must_use]
     pub const fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// A batch of those that are pending, from the first on: as many as are allowed.
+    /// Takes a batch of pending targets, starting with the first: as many as are allowed.
     fn take(&mut self) -> Option<Batch> {
         let fitting = self.fitting();
         let rest = if fitting == self.pending.len() {
@@ -403,7 +403,7 @@ impl Planner {
         (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
     }
 
-    /// How many of the pending entries go into a batch: all, but for a time after the caps were lowered.
+    /// The number of pending entries that fit into a batch: all, except for a time after the limit was lowered.
     fn fitting(&self) -> usize {
         let fits = |sizes: Sizes, items: usize| {
             items <= 1 || items <= self.limits.items && sizes.body(self.kind, items) <= self.limits.bytes
@@ -420,8 +420,8 @@ impl Planner {
     }
 }
 
-/// How many bytes the pending targets take: written as strings, and written as objects, which all of them are as soon
-/// as one has to be.
+/// The encoded size of the pending targets in bytes: as strings, and as objects. All are encoded as objects if one of
+/// them must be.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sizes {
     plain: usize,

@@ -30,7 +30,7 @@ impl SharedText {
         Self { whole: Arc::clone(whole), range }
     }
 
-    /// How many bytes it has.
+    /// The length in bytes.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {

@@ -1,7 +1,7 @@
-//! What can be purged, apart from everything: URLs, tags, hosts and prefixes, one type each.
+//! Things that can be purged, apart from everything: URLs, tags, hosts and prefixes, one type for each.
 //!
-//! To add a kind: write its file in `target/`, with a type that implements `TargetKind`, and give it one line in
-//! `kinds!` below. The planner, the bodies and the command line's inputs follow from the list.
+//! To add a kind, write a file in `target/` with a type that implements `TargetKind`, and add one line to `kinds!`
+//! below. The planner, the bodies and the inputs of the command line follow from that list.
 
 pub mod file;
 pub mod header;
@@ -27,16 +27,16 @@ pub use crate::target::prefix::{InvalidPrefix, Prefix};
 pub use crate::target::tag::{InvalidTag, Tag};
 pub use crate::target::url::{InvalidUrl, PurgeUrl};
 
-/// What every kind of target knows about itself.
+/// The properties of a kind of target.
 trait TargetKind {
     /// The name of the field in the body.
     const FIELD: &'static str;
-    /// The word that people use for several of them, and the command line for the subcommand.
+    /// The plural, which is also the subcommand of the command line.
     const WORD: &'static str;
-    /// The word for one of them, behind "a" or a number.
+    /// The singular.
     const NOUN: &'static str;
 
-    /// The entry as a list would hold it: parsing it again gives an equal target.
+    /// The entry as in a list: parsing it again gives an equal target.
     fn text(&self) -> Cow<'_, str>;
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning));
@@ -52,17 +52,17 @@ trait TargetKind {
         false
     }
 
-    /// Must its whole batch be written as objects?
+    /// Returns whether its whole batch must be encoded as objects.
     fn needs_object(&self) -> bool {
         false
     }
 
-    /// Adds it to a list, as an object where all are.
+    /// Adds it to a list; as an object if all entries are objects.
     fn write<S: SerializeSeq>(&self, _objects: bool, sequence: &mut S) -> Result<(), S::Error> {
         sequence.serialize_element(&*self.text())
     }
 
-    /// How many bytes [`write`](Self::write) writes: where the batch is strings, and where it is objects.
+    /// The number of bytes that [`write`](Self::write) writes: as strings, and as objects.
     fn encoded_bytes(&self) -> (usize, usize) {
         let bytes = json_string_bytes(&self.text());
         (bytes, bytes)
@@ -71,21 +71,21 @@ trait TargetKind {
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident($type:ty) else $invalid:ty;)*) => {
-        /// A kind of target. A body holds targets of one kind only.
+        /// A kind of target. A body contains targets of one kind only.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Kind {
             $($(#[$meta])* $kind,)*
         }
 
-        /// One thing to purge or invalidate.
+        /// A target to purge or invalidate.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Target {
             $($(#[$meta])* $kind($type),)*
         }
 
-        /// Why a text is not a target of the kind it was given as.
+        /// Why a text is not a target of a kind.
         #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
         #[non_exhaustive]
         pub enum InvalidTarget {
@@ -97,7 +97,7 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// All of them, in the order in which help and documents list them.
+            /// All kinds, in the order of help and documentation.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
 
             /// The name of the field in the body: `files`, `tags`, `hosts`, `prefixes`.
@@ -106,13 +106,13 @@ macro_rules! kinds {
                 match self { $(Self::$kind => <$type as TargetKind>::FIELD,)* }
             }
 
-            /// The word that people use: `urls`, `tags`, `hosts`, `prefixes`.
+            /// The plural: `urls`, `tags`, `hosts`, `prefixes`.
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$kind => <$type as TargetKind>::WORD,)* }
             }
 
-            /// The word for one: `URL`, `tag`, `host`, `prefix`.
+            /// The singular: `URL`, `tag`, `host`, `prefix`.
             #[must_use]
             pub const fn noun(self) -> &'static str {
                 match self { $(Self::$kind => <$type as TargetKind>::NOUN,)* }
@@ -124,7 +124,7 @@ macro_rules! kinds {
             ///
             /// # Errors
             ///
-            /// [`InvalidTarget`], which says what was found, what is allowed and what was probably meant.
+            /// [`InvalidTarget`], which says what was found, what is allowed, and suggests a correction.
             #[inline]
             pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidTarget> {
                 match kind {
@@ -132,21 +132,21 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind it is of.
+            /// The kind of the target.
             #[must_use]
             #[inline]
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind(_) => Kind::$kind,)* }
             }
 
-            /// The entry as a list would hold it; parsing it again gives an equal target.
+            /// The entry as in a list; parsing it again gives an equal target.
             #[must_use]
             #[inline]
             pub fn text(&self) -> Cow<'_, str> {
                 match self { $(Self::$kind(target) => target.text(),)* }
             }
 
-            /// Calls `warn` for everything about it that is documented not to do what one would think.
+            /// Calls `warn` for every property that is documented to have an unexpected effect.
             pub fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
                 match self { $(Self::$kind(target) => target.warnings(warn),)* }
             }
@@ -185,7 +185,7 @@ macro_rules! kinds {
         }
 
         impl InvalidTarget {
-            /// What was probably meant, where that can be told.
+            /// A suggestion, if there is a likely one.
             #[must_use]
             pub fn cure(&self) -> Option<String> {
                 match self { $(Self::$kind(invalid) => invalid.cure(),)* }
@@ -203,18 +203,18 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A single file: a URL, with the headers that its cache key was made from.
+    /// A single file: a URL, with the headers of its cache key.
     Files(File) else InvalidFile;
-    /// Everything that was served with this `Cache-Tag`.
+    /// All files that were served with this `Cache-Tag`.
     Tags(Tag) else InvalidTag;
-    /// Everything under this host name.
+    /// All files of this host.
     Hosts(Host) else InvalidHost;
-    /// Everything whose host and path begin like this.
+    /// All files whose host and path begin with this.
     Prefixes(Prefix) else InvalidPrefix;
 }
 
 impl Kind {
-    /// Does a target of it say which host it is about?
+    /// Returns whether targets of this kind contain a host.
     #[must_use]
     pub const fn has_host(self) -> bool {
         match self {
@@ -223,7 +223,7 @@ impl Kind {
         }
     }
 
-    /// "1 tag", "2 tags", "250 URLs": so many of them, in words.
+    /// Formats a number of targets: "1 tag", "2 tags", "250 URLs".
     #[must_use]
     pub fn count(self, count: u64) -> String {
         let ending = match self {
@@ -249,8 +249,7 @@ impl Target {
         }
     }
 
-    /// The host that it is about, as it was given but without a port; `None` only where its kind
-    /// [has none](Kind::has_host).
+    /// The host of the target as given, without a port; `None` only if its kind [has none](Kind::has_host).
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         match self {
@@ -264,7 +263,7 @@ impl Target {
     }
 }
 
-/// What stands before `:8443`; the address `::1` has no port.
+/// Removes the port, as in `:8443`; the address `::1` has no port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
@@ -283,7 +282,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Targets of one kind, written as the API wants them: strings, or objects for all as soon as one needs it.
+/// Encodes targets of one kind as the API requires: as strings, or all as objects if one needs it.
 pub(crate) struct Written<I>(pub(crate) I);
 
 impl<'a, I> Serialize for Written<I>
@@ -300,9 +299,9 @@ where
     }
 }
 
-/// Something that the API takes and that does not do what one would think.
+/// A property of an entry that the API accepts but that probably does not have the intended effect.
 ///
-/// A warning never stops anything: the entry is sent byte for byte.
+/// A warning never stops anything: the entry is sent unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
@@ -311,42 +310,42 @@ pub enum Warning {
         "`*` is not a wildcard in a URL: only the file with a `*` in its name is meant; to purge many files at once, use a prefix, tag or host"
     )]
     WildcardInUrl,
-    /// A fragment in a URL. Browsers do not send it, so that no cached file has one.
+    /// A fragment in a URL. Browsers do not send it, so no cached file has one.
     #[error("a browser never sends `#{fragment}`, so no cached file has it in its URL; leave it out")]
     Fragment {
-        /// What follows the `#`.
+        /// The text after the `#`.
         fragment: String,
     },
-    /// A user name or password in a URL. Browsers do not send it as a part of the URL.
+    /// A user name or password in a URL. Browsers do not send it as part of the URL.
     #[error(
-        "a browser never sends what stands before the `@`, so no cached file has it in its URL; leave it out"
+        "a browser never sends the part before the `@`, so no cached file has it in its URL; leave it out"
     )]
     UserInfo,
-    /// A `.` or `..` as a segment of a path. Browsers resolve it before they ask
+    /// A `.` or `..` as a segment of a path. Browsers resolve it before the request
     /// (<https://url.spec.whatwg.org/#path-state>).
     #[error(
-        "a browser resolves `{segment}` in a path before it asks, so hardly any cached file has it in its URL"
+        "a browser resolves `{segment}` in a path before the request, so hardly any cached file has it in its URL"
     )]
     DotSegment {
         /// `.` or `..`.
         segment: &'static str,
     },
     /// `&amp;` in a URL: it was copied from HTML or XML, where it stands for `&`.
-    #[error("`&amp;` is how HTML and XML write `&`: browsers ask for `&`")]
+    #[error("`&amp;` is how HTML and XML write `&`: browsers request `&`")]
     EscapedAmpersand,
-    /// A character that draws nothing, or changes the direction of writing, in the path of a URL or a prefix.
+    /// A character in the path of a URL or prefix that is invisible or changes the direction of text.
     #[error("the {noun} has an invisible character at character {at}, U+{code:04X}")]
     Invisible {
-        /// What it is in.
+        /// What contains it.
         noun: &'static str,
         /// Its code point.
         code: u32,
-        /// Where it stands, counted from 1.
+        /// Its position, counted from 1.
         at: usize,
     },
-    /// A host in a script other than ASCII. How the API reads it is not documented.
+    /// A non-ASCII host. How the API interprets it is not documented.
     #[error(
-        "the host is not ASCII, and whether the API converts it is not documented; browsers ask for its `xn--` form"
+        "the host is not ASCII, and whether the API converts it is not documented; browsers use its `xn--` form"
     )]
     HostNotAscii,
     /// `us` instead of `US`.
@@ -357,38 +356,38 @@ pub enum Warning {
         /// The value.
         found: String,
     },
-    /// A port behind a host. What the API does with it is not documented.
+    /// A port after a host. How the API interprets it is not documented.
     #[error(
-        "a host is matched as a whole, and {} has a port; {} is probably meant",
+        "a host is matched as a whole, but {} has a port; {} is probably meant",
         quote(found),
         quote(meant)
     )]
     Port {
         /// The entry.
         found: String,
-        /// The host alone.
+        /// The host without the port.
         meant: String,
     },
-    /// A wildcard in the path of a prefix. What the API does with it is not documented.
+    /// A wildcard in the path of a prefix. How the API interprets it is not documented.
     #[error("`*` is not documented to be a wildcard in a prefix: expect it to match nothing but a `*`")]
     WildcardInPrefix,
-    /// A tag that looks like an array or an object of JSON. It is legal, and no list.
+    /// A tag that looks like a JSON array or object. It is valid, but it is not a list.
     #[error("the tag looks like JSON and is taken as one tag, with its brackets and quotes")]
     TagIsJson,
-    /// A tag between quotes. They are legal in a tag.
+    /// A tag in quotes, which are valid characters of a tag.
     #[error("the quotes around the tag are taken as part of it")]
     TagIsQuoted,
-    /// Longer than any host that the API's old tables allowed.
+    /// A host longer than the limit in the API's old error tables.
     #[error("a host of {chars} characters: the API used to refuse more than 200 (code 1114)")]
     LongHost {
-        /// How long it is.
+        /// The number of characters.
         chars: usize,
     },
 }
 
-/// Warns of a segment of a path that browsers resolve.
+/// Warns about a path segment that browsers resolve.
 fn warn_of_dot_segment(path: &str, warn: &mut dyn FnMut(Warning)) {
-    // Hardly any path has one.
+    // Almost no path has one.
     if !bytes::has_pair(path.as_bytes(), b'/', b'.') {
         return;
     }
@@ -399,25 +398,25 @@ fn warn_of_dot_segment(path: &str, warn: &mut dyn FnMut(Warning)) {
     }
 }
 
-/// Warns of the first character that cannot be seen.
+/// Warns about the first invisible character.
 fn warn_of_invisible(noun: &'static str, text: &str, warn: &mut dyn FnMut(Warning)) {
     if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| is_invisible(*char)) {
         warn(Warning::Invisible { noun, code: u32::from(char), at: index + 1 });
     }
 }
 
-/// The first character that no request for a URL can have, and where it stands, counted from 1: white space, a control
+/// The first character that no requested URL can contain, and its position counted from 1: white space, a control
 /// character or a backslash.
 ///
-/// The URL standard has browsers remove, encode or replace each of them
-/// (<https://url.spec.whatwg.org/#concept-basic-url-parser>), so that no cache key has one.
+/// By the URL standard, browsers remove, encode or replace each of them
+/// (<https://url.spec.whatwg.org/#concept-basic-url-parser>), so no cache key contains one.
 fn forbidden(text: &str) -> Option<(usize, char)> {
     forbidden_among(bytes::sorts(text.as_bytes()), text)
 }
 
-/// The same of a text whose bytes are of these [`sorts`](bytes::sorts).
+/// Like [`forbidden`], for a text whose bytes have these [`sorts`](bytes::sorts).
 fn forbidden_among(sorts: u8, text: &str) -> Option<(usize, char)> {
-    // Hardly any text has one.
+    // Almost no text has one.
     if sorts & (bytes::UNPRINTABLE | bytes::BACKSLASH) == 0 {
         return None;
     }
@@ -425,8 +424,7 @@ fn forbidden_among(sorts: u8, text: &str) -> Option<(usize, char)> {
     text.chars().enumerate().find(|(_, char)| is_forbidden(*char)).map(|(index, char)| (index + 1, char))
 }
 
-/// The first character of a host that no host name has there, and its index among the characters. A `*` has an answer of
-/// its own at each kind.
+/// The first character that is not allowed in a host name, and its index. Each kind handles `*` separately.
 fn not_in_host(host: &str) -> Option<(usize, char)> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
     if host.bytes().all(is_part) {
@@ -440,7 +438,7 @@ fn not_in_host(host: &str) -> Option<(usize, char)> {
     host.chars().enumerate().find(|(_, char)| in_no_host(*char)).or_else(|| stray_dot(host))
 }
 
-/// The first dot of a host with no name before it. One at the end is that of the DNS's root.
+/// The first dot of a host without a name before it. A trailing dot is allowed.
 fn stray_dot(host: &str) -> Option<(usize, char)> {
     let at = if host.starts_with('.') {
         0
@@ -450,7 +448,7 @@ fn stray_dot(host: &str) -> Option<(usize, char)> {
     Some((host[..at].chars().count(), '.'))
 }
 
-/// A character in words, with its article.
+/// A description of a character, with its article.
 fn name_of(char: char) -> Cow<'static, str> {
     Cow::Borrowed(match char {
         ' ' => "a space",
@@ -472,12 +470,13 @@ fn name_of(char: char) -> Cow<'static, str> {
     })
 }
 
-/// What to do about a character of [`forbidden`] or [`not_in_host`]. `is_valid` says whether a text is an entry.
+/// A suggestion for a character found by [`forbidden`] or [`not_in_host`]. `is_valid` returns whether a text is an
+/// entry.
 fn cure_of_character(noun: &str, found: &str, char: char, is_valid: impl Fn(&str) -> bool) -> Option<String> {
     let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
     let trimmed = found.trim_matches(is_unseen);
     if trimmed.len() < found.len() && is_valid(trimmed) {
-        return Some(alloc::format!("leave out what stands around it: {}", quote(trimmed)));
+        return Some(alloc::format!("remove the characters around it: {}", quote(trimmed)));
     }
     let is_separator = |char: char| char.is_whitespace() || matches!(char, '\0' | ',' | ';' | '|');
     let mut parts = found.split(is_separator).filter(|part| !part.is_empty());
@@ -485,12 +484,12 @@ fn cure_of_character(noun: &str, found: &str, char: char, is_valid: impl Fn(&str
         && parts.clone().count() > 1
         && parts.all(|part| part.contains('.') && is_valid(part));
     if is_list {
-        return Some(alloc::format!("each {noun} is an entry of its own: an argument, or a line of a list"));
+        return Some(alloc::format!("give each {noun} as a separate argument or line"));
     }
     match char {
         '\\' => {
             let meant = found.replace('\\', "/");
-            is_valid(&meant).then(|| alloc::format!("browsers ask for {}", quote(&meant)))
+            is_valid(&meant).then(|| alloc::format!("browsers request {}", quote(&meant)))
         }
         char if char.is_whitespace() => {
             let mut meant = String::new();
@@ -505,13 +504,13 @@ fn cure_of_character(noun: &str, found: &str, char: char, is_valid: impl Fn(&str
                 }
             }
             is_valid(&meant)
-                .then(|| alloc::format!("if it belongs there, browsers ask for {}", quote(&meant)))
+                .then(|| alloc::format!("if it belongs there, browsers request {}", quote(&meant)))
         }
         _ => None,
     }
 }
 
-/// The bytes of a JSON string, quotes and escapes included, exactly as `serde_json` writes it.
+/// The number of bytes of a JSON string with quotes and escapes, exactly as `serde_json` writes it.
 fn json_string_bytes(text: &str) -> usize {
     if !needs_escape(text) {
         return 2 + text.len();
@@ -529,7 +528,7 @@ fn unescaped(text: &str) -> Option<&str> {
     (!needs_escape(text)).then_some(text)
 }
 
-/// Is a text written otherwise in JSON than it stands?
+/// Returns whether JSON needs escapes for a text.
 fn needs_escape(text: &str) -> bool {
     bytes::sorts(text.as_bytes()) & bytes::ESCAPED != 0
 }

@@ -1,15 +1,15 @@
-//! Small ways of showing other people's text.
+//! Functions that prepare foreign text for messages.
 
 use alloc::string::String;
 
-/// The most characters of an entry that a message repeats.
+/// The maximum number of characters of an entry that a message repeats.
 pub const CLIP_CHARS: usize = 80;
 
 /// Returns whether a character draws nothing, or changes how what stands around it is drawn.
 ///
-/// Control characters, the marks that turn the direction of writing, and blanks without width. A terminal must not get
-/// them from foreign text, and a person must see that they are there. (The two joiners are left alone: some scripts
-/// cannot be written without them.)
+/// These are control characters, marks that change the direction of text, and blanks without width. A terminal must not
+/// get them from foreign text, and a person must see that they are there. (The two joiners are allowed, because some
+/// scripts need them.)
 #[must_use]
 pub fn is_invisible(char: char) -> bool {
     char.is_control()
@@ -28,8 +28,8 @@ pub fn is_invisible(char: char) -> bool {
         )
 }
 
-/// Makes foreign text fit for one line of a message: what [`is_invisible`] is written as an escape (`\n`, `\u{202e}`),
-/// and what is longer than `limit` characters is cut and ends in `…`.
+/// Makes foreign text fit for one line of a message: characters for which [`is_invisible`] is true are
+/// escaped (`\n`, `\u{202e}`), and text longer than `limit` characters is truncated and ends with `…`.
 #[must_use]
 pub fn clip(text: &str, limit: usize) -> String {
     let mut shown = String::new();
@@ -43,8 +43,8 @@ pub fn clip(text: &str, limit: usize) -> String {
     shown
 }
 
-/// The beginning of a longer text on one line: blanks and line breaks become one blank each time, and the rest is as
-/// with [`clip`].
+/// The beginning of a longer text on one line: white space is collapsed to single blanks, and the rest is handled as in
+/// [`clip`].
 #[must_use]
 pub fn snippet(text: &str, limit: usize) -> String {
     let mut line = String::new();
@@ -53,7 +53,7 @@ pub fn snippet(text: &str, limit: usize) -> String {
             line.push(' ');
         }
         line.push_str(word);
-        // A character has at most four bytes, so this is enough to tell that there is more than `limit`.
+        // A character has at most four bytes, so this is enough to know that there are more than `limit`.
         if line.len() > limit.saturating_mul(4) {
             break;
         }
@@ -61,7 +61,7 @@ pub fn snippet(text: &str, limit: usize) -> String {
     clip(&line, limit)
 }
 
-/// Puts text between backticks, clipped to [`CLIP_CHARS`].
+/// Puts text between backticks, truncated to [`CLIP_CHARS`].
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::from("`");

@@ -1,4 +1,4 @@
-//! What every type has that is a checked text: it is parsed from one, shown as one, and stands as one in other data.
+//! The traits of validated text types: parsing, formatting and serialization.
 
 use alloc::string::{String, ToString as _};
 use core::str::FromStr;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checked_text_comes_back_as_it_was() {
+    fn text_types_round_trip_through_all_traits() {
         fn round<T>(text: &str)
         where
             T: FromStr

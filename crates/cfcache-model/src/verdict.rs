@@ -1,4 +1,4 @@
-//! Status and body in, meaning out.
+//! The meaning of a response, from its status and body.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -12,118 +12,118 @@ use crate::endpoint::{Descriptor, Endpoint, Method};
 use crate::envelope::{Envelope, MAX_SHOWN, NoEnvelope, ResponseInfo, ResultInfo};
 use crate::text::snippet;
 
-/// The most characters of an unreadable body that an error repeats.
+/// The maximum number of characters of an unreadable body that an error repeats.
 const SNIPPET_CHARS: usize = 200;
 
-/// What an answer means.
+/// The meaning of a response.
 ///
-/// Success is a 2xx status *and* `"success": true`, nothing less; the vendor's SDKs look at the status alone.
+/// Only a 2xx status *and* `"success": true` together are a success; Cloudflare's SDKs check only the status.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_enums, reason = "whoever handles answers must handle each of these")]
 pub enum Verdict<T> {
-    /// The API did what was asked, or accepted it.
+    /// The API did what was requested, or accepted it.
     Done(Answer<T>),
-    /// Not now: rate limited, overloaded, timed out, or broken on the server's side. Asking again may help.
+    /// A temporary failure: rate limited, overloaded, timed out, or a server error. A retry may help.
     Retryable(ApiFailure),
-    /// No. Asking again for the same gives the same answer.
+    /// A refusal. A retry of the same request gives the same result.
     Refused(ApiFailure),
-    /// A 2xx that does not say whether it was done.
+    /// A 2xx response that does not tell whether the request was processed.
     Unreadable(ApiFailure),
 }
 
-/// What came with success.
+/// The content of a successful response.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Answer<T> {
     /// The `result`.
     pub result: T,
-    /// The `result` as the API wrote it, byte for byte, with every field that we do not know.
+    /// The unchanged JSON of `result`, including unknown fields.
     pub raw: String,
-    /// Errors that the API reports beside its success.
+    /// Errors that the API reports in a successful response.
     pub errors: Vec<ResponseInfo>,
-    /// Remarks of the API.
+    /// Messages of the API.
     pub messages: Vec<ResponseInfo>,
-    /// The page of a list.
+    /// The page information of a list.
     pub result_info: Option<ResultInfo>,
 }
 
 impl<T> Answer<T> {
-    /// The same with another `result`.
+    /// Replaces the `result`.
     #[must_use]
     pub fn with_result<U>(self, result: U) -> Answer<U> {
         let Self { raw, errors, messages, result_info, .. } = self;
         Answer { result, raw, errors, messages, result_info }
     }
 
-    /// What the API reports beside its success, and somebody should see: errors, and remarks but for the good news of token
-    /// verification (code 10000).
+    /// The parts of a successful response that users should see: errors, and messages except that of token verification
+    /// (code 10000).
     pub fn warnings(&self) -> impl Iterator<Item = &ResponseInfo> {
         self.errors.iter().chain(self.messages.iter().filter(|message| message.code != 10000))
     }
 }
 
-/// What came with failure.
+/// The content of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiFailure {
-    /// What sort of failure it is, which decides what to do.
+    /// The class of the failure, which decides what to do.
     pub class: Class,
     /// The HTTP status.
     pub status: u16,
     /// The API's errors.
     pub errors: Vec<ResponseInfo>,
-    /// The API's remarks, which sometimes say more than the errors.
+    /// The API's messages, which sometimes say more than the errors.
     pub messages: Vec<ResponseInfo>,
-    /// What was wrong with the body, where it was no envelope or not one of success.
+    /// What was wrong with the body, if it was not a valid envelope or contradicted the status.
     pub defect: Option<String>,
-    /// The catalog's entry for the first error that it knows.
+    /// The catalog's entry for the first known error.
     pub explanation: Option<&'static Explanation>,
-    /// Whether it may have been done all the same. So it is of a 2xx that does not say, and of the error pages of what is in
-    /// front of the API, which need not know. What only reads has no effect that could be unclear.
+    /// Whether the request may have been processed nonetheless. This is the case for a 2xx without a clear result, and
+    /// for errors of servers in front of the API, which may not know. It is never the case for requests that only read.
     pub unclear: bool,
-    /// How many seconds to wait before another try, where the body says so. A `Retry-After` header counts more.
+    /// The wait in seconds before a retry, if the body states one. A `Retry-After` header takes precedence.
     pub retry_after: Option<u64>,
 }
 
-/// A sort of failure.
+/// A class of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Class {
     /// Too many requests.
     RateLimited,
-    /// The server timed out, is overloaded or broken.
+    /// The server timed out, is overloaded or failed.
     Unavailable,
-    /// The credentials are missing, malformed, unknown, or may not do this.
+    /// The credentials are missing, malformed, unknown, or lack a permission.
     Credentials,
-    /// The request holds more entries than are allowed.
+    /// The request contains more entries than are allowed.
     TooMany,
-    /// One entry of the request cannot be purged; the others may.
+    /// An entry of the request cannot be purged; others may be valid.
     BadEntry,
-    /// The plan does not include it.
+    /// The plan does not include the feature.
     Plan,
-    /// What was asked for does not exist.
+    /// The requested object does not exist.
     Missing,
-    /// Refused for another reason.
+    /// The request was refused for another reason.
     Refused,
-    /// A 3xx. Redirects are not followed, because the credentials would go along.
+    /// A 3xx response. Redirects are not followed, because the credentials would be sent along.
     Redirected,
-    /// A bot challenge or a page of something in between: not the API's answer.
+    /// A bot challenge or a page of an intermediary, not a response of the API.
     NotTheApi,
-    /// A 2xx that does not say that it succeeded.
+    /// A 2xx response that does not report success.
     Unclear,
-    /// It succeeded, and the `result` has another form than the documented one.
+    /// A success whose `result` has an undocumented form.
     UnexpectedResult,
 }
 
 impl Class {
-    /// Returns whether the same request can succeed later, with nobody changing anything.
+    /// Returns whether the same request can succeed later without any change.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::RateLimited | Self::Unavailable)
     }
 }
 
-/// Reads the answer to a request, and says what it means.
+/// Parses the response to a request, and returns its meaning.
 #[must_use]
 pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
     let mut reply: Option<E::Reply> = None;
@@ -136,14 +136,14 @@ pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Ver
     }
 }
 
-/// Where the `result` of an answer is read to. With an `Option` behind this, code that does not depend on what is asked
-/// is compiled once, and not once for each endpoint.
+/// The destination of a parsed `result`. With an `Option` behind this trait, code that does not depend on the endpoint
+/// is compiled only once.
 pub trait ReadReply {
-    /// Reads a `result`.
+    /// Parses a `result`.
     ///
     /// # Errors
     ///
-    /// Where it has another form than the documented one.
+    /// If it does not have the documented form.
     fn read(&mut self, raw: &str) -> Result<(), serde_json::Error>;
 }
 
@@ -153,7 +153,7 @@ impl<T: DeserializeOwned> ReadReply for Option<T> {
     }
 }
 
-/// The same, with the `result` read to `reply`, which has it where this is [`Verdict::Done`].
+/// Like [`parse_response`], with the `result` stored in `reply` if the verdict is [`Verdict::Done`].
 #[must_use]
 pub fn parse_response_into(
     endpoint: &Descriptor,
@@ -165,7 +165,7 @@ pub fn parse_response_into(
         Ok(envelope) => envelope,
         Err(failure) => return Verdict::from(failure),
     };
-    // A missing `result` is read as `null`, which it is for some endpoints.
+    // A missing `result` is parsed as `null`, which some endpoints send.
     let raw = envelope.raw_result().to_owned();
     match reply.read(&raw) {
         Ok(()) => Verdict::Done(Answer {
@@ -176,13 +176,13 @@ pub fn parse_response_into(
             result_info: envelope.result_info,
         }),
         Err(error) => Verdict::from(ApiFailure {
-            // The API says that it was done, and will say it in the same words the next time.
+            // The API reports success, and would send the same response again.
             class: Class::UnexpectedResult,
             status,
             errors: envelope.errors,
             messages: envelope.messages,
             defect: Some(alloc::format!(
-                "success, but a `result` that is not understood ({error}): {}",
+                "success, but a `result` that cannot be parsed ({error}): {}",
                 snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
@@ -192,9 +192,9 @@ pub fn parse_response_into(
     }
 }
 
-/// Judges an answer of which only the status arrived, because its body broke off; `defect` says how.
+/// Classifies a response whose body is incomplete, by its status; `defect` says what is wrong with the body.
 ///
-/// `None` where the status alone does not tell what to do: of a success it matters what the body says, and of a refusal why.
+/// Returns `None` if the status is not enough: a success and a refusal need the body.
 #[must_use]
 pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
     let class = class_of(status);
@@ -210,7 +210,7 @@ pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
     })
 }
 
-/// Reads an answer as far as all endpoints are alike.
+/// Parses the part of a response that is the same for all endpoints.
 ///
 /// # Errors
 ///
@@ -224,12 +224,12 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
         Ok(envelope) if envelope.is_problem && !is_2xx => Err(of_the_edge(status, envelope, is_read)),
         Ok(envelope) => {
             let defect = match envelope.success {
-                None if is_2xx => Some("no `success` in the answer".to_owned()),
+                None if is_2xx => Some("no `success` in the response".to_owned()),
                 Some(true) => {
-                    Some("`success` is true in the answer, and the status says otherwise".to_owned())
+                    Some("`success` is true in the response, but the status is an error".to_owned())
                 }
                 _ if envelope.errors.is_empty() && envelope.messages.is_empty() => {
-                    Some("no reason in the answer".to_owned())
+                    Some("the response states no reason".to_owned())
                 }
                 _ => None,
             };
@@ -237,12 +237,12 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
             let unclear = is_2xx && envelope.success.is_none() && envelope.errors.is_empty();
             let class = match explanation {
                 Some(explanation) => explanation.class,
-                // What has no effect is not asked again to find out whether it had one.
+                // A request that only reads is not repeated to find out whether it was processed.
                 None if unclear && is_read => Class::NotTheApi,
                 None if unclear => Class::Unclear,
                 None => class_of(status),
             };
-            // A 429 or a 5xx is temporary whatever the body says: the status comes from what is in front.
+            // A 429 or 5xx is temporary whatever the body says: the status may come from a server in front of the API.
             let class = if class_of(status).is_temporary() { class_of(status) } else { class };
             let says_no = envelope.success == Some(false);
             Err(ApiFailure {
@@ -258,7 +258,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
         }
         Err(no_envelope) => {
             let class = match class_of(status) {
-                // What breaks off may be whole the next time; a page of something else will not be another.
+                // A truncated response may be complete the next time; a page of another server will be the same.
                 Class::Refused
                     if is_2xx
                         && is_read
@@ -292,16 +292,16 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
     }
 }
 
-/// Judges problem details: the edge in front of the API answered, and the API was not asked or did not answer.
+/// Classifies problem details: the edge responded, because the API was not asked or did not respond.
 ///
-/// Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
+/// Source: Cloudflare's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
 fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
     let (class, explanation) = match class_of(status) {
         class if class.is_temporary() => (class, None),
-        // Whatever the status is: what says when to come back can be asked again.
+        // A response that states a wait can be retried, whatever the status is.
         _ if problem.retry_after.is_some() && !is_final(status) => (Class::Unavailable, None),
         _ if is_final(status) => (Class::NotTheApi, Some(&catalog::EDGE_TLS)),
-        // No API was there to look at credentials.
+        // The request did not reach the API, which checks credentials.
         Class::Credentials => (Class::NotTheApi, Some(&catalog::EDGE_BLOCK)),
         Class::Refused | Class::Missing => (Class::NotTheApi, None),
         class => (class, None),
@@ -318,29 +318,29 @@ fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
     }
 }
 
-/// Returns whether the edge says of a status that another try cannot help: it could not set up TLS with what is behind it.
+/// Returns whether a status of the edge means that a retry cannot help: it could not set up TLS with the server behind it.
 const fn is_final(status: u16) -> bool {
     matches!(status, 525 | 526)
 }
 
-/// Returns whether a status alone leaves open that the request was done. A gateway that got no answer, or a bad one, does
-/// not know; one that says 503, or that it could not set up TLS, did not pass the request on.
+/// Returns whether a status alone leaves open whether the request was processed. A gateway that got no or a bad response
+/// does not know; one that sends 503, or could not set up TLS, did not forward the request.
 const fn leaves_open(status: u16) -> bool {
     matches!(status, 500..=599) && status != 503 && !is_final(status)
 }
 
-/// What a status alone says of an answer that is no success.
+/// The class of a failure, by its status alone.
 fn class_of(status: u16) -> Class {
     match status {
         300..=399 => Class::Redirected,
         401 | 403 => Class::Credentials,
         404 => Class::Missing,
         408 => Class::Unavailable,
-        // How large a body may be is not documented; if one is too large, fewer entries will do.
+        // The maximum size of a body is not documented; a body with fewer entries is smaller.
         413 => Class::TooMany,
         429 => Class::RateLimited,
         status if is_final(status) => Class::NotTheApi,
-        // All of them: 520 to 530 come from the edge in front of the API.
+        // Including 520 to 530, which the edge in front of the API sends.
         500..=599 => Class::Unavailable,
         _ => Class::Refused,
     }
@@ -357,13 +357,13 @@ impl<T> From<ApiFailure> for Verdict<T> {
 }
 
 impl ApiFailure {
-    /// The code of the first error; 0 where there is none.
+    /// The code of the first error; 0 if there is none.
     #[must_use]
     pub fn code(&self) -> u32 {
         self.errors.iter().map(|error| error.code).find(|code| *code != 0).unwrap_or_default()
     }
 
-    /// The page that the API names for its errors, where it names one.
+    /// The documentation page that the API names for its errors, if any.
     #[must_use]
     pub fn documentation_url(&self) -> Option<&str> {
         self.errors
@@ -372,10 +372,10 @@ impl ApiFailure {
             .find_map(|error| error.documentation_url.as_deref())
     }
 
-    /// What the API said, in one line: its errors, else its remarks, else what is wrong with the body.
+    /// The API's message in one line: its errors, otherwise its messages, otherwise what is wrong with the body.
     #[must_use]
     pub fn reason(&self) -> String {
-        // "Bad Request" alone helps nobody; what does was seen in `messages`.
+        // "Bad Request" alone does not help; the reason was observed in `messages`.
         let said = self.errors.iter().chain(&self.messages);
         let mut parts: Vec<String> =
             said.clone().take(MAX_SHOWN).map(|info| alloc::format!("{info}")).collect();

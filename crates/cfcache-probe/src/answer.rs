@@ -213,7 +213,7 @@ impl Answer {
         self
     }
 
-    /// The data centre that answered, such as `FRA`: the suffix of `CF-RAY`.
+    /// The data center that answered, such as `FRA`: the suffix of `CF-RAY`.
     #[must_use]
     pub fn colo(&self) -> Option<&str> {
         let (_, colo) = self.ray.as_deref()?.rsplit_once('-')?;

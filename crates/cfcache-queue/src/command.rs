@@ -150,7 +150,7 @@ impl Place {
     fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
         // In a unit or a container that names a variable which is not there; a file would take what is meant for others.
         if environment.is_empty(DATABASE_URL) {
-            return Err(Failure::usage(format!("`{DATABASE_URL}` is set, and empty"))
+            return Err(Failure::usage(format!("`{DATABASE_URL}` is set but empty"))
                 .with_hint("set it to the URL of a database, or unset it to keep the queue in a file"));
         }
         let url = environment.other(DATABASE_URL);

@@ -157,7 +157,7 @@ mod tests {
             ("", "it names no token"),
             ("token-env = 'T'\ntoken-file = '/t'", "more than one place"),
             ("token-command = []", "`token-command` is empty"),
-            ("token-env = 'T'\nplan = 'gold'", "is no plan"),
+            ("token-env = 'T'\nplan = 'gold'", "is not a plan"),
             ("token-env = 'T'\nshare = 0.0", "above 0"),
             ("token-env = 'T'\nshare = 1.5", "at most 1"),
             ("token = 'hunter2'", "unknown field"),

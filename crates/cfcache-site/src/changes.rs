@@ -1,4 +1,4 @@
-//! Lists of changes, as other tools print them.
+//! Parses lists of changes printed by other tools.
 
 mod aws;
 mod git;
@@ -12,7 +12,7 @@ use crate::difference::{Change, ChangeKind};
 use crate::mapping::Site;
 use crate::path::{self, InvalidPath, Root};
 
-/// What a list of changes was printed by.
+/// The tool that printed a list of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListFormat {
@@ -24,15 +24,15 @@ pub enum ListFormat {
     Aws,
     /// `rclone check --combined -`, `rclone sync --combined -`.
     Rclone,
-    /// Paths, each of a file that changed.
+    /// Paths of changed files, one per record.
     Paths,
 }
 
 impl ListFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: &'static [Self] = &[Self::Git, Self::Rsync, Self::Aws, Self::Rclone, Self::Paths];
 
-    /// Its name.
+    /// The name of the format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl ListFormat {
         }
     }
 
-    /// Returns whether its records end with NUL whatever is asked for.
+    /// Returns whether records of this format always end with NUL.
     #[must_use]
     pub const fn is_null_separated(self) -> bool {
         matches!(self, Self::Git)
@@ -78,19 +78,19 @@ impl FromStr for ListFormat {
     }
 }
 
-/// No list of changes has that name.
+/// There is no format with this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is none of git, rsync, aws, rclone, paths")]
 pub struct UnknownFormat {
-    /// What was given.
+    /// The given name.
     pub found: String,
 }
 
-/// Reads a list of changes, a record at a time.
+/// Parses a list of changes, one record at a time.
 #[derive(Debug)]
 pub struct ChangeList {
     format: ListFormat,
-    /// What an S3 URL is below, where the format is `aws`; what paths are below, in the others.
+    /// The prefix of S3 URLs for the format `aws`; the root of paths for the others.
     root: Root,
     git: git::DiffParser,
     changes: Vec<Change>,
@@ -98,22 +98,23 @@ pub struct ChangeList {
     records: u64,
 }
 
-/// What a parser calls with each path that it finds.
+/// The callback that a parser calls with each path.
 type OnChange<'a> = dyn FnMut(&[u8], ChangeKind) -> Result<(), InvalidChange> + 'a;
 
 impl ChangeList {
-    /// Begins a list; its paths are relative to `root`. Of `aws`, a root of `s3://bucket/folder` is what keys are below.
+    /// Starts a list whose paths are relative to `root`. For `aws`, a root such as `s3://bucket/folder` is the prefix
+    /// of keys.
     #[must_use]
     pub fn new(format: ListFormat, root: Root) -> Self {
         Self { format, root, git: git::DiffParser::default(), changes: Vec::new(), outside: 0, records: 0 }
     }
 
-    /// Takes the next record, without its end. A file that `site` ignores is no change.
+    /// Adds the next record, without its end. Files that `site` ignores are skipped.
     ///
     /// # Errors
     ///
-    /// [`InvalidChange`] where it is nothing that the tool prints, or tells of a failure of the tool. What was read
-    /// before stays.
+    /// [`InvalidChange`] if the tool does not print such a record, or if it reports a failure of the tool. Earlier
+    /// records are kept.
     pub fn push(&mut self, record: &[u8], site: &Site) -> Result<(), InvalidChange> {
         let Self { format, root, git, changes, outside, records } = self;
         *records += 1;
@@ -139,20 +140,20 @@ impl ChangeList {
         }
     }
 
-    /// How many records there were.
+    /// The number of records.
     #[must_use]
     pub const fn records(&self) -> u64 {
         self.records
     }
 
-    /// How many of the files are not below the root.
+    /// The number of files outside of the root.
     #[must_use]
     pub const fn outside(&self) -> u64 {
         self.outside
     }
 
-    /// The changes so far, whether or not the list ended well: each path once, sorted. What was deleted and came back
-    /// is changed.
+    /// The changes so far, also after an error: each path once, sorted. A file that was deleted and created again
+    /// counts as changed.
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = self.changes.clone();
@@ -171,17 +172,17 @@ impl ChangeList {
     ///
     /// # Errors
     ///
-    /// [`InvalidChange::Unfinished`] where it ends in the middle.
+    /// [`InvalidChange::Unfinished`] if it ends within a record.
     pub fn finish(&self) -> Result<(), InvalidChange> {
         self.git.finish()
     }
 }
 
-/// Why a record is not one of a list of changes.
+/// Why a record is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidChange {
-    /// It looks otherwise.
+    /// It has another form.
     #[error("`{found}` is nothing that {expected} prints")]
     Shape {
         /// Its beginning.
@@ -189,28 +190,28 @@ pub enum InvalidChange {
         /// The command.
         expected: &'static str,
     },
-    /// Lines where there should be NULs.
+    /// It has line breaks instead of NULs.
     #[error("the records end with line breaks; call git with `-z`, which does not quote names")]
     NotNullSeparated,
-    /// Nothing was done.
+    /// The tool made no changes, for example in a dry run.
     #[error("`{found}` tells of a dry run: nothing was changed")]
     DryRun {
         /// Its beginning.
         found: String,
     },
-    /// The tool failed.
+    /// It reports a failure of the tool.
     #[error("the tool failed for a file: `{found}`")]
     Failed {
         /// Its beginning.
         found: String,
     },
-    /// It ends in the middle of a record.
+    /// The list ends within a record.
     #[error("the list ends in the middle, after `{after}`")]
     Unfinished {
-        /// The last that was read.
+        /// The last record.
         after: String,
     },
-    /// A path in it.
+    /// It contains an invalid path.
     #[error(transparent)]
     Path(#[from] InvalidPath),
 }

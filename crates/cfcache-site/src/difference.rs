@@ -1,4 +1,4 @@
-//! What changed from one snapshot to the next.
+//! Compares two snapshots.
 
 use core::cmp::Ordering;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::snapshot::{Entry, HashKind, Snapshot};
 
-/// What happened to a file.
+/// The type of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChangeKind {
-    /// It is new.
+    /// The file is new.
     Added,
-    /// Its content is another one.
+    /// The content of the file changed.
     Changed,
-    /// It is gone.
+    /// The file was deleted.
     Deleted,
 }
 
 impl ChangeKind {
-    /// The letter that `git status` has for it.
+    /// The letter that `git status` uses.
     #[must_use]
     pub const fn letter(self) -> char {
         match self {
@@ -29,31 +29,31 @@ impl ChangeKind {
     }
 }
 
-/// A file that changed.
+/// A changed file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Change {
     /// Its [site path](crate::path).
     pub path: String,
-    /// What happened to it.
+    /// The type of the change.
     pub kind: ChangeKind,
 }
 
-/// How many files changed and how.
+/// The number of files by type of change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ChangeCounts {
-    /// New ones.
+    /// New files.
     pub added: u64,
-    /// Those with another content.
+    /// Files with changed content.
     pub changed: u64,
-    /// Those that are gone.
+    /// Deleted files.
     pub deleted: u64,
-    /// All others.
+    /// Unchanged files.
     pub unchanged: u64,
 }
 
 impl ChangeCounts {
-    /// Counts one more.
+    /// Counts one file.
     pub const fn count(&mut self, kind: ChangeKind) {
         match kind {
             ChangeKind::Added => self.added += 1,
@@ -63,7 +63,7 @@ impl ChangeCounts {
     }
 }
 
-/// Compares a snapshot with the files of the one before, which come one after the other, sorted by path.
+/// Compares a snapshot with the files of the previous one, which are passed one by one, sorted by path.
 #[derive(Debug)]
 pub struct Difference<'a, I> {
     rest: I,
@@ -73,7 +73,7 @@ pub struct Difference<'a, I> {
     counts: ChangeCounts,
 }
 
-/// Begins to compare `new` with files whose hashes are of the kind `old`. Hashes of another kind say nothing, so that
+/// Starts comparing `new` with files whose hashes have the type `old`. Hashes of different types cannot be compared, so
 /// every file counts as changed then.
 pub fn difference(old: Option<HashKind>, new: &Snapshot) -> Difference<'_, impl Iterator<Item = Entry<'_>>> {
     let mut rest = new.iter();
@@ -88,7 +88,7 @@ pub fn difference(old: Option<HashKind>, new: &Snapshot) -> Difference<'_, impl 
 }
 
 impl<'a, I: Iterator<Item = Entry<'a>>> Difference<'a, I> {
-    /// Takes the next file of the snapshot before.
+    /// Adds the next file of the previous snapshot.
     pub fn push_old(&mut self, old: Entry<'_>) {
         loop {
             let order = self.next.map_or(Ordering::Greater, |new| new.path.cmp(old.path));
@@ -111,7 +111,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Difference<'a, I> {
         }
     }
 
-    /// Ends it: what the snapshot has beyond the old files is new.
+    /// Ends the comparison: files that only the new snapshot contains are new.
     #[must_use]
     pub fn finish(mut self) -> (Vec<Change>, ChangeCounts) {
         while let Some(new) = self.next {

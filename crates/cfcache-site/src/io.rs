@@ -1,4 +1,4 @@
-//! What reads and writes files. Nothing else in this crate does.
+//! The modules that read and write files. No other module of this crate does.
 
 pub mod directory;
 pub mod records;

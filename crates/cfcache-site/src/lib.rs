@@ -1,13 +1,13 @@
-//! What a deployment of a static site changed, and which URLs show it.
+//! Finds what a deployment of a static site changed, and which URLs are affected.
 //!
-//! - [`path`]: names of files as they stand in URLs
-//! - [`mapping`]: a [`Site`](mapping::Site): which URLs show a file
-//! - [`snapshot`]: what a site consists of: a directory, a manifest, a git tree, a sitemap
+//! - [`path`]: percent-encoding of file names
+//! - [`mapping`]: a [`Site`](mapping::Site), which maps files to URLs
+//! - [`snapshot`]: the files of a site, from a directory, a manifest, a git tree or a sitemap
 //! - [`changes`]: lists of changes of git, rsync, aws and rclone
-//! - [`difference`]: what changed from one snapshot to the next
-//! - [`selection`]: everything to purge, and less exact ways to say it
-//! - [`state`]: what is remembered from one run to the next
-//! - [`io`]: the modules that read and write files; all others are functions from values to values
+//! - [`difference`]: compares two snapshots
+//! - [`selection`]: selects what to purge, by URL or less exactly
+//! - [`state`]: the state between two runs
+//! - [`io`]: the modules that read and write files; all others are pure functions
 
 pub mod changes;
 pub mod difference;
@@ -18,7 +18,7 @@ pub mod selection;
 pub mod snapshot;
 pub mod state;
 
-/// The beginning of what was found, for a message.
+/// The beginning of a text, for a message.
 fn clip(bytes: &[u8]) -> String {
     const MOST: usize = 120;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);

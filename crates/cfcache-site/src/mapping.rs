@@ -1,4 +1,4 @@
-//! Which URLs show the content of a file.
+//! Maps files to the URLs that show them.
 
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
@@ -10,47 +10,48 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::path;
 
-/// A site: where its files are served, and under which URLs.
+/// A site: where its files are, and at which URLs they are served.
 ///
-/// This is a table `[site.NAME]` of a project's settings, and what a state remembers.
+/// This is a table `[site.NAME]` of a project's settings, and is stored in the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Site {
-    /// The folder that is deployed, below that of the settings. A state does not hold it: it makes no difference to any URL.
+    /// The deployed folder, relative to that of the settings. It is not stored in the state, because it does not affect
+    /// URLs.
     #[serde(default, deserialize_with = "folder_below", skip_serializing)]
     pub root: Option<PathBuf>,
-    /// Every origin that the site is served under, with the path of its root.
+    /// Every URL at which the root of the site is served.
     #[serde(deserialize_with = "some_urls")]
     pub url: Vec<SiteUrl>,
-    /// What is purged whenever anything changed: paths below each of `url`, with a query if there is one.
+    /// URLs that are purged whenever anything changed: paths below each of `url`, optionally with a query string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<AlwaysPath>,
-    /// Files that are no part of the site.
+    /// Files that are not part of the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<Glob>,
-    /// How files are served; the first that matches counts. Files that none matches have the default forms.
+    /// How files are served; the first match applies. Files without a match have the default forms.
     #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
 }
 
-/// How the files that match are served.
+/// How the matching files are served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Rule {
-    /// Which files.
+    /// The pattern of the files.
     pub files: Glob,
-    /// What is purged for one of them.
+    /// What is purged for a file.
     #[serde(default, rename = "as", skip_serializing_if = "is_default")]
     pub purge_as: PurgeAs,
-    /// The forms of a page's URL; without them, [`Form::DEFAULT`].
+    /// The forms of a page's URL; by default [`Form::DEFAULT`].
     #[serde(default, deserialize_with = "some_forms", skip_serializing_if = "Option::is_none")]
     pub forms: Option<Vec<Form>>,
-    /// Sets of cache-key headers that pages are cached by, besides the entry without any.
+    /// Sets of cache-key headers with which pages are cached, in addition to the entry without headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderSet>,
-    /// What a file that is new needs.
+    /// What to do for a new file.
     #[serde(default, skip_serializing_if = "is_default")]
     pub added: Added,
 }
@@ -94,36 +95,38 @@ pub enum PurgeAs {
     /// Its URLs.
     #[default]
     Urls,
-    /// Everything whose host and path begin as its own: for pages that are cached under queries that nobody can list.
+    /// Everything whose host and path begin with its own: for pages that are cached with query strings that cannot be
+    /// listed.
     Prefix,
 }
 
-/// What a new file needs.
+/// What to do for a new file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Added {
-    /// To be purged: the edge may hold the 404 of the time before it.
+    /// Purge it, because the cache may hold an earlier 404.
     #[default]
     Purge,
-    /// Nothing: its name holds its content's hash, so that nobody asked for it before.
+    /// Nothing: its name contains a hash of its content, so nobody requested it before.
     Skip,
 }
 
-/// A form of the URL of a page, a file whose name ends in `.html` or `.htm`. Other files have their name alone.
+/// A form of the URL of a page, which is a file whose name ends with `.html` or `.htm`. Other files only have their
+/// name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
-    /// The name: `/a.html`, `/d/index.html`.
+    /// The file name: `/a.html`, `/d/index.html`.
     File,
-    /// With a slash at its end: `/a/`, `/d/`.
+    /// With a trailing slash: `/a/`, `/d/`.
     Slash,
-    /// Without: `/a`, `/d`.
+    /// Without a trailing slash: `/a`, `/d`.
     Bare,
 }
 
 impl Form {
-    /// The forms of `a.html`, and those of `d/index.html`. They hold for nginx, Apache, Caddy, S3, GitHub Pages,
-    /// Netlify, and Cloudflare's Pages and Workers but for `force-trailing-slash`, which serves `a.html` as `/a/`.
+    /// The forms of `a.html` and of `d/index.html`. They are valid for nginx, Apache, Caddy, S3, GitHub Pages, Netlify,
+    /// and Cloudflare's Pages and Workers, except for `force-trailing-slash`, which serves `a.html` as `/a/`.
     pub const DEFAULT: [&'static [Self]; 2] =
         [&[Self::File, Self::Bare], &[Self::Slash, Self::File, Self::Bare]];
 }
@@ -134,11 +137,11 @@ impl Form {
 pub struct Glob(String);
 
 impl Glob {
-    /// Parses a pattern: `?`, `*`, `**`, `[a-z]`, `{a,b}`, and `!` at its beginning.
+    /// Parses a pattern with `?`, `*`, `**`, `[a-z]`, `{a,b}`, and a leading `!`.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub fn parse(pattern: &str) -> Result<Self, InvalidSite> {
         let invalid = |reason: String| InvalidSite::Glob { found: pattern.to_owned(), reason };
         if pattern.is_empty() {
@@ -154,7 +157,7 @@ impl Glob {
         }
     }
 
-    /// The pattern, as it was given.
+    /// The pattern as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -167,7 +170,7 @@ impl Glob {
     }
 }
 
-/// An origin and the path of the site's root there.
+/// An origin with the path of the site's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct SiteUrl(String);
@@ -177,7 +180,7 @@ impl SiteUrl {
     ///
     /// # Errors
     ///
-    /// Where it is no URL, or has a user, a query or a fragment.
+    /// If it is not a URL, or has a user, a query or a fragment.
     pub fn parse(text: &str) -> Result<Self, InvalidSite> {
         let invalid = |reason: String| InvalidSite::Url { found: text.to_owned(), reason };
         let parsed = PurgeUrl::parse(text).map_err(|error| invalid(error.to_string()))?;
@@ -194,27 +197,28 @@ impl SiteUrl {
         Ok(Self(format!("{}://{}{base}", scheme.to_ascii_lowercase(), authority.to_lowercase())))
     }
 
-    /// The URL without a slash at its end.
+    /// The URL without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The path of the root, without a slash at its end: empty for the root of the host.
+    /// The path of the root without a trailing slash; empty for the root of the host.
     #[must_use]
     pub fn base(&self) -> &str {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
         rest.find('/').map_or("", |slash| &rest[slash..])
     }
 
-    /// The host, to purge all of it.
+    /// The host.
     #[must_use]
     pub fn host(&self) -> Option<Target> {
         let url = PurgeUrl::parse(&self.0).ok()?;
         Host::parse(url.host()).ok().map(Target::Hosts)
     }
 
-    /// The URL of a path that begins with `/`. The empty path is the root without a slash, of which a host has none.
+    /// The URL of a path that begins with `/`. The empty path is the root without a slash, which does not exist for the
+    /// root of a host.
     fn url(&self, path: &str, headers: &[CacheKeyHeader]) -> Option<Target> {
         if path.is_empty() && self.base().is_empty() {
             return None;
@@ -223,7 +227,7 @@ impl SiteUrl {
         Some(Target::Files(File::from(url).with_default_headers(headers)))
     }
 
-    /// The prefix of a path that begins with `/`; of one that is too deep, the deepest that is not.
+    /// The prefix of a path that begins with `/`; of a path that is too deep, the deepest possible one.
     fn prefix(&self, path: &str) -> Option<Target> {
         let url = PurgeUrl::parse(&self.0).ok()?;
         let text = format!("{}{}{path}", url.host(), self.base());
@@ -242,7 +246,7 @@ impl AlwaysPath {
     ///
     /// # Errors
     ///
-    /// Where it does not begin with `/`, or has a fragment, a blank or a wildcard.
+    /// If it does not begin with `/`, or has a fragment, a blank or a wildcard.
     pub fn parse(text: &str) -> Result<Self, InvalidSite> {
         let invalid =
             |reason: &str| InvalidSite::Always { found: text.to_owned(), reason: reason.to_owned() };
@@ -262,16 +266,16 @@ impl AlwaysPath {
     }
 }
 
-/// Cache-key headers of one variant.
+/// The cache-key headers of one variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderSet(Vec<CacheKeyHeader>);
 
 impl HeaderSet {
-    /// Checks the headers of a variant.
+    /// Validates the headers of a variant.
     ///
     /// # Errors
     ///
-    /// Where there is none, or one is not valid.
+    /// If there are none, or if one is invalid.
     pub fn new(headers: &BTreeMap<String, String>) -> Result<Self, InvalidSite> {
         if headers.is_empty() {
             return Err(InvalidSite::Header { reason: "a set of headers is empty".to_owned() });
@@ -312,38 +316,38 @@ deserialize_parsed! {
     AlwaysPath,
 }
 
-/// Why a site's settings are not usable.
+/// Why a site's settings are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSite {
-    /// A pattern.
+    /// A pattern is invalid.
     #[error("`{found}` is no pattern for files: {reason}")]
     Glob {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A URL of the site.
+    /// A URL of the site is invalid.
     #[error("`{found}` is no URL of a site: {reason}")]
     Url {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A path that is always purged.
+    /// A path that is always purged is invalid.
     #[error("`{found}` cannot always be purged: {reason}")]
     Always {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A header.
+    /// A header is invalid.
     #[error("{reason}")]
     Header {
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }
@@ -355,13 +359,13 @@ impl Site {
         Self { url, ..Self::default() }
     }
 
-    /// Returns whether a file, given as the bytes of its path, is no part of the site.
+    /// Returns whether a file, given as the bytes of its path, is not part of the site.
     #[must_use]
     pub fn ignores(&self, path: &[u8]) -> bool {
         self.ignore.iter().any(|glob| glob.matches(path))
     }
 
-    /// Returns whether it is served under the same URLs as another: then the files tell all that changed.
+    /// Returns whether two sites have the same URLs: then only the files determine what changed.
     #[must_use]
     pub fn has_urls_of(&self, other: &Self) -> bool {
         let holds = |all: &[SiteUrl], some: &[SiteUrl]| some.iter().all(|url| all.contains(url));
@@ -378,7 +382,7 @@ impl Site {
         self.rule(&path::decode(site_path)).is_some_and(|rule| rule.added == Added::Skip)
     }
 
-    /// Gives everything to purge for the file with this site path, under each URL of the site.
+    /// Passes everything to purge for the file with this site path to `give`, for each URL of the site.
     pub fn for_each_target(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
         let rule = self.rule(&path::decode(site_path));
         if rule.is_some_and(|rule| rule.purge_as == PurgeAs::Prefix) {
@@ -387,7 +391,7 @@ impl Site {
         self.for_each_file_url(site_path, emit);
     }
 
-    /// Gives each URL of the file with this site path, also where the file is purged as a prefix.
+    /// Passes each URL of the file with this site path, also if the file is purged as a prefix.
     pub fn for_each_file_url(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
         let rule = self.rule(&path::decode(site_path));
         let forms = rule.and_then(|rule| rule.forms.as_deref());
@@ -395,7 +399,7 @@ impl Site {
         for_each_form(site_path, forms, &mut |form| self.for_each_url(form, headers, emit));
     }
 
-    /// Gives a path and query, in all spellings, under each URL of the site and with each set of headers.
+    /// Passes a path and query in all spellings, for each URL of the site and each set of headers.
     fn for_each_url(&self, path_and_query: &str, headers: &[HeaderSet], emit: &mut dyn FnMut(Target)) {
         let others = path::other_spellings(path_and_query);
         for path in [path_and_query].into_iter().chain(others.iter().map(String::as_str)) {
@@ -410,8 +414,8 @@ impl Site {
 
     fn for_each_prefix(&self, site_path: &str, emit: &mut dyn FnMut(Target)) {
         let page = Page::from_site_path(site_path);
-        // Whether a prefix ends at a segment is not documented, so that `/a` may not cover `/a.html`. It covers `/a/`
-        // and what is in it either way.
+        // It is not documented whether a prefix ends at a path segment, so `/a` may not include `/a.html`. It includes
+        // `/a/` and everything below in any case.
         let (bare, own) = match page {
             Page::Index { folder } => (Some(folder), None),
             Page::Named { stem } => (Some(stem), Some(site_path)),
@@ -432,13 +436,13 @@ impl Site {
         }
     }
 
-    /// Gives everything of a folder, as prefixes, under each URL of the site. The root's folder is empty.
+    /// Passes everything in a folder, as prefixes, for each URL of the site. The root's folder is empty.
     pub fn for_each_folder_prefix(&self, folder: &str, emit: &mut dyn FnMut(Target)) {
         let index = if folder.is_empty() { "index.html".to_owned() } else { format!("{folder}/index.html") };
         self.for_each_prefix(&index, emit);
     }
 
-    /// Gives what is always purged, with the headers of the files that may be served there.
+    /// Passes the entries that are always purged, with the headers of the files that may be served there.
     pub fn for_each_always(&self, emit: &mut dyn FnMut(Target)) {
         for always in &self.always {
             let path_and_query = always.as_str();
@@ -452,7 +456,7 @@ impl Site {
         }
     }
 
-    /// The hosts that it is served under.
+    /// The hosts of the site.
     #[must_use]
     pub fn hosts(&self) -> Vec<Target> {
         let mut hosts: Vec<Target> = Vec::new();
@@ -465,7 +469,7 @@ impl Site {
     }
 
     /// The site paths of the files that a static host may serve for a URL of the site, in the order in which they are
-    /// looked for; none for a URL elsewhere or with a query.
+    /// looked up; empty for a URL elsewhere or with a query.
     #[must_use]
     pub fn files_shown_at(&self, url: &str) -> Vec<String> {
         let Some(path) = self.site_path_of(url).filter(|path| !path.contains('?')) else { return Vec::new() };
@@ -482,7 +486,7 @@ impl Site {
         }
     }
 
-    /// The site path of a URL under one of the site's, with its query; `None` for a URL elsewhere.
+    /// The site path of a URL of the site, with its query; `None` for a URL elsewhere.
     #[must_use]
     pub fn site_path_of(&self, url: &str) -> Option<String> {
         let (scheme, rest) = url.split_once("://")?;
@@ -498,7 +502,7 @@ impl Site {
     }
 }
 
-/// The files that may be served under a path: `a`, `a.html`, `a/index.html`.
+/// The files that may be served for a path: `a`, `a.html`, `a/index.html`.
 fn file_names(path: &str) -> Vec<String> {
     if path.is_empty() || path.ends_with('/') {
         return vec![format!("{path}index.html")];
@@ -506,19 +510,19 @@ fn file_names(path: &str) -> Vec<String> {
     vec![path.to_owned(), format!("{path}.html"), format!("{path}/index.html")]
 }
 
-/// What kind of page a file is.
+/// The type of a page.
 enum Page<'a> {
-    /// `d/index.html`, with `d`; the root's is empty.
+    /// `d/index.html`, with `d`; empty for the root.
     Index { folder: &'a str },
     /// `a.html`, with `a`.
     Named { stem: &'a str },
-    /// It is no page.
+    /// Not a page.
     Other,
 }
 
 impl<'a> Page<'a> {
     fn from_site_path(site_path: &'a str) -> Self {
-        // A query comes from a sitemap, and whatever stands in it is no file's name.
+        // A query comes from a sitemap, and is not part of a file name.
         if site_path.contains('?') {
             return Self::Other;
         }
@@ -535,7 +539,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Gives each form of a file's URL, as a path that begins with `/`. The bare form of the root is empty.
+/// Passes each form of a file's URL, as a path that begins with `/`. The bare form of the root is empty.
 fn for_each_form(site_path: &str, forms: Option<&[Form]>, emit: &mut dyn FnMut(&str)) {
     let (stem, default) = match Page::from_site_path(site_path) {
         Page::Other => return emit(&format!("/{site_path}")),
@@ -545,7 +549,7 @@ fn for_each_form(site_path: &str, forms: Option<&[Form]>, emit: &mut dyn FnMut(&
     for form in forms.unwrap_or(default) {
         match form {
             Form::File => emit(&format!("/{site_path}")),
-            // Of the root, `https://example.com/sub/`; there is one slash.
+            // For the root there is only one slash: `https://example.com/sub/`.
             Form::Slash if stem.is_empty() => emit("/"),
             Form::Slash => emit(&format!("/{stem}/")),
             Form::Bare if stem.is_empty() => emit(""),

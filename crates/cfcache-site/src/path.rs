@@ -1,15 +1,16 @@
-//! Paths of files below a site's root, as they stand in URLs.
+//! Paths of files below a site's root, encoded as in URLs.
 //!
 //! A *site path* is relative to the root, has `/` between its parts, and is percent-encoded as browsers encode a path:
-//! `blog/%C3%BC%20b.html`. It is ASCII, so that it can be written anywhere. Two files have the same site path only if
-//! their names are equal byte for byte.
+//! `blog/%C3%BC%20b.html`. It is ASCII, so it can be written anywhere. Two files have the same site path only if their
+//! names are equal byte for byte.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
-/// What a browser encodes in a path, and what would mean something else there if it stood in a file's name.
+/// The characters that browsers encode in a path, and those that would have another meaning there if a file name
+/// contained them.
 ///
 /// Source: the path percent-encode set of <https://url.spec.whatwg.org/#path-percent-encode-set>, which has `^` since
 /// 2023. `%` and `\` are added because a name may hold them: `%` begins an escape and `\` is read as `/`.
@@ -27,14 +28,14 @@ const IN_FILE_NAMES: &AsciiSet = &CONTROLS
     .add(b'%')
     .add(b'\\');
 
-/// The same for what is a part of a URL already: escapes stand as they are.
+/// The same for a part of a URL, in which escapes are kept.
 const IN_URLS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
-/// What browsers leave in a path, and some programs encode.
+/// Characters that browsers do not encode in a path, but some programs do.
 const ENCODED_BY_SOME: &[u8] = b"[]|!*'();:@&=+$,";
 
-/// What programs encode of it: JavaScript's `encodeURI`, Go's `URL.String`, JavaScript's `encodeURIComponent`, and Python's
-/// `quote` or PHP's `rawurlencode`, which leave only what RFC 3986 calls unreserved.
+/// The sets that programs encode: JavaScript's `encodeURI`, Go's `URL.String`, JavaScript's `encodeURIComponent`, and
+/// Python's `quote` or PHP's `rawurlencode`, which encode everything but RFC 3986's unreserved characters.
 const ENCODED_BY_PROGRAMS: [&AsciiSet; 4] = [URI, GO, COMPONENT, RESERVED];
 const URI: &AsciiSet = &AsciiSet::EMPTY.add(b'[').add(b']').add(b'|');
 const GO: &AsciiSet = &URI.add(b'!').add(b'*').add(b'\'').add(b'(').add(b')');
@@ -42,25 +43,25 @@ const COMPONENT: &AsciiSet =
     &URI.add(b';').add(b':').add(b'@').add(b'&').add(b'=').add(b'+').add(b'$').add(b',');
 const RESERVED: &AsciiSet = &COMPONENT.add(b'!').add(b'*').add(b'\'').add(b'(').add(b')');
 
-/// Encodes the path of a file, given with `/` between its parts.
+/// Encodes the path of a file, with `/` between its parts.
 #[must_use]
 pub fn encode(path: &[u8]) -> String {
     percent_encode(path, IN_FILE_NAMES).to_string()
 }
 
-/// Encodes what a browser would encode in a part of a URL that may hold escapes already.
+/// Encodes as a browser does for a part of a URL that may already contain escapes.
 #[must_use]
 pub fn encode_url_part(part: &str) -> String {
     percent_encode(part.as_bytes(), IN_URLS).to_string()
 }
 
-/// The bytes of the file's name.
+/// The bytes of the file name.
 #[must_use]
 pub fn decode(site_path: &str) -> Cow<'_, [u8]> {
     percent_decode_str(site_path).into()
 }
 
-/// The path as people read it; what is no UTF-8 stays encoded.
+/// The path for people; text that is not UTF-8 stays encoded.
 #[must_use]
 pub fn display(site_path: &str) -> Cow<'_, str> {
     match percent_decode_str(site_path).decode_utf8() {
@@ -69,10 +70,10 @@ pub fn display(site_path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The other ways in which a path is spelled in links, if there are any; a query stays as it is, but for `^`.
+/// The other encodings of a path in links, if there are any. In a query, only `^` is changed.
 ///
-/// Older browsers leave `^`. Browsers leave other characters that programs encode, each its own set of them. RFC 3986
-/// (section 2.2) calls them reserved: encoded and not they are different URLs.
+/// Older browsers do not encode `^`. Programs encode characters that browsers do not, each its own set. RFC 3986
+/// (section 2.2) calls them reserved: the encoded and the plain form are different URLs.
 #[must_use]
 pub fn other_spellings(path: &str) -> Vec<String> {
     let (below, query) = path.split_at(path.find('?').unwrap_or(path.len()));
@@ -92,7 +93,7 @@ pub fn other_spellings(path: &str) -> Vec<String> {
     spellings
 }
 
-/// The site path of a path in any spelling. A slash that is encoded parts nothing, so that no file has such a name.
+/// The site path of a path in any encoding. A path with an encoded slash is unchanged; no file has such a name.
 #[must_use]
 pub fn from_any_spelling(path: String) -> String {
     let has_slash =
@@ -100,8 +101,8 @@ pub fn from_any_spelling(path: String) -> String {
     if has_slash { path } else { encode(&decode(&path)) }
 }
 
-/// Returns whether the name is in Unicode's composed form (NFC), as links are typed. A name that is not has another URL
-/// than a link that looks the same. Bytes that are no UTF-8 count as composed.
+/// Returns whether the name is in Unicode's composed form (NFC), in which links are typed. Otherwise its URL differs
+/// from that of a link that looks the same. Bytes that are not UTF-8 count as composed.
 #[must_use]
 pub fn is_composed(site_path: &str) -> bool {
     if !site_path.contains('%') {
@@ -119,10 +120,10 @@ pub fn is_composed(site_path: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPath {
-    /// There is nothing.
+    /// It is empty.
     #[error("the path is empty")]
     Empty,
-    /// It begins at the top of a file system.
+    /// It is absolute.
     #[error("`{found}` is absolute, and no folder is named that it is in; name the folder of the site")]
     Absolute {
         /// The path.
@@ -136,14 +137,14 @@ pub enum InvalidPath {
     },
 }
 
-/// What lists of paths are relative to.
+/// The folder that paths in lists are relative to.
 ///
-/// `public` takes `public/` off the beginning of each path; what is not below it is no part of the site.
+/// `public` removes `public/` from the start of each path; paths outside of it are not part of the site.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Root(Vec<u8>);
 
 impl Root {
-    /// The root that takes nothing off.
+    /// The root that removes nothing.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
@@ -155,13 +156,13 @@ impl Root {
         Self(clean(folder))
     }
 
-    /// The site path of a file in a list; `None` for one that is not below the root.
+    /// The site path of a file in a list; `None` for a file outside of the root.
     ///
     /// # Errors
     ///
-    /// [`InvalidPath`] where the path is empty, absolute without a root that says so, or has a `..`.
+    /// [`InvalidPath`] if the path is empty, is absolute although the root is not, or contains `..`.
     pub fn site_path<'a>(&self, path: &'a [u8]) -> Result<Option<Cow<'a, str>>, InvalidPath> {
-        // Of a million paths nearly all are like this, and most of the time would go to copies of them.
+        // Of a million paths almost all have this form, and copying them would take most of the time.
         if self.0.is_empty()
             && let Some(plain) = plain(path.strip_prefix(b"./").unwrap_or(path))
         {
@@ -189,11 +190,12 @@ impl Root {
     }
 }
 
-/// A path that stands in a URL as it is: relative, without empty, `.` and `..` parts and without bytes to encode.
+/// Returns whether a path needs no encoding: it is relative, without empty, `.` and `..` parts and without bytes to
+/// encode.
 fn plain(path: &[u8]) -> Option<&str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
     let begins_with_slash = path.first().is_none_or(|byte| *byte == b'/');
-    // A part that begins with a dot may be one of those.
+    // A part that begins with a dot may be `.` or `..`.
     let has_odd_part = path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.'));
     let is_odd = begins_with_slash || path.starts_with(b".") || path.ends_with(b"/") || has_odd_part;
     if is_odd || !path.iter().all(|byte| is_plain(*byte)) {
@@ -202,7 +204,7 @@ fn plain(path: &[u8]) -> Option<&str> {
     core::str::from_utf8(path).ok()
 }
 
-/// A path without empty and `.` parts; one that begins with `/` still does.
+/// Removes empty and `.` parts from a path; a leading `/` is kept.
 fn clean(path: &[u8]) -> Vec<u8> {
     let mut cleaned = Vec::with_capacity(path.len());
     if path.starts_with(b"/") {

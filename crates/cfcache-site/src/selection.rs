@@ -1,4 +1,4 @@
-//! Everything to purge for what changed, and less exact ways to say it.
+//! Selects what to purge for changes, by URL or less exactly.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::difference::{Change, ChangeKind};
 use crate::mapping::Site;
 use crate::snapshot::Snapshot;
 
-/// Everything to purge, each thing once, in the order in which it was added.
+/// The entries to purge, each once, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Selection {
     targets: Vec<Target>,
@@ -16,7 +16,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Nothing.
+    /// Creates an empty selection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -29,8 +29,8 @@ impl Selection {
         }
     }
 
-    /// Adds all that may show a file that changed, under the mappings of `sites`: that of the state and the present
-    /// one. Returns how many targets that are, whether or not they were there already.
+    /// Adds everything that may show a changed file, for each mapping in `sites`: that of the state and the current
+    /// one. Returns the number of targets, including those that were already present.
     pub fn push_change(&mut self, change: &Change, sites: &[&Site]) -> usize {
         let mut own = HashSet::new();
         for site in sites {
@@ -45,24 +45,24 @@ impl Selection {
         own.len()
     }
 
-    /// Adds what is always purged.
+    /// Adds the entries that are always purged.
     pub fn push_always(&mut self, site: &Site) {
         site.for_each_always(&mut |target| self.push(target));
     }
 
-    /// Returns whether there is nothing.
+    /// Returns whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// What was added.
+    /// The entries.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// What was added.
+    /// The entries.
     #[must_use]
     pub fn into_targets(self) -> Vec<Target> {
         self.targets
@@ -73,10 +73,11 @@ fn key(target: &Target) -> (Kind, String) {
     (target.kind(), target.text().into_owned())
 }
 
-/// Splits targets into those that show a file of the snapshot, or are always purged, and those that show none any more.
+/// Splits targets into those that show a file of the snapshot or are always purged, and those that show no file any
+/// more.
 ///
-/// What is gone has to be purged where everything else is only marked as stale: a stale copy of it may be served for a
-/// while.
+/// URLs of deleted files have to be purged even if everything else is only marked as stale: a stale copy could be
+/// served for a while.
 #[must_use]
 pub fn split_gone(targets: Vec<Target>, site: &Site, snapshot: &Snapshot) -> (Vec<Target>, Vec<Target>) {
     let mut gone: HashSet<(Kind, String)> = targets.iter().map(key).collect();
@@ -90,17 +91,17 @@ pub fn split_gone(targets: Vec<Target>, site: &Site, snapshot: &Snapshot) -> (Ve
     targets.into_iter().partition(|target| !gone.contains(&key(target)))
 }
 
-/// Changes with folders in place of what is in them.
+/// Changes in which folders replace the files in them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Collapsed<'a> {
-    /// Folders of which at least half changed; the root's is empty.
+    /// Folders in which at least half of the files changed; the root's folder is empty.
     pub folders: BTreeSet<&'a str>,
-    /// All changes that are in none of them.
+    /// All changes outside of these folders.
     pub rest: Vec<&'a Change>,
 }
 
-/// Puts folders, as high up as can be, in place of the changes in them, where at least half of a folder's files and at
-/// least `at_least` of them changed.
+/// Replaces changes by folders, as high up as possible, if at least half of a folder's files and at least `at_least` of
+/// them changed.
 #[must_use]
 pub fn collapse<'a>(changes: &'a [Change], snapshot: &'a Snapshot, at_least: u64) -> Collapsed<'a> {
     let mut folders: HashMap<&str, (u64, u64)> = HashMap::new();
@@ -129,7 +130,7 @@ pub fn collapse<'a>(changes: &'a [Change], snapshot: &'a Snapshot, at_least: u64
     collapsed
 }
 
-/// The folders of a file, from the root's down.
+/// The folders of a file, starting with the root's.
 fn ancestors(site_path: &str) -> impl Iterator<Item = &str> {
     [""].into_iter().chain(site_path.match_indices('/').map(|(at, _)| &site_path[..at]))
 }

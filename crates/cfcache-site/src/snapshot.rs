@@ -1,4 +1,4 @@
-//! What a site consists of at one time: the path, size and hash of each file.
+//! The files of a site at one time: the path, size and hash of each file.
 
 pub mod git_tree;
 pub mod manifest;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::path;
 
-/// What the hashes of a snapshot are. Hashes of different kinds are never equal.
+/// The type of the hashes in a snapshot. Hashes of different types are never equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -24,12 +24,12 @@ pub enum HashKind {
     GitSha1,
     /// The id of a git object, SHA-256.
     GitSha256,
-    /// SHA-256 of the `<lastmod>` of a sitemap: a date, and no content.
+    /// SHA-256 of the `<lastmod>` of a sitemap, which is a date and not content.
     Lastmod,
 }
 
 impl HashKind {
-    /// How many bytes it has.
+    /// The length in bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -40,12 +40,12 @@ impl HashKind {
     }
 }
 
-/// A hash of at most 32 bytes; a shorter one is filled up with zeros.
+/// A hash of at most 32 bytes; shorter ones are padded with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// Takes the bytes of a hash; `None` where there are more than 32.
+    /// Creates a hash from bytes; returns `None` if there are more than 32.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut hash = [0; 32];
@@ -53,7 +53,7 @@ impl Hash {
         Some(Self(hash))
     }
 
-    /// Reads hexadecimal digits of either case; `None` where it is something else.
+    /// Parses hexadecimal digits of either case; returns `None` if the text is not hexadecimal.
     #[must_use]
     pub fn from_hex(hex: &[u8]) -> Option<Self> {
         let mut hash = [0; 32];
@@ -75,7 +75,7 @@ impl Hash {
         Self::from_bytes(digest(&SHA256, bytes).as_ref()).unwrap_or(Self([0; 32]))
     }
 
-    /// Its bytes; those of a shorter one end with zeros.
+    /// Its bytes; those of a shorter hash end with zeros.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -91,7 +91,7 @@ impl Hash {
     }
 }
 
-/// What each byte is worth as a hexadecimal digit; 255 where it is none.
+/// The value of each byte as a hexadecimal digit; 255 if it is none.
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut value = 0;
@@ -109,7 +109,7 @@ const VALUES: [u8; 256] = {
 pub struct Entry<'a> {
     /// Its [site path](crate::path).
     pub path: &'a str,
-    /// How many bytes it has, where that is known.
+    /// The size in bytes, if it is known.
     pub size: Option<u64>,
     /// The hash of its content.
     pub hash: Hash,
@@ -117,7 +117,7 @@ pub struct Entry<'a> {
 
 /// All files of a site, sorted by path; never empty.
 ///
-/// It takes about 60 bytes a file beside the path.
+/// It takes about 60 bytes per file in addition to the path.
 #[derive(Debug)]
 pub struct Snapshot {
     kind: HashKind,
@@ -129,7 +129,7 @@ pub struct Snapshot {
 struct Packed {
     start: usize,
     len: u32,
-    /// [`NO_SIZE`] where it is not known.
+    /// [`NO_SIZE`] if it is not known.
     size: u64,
     hash: Hash,
 }
@@ -143,20 +143,20 @@ impl Packed {
 }
 
 impl Snapshot {
-    /// What its hashes are.
+    /// The type of its hashes.
     #[must_use]
     pub const fn kind(&self) -> HashKind {
         self.kind
     }
 
-    /// How many files it has.
+    /// The number of files.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Its files in the order of their paths.
+    /// The files, ordered by path.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
         self.files.iter().map(|file| Entry {
             path: file.path(&self.paths),
@@ -165,7 +165,7 @@ impl Snapshot {
         })
     }
 
-    /// Returns whether it has a file with this path.
+    /// Returns whether it contains a file with this path.
     #[must_use]
     pub fn contains(&self, site_path: &str) -> bool {
         self.hash_of(site_path).is_some()
@@ -178,7 +178,7 @@ impl Snapshot {
         Some(self.files[place].hash)
     }
 
-    /// The files whose names are not composed (NFC), at most `limit` of them, and how many there are.
+    /// The files whose names are not in composed form (NFC), at most `limit` of them, and their total number.
     #[must_use]
     pub fn not_composed(&self, limit: usize) -> (Vec<&str>, usize) {
         let mut named = Vec::new();
@@ -201,7 +201,7 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Begins a snapshot whose hashes are of this kind.
+    /// Starts a snapshot with hashes of this type.
     #[must_use]
     pub const fn new(kind: HashKind) -> Self {
         Self { snapshot: Snapshot { kind, paths: String::new(), files: Vec::new() }, is_sorted: true }
@@ -225,11 +225,11 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    /// Ends it.
+    /// Completes the snapshot.
     ///
     /// # Errors
     ///
-    /// [`InvalidSnapshot`] where it has no file, or a file twice with different content.
+    /// [`InvalidSnapshot`] if it contains no file, or a file twice with different content.
     pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
         let Self { mut snapshot, is_sorted } = self;
         if snapshot.files.is_empty() {
@@ -254,23 +254,23 @@ impl SnapshotBuilder {
     }
 }
 
-/// Why files are no snapshot of a site.
+/// Why files do not form a snapshot of a site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSnapshot {
-    /// A site without files is a mistake more probably than a site.
+    /// There are no files, which is more likely a mistake than an empty site.
     #[error("there is no file in it")]
     Empty,
-    /// One path, two contents.
+    /// A path has two different contents.
     #[error("`{path}` is in it twice, with different content")]
     Twice {
         /// The path.
         path: String,
     },
-    /// No file system has such a path.
+    /// The path is longer than any file system allows.
     #[error("a path has {bytes} bytes")]
     LongPath {
-        /// How many.
+        /// The length.
         bytes: usize,
     },
 }

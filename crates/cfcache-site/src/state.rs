@@ -1,4 +1,4 @@
-//! What a site remembers from one run to the next, as lines of JSON.
+//! The state of a site between two runs, as lines of JSON.
 //!
 //! ```text
 //! {"cfcache-state":1,"time":1764108455,"site":{"url":["https://www.example.com"]},"hash":"sha256","files":1,"pending":1}
@@ -7,10 +7,10 @@
 //! {"end":4}
 //! ```
 //!
-//! - The first line says what it is. A file that begins otherwise is never taken for a state.
-//! - The files stand in the order of their paths.
-//! - What is pending was meant to be purged, and nobody knows that it was.
-//! - The last line says how many lines there are, so that a state of which a part is missing is known as torn.
+//! - The first line identifies the format. A file that begins differently is never treated as a state.
+//! - The files are ordered by path.
+//! - Pending entries have to be purged, and are not known to be accepted.
+//! - The last line contains the number of lines, so that a truncated state is detected.
 
 use core::fmt::Write as _;
 use std::borrow::Cow;
@@ -22,13 +22,13 @@ use serde_json::value::RawValue;
 use crate::mapping::Site;
 use crate::snapshot::{Entry, Hash, HashKind};
 
-/// The version of the format that is written, and the newest that is read.
+/// The version of the format that is written, and the newest one that is read.
 pub const VERSION: u64 = 1;
 
-/// What every state begins with.
+/// The beginning of every state.
 pub const MARKER: &str = "{\"cfcache-state\":";
 
-/// The most bytes of a line. A path of Linux has 4,096 bytes; each may take three.
+/// The maximum length of a line in bytes. A path on Linux has up to 4,096 bytes, each of which may take three.
 pub const MAX_LINE: usize = 1 << 20;
 
 /// The first line of a state.
@@ -39,21 +39,21 @@ pub struct Header {
     /// [`VERSION`].
     #[serde(rename = "cfcache-state")]
     pub version: u64,
-    /// When it was written, in seconds since 1970.
+    /// The time of writing, in seconds since 1970.
     pub time: u64,
-    /// How files were mapped to URLs.
+    /// The mapping of the files to URLs.
     pub site: Site,
-    /// What the hashes of the files are; absent where no snapshot was ever purged.
+    /// The type of the hashes; missing if no snapshot was purged yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<HashKind>,
-    /// How many files follow.
+    /// The number of files that follow.
     pub files: u64,
-    /// How many pending entries follow them.
+    /// The number of pending entries that follow.
     pub pending: u64,
 }
 
 impl Header {
-    /// A header of this version.
+    /// Creates a header of this version.
     #[must_use]
     pub const fn new(time: u64, site: Site) -> Self {
         Self { version: VERSION, time, site, hash: None, files: 0, pending: 0 }
@@ -83,7 +83,7 @@ enum Flexible<'a> {
     Prefix(#[serde(borrow)] Cow<'a, str>),
 }
 
-/// Writes lines of a state.
+/// Writes the lines of a state.
 #[derive(Debug, Default)]
 pub struct Lines {
     count: u64,
@@ -94,14 +94,14 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// None that a header of this crate can cause.
+    /// A header of this crate causes none.
     pub fn header(&mut self, header: &Header, text: &mut String) -> serde_json::Result<()> {
         self.line(header, text)
     }
 
     /// Appends a file.
     pub fn file(&mut self, kind: HashKind, entry: Entry<'_>, text: &mut String) {
-        // A site path needs no escapes, so that this is JSON; a million of them take a quarter of a second.
+        // A site path needs no escapes, so this is valid JSON; writing a million of them takes a quarter of a second.
         text.push_str("[\"");
         text.push_str(entry.path);
         text.push_str("\",");
@@ -115,7 +115,7 @@ impl Lines {
         self.count += 1;
     }
 
-    /// Counts lines that were written before, and are copied.
+    /// Counts lines that were written earlier and are copied.
     pub const fn copied(&mut self, lines: u64) {
         self.count += lines;
     }
@@ -124,7 +124,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// None that a target of a site can cause.
+    /// A target of a site causes none.
     pub fn pending(&mut self, target: &Target, text: &mut String) -> serde_json::Result<()> {
         let entry = target.text();
         match target.kind() {
@@ -155,16 +155,16 @@ impl Lines {
     }
 }
 
-/// A state as it was read, but for its files.
+/// A state without its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
-    /// Its first line.
+    /// The first line.
     pub header: Header,
-    /// What is pending.
+    /// The pending entries.
     pub pending: Vec<Target>,
 }
 
-/// Reads a state, a line at a time.
+/// Parses a state, one line at a time.
 #[derive(Debug, Default)]
 pub struct Reader {
     lines: u64,
@@ -175,21 +175,21 @@ pub struct Reader {
     has_end: bool,
 }
 
-/// What a line is.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The first.
+    /// The first line.
     Header,
     /// A file.
     File(Entry<'a>),
     /// A pending entry.
     Pending,
-    /// The last.
+    /// The last line.
     End,
 }
 
 impl Reader {
-    /// Reads the next line, given with its line break. The first that is not whole or not as it should be ends it.
+    /// Parses the next line, including its line break. The first incomplete or invalid line ends the state.
     ///
     /// # Errors
     ///
@@ -247,17 +247,17 @@ impl Reader {
         Ok(Line::Header)
     }
 
-    /// The first line, once it was read.
+    /// The first line, if it was read.
     #[must_use]
     pub const fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// Ends it.
+    /// Completes the state.
     ///
     /// # Errors
     ///
-    /// [`UnusableState::Torn`] where the last line was not read.
+    /// [`UnusableState::Torn`] if the last line was not read.
     pub fn finish(&mut self) -> Result<Remembered, UnusableState> {
         match (self.has_end, self.header.take()) {
             (true, Some(header)) => Ok(Remembered { header, pending: core::mem::take(&mut self.pending) }),
@@ -271,7 +271,8 @@ impl Reader {
         }
     }
 
-    /// What can be told of a torn state: its first line if that is whole, and what is pending as far as it was read.
+    /// The readable part of a truncated state: its first line if it is complete, and the pending entries that were
+    /// read.
     #[must_use]
     pub fn salvage(self) -> Option<Remembered> {
         Some(Remembered { header: self.header?, pending: self.pending })
@@ -301,7 +302,7 @@ fn target(json: &str) -> Option<Target> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnusableState {
-    /// It is something else, and stays what it is.
+    /// It is not a state, and is not changed.
     #[error("it is not a state of cfcache")]
     Foreign,
     /// It was written by a later version.
@@ -309,15 +310,15 @@ pub enum UnusableState {
         "it is of version {version}, and this program reads up to {VERSION}; use a newer cfcache, or another state"
     )]
     Newer {
-        /// Its version.
+        /// The version.
         version: u64,
     },
     /// A part of it is missing or damaged.
     #[error("it is torn: line {line}: {reason}")]
     Torn {
-        /// The first line that is not as it should be, from 1.
+        /// The first invalid line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,39 +1,39 @@
 use core::error::Error as StdError;
 use core::fmt;
 
-/// Whether the request can have been processed by the server.
+/// Whether the server may have processed the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Proven not: nothing of it left this machine, or the server said that it did not process it
-    /// (HTTP/2 `REFUSED_STREAM`, or `GOAWAY` with a lower last stream).
+    /// The request was certainly not processed: none of it left this machine, or the server said that it did not
+    /// process it (HTTP/2 `REFUSED_STREAM`, or `GOAWAY` with a lower last stream).
     NotSent,
-    /// Perhaps: it was sent, in part or whole, and no whole answer came back.
+    /// The request may have been processed: all or part of it was sent, and no complete response was received.
     Unknown,
 }
 
-/// How far a request had come when it failed.
+/// The step of a request that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The host's name was being looked up.
+    /// Looking up the host name.
     Resolve,
-    /// A TCP connection was being opened.
+    /// Opening a TCP connection.
     Connect,
-    /// A proxy was being asked for a tunnel.
+    /// Requesting a tunnel from a proxy.
     Proxy,
-    /// TLS was being set up.
+    /// The TLS handshake.
     Tls,
-    /// The request was being written.
+    /// Writing the request.
     Write,
-    /// The status line and headers of the answer were awaited.
+    /// Waiting for the status line and headers of the response.
     Head,
-    /// The body of the answer was being read.
+    /// Reading the body of the response.
     Body,
 }
 
 impl Phase {
-    /// Names the phase as a person would, fit to follow "while".
+    /// A description of the phase that can follow the word "while".
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -42,37 +42,38 @@ impl Phase {
             Self::Proxy => "asking the proxy for a tunnel",
             Self::Tls => "setting up TLS",
             Self::Write => "writing the request",
-            Self::Head => "waiting for the answer",
-            Self::Body => "reading the answer",
+            Self::Head => "waiting for the response",
+            Self::Body => "reading the response",
         }
     }
 }
 
-/// Why it failed, as far as a caller has to know to decide what to do.
+/// The cause of a failure, as far as a caller needs it to decide what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The deadline of the phase, or of the whole try, passed.
+    /// The time limit of the phase or of the whole attempt was exceeded.
     TimedOut,
-    /// The peer's certificate was refused. Final: trying again cannot help.
+    /// The peer's certificate was refused. A retry cannot help.
     Certificate,
-    /// The two sides share no TLS version or cipher, or the peer does not speak TLS. Final.
+    /// Both sides share no TLS version or cipher, or the peer does not use TLS. A retry cannot help.
     Protocol,
-    /// The proxy answered, and refused. Final unless its answer was a 5xx or 429.
+    /// The proxy refused the request. A retry can help only after a 5xx or 429.
     ProxyRefused,
-    /// The answer's body is longer than the bound. Final.
+    /// The body of the response exceeds the limit. A retry cannot help.
     TooLarge,
-    /// This machine's store of trusted certificates is empty or cannot be read, so that no certificate can be judged. Final.
+    /// This machine's store of trusted certificates is empty or unreadable, so no certificate can be verified. A retry
+    /// cannot help.
     TrustStore,
-    /// Set up in a way that cannot work, such as an unreadable certificate file. Final.
+    /// The configuration cannot work, for example because of an unreadable certificate file. A retry cannot help.
     Configuration,
-    /// Anything else: refused, reset, unreachable, closed early.
+    /// Any other IO error: refused, reset, unreachable, closed early.
     Io,
 }
 
-/// A request that got no whole answer.
+/// A request that got no complete response.
 ///
-/// `Display` says what happened and in which phase, and leaves its source to whoever prints the chain.
+/// `Display` describes the failure and its phase, without its sources.
 pub struct TransportError {
     delivery: Delivery,
     phase: Phase,
@@ -84,7 +85,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// Says that a request failed in `phase`; `detail` is a lowercase fragment such as
+    /// Creates an error for a request that failed in `phase`; `detail` is a lowercase fragment such as
     /// `` `127.0.0.1:9` refused the connection ``.
     #[must_use]
     pub fn new(delivery: Delivery, phase: Phase, cause: Cause, detail: impl Into<String>) -> Self {
@@ -92,72 +93,72 @@ impl TransportError {
         Self { delivery, phase, cause, retryable, detail: detail.into(), head: None, source: None }
     }
 
-    /// Keeps the error below this one.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Keeps what had arrived of the answer.
+    /// Adds the headers of the response, if they had arrived.
     #[must_use]
     pub fn with_head(mut self, head: http::response::Parts) -> Self {
         self.head = Some(Box::new(head));
         self
     }
 
-    /// Overrides whether another try can help, for the causes where that depends on more than the cause.
+    /// Overrides whether a retry can help, for causes where that depends on more than the cause.
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
     }
 
-    /// What happened, without the phase that `Display` adds.
+    /// A description of the failure without the phase, which `Display` adds.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Whether the request can have been processed.
+    /// Whether the server may have processed the request.
     #[must_use]
     pub const fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// How far it had come.
+    /// The phase that failed.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Why it failed.
+    /// The cause of the failure.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// Returns whether anything of the request was sent, as far as that is known. A request that waited for a connection,
-    /// or for which none could be opened, was not.
+    /// Returns whether any part of the request was sent, as far as that is known. It was not if the request was still
+    /// waiting for a connection, or no connection could be opened.
     #[must_use]
     pub fn is_sent(&self) -> bool {
         self.delivery != Delivery::NotSent || self.phase > Phase::Write
     }
 
-    /// Takes out what arrived of the answer.
+    /// Takes the headers of the response out of the error.
     #[must_use]
     pub fn take_head(&mut self) -> Option<http::response::Parts> {
         self.head.take().map(|head| *head)
     }
 
-    /// Status and headers of the answer, where they came before it failed: reading the body is what failed then.
+    /// Status and headers of the response, if they arrived before the failure. In this case reading the body failed.
     #[must_use]
     pub fn head(&self) -> Option<&http::response::Parts> {
         self.head.as_deref()
     }
 
-    /// Returns whether another try can help. Whether one is *allowed* depends on the operation, which this layer does not
-    /// know.
+    /// Returns whether a retry can help. Whether a retry is *allowed* depends on the operation, which this layer does
+    /// not know.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         self.retryable
@@ -165,7 +166,7 @@ impl TransportError {
 }
 
 impl fmt::Debug for TransportError {
-    /// Shows everything but the headers' values.
+    /// Shows everything except header values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportError")
             .field("delivery", &self.delivery)

@@ -1,4 +1,4 @@
-//! The real transport: its door, its settings and the few lines that decide whether to send again.
+//! The hyper transport: its public type, its settings, and the decision whether to resend a request.
 
 mod deadline;
 mod dial;
@@ -30,9 +30,9 @@ use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, Transp
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
 ///
 /// - Over HTTP/2 all requests share one connection up to the server's limit; over HTTP/1.1 there is a small pool.
-/// - A request is sent again only where it is certain that the server did not process it, at most twice, and within
-///   the deadline of the try.
-/// - Redirects are answers like any other.
+/// - A request is resent only if the server certainly did not process it, at most twice, and within the time limit of
+///   the attempt.
+/// - Redirects are returned like any other response.
 /// - It needs a tokio runtime with IO and time enabled.
 pub struct HyperTransport {
     pool: Arc<Pool>,
@@ -42,10 +42,10 @@ pub struct HyperTransport {
 }
 
 impl HyperTransport {
-    /// How often one request may be sent again because it was provably not processed.
+    /// How many times a request may be resent because it was certainly not processed.
     const RESENDS: u32 = 2;
 
-    /// Begins a transport to `origin`.
+    /// Returns a builder for a transport to `origin`.
     pub fn builder(origin: Origin) -> HyperTransportBuilder {
         HyperTransportBuilder {
             origin,
@@ -61,15 +61,15 @@ impl HyperTransport {
         }
     }
 
-    /// Sends `request` and hands the answer's body to `take`, piece by piece, without holding it. The answer that is
-    /// returned has the number of its bytes in place of a body.
+    /// Sends `request` and passes the body of the response to `take` piece by piece, without buffering it. The returned
+    /// response contains the number of bytes instead of the body.
     ///
-    /// - The promises of [`Transport::send`] hold, and so does the bound on the body.
-    /// - No piece is handed over twice: a request is sent again only where nothing of it was processed.
+    /// - The guarantees of [`Transport::send`] apply, and so does the limit on the body.
+    /// - No piece is passed twice: a request is resent only if none of it was processed.
     ///
     /// # Errors
     ///
-    /// As with [`Transport::send`]; pieces may have been handed over before.
+    /// The same as [`Transport::send`]; pieces may have been passed before.
     pub async fn stream(
         &self,
         request: Request,
@@ -116,7 +116,8 @@ impl HyperTransport {
                 lease.retire()
             }
             let again = match unsent {
-                // A fresh connection that takes nothing is a failure to report, not a stale one to replace.
+                // If a fresh connection accepts nothing, the failure is reported; only a reused connection may be
+                // stale.
                 Some(Unsent::Returned) => reused,
                 Some(Unsent::Said(_)) => true,
                 None => false,
@@ -149,7 +150,7 @@ impl HyperTransport {
         }
     }
 
-    /// Tells a proxy's demand for a password, which cleartext requests get as an answer, from the origin's answers.
+    /// Turns a proxy's demand for a password, which arrives as the response to a cleartext request, into an error.
     fn unproxied(&self, response: Response) -> Result<Response, TransportError> {
         match &self.route.forward_proxy {
             Some(proxy) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -160,14 +161,14 @@ impl HyperTransport {
     }
 }
 
-/// Asks whether a connection that lay idle is still open.
+/// Checks whether an idle connection is still open.
 async fn is_alive(lease: &mut Lease) -> bool {
     if lease.was_idle {
-        // Lets the runtime see a close that has arrived, before a request is wasted on the connection.
+        // Lets the runtime process a close that has arrived, so that no request is wasted on the connection.
         tokio::task::yield_now().await;
     }
     match lease.place() {
-        // Ready at once, unless something is odd about it; then it is not worth the wait.
+        // Normally ready at once; if not, the connection is not worth waiting for.
         Some(Slot::Http1(connection)) => {
             tokio::time::timeout(Duration::from_secs(1), connection.ready()).await.unwrap_or(false)
         }
@@ -191,12 +192,12 @@ impl fmt::Debug for HyperTransport {
     }
 }
 
-/// How the origin is named in a request.
+/// How requests name the origin.
 pub(crate) struct Route {
     scheme: Scheme,
     authority: String,
     host: HeaderValue,
-    /// Cleartext through a proxy: the whole URL goes into the request line.
+    /// Cleartext through a proxy: the request line contains the whole URL.
     absolute_form: bool,
     forward_proxy: Option<Proxy>,
 }
@@ -213,30 +214,30 @@ impl Route {
     }
 }
 
-/// How long each phase of a request may take.
+/// The time limit of each phase of a request.
 ///
-/// `Duration::MAX` lets a phase take as long as the whole try may.
+/// `Duration::MAX` means that only the limit of the whole attempt applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// Looking up the host's addresses: 10 s.
     pub resolve: Duration,
-    /// Opening the TCP connection, over all addresses, and separately getting a proxy's tunnel: 10 s.
+    /// Opening the TCP connection, for all addresses together, and separately getting a tunnel from a proxy: 10 s.
     pub connect: Duration,
     /// The TLS handshake: 10 s.
     pub tls: Duration,
     /// Writing the request: 30 s.
     pub write: Duration,
-    /// From the last byte of the request to the head of the answer: 30 s.
+    /// From the last byte of the request to the headers of the response: 30 s.
     pub head: Duration,
-    /// Reading the answer's body: 20 s.
+    /// Reading the body of the response: 20 s.
     pub body: Duration,
-    /// The whole try: 60 s. Waiting while other requests of this transport have all its connections does not count.
+    /// The whole attempt: 60 s. Time spent waiting while other requests use all connections does not count.
     pub total: Duration,
 }
 
 impl Timeouts {
-    /// The usual times, each named at its field.
+    /// The default limits, which are listed at the fields.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -250,7 +251,7 @@ impl Timeouts {
         }
     }
 
-    /// Gives the whole try that long, and lets each phase take all of it.
+    /// Sets the limit of the whole attempt, and lets each phase use all of it.
     #[must_use]
     pub const fn from_total(total: Duration) -> Self {
         Self { resolve: total, connect: total, tls: total, write: total, head: total, body: total, total }
@@ -263,17 +264,17 @@ impl Default for Timeouts {
     }
 }
 
-/// Whose word is taken for a server's identity.
+/// Which root certificates are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Roots {
-    /// What the operating system trusts.
+    /// Those of the operating system.
     Platform,
-    /// Mozilla's list as of this build, for containers that bring none.
+    /// Mozilla's list, included in this build, for containers that have none.
     Bundled,
 }
 
-/// Settings for a [`HyperTransport`].
+/// A builder for a [`HyperTransport`].
 #[must_use = "a builder does nothing until `build`"]
 pub struct HyperTransportBuilder {
     origin: Origin,
@@ -289,70 +290,70 @@ pub struct HyperTransportBuilder {
 }
 
 impl HyperTransportBuilder {
-    /// Sets how long each phase may take.
+    /// Sets the time limit of each phase.
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Sets how many bytes an answer's body may have: 8 MiB if not set.
+    /// Sets the maximum size of a response body in bytes; the default is 8 MiB.
     pub fn with_max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// Sets how many connections there may be at once, at least one: 6 if not set.
+    /// Sets the maximum number of connections, at least one; the default is 6.
     ///
-    /// Over HTTP/2 a second one is opened only when the first carries as many requests as the server allows.
+    /// Over HTTP/2, a second connection is opened only when the first one has as many requests as the server allows.
     pub fn with_max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// Permits `http://` to another machine, where everyone on the way can read the token.
+    /// Allows `http://` to another machine. Anyone on the way can then read the token.
     pub fn allow_insecure_http(mut self) -> Self {
         self.allows_insecure_http = true;
         self
     }
 
-    /// Speaks HTTP/2 over `http://` without asking first, which the server must expect. No effect on `https://`.
+    /// Uses HTTP/2 over `http://` without negotiation, which the server must expect. Has no effect on `https://`.
     pub fn with_http2_prior_knowledge(mut self) -> Self {
         self.cleartext = Protocol::Http2;
         self
     }
 
-    /// Goes through a proxy, whatever the origin; see [`ProxyRules`] for a choice by origin.
+    /// Uses a proxy for every origin; see [`ProxyRules`] for rules by origin.
     pub fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
         self.proxy = proxy;
         self
     }
 
-    /// Connects to this host and port in place of the origin's, and through no proxy. Requests and TLS still name the
-    /// origin, so that another machine can be asked for it, as with curl's `--connect-to`.
+    /// Connects to this host and port instead of the origin's, without a proxy. Requests and TLS still use the origin's
+    /// name, as with curl's `--connect-to`.
     ///
-    /// An IPv6 address stands without brackets.
+    /// An IPv6 address is written without brackets.
     pub fn with_connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
         self.connect_to = Some((host.into(), port));
         self
     }
 
-    /// Sets whom to trust: the platform if not set.
+    /// Sets which root certificates to trust; the default is the platform's.
     pub fn with_roots(mut self, roots: Roots) -> Self {
         self.roots = roots;
         self
     }
 
-    /// Trusts the authorities in `pem` too. Repeatable.
+    /// Additionally trusts the authorities in `pem`. Can be called several times.
     pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_pem.push(pem.into());
         self
     }
 
-    /// Makes the transport. Nothing is sent, resolved or opened yet.
+    /// Builds the transport. It opens no connection yet.
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] where the settings cannot work or would give the token away.
+    /// A [`BuildError`] if the settings cannot work or would expose the token.
     pub fn build(self) -> Result<HyperTransport, BuildError> {
         let Self {
             origin,
@@ -393,7 +394,7 @@ impl HyperTransportBuilder {
             forward_proxy,
             authority,
         };
-        // Requests and certificates carry this name; were it unfit for either, every try would fail.
+        // Requests and certificates contain this name; if it is unusable for either, every attempt would fail.
         let nameable = origin.scheme() == Scheme::Http || tls::can_certify(&origin);
         if !nameable || route.uri(&Uri::default()).host().is_none() {
             return Err(BuildError::Origin(origin));
@@ -415,19 +416,19 @@ impl fmt::Debug for HyperTransportBuilder {
     }
 }
 
-/// Why a transport cannot be made.
+/// Why a transport cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The origin is `http://` on another machine, and that was not permitted.
+    /// The origin is `http://` on another machine, which was not allowed.
     Exposed(Origin),
-    /// The origin is `http://` and the proxy is another machine, and that was not permitted.
+    /// The origin is `http://` and the proxy is another machine, which was not allowed.
     ExposedToProxy(String),
-    /// The certificates given with `with_ca_pem` cannot be used, and why.
+    /// The certificates given to `with_ca_pem` cannot be used; contains the reason.
     Ca(String),
     /// HTTP/2 without TLS cannot go through a proxy.
     Http2ThroughProxy,
-    /// The origin's host cannot stand in a request.
+    /// The origin's host cannot be used in a request.
     Origin(Origin),
 }
 
@@ -437,18 +438,18 @@ impl fmt::Display for BuildError {
             Self::Exposed(origin) => {
                 write!(
                     f,
-                    "`{origin}` is not encrypted: the token would travel in the open to another machine"
+                    "`{origin}` is not encrypted: the token would be sent unencrypted to another machine"
                 )
             }
             Self::ExposedToProxy(proxy) => {
                 write!(
                     f,
-                    "without TLS to the origin the token would travel in the open to the proxy `{proxy}`"
+                    "without TLS to the origin, the token would be sent unencrypted to the proxy `{proxy}`"
                 )
             }
             Self::Ca(why) => write!(f, "the extra certificate authorities cannot be used: {why}"),
             Self::Http2ThroughProxy => f.write_str("HTTP/2 without TLS cannot go through a proxy"),
-            Self::Origin(origin) => write!(f, "`{origin}` cannot be named in a request"),
+            Self::Origin(origin) => write!(f, "`{origin}` cannot be used in a request"),
         }
     }
 }

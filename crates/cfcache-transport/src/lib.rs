@@ -1,7 +1,7 @@
 //! Sends one HTTP request to one origin, and reports whether it can have been processed.
 //!
-//! This crate moves bytes. It knows HTTP, TLS, proxies and deadlines; it does not know what the bytes mean, and it
-//! never repeats a request that may have been processed: whether that is safe is known only above.
+//! This crate knows HTTP, TLS, proxies and time limits. It does not know what a request means, and it never repeats a
+//! request that may have been processed: only the caller can know whether that is safe.
 //!
 //! - [`Transport`]: the trait that the layer above sees
 //! - [`Origin`]: scheme, host and port
@@ -32,35 +32,35 @@ pub use crate::origin::{InvalidOrigin, Origin, Scheme};
 #[cfg(any(test, feature = "test-util"))]
 pub use crate::script::{NeverTransport, RecordingTransport, ScriptedTransport};
 
-/// What the caller wants done, travelling beside the bytes so that no layer below has to guess it from them.
+/// Describes what a request is for.
 ///
-/// It changes nothing about how the request is sent: it names the request in errors, logs and test assertions.
+/// It does not change how the request is sent; it names the request in errors, logs and test assertions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
-    /// The caller's name for it, such as `purge_cache`.
+    /// The name of the operation, such as `purge_cache`.
     pub name: &'static str,
-    /// Which batch of a run it carries, counted from 0; `None` for a single call.
+    /// The number of the batch in a run, counted from 0; `None` for a single call.
     pub batch: Option<u64>,
-    /// Which try this is, counted from 1.
+    /// The number of the attempt, counted from 1.
     pub attempt: u32,
 }
 
 impl Operation {
-    /// Names a request that stands alone.
+    /// Creates an operation that is not part of a run.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self { name, batch: None, attempt: 1 }
     }
 
-    /// Says which batch of a run the request carries.
+    /// Sets the number of the batch.
     #[must_use]
     pub fn with_batch(mut self, batch: u64) -> Self {
         self.batch = Some(batch);
         self
     }
 
-    /// Says which try this is, counted from 1.
+    /// Sets the number of the attempt, counted from 1.
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
@@ -68,35 +68,35 @@ impl Operation {
     }
 }
 
-/// One request: what it is for, and its exact bytes.
+/// One request: its purpose and its exact bytes.
 #[derive(Clone)]
 pub struct Request {
-    /// What it is for.
+    /// The purpose of the request.
     pub operation: Operation,
     /// Method, path with query, headers and body.
     ///
     /// The URI is in origin form (`/client/v4/zones`): scheme, host and port are the transport's [`Origin`].
-    /// Headers that carry a secret are marked sensitive by whoever sets them.
+    /// The caller marks headers that contain a secret as sensitive.
     pub message: http::Request<Bytes>,
     sent: Option<Arc<AtomicBool>>,
 }
 
 impl Request {
-    /// Puts a message under an operation.
+    /// Creates a request.
     #[must_use]
     pub fn new(operation: Operation, message: http::Request<Bytes>) -> Self {
         Self { operation, message, sent: None }
     }
 
-    /// Has `flag` say whether the request was handed to a connection, for a caller that may drop the future of
-    /// [`Transport::send`]: while it is `false`, not a byte of the request has been written.
+    /// Sets `flag` to whether the request was handed to a connection, for a caller that may drop the future of
+    /// [`Transport::send`]: while it is `false`, no byte of the request has been written.
     #[must_use]
     pub fn with_sent_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.sent = Some(flag);
         self
     }
 
-    /// Says in the caller's flag, if there is one, whether the request has been handed to a connection.
+    /// Sets the caller's flag, if there is one, to whether the request has been handed to a connection.
     pub fn set_sent(&self, is_sent: bool) {
         if let Some(flag) = &self.sent {
             flag.store(is_sent, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Shows the operation, method, path and sizes: never a header's value, never the body.
+    /// Shows the operation, method, path and sizes, but no header value and no body.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("operation", &self.operation)
@@ -117,27 +117,27 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A whole answer: status, version, headers and every byte of the body.
+/// A complete response: status, version, headers and the whole body.
 pub type Response = http::Response<Bytes>;
 
 /// The future that [`Transport::send`] returns.
 pub type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Result<Response, TransportError>> + Send + 'a>>;
 
-/// Sends one request to the one origin that it was made for.
+/// Sends requests to one origin.
 ///
-/// Implementations promise:
+/// Implementations guarantee:
 ///
-/// - one call is one request on the wire at most, or a proof that nothing was processed ([`Delivery::NotSent`]);
-/// - reading the body is part of the call: an `Ok` holds the whole answer;
-/// - every status is an `Ok`, redirects and errors of the server included;
-/// - dropping the future gives the request up.
+/// - One call sends at most one request, or returns evidence that nothing was processed ([`Delivery::NotSent`]).
+/// - The call includes reading the body: an `Ok` contains the complete response.
+/// - Every status is an `Ok`, including redirects and server errors.
+/// - Dropping the future cancels the request.
 pub trait Transport: Send + Sync {
-    /// Sends `request` and reads the whole answer.
+    /// Sends `request` and reads the complete response.
     ///
     /// # Errors
     ///
-    /// A [`TransportError`] where no whole answer came back, saying in which phase it ended and whether the request
-    /// can have been processed.
+    /// A [`TransportError`] if there is no complete response. It contains the phase that failed, and whether the
+    /// request may have been processed.
     fn send(&self, request: Request) -> ResponseFuture<'_>;
 }
 

@@ -3,7 +3,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
-/// `https`, or `http` where a person insisted or the host is this machine.
+/// The scheme of an origin: `https`, or `http` for this machine or if it was explicitly allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
@@ -14,7 +14,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The port that is meant where none is written.
+    /// The default port of the scheme.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -23,7 +23,7 @@ impl Scheme {
         }
     }
 
-    /// The scheme as a URL writes it, without `://`.
+    /// The scheme as in a URL, without `://`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,10 +33,10 @@ impl Scheme {
     }
 }
 
-/// Where a transport sends everything: a scheme, a host and a port.
+/// The scheme, host and port that a transport sends all requests to.
 ///
 /// - The host is ASCII: a name, an IPv4 address, or an IPv6 address (kept without brackets).
-/// - There is no path, no user and no password in it.
+/// - It has no path, user or password.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: Scheme,
@@ -51,19 +51,19 @@ impl Origin {
         self.scheme
     }
 
-    /// The host, an IPv6 address without brackets.
+    /// The host; an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, the scheme's default where none was written.
+    /// The port; the scheme's default if none was given.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// `host` or `host:port`, as a `Host` header writes it: the default port left out, IPv6 in brackets.
+    /// Returns `host` or `host:port` as in a `Host` header: without the default port, IPv6 in brackets.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -130,7 +130,7 @@ impl FromStr for Origin {
         }
         let port = match port {
             None => scheme.default_port(),
-            // `parse` takes a sign, too, which no URL has there.
+            // `parse` also accepts a sign, which a URL does not allow.
             Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(InvalidOrigin::Port),
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(InvalidOrigin::Port)?,
         };
@@ -150,11 +150,11 @@ impl fmt::Display for Origin {
 pub enum InvalidOrigin {
     /// It does not begin with `http://` or `https://`.
     Scheme,
-    /// It names a user or a password, which has no place in an address.
+    /// It contains a user or a password, which is not allowed.
     Credentials,
-    /// It goes on behind the host and port.
+    /// It has more text after the host and port.
     Path,
-    /// The host is empty or holds characters that no host name has.
+    /// The host is empty or contains characters that are not allowed in a host name.
     Host,
     /// The port is not a number from 1 to 65535.
     Port,
@@ -164,7 +164,7 @@ impl fmt::Display for InvalidOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => "it must begin with `https://` or `http://`",
-            Self::Credentials => "it must not hold a user or a password",
+            Self::Credentials => "it must not contain a user or a password",
             Self::Path => "nothing may follow the host and port",
             Self::Host => {
                 "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)"

@@ -1,4 +1,4 @@
-//! Transports without a network, for the tests of what stands on one. They need no runtime.
+//! Transports without a network, for tests of code that uses a transport. They need no runtime.
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -6,22 +6,22 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Request, Response, ResponseFuture, Transport, TransportError};
 
-/// Gives prepared results, one a request, in order.
+/// Returns prepared results, one per request, in order.
 ///
-/// - A request beyond the last result panics, naming the request.
-/// - Dropping it while results are left panics too, unless the thread is panicking already.
+/// - A request after the last result panics and names the request.
+/// - Dropping it before all results were used panics too, unless the thread is already panicking.
 pub struct ScriptedTransport {
     results: Mutex<VecDeque<Result<Response, TransportError>>>,
 }
 
 impl ScriptedTransport {
-    /// Prepares the results.
+    /// Creates a transport with these results.
     #[must_use]
     pub fn new(results: impl IntoIterator<Item = Result<Response, TransportError>>) -> Self {
         Self { results: Mutex::new(results.into_iter().collect()) }
     }
 
-    /// How many results are left.
+    /// The number of unused results.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.results.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -53,14 +53,14 @@ impl fmt::Debug for ScriptedTransport {
 
 type Answer = dyn Fn(&Request) -> Result<Response, TransportError> + Send + Sync;
 
-/// Keeps every request, and lets a closure answer it.
+/// Records every request, and answers it with a closure.
 pub struct RecordingTransport {
     requests: Mutex<Vec<Request>>,
     answer: Box<Answer>,
 }
 
 impl RecordingTransport {
-    /// Answers each request with what `answer` makes of it.
+    /// Creates a transport that answers each request with the result of `answer`.
     #[must_use]
     pub fn new(
         answer: impl Fn(&Request) -> Result<Response, TransportError> + Send + Sync + 'static,
@@ -68,7 +68,7 @@ impl RecordingTransport {
         Self { requests: Mutex::default(), answer: Box::new(answer) }
     }
 
-    /// The requests so far, in the order in which they were sent.
+    /// The recorded requests, in the order in which they were sent.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -89,13 +89,13 @@ impl fmt::Debug for RecordingTransport {
     }
 }
 
-/// Never answers, for tests of what gives up or is interrupted.
+/// Never responds, for tests of timeouts and interruptions.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct NeverTransport;
 
 impl NeverTransport {
-    /// Makes one.
+    /// Creates a transport that never responds.
     #[must_use]
     pub const fn new() -> Self {
         Self

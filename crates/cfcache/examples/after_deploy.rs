@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p cfcache --example after_deploy -- https://www.example.com/`
 //!
-//! It takes `CLOUDFLARE_API_TOKEN`, `CLOUDFLARE_ZONE_ID` and, to try it at `cfcache emulator`, `CLOUDFLARE_BASE_URL`.
+//! It reads `CLOUDFLARE_API_TOKEN`, `CLOUDFLARE_ZONE_ID` and, to use `cfcache emulator`, `CLOUDFLARE_BASE_URL`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
 #![expect(clippy::disallowed_methods, reason = "a program of its own reads its own environment")]
@@ -18,7 +18,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let client = Client::from_env()?;
     let zone: ZoneId = env::var("CLOUDFLARE_ZONE_ID")?.parse()?;
 
-    // Each URL is checked, and none is rewritten: its bytes are the cache key.
+    // URLs are validated but never rewritten, because their bytes are the cache key.
     let summary = client.purge(&zone).urls(env::args().skip(1)).send().await?;
     println!("{} of {} pages accepted, in {} requests", summary.accepted, summary.items, summary.requests);
     for failure in &summary.failures {

@@ -1,9 +1,9 @@
-//! A handler of axum that purges what an editor published.
+//! An axum handler that purges the pages that an editor published.
 //!
 //! `cargo run -p cfcache --example axum`, then
 //! `curl -d '["https://www.example.com/"]' -H 'content-type: application/json' http://127.0.0.1:3000/published`
 //!
-//! It takes what `Client::from_env` takes, and `CLOUDFLARE_ZONE_ID`.
+//! It reads the environment variables of `Client::from_env`, and `CLOUDFLARE_ZONE_ID`.
 
 #![expect(clippy::disallowed_methods, reason = "a program of its own reads its own environment")]
 
@@ -22,7 +22,7 @@ struct App {
 }
 
 async fn published(State(app): State<App>, Json(pages): Json<Vec<String>>) -> (StatusCode, String) {
-    // A list that is empty or invalid is an error before anything is sent.
+    // An empty or invalid list is an error before anything is sent.
     let result = app.client.purge(&app.zone).urls(pages).send().await;
     match result.and_then(cfcache::Summary::into_result) {
         Ok(summary) => (StatusCode::OK, format!("{} purged\n", summary.accepted)),

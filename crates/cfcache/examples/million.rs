@@ -1,9 +1,9 @@
-//! A million entries that are made while they are sent: the stream is read no faster than the API takes them, and the
-//! outcomes come back with the keys that the program gave.
+//! Purges a million entries from a stream with backpressure: the stream is read only as fast as the API accepts
+//! entries, and each outcome comes back with the key that the program gave to its entry.
 //!
 //! `cargo run --release -p cfcache --example million`
 //!
-//! It talks to an emulator that it starts by itself.
+//! It starts its own emulator.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
-/// What somebody sends, as a stream.
+/// The entries of a channel as a stream.
 struct Received(mpsc::Receiver<Entry>);
 
 impl Stream for Received {
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client =
         Client::builder().api_token(token).base_url(emulator.base_url()).plan(Plan::Enterprise).build()?;
 
-    // The keys of rows in a database, say. Both channels are small: nobody runs ahead of anybody.
+    // The keys could be the keys of database rows. Both channels are small, so neither side runs ahead of the other.
     let (pages, input) = mpsc::channel(1000);
     let (outcomes, mut results) = mpsc::channel(1000);
     tokio::spawn(async move {
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    // The limits of the plan would stretch a million URLs to five minutes; ten seconds are enough to see it work.
+    // With the limits of the plan, a million URLs take five minutes; ten seconds are enough for an example.
     let enough = tokio::time::sleep(std::time::Duration::from_secs(10));
     let request = client.purge(&zone).stream(Received(input)).until(enough).outcomes(outcomes);
     let request = tokio::spawn(request.send());

@@ -15,7 +15,7 @@ use crate::purge::PurgeRequest;
 
 const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 
-/// Purges and invalidates. Clones share one budget, one set of connections and one set of credentials.
+/// A client that purges and invalidates. Clones share one rate limit, the connections and the credentials.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) client: cfcache_client::Client,
@@ -23,17 +23,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins a client.
+    /// Returns a builder for a client.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// A client as the environment has it: `CLOUDFLARE_API_TOKEN`, or `CLOUDFLARE_API_KEY` with `CLOUDFLARE_EMAIL`;
-    /// `CLOUDFLARE_BASE_URL` or `CLOUDFLARE_API_BASE_URL`; `CFCACHE_PLAN` (`free` where it is not set).
+    /// Creates a client from the environment: `CLOUDFLARE_API_TOKEN`, or `CLOUDFLARE_API_KEY` with `CLOUDFLARE_EMAIL`;
+    /// `CLOUDFLARE_BASE_URL` or `CLOUDFLARE_API_BASE_URL`; `CFCACHE_PLAN` (default: `free`).
     ///
     /// # Errors
     ///
-    /// [`Error`] where there are no credentials, or a variable holds something else than it should.
+    /// [`Error`] if there are no credentials, or if a variable has an invalid value.
     #[expect(clippy::disallowed_methods, reason = "the environment is what this function is about")]
     pub fn from_env() -> Result<Self, Error> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -54,21 +54,21 @@ impl Client {
         builder.build()
     }
 
-    /// Purges on a zone: what is cached is deleted.
+    /// Starts a purge of a zone: cached files are deleted.
     pub fn purge(&self, zone: &ZoneId) -> PurgeRequest {
         PurgeRequest::new(self.clone(), Action::Purge, zone.clone())
     }
 
-    /// Invalidates on a zone: what is cached is marked as stale, and asked for again.
+    /// Starts an invalidation of a zone: cached files are marked as stale and are revalidated at the next request.
     pub fn invalidate(&self, zone: &ZoneId) -> PurgeRequest {
         PurgeRequest::new(self.clone(), Action::Invalidate, zone.clone())
     }
 
-    /// Sends what follows with another token, in clones and in requests that are under way as well.
+    /// Replaces the API token. This also affects clones and requests that are under way.
     ///
     /// # Errors
     ///
-    /// [`Error::Credentials`] where it cannot stand in a header.
+    /// [`Error::Credentials`] if the token cannot be used in a header.
     pub fn set_api_token(&self, token: impl Into<SecretString>) -> Result<(), Error> {
         let credentials = Credentials::token(token.into()).map_err(Error::Credentials)?;
         self.client.set_credentials(credentials);
@@ -76,7 +76,7 @@ impl Client {
     }
 }
 
-/// Makes a [`Client`].
+/// A builder for a [`Client`].
 #[derive(Default)]
 #[must_use = "it makes a client only when it is built"]
 pub struct ClientBuilder {
@@ -99,65 +99,67 @@ impl fmt::Debug for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Authenticates with an API token. It needs the permission *Cache Purge* for the zones.
+    /// Authenticates with an API token. The token needs the permission *Cache Purge* for the zones.
     pub fn api_token(mut self, token: impl Into<SecretString>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// Authenticates with the global API key and the e-mail address of its user. A token is preferred where both are given.
+    /// Authenticates with the global API key and the e-mail address of its user. If both are given, the token is used.
     pub fn api_key(mut self, email: impl Into<String>, key: impl Into<SecretString>) -> Self {
         self.key = Some((email.into(), key.into()));
         self
     }
 
-    /// Talks to another server than `https://api.cloudflare.com/client/v4`. `http://` is for this machine alone.
+    /// Sets the base URL; the default is `https://api.cloudflare.com/client/v4`. `http://` is only allowed for this
+    /// machine.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// Keeps to the limits of that plan; of [`Plan::Free`] unless it is named. They are per account.
+    /// Sets the plan whose limits are obeyed; the default is [`Plan::Free`]. The limits apply to the whole account.
     pub const fn plan(mut self, plan: Plan) -> Self {
         self.plan = Some(plan);
         self
     }
 
-    /// Names the program in the `User-Agent` header.
+    /// Sets the `User-Agent` header.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
     }
 
-    /// Waits no longer than that where the API demands a wait (10 minutes unless it is changed); what is left is given up.
+    /// Sets the longest wait to accept when the API demands one (default: 10 minutes). If the API demands a longer one,
+    /// the remaining entries fail.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
         self.policy.get_or_insert_default().max_wait = max_wait;
         self
     }
 
-    /// Sends no more than so many requests at once, over all clones (64 unless it is changed).
+    /// Sets the maximum number of concurrent requests of all clones (default: 64).
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.policy.get_or_insert_default().concurrency = requests;
         self
     }
 
-    /// Retries a request at most so often (10 times unless it is changed).
+    /// Sets how many times a request is retried (default: 10).
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.policy.get_or_insert_default().max_retries = retries;
         self
     }
 
-    /// Paces by a limiter that other clients share, or by the program's own.
+    /// Uses a rate limiter that is shared with other clients, or the program's own.
     pub fn limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
         self.limiter = Some(limiter);
         self
     }
 
-    /// Makes the client. Nothing is sent yet.
+    /// Builds the client. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// [`Error`] where there are no credentials, or something that was given cannot work.
+    /// [`Error`] if there are no credentials, or if a setting cannot work.
     pub fn build(self) -> Result<Client, Error> {
         let credentials = match (self.token, self.key) {
             (Some(token), _) => Credentials::token(token),

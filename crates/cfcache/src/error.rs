@@ -8,38 +8,38 @@ use cfcache_model::text::UnknownName;
 
 use crate::summary::Summary;
 
-/// Why a client cannot be made, nothing was sent, or not everything was accepted.
+/// Why a client cannot be built, why nothing was sent, or why a result is not complete.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// No credentials were given.
     NoCredentials,
-    /// The credentials cannot be sent.
+    /// The credentials cannot be used in a header.
     Credentials(InvalidCredentials),
-    /// The base URL is none.
+    /// The base URL is invalid.
     BaseUrl(InvalidBaseUrl),
-    /// The user agent holds characters that no header does.
+    /// The user agent contains characters that are not allowed in a header.
     UserAgent,
-    /// A variable of the environment names no plan.
+    /// An environment variable has an unknown plan.
     Plan(UnknownName),
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
-    /// A text is no id.
+    /// A text is not an id.
     Id(InvalidId),
-    /// An entry is invalid: nothing was sent.
+    /// An entry is invalid. Nothing was sent.
     Entry {
-        /// Which entry, counted from 0 in the order in which they were given.
+        /// The index of the entry, counted from 0 in the order in which entries were given.
         index: usize,
         /// Why.
         reason: InvalidTarget,
     },
-    /// There are no entries. Nothing is not everything: nothing was sent.
+    /// There are no entries. This does not mean everything: nothing was sent.
     Empty,
-    /// Everything was asked for together with entries, or an input without an end together with either: nothing was sent.
+    /// A request combines everything, entries and a stream. Nothing was sent.
     Mixed,
-    /// Not everything was accepted ([`Summary::into_result`]).
+    /// Not all entries were accepted ([`Summary::into_result`]).
     Incomplete(Box<Summary>),
-    /// A URL to verify is invalid: nothing was sent.
+    /// A URL to verify is invalid. Nothing was sent.
     #[cfg(feature = "verify")]
     VerifyUrl {
         /// The URL.
@@ -47,10 +47,10 @@ pub enum Error {
         /// Why.
         reason: InvalidTarget,
     },
-    /// Which URLs show what is purged cannot be told, and none was named to be verified: nothing was sent.
+    /// It is not known which URLs the purge affects, and no URLs to verify were given. Nothing was sent.
     #[cfg(feature = "verify")]
     NothingToVerify,
-    /// Everything was accepted, and it is not proven that visitors see it
+    /// All entries were accepted, but it is not proven that visitors no longer get the old copies
     /// ([`Summary::all_proven`](crate::Summary::all_proven)).
     #[cfg(feature = "verify")]
     Unproven(Box<Summary>),
@@ -65,7 +65,7 @@ impl fmt::Display for Error {
             ),
             Self::Credentials(invalid) => write!(f, "{invalid}"),
             Self::BaseUrl(invalid) => write!(f, "not a base URL: {invalid}"),
-            Self::UserAgent => f.write_str("the user agent holds characters that no header does"),
+            Self::UserAgent => f.write_str("the user agent contains characters that are not allowed in a header"),
             Self::Plan(unknown) => write!(f, "CFCACHE_PLAN: {unknown}"),
             Self::Connection(error) => write!(f, "{error}"),
             Self::Id(invalid) => write!(f, "{invalid}"),
@@ -74,7 +74,7 @@ impl fmt::Display for Error {
             }
             Self::Empty => f.write_str("there is nothing to purge: the list is empty, and nothing was sent"),
             Self::Mixed => f.write_str(
-                "everything, entries and a stream cannot be purged with one request, and nothing was sent",
+                "everything, entries and a stream cannot be combined in one request; nothing was sent",
             ),
             #[cfg(feature = "verify")]
             Self::VerifyUrl { url, reason } => {
@@ -82,7 +82,7 @@ impl fmt::Display for Error {
             }
             #[cfg(feature = "verify")]
             Self::NothingToVerify => f.write_str(
-                "which URLs show this purge cannot be told, and nothing was sent: name them with `Verify::urls`",
+                "it is not known which URLs this purge affects: name URLs to verify with `Verify::urls`; nothing was sent",
             ),
             #[cfg(feature = "verify")]
             Self::Unproven(summary) => match &summary.verified {
@@ -91,7 +91,7 @@ impl fmt::Display for Error {
                     write!(f, "{open} of {} URLs are not proven", verified.probed)?;
                     verified.open.first().map_or(Ok(()), |first| write!(f, ", the first: {first}"))
                 }
-                None => f.write_str("no URL was asked, so that nothing is proven"),
+                None => f.write_str("no URL was checked, so nothing is proven"),
             },
             Self::Incomplete(summary) => {
                 write!(f, "{} of {} entries were not accepted", summary.failed, summary.items)?;
@@ -104,7 +104,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // What `Display` shows is that error itself, so its source is ours.
+            // `Display` shows the message of this error itself, so only its source remains.
             Self::Connection(error) => error.source(),
             _ => None,
         }

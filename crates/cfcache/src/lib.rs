@@ -12,16 +12,16 @@
 //! # }
 //! ```
 //!
-//! - [`Client`] is cheap to clone. All clones share the account's limits: make one, and keep it.
+//! - [`Client`] is cheap to clone. All clones share the account's limits: create one client and reuse it.
 //! - [`Client::purge`] and [`Client::invalidate`] build a request; nothing is sent before [`PurgeRequest::send`].
-//! - [`Summary`] counts what became of the entries. An error is returned only where nothing was sent.
-//! - [`PurgeRequest::outcomes`] sends the outcome of each entry with the caller's own tag, and
-//!   [`PurgeRequest::stream`] takes an input without an end.
+//! - [`Summary`] counts the results of the entries. An `Err` is returned only if nothing was sent.
+//! - [`PurgeRequest::outcomes`] sends the outcome of each entry with the caller's tag, and [`PurgeRequest::stream`]
+//!   takes an unbounded input.
 //!
-//! # Proof
+//! # Verification
 //!
-//! The API's success means that a purge was accepted. With the feature `verify`, which is on by default,
-//! [`PurgeRequest::verify`] asks URLs afterwards as visitors do, and [`Summary::verified`] says what they prove:
+//! A success of the API means that a purge was accepted. With the feature `verify`, which is on by default,
+//! [`PurgeRequest::verify`] then requests URLs as visitors do, and [`Summary::verified`] contains the results:
 //!
 #![cfg_attr(feature = "verify", doc = "```no_run")]
 #![cfg_attr(not(feature = "verify"), doc = "```ignore")]
@@ -36,8 +36,8 @@
 //! # }
 //! ```
 //!
-//! This crate has no logic of its own. The layers below it are [`engine`] (state machines without IO, clock or runtime),
-//! `cfcache-client` (a driver for them on tokio), `cfcache-transport` and `cfcache-model`.
+//! This crate is a facade without logic of its own. It builds on [`engine`] (state machines without IO, clock or
+//! runtime), `cfcache-client` (which runs them on tokio), `cfcache-transport` and `cfcache-model`.
 
 mod client;
 mod error;

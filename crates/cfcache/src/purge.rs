@@ -20,12 +20,12 @@ use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
 #[cfg(feature = "verify")]
 use crate::verify::{ScopePlace, Verify};
 
-/// So many entries of a stream are taken at once, at the most.
+/// The maximum number of stream entries that are taken at once.
 const CHUNK: usize = 500;
 
 type Entries = Pin<Box<dyn Stream<Item = Entry> + Send>>;
 
-/// A purge or invalidate that is being put together. Entries of several kinds may be in one.
+/// A purge or invalidation that is being built. It may contain entries of several kinds.
 #[must_use = "nothing is sent before `send`"]
 pub struct PurgeRequest {
     client: Client,
@@ -72,13 +72,13 @@ impl PurgeRequest {
         }
     }
 
-    /// Restricts it to an environment of the zone.
+    /// Restricts the request to an environment of the zone.
     pub fn environment(mut self, environment: EnvironmentId) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// Adds single files: URLs as a visitor asks for them, or JSON entries with cache-key headers
+    /// Adds single files: URLs as visitors request them, or JSON entries with cache-key headers
     /// (`{"url": "…", "headers": {"CF-Device-Type": "mobile"}}`).
     pub fn urls(self, urls: impl IntoIterator<Item: Into<String>>) -> Self {
         self.parse(Kind::Files, urls)
@@ -89,52 +89,54 @@ impl PurgeRequest {
         self.parse(Kind::Tags, tags)
     }
 
-    /// Adds hosts: every file of each.
+    /// Adds hosts: all files of each host.
     pub fn hosts(self, hosts: impl IntoIterator<Item: Into<String>>) -> Self {
         self.parse(Kind::Hosts, hosts)
     }
 
-    /// Adds prefixes, as `www.example.com/blog`: every file below each.
+    /// Adds prefixes such as `www.example.com/blog`: all files below each prefix.
     pub fn prefixes(self, prefixes: impl IntoIterator<Item: Into<String>>) -> Self {
         self.parse(Kind::Prefixes, prefixes)
     }
 
-    /// Adds entries of any kind, which may carry a tag of the caller's own.
+    /// Adds entries of any kind, which may have a tag.
     pub fn entries(mut self, entries: impl IntoIterator<Item: Into<Entry>>) -> Self {
         self.entries.extend(entries.into_iter().map(Into::into));
         self
     }
 
-    /// Purges every cached file of the zone. Without [`environment`](Self::environment) that is all environments.
+    /// Purges every cached file of the zone. Without [`environment`](Self::environment) this includes all environments.
     pub fn everything(mut self) -> Self {
         self.is_everything = true;
         self
     }
 
-    /// Takes entries from a stream, which may go on for as long as the program runs: it is read as fast as entries can be
-    /// sent, and no faster. What has waited for a second is sent even where it fills no request.
+    /// Takes entries from a stream, which may be unbounded. It is read as fast as entries can be sent. Entries that
+    /// have waited for a second are sent even if they do not fill a request.
     ///
-    /// An entry that is the same as one that waits to be sent is a duplicate. One that comes again after that is sent
-    /// again: the page has changed again.
+    /// An entry that equals one that is still waiting is a duplicate. If the same entry comes again later, it is sent
+    /// again, because the page may have changed again.
     pub fn stream(mut self, stream: impl Stream<Item: Into<Entry>> + Send + 'static) -> Self {
         self.stream = Some(Box::pin(Typed(Box::pin(stream))));
         self
     }
 
-    /// Sends nothing more once that is done. What is in flight is waited for, and the rest fails as interrupted.
+    /// Stops sending when `interrupt` completes. Requests in flight are awaited, and the remaining entries fail as
+    /// interrupted.
     pub fn until(mut self, interrupt: impl Future<Output = ()> + Send + 'static) -> Self {
         self.interrupt = Some(Box::pin(interrupt));
         self
     }
 
-    /// Sends what becomes of each entry there. Where the channel is full nothing more is sent to the API until there is
-    /// room in it. Whoever drops the receiver gives up the rest of the request.
+    /// Sends the outcome of each entry to a channel. While the channel is full, nothing more is sent to the API.
+    /// Dropping the receiver cancels the rest of the request.
     pub fn outcomes(mut self, outcomes: mpsc::Sender<EntryOutcome>) -> Self {
         self.outcomes = Some(outcomes);
         self
     }
 
-    /// Asks URLs afterwards, as visitors do, whether the old copies are gone: [`Summary::verified`] says what they prove.
+    /// After the purge, requests URLs as visitors do and checks that the old copies are gone; see
+    /// [`Summary::verified`].
     #[cfg(feature = "verify")]
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = Some(verify);
@@ -154,13 +156,13 @@ impl PurgeRequest {
         self
     }
 
-    /// Sends it, and waits until each entry has been accepted or has failed.
+    /// Sends the request, and waits until each entry has been accepted or has failed.
     ///
-    /// Dropping the future gives up what is in flight.
+    /// Dropping the future cancels the requests in flight.
     ///
     /// # Errors
     ///
-    /// [`Error`] where an entry is invalid, or there is none. Nothing was sent then.
+    /// [`Error`] if an entry is invalid or there are no entries. Nothing was sent in this case.
     pub async fn send(self) -> Result<Summary, Error> {
         if let Some((index, reason)) = self.invalid {
             return Err(Error::Entry { index, reason });
@@ -199,7 +201,7 @@ impl PurgeRequest {
         let summaries = self.client.client.run_all(scopes, input, &mut interrupt, &mut collector).await;
         collector.summary.set_counts(&summaries.into_iter().sum());
         if let Some(send) = collector.flush() {
-            // Whoever does not listen any more does not want to know.
+            // The receiver may have been dropped.
             let _gave_up = send.await;
         }
         #[cfg(feature = "verify")]
@@ -255,7 +257,7 @@ impl PurgeRequest {
     }
 }
 
-/// A stream of what can be made into entries.
+/// A stream of values that can be converted to entries.
 struct Typed<S>(Pin<Box<S>>);
 
 impl<S: Stream<Item: Into<Entry>>> Stream for Typed<S> {
@@ -266,7 +268,7 @@ impl<S: Stream<Item: Into<Entry>>> Stream for Typed<S> {
     }
 }
 
-/// The input in chunks, each of one kind; the number of a kind's scope is its place in [`Kind::ALL`].
+/// The input in chunks of one kind each; the index of a kind's scope is its index in [`Kind::ALL`].
 struct PurgeInput {
     stream: Option<Entries>,
     list: std::vec::IntoIter<Entry>,
@@ -295,7 +297,7 @@ impl Stream for PurgeInput {
         }
         let mut chunk: Vec<Entry> = self.list.by_ref().take(CHUNK).collect();
         if let Some(stream) = &mut self.stream {
-            // What is at hand goes on together; the first is waited for.
+            // Waits for the first entry, and then takes those that are available.
             while chunk.len() < CHUNK {
                 match stream.as_mut().poll_next(context) {
                     Poll::Ready(Some(entry)) => chunk.push(entry),
@@ -313,13 +315,13 @@ impl Stream for PurgeInput {
     }
 }
 
-/// Keeps what a run tells, and sends outcomes on.
+/// Collects the results of a run, and forwards outcomes.
 struct Collector {
     summary: Summary,
     outcomes: Option<mpsc::Sender<EntryOutcome>>,
-    /// What is sent on with the next batch.
+    /// The outcomes to forward with the next batch.
     backlog: Vec<EntryOutcome>,
-    /// The URLs that were accepted, where they are verified.
+    /// The accepted URLs, if they will be verified.
     #[cfg(feature = "verify")]
     accepted: Option<cfcache_probe::AcceptedUrls>,
 }
@@ -330,7 +332,7 @@ impl Collector {
         let backlog = core::mem::take(&mut self.backlog);
         Some(Box::pin(async move {
             for outcome in backlog {
-                sender.send(outcome).await.map_err(|_| "nobody receives the outcomes any more")?;
+                sender.send(outcome).await.map_err(|_| "the receiver of the outcomes was dropped")?;
             }
             Ok(())
         }))

@@ -3,36 +3,36 @@ use cfcache_client::engine::Stop;
 
 use crate::error::Error;
 
-/// How many failed entries a summary names.
+/// The maximum number of failed entries that a summary lists.
 const NAMED: usize = 1000;
 
-/// What became of the entries of a request. `accepted + failed + duplicates == items`.
+/// The results of a request: `accepted + failed + duplicates == items`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "an entry that failed is told nowhere else: see `into_result`"]
 #[non_exhaustive]
 pub struct Summary {
-    /// Entries that were given.
+    /// The number of entries.
     pub items: u64,
-    /// Entries that the API said it accepted.
+    /// Entries that the API accepted.
     pub accepted: u64,
     /// Entries that were not accepted.
     pub failed: u64,
-    /// Entries that were the same as one before, and not sent.
+    /// Entries that equal an earlier one, and were not sent.
     pub duplicates: u64,
     /// Requests that were sent, retries included.
     pub requests: u64,
-    /// How many of these were retries.
+    /// How many of these requests were retries.
     pub retries: u64,
-    /// Requests that were answered with "too many".
+    /// Responses with the status 429.
     pub rate_limited: u64,
-    /// Errors and remarks that the API reported beside its success.
+    /// Errors and messages that the API sent with a successful response.
     pub warnings: u64,
-    /// The entries that failed; at most 1,000.
+    /// The failed entries; at most 1,000.
     pub failures: Vec<FailedEntry>,
-    /// Why the rest was given up, where it was.
+    /// Why the run was stopped early, if it was.
     pub stopped: Option<Stop>,
-    /// What visitors got after it, where that was asked for and something was accepted; `None` where it was interrupted
-    /// before.
+    /// What visitors got after the purge, if verification was requested and something was accepted; `None` if the run
+    /// was interrupted before.
     #[cfg(feature = "verify")]
     pub verified: Option<crate::verify::Verified>,
 }
@@ -41,74 +41,75 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedEntry {
-    /// The entry as it was given.
+    /// The entry as given.
     pub entry: String,
-    /// The caller's tag of it.
+    /// The caller's tag of the entry.
     pub tag: u64,
-    /// What sort of error it was, by what somebody can do about it.
+    /// The kind of error, which suggests what to do about it.
     pub kind: ErrorKind,
-    /// What the API or the network said.
+    /// The message of the API or the network error.
     pub message: String,
-    /// Whether it may have been purged all the same: the answer was lost.
+    /// Whether the entry may have been purged nonetheless, because the response was lost.
     pub is_unclear: bool,
 }
 
-/// What became of one entry.
+/// The outcome of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntryOutcome {
-    /// The entry as it was given.
+    /// The entry as given.
     pub entry: String,
-    /// The caller's tag of it ([`Entry::with_tag`](crate::Entry::with_tag)).
+    /// The caller's tag of the entry ([`Entry::with_tag`](crate::Entry::with_tag)).
     pub tag: u64,
-    /// What became of it.
+    /// Whether it was accepted.
     pub status: EntryStatus,
 }
 
-/// What became of one entry.
+/// Whether an entry was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntryStatus {
-    /// The API said that it accepted it.
+    /// The API accepted it.
     Accepted,
-    /// It was not accepted.
+    /// The API did not accept it.
     Failed {
-        /// What sort of error it was.
+        /// The kind of error.
         kind: ErrorKind,
-        /// What the API or the network said.
+        /// The message of the API or the network error.
         message: String,
-        /// Whether it may have been purged all the same.
+        /// Whether it may have been purged nonetheless.
         is_unclear: bool,
     },
-    /// It is the same as one that is sent, and was not sent itself.
+    /// It equals another entry that is sent, and was not sent itself.
     Duplicate,
 }
 
 impl Summary {
-    /// Makes an error of it, unless everything was accepted.
+    /// Returns an error unless all entries were accepted.
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`] where an entry failed.
+    /// [`Error::Incomplete`] if an entry failed.
     pub fn into_result(self) -> Result<Self, Error> {
         if self.failed == 0 { Ok(self) } else { Err(Error::Incomplete(Box::new(self))) }
     }
 
-    /// The same for those who do not need the counts: `client.purge(&zone).tags(["a"]).send().await?.all_accepted()?`.
+    /// Like [`into_result`](Self::into_result), without the counts:
+    /// `client.purge(&zone).tags(["a"]).send().await?.all_accepted()?`.
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`] where an entry failed.
+    /// [`Error::Incomplete`] if an entry failed.
     pub fn all_accepted(self) -> Result<(), Error> {
         self.into_result().map(drop)
     }
 
-    /// Makes an error of it, unless everything was accepted, URLs were asked, and each of them proves it.
+    /// Returns an error unless all entries were accepted, URLs were verified, and all of them are proven.
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`] where an entry failed, [`Error::Unproven`] where a URL is a survivor or unproven, or none
-    /// was asked.
+    /// [`Error::Incomplete`] if an entry failed; [`Error::Unproven`] if a URL is a survivor or unproven, or if no URL
+    /// was checked.
     #[cfg(feature = "verify")]
     pub fn all_proven(self) -> Result<(), Error> {
         let summary = self.into_result()?;

@@ -20,20 +20,21 @@ use crate::error::Error;
 
 const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 
-/// How many URLs are asked where that is not said.
+/// The default number of URLs to check.
 const SAMPLE: usize = 100;
 
-/// How many URLs a result names.
+/// The maximum number of URLs that a result lists.
 const NAMED: usize = 1000;
 
-/// More data centers than this are not told apart.
+/// The maximum number of data centers that are listed.
 const COLOS: usize = 100;
 
-/// How to verify a purge: URLs are asked as visitors ask, until they prove that the old copies are gone.
+/// How to verify a purge: URLs are requested as visitors do, until the responses prove that the old copies are gone.
 ///
-/// - A sample of 100 of the URLs that were accepted is asked, at most 4 at once and 10 a second for each host.
-/// - What survives is purged again, by URL, at most twice.
-/// - Asking fills the cache with what was not in it.
+/// - By default, a sample of 100 accepted URLs is checked, with at most 4 concurrent requests and 10 per second for
+///   each host.
+/// - URLs whose old copy survives are purged again, by URL, at most twice.
+/// - The requests may fill the cache with URLs that were not in it.
 #[derive(Debug, Clone)]
 #[must_use = "it is for `PurgeRequest::verify`"]
 pub struct Verify {
@@ -66,7 +67,7 @@ impl Verify {
         }
     }
 
-    /// Verifies a sample of at most so many of the URLs that were accepted.
+    /// Verifies a sample of at most `urls` accepted URLs.
     pub const fn at_most(mut self, urls: usize) -> Self {
         self.sample = Some(urls);
         self
@@ -79,7 +80,7 @@ impl Verify {
         self
     }
 
-    /// Verifies these URLs as well. Tags, hosts, prefixes and everything are verified by such URLs alone.
+    /// Verifies these URLs too. Tags, hosts, prefixes and everything can only be verified with such URLs.
     pub fn urls(mut self, urls: impl IntoIterator<Item: Into<String>>) -> Self {
         for url in urls {
             let url: String = url.into();
@@ -93,31 +94,31 @@ impl Verify {
         self
     }
 
-    /// Says which body visitors should get at a URL, by its SHA-256: another one is not proven.
+    /// Sets the SHA-256 of the body that visitors should get at a URL. A URL with another body is not proven.
     pub fn expect(mut self, url: impl Into<String>, sha256: Sha256) -> Self {
         self.expected.insert(url.into(), sha256);
         self
     }
 
-    /// Asks a URL for so long, from the first time on (30 s unless it is changed).
+    /// Sets how long each URL is checked (default: 30 s).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Asks one host so often in a second, at the most.
+    /// Sets the maximum number of requests per second to one host.
     pub const fn rate(mut self, per_second: f64) -> Self {
         self.limits.per_second = Some(per_second);
         self
     }
 
-    /// Connects there whatever the URL is, under the URL's own name: an emulated edge, or another address.
+    /// Connects to this address for every URL and keeps the URL's host name, for an emulated edge or another server.
     pub fn connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
         self.visitor = self.visitor.with_connect_to(host, port);
         self
     }
 
-    /// Sends a header with each request, such as a service token of Cloudflare Access. It is never shown.
+    /// Sends a header with each request, such as a service token of Cloudflare Access. Its value is never shown.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.visitor = self.visitor.with_header(name, value);
         self
@@ -125,7 +126,7 @@ impl Verify {
 
     /// # Errors
     ///
-    /// Where a URL is invalid, or none can be asked.
+    /// If a URL is invalid, or no URL can be checked.
     pub(crate) fn check(&self, has_urls: bool) -> Result<(), Error> {
         match &self.invalid {
             Some((url, reason)) => Err(Error::VerifyUrl { url: url.clone(), reason: reason.clone() }),
@@ -139,34 +140,34 @@ impl Verify {
     }
 }
 
-/// What visitors got after a purge. `proven + refilled + not_cached + survivors + unproven == probed`.
+/// The results of a verification. `proven + refilled + not_cached + survivors + unproven == probed`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Verified {
-    /// URLs that were asked.
+    /// The number of URLs that were checked.
     pub probed: u64,
-    /// How many URLs there were, where these are a sample of them.
+    /// The number of URLs from which the sample was taken; `None` if all were checked.
     pub sample_of: Option<u64>,
-    /// URLs of which the old copy is gone.
+    /// URLs whose old copy is gone.
     pub proven: u64,
-    /// URLs that are cached again, by copies that are younger than the purge.
+    /// URLs that were cached again after the purge.
     pub refilled: u64,
-    /// URLs that are not cached, so that there is nothing to prove.
+    /// URLs that are not cached, so there is nothing to prove.
     pub not_cached: u64,
-    /// URLs of which the old copy is still served.
+    /// URLs whose old copy is still served.
     pub survivors: u64,
-    /// URLs of which it cannot be told.
+    /// URLs for which the responses prove nothing.
     pub unproven: u64,
-    /// URLs that were purged again, whatever came of it.
+    /// URLs that were purged again.
     pub repurged: u64,
-    /// The survivors and the unproven; at most 1,000.
+    /// The survivors and the unproven URLs; at most 1,000.
     pub open: Vec<UrlVerdict>,
-    /// The data centers that answered, such as `FRA`: others are not spoken for.
+    /// The data centers that responded, such as `FRA`. The results do not apply to others.
     pub colos: BTreeSet<String>,
 }
 
 impl Verified {
-    /// Whether no URL is a survivor or unproven.
+    /// Returns whether no URL is a survivor or unproven.
     #[must_use]
     pub const fn is_proven(&self) -> bool {
         self.survivors + self.unproven == 0
@@ -183,13 +184,13 @@ impl Verified {
     }
 }
 
-/// A URL, and what is known of it.
+/// A URL and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UrlVerdict {
     /// The URL.
     pub url: String,
-    /// What is known of it; its `Display` says why, and [`Verdict::cure`] what to do.
+    /// The verdict; its `Display` gives the reason, and [`Verdict::cure`] says what to do.
     pub verdict: Verdict,
 }
 
@@ -199,7 +200,7 @@ impl fmt::Display for UrlVerdict {
     }
 }
 
-/// Where URLs are purged again.
+/// The scope in which URLs are purged again.
 pub(crate) struct ScopePlace<'a> {
     pub(crate) client: &'a Client,
     pub(crate) action: Action,
@@ -223,7 +224,7 @@ impl ScopePlace<'_> {
     }
 }
 
-/// Asks what was accepted, until each URL has its verdict. Gives `None` where nothing was accepted.
+/// Checks the accepted URLs until each has a verdict. Returns `None` if nothing was accepted.
 pub(crate) async fn run(
     settings: Verify,
     mut accepted: AcceptedUrls,
@@ -273,7 +274,7 @@ pub(crate) async fn run(
     let mut verification = Verification::new(machine);
     let visitor = Arc::new(settings.visitor.clone().build());
     let began = accepted.began();
-    // Where it is stopped, each URL has the verdict that is known by then.
+    // If it is stopped, each URL has the verdict that is known at that time.
     let _is_whole = verify(&visitor, &mut verification, &mut next, began, &mut purge, &mut watch, stop).await;
     verified.set_counts(verification.counts());
     let all = given as u64 + accepted.seen();

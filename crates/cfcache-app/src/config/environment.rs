@@ -1,16 +1,16 @@
-//! What the environment says.
+//! The environment variables.
 
 use std::env::VarError;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-/// The constants, and what their comments say, for the manual.
+/// Declares the constants, and collects their comments for the manual.
 macro_rules! variables {
     ($(#[doc = $means:literal] pub const $name:ident: &str = $variable:literal;)+) => {
         $(#[doc = $means] pub const $name: &str = $variable;)+
 
-        /// The names of all constants here, the variables that they name, and what those mean.
+        /// For each constant: its name, its variable, and the meaning of the variable.
         pub const VARIABLES: &[[&str; 3]] = &[$([stringify!($name), $variable, $means],)+];
     };
 }
@@ -20,54 +20,54 @@ variables! {
     pub const API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
     /// The global API key; goes with [`EMAIL`].
     pub const API_KEY: &str = "CLOUDFLARE_API_KEY";
-    /// The e-mail address of the user whose key [`API_KEY`] is.
+    /// The e-mail address of the user who owns [`API_KEY`].
     pub const EMAIL: &str = "CLOUDFLARE_EMAIL";
-    /// Where the API is, as the vendor's SDKs call it.
+    /// The base URL of the API, under the name that Cloudflare's SDKs use.
     pub const BASE_URL: &str = "CLOUDFLARE_BASE_URL";
-    /// Where the API is, as wrangler calls it.
+    /// The base URL of the API, under the name that wrangler uses.
     pub const API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
-    /// The proxy for `https://`; in lower case as well, as are the next three, and lower case wins.
+    /// The proxy for `https://`. This variable and the next three may be in lower case, which takes precedence.
     pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
     /// The proxy for `http://`.
     pub const HTTP_PROXY: &str = "HTTP_PROXY";
     /// The proxy for both.
     pub const ALL_PROXY: &str = "ALL_PROXY";
-    /// The hosts that are reached without a proxy, as this machine always is: names, `.domains`, addresses, networks, or `*`.
+    /// Hosts to reach without a proxy, in addition to this machine: names, `.domains`, addresses, networks, or `*`.
     pub const NO_PROXY: &str = "NO_PROXY";
-    /// Set where the process answers a web request, whose `Proxy` header arrives as [`HTTP_PROXY`].
+    /// If set, as in a CGI script, [`HTTP_PROXY`] is ignored: a request's `Proxy` header could have set it.
     pub const REQUEST_METHOD: &str = "REQUEST_METHOD";
     /// The zone, by id or by domain.
     pub const ZONE_ID: &str = "CLOUDFLARE_ZONE_ID";
-    /// The account of a token that is verified, where it is not a user's.
+    /// The account that owns the token to verify, if it does not belong to a user.
     pub const ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
-    /// Whose limits to pace by.
+    /// The plan whose rate limits to keep.
     pub const PLAN: &str = "CFCACHE_PLAN";
     /// A profile of the configuration file.
     pub const PROFILE: &str = "CFCACHE_PROFILE";
-    /// The configuration file, in place of the usual one.
+    /// The configuration file, instead of the default one.
     pub const CONFIG: &str = "CFCACHE_CONFIG";
-    /// What is logged, as a level or as levels of targets: `info`, `warn,cfcache_transport=info`.
+    /// What is logged: a level, or targets with levels, such as `info` or `warn,cfcache_transport=info`.
     pub const LOG: &str = "CFCACHE_LOG";
-    /// Extra headers for visitors, one `NAME: VALUE` a line.
+    /// Extra headers for visitor requests, one `NAME: VALUE` per line.
     pub const VISITOR_HEADERS: &str = "CFCACHE_VISITOR_HEADERS";
-    /// Where configuration is; the usual place is below `HOME` where it is not set.
+    /// The directory of configuration files; if unset, the default is below `HOME`.
     pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
-    /// Where states are; `.local/state` below `HOME` where it is not set.
+    /// The directory of state files; if unset, `.local/state` below `HOME`.
     pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
-    /// The user's own directory.
+    /// The user's home directory.
     pub const HOME: &str = "HOME";
-    /// Where configuration is on Windows.
+    /// The directory of configuration files on Windows.
     pub const APPDATA: &str = "APPDATA";
-    /// Where states are on Windows.
+    /// The directory of state files on Windows.
     pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
-    /// No color, whatever its value, if it is not empty (<https://no-color.org>).
+    /// Disables color if it is not empty, whatever its value (<https://no-color.org>).
     pub const NO_COLOR: &str = "NO_COLOR";
-    /// The sort of terminal.
+    /// The type of the terminal.
     pub const TERM: &str = "TERM";
 }
 
-/// Variables of other tools for what is read from another one here: `CF_…` is what wrangler and many scripts used to
-/// call them, `CACHE_PURGE_…` is OpenNext's.
+/// Variables of other tools, with the variable that is used here instead: `CF_…` are former names of wrangler and many
+/// scripts, `CACHE_PURGE_…` is OpenNext's.
 const UNREAD: &[(&str, &str)] = &[
     ("CF_API_TOKEN", API_TOKEN),
     ("CF_TOKEN", API_TOKEN),
@@ -90,10 +90,10 @@ const UNREAD: &[(&str, &str)] = &[
     ("CF_API_BASE_URL", API_BASE_URL),
 ];
 
-/// The name of a token's file, in the manner of Docker's images.
+/// The file of a token, by the convention of Docker images.
 const API_TOKEN_FILE: &str = "CLOUDFLARE_API_TOKEN_FILE";
 
-/// The proxies of the environment, each empty where there is none.
+/// The proxies of the environment; empty if unset.
 #[derive(Default)]
 pub struct Proxies {
     /// For `https://`.
@@ -102,21 +102,21 @@ pub struct Proxies {
     pub http: String,
     /// For both.
     pub all: String,
-    /// The hosts that are reached without one.
+    /// The hosts that are reached without a proxy.
     pub none: String,
 }
 
 impl core::fmt::Debug for Proxies {
-    /// A proxy's URL may hold a password.
+    /// A proxy's URL may contain a password.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Proxies")
     }
 }
 
-/// Returns the value of a variable of the environment, as [`std::env::var`] does.
+/// Returns the value of an environment variable, like [`std::env::var`].
 pub type Lookup = fn(&str) -> Result<String, VarError>;
 
-/// What the environment says. A variable that is empty counts as unset: an unset secret of a CI job arrives so.
+/// The environment. An empty variable counts as unset, because an unset secret of a CI job is passed as an empty one.
 #[derive(Debug)]
 pub struct Environment {
     /// The API token.
@@ -125,35 +125,35 @@ pub struct Environment {
     pub key: Option<SecretString>,
     /// The e-mail address of the user of the key.
     pub email: Option<String>,
-    /// The base URL, and the variable that it is from.
+    /// The base URL, and its variable.
     pub base_url: Option<(String, &'static str)>,
-    /// The variables for credentials that are set and empty, to name in an error.
+    /// The variables for credentials that are set but empty, to name them in an error.
     pub empty: Vec<String>,
     /// The zone, by id or by domain.
     pub zone: Option<String>,
     /// The account of the token.
     pub account: Option<String>,
-    /// Whose limits to pace by.
+    /// The plan whose limits are used.
     pub plan: Option<String>,
     /// The profile of the configuration file.
     pub profile: Option<String>,
     /// The configuration file.
     pub config: Option<String>,
-    /// What is logged.
+    /// The log filter.
     pub log: Option<String>,
-    /// Extra headers for visitors.
+    /// Extra headers for visitor requests.
     pub visitor_headers: Option<SecretString>,
-    /// The directory that configuration is in.
+    /// The directory of configuration files.
     pub config_home: Option<PathBuf>,
-    /// The directory that states are in.
+    /// The directory of state files.
     pub state_home: Option<PathBuf>,
-    /// The user's own directory.
+    /// The user's home directory.
     pub home: Option<PathBuf>,
     /// The proxies.
     pub proxies: Proxies,
-    /// Whether color is not wanted.
+    /// Whether color is disabled.
     pub no_color: bool,
-    /// Whether the terminal takes no escape sequences.
+    /// Whether the terminal does not support escape sequences.
     pub dumb_terminal: bool,
     /// A variable whose value is not Unicode.
     pub broken: Option<String>,
@@ -161,7 +161,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads everything that means something here.
+    /// Reads all variables that are used.
     pub fn read_all(lookup: Lookup) -> Self {
         let mut environment = Self::empty(lookup);
         environment.token = environment.read(API_TOKEN).map(SecretString::from);
@@ -192,7 +192,7 @@ impl Environment {
             .or_else(|| environment.home.as_ref().map(|home| home.join(".local").join("state")));
         environment.proxies = Proxies {
             https: environment.read_either(HTTPS_PROXY),
-            // Under a web server anyone could set it (<https://httpoxy.org>); in lower case nobody can.
+            // In a CGI script a client could set it (<https://httpoxy.org>); the lower-case variable is safe.
             http: match environment.read(REQUEST_METHOD) {
                 Some(_) => environment.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default(),
                 None => environment.read_either(HTTP_PROXY),
@@ -230,32 +230,33 @@ impl Environment {
         }
     }
 
-    /// Says which variables are set that were meant for one of these and are not read. Their values are not shown.
+    /// Messages about set variables that are not read and were probably meant for one of `instead_of`. Their values are
+    /// not shown.
     pub fn unread(&self, instead_of: &[&str]) -> Vec<String> {
         let meant =
             UNREAD.iter().filter(|(name, meant)| instead_of.contains(meant) && self.other(name).is_some());
         meant
             .map(|(name, meant)| {
                 if name.ends_with("_FILE") {
-                    format!("`{name}` is set, and not read: name the file with `--api-token-file`")
+                    format!("`{name}` is set but not used: name the file with `--api-token-file`")
                 } else {
-                    format!("`{name}` is set, and not read: the variable is `{meant}`")
+                    format!("`{name}` is set but not used: the variable is `{meant}`")
                 }
             })
             .collect()
     }
 
-    /// A variable in lower case, else in upper case, else nothing.
+    /// The value of a variable in lower case, otherwise in upper case, otherwise an empty string.
     fn read_either(&mut self, name: &str) -> String {
         self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default()
     }
 
-    /// The value of another variable, such as a profile names one for its token.
+    /// The value of another variable, such as one that a profile names for its token.
     pub fn other(&self, name: &str) -> Option<String> {
         Self::empty(self.lookup).read(name)
     }
 
-    /// Returns whether a variable is set, and there is nothing in it.
+    /// Returns whether a variable is set but empty.
     pub fn is_empty(&self, name: &str) -> bool {
         matches!((self.lookup)(name), Ok(value) if value.trim().is_empty())
     }
@@ -266,7 +267,7 @@ impl Environment {
                 self.empty.push(name.to_owned());
                 None
             }
-            // A line break at the end comes from `$(cat file)` and its like, and is never meant.
+            // A trailing line break comes from commands such as `$(cat file)`, and is never intended.
             Ok(value) => Some(value.trim().to_owned()),
             Err(VarError::NotPresent) => None,
             Err(VarError::NotUnicode(_)) => {

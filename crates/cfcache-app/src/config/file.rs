@@ -1,4 +1,4 @@
-//! The user's configuration file, and the project's.
+//! The user's configuration file and the project file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use crate::config::CredentialPlace;
 use crate::failure::Failure;
 use crate::{secret, whole};
 
-/// The name of a project's file.
+/// The name of a project file.
 pub const PROJECT_FILE: &str = ".cfcache.toml";
 
-/// The user's file: settings for everything, profiles that override them, and a map of zones.
+/// The user's file: common settings, profiles that override them, and a map of zones.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UserFile {
-    /// The profile that is used where none is named.
+    /// The profile to use if none is named.
     pub profile: Option<String>,
     zone: Option<String>,
     environment: Option<String>,
@@ -34,7 +34,7 @@ pub struct UserFile {
     token_env: Option<String>,
     token_command: Option<Vec<String>>,
     token: Option<SecretString>,
-    /// Domains and the ids of their zones, for tokens that may not look them up.
+    /// Domains and their zone ids, for tokens that may not look them up.
     #[serde(default)]
     pub zones: BTreeMap<String, MappedZone>,
     /// The profiles, by name.
@@ -42,7 +42,7 @@ pub struct UserFile {
     pub profiles: BTreeMap<String, Profile>,
 }
 
-/// Settings that belong together.
+/// The settings of a profile.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
@@ -50,10 +50,10 @@ pub struct Profile {
     pub zone: Option<String>,
     /// The environment, by id or by name.
     pub environment: Option<String>,
-    /// Whose limits to pace by.
+    /// The plan whose limits are used.
     #[serde(default, deserialize_with = "plan")]
     pub plan: Option<String>,
-    /// Where the API is.
+    /// The base URL of the API.
     #[serde(default, deserialize_with = "base_url")]
     pub base_url: Option<String>,
     token_file: Option<PathBuf>,
@@ -62,23 +62,23 @@ pub struct Profile {
     token: Option<SecretString>,
 }
 
-/// A project's file, found from the working directory upwards. It comes with other people's work, so it can name no
-/// command to run and no place of a secret.
+/// A project file, found in the working directory or a parent directory. It may come from other people, so it cannot
+/// name a command to run or the location of a secret.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ProjectFile {
     /// The zone, by id or by domain.
     pub zone: Option<String>,
-    /// No purge or invalidate of everything from in here.
+    /// Whether purging and invalidating everything is forbidden.
     #[serde(default)]
     pub forbid_everything: bool,
-    /// What is deployed from here, by names of the project's choice.
+    /// The sites that are deployed from here, by name.
     #[serde(default, rename = "site")]
     pub sites: BTreeMap<String, Site>,
 }
 
 impl UserFile {
-    /// The settings that are there for every profile.
+    /// The settings at the top level, which apply to every profile.
     pub fn common(&self) -> Profile {
         Profile {
             zone: self.zone.clone(),
@@ -94,7 +94,7 @@ impl UserFile {
 }
 
 impl Profile {
-    /// Where the token is.
+    /// The location of the token.
     ///
     /// # Errors
     ///
@@ -110,10 +110,10 @@ impl Profile {
     }
 }
 
-// What can be told to be wrong is told with its line when the file is read, whether it is used or not: a mistake that an
-// option or a variable hides today is in force tomorrow.
+// Errors are reported with their line when the file is read, whether the setting is used or not: a mistake that an
+// option or a variable hides now could take effect later.
 
-/// The id that `[zones]` gives a domain.
+/// The zone id of a domain in `[zones]`.
 #[derive(Debug)]
 pub struct MappedZone(pub(crate) ZoneId);
 
@@ -121,7 +121,7 @@ impl<'de> Deserialize<'de> for MappedZone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         ZoneId::parse(&text).map(Self).map_err(|invalid| {
-            // In other words than its own, which repeat the text.
+            // Not with the error's own message, which repeats the text.
             D::Error::custom(match invalid {
                 InvalidId::Empty { .. } => "the zone id is empty".to_owned(),
                 InvalidId::TooLong { chars, .. } => {
@@ -154,11 +154,11 @@ fn plan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     }
 }
 
-/// Reads a file of settings; `None` where there is none.
+/// Reads a settings file; returns `None` if it does not exist.
 ///
 /// # Errors
 ///
-/// Where it cannot be read or understood, with its line. What stands in that line is not shown: it may be a secret.
+/// If it cannot be read or parsed. The error names the line but does not show it, because it may contain a secret.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
     let text = match whole::read(path, whole::MOST).and_then(whole::text) {
         Ok(text) => text,
@@ -170,7 +170,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
     parse(path, &text).map(Some)
 }
 
-/// Understands the text of a file of settings.
+/// Parses the text of a settings file.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -182,19 +182,19 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure>
             message = format!("`{key}`: {message}");
         }
         let failure = Failure::usage(format!("{}, line {line}: {message}", secret::shown_path(path)));
-        // A project's file has no such tables.
+        // A project file has no such tables.
         let is_users = path.file_name().is_none_or(|name| name != PROJECT_FILE);
         match key.filter(|_| is_users && found.trim_start().starts_with('[')) {
             Some(key @ ("zone" | "profile")) => {
                 let meant = found.trim().replacen(key, &format!("{key}s"), 1);
                 failure.with_hint(format!("did you mean `{meant}`?"))
             }
-            _ => failure.with_hint("docs/configuration.md lists the keys, and what they take"),
+            _ => failure.with_hint("docs/configuration.md lists the keys and their values"),
         }
     })
 }
 
-/// The key that a line is about, the first part of it where a table is named. What is no key may be a secret.
+/// The key of a line; the first part of the name of a table. Text that is not a key may be a secret.
 fn key(line: &str) -> Option<&str> {
     let line = line.trim_start().trim_start_matches('[').trim_start();
     let end = line.find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '-' | '_'))?;
@@ -203,7 +203,7 @@ fn key(line: &str) -> Option<&str> {
     is_key.then_some(key)
 }
 
-/// A message of the parser, without the value that it may quote.
+/// Removes values, which may be secret, from a message of the parser.
 fn without_values(message: &str) -> String {
     let message = match message.split_once("string \"") {
         Some((before, after)) => {
@@ -214,13 +214,13 @@ fn without_values(message: &str) -> String {
     };
     let first_line = message.lines().next().unwrap_or_default();
     let parts = first_line.split('`').enumerate().map(|(index, part)| {
-        // A key that nobody knows may be a token without its key.
+        // An unknown key may be a token without a key.
         if index % 2 == 1 && secret::may_be_secret(part) { "[secret]" } else { part }
     });
     Redactor::default().redact(&parts.collect::<Vec<_>>().join("`")).into_owned()
 }
 
-/// The projects' files from `start` upwards, the nearest first.
+/// The project files in `start` and its parent directories, the nearest first.
 pub fn find_projects(start: &Path) -> Vec<PathBuf> {
     start.ancestors().map(|directory| directory.join(PROJECT_FILE)).filter(|path| path.is_file()).collect()
 }
@@ -230,13 +230,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_show_no_values() {
+    fn parser_messages_do_not_show_values() {
         let shown = without_values("invalid type: string \"my secret \\\" word\", expected a sequence");
         assert_eq!(shown, "invalid type: string, expected a sequence");
     }
 
     #[test]
-    fn a_line_shows_its_key_and_no_value() {
+    fn the_key_of_a_line_is_found_without_its_value() {
         for (line, expected) in [
             ("zone = 5", Some("zone")),
             ("[zone]", Some("zone")),

@@ -29,7 +29,7 @@ impl Settings {
             return Err(failure);
         };
         let zone = value.trim();
-        // A domain has a dot, and an id has none.
+        // A domain contains a dot, an id does not.
         if zone.contains('.') {
             let domain = parse_domain(zone, origin)?;
             return match self.zones.get(&domain::ascii(&domain)) {
@@ -45,7 +45,7 @@ impl Settings {
             if failure.hint.is_some() {
                 return failure;
             }
-            failure.with_hint("a zone is given by its id, or by its domain, such as `example.com`")
+            failure.with_hint("give the zone's id, or its domain, such as `example.com`")
         })?;
         self.warn_if_odd(&id, &origin.to_string(), console);
         Ok(ZoneRef::Id(id))
@@ -60,8 +60,9 @@ impl Settings {
     pub fn parse_environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
         let Some(Sourced { value, origin }) = &self.environment else { return Ok(None) };
         if value.trim().is_empty() {
-            return Err(Failure::usage(format!("{origin}: the environment is empty"))
-                .with_hint("leave it out to purge the zone, or name one (`cfcache environments list`)"));
+            return Err(Failure::usage(format!("{origin}: the environment is empty")).with_hint(
+                "omit it to purge the zone, or name an environment (`cfcache environments list`)",
+            ));
         }
         let is_id = value.len() >= 20 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_id {
@@ -82,11 +83,11 @@ impl Settings {
         Ok(Scope { zone: self.parse_zone(environment, console)?, environment: self.parse_environment()? })
     }
 
-    /// Returns where entries go that name a host: to the zone that is set, otherwise each to the zone of its host.
+    /// Returns the destination of entries with a host: the configured zone, otherwise the zone of each host.
     ///
     /// # Errors
     ///
-    /// As with [`Settings::parse_scope`], and where an environment is set without a zone.
+    /// The same as [`Settings::parse_scope`]; also if an environment is set without a zone.
     pub fn parse_destination(
         &self,
         environment: &Environment,
@@ -104,13 +105,13 @@ impl Settings {
         Ok(Destination::Hosts(self.zones.clone().into_iter().collect()))
     }
 
-    /// Returns whether there is one zone, so that no entry has to say where it belongs.
+    /// Returns whether there is one zone for all entries.
     pub const fn names_zone(&self) -> bool {
         self.zone.is_some() || self.emulator
     }
 
-    /// Every documented zone id has 32 hex digits, and nothing promises it: another is sent as it is, and not in silence.
-    /// (The emulator takes its zone's id from here, whatever it looks like.)
+    /// Warns about a zone id that is not 32 hex digits, as all documented ones are. This form is not guaranteed, so the
+    /// id is sent. (The emulator accepts any id.)
     fn warn_if_odd(&self, id: &ZoneId, origin: &str, console: &dyn Console) {
         let text = id.as_str();
         if self.emulator {
@@ -143,23 +144,23 @@ pub fn parse_account(
     }
 }
 
-/// Refuses an option that is for one zone, where none is set.
+/// Refuses an option that needs a zone if none is set.
 pub fn needs_zone(option: &str) -> Failure {
-    Failure::usage(format!("`{option}` is for one zone, and none is given"))
+    Failure::usage(format!("`{option}` needs a zone, but none is given"))
         .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{ZONE_ID}`"))
 }
 
-/// What was given is not an id, and is shown only where it cannot be a secret.
+/// The error for a text that is not an id. The text is shown only if it cannot be a secret.
 fn not_an_id(origin: &ValueOrigin, text: &str, invalid: &InvalidId) -> Failure {
     if may_be_secret(text) {
         return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
-            "it may be a token: was it meant for `{API_TOKEN}`, or for the file of `--api-token-file`?"
+            "it may be a token: set it in `{API_TOKEN}`, or store it in a file for `--api-token-file`"
         ));
     }
     Failure::usage(format!("{origin}: {invalid}"))
 }
 
-/// Where the configuration's map says which zone a domain is.
+/// The setting that maps a domain to its zone id.
 fn mapped(domain: &str) -> String {
     format!("`[zones]`, {}", shown(&domain::unicode(domain)))
 }
@@ -167,7 +168,7 @@ fn mapped(domain: &str) -> String {
 fn parse_domain(text: &str, origin: &ValueOrigin) -> Result<String, Failure> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let bare = bare.split(['/', '?', '#']).next().unwrap_or("").trim_end_matches('.');
-    // A letter of another script may be written as several characters.
+    // A letter of another script may consist of several characters.
     let is_plain = |char: char| {
         char.is_ascii_alphanumeric()
             || matches!(char, '.' | '-' | '_')
@@ -176,7 +177,7 @@ fn parse_domain(text: &str, origin: &ValueOrigin) -> Result<String, Failure> {
     if bare != text.trim_end_matches('.') || !bare.chars().all(is_plain) {
         let failure = Failure::usage(format!("{origin}: {} is not a domain", shown(text)));
         return Err(if bare.chars().all(is_plain) && !bare.is_empty() && !may_be_secret(text) {
-            failure.with_hint(format!("is `{bare}` meant?"))
+            failure.with_hint(format!("did you mean `{bare}`?"))
         } else {
             failure
         });

@@ -35,8 +35,8 @@ impl Settings {
                 }
             },
             None if sites.len() > 1 => {
-                return Err(Failure::usage("there are several sites, and none is named")
-                    .with_hint(format!("name one of {} with `--site NAME`", known())));
+                return Err(Failure::usage("there are several sites; name one")
+                    .with_hint(format!("use `--site NAME` with one of {}", known())));
             }
             None => {
                 let only = sites.iter().next();
@@ -48,7 +48,7 @@ impl Settings {
             site.url = urls.map_err(|invalid| Failure::usage(format!("`--url`: {invalid}")))?;
         }
         if site.url.is_empty() {
-            return Err(Failure::usage("where the site is served is not known").with_hint(format!(
+            return Err(Failure::usage("the URL of the site is not known").with_hint(format!(
                 "name the URL of its root with `--url`, or in a table `[site.NAME]` of `{PROJECT_FILE}`"
             )));
         }
@@ -68,7 +68,7 @@ impl Settings {
     ) -> Result<PathBuf, Failure> {
         let Some(home) = &environment.state_home else {
             return Err(Failure::usage(
-                "there is no place for the state: neither `XDG_STATE_HOME` nor `HOME` is set",
+                "the location of the state is not known: neither `XDG_STATE_HOME` nor `HOME` is set",
             )
             .with_hint("name a file with `--state`"));
         };
@@ -77,7 +77,7 @@ impl Settings {
         let host = url.split('/').next().unwrap_or_default();
         let zone = self.zone.as_ref().map_or(host, |zone| zone.value.trim());
         let file = format!("{}.state", file_name(name.unwrap_or(url)));
-        // What another API accepted says nothing of this one: a try-out must not count as a purge.
+        // An acceptance by another API does not count for this one: a test with the emulator must not count as a purge.
         let base = self.base_url.value.trim_end_matches('/');
         let home = home.join("cfcache");
         let home = match base.split_once("://") {
@@ -89,7 +89,7 @@ impl Settings {
     }
 }
 
-/// A text as the name of a file: what could lead elsewhere, or is no name on some system, becomes `%XX`.
+/// Converts a text to a file name: characters that are not portable are written as `%XX`.
 fn file_name(text: &str) -> String {
     let mut name = String::new();
     for byte in text.bytes() {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_sites_are_names_of_files() {
+    fn site_names_are_encoded_as_file_names() {
         for (text, expected) in [
             ("www", "www"),
             ("example.com", "example.com"),

@@ -1,4 +1,4 @@
-//! A command that prints the token.
+//! Runs a command that prints the token.
 
 use core::time::Duration;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -16,37 +16,37 @@ use crate::failure::Failure;
 use crate::secret::{bare, shown};
 use crate::whole;
 
-/// How long a command may take: long enough for a person to unlock a store of passwords.
+/// The time limit of a command: long enough for a person to unlock a password store.
 pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(120);
 
-/// So much of what a command says on standard error is shown.
+/// The maximum size of the command's standard error that is shown, in bytes.
 const MOST_SAID: u64 = 8 << 10;
 
-/// How often it is looked whether a command has ended.
+/// How often the end of a command is polled.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long the last words of a command that has ended are waited for.
+/// How long to wait for the last output of a command that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// How long a command that has ended may be held open by what it left running.
+/// How long to wait if a process that the command started keeps its output open.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What a command does.
+/// An event of a running command.
 enum CommandEvent {
-    /// It says something on standard error.
+    /// A line on standard error.
     Said(String),
-    /// It has closed standard output, or printed more than is read.
+    /// The content of standard output, once it is closed or exceeds the limit.
     Printed(io::Result<Vec<u8>>),
 }
 
-/// Runs a command, and takes the first line that it prints.
+/// Runs a command, and returns the first line of its output.
 ///
-/// - Standard input is empty: the other one may be a list of entries.
-/// - What it says on standard error is passed on line by line; it may ask for a key to be touched.
+/// - Standard input is empty, because the program's own may be a list of entries.
+/// - Standard error is shown line by line; the command may ask the user to touch a key.
 ///
 /// # Errors
 ///
-/// Where it cannot be run, fails, prints too much, or takes too long.
+/// If the command cannot be run, fails, prints too much, or takes too long.
 pub(crate) fn run(
     program: &str,
     arguments: &[String],
@@ -80,7 +80,7 @@ pub(crate) fn run(
                     format!("{origin}: cannot read what {name} printed: {error}")
                 }));
             }
-            // Both ends are closed: it ends soon.
+            // Both pipes are closed, so it ends soon.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -93,31 +93,34 @@ pub(crate) fn run(
         match (&ended, &printed) {
             (Some((status, _)), _) if !status.success() => {
                 drain(&happened, program, console);
-                return Err(fail(format!("{origin}: {name} gave no token ({status})")));
+                return Err(fail(format!("{origin}: {name} printed no token ({status})")));
             }
             (Some(_), Some(_)) => break,
             (Some((_, at)), None) if now() - *at > GRACE => {
                 return Err(fail(format!(
-                    "{origin}: {name} ended, and something that it started keeps its output open"
+                    "{origin}: {name} ended, but a process that it started keeps its output open"
                 )));
             }
             (None, _) if now() - started > longest => {
                 end(&mut child);
-                return Err(fail(format!("{origin}: {name} gave no token within {} s", longest.as_secs())));
+                return Err(fail(format!(
+                    "{origin}: {name} printed no token within {} s",
+                    longest.as_secs()
+                )));
             }
             _ => {}
         }
     }
     drain(&happened, program, console);
-    // Such commands print notes behind the secret; the first line is what they are asked for.
+    // Such commands may print notes after the secret; the token is the first line.
     match String::from_utf8(printed.unwrap_or_default()) {
         Ok(text) => Ok(trimmed(text.lines().next().unwrap_or_default().to_owned())),
-        Err(_) => Err(fail(format!("{origin}: what {name} printed is not text"))),
+        Err(_) => Err(fail(format!("{origin}: the output of {name} is not text"))),
     }
 }
 
-/// Passes on what is still on its way of what a command said that has ended. What it left running may keep the pipe open,
-/// as an agent does, and is not waited for.
+/// Shows the remaining output of a command that has ended. Processes that it left running, such as an agent, may keep
+/// the pipe open and are not waited for.
 fn drain(happened: &Receiver<CommandEvent>, program: &str, console: &dyn Console) {
     while let Ok(event) = happened.recv_timeout(LAST_WORDS) {
         if let CommandEvent::Said(line) = event {
@@ -126,7 +129,7 @@ fn drain(happened: &Receiver<CommandEvent>, program: &str, console: &dyn Console
     }
 }
 
-/// Reads what a command writes, each pipe by a thread of its own.
+/// Reads the pipes of a command, each in its own thread.
 fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
     if let Some(output) = child.stdout.take() {
         let events = events.clone();
@@ -139,7 +142,7 @@ fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
         std::thread::spawn(move || {
             let mut said = BufReader::new(said);
             let mut line = Vec::new();
-            // Lines are handed on up to a bound, and the rest is read so that the command is not held up.
+            // Lines are passed on up to a limit; the rest is read so that the command is not blocked.
             let mut shown = said.by_ref().take(MOST_SAID);
             while shown.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line);
@@ -155,7 +158,7 @@ fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
 }
 
 fn end(child: &mut Child) {
-    // It may have ended by itself in the meantime.
+    // It may have ended in the meantime.
     let _ended = child.kill();
     let _status = child.wait();
 }
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
     use crate::exit::Exit;
 
-    /// A console that nobody looks at.
+    /// A console that shows nothing.
     struct Silent;
 
     impl Console for Silent {
@@ -193,6 +196,6 @@ mod tests {
         let arguments = ["-c".to_owned(), "exec sleep 3600".to_owned()];
         let origin = ValueOrigin::Option("--example");
         let failure = run("sh", &arguments, &origin, Duration::ZERO, &Silent).unwrap_err();
-        assert!(failure.message.ends_with("`sh` gave no token within 0 s"), "{}", failure.message);
+        assert!(failure.message.ends_with("`sh` printed no token within 0 s"), "{}", failure.message);
     }
 }

@@ -1,27 +1,27 @@
-//! What stands in a journal.
+//! The content of a journal.
 //!
-//! Uses nothing else of this crate, so that it can be fuzzed by itself.
+//! This module uses nothing else from this crate, so that it can be fuzzed separately.
 
 use std::io::{BufRead as _, BufReader, Read};
 
 use cfcache_client::EntryRanges;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest line that a journal can have; a file with a longer one is none.
+/// The maximum length of a line; a file with a longer line is not a journal.
 const LONGEST: u64 = 1 << 16;
 
-/// What a run is: the first line.
+/// The first line, which describes the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Says what sort of file it is, and in which version.
+    /// Identifies the type of the file.
     pub journal: String,
     /// The version of the format.
     pub version: u32,
     /// Which API.
     pub api: String,
-    /// What was done.
+    /// The operation.
     pub operation: String,
-    /// What the entries are.
+    /// The kind of the entries.
     pub kind: String,
     /// The zone, by its id.
     pub zone: String,
@@ -29,12 +29,12 @@ pub struct Header {
     pub environment: Option<String>,
     /// The headers of `--header`, which are part of every entry.
     pub headers: Vec<String>,
-    /// The whole input, where it could be read before the run.
+    /// The whole input, if it was read before the run.
     pub input: Option<Point>,
 }
 
 impl Header {
-    /// Makes the head of a journal.
+    /// Creates the first line of a journal.
     pub fn new(operation: &str, kind: &str) -> Self {
         Self {
             journal: "cfcache".to_owned(),
@@ -53,10 +53,10 @@ impl Header {
 /// Another line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalLine {
-    /// The entries that were accepted, counted from 0; `None` where nothing was, and only the point is of interest.
+    /// The accepted entries, counted from 0; `None` if the line only records a point.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accepted: Option<(u64, u64)>,
-    /// The entries that were verified, and left nothing to be done.
+    /// The entries that were verified and proven.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub verified: Option<(u64, u64)>,
     /// How far the input was read.
@@ -64,12 +64,12 @@ pub struct JournalLine {
     pub point: Point,
 }
 
-/// How far an input was read, and the digest of it up to there.
+/// A position in the input, and the digest of the input up to there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
 pub struct Point {
-    /// So many valid entries.
+    /// The number of valid entries.
     pub read: u64,
-    /// Digest of all of them.
+    /// The digest of all of them.
     #[serde(serialize_with = "to_hex", deserialize_with = "from_hex")]
     pub digest: u64,
 }
@@ -84,31 +84,31 @@ fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
     u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
 }
 
-/// All that was found.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// `None` where there is nothing yet.
+    /// The first line; `None` if the file is empty.
     pub header: Option<Header>,
     /// The entries that were accepted.
     pub accepted: EntryRanges,
     /// The entries that were verified.
     pub verified: EntryRanges,
-    /// In the order of the lines.
+    /// The points, in the order of their lines.
     pub points: Vec<Point>,
-    /// Where the last good line ends.
+    /// The end of the last valid line.
     pub end: u64,
-    /// So many lines cannot be read.
+    /// The number of unreadable lines.
     pub unreadable: u64,
 }
 
-/// Why a file is not read as a journal.
+/// Why a file cannot be used as a journal.
 #[derive(Debug)]
 pub enum InvalidJournal {
     /// It cannot be read.
     Io(std::io::Error),
-    /// It is no journal.
+    /// It is not a journal.
     Foreign,
-    /// It is of a later version.
+    /// It has a later version.
     Newer(u32),
 }
 
@@ -127,7 +127,7 @@ pub fn read(file: impl Read) -> Result<Contents, InvalidJournal> {
         at += length as u64;
         let Some(text) = line.strip_suffix(b"\n") else {
             if contents.header.is_none() {
-                // A line of that length goes on, and so it was not cut off.
+                // A line of this length was not truncated by a crash.
                 return if (line.len() as u64) < LONGEST && is_beginning(&line) {
                     Ok(contents)
                 } else {
@@ -187,20 +187,20 @@ mod tests {
     );
 
     #[test]
-    fn what_was_cut_off_begins_anew_and_a_longer_file_of_something_else_is_left_as_it_is() {
+    fn a_truncated_first_line_starts_a_new_journal_and_a_foreign_file_is_refused() {
         assert_eq!(read(&b""[..]).unwrap().end, 0);
         assert_eq!(read(&b"{\"jour"[..]).unwrap().end, 0);
         assert_eq!(read(&HEADER.as_bytes()[..HEADER.len() - 1]).unwrap().end, 0);
         assert_eq!(read(&[0; 4096][..]).unwrap().end, 0);
         assert!(matches!(read(&b"a"[..]), Err(InvalidJournal::Foreign)));
-        // The image of a disk begins with as many zeros, and more.
+        // A disk image may begin with as many zeros, and more.
         let mut image = vec![0; LONGEST as usize];
         image.extend(b"and then there is something");
         assert!(matches!(read(&*image), Err(InvalidJournal::Foreign)));
     }
 
     #[test]
-    fn a_torn_line_ends_it_and_one_within_is_counted() {
+    fn an_incomplete_last_line_ends_the_journal_and_unreadable_lines_are_counted() {
         let good = r#"{"accepted":[0,2],"read":2,"digest":"00000000000000ff"}"#;
         let contents = read(format!("{HEADER}rubbish\n{good}\n{{\"acc").as_bytes()).unwrap();
         assert_eq!(contents.end as usize, HEADER.len() + "rubbish\n".len() + good.len() + 1);

@@ -9,10 +9,10 @@ use crate::failure::Failure;
 use crate::journal::Point;
 use crate::source::Chunk;
 
-/// The digest of entries, as they are read.
+/// The digest of entries as they are read.
 ///
-/// It stands in files that outlive this version of the program, so it is a named function of named bytes: SipHash-1-3
-/// with the key 0, over the length (eight bytes, the least significant first) and the bytes of each entry as given.
+/// It is stored in files that are used by later versions, so it is precisely defined: SipHash-1-3 with the key 0, over
+/// the length (eight bytes, little-endian) and the bytes of each entry as given.
 #[derive(Debug, Clone, Default)]
 pub struct Rolling {
     hasher: SipHasher13,
@@ -27,18 +27,18 @@ impl Rolling {
         self.read += 1;
     }
 
-    /// Returns how far the input was read.
+    /// Returns the current position and digest.
     pub fn point(&self) -> Point {
         Point { read: self.read, digest: self.hasher.finish() }
     }
 }
 
-/// Lets an input through once it has shown to be the one that a journal was made with.
+/// Passes an input on once it is known to be the one of the journal.
 pub struct JournalReplay {
     name: String,
     points: VecDeque<Point>,
     rolling: Rolling,
-    /// What was read behind the last point that was met.
+    /// The entries after the last verified point.
     held: VecDeque<Chunk>,
     verified: u64,
 }
@@ -48,7 +48,7 @@ impl JournalReplay {
         Self { name, points: points.into(), rolling: Rolling::default(), held: VecDeque::new(), verified: 0 }
     }
 
-    /// Takes a chunk, and gives on what is verified. `false` where there is no sense in going on.
+    /// Takes a chunk, and passes on what is verified. Returns `false` if reading should stop.
     pub fn pass(&mut self, mut chunk: Chunk, give: &mut dyn FnMut(Chunk) -> bool) -> bool {
         for entry in &chunk.entries {
             self.rolling.push(&entry.given());
@@ -58,7 +58,7 @@ impl JournalReplay {
             let here = self.rolling.point();
             if *next != here {
                 let between = format!("entries {} to {}", self.verified + 1, here.read);
-                self.refuse(&format!("{between} of this one are not what they were"), give);
+                self.refuse(&format!("{between} of this input have changed"), give);
                 return false;
             }
             self.verified = here.read;
@@ -80,11 +80,11 @@ impl JournalReplay {
         true
     }
 
-    /// The input has ended, or reading it has.
+    /// Handles the end of the input, or of reading it.
     pub fn end(mut self, give: &mut dyn FnMut(Chunk) -> bool) {
         let Some(missing) = self.points.back() else { return };
         let (had, read) = (missing.read, self.rolling.point().read);
-        // Where reading was given up there is a reason already, and nothing to be concluded from the end.
+        // If reading stopped early, there is already an error, and the end proves nothing.
         let mut rest = Chunk::default();
         for held in core::mem::take(&mut self.held) {
             rest.broken = rest.broken.or(held.broken);
@@ -95,13 +95,13 @@ impl JournalReplay {
             give(rest);
             return;
         }
-        self.refuse(&format!("it had at least {had} entries, and this one has {read}"), give);
+        self.refuse(&format!("it had at least {had} entries, this one has {read}"), give);
     }
 
     fn refuse(&self, why: &str, give: &mut dyn FnMut(Chunk) -> bool) {
         let failure =
             Failure::usage(format!("the journal `{}` was made with another input: {why}", self.name))
-                .with_hint("give this run a journal of its own; or remove that one, to begin it anew");
+                .with_hint("use another journal for this run, or remove that one to start it again");
         give(Chunk::broken(failure));
     }
 }

@@ -11,25 +11,26 @@ use tokio::sync::{oneshot, watch};
 
 use crate::journal::{JournalLine, Point};
 
-/// So many entries may be read without a line that says so: a run that takes the journal up holds as many at the most.
+/// The maximum number of entries that are read without recording a point: a later run keeps at most this many in
+/// memory.
 const POINT_EVERY: u64 = 10_000;
 
-/// The end of a journal that is written to.
+/// Writes to the end of a journal.
 ///
-/// A thread of its own writes lines and makes them durable, so that a disk that hangs holds up nothing else. One
-/// `fdatasync` is for all lines that came in while the one before it ran.
+/// A separate thread writes lines and makes them durable, so a hanging disk blocks nothing else. One `fdatasync` covers
+/// all lines that arrived during the previous one.
 pub struct Writer {
     name: String,
     lines: mpsc::Sender<WriteRequest>,
-    /// How far the input is known to have been read.
+    /// The position up to which the input has been recorded.
     last: Option<Point>,
-    /// What earlier runs verified.
+    /// The entries that earlier runs verified.
     verified: EntryRanges,
-    /// Says that nobody waits any more.
+    /// Signals that the run was given up.
     given_up: watch::Receiver<bool>,
 }
 
-/// A line to be written, and who waits for it to be durable.
+/// A line to write, and the sender that is notified when it is durable.
 struct WriteRequest {
     line: Option<JournalLine>,
     done: Option<oneshot::Sender<io::Result<()>>>,
@@ -42,13 +43,13 @@ impl Writer {
         Self { name, lines, last: None, verified: EntryRanges::new(), given_up }
     }
 
-    /// Goes on behind what earlier runs wrote.
+    /// Continues after the lines of earlier runs.
     pub(crate) fn behind(mut self, last: Option<Point>, verified: EntryRanges) -> Self {
         (self.last, self.verified) = (last, verified);
         self
     }
 
-    /// What earlier runs verified.
+    /// The entries that earlier runs verified.
     pub const fn earlier(&self) -> &EntryRanges {
         &self.verified
     }
@@ -58,13 +59,13 @@ impl Writer {
         &self.name
     }
 
-    /// Writes that these entries were accepted. The future is ready once that is durable.
+    /// Records accepted entries. The future completes when the line is durable.
     pub fn accepted(&mut self, entries: &Range<u64>, point: Point) -> Recording {
         self.last = self.last.max(Some(point));
         self.send(Some(JournalLine { accepted: Some((entries.start, entries.end)), verified: None, point }))
     }
 
-    /// The input has been read up to here.
+    /// Records the position up to which the input has been read.
     pub fn read(&mut self, point: Point) {
         if point.read >= self.last.map_or(0, |last| last.read) + POINT_EVERY {
             self.last = Some(point);
@@ -72,7 +73,7 @@ impl Writer {
         }
     }
 
-    /// Writes that these entries were verified, and leave nothing to be done.
+    /// Records entries that were verified and proven.
     pub fn verified(&self, entries: &EntryRanges) {
         let Some(point) = self.last else { return };
         for entries in entries.ranges().iter().filter(|entries| entries.end <= point.read) {
@@ -80,16 +81,16 @@ impl Writer {
         }
     }
 
-    /// Writes a line that nobody waits for. Where it cannot be written nothing can: what comes next says so.
+    /// Writes a line without waiting. If that fails, the next line reports the error.
     fn note(&self, line: JournalLine) {
         let _told_later = self.lines.send(WriteRequest { line: Some(line), done: None });
     }
 
-    /// Waits until everything is durable, or nobody waits any more.
+    /// Waits until everything is durable, or until the run is given up.
     ///
     /// # Errors
     ///
-    /// Where something cannot be written.
+    /// If something cannot be written.
     pub async fn flush(&self) -> Result<(), RecordError> {
         self.send(None).await
     }
@@ -115,7 +116,7 @@ impl Writer {
     }
 }
 
-/// Writes whatever comes in, and makes it durable.
+/// Writes the lines that arrive, and makes them durable.
 fn run(mut file: File, requests: &mpsc::Receiver<WriteRequest>) {
     let mut failed: Option<(io::ErrorKind, String)> = None;
     while let Ok(first) = requests.recv() {
@@ -125,9 +126,9 @@ fn run(mut file: File, requests: &mpsc::Receiver<WriteRequest>) {
                 && let Some(line) = &request.line
                 && let Err(error) = write(&mut file, line)
             {
-                // Half a line may be there: another one behind it could not be read either.
+                // Part of a line may have been written, so a line after it would be unreadable.
                 failed = Some((error.kind(), error.to_string()));
-                // What came before it is whole, and can be made durable.
+                // The lines before it are complete and can be made durable.
                 if file.sync_data().is_ok() {
                     finish(&mut waiting, None);
                 }
@@ -137,23 +138,23 @@ fn run(mut file: File, requests: &mpsc::Receiver<WriteRequest>) {
         if failed.is_none()
             && let Err(error) = file.sync_data()
         {
-            // The kernel may take what it could not write for written from now on: another try proves nothing.
+            // After a failed sync, the kernel may treat the data as written, so retrying proves nothing.
             failed = Some((error.kind(), error.to_string()));
         }
         finish(&mut waiting, failed.as_ref());
     }
 }
 
-/// Tells those that wait what came of it.
+/// Notifies all waiting callers of the result.
 fn finish(waiting: &mut Vec<oneshot::Sender<io::Result<()>>>, failed: Option<&(io::ErrorKind, String)>) {
     for done in waiting.drain(..) {
         let result = failed.map_or(Ok(()), |(kind, text)| Err(io::Error::new(*kind, text.clone())));
-        // Whoever does not wait any more does not want to know.
+        // The receiver may have been dropped.
         let _gave_up = done.send(result);
     }
 }
 
-/// Writes a line, in one call: what a kill leaves of it is all or nothing, most likely.
+/// Writes a line with one call, so that a kill most likely leaves all or nothing of it.
 pub(crate) fn write(file: &mut impl io::Write, line: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
     text.push('\n');

@@ -1,4 +1,4 @@
-//! `--dry-run`: the requests of a change.
+//! `--dry-run` of commands for settings.
 
 use cfcache_model::endpoint::{
     ClearCacheReserve, DeleteCloudRegion, DeleteCloudRegions, MAX_REGIONS_PER_BATCH, Parts, SetCloudRegion,
@@ -15,11 +15,11 @@ use crate::purge::{ZONE_STAND_IN, shown};
 use crate::session::shown_base;
 use crate::wording;
 
-/// Gives the console the requests of a change, a line each, and sends nothing.
+/// Writes the requests of a change to the console, one per line, without sending them.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the base URL is invalid.
+/// [`Failure`] if the base URL is invalid.
 pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure> {
     let base = shown_base(&job.connection)?.to_string();
     let zone = match &job.zone {
@@ -33,7 +33,7 @@ pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure>
     };
     if let SettingCommand::Set(switch, value) = &job.command {
         let title = wording::capitalized(switch.title());
-        console.note(&format!("{title} is read first, and left alone where it is {value}"));
+        console.note(&format!("{title} is read first, and not changed if it is already {value}"));
     }
     for request in requests(&job.command, &zone) {
         console.data(&shown(&request, &base));
@@ -64,7 +64,7 @@ fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
             .chunks(MAX_REGIONS_PER_BATCH)
             .map(|batch| encode(&SetCloudRegions::new(zone, batch)))
             .collect(),
-        // These only read, and are refused before.
+        // These only read, and were refused before.
         SettingCommand::Get(_)
         | SettingCommand::GetCacheLevel
         | SettingCommand::GetBrowserCacheTtl

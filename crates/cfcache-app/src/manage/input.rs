@@ -1,4 +1,4 @@
-//! What commands around settings are given: addresses, variants and mappings, of arguments or of a file.
+//! The input of commands for settings: addresses, variants and mappings, from arguments or a file.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::{secret, whole};
 ///
 /// # Errors
 ///
-/// [`Failure`] where it is none; what may be a token is not repeated.
+/// [`Failure`] if the text is not an address. A text that may be a token is not shown.
 pub fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
     no_secret(text, "an address")?;
     OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
-/// Reads the addresses of the command line and of a file, each once, all checked: every mistake is named, with its line.
+/// Reads addresses from the command line and a file, without duplicates. Every invalid one is reported with its line.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the file cannot be read, some are no addresses, or there is none.
+/// [`Failure`] if the file cannot be read, if an address is invalid, or if there is none.
 pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, Failure> {
     let mut entries: Vec<(String, String)> =
         (1..).zip(ips).map(|(number, ip)| (format!("argument {number}"), ip.clone())).collect();
@@ -49,7 +49,7 @@ pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, F
         }
     }
     if !complaints.is_empty() {
-        let mut failure = Failure::usage("not all of these are addresses; nothing was sent");
+        let mut failure = Failure::usage("some of these are not addresses; nothing was sent");
         let hidden = complaints.len().saturating_sub(100);
         failure.causes = complaints.into_iter().take(100).collect();
         if hidden > 0 {
@@ -63,11 +63,11 @@ pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, F
     Ok(addresses.into_iter().collect())
 }
 
-/// Refuses what may be a token, without repeating it.
+/// Refuses a text that may be a token, without showing it.
 ///
 /// # Errors
 ///
-/// [`Failure`], which says what was expected: `noun`.
+/// [`Failure`], which names the expected `noun`.
 pub fn no_secret(text: &str, noun: &str) -> Result<(), Failure> {
     if may_be_secret(text) {
         return Err(Failure::usage(format!("not {noun}: {}", secret::shown(text))));
@@ -79,30 +79,30 @@ pub fn no_secret(text: &str, noun: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// [`Failure`] where it cannot be read, is not right, or holds none.
+/// [`Failure`] if it cannot be read, is invalid, or contains none.
 pub fn variants_of_file(path: &Path) -> Result<Variants, Failure> {
     let text = read_text(path)?;
     let name = format!("`{}`", shown(path));
     let variants = Variants::from_json(&text).map_err(|invalid| invalid_variants(&invalid, &name))?;
     if variants.is_empty() {
-        Err(Failure::usage(format!("{name} holds no variants"))
-            .with_hint("to delete all, `cfcache variants delete`"))
+        Err(Failure::usage(format!("{name} contains no variants"))
+            .with_hint("use `cfcache variants delete` to delete all"))
     } else {
         Ok(variants)
     }
 }
 
-/// Parses variants that are written as `EXT=MIME[,MIME]` each.
+/// Parses variants, each written as `EXT=MIME[,MIME]`.
 ///
 /// # Errors
 ///
-/// [`Failure`] where one is not right.
+/// [`Failure`] if one is invalid.
 pub fn variants_of_rows(rows: &[String]) -> Result<Variants, Failure> {
     let mut variants = Variants::new();
     for row in rows {
         let Some((extension, types)) = row.split_once('=') else {
             return Err(Failure::usage(format!("{} has no `=`", cfcache_model::text::quote(row)))
-                .with_hint("variants are written like `jpeg=image/webp,image/avif`"));
+                .with_hint("write variants as `jpeg=image/webp,image/avif`"));
         };
         variants = variants
             .with(extension, types.split(',').filter(|kind| !kind.is_empty()))
@@ -119,11 +119,11 @@ fn invalid_variants(invalid: &InvalidVariants, origin: &str) -> Failure {
     }
 }
 
-/// Reads the mappings of a file, all checked: every mistake is named, with its line.
+/// Reads the mappings in a file. Every invalid one is reported with its line.
 ///
 /// # Errors
 ///
-/// [`Failure`] where the file cannot be read, or is not right, or holds none or too many.
+/// [`Failure`] if the file cannot be read or is invalid, or if it contains none or too many.
 pub fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
     let text = read_text(path)?;
     let text = text.as_str();
@@ -151,7 +151,7 @@ pub fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
             Ok(mapping) => match places.get(mapping.origin_ip()) {
                 Some(before) => {
                     complaints
-                        .push(format!("{origin}: `{}` is mapped at {before} already", mapping.origin_ip()));
+                        .push(format!("{origin}: `{}` is already mapped at {before}", mapping.origin_ip()));
                 }
                 None => {
                     places.insert(mapping.origin_ip().to_owned(), origin);
@@ -162,18 +162,20 @@ pub fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
         }
     }
     if !complaints.is_empty() {
-        let mut failure = Failure::usage(format!("`{name}` is not right; nothing was sent"));
+        let mut failure = Failure::usage(format!("`{name}` has invalid mappings; nothing was sent"));
         let hidden = complaints.len().saturating_sub(100);
         failure.causes = complaints.into_iter().take(100).collect();
         if hidden > 0 {
             failure.causes.push(format!("… and {hidden} more"));
         }
-        return Err(failure.with_hint("an entry is `IP VENDOR REGION`, such as `192.0.2.1 aws us-east-1`"));
+        return Err(
+            failure.with_hint("write an entry as `IP VENDOR REGION`, such as `192.0.2.1 aws us-east-1`")
+        );
     }
     match mappings.len() {
-        0 => Err(Failure::usage(format!("`{name}` holds no mapping; nothing was sent"))),
+        0 => Err(Failure::usage(format!("`{name}` contains no mapping; nothing was sent"))),
         count if count > MAX_REGIONS_PER_ZONE => Err(Failure::usage(format!(
-            "`{name}` holds {count} mappings, and a zone can have {MAX_REGIONS_PER_ZONE}; nothing was sent",
+            "`{name}` contains {count} mappings, but a zone can have at most {MAX_REGIONS_PER_ZONE}; nothing was sent",
         ))),
         _ => Ok(mappings),
     }

@@ -30,7 +30,7 @@ pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Read)))
 }
 
-/// Maps an origin; what is so already is left alone.
+/// Maps an origin, unless it is already mapped like this.
 pub(super) async fn set(
     context: &SettingsContext<'_>,
     mapping: &CloudRegion,
@@ -61,11 +61,11 @@ pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<ManageRep
     let answer = context
         .call(&ListSupportedRegions::new(&context.zone))
         .await
-        .map_err(|error| Failure::from_error(&error, "cannot list the regions that there are"))?;
+        .map_err(|error| Failure::from_error(&error, "cannot list the supported regions"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Supported(answer.result)))
 }
 
-/// What `origin-regions import` prints for programs.
+/// The output of `origin-regions import` for programs.
 #[derive(Default, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -79,7 +79,7 @@ pub struct Imported {
     pub succeeded: Vec<RegionImport>,
 }
 
-/// A mapping that was imported or deleted, or was not.
+/// A mapping, with its error if it failed.
 #[derive(Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -89,15 +89,15 @@ pub struct Imported {
 pub struct RegionImport {
     /// The address of the origin.
     pub origin_ip: String,
-    /// The region; left out of what was deleted.
+    /// The region; omitted after a deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub region: Option<String>,
-    /// Whose region it is; left out of what was deleted.
+    /// The vendor of the region; omitted after a deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub vendor: Option<String>,
-    /// Why it failed; left out if it did not.
+    /// Why it failed; omitted if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub error: Option<String>,
@@ -125,8 +125,8 @@ pub(super) async fn delete_many(
     in_batches(context, ips, mapping, send, "deleted", interrupts).await
 }
 
-/// Sends what there is in batches. An item is done only if the API says so of it; a batch that fails as a whole fails all of
-/// its items, and the batches behind it are tried all the same, unless the credentials are refused.
+/// Sends items in batches. An item succeeded only if the API says so. If a whole batch fails, all its items fail, and
+/// the following batches are still sent unless the credentials were refused.
 async fn in_batches<T>(
     context: &SettingsContext<'_>,
     items: &[T],
@@ -170,9 +170,9 @@ async fn in_batches<T>(
                             continue;
                         }
                         (Some(told), _) => {
-                            told.error.clone().unwrap_or_else(|| "no reason in the answer".to_owned())
+                            told.error.clone().unwrap_or_else(|| "the response states no reason".to_owned())
                         }
-                        (None, None) => "the answer does not mention it".to_owned(),
+                        (None, None) => "the response does not mention it".to_owned(),
                     };
                     imported.failed.push(mapping(item, Some(why)));
                 }
@@ -190,7 +190,7 @@ async fn in_batches<T>(
     if !imported.failed.is_empty() {
         let (failed, all) = (imported.failed.len(), items.len());
         exit = exit.or(Exit::Failed);
-        // Of a batch that failed as a whole that was told.
+        // The failure of a whole batch was already reported.
         if failed > told {
             let failure = Failure::new(exit, format!("{failed} of {all} mappings failed"));
             exit = context.console.failure(&failure);

@@ -12,18 +12,18 @@ use crate::interrupts::Interrupts;
 use crate::manage::{ManageReport, ManageResult, SettingsContext, interrupted, is_unset};
 use crate::wording;
 
-/// The first pause between two looks at a clear; each is half as long again as the one before.
+/// The first pause between two checks of a clear; each pause is 1.5 times the previous one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest: a clear takes hours.
+/// The longest pause, because a clear takes hours.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How the latest clear stands.
+/// Reads the state of the latest clear.
 pub(super) async fn status(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     match context.call(&GetCacheReserveClear::new(&context.zone)).await {
         Ok(answer) => Ok(report(answer)),
         Err(error) if is_unset(&error) => Ok(ManageReport::new("null", ManageResult::ReserveClear(None))),
-        Err(error) => Err(Failure::from_error(&error, "cannot read how clearing Cache Reserve stands")),
+        Err(error) => Err(Failure::from_error(&error, "cannot read the state of the Cache Reserve clear")),
     }
 }
 
@@ -31,7 +31,7 @@ fn report(answer: Answer<CacheReserveClear>) -> ManageReport {
     ManageReport::new(answer.raw, ManageResult::ReserveClear(Some(answer.result)))
 }
 
-/// Begins a clear, and follows it where that is asked for.
+/// Starts a clear, and waits for its end if requested.
 pub(super) async fn clear(
     context: &SettingsContext<'_>,
     wait: bool,
@@ -47,8 +47,8 @@ pub(super) async fn clear(
     }
     tokio::select! {
         ended = follow(context) => ended,
-        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted; the clear goes on")
-            .with_hint("`cfcache reserve status` tells how it stands")),
+        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted; the clear continues")
+            .with_hint("`cfcache reserve status` shows its state")),
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn clear(
 async fn follow(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
-    context.console.note("Cache Reserve is being cleared; Ctrl-C ends the waiting, and not the clear");
+    context.console.note("Cache Reserve is being cleared; Ctrl-C ends only the waiting, not the clear");
     loop {
         let until = Instant::now() + pause;
         while Instant::now() < until {
@@ -65,18 +65,17 @@ async fn follow(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> 
             context.console.progress(&line, elapsed);
             tokio::time::sleep(Duration::from_millis(500).min(until - Instant::now())).await;
         }
-        let answer = context
-            .call(&GetCacheReserveClear::new(&context.zone))
-            .await
-            .map_err(|error| Failure::from_error(&error, "the clear was begun; cannot read how it stands"))?;
+        let answer = context.call(&GetCacheReserveClear::new(&context.zone)).await.map_err(|error| {
+            Failure::from_error(&error, "the clear was started, but its state cannot be read")
+        })?;
         if answer.result.is_completed() {
             return Ok(report(answer));
         }
         if !answer.result.is_in_progress() {
-            // No other state is documented; what it means, nobody here can say.
+            // No other state is documented.
             let state = cfcache_model::text::quote(&answer.result.state);
             return Err(Failure::new(Exit::Failed, format!("the clear is in the unknown state {state}"))
-                .with_hint("`cfcache reserve status --json` shows all that the API says"));
+                .with_hint("`cfcache reserve status --json` shows the API's response"));
         }
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }

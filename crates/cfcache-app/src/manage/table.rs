@@ -1,4 +1,4 @@
-//! All settings, a row each.
+//! The table of all settings.
 
 use cfcache_client::Error;
 use cfcache_model::endpoint::{CacheReserveClear, GetCacheReserveClear, SettingRequest, Switch};
@@ -14,7 +14,7 @@ use crate::manage::value::{
 use crate::manage::{ManageReport, ManageResult, SettingsContext, is_unset};
 use crate::wording;
 
-/// A setting, or why it cannot be told.
+/// A setting, or why it could not be read.
 #[derive(Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -22,28 +22,29 @@ use crate::wording;
     schemars(rename = "setting", deny_unknown_fields)
 )]
 pub struct SettingRow {
-    /// Its name, as in the table.
+    /// The name of the setting, as in the table.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = crate::manage::SETTINGS)))]
     pub setting: &'static str,
-    /// The API's `result`, as it is; null where there is none.
+    /// The unchanged `result` of the API; null if there is none.
     pub result: Option<Box<RawValue>>,
-    /// Why it cannot be told.
+    /// Why it could not be read.
     pub error: Option<String>,
-    /// The same in words.
+    /// The value for people.
     #[serde(skip)]
     pub value: SettingValue,
-    /// What is behind a value that is none, for people; it stands below the table.
+    /// Why there is no value; shown below the table.
     #[serde(skip)]
     pub note: Option<String>,
-    /// What kept it from being read.
+    /// The error of reading it.
     #[serde(skip)]
     failure: Option<Failure>,
 }
 
-/// Reads all settings side by side. What cannot be read says so in its row, and the rest stands.
+/// Reads all settings concurrently. A setting that cannot be read has its error in its row, and does not affect the
+/// others.
 ///
-/// A setting that the plan does not have, or that was never set, is an answer; only one that could not be asked for makes
-/// the command fail.
+/// A setting that is not in the plan or was never set is not an error; the command fails only if a setting could not be
+/// read.
 pub(super) async fn read(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let zone = &context.zone;
     let switch = async |switch: Switch| {
@@ -96,14 +97,14 @@ pub(super) async fn read(context: &SettingsContext<'_>) -> Result<ManageReport, 
     Ok(ManageReport { exit, problem, ..ManageReport::new(json, ManageResult::Table(rows.into())) })
 }
 
-/// What kept settings from being read, as one failure.
+/// Combines the errors of settings into one failure.
 fn problem(rows: &[SettingRow]) -> Option<Failure> {
     let failed: Vec<&Failure> = rows.iter().filter_map(|row| row.failure.as_ref()).collect();
     let first = failed.first()?;
     let exit = failed.iter().fold(Exit::Accepted, |exit, failure| exit.or(failure.exit));
     let count = wording::count(failed.len() as u64, "setting");
     let mut failure = Failure::new(exit, format!("{count} cannot be read"));
-    // Behind each stands what was asked for; what it needs is most often the same for all.
+    // Each cause names the setting. The hint is usually the same for all.
     failure.causes = failed.iter().map(|failure| failure.described()).collect();
     failure.hint.clone_from(&first.hint);
     Some(failure)

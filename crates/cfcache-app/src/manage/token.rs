@@ -1,4 +1,4 @@
-//! Whether a token is valid.
+//! Verification of tokens.
 
 use cfcache_client::{Error, ErrorKind};
 use cfcache_model::date::rfc_3339;
@@ -14,10 +14,10 @@ use crate::manage::{ManageReport, ManageResult};
 use crate::observe::CallObserver;
 use crate::session::Session;
 
-/// Asks whether the token is valid: exit code 0 only where it is active.
+/// Verifies the token: exit code 0 only if it is active.
 ///
-/// A user's token is verified at another address than an account's. An account that a variable names is a guess: where
-/// its address refuses the token, the user's is asked as well.
+/// Tokens of users and of accounts are verified with different endpoints. An account named by a variable may be wrong:
+/// if its endpoint refuses the token, the endpoint for users is called as well.
 pub(super) async fn verify(
     connection: &Connection,
     account: Option<&Sourced<AccountId>>,
@@ -34,12 +34,12 @@ pub(super) async fn verify(
                 match ask(VerifyToken::for_user()).await {
                     Ok(answer) => {
                         console.note(&format!(
-                            "{} is set, and the token is not of that account: it is a user's",
+                            "{} is set, but the token belongs to a user and not to that account",
                             account.origin
                         ));
                         Ok(answer)
                     }
-                    // What the user's address says is of more use only where it is no refusal.
+                    // The result for users is only more useful if it is not a refusal.
                     Err(error) => Err(if is_refusal(&error) { refused } else { error }),
                 }
             }
@@ -54,7 +54,7 @@ pub(super) async fn verify(
     Ok(ManageReport { exit, ..ManageReport::new(answer.raw, ManageResult::Token { status, is_early }) })
 }
 
-/// Returns whether the API answered, and would not verify the token at that address.
+/// Returns whether the API responded and refused to verify the token with that endpoint.
 fn is_refusal(error: &Error) -> bool {
     error.failure().is_some() && matches!(error.kind(), ErrorKind::Credentials | ErrorKind::Refused)
 }
@@ -67,21 +67,21 @@ fn not_verified(error: &Error, account: Option<&Sourced<AccountId>>, unread: Vec
     match account {
         None => {
             let mut failure = failure.with_hint(format!(
-                "a token of an account is verified with `--account ID` (or `{ACCOUNT_ID}`), and an API key not at all",
+                "to verify a token of an account, use `--account ID` (or `{ACCOUNT_ID}`); an API key cannot be verified",
             ));
             failure.causes.extend(unread);
             failure
         }
         Some(Sourced { value, origin: origin @ ValueOrigin::Variable(_) }) => failure.with_hint(format!(
-            "neither the account {value} (of {origin}) nor the user's own address knows the token",
+            "the token is known neither for the account {value} (of {origin}) nor as a user's token",
         )),
         Some(Sourced { value, .. }) => failure.with_hint(format!(
-            "the account {value} does not know the token; a user's token is verified without `--account`"
+            "the account {value} does not know the token; verify a user's token without `--account`"
         )),
     }
 }
 
-/// Returns whether one time is later than another, as RFC 3339 in UTC writes them. What is written otherwise is not later.
+/// Returns whether a time is later than another; both in RFC 3339 format in UTC. Other formats count as not later.
 fn is_later(time: &str, other: &str) -> bool {
     let is_utc = time.ends_with('Z') && time.is_ascii();
     is_utc && time.get(..SECONDS) > other.get(..SECONDS)

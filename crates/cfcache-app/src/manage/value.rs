@@ -1,4 +1,4 @@
-//! Settings with one value: those that are on or off, the cache level, the browser cache TTL.
+//! Settings with one value: on or off, the cache level, the browser cache TTL.
 
 use core::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) const BROWSER_CACHE_TTL: &str = "Browser cache TTL";
 pub(super) const VARIANTS: &str = "Variants";
 pub(super) const CACHE_RESERVE_CLEAR: &str = "Cache Reserve clear";
 
-/// The names of all settings, as in the table of them.
+/// The names of all settings, as in the table.
 pub const SETTINGS: &[&str] = &[
     Switch::CacheReserve.title(),
     CACHE_RESERVE_CLEAR,
@@ -35,18 +35,18 @@ pub const SETTINGS: &[&str] = &[
 /// A setting in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingValue {
-    /// Its value, such as "on" or "14400 s"; `None` where the API does not say.
+    /// The value, such as "on" or "14400 s"; `None` if the API does not return it.
     pub value: Option<String>,
-    /// How long it stays so, where it ends by itself.
+    /// How long it keeps the value, if it ends by itself.
     pub left: Option<Duration>,
     /// Whether the API says that it can be changed.
     pub editable: Option<bool>,
-    /// When it was last changed, as RFC 3339.
+    /// When it was last changed, in RFC 3339 format.
     pub changed: Option<String>,
 }
 
 impl SettingValue {
-    /// What the API says of a setting, whose value is put into words by `describe`.
+    /// Converts a setting of the API; `describe` converts its value.
     pub(super) fn new<V>(stored: &Setting<V>, describe: impl Fn(&V) -> String) -> Self {
         Self {
             value: stored.value.as_ref().map(describe),
@@ -56,7 +56,7 @@ impl SettingValue {
         }
     }
 
-    /// Continues the name of the setting: "is on, last changed 2026-…".
+    /// A description that follows the name of the setting: "is on, last changed 2026-…".
     pub fn describe(&self) -> String {
         let mut text = format!("is {}", self.value.as_deref().unwrap_or("in an unknown state"));
         if let Some(left) = self.left {
@@ -72,7 +72,7 @@ impl SettingValue {
     }
 }
 
-/// "14400 s", or that the origin decides.
+/// "14400 s", or that the origin's headers are used.
 pub(super) fn browser_cache_ttl(seconds: &u64) -> String {
     match seconds {
         0 => "0 (the origin's headers)".to_owned(),
@@ -90,7 +90,7 @@ fn report<V>(
     ManageReport::new(answer.raw, ManageResult::Value(title, Some(value), change))
 }
 
-/// The same within a sentence: a name of the vendor's keeps its capital.
+/// The name within a sentence: names of Cloudflare's features keep their capital letters.
 fn in_a_sentence(title: &'static str) -> String {
     match title {
         CACHE_LEVEL => "the cache level".to_owned(),
@@ -99,7 +99,7 @@ fn in_a_sentence(title: &'static str) -> String {
     }
 }
 
-/// Sets a value, unless it is so already, and makes sure that the API says that it is so now.
+/// Sets a value, unless it is already set, and checks that the API returns the new value.
 async fn set<V: DeserializeOwned + Send + PartialEq>(
     context: &SettingsContext<'_>,
     title: &'static str,
@@ -127,7 +127,7 @@ async fn set<V: DeserializeOwned + Send + PartialEq>(
     })?;
     if answer.result.value.as_ref().is_some_and(|now| *now != wanted) {
         let now = SettingValue::new(&answer.result, describe);
-        let message = format!("the API accepted it, and says that {name} {}", now.describe());
+        let message = format!("the API accepted it, but says that {name} {}", now.describe());
         return Err(Failure::new(Exit::Failed, message));
     }
     answer.result.value = Some(wanted);
@@ -148,7 +148,7 @@ pub(super) async fn get_switch(
     }
 }
 
-/// Sets a switch; what is so already is left alone.
+/// Sets a switch, unless it already has the value.
 pub(super) async fn set_switch(
     context: &SettingsContext<'_>,
     switch: Switch,
@@ -156,7 +156,7 @@ pub(super) async fn set_switch(
 ) -> Result<ManageReport, Failure> {
     let before = context.call(&SettingRequest::switch(&context.zone, switch)).await;
     let is_missing = before.as_ref().is_err_and(is_unset);
-    // A setting that was never set is created; only Smart Tiered Cache has a request of its own for that.
+    // A setting that was never set is created; only Smart Tiered Cache has a separate request for that.
     let edit = if is_missing && switch == Switch::SmartTieredCache {
         SettingRequest::create_smart_tiered_cache(&context.zone, value)
     } else {

@@ -1,4 +1,4 @@
-//! Variants.
+//! The variants setting.
 
 use cfcache_model::endpoint::{SettingRequest, StoredVariants, Variants};
 
@@ -17,7 +17,7 @@ pub(super) async fn get(context: &SettingsContext<'_>) -> Result<ManageReport, F
     }
 }
 
-/// Replaces all of them; what is so already is left alone.
+/// Replaces all variants, unless they are already set like this.
 pub(super) async fn set(context: &SettingsContext<'_>, variants: &Variants) -> Result<ManageReport, Failure> {
     if let Ok(before) = context.call(&SettingRequest::variants(&context.zone)).await
         && before.result.value.as_ref().is_some_and(|stored| is_same(stored, variants))
@@ -42,7 +42,7 @@ pub(super) async fn delete(context: &SettingsContext<'_>) -> Result<ManageReport
     }
 }
 
-/// Returns whether they are the same types for the same extensions; an entry that is null is none.
+/// Returns whether both have the same types for the same extensions; null means no types.
 fn is_same(stored: &StoredVariants, variants: &Variants) -> bool {
     let stored: Vec<(&str, &[String])> = stored
         .iter()

@@ -1,4 +1,4 @@
-//! `--plan auto`: whose limits to pace by, found out where it matters.
+//! `--plan auto`: looks up the plan of the zone when it matters.
 
 use cfcache_client::Event;
 use cfcache_model::endpoint::GetZone;
@@ -7,10 +7,10 @@ use cfcache_model::id::ZoneId;
 use crate::console::Console;
 use crate::session::Session;
 
-/// Asks the zone for its plan, once a run has outgrown what every plan allows, and paces by its limits from then on.
-/// Where the token may not read the zone, those of free stay.
+/// Looks up the zone's plan after a run has exceeded what every plan allows, and uses its limits from then on. If the
+/// token may not read the zone, the limits of Free stay.
 pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Console) {
-    // Whatever keeps it from succeeding is no trouble of the run's.
+    // A failure of this lookup is not a problem of the run.
     let mut quietly = |event: Event<'_>| {
         if let Event::Exchange(exchange) = &event {
             console.exchange(exchange);
@@ -20,11 +20,11 @@ pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Consol
         Ok(answer) => match answer.result.known_plan() {
             Some(plan) => {
                 session.client.set_limits(plan.purge_limits());
-                format!("the zone's plan is `{plan}`: its limits are paced by from here on")
+                format!("the zone's plan is `{plan}`: its limits apply from now on")
             }
-            None => "the zone does not say which plan it has: paced by the limits of `free`".to_owned(),
+            None => "the plan of the zone is not known: the limits of `free` apply".to_owned(),
         },
-        Err(error) => format!("the zone's plan cannot be read ({error}): paced by the limits of `free`"),
+        Err(error) => format!("the zone's plan cannot be read ({error}): the limits of `free` apply"),
     };
     console.detail(&told);
 }

@@ -1,4 +1,4 @@
-//! What goes on beside every run over a list, and how its report ends.
+//! The tasks that run beside a run over a list, and the end of its report.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -15,23 +15,23 @@ use crate::purge::input::InputInfo;
 use crate::report::Report;
 use crate::session::Session;
 
-/// How often a console is told that time has passed.
+/// The interval of [`Console::tick`].
 const TICK: Duration = Duration::from_millis(125);
 
-/// What goes on beside a run.
+/// The tasks that run beside a run.
 pub(super) struct BackgroundTasks<'a> {
     pub(super) session: &'a Session,
     pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
-    /// Told when the limits are waited for the first time.
+    /// Notified when the run waits for the rate limits for the first time.
     pub(super) paced: &'a Notify,
-    /// The zone whose plan is asked for then, where it is not known.
+    /// The zone whose plan is then looked up, if it is not known.
     pub(super) zone: Option<&'a ZoneId>,
 }
 
 impl BackgroundTasks<'_> {
-    /// Draws the progress, gives up what is in flight when that is asked for, finds out the plan. It has no end: the
-    /// run does.
+    /// Shows the progress, gives up requests in flight after the second interrupt, and looks up the plan. It never ends
+    /// by itself.
     pub(super) async fn run(&self) -> Infallible {
         tokio::join!(self.draw(), self.give_up(), self.learn()).0
     }
@@ -46,7 +46,7 @@ impl BackgroundTasks<'_> {
 
     async fn give_up(&self) {
         self.interrupts.nth(2).await;
-        // The run ends by itself then, and knows what it did not wait for.
+        // The run then ends by itself, and knows which requests it did not wait for.
         self.session.give_up();
     }
 
@@ -57,8 +57,8 @@ impl BackgroundTasks<'_> {
     }
 }
 
-/// Says what became of the input, puts it into the report, and gives the way to end. `journal` is the name of the journal,
-/// where there is one.
+/// Reports the findings of the input, adds them to the report, and returns the exit code. `journal` is the name of the
+/// journal, if there is one.
 pub(super) fn finish_report(
     report: &mut Report,
     exit: Exit,
@@ -81,32 +81,32 @@ pub(super) fn finish_report(
         && report.skipped > 0
         && report.skipped + report.duplicates == report.items
     {
-        // Nothing was sent, and the exit code is 0: a job that is run again and again has to hear of it.
+        // Nothing was sent, but the exit code is 0: the user of a job that runs repeatedly has to know.
         let (all, them) = match report.items {
             1 => (format!("{} was", kind.count(1)), "it"),
             items => (format!("all {} were", kind.count(items)), "them"),
         };
         console.say(&format!(
-                "warning: {all} accepted by an earlier run, as the journal `{name}` says; remove it to send {them} again", ));
+                "warning: {all} accepted by an earlier run, according to the journal `{name}`; remove it to send {them} again", ));
     }
     let is_given_up = broken.is_some() || (info.stops_at_invalid && report.invalid > 0);
     if is_given_up {
-        console.note("reading stopped there; what came before it was sent");
+        console.note("reading stopped there; the entries before it were sent");
         exit = exit.or(Exit::Usage);
     } else if !ended {
         console.say(&format!(
-                "the input was not read to its end: what follows its first {} is neither sent nor part of this report",
+                "the input was not read completely: entries after its first {} are neither sent nor part of this report",
                 kind.count(report.items),
             ));
         if journal.is_some() {
-            console.note("the same command with the same journal goes on from here");
+            console.note("the same command with the same journal continues from here");
         }
     }
     report.is_incomplete = !ended || is_given_up;
-    // The exit code may be that of something else, after which a run is just run again.
+    // The exit code may be that of another failure, after which the run is repeated anyway.
     if let Some(unrecorded) = unrecorded.filter(|_| exit != Exit::Failed) {
         console.say(&format!(
-            "error: {unrecorded}: what was accepted and is not in it is sent again by the next run",
+            "error: {unrecorded}: the next run sends accepted entries that are not in it again",
         ));
     }
     exit

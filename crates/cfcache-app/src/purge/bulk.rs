@@ -1,5 +1,5 @@
-//! A run over a list: the input flows in, what became of it is reported. Entries go to one zone, or each to the zone of
-//! its host.
+//! A run over a list: reads the input, sends it, and reports the results. Entries go to one zone, or each to the zone
+//! of its host.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ pub(super) async fn run(
     if journal.is_some() && matches!(destination, Destination::Hosts(_)) {
         return Err(needs_zone("--journal"));
     }
-    // Everything that can be wrong with the input is found before anything is sent. Up to the first `await` Ctrl-C still
-    // does what it does by default: it ends a long check of a file on the spot.
+    // The input is checked completely before anything is sent. Until the first `await`, Ctrl-C has its default effect
+    // and ends a long check of a file at once.
     if let Some(path) = &failed_to {
         FailedTo::check(path, &targets.files)?;
     }
@@ -58,8 +58,8 @@ pub(super) async fn run(
         }
         None => None,
     };
-    // Of what can be read only once, the beginning is read before anything is asked of the API: nothing is not
-    // everything, and needs no request either.
+    // For an input that can be read only once, the beginning is read before the API is called: an empty input is an
+    // error and needs no request.
     let mut input = InputReader::begin(sources, journal.as_mut().map(JournalSession::replay));
     if !input.has_first(interrupts).await? {
         return input.nothing(kind, failed_to.as_deref(), console);
@@ -72,11 +72,11 @@ pub(super) async fn run(
     if scopes.is_empty() {
         return Err(Failure::new(
             Exit::Failed,
-            "no zone is given, and the token may see several of each name: which is meant cannot be told",
+            "no zone is given, and the token can see several zones of each name",
         )
         .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
     }
-    // Last of all that comes before the purge: what is wrong with anything else is known by then.
+    // Last of all checks before the purge, so that all other errors have been found.
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
     let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
     let journal = match (journal, scopes.first_mut()) {
@@ -95,14 +95,15 @@ pub(super) async fn run(
     Ok(report)
 }
 
-/// A journal, and what this run is to it.
+/// The journal of this run.
 struct JournalSession {
     journal: Journal,
     header: Header,
 }
 
 impl JournalSession {
-    /// Opens a journal that is of the same run, as far as can be told before zone and environment are looked up.
+    /// Opens a journal, and checks that it belongs to this run, as far as that is known before zone and environment are
+    /// looked up.
     fn open(
         path: &Path,
         mut header: Header,
@@ -125,7 +126,7 @@ impl JournalSession {
         self.journal.replay()
     }
 
-    /// Goes on with it there.
+    /// Continues it with zone and environment.
     fn begin(mut self, scope: &PurgeScope, session: &Session) -> Result<(Writer, EntryRanges), Failure> {
         self.header.zone = scope.zone.to_string();
         self.header.environment = scope.environment.as_ref().map(ToString::to_string);
@@ -133,24 +134,24 @@ impl JournalSession {
     }
 }
 
-/// A run over a list, as far as it is decided before the list is looked at.
+/// A run over a list, as far as it is decided before the list is read.
 pub(super) struct Bulk<'a> {
     pub(super) session: &'a Session,
     pub(super) kind: Kind,
     pub(super) scopes: Vec<PurgeScope>,
-    /// Which of the scopes an entry belongs to; `None` where there is one.
+    /// The zone of each entry; `None` if there is one zone.
     pub(super) routes: Option<&'a Routes>,
-    /// What is reported in the end, without its counts.
+    /// The report, without counts.
     pub(super) report: Report,
     pub(super) pacing: Pacing,
-    /// What collects the URLs that are accepted.
+    /// Collects the accepted URLs.
     pub(super) accepted: Option<Rc<RefCell<AcceptedUrls>>>,
     pub(super) console: &'a dyn Console,
     pub(super) interrupts: &'a Interrupts,
 }
 
 impl<'a> Bulk<'a> {
-    /// Sends the input, verifies and warms what is wanted, and reports what became of it.
+    /// Sends the input, verifies and warms if requested, and returns the report.
     pub(super) async fn run(
         mut self,
         input: InputReader,
@@ -159,7 +160,7 @@ impl<'a> Bulk<'a> {
         visits: Option<Visits>,
         before: Option<Before>,
     ) -> Result<Report, Failure> {
-        // Only now: a list of what failed the last time is not to be lost to a run that cannot even begin.
+        // Created only now, so that a run that cannot start does not overwrite the list of the previous one.
         let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
         let again = self.again();
         let action = again.as_ref().map_or(Action::Purge, |again| again.action);
@@ -176,7 +177,8 @@ impl<'a> Bulk<'a> {
         {
             let known = Known { before: before.as_ref(), files: None, journal };
             let seen = after_purge(visits, accepted, known, &again, &mut report, interrupts).await.exit;
-            // What is not proven is of interest where everything was accepted; else there is something worse.
+            // An unproven URL matters only if everything was accepted; otherwise the exit code is that of a worse
+            // problem.
             if exit == Exit::Accepted || seen == Exit::Interrupted {
                 exit = seen;
             }
@@ -184,7 +186,7 @@ impl<'a> Bulk<'a> {
         Ok(report.with_exit(exit))
     }
 
-    /// Where URLs of this run are purged again.
+    /// The scopes in which URLs of this run are purged again.
     fn again(&self) -> Option<Again<'a>> {
         let scope = self.scopes.first()?;
         Some(Again {
@@ -202,9 +204,10 @@ impl<'a> Bulk<'a> {
         let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
         let total = input.total();
         for scope in &mut scopes {
-            // A pipe may go on for as long as pages change; an entry that comes again after it was sent is news.
+            // A pipe may deliver entries as long as pages change; an entry that comes again after it was sent has
+            // changed again.
             scope.dedupe = if total.is_some() { Dedupe::WholeInput } else { Dedupe::Unsent };
-            // A file has no pauses: where one zone waits for its entries, another one keeps them from being read.
+            // A file has no pauses, so one zone that waits for its entries could stop the others from being read.
             if routes.is_some() && total.is_some() {
                 scope.patience = None;
             }
@@ -223,7 +226,7 @@ impl<'a> Bulk<'a> {
             observer = observer.with_zones(scopes.iter().map(report).collect());
         }
         observer.notice();
-        // One budget is for all, and most accounts have one plan: the first zone speaks for them.
+        // The limits apply per account, and most accounts have one plan: the first zone is used.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
         let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
         let interrupt = interrupts.nth(1);
@@ -232,8 +235,8 @@ impl<'a> Bulk<'a> {
             summaries = work => summaries,
             never = background.run() => match never {},
         };
-        // What a run that was given up did not read is part of the job, where reading it can be brought to an end. A
-        // journal knows better what is left.
+        // Entries that a stopped run did not read are part of the job, if reading them ends. With a journal, it records
+        // what is left.
         if info.total.is_some() && journal_name.is_none() {
             tokio::select! {
                 () = input.rest(&mut observer) => {}
@@ -247,7 +250,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// What is known of a run when it begins, with how long the limits let the rest take at least.
+/// What is known of a run when it starts, including the minimum time that the limits require.
 fn run_info(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> RunInfo {
     let items = scopes.first().map_or(1, |scope| scope.limits.items);
     let client = session.client.clone();

@@ -1,12 +1,12 @@
-//! `purge changed` and `invalidate changed`: compares what is deployed with the state of the last run, and purges the URLs
-//! of what changed.
+//! `purge changed` and `invalidate changed`: compares the deployed files with the state of the last run, and purges the
+//! URLs of changed files.
 //!
-//! What is to be purged is written to the state before anything is sent, and stays there until all of it was accepted.
-//! Whatever happens in between, the next run makes up for it, also where the files are by then what they were before. (A
-//! URL that was accepted stays too: until the files are recorded, the cache may have taken it up again.)
+//! The URLs to purge are written to the state before anything is sent, and stay there until all of them were accepted.
+//! Therefore the next run also purges what a failed run did not, even if the files have changed back in the meantime.
+//! (URLs that were accepted stay too: until the files are recorded, the cache may have stored the old version again.)
 //!
-//! Where visitors are asked, what is not proven stays as well; all of it, where the origin served something else than what
-//! was deployed, because the cache may have taken up the old version of any URL then.
+//! If visitor requests verify the purge, unproven URLs stay in the state as well. If the origin served something other
+//! than the deployed files, all URLs stay, because the cache may have stored an old version of any URL.
 
 mod files;
 mod read;
@@ -45,8 +45,8 @@ pub(super) async fn run(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
-    // Up to the first `await` Ctrl-C does what it does by default. That is safe at any moment: a state is replaced as a
-    // whole.
+    // Until the first `await`, Ctrl-C has its default effect. That is safe at any time, because a state is replaced
+    // atomically.
     let mut state = StateFile::lock(&job.state).map_err(|error| state_failure(&error))?;
     let deployed = read::read(&job.source, &job.site, &job.state)?;
     let mut work = select(&job, deployed, |visit| state.read(visit), console)?;
@@ -57,7 +57,7 @@ pub(super) async fn run(
     }
     if let Some(refused) = work.refused.take() {
         if has_work {
-            console.note("what is to be purged is in the state, and the next run makes up for it");
+            console.note("the state records what has to be purged; the next run purges it");
         }
         return Err(refused);
     }
@@ -66,8 +66,8 @@ pub(super) async fn run(
         let state = if has_work { StateReport::Pending } else { StateReport::Kept };
         let to_do = match work.len() as u64 {
             0 => "nothing changed".to_owned(),
-            1 => "1 entry is to be purged; run it again after the upload".to_owned(),
-            count => format!("{count} entries are to be purged; run it again after the upload"),
+            1 => "1 entry has to be purged; run it again after the upload".to_owned(),
+            count => format!("{count} entries have to be purged; run it again after the upload"),
         };
         tell(&mut report, state, to_do);
         return Ok(report);
@@ -84,7 +84,7 @@ pub(super) async fn run(
         Ok(Sent { exit: Exit::Accepted, seen: None })
     };
     let Sent { exit, seen } = sent.inspect_err(|_| {
-        console.note("what is to be purged is in the state, and the next run makes up for it");
+        console.note("the state records what has to be purged; the next run purges it");
     })?;
     let left = left(&job, exit, seen.as_ref());
     let saved = match &left {
@@ -93,7 +93,7 @@ pub(super) async fn run(
     };
     let is_saved = matches!(&left, Left::Some(pending) if pending.is_empty());
     let exit = exit.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
-    // Everything was purged: the next run only does it once more.
+    // Everything was purged: the next run would only repeat it.
     let (exit, became) = match saved {
         Ok(()) if is_saved => (exit, StateReport::Saved),
         Ok(()) => (exit, StateReport::Pending),
@@ -107,14 +107,14 @@ pub(super) async fn run(
         if became == StateReport::Pending {
             console.note(&match &left {
                 Left::Some(pending) if !pending.is_empty() => format!(
-                    "the state remembers {} not proven, and the next run purges and verifies {} again",
+                    "the state records {} not proven; the next run purges and verifies {} again",
                     match pending.len() as u64 {
                         1 => "1 URL that is".to_owned(),
                         count => format!("{count} URLs that are"),
                     },
                     if pending.len() == 1 { "it" } else { "them" },
                 ),
-                _ => "the state remembers what is to be purged, and the next run makes up for it".to_owned(),
+                _ => "the state records what has to be purged; the next run purges it".to_owned(),
             });
         }
         report.deployment.iter_mut().for_each(|deployment| deployment.state = became);
@@ -128,12 +128,12 @@ pub(super) async fn run(
             (Some(_), _) if counts.added > 0 => {
                 format!("nothing to purge: {files}, of which {} new", counts.added)
             }
-            (Some(_), _) => format!("nothing changed: {files} as they were"),
+            (Some(_), _) => format!("nothing changed: {files} unchanged"),
             (None, _) => "nothing changed".to_owned(),
         };
         tell(&mut report, became, nothing);
         if job.visits.as_ref().is_some_and(|visits| visits.verify.is_some() || visits.warm.is_some()) {
-            console.note("nothing was purged, so that there is nothing to verify or to fetch");
+            console.note("nothing was purged, so there is nothing to verify or to fetch");
         }
     }
     Ok(report.with_exit(exit))
@@ -141,9 +141,9 @@ pub(super) async fn run(
 
 /// What the next run has to do again.
 enum Left {
-    /// All of it, and the files of before stay.
+    /// Everything; the previous files stay in the state.
     All,
-    /// These; the files that are deployed are recorded.
+    /// These entries; the deployed files are recorded.
     Some(Vec<Target>),
 }
 
@@ -151,7 +151,7 @@ fn left(job: &ChangedJob, exit: Exit, seen: Option<&VisitOutcome>) -> Left {
     match seen {
         _ if exit != Exit::Accepted => Left::All,
         Some(seen) if !seen.is_whole || seen.is_origin_late => Left::All,
-        // A URL that was named may be on another zone.
+        // An explicitly named URL may belong to another zone.
         Some(seen) => Left::Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),
         None => Left::Some(Vec::new()),
     }
@@ -161,11 +161,11 @@ fn is_of_site(job: &ChangedJob, url: &Target) -> bool {
     matches!(url, Target::Files(file) if job.site.site_path_of(file.url().as_str()).is_some())
 }
 
-/// Records what is deployed, and what is still to be purged.
+/// Records the deployed files, and the entries that still have to be purged.
 fn save(state: &mut StateFile, job: &ChangedJob, work: &Work, pending: &[Target]) -> Result<(), Failure> {
     match (&work.snapshot, &work.mapping) {
         (Some(snapshot), _) => write(state, job.site.clone(), Files::Snapshot(snapshot), pending),
-        // Files that stay were mapped so.
+        // The recorded files keep their mapping.
         (None, Some(mapping)) => write(state, mapping.clone(), Files::Kept, pending),
         (None, None) => write(state, job.site.clone(), Files::Kept, pending),
     }
@@ -177,7 +177,7 @@ fn write(state: &mut StateFile, site: Site, files: Files<'_>, pending: &[Target]
     state.write(Header::new(now, site), files, pending).map_err(|error| state_failure(&error))
 }
 
-/// The report, with nothing done yet.
+/// The report before anything was done.
 fn report(job: &ChangedJob, work: &Work) -> Report {
     let zone = match &job.destination {
         Destination::Zone(scope) => match &scope.zone {
@@ -207,13 +207,13 @@ fn report(job: &ChangedJob, work: &Work) -> Report {
     report
 }
 
-/// Completes the report of a run that sent nothing. People are told one sentence.
+/// Completes the report of a run that sent nothing. People get one sentence.
 fn tell(report: &mut Report, state: StateReport, sentence: String) {
     report.deployment.iter_mut().for_each(|deployment| deployment.state = state);
     report.sentence = Some(sentence);
 }
 
-/// Prints what would be sent; writes and sends nothing.
+/// Prints the requests that would be sent, without writing or sending anything.
 pub(super) fn dry_run(job: &ChangedJob, console: &dyn Console) -> Result<Exit, Failure> {
     let deployed = read::read(&job.source, &job.site, &job.state)?;
     let mut work = select(job, deployed, |visit| read_unlocked(&job.state, visit), console)?;
@@ -277,7 +277,7 @@ pub(super) fn dry_run(job: &ChangedJob, console: &dyn Console) -> Result<Exit, F
     Ok(Exit::Accepted)
 }
 
-/// The zone as a dry run shows it: what would have to be looked up has a stand-in.
+/// The zone in a dry run: a placeholder if it would have to be looked up.
 fn shown_zone(
     job: &ChangedJob,
     routes: Option<&Routes>,
@@ -290,6 +290,6 @@ fn shown_zone(
     if let (Some(routes), Some(host)) = (routes, target.and_then(Target::host)) {
         return routes.zone_of(host).cloned().map_err(|why| Failure::new(Exit::Failed, why));
     }
-    console.say_once(&format!("zones are not looked up in a dry run: {ZONE_STAND_IN} stands for the id"));
+    console.say_once(&format!("a dry run does not look up zones: {ZONE_STAND_IN} stands for the id"));
     ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))
 }

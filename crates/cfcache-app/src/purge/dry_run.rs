@@ -1,4 +1,4 @@
-//! `--dry-run`: what would be sent, and how long it would take.
+//! `--dry-run`: the requests that would be sent, and the time that they would take.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::session::shown_base;
 use crate::source::Sources;
 use crate::wording;
 
-/// Prints the request of a purge or invalidate of everything, and sends nothing.
+/// Prints the request of a purge or invalidation of everything, without sending it.
 pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<Exit, Failure> {
     let place = DryRunScope::new(job.action, &job.scope, &job.connection, console)?;
     place.show(&PurgeBody::Everything, console);
@@ -31,7 +31,7 @@ pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<E
     Ok(Exit::Accepted)
 }
 
-/// Prints the requests for a list, and sends nothing.
+/// Prints the requests for a list, without sending them.
 pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Failure> {
     let scope = match job.destination {
         Destination::Zone(scope) => scope,
@@ -84,7 +84,7 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
     if !clock.now.is_zero() {
         let name = chosen.unwrap_or(Plan::Free);
         let least = wording::duration(clock.now);
-        summary.push_str(&format!("; the limits of the plan `{name}` stretch that to at least {least}"));
+        summary.push_str(&format!("; with the limits of the plan `{name}` it takes at least {least}"));
     }
     console.note(&summary);
     if let ZoneRef::Domain(domain) = &scope.zone
@@ -93,7 +93,7 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
         && let Some(least) = fewer_requests(kind, items, requests)
     {
         console.note(&format!(
-            "the run looks `{domain}` up and cuts requests for the plan that it has; that is not known here, so these \
+            "the run looks up `{domain}` and splits requests for its plan, which is not known in a dry run, so these \
              are cut for `free`, and on `enterprise` it would be {}: name the plan with `--plan`",
             wording::count(least, "request"),
         ));
@@ -105,10 +105,8 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
 /// The same where each entry goes to the zone of its host. Zones are not listed, so it needs the configuration's map.
 fn list_by_host(job: ListJob, zones: Vec<(String, ZoneId)>, console: &dyn Console) -> Result<Exit, Failure> {
     if zones.is_empty() {
-        return Err(Failure::usage("no zone is given, and a dry run does not look the zones of hosts up")
-            .with_hint(
-                "name it with `--zone`, or list domains and ids below `[zones]` in the configuration",
-            ));
+        return Err(Failure::usage("no zone is given, and a dry run does not look up the zones of hosts")
+            .with_hint("give it with `--zone`, or list domains and ids in `[zones]` of the configuration"));
     }
     let base = shown_base(&job.connection)?.to_string();
     let kind = job.targets.kind;
@@ -161,14 +159,14 @@ fn list_by_host(job: ListJob, zones: Vec<(String, ZoneId)>, console: &dyn Consol
     Ok(exit)
 }
 
-/// How many requests the same items would need on the largest plan, where those are fewer.
+/// The number of requests for the same entries with the largest plan, if it is lower.
 fn fewer_requests(kind: Kind, items: u64, requests: u64) -> Option<u64> {
     let cap = BatchLimits::from_plan(limits(Some(Plan::Enterprise)), kind).items as u64;
     let least = items.div_ceil(cap.max(1));
     (least < requests).then_some(least)
 }
 
-/// Where requests would go.
+/// The scope of the requests.
 struct DryRunScope {
     action: Action,
     base: String,
@@ -216,7 +214,7 @@ impl DryRunScope {
     }
 }
 
-/// A run in no time: how long the limits hold up what the network would not.
+/// Simulates a run without a network, to compute the time that the limits require.
 struct Clock {
     limiter: RateLimiter,
     now: Duration,
@@ -232,7 +230,7 @@ impl Clock {
     }
 }
 
-/// Stand for ids that are not looked up; no id has these letters.
+/// Placeholders for ids that are not looked up; no id contains these letters.
 pub const ZONE_STAND_IN: &str = "ZONE-ID";
 const ENVIRONMENT_STAND_IN: &str = "ENVIRONMENT-ID";
 
@@ -240,7 +238,8 @@ fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Fai
     parsed.map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
-/// A request as one line of JSON, the body exactly as it would be sent; without `body` where there is none.
+/// Formats a request as one line of JSON, with the body exactly as it would be sent; `body` is omitted if there is
+/// none.
 pub fn shown(parts: &Parts, base: &str) -> String {
     let url = serde_json::Value::from(format!("{base}{}", parts.path));
     let body = parts.body.as_deref().map(|body| format!(r#","body":{body}"#)).unwrap_or_default();

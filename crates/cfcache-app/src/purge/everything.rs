@@ -26,14 +26,14 @@ use crate::scope::{is_production, may_be_production};
 use crate::session::Session;
 use crate::wording;
 
-/// Asks, purges or invalidates, and reports.
+/// Asks for confirmation, purges or invalidates everything, and reports.
 pub(super) async fn run(
     job: EverythingJob,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Report, Failure> {
     let EverythingJob { action, visits, scope, connection, yes, .. } = job;
-    // Up to the first `await` Ctrl-C still does what it does by default: it ends the question on the spot.
+    // Until the first `await`, Ctrl-C has its default effect and ends the question at once.
     let verb = wording::capitalized(action.verb());
     let zone = describe_zone(&scope.zone);
     match &scope.environment {
@@ -81,7 +81,7 @@ pub(super) async fn run(
     Ok(report.with_exit(exit))
 }
 
-/// Sends the one request.
+/// Sends the request.
 pub(super) async fn send(
     session: &Session,
     request: &PurgeCache<'_>,
@@ -112,7 +112,7 @@ pub(super) async fn send(
                     console.say(WAITING);
                 }
             }
-            // What is in flight is waited for once; waiting for another try is not.
+            // After an interrupt, a request in flight is awaited, but a retry is not.
             if interrupted && (!in_flight.get() || second.as_mut().poll(context).is_ready()) {
                 Poll::Ready(None)
             } else {
@@ -171,7 +171,7 @@ pub(super) async fn send(
     (report, exit)
 }
 
-/// Counts beside telling.
+/// Counts requests, and forwards events to the console.
 struct Counted<'a> {
     calls: CallObserver<'a>,
     tally: Summary,

@@ -1,4 +1,4 @@
-//! The input of a run while it is read, and what it is found to be.
+//! Reads the input of a run.
 
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -24,16 +24,16 @@ use crate::report::{ItemError, Report};
 use crate::route::Routes;
 use crate::source::{Chunk, Sources};
 
-/// How many chunks of the input are read ahead.
+/// The number of chunks that are read ahead.
 const READ_AHEAD: usize = 8;
 
-/// So many invalid entries may come before the first valid one is waited for no longer.
+/// The maximum number of invalid entries before the first valid one is no longer waited for.
 const INVALID_FIRST: usize = 1000;
 
-/// The input while it is read, by a thread of its own where it may block: a run must not.
+/// Reads the input; in a separate thread if reading may block, because a run must not block.
 pub(super) struct InputReader {
     chunks: mpsc::Receiver<Chunk>,
-    /// What was read already.
+    /// Entries that were read already.
     first: Option<Vec<Entry>>,
     found: InputFindings,
     stops_at_invalid: bool,
@@ -41,7 +41,7 @@ pub(super) struct InputReader {
 }
 
 impl InputReader {
-    /// Begins to read; with a journal, what it knows of is let through once it has shown to be the same.
+    /// Starts to read. With a journal, entries are skipped once the input is known to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<JournalReplay>) -> Self {
         let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
         let is_at_hand = sources.is_at_hand();
@@ -62,7 +62,7 @@ impl InputReader {
         Self { chunks, first: None, found: InputFindings::default(), stops_at_invalid, total }
     }
 
-    /// Entries at hand.
+    /// An input of given entries.
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
         let (_, chunks) = mpsc::channel(1);
         let total = Some(entries.len() as u64);
@@ -73,7 +73,7 @@ impl InputReader {
     ///
     /// # Errors
     ///
-    /// Where that is interrupted.
+    /// If it is interrupted.
     pub(super) async fn has_first(&mut self, interrupts: &Interrupts) -> Result<bool, Failure> {
         tokio::select! {
             has_first = self.find_first() => Ok(has_first),
@@ -92,7 +92,7 @@ impl InputReader {
         false
     }
 
-    /// How many entries there are, where they were counted.
+    /// The number of entries, if they were counted.
     pub(super) const fn total(&self) -> Option<u64> {
         self.total
     }
@@ -111,7 +111,7 @@ impl InputReader {
         (RoutedInput { first, chunks, found, routes, numbers, sorted: VecDeque::new() }, info)
     }
 
-    /// There is nothing to send: says why.
+    /// Reports why there is nothing to send.
     pub(super) fn nothing(
         self,
         kind: Kind,
@@ -136,7 +136,7 @@ impl InputReader {
     }
 }
 
-/// Reads what waits for nothing: a thread would take longer to start.
+/// Reads an input that never blocks without starting a thread, which would take longer.
 fn read_now(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool)) -> mpsc::Receiver<Chunk> {
     let mut all = Vec::new();
     read(&mut |chunk| {
@@ -145,7 +145,7 @@ fn read_now(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool)) -> mpsc::Receiver<
     });
     let (sender, chunks) = mpsc::channel(all.len().max(1));
     for chunk in all {
-        // There is room for each.
+        // The channel has room for each chunk.
         let _sent = sender.try_send(chunk);
     }
     chunks
@@ -157,25 +157,25 @@ fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static)
     chunks
 }
 
-/// What is known of an input beside its entries.
+/// What is known of an input apart from its entries.
 pub(super) struct InputInfo {
-    /// What is found on the way.
+    /// The findings of reading.
     pub(super) found: Rc<RefCell<InputFindings>>,
     /// Whether an invalid entry ends it.
     pub(super) stops_at_invalid: bool,
-    /// How many entries there are, where they were counted.
+    /// The number of entries, if they were counted.
     pub(super) total: Option<u64>,
 }
 
-/// The input sorted by scope; entries that belong to none are put where they are found.
+/// The input sorted by scope; entries without a zone are stored in `found`.
 pub(super) struct RoutedInput<'a> {
     first: Option<Vec<Entry>>,
     chunks: mpsc::Receiver<Chunk>,
     found: Rc<RefCell<InputFindings>>,
     routes: Option<&'a Routes>,
-    /// The number of each zone's scope.
+    /// The index of each zone's scope.
     numbers: BTreeMap<String, usize>,
-    /// What was read and sorted already.
+    /// Entries that were read and sorted already.
     sorted: VecDeque<(usize, Vec<Entry>)>,
 }
 
@@ -210,14 +210,14 @@ impl RoutedInput<'_> {
         }
         self.sorted.extend(sorted);
         if self.sorted.is_empty() {
-            // So that what was found is told even where nothing of it is sent.
+            // So that findings are reported even if nothing is sent.
             self.sorted.push_back((0, Vec::new()));
         }
     }
 
-    /// Reads what is left of the input of a run that was given up: none of it is sent.
+    /// Reads the rest of the input of a stopped run; none of it is sent.
     pub(super) async fn rest(&mut self, observer: &mut RunObserver<'_>) {
-        let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+        let error = ItemError::new(None, "not sent: the run was stopped before".to_owned());
         while let Some((_, entries)) = poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await {
             observer.notice();
             entries.iter().for_each(|entry| observer.record_unsent(entry, &error));

@@ -23,16 +23,16 @@ use crate::{pages, scope};
 pub(super) struct ResolvedScope {
     pub(super) zone: ZoneId,
     pub(super) environment: Option<EnvironmentId>,
-    /// The plan of the zone, where it was seen on the way.
+    /// The plan of the zone, if it is known from a lookup.
     pub(super) plan: Option<Plan>,
 }
 
 impl ResolvedScope {
-    /// Looks up what was given by name.
+    /// Looks up zone and environment if they are given by name.
     ///
     /// # Errors
     ///
-    /// Where there is no such zone or environment, or the token may not look.
+    /// If there is no such zone or environment, or if the token may not look it up.
     pub(super) async fn find(
         session: &Session,
         scope: &Scope,
@@ -56,27 +56,27 @@ impl ResolvedScope {
         Ok(Self { zone, environment, plan: found.as_ref().and_then(Zone::known_plan) })
     }
 
-    /// An empty report of what is done there.
+    /// An empty report for this scope.
     pub(super) fn report(&self, operation: &'static str, kind: &'static str) -> Report {
         let environment = self.environment.as_ref().map(ToString::to_string);
         Report::new(operation, kind, Some(self.zone.to_string()), environment)
     }
 }
 
-/// Where entries go, once that is looked up.
+/// The scopes of entries, after they were looked up.
 pub(super) enum FoundScopes {
-    /// To one zone.
+    /// One zone.
     Zone(ResolvedScope),
-    /// Each to the zone of its host. One budget is for all: the plan is the least of theirs, where they were listed.
+    /// For each entry the zone of its host. All share one rate limit: that of the smallest plan, if zones were listed.
     Hosts(Routes, Option<Plan>),
 }
 
 impl FoundScopes {
-    /// Looks up the zone that was given by name, or lists the zones where none is given.
+    /// Looks up the zone if it is given by name, or lists the zones if none is given.
     ///
     /// # Errors
     ///
-    /// As with [`ResolvedScope::find`].
+    /// The same as [`ResolvedScope::find`].
     pub(super) async fn find(
         session: &Session,
         destination: &Destination,
@@ -103,7 +103,7 @@ impl FoundScopes {
         }
     }
 
-    /// Which of the scopes an entry belongs to; `None` where there is one.
+    /// The zone of each entry; `None` if there is one zone.
     pub(super) const fn routes(&self) -> Option<&Routes> {
         match self {
             Self::Zone(_) => None,
@@ -111,7 +111,7 @@ impl FoundScopes {
         }
     }
 
-    /// An empty report of what is done there.
+    /// An empty report for this scope.
     pub(super) fn report(&self, action: Action, kind: Kind) -> Report {
         match self {
             Self::Zone(place) => place.report(action.verb(), kind.field()),
@@ -119,7 +119,7 @@ impl FoundScopes {
         }
     }
 
-    /// What is to be done on each zone.
+    /// The scope of each zone.
     pub(super) fn purge_scopes(&self, action: Action, kind: Kind, limits: BatchLimits) -> Vec<PurgeScope> {
         match self {
             Self::Zone(place) => {
@@ -133,26 +133,30 @@ impl FoundScopes {
     }
 }
 
-/// The zones that the token may read, and the least of their plans: one budget is for all.
+/// Lists the zones that the token may read, and their smallest plan, because all share one rate limit.
 async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes, Option<Plan>), Failure> {
-    let zones = pages::all(async |page| session.client.call(&ListZones::page(page), &mut CallObserver(console)).await)
-        .await
-        .map_err(|error| {
-            let failure =
-                Failure::from_error(&error, "no zone is given, and the zones cannot be listed to find that of each host");
-            match error.kind() {
-                ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
-                    "name the zone with `--zone`, or list domains and ids below `[zones]` in the configuration: a \
+    let zones = pages::all(async |page| {
+        session.client.call(&ListZones::page(page), &mut CallObserver(console)).await
+    })
+    .await
+    .map_err(|error| {
+        let failure = Failure::from_error(
+            &error,
+            "no zone is given, and the zones cannot be listed to find the zone of each host",
+        );
+        match error.kind() {
+            ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
+                "give the zone with `--zone`, or list domains and ids in `[zones]` of the configuration: a \
                      token that may only purge cannot look a zone up",
-                ),
-                _ => failure,
-            }
-        })?;
+            ),
+            _ => failure,
+        }
+    })?;
     let plan = zones.items.iter().map(Zone::known_plan).min().flatten();
     let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
     let routes = Routes::new(known);
     if routes.is_empty() {
-        Err(Failure::new(Exit::Failed, "no zone is given, and the token may see none")
+        Err(Failure::new(Exit::Failed, "no zone is given, and the token can see none")
             .with_hint(scope::SEES_NONE))
     } else {
         Ok((routes, plan))

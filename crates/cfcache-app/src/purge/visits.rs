@@ -1,4 +1,4 @@
-//! What visitors are for around a purge: the gate before it, and verifying and warming after it.
+//! The visitor requests before and after a purge: waiting for the origin, verifying and warming.
 
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
@@ -33,24 +33,24 @@ use crate::visit_report::{VerifyReport, WarmReport};
 use crate::visiting::{Meter, draw};
 use crate::wording;
 
-/// More redirects than this are not named.
+/// The maximum number of redirects that are listed.
 const REDIRECTS: usize = 5;
 
-/// So many verified entries are written to the journal together: a run that is killed asks as many again.
+/// The number of verified entries that are written to the journal together; a run that is killed checks as many again.
 const WRITTEN_AT_ONCE: u64 = 50;
 
-/// More data centres than this are not told apart.
+/// The maximum number of data centers that are listed.
 const COLOS: usize = 100;
 
 /// A sample of more URLs than this is taken from all of them, once these are known: a list of all takes less memory than
 /// so many URLs that come in no order.
 const SMALL_SAMPLE: usize = 10_000;
 
-/// Waits until what is to be published is there.
+/// Waits until the condition of `--after` holds.
 ///
 /// # Errors
 ///
-/// [`Failure`] with exit code 7 where it is not in time: then nothing is purged.
+/// [`Failure`] with exit code 7 if it does not hold in time; nothing is purged then.
 pub(super) async fn wait_for_origin(
     visits: Option<&Visits>,
     console: &dyn Console,
@@ -81,7 +81,7 @@ pub(super) async fn wait_for_origin(
         Passage::Open { asked } => {
             let elapsed = wording::duration(began.elapsed());
             console.note(&format!(
-                "it is so, after {elapsed} and {}",
+                "it is ready, after {elapsed} and {}",
                 wording::count(u64::from(asked), "request")
             ));
             Ok(())
@@ -91,7 +91,7 @@ pub(super) async fn wait_for_origin(
             let failure = Failure::new(
                 Exit::NotReady,
                 format!(
-                    "`--after`: {} in {}, and it was not so {} times in a row; nothing was purged",
+                    "`--after`: {} in {}, but the condition did not hold {} times in a row; nothing was purged",
                     wording::count(u64::from(asked), "request"),
                     wording::duration(settings.timeout),
                     settings.successes,
@@ -99,16 +99,16 @@ pub(super) async fn wait_for_origin(
             )
             .with_cause(format!("wanted: {expectation}"));
             let failure = match last {
-                Some(last) => failure.with_cause(format!("found at last: {last}")),
+                Some(last) => failure.with_cause(format!("last result: {last}")),
                 None => failure,
             };
-            Err(failure.with_hint("look at the deployment, or allow more time (`--after-timeout SECS`)"))
+            Err(failure.with_hint("check the deployment, or allow more time (`--after-timeout SECS`)"))
         }
         _ => Ok(()),
     }
 }
 
-/// Says what would be asked, and asks nothing.
+/// Shows which visitor requests would be made, without making them.
 pub(super) fn announce(visits: Option<&Visits>, console: &dyn Console) {
     let Some(visits) = visits else { return };
     if let Some(gate) = &visits.gate {
@@ -123,21 +123,22 @@ pub(super) fn announce(visits: Option<&Visits>, console: &dyn Console) {
             None => "all purged URLs".to_owned(),
             Some(most) => format!("at most {most} of the purged URLs"),
         };
-        let before = if verify.transition { ", and ask them before the purge too" } else { "" };
+        let before = if verify.transition { ", and request them before the purge too" } else { "" };
         console.note(&format!("would verify {given}{how_many}{before}"));
     }
     if let Some(warm) = &visits.warm {
         let times = warm.variants.len();
         let as_whom = if times > 1 { format!(", as {times} kinds of visitors") } else { String::new() };
-        console.note(&format!("would fetch what was purged and is proven{as_whom}"));
+        console.note(&format!("would fetch the purged URLs that are proven{as_whom}"));
     }
 }
 
-/// Opens the input of a run; where URLs are to be asked before the purge, with those of a sample.
+/// Opens the input of a run, and returns a sample of its URLs if URLs are requested before the purge.
 ///
 /// # Errors
 ///
-/// As with [`Sources::open`], and where URLs are to be asked before and the input can be read only once.
+/// The same as [`Sources::open`]; also if URLs have to be requested before the purge but the input can be read only
+/// once.
 pub(super) fn open(
     targets: Targets,
     digest: bool,
@@ -156,9 +157,9 @@ pub(super) fn open(
     let sources = Sources::open_and_see(targets, digest, Some(&mut see), console)?;
     if sources.total().is_none() {
         return Err(Failure::usage(
-            "`--verify=transition` asks URLs before the purge, and this input can be read only once",
+            "`--verify=transition` requests URLs before the purge, but this input can be read only once",
         )
-        .with_hint("write the list to a file first, and name it with `--from FILE`"));
+        .with_hint("write the list to a file first, and use `--from FILE`"));
     }
     Ok((sources, sample.into_kept()))
 }
@@ -171,7 +172,7 @@ fn sample_of(job: &VerifyJob) -> Sample<Target> {
     Sample::new(job.sample, seed())
 }
 
-/// A sample of URLs that are to be purged, to be asked before; none where that is not wanted.
+/// A sample of the URLs to purge, to request them before the purge; empty if this is not needed.
 pub(super) fn sample<'a>(visits: Option<&Visits>, urls: impl Iterator<Item = &'a Target>) -> Vec<Target> {
     let Some(job) = transition(visits) else { return Vec::new() };
     let mut sample = sample_of(job);
@@ -179,15 +180,14 @@ pub(super) fn sample<'a>(visits: Option<&Visits>, urls: impl Iterator<Item = &'a
     sample.into_kept()
 }
 
-/// What the cache said of URLs before the purge, by their entries; `None` for one that gave no answer.
+/// The cache status of URLs before the purge, by their entries; the inner value is `None` if there was no response.
 pub(super) type Before = BTreeMap<String, Option<Option<CacheStatus>>>;
 
-/// Asks URLs before the purge: those given, and those that are named to be verified. Gives `None` where that is not
-/// wanted.
+/// Requests the sample, and the explicitly named URLs, before the purge. Returns `None` if this is not needed.
 ///
 /// # Errors
 ///
-/// Where it is interrupted.
+/// If it is interrupted.
 pub(super) async fn ask_before(
     visits: Option<&Visits>,
     mut urls: Vec<Target>,
@@ -201,8 +201,8 @@ pub(super) async fn ask_before(
     let mut before: Before = entries.iter().map(|(entry, _)| (entry.clone(), None)).collect();
     let mut places = entries.iter();
     let visitor = Arc::new(visits.visitor.clone().build());
-    let meter = RefCell::new(Meter::new("URL", "asked before the purge", Some(entries.len() as u64)));
-    // Answers come in the order of the list.
+    let meter = RefCell::new(Meter::new("URL", "requested before the purge", Some(entries.len() as u64)));
+    // Results arrive in the order of the list.
     let mut emit = |_: &Visited, answer: &Result<Visit, NoAnswer>| {
         meter.borrow_mut().count(answer.is_ok());
         if let (Some((entry, _)), Ok(visit)) = (places.next(), answer) {
@@ -218,36 +218,36 @@ pub(super) async fn ask_before(
     if is_whole { Ok(Some(before)) } else { Err(interrupted()) }
 }
 
-/// What collects the URLs that were accepted, where they are of use.
+/// Creates a collector of accepted URLs, if they are needed.
 pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<AcceptedUrls> {
     let visits = visits?;
     let keep = match (&visits.verify, &visits.warm) {
         (None, None) => return None,
-        // All are fetched, or those are looked for that were asked before.
+        // Needs all URLs: all are fetched, or those that were requested before are looked up.
         (_, Some(_)) | (Some(VerifyJob { transition: true, .. }), _) => None,
         (Some(job), None) => job.sample.filter(|most| *most <= SMALL_SAMPLE),
     };
     Some(AcceptedUrls::new(keep, action, seed()))
 }
 
-/// Where URLs are purged again.
+/// The scopes in which URLs are purged again.
 pub(super) struct Again<'a> {
     pub(super) client: Client,
     pub(super) action: Action,
-    /// The scopes of the run, for their zones and environments.
+    /// The scopes of the run, with their zones and environments.
     pub(super) scopes: Vec<PurgeScope>,
     pub(super) routes: Option<&'a Routes>,
     pub(super) console: &'a dyn Console,
 }
 
 impl Again<'_> {
-    /// Purges URLs, each on its zone and as it was.
+    /// Purges URLs again, each in its zone and with the original action.
     async fn purge(&self, urls: Vec<AcceptedUrl>) -> Result<(), String> {
         for (number, scope) in self.scopes.iter().enumerate() {
             for action in [Action::Purge, Action::Invalidate] {
                 let of_zone = urls.iter().filter(|url| url.scope == number && url.action == action);
                 let targets: Vec<Target> = of_zone.map(|url| url.target.clone()).collect();
-                // A plan may allow fewer in one request than are purged again at once.
+                // A plan may allow fewer URLs in one request.
                 for targets in targets.chunks(scope.limits.items.clamp(1, GROUP)) {
                     self.send(action, scope, targets).await?;
                 }
@@ -267,42 +267,42 @@ impl Again<'_> {
         self.client.call(&request, &mut trace).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// The number of the zone that a URL is on.
+    /// The index of the scope of a URL.
     pub(super) fn scope_of(&self, target: &Target) -> usize {
         let Some(routes) = self.routes else { return 0 };
         let zone = routes.zone_of(target.host().unwrap_or_default()).ok();
         let number = self.scopes.iter().position(|scope| Some(&scope.zone) == zone);
-        // Of no zone: nothing is purged again for it.
+        // Belongs to no zone, so it is not purged again.
         number.unwrap_or(usize::MAX)
     }
 }
 
-/// URLs in one request: what the smallest plan allows.
+/// The number of URLs in one request, as the smallest plan allows.
 const GROUP: usize = 30;
 
-/// What visitors were seen to get.
+/// The results of visitor requests.
 pub(super) struct VisitOutcome {
     pub(super) exit: Exit,
-    /// Whether the verification went to its end.
+    /// Whether the verification was completed.
     pub(super) is_whole: bool,
     /// The URLs that are not proven.
     pub(super) unproven: Vec<Target>,
-    /// Whether the origin served something else than what was deployed.
+    /// Whether the origin served something other than the deployed files.
     pub(super) is_origin_late: bool,
 }
 
-/// What is known beside what was accepted.
+/// What is known apart from the accepted entries.
 #[derive(Default)]
 pub(super) struct Known<'a> {
-    /// What the cache said before the purge.
+    /// The cache status before the purge.
     pub(super) before: Option<&'a Before>,
-    /// The files that are deployed.
+    /// The deployed files.
     pub(super) files: Option<&'a SiteFiles<'a>>,
-    /// What was verified by earlier runs, and where it is written that this one verified more.
+    /// The journal, which contains what earlier runs verified and records what this one verifies.
     pub(super) journal: Option<Writer>,
 }
 
-/// Verifies and warms, and puts what came of it into the report.
+/// Verifies and warms, and adds the results to the report.
 pub(super) async fn after_purge(
     mut visits: Visits,
     mut accepted: AcceptedUrls,
@@ -314,13 +314,13 @@ pub(super) async fn after_purge(
     let files = known.files;
     let mut seen =
         VisitOutcome { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
-    // Where nothing was accepted, there is nothing to prove either.
+    // If nothing was accepted, there is nothing to verify.
     let Some(last) = accepted.last() else { return seen };
     let visitor = Arc::new(visits.visitor.build());
     accepted.sort();
     let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
     let urls = Urls { given, given_at: last, accepted, again };
-    // Those that need not be fetched.
+    // The URLs that need not be fetched.
     let mut unfit = Vec::new();
     if let Some(job) = visits.verify {
         let (numbers, skipped) = urls.to_verify(&job, &known);
@@ -346,7 +346,7 @@ pub(super) async fn after_purge(
             |number: usize| !unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
         let warming = Warming { job: &job, urls: &urls, is_wanted: &is_wanted, are_forms: files.is_some() };
         let (warmed, is_whole) = warming.run(&visitor, again.console, interrupts).await;
-        // What could not be fetched is told beside what is not proven, which is the worse.
+        // A warming failure is reported too, but an unproven URL is worse.
         seen.exit = seen.exit.or(warmed.exit());
         report.warm = Some(warmed);
         if !is_whole {
@@ -356,7 +356,7 @@ pub(super) async fn after_purge(
     seen
 }
 
-/// The URLs that were named to be verified, and those that were accepted; numbered in that order.
+/// The explicitly named URLs and the accepted ones, numbered in that order.
 struct Urls<'a> {
     given: UrlList,
     /// When what covers those that were named was accepted.
@@ -380,12 +380,12 @@ impl Urls<'_> {
         }
     }
 
-    /// How many there are, kept or not.
+    /// The number of URLs, including those that are not kept.
     const fn all(&self) -> u64 {
         self.given.len() as u64 + self.accepted.seen()
     }
 
-    /// The numbers of those to verify, and how many need not be, because an earlier run did.
+    /// The numbers of the URLs to verify, and the number of those that an earlier run verified.
     fn to_verify(&self, job: &VerifyJob, known: &Known<'_>) -> (Numbers, u64) {
         let given = self.given.len();
         let earlier = known.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
@@ -438,23 +438,23 @@ impl Numbers {
     }
 }
 
-/// What is left of a verification beside its report.
+/// The results of a verification apart from its report.
 struct Verdicts {
     /// Of each number, whether it need not be fetched; those at the end that may be are left out.
     unfit: Vec<bool>,
-    /// Those that are not proven.
+    /// The URLs that are not proven.
     unproven: Vec<Target>,
     is_origin_late: bool,
     is_whole: bool,
 }
 
-/// A verification, as far as it is decided before it begins.
+/// A verification, as far as it is decided before it starts.
 struct Verifying<'a> {
     job: &'a VerifyJob,
     urls: &'a Urls<'a>,
-    /// Which of them.
+    /// The numbers of the URLs to verify.
     numbers: &'a Numbers,
-    /// How many an earlier run verified.
+    /// The number of URLs that an earlier run verified.
     skipped: u64,
     known: &'a Known<'a>,
 }
@@ -467,7 +467,7 @@ impl Verifying<'_> {
         interrupts: &Interrupts,
     ) -> (VerifyReport, Verdicts) {
         let Self { job, urls, numbers, skipped, known: &Known { before, files, ref journal } } = *self;
-        // What is not written yet of what was verified.
+        // Verified entries that are not in the journal yet.
         let mut unwritten = EntryRanges::new();
         let mut settings = Settings::new(again.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
@@ -494,7 +494,7 @@ impl Verifying<'_> {
         let mut verdicts =
             Verdicts { unfit: Vec::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
         let mut colos = BTreeSet::new();
-        // Where all URLs are verified, each file has to be served at one of its own.
+        // If all URLs are verified, each file must be served at one of its URLs.
         let mut served = compared.filter(|_| urls.all() == numbers.len() as u64).map(Served::new);
         let mut watch = |progress: Progress<'_>| match progress {
             Progress::Answer(nth, answer) => {
@@ -503,7 +503,7 @@ impl Verifying<'_> {
                 {
                     colos.insert(colo.to_owned());
                 }
-                // That a form of a file's URL leads to another one is how hosts are.
+                // A redirect from one URL of a file to another one is normal.
                 if let Some(location) = &answer.location
                     && answer.is_redirect()
                     && answer.cache_status.is_some()
@@ -589,17 +589,17 @@ fn url_of(url: &AcceptedUrl) -> String {
     }
 }
 
-/// Which files are served at one of their URLs. Each host has to serve them.
+/// Tracks which files are served at one of their URLs. Each host must serve every file.
 struct Served<'a> {
     files: &'a SiteFiles<'a>,
     seen: BTreeMap<(String, String), FileSeen>,
 }
 
-/// What was seen of a file.
+/// What is known of a file.
 struct FileSeen {
-    /// The number of one of its URLs, the URL, and its verdict.
+    /// One of its URLs: number, URL and verdict.
     first: (usize, String, Verdict),
-    /// Whether one gives the bytes of the file, or is not settled, which is told anyway.
+    /// Whether one URL serves the file, or has no verdict yet, which is reported separately.
     is_fine: bool,
 }
 
@@ -620,13 +620,13 @@ impl<'a> Served<'a> {
         seen.is_fine |= decided.has_expected || !decided.verdict.is_settled();
     }
 
-    /// The first URL of each file that is not served, and the verdict that it had.
+    /// For each file that is not served: its first URL and its verdict.
     fn missing(self) -> impl Iterator<Item = (usize, String, Verdict)> {
         self.seen.into_values().filter(|seen| !seen.is_fine).map(|seen| seen.first)
     }
 }
 
-/// A list, in pieces that are made when they are wanted.
+/// A list whose items are created on demand.
 struct Pieces<I>(I);
 
 impl<I: Iterator<Item = Visited> + Unpin> Stream for Pieces<I> {
@@ -638,13 +638,13 @@ impl<I: Iterator<Item = Visited> + Unpin> Stream for Pieces<I> {
     }
 }
 
-/// What is fetched after a purge, as far as it is decided before.
+/// What to fetch after a purge, as far as it is decided before.
 struct Warming<'a> {
     job: &'a WarmJob,
     urls: &'a Urls<'a>,
     /// Which of them, by their numbers.
     is_wanted: &'a dyn Fn(usize) -> bool,
-    /// Whether they are forms of files' URLs, of which a host does not serve each.
+    /// Whether they are forms of files' URLs, not all of which a host serves.
     are_forms: bool,
 }
 
@@ -676,7 +676,7 @@ impl Warming<'_> {
             is_whole = warming => is_whole,
             () = draw(&meter, console) => false,
         };
-        // What was not even begun was asked for as well.
+        // Requests that were not started count as requested.
         report.not_begun(requests - counted.get());
         report.took(meter.borrow().elapsed());
         (report, is_whole)

@@ -1,4 +1,4 @@
-//! The elements of a JSON array, one at a time.
+//! Reads the elements of a JSON array one at a time.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 
@@ -6,37 +6,37 @@ use memchr::memchr;
 
 use crate::source::lines::{LONGEST, Line};
 
-/// Reads one JSON array of strings, and of objects where entries may be objects.
+/// Reads a JSON array of strings, and of objects if entries may be objects.
 ///
-/// - Memory holds one element, of at most [`LONGEST`] bytes.
-/// - A string is the entry that a line would be; an object is one without the blanks and line breaks between its parts.
+/// - It keeps one element in memory, of at most [`LONGEST`] bytes.
+/// - A string is an entry like a line; an object is an entry without white space between its parts.
 pub struct Array<R> {
     reader: BufReader<R>,
     takes_objects: bool,
     position: Position,
-    /// The element, without white space outside of its strings.
+    /// The element, without white space outside of strings.
     element: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Position {
     BeforeArray,
-    /// Behind the `[`.
+    /// After the `[`.
     Beginning,
-    /// Behind a `,`.
+    /// After a `,`.
     BetweenElements,
-    /// Behind the `]`.
+    /// After the `]`.
     BehindArray,
 }
 
 impl<R: Read> Array<R> {
-    /// Reads an array.
+    /// Creates a reader.
     pub fn new(reader: BufReader<R>, takes_objects: bool) -> Self {
         let position = Position::BeforeArray;
         Self { reader, takes_objects, position, element: Vec::new() }
     }
 
-    /// Whether there is another element that can be had without waiting.
+    /// Returns whether another element is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
         memchr(b',', self.reader.buffer()).is_some()
     }
@@ -69,7 +69,7 @@ impl<R: Read> Array<R> {
         }
     }
 
-    /// Reads the next element up to its end, and keeps one byte more than there may be of one that is too long.
+    /// Reads the next element completely. Of an element that is too long, one byte more than allowed is kept.
     fn read_element(&mut self) -> Result<bool, Error> {
         self.element.clear();
         let (mut depth, mut is_in_string, mut is_escaped) = (0_usize, false, false);
@@ -94,7 +94,7 @@ impl<R: Read> Array<R> {
                     match (byte, self.position) {
                         (b' ' | b'\t' | b'\n' | b'\r', _) => continue,
                         (_, Position::BehindArray) => {
-                            return Err(Error::other("something follows the JSON array"));
+                            return Err(Error::other("there is text after the JSON array"));
                         }
                         (_, Position::BeforeArray) => {
                             if byte != b'[' {
@@ -114,7 +114,7 @@ impl<R: Read> Array<R> {
                             };
                             self.reader.consume(index + 1);
                             if is_empty {
-                                // What follows the array is looked at once more.
+                                // Checks what follows the array.
                                 return self.read_element();
                             }
                             return Ok(true);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_objects_are_entries() {
+    fn strings_and_objects_of_an_array_are_entries() {
         assert_eq!(read("[]", true), [""; 0]);
         assert_eq!(read(" [ ] \n", true), [""; 0]);
         assert_eq!(read(r#"["a", " b,]\"[ " ,"ü\n\u00fc"]"#, true), ["a", "b,]\"[", "ü\nü"]);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn other_elements_are_named_and_passed_over() {
+    fn invalid_elements_are_reported_and_skipped() {
         assert_eq!(
             read(r#"[1, null, ["a"], {"a":1}, "b" "c", "\x", "d"]"#, false),
             [
@@ -194,15 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_cut_off_or_not_alone_is_an_error() {
+    fn a_truncated_array_or_text_after_it_is_an_error() {
         for (json, expected) in [
             ("[\"a\"", "! the JSON array has no end: a `]` is missing"),
             ("[\"a\", \"b", "! the JSON array has no end: a `]` is missing"),
             ("[\"a\",]", "! an element is missing in the JSON array"),
             ("[,\"a\"]", "! an element is missing in the JSON array"),
-            ("[\"a\"] x", "! something follows the JSON array"),
-            ("[\"a\"]\n[\"b\"]", "! something follows the JSON array"),
-            ("[]]", "! something follows the JSON array"),
+            ("[\"a\"] x", "! there is text after the JSON array"),
+            ("[\"a\"]\n[\"b\"]", "! there is text after the JSON array"),
+            ("[]]", "! there is text after the JSON array"),
         ] {
             assert_eq!(read(json, true).last().map(String::as_str), Some(expected), "{json}");
         }

@@ -1,11 +1,11 @@
-//! What an input begins with: it says how the rest is read.
+//! Detects the format of an input from its first bytes.
 
 use std::io::{Chain, Cursor, Error, ErrorKind, Read};
 
-/// An input with its first bytes before it again.
+/// An input to which its first bytes have been prepended again.
 pub(crate) type WithHead<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// What the bytes of an input are.
+/// The format of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Text, without a byte order mark.
@@ -16,12 +16,11 @@ pub(crate) enum Format {
     Utf16,
 }
 
-/// Looks at the beginning of an input, and takes a UTF-8 byte order mark from it. It waits for no more than it needs
-/// to tell.
+/// Reads the start of an input, and removes a UTF-8 byte order mark. It reads no more than necessary.
 ///
 /// # Errors
 ///
-/// Where it cannot be read.
+/// If the input cannot be read.
 pub(crate) fn look<R: Read>(mut reader: R) -> Result<(Format, WithHead<R>), Error> {
     let mut head = Vec::new();
     let mut is_whole = false;
@@ -45,22 +44,22 @@ pub(crate) fn look<R: Read>(mut reader: R) -> Result<(Format, WithHead<R>), Erro
 
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// How much is looked at for the beginning of an array.
+/// The maximum number of bytes that are read to find the start of an array.
 const MOST: usize = 1 << 16;
 
-/// The format, where these bytes are enough to tell.
+/// The format, if these bytes are enough to detect it.
 fn format(head: &[u8], is_whole: bool) -> Option<Format> {
     match head {
         [0x1F, 0x8B, ..] => return Some(Format::Gzip),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => return Some(Format::Utf16),
-        // Two letters of ASCII without a mark.
+        // Two ASCII letters without a byte order mark.
         [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => return Some(Format::Utf16),
         _ => {}
     }
-    // A mark may have come in part only, and a line of one letter is possible.
+    // A byte order mark may be incomplete, and a line may have a single letter.
     let is_open = match head {
         [0x1F] | [0xFF] | [0xFE] | [0xEF] | [0xEF, 0xBB] | [] => true,
-        // Its second byte may be the first NUL of UTF-16.
+        // The second byte may be the first NUL of UTF-16.
         [0, ..] | [_, 0, ..] => head.len() < 4,
         [byte] => *byte != b'\n',
         _ => false,
@@ -81,7 +80,7 @@ fn format(head: &[u8], is_whole: bool) -> Option<Format> {
 mod tests {
     use super::*;
 
-    /// Gives a byte each time.
+    /// Returns one byte per read.
     struct Trickle<'a>(&'a [u8]);
 
     impl Read for Trickle<'_> {
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_format_and_stay() {
+    fn the_format_is_detected_without_consuming_the_input() {
         for (bytes, expected, text) in [
             (&b""[..], Format::Text, &b""[..]),
             (b"\n \n", Format::Text, b"\n \n"),

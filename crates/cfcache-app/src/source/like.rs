@@ -1,10 +1,10 @@
-//! What an entry looks like that is no URL.
+//! Guesses what an entry is that is not a URL.
 
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Host, Kind, Target};
 
-/// What an entry looks like that is no URL. There is no hint where none is sure: one that is wrong, followed, succeeds
-/// and purges nothing.
+/// What an entry looks like that is not a URL. There is no suggestion unless it is certain, because following a wrong
+/// one would succeed and purge nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LooksLike {
     Host,
@@ -35,7 +35,7 @@ impl LooksLike {
         is_tag.then_some(Self::Tag)
     }
 
-    /// What two entries both look like: hosts may stand among prefixes.
+    /// What two entries both look like; hosts may occur among prefixes.
     pub(crate) fn and(self, other: Self) -> Option<Self> {
         match (self, other) {
             (one, other) if one == other => Some(one),
@@ -50,14 +50,14 @@ impl LooksLike {
             _ => format!("these look like {many}"),
         };
         match self {
-            Self::Host => format!("{}: is `cfcache {action} hosts` meant?", looks("a host", "hosts")),
-            Self::Tag => format!("{}: is `cfcache {action} tags` meant?", looks("a tag", "tags")),
+            Self::Host => format!("{}: did you mean `cfcache {action} hosts`?", looks("a host", "hosts")),
+            Self::Tag => format!("{}: did you mean `cfcache {action} tags`?", looks("a tag", "tags")),
             Self::Prefix => format!(
-                "{} (is `cfcache {action} prefixes` meant?), or like a URL without its `https://`",
+                "{} (did you mean `cfcache {action} prefixes`?), or like a URL without its `https://`",
                 looks("a prefix", "prefixes")
             ),
             Self::Path => format!(
-                "{}: `--base https://www.example.com` makes paths into URLs",
+                "{}: `--base https://www.example.com` converts paths to URLs",
                 looks("the path of a file", "paths of files")
             ),
             Self::Xml => "it looks like XML: `--from-sitemap FILE` reads a sitemap".to_owned(),
@@ -65,12 +65,12 @@ impl LooksLike {
     }
 }
 
-/// Whether it is probably a host.
+/// Returns whether a text is probably a host.
 pub fn is_host(text: &str) -> bool {
     Host::is_plausible(text)
 }
 
-/// Whether it is probably a prefix with a path.
+/// Returns whether a text is probably a prefix with a path.
 pub fn is_prefix(text: &str) -> bool {
     text.split_once('/').is_some_and(|(host, _)| is_host(host)) && Target::parse(Kind::Prefixes, text).is_ok()
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_sure_looks_like_something() {
+    fn only_unambiguous_entries_get_a_suggestion() {
         for (given, expected) in [
             ("www.example.com", Some(LooksLike::Host)),
             ("example.co.uk:8443", Some(LooksLike::Host)),

@@ -1,4 +1,4 @@
-//! The lines of a list, or its entries between NUL characters.
+//! Reads the lines of a list, or its entries separated by NUL.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 use cfcache_model::SharedText;
 use memchr::{memchr, memchr2, memrchr, memrchr2};
 
-/// The longest entry that is read, in bytes: far above any URL, and a bound on memory.
+/// The maximum length of an entry in bytes: far above any URL, and a limit on memory.
 pub const LONGEST: usize = 1 << 20;
 
 /// How many bytes of lines share one allocation, where none of them is longer: enough that it is not felt, and few enough
 /// that a single entry which is kept for long may keep all of them.
 const BLOCK: usize = 1 << 12;
 
-/// What ends an entry.
+/// The end of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delimiter {
-    /// LF, CRLF or CR. Blanks around an entry are no part of it, and a line that begins with `#` is a comment.
+    /// LF, CRLF or CR. Surrounding blanks are removed, and lines that begin with `#` are comments.
     LineBreak,
-    /// NUL. An entry is every byte before it.
+    /// NUL. All bytes before it are the entry.
     Null,
 }
 
-/// Reads a list entry by entry.
+/// Reads a list one entry at a time.
 pub struct Lines<R> {
     reader: BufReader<R>,
     delimiter: Delimiter,
@@ -30,7 +30,7 @@ pub struct Lines<R> {
     block: Arc<str>,
     /// How many bytes of them were given out.
     given: usize,
-    /// Whether the last line ended in CR at the end of the buffer: an LF that follows belongs to it.
+    /// Whether the last line ended with a CR at the end of the buffer, so that a following LF belongs to it.
     is_after_cr: bool,
     /// A line that is in no block.
     line: Vec<u8>,
@@ -40,18 +40,18 @@ pub struct Lines<R> {
 pub enum Line {
     /// An entry.
     Entry(SharedText),
-    /// Blank, or a comment.
+    /// A blank line or a comment.
     Nothing,
-    /// No entry can be made of it.
+    /// An invalid entry.
     Invalid {
-        /// What it holds.
+        /// The text.
         given: String,
-        /// Why it is invalid.
+        /// The reason.
         reason: String,
     },
-    /// It could not be read.
+    /// A read error.
     Failed(Error),
-    /// There are no more.
+    /// The end of the input.
     End,
 }
 
@@ -61,7 +61,7 @@ impl<R: Read> Lines<R> {
         Self { reader, delimiter, block: Arc::default(), given: 0, is_after_cr: false, line: Vec::new() }
     }
 
-    /// Whether there is another entry that can be had without waiting.
+    /// Returns whether another entry is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
         self.given < self.block.len() || self.delimiter.find(self.reader.buffer()).is_some()
     }
@@ -175,7 +175,7 @@ fn end_bytes(bytes: &[u8]) -> usize {
 }
 
 impl Line {
-    /// An entry of which only the beginning was kept.
+    /// The error for an entry of which only the beginning was kept.
     pub fn too_long(noun: &str, beginning: &[u8]) -> Self {
         Self::Invalid {
             given: String::from_utf8_lossy(beginning).into_owned(),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_entries_without_the_blanks_around_them() {
+    fn surrounding_blanks_and_comments_are_removed() {
         assert_reads(
             b"a\r\n b \n\n  \n#c\n #d\n\te\xC2\xA0\nlast",
             Delimiter::LineBreak,
@@ -269,12 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn entries_between_nulls_are_taken_byte_for_byte() {
+    fn entries_separated_by_nul_are_unchanged() {
         assert_reads(b" a\r\n\0#b\0\0c\n", Delimiter::Null, &[" a\r\n", "#b", "-", "c\n"]);
     }
 
     #[test]
-    fn rubbish_is_named_and_passed_over() {
+    fn invalid_lines_are_reported_and_skipped() {
         assert_reads(
             b"ok\nab\xFFc\n# \xFF\nok",
             Delimiter::LineBreak,

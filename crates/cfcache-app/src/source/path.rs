@@ -1,31 +1,31 @@
-//! `--base`: from a file's path to its URL.
+//! `--base`: converts the path of a file to its URL.
 
 use cfcache_model::target::PurgeUrl;
 use cfcache_model::text::quote;
 use cfcache_site::path::encode;
 
-/// Where paths are served from.
+/// The URL that paths are relative to.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// `https://www.example.com`
+    /// The origin, such as `https://www.example.com`.
     origin: String,
-    /// `/`, `/shop/`: what relative paths are below.
+    /// The folder of relative paths, such as `/` or `/shop/`.
     folder: String,
 }
 
 impl Base {
-    /// Reads the URL of a folder.
+    /// Parses the URL of a folder.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words.
+    /// The reason why it is invalid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = PurgeUrl::parse(text).map_err(|invalid| match invalid.cure() {
             Some(cure) => format!("{invalid} ({cure})"),
             None => invalid.to_string(),
         })?;
         if text.contains(['?', '#']) {
-            return Err(format!("{} has a query or a fragment, and a folder has none", quote(text)));
+            return Err(format!("{} has a query or a fragment, which a folder cannot have", quote(text)));
         }
         let authority = url.as_str().find("://").map_or(0, |index| index + 3);
         let path = text[authority..].find('/').map_or(text.len(), |index| authority + index);
@@ -33,15 +33,15 @@ impl Base {
         Ok(Self { origin: origin.to_owned(), folder: format!("{}/", path.trim_end_matches('/')) })
     }
 
-    /// The URL of a path: of an absolute one from the host on, of a relative one below the folder.
+    /// The URL of a path: an absolute path is relative to the host, any other to the folder.
     ///
     /// # Errors
     ///
-    /// Why it is no path, in words.
+    /// The reason why it is not a path.
     pub(crate) fn url(&self, path: &str) -> Result<String, String> {
         let path = if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() };
         if path.starts_with("//") {
-            return Err(format!("{} begins with `//`: in a URL a host would follow", quote(&path)));
+            return Err(format!("{} begins with `//`, which in a URL is followed by a host", quote(&path)));
         }
         let (mut url, relative) = match path.strip_prefix('/') {
             Some(relative) => (format!("{}/", self.origin), relative),
@@ -63,7 +63,7 @@ impl Base {
     }
 }
 
-/// Whether an entry is a URL, or JSON with one, and no path.
+/// Returns whether an entry is a URL, or JSON with one, and not a path.
 pub(crate) fn is_url(entry: &str) -> bool {
     let begins =
         |scheme: &str| entry.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
@@ -72,17 +72,17 @@ pub(crate) fn is_url(entry: &str) -> bool {
         || (entry.starts_with('{') && entry.ends_with('}') && entry.contains("\"url\""))
 }
 
-/// What of a path suggests that it is part of a URL, in which these characters stand for something else.
+/// Characters of a path that suggest that it is part of a URL, in which they have another meaning.
 pub(crate) fn oddity(path: &str) -> Option<String> {
     if let Some(char) = path.chars().find(|char| matches!(char, '?' | '#')) {
         return Some(format!(
-            "`{char}` is taken as part of the file's name and percent-encoded; a URL with a query is given whole"
+            "`{char}` is treated as part of the file's name and percent-encoded; give a URL with a query as a complete URL"
         ));
     }
     let mut parts = path.split('%').skip(1);
     let is_escape = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     parts.any(is_escape).then(|| {
-        "`%` is taken as part of the file's name and becomes `%25`; a path that is percent-encoded already is given as a \
+        "`%` is treated as part of the file's name and becomes `%25`; give a path that is already percent-encoded as a \
          whole URL"
             .to_owned()
     })
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_is_the_url_of_a_folder() {
+    fn a_base_must_be_the_url_of_a_folder() {
         for text in [
             "www.example.com",
             "https://www.example.com/?a",
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_encoded_is_odd() {
+    fn a_path_that_looks_percent_encoded_causes_a_warning() {
         for path in ["a%20b", "/search?q=tea", "a#b", "%C3%BC"] {
             assert!(oddity(path).is_some(), "{path}");
         }

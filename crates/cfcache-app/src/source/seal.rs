@@ -1,4 +1,4 @@
-//! Whether a second reading of a file finds what the first found: what was checked is what is sent.
+//! Checks that the second reading of a file returns the same entries as the first.
 
 use core::hash::Hasher as _;
 use std::fs::{File, Metadata};
@@ -9,21 +9,21 @@ use siphasher::sip::SipHasher13;
 
 use crate::source::{CHUNK, CHUNK_BYTES};
 
-/// What the first reading of a file found: the digest of each block of its entries, and what the file looked like.
+/// The result of the first reading of a file: a digest for each block of entries, and the file's metadata.
 #[derive(Debug)]
 pub(crate) struct Seal {
     blocks: Vec<Block>,
     stamp: Option<Stamp>,
 }
 
-/// A run of entries, at most as many as go on together.
+/// A block of entries that are passed on together.
 #[derive(Debug)]
 struct Block {
     entries: usize,
     digest: u64,
 }
 
-/// What changes with a file.
+/// Metadata that changes when the file changes.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -36,13 +36,13 @@ impl Stamp {
     }
 }
 
-/// Makes a [`Seal`].
+/// Computes a [`Seal`].
 pub(crate) struct Sealer {
     seal: Seal,
     block: OpenBlock,
 }
 
-/// A block while it is read.
+/// A block that is being read.
 #[derive(Default)]
 struct OpenBlock {
     hasher: SipHasher13,
@@ -53,7 +53,7 @@ struct OpenBlock {
 impl OpenBlock {
     fn push(&mut self, given: &str) {
         self.hasher.write(given.as_bytes());
-        // No text holds this byte, so that two entries are never taken for one.
+        // No text contains this byte, so it separates entries unambiguously.
         self.hasher.write_u8(0xFF);
         self.entries += 1;
         self.bytes += given.len();
@@ -70,7 +70,7 @@ impl OpenBlock {
 }
 
 impl Sealer {
-    /// Begins, before the file is read for the first time.
+    /// Starts before the file is read for the first time.
     pub(crate) fn new(file: &File) -> Self {
         let stamp = file.metadata().ok().as_ref().map(Stamp::new);
         Self { seal: Seal { blocks: Vec::new(), stamp }, block: OpenBlock::default() }
@@ -92,25 +92,25 @@ impl Sealer {
     }
 }
 
-/// Holds a second reading against a [`Seal`].
+/// Compares a second reading with a [`Seal`].
 pub(crate) struct SealVerifier<'a> {
     seal: &'a Seal,
     file: Rc<File>,
-    /// How many blocks were met.
+    /// The number of blocks that were equal.
     met: usize,
-    /// How many entries were met with them.
+    /// The number of entries in those blocks.
     entries: u64,
     block: OpenBlock,
 }
 
-/// How far a second reading is.
+/// The state of a second reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SealCheck {
-    /// Within a block: what was read of it is not known to be what was checked.
+    /// Within a block, whose entries are not verified yet.
     NotYet,
-    /// At the end of a block: all that was read is what was checked.
+    /// At the end of a block: all entries so far are equal.
     UpToHere,
-    /// It is not what was checked.
+    /// The entries differ.
     Changed,
 }
 
@@ -119,12 +119,12 @@ impl<'a> SealVerifier<'a> {
         Self { seal, file, met: 0, entries: 0, block: OpenBlock::default() }
     }
 
-    /// How many entries were found to be what was checked.
+    /// The number of entries that were verified.
     pub(crate) const fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// Takes an entry, valid or not.
+    /// Adds an entry, valid or not.
     pub(crate) fn push(&mut self, given: &str) -> SealCheck {
         let Some(expected) = self.seal.blocks.get(self.met) else { return SealCheck::Changed };
         self.block.push(given);
@@ -140,7 +140,7 @@ impl<'a> SealVerifier<'a> {
         SealCheck::UpToHere
     }
 
-    /// Takes the end of the file.
+    /// Handles the end of the file.
     pub(crate) fn end(&self) -> SealCheck {
         if self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
             SealCheck::UpToHere
@@ -149,7 +149,7 @@ impl<'a> SealVerifier<'a> {
         }
     }
 
-    /// Whether the file was not written to since.
+    /// Returns whether the file was not modified since.
     fn has_its_stamp(&self) -> bool {
         self.file.metadata().ok().as_ref().map(Stamp::new) == self.seal.stamp
     }

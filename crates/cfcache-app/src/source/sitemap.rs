@@ -1,4 +1,4 @@
-//! The addresses in a sitemap, or in the sitemaps that an index lists.
+//! Reads the addresses in a sitemap, or in the sitemaps that an index lists.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,73 +16,74 @@ use crate::secret::path_name;
 use crate::source::head::{self, Format};
 use crate::source::lines::{LONGEST, Line};
 
-/// How deep an index may list other indexes. The protocol has one level (<https://www.sitemaps.org/protocol.html>).
+/// The maximum nesting of indexes. The protocol has one level (<https://www.sitemaps.org/protocol.html>).
 const MAX_DEPTH: usize = 3;
 
-/// How many sitemaps an index may list: what the protocol allows.
+/// The maximum number of sitemaps in an index, as in the protocol.
 const MAX_FILES: usize = 50_000;
 
-/// How large a sitemap may be, unpacked: several times what the protocol allows, and an end to what unpacks for ever.
+/// The maximum uncompressed size of a sitemap: several times what the protocol allows, and a limit for decompression
+/// bombs.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// The longest `<lastmod>`: several times what a date and a time of day take.
+/// The maximum length of `<lastmod>`: several times that of a date and time.
 const LONGEST_DATE: usize = 256;
 
-/// How much of a file is held at once: between two tags, in a comment.
+/// The maximum size of a part of a file that is kept in memory: between two tags, or a comment.
 const MAX_EVENT_BYTES: usize = 4 << 20;
 
-/// Reads the `<loc>` of each `<url>`, and goes on to the files of a sitemap index.
+/// Reads the `<loc>` of each `<url>`, and continues with the files of a sitemap index.
 pub struct Sitemap<'r> {
-    /// The file that is read, above the indexes that list it.
+    /// The file that is being read, after the indexes that list it.
     open: Vec<Document<'r>>,
-    /// The files that were read, and the address that each was listed with.
+    /// The files that were read, with the address that each was listed with.
     files: BTreeMap<PathBuf, String>,
-    /// Where the files of an index are; standard input has no such place.
+    /// The folder of the files of an index; `None` for standard input.
     folder: Option<PathBuf>,
-    /// Whether the `<lastmod>` of each page is read as well.
+    /// Whether the `<lastmod>` of each page is read.
     has_dates: bool,
     buffer: Vec<u8>,
     page: SitemapPage,
 }
 
-/// What was read of a `<url>` or `<sitemap>`.
+/// The content of a `<url>` or `<sitemap>`.
 #[derive(Default)]
 struct SitemapPage {
     address: String,
-    /// `<lastmod>`, where it is wanted; empty where there is none.
+    /// The `<lastmod>`, if it is read; empty if there is none.
     lastmod: String,
 }
 
-/// A sitemap or an index while it is read.
+/// A sitemap or an index that is being read.
 struct Document<'r> {
     name: Rc<str>,
     reader: Reader<Bounded<'r>>,
     has_root: bool,
     is_index: bool,
     depth: usize,
-    /// The prefix of the `<url>` or `<sitemap>` that is read, such as `sm:`.
+    /// The prefix of the current `<url>` or `<sitemap>`, such as `sm:`.
     entry: Option<String>,
     has_address: bool,
     is_in_address: bool,
     has_dates: bool,
     is_in_date: bool,
-    /// How many `<url>` and `<sitemap>` were read.
+    /// The number of `<url>` and `<sitemap>` elements so far.
     entries: u64,
 }
 
-/// An address, and where it is from: the file, and the number of its `<url>`.
+/// An address and its origin: the file, and the number of its `<url>`.
 pub struct SitemapLine<'s> {
     /// The name of the file.
     pub name: Rc<str>,
-    /// Which address of it, counted from 1.
+    /// The number of the address in the file, counted from 1.
     pub number: u64,
     /// The address.
     pub line: Line,
-    /// When the page changed last, as it stands there, where that is read.
+    /// The `<lastmod>` of the page, if it is read.
     pub lastmod: Option<&'s str>,
 }
 
-/// What a step through a file leads to.
+/// The result of reading on.
 enum SitemapStep {
     Address,
     NoAddress,
@@ -92,7 +93,7 @@ enum SitemapStep {
 }
 
 impl<'r> Sitemap<'r> {
-    /// Begins to read a file; the files of an index are beside it at `path`.
+    /// Opens a file; the files of an index are beside `path`.
     pub fn new(name: &str, path: Option<&Path>, reader: impl Read + 'r) -> Result<Self, Error> {
         let folder = path.map(|path| match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -103,14 +104,14 @@ impl<'r> Sitemap<'r> {
         Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new(), page: SitemapPage::default() })
     }
 
-    /// Reads the `<lastmod>` of each page as well.
+    /// Also reads the `<lastmod>` of each page.
     pub fn with_dates(mut self) -> Self {
         self.has_dates = true;
         self.open.iter_mut().for_each(|document| document.has_dates = true);
         self
     }
 
-    /// Whether there is more that can be had without waiting.
+    /// Returns whether more is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
         self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
     }
@@ -157,7 +158,7 @@ impl<'r> Sitemap<'r> {
             Some(known) if known == address => return Ok(()),
             Some(_) => {
                 return Err(Error::other(format!(
-                    "two addresses of the index are of one file, `{}`",
+                    "two addresses of the index belong to the same file, `{}`",
                     path.display()
                 )));
             }
@@ -178,16 +179,16 @@ impl<'r> Sitemap<'r> {
         Ok(())
     }
 
-    /// The file of an address: below the index's folder as the address has it, or beside the index by its last part.
+    /// The file of an address: its path below the index's folder, or its last part beside the index.
     fn child(&self, address: &str) -> Result<PathBuf, String> {
         let Some(folder) = &self.folder else {
-            return Err("an index from standard input has no files beside it: name it as a file".to_owned());
+            return Err("an index from standard input has no files beside it: give it as a file".to_owned());
         };
-        let no_file = || format!("{} names no file that could be beside the index", quote(address));
+        let no_file = || format!("{} is not the name of a file beside the index", quote(address));
         let (_, rest) = address.split_once("://").ok_or_else(no_file)?;
         let (_, path) = rest.split_once('/').ok_or_else(no_file)?;
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        // Nothing leads out of the folder: neither `..`, nor what another system takes for a path.
+        // Nothing may lead out of the folder: neither `..`, nor what another system interprets as a path.
         let is_name =
             |segment: &&str| !matches!(*segment, "." | "..") && !segment.contains(['\\', ':', '\0', '%']);
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -201,7 +202,7 @@ impl<'r> Sitemap<'r> {
         match [below, beside.clone()].into_iter().find(|path| path.is_file()) {
             Some(path) => Ok(path),
             None => Err(format!(
-                "the index lists {}, and there is no file `{}`: its sitemaps are files beside it",
+                "the index lists {}, but there is no file `{}`; the sitemaps of an index must be files beside it",
                 quote(address),
                 beside.display()
             )),
@@ -249,7 +250,7 @@ impl<'r> Document<'r> {
             let event = self.reader.read_event_into(buffer).map_err(|error| match error {
                 quick_xml::Error::Io(error) => Error::other(error.to_string()),
                 error => {
-                    // It quotes the document.
+                    // The error quotes the document.
                     let error = clip(&error.to_string(), CLIP_CHARS);
                     Error::other(format!("it is not well-formed XML ({error}, behind byte {position})"))
                 }
@@ -336,7 +337,7 @@ impl<'r> Document<'r> {
                 page.lastmod.clear();
                 self.entry = Some(name[..name.len() - local.len()].to_owned());
             }
-            // Extensions have a `<loc>` as well (`<image:loc>`), in a namespace of their own.
+            // Extensions have a `<loc>` as well (`<image:loc>`), in their own namespace.
             2 if local == "loc" && self.entry.as_deref() == Some(&name[..name.len() - local.len()]) => {
                 if self.has_address {
                     invalid.get_or_insert("there is a second `<loc>` in it".to_owned());
@@ -361,7 +362,7 @@ impl<'r> Document<'r> {
 
     fn end(&mut self, invalid: &mut Option<String>) -> Option<SitemapStep> {
         self.depth = self.depth.saturating_sub(1);
-        // A date may stand before the address and behind it.
+        // The date may come before or after the address.
         let waits_for_date = self.has_dates && !self.is_index;
         let mut address = || match invalid.take() {
             Some(reason) => SitemapStep::Invalid(reason),
@@ -387,15 +388,15 @@ fn utf16() -> Error {
 }
 
 fn no_sitemap(why: &str, has_dates: bool) -> String {
-    // Where dates are wanted, a list of URLs would be of no use.
+    // If dates are needed, a list of URLs would not help.
     let other = if has_dates { "" } else { " (`--from` reads a list)" };
-    format!("{why}, so it is no sitemap{other}")
+    format!("{why}, so it is not a sitemap{other}")
 }
 
-/// A reader that ends with an error where more than the bounds would be held, or the file is too large.
+/// A reader that fails if the limits of memory or file size are exceeded.
 struct Bounded<'r> {
     reader: BufReader<Box<dyn Read + 'r>>,
-    /// How much may be read up to the next event.
+    /// The number of bytes that may be read before the next event.
     left: usize,
     total: u64,
 }
@@ -405,7 +406,7 @@ impl<'r> Bounded<'r> {
         Self { reader: BufReader::with_capacity(1 << 16, reader), left: MAX_EVENT_BYTES, total: 0 }
     }
 
-    /// An event begins.
+    /// Marks the start of an event.
     const fn begin(&mut self) {
         self.left = MAX_EVENT_BYTES;
     }

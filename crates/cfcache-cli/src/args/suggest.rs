@@ -1,8 +1,8 @@
-//! What was probably meant by arguments that mean nothing.
+//! Suggestions for commands and options that do not exist.
 
 use crate::source::{is_host, is_prefix};
 
-/// What was probably meant by a word where a command should stand.
+/// Suggests a command line for a word in the place of a command.
 pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
     let entry = word(found);
     let command = match (path, found) {
@@ -48,7 +48,7 @@ pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
         }
         ("", "login" | "logout") => {
             return Some(
-                "nothing is logged in to: set `CLOUDFLARE_API_TOKEN`, and check it with `cfcache token verify`"
+                "there is no login: set `CLOUDFLARE_API_TOKEN`, and check it with `cfcache token verify`"
                     .to_owned(),
             );
         }
@@ -59,35 +59,35 @@ pub(super) fn instead_of_command(path: &str, found: &str) -> Option<String> {
     Some(format!("did you mean `cfcache {command}`?"))
 }
 
-/// What was probably meant by an option that there is none of.
+/// Suggests an option or a command line for an unknown option.
 pub(super) fn instead_of_option(path: &str, found: &str) -> Option<String> {
     let takes_kinds = path.is_empty() || path.starts_with("purge") || path.starts_with("invalidate");
     let command = match found.trim_start_matches('-') {
         "token" | "api-token" | "api-key" | "key" | "password" => {
             return Some(
-                "no option takes a secret, because it would show in `ps`: set `CLOUDFLARE_API_TOKEN`, or name a file \
+                "no option takes a secret, because `ps` would show it: set `CLOUDFLARE_API_TOKEN`, or name a file \
                  with `--api-token-file`"
                     .to_owned(),
             );
         }
         "file" | "input" | "list" if takes_kinds => {
-            return Some("a list is read with `--from FILE`".to_owned());
+            return Some("read a list with `--from FILE`".to_owned());
         }
         "sitemap" if takes_kinds => {
-            return Some("a sitemap is read with `--from-sitemap FILE`, by `urls`".to_owned());
+            return Some("read a sitemap with `urls --from-sitemap FILE`".to_owned());
         }
         "from-sitemap" | "base" if takes_kinds && !path.ends_with("urls") => {
-            return Some(format!("`{found}` is for `urls`; the other kinds are no pages"));
+            return Some(format!("`{found}` is only for `urls`"));
         }
         "header" if takes_kinds => {
             return Some(
-                "`--header` is for `urls`, where it is part of what names a file; the other kinds take none"
+                "`--header` is for `urls`, whose cache key may include headers; the other kinds have none"
                     .to_owned(),
             );
         }
         "from" if path.ends_with("everything") => {
             return Some(format!(
-                "a list is for the other kinds, such as `cfcache {} urls --from FILE`",
+                "`everything` takes no list; for a list, use a command such as `cfcache {} urls --from FILE`",
                 verb(path.split(' ').next().unwrap_or_default())
             ));
         }
@@ -102,12 +102,12 @@ pub(super) fn instead_of_option(path: &str, found: &str) -> Option<String> {
     Some(format!("did you mean `cfcache {} {command}`?", self::verb(verb)))
 }
 
-/// The command that a path begins with, or the usual one.
+/// Returns the verb of a command path; `purge` if the path is empty.
 fn verb(path: &str) -> &str {
     if path.is_empty() { "purge" } else { path }
 }
 
-/// A word as it would be typed in a shell.
+/// Quotes a word for a shell.
 fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@%+=,".contains(&byte);
     if text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -21,11 +21,11 @@ pub(super) struct Row {
     setting: String,
     /// Its value, secrets blanked; null if it is not set.
     value: Option<String>,
-    /// Where that is from; null if nothing sets it.
+    /// The source of the value; null if nothing sets it.
     from: Option<String>,
 }
 
-/// Shows every setting with where it is from. Secrets are blanked.
+/// Shows every setting and where its value comes from. Secrets are blanked.
 pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
     if terminal.output != OutputArg::Human {
         let mut rows = rows(settings, &Names::Whole);
@@ -55,7 +55,7 @@ pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
         (USER_FILE, &settings.path, uses_file),
         (PROJECT_FILE, &settings.project, is_named(PROJECT_FILE) || !settings.sites.is_empty()),
     ];
-    // One table, with a path in each line, would be wider than most terminals.
+    // A single table with a path in each line would be wider than most terminals.
     let tables: [(&[&str], Vec<Vec<String>>); 4] = [
         (&["SETTING", "VALUE", "FROM"], rows.iter().map(row).collect()),
         (&["SITE", "VALUE", "FROM"], sites(settings, &Names::Short(settings)).iter().map(row).collect()),
@@ -77,9 +77,9 @@ const PROJECT_FILE: &str = "project file";
 
 /// How files are named.
 enum Names<'a> {
-    /// By their paths.
+    /// By their full paths.
     Whole,
-    /// By what they are, and other paths from the home directory on.
+    /// By their role, other paths relative to the home directory.
     Short(&'a Settings),
 }
 
@@ -138,7 +138,7 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
     ]
 }
 
-/// A value as it is shown: neither what may be a token, nor the user and password of a URL.
+/// A value as it is shown: without text that may be a token, and without the user and password of a URL.
 fn shown_value(value: &str) -> String {
     match value.rsplit_once('@') {
         Some((before, after)) if before.contains("://") => {
@@ -149,7 +149,7 @@ fn shown_value(value: &str) -> String {
     }
 }
 
-/// The sites of the project: a row for each key that is set.
+/// The sites of the project: one row for each key that is set.
 fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
     let from = settings.sites_file.as_ref().map(|path| names.origin(&ValueOrigin::File(path.clone(), None)));
     let mut rows = Vec::new();
@@ -172,7 +172,7 @@ fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
     rows
 }
 
-/// What sort of credentials, and where they are: never what they are.
+/// The kind of credentials and their location, without the credentials.
 fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
     match place {
         CredentialPlace::File(path) => {
@@ -183,7 +183,7 @@ fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
         CredentialPlace::Variable(name) => {
             format!("token in the variable {}", shown(name))
         }
-        // The arguments may say more than they should.
+        // The arguments are not shown, because they may contain secrets.
         CredentialPlace::Command { program, .. } => {
             format!("token from the command {}", names.path(Path::new(program)))
         }
@@ -191,7 +191,7 @@ fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
     }
 }
 
-/// Says where the user's file is looked for.
+/// Prints the path at which the user's file is expected.
 pub(super) fn path(path: Option<&Path>, terminal: &Terminal) -> Result<Exit, Failure> {
     match path {
         Some(path) => {
@@ -199,7 +199,7 @@ pub(super) fn path(path: Option<&Path>, terminal: &Terminal) -> Result<Exit, Fai
             Ok(Exit::Accepted)
         }
         None => Err(Failure::usage(
-            "there is no place for a configuration file: neither `XDG_CONFIG_HOME` nor `HOME` is set",
+            "the location of the configuration file is not known: neither `XDG_CONFIG_HOME` nor `HOME` is set",
         )
         .with_hint("name a file with `--config`")),
     }

@@ -29,9 +29,9 @@ pub(crate) async fn serve(
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     if !args.listen.ip().is_loopback() {
-        terminal.warn("the emulator listens beyond this machine; it is no API, and takes any token");
+        terminal.warn("other machines can reach the emulator; it is for tests only and accepts any token");
     }
-    // What no path can hold, or no name of a zone can be, would be served and never found.
+    // An id or name that no request can contain would be served but never found.
     ZoneId::parse(&args.zone_id).map_err(|invalid| refused("--zone-id", &args.zone_id, &invalid))?;
     Host::parse(&args.zone_name).map_err(|invalid| Failure::usage(format!("`--zone-name`: {invalid}")))?;
     let who = match args.token {
@@ -44,10 +44,10 @@ pub(crate) async fn serve(
         .with_zone(Zone::new(&*args.zone_id, &*args.zone_name))
         .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
         .with_clear_time(Duration::from_secs_f64(args.clear_seconds))
-        // It may run for days, and nobody here reads what it received.
+        // It may run for days, and nothing here reads the requests that it received.
         .with_log_retention(LogRetention::Counts);
     if let Some(token) = args.token.clone() {
-        // No client could send another.
+        // Only tokens that a client can send are accepted here.
         Credentials::token(token.as_str().into())
             .map_err(|invalid| Failure::usage(format!("`--token`: {invalid}")))?;
         config = config.with_token(Token::new(token).with_state(args.token_state));
@@ -57,7 +57,7 @@ pub(crate) async fn serve(
         let fault: Fault =
             text.parse().map_err(|invalid| Failure::usage(format!("`--fault {text}`: {invalid}")))?;
         if fault.action == FaultAction::Survive && args.origin.is_none() {
-            let why = format!("`--fault {text}` is about a cache, and there is none without `--origin`");
+            let why = format!("`--fault {text}` affects a cache, which needs `--origin`");
             return Err(Failure::usage(why));
         }
         config = config.with_fault(fault);
@@ -72,7 +72,7 @@ pub(crate) async fn serve(
             terminal.warn(&format!("cache rules: {note}"));
         }
         if !args.edge_listen.ip().is_loopback() {
-            terminal.warn("the edge listens beyond this machine");
+            terminal.warn("other machines can reach the edge");
         }
         config = config.with_edge(edge);
     }
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
     if let Some(url) = running.edge_url() {
         terminal.data(&format!("edge on {url}"));
     }
-    // Who starts it waits for this line, and would wait for ever.
+    // The caller waits for this line, and would wait forever without it.
     if terminal.settle(Exit::Accepted) != Exit::Accepted {
         running.stop().await;
         return Ok(Exit::Failed);
@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     Ok(Exit::Accepted)
 }
 
-/// What is wrong with the value of an option. The reason quotes the value, which may be a secret.
+/// The error for the value of an option. The reason of `invalid` quotes the value, which may be a secret.
 fn refused(option: &str, value: &str, invalid: &dyn fmt::Display) -> Failure {
     Failure::usage(if may_be_secret(value) {
         format!("`{option}`: {} cannot be used", shown(value))
@@ -103,10 +103,10 @@ fn refused(option: &str, value: &str, invalid: &dyn fmt::Display) -> Failure {
     })
 }
 
-/// The largest file of cache rules that is read.
+/// The maximum size of a file of cache rules.
 const MAX_RULES_BYTES: u64 = 4 << 20;
 
-/// Reads what the edge is to be like.
+/// Reads the settings of the edge.
 fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
     let origin: EdgeOrigin = origin.parse().map_err(|invalid| refused("--origin", origin, &invalid))?;
     let mut rules = Rules::default();

@@ -1,5 +1,5 @@
-//! What shells and `man` read, made from the definition of the command line: the only file that names `clap_complete` and
-//! `clap_mangen`.
+//! Shell completions and manual pages, generated from the definition of the command line. Only this file uses
+//! `clap_complete` and `clap_mangen`.
 
 use std::fs;
 use std::path::Path;
@@ -21,11 +21,11 @@ pub(crate) fn completions(shell: ShellArg, terminal: &Terminal) -> Exit {
     Exit::Accepted
 }
 
-/// Prints the page of `cfcache` itself, or writes the page of each command into a folder.
+/// Prints the manual page of `cfcache`, or writes the pages of all commands into a folder.
 ///
 /// # Errors
 ///
-/// Where a page cannot be written.
+/// If a page cannot be written.
 pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Failure> {
     let pages = pages();
     let Some(folder) = folder else {
@@ -36,7 +36,7 @@ pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Fa
     };
     let cannot = |path: &Path, error: std::io::Error| {
         use std::io::ErrorKind as Kind;
-        // A place that cannot be one is a mistake; a disk that is full is none.
+        // A wrong path is a usage error; a full disk is not.
         let is_misnamed =
             matches!(error.kind(), Kind::AlreadyExists | Kind::NotADirectory | Kind::InvalidInput);
         let exit = if is_misnamed { Exit::Usage } else { Exit::Failed };
@@ -68,11 +68,12 @@ fn completion_script(shell: ShellArg) -> String {
     }
 }
 
-/// How `clap_complete` looks for words: among commands and options at once, and names of arguments, which nobody types.
+/// How `clap_complete` completes words: commands and options together, including the names of arguments, which nobody
+/// types.
 const BASH_ALL_WORDS: &str = r#"$(compgen -W "${opts}" -- "${cur}")"#;
 const BASH_SOME_WORDS: &str = r#"$(_cfcache_words "${opts}" "${cur}")"#;
 
-/// Options only where one was begun, or where there is nothing else: thirty of them would hide five commands.
+/// Completes options only if one was started, or if there is nothing else: thirty options would hide five commands.
 const BASH_WORDS: &str = r#"_cfcache_words() {
     local word words options="" others=""
     read -ra words <<< "$1"
@@ -89,13 +90,13 @@ const BASH_WORDS: &str = r#"_cfcache_words() {
 
 "#;
 
-/// A page of the manual.
+/// A manual page.
 struct ManPage {
     file: String,
     text: String,
 }
 
-/// The pages: that of `cfcache` first, then those of its commands, each before those below it.
+/// All pages: that of `cfcache` first, then those of its commands, each before those of its subcommands.
 fn pages() -> Vec<ManPage> {
     let mut top = args::definition();
     top.build();
@@ -114,21 +115,21 @@ fn add_pages(command: &Definition, pages: &mut Vec<ManPage>) {
 fn page(command: &Definition) -> ManPage {
     let is_top = command.get_display_name().is_none_or(|name| !name.contains('-'));
     let mut shown = command.clone();
-    // Clap's own usage is shorter than all the options in a row.
+    // Clap's usage line is shorter than a list of all options.
     let usage = shown.render_usage().to_string();
     shown = shown.override_usage(usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned());
     shown = shown.mut_args(|arg| {
         let is_elsewhere = arg.is_hide_set() || (!is_top && arg.is_global_set());
-        // Else what `-h` leaves out would be a bare name here.
+        // Otherwise arguments that `-h` omits would be listed without their help.
         arg.hide(is_elsewhere).hide_short_help(false)
     });
     let man = Man::new(shown.clone());
-    // The title is not rendered by `man`, which leaves an empty date out, and with it shifts what follows.
+    // The title is written here: clap_mangen omits an empty date, which shifts the fields after it.
     let name = shown.get_display_name().unwrap_or_else(|| shown.get_name());
     let mut text =
         format!(".TH {name} 1 \"\" \"cfcache {}\" \"cfcache manual\"\n", env!("CARGO_PKG_VERSION"))
             .into_bytes();
-    // Nothing but memory is written to.
+    // Cannot fail, because it writes to memory.
     let _written = man
         .render_name_section(&mut text)
         .and_then(|()| man.render_synopsis_section(&mut text))
@@ -141,8 +142,8 @@ fn page(command: &Definition) -> ManPage {
     ManPage { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
-/// What stands below the options: what is the same for all commands on the first page, remarks, examples with their
-/// line breaks, and where to read on.
+/// The sections after the options: on the first page what is common to all commands, then remarks, examples with their
+/// line breaks, and references.
 fn rest(command: &Definition, is_top: bool) -> Roff {
     let mut roff = Roff::new();
     let after = command
@@ -167,7 +168,7 @@ fn rest(command: &Definition, is_top: bool) -> Roff {
                 roff.control("PP", []);
             }
             roff.control("nf", []);
-            // The title says that it is an example.
+            // The section title already says that it is an example.
             for line in part.lines().filter(|line| !line.starts_with("Example")) {
                 roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
             }
@@ -186,19 +187,19 @@ fn rest(command: &Definition, is_top: bool) -> Roff {
     roff
 }
 
-/// How every command ends, and what it reads.
+/// The exit status, environment and files of every command.
 fn common(roff: &mut Roff) {
     roff.control("SH", ["EXIT STATUS"]);
-    roff.text([roman("Where several apply, it is the highest.")]);
+    roff.text([roman("If several apply, the highest is used.")]);
     for (exit, means) in Exit::ALL {
         entry(roff, &exit.code().to_string(), means.trim());
     }
     roff.control("SH", ["ENVIRONMENT"]);
     roff.text([roman(
-        "An option wins over a variable, and a variable over a file. An empty one counts as unset.",
+        "Options take precedence over variables, and variables over files. An empty variable counts as unset.",
     )]);
     for [_, variable, means] in VARIABLES {
-        // A comment links to other constants.
+        // A comment may link to other constants.
         let means = VARIABLES.iter().fold(means.trim().to_owned(), |means, [name, variable, _]| {
             means.replace(&format!("[`{name}`]"), &format!("`{variable}`"))
         });
@@ -210,15 +211,15 @@ fn common(roff: &mut Roff) {
     }
 }
 
-/// The files that are read where no option names one.
+/// The files that are read if no option names one.
 const FILES: [(&str, &str); 2] = [
     (
         "~/.config/cfcache/config.toml",
-        "Settings and profiles of the user; below XDG_CONFIG_HOME where that is set. `cfcache config path` says where.",
+        "Settings and profiles of the user; below XDG_CONFIG_HOME if that is set. `cfcache config path` prints the path.",
     ),
     (
         ".cfcache.toml",
-        "Settings of a project, in the working directory or above it; they win over the user's.",
+        "Settings of a project, in the working directory or a parent directory; they take precedence over the user's.",
     ),
 ];
 
@@ -235,7 +236,7 @@ mod tests {
     const SHELLS: [ShellArg; 5] =
         [ShellArg::Bash, ShellArg::Zsh, ShellArg::Fish, ShellArg::PowerShell, ShellArg::Elvish];
 
-    /// The names of all commands, as they are typed.
+    /// The names of all commands, as typed.
     fn commands(command: &Definition, names: &mut Vec<String>) {
         for below in command.get_subcommands() {
             names.push(below.get_name().to_owned());
@@ -244,26 +245,26 @@ mod tests {
     }
 
     #[test]
-    fn every_shell_completes_every_command() {
+    fn completions_of_every_shell_contain_every_command() {
         let mut names = Vec::new();
         commands(&args::definition(), &mut names);
         assert!(names.len() > 30, "{names:?}");
         for shell in SHELLS {
             let script = completion_script(shell);
             for name in &names {
-                assert!(script.contains(name.as_str()), "{shell:?} does not know `{name}`");
+                assert!(script.contains(name.as_str()), "{shell:?} does not complete `{name}`");
             }
         }
     }
 
-    /// Gives a script to a program, where it is installed, and what that printed.
+    /// Runs a program with a script, if the program is installed, and returns its output.
     fn run(program: &str, arguments: &[&str], script: &str) -> Option<String> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let Ok(mut running) = command.spawn() else {
-            println!("{program} is not installed: what it is given stays untried");
+            println!("{program} is not installed: its completions are not tested");
             return None;
         };
         running.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn shells_understand_their_completions() {
+    fn shells_accept_their_completion_scripts() {
         run("bash", &["-n"], &completion_script(ShellArg::Bash));
         run("zsh", &["-n"], &completion_script(ShellArg::Zsh));
         run("fish", &["--no-execute"], &completion_script(ShellArg::Fish));
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn bash_completes_what_was_begun() {
+    fn bash_completes_commands_options_and_values() {
         let script = completion_script(ShellArg::Bash);
         let complete = |line: &str| {
             let words: Vec<&str> = line.split(' ').collect();
@@ -308,7 +309,7 @@ mod tests {
             ("cfcache reserve set --dry", "--dry-run"),
             ("cfcache purge tags --output j", "json"),
             ("cfcache completions el", "elvish"),
-            // What would do nothing, or be refused.
+            // Options that have no effect or are refused.
             ("cfcache settings --jour", ""),
             ("cfcache reserve get --dry", ""),
         ] {
@@ -320,7 +321,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn fish_completes_what_was_begun() {
+    fn fish_completes_commands_and_options() {
         let script = completion_script(ShellArg::Fish);
         for (line, completed) in
             [("cfcache pur", "purge"), ("cfcache purge urls --fr", "--from"), ("cfcache settings --jour", "")]
@@ -331,9 +332,9 @@ mod tests {
         }
     }
 
-    /// `NAME: VALUE` between two colons would be the command ` VALUE`.
+    /// In zsh, `NAME: VALUE` between two colons would execute the command ` VALUE`.
     #[test]
-    fn zsh_runs_no_name_of_a_value() {
+    fn zsh_does_not_execute_the_name_of_a_value() {
         let script = completion_script(ShellArg::Zsh);
         let actions: Vec<&str> = script
             .lines()
@@ -348,7 +349,7 @@ mod tests {
 
     /// Bash reads 285 KB in 7 ms.
     #[test]
-    fn a_script_is_not_too_long_to_be_read_at_each_start_of_a_shell() {
+    fn completion_scripts_are_small_enough_for_shell_start_up() {
         for shell in SHELLS {
             let bytes = completion_script(shell).len();
             assert!(bytes < 375_000, "{shell:?}: {bytes}");
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_a_page() {
+    fn every_command_has_a_manual_page() {
         let pages = pages();
         let mut names = Vec::new();
         commands(&args::definition(), &mut names);
@@ -371,14 +372,14 @@ mod tests {
         );
     }
 
-    /// A page as `man` shows it, but for its lines.
+    /// The text of a page, without its line breaks.
     fn shown(page: &str) -> String {
         let text = page.replace(r"\-", "-").replace(r"\*(Aq", "'").replace(r"\fR", "").replace(r"\fB", "");
         text.replace(r"\&", "").split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn a_page_tells_all_that_help_tells_of_an_option() {
+    fn a_manual_page_has_the_full_help_of_each_option() {
         fn check(command: &Definition, pages: &[ManPage], is_top: bool) -> usize {
             let name = command.get_display_name().unwrap_or_else(|| command.get_name());
             let page = pages.iter().find(|page| page.file == format!("{name}.1")).unwrap();
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_page_tells_of_environment_files_and_exit_status() {
+    fn the_first_manual_page_has_environment_files_and_exit_status() {
         let pages = pages();
         let text = &pages[0].text;
         for title in ["EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"] {
@@ -424,11 +425,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_breaks_no_example_and_hides_no_line() {
+    fn manual_pages_keep_examples_and_hide_no_line() {
         for page in pages() {
             assert!(page.text.contains("\n.SH NAME\n"), "{}: {}", page.file, page.text);
             assert!(page.text.contains("\n.SH SYNOPSIS\n"), "{}: {}", page.file, page.text);
-            // A line that begins like a request and is none would vanish.
+            // A line that begins like an unknown request would disappear.
             let known = ["SH", "TH", "TP", "PP", "RS", "RE", "IP", "br", "nf", "fi", "ie", "el", "ds"];
             for line in page.text.lines().filter(|line| line.starts_with(['.', '\''])) {
                 let name: String =

@@ -1,30 +1,30 @@
-//! Ctrl-C, and requests to end.
+//! Signals: Ctrl-C and requests to terminate.
 
 pub(crate) use cfcache_app::interrupts::Interrupts;
 use tokio::sync::watch;
 
-/// Begins to listen for SIGINT, SIGTERM and SIGHUP, those of them that were not ignored at the start, at the first `await`
-/// of the caller; until then they end the process on the spot.
+/// Starts to listen for SIGINT, SIGTERM and SIGHUP at the first `await` of the caller, except for signals that were
+/// ignored at the start. Before that, signals end the process at once.
 pub(super) fn listen() -> Interrupts {
     let (sender, count) = watch::channel(0_u8);
     tokio::spawn(async move {
         let mut signals = Signals::new();
-        // Each is counted: those that come while another one is handled wait in their listener.
+        // Each signal is counted: those that arrive while another one is handled wait in their listener.
         while signals.next().await {
             sender.send_modify(|count| *count = count.saturating_add(1));
         }
-        // Without a listener nothing is ever counted, and nobody is to be told that it ended.
+        // Without a listener no signal is ever counted, and the caller must not see that this ended.
         core::future::pending::<()>().await;
     });
     Interrupts::new(count)
 }
 
-/// One listener for each signal, for the life of the process.
+/// One listener for each signal, for the lifetime of the process.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
     terminate: Option<tokio::signal::unix::Signal>,
-    /// A terminal that goes away sends it, and the shell on it sends it again: it counts once.
+    /// A terminal that is closed sends it, and its shell sends it again; it is counted once.
     hang_up: Option<tokio::signal::unix::Signal>,
 }
 
@@ -44,7 +44,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one; `false` where none can come.
+    /// Waits for the next signal; returns `false` if there can be none.
     async fn next(&mut self) -> bool {
         let Self { interrupt, terminate, hang_up } = self;
         tokio::select! {
@@ -67,12 +67,12 @@ async fn recv(signal: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
     }
 }
 
-/// The signals that this process was started to ignore, one bit each, as `nohup` and a script's `&` arrange it. Only Linux
-/// tells without unsafe code.
+/// The signals that this process was started to ignore, one bit each, as with `nohup` or `&` in a script. Only Linux
+/// reports them without unsafe code.
 #[cfg(unix)]
 fn ignored() -> u64 {
     use std::io::Read;
-    // With room for all of it the kernel writes it once, and not anew for each part that is read.
+    // With enough capacity the kernel writes the file once, and not again for each part that is read.
     let mut status = Vec::with_capacity(1 << 13);
     let read = std::fs::File::open("/proc/self/status").and_then(|mut file| file.read_to_end(&mut status));
     let status = read.ok().and_then(|_| String::from_utf8(status).ok()).unwrap_or_default();
@@ -80,7 +80,7 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// One listener for each event of a console, for the life of the process.
+/// One listener for each console event, for the lifetime of the process.
 #[cfg(windows)]
 struct Signals {
     interrupt: Option<tokio::signal::windows::CtrlC>,
@@ -95,7 +95,7 @@ impl Signals {
         Self { interrupt: ctrl_c().ok(), stop: ctrl_break().ok(), close: ctrl_close().ok() }
     }
 
-    /// Waits for the next one; `false` where none can come.
+    /// Waits for the next event; returns `false` if there can be none.
     async fn next(&mut self) -> bool {
         let Self { interrupt: Some(interrupt), stop: Some(stop), close: Some(close) } = self else {
             return false;

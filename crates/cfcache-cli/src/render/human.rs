@@ -1,4 +1,4 @@
-//! For people.
+//! Formatting for people.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,13 @@ pub(crate) use cfcache_app::wording::{count, duration, plural, rate, whole};
 use cfcache_model::text::clip;
 use unicode_width::UnicodeWidthStr as _;
 
-/// Rows with aligned columns, two blanks between them, none at the end of a line.
+/// Formats rows with aligned columns, separated by two blanks, without trailing blanks.
 ///
-/// On a terminal that is too narrow for that, each row becomes a few lines: a table that wraps can be read by nobody.
+/// On a terminal that is too narrow for that, each row is written on several lines, because a wrapped table is
+/// unreadable.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    // Names are other people's text: no escape of theirs gets to the terminal.
+    // Names are foreign text: their escape sequences must not reach the terminal.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| clip(cell, 256)).collect()).collect();
     let aligned = aligned(header, &rows);
@@ -36,7 +37,7 @@ fn aligned(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         .collect()
 }
 
-/// A line for each cell that is not empty, and a blank line between rows.
+/// Writes one line for each cell that is not empty, and a blank line between rows.
 fn stacked(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let total = header.iter().map(|title| width(title)).max().unwrap_or(0);
     let mut lines = Vec::new();
@@ -54,16 +55,16 @@ fn padded(text: &str, total: usize) -> String {
     format!("{text}{}", " ".repeat(total.saturating_sub(width(text))))
 }
 
-/// Breaks lines between words, such that they fit into so many columns. What is continued stands below what follows the
-/// label ("hint:"), or else a little further in. What stands between backticks (it may be copied) or in
-/// parentheses is kept together, where it fits into a line.
+/// Breaks lines between words so that they fit into `columns`. Continuation lines are aligned with the text after the
+/// label ("hint:"), or indented a little. Text between backticks (which may be copied) or in parentheses is kept
+/// together if it fits into a line.
 pub(crate) fn wrap(text: &str, columns: usize) -> String {
     let lines: Vec<String> = text.split('\n').map(|line| wrap_line(line, columns)).collect();
     lines.join("\n")
 }
 
 fn wrap_line(line: &str, columns: usize) -> String {
-    // There it is no longer worth it.
+    // Below 20 columns, breaking lines is not worth it.
     if width(line) <= columns || columns < 20 {
         return line.to_owned();
     }
@@ -72,10 +73,10 @@ fn wrap_line(line: &str, columns: usize) -> String {
     let first = text.split(' ').next().unwrap_or_default();
     let label = width(first) + 1;
     let is_label = before == 0 && first.ends_with(':');
-    // An id is not to stick out for want of a few columns.
+    // Reduces the indent if the longest word, such as an id, would not fit otherwise.
     let widest = text.split(' ').map(width).max().unwrap_or(0);
     let margin = if is_label && label + widest <= columns { label } else { before + 2 };
-    // The text may be other people's, and all blanks.
+    // The text may be foreign and consist only of blanks.
     let margin = margin.min(columns / 2);
     let mut wrapped = " ".repeat(before);
     let mut at = before;
@@ -99,7 +100,7 @@ fn wrap_line(line: &str, columns: usize) -> String {
     wrapped
 }
 
-/// The words of a line, what stands between backticks or in parentheses as one.
+/// The words of a line; text between backticks or in parentheses is one word.
 fn words(line: &str) -> Vec<&str> {
     let (mut words, mut start, mut is_quoted, mut depth) = (Vec::new(), 0, false, 0_u32);
     for (at, char) in line.char_indices() {
@@ -118,13 +119,12 @@ fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// How many columns of a terminal a text takes: an ideograph two, a combining mark none.
+/// The number of terminal columns of a text: an ideograph takes two, a combining mark none.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// As many of the parts of a line, which commas separate, as fit into so many columns; of the first at least its
-/// beginning.
+/// The parts of a line, separated by commas, that fit into `columns`; at least the beginning of the first part.
 pub(crate) fn fit(line: &str, columns: usize) -> &str {
     let fitting = cut(line, columns);
     let is_cut = fitting.len() < line.len() && !line[fitting.len()..].starts_with(", ");
@@ -134,7 +134,7 @@ pub(crate) fn fit(line: &str, columns: usize) -> &str {
     }
 }
 
-/// A text, or as much of it as fits into so many columns with a mark that there is more.
+/// A text, truncated with a mark if it does not fit into `columns`.
 pub(crate) fn ellipsis(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         text.into()
@@ -143,10 +143,10 @@ pub(crate) fn ellipsis(text: &str, columns: usize) -> Cow<'_, str> {
     }
 }
 
-/// The beginning of a text that fits into so many columns.
+/// The beginning of a text that fits into `columns`.
 fn cut(text: &str, columns: usize) -> &str {
     let ends = text.char_indices().map(|(start, char)| start + char.len_utf8());
-    // The whole is measured each time: an emoji may be several characters, and no wider than its first.
+    // The whole text is measured each time: an emoji may consist of several characters and be as wide as one.
     let end = ends.take_while(|end| width(&text[..*end]) <= columns).last();
     &text[..end.unwrap_or(0)]
 }
@@ -156,12 +156,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_width_is_what_a_terminal_shows() {
+    fn width_counts_terminal_columns() {
         for (text, columns) in [
             ("", 0),
             ("example.com", 11),
             ("bücher.example", 14),
-            // The same, with the dots as a mark of their own.
+            // The same name, with combining dots.
             ("bu\u{308}cher.example", 14),
             ("例え.jp", 7),
             ("한국", 4),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_below_each_other_whatever_is_in_them() {
+    fn table_columns_are_aligned_with_wide_and_combining_characters() {
         let row = |name: &str| vec![name.to_owned(), "x".to_owned()];
         let rows = [row("例え.jp"), row("bu\u{308}cher.example"), row("🚀.example"), row("a")];
         let lines = aligned(&["NAME", "Z"], &rows);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_fits_and_is_cut_no_shorter_than_that() {
+    fn truncated_text_is_as_long_as_fits() {
         for (text, columns, expected) in [
             ("12 of 34", 20, "12 of 34"),
             ("12 of 34", 5, "12 of"),
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_can_stand_on_several_lines() {
+    fn narrow_tables_use_several_lines_per_row() {
         let rows = [vec!["a".to_owned(), "1".to_owned(), String::new()], vec!["b".to_owned()]];
         let lines = stacked(&["NAME", "ID", "STATUS"], &rows);
         assert_eq!(lines, ["NAME    a", "ID      1", "", "NAME    b"]);
     }
 
     #[test]
-    fn a_line_is_broken_between_words_and_not_within_what_belongs_together() {
+    fn wrap_breaks_between_words_but_not_in_backticks_or_parentheses() {
         let wrapped = |text: &str| wrap(text, 30);
         assert_eq!(wrapped("hint: it fits"), "hint: it fits");
         assert_eq!(
@@ -233,12 +233,12 @@ mod tests {
         );
         let blanks = " ".repeat(100);
         assert_eq!(wrapped(&format!("{blanks}a b")).split_whitespace().count(), 2);
-        // An odd backtick, or more than a line in parentheses, is no reason to break nothing.
+        // An unpaired backtick or a long text in parentheses does not prevent breaking.
         assert_eq!(
             wrapped("error: a ` is in it and no other one"),
             "error: a ` is in it and no\n       other one"
         );
-        // What has no blank is left to the terminal, and so is what is too narrow.
+        // Text without blanks, and terminals that are too narrow, are left to the terminal.
         let long = "x".repeat(50);
         assert_eq!(wrapped(&long), long);
         assert_eq!(wrap("a line of words that are short", 10), "a line of words that are short");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_marked() {
+    fn truncated_text_ends_with_an_ellipsis() {
         assert_eq!(ellipsis("refused", 7), "refused");
         assert_eq!(ellipsis("refused it", 8), "refused…");
         assert_eq!(ellipsis("refused it", 9), "refused…");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_line_of_parts_those_are_left_that_fit() {
+    fn fit_keeps_the_leading_parts_that_fit() {
         let line = "3 of 8 URLs accepted, 2 failed, 7/s";
         assert_eq!(fit(line, 80), line);
         assert_eq!(fit(line, 34), "3 of 8 URLs accepted, 2 failed");

@@ -1,4 +1,4 @@
-//! What the API says of zones, environments, tokens and settings.
+//! Prints zones, environments, tokens and settings.
 
 use cfcache_app::manage::{Change, Imported, ManageReport, ManageResult, SettingRow, SettingValue};
 use cfcache_app::scope;
@@ -13,7 +13,7 @@ use crate::render::{Terminal, human};
 
 const NO_VARIANTS: &str = "no variants are set";
 
-/// Prints what came of it, and returns how the process ends.
+/// Prints the result, and returns the exit code.
 pub(crate) fn print(report: &ManageReport, terminal: &Terminal) -> Exit {
     if terminal.output == OutputArg::Human {
         result(&report.result, terminal);
@@ -96,7 +96,7 @@ fn setting(title: &str, value: Option<&SettingValue>, change: Change) -> String 
     let now = value.and_then(|value| value.value.as_deref()).unwrap_or("in an unknown state");
     match (value, change) {
         (Some(value), Change::Read) => format!("{title} {}", value.describe()),
-        (Some(_), Change::Unchanged) => format!("{title} is {now} already; nothing was changed"),
+        (Some(_), Change::Unchanged) => format!("{title} is already {now}; nothing was changed"),
         (Some(_), Change::Set) => format!("{title} is {now} now"),
         (None, Change::Unchanged) => format!("{title} was never set; nothing was changed"),
         (None, Change::Read | Change::Set) => format!("{title} is off (it was never set)"),
@@ -109,7 +109,7 @@ fn variants(stored: Option<&StoredVariants>, change: Change, terminal: &Terminal
         (_, Change::Deleted) => return terminal.data("the variants are deleted"),
         (None, Change::Unchanged) => return terminal.data("no variants were set; nothing was changed"),
         (Some(_), Change::Unchanged) => {
-            return terminal.data("the variants are so already; nothing was changed");
+            return terminal.data("the variants are already set like this; nothing was changed");
         }
         _ => {}
     }
@@ -127,7 +127,7 @@ fn variants(stored: Option<&StoredVariants>, change: Change, terminal: &Terminal
 
 fn reserve_clear(clear: Option<&CacheReserveClear>) -> String {
     let Some(clear) = clear else { return "Cache Reserve was never cleared".to_owned() };
-    let began = clear.start_ts.as_deref().map(|time| format!(", begun {time}")).unwrap_or_default();
+    let began = clear.start_ts.as_deref().map(|time| format!(", started {time}")).unwrap_or_default();
     let ended = clear.end_ts.as_deref().map(|time| format!(", ended {time}")).unwrap_or_default();
     let state = if clear.is_completed() {
         "Cache Reserve is cleared".to_owned()

@@ -1,4 +1,4 @@
-//! What a run came to, as it is printed.
+//! Prints the outcome of a run.
 
 use core::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::args::OutputArg;
 use crate::render::{Terminal, human, visits};
 use crate::report::{ItemFailure, Report, SummaryEvent};
 
-/// How many reasons are told to a person, and how many entries of each.
+/// The maximum number of reasons that are shown, and of entries for each.
 const REASONS: usize = 10;
 const ITEMS: usize = 5;
 
-/// Prints what a run came to.
+/// Prints the outcome of a run.
 pub(crate) fn print(report: &Report, terminal: &Terminal) {
     let kind = Kind::ALL.iter().copied().find(|kind| kind.field() == report.kind);
     match terminal.output {
@@ -23,7 +23,7 @@ pub(crate) fn print(report: &Report, terminal: &Terminal) {
             if let Some(sentence) = &report.sentence {
                 return terminal.tell(sentence);
             }
-            // A line for each zone, and the whole below where that says more.
+            // A line for each zone, and the total below if there are several.
             report.zones.iter().for_each(|zone| terminal.tell(&sentence(zone, kind)));
             if report.zones.len() != 1 {
                 terminal.tell(&sentence(report, kind));
@@ -39,7 +39,7 @@ pub(crate) fn print(report: &Report, terminal: &Terminal) {
     }
 }
 
-/// "accepted: purge 2 URLs on zone … (1 request, 12 ms)"
+/// Formats "accepted: purge 2 URLs on zone … (1 request, 12 ms)".
 fn sentence(report: &Report, kind: Option<Kind>) -> String {
     let what = |count: u64| match kind {
         None => "everything".to_owned(),
@@ -64,7 +64,7 @@ fn sentence(report: &Report, kind: Option<Kind>) -> String {
     sentence
 }
 
-/// What became of those that were not accepted.
+/// Shows the entries that were not accepted.
 fn account(report: &Report, terminal: &Terminal) {
     let mut named = 0;
     for (word, count, is_invalid) in [("failed", report.failed, false), ("invalid", report.invalid, true)] {
@@ -88,19 +88,19 @@ fn account(report: &Report, terminal: &Terminal) {
     }
 }
 
-/// What failed for the same reason.
+/// Entries that failed for the same reason.
 struct FailureGroup<'a> {
     reason: &'a str,
-    /// The reason as the first of them has it, with its ray.
+    /// The reason, as the first entry has it with its ray.
     first: &'a str,
-    /// Was it told on standard error?
+    /// Whether it was shown on standard error.
     is_told: bool,
     items: Vec<&'a str>,
 }
 
-/// Names what failed, each reason once: of many entries with one reason a few are enough. What standard error told
-/// already is said again only where it tells entries apart. Gives how many entries that
-/// leaves nothing to be said of.
+/// Shows what failed, each reason once with a few of its entries. Reasons that were shown on standard error are
+/// repeated only if they distinguish entries.
+/// Returns the number of entries that were not shown.
 fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usize {
     let mut groups: Vec<FailureGroup<'_>> = Vec::new();
     for failure in failures {
@@ -128,7 +128,7 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usi
     let shown = |item: &&str| clip(item, 200);
     let mut named = 0;
     for group in &groups {
-        // An invalid entry is told with its reason, which names it.
+        // The reason of an invalid entry names the entry.
         let heading = if !group.is_told {
             Some(group.first)
         } else if is_one || is_invalid {
@@ -139,7 +139,7 @@ fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usi
         let few = group.items.iter().take(ITEMS);
         let more = group.items.len().saturating_sub(ITEMS);
         match (heading, group.items.as_slice()) {
-            // What is not shown is counted with all the rest below.
+            // Entries that are not shown are counted with the rest below.
             (None, _) => {
                 named += few.len();
                 few.for_each(|item| terminal.data(&format!("  {}", shown(item))));

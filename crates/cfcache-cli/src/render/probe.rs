@@ -1,4 +1,4 @@
-//! Answers of URLs, as `probe` shows them.
+//! Prints the results of `probe`.
 
 use cfcache_app::visiting::ProbeReport;
 use cfcache_model::text::clip;
@@ -9,7 +9,7 @@ use crate::args::OutputArg;
 use crate::exit::Exit;
 use crate::render::{Terminal, human};
 
-/// Shows one answer.
+/// Prints one result.
 pub(super) fn show(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
     match terminal.output {
         OutputArg::Human => line(terminal, url, visited),
@@ -17,7 +17,7 @@ pub(super) fn show(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAns
     }
 }
 
-/// Prints what probing came to, and returns how the process ends.
+/// Prints the summary, and returns the exit code.
 pub(crate) fn print(report: &ProbeReport, terminal: &Terminal) -> Exit {
     terminal.clear();
     if terminal.output == OutputArg::Json {
@@ -56,25 +56,25 @@ fn summarize(report: &ProbeReport, terminal: &Terminal) {
     }
 }
 
-/// What is printed of an answer for programs.
+/// A result as JSON.
 #[derive(Serialize)]
 struct ProbeRow<'a> {
     url: &'a str,
-    /// The HTTP status; null where no answer came.
+    /// The HTTP status; null if there was no response.
     status: Option<u16>,
     cache_status: Option<&'a str>,
     age: Option<u64>,
-    /// The data centre that answered.
+    /// The data center that responded.
     colo: Option<&'a str>,
     etag: Option<&'a str>,
     ray: Option<&'a str>,
     location: Option<&'a str>,
     bytes: Option<u64>,
-    /// The hash of the body, where it was read to its end.
+    /// The hash of the body, if it was read completely.
     sha256: Option<String>,
-    /// What it means, in a few words.
+    /// The meaning in a few words.
     meaning: &'a str,
-    /// Why no answer came, or why its body broke off.
+    /// Why there was no response, or why its body is incomplete.
     error: Option<&'a str>,
 }
 
@@ -99,7 +99,7 @@ fn row(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
         error,
     };
     let Ok(row) = serde_json::to_string(&row) else { return };
-    // One array, a line an object, so that nothing has to be held until the end.
+    // One array with one object per line, so that nothing has to be kept until the end.
     match (terminal.output, terminal.count_row()) {
         (OutputArg::Ndjson, _) => terminal.data(&row),
         (_, 0) => terminal.data(&format!("[{row}")),
@@ -129,7 +129,7 @@ fn line(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
     print_row(terminal, &facts, &meaning(Some(answer)), &url);
 }
 
-/// One line; two on a terminal that is too narrow for it.
+/// Prints one line; two if the terminal is too narrow.
 fn print_row(terminal: &Terminal, facts: &str, meaning: &str, url: &str) {
     let columns = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
     let line = format!("{facts}  {url}  {meaning}");
@@ -141,10 +141,10 @@ fn print_row(terminal: &Terminal, facts: &str, meaning: &str, url: &str) {
     }
 }
 
-/// How extra headers are given.
-pub(crate) const HEADERS: &str = " (`--visitor-headers FILE` gives extra headers)";
+/// How to send extra headers.
+pub(crate) const HEADERS: &str = " (`--visitor-headers FILE` sends extra headers)";
 
-/// What an answer means, in a few words.
+/// The meaning of a response in a few words.
 fn meaning(answer: Option<&Answer>) -> String {
     let Some(answer) = answer else { return "no answer".to_owned() };
     if !answer.is_from_edge() {
@@ -153,9 +153,9 @@ fn meaning(answer: Option<&Answer>) -> String {
     if let Some(obstacle) = answer.obstacle() {
         return match obstacle {
             Obstacle::Challenge(_) => "a challenge page".to_owned(),
-            Obstacle::Login => "wants a login (Cloudflare Access)".to_owned(),
+            Obstacle::Login => "requires a login (Cloudflare Access)".to_owned(),
             Obstacle::RateLimited => "rate limited".to_owned(),
-            Obstacle::EdgeError(code) => format!("the edge's error {code}"),
+            Obstacle::EdgeError(code) => format!("error {code} of the edge"),
             _ => "blocked by a rule".to_owned(),
         };
     }
@@ -165,15 +165,15 @@ fn meaning(answer: Option<&Answer>) -> String {
     let words = match &answer.cache_status {
         Some(CacheStatus::Hit) => "cached",
         Some(CacheStatus::Miss) => "was not cached, is now",
-        Some(CacheStatus::Expired) => "was stale, fetched anew",
-        Some(CacheStatus::Revalidated) => "was stale, is unchanged",
+        Some(CacheStatus::Expired) => "was stale, fetched again",
+        Some(CacheStatus::Revalidated) => "was stale, revalidated",
         Some(CacheStatus::Updating) => "stale, being refreshed",
         Some(CacheStatus::Stale) => "stale, the origin is down",
-        Some(CacheStatus::Bypass) => "its headers forbid caching",
+        Some(CacheStatus::Bypass) => "not cached because of its headers",
         Some(CacheStatus::Dynamic) => "not eligible for the cache",
         Some(_) => "an unknown cache status",
         None if answer.is_redirect() => "a redirect by the edge",
-        None => "no word of the cache",
+        None => "no cache status",
     };
     match &answer.location {
         Some(location) if answer.is_redirect() => format!("{words}; redirects to {}", clip(location, 200)),

@@ -1,11 +1,11 @@
-//! Requests and answers, as `-v` and `-vv` show them.
+//! Prints requests and responses for `-v` and `-vv`.
 
 use cfcache_client::Exchange;
 use http::{HeaderMap, HeaderValue};
 
 use crate::render::Terminal;
 
-/// Tells a request, where that is asked for.
+/// Prints a request and its response, if requested.
 pub(super) fn exchange(terminal: &Terminal, exchange: &Exchange<'_>) {
     if terminal.verbose == 0 {
         return;
@@ -36,7 +36,7 @@ pub(super) fn exchange(terminal: &Terminal, exchange: &Exchange<'_>) {
     }
 }
 
-/// Headers, with what is secret blanked: what was marked so, and what the server may set for itself.
+/// Prints headers. Values that are marked as sensitive, and cookies that the server sets, are blanked.
 fn headers(terminal: &Terminal, exchange: &Exchange<'_>, direction: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = value.is_sensitive() || name == "set-cookie" || name == "authorization";
@@ -46,7 +46,8 @@ fn headers(terminal: &Terminal, exchange: &Exchange<'_>, direction: &str, header
     }
 }
 
-/// A header's value fit for a terminal. It is clipped last: the first half of a secret looks like none.
+/// Formats a header value for a terminal. It is truncated last, because the first half of a secret does not look like
+/// one.
 fn shown(exchange: &Exchange<'_>, value: &HeaderValue, limit: usize) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     cfcache_model::text::clip(&exchange.redactor.redact(&text), limit)

@@ -1,4 +1,4 @@
-//! What visitors got after a purge, for people.
+//! Prints what visitors got after a purge.
 
 use core::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::args::OutputArg;
 use crate::exit::Exit;
 use crate::render::{Terminal, human};
 
-/// How extra headers are given.
-const HEADERS: &str = "`--visitor-headers FILE` gives extra headers";
+/// How to send extra headers.
+const HEADERS: &str = "`--visitor-headers FILE` sends extra headers";
 
-/// Tells it in words.
+/// Prints the results of a verification.
 pub(crate) fn verified(report: &VerifyReport, terminal: &Terminal) {
     terminal.tell(&sentence(report));
     for (from, to) in &report.redirects {
         terminal.note(&format!(
-            "{} redirects to {}: the redirect was purged, and not what it leads to",
+            "{} redirects to {}: the redirect was purged, but not its target",
             clip(from, 300),
             clip(to, 300)
         ));
     }
     if report.probed > 0 && report.not_cached == report.probed {
         terminal.warn(
-            "none of these URLs is cached, so that a purge changes nothing for their visitors: `cfcache probe` \
+            "none of these URLs is cached, so a purge changes nothing for their visitors: `cfcache probe` \
              says why of each",
         );
     }
@@ -51,7 +51,7 @@ pub(crate) fn verified(report: &VerifyReport, terminal: &Terminal) {
     }
 }
 
-/// "verified 20 URLs: 18 proven, 1 cached again since, 1 not cached; seen from FRA only"
+/// Formats "verified 20 URLs: 18 proven, 1 cached again since, 1 not cached; seen from FRA only".
 fn sentence(report: &VerifyReport) -> String {
     let mut line = match report.sample_of {
         Some(all) => format!("verified a sample of {} of {}", report.probed, human::count(all, "URL")),
@@ -85,7 +85,7 @@ fn sentence(report: &VerifyReport) -> String {
     line
 }
 
-/// Prints what warming came to, and returns how the process ends.
+/// Prints the results of `warm`, and returns the exit code.
 pub(crate) fn print_warmed(report: &WarmReport, terminal: &Terminal) -> Exit {
     terminal.clear();
     match terminal.output {
@@ -93,21 +93,21 @@ pub(crate) fn print_warmed(report: &WarmReport, terminal: &Terminal) -> Exit {
         OutputArg::Json | OutputArg::Ndjson => terminal.json(report),
     }
     if report.is_interrupted {
-        terminal.say("interrupted: what was not read of the input is not part of this report");
+        terminal.say("interrupted: entries that were not read are not part of this report");
     }
     report.exit()
 }
 
-/// Tells it in words.
+/// Prints the results of warming.
 pub(crate) fn warmed(report: &WarmReport, terminal: &Terminal) {
     if report.requested == 0 {
-        return terminal.tell("warmed nothing: no URL is proven and can be cached");
+        return terminal.tell("warmed nothing: no URL is both proven and cacheable");
     }
     let elapsed = human::duration(Duration::from_millis(report.elapsed_ms));
     let mut line =
         format!("warmed {} of {} in {elapsed}", report.warmed, human::count(report.requested, "request"));
     for (count, word) in [
-        (report.uncertified, "not HIT when asked again"),
+        (report.uncertified, "not a HIT when requested again"),
         (report.skipped, "not cached"),
         (report.failed, "failed"),
     ] {

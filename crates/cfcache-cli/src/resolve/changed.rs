@@ -20,25 +20,25 @@ impl Resolver<'_> {
         let global = self.global;
         if global.seldom.journal.is_some() {
             return Err(Failure::usage(
-                "`--journal` is not for `changed`: its state remembers what is left to do",
+                "`--journal` is not for `changed`, whose state records what is left to do",
             )
-            .with_hint("run it again after a failure; `--state FILE` says where the state is"));
+            .with_hint("run it again after a failure; `--state FILE` sets the location of the state"));
         }
         if global.seldom.on_invalid.is_some() {
             return Err(Failure::usage(
-                "`--on-invalid` is for lists of entries, and `changed` makes its own",
+                "`--on-invalid` is for lists of entries; `changed` creates its entries itself",
             ));
         }
         if args.begin && global.common.dry_run {
             return Err(Failure::usage(
-                "`--begin` and `--dry-run` exclude each other: one of them only writes",
+                "`--begin` and `--dry-run` exclude each other: `--begin` writes the state",
             ));
         }
         if args.fallback.contains(&Some(FallbackTo::Everything))
             && let Some(path) = &self.settings.forbidden_by
         {
             return Err(Failure::usage(format!("{} forbids {action} of everything", shown_path(path)))
-                .with_hint("leave `everything` out of `--fallback`"));
+                .with_hint("remove `everything` from `--fallback`"));
         }
         let (name, site) = self.settings.parse_site(args.site.as_deref(), &args.url)?;
         let source = self.source(&args, &site)?;
@@ -50,16 +50,16 @@ impl Resolver<'_> {
             1 => true,
             _ => {
                 return Err(Failure::usage(
-                    "standard input can be read once, and `-` is given more than once",
+                    "`-` is given more than once, but standard input can only be read once",
                 ));
             }
         };
         let visits = self.visits(&PurgeSubject::Changed { expects_files: args.expect_files, reads_stdin })?;
         if args.begin && visits.is_some() {
             return Err(Failure::usage(
-                "`--begin` only writes: there is nothing to wait for, to verify or to fetch after it",
+                "`--begin` only records: it has nothing to wait for, to verify or to fetch",
             )
-            .with_hint("give `--after`, `--verify` and `--warm` to the run after the upload"));
+            .with_hint("use `--after`, `--verify` and `--warm` with the run after the upload"));
         }
         let state = match args.state {
             Some(path) => path,
@@ -89,7 +89,7 @@ impl Resolver<'_> {
         let project = self.settings.sites_file.as_deref().and_then(Path::parent);
         let root = args.dir.clone();
         if args.null && args.manifest.is_none() && args.changes != Some(ListFormat::Paths) {
-            return Err(Failure::usage("`--null` is for `--manifest` and for `--changes paths`"));
+            return Err(Failure::usage("`--null` is only for `--manifest` and for `--changes paths`"));
         }
         if let Some(file) = &args.manifest {
             return Ok(ChangedSource::Manifest { file: file.clone(), is_null_separated: args.null, root });
@@ -101,7 +101,7 @@ impl Resolver<'_> {
             return Ok(ChangedSource::Sitemaps(args.sitemap.clone()));
         }
         if let (Some(format), Some(file)) = (args.changes, &args.from) {
-            // The other tools tell paths from the folder on that they were given.
+            // Other tools print paths relative to the folder that they were given.
             let is_of_project = matches!(format, ListFormat::Git | ListFormat::Paths);
             return Ok(ChangedSource::Changes {
                 format,
@@ -116,7 +116,7 @@ impl Resolver<'_> {
                 Ok(ChangedSource::Directory { path: project.join(root), within: Some(project.to_owned()) })
             }
             _ => Err(Failure::usage("no directory is given").with_hint(
-                "name the one that was deployed, or `--manifest`, `--git-tree`, `--sitemap` or `--changes`",
+                "give the directory that was deployed, or use `--manifest`, `--git-tree`, `--sitemap` or `--changes`",
             )),
         }
     }

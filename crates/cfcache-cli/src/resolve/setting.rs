@@ -1,4 +1,4 @@
-//! The commands around the cache's settings, from what was typed to what it means.
+//! Commands for cache settings.
 
 use cfcache_app::manage::SettingCommand;
 use cfcache_app::manage::input::{
@@ -12,7 +12,7 @@ use crate::args::{
 };
 use crate::failure::Failure;
 
-/// What is on or off.
+/// A setting that is on or off.
 pub(super) const fn switch(switch: Switch, command: &SwitchCommand) -> SettingCommand {
     match command {
         SwitchCommand::Get => SettingCommand::Get(switch),
@@ -55,11 +55,11 @@ pub(super) const fn smart(command: &SmartCommand) -> SettingCommand {
     }
 }
 
-/// Variants, of the command line or of a file.
+/// Variants from the command line or a file.
 ///
 /// # Errors
 ///
-/// [`Failure`] for a mistake in them.
+/// [`Failure`] if they are invalid.
 pub(super) fn variants(command: VariantsCommand) -> Result<SettingCommand, Failure> {
     Ok(match command {
         VariantsCommand::Get => SettingCommand::GetVariants,
@@ -75,7 +75,7 @@ pub(super) fn variants(command: VariantsCommand) -> Result<SettingCommand, Failu
 ///
 /// # Errors
 ///
-/// [`Failure`] for a mistake in an address or a region, or in the file that has them.
+/// [`Failure`] if an address, a region or the file is invalid.
 pub(super) fn regions(command: RegionsCommand) -> Result<SettingCommand, Failure> {
     Ok(match command {
         RegionsCommand::List => SettingCommand::ListRegions,

@@ -13,17 +13,17 @@ use crate::failure::Failure;
 use crate::job::{Expected, GateJob, VerifyJob, VisitJob, Visits, WarmJob};
 use crate::resolve::{Resolver, Targets, Task, targets};
 
-/// How many URLs are verified where that is not said.
+/// The default number of URLs to verify.
 const SAMPLE: usize = 100;
 
-/// What is purged, as far as it tells which URLs show it.
+/// What is purged, as far as it determines the URLs to verify.
 pub(super) enum PurgeSubject<'a> {
     Everything,
     List(&'a Targets),
     Changed {
-        /// Whether bodies are compared with the files that are deployed.
+        /// Whether bodies are compared with the deployed files.
         expects_files: bool,
-        /// Whether what changed is read from standard input.
+        /// Whether the list of changes is read from standard input.
         reads_stdin: bool,
     },
 }
@@ -45,7 +45,7 @@ impl PurgeSubject<'_> {
         }
     }
 
-    /// Whether there is one URL to verify, with so many that are named for that.
+    /// Returns whether exactly one URL is verified, including `named` explicitly named ones.
     fn is_one(&self, named: usize) -> bool {
         match self {
             Self::List(targets) if self.is_urls() => {
@@ -60,27 +60,27 @@ impl PurgeSubject<'_> {
 }
 
 impl Resolver<'_> {
-    /// What visitors are for around a purge of this; `None` where they are for nothing.
+    /// The visitor requests before and after a purge; `None` if there are none.
     pub(super) fn visits(&self, purged: &PurgeSubject<'_>) -> Result<Option<Visits>, Failure> {
         let visiting = &self.global.visiting;
         let gate = self.gate()?;
         let names_urls = !visiting.verify_url.is_empty() || !visiting.verify_from.is_empty();
         let wants_verify = visiting.verify.is_some() || names_urls || visiting.expect.is_some();
         if !wants_verify && visiting.verify_timeout.is_some() {
-            return Err(Failure::usage("`--verify-timeout` is for `--verify`, which is not given"));
+            return Err(Failure::usage("`--verify-timeout` needs `--verify`"));
         }
         let (warm_as, certify) = (!visiting.warm_as.is_empty(), visiting.warm_certify);
         if !visiting.warm && (warm_as || certify) {
             let option = if warm_as { "--warm-as" } else { "--warm-certify" };
-            return Err(Failure::usage(format!("`{option}` is for `--warm`, which is not given")));
+            return Err(Failure::usage(format!("`{option}` needs `--warm`")));
         }
         let expects_files = matches!(purged, PurgeSubject::Changed { expects_files: true, .. });
         if expects_files && !wants_verify {
-            return Err(Failure::usage("`--expect-files` is for `--verify`, which is not given"));
+            return Err(Failure::usage("`--expect-files` needs `--verify`"));
         }
         if (wants_verify || visiting.warm) && !purged.is_urls() && !names_urls {
             let option = if wants_verify { "--verify" } else { "--warm" };
-            return Err(Failure::usage(format!("`{option}`: which URLs show this purge cannot be told"))
+            return Err(Failure::usage(format!("`{option}`: it is not known which URLs this purge affects"))
                 .with_hint("name them with `--verify-url URL` or `--verify-from FILE`"));
         }
         if gate.is_none() && !wants_verify && !visiting.warm {
@@ -123,7 +123,7 @@ impl Resolver<'_> {
                 ("--after-no-bust", visiting.after_no_bust),
             ] {
                 if is_given {
-                    return Err(Failure::usage(format!("`{option}` is for `--after`, which is not given")));
+                    return Err(Failure::usage(format!("`{option}` needs `--after`")));
                 }
             }
             return Ok(None);
@@ -142,7 +142,7 @@ impl Resolver<'_> {
         for path in &visiting.verify_from {
             if path == Path::new("-") && purged.reads_stdin() {
                 return Err(Failure::usage(
-                    "standard input can be read once, and `-` is given more than once",
+                    "`-` is given more than once, but standard input can only be read once",
                 ));
             }
             read_urls(path, &mut |url| urls.push(&url))?;
@@ -159,7 +159,7 @@ impl Resolver<'_> {
             [("--warm-as", !visiting.warm_as.is_empty()), ("--warm-certify", visiting.warm_certify)]
         {
             if is_given {
-                return Err(Failure::usage(format!("`{option}` is for warming, and `probe` only asks")));
+                return Err(Failure::usage(format!("`{option}` is for warming; `probe` does not warm")));
             }
         }
         self.visit(input, pages, Limits::PROBE).map(Task::Probe)
@@ -189,7 +189,7 @@ impl Resolver<'_> {
         ] {
             if is_given {
                 return Err(Failure::usage(format!(
-                    "`{option}` is for what asks the API, and this asks URLs"
+                    "`{option}` is for calls of the API; this command requests URLs"
                 )));
             }
         }
@@ -204,12 +204,12 @@ impl Resolver<'_> {
         })
     }
 
-    /// The limits of one host around a purge, where other options are about the API.
+    /// The limits for one host during a purge, where `--concurrency` and `--no-rate-limit` apply to the API.
     fn visitor_limits(&self, usual: Limits) -> Limits {
         Limits::new(usual.at_once, self.global.visiting.visitor_rate.or(usual.per_second))
     }
 
-    /// The limits of one host: the usual ones, but for what is given.
+    /// The limits for one host: the defaults, changed by options.
     fn limits(&self, usual: Limits) -> Limits {
         let at_once = self.global.seldom.concurrency.unwrap_or(usual.at_once);
         let per_second = match self.global.visiting.visitor_rate {
@@ -228,7 +228,7 @@ impl Resolver<'_> {
     }
 }
 
-/// As whom to warm: as anybody, and as those that are named.
+/// The visitors as which to warm: the default one, and those that are named.
 fn variants(named: &[Variant]) -> Vec<Variant> {
     let mut variants = vec![Variant::Plain];
     for variant in named {

@@ -68,7 +68,7 @@ fn a_pipe_that_was_not_read_to_its_end_is_said_to_be_so_whatever_the_verbosity()
         .args("purge urls --json --max-wait 5 --no-rate-limit --quiet --from -")
         .input(urls(20_000))
         .run();
-    let report = ran.exits(4).tells("was not read to its end").report();
+    let report = ran.exits(4).tells("was not read completely").report();
     assert_eq!(report["incomplete"], true);
     assert!(report["items"].as_u64().unwrap() < 20_000);
 }
@@ -80,7 +80,7 @@ fn what_is_for_lists_is_refused_where_it_would_do_nothing() {
     let mappings = dir.file("regions.txt", "192.0.2.1 aws us-east-1\n");
     for option in ["--failed-to f", "--on-invalid skip", "--journal j", "--batch-size 5", "-e Staging"] {
         let import = cfcache(&api).args(option).args("origin-regions import").arg(&mappings).run();
-        import.exits(2).says_nothing().tells("is for purge and invalidate");
+        import.exits(2).says_nothing().tells("is only for purge and invalidate");
         cfcache(&api).args(option).args("zones list").run().exits(2).says_nothing();
     }
     assert_eq!(api.requests(), 0);
@@ -91,7 +91,7 @@ fn no_variants_are_not_all_variants() {
     let api = Api::quick();
     for empty in ["{}", "\u{feff}{}\n"] {
         let ran = cfcache(&api).args("variants set --from -").input(empty).run();
-        ran.exits(2).says_nothing().tells("holds no variants").tells("variants delete");
+        ran.exits(2).says_nothing().tells("contains no variants").tells("variants delete");
     }
     assert_eq!(api.requests(), 0);
 }
@@ -100,7 +100,7 @@ fn no_variants_are_not_all_variants() {
 fn an_empty_address_is_not_the_vendors() {
     let api = Api::quick();
     let ran = cfcache(&api).env("CLOUDFLARE_BASE_URL", "").args("purge tags a").run();
-    ran.exits(2).says_nothing().tells("`CLOUDFLARE_BASE_URL` is set, and empty");
+    ran.exits(2).says_nothing().tells("`CLOUDFLARE_BASE_URL` is set but empty");
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn a_failed_run_is_made_up_for_after_a_revert() {
     let site = Site::at(Api::with_fault("status=403,every=1,times=2")).recorded();
     site.write("index.html", "home 2");
     let ran = site.purge("public");
-    ran.exits(3).tells("the next run makes up for it");
+    ran.exits(3).tells("the next run purges it");
     assert_eq!(ran.report()["state"], "pending");
     // Back to what it was: nothing is different from the state's files.
     site.write("index.html", "home");
@@ -307,7 +307,7 @@ fn states_that_cannot_be_used() {
 fn another_url_purges_the_old_hosts_and_the_new() {
     let site = Site::new().recorded();
     let ran = site.purge("public --url https://example.com/sub");
-    ran.exits(0).tells("under other URLs than before");
+    ran.exits(0).tells("the URLs of the site have changed");
     assert_eq!(site.purged(&mut 0), ["example.com", "www.example.com"]);
     let report = site.purge("public --url https://example.com/sub").report();
     assert_eq!(report["items"], 0);
@@ -553,7 +553,7 @@ fn a_root_that_leads_out_of_the_project_is_refused() {
         .unwrap();
     std::os::unix::fs::symlink("../public", project.join("public")).unwrap();
     let run = |args: &str| cfcache(&site.api).current_dir(&project).args(args).args("--state ../state").run();
-    run("purge changed").exits(2).tells("leads out of the project");
+    run("purge changed").exits(2).tells("is outside of the project");
     // Whoever types it may mean it.
     run("purge changed public --first nothing").exits(0);
 }
@@ -564,14 +564,14 @@ fn options_that_cannot_be_meant_are_refused() {
     for (args, told) in [
         ("public --journal j", "`--journal` is not for `changed`"),
         ("public --begin --dry-run", "exclude each other"),
-        ("public --null", "`--null` is for"),
+        ("public --null", "`--null` is only for"),
         ("", "no directory is given"),
         ("public --url www.example.com", "`--url`: `www.example.com` is no URL of a site"),
         ("--changes rsync", "--from"),
         ("--manifest - --git-tree HEAD:a", "cannot be used with"),
         ("public --fallback some", "some"),
         ("--git-tree --output=/tmp/x", "--git-tree"),
-        ("--git-tree=--output=/tmp/x", "a tree is named `REV:PATH`"),
+        ("--git-tree=--output=/tmp/x", "name a tree as `REV:PATH`"),
     ] {
         site.purge(args).exits(2).says_nothing().tells(told);
         assert!(!site.dir.at("state").exists(), "{args}");
@@ -587,8 +587,8 @@ fn names_that_links_do_not_have_draw_a_warning() {
     site.write("404.html", "not found");
     site.purge("public")
         .exits(0)
-        .tells("is not in the composed form (NFC)")
-        .tells("served for paths that nobody can list");
+        .tells("is not in composed form (NFC)")
+        .tells("served for paths that cannot be listed");
 }
 
 #[test]
@@ -649,7 +649,7 @@ fn sitemaps_are_read_with_their_dates_wherever_these_stand() {
     assert_eq!(site.purged(&mut 0), urls(&["/b?c=1&d"]));
 
     for (name, content, why) in [
-        ("empty.xml", urlset(""), "there is no page of the site in it"),
+        ("empty.xml", urlset(""), "it contains no page of the site"),
         ("undated.xml", urlset("<url><loc>https://www.example.com/a</loc></url>"), "has no <lastmod>"),
         ("other.xml", urlset(&page("a", "2020").replace("www.", "")), "under none of the site's URLs"),
         ("no-loc.xml", urlset("<url><lastmod>2020</lastmod></url>"), "<url> 1: there is no `<loc>` in it"),
@@ -657,8 +657,8 @@ fn sitemaps_are_read_with_their_dates_wherever_these_stand() {
         ("entity.xml", urlset(&page("&nbsp;", "2020")), "the entity `&nbsp;` is not one of XML"),
         ("long.xml", urlset(&page("a", &"2".repeat(300))), "the `<lastmod>` is longer than 256 bytes"),
         ("torn.xml", urlset(&page("a", "2020")).replace("</urlset>", ""), "the XML is cut off"),
-        ("rss.xml", "<rss></rss>".to_owned(), "its outermost element is `<rss>`, so it is no sitemap\n"),
-        ("list.xml", "https://www.example.com/".to_owned(), "it is not XML, so it is no sitemap\n"),
+        ("rss.xml", "<rss></rss>".to_owned(), "its outermost element is `<rss>`, so it is not a sitemap\n"),
+        ("list.xml", "https://www.example.com/".to_owned(), "it is not XML, so it is not a sitemap\n"),
         ("lost.xml", index(&["lost-1.xml"]), "there is no file `./lost-1.xml`"),
     ] {
         site.dir.file(name, content);

@@ -202,18 +202,18 @@ fn the_token_of_a_profile() {
         run(&line).exits(0);
     }
     let inline = run(&format!("token = \"{TOKEN}\""));
-    inline.exits(0).tells("warning").tells("holds a token itself");
+    inline.exits(0).tells("warning").tells("contains a token");
     assert!(!inline.err.contains(TOKEN), "{inline:?}");
 
     // A key without its address is no credential, and somebody may think that it is what counts.
     let key = purge("token-env = \"MINE\"").env("CLOUDFLARE_API_KEY", "half").run();
-    key.exits(0).tells("`CLOUDFLARE_API_KEY` is set without `CLOUDFLARE_EMAIL`, and is not used");
+    key.exits(0).tells("`CLOUDFLARE_API_KEY` is set without `CLOUDFLARE_EMAIL` and is not used");
     assert!(!key.err.contains("half"), "{key:?}");
 
     run("token-env = \"OTHER\"").exits(3).tells("`OTHER`, which is not set");
-    run("token-command = [\"false\"]").exits(3).tells("`false` gave no token");
+    run("token-command = [\"false\"]").exits(3).tells("`false` printed no token");
     run("token-command = []").exits(2).tells("`token-command` is empty");
-    run("token-env = \"MINE\"\ntoken-file = \"x\"").exits(2).tells("more than one place");
+    run("token-env = \"MINE\"\ntoken-file = \"x\"").exits(2).tells("more than one token setting");
     let told = run(&format!("token-command = \"{TOKEN}\""));
     told.exits(2).tells("line 2");
     assert!(!told.err.contains(TOKEN), "{told:?}");
@@ -230,7 +230,7 @@ fn a_secret_that_others_may_read_draws_a_warning() {
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
         cfcache(&api).arg("--api-token-file").arg(&secret).args("purge tags a").run()
     };
-    run(0o644).exits(0).tells("others on this machine may read");
+    run(0o644).exits(0).tells("other users can read");
     assert_eq!(run(0o600).exits(0).err, "");
 }
 
@@ -300,8 +300,11 @@ fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
         ),
         ("plan = \"gold\"", "line 1: a plan is one of"),
         ("[profiles.a]\nplan = \"hunter22\"", "line 2: a plan is one of"),
-        ("token-env = \"A\"\ntoken-file = \"b\"", "more than one place"),
-        ("[profiles.a]\ntoken-env = \"A\"\ntoken = \"hunter22\"", "profile `a` names more than one place"),
+        ("token-env = \"A\"\ntoken-file = \"b\"", "more than one token setting"),
+        (
+            "[profiles.a]\ntoken-env = \"A\"\ntoken = \"hunter22\"",
+            "profile `a` has more than one token setting",
+        ),
         ("[profiles.a]\ntoken-command = []", "profile `a`: `token-command` is empty"),
         ("[zones]\n\"a.example\" = \"\"", "line 2: the zone id is empty"),
         ("[zones]\n\n\"a.example\" = \"hunter22/b\"", "line 3: not a zone id: its character 9"),

@@ -23,7 +23,7 @@ fn without_credentials_nothing_is_sent() {
     }
     // A variable that is set and empty is what an unset secret of a CI job looks like.
     let empty = cfcache(&api).env(VARIABLE, "").args("purge tags a").run();
-    empty.exits(3).tells("`CLOUDFLARE_API_TOKEN` is set, and empty");
+    empty.exits(3).tells("`CLOUDFLARE_API_TOKEN` is set but empty");
     let half = cfcache(&api).without(VARIABLE).env("CLOUDFLARE_API_KEY", KEY).args("purge tags a").run();
     half.exits(3).tells("CLOUDFLARE_EMAIL");
     assert_eq!(api.requests(), 0);
@@ -39,19 +39,19 @@ fn a_variable_that_is_set_and_not_read_is_named() {
         ("CF_API_EMAIL", "the variable is `CLOUDFLARE_EMAIL`"),
     ] {
         let ran = cfcache(&api).without(VARIABLE).env(variable, TOKEN).args("purge tags a").run();
-        ran.exits(3).tells("no credentials").tells(&format!("`{variable}` is set, and not read: {advice}"));
+        ran.exits(3).tells("no credentials").tells(&format!("`{variable}` is set but not used: {advice}"));
         assert!(!ran.err.contains(TOKEN), "{ran:?}");
         let quiet = cfcache(&api).env(variable, TOKEN).args("purge tags a").run();
         assert!(!quiet.err.contains(variable), "{quiet:?}");
     }
     for variable in ["CF_ZONE_ID", "CLOUDFLARE_ZONE"] {
         let purge = || cfcache(&api).without("CLOUDFLARE_ZONE_ID").env(variable, "example.com");
-        let told = format!("`{variable}` is set, and not read: the variable is `CLOUDFLARE_ZONE_ID`");
+        let told = format!("`{variable}` is set but not used: the variable is `CLOUDFLARE_ZONE_ID`");
         purge().args("purge tags a").run().exits(2).tells("no zone given").tells(&told);
         purge().args("purge urls https://www.example.com/a").run().exits(0).tells(&told);
     }
     let ran = bare().env(VARIABLE, TOKEN).env("CF_API_BASE_URL", api.base()).args("config show").run();
-    ran.exits(0).tells("`CF_API_BASE_URL` is set, and not read");
+    ran.exits(0).tells("`CF_API_BASE_URL` is set but not used");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_secret_that_its_owner_can_close_draws_a_warning_and_another_none() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let ran = cfcache(&api).args("purge tags a --api-token-file").arg(&file).run();
         ran.exits(0);
-        assert_eq!(ran.err.contains("others on this machine may read"), is_told, "{mode:o} {ran:?}");
+        assert_eq!(ran.err.contains("other users can read"), is_told, "{mode:o} {ran:?}");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_command_for_the_token_that_goes_wrong_is_told() {
     };
     refused("exec yes", "`sh` printed more than a token");
     refused("echo no store is unlocked >&2; exit 7", "sh: no store is unlocked");
-    refused("exit 7", "`sh` gave no token (exit status: 7)");
+    refused("exit 7", "`sh` printed no token (exit status: 7)");
     refused("exit 0", "the token is empty");
     refused("printf '\\377\\376'", "is not text");
     refused(&format!("echo '\"{TOKEN}\"'"), "has quotes around it");

@@ -63,7 +63,7 @@ fn code_3_the_credentials_are_refused() {
     assert_eq!(report["accepted"], 0);
     assert_eq!(report["failed"], report["items"]);
     // What was not read is no part of the report, and that is said.
-    ran.tells("the input was not read to its end");
+    ran.tells("the input was not read completely");
     // What is refused once is not tried a thousand times.
     assert_eq!(api.requests(), 1);
     let forbidden = Token::new(TOKEN).with_permissions(["Zone Read"]);

@@ -76,7 +76,7 @@ fn commas_never_separate() {
     // What looks as if somebody thought so is sent as it is, and told.
     let ran =
         cfcache(&api).args("purge urls https://www.example.com/a,https://www.example.com/b --json").run();
-    ran.exits(0).tells("a second URL behind a comma");
+    ran.exits(0).tells("a second URL after a comma");
     assert_eq!(ran.report()["items"], 1);
 }
 
@@ -140,7 +140,7 @@ fn an_empty_input_is_never_everything_and_sends_nothing() {
         for kind in ["urls", "tags", "hosts", "prefixes"] {
             let api = Api::quick();
             let purge = || cfcache(&api).arg("purge").arg(kind).args("-z").arg(zone).arg("--json");
-            purge().run().exits(2).says_nothing().tells("and nothing is not everything");
+            purge().run().exits(2).says_nothing().tells("an empty list does not mean everything");
             purge().arg("--from").arg(&empty).run().exits(2).says_nothing().tells("nothing was sent");
             purge().arg("--from").arg(&comments).run().exits(2).says_nothing();
             purge().args("--from /dev/null").run().exits(2).says_nothing();
@@ -201,13 +201,10 @@ fn a_list_of_something_else_is_recognized() {
     let api = Api::quick();
     let dir = Dir::new();
     for (entries, meant) in [
-        ("release-42\nproduct-1001\n", "these look like tags: is `cfcache invalidate tags` meant?"),
-        ("www.example.com\nexample.net\n", "these look like hosts: is `cfcache invalidate hosts` meant?"),
-        (
-            "www.example.com\nexample.net/blog\n",
-            "`cfcache invalidate prefixes` meant?), or like a URL without",
-        ),
-        ("release-42\n", "it looks like a tag: is `cfcache invalidate tags` meant?"),
+        ("release-42\nproduct-1001\n", "these look like tags: did you mean `cfcache invalidate tags`?"),
+        ("www.example.com\nexample.net\n", "these look like hosts: did you mean `cfcache invalidate hosts`?"),
+        ("www.example.com\nexample.net/blog\n", "`cfcache invalidate prefixes`?), or like a URL without"),
+        ("release-42\n", "it looks like a tag: did you mean `cfcache invalidate tags`?"),
         ("release-42\nhttps://example.com/\n", "correct them"),
         ("release-42\nhttps:///\n", "correct them"),
         ("/path/to/image.jpg\n./a\n", "these look like paths of files: `--base https://www.example.com`"),
@@ -307,8 +304,8 @@ fn an_argument_that_names_a_list_is_understood_and_not_acted_upon() {
     let purge = |kind: &str, argument: &str| {
         cfcache(&api).current_dir(dir.path()).arg("purge").arg(kind).arg(argument).run()
     };
-    purge("urls", "urls.txt").exits(2).tells("`--from` reads it");
-    purge("urls", "@urls.txt").exits(2).tells("`--from` reads it");
+    purge("urls", "urls.txt").exits(2).tells("use `--from` to read it");
+    purge("urls", "@urls.txt").exits(2).tells("use `--from` to read it");
     purge("urls", "-").exits(2).tells("`--from -` reads standard input");
     assert_eq!(api.requests(), 0);
     // It may be a tag of that name all the same.
@@ -322,8 +319,13 @@ fn what_cannot_be_read_is_named_and_nothing_is_sent() {
     let purge = || cfcache(&api).args("purge urls").arg(A).arg("--from");
     purge().arg(dir.at("missing")).run().exits(2).says_nothing().tells("missing").tells("cannot read");
     purge().arg(dir.path()).run().exits(2).says_nothing().tells("it is a directory");
-    purge().args("- --from -").input(A).run().exits(2).tells("standard input can be read once");
-    purge().args("- --api-token-file -").input(A).run().exits(2).tells("standard input can be read once");
+    purge().args("- --from -").input(A).run().exits(2).tells("standard input can only be read once");
+    purge()
+        .args("- --api-token-file -")
+        .input(A)
+        .run()
+        .exits(2)
+        .tells("standard input can only be read once");
     assert_eq!(api.requests(), 0);
 }
 
@@ -437,7 +439,7 @@ fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
     purge("hosts", "www.example.com\nexample.com").tells("a line break").tells(from);
     purge("prefixes", "www.example.com/a\nexample.com/b").tells("a line break").tells(from);
     purge("tags", "a\nb").tells(from);
-    let own = "is an entry of its own";
+    let own = "as a separate argument or line";
     purge("urls", "https://www.example.com/a https://www.example.com/b").tells("a space").tells(own);
     purge("urls", "https://www.example.com/a b").tells("`https://www.example.com/a%20b`");
     for blank in [" ", "\t", "\u{b}", "\u{a0}", "\u{2028}", "\u{3000}"] {
@@ -446,7 +448,7 @@ fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
             ("hosts", "www.example.com"),
             ("prefixes", "www.example.com/"),
         ] {
-            purge(kind, &format!("{entry}{blank}")).tells("leave out what stands around it");
+            purge(kind, &format!("{entry}{blank}")).tells("remove the characters around it");
             purge(kind, &format!("{blank}{entry}"));
             purge(kind, &format!("{entry}a{blank}a"));
         }
@@ -522,7 +524,7 @@ fn entries_may_end_with_nul() {
         .args("purge urls --json -0 --from - --base https://www.example.com/site")
         .input(input)
         .run();
-    ran.exits(0).tells("`#` is taken as part of the file's name");
+    ran.exits(0).tells("`#` is treated as part of the file's name");
     assert_eq!(ran.report()["warnings"], 1);
     assert_eq!(
         api.items(),
@@ -566,8 +568,12 @@ fn base_makes_paths_into_urls_and_failures_can_be_run_again() {
     purge().arg("//cdn.example.com/a").run().exits(2).tells("begins with `//`");
     let bad = |base: &str| cfcache(&api).args("purge urls a --base").arg(base).run();
     bad("www.example.com").exits(2).tells("`--base`: ").tells("write it as the browser shows it");
-    bad("https://www.example.com/?a").exits(2).tells("a folder has none");
-    cfcache(&api).args("purge tags a --base https://www.example.com").run().exits(2).tells("is for `urls`");
+    bad("https://www.example.com/?a").exits(2).tells("which a folder cannot have");
+    cfcache(&api)
+        .args("purge tags a --base https://www.example.com")
+        .run()
+        .exits(2)
+        .tells("is only for `urls`");
     assert_eq!(api.requests(), 0);
 }
 

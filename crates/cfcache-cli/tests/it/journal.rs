@@ -39,7 +39,7 @@ fn what_was_accepted_is_skipped_and_the_rest_is_sent() {
         api.log().clear();
         let third = run();
         third.exits(0).tells(&format!(
-            "warning: all 950 URLs were accepted by an earlier run, as the journal `{}` says; remove it to send them \
+            "warning: all 950 URLs were accepted by an earlier run, according to the journal `{}`; remove it to send them \
              again\n",
             journal.display()
         ));
@@ -100,25 +100,25 @@ fn a_journal_of_another_run_is_refused_and_left_as_it_is() {
     api.log().clear();
     let refused = |cmd: Cmd, why: &str| {
         let ran = cmd.run();
-        ran.exits(2).says_nothing().tells(why).tells("a journal of its own");
+        ran.exits(2).says_nothing().tells(why).tells("another journal");
         assert_eq!(dir.read("journal"), before);
     };
     let with = |line: &str| cfcache(&api).arg("--journal").arg(&journal).args(line);
     refused(
         with("invalidate urls --from").arg(&list),
-        "its operation is `purge`, and this one's is `invalidate`",
+        "its operation is `purge`, this run's is `invalidate`",
     );
-    refused(with("purge tags a"), "its kind is `files`, and this one's is `tags`");
+    refused(with("purge tags a"), "its kind is `files`, this run's is `tags`");
     refused(
         with("purge urls -z 11111111111111111111111111111111 --from").arg(&list),
         &format!("its zone is `{ZONE}`"),
     );
-    refused(with("purge urls -e Staging --from").arg(&list), "it is of the zone, and no environment");
+    refused(with("purge urls -e Staging --from").arg(&list), "it is for the zone, and no environment");
     refused(
         with("purge urls --header").arg("CF-Device-Type: mobile").arg("--from").arg(&list),
         "its headers are none",
     );
-    refused(with("purge urls --from").arg(&more), "its input had 250 entries, and this one has 251");
+    refused(with("purge urls --from").arg(&more), "its input had 250 entries, this one has 251");
     refused(with("purge urls --from").arg(&others), "not the same ones");
     let other = Api::quick();
     refused(
@@ -139,13 +139,10 @@ fn another_input_from_a_pipe_is_noticed_and_nothing_of_it_is_skipped() {
     api.log().clear();
     let other = urls(950).replace("/7\n", "/x\n");
     let ran = piped(other);
-    ran.exits(2)
-        .says_nothing()
-        .tells("was made with another input")
-        .tells("of this one are not what they were");
+    ran.exits(2).says_nothing().tells("was made with another input").tells("of this input have changed");
     assert_eq!(api.requests(), 0);
     let ran = piped(urls(940));
-    ran.exits(2).tells("it had at least 950 entries, and this one has 940");
+    ran.exits(2).tells("it had at least 950 entries, this one has 940");
     let ran = piped(String::new());
     ran.exits(2).says_nothing();
     // Where it differs only behind what was seen, there is nothing to hold against it.
@@ -267,7 +264,7 @@ fn everything_has_no_journal_and_a_dry_run_neither() {
     let dir = Dir::new();
     let api = Api::quick();
     let with = |line: &str| cfcache(&api).args(line).arg("--journal").arg(dir.at("journal")).run();
-    with("purge everything -y").exits(2).says_nothing().tells("`everything` is none");
+    with("purge everything -y").exits(2).says_nothing().tells("not for `everything`");
     with("purge tags a --dry-run").exits(2).says_nothing().tells("exclude each other");
     // What could not begin leaves nothing behind.
     with("purge urls nonsense").exits(2);
@@ -303,7 +300,7 @@ fn an_interrupted_run_is_taken_up() {
     wait_until(|| api.items().len() >= 300);
     first.signal("INT");
     let first = first.finish();
-    first.exits(130).tells("the same command with the same journal goes on from here");
+    first.exits(130).tells("the same command with the same journal continues from here");
     let accepted = count(&first, "accepted");
     assert_eq!(accepted, api.items().len() as u64);
     api.log().clear();
@@ -363,7 +360,7 @@ fn what_cannot_be_recorded_is_the_last_word_whatever_else_went_wrong() {
     ran.exits(4).tells("status 429");
     let last = ran.err.lines().last().unwrap();
     assert!(last.starts_with("error: cannot write the journal"), "{}", ran.err);
-    assert!(last.ends_with("what was accepted and is not in it is sent again by the next run"), "{last}");
+    assert!(last.ends_with("the next run sends accepted entries that are not in it again"), "{last}");
 }
 
 #[test]

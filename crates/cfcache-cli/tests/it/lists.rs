@@ -72,8 +72,8 @@ fn the_last_list_survives_a_run_that_cannot_begin() {
 #[test]
 fn a_list_is_no_place_for_everything_and_standard_output_no_place_for_a_list() {
     let api = Api::quick();
-    cfcache(&api).args("purge everything -y --failed-to x").run().exits(2).tells("`everything` is none");
-    cfcache(&api).args("purge tags a --failed-to -").run().exits(2).tells("takes a file");
+    cfcache(&api).args("purge everything -y --failed-to x").run().exits(2).tells("not for `everything`");
+    cfcache(&api).args("purge tags a --failed-to -").run().exits(2).tells("needs a file");
     let dir = Dir::new();
     cfcache(&api)
         .args("purge tags a --failed-to")
@@ -143,7 +143,7 @@ fn a_dry_run_ends_with_how_many_requests_and_how_long() {
     // 100 requests: a bucket of 25, then 5 in a minute.
     let free = ran("free");
     assert!(
-        free.starts_with("would send 10000 tags in 100 requests; the limits of the plan `free`"),
+        free.starts_with("would send 10000 tags in 100 requests; with the limits of the plan `free`"),
         "{free}"
     );
     assert!(free.contains("at least 15 min"), "{free}");

@@ -48,8 +48,8 @@ fn what_the_api_reports_beside_success_is_a_warning() {
     for line in ["purge tags a", "purge everything -y"] {
         let ran = cfcache(&api).args(line).args("--json --quiet").run();
         ran.exits(0)
-            .tells("warning: the API did it, and says: half of it (code 1234)")
-            .tells("warning: the API did it, and says: soon gone");
+            .tells("warning: the API accepted it, but reports: half of it (code 1234)")
+            .tells("warning: the API accepted it, but reports: soon gone");
         let report = ran.report();
         assert_eq!((report["accepted"].as_u64(), report["warnings"].as_u64()), (Some(1), Some(2)), "{line}");
     }

@@ -87,7 +87,7 @@ fn where_two_zones_have_a_name_none_is_taken() {
         let api = Api::start(config.clone());
         let urls = "purge urls --json https://www.example.com/a";
         // They are all that there is.
-        without_zone(&api).args(urls).run().exits(1).says_nothing().tells("several of each name");
+        without_zone(&api).args(urls).run().exits(1).says_nothing().tells("several zones of each name");
         let api = Api::start(config.with_zone(Zone::new(NET, "example.net")));
         let ran = without_zone(&api).args(urls).arg("https://example.net/b").run();
         let report = ran.exits(1).report();
@@ -161,7 +161,7 @@ fn what_is_for_one_zone_needs_one() {
     let api = Api::start(config());
     for option in ["-e Staging", "--journal j"] {
         let ran = without_zone(&api).args(option).args("purge urls https://example.com/a").run();
-        ran.exits(2).says_nothing().tells("is for one zone");
+        ran.exits(2).says_nothing().tells("needs a zone");
     }
     assert_eq!(api.requests(), 0);
 }

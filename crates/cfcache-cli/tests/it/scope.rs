@@ -26,7 +26,10 @@ fn a_domain_is_looked_up_once_and_an_id_never() {
 fn a_zone_that_is_not_there_is_told_with_what_may_be_meant() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-z www.example.com purge tags a --json").run();
-    ran.exits(1).says_nothing().tells("there is no zone `www.example.com`").tells("is `example.com` meant?");
+    ran.exits(1)
+        .says_nothing()
+        .tells("there is no zone `www.example.com`")
+        .tells("did you mean `example.com`?");
     assert_eq!(api.bodies(), [""; 0]);
 }
 
@@ -104,7 +107,7 @@ fn the_production_environment_asks_like_the_zone() {
     for environment in ["production".to_owned(), " PRODUCTION ".to_owned(), id("Production")] {
         for action in ["purge", "invalidate"] {
             let ran = cfcache(&api).args(action).args("everything -e").arg(&environment).run();
-            ran.exits(2).says_nothing().tells("this needs a yes");
+            ran.exits(2).says_nothing().tells("this needs confirmation");
         }
         assert_eq!(api.bodies(), [""; 0]);
         cfcache(&api).args("purge everything -y -e").arg(&environment).run().exits(0);
@@ -116,9 +119,13 @@ fn the_production_environment_asks_like_the_zone() {
         cfcache(&api).args("purge everything -e").arg(&environment).run().exits(0);
     }
     // An id that the zone does not know, or that may not be looked up, may be Production's.
-    cfcache(&api).args("purge everything -e 0123456789abcdef0123456789").run().exits(2).tells("needs a yes");
+    cfcache(&api)
+        .args("purge everything -e 0123456789abcdef0123456789")
+        .run()
+        .exits(2)
+        .tells("needs confirmation");
     let api = Api::start(open().with_token(Token::new(TOKEN).with_permissions(["Cache Purge"])));
-    cfcache(&api).args("purge everything -e").arg(id("Staging")).run().exits(2).tells("needs a yes");
+    cfcache(&api).args("purge everything -e").arg(id("Staging")).run().exits(2).tells("needs confirmation");
     assert_eq!(api.bodies(), [""; 0]);
 }
 
@@ -154,7 +161,7 @@ fn a_zone_of_another_name_than_was_asked_for_is_not_taken() {
     );
     let api = Api::with_fault(&other);
     let ran = cfcache(&api).args("-z example.com purge everything -y").run();
-    ran.exits(1).says_nothing().tells("gave `other.example`, which is not taken").tells("there is no zone");
+    ran.exits(1).says_nothing().tells("returned `other.example`, which is ignored").tells("there is no zone");
     assert_eq!(api.bodies(), [""; 0]);
 }
 
@@ -165,7 +172,7 @@ fn an_account_of_the_environment_is_a_guess_and_one_of_the_option_is_none() {
     let verify = |api: &Api| cfcache(api).env("CLOUDFLARE_ACCOUNT_ID", account).args("token verify");
     // A user's token beside the variable.
     let api = Api::with_fault(REFUSED);
-    verify(&api).run().exits(0).tells("`CLOUDFLARE_ACCOUNT_ID` is set, and the token is not of that account");
+    verify(&api).run().exits(0).tells("`CLOUDFLARE_ACCOUNT_ID` is set, but the token belongs to a user");
     cfcache(&api).args("token verify --account").arg(account).run().exits(3).tells("without `--account`");
     // An account's token.
     let api = Api::with_fault("status=401,code=1000,on=verify_token");
@@ -173,10 +180,10 @@ fn an_account_of_the_environment_is_a_guess_and_one_of_the_option_is_none() {
     assert_eq!(api.requests(), 1);
     cfcache(&api).args("token verify").run().exits(3).tells("`CLOUDFLARE_ACCOUNT_ID`");
     let ran = cfcache(&api).env("CF_ACCOUNT_ID", account).args("token verify").run();
-    ran.exits(3).tells("`CF_ACCOUNT_ID` is set, and not read: the variable is `CLOUDFLARE_ACCOUNT_ID`");
+    ran.exits(3).tells("`CF_ACCOUNT_ID` is set but not used: the variable is `CLOUDFLARE_ACCOUNT_ID`");
     // Neither knows it.
     let api = Api::start(open().with_token(Token::new("some-other-token-that-is-not-the-one")));
-    verify(&api).run().exits(3).tells("of `CLOUDFLARE_ACCOUNT_ID`) nor the user's own address");
+    verify(&api).run().exits(3).tells("of `CLOUDFLARE_ACCOUNT_ID`) nor as a user's token");
 }
 
 #[test]

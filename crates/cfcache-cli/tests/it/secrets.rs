@@ -189,7 +189,7 @@ fn a_token_where_an_id_or_a_name_is_expected_is_not_shown() {
             hides(cfcache(&api).arg("-z").arg(secret).args(line));
         }
         let swapped = hides(cfcache(&api).env("CLOUDFLARE_ZONE_ID", secret).args("purge tags a"));
-        swapped.exits(2).says_nothing().tells("was it meant for `CLOUDFLARE_API_TOKEN`");
+        swapped.exits(2).says_nothing().tells("set it in `CLOUDFLARE_API_TOKEN`");
         hides(cfcache(&api).arg("-e").arg(secret).args("purge tags a")).says_nothing();
         for line in [
             "--profile",

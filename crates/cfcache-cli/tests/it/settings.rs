@@ -20,14 +20,14 @@ fn settings_with_values_of_their_own_are_read_and_set() {
         get(first);
         assert!(set().exits(0).out.contains(&format!(" is {wanted}")));
         get(wanted);
-        assert!(set().exits(0).out.contains("already; nothing was changed"));
+        assert!(set().exits(0).out.contains("nothing was changed"));
         let log = api.log().entries();
         let sent: Vec<_> =
             log.iter().filter(|entry| entry.method == "PATCH").map(|entry| &entry.body).collect();
         assert_eq!(sent.last().unwrap().as_ref(), body.as_bytes(), "{command}");
     }
     let patches = api.log().entries().iter().filter(|entry| entry.method == "PATCH").count();
-    assert_eq!(patches, 4, "what is so already is left alone");
+    assert_eq!(patches, 4, "settings that already have the value are not changed");
     let table = cfcache(&api).args("settings").run();
     for line in ["Cache level", "Browser cache TTL", "Always Online", "Query String Sort"] {
         assert!(table.out.contains(line), "{table:?}");
@@ -99,7 +99,7 @@ fn a_read_of_the_wrong_form_fails_at_once() {
     for line in ["reserve get", "zones list", "cache-level get"] {
         let before = api.requests();
         let ran = cfcache(&api).args(line).run();
-        ran.exits(5).tells("has another form than is known here");
+        ran.exits(5).tells("has an unknown form");
         assert!(!ran.err.contains("may have taken effect"), "{ran:?}");
         assert_eq!(api.requests() - before, 1, "{line}");
     }
@@ -115,7 +115,7 @@ fn a_block_of_the_firewall_is_no_problem_of_the_token() {
     }
     let api = Api::with_fault("edge=526,on=all");
     let ran = cfcache(&api).args("purge urls https://www.example.com/a --json").run();
-    ran.exits(5).tells("another try cannot change");
+    ran.exits(5).tells("a retry cannot help");
     assert_eq!(ran.report()["requests"], 1);
     let api = Api::with_fault("edge=1015,retry-after=1,times=1");
     let ran = cfcache(&api).args("purge urls https://www.example.com/a --json").run();

@@ -22,7 +22,7 @@ fn the_first_ctrl_c_waits_for_what_is_in_flight() {
     std::thread::sleep(Duration::from_millis(200));
     process.signal("INT");
     let ran = process.finish();
-    ran.exits(130).tells("waiting for what is in flight");
+    ran.exits(130).tells("waiting for requests in flight");
     let report = ran.report();
     assert_eq!(report["accepted"], 200, "{report}");
     assert_eq!(api.items().len(), 200);
@@ -81,7 +81,7 @@ fn the_second_ctrl_c_does_not_count_requests_that_waited_for_a_connection() {
     assert_eq!((&report["requests"], &report["failed"]), (&200.into(), &230.into()), "{report}");
     let messages = report["failures"].to_string();
     assert_eq!(messages.matches("it may have been accepted").count(), 200, "{messages}");
-    assert_eq!(messages.matches("it was not sent").count(), 30, "{messages}");
+    assert_eq!(messages.matches("was not sent").count(), 30, "{messages}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn ctrl_c_during_everything() {
     process.signal("INT");
     let ran = process.finish();
     // It was in flight, was waited for, and went well.
-    ran.exits(0).tells("waiting for what is in flight");
+    ran.exits(0).tells("waiting for requests in flight");
     assert_eq!(ran.report()["accepted"], 1);
 
     let api = Api::with_fault("stall");
@@ -173,7 +173,7 @@ fn a_clear_that_was_begun_goes_on() {
     process
         .finish()
         .exits(130)
-        .tells("interrupted; the clear goes on")
+        .tells("interrupted; the clear continues")
         .tells("hint: `cfcache reserve status`");
     cfcache(&api).args("reserve status").run().exits(0);
 

@@ -102,7 +102,7 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
     let whole = urlset(url);
     for (content, why) in [
         (String::new(), "there is no element in it"),
-        (urlset(""), "the input holds no URLs"),
+        (urlset(""), "the input contains no URLs"),
         ("https://www.example.com/a\n".to_owned(), "it is not XML"),
         ("<html><body>404</body></html>".to_owned(), "its outermost element is `<html>`"),
         (whole.replace("</urlset>", ""), "the XML is cut off"),
@@ -124,16 +124,16 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
             "there is a second `<loc>`",
         ),
         (index(&["https://www.example.com/missing.xml"]), "there is no file"),
-        (index(&["https://www.example.com/../other.xml"]), "names no file"),
-        (index(&["https://www.example.com/%2e%2e/other.xml"]), "names no file"),
-        (index(&["https://www.example.com/a\\..\\other.xml"]), "names no file"),
-        (index(&["other.xml"]), "names no file"),
-        (index(&["https://www.example.com/"]), "names no file"),
+        (index(&["https://www.example.com/../other.xml"]), "is not the name of a file"),
+        (index(&["https://www.example.com/%2e%2e/other.xml"]), "is not the name of a file"),
+        (index(&["https://www.example.com/a\\..\\other.xml"]), "is not the name of a file"),
+        (index(&["other.xml"]), "is not the name of a file"),
+        (index(&["https://www.example.com/"]), "is not the name of a file"),
         (index(&["https://www.example.com/folder"]), "there is no file"),
-        (index(&["https://www.example.com/bad.xml"]), "two addresses of the index are of one file"),
+        (index(&["https://www.example.com/bad.xml"]), "two addresses of the index belong to the same file"),
         (
             index(&["https://www.example.com/en/other.xml", "https://www.example.com/de/other.xml"]),
-            "two addresses of the index are of one file",
+            "two addresses of the index belong to the same file",
         ),
     ] {
         let list = dir.file("bad.xml", &content);
@@ -157,8 +157,8 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
         .input("")
         .run()
         .exits(2)
-        .tells("can be read once");
-    cfcache(&api).args("purge tags --from-sitemap a").run().exits(2).tells("is for `urls`");
+        .tells("can only be read once");
+    cfcache(&api).args("purge tags --from-sitemap a").run().exits(2).tells("is only for `urls`");
     assert_eq!(api.requests(), 0);
 }
 

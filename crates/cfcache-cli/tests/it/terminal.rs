@@ -191,7 +191,7 @@ fn whoever_interrupts_is_told_what_is_waited_for() {
     let process = terminal.start(cfcache(&api).args("purge urls --concurrency 2 --from").arg(list));
     terminal.sees("2 in flight");
     process.signal("INT");
-    terminal.sees("Ctrl-C again does not wait");
+    terminal.sees("press Ctrl-C again to stop at once");
     terminal.sees("waiting for 2 requests");
     process.finish_quietly().exits(130);
 }
@@ -299,21 +299,21 @@ fn what_fails_is_shown_with_its_reason_and_the_next_try() {
     let terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
     // Where not all of it fits, that nothing is accepted yet goes without saying.
-    terminal.sees("\u{1b}[Kstatus 503: no reason in the answer, try 1 of 11, again in 2 s\r");
+    terminal.sees("\u{1b}[Kstatus 503: the response states no reason, try 1 of 11, again in 2 s\r");
     process.finish_quietly().exits(0);
     // As much of the reason as leaves room for the rest.
     let api = Api::with_fault("status=503,retry-after=3,at=2");
     let terminal = Terminal::new();
     let purge = "purge tags a b c --batch-size 2 --concurrency 1";
     let process = terminal.start(cfcache(&api).args(purge));
-    terminal.sees("2 of 3 tags accepted, status 503: no reason in the…, try 1 of 11, again in 2 s\r");
+    terminal.sees("2 of 3 tags accepted, status 503: the response stat…, try 1 of 11, again in 2 s\r");
     process.finish_quietly().exits(0);
     // And all of it where there is room.
     let api = Api::with_fault("status=503,retry-after=3,times=1");
     let terminal = Terminal::with_columns(120);
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
     terminal.sees(
-        "0 of 3 tags accepted, the API answered with status 503: no reason in the answer, try 1 of 11, again",
+        "0 of 3 tags accepted, the API answered with status 503: the response states no reason, try 1 of 11, again",
     );
     process.finish_quietly().exits(0);
     // Where nothing else is drawn too.
@@ -381,7 +381,7 @@ fn entries_can_be_typed_and_are_not_drawn_over() {
     let api = Api::quick();
     let mut terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags --json --from -"));
-    terminal.sees("reading entries from the terminal, one a line; Ctrl-D ends");
+    terminal.sees("reading entries from the terminal, one per line; Ctrl-D ends the input");
     terminal.types("tag-1\n");
     std::thread::sleep(Duration::from_millis(700));
     terminal.types("tag-2\n\u{4}");

@@ -52,7 +52,7 @@ fn values_are_checked_before_anything_is_sent() {
         ("--batch-size 0", "at least 1"),
         ("--concurrency -1", "--concurrency"),
         ("--timeout soon", "a number of seconds"),
-        ("--timeout 0", "it must be more than 0"),
+        ("--timeout 0", "expected a number of seconds above 0"),
         ("--max-wait -5", "--max-wait"),
         ("--timeout NaN", "a number of seconds"),
         ("--max-retries 1.5", "--max-retries"),
@@ -77,7 +77,7 @@ fn values_are_checked_before_anything_is_sent() {
 #[test]
 fn the_plan_of_the_environment_is_checked_too_and_an_empty_one_is_none() {
     let purge = || bare().args("--emulator purge tags a");
-    purge().env("CFCACHE_PLAN", "gold").run().exits(2).tells("`gold` is no plan").tells("CFCACHE_PLAN");
+    purge().env("CFCACHE_PLAN", "gold").run().exits(2).tells("`gold` is not a plan").tells("CFCACHE_PLAN");
     purge().env("CFCACHE_PLAN", "").env("CLOUDFLARE_ACCOUNT_ID", "").run().exits(0);
     purge().env("CFCACHE_PLAN", "enterprise").run().exits(0);
     // What is typed wins.
@@ -98,9 +98,9 @@ fn a_value_that_is_not_unicode_is_named() {
 #[test]
 fn a_mistake_in_the_zone_is_told_with_what_is_meant() {
     for (zone, told) in [
-        ("https://example.com/path", "is `example.com` meant?"),
-        ("not a zone", "a zone is given by its id, or by its domain"),
-        ("023e105f4ecef8ad9ca31a8372d0c35/", "a zone is given by its id, or by its domain"),
+        ("https://example.com/path", "did you mean `example.com`?"),
+        ("not a zone", "give the zone's id, or its domain"),
+        ("023e105f4ecef8ad9ca31a8372d0c35/", "give the zone's id, or its domain"),
     ] {
         bare().args("purge tags a --dry-run --zone").arg(zone).run().exits(2).says_nothing().tells(told);
     }
@@ -137,9 +137,9 @@ fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
     let api = Api::quick();
     let purge = |line: &str| cfcache(&api).current_dir(&dir.at(".")).args("purge tags").args(line).run();
     for line in ["-f tags.txt", "--force tags.txt", "tags.txt -f", "x -f tags.txt -y", "-f @tags.txt"] {
-        purge(line).exits(2).says_nothing().tells("`--from FILE`").tells("`tags.txt` is the name of one");
+        purge(line).exits(2).says_nothing().tells("`--from FILE`").tells("`tags.txt` looks like a file name");
     }
-    purge("-f -").exits(2).says_nothing().tells("`-` is the name of one");
+    purge("-f -").exits(2).says_nothing().tells("`-` looks like a file name");
     assert_eq!(api.requests(), 0);
     // What is no file's name is a tag, and so is what no `-f` stands beside.
     for line in ["-f other.txt", "-f folder", "-y tags.txt", "-f --from tags.txt"] {
@@ -176,7 +176,7 @@ fn a_batch_that_no_plan_takes_is_warned_about() {
     };
     warns(
         "101",
-        "warning: `--batch-size 101`: no plan is named, and `free` allows at most 100 tags a request",
+        "warning: `--batch-size 101`: no plan is given, and `free` allows at most 100 tags a request",
     );
     warns("200 --plan pro", "the plan `pro` allows at most 100 tags a request");
     warns("100", "");
@@ -197,7 +197,7 @@ fn options_that_do_nothing_are_refused_at_everything_and_at_the_emulator() {
     {
         for verb in ["purge", "invalidate"] {
             let ran = cfcache(&api).arg(verb).args("everything --yes").args(option).run();
-            ran.exits(2).says_nothing().tells("`everything` is none");
+            ran.exits(2).says_nothing().tells("not for `everything`");
         }
     }
     assert_eq!(api.requests(), 0);
@@ -234,7 +234,7 @@ fn options_that_do_nothing_are_refused_at_everything_and_at_the_emulator() {
             format!("{option} emulator --listen 127.0.0.1:0"),
         ] {
             let ran = bare().args(&line).run();
-            ran.exits(2).says_nothing().tells(&format!("`{name}` does nothing here"));
+            ran.exits(2).says_nothing().tells(&format!("`{name}` has no effect"));
         }
     }
 }

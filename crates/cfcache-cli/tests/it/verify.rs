@@ -245,9 +245,9 @@ fn what_stands_in_the_way_is_told_with_what_helps() {
         cfcache(&api).args(line).arg("--verify-connect").arg(edge.at()).input(urls.clone()).run()
     };
     let ran = run("purge urls --from - --verify --visitor-rate 200");
-    ran.exits(6).tells("service token of Cloudflare Access").tells(
-        "https://example.com/moved redirects to /new: the redirect was purged, and not what it leads to",
-    );
+    ran.exits(6)
+        .tells("service token of Cloudflare Access")
+        .tells("https://example.com/moved redirects to /new: the redirect was purged, but not its target");
     assert!(ran.out.contains("verified 4 URLs: 2 proven, 2 NOT PROVEN; seen from FRA only"), "{}", ran.out);
     let verify = verified(&run("purge urls --from - --verify --json --visitor-rate 200").report());
     assert_eq!(verify["unproven"].as_array().unwrap().len(), 2);
@@ -554,7 +554,7 @@ fn options_that_mean_nothing_are_refused() {
     ] {
         cfcache(&api).args("purge urls https://example.com/a").args(line).run().exits(2);
     }
-    bare().args("settings --verify").run().exits(2).tells("`--verify` is for");
+    bare().args("settings --verify").run().exits(2).tells("`--verify` is only for");
     assert_eq!(api.requests(), 0);
 }
 
@@ -646,7 +646,7 @@ fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
     assert_eq!(site.emulator.get("/b.css")["status"], 404);
     assert_eq!(site.emulator.get("/a.css")["cache_status"], "HIT");
     let ran = site.run("--verify --warm");
-    ran.exits(0).tells("nothing was purged, so that there is nothing to verify or to fetch");
+    ran.exits(0).tells("nothing was purged, so there is nothing to verify or to fetch");
     assert_eq!(ran.report()["verify"], serde_json::Value::Null);
 }
 
@@ -677,7 +677,7 @@ fn what_is_not_proven_of_a_deployment_is_purged_and_verified_by_the_next_run() {
     site.write("a.css", "version 2");
     site.upload();
     let ran = site.run("--verify --verify-timeout 2");
-    ran.exits(6).tells("the state remembers 1 URL that is not proven");
+    ran.exits(6).tells("the state records 1 URL that is not proven");
     assert_eq!((&ran.report()["state"], &ran.report()["accepted"]), (&"pending".into(), &1.into()));
     assert_eq!(site.pending(), 1);
     let ran = site.run("--verify");
@@ -698,7 +698,7 @@ fn a_late_origin_leaves_all_of_a_deployment_to_the_next_run() {
     // Only one of them is at the origin in time.
     site.emulator.site.file("c.css", "version 2");
     let ran = site.run("--verify --verify-timeout 1 --expect-files");
-    ran.exits(6).tells("the next run makes up for it");
+    ran.exits(6).tells("the next run purges it");
     let report = ran.report();
     let verify = verified(&report);
     assert_eq!(verify["proven"], 1, "{verify}");
@@ -731,7 +731,7 @@ fn a_deployment_waits_for_the_origin_and_is_made_up_for_where_that_is_not_ready(
         site.cmd(run).arg("--after").arg(gate).run()
     };
     let ran = after("--after-timeout 1");
-    ran.exits(7).tells("nothing was purged").tells("what is to be purged is in the state");
+    ran.exits(7).tells("nothing was purged").tells("the state records what has to be purged");
     assert_eq!(site.pending(), 1);
     site.upload();
     let ran = after("--verify");
@@ -802,7 +802,7 @@ fn a_deployment_under_two_hosts_without_a_zone_is_verified_on_both() {
     // not reach the cache, and is made up for by URL, on the zone of the host.
     fill("/a.css");
     let ran = cmd("--verify=all --verify-timeout 8").run();
-    ran.exits(0).tells("under other URLs than before");
+    ran.exits(0).tells("the URLs of the site have changed");
     let verify = verified(&ran.report());
     assert_eq!(
         (&verify["probed"], &verify["proven"], &verify["not_cached"]),
@@ -885,8 +885,8 @@ fn a_transition_of_a_deployment_is_proven() {
 #[test]
 fn options_that_do_nothing_for_a_deployment_are_refused() {
     let site = Deployed::start("");
-    site.run("--begin --verify").exits(2).tells("`--begin` only writes");
-    site.run("--expect-files").exits(2).tells("`--expect-files` is for `--verify`");
+    site.run("--begin --verify").exits(2).tells("`--begin` only records");
+    site.run("--expect-files").exits(2).tells("`--expect-files` needs `--verify`");
     let manifest = site.dir.file("md5", "d41d8cd98f00b204e9800998ecf8427e  a.css\n");
     bare()
         .args("purge changed --url https://www.example.com --verify --expect-files --state")

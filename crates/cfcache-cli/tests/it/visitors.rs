@@ -199,14 +199,14 @@ fn probe_says_of_each_url_what_the_cache_says() {
         "cached",
         "was not cached, is now",
         "not eligible for the cache",
-        "its headers forbid caching",
+        "not cached because of its headers",
         "a challenge page",
-        "wants a login (Cloudflare Access)",
+        "requires a login (Cloudflare Access)",
         "rate limited",
         "an error (503)",
-        "the edge's error 1020",
+        "error 1020 of the edge",
         "was not cached, is now; redirects to /new",
-        "no word of the cache",
+        "no cache status",
         "was not cached, is now",
     ];
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -358,7 +358,7 @@ fn what_is_about_the_api_or_about_nothing_is_refused() {
     ] {
         run(&edge, line, &["/hit"]).run().exits(2);
     }
-    bare().args("settings --visitor-rate 3").run().exits(2).tells("`--visitor-rate` is for");
+    bare().args("settings --visitor-rate 3").run().exits(2).tells("`--visitor-rate` is only for");
     assert!(edge.heads().is_empty());
 }
 

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-/// How long to wait before a retry: exponential, with jitter.
+/// Computes the wait before a retry: exponential, with jitter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
     base: Duration,
@@ -8,23 +8,24 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Waits around `base` at first, and never longer than `cap`.
+    /// Starts with waits of about `base`, and never waits longer than `cap`.
     pub(super) const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap }
     }
 
-    /// Full jitter: anything from nothing up to `base · 2ⁿ`, where `n` is how often it failed before.
+    /// Full jitter: a random wait between zero and `base · 2ⁿ`, where `n` is the number of previous failures.
     ///
-    /// For failures of one request: others go on, and those that failed together do not come back together.
+    /// For failures of one request: other requests continue, and requests that failed together do not retry together.
     pub(super) fn full_jitter(self, failures: u32, random: u64) -> Duration {
         let ceiling = self.base.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.cap);
         between(Duration::ZERO, ceiling, random)
     }
 
-    /// Decorrelated jitter: from two to three times the wait before, and never longer than four times the cap.
+    /// Decorrelated jitter: two to three times the previous wait, and at most four times the cap.
     ///
-    /// For a server that says "too many" without saying how long: everything waits, and longer each time. The ten waits
-    /// of the default policy outlast the five minutes for which the API shuts out whoever exceeds its global quota.
+    /// For a server that says "too many requests" without a wait: all requests wait, longer each time. The ten waits of
+    /// the default policy together exceed the five minutes for which the API blocks an account that exceeds its global
+    /// quota.
     pub(super) fn decorrelated(self, previous: Option<Duration>, random: u64) -> Duration {
         let cap = self.cap.saturating_mul(4);
         let least = previous.map_or(self.base, |previous| previous.saturating_mul(2)).min(cap);
@@ -38,7 +39,7 @@ fn between(low: Duration, high: Duration, random: u64) -> Duration {
     low + high.saturating_sub(low).mul_f64(unit)
 }
 
-/// The SplitMix64 sequence: small, and good enough to spread waits.
+/// The SplitMix64 generator: small, and good enough to randomize waits.
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -52,7 +53,7 @@ impl Random {
     }
 }
 
-/// A seed that differs from process to process, so that machines that failed together do not retry together.
+/// A random seed for each process, so that machines that failed together do not retry together.
 pub(super) fn entropy() -> u64 {
     use core::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()

@@ -1,36 +1,38 @@
 use core::time::Duration;
 
-/// Less than this is no shortage: it is the rounding of a division.
+/// Shortages below this are rounding errors.
 const CRUMB: f64 = 1e-6;
 
-/// No wait is longer: what would be is for a bucket that never refills.
+/// The longest wait, for a bucket that never refills.
 const FOREVER: f64 = 1e9;
 
-/// A full bucket begins to refill when the server gets the first request, which is later than when it was sent: the
-/// connection has to be opened first. Until an answer shows that the server has it, so many seconds are allowed for.
+/// The server's bucket starts to refill when the server receives the first request, which is later than the time it was
+/// sent, because the connection has to be opened first. This many seconds are assumed until a response shows that the
+/// server received it.
 const LAG_SECONDS: f64 = 0.3;
 
-/// A token bucket that answers "not before T" and never sleeps.
+/// A token bucket that returns the time at which tokens are available, and never waits.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     per_second: f64,
     capacity: f64,
     tokens: f64,
-    /// When `tokens` was right; where that is in the future, refilling begins then.
+    /// The time at which `tokens` was correct; if it is in the future, refilling starts then.
     at: Duration,
-    /// When the request was sent that the server may still have to get for its own bucket to begin to refill.
+    /// When the request was sent that starts the refill of the server's bucket, while it is not known that the server
+    /// received it.
     unseen: Option<Duration>,
 }
 
 impl Bucket {
-    /// A full bucket that holds `capacity` tokens and refills at `per_second`.
+    /// A full bucket with `capacity` tokens that refills at `per_second`.
     pub(super) const fn new(per_second: f64, capacity: f64) -> Self {
         Self { per_second, capacity, tokens: capacity, at: Duration::ZERO, unseen: None }
     }
 
-    /// When `cost` tokens will be there, if nobody takes any before; not before `now`.
+    /// The time at which `cost` tokens are available if nobody takes any before; at least `now`.
     ///
-    /// A cost over the bucket's capacity is there when the bucket is full.
+    /// A cost above the capacity is available when the bucket is full.
     pub(super) fn ready_at(&self, now: Duration, cost: f64) -> Duration {
         let missing = cost.min(self.capacity) - self.tokens_at(now);
         if missing > CRUMB {
@@ -40,7 +42,7 @@ impl Bucket {
         }
     }
 
-    /// Takes `cost` tokens, into debt where they are not there.
+    /// Takes `cost` tokens; the level becomes negative if there are not enough.
     pub(super) fn take(&mut self, now: Duration, cost: f64) {
         self.settle(now);
         let lag = LAG_SECONDS - (self.capacity - self.tokens) / self.per_second;
@@ -51,13 +53,13 @@ impl Bucket {
         self.tokens -= cost;
     }
 
-    /// Takes tokens that were taken long before.
+    /// Takes tokens that were used earlier.
     pub(super) fn spend(&mut self, now: Duration, tokens: f64) {
         self.settle(now);
         self.tokens -= tokens;
     }
 
-    /// The server answered a request that was sent at `sent`: it has seen it by now.
+    /// Reports a response to a request sent at `sent`, which shows that the server has received it.
     pub(super) fn answered(&mut self, now: Duration, sent: Duration) {
         if self.unseen.is_some_and(|unseen| sent >= unseen) {
             self.unseen = None;
@@ -65,7 +67,7 @@ impl Bucket {
         }
     }
 
-    /// Empties the bucket: the server just said that its own is.
+    /// Empties the bucket, because the server reported that its bucket is empty.
     pub(super) fn drain(&mut self, now: Duration) {
         self.settle(now);
         self.tokens = self.tokens.min(0.0);
@@ -73,7 +75,7 @@ impl Bucket {
         self.unseen = None;
     }
 
-    /// Refills at another rate, and up to another level, from now on. What was taken stays taken.
+    /// Changes the rate and the capacity from now on. Tokens that were taken stay taken.
     pub(super) fn resize(&mut self, now: Duration, per_second: f64, capacity: f64) {
         self.settle(now);
         self.per_second = per_second;
@@ -81,12 +83,12 @@ impl Bucket {
         self.tokens = self.tokens.min(capacity);
     }
 
-    /// How many tokens are missing for the bucket to be full.
+    /// The number of tokens by which the bucket is not full.
     pub(super) fn missing(&self, now: Duration) -> f64 {
         self.capacity - self.tokens_at(now)
     }
 
-    /// How long it takes until `cost` tokens more could have been taken, one after the other.
+    /// The time until `cost` further tokens could have been taken.
     pub(super) fn time_for(&self, now: Duration, cost: f64) -> Duration {
         let missing = cost - self.tokens_at(now);
         if missing > 0.0 { seconds(missing / self.per_second) } else { Duration::ZERO }
@@ -103,7 +105,7 @@ impl Bucket {
     }
 }
 
-/// A time in seconds, rounded up to the next microsecond so that waiting for it is waiting long enough.
+/// Converts seconds to a duration, rounded up to microseconds so that the wait is long enough.
 fn seconds(seconds: f64) -> Duration {
     Duration::from_micros((seconds.min(FOREVER) * 1e6).ceil() as u64)
 }

@@ -16,59 +16,60 @@ use crate::exchange::{PreparedRequest, Try};
 use crate::scope::PurgeScope;
 use crate::summary::Summary;
 
-/// So many outcomes may wait to be recorded before nothing more is sent.
+/// The maximum number of outcomes that may wait to be recorded before sending stops.
 pub const MAX_UNRECORDED: usize = 128;
 
-/// How often credentials that worked before are tried again, once they are refused.
+/// How many times credentials that worked before are tried again after they are refused.
 const CREDENTIAL_TRIES: u32 = 3;
 
-/// So many requests in a row may be refused because the zone, or what the plan lacks, is not there.
+/// After this many consecutive refusals because the zone is missing or the plan lacks something, the scope is given up.
 const SAME_REFUSALS: u32 = 3;
 
-/// So many single entries may be refused for one reason where none was ever accepted.
+/// After this many consecutive refusals of single entries for one reason, without any acceptance, the scope is given
+/// up.
 const SAME_ENTRY_REFUSALS: u32 = 10;
 
-/// Of several scopes, so many batches of each may wait to be sent before no more input is read.
+/// With several scopes, the maximum number of waiting batches per scope before reading of the input stops.
 const QUEUED_PER_SCOPE: usize = 8;
 
-/// Names a request of a job that is in flight.
+/// Identifies a request of a job that is in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId {
     scope: usize,
     ticket: Ticket,
 }
 
-/// What a job wants done now.
+/// What a job requires its driver to do now.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
 pub enum JobStep {
-    /// Send this, and report to [`PurgeJob::on_response`] what came of it.
+    /// Send this request, and report the result to [`PurgeJob::on_response`].
     Send(RequestId, Box<Request>),
-    /// Record the outcome of that number ([`PurgeJob::outcome`]), and report to [`PurgeJob::on_recorded`].
+    /// Record the outcome with this number ([`PurgeJob::outcome`]), and report the result to [`PurgeJob::on_recorded`].
     Record(u64),
-    /// Wait until that time, or until something in flight ends or is recorded, whichever comes first; where `wants_input`,
-    /// or until there is more input.
+    /// Wait until that time, or until a request ends or an outcome is recorded, whichever is first; if `wants_input`,
+    /// also until there is more input.
     Wait {
-        /// The time; `None` where only an event can help.
+        /// The time; `None` to wait only for events.
         until: Option<Duration>,
         /// Whether more input would be taken ([`PurgeJob::push`]).
         wants_input: bool,
     },
-    /// Everything has come to its end.
+    /// The job is complete.
     Done,
 }
 
-/// A whole purge as a state machine: cuts entries into batches, sends them at the pace that the limiter allows, retries,
-/// splits what is refused for a part of it, and counts.
+/// A whole purge as a state machine: it splits entries into batches, sends them as fast as the limiter allows, retries,
+/// splits batches that are refused because of one entry, and counts.
 ///
-/// It does no IO and reads no clock. Requests come out of [`poll`](Self::poll), answers go into
-/// [`on_response`](Self::on_response), `now` is the time since one moment that all users of the limiter have in common.
-/// [`Client::run`](crate::Client::run) drives it on tokio; `examples/sans_io.rs` does without a runtime.
+/// It does no IO and reads no clock. [`poll`](Self::poll) returns requests, [`on_response`](Self::on_response) takes
+/// responses, and `now` is the time since a moment that all users of the limiter share.
+/// [`Client::run`](crate::Client::run) runs it on tokio; `examples/sans_io.rs` uses no runtime.
 ///
-/// - A job has one scope or several: zones, environments, actions, kinds. They share the limiter; where the budget is
-///   scarce they take turns.
-/// - Each entry that is pushed has exactly one end: in the [`Outcome`] of its batch, or as a duplicate, or skipped.
-/// - Dropping it gives up what is in flight, and returns its places to the limiter.
+/// - A job has one or more scopes: zones, environments, actions, kinds. They share the limiter, and take turns when the
+///   rate limit is reached.
+/// - Each entry that is pushed has exactly one result: in the [`Outcome`] of its batch, as a duplicate, or as skipped.
+/// - Dropping the job cancels the requests in flight, and frees their slots in the limiter.
 #[derive(Debug)]
 pub struct PurgeJob<O> {
     codec: Arc<Codec>,
@@ -76,14 +77,14 @@ pub struct PurgeJob<O> {
     policy: Policy,
     observer: O,
     scopes: Vec<ScopeState>,
-    /// Whose turn it is.
+    /// The index of the scope whose turn it is.
     turn: usize,
     total: Summary,
     is_finished: bool,
     records: bool,
-    /// Outcomes that wait to be recorded.
+    /// Outcomes that have not been recorded.
     unrecorded: BTreeMap<u64, Completed>,
-    /// Those of them that nobody records yet.
+    /// Those whose recording has not started.
     to_record: VecDeque<u64>,
     outcomes: u64,
     /// Whether it was reported that the limits are waited for.
@@ -96,27 +97,27 @@ pub struct PurgeJob<O> {
 struct ScopeState {
     scope: PurgeScope,
     descriptor: &'static Descriptor,
-    /// What all of its requests have in common: method and path.
+    /// The method and path of all requests.
     path: cfcache_model::endpoint::Parts,
     scheduler: Scheduler<PendingBatch>,
     planner: Planner,
-    /// Since when those that fill no batch yet wait for nothing but the input.
+    /// Since when the entries that do not fill a batch have been waiting only for more input.
     pending_since: Option<Duration>,
     numbers: u64,
     summary: Summary,
     is_told_stopped: bool,
-    /// Why the last requests were refused, and how many in a row.
+    /// The reason of the last refusals, and how many in a row had it.
     refusals: (Option<(Class, u16, u32)>, u32),
 }
 
-/// A batch on its way.
+/// A batch that is queued or in flight.
 struct PendingBatch {
     number: u64,
-    /// By which the planner knows the batch that it came from, until it is sent.
+    /// The planner's identifier of the batch; `None` once it was sent.
     first_ordinal: Option<u64>,
     body: PurgeBody,
     prepared: PreparedRequest,
-    /// What came of the last try.
+    /// The result of the last attempt.
     last_try: Option<ErrorCause>,
     /// Whether an attempt, of it or of the batch that it is a part of, ended without saying whether it was done.
     unclear: bool,
@@ -128,7 +129,7 @@ impl core::fmt::Debug for PendingBatch {
     }
 }
 
-/// A batch that came to its end, until that is recorded.
+/// A batch that has ended and waits to be recorded.
 #[derive(Debug)]
 struct Completed {
     scope: usize,
@@ -156,7 +157,7 @@ impl Completed {
 }
 
 impl<O: Observer> PurgeJob<O> {
-    /// A job without input yet. `codec` writes its requests, `observer` is told of everything.
+    /// Creates a job without input. `codec` encodes its requests, `observer` receives its events.
     #[must_use]
     pub fn new(
         codec: Arc<Codec>,
@@ -201,39 +202,39 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Has each outcome recorded before it counts ([`JobStep::Record`]).
+    /// Requires each outcome to be recorded before it counts ([`JobStep::Record`]).
     #[must_use]
     pub const fn with_recording(mut self) -> Self {
         self.records = true;
         self
     }
 
-    /// What each scope came to, in their order.
+    /// The summary of each scope, in their order.
     #[must_use]
     pub fn summaries(&self) -> Vec<Summary> {
         self.scopes.iter().map(|scope| scope.summary).collect()
     }
 
-    /// What all scopes together came to so far.
+    /// The sum over all scopes so far.
     pub const fn total(&self) -> Summary {
         self.total
     }
 
-    /// What is told of everything.
+    /// The observer.
     pub const fn observer(&self) -> &O {
         &self.observer
     }
 
-    /// The same, to be changed.
+    /// The observer, mutably.
     pub const fn observer_mut(&mut self) -> &mut O {
         &mut self.observer
     }
 
-    /// Takes entries of a scope.
+    /// Adds entries of a scope.
     ///
     /// # Panics
     ///
-    /// Where there is no scope of that number.
+    /// If there is no such scope.
     pub fn push(&mut self, now: Duration, scope: usize, mut entries: Vec<Entry>) {
         let state = &mut self.scopes[scope];
         let count = entries.len() as u64;
@@ -247,13 +248,13 @@ impl<O: Observer> PurgeJob<O> {
                 is_misplaced
             }));
         }
-        // Nothing is misplaced in it any more.
+        // All entries have the right kind at this point.
         let planned = state.planner.push_all(entries).unwrap_or_default();
         state.summary.items += count;
         state.summary.duplicates += planned.duplicates.len() as u64;
         self.total.items += count;
         self.total.duplicates += planned.duplicates.len() as u64;
-        // Read comes before anything that happens to what was read, so that no count is ever ahead of it.
+        // `Read` comes before all other events about these entries, so that no other count can exceed it.
         self.observer.on(Event::Read { scope, entries: count });
         if !planned.duplicates.is_empty() {
             self.observer.on(Event::Duplicates { scope, entries: &planned.duplicates });
@@ -266,7 +267,7 @@ impl<O: Observer> PurgeJob<O> {
         self.progress();
     }
 
-    /// There is no more input.
+    /// Declares that there is no more input.
     pub fn finish(&mut self) {
         self.is_finished = true;
         for scope in 0..self.scopes.len() {
@@ -275,18 +276,19 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Gives up what has not been sent. What is in flight can still end, and [`poll`](Self::poll) is done after that.
+    /// Gives up everything that has not been sent. Requests in flight can still end; then [`poll`](Self::poll) returns
+    /// `Done`.
     pub fn stop(&mut self, why: Stop) {
         self.scopes.iter_mut().for_each(|state| state.scheduler.stop(why));
     }
 
-    /// What to do now.
+    /// Returns what to do now.
     pub fn poll(&mut self, now: Duration) -> JobStep {
         loop {
             if let Some(outcome) = self.to_record.pop_front() {
                 return JobStep::Record(outcome);
             }
-            // First what ended, then why, then what that leaves.
+            // Ended batches are reported first, then the reason of a stop, then the batches that were given up.
             self.tell_stops();
             (0..self.scopes.len()).for_each(|scope| self.abandon(now, scope));
             if !self.to_record.is_empty() {
@@ -310,7 +312,7 @@ impl<O: Observer> PurgeJob<O> {
                     Some(step) => return step,
                     None => continue,
                 },
-                // Something stopped on the way.
+                // A scope was stopped.
                 Next::Changed => {}
                 Next::Wait(until, reason) => {
                     self.tell_wait(now, until, reason);
@@ -323,11 +325,11 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Asks the scopes, one after the other from the one whose turn it is, what they want to do.
+    /// Asks the scopes for their next step, starting with the one whose turn it is.
     fn next(&mut self, now: Duration) -> Next {
         let mut first: Option<(Option<Duration>, Reason)> = None;
         let mut is_done = true;
-        // Where a scope waits for tokens, no other one may take them from under it.
+        // If a scope waits for tokens of a bucket, no other scope may take tokens from it.
         let mut is_short = [false; 2];
         for offset in 0..self.scopes.len() {
             let scope = (self.turn + offset) % self.scopes.len();
@@ -340,7 +342,7 @@ impl<O: Observer> PurgeJob<O> {
             let stopped = scheduler.stopped();
             let step = scheduler.poll(now);
             if scheduler.stopped() != stopped {
-                // A wait that is too long is too long for all.
+                // A wait that is too long applies to all scopes.
                 if let Some(stop) = scheduler.stopped() {
                     self.stop(stop);
                 }
@@ -390,8 +392,8 @@ impl<O: Observer> PurgeJob<O> {
         queued == 0 || self.scopes.len() > 1 && queued < QUEUED_PER_SCOPE * self.scopes.len() && is_any_idle()
     }
 
-    /// When entries that fill no batch yet have waited long enough for more, and of which scope: not before they could be
-    /// sent.
+    /// When the incomplete batch that has waited longest for more entries is sent, and its scope. This is not before it
+    /// could be sent.
     fn flush_at(&self, now: Duration) -> Option<(Duration, usize)> {
         let of = |(scope, state): (usize, &ScopeState)| {
             let (since, patience) = (state.pending_since?, state.scope.patience?);
@@ -402,7 +404,7 @@ impl<O: Observer> PurgeJob<O> {
         self.scopes.iter().enumerate().filter_map(of).min()
     }
 
-    /// What was read and fills no batch yet is a batch too; after the limit was lowered it can be several.
+    /// Turns the entries that do not fill a batch into one. After the limit was lowered, they may be several.
     fn flush(&mut self, scope: usize) {
         self.scopes[scope].pending_since = None;
         while let Some(rest) = self.scopes[scope].planner.finish() {
@@ -410,7 +412,7 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Hands a batch to the scheduler, without what was accepted before.
+    /// Passes a batch to the scheduler, without the entries that were accepted before.
     fn enqueue(&mut self, scope: usize, batch: Batch) {
         let state = &mut self.scopes[scope];
         let first_ordinal = batch.entries().first().map(|entry| entry.ordinal);
@@ -434,13 +436,13 @@ impl<O: Observer> PurgeJob<O> {
                 pending.first_ordinal = first_ordinal;
                 state.scheduler.push(pending, cost, state.descriptor.replay);
             }
-            // What is not sent at all is no reason to leave out what comes after it.
+            // Entries that are not sent must not hide equal ones that come later.
             Err(_) => first_ordinal.into_iter().for_each(|first| state.planner.sent(first)),
         }
     }
 
-    /// An entry of another kind than its scope's is a bug of the caller's: it is not sent as something else, and it does
-    /// not get lost.
+    /// Handles an entry of a kind other than its scope's, which is a bug of the caller: it is not sent, but it is
+    /// reported.
     fn refuse(&mut self, scope: usize, entry: Entry) {
         let state = &mut self.scopes[scope];
         let (first, second) = (state.scope.kind, entry.target.kind());
@@ -451,11 +453,11 @@ impl<O: Observer> PurgeJob<O> {
         self.complete(Completed { scope, number, batch, attempts: 0, elapsed: Duration::ZERO, result });
     }
 
-    /// Writes a request that is to be sent; `None` where it cannot be written, which has ended it.
+    /// Encodes a request to send; returns `None` if it cannot be encoded, which ends it.
     fn prepare(&mut self, now: Duration, scope: usize, ticket: Ticket) -> Option<JobStep> {
         let state = &mut self.scopes[scope];
         let attempt = state.scheduler.attempt(ticket);
-        // What waits to fill a batch has waited for this one until now.
+        // Entries that do not fill a batch have been waiting for this request until now.
         state.pending_since = state.pending_since.map(|_| now);
         let pending = state.scheduler.request_mut(ticket)?;
         let first_ordinal = pending.first_ordinal.take();
@@ -470,7 +472,7 @@ impl<O: Observer> PurgeJob<O> {
                 let id = RequestId { scope, ticket };
                 Some(JobStep::Send(id, Box::new(Request::new(operation, message))))
             }
-            // The path was made of newtypes; this is the least that can be said if one let something through.
+            // Cannot happen, because the path is made of newtypes; handled nonetheless.
             Err(error) => {
                 if let Decision::Ended(ended) = state.scheduler.on_result(now, ticket, AttemptResult::Refused)
                 {
@@ -483,11 +485,11 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Takes what came of a request.
+    /// Takes the result of a request.
     ///
     /// # Panics
     ///
-    /// Where the request is not in flight.
+    /// If the request is not in flight.
     pub fn on_response(&mut self, now: Duration, id: RequestId, response: Result<Response, TransportError>) {
         let RequestId { scope, ticket } = id;
         let state = &mut self.scopes[scope];
@@ -510,7 +512,7 @@ impl<O: Observer> PurgeJob<O> {
         let mut parsed = this_try.parse(&mut reply, response, &mut self.observer, &mut counted);
         state.summary += counted;
         self.total += counted;
-        // Credentials that worked before and suddenly do not were seen to work again a moment later
+        // Credentials that worked before and were suddenly refused were observed to work again shortly after
         // (<https://github.com/MuckRock/documentcloud/issues/460>, <https://github.com/cloudflare/workers-sdk/issues/13854>).
         if state.summary.accepted > 0
             && attempt <= CREDENTIAL_TRIES
@@ -522,7 +524,7 @@ impl<O: Observer> PurgeJob<O> {
         if let Err(cause) = &mut parsed.result
             && let Some(pending) = state.scheduler.request_mut(ticket)
         {
-            // It is the last word on the batch where no other try comes to be.
+            // This error is final if no further attempt is made.
             let cause = core::mem::replace(cause, ErrorCause::Stopped(Stop::Interrupted));
             pending.unclear |= is_unclear(&cause);
             pending.last_try = Some(cause);
@@ -548,7 +550,7 @@ impl<O: Observer> PurgeJob<O> {
                 self.end(scope, ended, result);
             }
         }
-        // A wait that is too long is too long for all.
+        // A wait that is too long applies to all scopes.
         if let Some(stop @ Stop::WaitTooLong { .. }) = self.scopes[scope].scheduler.stopped() {
             self.stop(stop);
         }
@@ -564,7 +566,7 @@ impl<O: Observer> PurgeJob<O> {
             return;
         }
         let stop = match &result {
-            // What the credentials may not do once they may not do a thousand times.
+            // A permission that is missing for one request is missing for all.
             Err(error) if error.kind() == ErrorKind::Credentials => Some(Stop::Credentials),
             Err(error) => self.scopes[scope].repeats(error).then_some(Stop::SameRefusal),
             Ok(()) => {
@@ -578,7 +580,7 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// A batch that was refused for one entry, or for its size, goes again in parts.
+    /// Splits a batch that was refused because of one entry or because of its size, and queues the parts.
     fn split(&mut self, scope: usize, batch: &Batch, error: &Error) -> bool {
         let state = &mut self.scopes[scope];
         let Some(failure) = error.failure() else { return false };
@@ -588,11 +590,11 @@ impl<O: Observer> PurgeJob<O> {
         }
         let Some((first, second)) = batch.split() else { return false };
         if is_too_many {
-            // The enforced limit is smaller than the published one: remember.
+            // The enforced limit is smaller than the published one; remember it.
             state.planner.set_items(first.len().min(state.planner.limits().items));
         }
         self.observer.on(Event::Split { entries: batch.len() });
-        // The last part is pushed first, so that they go out in their order.
+        // The last part is pushed first, so that they are sent in order.
         let mut parts = Vec::from([first, second]);
         while let Some(part) = parts.pop() {
             match part.split().filter(|_| part.len() > state.planner.limits().items) {
@@ -607,10 +609,10 @@ impl<O: Observer> PurgeJob<O> {
         true
     }
 
-    /// Once a scope has stopped: what was not sent of it fails.
+    /// Fails everything that was not sent of a stopped scope.
     fn abandon(&mut self, now: Duration, scope: usize) {
         let Some(stop) = self.scopes[scope].scheduler.stopped() else { return };
-        // What was read and fills no batch yet is part of the job.
+        // Entries that do not fill a batch are part of the job.
         if self.scopes[scope].planner.pending() > 0 {
             self.flush(scope);
         }
@@ -633,7 +635,7 @@ impl<O: Observer> PurgeJob<O> {
         self.progress();
     }
 
-    /// A batch has come to its end, but for recording that.
+    /// Ends a batch, which then waits to be recorded if necessary.
     fn complete(&mut self, completed: Completed) {
         if self.records {
             self.to_record.push_back(self.outcomes);
@@ -657,19 +659,19 @@ impl<O: Observer> PurgeJob<O> {
         self.observer.on(Event::Ended(completed.outcome()));
     }
 
-    /// The outcome of that number, while it is not recorded.
+    /// The outcome with that number, as long as it has not been recorded.
     #[must_use]
     pub fn outcome(&self, outcome: u64) -> Option<Outcome<'_>> {
         self.unrecorded.get(&outcome).map(Completed::outcome)
     }
 
-    /// Has the observer record an outcome ([`Observer::record`]).
+    /// Starts recording an outcome ([`Observer::record`]).
     pub fn record(&mut self, outcome: u64) -> Option<Recording> {
         let completed = self.unrecorded.get(&outcome)?;
         self.observer.record(&completed.outcome())
     }
 
-    /// An outcome is recorded, or could not be.
+    /// Reports whether an outcome was recorded.
     pub fn on_recorded(&mut self, outcome: u64, result: Result<(), RecordError>) {
         let Some(mut completed) = self.unrecorded.remove(&outcome) else { return };
         let descriptor = self.scopes[completed.scope].descriptor;
@@ -688,7 +690,7 @@ impl<O: Observer> PurgeJob<O> {
         self.progress();
     }
 
-    /// Tells once of each scope that it was given up.
+    /// Reports once for each scope that it was stopped.
     fn tell_stops(&mut self) {
         let mut news = Vec::new();
         for (scope, state) in self.scopes.iter_mut().enumerate() {
@@ -709,7 +711,7 @@ impl<O: Observer> PurgeJob<O> {
         }
     }
 
-    /// Tells of waits, each once.
+    /// Reports each wait once.
     fn tell_wait(&mut self, now: Duration, until: Option<Duration>, reason: Reason) {
         let Some(until) = until.filter(|until| *until > now) else { return };
         if self.last_wait.replace((until, reason)) == Some((until, reason)) {
@@ -728,7 +730,7 @@ impl<O: Observer> PurgeJob<O> {
     }
 }
 
-/// What the scopes of a job want.
+/// The combined next step of all scopes.
 enum Next {
     Send(usize, Ticket),
     Wait(Option<Duration>, Reason),
@@ -736,7 +738,7 @@ enum Next {
     Done,
 }
 
-/// Which of the limiter's buckets a request draws from.
+/// The index of the limiter's bucket that a request uses.
 fn bucket_number(cost: Cost) -> usize {
     usize::from(matches!(cost, Cost::Urls(_)))
 }
@@ -756,7 +758,8 @@ impl ScopeState {
         (cost, PendingBatch { number, first_ordinal: None, body, prepared, last_try: None, unclear: false })
     }
 
-    /// Counts a refusal; returns whether so many in a row had the same reason that the rest would be refused too.
+    /// Counts a refusal. Returns whether so many in a row had the same reason that the rest would probably be refused
+    /// too.
     fn repeats(&mut self, error: &Error) -> bool {
         let Some(failure) = error.failure() else { return false };
         let reason = (failure.class, failure.status, failure.code());
@@ -766,13 +769,13 @@ impl ScopeState {
         match failure.class {
             Class::BadEntry | Class::TooMany => self.summary.accepted == 0 && *count >= SAME_ENTRY_REFUSALS,
             Class::Missing | Class::Plan => *count >= SAME_REFUSALS,
-            // Of what is not known to be about the zone, the rest may well be accepted.
+            // If a refusal is not known to concern the zone, other entries may still be accepted.
             _ => false,
         }
     }
 }
 
-/// The error of a request that came to its end.
+/// The error of a request that has ended.
 pub(crate) fn error_of<R>(
     endpoint: &'static Descriptor,
     cause: ErrorCause,

@@ -11,103 +11,102 @@ use crate::engine::bucket::Bucket;
 use crate::engine::sliding_window::SlidingWindow;
 use crate::engine::{AttemptResult, Policy, Reason};
 
-/// How many requests go out at once after a hold; with each that is accepted, one more.
+/// How many requests may be in flight directly after a hold. The number grows by one with each accepted request.
 ///
-/// Everything that waited for the same moment would else come back in the same moment, to a server that just said that
-/// it has too much to do. It is more than one so that a single request that hangs does not hold up all others.
+/// Otherwise all waiting requests would be sent at once to a server that has just reported overload. It is more than
+/// one so that one hanging request does not delay all others.
 const AFTER_HOLD: usize = 4;
 
-/// How much less than the published rate is used: no two clocks run alike.
+/// The fraction by which the used rate is below the published one, because clocks differ.
 const MARGIN: f64 = 0.005;
 
-/// What is left of the global quota for whoever else uses it.
+/// The fraction of the global quota that is left for other users of the account.
 const GLOBAL_RESERVE_SHARE: f64 = 0.02;
 
-/// A stretch of the global quota is taken to be so much longer, so that ours covers the server's.
+/// The window of the global quota is assumed to be longer by this, so that it covers the server's window.
 const GLOBAL_RESERVE: Duration = Duration::from_secs(1);
 
-/// The least of its published rate that a bucket is slowed down to.
+/// The lowest fraction of the published rate to which a bucket is slowed down.
 const SLOWEST: f64 = 1.0 / 64.0;
 
-/// A bucket that was slowed down is back at its published rate after so long without a refusal, or after so many of its
-/// largest requests at the rate that was learned, whichever is later.
+/// A bucket that was slowed down returns to its published rate after this long without a refusal, or after this many of
+/// its largest requests at the learned rate, whichever is later.
 const RECOVERY_SECONDS: f64 = 30.0;
 const RECOVERY_UNITS: f64 = 60.0;
 
-/// A rate is learned from so many of the largest requests, over so many seconds, and no fewer.
+/// A rate is learned from at least this many of the largest requests, over at least this many seconds.
 const LESSON_UNITS: f64 = 8.0;
 const LESSON_SECONDS: f64 = 1.0;
 
-/// A bucket that was refused sends no more at once than so many seconds' worth, and two of its largest requests.
+/// After a refusal, a bucket allows a burst of at most this many seconds' worth and two of its largest requests.
 const CALM_SECONDS: f64 = 1.0;
 
-/// Decides when requests may go out. [`RateLimiter`] is the one that paces by the API's limits; a program whose budget
-/// lives elsewhere (in a database that several processes share) puts its own in its place.
+/// Decides when requests may be sent. [`RateLimiter`] implements the limits of the API. A program whose limits are kept
+/// elsewhere (in a database that several processes share) implements its own.
 ///
-/// One limiter is shared by everything that draws from one account's budget. Every method takes the time since one
-/// moment that all users of a limiter have in common, and returns without waiting.
+/// One limiter is shared by everything that uses one account's limits. Every method takes the time since a moment that
+/// all users of the limiter share, and returns without waiting.
 pub trait Limiter: fmt::Debug + Send + Sync {
-    /// Takes the budget of a request and a place among those in flight.
+    /// Takes the cost of a request from the limits, and one of the slots for requests in flight.
     ///
     /// # Errors
     ///
-    /// [`Denied`] where it may not go out now.
+    /// [`Denied`] if the request may not be sent now.
     fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Denied>;
 
-    /// When a request of that cost could go out, as things stand; `None` where the end of another one is needed first.
+    /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first.
     fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration>;
 
-    /// Returns the place of a request that was sent at `sent`, and learns from what came of it. Where the server wants
-    /// everything to wait, returns until when, which is remembered for all.
+    /// Frees the slot of a request that was sent at `sent`, and learns from its result. If the server demands that all
+    /// requests wait, returns until when; this applies to all users of the limiter.
     fn complete(&self, now: Duration, sent: Duration, cost: Cost, result: AttemptResult) -> Option<Duration>;
 
-    /// Returns the places of requests that nobody waits for any more.
+    /// Frees the slots of requests that were cancelled.
     fn abandon(&self, requests: usize);
 
-    /// Until when everything waits because the server said so, where that is later than `now`.
+    /// The end of a wait that the server demanded for all requests, if it is later than `now`.
     fn held_until(&self, now: Duration) -> Option<Duration>;
 
-    /// The server's headers state another global quota than the published one.
+    /// Sets the global quota that the server's headers contain, if it differs from the published one.
     fn set_global_quota(&self, quota: Rate);
 
-    /// Paces by the limits of another plan from now on.
+    /// Uses the limits of another plan from now on.
     fn set_limits(&self, now: Duration, limits: Option<PurgeLimits>);
 
-    /// A random number, so that what failed together is not retried together.
+    /// A random number for jitter, so that requests that failed together are not retried together.
     fn random(&self) -> u64;
 
-    /// How long it takes at least until so many requests of that cost more have gone out; zero where that is not known.
+    /// The minimum time until `requests` further requests of that cost have been sent; zero if it is not known.
     fn time_for(&self, now: Duration, cost: Cost, requests: u64) -> Duration {
         let _ = (now, cost, requests);
         Duration::ZERO
     }
 
-    /// A number that changes whenever something that was denied may be allowed sooner than was said.
+    /// A number that changes whenever a denied request may be allowed earlier than was said.
     fn version(&self) -> u64;
 
-    /// Is ready once [`version`](Self::version) is no longer `seen`; otherwise wakes the task then.
+    /// Ready once [`version`](Self::version) differs from `seen`; otherwise wakes the task when it does.
     fn poll_changed(&self, seen: u64, context: &mut Context<'_>) -> Poll<()>;
 }
 
-/// A request may not go out now.
+/// A request may not be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "limiters of other crates make it")]
 pub struct Denied {
-    /// When it may, as things stand; `None` where another one has to end first.
+    /// When it may be sent, as far as is known; `None` if another request has to end first.
     pub until: Option<Duration>,
     /// Why not now.
     pub reason: Reason,
 }
 
-/// Paces requests by the rules of the API: begins at the published numbers, and believes the server where it says
-/// otherwise.
+/// Limits requests by the rules of the API: starts with the published limits, and adapts if the server enforces others.
 ///
-/// - Requests of the flexible kinds and URLs of single files are each a token bucket. The API's global quota is for calls
-///   and the flexible kinds only: the vendor's staff said in 2022 that purging by URL was taken out of it
-///   (<https://github.com/cloudflare/cloudflare-docs/issues/5458>), and the published URL rates could not be reached within
-///   it.
-/// - No more than [`Policy::concurrency`] requests are in flight, over all that share it.
-/// - A wait that the server demands holds everything, and is remembered whoever was told.
+/// - Requests of the flexible kinds and URLs of single files each have a token bucket. The API's global quota applies
+///   to calls and the flexible kinds only: Cloudflare's staff said in 2022 that purging by URL was removed from it
+///   (<https://github.com/cloudflare/cloudflare-docs/issues/5458>), and the published URL rates could not be reached
+///   within it.
+/// - At most [`Policy::concurrency`] requests are in flight, for all users of the limiter.
+/// - A wait that the server demands applies to all requests, whichever request got the demand.
 ///
 /// Clones share one state.
 #[derive(Clone)]
@@ -122,11 +121,11 @@ struct LimiterState {
     is_quota_stated: bool,
     concurrency: usize,
     in_flight: usize,
-    /// How many may be in flight; less than `concurrency` after a hold.
+    /// The current maximum of requests in flight; lower than `concurrency` after a hold.
     room: usize,
-    /// When everything was last put on hold, and until when.
+    /// When the last hold of all requests started, and when it ends.
     hold: (Duration, Duration),
-    /// The last hold that was made up for want of a hint.
+    /// The last wait that was chosen because the server did not specify one.
     last_guess: Option<Duration>,
     backoff: Backoff,
     random: Random,
@@ -140,7 +139,7 @@ struct PurgeBuckets {
 }
 
 impl RateLimiter {
-    /// A limiter with the concurrency, the plan's limits and the backoff of `policy`.
+    /// Creates a limiter with the concurrency, the limits and the backoff of `policy`.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         let state = LimiterState {
@@ -161,11 +160,11 @@ impl RateLimiter {
     }
 
     fn state(&self) -> MutexGuard<'_, LimiterState> {
-        // Nothing in here can panic half-way, so a poisoned lock still holds a good state.
+        // No code in here can panic half-way, so the state behind a poisoned lock is valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state so that somebody who waits may go on sooner.
+    /// Changes the state in a way that may let a waiting request continue earlier.
     fn change<T>(&self, change: impl FnOnce(&mut LimiterState) -> T) -> T {
         let (result, wakers) = {
             let mut state = self.state();
@@ -222,8 +221,7 @@ impl Limiter for RateLimiter {
         state.global.set_rate(reserved(quota));
     }
 
-    /// What was sent before counts against the new limits as well; what the server was found to enforce is found out
-    /// again.
+    /// Earlier requests count against the new limits as well; the rates that the server enforces are learned again.
     fn set_limits(&self, now: Duration, limits: Option<PurgeLimits>) {
         self.change(|state| {
             let mut purge = limits.map(PurgeBuckets::new);
@@ -308,7 +306,7 @@ impl LimiterState {
         ready
     }
 
-    /// The bucket that a request draws from, and how much.
+    /// The bucket that a request uses, and how many tokens it takes.
     fn bucket(&mut self, cost: Cost) -> Option<(&mut PacedBucket, f64)> {
         let purge = self.purge.as_mut()?;
         match cost {
@@ -318,14 +316,13 @@ impl LimiterState {
         }
     }
 
-    /// The global quota, where a request counts against it and anything is paced at all.
+    /// The global quota, if the request counts against it and there are rate limits.
     fn global(&mut self, cost: Cost) -> Option<&mut SlidingWindow> {
         let counts = !matches!(cost, Cost::Urls(_)) && self.purge.is_some();
         counts.then_some(&mut self.global)
     }
 
-    /// Draws from what came of a request what it says about all of them; returns until when everything waits, where it
-    /// says that.
+    /// Learns from the result of a request what applies to all requests; returns the end of a hold, if there is one.
     fn learn(
         &mut self,
         now: Duration,
@@ -338,7 +335,7 @@ impl LimiterState {
         }
         let hint = match result {
             AttemptResult::Done | AttemptResult::Refused => {
-                // What was refused for what it is was looked at, so it was let through.
+                // A request that was refused for its content was accepted by the rate limit.
                 self.last_guess = None;
                 if let Some((bucket, cost)) = self.bucket(cost) {
                     bucket.passed(cost);
@@ -357,13 +354,13 @@ impl LimiterState {
             AttemptResult::Unavailable { retry_after } => retry_after,
             AttemptResult::Unclear | AttemptResult::Lost { .. } => None,
         };
-        // To be asked back at once is not to be told how long.
+        // A `Retry-After` of zero specifies no wait.
         let until = match hint.filter(|hint| !hint.is_zero()) {
             Some(hint) => now.saturating_add(hint),
             None if matches!(result, AttemptResult::RateLimited { .. }) => self.guess_hold(now, sent),
             None => return None,
         };
-        // A refusal that comes in late, of what was on its way when a hold was made that is over, holds nothing.
+        // A late refusal of a request that was sent before a hold that is over starts no new hold.
         if until > now && until > self.hold.1 {
             self.hold = (now, until);
             self.room = AFTER_HOLD;
@@ -371,7 +368,8 @@ impl LimiterState {
         Some(until)
     }
 
-    /// Too many, and no word of how long: those that were on their way together make one hold.
+    /// Handles "too many requests" without a wait; refusals of requests that were in flight together start only one
+    /// hold.
     fn guess_hold(&mut self, now: Duration, sent: Duration) -> Duration {
         if let Some(held) = self.held_until(now) {
             return held;
@@ -386,7 +384,7 @@ impl LimiterState {
     }
 }
 
-/// The global quota, less what is left for others.
+/// The global quota, minus the part that is left for others.
 fn reserved(rate: Rate) -> Rate {
     let count = (f64::from(rate.count) * (1.0 - GLOBAL_RESERVE_SHARE)) as u32;
     Rate { count: count.max(1), per: rate.per.saturating_add(GLOBAL_RESERVE) }
@@ -396,50 +394,50 @@ impl PurgeBuckets {
     fn new(limits: PurgeLimits) -> Self {
         Self {
             flexible: PacedBucket::new(limits.flexible_requests, limits.flexible_burst, 1.0),
-            // The published number is a moving average; a burst of a second's worth is our reading of it.
+            // The published number is a moving average; a burst of one second's worth is our interpretation.
             urls: PacedBucket::new(limits.urls, limits.urls.count, limits.urls_per_request as f64),
         }
     }
 }
 
-/// One limit: a bucket at the published rate, slowed down where the server enforces less.
+/// One limit: a bucket at the published rate, which is slowed down if the server enforces less.
 ///
-/// What the server enforces is measured: from one refusal to a later one, each of which says that its bucket is empty,
-/// it lets through what it refills. A first refusal says little (most often that somebody else has been using the
-/// limits), so it only empties our bucket. The rate that was measured is kept to for a while, and then gone beyond, ever
-/// more boldly, until the next refusal or the published rate.
+/// The enforced rate is measured between two refusals: each means that the server's bucket is empty, so the server
+/// accepts in between what its bucket refills. The first refusal says little (usually another program has used the
+/// limits), so it only empties our bucket. The measured rate is kept for a while, and then exceeded in growing steps
+/// until the next refusal or the published rate.
 #[derive(Debug)]
 struct PacedBucket {
     bucket: Bucket,
-    /// Tokens in a second, and at once, as published, the rate less our margin.
+    /// The published rate minus our margin, in tokens per second, and the published burst.
     published: (f64, f64),
-    /// What the largest request takes.
+    /// The cost of the largest request.
     unit: f64,
     learned: Option<LearnedRate>,
 }
 
-/// What refusals have taught.
+/// What was learned from refusals.
 #[derive(Debug)]
 struct LearnedRate {
-    /// When the last of them came.
+    /// The time of the last refusal.
     at: Duration,
-    /// The share of the published rate that was enforced then.
+    /// The fraction of the published rate that was enforced then.
     share: f64,
-    /// When counting began, with the server's bucket empty.
+    /// When counting started, with the server's bucket empty.
     since: Duration,
-    /// What was let through since then.
+    /// The cost of the requests that were accepted since then.
     passed: f64,
 }
 
 impl PacedBucket {
-    /// `burst` tokens at once, refilled at `rate`; `unit` is what the largest request takes.
+    /// A bucket that allows a burst of `burst` tokens and refills at `rate`; `unit` is the cost of the largest request.
     fn new(rate: Rate, burst: u32, unit: f64) -> Self {
         let per_second = f64::from(rate.count) / rate.per.as_secs_f64().max(1e-3) * (1.0 - MARGIN);
         let published = (per_second, f64::from(burst));
         Self { bucket: Bucket::new(published.0, published.1), published, unit, learned: None }
     }
 
-    /// What was taken from `old` is taken from this one as well.
+    /// Takes the tokens that were taken from `old` from this bucket as well.
     fn inherit(&mut self, now: Duration, old: &Self) {
         self.bucket.spend(now, old.bucket.missing(now));
     }
@@ -455,13 +453,13 @@ impl PacedBucket {
         let share = self.share(now);
         let learned = match self.learned.take() {
             None => LearnedRate { at: now, share, since: now, passed: 0.0 },
-            // It was on its way already when we learned this.
+            // It was sent before this rate was learned.
             Some(learned) if sent <= learned.at => learned,
             Some(learned) => {
                 let seconds = now.saturating_sub(learned.since).as_secs_f64();
                 if seconds >= LESSON_SECONDS && learned.passed >= LESSON_UNITS * self.unit {
                     let measured = learned.passed / seconds / self.published.0;
-                    // Never far down at once: somebody may have held us up, so that the server's bucket ran over.
+                    // Never lowered much at once: if sending was delayed, the server's bucket may have overflowed.
                     let share = measured.clamp(share * 0.5, share * 0.98).max(SLOWEST);
                     LearnedRate { at: now, share, since: now, passed: 0.0 }
                 } else {
@@ -474,17 +472,17 @@ impl PacedBucket {
         self.resize(now, self.share(now));
     }
 
-    /// How much of its recovery it has behind it.
+    /// The completed fraction of its recovery.
     fn recovered(&self, now: Duration) -> f64 {
         let Some(learned) = &self.learned else { return 1.0 };
         let whole = RECOVERY_SECONDS.max(RECOVERY_UNITS * self.unit / (self.published.0 * learned.share));
         (now.saturating_sub(learned.at).as_secs_f64() / whole).min(1.0)
     }
 
-    /// The share of the published rate that is used now.
+    /// The fraction of the published rate that is used now.
     ///
-    /// It grows with the cube of the time, as a TCP connection does after a loss: it stays for a while near what was
-    /// learned, and then leaves it behind.
+    /// It grows with the cube of the time, as TCP's rate does after a loss: it stays near the learned rate for a while,
+    /// and then rises quickly.
     fn share(&self, now: Duration) -> f64 {
         let learned = self.learned.as_ref().map_or(1.0, |learned| learned.share);
         learned + (1.0 - learned) * self.recovered(now).powi(3)

@@ -1,19 +1,19 @@
-/// How many failures in a row mean that nothing succeeds any more.
+/// Counts failures to detect that nothing succeeds any more.
 ///
-/// A retry that may help one request does not help when every request fails: then it is the API, or the way to it, that
-/// is down, and a run of a hundred thousand requests has to say so soon instead of failing each of them slowly. So each
-/// failed try costs one and each success gives some back. A spent quota alone ends nothing, because a short outage hits
-/// everything in flight at once; the first request that fails after *all* of its tries while the quota is spent ends
-/// the run.
+/// A retry may help one request, but not if every request fails: then the API or the connection is down, and a run of a
+/// hundred thousand requests has to stop soon instead of failing each of them slowly. Each failed attempt costs one
+/// unit of the quota, and each success returns some. An empty quota alone stops nothing, because a short outage affects
+/// everything in flight at once; the run stops with the first request that fails after *all* of its attempts while the
+/// quota is empty.
 #[derive(Debug, Clone)]
 pub(super) struct Quota {
     left: u32,
 }
 
 impl Quota {
-    /// So many failed tries, without a success between them, spend it.
+    /// The number of failed attempts without a success that use up the quota.
     pub(super) const CAPACITY: u32 = 100;
-    /// So many failed tries does a success pay for: enough for a server that fails nine times in ten.
+    /// The number of failed attempts that a success compensates: enough for a server that fails nine times out of ten.
     const REFUND: u32 = 10;
 
     /// A full quota.
@@ -27,7 +27,7 @@ impl Quota {
         self.left = self.left.saturating_sub(1);
     }
 
-    /// Something succeeded, or was refused by a server that is well.
+    /// Records a success, or a refusal by a server that works.
     pub(super) fn refund(&mut self) {
         self.left = (self.left + Self::REFUND).min(Self::CAPACITY);
     }

@@ -10,38 +10,39 @@ use crate::engine::limiter::{Limiter, RateLimiter};
 use crate::engine::quota::Quota;
 use crate::engine::{AttemptResult, Denied, Policy, Reason, Stop};
 
-/// How often a request may be refused for the rate, with others let through in between; more is not about the rate.
+/// How many times a request may be refused because of the rate while others are accepted; after that, the rate is not
+/// the reason.
 const MAX_REFUSALS: u32 = 50;
 
-/// Names a request in flight.
+/// Identifies a request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// What to do now.
+/// Returns what to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
 pub enum Step {
-    /// Send this request, and report to [`Scheduler::on_result`] what came of it.
+    /// Send this request, and report the result to [`Scheduler::on_result`].
     Send(Ticket),
-    /// Wait until that time, or until something in flight ends, whichever comes first; where `wants_input`, or until there
+    /// Wait until that time, or until a request in flight ends, whichever is first; if `wants_input`, also until there
     /// is another request to push.
     Wait {
-        /// The time; `None` where only an event can help.
+        /// The time; `None` to wait only for events.
         until: Option<Duration>,
         /// Whether another request would be taken.
         wants_input: bool,
-        /// What the time is the end of.
+        /// The reason for the wait.
         reason: Reason,
     },
-    /// Nothing is left.
+    /// All requests have ended.
     Done,
 }
 
-/// What becomes of a request after a try.
+/// What happens to a request after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "it ends or it does not")]
 pub enum Decision<R> {
-    /// It has come to its end, good or bad.
+    /// It has ended, with success or failure.
     Ended(Ended<R>),
     /// It will be sent again, not before that time.
     Again {
@@ -52,15 +53,15 @@ pub enum Decision<R> {
     },
 }
 
-/// A request that has come to its end.
+/// A request that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended<R> {
     /// The request.
     pub request: R,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub attempts: u32,
-    /// How long it was since it was first sent.
+    /// The time since it was first sent.
     pub elapsed: Duration,
     /// Whether an attempt ended without saying whether it was done.
     pub unclear: bool,
@@ -68,19 +69,19 @@ pub struct Ended<R> {
 
 /// Decides which request is sent when, and whether it is sent again.
 ///
-/// Dropping it returns the places of what is in flight to the limiter.
+/// Dropping it frees the slots of requests in flight in the limiter.
 #[derive(Debug)]
 pub struct Scheduler<R> {
     policy: Policy,
     limiter: Arc<dyn Limiter>,
     quota: Quota,
     queued: VecDeque<ScheduledRequest<R>>,
-    /// Those that wait for another try, the earliest first.
+    /// Requests that wait for another attempt, the earliest first.
     retries: BTreeMap<(Duration, u64), ScheduledRequest<R>>,
     in_flight: BTreeMap<Ticket, ScheduledRequest<R>>,
-    /// How many were let through.
+    /// How many requests the server accepted for processing.
     passed: u64,
-    /// Since when there is nothing but refusals for the rate.
+    /// Since when all requests have been refused because of the rate.
     refused_since: Option<Duration>,
     tickets: u64,
     finished: bool,
@@ -93,13 +94,13 @@ struct ScheduledRequest<R> {
     cost: Cost,
     replay: Replay,
     attempts: u32,
-    /// How many of the attempts failed otherwise than by a refusal for the rate.
+    /// How many attempts failed for a reason other than the rate.
     failures: u32,
-    /// How many were refused for the rate.
+    /// How many were refused because of the rate.
     refusals: u32,
-    /// How many of those since something else was let through.
+    /// How many of those since another request was accepted.
     stalled: u32,
-    /// How many had been let through when it last failed, or was first sent.
+    /// The value of the scheduler's `passed` when it last failed or was first sent.
     passed: u64,
     first_sent: Option<Duration>,
     sent: Duration,
@@ -130,14 +131,14 @@ impl<R> ScheduledRequest<R> {
 }
 
 impl<R> Scheduler<R> {
-    /// A scheduler with nothing to do yet, that has its limits to itself.
+    /// Creates an empty scheduler with its own limiter.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let limiter = Arc::new(RateLimiter::new(&policy));
         Self::with_limiter(policy, limiter)
     }
 
-    /// A scheduler with nothing to do yet, that shares its limits, and its clock, with all that share `limiter`.
+    /// Creates an empty scheduler that shares its limits, and its clock, with all users of `limiter`.
     #[must_use]
     pub fn with_limiter(policy: Policy, limiter: Arc<dyn Limiter>) -> Self {
         Self {
@@ -155,24 +156,25 @@ impl<R> Scheduler<R> {
         }
     }
 
-    /// Takes another request.
+    /// Adds a request.
     pub fn push(&mut self, request: R, cost: Cost, replay: Replay) {
         self.queued.push_back(ScheduledRequest::new(request, cost, replay));
     }
 
-    /// Takes another request, which goes before all that were not sent yet: a part of one that was.
+    /// Adds a request before all that were not sent yet: a part of one that was sent.
     pub fn push_front(&mut self, request: R, cost: Cost, replay: Replay) {
         self.queued.push_front(ScheduledRequest::new(request, cost, replay));
     }
 
-    /// There are no more requests.
+    /// Declares that there are no more requests.
     pub fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// Gives up what is not in flight. What is can still end; [`Scheduler::abandoned`] gives the rest.
+    /// Gives up requests that are not in flight. Those in flight can still end; [`Scheduler::abandoned`] returns the
+    /// others.
     ///
-    /// The first reason stays, but for [`Stop::NothingSucceeds`] where refused credentials are why.
+    /// The first reason is kept, except that refused credentials replace [`Stop::NothingSucceeds`].
     pub fn stop(&mut self, why: Stop) {
         let is_better = (self.stopped, why) == (Some(Stop::NothingSucceeds), Stop::Credentials);
         if self.stopped.is_none() || is_better {
@@ -180,13 +182,13 @@ impl<R> Scheduler<R> {
         }
     }
 
-    /// Why it stopped, if it did.
+    /// Why it was stopped, if it was.
     #[must_use]
     pub fn stopped(&self) -> Option<Stop> {
         self.stopped
     }
 
-    /// Once it has stopped: the requests that were not sent, or not sent again.
+    /// After it was stopped: returns the requests that were not sent, or not sent again.
     pub fn abandoned(&mut self, now: Duration) -> impl Iterator<Item = Ended<R>> {
         let all = self.stopped.is_some();
         let queued = if all { core::mem::take(&mut self.queued) } else { VecDeque::new() };
@@ -194,78 +196,78 @@ impl<R> Scheduler<R> {
         retries.into_values().chain(queued).map(move |task| task.end(now))
     }
 
-    /// How many are in flight.
+    /// The number of requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// How many have not been sent yet.
+    /// The number of requests that have not been sent.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued.len()
     }
 
-    /// Until when everything waits, where that is later than `now`.
+    /// The end of a wait for all requests, if it is later than `now`.
     #[must_use]
     pub fn held_until(&self, now: Duration) -> Option<Duration> {
         self.limiter.held_until(now)
     }
 
-    /// The request that a ticket stands for, while it is in flight.
+    /// The request of a ticket, while it is in flight.
     #[must_use]
     pub fn request(&self, ticket: Ticket) -> Option<&R> {
         self.in_flight.get(&ticket).map(|task| &task.request)
     }
 
-    /// The request that a ticket stands for, to keep something with it from try to try.
+    /// The request of a ticket, mutably, to keep something between attempts.
     pub fn request_mut(&mut self, ticket: Ticket) -> Option<&mut R> {
         self.in_flight.get_mut(&ticket).map(|task| &mut task.request)
     }
 
-    /// The request that a ticket stood for, while it waits for its next try at that time.
+    /// The request of a ticket, while it waits for its next attempt at that time.
     pub(crate) fn postponed(&self, at: Duration, ticket: Ticket) -> Option<&R> {
         self.retries.get(&(at, ticket.0)).map(|task| &task.request)
     }
 
-    /// Which try of its request a ticket is, counted from 1.
+    /// The number of the attempt, counted from 1.
     #[must_use]
     pub fn attempt(&self, ticket: Ticket) -> u32 {
         self.in_flight.get(&ticket).map_or(0, |task| task.attempts)
     }
 
-    /// When the request that a ticket stands for was sent.
+    /// When the request of a ticket was sent.
     #[must_use]
     pub fn sent_at(&self, ticket: Ticket) -> Option<Duration> {
         self.in_flight.get(&ticket).map(|task| task.sent)
     }
 
-    /// When another request of that cost could be sent, as things stand; `None` while others wait, or as many are in flight
-    /// as may be.
+    /// When another request of that cost could be sent, as far as is known; `None` while other requests wait, or while
+    /// the maximum is in flight.
     #[must_use]
     pub fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration> {
         let is_idle = self.queued.is_empty() && self.retries.is_empty() && self.stopped.is_none();
         if is_idle { self.limiter.ready_at(now, cost) } else { None }
     }
 
-    /// What the next request to be sent costs, where one could go now but for the limits.
+    /// The cost of the next request, if only the limits prevent it from being sent.
     #[must_use]
     pub fn next_cost(&self, now: Duration) -> Option<Cost> {
         self.candidate(now).filter(|(due, _)| *due <= now).map(|(_, cost)| cost)
     }
 
-    /// The time that the next request is due, and its cost.
+    /// The time at which the next request is due, and its cost.
     fn candidate(&self, now: Duration) -> Option<(Duration, Cost)> {
-        // A try again goes before something new, once its time has come: it is the older one.
+        // A retry that is due goes before a new request, because it is older.
         let again = self.retries.first_key_value().map(|((due, _), task)| (*due, task.cost));
-        // As many as may be in flight may wait for another try. With more than that nothing new is begun, or an outage
-        // would have the whole input wait in memory.
+        // As many requests may wait for a retry as may be in flight. With more, no new request is started; otherwise an
+        // outage would make the whole input wait in memory.
         let may_begin = self.retries.len() < self.policy.concurrency.max(1);
         let queued = self.queued.front().filter(|_| may_begin).map(|task| (now, task.cost));
         again.filter(|(due, _)| *due <= now).or(queued).or(again)
     }
 
-    /// What to do now.
+    /// Returns what to do now.
     pub fn poll(&mut self, now: Duration) -> Step {
         let wait = |wants_input| Step::Wait { until: None, wants_input, reason: Reason::Event };
         if self.stopped.is_some() {
@@ -287,13 +289,13 @@ impl<R> Scheduler<R> {
         let Some(ready) = denied.until else { return wait(wants_input) };
         let held = self.limiter.held_until(now).is_some_and(|hold| hold >= ready);
         let reason = if held { Reason::Held } else { denied.reason };
-        // Whoever was told to wait, and by which header: a wait that is too long for this run ends it.
+        // A demanded wait that is too long ends this run, whichever request or header demanded it.
         let demanded = ready.saturating_sub(now);
         if matches!(reason, Reason::Held | Reason::Quota) && demanded > self.policy.max_wait {
             self.stop(Stop::WaitTooLong { demanded });
             return self.poll(now);
         }
-        // A try again that comes due earlier may cost less, so look again then.
+        // A retry that is due earlier may cost less, so check again at that time.
         let next_retry = self.retries.keys().next().map(|(due, _)| *due).filter(|due| *due > now);
         let until = next_retry.map_or(ready, |due| due.min(ready));
         Step::Wait { until: Some(until), wants_input, reason }
@@ -316,11 +318,11 @@ impl<R> Scheduler<R> {
         Step::Send(ticket)
     }
 
-    /// Says what came of something that was sent.
+    /// Reports the result of a request.
     ///
     /// # Panics
     ///
-    /// Where the ticket is not in flight: its result was reported before, or it is of another scheduler.
+    /// If the ticket is not in flight: its result was reported before, or it belongs to another scheduler.
     #[track_caller]
     pub fn on_result(&mut self, now: Duration, ticket: Ticket, result: AttemptResult) -> Decision<R> {
         let Some(mut task) = self.in_flight.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
@@ -362,10 +364,10 @@ impl<R> Scheduler<R> {
         Decision::Again { at, holds_all: hold.is_some_and(|hold| hold > now) }
     }
 
-    /// Draws from what came of a request what it says about its retries, and about the others'.
+    /// Learns from the result of a request what it says about its retries, and about those of others.
     fn learn(&mut self, task: &mut ScheduledRequest<R>, result: AttemptResult) {
         match result {
-            // What was refused for what it is was looked at, so it was let through.
+            // A request that was refused for its content was accepted by the rate limit.
             AttemptResult::Done | AttemptResult::Refused => {
                 self.passed += 1;
                 self.quota.refund();
@@ -399,7 +401,7 @@ fn may_repeat(replay: Replay, result: AttemptResult) -> bool {
     let is_safe = replay == Replay::Safe;
     match result {
         AttemptResult::Done | AttemptResult::Refused => false,
-        // A request that was over the limit was not looked at.
+        // A request above the rate limit was not processed.
         AttemptResult::RateLimited { .. } => true,
         AttemptResult::Unavailable { .. } | AttemptResult::Unclear => is_safe,
         AttemptResult::Lost { delivery, retryable } => {

@@ -3,14 +3,14 @@ use std::collections::VecDeque;
 
 use cfcache_model::limits::Rate;
 
-/// At most so many in any stretch of so long, counted exactly.
+/// Allows at most `count` requests in any window of a given length, counted exactly.
 ///
-/// A token bucket would not do: one that holds a whole quota lets two of them through in the first stretch, and whoever
-/// exceeds a quota of this sort is shut out for a whole stretch.
+/// A token bucket would not work: a bucket that holds a whole quota allows twice the quota in the first window, and an
+/// account that exceeds such a quota is blocked for a whole window.
 #[derive(Debug)]
 pub(super) struct SlidingWindow {
     rate: Rate,
-    /// When the last ones went out, the oldest first.
+    /// When the last requests were sent, the oldest first.
     sent: VecDeque<Duration>,
 }
 
@@ -19,12 +19,12 @@ impl SlidingWindow {
         Self { rate, sent: VecDeque::new() }
     }
 
-    /// Allows another rate from now on. What went out before counts.
+    /// Uses another rate from now on. Earlier requests count.
     pub(super) fn set_rate(&mut self, rate: Rate) {
         self.rate = rate;
     }
 
-    /// When one more may go out; not before `now`.
+    /// When one more request may be sent; at least `now`.
     pub(super) fn ready_at(&self, now: Duration) -> Duration {
         let Some(index) = self.sent.len().checked_sub(self.count()) else { return now };
         self.sent.get(index).map_or(now, |sent| now.max(sent.saturating_add(self.rate.per)))
@@ -37,12 +37,12 @@ impl SlidingWindow {
         self.sent.push_back(now);
     }
 
-    /// How long it takes until so many more could have gone out.
+    /// The time until `requests` further requests could have been sent.
     pub(super) fn time_for(&self, now: Duration, requests: u64) -> Duration {
         let current = self.sent.iter().filter(|sent| sent.saturating_add(self.rate.per) > now);
         let used = current.clone().count() as u64;
         let count = self.count() as u64;
-        // Of each `count` that go out, the last waits for what went out as many before it.
+        // With `count` per window, each request waits for the one that is `count` before it.
         let Some(last) = (used + requests).checked_sub(count + 1) else { return Duration::ZERO };
         let windows = u32::try_from(1 + last / count).unwrap_or(u32::MAX);
         let oldest = current.clone().next().copied().unwrap_or(now);

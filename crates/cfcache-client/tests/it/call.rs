@@ -1,4 +1,4 @@
-//! Single calls: what comes back, and what is tried again.
+//! Single calls: results and retries.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::world::{
     Diary, Reply, TOKEN, accepted, broken_body, client, lost, policy, refused, refused_with, reply, zone,
 };
 
-/// Purges everything over these answers.
+/// Purges everything with these responses.
 async fn purge(replies: impl IntoIterator<Item = Reply>) -> Result<String, Error> {
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
     let zone = zone();
@@ -24,7 +24,7 @@ async fn purge(replies: impl IntoIterator<Item = Reply>) -> Result<String, Error
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_comes_with_all_that_the_api_said() {
+async fn a_call_returns_the_whole_response() {
     let body = r#"{"success":true,"errors":[],"messages":[{"code":10000,"message":"fine"}],"result":{"id":"x","new":1.50}}"#;
     let client = client(Arc::new(ScriptedTransport::new([reply(200, body, &[])])), policy(|_| {}));
     let zone = zone();
@@ -35,7 +35,7 @@ async fn an_answer_comes_with_all_that_the_api_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_request_is_what_the_codec_says() {
+async fn a_call_sends_the_request_of_the_codec() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let zone = zone();
@@ -51,7 +51,7 @@ async fn the_request_is_what_the_codec_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn success_is_more_than_a_status() {
+async fn a_200_without_success_in_the_body_is_an_error() {
     let error = purge([refused(200, 1012)]).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts), (ErrorKind::Refused, 1));
     assert!(error.is_refused() && !error.is_unclear());
@@ -61,7 +61,7 @@ async fn success_is_more_than_a_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_tried_again() {
+async fn temporary_errors_are_retried() {
     let again = [
         refused(500, 0),
         refused(408, 0),
@@ -78,7 +78,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_after_all_of_its_tries() {
+async fn a_call_fails_after_all_attempts() {
     for (reply, kind, unclear) in [
         (refused as fn(u16, u32) -> Reply, ErrorKind::Unreachable, false),
         (|_, _| refused(429, 1134), ErrorKind::RateLimited, false),
@@ -97,7 +97,7 @@ async fn it_ends_after_all_of_its_tries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_try_that_left_it_open_is_not_forgotten() {
+async fn an_unclear_attempt_makes_the_error_unclear() {
     for earlier in [lost(Delivery::Unknown), reply(504, "", &[]), reply(200, "", &[])] {
         let error = purge([earlier, refused(400, 1012)]).await.unwrap_err();
         assert_eq!((error.kind(), error.attempts, error.is_unclear()), (ErrorKind::Refused, 2, true));
@@ -105,8 +105,8 @@ async fn a_try_that_left_it_open_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_whose_body_breaks_off_is_judged_by_its_head() {
-    // Too many, and for how long: both are in the head.
+async fn a_response_with_a_truncated_body_is_classified_by_its_headers() {
+    // The headers contain both the refusal and the wait.
     let begun = Instant::now();
     purge([broken_body(429, &[("retry-after", "300")]), accepted()]).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 300);
@@ -118,27 +118,27 @@ async fn an_answer_whose_body_breaks_off_is_judged_by_its_head() {
     assert_eq!(last, Some((429, Class::RateLimited)));
     assert!(error.to_string().contains("status 429: `a` closed the connection"), "{error}");
 
-    // What was over the limit was not looked at, so that even this may be repeated.
+    // A request above the limit was not processed, so even this request may be repeated.
     let zone = zone();
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [broken_body(429, &[("retry-after", "1")]), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
     client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap();
 
-    // A success that is not whole is not known to be one, and its ray is kept.
+    // An incomplete success is not a success, and its ray is kept.
     let error = purge((0..11).map(|_| broken_body(200, &[("cf-ray", "8f00ba4-AMS")]))).await.unwrap_err();
     assert!(matches!(error.cause, ErrorCause::Transport(_)) && error.is_unclear(), "{error}");
     assert_eq!(error.ray.as_deref(), Some("8f00ba4-AMS"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_edge_is_waited_for_as_its_body_says() {
+async fn the_wait_in_the_body_of_an_edge_error_is_obeyed() {
     let body =
         r#"{"title":"Error 1015","status":429,"detail":"You are being rate limited","retry_after":30}"#;
     let begun = Instant::now();
     purge([reply(429, body, &[]), accepted()]).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 30);
-    // The header is the fresher of the two.
+    // The header is more current than the body.
     let begun = Instant::now();
     purge([reply(429, body, &[("retry-after", "7")]), accepted()]).await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 7);
@@ -151,7 +151,7 @@ async fn an_error_of_the_edge_is_waited_for_as_its_body_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_and_remarks_beside_success_are_told() {
+async fn errors_and_messages_of_a_success_are_reported() {
     let body = format!(
         r#"{{"success":true,"errors":[{{"code":1099,"message":"odd {TOKEN}"}}],"messages":["soon gone"],"result":null}}"#
     );
@@ -169,7 +169,7 @@ async fn errors_and_remarks_beside_success_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_of_the_wrong_form_ends_at_once_and_had_no_effect() {
+async fn an_unreadable_result_of_a_read_is_not_retried_and_not_unclear() {
     let zone = zone();
     let request = ListZones::page(1);
     let transport = ScriptedTransport::new([reply(200, r#"{"success":true,"result":7}"#, &[])]);
@@ -183,7 +183,7 @@ async fn a_read_of_the_wrong_form_ends_at_once_and_had_no_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_sent_is_no_request() {
+async fn requests_that_were_not_sent_are_not_counted() {
     let refused = || {
         let phase = cfcache_transport::Phase::Connect;
         let detail = "`a` refused the connection";
@@ -199,19 +199,19 @@ async fn what_was_never_sent_is_no_request() {
     };
     let zone = zone();
     client.call(&PurgeCache::purge(&zone, &PurgeBody::Everything), &mut keep).await.unwrap();
-    // Two of the four tries reached the wire; both came after one that had not.
+    // Two of the four attempts were sent, both after one that was not.
     assert_eq!((tally.requests, tally.retries), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_must_not_be_repeated_is_not() {
+async fn requests_that_are_not_repeatable_are_not_retried() {
     let zone = zone();
     for (reply, unclear) in [(lost(Delivery::Unknown), true), (refused(503, 0), false)] {
         let client = client(Arc::new(ScriptedTransport::new([reply])), policy(|_| {}));
         let error = client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap_err();
         assert_eq!((error.attempts, error.is_unclear()), (1, unclear));
     }
-    // What was proven not to have been processed may.
+    // A request that was certainly not processed may be repeated.
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [lost(Delivery::NotSent), refused(429, 971), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
@@ -219,7 +219,7 @@ async fn what_must_not_be_repeated_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirect_is_shown_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let error = purge([reply(302, "", &[("location", "https://elsewhere.example/x?y")])]).await.unwrap_err();
     assert_eq!(error.failure().unwrap().class, Class::Redirected);
     let shown = error.to_string();
@@ -227,7 +227,7 @@ async fn a_redirect_is_shown_and_not_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_challenge_for_browsers_is_named() {
+async fn a_browser_challenge_is_named_in_the_error() {
     let headers = [("cf-mitigated", "challenge"), ("cf-ray", "8f00ba4-AMS")];
     let error = purge([reply(403, "<html>Just a moment</html>", &headers)]).await.unwrap_err();
     assert_eq!(error.failure().unwrap().class, Class::NotTheApi);
@@ -237,14 +237,14 @@ async fn a_challenge_for_browsers_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ray_is_kept_and_kept_short() {
+async fn the_ray_is_kept_and_truncated() {
     let long = "x".repeat(10_000);
     let error = purge([refused_with(400, 1012, &[("cf-ray", &long)])]).await.unwrap_err();
     assert_eq!(error.ray.unwrap().len(), 64);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_too_long_is_not_waited() {
+async fn a_demanded_wait_above_the_maximum_fails_at_once() {
     let begun = Instant::now();
     let error = purge([refused_with(429, 1134, &[("retry-after", "601")])]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RateLimited);
@@ -252,7 +252,7 @@ async fn a_wait_that_is_too_long_is_not_waited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_is_told_of_each_try() {
+async fn an_observer_gets_an_event_for_each_attempt() {
     let replies = [refused(503, 0), accepted()];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
     let zone = zone();
@@ -267,9 +267,9 @@ async fn an_observer_is_told_of_each_try() {
     assert_eq!(tries, [(1, 503, "POST", 25), (2, 200, "POST", 25)]);
 }
 
-/// A run that is stopped by a wait does not stop calls, and a hold of one client is a hold of its clones.
+/// A run that stops because of a wait does not stop calls, and a hold of one client applies to its clones.
 #[tokio::test(start_paused = true)]
-async fn clones_are_held_together() {
+async fn a_hold_applies_to_all_clones() {
     let replies = [refused_with(429, 971, &[("retry-after", "20")]), accepted(), accepted()];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
     let other = client.clone();
@@ -288,7 +288,7 @@ async fn clones_are_held_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_endpoints_are_called_the_same_way() {
+async fn all_endpoints_can_be_called() {
     let zones =
         r#"{"success":true,"errors":[],"messages":[],"result":[],"result_info":{"page":1,"total_pages":1}}"#;
     let client = client(

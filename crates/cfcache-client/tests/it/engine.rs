@@ -1,4 +1,4 @@
-//! What the engine decides, scene by scene, on a clock that jumps.
+//! Decisions of the scheduler and the limiter, with a simulated clock.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ fn limiter(limits: Option<PurgeLimits>, concurrency: usize) -> Arc<dyn Limiter> 
     })))
 }
 
-/// An engine with so many jobs, which are all there will be.
+/// A scheduler with `count` requests and no more to come.
 fn loaded(policy: Policy, count: usize) -> Scheduler<usize> {
     let mut engine = Scheduler::new(policy);
     (0..count).for_each(|job| engine.push(job, Cost::Flexible, Replay::Safe));
@@ -73,7 +73,7 @@ fn send(engine: &mut Scheduler<usize>, now: Duration) -> Ticket {
     }
 }
 
-/// All that goes out at that time.
+/// Sends everything that can be sent at that time.
 fn send_all(engine: &mut Scheduler<usize>, now: Duration) -> Vec<Ticket> {
     core::iter::from_fn(|| match engine.poll(now) {
         Step::Send(ticket) => Some(ticket),
@@ -90,10 +90,10 @@ fn waits(engine: &mut Scheduler<usize>, now: Duration) -> (Option<Duration>, Rea
     }
 }
 
-/// Five batches, a bucket of two and one a second; one is refused with a hint of 30 s, one is not sent, one is lost, and
-/// one is refused.
+/// Five batches with a bucket of two tokens and one token per second; one is refused with a wait of 30 s, one is not
+/// sent, one is lost, and one is refused.
 #[test]
-fn the_scene_of_the_blueprint() {
+fn five_batches_with_a_refusal_a_loss_and_a_hold() {
     for (replay, lost_tries, lost_unclear) in [(Replay::Safe, 3, true), (Replay::UndeliveredOnly, 1, true)] {
         let mut engine = Scheduler::new(policy(|policy| {
             policy.limits = Some(limits(1, 2));
@@ -126,7 +126,7 @@ fn the_scene_of_the_blueprint() {
 }
 
 #[test]
-fn a_hint_holds_everything() {
+fn a_demanded_wait_holds_all_requests() {
     let mut engine = loaded(policy(|policy| policy.limits = Some(limits(100, 1000))), 20);
     let first = send(&mut engine, Duration::ZERO);
     let second = send(&mut engine, Duration::ZERO);
@@ -135,16 +135,16 @@ fn a_hint_holds_everything() {
     assert_eq!(engine.on_result(now, first, limited(30)), Decision::Again { at: hold, holds_all: true });
     assert_eq!(waits(&mut engine, now), (Some(hold), Reason::Held));
     assert_eq!(engine.held_until(now), Some(hold));
-    // What was on its way lands, and what fails in the meantime waits no shorter.
+    // A request in flight ends; one that fails during the hold waits for its end.
     assert!(matches!(engine.on_result(now, second, BROKEN), Decision::Again { holds_all: false, .. }));
     assert_eq!(waits(&mut engine, seconds_long(29)), (Some(hold), Reason::Held));
-    // The oldest goes first.
+    // The oldest request is sent first.
     let ticket = send(&mut engine, hold);
     assert_eq!((engine.request(ticket), engine.attempt(ticket)), (Some(&1), 2));
 }
 
 #[test]
-fn after_a_hold_a_few_go_first() {
+fn few_requests_are_sent_directly_after_a_hold() {
     let mut engine = loaded(policy(|policy| policy.concurrency = 50), 100);
     let sent = send_all(&mut engine, Duration::ZERO);
     assert_eq!(sent.len(), 50);
@@ -167,7 +167,7 @@ fn after_a_hold_a_few_go_first() {
 }
 
 #[test]
-fn too_long_a_wait_stops_the_run() {
+fn a_wait_above_the_maximum_stops_the_run() {
     for demanded in [seconds_long(601), Duration::MAX] {
         for signal in [
             AttemptResult::RateLimited { retry_after: Some(demanded) },
@@ -178,7 +178,7 @@ fn too_long_a_wait_stops_the_run() {
             let second = send(&mut engine, Duration::ZERO);
             assert!(matches!(engine.on_result(seconds_long(1), first, signal), Decision::Ended(_)));
             assert_eq!(engine.stopped(), Some(Stop::WaitTooLong { demanded }));
-            // What is in flight is waited for, and not sent again.
+            // Requests in flight are awaited, and not sent again.
             assert_eq!(waits(&mut engine, seconds_long(1)), (None, Reason::Event));
             assert!(matches!(engine.on_result(seconds_long(2), second, BROKEN), Decision::Ended(_)));
             assert_eq!(engine.poll(seconds_long(2)), Step::Done);
@@ -190,7 +190,7 @@ fn too_long_a_wait_stops_the_run() {
 }
 
 #[test]
-fn no_wait_is_too_long_to_be_added_up() {
+fn extreme_waits_do_not_overflow() {
     for signal in [
         AttemptResult::RateLimited { retry_after: Some(Duration::MAX) },
         AttemptResult::Unavailable { retry_after: Some(Duration::MAX) },
@@ -225,9 +225,9 @@ fn no_wait_is_too_long_to_be_added_up() {
     }
 }
 
-/// A bucket that never refills, or of which nothing is known, is no reason to panic or to spin.
+/// A bucket that never refills or has unknown limits must not cause a panic or a busy loop.
 #[test]
-fn odd_limits_do_no_harm() {
+fn extreme_limits_do_not_panic_or_spin() {
     for (count, per, burst) in [
         (0, seconds_long(1), 3),
         (1, Duration::ZERO, 3),
@@ -251,7 +251,7 @@ fn odd_limits_do_no_harm() {
                         engine.on_result(now, ticket, TOO_MANY);
                     }
                     Step::Wait { until, .. } => assert!(until.is_none_or(|until| until > now)),
-                    // Nothing but refusals, for longer than anybody waits.
+                    // Only refusals for longer than the maximum wait.
                     Step::Done => assert!(engine.stopped().is_some()),
                 }
             }
@@ -260,9 +260,10 @@ fn odd_limits_do_no_harm() {
 }
 
 #[test]
-fn what_may_be_repeated() {
+fn retries_follow_the_replay_rule_and_the_result() {
     let hinted = AttemptResult::Unavailable { retry_after: Some(seconds_long(1)) };
-    // What is sent again when it is safe, and when it is so only undelivered; and what is unclear then.
+    // The result; whether it is repeated if repeating is safe, and if it is safe only for undelivered requests; whether
+    // it is unclear then.
     let rows = [
         (AttemptResult::Done, false, false, false),
         (AttemptResult::Refused, false, false, false),
@@ -292,9 +293,9 @@ fn what_may_be_repeated() {
     }
 }
 
-/// That its own tries are used up does not make the server's hint void for the others.
+/// A request without attempts left still makes the others obey the server's wait.
 #[test]
-fn a_hint_counts_even_where_the_job_ends() {
+fn a_demanded_wait_applies_even_if_its_request_ends() {
     for (replay, max_retries) in [(Replay::Safe, 0), (Replay::UndeliveredOnly, 5)] {
         let mut engine = Scheduler::new(policy(|policy| policy.max_retries = max_retries));
         engine.push(0, Cost::Call, replay);
@@ -307,7 +308,7 @@ fn a_hint_counts_even_where_the_job_ends() {
 }
 
 #[test]
-fn to_come_back_at_once_is_not_to_hammer() {
+fn a_retry_after_of_zero_still_backs_off() {
     let mut engine = Scheduler::new(policy(|_| {}));
     let mut server = |_: Arrival| limited(0);
     let log = sim::run(&mut engine, flexible(1), &mut server, near());
@@ -317,7 +318,7 @@ fn to_come_back_at_once_is_not_to_hammer() {
 }
 
 #[test]
-fn retries_take_tokens_again() {
+fn retries_take_tokens() {
     let limits = limits(1, 10);
     let mut engine = Scheduler::new(policy(|policy| {
         policy.limits = Some(limits);
@@ -331,7 +332,7 @@ fn retries_take_tokens_again() {
 }
 
 #[test]
-fn a_part_goes_before_what_was_not_sent_yet() {
+fn a_part_of_a_split_batch_is_sent_before_new_requests() {
     let mut engine = loaded(policy(|policy| policy.concurrency = 1), 3);
     let ticket = send(&mut engine, Duration::ZERO);
     engine.on_result(Duration::ZERO, ticket, AttemptResult::Refused);
@@ -346,7 +347,7 @@ fn a_part_goes_before_what_was_not_sent_yet() {
 }
 
 #[test]
-fn an_interrupted_run_gives_the_rest_back() {
+fn a_stopped_scheduler_returns_the_unsent_requests() {
     let mut engine = loaded(policy(|policy| policy.concurrency = 2), 5);
     assert_eq!(engine.abandoned(Duration::ZERO).count(), 0);
     let first = send(&mut engine, Duration::ZERO);
@@ -366,7 +367,7 @@ fn an_interrupted_run_gives_the_rest_back() {
 }
 
 #[test]
-fn the_seed_decides_all_jitter() {
+fn the_seed_determines_all_jitter() {
     let log = |seed| {
         let mut engine = Scheduler::new(policy(|policy| policy.seed = Some(seed)));
         let mut dice = Dice(99);
@@ -381,9 +382,9 @@ fn the_seed_decides_all_jitter() {
     assert_ne!(log(7).took, log(8).took);
 }
 
-/// Full jitter is anything up to a ceiling that doubles, and those that failed together do not come back together.
+/// Full jitter is a random wait up to a doubling maximum, and requests that failed together do not retry together.
 #[test]
-fn retries_are_spread() {
+fn retries_are_spread_by_jitter() {
     let mut engine = loaded(policy(|policy| policy.concurrency = 1000), 1000);
     let mut at = Vec::new();
     for ticket in send_all(&mut engine, Duration::ZERO) {
@@ -399,9 +400,9 @@ fn retries_are_spread() {
     }
 }
 
-/// Without a hint every refusal makes the wait longer, and a success makes it short again.
+/// Each refusal without a wait makes the next wait longer, and a success resets it.
 #[test]
-fn without_a_hint_waits_grow() {
+fn waits_grow_with_refusals_that_state_no_wait() {
     for seed in 0..100 {
         let mut engine = Scheduler::new(policy(|policy| {
             policy.seed = Some(seed);
@@ -413,7 +414,7 @@ fn without_a_hint_waits_grow() {
         for _ in 0..10 {
             let ticket = send(&mut engine, now);
             let Decision::Again { at, holds_all: true } = engine.on_result(now, ticket, TOO_MANY) else {
-                panic!("it may be repeated")
+                panic!("it must be repeated")
             };
             waits.push((at - now).as_secs_f64());
             now = at;
@@ -428,9 +429,9 @@ fn without_a_hint_waits_grow() {
     }
 }
 
-/// Those that were on their way when a hold was made are no news when they come back late.
+/// Refusals of requests that were in flight when a hold started do not start another one.
 #[test]
-fn one_burst_of_refusals_is_one_hold() {
+fn a_burst_of_refusals_starts_one_hold() {
     let mut engine = loaded(policy(|_| {}), 10);
     let sent = send_all(&mut engine, seconds_long(1));
     let mut holds = Vec::new();
@@ -445,13 +446,13 @@ fn one_burst_of_refusals_is_one_hold() {
 }
 
 #[test]
-fn a_refusal_that_comes_late_is_no_new_hold() {
+fn a_late_refusal_starts_no_new_hold() {
     let mut engine = loaded(policy(|_| {}), 10);
     let mut sent = send_all(&mut engine, seconds_long(1));
     let late = sent.pop().unwrap();
     sent.into_iter()
         .for_each(|ticket| assert_held(engine.on_result(seconds_long(2), ticket, TOO_MANY), true));
-    // Four in flight, of which one is the late one.
+    // Four are in flight, one of which is the late one.
     let few = send_all(&mut engine, seconds_long(5));
     assert_eq!(few.len(), 3);
     for ticket in few {
@@ -466,9 +467,9 @@ fn assert_held(decision: Decision<usize>, held: bool) {
     assert!(matches!(decision, Decision::Again { holds_all, .. } if holds_all == held), "{decision:?}");
 }
 
-/// While others are accepted, a request that is refused for the rate has all the time of the world.
+/// While others are accepted, a request that is refused because of the rate is not given up.
 #[test]
-fn waiting_for_its_turn_costs_a_request_nothing() {
+fn rate_refusals_use_up_no_retries_while_others_are_accepted() {
     let mut engine = Scheduler::new(policy(|policy| policy.concurrency = 64));
     let mut bucket = sim::ServerBucket::full(Rate { count: 5, per: seconds_long(1) }, 5);
     let mut server = |arrival: Arrival| match bucket.take(arrival.now, 1) {
@@ -480,9 +481,9 @@ fn waiting_for_its_turn_costs_a_request_nothing() {
     assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done));
 }
 
-/// A request that is always refused for the rate, alone among others that are not, does not hold them up for ever.
+/// A request that is always refused because of the rate, while others are accepted, does not delay them forever.
 #[test]
-fn a_poisonous_request_ends() {
+fn a_request_that_is_always_refused_for_the_rate_ends() {
     let mut engine = Scheduler::new(policy(|_| {}));
     let mut server = |arrival: Arrival| if arrival.job == 3 { TOO_MANY } else { AttemptResult::Done };
     let log = sim::run(&mut engine, flexible(2000), &mut server, near());
@@ -493,7 +494,7 @@ fn a_poisonous_request_ends() {
 }
 
 #[test]
-fn nothing_but_refusals_ends_the_run() {
+fn refusals_alone_stop_the_run_after_the_maximum_wait() {
     let mut engine = Scheduler::new(policy(|_| {}));
     let mut server = |_: Arrival| TOO_MANY;
     let log = sim::run(&mut engine, flexible(10_000), &mut server, near());
@@ -503,7 +504,7 @@ fn nothing_but_refusals_ends_the_run() {
 }
 
 #[test]
-fn an_outage_shorter_than_the_retries_of_a_request_is_ridden_out() {
+fn an_outage_shorter_than_the_retries_is_survived() {
     for seed in 0..20 {
         let mut engine = Scheduler::new(policy(|policy| policy.seed = Some(seed)));
         let outage = seconds_long(2)..seconds_long(12);
@@ -517,7 +518,7 @@ fn an_outage_shorter_than_the_retries_of_a_request_is_ridden_out() {
 }
 
 #[test]
-fn a_longer_outage_ends_the_run() {
+fn an_outage_longer_than_the_retries_stops_the_run() {
     for max_retries in [0, 1, 10] {
         let mut engine = Scheduler::new(policy(|policy| policy.max_retries = max_retries));
         let mut server = |_: Arrival| BROKEN;
@@ -529,9 +530,9 @@ fn a_longer_outage_ends_the_run() {
     }
 }
 
-/// Nine failures in ten are bad, and no reason to give up.
+/// Nine failures out of ten are no reason to stop.
 #[test]
-fn a_server_that_mostly_fails_is_used_all_the_same() {
+fn a_server_that_fails_nine_times_in_ten_does_not_stop_the_run() {
     let mut engine = Scheduler::new(policy(|policy| policy.max_retries = 200));
     let mut dice = Dice(5);
     let mut server = |_: Arrival| if dice.roll(10) > 0 { BROKEN } else { AttemptResult::Done };
@@ -541,7 +542,7 @@ fn a_server_that_mostly_fails_is_used_all_the_same() {
 }
 
 #[test]
-fn engines_that_share_a_pace_share_the_limits() {
+fn schedulers_that_share_a_limiter_share_the_limits() {
     let limits = limits(2, 10);
     let pace = limiter(Some(limits), 64);
     let mut engines: Vec<_> = (0..2).map(|_| Scheduler::with_limiter(policy(|_| {}), pace.clone())).collect();
@@ -561,7 +562,7 @@ fn engines_that_share_a_pace_share_the_limits() {
     let log = Log { sent, ..Log::default() };
     assert_never_faster(&log, limits);
     assert!(log.sent.len() >= 48, "{}", log.sent.len());
-    // A hold of one is a hold of all.
+    // A hold of one applies to all.
     let ticket = {
         let now = seconds_long(60);
         let ticket = send(&mut engines[0], now);
@@ -572,7 +573,7 @@ fn engines_that_share_a_pace_share_the_limits() {
 }
 
 #[test]
-fn it_says_what_it_waits_for() {
+fn a_wait_has_its_reason() {
     let mut engine = loaded(policy(|policy| policy.limits = Some(limits(1, 1))), 3);
     let first = send(&mut engine, Duration::ZERO);
     let (until, reason) = waits(&mut engine, Duration::ZERO);
@@ -587,14 +588,14 @@ fn it_says_what_it_waits_for() {
 }
 
 #[test]
-fn limits_can_change_on_the_way() {
+fn limits_can_change_during_a_run() {
     let pace = limiter(Some(Plan::Free.purge_limits()), 1000);
     let mut engine = Scheduler::with_limiter(policy(|_| {}), pace.clone());
     (0..1000).for_each(|job| engine.push(job, Cost::Flexible, Replay::Safe));
     let sent = send_all(&mut engine, Duration::ZERO).len();
     assert_eq!(sent, 25);
     assert_eq!(waits(&mut engine, Duration::ZERO).1, Reason::Paced);
-    // What was sent counts against the larger bucket as well.
+    // Requests that were sent before count against the larger bucket as well.
     pace.set_limits(seconds_long(1), Some(Plan::Enterprise.purge_limits()));
     let more = send_all(&mut engine, seconds_long(1)).len();
     assert_eq!(more, 500 - sent);
@@ -604,9 +605,9 @@ fn limits_can_change_on_the_way() {
     assert_eq!(send_all(&mut engine, seconds_long(1)).len(), 1000 - sent - more);
 }
 
-/// However much burst a plan has, there are never 1,200 calls in five minutes.
+/// Even with a large burst, there are never 1,200 calls in five minutes.
 #[test]
-fn the_global_quota_is_kept_in_every_stretch() {
+fn the_global_quota_is_obeyed_in_every_window() {
     for (quota, most) in [(None, 1200), (Some(Rate { count: 100, per: seconds_long(60) }), 100)] {
         let pace = limiter(Some(limits(50, 5000)), 64);
         let mut engine = Scheduler::with_limiter(policy(|_| {}), pace.clone());
@@ -620,9 +621,9 @@ fn the_global_quota_is_kept_in_every_stretch() {
             let there = log.sent[index..].iter().take_while(|(at, ..)| *at - *from <= per).count();
             assert!(there < most, "{there} in {per:?} from {from:?}");
         }
-        // Three whole stretches have to be waited for, and no more.
+        // Exactly three complete windows have to be waited for.
         assert!(log.took < (per + seconds_long(2)) * 4 + seconds_long(60), "{:?}", log.took);
-        // URLs are not part of it.
+        // URLs do not count against it.
         let ticket = {
             engine = Scheduler::new(policy(|policy| policy.limits = Some(Plan::Enterprise.purge_limits())));
             (0..5000).for_each(|job| engine.push(job, Cost::Urls(0), Replay::Safe));
@@ -632,8 +633,8 @@ fn the_global_quota_is_kept_in_every_stretch() {
     }
 }
 
-/// Between any two requests of a lane there goes out no more than a full bucket and what refills in the meantime, as
-/// published: an account of the times alone, without a bucket.
+/// Checks that between any two requests of a lane at most a full bucket and its published refill were sent, computed
+/// from the times alone.
 #[track_caller]
 fn assert_never_faster(log: &Log, limits: PurgeLimits) {
     let urls_burst = f64::from(limits.urls.count).max(limits.urls_per_request as f64);
@@ -722,7 +723,7 @@ proptest! {
     #[test]
     fn whatever_happens(
         policy in any_policy(),
-        // Whether each is a list of URLs, and how long; and whether it may be repeated.
+        // For each job: whether it is a list of URLs and how long; whether it must be repeated.
         jobs in prop::collection::vec((prop::option::of(0_usize..100), any::<bool>()), 0..150),
         faults in 0_u64..=100,
         dice in 1_u64..,
@@ -750,7 +751,8 @@ proptest! {
         let network = Network { one_way, ..Network::jittery(latency) };
         let log = sim::run(&mut engine, jobs.clone(), &mut server, network);
 
-        // Every job that the engine took has exactly one outcome; it stops taking more only where it was stopped.
+        // Every job that was accepted has exactly one outcome; the scheduler stops accepting jobs only if it was
+        // stopped.
         let now = log.took;
         let mut outcomes: Vec<_> = log.ended.iter().map(|(job, tries, ..)| (*job, *tries)).collect();
         outcomes.extend(engine.abandoned(now).map(|ended| (ended.request, ended.attempts)));
@@ -767,13 +769,13 @@ proptest! {
             let lost = told.iter().any(|signal| matches!(*signal, LOST | AttemptResult::Unclear));
             prop_assert_eq!(*unclear, lost);
         }
-        // What may have been done is not done again, unless that is safe.
+        // Requests that may have been processed are not repeated, unless that is safe.
         for (told, (_, replay)) in told.iter().zip(&jobs) {
             let before = told.split_last().map_or(&told[..], |(_, before)| before);
             let is_proven = |signal: &AttemptResult| matches!(*signal, UNSENT | AttemptResult::RateLimited { .. });
             prop_assert!(*replay == Replay::Safe || before.iter().all(is_proven));
         }
-        // Nothing goes out during a hold.
+        // Nothing is sent during a hold.
         for (already, until) in &log.holds {
             prop_assert!(log.sent[*already..].iter().all(|(at, ..)| at >= until));
         }
@@ -781,7 +783,7 @@ proptest! {
         if let Some(limits) = limits {
             assert_never_faster(&log, limits);
         }
-        // It is asked about once for each thing that happens.
+        // It is polled once per event.
         let happened = 3 * log.sent.len() + jobs.len() + log.holds.len();
         prop_assert!(log.asked <= 2 * happened + 10, "asked {} times for {}", log.asked, happened);
     }

@@ -1,4 +1,4 @@
-//! Whole jobs in simulated time: entries in, requests out, faults on the way, and no runtime.
+//! Whole jobs in simulated time: entries, requests and faults, without a runtime.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use crate::sim::{self, Dice, ServerBucket, whole_seconds};
 use crate::world::{Reply, accepted, entries_of, lost, policy, refused, refused_with, reply};
 
-/// What became of each entry, by its tag.
+/// The result of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Accepted,
@@ -36,7 +36,7 @@ struct Fates {
 impl Fates {
     fn end(&mut self, entries: &[Entry], fate: Fate) {
         for entry in entries {
-            assert_eq!(self.of.insert(entry.tag, fate), None, "{entry:?} has two ends");
+            assert_eq!(self.of.insert(entry.tag, fate), None, "{entry:?} has two results");
         }
     }
 
@@ -61,7 +61,7 @@ impl Observer for Fates {
     }
 }
 
-/// Answers a request at a time: after how long, and what.
+/// Answers a request at a time: returns the latency and the response.
 type Server<'a> = dyn FnMut(Duration, &Request) -> (Duration, Reply) + 'a;
 
 /// A run in simulated time.
@@ -69,19 +69,19 @@ struct World<'a> {
     job: PurgeJob<Fates>,
     limiter: Arc<RateLimiter>,
     now: Duration,
-    /// What comes in when.
+    /// The input: time, scope and entries.
     input: VecDeque<(Duration, usize, Vec<Entry>)>,
-    /// Answers, and when they come.
+    /// Responses, and when they arrive.
     in_flight: BTreeMap<(Duration, u64), (RequestId, Reply)>,
     /// Outcomes that are being recorded, and until when.
     recording: BTreeMap<(Duration, u64), bool>,
-    /// When each request went out, to which path, with how many entries.
+    /// For each request: when it was sent, its path, and its number of entries.
     sent: Vec<(Duration, String, usize)>,
     most_in_flight: usize,
     server: Box<Server<'a>>,
-    /// How long it takes to record an outcome, and whether that succeeds.
+    /// How long recording an outcome takes, and whether it succeeds.
     record: Option<Box<dyn FnMut() -> (Duration, bool) + 'a>>,
-    /// When it is interrupted.
+    /// When the run is interrupted.
     interrupt: Option<Duration>,
     steps: u64,
     wants_input: bool,
@@ -133,11 +133,11 @@ impl<'a> World<'a> {
         self
     }
 
-    /// Does what can be done now; returns when something happens next, or `None` at the end.
+    /// Does everything that can be done now; returns when the next event is due, or `None` at the end.
     fn step(&mut self) -> Option<Duration> {
         loop {
             self.steps += 1;
-            assert!(self.steps < 10_000_000, "it turns on the spot at {:?}", self.now);
+            assert!(self.steps < 10_000_000, "busy loop at {:?}", self.now);
             match self.job.poll(self.now) {
                 JobStep::Send(id, request) => {
                     let path = request.message.uri().path().to_owned();
@@ -164,7 +164,7 @@ impl<'a> World<'a> {
                     let read = wants_input.then_some(read.max(self.now));
                     let interrupt = self.interrupt.map(|at| at.max(self.now));
                     let next = [interrupt, answered, recorded, read, until].into_iter().flatten().min();
-                    return Some(next.unwrap_or_else(|| panic!("it waits for nothing at {:?}", self.now)));
+                    return Some(next.unwrap_or_else(|| panic!("it waits forever at {:?}", self.now)));
                 }
                 JobStep::Done => {
                     assert!(self.in_flight.is_empty() && self.recording.is_empty());
@@ -174,7 +174,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// It is that time: what happens then?
+    /// Handles the events that are due.
     fn happen(&mut self, at: Duration) {
         self.now = self.now.max(at);
         if self.interrupt.is_some_and(|interrupt| interrupt <= self.now) {
@@ -212,7 +212,7 @@ impl<'a> World<'a> {
         self
     }
 
-    /// The counts add up, over all and for each scope, and are those of what was told.
+    /// Checks that the counts are consistent, in total and for each scope, and agree with the events.
     fn check(&self) {
         let total = self.job.total();
         assert_eq!(
@@ -245,12 +245,12 @@ fn scope(number: usize, kind: Kind, items: usize) -> PurgeScope {
     PurgeScope::new(Action::Purge, zone(number), kind, BatchLimits::new(items))
 }
 
-/// An entry with that tag.
+/// An entry with a tag.
 fn tag(text: &str, tag: u64) -> Entry {
     Entry::from(Target::parse(Kind::Tags, text).unwrap()).with_tag(tag)
 }
 
-/// `t0`, `t1` and so on, each tagged with its number and what is added to it.
+/// `t0`, `t1` and so on, each tagged with its number plus `add`.
 fn tags(count: u64, add: u64) -> Vec<Entry> {
     (0..count).map(|number| tag(&format!("t{number}"), add + number)).collect()
 }
@@ -271,13 +271,13 @@ fn limited(limits: PurgeLimits) -> Policy {
 }
 
 #[test]
-fn an_entry_that_comes_again_is_a_duplicate_only_while_its_twin_waits() {
+fn a_repeated_entry_is_a_duplicate_only_while_the_first_one_is_unsent() {
     let second = |seconds: u64| Duration::from_secs(seconds);
     for (dedupe, again) in [(Dedupe::Unsent, Fate::Accepted), (Dedupe::WholeInput, Fate::Duplicate)] {
         let input = [
-            // Both wait for the batch to fill.
+            // All wait for the batch to fill.
             (second(0), 0, vec![tag("a", 1), tag("A", 2), tag("b", 3)]),
-            // They were sent after a second; `a` has changed again.
+            // They were sent after a second; then `a` changed again.
             (second(5), 0, vec![tag("a", 4)]),
             (second(5), 0, vec![tag("a", 5)]),
         ];
@@ -293,7 +293,7 @@ fn an_entry_that_comes_again_is_a_duplicate_only_while_its_twin_waits() {
 }
 
 #[test]
-fn an_entry_that_was_skipped_does_not_hide_one_that_comes_after_it() {
+fn a_skipped_entry_does_not_make_later_ones_duplicates() {
     let entries = vec![tag("a", 1), tag("b", 2)];
     let input = [(Duration::ZERO, 0, entries), (Duration::from_secs(5), 0, vec![tag("a", 3)])];
     let scopes = vec![scope(1, Kind::Tags, 2).with_dedupe(Dedupe::Unsent).with_accepted([0..1, 1..2])];
@@ -303,10 +303,10 @@ fn an_entry_that_was_skipped_does_not_hide_one_that_comes_after_it() {
 }
 
 #[test]
-fn zones_take_turns_where_the_budget_is_scarce() {
+fn zones_take_turns_at_the_rate_limit() {
     let zones = 5;
     let scopes = (0..zones).map(|number| scope(number, Kind::Tags, 1)).collect();
-    // Ten of each zone, one zone after the other, again and again.
+    // Ten of each zone, one zone after the other, repeatedly.
     let chunks = (0..20).map(|chunk| (chunk % zones, (chunk / zones) as u64));
     let input = at_once(chunks.map(|(zone, chunk)| {
         let entries = (0..10)
@@ -317,20 +317,20 @@ fn zones_take_turns_where_the_budget_is_scarce() {
         .with_input(input)
         .run();
     assert_eq!(world.job.total().accepted, 200);
-    // Once all of the zones have something to send, each sends about as much as the others.
+    // Once all zones have something to send, each sends about as much as the others.
     let mut counts = BTreeMap::<&str, usize>::new();
     for (_, path, _) in &world.sent[60..150] {
         *counts.entry(path).or_default() += 1;
     }
     assert!(counts.len() == zones && counts.values().all(|count| (14..=22).contains(count)), "{counts:?}");
-    // The order of the last ones is that of the zones, again and again.
+    // The last requests are sent in the order of the zones.
     let order: Vec<&str> = world.sent[100..110].iter().map(|(_, path, _)| path.as_str()).collect();
     assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), zones);
     assert_eq!(order[..5], order[5..]);
 }
 
 #[test]
-fn concurrency_is_for_all_zones_together() {
+fn the_concurrency_applies_to_all_zones_together() {
     for concurrency in [1, 3] {
         let scopes = (0..20).map(|number| scope(number, Kind::Tags, 10)).collect();
         let input = at_once((0..20).map(|zone| (zone, tags(50, 1000 * zone as u64))));
@@ -341,7 +341,7 @@ fn concurrency_is_for_all_zones_together() {
 }
 
 #[test]
-fn a_wait_that_is_too_long_stops_all_zones_and_is_remembered() {
+fn a_wait_above_the_maximum_stops_all_zones_and_is_remembered() {
     let scopes = |zones: usize| (0..zones).map(|number| scope(number, Kind::Tags, 1)).collect::<Vec<_>>();
     let policy = policy(|policy| {
         policy.concurrency = 2;
@@ -355,7 +355,7 @@ fn a_wait_that_is_too_long_stops_all_zones_and_is_remembered() {
     assert_eq!(world.sent.len(), 2);
     let hour = Stop::WaitTooLong { demanded: Duration::from_secs(3600) };
     assert_eq!(world.job.observer().stops, [(None, hour)]);
-    // Another job that shares the limiter sends nothing at all.
+    // Another job that shares the limiter sends nothing.
     let mut world =
         World::sharing(policy, limiter, scopes(1), server).with_input(at_once([(0, tags(10, 0))]));
     world.now = Duration::from_secs(100);
@@ -365,7 +365,7 @@ fn a_wait_that_is_too_long_stops_all_zones_and_is_remembered() {
 }
 
 #[test]
-fn a_stated_quota_that_is_used_up_for_too_long_stops_the_job() {
+fn a_quota_that_is_used_up_for_too_long_stops_the_job() {
     let policy_header = [("ratelimit-policy", "\"default\";q=60;w=3600")];
     let body = r#"{"success":true,"errors":[],"messages":[],"result":null}"#;
     let server = |_: Duration, _: &Request| (LATENCY, reply(200, body, &policy_header));
@@ -391,8 +391,8 @@ fn a_stated_quota_that_is_used_up_for_too_long_stops_the_job() {
 }
 
 #[test]
-fn what_is_refused_entry_by_entry_for_one_reason_has_an_end() {
-    // 1016 is what URLs of another zone get.
+fn repeated_refusals_of_single_entries_stop_the_job() {
+    // The API responds with 1016 to URLs of another zone.
     let free = Plan::Free.purge_limits();
     for (count, limits, most) in [(3000, None, 600), (100, None, 160), (100, Some(free), 60)] {
         let server = |_: Duration, _: &Request| (LATENCY, refused(400, 1016));
@@ -404,7 +404,7 @@ fn what_is_refused_entry_by_entry_for_one_reason_has_an_end() {
         assert!(world.sent.len() <= most, "{count}: {} requests", world.sent.len());
         assert_eq!(world.job.observer().stops, [(None, Stop::SameRefusal)]);
     }
-    // One good entry in the list, and every bad one is found.
+    // With one valid entry in the list, every invalid one is found.
     let server = |_: Duration, request: &Request| {
         let is_good = entries_of(request) == ["t0"];
         (LATENCY, if is_good { accepted() } else { refused(400, 1016) })
@@ -416,7 +416,7 @@ fn what_is_refused_entry_by_entry_for_one_reason_has_an_end() {
 }
 
 #[test]
-fn a_zone_that_is_not_there_is_given_up_after_a_few_requests_and_others_go_on() {
+fn a_missing_zone_is_given_up_and_others_continue() {
     let missing = format!("/client/v4/zones/{}/purge_cache", zone(1));
     let server = |_: Duration, request: &Request| {
         let is_missing = request.message.uri().path() == missing;
@@ -434,8 +434,8 @@ fn a_zone_that_is_not_there_is_given_up_after_a_few_requests_and_others_go_on() 
 }
 
 #[test]
-fn while_outcomes_wait_to_be_recorded_only_so_much_is_sent_and_an_interrupt_works() {
-    // The disk hangs for an hour.
+fn slow_recording_limits_sending_and_can_be_interrupted() {
+    // Recording hangs for an hour.
     let hour = Duration::from_secs(3600);
     let input = at_once([(0, tags(10_000, 0))]);
     let mut world = World::new(policy(|_| {}), vec![scope(1, Kind::Tags, 1)], |_, _| (LATENCY, accepted()))
@@ -452,7 +452,7 @@ fn while_outcomes_wait_to_be_recorded_only_so_much_is_sent_and_an_interrupt_work
 }
 
 #[test]
-fn calls_that_fail_together_do_not_return_together() {
+fn calls_that_fail_together_do_not_retry_together() {
     let policy = policy(|policy| policy.seed = None);
     let limiter = Arc::new(RateLimiter::new(&policy));
     let returns = |limiter: &Arc<RateLimiter>| {
@@ -467,18 +467,18 @@ fn calls_that_fail_together_do_not_return_together() {
     };
     let times: BTreeSet<Duration> = (0..20).map(|_| returns(&limiter)).collect();
     assert!(times.len() >= 19, "{times:?}");
-    // Nor do those of two processes.
+    // Calls of two processes do not return together either.
     let others: BTreeSet<Duration> = (0..5).map(|_| returns(&Arc::new(RateLimiter::new(&policy)))).collect();
     assert_eq!(others.len(), 5);
 }
 
-/// The flexible kinds are few requests and long waits: what is held back of the bucket shows.
+/// The flexible kinds have few requests and long waits, so the safety margin of the bucket is visible.
 #[test]
-fn the_flexible_kinds_take_hardly_longer_than_the_limits_demand() {
+fn the_flexible_kinds_are_close_to_the_minimum_time() {
     for plan in Plan::ALL {
         let limits = plan.purge_limits();
         let burst = u64::from(limits.flexible_burst);
-        // Enough that the latency of the last request is no part of it.
+        // Enough requests that the latency of the last one does not matter.
         let counts = match plan {
             Plan::Free => vec![burst + 3, 30, 40, 300],
             Plan::Enterprise => vec![burst + 500],
@@ -487,7 +487,7 @@ fn the_flexible_kinds_take_hardly_longer_than_the_limits_demand() {
         for count in counts {
             let mut network = sim::Network::jittery(count);
             let mut bucket = ServerBucket::full(limits.flexible_requests, limits.flexible_burst);
-            // The server's clock goes by arrivals, which a jittery way must not put out of order here.
+            // The server's clock uses arrival times, which jitter must not reorder here.
             let mut last = Duration::ZERO;
             let mut refusals = 0;
             let server = |now: Duration, _: &Request| {
@@ -519,9 +519,9 @@ fn the_flexible_kinds_take_hardly_longer_than_the_limits_demand() {
 proptest! {
     #![proptest_config(sim::proptest_config(200))]
 
-    /// Several zones under one limiter, a server of a will of its own, a disk that is slow or full, an interrupt.
+    /// Several zones with one limiter, a server with random faults, a slow or full disk, and an interruption.
     #[test]
-    fn whatever_goes_wrong_each_entry_has_one_end_and_it_is_true(
+    fn with_random_faults_each_entry_has_exactly_one_true_result(
         seed in 1_u64..,
         zones in 1_usize..5,
         items in 0_u64..200,
@@ -604,7 +604,7 @@ proptest! {
             let key = &texts[number];
             match fate {
                 Fate::Accepted => prop_assert!(told.contains(key), "{key:?} was never accepted"),
-                // An equal one may have been processed before or after.
+                // An equal entry may have been processed before or after.
                 Fate::Failed(_, false) if !is_live => {
                     prop_assert!(!processed.contains_key(key), "{key:?} was processed");
                 }

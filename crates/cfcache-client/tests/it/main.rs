@@ -1,13 +1,10 @@
-//! The engine on a simulated clock, the driver on a paused one, and nothing on a real one.
+//! Tests of the engine with a simulated clock, and of the driver with a paused one. None uses real time.
 
 #![expect(
     clippy::unwrap_used,
     reason = "clippy sees tests, but not the helpers and servers that they are made of"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "what was measured is worth a look: `cargo test -- --nocapture pace`"
-)]
+#![expect(clippy::print_stdout, reason = "measurements are printed: `cargo test -- --nocapture pace`")]
 
 mod call;
 mod engine;

@@ -1,4 +1,4 @@
-//! How near the engine comes to the least time that a server's limits allow.
+//! How close the engine is to the minimum time that a server's limits allow.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ enum Hint {
     None,
 }
 
-/// What is published for a lane of a plan: rate, burst, and what the largest request takes.
+/// The published limits of a lane of a plan: rate, burst, and the cost of the largest request.
 fn published(plan: Plan, lane: Lane) -> (Rate, u32, Cost) {
     let limits = plan.purge_limits();
     match lane {
@@ -38,7 +38,7 @@ fn slower(rate: Rate, times: u32) -> Rate {
     Rate { count: rate.count, per: rate.per * times }
 }
 
-/// A thousand requests against a bucket.
+/// Simulates a thousand requests to a bucket.
 fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: u64) -> Log {
     let (_, _, cost) = published(plan, lane);
     let mut policy = Policy::default();
@@ -59,7 +59,7 @@ fn simulate(plan: Plan, lane: Lane, mut bucket: ServerBucket, hint: Hint, seed: 
     log
 }
 
-/// The least time in which a bucket lets a thousand requests through, without a word on latency.
+/// The minimum time in which a bucket accepts a thousand requests, without latency.
 fn least(rate: Rate, burst: u32, cost: Cost) -> f64 {
     let all = (REQUESTS * tokens(cost)) as f64;
     (all - f64::from(burst)).max(0.0) * rate.per.as_secs_f64() / f64::from(rate.count)
@@ -69,7 +69,7 @@ fn per_request(rate: Rate, cost: Cost) -> f64 {
     tokens(cost) as f64 * rate.per.as_secs_f64() / f64::from(rate.count)
 }
 
-/// The least time for a thousand requests where the rate changes to `later` at `change`.
+/// The minimum time for a thousand requests if the rate changes to `later` at `change`.
 fn least_changing(rate: Rate, burst: u32, later: Rate, change: Duration, cost: Cost) -> f64 {
     let per_second = |rate: Rate| f64::from(rate.count) / rate.per.as_secs_f64();
     let all = (REQUESTS * tokens(cost)) as f64;
@@ -99,7 +99,7 @@ fn report(what: &str, plan: Plan, lane: Lane, log: &Log, least: f64) -> f64 {
 }
 
 #[test]
-fn as_published_nothing_is_refused_and_little_time_is_lost() {
+fn with_the_published_limits_nothing_is_refused() {
     each(|plan, lane, seed| {
         let (rate, burst, cost) = published(plan, lane);
         let log = simulate(plan, lane, ServerBucket::full(rate, burst), Hint::Seconds, seed);
@@ -110,7 +110,7 @@ fn as_published_nothing_is_refused_and_little_time_is_lost() {
 }
 
 #[test]
-fn half_the_published_limits_are_found_out() {
+fn half_the_published_limits_are_learned() {
     for hint in [Hint::Seconds, Hint::None] {
         for divisor in [1, 2] {
             each(|plan, lane, seed| {
@@ -126,7 +126,7 @@ fn half_the_published_limits_are_found_out() {
 }
 
 #[test]
-fn a_tenth_of_the_published_limits_is_found_out() {
+fn a_tenth_of_the_published_limits_is_learned() {
     for hint in [Hint::Seconds, Hint::None] {
         each(|plan, lane, seed| {
             let (rate, burst, cost) = published(plan, lane);
@@ -140,23 +140,23 @@ fn a_tenth_of_the_published_limits_is_found_out() {
 }
 
 #[test]
-fn somebody_else_has_just_emptied_the_bucket() {
+fn a_bucket_that_is_empty_at_the_start_costs_few_refusals() {
     for hint in [Hint::Seconds, Hint::None] {
         each(|plan, lane, seed| {
             let (rate, burst, cost) = published(plan, lane);
             let log = simulate(plan, lane, ServerBucket::empty(rate, burst), hint, seed);
             let what = format!("empty at first, hint {hint:?}");
             let ratio = report(&what, plan, lane, &log, least(rate, 0, cost));
-            // Those that were on their way, and few besides.
+            // The requests that were in flight, and few others.
             assert!(log.refused <= 70, "{plan} {lane:?} {seed}: {}", log.refused);
             assert!(ratio <= 1.05, "{plan} {lane:?} {seed}: {ratio}");
         });
     }
 }
 
-/// Half the rate at first, and the published one after a fifth of the work.
+/// Half of the rate at first, and the published rate after a fifth of the work.
 #[test]
-fn limits_that_recover_are_used_again() {
+fn recovered_limits_are_used_again() {
     for hint in [Hint::Seconds, Hint::None] {
         each(|plan, lane, seed| {
             let (rate, burst, cost) = published(plan, lane);
@@ -184,7 +184,7 @@ fn limits_that_recover_are_used_again() {
             let what = format!("half, then all, hint {hint:?}");
             let least = least_changing(half, burst, rate, change, cost);
             let ratio = report(&what, plan, lane, &log, least);
-            // How long a recovery takes, at half the rate, and at least as many requests.
+            // The duration of a recovery at half of the rate, and at least that many requests.
             let recovery = 30_f64.max(60.0 * per_request(half, cost));
             assert!(
                 ratio <= 1.1 || log.took.as_secs_f64() - least < recovery / 2.0,
@@ -194,9 +194,9 @@ fn limits_that_recover_are_used_again() {
     }
 }
 
-/// At 2 s there and back, a rate of 50/s is a hundred requests in flight: starts are paced, not ends.
+/// With a latency of 2 s, a rate of 50/s means a hundred requests in flight: the limiter paces the starts of requests.
 #[test]
-fn a_long_way_is_no_reason_to_be_slow() {
+fn high_latency_does_not_reduce_the_rate() {
     let plan = Plan::Enterprise;
     let limits = plan.purge_limits();
     let (rate, burst, cost) = published(plan, Lane::Flexible);
@@ -213,12 +213,12 @@ fn a_long_way_is_no_reason_to_be_slow() {
     let log = sim::run(&mut engine, jobs, &mut server, Network::steady(Duration::from_secs(2)));
     assert_eq!((log.refused, log.ended.len()), (0, REQUESTS));
     assert!(log.most_in_flight <= 128);
-    // The burst goes out as fast as 128 connections take it; what is left of the work is less than the limits allow.
+    // The burst is sent as fast as 128 connections allow; the rest takes less time than the limits require.
     let least = REQUESTS.div_ceil(128) as f64 * 2.0;
     let ratio = report("2 s away", plan, Lane::Flexible, &log, least);
     assert!(ratio <= 1.05, "{ratio}");
 
-    // Once the burst is gone, the rate alone decides, and it needs a hundred in flight.
+    // After the burst only the rate matters, which needs a hundred requests in flight.
     let mut policy = Policy::default();
     policy.limits = Some(limits);
     policy.concurrency = 128;
@@ -235,9 +235,9 @@ fn a_long_way_is_no_reason_to_be_slow() {
     assert!(ratio <= 1.05, "{ratio}");
 }
 
-/// What was on its way for two seconds when a refusal came says nothing new.
+/// Refusals of requests that were in flight for two seconds when another refusal arrived contain no new information.
 #[test]
-fn a_long_way_makes_no_false_lessons() {
+fn high_latency_does_not_distort_the_learned_rate() {
     for hint in [Hint::Seconds, Hint::None] {
         each(|plan, lane, seed| {
             let (rate, burst, cost) = published(plan, lane);
@@ -260,15 +260,16 @@ fn a_long_way_makes_no_false_lessons() {
             let log = sim::run(&mut engine, jobs, &mut server, network);
             let what = format!("half, 2 s away, {hint:?}");
             let ratio = report(&what, plan, lane, &log, least(half, burst, cost));
-            // It is the way that costs: after a hold a few go first, and it takes ten seconds until all go again.
+            // The latency causes the loss: after a hold only a few requests are sent, and it takes ten seconds to
+            // return to full concurrency.
             assert!(ratio <= 1.46, "{plan} {lane:?} {seed}: {ratio}");
         });
     }
 }
 
-/// A network that delays anything up to 250 ms more than it has to, over an hour, and a server's clock that is slow.
+/// A network that adds a delay of up to 250 ms, for an hour, and a server whose clock is slow.
 #[test]
-fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
+fn network_jitter_and_a_slow_server_clock_cause_no_refusals() {
     for &plan in Plan::ALL {
         let (rate, burst, cost) = published(plan, Lane::Urls);
         let slow = Rate { count: rate.count * 249, per: rate.per * 250 };
@@ -294,14 +295,14 @@ fn neither_a_bad_network_nor_a_slow_clock_overdraws() {
     }
 }
 
-/// Another program uses the same account: each gets its part, and nobody fails.
+/// Another program uses the same account: each gets its share, and no request fails.
 #[test]
-fn another_program_may_use_the_same_limits() {
+fn limits_shared_with_another_program_are_learned() {
     for hint in [Hint::Seconds, Hint::None] {
         each(|plan, lane, seed| {
             let (rate, burst, cost) = published(plan, lane);
             let mut bucket = ServerBucket::full(rate, burst);
-            // It takes half of all that the bucket gets, at even times.
+            // It takes half of the bucket's refill, evenly spaced.
             let every = Duration::from_secs_f64(per_request(rate, cost) * 2.0);
             let mut next = every;
             let mut policy = Policy::default();
@@ -331,9 +332,9 @@ fn another_program_may_use_the_same_limits() {
     }
 }
 
-/// The API shuts everybody out for five minutes and says not a word about it: nothing may fail for that.
+/// The API blocks all requests for five minutes without stating a wait: no request may fail because of that.
 #[test]
-fn a_lockout_of_five_minutes_without_a_hint_is_sat_out() {
+fn a_lockout_of_five_minutes_without_a_stated_wait_is_survived() {
     for seed in 1..=50 {
         let mut policy = Policy::default();
         policy.limits = Some(Plan::Pro.purge_limits());

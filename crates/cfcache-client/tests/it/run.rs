@@ -1,4 +1,4 @@
-//! Runs over transports that are not there, on a clock that is paused.
+//! Runs over scripted transports, with a paused clock.
 
 use core::future::{pending, ready};
 use core::pin::Pin;
@@ -35,7 +35,7 @@ fn adds_up(tally: &Summary) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_sent_once_and_in_order() {
+async fn all_entries_are_sent_once_and_in_order() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let mut diary = Diary::default();
@@ -53,7 +53,7 @@ async fn everything_is_sent_once_and_in_order() {
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), [path]);
 }
 
-/// That it compiles is the point: a client is shared between tasks, and its futures are spawned.
+/// This only has to compile: a client is shared between tasks, and its futures are spawned.
 #[tokio::test(start_paused = true)]
 async fn clients_and_their_futures_are_send() {
     const fn is_shared<T: Clone + Send + Sync + 'static>() {}
@@ -76,7 +76,7 @@ async fn clients_and_their_futures_are_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_are_rotated_are_used_at_once_and_none_is_shown() {
+async fn rotated_credentials_are_used_at_once_and_not_shown() {
     let old = crate::world::TOKEN;
     let new = "the-other-very-secret-token";
     let echo =
@@ -98,7 +98,7 @@ async fn credentials_that_are_rotated_are_used_at_once_and_none_is_shown() {
         })
         .collect();
     assert_eq!(sent, [format!("Bearer {old}"), format!("Bearer {new}")]);
-    // What was a secret before still is one.
+    // Earlier secrets are still redacted.
     assert!(diary.ends[0].text.contains("[secret]") && !diary.ends[0].text.contains(old), "{:?}", diary.ends);
     assert!(!diary.ends[1].text.contains(old) && !diary.ends[1].text.contains(new), "{:?}", diary.ends);
 }
@@ -124,7 +124,7 @@ async fn an_environment_is_in_the_path() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_for_now_is_sent_again() {
+async fn temporary_failures_are_retried() {
     let transport = Arc::new(ScriptedTransport::new([
         refused(503, 0),
         lost(Delivery::Unknown),
@@ -139,7 +139,7 @@ async fn what_fails_for_now_is_sent_again() {
     assert!(begun.elapsed() >= Duration::from_secs(30));
     assert_eq!((tally.accepted, tally.requests, tally.retries, tally.rate_limited), (3, 5, 4, 1));
     assert_eq!(diary.count("Retrying"), 4);
-    // Each with the try that failed, and why.
+    // Each with the attempt that failed, and the reason.
     for (try_and_tries, cause) in [
         ("attempt: 1, tries: 11, cause: Answer", "status: 503"),
         ("attempt: 2, tries: 11, cause: Transport", "Unknown"),
@@ -156,7 +156,7 @@ async fn what_fails_for_now_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_entry_is_split_off_until_it_stands_alone() {
+async fn a_batch_is_split_until_the_bad_entry_is_isolated() {
     for code in [1016, 1082] {
         let transport = Arc::new(RecordingTransport::new(move |request| {
             if entries_of(request).iter().any(|entry| entry.starts_with("bad")) {
@@ -182,7 +182,7 @@ async fn a_bad_entry_is_split_off_until_it_stands_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_cap_is_found_out_and_remembered() {
+async fn a_smaller_batch_limit_is_learned() {
     for too_many in [|| refused(400, 1094), || reply(413, "<html>too large</html>", &[])] {
         let transport = SlowTransport::new(move |request| {
             let reply = if entries_of(request).len() > 30 { too_many() } else { accepted() };
@@ -193,14 +193,14 @@ async fn a_smaller_cap_is_found_out_and_remembered() {
         let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut diary).await;
         assert_eq!(diary.accepted(), names(5000));
         assert_eq!((tally.accepted, tally.failed), (5000, 0));
-        // What was cut before the answer came is split; what comes after is not too large any more.
+        // Batches that were built before the response are split; later ones are not too large.
         assert!(diary.count("Split") <= 16, "{}", diary.count("Split"));
         assert!(diary.ends.iter().all(|end| end.entries.len() <= 25));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_parts_of_a_batch_go_out_in_order_and_before_others() {
+async fn parts_of_a_split_batch_are_sent_in_order_and_first() {
     let transport = Arc::new(RecordingTransport::new(|request| {
         if entries_of(request).len() > 7 { refused(400, 1094) } else { accepted() }
     }));
@@ -212,7 +212,7 @@ async fn the_parts_of_a_batch_go_out_in_order_and_before_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_credentials_end_the_run() {
+async fn refused_credentials_stop_the_run() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(403, 10000)));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 3));
     let mut diary = Diary::default();
@@ -222,12 +222,12 @@ async fn refused_credentials_end_the_run() {
     adds_up(&tally);
     assert_eq!(tally.failed, tally.items);
     assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Credentials, false))));
-    // Those that were answered say what was answered.
+    // Those that got a response report it.
     assert_eq!(diary.ends.iter().filter(|end| end.text.contains("10000")).count(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_worked_before_are_tried_again() {
+async fn credentials_that_worked_before_are_retried() {
     let transport = Arc::new(ScriptedTransport::new([
         accepted(),
         refused(401, 10000),
@@ -243,7 +243,7 @@ async fn credentials_that_worked_before_are_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_stop_working_end_the_run_in_the_end() {
+async fn credentials_that_stay_refused_stop_the_run() {
     let transport = SlowTransport::new(|request| {
         let worked = entries_of(request)[0] == "t0";
         (
@@ -258,7 +258,7 @@ async fn credentials_that_stop_working_end_the_run_in_the_end() {
         let tally = client.run(&tags(1), entries(some_tags(10_000)), pending(), &mut diary).await;
         adds_up(&tally);
         assert_eq!(diary.accepted(), ["t0"]);
-        // Not that nothing succeeds, which is true as well.
+        // The reason is not `NothingSucceeds`, which is true as well.
         assert_eq!(diary.stops, [Stop::Credentials]);
         assert!(diary.ends.iter().all(|end| !matches!(end.error, Some((ErrorKind::Unreachable, _)))));
         assert!(transport.count() - before < most, "{}", transport.count());
@@ -266,7 +266,7 @@ async fn credentials_that_stop_working_end_the_run_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupt_waits_for_what_is_in_flight() {
+async fn an_interruption_waits_for_requests_in_flight() {
     let transport = SlowTransport::new(|_| (Duration::from_secs(10), accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
     let mut diary = Diary::default();
@@ -287,7 +287,7 @@ async fn an_interrupt_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_lost_before_the_interrupt_is_unclear() {
+async fn a_request_lost_before_the_interruption_is_unclear() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(10), lost(Delivery::Unknown)));
     let client = client(transport, policy(|policy| policy.backoff_base = Duration::from_secs(1000)));
     let mut diary = Diary::default();
@@ -297,12 +297,12 @@ async fn what_was_lost_before_the_interrupt_is_unclear() {
     assert_eq!(diary.ends[0].error, Some((ErrorKind::Interrupted, true)));
     assert_eq!(
         diary.ends[0].text,
-        "interrupted before it was sent again (the last try: the connection was reset (waiting for the answer))"
+        "interrupted before it was sent again (the last try: the connection was reset (waiting for the response))"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_nothing_succeeds_the_run_says_so_and_ends() {
+async fn a_run_in_which_nothing_succeeds_stops() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(500, 0)));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let mut diary = Diary::default();
@@ -311,13 +311,13 @@ async fn when_nothing_succeeds_the_run_says_so_and_ends() {
     assert_eq!(diary.stops, [Stop::NothingSucceeds]);
     adds_up(&tally);
     assert_eq!((tally.items, tally.failed), (*read.borrow() as u64, *read.borrow() as u64));
-    // It has not read on while nothing went out.
+    // It stops reading while nothing can be sent.
     assert!(*read.borrow() < 100_000, "{}", read.borrow());
     assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Unreachable, false))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_read_that_cannot_be_sent() {
+async fn input_is_not_read_ahead_of_sending() {
     let client = client(Arc::new(NeverTransport::new()), policy(|policy| policy.concurrency = 3));
     let (read, input) = counted(some_tags(usize::MAX));
     let run = tags(100);
@@ -327,7 +327,7 @@ async fn nothing_is_read_that_cannot_be_sent() {
     assert!(*read.borrow() <= 500, "{}", read.borrow());
 }
 
-/// Gives nothing, and never ends.
+/// Yields nothing, and never ends.
 struct Silence;
 
 impl Stream for Silence {
@@ -338,7 +338,7 @@ impl Stream for Silence {
     }
 }
 
-/// Gives a chunk, and then nothing for ever.
+/// Yields one chunk, and then nothing.
 struct Stalled(Vec<Entry>);
 
 impl Stream for Stalled {
@@ -353,18 +353,18 @@ impl Stream for Stalled {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_says_nothing_can_be_interrupted() {
+async fn a_silent_input_can_be_interrupted() {
     let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
     let tally = client.run(&tags(100), Silence, sleep(Duration::from_secs(9)), &mut ()).await;
     assert_eq!(tally, Summary::default());
-    // Also right away.
+    // Also if it is interrupted at once.
     let tally = client.run(&tags(100), entries(some_tags(5)), ready(()), &mut ()).await;
     adds_up(&tally);
     assert_eq!((tally.accepted, tally.requests), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_full_batch_of_a_stalled_input_goes_out_after_a_second() {
+async fn an_incomplete_batch_of_a_stalled_input_is_sent_after_a_second() {
     let run = async |interrupted_after: u64| {
         let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
         let client = client(Arc::clone(&transport) as _, policy(|_| {}));
@@ -380,7 +380,7 @@ async fn a_half_full_batch_of_a_stalled_input_goes_out_after_a_second() {
     assert_eq!(run(999).await, (vec![0], (15, 10, 5)));
 }
 
-/// Gives chunks, each at its time.
+/// Yields chunks, each at its time.
 fn timed(chunks: Vec<(u64, Vec<Entry>)>) -> impl Stream<Item = Vec<Entry>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
@@ -403,13 +403,13 @@ impl Stream for Received {
     }
 }
 
-/// How many entries each request had.
+/// The number of entries of each request.
 fn sizes(transport: &RecordingTransport) -> Vec<usize> {
     transport.requests().iter().map(|request| entries_of(request).len()).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_trickles_in_is_sent_together_once_a_second() {
+async fn a_slow_input_is_sent_in_one_batch_per_second() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let trickle = some_tags(10).zip(0..).map(|(tag, number)| (number * 300, vec![tag])).collect();
@@ -418,8 +418,8 @@ async fn what_trickles_in_is_sent_together_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_sent_anyway_is_given_time_to_fill_a_batch() {
-    // The first is one too many, and holds everything for a minute.
+async fn entries_that_cannot_be_sent_yet_wait_to_fill_a_batch() {
+    // The first request is refused, which holds all requests for a minute.
     let seen = Mutex::new(0);
     let transport = Arc::new(RecordingTransport::new(move |_| {
         let mut seen = seen.lock().unwrap();
@@ -433,7 +433,7 @@ async fn what_could_not_be_sent_anyway_is_given_time_to_fill_a_batch() {
     let tally = client.run(&tags(10), timed(chunks), pending(), &mut ()).await;
     assert_eq!((tally.accepted, sizes(&transport)), (30, vec![10, 10, 10, 10]));
 
-    // And who has all the time gets full batches.
+    // A scope without a limit on the wait gets full batches.
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = crate::world::client(Arc::clone(&transport) as _, policy(|_| {}));
     let trickle = some_tags(10).zip(0..).map(|(tag, number)| (number * 9_000, vec![tag])).collect();
@@ -443,7 +443,7 @@ async fn what_could_not_be_sent_anyway_is_given_time_to_fill_a_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_given_time_to_fill_after_the_one_before() {
+async fn a_batch_waits_to_be_filled_after_the_previous_one() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let limits = |policy: &mut Policy| {
         let mut limits = Plan::Free.purge_limits();
@@ -453,15 +453,15 @@ async fn a_batch_is_given_time_to_fill_after_the_one_before() {
     };
     let client = client(Arc::clone(&transport) as _, policy(limits));
     let mut all = some_tags(30);
-    // The second goes out at 10 s, the last five come a little later, and there is no reason to go without them.
+    // The second batch is sent at 10 s; the last five entries arrive a little later, and are sent together.
     let chunks = vec![(0, all.by_ref().take(25).collect()), (10_500, all.collect())];
     let tally = client.run(&tags(10), timed(chunks), pending(), &mut ()).await;
     assert_eq!((tally.accepted, sizes(&transport)), (30, vec![10, 10, 10]));
 }
 
-/// What always has something to say must not keep others from being heard.
+/// An input that is always ready must not starve other tasks.
 #[tokio::test]
-async fn an_input_that_never_pauses_leaves_room_for_others() {
+async fn an_input_that_is_always_ready_does_not_starve_other_tasks() {
     let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
     let (done, interrupt) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -478,11 +478,11 @@ async fn an_input_that_never_pauses_leaves_room_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_accepted_before_is_skipped() {
+async fn entries_that_were_accepted_before_are_skipped() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let mut diary = Diary::default();
-    // `t3` is a duplicate of one that is skipped, so it is a duplicate, and not sent.
+    // `t3` equals a skipped entry, so it is a duplicate and not sent.
     let input = some_tags(250).chain([tag("t3"), tag("new")]);
     let run = tags(100).with_accepted([0..100, 110..120]).with_accepted([200..225, 90..105, 1000..2000]);
     let tally = client.run(&run, entries(input), pending(), &mut diary).await;
@@ -497,7 +497,7 @@ async fn what_was_accepted_before_is_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_all_done_sends_nothing() {
+async fn a_run_with_all_entries_accepted_before_sends_nothing() {
     let client = client(Arc::new(ScriptedTransport::new([])), policy(|_| {}));
     let (_, input) = counted(some_tags(1050));
     let tally =
@@ -506,7 +506,7 @@ async fn a_run_that_is_all_done_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_recorded_stops_the_run() {
+async fn an_outcome_that_cannot_be_recorded_stops_the_run() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 2));
     let mut diary = Diary { pages: Some(3), ..Diary::default() };
@@ -515,7 +515,7 @@ async fn what_cannot_be_recorded_stops_the_run() {
     assert_eq!(diary.stops, [Stop::Observer]);
     assert_eq!(tally.accepted, 30);
     assert_eq!(diary.recorded, names(30));
-    // The fourth was accepted and not recorded; the one beside it was in flight, or was not sent.
+    // The fourth batch was accepted but not recorded; the one beside it was in flight or was not sent.
     let unrecorded: Vec<_> =
         diary.ends.iter().filter(|end| end.error == Some((ErrorKind::Unrecorded, true))).collect();
     assert_eq!(unrecorded[0].entries, names(40)[30..]);
@@ -525,7 +525,7 @@ async fn what_cannot_be_recorded_stops_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_another_kind_is_not_lost_and_not_sent() {
+async fn an_entry_of_another_kind_is_reported_and_not_sent() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
     let mut diary = Diary::default();
@@ -539,7 +539,7 @@ async fn an_entry_of_another_kind_is_not_lost_and_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_that_become_known_on_the_way_are_used_at_once() {
+async fn limits_set_during_a_run_are_used_at_once() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
     let free = Some(Plan::Free.purge_limits());
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.limits = free));
@@ -550,7 +550,7 @@ async fn limits_that_become_known_on_the_way_are_used_at_once() {
         Event::Paced { wait } => {
             paced.push(wait);
             let knows = knows.clone();
-            // Somebody asks the API for the plan, which takes a while.
+            // The plan is looked up, which takes a while.
             tokio::spawn(async move {
                 sleep(Duration::from_secs(1)).await;
                 knows.set_limits(Plan::Enterprise.purge_limits());
@@ -565,12 +565,12 @@ async fn limits_that_become_known_on_the_way_are_used_at_once() {
     assert_eq!(paced.len(), 1);
     assert!(paced[0] > Duration::from_secs(1), "{paced:?}");
     assert!(waits > 0);
-    // It would be more than an hour at the free plan's rate.
+    // With the rate of the Free plan it would take more than an hour.
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_quota_in_the_headers_is_kept() {
+async fn the_quota_in_the_headers_is_obeyed() {
     let policy_header = [("ratelimit-policy", "\"default\";q=60;w=30"), ("ratelimit", "\"default\";r=0;t=1")];
     let transport = SlowTransport::new(move |_| {
         let body = r#"{"success":true,"errors":[],"messages":[],"result":null}"#;
@@ -595,7 +595,7 @@ async fn the_quota_in_the_headers_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_one_client_share_its_pace() {
+async fn runs_of_one_client_share_its_limiter() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
     let mut limits = Plan::Pro.purge_limits();
     limits.flexible_burst = 10;
@@ -612,7 +612,7 @@ async fn runs_of_one_client_share_its_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_too_long_ends_the_run() {
+async fn a_wait_above_the_maximum_stops_the_run() {
     for after in ["100000", "18446744073709551615", "99999999999999999999999999"] {
         let transport =
             Arc::new(ScriptedTransport::new([refused_with(429, 1134, &[("retry-after", after)])]));
@@ -626,7 +626,7 @@ async fn a_wait_that_is_too_long_ends_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_wait_is_too_long_for_the_clock() {
+async fn extreme_waits_do_not_overflow_the_clock() {
     let transport =
         Arc::new(ScriptedTransport::new([refused_with(503, 0, &[("retry-after", "18446744073709551615")])]));
     let client = client(transport, policy(|policy| policy.max_wait = Duration::MAX));
@@ -637,10 +637,10 @@ async fn no_wait_is_too_long_for_the_clock() {
     assert_eq!(diary.stops, [Stop::Interrupted]);
 }
 
-/// A server of a will of its own, which remembers what it did.
+/// A server with random faults that records what it did.
 #[derive(Default)]
 struct Moody {
-    /// How often each entry was processed, and how often that was said.
+    /// How many times each entry was processed, and how many times the response said so.
     processed: BTreeMap<String, (u32, u32)>,
     requests: usize,
 }
@@ -682,7 +682,7 @@ proptest! {
             let reply = if names.len() > server_cap {
                 refused(400, 1094)
             } else if names.iter().any(|name| name.ends_with('7')) && dice.roll(2) == 0 {
-                // Entries like these are bad half of the time, for others to be hit as well.
+                // Such entries are refused half of the time, so that others are affected as well.
                 refused(400, 1082)
             } else if dice.roll(100) >= faults {
                 process(true);
@@ -733,20 +733,20 @@ proptest! {
         let tally = runtime.block_on(client.run(&run, entries(input), interrupt, &mut diary));
         let world = world.lock().unwrap();
 
-        // The counts add up, and are those of the events and of the server.
+        // The counts are consistent, and agree with the events and the server.
         adds_up(&tally);
         prop_assert_eq!(tally.items, *read.borrow() as u64);
         prop_assert_eq!(tally.requests as usize, world.requests);
         prop_assert_eq!(tally.batches as usize, diary.ends.len());
         prop_assert!(diary.stops.len() <= 1);
         prop_assert!(!diary.stops.is_empty() || *read.borrow() == items + repeats.min(items));
-        // Every entry that was read, and was not accepted before or a duplicate, has exactly one end.
+        // Every entry that was read and is neither skipped nor a duplicate has exactly one result.
         let mut ends: Vec<u64> = diary.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
         ends.sort_unstable();
         let due = (0..items.min(*read.borrow()) as u64).filter(|ordinal| !is_before(*ordinal));
         prop_assert!(ends.into_iter().eq(due));
-        // What is said to be accepted, the server has said to have accepted; what is said to have failed for certain,
-        // it has not processed.
+        // Entries that are reported as accepted were accepted by the server; entries that are reported as certainly
+        // failed were not processed.
         for end in &diary.ends {
             for entry in &end.entries {
                 let (processed, said) = world.processed.get(entry).copied().unwrap_or_default();
@@ -758,15 +758,15 @@ proptest! {
             }
         }
         prop_assert_eq!(&diary.recorded.len(), &(tally.accepted as usize));
-        // Splitting and trying again ends.
+        // Splitting and retrying ends.
         let most = (items + 1) * 2 * 60;
         prop_assert!(world.requests <= most, "{} requests", world.requests);
     }
 }
 
-/// An hour of a server that is down for a minute in every three, and slow: nothing is lost over it.
+/// An hour with a slow server that is down for one minute in every three: nothing is lost.
 #[tokio::test(start_paused = true)]
-async fn a_server_with_bad_minutes_loses_nothing() {
+async fn a_server_with_regular_outages_loses_nothing() {
     let begun = Instant::now();
     let transport = SlowTransport::new(move |request| {
         let second = begun.elapsed().as_secs() % 180;

@@ -1,4 +1,4 @@
-//! The token is in no text that anything writes.
+//! Tests that the token appears in no text.
 
 use core::future::pending;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::world::{TOKEN, accepted, client, lost, policy, refused, reply, some_tags, tags, zone};
 
-/// Answers in which a server repeats what it was sent, wherever an answer has room for it.
+/// Responses in which a server echoes the request in every place where a response has text.
 fn indiscreet() -> Vec<crate::world::Reply> {
     let info = format!(
         r#"{{"code":6003,"message":"bad {TOKEN}","documentation_url":"https://x/{TOKEN}","source":{{"pointer":"/{TOKEN}"}},"error_chain":[{{"code":6111,"message":"Bearer {TOKEN}"}}]}}"#
@@ -55,7 +55,7 @@ async fn no_text_has_the_token() {
     }
 }
 
-/// Events hold answers as they came, because a trace is to show just that; their `Debug` does not show what is in them.
+/// Events contain unchanged responses, because a trace needs them; their `Debug` does not show the contents.
 #[tokio::test(start_paused = true)]
 async fn no_event_has_the_token() {
     let mut echo = http::Response::new(bytes::Bytes::from(format!("you sent {TOKEN}")));

@@ -1,4 +1,4 @@
-//! A clock that jumps, a network with latency and jitter, and servers with limits of their own.
+//! A simulated clock, a network with latency and jitter, and servers with limits.
 
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -9,34 +9,34 @@ use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_model::limits::Rate;
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 
-/// At least so many cases; those that fail are kept, for whoever runs the tests next.
+/// At least `cases` cases; failing ones are stored and repeated by the next run.
 pub(crate) fn proptest_config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions.txt");
     ProptestConfig {
-        // `PROPTEST_CASES` in the environment may ask for more.
+        // The environment variable `PROPTEST_CASES` can demand more.
         cases: if default.cases > 256 { default.cases } else { cases },
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(file))),
         ..default
     }
 }
 
-/// A request that comes in.
+/// A request that arrives at the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) now: Duration,
     pub(crate) job: usize,
-    /// Which try of the job it is, counted from 1.
+    /// The number of the attempt, counted from 1.
     pub(crate) attempt: u32,
     pub(crate) cost: Cost,
 }
 
-/// Answers what comes in, in the order in which it comes in.
+/// Answers requests in the order of their arrival.
 pub(crate) type Server<'a> = dyn FnMut(Arrival) -> AttemptResult + 'a;
 
-/// A token bucket that has nothing in common with the engine's: whole numbers, and no waiting.
+/// A token bucket that is independent of the engine's: it uses integers and never waits.
 ///
-/// A nanosecond adds `rate.count`, and a token takes as many as `rate.per` has nanoseconds.
+/// A nanosecond adds `rate.count`, and a token costs as many as `rate.per` has nanoseconds.
 pub(crate) struct ServerBucket {
     rate: Rate,
     burst: u128,
@@ -66,7 +66,7 @@ impl ServerBucket {
         self.at = now;
     }
 
-    /// Takes the tokens, or says how long it takes until they are there.
+    /// Takes the tokens, or returns the time until they are available.
     pub(crate) fn take(&mut self, now: Duration, tokens: usize) -> Result<(), Duration> {
         self.refill(now);
         let cost = tokens as u128 * self.rate.per.as_nanos();
@@ -86,18 +86,18 @@ pub(crate) fn tokens(cost: Cost) -> usize {
     }
 }
 
-/// Whole seconds, rounded up, as the API writes them.
+/// Rounds up to whole seconds, as the API does.
 pub(crate) fn whole_seconds(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 #[derive(Clone)]
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     pub(crate) fn roll(&mut self, below: u64) -> u64 {
-        // Xorshift, so that it has nothing in common with the engine's jitter.
+        // Xorshift, so that it is independent of the engine's jitter.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -110,17 +110,17 @@ impl Dice {
     }
 }
 
-/// How long a request and its answer are on their way.
+/// The latency of a request and its response.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) dice: Dice,
-    /// The first few take so much longer, because they open connections.
+    /// The additional latency of the first few requests, which open connections.
     pub(crate) opening: Duration,
     pub(crate) one_way: (Duration, Duration),
 }
 
 impl Network {
-    /// 50 ms there and back, give or take a half.
+    /// 50 ms round trip, plus or minus half of it.
     pub(crate) fn jittery(seed: u64) -> Self {
         Self {
             dice: Dice(seed | 1),
@@ -139,20 +139,20 @@ impl Network {
     }
 }
 
-/// What a simulated run came to.
+/// The results of a simulated run.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Log {
-    /// When the last answer came in.
+    /// When the last response arrived.
     pub(crate) took: Duration,
-    /// When each request went out, for which job, and what it cost.
+    /// For each request: when it was sent, its job, and its cost.
     pub(crate) sent: Vec<(Duration, usize, Cost)>,
-    /// Each job that ended: its number, its tries, whether it is unclear, and what it ended with.
+    /// For each job that ended: its number, its attempts, whether it is unclear, and its result.
     pub(crate) ended: Vec<(usize, u32, bool, AttemptResult)>,
-    /// What everything waited for: how many had been sent when the server said so, and until when it said.
+    /// For each hold: how many requests had been sent when the server demanded it, and its end.
     pub(crate) holds: Vec<(usize, Duration)>,
     pub(crate) refused: usize,
     pub(crate) most_in_flight: usize,
-    /// How often the engine was asked what to do.
+    /// How many times the scheduler was polled.
     pub(crate) asked: usize,
 }
 
@@ -161,7 +161,7 @@ enum Move {
     Return(Ticket, AttemptResult),
 }
 
-/// What happens when.
+/// Simulated events by time.
 #[derive(Default)]
 struct Moves {
     order: BinaryHeap<Reverse<(Duration, usize)>>,
@@ -184,7 +184,7 @@ impl Moves {
     }
 }
 
-/// Runs an engine over jobs until it is done; a job is its own number.
+/// Runs a scheduler over jobs until it is done; a job is its own number.
 pub(crate) fn run(
     engine: &mut Scheduler<usize>,
     jobs: impl IntoIterator<Item = (Cost, Replay)>,

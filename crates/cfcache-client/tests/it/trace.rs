@@ -1,4 +1,4 @@
-//! Spans of requests, as a subscriber sees them.
+//! Tests of the spans of requests.
 
 use core::future::pending;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::spans::Recording;
 use crate::world::{TOKEN, accepted, client, lost, policy, refused_with, reply, some_tags, tags, zone};
 
 #[tokio::test(start_paused = true)]
-async fn each_request_is_a_span_and_none_has_the_token() {
+async fn each_request_has_a_span_without_the_token() {
     let recording = Recording::start();
     let echo = format!(r#"{{"success":false,"errors":[{{"code":1,"message":"{TOKEN}"}}],"result":null}}"#);
     let transport = ScriptedTransport::new([
@@ -36,6 +36,6 @@ async fn each_request_is_a_span_and_none_has_the_token() {
     assert_eq!((field(0, "status"), field(0, "batch"), field(0, "attempt")), ("200", "", "1"));
     assert_eq!((field(1, "status"), field(1, "batch"), field(1, "wait_ms")), ("429", "0", "30000"));
     assert!(field(1, "ray").contains("8f00ba4-AMS") && field(1, "endpoint").contains("purge_zone_cache"));
-    assert!(field(2, "error").contains("waiting for the answer") && field(2, "attempt") == "2", "{shown}");
+    assert!(field(2, "error").contains("waiting for the response") && field(2, "attempt") == "2", "{shown}");
     assert_eq!((field(3, "status"), field(3, "attempt")), ("400", "3"));
 }

@@ -1,4 +1,4 @@
-//! Transports in place of the network, and what their servers see.
+//! Transports without a network, and what their servers receive.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) fn lost(delivery: Delivery) -> Reply {
     Err(TransportError::new(delivery, Phase::Head, Cause::Io, "the connection was reset"))
 }
 
-/// An answer whose head arrived, and whose body did not.
+/// A response whose headers arrived and whose body did not.
 pub(crate) fn broken_body(status: u16, headers: &[(&str, &str)]) -> Reply {
     let head = reply(status, "", headers)?.into_parts().0;
     let detail = "`a` closed the connection";
@@ -59,10 +59,10 @@ pub(crate) fn broken_body(status: u16, headers: &[(&str, &str)]) -> Reply {
 
 type Answer = dyn Fn(&Request) -> (Duration, Reply) + Send + Sync;
 
-/// Answers after a while of the clock that the test runs on.
+/// Responds after a delay of the test's clock.
 pub(crate) struct SlowTransport {
     answer: Box<Answer>,
-    /// When each request came in, in the order in which they came.
+    /// When each request arrived, in order.
     pub(crate) seen: Mutex<Vec<tokio::time::Instant>>,
 }
 
@@ -87,7 +87,7 @@ impl Transport for SlowTransport {
     }
 }
 
-/// The entries of a request's body.
+/// The entries in the body of a request.
 pub(crate) fn entries_of(request: &Request) -> Vec<String> {
     match serde_json::from_slice(request.message.body()).unwrap() {
         PurgeBody::Everything => vec!["everything".to_owned()],
@@ -101,7 +101,7 @@ pub(crate) fn zone() -> ZoneId {
     ZoneId::parse(example::ZONE_ID).unwrap()
 }
 
-/// No limits of our own, unless the test wants some.
+/// A policy without rate limits, unless `change` sets some.
 pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
     let mut policy = Policy::default();
     policy.limits = None;
@@ -128,25 +128,25 @@ pub(crate) fn some_tags(count: usize) -> impl Iterator<Item = Entry> {
     (0..count).map(|number| tag(&format!("t{number}")))
 }
 
-/// How a batch ended.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) entries: Vec<String>,
     pub(crate) ordinals: Vec<u64>,
     pub(crate) attempts: u32,
-    /// What it failed with, and whether it may have been done all the same.
+    /// The error, and whether the batch may have taken effect nonetheless.
     pub(crate) error: Option<(ErrorKind, bool)>,
     pub(crate) text: String,
 }
 
-/// Keeps what it is told.
+/// Records events.
 #[derive(Default)]
 pub(crate) struct Diary {
     pub(crate) ends: Vec<End>,
     pub(crate) stops: Vec<Stop>,
-    /// The other events, as `Debug` shows them.
+    /// The other events, in `Debug` form.
     pub(crate) lines: Vec<String>,
-    /// How many batches it will record before it fails to.
+    /// How many batches it records before recording fails.
     pub(crate) pages: Option<usize>,
     pub(crate) recorded: Vec<String>,
 }
@@ -204,7 +204,7 @@ impl Diary {
     }
 }
 
-/// An input that counts what was taken from it.
+/// Wraps an input to count the entries that were taken from it.
 pub(crate) fn counted<I: Iterator>(input: I) -> (Rc<RefCell<usize>>, impl Iterator<Item = I::Item>) {
     let count = Rc::new(RefCell::new(0));
     let counter = Rc::clone(&count);

@@ -1,4 +1,4 @@
-//! A fetch under way.
+//! A fetch in progress.
 
 use std::sync::Arc;
 
@@ -10,26 +10,26 @@ use crate::entry::Entry;
 use crate::rule::Effects;
 use crate::settings::Visitor;
 
-/// A fetch under way.
+/// A fetch in progress.
 #[derive(Debug)]
 pub(super) struct Flight {
-    /// The number of its ticket; one that began later has a higher one.
+    /// The number of its ticket; later fetches have higher numbers.
     pub(super) number: u64,
     /// The visitor's request.
     pub(super) request: Request<()>,
     pub(super) visitor: Visitor,
     pub(super) ray: u64,
-    /// How many purges there had been when it began.
+    /// The number of purges when it started.
     pub(super) began: u64,
     pub(super) route: Route,
 }
 
-/// Which way the answer goes.
+/// What happens to the response.
 #[derive(Debug)]
 pub(super) enum Route {
-    /// Past the cache, for this reason.
+    /// It bypasses the cache for this reason.
     Dynamic(String),
-    /// Into the cache, if it may.
+    /// It is stored, if allowed.
     Fill(Box<Fill>),
 }
 
@@ -38,11 +38,11 @@ pub(super) struct Fill {
     pub(super) key: FillKey,
     pub(super) effects: Effects,
     pub(super) environment: Option<Arc<str>>,
-    /// What was there, and is not fresh.
+    /// The stored object that is not fresh.
     pub(super) stale: Option<Arc<Entry>>,
-    /// Its visitor was answered already.
+    /// Whether its visitor was already answered.
     pub(super) for_nobody: bool,
-    /// The head, once it is there and the body is waited for.
+    /// The headers, while the body is awaited.
     pub(super) pending: Option<Pending>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Fill {
 pub(super) struct FillKey {
     pub(super) text: Arc<str>,
     pub(super) place: (u32, u32),
-    /// A purge left a trace of it in the lower tier.
+    /// Whether a purge left it in the lower tier.
     pub(super) was_purged: bool,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Pending {
 }
 
 impl Fill {
-    /// What the cache did where the origin's answer is stored.
+    /// The cache status if the origin's response is stored.
     pub(super) const fn status(&self) -> Status {
         if self.stale.is_some() || self.key.was_purged { Status::Expired } else { Status::Miss }
     }

@@ -1,4 +1,4 @@
-//! Purges, and what they mean for fetches under way.
+//! Purges, and their effect on fetches in progress.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::purge::{Purge, Purged, Reach, Scope};
 use crate::request::{self, Asked};
 use crate::store;
 
-/// How many purges are remembered for the sake of fetches under way; beyond, what these bring is not kept.
+/// The maximum number of purges that are remembered for fetches in progress; with more, their responses are not kept.
 const MAX_LOG: usize = 1000;
 
 /// What a purge covers, with files as keys.
@@ -34,7 +34,7 @@ impl Edge {
         let reach = match &purge.environment {
             // Source: "Purge zone versions", 2026.
             None if purge.scope == Scope::Everything => Reach::All,
-            // Production is the environment of what fits no other one, and has an id too.
+            // Production is the environment of requests that match no other one, and also has an id.
             Some(id) if !self.is_production(id) => Reach::In(Some(id.clone())),
             _ => Reach::In(None),
         };
@@ -53,7 +53,7 @@ impl Edge {
         };
         if !self.flights.is_empty() {
             let covered = Covered { action: purge.action, reach, scope, keys };
-            // Who comes from now on does not wait for what will not be stored.
+            // New requests do not wait for a response that will not be stored.
             for flight in self.flights.values() {
                 if let Route::Fill(fill) = &flight.route
                     && covered.covers_fill(fill)
@@ -78,7 +78,7 @@ impl Edge {
             .any(|environment| environment.id == id && environment.is_production())
     }
 
-    /// What was done to an object since a fetch began: that it was purged weighs more than that it was invalidated.
+    /// What happened to an object since a fetch started; a purge takes precedence over an invalidation.
     pub(super) fn covering(&self, flight: &Flight, entry: &Entry) -> Option<Action> {
         if flight.began < self.forgotten {
             return Some(Action::Purge);
@@ -91,8 +91,8 @@ impl Edge {
         })
     }
 
-    /// The keys of files. Their URLs and headers make the request that a key is made from; its method is one that rules
-    /// for GET do not match, as the vendor's documents warn.
+    /// The keys of files. A key is made from a request with the file's URL and headers; rules for GET do not match its
+    /// method, as the vendor's pages warn.
     fn file_keys(&self, scope: &Scope, environment: Option<&str>) -> Vec<String> {
         let Scope::Files(files) = scope else { return Vec::new() };
         let keys = files.iter().filter_map(|file| {
@@ -121,7 +121,7 @@ impl Edge {
         keys.collect()
     }
 
-    /// Where there are tiers, remembers what a purge leaves in the lower one.
+    /// With tiers, remembers what a purge leaves in the lower one.
     fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
         match scope {
             Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
@@ -150,7 +150,7 @@ impl Covered {
         self.covers_parts(&entry.key, entry.environment.as_deref(), entry.place(), &entry.tags)
     }
 
-    /// What a fill will bring, as far as that is known.
+    /// What a fetch will bring, as far as that is known.
     fn covers_fill(&self, fill: &Fill) -> bool {
         let key = &fill.key;
         let place = &key.text[key.place.0 as usize..key.place.1 as usize];

@@ -12,11 +12,11 @@ use crate::key;
 use crate::request::Asked;
 use crate::rule::{Effects, VaryAction};
 
-/// What a visitor asks for and an origin is not asked for, where its answer is to be stored.
+/// Request headers that are not forwarded if the response is to be stored.
 const NOT_FORWARDED: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
 
-/// The request as it goes to the origin.
+/// The request that is sent to the origin.
 pub(super) fn forwarded<B>(request: &Request<B>, asked: &Asked<'_>, ray: u64) -> Request<()> {
     let mut out = Request::new(());
     *out.method_mut() = request.method().clone();
@@ -47,7 +47,7 @@ pub(super) fn forwarded<B>(request: &Request<B>, asked: &Asked<'_>, ray: u64) ->
     out
 }
 
-/// The request as it goes to the origin where the answer is to be stored: for the whole of it, if it changed.
+/// The request that is sent to the origin if the response is to be stored: for the complete object, if it changed.
 pub(super) fn conditional<B>(
     request: &Request<B>,
     asked: &Asked<'_>,

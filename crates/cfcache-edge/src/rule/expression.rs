@@ -1,7 +1,7 @@
 //! The part of the Rules language that cache rules need.
 //!
-//! Source: <https://developers.cloudflare.com/ruleset-engine/rules-language/>, 2026. What is not supported is refused
-//! by name.
+//! Source: <https://developers.cloudflare.com/ruleset-engine/rules-language/>, 2026. Unsupported parts are refused by
+//! name.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -13,10 +13,10 @@ use crate::rule::wildcard::Wildcard;
 /// Source: <https://developers.cloudflare.com/ruleset-engine/rules-language/expressions/>, 2026.
 const MAX_CHARS: usize = 4096;
 
-/// How deep brackets, `not` and functions may stand in each other. A choice; the API's limit is not documented.
+/// The maximum nesting of parentheses, `not` and functions. This is a choice; the API's limit is not documented.
 const MAX_DEPTH: usize = 50;
 
-/// A rule expression: which requests a rule is for.
+/// A rule expression, which decides which requests a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     text: String,
@@ -24,13 +24,13 @@ pub struct Expression {
     notes: Vec<String>,
 }
 
-/// Why a text is not an expression that can be used.
+/// Why an expression is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidExpression {
-    /// Where, in characters, counted from 1.
+    /// The position in characters, counted from 1.
     pub at: usize,
-    /// What was found, and what could be there.
+    /// What was found, and what is allowed.
     pub message: String,
 }
 
@@ -48,7 +48,7 @@ enum Node {
     Address(Option<bool>, Vec<Network>),
 }
 
-/// A text of the request.
+/// A text value of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Operand {
     field: Field,
@@ -103,12 +103,11 @@ const FUNCTIONS: &str = "starts_with, ends_with, lower, any, all";
 const OPERATORS: &str = "eq, ne, contains, wildcard, strict wildcard, in";
 
 impl Expression {
-    /// Parses an expression; an empty one fits every request.
+    /// Parses an expression; an empty one matches every request.
     ///
     /// # Errors
     ///
-    /// [`InvalidExpression`] where it is not well-formed, or names a field, function or operator that is not known
-    /// here.
+    /// [`InvalidExpression`] if it is malformed, or contains an unsupported field, function or operator.
     pub fn parse(text: &str) -> Result<Self, InvalidExpression> {
         let length = text.chars().count();
         if length > MAX_CHARS {
@@ -126,13 +125,13 @@ impl Expression {
         }
     }
 
-    /// The expression as it was given.
+    /// The expression as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What would be refused by the API, and is read here.
+    /// Notes about parts that the API would refuse.
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -159,7 +158,7 @@ impl Node {
             Self::Test(operand, test) => {
                 let values = operand.values(asked);
                 match (test, &operand.field) {
-                    // What is not there is not equal to anything.
+                    // A missing value is not equal to anything.
                     (Test::NotEqual(_), Field::Listed(_, _, Some(_))) if values.is_empty() => true,
                     _ => values.iter().any(|value| test.holds(value)),
                 }
@@ -250,7 +249,7 @@ impl<'a> Parser<'a> {
         &self.text[self.at..]
     }
 
-    /// The next character that is no blank.
+    /// The next character that is not a blank.
     fn peek(&mut self) -> Option<char> {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start().len();
@@ -272,7 +271,7 @@ impl<'a> Parser<'a> {
         self.error(format!("found {found}, expected {what}"))
     }
 
-    /// The name that begins here, without taking it.
+    /// The name that starts here, without consuming it.
     fn word(&mut self) -> &'a str {
         self.peek();
         let rest = self.rest();
@@ -346,7 +345,7 @@ impl<'a> Parser<'a> {
     }
 
     fn not(&mut self) -> Result<Node, InvalidExpression> {
-        // `!=` is no negation of what follows it.
+        // `!=` is not a negation of what follows it.
         let negated =
             self.take_word("not") || (!self.rest().trim_start().starts_with("!=") && self.take("!"));
         if negated {
@@ -403,7 +402,8 @@ impl<'a> Parser<'a> {
         Ok(self.tested(begin, operand, test))
     }
 
-    /// Notes a list that is compared outside of `any()` and `all()`: the API refuses that, here it means `any()`.
+    /// Adds a note about a list that is compared outside of `any()` and `all()`: the API refuses that, here it means
+    /// `any()`.
     fn tested(&mut self, begin: usize, operand: Operand, test: Test) -> Node {
         if let Field::Listed(_, _, None) = operand.field
             && !self.inside_any
@@ -522,7 +522,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// A text between quotes, or a raw one: `r"…"`, `r#"…"#`.
+    /// A quoted text, or a raw one: `r"…"`, `r#"…"#`.
     fn string(&mut self) -> Result<Vec<u8>, InvalidExpression> {
         let next = self.peek();
         let rest = self.rest();
@@ -549,7 +549,7 @@ impl<'a> Parser<'a> {
                 }
                 '\\' => match chars.next() {
                     Some((_, escaped @ ('"' | '\\'))) => text.push(escaped as u8),
-                    // Left as it is, for a wildcard to read: `\*`.
+                    // Kept, so that the wildcard interprets it: `\*`.
                     Some((_, '*')) => text.extend_from_slice(b"\\*"),
                     Some((_, 'x')) => {
                         let digits: String = chars.by_ref().take(2).map(|(_, digit)| digit).collect();
@@ -702,7 +702,7 @@ mod tests {
             ("!ssl or ssl", true),
             ("ssl and not (http.host eq \"a\" || http.host eq \"b\")", true),
             ("ssl xor ssl", false),
-            // `and` binds more than `xor`, and that more than `or`.
+            // `and` binds more tightly than `xor`, and `xor` more tightly than `or`.
             ("ssl or ssl and false", true),
             ("false and ssl or ssl", true),
             ("ssl xor ssl and false", true),

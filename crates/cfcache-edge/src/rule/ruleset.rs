@@ -1,4 +1,4 @@
-//! A ruleset as JSON.
+//! Parses a ruleset in JSON.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::rule::{
     Rules, Vary, VaryAction,
 };
 
-/// What a key cannot be made from, besides what begins with `cf-`. Source: "Cache keys", 2026.
+/// Headers that a key cannot contain, in addition to those that begin with `cf-`. Source: "Cache keys", 2026.
 const NO_KEY_HEADERS: [&str; 12] = [
     "connection",
     "content-length",
@@ -29,7 +29,7 @@ const NO_KEY_HEADERS: [&str; 12] = [
     "origin",
 ];
 
-/// What a key can only be made from with values that are named. Source: "Cache Rules settings", 2026.
+/// Headers that a key can only contain with listed values. Source: "Cache Rules settings", 2026.
 const RESTRICTED_HEADERS: [&str; 7] = [
     "accept",
     "accept-charset",
@@ -43,7 +43,7 @@ const RESTRICTED_HEADERS: [&str; 7] = [
 /// Source: "Cache Rules settings", 2026.
 const MAX_QUERY_NAMES: usize = 100;
 
-/// What may stand in a ruleset besides its rules, and in a rule besides what it does.
+/// The fields of a ruleset besides its rules, and of a rule besides its action.
 const RULESET_FIELDS: [&str; 8] =
     ["id", "name", "description", "kind", "version", "last_updated", "source", "shareable_entitlement_name"];
 const RULE_FIELDS: [&str; 8] =
@@ -55,7 +55,7 @@ pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
     let list = match value {
         Value::Array(list) => At { value: Value::Array(list), place: "rules".to_owned() },
         Value::Object(mut object) => {
-            // An answer of the API: the ruleset is its `result`.
+            // A response of the API: the ruleset is its `result`.
             if object.contains_key("success")
                 && let Some(Value::Object(result)) = object.remove("result")
             {
@@ -89,7 +89,7 @@ pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
     Ok(rules)
 }
 
-/// Reads a rule; none where it is not enabled.
+/// Parses a rule; returns `None` if it is disabled.
 fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<Rule>, InvalidRules> {
     let mut fields = rule.fields()?;
     for name in RULE_FIELDS {
@@ -281,7 +281,7 @@ fn read_key(mut fields: Fields) -> Result<KeyTemplate, InvalidRules> {
         }
         if let Some(host) = custom.take("host") {
             let mut host = host.fields()?;
-            // Nothing here resolves a host to another one, so both values are the same key.
+            // No host is resolved here, so both values give the same key.
             host.flag("resolved")?;
             host.end()?;
         }
@@ -291,7 +291,7 @@ fn read_key(mut fields: Fields) -> Result<KeyTemplate, InvalidRules> {
     Ok(key)
 }
 
-/// Reads `include` or `exclude`: a list of names, `"*"`, or an object with `all` or `list`, as the SDKs have it.
+/// Parses `include` or `exclude`: a list of names, `"*"`, or an object with `all` or `list`, as in the SDKs.
 fn read_query(mut fields: Fields) -> Result<Option<QueryPart>, InvalidRules> {
     let mut read = |name: &str| -> Result<Option<Option<Vec<String>>>, InvalidRules> {
         let Some(part) = fields.take(name) else { return Ok(None) };
@@ -407,7 +407,7 @@ fn read_vary_action(value: At<Value>, header: Option<&str>) -> Result<VaryAction
     })
 }
 
-/// A value, and where it stands.
+/// A value and its place.
 struct At<T> {
     value: T,
     place: String,
@@ -497,7 +497,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field; one that is `null` is not there.
+    /// Takes a field; `null` counts as missing.
     fn take(&mut self, name: &str) -> Option<At<Value>> {
         let value = self.map.remove(name).filter(|value| !value.is_null())?;
         Some(At { value, place: self.at(name) })
@@ -535,7 +535,7 @@ impl Fields {
         InvalidRules { place: self.place.clone(), message: message.to_owned() }
     }
 
-    /// Fails where a field is left that nobody read.
+    /// Fails if a field was not read.
     fn end(self) -> Result<(), InvalidRules> {
         match self.map.iter().find(|(_, value)| !value.is_null()) {
             Some((name, _)) => {

@@ -1,15 +1,15 @@
-//! Texts with `*` for any other text.
+//! Patterns in which `*` matches any text.
 
-/// A text with `*` for any other text, and `\*` and `\\` for the characters themselves.
+/// A pattern in which `*` matches any text; `\*` and `\\` match the characters themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wildcard {
-    /// What stands between the `*`.
+    /// The texts between the `*`.
     pieces: Vec<Vec<u8>>,
     is_strict: bool,
 }
 
 impl Wildcard {
-    /// Reads a pattern; one that is not strict does not regard case.
+    /// Parses a pattern; one that is not strict is case-insensitive.
     pub(crate) fn parse(text: &[u8], is_strict: bool) -> Result<Self, &'static str> {
         let mut pieces = vec![Vec::new()];
         let mut previous_is_star = false;
@@ -48,7 +48,7 @@ impl Wildcard {
             return self.pieces.first().is_some_and(|only| only == value);
         };
         let Some(mut rest) = value.strip_prefix(first.as_slice()) else { return false };
-        // The leftmost place of each piece leaves the most for those behind it.
+        // The leftmost match of each piece leaves the most text for the following ones.
         for piece in middle.iter().filter(|piece| !piece.is_empty()) {
             let Some(at) = rest.windows(piece.len()).position(|window| window == piece) else { return false };
             rest = &rest[at + piece.len()..];

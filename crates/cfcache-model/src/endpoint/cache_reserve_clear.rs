@@ -1,7 +1,7 @@
 //! `GET` and `POST /zones/{zone_id}/cache/cache_reserve_clear`
 //!
-//! Clearing removes everything from Cache Reserve. It must be off first, cannot be turned on while a clear runs, and a
-//! clear cannot be undone or cancelled. It takes up to 24 hours in most cases.
+//! Clearing removes everything from Cache Reserve, which must be off and cannot be turned on while a clear runs. A
+//! clear cannot be undone or canceled. It usually takes up to 24 hours.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
@@ -15,7 +15,7 @@ use crate::endpoint::{
 };
 use crate::id::ZoneId;
 
-/// Asks how the latest clear stands.
+/// Reads the state of the latest clear.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GetCacheReserveClear<'a> {
@@ -23,7 +23,7 @@ pub struct GetCacheReserveClear<'a> {
     pub zone: &'a ZoneId,
 }
 
-/// Begins to clear.
+/// Starts a clear.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ClearCacheReserve<'a> {
@@ -31,7 +31,7 @@ pub struct ClearCacheReserve<'a> {
     pub zone: &'a ZoneId,
 }
 
-/// How a clear stands.
+/// The state of a clear.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CacheReserveClear {
@@ -40,10 +40,10 @@ pub struct CacheReserveClear {
     pub id: Option<String>,
     /// `In-progress` or `Completed`; no other is documented.
     pub state: String,
-    /// When it began, as RFC 3339.
+    /// When it started, in RFC 3339 format.
     #[serde(default)]
     pub start_ts: Option<String>,
-    /// When it ended, as RFC 3339.
+    /// When it ended, in RFC 3339 format.
     #[serde(default)]
     pub end_ts: Option<String>,
 }
@@ -63,7 +63,7 @@ impl CacheReserveClear {
 }
 
 impl<'a> GetCacheReserveClear<'a> {
-    /// Asks for the latest clear of a zone.
+    /// Reads the latest clear of a zone.
     #[must_use]
     pub const fn new(zone: &'a ZoneId) -> Self {
         Self { zone }
@@ -71,7 +71,7 @@ impl<'a> GetCacheReserveClear<'a> {
 }
 
 impl<'a> ClearCacheReserve<'a> {
-    /// Clears the reserve of a zone.
+    /// Clears Cache Reserve of a zone.
     #[must_use]
     pub const fn new(zone: &'a ZoneId) -> Self {
         Self { zone }
@@ -101,7 +101,7 @@ impl Endpoint for ClearCacheReserve<'_> {
         Vec::from([self.zone.as_str().into()])
     }
 
-    /// The schema asks for a body, of which nothing is used; the reference's own `curl` sends none.
+    /// The schema requires a body but uses none of it; the reference's `curl` example sends none.
     fn body(&self) -> Option<String> {
         Some("{}".to_owned())
     }
@@ -111,16 +111,16 @@ pub(super) static ENDPOINTS: &[&Descriptor] = &[&GET, &CLEAR];
 
 static GET: Descriptor = descriptor(
     Method::Get,
-    // Asking changes nothing.
+    // Reading changes nothing.
     Replay::Safe,
     "get_cache_reserve_clear",
-    "Read how clearing Cache Reserve stands",
+    "Read the state of a Cache Reserve clear",
     read_samples,
 );
 
 static CLEAR: Descriptor = descriptor(
     Method::Post,
-    // What a second clear does while the first runs is not documented.
+    // The effect of a second clear while one runs is not documented.
     Replay::UndeliveredOnly,
     "clear_cache_reserve",
     "Clear Cache Reserve",

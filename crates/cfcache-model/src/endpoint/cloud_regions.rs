@@ -1,4 +1,4 @@
-//! `/zones/{zone_id}/origin/cloud_regions`: which cloud region each origin's address is in
+//! `/zones/{zone_id}/origin/cloud_regions`: the cloud region of each origin's address
 //!
 //! - `GET` and `PUT …/{origin_ip}`, `DELETE …/{origin_ip}`
 //! - `GET` (a list in pages), `PUT …/batch`, `DELETE …/batch`, `GET …/supported_regions`
@@ -19,23 +19,23 @@ use crate::endpoint::{
 use crate::id::ZoneId;
 use crate::text::{clip, quote};
 
-/// The clouds that the API knows.
+/// The cloud vendors that the API supports.
 pub const VENDORS: [&str; 4] = ["aws", "azure", "gcp", "oci"];
 
-/// The most mappings in one batch.
+/// The maximum number of mappings in a batch.
 pub const MAX_REGIONS_PER_BATCH: usize = 100;
 
-/// The most mappings on a page of the list.
+/// The maximum number of mappings on a page of the list.
 pub const MAX_REGIONS_PER_PAGE: u32 = 100;
 
-/// The most mappings of a zone (code 1164).
+/// The maximum number of mappings of a zone (code 1164).
 pub const MAX_REGIONS_PER_ZONE: usize = 3500;
 
-/// Says that an origin's address is in a region of a cloud.
+/// A mapping from an origin's address to a cloud region.
 ///
-/// - The address is written as the API writes it back: IPv6 in the form of RFC 5952.
-/// - The vendor is one of [`VENDORS`]; the region is not empty. Which regions there are the API tells
-///   ([`ListSupportedRegions`]), and a wrong one it refuses (code 1157).
+/// - The address has the API's form: IPv6 in the form of RFC 5952.
+/// - The vendor is one of [`VENDORS`]; the region is not empty. [`ListSupportedRegions`] lists the regions; the API
+///   refuses others (code 1157).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct CloudRegion {
     origin_ip: String,
@@ -44,11 +44,11 @@ pub struct CloudRegion {
 }
 
 impl CloudRegion {
-    /// Maps an address to a region.
+    /// Creates a mapping.
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion`] where one of the three is not what it should be.
+    /// [`InvalidCloudRegion`] if one of the three values is invalid.
     pub fn new(origin_ip: &str, vendor: &str, region: &str) -> Result<Self, InvalidCloudRegion> {
         let origin_ip = OriginIp::parse(origin_ip)?.0;
         if !VENDORS.contains(&vendor) {
@@ -60,12 +60,12 @@ impl CloudRegion {
         Ok(Self { origin_ip, region: region.to_owned(), vendor: vendor.to_owned() })
     }
 
-    /// Parses an entry of a list: `192.0.2.1 aws us-east-1` (blanks or commas between), or the API's own
+    /// Parses an entry of a list: `192.0.2.1 aws us-east-1` (separated by blanks or commas), or the API's JSON form
     /// `{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}`.
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion`] where it is neither, or as [`CloudRegion::new`] says.
+    /// [`InvalidCloudRegion`] if the text has neither form, or for the reasons of [`CloudRegion::new`].
     pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -73,7 +73,7 @@ impl CloudRegion {
             origin_ip: String,
             region: String,
             vendor: String,
-            /// In what the API lists, and of no use to it.
+            /// A field of the API's list that is ignored.
             #[serde(default, rename = "modified_on")]
             _modified_on: Option<String>,
         }
@@ -113,7 +113,7 @@ impl CloudRegion {
 
 /// The address of an origin.
 ///
-/// - An IPv4 or IPv6 address, kept in the form in which the API writes it: IPv6 as RFC 5952 has it.
+/// - An IPv4 or IPv6 address in the API's form: IPv6 in the form of RFC 5952.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct OriginIp(String);
 
@@ -122,7 +122,7 @@ impl OriginIp {
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion::Address`] where it is none.
+    /// [`InvalidCloudRegion::Address`] if the text is not an address.
     pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
         let address: IpAddr =
             text.parse().map_err(|_| InvalidCloudRegion::Address { found: text.to_owned() })?;
@@ -142,78 +142,78 @@ impl fmt::Display for OriginIp {
     }
 }
 
-/// Why something does not map an origin to a region.
+/// Why a mapping is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCloudRegion {
-    /// Not an address.
+    /// The address is not an IP address.
     #[error("{} is not an IPv4 or IPv6 address", quote(found))]
     Address {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// Not a cloud that the API knows.
+    /// The vendor is not supported by the API.
     #[error("{} is not a vendor: it is one of `aws`, `azure`, `gcp`, `oci`", quote(found))]
     Vendor {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// No region.
+    /// The region is empty.
     #[error("the region is empty")]
     Region,
-    /// A line of another shape.
+    /// A line does not have three fields.
     #[error("{} has {fields} fields: an entry is an address, a vendor and a region", quote(found))]
     Fields {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// How many fields it has.
+        /// The number of fields.
         fields: usize,
     },
-    /// Broken JSON, or JSON of another shape.
+    /// The JSON is invalid or has another shape.
     #[error("this is not a mapping in JSON: {reason}")]
     Json {
-        /// What is wrong with it, and where.
+        /// What is wrong, and where.
         reason: String,
     },
 }
 
-/// A mapping as the API tells it.
+/// A mapping as the API returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct StoredCloudRegion {
     /// The address.
     pub origin_ip: String,
-    /// The region; absent from what a delete answers.
+    /// The region; missing in the response to a delete.
     #[serde(default)]
     pub region: Option<String>,
-    /// The cloud; absent from what a delete answers.
+    /// The cloud; missing in the response to a delete.
     #[serde(default)]
     pub vendor: Option<String>,
-    /// When it was last changed, as RFC 3339.
+    /// When it was last changed, in RFC 3339 format.
     #[serde(default)]
     pub modified_on: Option<String>,
-    /// In a batch: why it was not done.
+    /// The error of this item of a batch.
     #[serde(default)]
     pub error: Option<String>,
 }
 
-/// What a batch came to, item by item.
+/// The result of a batch, item by item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CloudRegionBatch {
-    /// Those that were not done, each with its error.
+    /// The items that failed, each with its error.
     #[serde(default)]
     pub failed: Vec<StoredCloudRegion>,
-    /// Those that were.
+    /// The items that succeeded.
     #[serde(default)]
     pub succeeded: Vec<StoredCloudRegion>,
 }
 
-/// Which regions there are.
+/// The supported regions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SupportedRegions {
-    /// Whether the upper tiers could be told.
+    /// Whether the upper tiers could be determined.
     #[serde(default)]
     pub obtained_codes: Option<bool>,
     /// The regions of each cloud.
@@ -231,7 +231,7 @@ pub struct SupportedRegion {
     pub upper_tier_colos: Vec<String>,
 }
 
-/// Lists the mappings of a zone, a page at a time.
+/// Lists the mappings of a zone, one page at a time.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ListCloudRegions<'a> {
@@ -271,7 +271,7 @@ pub struct DeleteCloudRegion<'a> {
     pub origin_ip: &'a OriginIp,
 }
 
-/// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; those that are not named stay. Some may fail while others succeed.
+/// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; other mappings are not changed. Some may fail while others succeed.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct SetCloudRegions<'a> {
@@ -283,8 +283,8 @@ pub struct SetCloudRegions<'a> {
 
 /// Deletes up to [`MAX_REGIONS_PER_BATCH`] mappings. Some may fail while others succeed.
 ///
-/// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0). The
-/// vendor's SDKs of 2026 send no body, against the schema.
+/// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0).
+/// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct DeleteCloudRegions<'a> {
@@ -294,7 +294,7 @@ pub struct DeleteCloudRegions<'a> {
     pub origin_ips: &'a [OriginIp],
 }
 
-/// Asks which regions there are. Needs Tiered Cache.
+/// Lists the supported regions. Needs Tiered Cache.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ListSupportedRegions<'a> {
@@ -303,7 +303,7 @@ pub struct ListSupportedRegions<'a> {
 }
 
 impl<'a> ListCloudRegions<'a> {
-    /// Asks for a page, counted from 1, of as many mappings as a page may have.
+    /// Requests a page, counted from 1, with the maximum number of mappings.
     #[must_use]
     pub const fn page(zone: &'a ZoneId, page: u32) -> Self {
         Self { zone, page }
@@ -311,7 +311,7 @@ impl<'a> ListCloudRegions<'a> {
 }
 
 impl<'a> GetCloudRegion<'a> {
-    /// Asks for the mapping of an address.
+    /// Reads the mapping of an address.
     #[must_use]
     pub const fn new(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
         Self { zone, origin_ip }
@@ -335,7 +335,7 @@ impl<'a> DeleteCloudRegion<'a> {
 }
 
 impl<'a> SetCloudRegions<'a> {
-    /// Sets mappings, at most [`MAX_REGIONS_PER_BATCH`] at once.
+    /// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings.
     #[must_use]
     pub const fn new(zone: &'a ZoneId, mappings: &'a [CloudRegion]) -> Self {
         Self { zone, mappings }
@@ -343,7 +343,7 @@ impl<'a> SetCloudRegions<'a> {
 }
 
 impl<'a> DeleteCloudRegions<'a> {
-    /// Deletes the mappings of addresses, at most [`MAX_REGIONS_PER_BATCH`] at once.
+    /// Deletes the mappings of up to [`MAX_REGIONS_PER_BATCH`] addresses.
     #[must_use]
     pub const fn new(zone: &'a ZoneId, origin_ips: &'a [OriginIp]) -> Self {
         Self { zone, origin_ips }
@@ -351,7 +351,7 @@ impl<'a> DeleteCloudRegions<'a> {
 }
 
 impl<'a> ListSupportedRegions<'a> {
-    /// Asks for the regions that a zone can use.
+    /// Lists the regions that a zone can use.
     #[must_use]
     pub const fn new(zone: &'a ZoneId) -> Self {
         Self { zone }
@@ -460,9 +460,9 @@ impl Endpoint for ListSupportedRegions<'_> {
     }
 }
 
-/// In the order in which the implementations above look them up.
+/// In the order in which the implementations above use them.
 ///
-/// For the API's router `batch` and `supported_regions` come before `{origin_ip}`, which they never look like.
+/// The API's router matches `batch` and `supported_regions` before `{origin_ip}`; an address never equals them.
 pub(super) static ENDPOINTS: &[&Descriptor] =
     &[&LIST, &GET, &SET, &DELETE, &SET_MANY, &SUPPORTED, &DELETE_MANY];
 

@@ -18,7 +18,7 @@ pub struct GetZone<'a> {
 }
 
 impl<'a> GetZone<'a> {
-    /// Asks for a zone.
+    /// Reads a zone.
     #[must_use]
     pub const fn new(zone: &'a ZoneId) -> Self {
         Self { zone }

@@ -11,7 +11,7 @@ use crate::endpoint::{
 };
 use crate::id::ZoneId;
 
-/// Lists the environments of a zone that has Version Management. There are no pages.
+/// Lists the environments of a zone with Version Management. The list has no pages.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ListEnvironments<'a> {
@@ -20,18 +20,18 @@ pub struct ListEnvironments<'a> {
 }
 
 impl<'a> ListEnvironments<'a> {
-    /// Asks for the environments of a zone.
+    /// Lists the environments of a zone.
     #[must_use]
     pub const fn new(zone: &'a ZoneId) -> Self {
         Self { zone }
     }
 }
 
-/// What it answers.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Environments {
-    /// The environments, in the order in which they are tried for a request.
+    /// The environments, in the order in which they are matched to a request.
     pub environments: Vec<Environment>,
 }
 
@@ -41,13 +41,13 @@ pub struct Environments {
 pub struct Environment {
     /// Its name: `Production`, `Staging`, and others.
     pub name: String,
-    /// Its id, which purge and invalidate take. (The API calls it `ref` here.)
+    /// Its id, which purge and invalidate use. (The API calls it `ref` here.)
     #[serde(rename = "ref")]
     pub id: String,
-    /// The version of the configuration that it runs.
+    /// The version of its configuration.
     #[serde(default)]
     pub version: Option<i64>,
-    /// Which requests belong to it, as a rule expression.
+    /// The rule expression that selects its requests.
     #[serde(default)]
     pub expression: Option<String>,
 }

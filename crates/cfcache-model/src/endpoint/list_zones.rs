@@ -9,36 +9,36 @@ use serde::Deserialize;
 use crate::Plan;
 use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
 
-/// The most zones on a page (and the fewest are 5).
+/// The maximum number of zones on a page (the minimum is 5).
 pub const MAX_ZONES_PER_PAGE: u32 = 50;
 
-/// Lists the zones that the token may read, a page at a time.
+/// Lists the zones that the token may read, one page at a time.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ListZones<'a> {
-    /// Only the zone of exactly this name.
+    /// Only the zone with exactly this name.
     pub name: Option<&'a str>,
-    /// The page, counted from 1; `None` is the first.
+    /// The page, counted from 1; `None` for the first.
     pub page: Option<u32>,
-    /// Zones on a page, from 5 to [`MAX_ZONES_PER_PAGE`]; `None` is the API's default, 20.
+    /// Zones per page, from 5 to [`MAX_ZONES_PER_PAGE`]; `None` for the API's default, 20.
     pub per_page: Option<u32>,
 }
 
 impl<'a> ListZones<'a> {
-    /// Asks for the zone of that name. No such zone is an empty list, and no error.
+    /// Requests the zone with that name. If there is none, the list is empty.
     #[must_use]
     pub fn named(name: &'a str) -> Self {
         Self { name: Some(name), ..Self::default() }
     }
 
-    /// Asks for a page of as many zones as a page may have.
+    /// Requests a page with the maximum number of zones.
     #[must_use]
     pub fn page(page: u32) -> Self {
         Self { page: Some(page), per_page: Some(MAX_ZONES_PER_PAGE), ..Self::default() }
     }
 }
 
-/// A zone, as far as it can be relied on: fields of it have vanished without notice before.
+/// A zone, with the fields that are reliably present; other fields have been removed without notice before.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Zone {
@@ -49,7 +49,7 @@ pub struct Zone {
     /// `active`, `pending`, and others.
     #[serde(default)]
     pub status: Option<String>,
-    /// Its plan; deprecated by the API, and the only place where it is told.
+    /// Its plan. The API has deprecated the field, but no other field contains the plan.
     #[serde(default)]
     pub plan: Option<ZonePlan>,
 }
@@ -61,7 +61,7 @@ pub struct ZonePlan {
     /// `free`, `pro`, `business`, `enterprise`.
     #[serde(default)]
     pub legacy_id: Option<String>,
-    /// The name for people: `Enterprise Website`.
+    /// The display name, such as `Enterprise Website`.
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -107,7 +107,7 @@ static ENDPOINT: Descriptor = Descriptor {
     samples,
 };
 
-/// A zone as the API shows it, cut to what the examples agree on.
+/// A zone as the API returns it, reduced to the fields that the examples have in common.
 pub(super) const SAMPLE_ZONE: &str = r#"{"id":"023e105f4ecef8ad9ca31a8372d0c353","name":"example.com","status":"active","paused":false,"type":"full","development_mode":0,"plan":{"id":"94f3b7b768b0458b56d2cac4fe5ec0f9","name":"Enterprise Website","legacy_id":"enterprise"}}"#;
 
 fn samples() -> Vec<Sample> {

@@ -1,8 +1,8 @@
 //! `POST /zones/{zone_id}/purge_cache` and `…/invalidate_cache`, and the same below `…/environments/{environment_id}`
 //!
-//! Four endpoints with one body. Purge removes files from the cache, in every data center and tier; invalidate marks
-//! them stale, so that the next request asks the origin whether they changed. Both draw from the same limits. The answer
-//! says that the request was accepted; it does not say that anything was in the cache, or is gone yet.
+//! Four endpoints with the same body. Purge removes files from the cache, in every data center and tier; invalidate
+//! marks them stale, so that the next request asks the origin whether they changed. Both use the same limits. The
+//! response means that the request was accepted, not that anything was in the cache or is already gone.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
@@ -19,13 +19,13 @@ use crate::endpoint::{
 use crate::id::{EnvironmentId, ZoneId};
 use crate::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
 
-/// Remove, or mark stale.
+/// Purge or invalidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the API has these two")]
 pub enum Action {
-    /// Removes files: the next request for one goes to the origin, and nothing stale is served.
+    /// Removes files: the next request goes to the origin, and nothing stale is served.
     Purge,
-    /// Marks files stale: the next request for one asks the origin whether it changed.
+    /// Marks files stale: the next request asks the origin whether the file changed.
     Invalidate,
 }
 
@@ -33,20 +33,20 @@ pub enum Action {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct PurgeCache<'a> {
-    /// What to do with the files.
+    /// Whether to purge or to invalidate.
     pub action: Action,
     /// The zone.
     pub zone: &'a ZoneId,
-    /// One environment of it, other than Production; `None` is the zone.
+    /// An environment other than Production; `None` for the zone.
     pub environment: Option<&'a EnvironmentId>,
-    /// Which files.
+    /// The files.
     pub body: &'a PurgeBody,
 }
 
-/// What the API answers: an id without documented meaning, or nothing.
+/// The result: an id without documented meaning, or nothing.
 ///
-/// In every published example the id equals the zone's; nothing says what it identifies. So an answer of success is
-/// never doubted because of what it holds: whatever is no object with an `id` of text has no id.
+/// In every published example the id equals the zone's, but its meaning is not documented. A success is therefore
+/// accepted whatever it contains: a result that is not an object with a string `id` has no id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purged {
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Purged {
 }
 
 impl<'a> PurgeCache<'a> {
-    /// Does `action` to files of a zone. [`PurgeBody::Everything`] clears *all* of the zone's environments.
+    /// Creates a request for files of a zone. [`PurgeBody::Everything`] clears *all* of the zone's environments.
     #[must_use]
     pub const fn new(action: Action, zone: &'a ZoneId, body: &'a PurgeBody) -> Self {
         Self { action, zone, environment: None, body }
@@ -80,7 +80,7 @@ impl<'a> PurgeCache<'a> {
         Self::new(Action::Invalidate, zone, body)
     }
 
-    /// Does it to one environment of the zone only. Production is purged through the zone.
+    /// Restricts it to one environment of the zone. Production is purged through the zone.
     #[must_use]
     pub const fn with_environment(mut self, environment: &'a EnvironmentId) -> Self {
         self.environment = Some(environment);
@@ -114,7 +114,7 @@ impl Endpoint for PurgeCache<'_> {
     }
 }
 
-/// In the order in which `PurgeCache::descriptor` looks them up.
+/// In the order in which `PurgeCache::descriptor` uses them.
 pub(super) static ENDPOINTS: &[&Descriptor] =
     &[&PURGE_ZONE, &PURGE_ENVIRONMENT, &INVALIDATE_ZONE, &INVALIDATE_ENVIRONMENT];
 
@@ -188,7 +188,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// Environments as in the sample of their list: Staging is chosen by a cookie, Development by IP address.
+/// Environments from the sample of their list: Staging is selected by a cookie, Development by IP address.
 const STAGING: &str = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f";
 const DEVELOPMENT: &str = "8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c";
 
@@ -234,14 +234,14 @@ fn environment_samples(action: Action) -> Vec<Sample> {
 const RATE_LIMITED: &str =
     "Unable to purge, rate limit reached. Please wait and consider throttling your request speed";
 
-/// The text is ours: the API's is not published.
+/// Our own text, because the API's is not published.
 const BY_IP: &str = "Unable to purge by files for this environment";
 
 fn accepted() -> String {
     success(&alloc::format!(r#"{{"id":"{}"}}"#, example::ZONE_ID))
 }
 
-/// The six bodies, with the values of the API's own examples.
+/// The sample bodies, with the values of the API's examples.
 fn sample_bodies() -> Option<Vec<(&'static str, PurgeBody)>> {
     let url = |url| PurgeUrl::parse(url).map(File::from).ok();
     let keyed = |file: File, headers: [(&str, &str); 3]| {

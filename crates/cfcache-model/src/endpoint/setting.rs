@@ -1,7 +1,7 @@
-//! Settings as the API tells them, and two that are a value: the cache level and the browser cache TTL
+//! Settings as the API returns them, and two settings with a value: the cache level and the browser cache TTL
 //!
-//! - `/zones/{zone_id}/settings/cache_level`: what of a query string is part of a cache key
-//! - `/zones/{zone_id}/settings/browser_cache_ttl`: how long browsers keep what they were sent
+//! - `/zones/{zone_id}/settings/cache_level`: which part of the query string belongs to the cache key
+//! - `/zones/{zone_id}/settings/browser_cache_ttl`: how long browsers keep responses
 //!
 //! Source: <https://developers.cloudflare.com/api/resources/zones/subresources/settings/>, 2026-11.
 
@@ -22,32 +22,32 @@ use crate::endpoint::{
 use crate::id::ZoneId;
 use crate::text::UnknownName;
 
-/// A setting as the API tells it. Every part may be absent or null, and has been.
+/// A setting as the API returns it. Every field may be missing or null.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(bound(deserialize = "V: Deserialize<'de>"))]
 #[non_exhaustive]
 pub struct Setting<V> {
-    /// The id on the wire, which is not always the name in the path.
+    /// The id in the response, which may differ from the name in the path.
     #[serde(default)]
     pub id: Option<String>,
-    /// Whether the API says that it can be changed. A change was seen to be accepted where it says no.
+    /// Whether the API says that it can be changed. The API was observed to accept changes even if it says no.
     #[serde(default)]
     pub editable: Option<bool>,
-    /// When it was last changed, as RFC 3339.
+    /// When it was last changed, in RFC 3339 format.
     #[serde(default)]
     pub modified_on: Option<String>,
-    /// What it is set to.
+    /// The value.
     #[serde(default)]
     pub value: Option<V>,
-    /// Development Mode: seconds until it ends; negative, since it ended.
+    /// Development Mode: seconds until it ends; negative after it ended.
     #[serde(default, deserialize_with = "number_or_nothing")]
     pub time_remaining: Option<i64>,
 }
 
 /// Reads or changes a setting of a zone.
 ///
-/// One type for all settings that are a value: its constructors, such as [`switch`](Self::switch) and
-/// [`set_cache_level`](Self::set_cache_level), say which setting it is about.
+/// This type is used for all settings with a single value. Its constructors, such as [`switch`](Self::switch) and
+/// [`set_cache_level`](Self::set_cache_level), choose the setting.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SettingRequest<'a, V> {
@@ -85,23 +85,23 @@ impl<V: DeserializeOwned + Send> Endpoint for SettingRequest<'_, V> {
     }
 }
 
-/// What of a query string is part of a cache key.
+/// Which part of the query string belongs to the cache key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CacheLevel {
-    /// All of it. The dashboard calls it "Standard".
+    /// The whole query string. The dashboard calls it "Standard".
     Aggressive,
-    /// A URL with a query string is not served from the cache. The dashboard calls it "No query string".
+    /// URLs with a query string are not served from the cache. The dashboard calls it "No query string".
     Basic,
-    /// Nothing of it. The dashboard calls it "Ignore query string".
+    /// No part of the query string. The dashboard calls it "Ignore query string".
     Simplified,
 }
 
 impl CacheLevel {
-    /// All of them, in the order of the API's documentation.
+    /// All levels, in the order of the API's documentation.
     pub const ALL: &'static [Self] = &[Self::Aggressive, Self::Basic, Self::Simplified];
 
-    /// The level as the wire has it.
+    /// The level as in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +122,7 @@ impl FromStr for CacheLevel {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        let expected = "it is `aggressive`, `basic` or `simplified`";
+        let expected = "expected `aggressive`, `basic` or `simplified`";
         Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(UnknownName { expected })
     }
 }
@@ -142,22 +142,22 @@ impl<'a> SettingRequest<'a, String> {
 }
 
 impl<'a> SettingRequest<'a, u64> {
-    /// Reads how long browsers keep what they were sent, in seconds; 0 leaves it to the origin's headers.
+    /// Reads how long browsers keep responses, in seconds; 0 means that the origin's headers decide.
     #[must_use]
     pub const fn browser_cache_ttl(zone: &'a ZoneId) -> Self {
         Self::new(zone, &GET_BROWSER_CACHE_TTL)
     }
 
-    /// Sets how long browsers keep what they are sent, in seconds; 0 leaves it to the origin's headers.
+    /// Sets how long browsers keep responses, in seconds; 0 means that the origin's headers decide.
     ///
-    /// Which times there are depends on the plan; the API refuses the others.
+    /// The allowed values depend on the plan; the API refuses others.
     #[must_use]
     pub fn set_browser_cache_ttl(zone: &'a ZoneId, seconds: u32) -> Self {
         Self::new(zone, &EDIT_BROWSER_CACHE_TTL).with_body(alloc::format!(r#"{{"value":{seconds}}}"#))
     }
 }
 
-/// `time_remaining` is a number by its type, and `false` where the mode was never on.
+/// `time_remaining` is documented as a number, but is `false` if the mode was never on.
 fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]

@@ -1,4 +1,4 @@
-//! `GET` and `PATCH` of every setting that is on or off; `POST` and `DELETE` of the one that can be created and deleted
+//! `GET` and `PATCH` of every setting that is on or off; `POST` and `DELETE` of Smart Tiered Cache
 //!
 //! - `/zones/{zone_id}/cache/cache_reserve`
 //! - `/zones/{zone_id}/cache/regional_tiered_cache`
@@ -24,23 +24,23 @@ use crate::text::UnknownName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Switch {
-    /// Keeps cached files in persistent storage as well.
+    /// Also keeps cached files in persistent storage.
     CacheReserve,
-    /// A second tier of caches between the lower and the upper one, in each region. Its id on the wire is `tc_regional`.
+    /// A tier of caches in each region, between the lower and the upper tier. Its id in the API is `tc_regional`.
     RegionalTieredCache,
-    /// Lets the vendor choose the upper tier that is closest to each origin.
+    /// Cloudflare chooses the upper tier that is closest to each origin.
     SmartTieredCache,
-    /// Tiers at all (`argo/tiered_caching`): "generic" with Smart Tiered Cache off, "smart" with it on.
+    /// Tiered Cache (`argo/tiered_caching`): "generic" if Smart Tiered Cache is off, "smart" if it is on.
     TieredCaching,
     /// Bypasses the cache without purging it, and turns itself off after three hours.
     DevelopmentMode,
     /// Serves copies of pages while the origin is down.
     AlwaysOnline,
-    /// Takes URLs for the same whose query strings have the same parts in another order.
+    /// Ignores the order of the parts of a query string.
     SortQueryString,
 }
 
-/// What a switch is set to.
+/// The value of a switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
 pub enum OnOff {
@@ -51,7 +51,7 @@ pub enum OnOff {
 }
 
 impl Switch {
-    /// All of them, in the order in which help and documents list them.
+    /// All switches, in the order of help and documentation.
     pub const ALL: &'static [Self] = &[
         Self::CacheReserve,
         Self::RegionalTieredCache,
@@ -62,7 +62,7 @@ impl Switch {
         Self::SortQueryString,
     ];
 
-    /// The name that people use.
+    /// The name in Cloudflare's documentation.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -90,13 +90,13 @@ impl<'a> SettingRequest<'a, String> {
         Self::new(zone, switch.endpoints().1).with_body(value.body())
     }
 
-    /// Creates Smart Tiered Cache's setting, where it was never set or was deleted.
+    /// Creates the setting of Smart Tiered Cache if it was never set or was deleted.
     #[must_use]
     pub fn create_smart_tiered_cache(zone: &'a ZoneId, value: OnOff) -> Self {
         Self::new(zone, &CREATE_SMART).with_body(value.body())
     }
 
-    /// Deletes Smart Tiered Cache's setting, which is off then.
+    /// Deletes the setting of Smart Tiered Cache, which turns it off.
     #[must_use]
     pub const fn delete_smart_tiered_cache(zone: &'a ZoneId) -> Self {
         Self::new(zone, &DELETE_SMART)
@@ -104,7 +104,7 @@ impl<'a> SettingRequest<'a, String> {
 }
 
 impl Switch {
-    /// Its endpoints, to read it and to set it.
+    /// The endpoints that read and set it.
     const fn endpoints(self) -> (&'static Descriptor, &'static Descriptor) {
         match self {
             Self::CacheReserve => (&GET_RESERVE, &EDIT_RESERVE),
@@ -119,7 +119,7 @@ impl Switch {
 }
 
 impl OnOff {
-    /// `on` or `off`, as the wire has it.
+    /// `on` or `off`, as in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -146,7 +146,7 @@ impl FromStr for OnOff {
         match text {
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
-            _ => Err(UnknownName { expected: "it is `on` or `off`" }),
+            _ => Err(UnknownName { expected: "expected `on` or `off`" }),
         }
     }
 }
@@ -206,17 +206,17 @@ static DELETE_SMART: Descriptor = descriptor(
     delete_samples,
 );
 
-/// What differs between the settings.
+/// The facts that differ between the settings.
 struct Facts {
     switch: Switch,
     path: &'static str,
-    /// The id in its answers.
+    /// The id in the responses.
     id: &'static str,
     plans: &'static str,
     page: &'static str,
     reads: &'static str,
     edits: &'static str,
-    /// How it is refused, other than for a missing permission: status, code, text.
+    /// The refusal, if it is not for a missing permission: status, code, text.
     refused: Option<(u16, u32, &'static str)>,
 }
 
@@ -348,7 +348,7 @@ fn state(facts: &Facts, value: &str) -> String {
     success(&alloc::format!(r#"{{"id":"{id}","editable":true,"value":"{value}"{remaining}}}"#))
 }
 
-/// A refusal for that reason, or else for a missing permission.
+/// A refusal for the given reason, or for a missing permission if there is none.
 fn refused_sample<E: Endpoint>(name: &'static str, request: &E, refused: Option<(u16, u32, &str)>) -> Sample {
     match refused {
         Some((status, code, text)) => sample(name, request, status, refusal(code, text)),
@@ -368,7 +368,7 @@ fn read_samples(facts: &Facts) -> Vec<Sample> {
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
     let request = |value| SettingRequest::set_switch(&zone, facts.switch, value);
-    // What an edit of a setting that does not exist answers is not documented.
+    // The response to editing a setting that does not exist is not documented.
     let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
         sample("on", &request(OnOff::On), 200, state(facts, "on")),

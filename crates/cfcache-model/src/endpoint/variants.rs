@@ -1,7 +1,7 @@
 //! `GET`, `PATCH` and `DELETE /zones/{zone_id}/cache/variants`
 //!
-//! Which other types of an image may be cached beside the one that its file name says. It only acts where the origin sends
-//! `Vary: Accept`; a variant that the origin then does not serve is not cached at all (`BYPASS`).
+//! Variants define which other types of an image may be cached for its file extension. They only apply if the origin
+//! sends `Vary: Accept`. If the origin does not serve a configured variant, the response is not cached (`BYPASS`).
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -20,15 +20,15 @@ use crate::text::{clip, quote};
 
 /// The file extensions that can have variants.
 ///
-/// Source: the schema of `value` in the API reference, 2026-10. (The guide leaves `jpg2` out.)
+/// Source: the schema of `value` in the API reference, 2026-10. (The guide omits `jpg2`.)
 pub const EXTENSIONS: [&str; 11] =
     ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
 
-/// For some file extensions, the types that may be served for them.
+/// The types that may be served for file extensions.
 ///
-/// - Each extension is one of [`EXTENSIONS`], and stands in it once.
-/// - Each has at least one type, none of them twice, each of the form `image/webp`.
-/// - The order given is kept on the wire.
+/// - Each extension is one of [`EXTENSIONS`] and occurs once.
+/// - Each has at least one type, without repetition, in the form `image/webp`.
+/// - The given order is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Variants {
     rows: Vec<(String, Vec<String>)>,
@@ -45,7 +45,8 @@ impl Variants {
     ///
     /// # Errors
     ///
-    /// [`InvalidVariants`] where the extension is unknown or there already, or a type is missing, malformed or double.
+    /// [`InvalidVariants`] if the extension is unknown or already present, or if a type is missing, malformed or
+    /// repeated.
     pub fn with<'t>(
         mut self,
         extension: &str,
@@ -81,7 +82,7 @@ impl Variants {
     ///
     /// # Errors
     ///
-    /// [`InvalidVariants`] where it is no such JSON, or as [`Variants::with`] says.
+    /// [`InvalidVariants`] if it is not such JSON, or for the reasons of [`Variants::with`].
     pub fn from_json(text: &str) -> Result<Self, InvalidVariants> {
         let rows: Pairs<Vec<String>> = serde_json::from_str(text)
             .map_err(|error| InvalidVariants::Json { reason: clip(&error.to_string(), 200) })?;
@@ -90,7 +91,7 @@ impl Variants {
         })
     }
 
-    /// The extensions and their types, in the order given.
+    /// The extensions and their types, in the given order.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.rows.iter().map(|(extension, types)| (extension.as_str(), types.as_slice()))
     }
@@ -102,7 +103,7 @@ impl Variants {
     }
 }
 
-/// RFC 9110's `token`, which the two halves of a media type are.
+/// Returns whether a text is a `token` of RFC 9110, as both parts of a media type are.
 fn is_token(text: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_token)
@@ -118,37 +119,37 @@ impl Serialize for Variants {
     }
 }
 
-/// Why something is not a set of variants.
+/// Why variants are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidVariants {
-    /// An extension that cannot have variants.
+    /// The extension cannot have variants.
     #[error("{} has no variants: the extensions are `{}`", quote(found), EXTENSIONS.join("`, `"))]
     Extension {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// The same extension twice.
+    /// An extension is repeated.
     #[error("the extension `{extension}` is given twice")]
     ExtensionTwice {
         /// The extension.
         extension: String,
     },
-    /// An extension without a type.
+    /// An extension has no type.
     #[error("the extension `{extension}` has no type")]
     NoType {
         /// The extension.
         extension: String,
     },
-    /// Not a media type.
+    /// A text is not a media type.
     #[error("{} is not a type for `{extension}`: it is written like `image/webp`", quote(found))]
     Type {
         /// The extension.
         extension: String,
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// The same type twice for one extension.
+    /// A type is repeated for one extension.
     #[error("the type `{found}` is given twice for `{extension}`")]
     TypeTwice {
         /// The extension.
@@ -156,16 +157,16 @@ pub enum InvalidVariants {
         /// The type.
         found: String,
     },
-    /// Not the JSON of a `value`.
+    /// The text is not the JSON of a `value`.
     #[error("this is not the JSON of variants, such as `{{\"avif\":[\"image/webp\"]}}`: {reason}")]
     Json {
-        /// What is wrong with it, and where.
+        /// What is wrong, and where.
         reason: String,
     },
 }
 
 impl InvalidVariants {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         match self {
@@ -183,17 +184,17 @@ impl InvalidVariants {
     }
 }
 
-/// What variants a zone has: an entry can be null.
+/// The variants of a zone as the API returns them; a value can be null.
 pub type StoredVariants = BTreeMap<String, Option<Vec<String>>>;
 
 impl<'a> SettingRequest<'a, StoredVariants> {
-    /// Reads the variants. Where none were ever set this is 404.
+    /// Reads the variants. The response is 404 if they were never set.
     #[must_use]
     pub const fn variants(zone: &'a ZoneId) -> Self {
         Self::new(zone, &GET)
     }
 
-    /// Sets the variants: the whole value is replaced, nothing is merged.
+    /// Sets the variants. This replaces the whole value.
     #[must_use]
     pub fn set_variants(zone: &'a ZoneId, variants: &Variants) -> Self {
         // Writing strings to memory cannot fail.
@@ -242,7 +243,7 @@ const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
     let request = SettingRequest::variants(&zone);
-    // The code of a read while unset is not documented; 1142 is what other settings have.
+    // The code for reading unset variants is not documented; 1142 is that of other settings.
     let unset = "Unable to retrieve variants setting value. The zone setting does not exist.";
     Vec::from([
         sample("set", &request, 200, success(STORED)),

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
 use crate::id::AccountId;
 
-/// Asks whether the token that the request carries is valid.
+/// Checks whether the token of the request is valid.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct VerifyToken<'a> {
-    /// The account, for a token that belongs to one; `None` for a user's.
+    /// The account that owns the token; `None` for a user's token.
     pub account: Option<&'a AccountId>,
 }
 
@@ -33,18 +33,19 @@ impl<'a> VerifyToken<'a> {
 
 /// What the API knows about a token.
 ///
-/// Success carries code 10000 in `messages`, which is good news; in `errors` it is an authentication failure.
+/// A success has the code 10000 in `messages`, which means that the token is valid; in `errors`, the same code means an
+/// authentication failure.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct TokenStatus {
-    /// The id of the token, which is no secret.
+    /// The id of the token, which is not a secret.
     pub id: String,
     /// `active`, `disabled` or `expired`.
     pub status: String,
-    /// When it ends, as RFC 3339.
+    /// When it expires, in RFC 3339 format.
     #[serde(default)]
     pub expires_on: Option<String>,
-    /// When it begins, as RFC 3339.
+    /// When it becomes valid, in RFC 3339 format.
     #[serde(default)]
     pub not_before: Option<String>,
 }

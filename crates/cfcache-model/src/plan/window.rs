@@ -1,4 +1,4 @@
-//! What the last distinct targets were, in bounded memory.
+//! The set of the last distinct targets, in bounded memory.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,54 +9,55 @@ use siphasher::sip128::SipHasher13;
 use crate::plan::DUPLICATE_WINDOW;
 use crate::target::Target;
 
-/// A slot holds a place in the ring, and above it a mark: the low bits of its home, which is the slot where it would stand
-/// if that had been free, and some more bits of the fingerprint. By the mark it is told from its neighbors, and moved,
-/// without a look into the ring, each of which would miss the processor's caches.
+/// A slot contains an index into the ring, and above it a mark: the low bits of its home, which is the slot it would
+/// have if that had been free, and some more bits of the fingerprint. With the mark, a slot can be distinguished from
+/// its neighbors and moved without reading the ring, which would cause a cache miss each time.
 ///
-/// No entry stands as far from its home as the mark reaches. (If somebody took the trouble to make entries that do, a
-/// duplicate of one could be overlooked, and be purged twice.)
+/// No entry is as far from its home as the mark can represent. (If someone deliberately constructed such entries, a
+/// duplicate could be missed, and would be purged twice.)
 const PLACE_BITS: u32 = 20;
 const PLACE: u32 = (1 << PLACE_BITS) - 1;
 const HOME_BITS: u32 = 8;
 const HOME: usize = (1 << HOME_BITS) - 1;
 
-/// The marker of a free slot. No place is as high.
+/// The marker of a free slot. No index is as large.
 const FREE: u32 = u32::MAX;
 const _: () = assert!(DUPLICATE_WINDOW <= PLACE as usize);
 
-/// The last so many distinct targets, by a 128-bit fingerprint: a ring in the order of arrival, and a hash table of
-/// places in that ring.
+/// The last distinct targets, identified by 128-bit fingerprints: a ring in the order of arrival, and a hash table of
+/// indexes into that ring.
 ///
-/// A fingerprint and not the text, because a million URLs would not fit the memory that a run is allowed. Two different
-/// targets of one list share one with a probability far below that of a memory error (10 million entries: 10⁻²⁵), and
-/// the key is ours, so that only somebody who reads this file could make two that do.
+/// Fingerprints are stored instead of texts, because a million URLs would not fit into the memory that a run is
+/// allowed. The probability that two different targets of one list have the same fingerprint is far below that of a
+/// memory error (10 million entries: 10⁻²⁵). The key is fixed in this file, so a collision could only be constructed
+/// deliberately.
 #[derive(Debug)]
 pub(super) struct FingerprintWindow {
     capacity: usize,
     ring: Vec<u128>,
-    /// The place of the oldest entry, once the ring is full.
+    /// The index of the oldest entry, once the ring is full.
     oldest: usize,
-    /// The hash table, with linear probing. Its length is a power of two, and half of it is free.
+    /// The hash table, with linear probing. Its length is a power of two, and at least half of it is free.
     slots: Vec<u32>,
 }
 
-/// What a target is known by.
+/// The fingerprint of a target.
 pub(super) fn fingerprint(target: &Target) -> u128 {
     let hasher = SipHasher13::new_with_keys(0x6366_6361_6368_6520, 0x6475_706c_6963_6174);
     hasher.hash(target.key().as_bytes()).as_u128()
 }
 
 impl FingerprintWindow {
-    /// Remembers the last `capacity` targets, but no more than [`DUPLICATE_WINDOW`].
+    /// Creates a window of `capacity` targets, at most [`DUPLICATE_WINDOW`].
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, DUPLICATE_WINDOW);
         Self { capacity, ring: Vec::new(), oldest: 0, slots: vec![FREE; 16] }
     }
 
-    /// Looks at the slots that fingerprints will be looked for in, and at those of the ones that will leave for them.
+    /// Reads the slots that will be needed for fingerprints, and those of the entries that will be removed for them.
     ///
-    /// Each is a wait for the memory, one after the other where fingerprints are inserted; but here none depends on
-    /// another, and the processor has them all fetched at once.
+    /// Each read is a cache miss. When fingerprints are inserted, they happen one after the other; here they are
+    /// independent, so the processor does them concurrently.
     pub(super) fn expect(&self, fingerprints: &[u128]) {
         let is_full = self.ring.len() == self.capacity;
         let leaving = self.ring[self.oldest..].iter().take(if is_full { fingerprints.len() } else { 0 });
@@ -64,7 +65,7 @@ impl FingerprintWindow {
         hint::black_box(fingerprints.iter().chain(leaving).fold(0, touch));
     }
 
-    /// Remembers a target by its fingerprint; `false` where it is known already.
+    /// Stores the fingerprint of a target; returns `false` if it is already known.
     pub(super) fn insert(&mut self, fingerprint: u128) -> bool {
         if self.contains(fingerprint) {
             return false;
@@ -77,7 +78,7 @@ impl FingerprintWindow {
             self.oldest = (place + 1) % self.capacity;
             return true;
         }
-        // The ring is reserved in steps, and never beyond what it may hold.
+        // The ring is reserved in steps, and never beyond its maximum.
         if self.ring.len() == self.ring.capacity() {
             let more = self.ring.len().max(16).min(self.capacity - self.ring.len());
             self.ring.reserve_exact(more);
@@ -104,7 +105,7 @@ impl FingerprintWindow {
         (more << HOME_BITS | (self.home(fingerprint) & HOME) as u32) << PLACE_BITS
     }
 
-    /// What is in the slots from `slot` on, up to the first free one: slot and content.
+    /// Iterates over the slots from `slot` to the first free one: slot and content.
     fn probe(&self, slot: usize) -> impl Iterator<Item = (usize, u32)> {
         let mask = self.mask();
         (slot..)
@@ -119,7 +120,7 @@ impl FingerprintWindow {
             .any(|(_, held)| held & !PLACE == mark && self.ring[(held & PLACE) as usize] == fingerprint)
     }
 
-    /// Enters what is at a place of the ring into the table.
+    /// Adds the entry at an index of the ring to the table.
     fn occupy(&mut self, place: usize) {
         let fingerprint = self.ring[place];
         let home = self.home(fingerprint);
@@ -127,7 +128,7 @@ impl FingerprintWindow {
         self.slots[behind] = self.mark(fingerprint) | place as u32;
     }
 
-    /// Takes what is at a place of the ring out of the table, and moves up what stands behind it and would no longer be
+    /// Removes the entry at an index of the ring from the table, and moves up later entries that could no longer be
     /// found across the gap.
     fn forget(&mut self, place: usize) {
         let home = self.home(self.ring[place]);
@@ -164,10 +165,10 @@ mod tests {
     use super::FingerprintWindow;
 
     proptest! {
-        /// The window against the plainest thing that could be one, over a small range so that entries leave and
-        /// come back, with every fingerprint in a few neighboring slots so that the gaps matter.
+        /// Compares the window with a trivial implementation, over a small range so that entries leave and come back,
+        /// with all fingerprints in a few neighboring slots so that gaps matter.
         #[test]
-        fn it_is_a_queue_with_a_memory(
+        fn the_window_behaves_like_a_queue_with_a_set(
             capacity in 1_usize..40,
             spread in prop::sample::select(&[0_u32, 1, 64][..]),
             keys in prop::collection::vec(0_u128..64, 0..400),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_again_all_that_it_holds() {
+    fn the_window_finds_all_entries_that_it_holds() {
         let mut window = FingerprintWindow::new(1000);
         let keys: BTreeSet<u128> =
             (0..1000_u128).map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
@@ -200,9 +201,9 @@ mod tests {
         assert!(keys.iter().all(|key| !window.insert(*key)));
     }
 
-    /// The whole of it, several times over, with a table larger than the bits of a home that a slot holds.
+    /// Uses the full size several times, with a table larger than the bits of a home that a slot holds.
     #[test]
-    fn it_remembers_a_million_and_no_more() {
+    fn the_window_holds_exactly_its_capacity() {
         let key = |number: usize| (number as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let size = super::DUPLICATE_WINDOW;
         let mut window = FingerprintWindow::new(usize::MAX);

@@ -17,11 +17,11 @@ use crate::target::{
 };
 use crate::text::{clip, quote};
 
-/// A single file in the cache: its URL, and the headers that its cache key was made from, if any.
+/// A single cached file: its URL, and the headers of its cache key, if any.
 ///
-/// - No header stands in it twice, in whatever case.
-/// - A file without headers is written as a string, `"https://…"`; one with headers as `{"url":…,"headers":{…}}`. The
-///   API's schema wants a body of all one or all the other, so a batch with one such file is all objects.
+/// - No header is repeated; names are case-insensitive.
+/// - A file without headers is encoded as a string, `"https://…"`; one with headers as `{"url":…,"headers":{…}}`. The
+///   API's schema does not allow both forms in one body, so a batch with one such file contains only objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     url: PurgeUrl,
@@ -54,7 +54,7 @@ impl File {
         Self::from_object(object, text)
     }
 
-    /// Checks the parts of an object; `found` is what an error shows of it.
+    /// Validates the parts of an object; errors show `found`.
     pub(crate) fn from_object(object: RawObject, found: &str) -> Result<Self, InvalidFile> {
         let url = object.url.ok_or_else(|| InvalidFile::NoUrl { found: found.to_owned() })?;
         let mut file = Self::from(PurgeUrl::parse(&url)?);
@@ -64,11 +64,11 @@ impl File {
         Ok(file)
     }
 
-    /// Adds a header of the cache key.
+    /// Adds a header to the cache key.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader::Twice`] where it has one of that name already.
+    /// [`InvalidHeader::Twice`] if there is already one with that name.
     pub fn with_header(mut self, header: CacheKeyHeader) -> Result<Self, InvalidHeader> {
         if self.headers.iter().any(|have| have.is(header.name())) {
             return Err(InvalidHeader::Twice { name: header.name().to_owned() });
@@ -79,7 +79,7 @@ impl File {
         Ok(self)
     }
 
-    /// Adds each of `headers` whose name it does not have yet.
+    /// Adds each of `headers` whose name is not present yet.
     #[must_use]
     pub fn with_default_headers(mut self, headers: &[CacheKeyHeader]) -> Self {
         let own = &self.headers;
@@ -97,7 +97,7 @@ impl File {
         &self.url
     }
 
-    /// The headers of its cache key, in the order given.
+    /// The headers of its cache key, in the given order.
     #[must_use]
     pub fn headers(&self) -> &[CacheKeyHeader] {
         &self.headers
@@ -107,7 +107,7 @@ impl File {
 /// Whether an entry is an object, as far as its beginning tells.
 #[inline]
 fn is_object(text: &str) -> bool {
-    // Blanks before it are seldom.
+    // Leading blanks are rare.
     let is_bare = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
     let begin = if is_bare { text } else { text.trim_start() };
     begin.starts_with('{')
@@ -120,7 +120,7 @@ impl From<PurgeUrl> for File {
 }
 
 impl fmt::Display for File {
-    /// Writes the URL, or the JSON entry where there are headers: what [`File::parse`] reads.
+    /// Formats the URL, or the JSON entry if there are headers, so that [`File::parse`] can read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
     }
@@ -153,7 +153,7 @@ impl TargetKind for File {
             .iter()
             .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
             .sum();
-        // A comma stands between two headers, so one fewer than were counted.
+        // There is a comma between two headers, so one less than was counted.
         let object = url + r#"{"url":,"headers":{}}"#.len() + headers - 1;
         (url, object)
     }
@@ -216,7 +216,7 @@ impl<'a> WrittenObject<'a> {
     }
 }
 
-/// A file as JSON has it, before its parts are checked.
+/// A file in JSON, before its parts are validated.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawObject {
@@ -225,7 +225,7 @@ pub(crate) struct RawObject {
     headers: Pairs<String>,
 }
 
-/// What `serde_json` says of `json`, with the place in characters, because a list has lines of its own.
+/// The message of `serde_json` about `json`, with the position in characters, because a list has its own lines.
 fn describe(error: &serde_json::Error, json: &str) -> String {
     let text = alloc::format!("{error}");
     let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
@@ -242,27 +242,27 @@ pub enum InvalidFile {
     /// Its URL.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
-    /// One of its headers.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] InvalidHeader),
-    /// It begins with `{` and is not the JSON that was expected.
+    /// It starts with `{` but is not the expected JSON.
     #[error("{} is not an entry in JSON: {reason}", quote(found))]
     Json {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// What is wrong with it, and where.
+        /// What is wrong, and where.
         reason: String,
     },
-    /// It is JSON, and has no `url`.
+    /// It is JSON without `url`.
     #[error("there is no `url` in {}", quote(found))]
     NoUrl {
-        /// What was given.
+        /// The given text.
         found: String,
     },
 }
 
 impl InvalidFile {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         match self {

@@ -1,4 +1,4 @@
-//! A header that a cache key was made from.
+//! A header of a cache key.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -11,18 +11,18 @@ use crate::text::quote;
 /// The values that the API documents for `CF-Device-Type`.
 pub const DEVICE_TYPES: [&str; 3] = ["mobile", "desktop", "tablet"];
 
-/// What `CF-IPCountry` says of the Tor network, the one value of it that is not two letters.
+/// The value of `CF-IPCountry` for the Tor network, the only one that is not two letters.
 ///
 /// Source: <https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-ipcountry>.
 const TOR: &str = "T1";
 
-/// A header that went into a file's cache key, and has to be told to purge it.
+/// A header that is part of a file's cache key and is therefore needed to purge it.
 ///
-/// - The name is an HTTP field name; the case given is kept.
-/// - The value has no control characters, and no blanks around it.
+/// - The name is an HTTP field name in the given case.
+/// - The value has no control characters and no surrounding blanks.
 /// - `CF-Device-Type`, `CF-IPCountry` and `Origin` have values of the documented form.
 ///
-/// Any other name is passed on: a custom cache key may hold any header. Source:
+/// Other names are passed on: a custom cache key may contain any header. Source:
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-cache-key/>.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKeyHeader {
@@ -31,11 +31,12 @@ pub struct CacheKeyHeader {
 }
 
 impl CacheKeyHeader {
-    /// Checks a name and a value.
+    /// Creates a header.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] where the name is no field name, or the value is not of the form documented for that name.
+    /// [`InvalidHeader`] if the name is not a field name, or if the value does not have the form documented for that
+    /// name.
     pub fn new(name: &str, value: &str) -> Result<Self, InvalidHeader> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
@@ -51,11 +52,11 @@ impl CacheKeyHeader {
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 
-    /// Parses `NAME: VALUE`, as `curl` takes a header.
+    /// Parses `NAME: VALUE`, the format of `curl`.
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] where there is no colon, or as [`CacheKeyHeader::new`] says.
+    /// [`InvalidHeader`] if there is no colon, or for the reasons of [`CacheKeyHeader::new`].
     pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
         let Some((name, value)) = text.split_once(':') else {
             return Err(InvalidHeader::NoColon { found: text.to_owned() });
@@ -63,7 +64,7 @@ impl CacheKeyHeader {
         Self::new(name.trim(), value.trim_matches([' ', '\t']))
     }
 
-    /// The name, in the case that was given.
+    /// The name in the given case.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -75,7 +76,7 @@ impl CacheKeyHeader {
         &self.value
     }
 
-    /// Is it the header of that name, in any case?
+    /// Returns whether this header has that name; case-insensitive.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -107,7 +108,7 @@ fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
     Ok(())
 }
 
-/// The `Origin` of a cache key is a scheme and a host; the port is left out where it is the scheme's own.
+/// Validates an `Origin`: a scheme and a host; the port is omitted if it is the scheme's default.
 fn check_origin(value: &str) -> Result<(), InvalidHeader> {
     let found = || value.to_owned();
     let (scheme, rest) =
@@ -116,7 +117,7 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
         "http" => Some("80"),
         "https" => Some("443"),
         "" => return Err(InvalidHeader::OriginScheme { found: found() }),
-        // Another scheme (a browser extension's, say) is passed on: nothing is documented about it.
+        // Other schemes (for example of a browser extension) are passed on, because nothing is documented about them.
         _ => None,
     };
     if let Some(end) = rest.find(['/', '?', '#']) {
@@ -124,7 +125,7 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
         return Err(InvalidHeader::OriginPath { found: found(), meant });
     }
     let (host, port) = match rest.rsplit_once(':') {
-        // A colon inside brackets belongs to an IPv6 address.
+        // A colon in brackets is part of an IPv6 address.
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (rest, None),
     };
@@ -138,7 +139,7 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
     }
 }
 
-/// Headers as the API wants them: one object, the names in the order given.
+/// Encodes headers as one object, with the names in the given order.
 pub(super) struct HeaderMap<'a>(pub(super) &'a [CacheKeyHeader]);
 
 impl Serialize for HeaderMap<'_> {
@@ -147,37 +148,37 @@ impl Serialize for HeaderMap<'_> {
     }
 }
 
-/// Why a name and a value are not a header of a cache key.
+/// Why a header of a cache key is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHeader {
-    /// There is no colon between a name and a value.
+    /// There is no colon between name and value.
     #[error("{} is not a header: it is written `NAME: VALUE`", quote(found))]
     NoColon {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// The name is empty, or holds what no field name holds.
+    /// The name is empty or contains a character that is not allowed.
     #[error("{} is not the name of a header: a name has letters, digits and `-`", quote(found))]
     Name {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// The same name twice, in whatever case.
+    /// A name is repeated, in any case.
     #[error("the header {} is given twice", quote(name))]
     Twice {
         /// The name.
         name: String,
     },
-    /// A line break or another control character in the value.
+    /// The value contains a line break or another control character.
     #[error("the value of {} has a control character at character {at}", quote(name))]
     ControlCharacter {
         /// The header's name.
         name: String,
-        /// Where it stands, counted from 1.
+        /// Its position, counted from 1.
         at: usize,
     },
-    /// Blanks around the value, which no cache key has.
+    /// The value has surrounding blanks, which no cache key contains.
     #[error("the value of {} has a blank around it: {}", quote(name), quote(found))]
     BlankAround {
         /// The header's name.
@@ -185,7 +186,7 @@ pub enum InvalidHeader {
         /// The value.
         found: String,
     },
-    /// A device type that does not exist.
+    /// The device type does not exist.
     #[error(
         "{} is not a value of `CF-Device-Type`: it is one of `mobile`, `desktop`, `tablet`",
         quote(found)
@@ -194,7 +195,7 @@ pub enum InvalidHeader {
         /// The value.
         found: String,
     },
-    /// Not a country code.
+    /// The value is not a country code.
     #[error(
         "{} is not a value of `CF-IPCountry`: it is two letters, such as `US`, or `T1` for Tor",
         quote(found)
@@ -203,7 +204,7 @@ pub enum InvalidHeader {
         /// The value.
         found: String,
     },
-    /// An `Origin` without a scheme.
+    /// The `Origin` has no scheme.
     #[error(
         "{} is not a value of `Origin`: it is a scheme and a host, such as `https://www.example.com`",
         quote(found)
@@ -212,21 +213,21 @@ pub enum InvalidHeader {
         /// The value.
         found: String,
     },
-    /// An `Origin` without a host.
+    /// The `Origin` has no host.
     #[error("{} is not a value of `Origin`: a host must follow the `://`", quote(found))]
     OriginHost {
         /// The value.
         found: String,
     },
-    /// An `Origin` that goes on behind the host and port.
+    /// The `Origin` has more text after the host and port.
     #[error("{} is not a value of `Origin`: nothing follows the host and port", quote(found))]
     OriginPath {
         /// The value.
         found: String,
-        /// The same, cut.
+        /// The value without that text.
         meant: String,
     },
-    /// An `Origin` with the scheme's own port.
+    /// The `Origin` has the default port of the scheme.
     #[error(
         "{} is not a value of `Origin`: the port is left out where it is the scheme's own (80 for http, 443 for https)",
         quote(found)
@@ -234,13 +235,13 @@ pub enum InvalidHeader {
     OriginPort {
         /// The value.
         found: String,
-        /// The same without its port.
+        /// The value without its port.
         meant: String,
     },
 }
 
 impl InvalidHeader {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         let write = |meant: &str| Some(alloc::format!("write {}", quote(meant)));
@@ -266,9 +267,9 @@ impl InvalidHeader {
     }
 }
 
-/// Cuts what is too much off a value of `Origin`; `None` where that does not make it a good one.
+/// Removes surplus parts of an `Origin`; returns `None` if the result is not valid.
 fn valid_origin(mut value: String) -> Option<String> {
-    // A path, and the port before it: more than that is not worth a cure.
+    // Removes a path, and the port before it; more is not worth a suggestion.
     for _ in 0..2 {
         match check_origin(&value) {
             Err(InvalidHeader::OriginPath { meant, .. } | InvalidHeader::OriginPort { meant, .. }) => {

@@ -10,7 +10,7 @@ use crate::target::{
 };
 use crate::text::quote;
 
-/// How names of files end. Sites are hardly ever below one of these as a top-level domain.
+/// File extensions, which are hardly ever the top-level domain of a site.
 const FILE_ENDINGS: [&str; 56] = [
     "asp", "aspx", "avif", "bak", "bin", "bmp", "cfg", "conf", "css", "csv", "doc", "docx", "eot", "exe",
     "flac", "gif", "gz", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsonl", "jsp", "jsx", "list",
@@ -18,10 +18,10 @@ const FILE_ENDINGS: [&str; 56] = [
     "tiff", "toml", "ts", "tsv", "ttf", "txt", "wasm", "webm", "webp", "woff", "xml", "yaml", "yml", "zip",
 ];
 
-/// A host whose files are all to go.
+/// A host whose files are to be purged.
 ///
-/// - It is a host name or an address, perhaps with a port, and nothing else: no scheme, path, wildcard, white space or
-///   other character that no host name has.
+/// - It is a host name or an address, optionally with a port, without scheme, path, wildcard, white space or other
+///   characters that are not allowed in a host name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(SharedText);
 
@@ -30,7 +30,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`InvalidHost`] where there is nothing, or something that is no host.
+    /// [`InvalidHost`] if the text is empty or not a host.
     pub fn parse(text: &str) -> Result<Self, InvalidHost> {
         let found = || text.to_owned();
         if text.is_empty() {
@@ -52,7 +52,7 @@ impl Host {
         if name.is_empty() {
             return Err(InvalidHost::NoName { found: found() });
         }
-        // An IPv6 address without brackets has colons.
+        // An IPv6 address without brackets contains colons.
         let is_bare_address = name.parse::<core::net::Ipv6Addr>().is_ok();
         if let Some((index, char)) = not_in_host(name).filter(|_| !is_bare_address) {
             return Err(InvalidHost::Character { found: found(), char, at: index + 1 });
@@ -60,9 +60,10 @@ impl Host {
         Ok(Self(text.into()))
     }
 
-    /// Whether a text is probably the name or address of a host, and not that of a file, a version or a tag with a dot.
+    /// Returns whether a text is probably a host name or an address, and not a file name, a version or a tag with a
+    /// dot.
     ///
-    /// A hint is made of it, and never a decision: `localhost` is a host as well.
+    /// Use it for suggestions only, because it is not exact: `localhost` is a host as well.
     #[must_use]
     pub fn is_plausible(text: &str) -> bool {
         let name = without_port(text);
@@ -82,7 +83,7 @@ impl Host {
             && !FILE_ENDINGS.iter().any(|ending| last.eq_ignore_ascii_case(ending))
     }
 
-    /// The host, as it was given.
+    /// The host as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -131,47 +132,47 @@ impl TargetKind for Host {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHost {
-    /// There is nothing.
+    /// It is empty.
     #[error("the host is empty")]
     Empty,
-    /// It begins like a URL.
+    /// It begins with a scheme.
     #[error("the host {} has a scheme: a host is a name, such as `www.example.com`", quote(found))]
     Scheme {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// There is a path, a query or a fragment behind it.
+    /// It is followed by a path, a query or a fragment.
     #[error("the host {} has more than a host: a host is a name, such as `www.example.com`", quote(found))]
     Path {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// It has a wildcard.
+    /// It contains a wildcard.
     #[error("the host {} has `*`, and no host name has one: each host is purged by its name", quote(found))]
     Wildcard {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// There is a port, and no name.
+    /// It has a port but no name.
     #[error("{} has no host name in it", quote(found))]
     NoName {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// A character that no host name has.
+    /// It contains a character that is not allowed in a host name.
     #[error("the host {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
     Character {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
 }
 
 impl InvalidHost {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         let (too_much, found) = match self {
@@ -184,7 +185,7 @@ impl InvalidHost {
         };
         let meant = found.split(['/', '?', '#']).next().unwrap_or_default();
         let also = if matches!(self, Self::Scheme { .. }) && meant.len() < found.trim_end_matches('/').len() {
-            " and what follows the host"
+            " and the text after the host"
         } else {
             ""
         };

@@ -11,18 +11,18 @@ use crate::target::{
 };
 use crate::text::quote;
 
-/// The most `/` in a prefix.
+/// The maximum number of `/` in a prefix.
 ///
 /// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026.
 pub const MAX_SEPARATORS: usize = 31;
 
-/// The beginning of the URLs to purge, from the host on: `www.example.com/foo`.
+/// The beginning of the URLs to purge, starting with the host: `www.example.com/foo`.
 ///
 /// - It has no scheme, no query and no fragment, and begins with a host.
 /// - It has at most [`MAX_SEPARATORS`] `/`.
-/// - It has no white space, control character or backslash, and its host no wildcard.
+/// - It has no white space, control characters or backslashes, and its host has no wildcard.
 ///
-/// Whether `…/foo` also covers `…/food`, and what a `/` at its end means, is not documented.
+/// It is not documented whether `…/foo` includes `…/food`, and what a trailing `/` means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix(SharedText);
 
@@ -31,7 +31,7 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// [`InvalidPrefix`] where it has a scheme, a query, a fragment, no host, too many separators, or a character that no
+    /// [`InvalidPrefix`] if it has a scheme, a query, a fragment, no host, too many separators, or a character that no
     /// request can have there.
     pub fn parse(text: &str) -> Result<Self, InvalidPrefix> {
         let found = || text.to_owned();
@@ -39,7 +39,7 @@ impl Prefix {
             return Err(InvalidPrefix::Empty);
         }
         let path = text.split(['?', '#']).next().unwrap_or("");
-        // Behind the first `/` it is part of the path, as in `example.com/go/https://…`.
+        // After the first `/` it is part of the path, as in `example.com/go/https://…`.
         if path.split_once("://").is_some_and(|(scheme, _)| !scheme.contains('/')) {
             return Err(InvalidPrefix::Scheme { found: found() });
         }
@@ -72,7 +72,7 @@ impl Prefix {
         }
     }
 
-    /// The prefix, as it was given.
+    /// The prefix as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -118,76 +118,76 @@ impl TargetKind for Prefix {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPrefix {
-    /// There is nothing.
+    /// It is empty.
     #[error("the prefix is empty")]
     Empty,
-    /// It begins like a URL.
+    /// It begins with a scheme.
     #[error("the prefix {} has a scheme: a prefix begins with the host", quote(found))]
     Scheme {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// It begins with a path.
+    /// It begins with a path and has no host.
     #[error(
         "the prefix {} has no host: a prefix begins with one, such as `www.example.com/foo`",
         quote(found)
     )]
     NoHost {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// It has a part of a URL that prefixes do not have.
+    /// It has a query or a fragment, which prefixes do not have.
     #[error("the prefix {} has a {part} at character {at}: a prefix is a host and a path", quote(found))]
     QueryOrFragment {
-        /// What was given.
+        /// The given text.
         found: String,
         /// `query` or `fragment`.
         part: &'static str,
-        /// Where it begins, counted from 1.
+        /// Its position, counted from 1.
         at: usize,
     },
-    /// White space, a control character or a backslash.
+    /// It contains white space, a control character or a backslash.
     #[error(
         "the prefix {} has {} at character {at}, and no visitor's request has one",
         quote(found),
         name_of(*char)
     )]
     Character {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
-    /// A character that no host name has.
+    /// It contains a character that is not allowed in a host name.
     #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
     HostCharacter {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
-    /// A wildcard in its host.
+    /// Its host contains a wildcard.
     #[error("the host of the prefix {} has `*`, and no host name has one", quote(found))]
     Wildcard {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// It is too deep.
+    /// It has too many separators.
     #[error("the prefix {} has {separators} `/`, and the API takes at most {MAX_SEPARATORS}", quote(found))]
     Separators {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// How many `/` it has.
+        /// The number of `/`.
         separators: usize,
     },
 }
 
 impl InvalidPrefix {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         let (too_much, found) = match self {
@@ -203,7 +203,7 @@ impl InvalidPrefix {
                 let end = found.match_indices('/').nth(MAX_SEPARATORS).map_or(0, |(index, _)| index);
                 let at = found[..end].chars().count() + 1;
                 return Some(alloc::format!(
-                    "leave out what begins at character {at}; that covers more files"
+                    "remove the part that begins at character {at}; that covers more files"
                 ));
             }
         };
@@ -216,7 +216,7 @@ impl InvalidPrefix {
         }
         let meant = found.split(['?', '#']).next().unwrap_or("");
         let also = match self {
-            Self::Scheme { .. } if meant.len() < found.len() => " and what follows the path",
+            Self::Scheme { .. } if meant.len() < found.len() => " and the text after the path",
             _ => "",
         };
         let meant = Prefix::parse(meant).ok()?;

@@ -8,16 +8,16 @@ use crate::shared_text::SharedText;
 use crate::target::{TargetKind, Warning, unescaped};
 use crate::text::quote;
 
-/// The longest tag that the API takes, in characters.
+/// The maximum length of a tag, in characters.
 ///
-/// A longer one can exist on a cached file (the `Cache-Tag` header allows it), and cannot be purged. Source:
+/// A cached file can have a longer tag (the `Cache-Tag` header allows it), which cannot be purged. Source:
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026.
 pub const MAX_TAG_CHARS: usize = 1024;
 
 /// A cache tag, as the origin sent it in `Cache-Tag`.
 ///
 /// - 1 to [`MAX_TAG_CHARS`] characters of printable ASCII, without space or comma.
-/// - The API does not regard case: `Foo` and `foo` are the same tag. The case given is kept on the wire.
+/// - The API ignores case: `Foo` and `foo` are the same tag. The given case is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(SharedText);
 
@@ -26,7 +26,7 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// [`InvalidTag`] where it is empty, too long, or holds a character that no tag has.
+    /// [`InvalidTag`] if it is empty, too long, or contains a character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, InvalidTag> {
         if text.is_empty() {
             return Err(InvalidTag::Empty);
@@ -41,7 +41,7 @@ impl Tag {
         }
     }
 
-    /// The tag, in the case that was given.
+    /// The tag in the given case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,34 +87,34 @@ impl TargetKind for Tag {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTag {
-    /// There is nothing.
+    /// It is empty.
     #[error("the tag is empty")]
     Empty,
-    /// Too long for the API.
+    /// It is too long for the API.
     #[error("the tag {} has {chars} characters, and the API takes at most {MAX_TAG_CHARS}", quote(found))]
     TooLong {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// How long it is.
+        /// The number of characters.
         chars: usize,
     },
-    /// A space, a comma, a control character, or a letter beyond ASCII.
+    /// It contains a space, a comma, a control character, or a non-ASCII character.
     #[error(
         "the tag {} has {char:?} at character {at}: a tag is printable ASCII without space or comma",
         quote(found)
     )]
     Character {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
 }
 
 impl InvalidTag {
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         match self {

@@ -12,20 +12,19 @@ use crate::target::{
 };
 use crate::text::{is_invisible, quote};
 
-/// The URL of a cached file, as its visitors ask for it.
+/// The URL of a cached file, as visitors request it.
 ///
 /// - It begins with `http://` or `https://` (in any case) and has a host.
-/// - It has no white space, control character or backslash: no visitor's request has one.
-/// - Its bytes are those that were given: nothing is rewritten, normalised, decoded or encoded, because they are the
-///   cache key.
+/// - It has no white space, control characters or backslashes, which no visitor's request contains.
+/// - Its bytes are as given: nothing is rewritten, normalized, decoded or encoded, because they are the cache key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PurgeUrl {
     text: SharedText,
-    /// What is in the text, so that it need not be looked for again: [`bytes::sorts`], and [`SLASH_DOT`].
+    /// The classes of its bytes, so that they need not be computed again: [`bytes::sorts`], and [`SLASH_DOT`].
     sorts: u8,
 }
 
-/// A dot follows a slash: there may be a segment `.` or `..`.
+/// The text contains `/.`, so it may have a segment `.` or `..`.
 const SLASH_DOT: u8 = 1 << 7;
 
 impl PurgeUrl {
@@ -33,7 +32,7 @@ impl PurgeUrl {
     ///
     /// # Errors
     ///
-    /// [`InvalidUrl`] where there is no `http` or `https`, no host, or a character or a port that no request can have.
+    /// [`InvalidUrl`] if there is no `http` or `https`, no host, or a character or a port that no request can contain.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let sorts = check(text)?;
         Ok(Self { text: text.into(), sorts })
@@ -65,12 +64,12 @@ impl PurgeUrl {
         self.sorts & (UNPRINTABLE | MARK | AMPERSAND | SLASH_DOT) == 0
     }
 
-    /// Returns whether JSON writes it otherwise than it stands.
+    /// Returns whether JSON needs escapes for it.
     pub(crate) const fn needs_escape(&self) -> bool {
         self.sorts & ESCAPED != 0
     }
 
-    /// The host in it, without user and port; of an IPv6 address with its brackets.
+    /// Its host, without user and port; an IPv6 address has its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         after_scheme(&self.text).map_or("", host)
@@ -141,7 +140,7 @@ fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidUrl> {
     if odd_host == Some("") {
         return Err(InvalidUrl::NoHost { found: text.to_owned() });
     }
-    // The scheme is nothing but letters, `:` and `/`.
+    // The scheme contains only letters, `:` and `/`.
     let mut sorts = of_host | bytes::sorts(&rest.as_bytes()[plain..]);
     if let Some((at, char)) = forbidden_among(sorts, text) {
         return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
@@ -155,17 +154,17 @@ fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidUrl> {
     Ok(sorts)
 }
 
-/// How long the host is with which `rest` begins, and the sorts of its bytes, where it is one of letters, digits and the
-/// like, with neither a user before it nor a port behind it, as nearly all are. 0 where it is anything else.
+/// The length of the host at the start of `rest`, and the classes of its bytes, if it is a plain name without a user or
+/// a port, as almost all are. Otherwise the length is 0.
 fn plain_host(rest: &str) -> (usize, u8) {
-    // Before the first name stands what a dot behind it may not stand behind.
+    // Before the first name, treat the position like one after a dot.
     let (mut sorts, mut before) = (0, DOT);
     for (at, byte) in rest.bytes().enumerate() {
         let sort = bytes::sort(byte);
         if sort & HOST == 0 {
             return if matches!(byte, b'/' | b'?' | b'#') { (at, sorts) } else { (0, 0) };
         }
-        // A dot with no name before it.
+        // A dot without a name before it.
         if sort & before & DOT != 0 {
             return (0, 0);
         }
@@ -175,16 +174,16 @@ fn plain_host(rest: &str) -> (usize, u8) {
     (rest.len(), sorts)
 }
 
-/// What follows `http://` or `https://`.
+/// The text after `http://` or `https://`.
 #[inline]
 fn after_scheme(text: &str) -> Option<&str> {
     after("https://", text).or_else(|| after("http://", text))
 }
 
-/// What follows `beginning`, in any case.
+/// The text after `beginning`, which may have any case.
 #[inline]
 fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
-    // Nearly always it is written so.
+    // Almost always it has the same case.
     if let Some(rest) = text.strip_prefix(beginning) {
         return Some(rest);
     }
@@ -192,7 +191,7 @@ fn after<'a>(beginning: &str, text: &'a str) -> Option<&'a str> {
     first.eq_ignore_ascii_case(beginning).then_some(rest)
 }
 
-/// The host of what follows the scheme: up to the path, without user and port.
+/// The host in the text after the scheme: up to the path, without user and port.
 fn host(rest: &str) -> &str {
     let (mut begin, mut end) = (0, rest.len());
     let (mut colon, mut bracket) = (None, None);
@@ -202,7 +201,7 @@ fn host(rest: &str) -> &str {
                 end = at;
                 break;
             }
-            // What came before was the user.
+            // The text before it was the user.
             b'@' => (begin, colon, bracket) = (at + 1, None, None),
             b':' => colon = colon.or(Some(at)),
             b']' => bracket = bracket.or(Some(at)),
@@ -215,7 +214,7 @@ fn host(rest: &str) -> &str {
     }
 }
 
-/// Checks a host that is not the plain one, and the port behind it.
+/// Validates a host that is not plain, and the port after it.
 fn check_host(text: &str, host: &str) -> Result<(), InvalidUrl> {
     let begin = host.as_ptr().addr() - text.as_ptr().addr();
     if let Some((index, char)) = not_in_host(host) {
@@ -228,7 +227,7 @@ fn check_host(text: &str, host: &str) -> Result<(), InvalidUrl> {
     Ok(())
 }
 
-/// Is what follows the host the end of the URL, a path, or a port that there can be?
+/// Returns whether the text after the host is empty, a path, or a valid port.
 fn has_possible_port(behind_host: &str) -> bool {
     let Some(rest) = behind_host.strip_prefix(':') else { return true };
     let port = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -239,61 +238,61 @@ fn has_possible_port(behind_host: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUrl {
-    /// There is nothing.
+    /// It is empty.
     #[error("the URL is empty")]
     Empty,
     /// It does not begin with a scheme.
     #[error("{} does not begin with `https://` or `http://`", quote(found))]
     NoScheme {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// The scheme is one that is never cached.
+    /// Files with this scheme are never cached.
     #[error(
         "{} begins with {}: only URLs with `https://` or `http://` are cached",
         quote(found),
         quote(scheme)
     )]
     OtherScheme {
-        /// What was given.
+        /// The given text.
         found: String,
         /// Its scheme, with `://`.
         scheme: String,
     },
-    /// White space, a control character or a backslash.
+    /// It contains white space, a control character or a backslash.
     #[error(
         "the URL {} has {} at character {at}, and no visitor's request has one",
         quote(found),
         name_of(*char)
     )]
     Character {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
-    /// A character that no host name has.
+    /// It contains a character that is not allowed in a host name.
     #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
     HostCharacter {
-        /// What was given.
+        /// The given text.
         found: String,
         /// The character.
         char: char,
-        /// Where it stands, counted from 1.
+        /// The position of the character, counted from 1.
         at: usize,
     },
-    /// Something that is no port stands where one should.
-    #[error("{} has no valid port behind the `:`: a port is a number up to 65535", quote(found))]
+    /// The port is invalid.
+    #[error("{} has no valid port after the `:`: a port is a number up to 65535", quote(found))]
     Port {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// There is a scheme and nothing behind it.
+    /// There is a scheme, but no host.
     #[error("{} has no host: one must follow the `://`", quote(found))]
     NoHost {
-        /// What was given.
+        /// The given text.
         found: String,
     },
 }
@@ -303,7 +302,7 @@ impl InvalidUrl {
         let found = text.to_owned();
         let in_scheme = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
         match text.split_once("://") {
-            // A `://` behind the path or query is part of them, as in `example.com/?next=https://…`.
+            // A `://` after the start of the path or query is part of it, as in `example.com/?next=https://…`.
             Some((scheme, _)) if !scheme.is_empty() && scheme.chars().all(in_scheme) => {
                 Self::OtherScheme { found, scheme: alloc::format!("{scheme}://") }
             }
@@ -311,7 +310,7 @@ impl InvalidUrl {
         }
     }
 
-    /// What was probably meant, where that can be told.
+    /// A suggestion, if there is a likely one.
     #[must_use]
     pub fn cure(&self) -> Option<String> {
         if let Self::Character { found, char, .. } = self {
@@ -321,7 +320,7 @@ impl InvalidUrl {
         let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
         let unpacked = found.trim_matches(|char| is_unseen(char) || "\"'`<>()[],;".contains(char));
         if after_scheme(unpacked).is_some() {
-            return Some(alloc::format!("leave out what stands around it: {}", quote(unpacked)));
+            return Some(alloc::format!("remove the characters around it: {}", quote(unpacked)));
         }
         let bare = found.trim_matches(is_unseen);
         for scheme in ["https:", "http:"] {
@@ -337,7 +336,7 @@ impl InvalidUrl {
         }
         let rest = bare.trim_start_matches('/');
         let host = host(rest);
-        // What has a user before the host is rather an address of e-mail.
+        // A text with a user before the host is more likely an e-mail address.
         let meant = alloc::format!("https://{rest}");
         (Host::is_plausible(host) && rest.starts_with(host) && PurgeUrl::parse(&meant).is_ok())
             .then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))

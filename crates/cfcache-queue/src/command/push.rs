@@ -37,7 +37,7 @@ pub(super) fn run(
     };
     if list.entries.is_empty() && list.from.is_empty() {
         let nouns = wording::plural(kind);
-        return Err(Failure::usage(format!("no {nouns} given, and nothing is not everything"))
+        return Err(Failure::usage(format!("no {nouns} given; an empty list does not mean everything"))
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
     let targets = Targets {

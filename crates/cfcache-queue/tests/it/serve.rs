@@ -174,6 +174,6 @@ async fn an_empty_name_of_a_database_is_no_file() {
         .await
         .unwrap();
     assert_eq!(ran.status.code(), Some(2), "{ran:?}");
-    assert!(String::from_utf8_lossy(&ran.stderr).contains("`DATABASE_URL` is set, and empty"), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("`DATABASE_URL` is set but empty"), "{ran:?}");
     assert_eq!(std::fs::read_dir(&folder).map_or(0, Iterator::count), 0);
 }

@@ -1,11 +1,11 @@
-//! `aws s3 sync --no-progress`.
+//! Parses the output of `aws s3 sync --no-progress`.
 
 use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
-/// `has_root` tells that keys are given as whole URLs; else the bucket is what the site consists of.
+/// With `has_root`, keys are passed as complete URLs; otherwise the bucket is the site.
 pub(super) fn line(line: &[u8], has_root: bool, found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
-    // Progress is a line without an end, which the next one is written over, filled up with blanks.
+    // Progress is a line without an end that is overwritten by the next one and padded with blanks.
     let (line, has_progress) = match line.iter().rposition(|byte| *byte == b'\r') {
         Some(at) => (&line[at + 1..], true),
         None => (line, false),
@@ -23,7 +23,7 @@ pub(super) fn line(line: &[u8], has_root: bool, found: &mut OnChange<'_>) -> Res
     let rest = rest.strip_prefix(b" ").ok_or_else(shape)?;
     match verb {
         b"upload" | b"copy" | b"move" => {
-            // The name of a file may hold this too; the key is what follows the last.
+            // A file name may contain this too; the key follows the last occurrence.
             let to = b" to s3://";
             let at = rest.windows(to.len()).rposition(|window| window == to).ok_or_else(shape)?;
             key(&rest[at + b" to ".len()..], ChangeKind::Changed, has_root, found)?;
@@ -40,7 +40,7 @@ pub(super) fn line(line: &[u8], has_root: bool, found: &mut OnChange<'_>) -> Res
     }
 }
 
-/// The key in `s3://bucket/key`. A key that ends in `/` is the console's idea of a folder.
+/// The key in `s3://bucket/key`. A key that ends with `/` is a folder of the console.
 fn key(url: &[u8], kind: ChangeKind, has_root: bool, found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     if url.ends_with(b"/") {
         return Ok(());

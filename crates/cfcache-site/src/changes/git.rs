@@ -1,9 +1,9 @@
-//! `git diff --name-status -z` and `git diff --raw -z`.
+//! Parses the output of `git diff --name-status -z` and `git diff --raw -z`.
 
 use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
-/// Where in a record the list is: a status is followed by one path, or by two where a file was renamed or copied.
+/// The position in a record: a status is followed by one path, or by two if a file was renamed or copied.
 #[derive(Debug, Default)]
 pub(super) struct DiffParser {
     expected: Vec<ChangeKind>,
@@ -20,7 +20,7 @@ impl DiffParser {
             return Err(InvalidChange::NotNullSeparated);
         }
         let shape = || InvalidChange::shape(field, ListFormat::Git);
-        // `--raw` puts modes and ids before the status; merges have more than one colon.
+        // `--raw` writes modes and ids before the status; merges have several colons.
         let status = if field.starts_with(b":") {
             field.rsplit(|byte| *byte == b' ').next().unwrap_or_default()
         } else {
@@ -30,14 +30,14 @@ impl DiffParser {
         if !score.iter().all(u8::is_ascii_digit) {
             return Err(shape());
         }
-        // The last is taken first.
+        // Taken from the end.
         self.expected = match letter {
             b'A' => vec![ChangeKind::Added],
             b'M' | b'T' => vec![ChangeKind::Changed],
             b'D' => vec![ChangeKind::Deleted],
             b'R' => vec![ChangeKind::Added, ChangeKind::Deleted],
-            // The source of a copy is what it was; it costs little to purge it, and a copy of a file that was changed
-            // as well is told as a copy only.
+            // The source of a copy did not change by the copy, but purging it costs little, and a copy of a file that
+            // was also changed is only listed as a copy.
             b'C' => vec![ChangeKind::Added, ChangeKind::Changed],
             _ => return Err(shape()),
         };

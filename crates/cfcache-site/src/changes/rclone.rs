@@ -1,4 +1,4 @@
-//! `rclone check --combined -` and `rclone sync --combined -`.
+//! Parses the output of `rclone check --combined -` and `rclone sync --combined -`.
 
 use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
@@ -16,14 +16,14 @@ pub(super) fn line(line: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidC
         _ => return Err(InvalidChange::shape(line, ListFormat::Rclone)),
     };
     found(name, kind)?;
-    // Whether the name on the server holds the control character or its picture depends on the server.
+    // It depends on the server whether the name contains the control character or its picture.
     match without_pictures(name) {
         Some(name) => found(name.as_bytes(), kind),
         None => Ok(()),
     }
 }
 
-/// The name with control characters in place of the pictures that rclone writes for them; `None` where it has none.
+/// The name with control characters instead of the pictures that rclone writes for them; `None` if there are none.
 ///
 /// Source: <https://rclone.org/overview/#restricted-characters>: U+2400 … for control characters, and U+201B before a
 /// picture that is part of the name itself.

@@ -1,9 +1,9 @@
-//! `rsync --out-format='%i %n'`.
+//! Parses the output of `rsync --out-format='%i %n'`.
 
 use super::{InvalidChange, ListFormat, OnChange};
 use crate::difference::ChangeKind;
 
-/// What `-v` and `--stats` print besides, and is about no file.
+/// Lines that `-v` and `--stats` add, which are not about files.
 const PROSE: &[&[u8]] = &[
     b"sending incremental file list",
     b"receiving incremental file list",
@@ -15,7 +15,7 @@ const PROSE: &[&[u8]] = &[
     b"total size is ",
 ];
 
-/// Source: `--itemize-changes` in rsync(1): `YXcstpoguax`, with how the file is updated and what kind of file it is.
+/// Source: `--itemize-changes` in rsync(1): `YXcstpoguax`, which describes how the file is updated, and its type.
 pub(super) fn line(line: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidChange> {
     if line.is_empty() || PROSE.iter().any(|prose| line.starts_with(prose)) {
         return Ok(());
@@ -34,18 +34,18 @@ pub(super) fn line(line: &[u8], found: &mut OnChange<'_>) -> Result<(), InvalidC
     else {
         return Err(shape());
     };
-    // Eleven characters: two for what it is, nine for what is different about it.
+    // Eleven characters: two for the update and the type, nine for the differences.
     if !flags.iter().all(|flag| flag.is_ascii_alphabetic() || b"+.? ".contains(flag)) {
         return Err(shape());
     }
     let is_new = flags.contains(&b'+');
     let kind = if is_new { ChangeKind::Added } else { ChangeKind::Changed };
     match (update, file) {
-        // Attributes alone, folders, devices and sockets: nothing that is served.
+        // Changes of attributes only, folders, devices and sockets are not served.
         (b'.', _) | (_, b'd' | b'D' | b'S') => Ok(()),
         _ => {
             entry(name, kind, found)?;
-            // Without `--out-format`, `-i` appends what a link names.
+            // Without `--out-format`, `-i` appends the target of a link.
             for arrow in [" -> ", " => "] {
                 let at = name.windows(arrow.len()).position(|window| window == arrow.as_bytes());
                 if let Some(at) = at.filter(|_| *update == b'h' || *file == b'L') {
@@ -64,7 +64,7 @@ fn entry(name: &[u8], kind: ChangeKind, found: &mut OnChange<'_>) -> Result<(), 
     found(&unescape(name), kind)
 }
 
-/// rsync writes a byte that it cannot print as `\#` and three octal digits.
+/// rsync writes an unprintable byte as `\#` and three octal digits.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut unescaped = Vec::with_capacity(name.len());
     let mut rest = name;

@@ -1,4 +1,4 @@
-//! The snapshot of a directory: every file of it, hashed.
+//! The snapshot of a directory: all its files with their hashes.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -13,19 +13,19 @@ use crate::mapping::Site;
 use crate::path;
 use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
-/// So many files go to a thread at once.
+/// The number of files that are passed to a thread together.
 const BATCH: usize = 64;
 
-/// So many batches may wait for a thread.
+/// The number of batches that may wait for each thread.
 const WAITING: usize = 64;
 
-/// What a thread reads at once.
+/// The size of a thread's read buffer.
 const BUFFER: usize = 256 << 10;
 
-/// The most folders in each other. Links that name a folder above them are found before.
+/// The maximum nesting of folders. Links to a parent folder are detected before.
 const MAX_DEPTH: usize = 256;
 
-/// A file to be hashed.
+/// A file to hash.
 struct Found {
     site_path: String,
     path: PathBuf,
@@ -37,13 +37,13 @@ struct Hashed {
     hash: Hash,
 }
 
-/// Hashes every file below `root` that `site` does not ignore, on all cores. Symbolic links are followed within the
-/// root. Nothing is judged by its time or size: a build writes each file anew, and an edit may keep the length.
+/// Hashes every file below `root` that `site` does not ignore, on all cores. Symbolic links within the root are
+/// followed. Times and sizes are not used: a build writes every file again, and an edit may keep the length.
 ///
 /// # Errors
 ///
-/// [`DirectoryError`] for the first file that cannot be read or is no file, for a link that leaves the root, and for a
-/// folder without files.
+/// [`DirectoryError`] for the first file that cannot be read or is not a regular file, for a link that leaves the root,
+/// and for a folder without files.
 pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
     let canonical = fs::canonicalize(root).map_err(|error| DirectoryError::unreadable(root, error))?;
     if !canonical.is_dir() {
@@ -56,7 +56,7 @@ pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
         let hashers: Vec<_> = (0..threads).map(|_| scope.spawn(|| hash_all(&receiver))).collect();
         let mut walk = Walk { root: canonical, site, sender, batch: Vec::new(), above: Vec::new() };
         let walked = walk.folder(root, "").and_then(|()| walk.send());
-        // The threads end when there is nothing left, and nobody who could send more.
+        // The threads end when the queue is empty and all senders are dropped.
         drop(walk);
         let mut files = Vec::new();
         for hasher in hashers {
@@ -79,7 +79,7 @@ struct Walk<'a> {
     site: &'a Site,
     sender: SyncSender<Vec<Found>>,
     batch: Vec<Found>,
-    /// The folders above, without links in them.
+    /// The parent folders, without links.
     above: Vec<PathBuf>,
 }
 
@@ -146,7 +146,7 @@ impl Walk<'_> {
     }
 
     fn send(&mut self) -> Result<(), DirectoryError> {
-        // Nobody receives once a thread failed, which is what is told then.
+        // There is no receiver after a thread failed, and its error is returned.
         self.sender.send(core::mem::take(&mut self.batch)).map_err(|_| DirectoryError::Panicked)
     }
 }
@@ -158,7 +158,7 @@ fn hash_all(receiver: &Mutex<Receiver<Vec<Found>>>) -> Result<Vec<Hashed>, Direc
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = next else { break };
-        // What is left is taken in any case, so that the walk does not wait for ever.
+        // The rest is received in any case, so that the walk does not block forever.
         for Found { site_path, path } in batch {
             if failed.is_some() {
                 break;
@@ -192,50 +192,50 @@ fn hash(path: &Path, buffer: &mut [u8]) -> io::Result<(u64, Hash)> {
     Ok((size, hash))
 }
 
-/// Why a directory is no snapshot.
+/// Why a directory is not a snapshot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// Something in it, or itself, cannot be read.
+    /// A part of it, or the directory itself, cannot be read.
     #[error("cannot read `{}`", path.display())]
     Unreadable {
-        /// What.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// It is something else.
+    /// It is not a directory.
     #[error("`{}` is no directory", path.display())]
     NoDirectory {
-        /// What was given.
+        /// The given path.
         path: PathBuf,
     },
-    /// Something that is neither a file, a folder nor a link.
+    /// A part of it is neither a file, a folder nor a link.
     #[error("`{}` is no file: a socket, a pipe or a device", path.display())]
     NoFile {
-        /// What.
+        /// The path.
         path: PathBuf,
     },
-    /// A symbolic link that leaves the directory.
+    /// A symbolic link leaves the directory.
     #[error("`{}` is a link to `{}`, outside of the directory", path.display(), target.display())]
     Outside {
         /// The link.
         path: PathBuf,
-        /// Where it leads.
+        /// Its target.
         target: PathBuf,
     },
-    /// A symbolic link to a folder that it is in.
+    /// A symbolic link leads to one of its parent folders.
     #[error("`{}` leads back to a folder that it is in", path.display())]
     Loop {
         /// The link.
         path: PathBuf,
     },
-    /// What is in it is no snapshot.
+    /// Its content is not a snapshot.
     #[error("`{}`: {reason}", path.display())]
     Invalid {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: InvalidSnapshot,
     },
     /// A thread that hashed files panicked.

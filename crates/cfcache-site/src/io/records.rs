@@ -1,15 +1,16 @@
-//! Records of a stream: lines, or what NULs separate.
+//! Reads records: lines, or texts separated by NUL.
 
 use std::io::{self, BufRead, Read as _};
 
-/// The most bytes of a record.
+/// The maximum size of a record in bytes.
 pub const MAX_RECORD: usize = 1 << 20;
 
-/// Calls `visit` with each record and its number, from 1, without its end. A last record without an end counts.
+/// Calls `visit` with each record, without its end, and its number, counted from 1. A last record without an end is
+/// included.
 ///
 /// # Errors
 ///
-/// Where the stream cannot be read or a record is too long, and whatever `visit` fails with.
+/// If the stream cannot be read, if a record is too long, or if `visit` fails.
 pub fn for_each<E: From<io::Error>>(
     mut reader: impl BufRead,
     separator: u8,

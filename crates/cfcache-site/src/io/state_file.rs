@@ -1,4 +1,4 @@
-//! The state of a site, in a file.
+//! The state file of a site.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,21 +9,21 @@ use cfcache_model::target::Target;
 use crate::snapshot::{Entry, Snapshot};
 use crate::state::{Header, Line, Lines, MAX_LINE, Reader, Remembered, UnusableState};
 
-/// Lines are written so many bytes at a time.
+/// The number of bytes that are written at once.
 const CHUNK: usize = 1 << 20;
 
-/// A state file that nobody else writes to as long as this is there.
+/// A state file that is locked by this process.
 ///
-/// - What is written replaces the old state as a whole: it goes to a file beside it, which is made durable, takes the
-///   name, and the folder is made durable. A process that is killed, a machine that stops and a disk that is full leave
-///   the old state or the new one.
-/// - A file that is no state is never replaced.
+/// - Writing replaces the old state atomically: the new one is written to a file beside it and made durable, the file
+///   is renamed, and the folder is made durable. If the process is killed, the machine stops or the disk is full,
+///   either the old or the new state remains.
+/// - A file that is not a state is never replaced.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
     lock_path: PathBuf,
     _lock: File,
-    /// Where the lines of the files stand, how many they are, and what their hashes are.
+    /// The position of the file lines, their number, and the type of their hashes.
     kept: Option<Kept>,
 }
 
@@ -34,16 +34,16 @@ struct Kept {
     header: Header,
 }
 
-/// What a state is written with.
+/// The files to write.
 #[derive(Debug)]
 pub enum Files<'a> {
     /// The files of the state that was read or written last; none if there was none.
     Kept,
-    /// Those of a snapshot.
+    /// The files of a snapshot.
     Snapshot(&'a Snapshot),
 }
 
-/// A step of writing a state. Whatever happens before, in or after one, a whole state is there.
+/// A step of writing a state. A complete state exists before, during and after each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Create,
@@ -54,14 +54,14 @@ enum Step {
 }
 
 impl StateFile {
-    /// Locks the state at `path`, whether or not it exists. Its folder is made if it is missing.
+    /// Locks the state at `path`, whether or not it exists. Its folder is created if it is missing.
     ///
     /// # Errors
     ///
-    /// [`StateError::Locked`] where another process has it, or [`StateError::Io`].
+    /// [`StateError::Locked`] if another process uses it, or [`StateError::Io`].
     pub fn lock(path: &Path) -> Result<Self, StateError> {
         let io = |what| move |source| StateError::Io { what, path: path.to_owned(), source };
-        // A link stays a link: what it names is replaced.
+        // If it is a link, its target is replaced.
         let path = match fs::canonicalize(path) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -81,14 +81,14 @@ impl StateFile {
         Ok(Self { path, lock_path, _lock: lock, kept: None })
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads the state, and gives each of its files in the order of their paths; `None` where there is none.
-    /// What `visit` was told is worth nothing if this fails.
+    /// Reads the state, and passes each of its files to `visit` in the order of their paths; returns `None` if there is
+    /// no state. If this fails, the files that were passed must be discarded.
     ///
     /// # Errors
     ///
@@ -103,11 +103,11 @@ impl StateFile {
         Ok(Some(remembered))
     }
 
-    /// Replaces the state. It is durable when this returns.
+    /// Replaces the state durably.
     ///
     /// # Errors
     ///
-    /// [`StateError`]; the state is the one from before then, or the new one where only its durability is in doubt.
+    /// [`StateError`]; the state is the previous one, or the new one if only making it durable failed.
     pub fn write(&mut self, header: Header, files: Files<'_>, pending: &[Target]) -> Result<(), StateError> {
         self.write_in_steps(header, files, pending, &mut |_| Ok(()))
     }
@@ -127,7 +127,7 @@ impl StateFile {
                 Ok(())
             }
             Err(source) => {
-                // It is ours, and useless.
+                // The temporary file is ours and is not needed any more.
                 let _gone = fs::remove_file(&temporary);
                 Err(StateError::Io { what: "write", path: self.path.clone(), source })
             }
@@ -229,7 +229,7 @@ impl StateFile {
     }
 }
 
-/// A file that is written to in chunks.
+/// A file with a write buffer.
 struct Output<'a> {
     file: &'a mut File,
     text: String,
@@ -253,16 +253,16 @@ impl Output<'_> {
     }
 }
 
-/// Reads a state as [`StateFile::read`] does, without locking it: for a run that writes nothing.
+/// Reads a state like [`StateFile::read`], without locking it: for a run that writes nothing.
 ///
 /// # Errors
 ///
-/// As there.
+/// The same as there.
 pub fn read_unlocked(path: &Path, visit: &mut Visit<'_>) -> Result<Option<Remembered>, StateError> {
     Ok(read(path, visit)?.map(|(remembered, _)| remembered))
 }
 
-/// What is told of each file of a state.
+/// The callback for each file of a state.
 pub type Visit<'a> = dyn FnMut(&Header, Entry<'_>) + 'a;
 
 fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>, StateError> {
@@ -310,8 +310,8 @@ fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>
 
 impl Drop for StateFile {
     fn drop(&mut self) {
-        // Still locked, so that nobody else can have taken it: one who waits finds that the name is gone, and makes a
-        // new file.
+        // Still locked, so no other process uses it: a process that waits for the lock finds that the name is gone, and
+        // creates a new file.
         let _gone = fs::remove_file(&self.lock_path);
     }
 }
@@ -323,7 +323,7 @@ fn folder(path: &Path) -> Option<&Path> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    // Elsewhere a folder cannot be opened, and a rename is durable by itself.
+    // On other systems a folder cannot be opened, and a rename is durable.
     if cfg!(unix)
         && let Some(folder) = folder(path)
     {
@@ -341,7 +341,7 @@ fn lock_file(path: &Path) -> Result<File, StateError> {
             Err(TryLockError::WouldBlock) => return Err(StateError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        // The one before removes the name when it ends: what is locked now may be a file that has none.
+        // The previous owner removes the name when it ends, so the locked file may have no name.
         if is_at(&file, path).map_err(io)? {
             return Ok(file);
         }
@@ -361,7 +361,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
-    // A file that is open cannot be removed there.
+    // An open file cannot be removed on this system.
     Ok(true)
 }
 
@@ -375,24 +375,24 @@ pub enum StateError {
         /// The lock.
         path: PathBuf,
     },
-    /// What is there is of no use.
+    /// The file cannot be used.
     #[error("the state `{}` cannot be used: {unusable}", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         unusable: UnusableState,
-        /// What can still be told of a torn one.
+        /// The readable part of a truncated state.
         salvaged: Option<Box<Remembered>>,
     },
-    /// The file system.
+    /// A file system error.
     #[error("cannot {what} the state `{}`", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }
@@ -423,7 +423,7 @@ mod tests {
         (paths, remembered.pending.len())
     }
 
-    /// What a process that is killed before a step leaves, and what a disk leaves that fails at it.
+    /// The result of a process that is killed before a step, or of a disk that fails at it.
     #[test]
     fn stopped_at_every_step() {
         let folder = std::env::temp_dir().join(format!("cfcache-state-steps-{}", std::process::id()));

@@ -1,14 +1,14 @@
-//! Records of `git ls-tree -r -z`.
+//! Parses the records of `git ls-tree -r -z`.
 
 use ring::digest::{Context, SHA256};
 
 use crate::path::{InvalidPath, Root};
 use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
-/// Reads a git tree, a record at a time: `100644 blob <id>\tpath`.
+/// Parses a git tree, one record at a time: `100644 blob <id>\tpath`.
 ///
-/// The id of a symbolic link is that of the path it names, and not of what is served. So a link counts as changed
-/// whenever anything in the tree is.
+/// The id of a symbolic link is that of its target's path, and not of the served content. Therefore a link counts as
+/// changed whenever anything in the tree changed.
 pub struct GitTree {
     builder: Option<SnapshotBuilder>,
     links: Vec<String>,
@@ -22,11 +22,11 @@ impl Default for GitTree {
 }
 
 impl GitTree {
-    /// Takes the next record, without the NUL at its end. `ignores` tells which files are no part of the site.
+    /// Adds the next record, without the NUL at its end. `ignores` returns which files are not part of the site.
     ///
     /// # Errors
     ///
-    /// [`InvalidTree`] where it is no such record, or a submodule.
+    /// [`InvalidTree`] if it is not such a record, or is a submodule.
     pub fn push(&mut self, record: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidTree> {
         let shape = || InvalidTree::Shape { found: crate::clip(record) };
         let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(shape)?;
@@ -60,11 +60,11 @@ impl GitTree {
         Ok(builder.push(Entry { path: &path, size: None, hash })?)
     }
 
-    /// Ends it.
+    /// Completes the snapshot.
     ///
     /// # Errors
     ///
-    /// As [`SnapshotBuilder::finish`].
+    /// The same as [`SnapshotBuilder::finish`].
     pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
         let mut builder = self.builder.ok_or(InvalidSnapshot::Empty)?;
         let all = self.all.finish();
@@ -77,17 +77,17 @@ impl GitTree {
     }
 }
 
-/// Why a record is not one of `git ls-tree -r -z`.
+/// Why a record of `git ls-tree -r -z` is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTree {
-    /// It looks otherwise.
+    /// It has another form.
     #[error("`{found}` is no record of `git ls-tree -r -z`")]
     Shape {
         /// Its beginning.
         found: String,
     },
-    /// The content of a submodule is in another repository.
+    /// It is a submodule, whose content is in another repository.
     #[error("`{path}` is a submodule, and its files are not in this tree")]
     Submodule {
         /// Its path.

@@ -1,14 +1,14 @@
-//! Lines of `sha256sum`, `b3sum`, `md5sum` and `sha1sum`.
+//! Parses the lines of `sha256sum`, `b3sum`, `md5sum` and `sha1sum`.
 
 use std::borrow::Cow;
 
 use crate::path::{InvalidPath, Root};
 use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
-/// Reads a manifest, a line at a time.
+/// Parses a manifest, one line at a time.
 ///
-/// A line is `<hex>␠␠path` or `<hex>␠*path`. One that begins with `\` has `\\`, `\n` and `\r` in its path in place of
-/// a backslash and line breaks. `b3sum` writes the same, and so does each of them with `--zero`, without escapes.
+/// A line is `<hex>␠␠path` or `<hex>␠*path`. If it begins with a backslash, a backslash and line breaks in its path are
+/// escaped. `b3sum` writes the same format, and so does each tool with `--zero`, without escapes.
 #[derive(Debug)]
 pub struct Manifest {
     root: Root,
@@ -18,17 +18,17 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Begins; paths are relative to `root`.
+    /// Starts a manifest whose paths are relative to `root`.
     #[must_use]
     pub const fn new(root: Root) -> Self {
         Self { root, digits: None, builder: SnapshotBuilder::new(HashKind::Sha256), outside: 0 }
     }
 
-    /// Takes the next line, without its end. `ignores` tells which files are no part of the site.
+    /// Adds the next line, without its end. `ignores` returns which files are not part of the site.
     ///
     /// # Errors
     ///
-    /// [`InvalidManifest`] where it is no line of a manifest.
+    /// [`InvalidManifest`] if it is not a line of a manifest.
     pub fn push(&mut self, line: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidManifest> {
         let (is_escaped, rest) = match line.strip_prefix(b"\\") {
             Some(rest) => (true, rest),
@@ -67,17 +67,17 @@ impl Manifest {
         Ok(self.builder.push(Entry { path: &path, size: None, hash })?)
     }
 
-    /// How many of the files are not below the root.
+    /// The number of files outside of the root.
     #[must_use]
     pub const fn outside(&self) -> u64 {
         self.outside
     }
 
-    /// Ends it.
+    /// Completes the snapshot.
     ///
     /// # Errors
     ///
-    /// As [`SnapshotBuilder::finish`].
+    /// The same as [`SnapshotBuilder::finish`].
     pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
         self.builder.finish()
     }
@@ -100,28 +100,28 @@ fn unescape(name: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(unescaped))
 }
 
-/// Why a line is not one of a manifest.
+/// Why a line of a manifest is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidManifest {
-    /// It looks otherwise.
+    /// It has another form.
     #[error("`{found}` is no line of a manifest, `<hex digits>  path` as sha256sum writes it")]
     Shape {
         /// Its beginning.
         found: String,
     },
-    /// Its hash is of no known length.
+    /// Its hash has an unknown length.
     #[error("a hash of {digits} hex digits; md5sum writes 32, sha1sum 40, sha256sum and b3sum 64")]
     Digits {
-        /// How many.
+        /// The number of digits.
         digits: usize,
     },
-    /// Its hash is of another kind than those before.
+    /// Its hash has another type than the previous ones.
     #[error("a hash of {digits} hex digits, after hashes of {first}")]
     Mixed {
-        /// The digits of the first.
+        /// The number of digits of the first hash.
         first: usize,
-        /// Those of this one.
+        /// The number of digits of this hash.
         digits: usize,
     },
     /// Its path.

@@ -1,12 +1,12 @@
-//! Sitemaps: pages and when they changed last.
+//! Creates a snapshot from the pages of sitemaps and their dates.
 
 use std::collections::BTreeMap;
 
 use crate::mapping::Site;
 use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
-/// Collects the pages of sitemaps as the files that they are probably made of: `/blog/` is `blog/index.html`, and
-/// `/about` is `about.html`, so that a page has all its forms.
+/// Collects the pages of sitemaps as the files that they are probably made from: `/blog/` is `blog/index.html`, and
+/// `/about` is `about.html`, so that all forms of a page are purged.
 #[derive(Debug, Default)]
 pub struct SitemapPages {
     pages: BTreeMap<String, String>,
@@ -17,7 +17,7 @@ impl SitemapPages {
     ///
     /// # Errors
     ///
-    /// [`InvalidPage`] where the page is under none of the site's URLs, or does not say when it changed.
+    /// [`InvalidPage`] if the page belongs to none of the site's URLs, or has no date.
     pub fn push(&mut self, site: &Site, loc: &str, lastmod: Option<&str>) -> Result<(), InvalidPage> {
         let path = site.site_path_of(loc).ok_or_else(|| InvalidPage::Elsewhere { loc: loc.to_owned() })?;
         let lastmod = lastmod.ok_or_else(|| InvalidPage::NoLastmod { loc: loc.to_owned() })?;
@@ -32,18 +32,18 @@ impl SitemapPages {
         if site.ignores(&crate::path::decode(&path)) {
             return Ok(());
         }
-        // `/` and `/index.html` are one file.
+        // `/` and `/index.html` are the same file.
         let dates = self.pages.entry(path).or_default();
         dates.push_str(lastmod);
         dates.push('\n');
         Ok(())
     }
 
-    /// Ends it.
+    /// Completes the snapshot.
     ///
     /// # Errors
     ///
-    /// As [`SnapshotBuilder::finish`].
+    /// The same as [`SnapshotBuilder::finish`].
     pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
         let mut builder = SnapshotBuilder::new(HashKind::Lastmod);
         for (path, dates) in &self.pages {
@@ -53,17 +53,17 @@ impl SitemapPages {
     }
 }
 
-/// Why a page of a sitemap is of no use.
+/// Why a page of a sitemap cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPage {
-    /// A page of another site.
+    /// It belongs to another site.
     #[error("`{loc}` is under none of the site's URLs")]
     Elsewhere {
         /// The page.
         loc: String,
     },
-    /// A page that cannot be compared.
+    /// It has no date to compare.
     #[error("`{loc}` has no <lastmod>, so that nothing tells whether it changed")]
     NoLastmod {
         /// The page.

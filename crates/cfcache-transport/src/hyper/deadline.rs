@@ -1,4 +1,4 @@
-//! One clock for a whole try, and a shorter one for each phase of it.
+//! The deadline of a whole attempt, and a shorter time limit for each of its phases.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Cause, Delivery, Phase, TransportError};
 
-/// When a try has to be over.
+/// The deadline of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     until: Instant,
@@ -15,18 +15,18 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Starts the clock of a try.
+    /// Starts an attempt that may take `total`.
     pub(crate) fn start(total: Duration) -> Self {
         let now = Instant::now();
         Self { until: after(now, total), total }
     }
 
-    /// The same clock, stopped for so long: for time that the server had no part in.
+    /// Moves the deadline by `paused`, for time in which the server was not involved.
     pub(crate) fn later_by(self, paused: Duration) -> Self {
         Self { until: after(self.until, paused), ..self }
     }
 
-    /// Runs `future` until `limit` has passed or the whole try is over, whichever comes first.
+    /// Runs `future` until `limit` or the deadline of the attempt is exceeded, whichever is first.
     pub(crate) async fn within<F: Future>(self, limit: Duration, future: F) -> Result<F::Output, Expired> {
         let phase_until = after(Instant::now(), limit);
         match timeout_at(phase_until.min(self.until), future).await {
@@ -36,19 +36,19 @@ impl Deadline {
         }
     }
 
-    /// Runs `future` until the whole try is over.
+    /// Runs `future` until the deadline of the attempt.
     pub(crate) async fn whole<F: Future>(self, future: F) -> Result<F::Output, Expired> {
         timeout_at(self.until, future).await.map_err(|_| Expired { waited: self.total, whole_try: true })
     }
 }
 
-/// `from + span`, or as late as the clock goes: `Duration::MAX` means "no limit" and must not overflow.
+/// Returns `from + span`, or the latest possible time: `Duration::MAX` means "no limit" and must not overflow.
 fn after(from: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     from.checked_add(span.min(FAR)).unwrap_or(from)
 }
 
-/// A deadline that passed.
+/// A time limit that was exceeded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expired {
     waited: Duration,
@@ -56,7 +56,7 @@ pub(crate) struct Expired {
 }
 
 impl Expired {
-    /// Tells it as an error; `missed` is what did not happen, such as `` `127.0.0.1:9` sent no answer ``.
+    /// Turns it into an error; `missed` says what did not happen, such as `` `127.0.0.1:9` sent no response ``.
     pub(crate) fn into_error(
         self,
         delivery: Delivery,
@@ -65,7 +65,7 @@ impl Expired {
     ) -> TransportError {
         let waited = Span(self.waited);
         let detail = if self.whole_try {
-            format!("{missed} before the {waited} for the whole try were over")
+            format!("{missed} within the {waited} of the whole try")
         } else {
             format!("{missed} within {waited}")
         };
@@ -73,7 +73,7 @@ impl Expired {
     }
 }
 
-/// A duration as a person writes it: `250 ms`, `1.5 s`, `30 s`.
+/// A duration in readable form: `250 ms`, `1.5 s`, `30 s`.
 struct Span(Duration);
 
 impl fmt::Display for Span {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_shorter_clock_wins_and_is_named() {
+    async fn an_expired_limit_names_the_phase_or_the_whole_try() {
         let deadline = Deadline::start(Duration::from_secs(60));
         let phase =
             deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
@@ -102,15 +102,12 @@ mod tests {
         assert_eq!(text, "`a` did not connect within 250 ms (connecting)");
 
         let whole = deadline.within(Duration::MAX, core::future::pending::<()>()).await.unwrap_err();
-        let text = whole.into_error(Delivery::Unknown, Phase::Head, "`a` sent no answer").to_string();
-        assert_eq!(
-            text,
-            "`a` sent no answer before the 60 s for the whole try were over (waiting for the answer)"
-        );
+        let text = whole.into_error(Delivery::Unknown, Phase::Head, "`a` sent no response").to_string();
+        assert_eq!(text, "`a` sent no response within the 60 s of the whole try (waiting for the response)");
     }
 
     #[test]
-    fn spans_read_like_a_person_wrote_them() {
+    fn durations_are_formatted_with_units() {
         let shown = |millis| Span(Duration::from_millis(millis)).to_string();
         assert_eq!([shown(7), shown(1000), shown(1500)], ["7 ms", "1 s", "1.5 s"]);
     }

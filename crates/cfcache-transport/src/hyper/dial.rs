@@ -1,4 +1,4 @@
-//! Opens a connection: name, address, proxy, TLS, each with a deadline of its own.
+//! Opens a connection. Name lookup, TCP, proxy and TLS each have their own time limit.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::pin::{Pin, pin};
@@ -18,18 +18,18 @@ use crate::hyper::trace::TraceStep;
 use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 
-/// How long an address has the field to itself before the next one is tried beside it (RFC 8305, section 5).
+/// How long one address is tried before the next one is tried in parallel (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Everything that it takes to open a connection to the origin.
+/// The settings for opening a connection to the origin.
 pub(crate) struct Dialer {
     pub(crate) origin: Origin,
-    /// Where to connect in place of the origin's own host and port.
+    /// Where to connect instead of the origin's own host and port.
     pub(crate) connect_to: Option<(String, u16)>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) timeouts: Timeouts,
     pub(crate) tls: Tls,
-    /// What is spoken without TLS, where nothing is negotiated.
+    /// The protocol to use without TLS, where nothing is negotiated.
     pub(crate) cleartext: Protocol,
 }
 
@@ -56,7 +56,7 @@ impl Dialer {
                             .await
                             .inspect_err(|error| step.failed(error))?
                     }
-                    // A proxy takes cleartext requests as they are, with the whole URL in front.
+                    // A proxy accepts cleartext requests directly, with the whole URL in the request line.
                     Scheme::Http => tcp,
                 }
             }
@@ -77,7 +77,7 @@ impl Dialer {
         }
     }
 
-    /// Opens a TCP connection; `role` stands before the name in errors.
+    /// Opens a TCP connection; `role` is written before the name in errors.
     async fn connect(
         &self,
         role: &str,
@@ -127,12 +127,12 @@ impl Dialer {
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect(address).await?;
-    // Requests are written whole; waiting to fill a segment would only delay their last piece.
+    // Requests are written at once; waiting to fill a segment would only delay the last part.
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }
 
-/// Names who was tried: the host as it was given, and the address that was found for it.
+/// Describes what was tried: the given host, and the address found for it.
 fn tried(host: &str, port: u16, address: SocketAddr, addresses: usize) -> String {
     match host.parse::<IpAddr>() {
         Ok(_) => format!("`{address}`"),
@@ -141,7 +141,7 @@ fn tried(host: &str, port: u16, address: SocketAddr, addresses: usize) -> String
     }
 }
 
-/// Finds the addresses of a host, in the order in which to try them.
+/// Looks up the addresses of a host, in the order in which to try them.
 async fn resolve(
     host: &str,
     port: u16,
@@ -152,7 +152,8 @@ async fn resolve(
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     if is_loopback_name(host) {
-        // RFC 6761, section 6.3. Not asking saves a thread, and keeps a search domain from leading a token elsewhere.
+        // RFC 6761, section 6.3. Skipping the lookup saves a thread, and prevents a search domain from sending a token
+        // elsewhere.
         let addresses: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
         return Ok(addresses.map(|address| SocketAddr::new(address, port)).to_vec());
     }
@@ -180,7 +181,7 @@ fn found(
     Ok(addresses)
 }
 
-/// Sorts addresses so that the families take turns, IPv6 first, each family in the resolver's order.
+/// Sorts addresses so that IPv6 and IPv4 alternate, IPv6 first, in the resolver's order within each family.
 fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut unique: Vec<SocketAddr> = Vec::new();
     for address in addresses {
@@ -201,9 +202,10 @@ fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Connects to the first address that answers: each has a head start over the next, which ends early if it fails.
+/// Connects to the first address that answers. Each address has a head start over the next one; it ends early if the
+/// attempt fails.
 ///
-/// Where all fail, the last failure is told.
+/// If all fail, the last error is returned.
 async fn race<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
@@ -275,7 +277,7 @@ mod tests {
         assert_eq!(sort(&[]), []);
     }
 
-    /// How an address behaves, by its port.
+    /// Ports that decide how an address behaves.
     const DEAD: u16 = 1;
     const REFUSES: u16 = 2;
     const ANSWERS: u16 = 3;
@@ -293,7 +295,7 @@ mod tests {
         }
     }
 
-    /// Races, and gives who won, after how long, and when each attempt began.
+    /// Runs the race; returns the winner, its duration, and the start of each attempt.
     async fn run(texts: &[&str]) -> (Result<SocketAddr, SocketAddr>, u128, Vec<u128>) {
         let start = Instant::now();
         let begun = Mutex::new(Vec::new());
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_live_first_address_is_the_only_one_tried() {
+    async fn a_first_address_that_answers_is_the_only_one_tried() {
         let (won, took, begun) = run(&["[::1]:3", "1.1.1.1:3"]).await;
         assert_eq!((won.unwrap().to_string().as_str(), took, begun), ("[::1]:3", 0, vec![0]));
     }
@@ -320,13 +322,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_starts_the_next_at_once() {
+    async fn a_refused_attempt_starts_the_next_one_at_once() {
         let (won, took, begun) = run(&["[::1]:2", "1.1.1.1:2", "[::2]:3"]).await;
         assert_eq!((won.unwrap().to_string().as_str(), took, begun), ("[::2]:3", 0, vec![0, 0, 0]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_attempt_has_its_head_start() {
+    async fn each_attempt_starts_250_ms_after_the_previous_one() {
         let (won, _, begun) = run(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:3"]).await;
         assert_eq!(won.unwrap().port(), ANSWERS);
         let gaps: Vec<u128> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -342,14 +344,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_all_fail_the_last_failure_is_told() {
+    async fn if_all_addresses_fail_the_last_error_is_returned() {
         let (won, took, begun) = run(&["[::1]:2", "1.1.1.1:2"]).await;
         assert_eq!((won.unwrap_err().to_string().as_str(), took, begun.len()), ("1.1.1.1:2", 0, 2));
         assert!(run(&[]).await.0.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_dead_is_for_the_deadline_to_end() {
+    async fn if_no_address_answers_the_deadline_ends_the_race() {
         let deadline = Deadline::start(Duration::from_secs(60));
         let limit = Duration::from_secs(10);
         let dead = addresses(&["[::1]:1", "1.1.1.1:1"]);
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn those_tried_are_named_as_they_were_given() {
+    fn errors_name_the_host_and_the_address_that_was_tried() {
         let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
         assert_eq!(tried("127.0.0.1", 9, address, 1), "`127.0.0.1:9`");
         assert_eq!(tried("a.test", 9, address, 1), "`a.test:9` (`127.0.0.1`)");

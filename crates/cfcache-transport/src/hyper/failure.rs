@@ -1,4 +1,4 @@
-//! Reads errors of the layers below: what happened, in words, and what it proves about delivery.
+//! Converts errors of the layers below: a description, and whether they prove that a request was not processed.
 
 use core::error::Error as StdError;
 use std::io;
@@ -6,11 +6,11 @@ use std::io;
 use crate::hyper::tls;
 use crate::{Cause, Delivery, Phase, TransportError};
 
-/// An IO error in words that fit behind the peer's name.
+/// Describes an IO error in words that can follow the peer's name.
 pub(crate) fn describe_io(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     use io::ErrorKind as K;
     let kind = links(error).find_map(|error| match error.downcast_ref::<io::Error>() {
-        // Another error in disguise says more than its wrapper.
+        // The wrapped error says more than its wrapper.
         Some(error) if error.kind() == K::Other => None,
         Some(error) => Some(error.kind()),
         None => error.downcast_ref::<h2::Error>().and_then(|error| error.get_io()).map(io::Error::kind),
@@ -19,7 +19,7 @@ pub(crate) fn describe_io(error: &(dyn StdError + 'static)) -> Option<&'static s
         K::ConnectionRefused => "refused the connection",
         K::ConnectionReset | K::BrokenPipe | K::ConnectionAborted => "reset the connection",
         K::UnexpectedEof | K::NotConnected => "closed the connection",
-        K::TimedOut => "did not react for too long",
+        K::TimedOut => "did not respond in time",
         K::HostUnreachable => "cannot be reached: no route to the host",
         K::NetworkUnreachable => "cannot be reached: no route to its network",
         K::NetworkDown => "cannot be reached: the network is down",
@@ -29,7 +29,7 @@ pub(crate) fn describe_io(error: &(dyn StdError + 'static)) -> Option<&'static s
     })
 }
 
-/// Each error of a chain, with the payloads that `io::Error` leaves out of `source()`.
+/// Iterates over a chain of errors, including the payloads that `io::Error` omits from `source()`.
 pub(crate) fn links<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -41,22 +41,22 @@ pub(crate) fn links<'a>(
     })
 }
 
-/// Proof that the server did not process a request that had been handed over.
+/// Evidence that the server did not process a request that it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unprocessed {
     /// The server reset the stream with `REFUSED_STREAM` (RFC 9113, section 8.7).
     Refused,
-    /// The server is leaving in good order, and the stream is above the last one that it takes.
+    /// The server is closing the connection gracefully, and the stream is above the last one that it accepted.
     GoingAway,
 }
 
-/// Looks for such proof.
+/// Looks for such evidence in an error.
 ///
-/// h2 gives a remote `GOAWAY` as a stream's error only to streams above the frame's last stream, and to streams
-/// that it never opened; those at or below it end with an IO error. (One window is left: a frame may come between
-/// hyper's opening of a stream and its next look at the connection. The body is not handed over by then, so that a
-/// request with a body cannot have been processed.) Only a graceful one is believed: a server that
-/// reports an error may well be wrong about its last stream too.
+/// h2 reports a remote `GOAWAY` as a stream's error only for streams above the frame's last stream and for streams that
+/// were never opened; streams at or below it end with an IO error. (One race remains: the frame may arrive after hyper
+/// opened a stream and before it polls the connection again. The body has not been sent at that point, so a request
+/// with a body cannot have been processed.) Only a graceful `GOAWAY` counts as evidence: a server that reports an error
+/// may also report a wrong last stream.
 pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unprocessed> {
     let error = links(error).find_map(|error| error.downcast_ref::<h2::Error>()).filter(|e| e.is_remote())?;
     if error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
@@ -68,7 +68,7 @@ pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unprocessed> 
     }
 }
 
-/// Turns hyper's error into ours.
+/// Converts an error of hyper.
 pub(crate) fn exchange(error: hyper::Error, delivery: Delivery, phase: Phase, peer: &str) -> TransportError {
     let (cause, text) = describe(&error, phase);
     TransportError::new(delivery, phase, cause, format!("`{peer}` {text}")).with_source(error)
@@ -81,8 +81,8 @@ fn describe(error: &hyper::Error, phase: Phase) -> (Cause, String) {
     if let Some(reason) = links(error).find_map(|error| error.downcast_ref::<h2::Error>()?.reason()) {
         let text = match proof_of_unprocessed(error) {
             Some(Unprocessed::Refused) => "refused the stream unprocessed".to_owned(),
-            Some(Unprocessed::GoingAway) => "closed the connection before it took the request".to_owned(),
-            None => format!("broke off over HTTP/2: {}", reason.description()),
+            Some(Unprocessed::GoingAway) => "closed the connection before it accepted the request".to_owned(),
+            None => format!("failed over HTTP/2: {}", reason.description()),
         };
         return (Cause::Io, text);
     }
@@ -90,14 +90,14 @@ fn describe(error: &hyper::Error, phase: Phase) -> (Cause, String) {
         return (Cause::TimedOut, "did not answer a keep-alive ping".to_owned());
     }
     if error.is_parse() {
-        return (Cause::Protocol, "answered with something that is not HTTP".to_owned());
+        return (Cause::Protocol, "sent a response that is not HTTP".to_owned());
     }
     if error.is_incomplete_message() {
-        let when = if phase == Phase::Body { "in the middle of the answer" } else { "before it answered" };
+        let when = if phase == Phase::Body { "in the middle of the response" } else { "before it responded" };
         return (Cause::Io, format!("closed the connection {when}"));
     }
     let text = match (describe_io(error), phase) {
-        (Some("closed the connection"), Phase::Body) => "closed the connection in the middle of the answer",
+        (Some("closed the connection"), Phase::Body) => "closed the connection in the middle of the response",
         (Some(text), _) => text,
         (None, _) => "closed the connection",
     };

@@ -1,6 +1,6 @@
-//! Who waits for which connection: reuse first, then one dial at a time until the protocol is known.
+//! The connection pool. It reuses connections first, and opens one connection at a time until the protocol is known.
 //!
-//! Waiting requests stand in a queue and are handed what comes free, in order: a newcomer cannot overtake.
+//! Waiting requests form a queue and get free connections in order; a new request cannot overtake them.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -17,10 +17,11 @@ use crate::hyper::session::{Connected, Http1, Http2};
 use crate::hyper::tls::Protocol;
 use crate::{Delivery, Phase, TransportError};
 
-/// How long a connection may lie idle and still be trusted.
+/// How long a connection may be idle and still be reused.
 ///
-/// Middleboxes forget idle connections without telling either end; a request on such a one is lost with its fate
-/// unknown, and a fresh connection costs a few round trips. Home routers forget after minutes, so one is enough.
+/// Middleboxes drop idle connections without informing either end. A request on such a connection is lost with an
+/// unknown result, while a fresh connection costs only a few round trips. Home routers drop idle connections after
+/// minutes, so one minute is safe.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The connections of one transport.
@@ -32,12 +33,12 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    /// What the last dial found; `None` before the first.
+    /// The protocol that the last connection negotiated; `None` before the first one.
     protocol: Option<Protocol>,
     dialing: usize,
-    /// HTTP/1.1: connections open, idle or not.
+    /// HTTP/1.1: the number of open connections, idle or not.
     open: usize,
-    /// HTTP/1.1: the last one put back is the first one taken, so that the others may go stale and be dropped.
+    /// HTTP/1.1: idle connections. The last one put back is reused first, so that the others can expire.
     idle: Vec<(Http1, Instant)>,
     shared: Vec<SharedConnection>,
     next_id: u64,
@@ -50,14 +51,14 @@ struct SharedConnection {
     connection: Http2,
     in_flight: usize,
     idle_since: Instant,
-    /// No new requests: the server refused one, said goodbye, or fell silent.
+    /// Accepts no new requests: the server refused one, sent `GOAWAY`, or stopped responding.
     retired: bool,
 }
 
 impl SharedConnection {
     fn has_room(&self) -> bool {
-        // Until the server has told its limit, one request goes ahead and the others wait for the telling, which
-        // needs no longer than the way to the server and back.
+        // Until the server has announced its limit, one request is sent and the others wait for the announcement, which
+        // takes one round trip.
         !self.retired && self.in_flight < self.connection.limit().unwrap_or(1)
     }
 
@@ -66,25 +67,25 @@ impl SharedConnection {
     }
 }
 
-/// What a waiting request is told.
+/// What a waiting request should do.
 enum PoolOrder {
     Use(Lease),
     Dial(Dial),
     Failed(TransportError),
 }
 
-/// The right, and the duty, to open a connection.
+/// The task of opening a connection. It must be completed or passed on.
 struct Dial {
     pool: Arc<Pool>,
 }
 
-/// A place on a connection.
+/// The use of a connection for one request.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     place: Option<Slot>,
     /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
-    /// Whether nothing was in flight on it. Then it may have been closed unnoticed.
+    /// Whether no other request was in flight on it. In this case the connection may have been closed unnoticed.
     pub(crate) was_idle: bool,
 }
 
@@ -98,10 +99,10 @@ impl Pool {
         Self { dialer, max_connections: max_connections.max(1), state: Mutex::default() }
     }
 
-    /// Waits for a place on a connection, and opens the connection if it falls to this request.
+    /// Waits for a connection, or opens one if it is this request's turn.
     ///
-    /// The clock of the try stands still while others of this machine have all the connections: their requests end by
-    /// their own clocks, and the server has not been asked yet. What comes back has the rest of the time.
+    /// The deadline of the attempt is extended while other requests use all connections: their requests have their own
+    /// deadlines, and the server has not been contacted yet. Returns the extended deadline.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         deadline: Deadline,
@@ -115,7 +116,7 @@ impl Pool {
             Ok(PoolOrder::Use(lease)) => Ok((lease, deadline)),
             Ok(PoolOrder::Dial(dial)) => dial.run(deadline).await.map(|lease| (lease, deadline)),
             Ok(PoolOrder::Failed(error)) => Err(error),
-            // The queue lives in the pool, and the pool is alive.
+            // The queue is part of the pool, and the pool still exists.
             Err(_) => Err(TransportError::new(
                 Delivery::NotSent,
                 Phase::Connect,
@@ -125,10 +126,10 @@ impl Pool {
         }
     }
 
-    /// Changes the state, and hands out what the change made available.
+    /// Changes the state, and hands out the connections that became available.
     fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut PoolState) -> T) -> T {
         let mut orders = Vec::new();
-        // Dropped outside the lock, because a connection's end calls back into the pool.
+        // Dropped outside the lock, because dropping a connection calls the pool.
         let mut stale = Vec::new();
         let result = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +145,7 @@ impl Pool {
             result
         };
         for (waiting, order) in orders {
-            // Comes back where the request was given up in this instant; dropping it then passes it on.
+            // `send` returns the order if the request was given up at this moment; dropping the order passes it on.
             drop(waiting.send(order));
         }
         drop(stale);
@@ -165,7 +166,7 @@ impl Pool {
         }
         let live = state.shared.iter().filter(|shared| !shared.retired).count();
         let may_dial = match state.protocol {
-            // One dial finds out which protocol it is, and with HTTP/2 that one may be enough for all.
+            // The first connection determines the protocol; with HTTP/2 one connection may be enough.
             None => state.dialing == 0,
             Some(Protocol::Http2) => {
                 state.dialing == 0
@@ -183,7 +184,7 @@ impl Pool {
 }
 
 impl PoolState {
-    /// Takes out what has ended or lain idle for too long.
+    /// Removes connections that have ended or were idle for too long.
     fn sweep(&mut self, stale: &mut Vec<Slot>) {
         let now = Instant::now();
         let is_old = |since: Instant| now.duration_since(since) >= IDLE_LIMIT;
@@ -221,7 +222,7 @@ impl Dial {
         let peer = self.pool.dialer.origin.authority();
         let started = deadline.whole(Connected::start(stream, protocol, &peer, changed)).await;
         started.unwrap_or_else(|expired| {
-            let missed = format_args!("`{peer}` took no greeting");
+            let missed = format_args!("`{peer}` did not complete the HTTP handshake");
             Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
         })
     }
@@ -250,8 +251,8 @@ impl Dial {
         Lease { pool: Arc::clone(&self.pool), place: Some(place), reused: false, was_idle: false }
     }
 
-    /// Those who wait while nothing is open and nobody else dials share the failure: they would only repeat it one
-    /// after the other, each as slowly as the first.
+    /// Requests that wait while no connection is open or being opened fail with the same error: retrying one after the
+    /// other would take as long each time.
     fn failed(self, error: TransportError) -> TransportError {
         let error = Arc::new(error);
         let sharing = self.pool.update(|state| {
@@ -271,14 +272,14 @@ impl Drop for Dial {
     }
 }
 
-/// One failure that several requests report.
+/// One error that several requests return.
 #[derive(Debug)]
 struct SharedError(Arc<TransportError>);
 
 impl SharedError {
-    /// A copy of the error, with the same sources below it.
+    /// Copies the error with its sources.
     fn copy(shared: &Arc<TransportError>) -> TransportError {
-        // Not through the `Arc`, whose own `cause` is the one of `std::error::Error`.
+        // Dereferences explicitly, because `Arc` has its own `cause` from `std::error::Error`.
         let error = &**shared;
         let copy = TransportError::new(error.delivery(), error.phase(), error.cause(), error.detail())
             .with_retryable(error.is_retryable());
@@ -302,12 +303,12 @@ impl StdError for SharedError {
 }
 
 impl Lease {
-    /// The connection. `None` only after the lease was given back.
+    /// The connection; `None` only after the lease was given back.
     pub(crate) fn place(&mut self) -> Option<&mut Slot> {
         self.place.as_mut()
     }
 
-    /// Gives the place back, the connection fit for another request.
+    /// Returns the connection to the pool for other requests.
     pub(crate) fn give_back(mut self) {
         match self.place.take() {
             Some(Slot::Http1(connection)) => {
@@ -318,7 +319,7 @@ impl Lease {
         }
     }
 
-    /// Takes the connection out of use for new requests. Those on it are left to finish.
+    /// Stops the connection from accepting new requests. Its current requests can finish.
     pub(crate) fn retire(mut self) {
         if let Some(Slot::Http2(id, _)) = self.place() {
             let id = *id;
@@ -332,8 +333,8 @@ impl Lease {
 }
 
 impl Drop for Lease {
-    /// A lease that was not given back ends an HTTP/1.1 connection, on which an exchange may be half done; on
-    /// HTTP/2 it only frees the stream.
+    /// Dropping a lease without giving it back closes an HTTP/1.1 connection, because its exchange may be incomplete.
+    /// On HTTP/2 it only frees the stream.
     fn drop(&mut self) {
         match self.place.take() {
             Some(Slot::Http1(connection)) => {
@@ -363,7 +364,7 @@ mod tests {
     use crate::hyper::tls::{ExtraRoots, Tls};
     use crate::hyper::{Roots, Timeouts};
 
-    /// A pool for HTTP/1.1 to a listener that accepts in the kernel and says nothing.
+    /// A pool for HTTP/1.1 and a listener that accepts connections but never responds.
     async fn pool(max_connections: usize) -> (Arc<Pool>, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin: Origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -392,14 +393,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_for_a_connection_costs_nothing_of_the_deadline() {
+    async fn waiting_for_a_connection_extends_the_deadline() {
         let (pool, _listener) = pool(1).await;
         let (held, _) = pool.acquire(minute()).await.unwrap();
         let waits = queue(&pool);
         while waiting(&pool) < 1 {
             tokio::task::yield_now().await;
         }
-        // Ten times as long as the whole try may take.
+        // Ten times the limit of the whole attempt.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(600)).await;
         held.give_back();
@@ -408,12 +409,12 @@ mod tests {
         let started = Instant::now();
         let expired = deadline.whole(core::future::pending::<()>()).await.unwrap_err();
         assert_eq!(started.elapsed().as_secs(), 60);
-        let error = expired.into_error(Delivery::Unknown, Phase::Head, "`a` sent no answer");
-        assert_eq!(error.detail(), "`a` sent no answer before the 60 s for the whole try were over");
+        let error = expired.into_error(Delivery::Unknown, Phase::Head, "`a` sent no response");
+        assert_eq!(error.detail(), "`a` sent no response within the 60 s of the whole try");
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_leaves_the_queue() {
+    async fn a_dropped_request_leaves_the_queue() {
         let (pool, _listener) = pool(1).await;
         let _held = pool.acquire(minute()).await.unwrap();
         let waits = queue(&pool);
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_does_not_overtake() {
+    async fn a_new_request_does_not_overtake_waiting_ones() {
         let (pool, _listener) = pool(1).await;
         let (held, _) = pool.acquire(minute()).await.unwrap();
         let first = queue(&pool);
@@ -435,7 +436,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         held.give_back();
-        // Asked for before the first in the queue has run at all.
+        // Requested before the first waiting request was polled.
         let mut newcomer = core::pin::pin!(pool.acquire(minute()));
         let polled =
             core::future::poll_fn(|cx| core::task::Poll::Ready(newcomer.as_mut().poll(cx).is_ready()));
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_gives_up_passes_the_place_on() {
+    async fn a_dropped_request_passes_its_connection_on() {
         let (pool, _listener) = pool(1).await;
         let (held, _) = pool.acquire(minute()).await.unwrap();
         let first = queue(&pool);
@@ -454,14 +455,14 @@ mod tests {
         while waiting(&pool) < 2 {
             tokio::task::yield_now().await;
         }
-        // Handed over, and given up before it was looked at.
+        // Handed over, and dropped before it was polled.
         held.give_back();
         first.abort();
         assert!(second.await.unwrap().is_ok());
     }
 
     #[tokio::test]
-    async fn a_dial_that_is_given_up_falls_to_the_next() {
+    async fn if_a_request_is_dropped_while_connecting_the_next_one_connects() {
         let (pool, _listener) = pool(1).await;
         let mut first = Box::pin(pool.acquire(minute()));
         core::future::poll_fn(|cx| core::task::Poll::Ready(first.as_mut().poll(cx).is_ready())).await;
@@ -474,7 +475,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_connection_makes_room_for_another() {
+    async fn a_broken_connection_is_replaced_within_the_limit() {
         let (pool, _listener) = pool(1).await;
         let (held, _) = pool.acquire(minute()).await.unwrap();
         let next = queue(&pool);

@@ -1,4 +1,4 @@
-//! Proxies: which one to use, and how to get through it.
+//! Proxies: rules that choose one, and opening a tunnel through it.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -21,10 +21,10 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 
-/// An HTTP proxy: host, port, and perhaps a user and a password.
+/// An HTTP proxy: host, port, and optionally a user name and a password.
 ///
-/// - Reached over cleartext HTTP; what goes through the tunnel is protected by TLS to the origin.
-/// - Neither `Debug` nor `Display` shows the user or the password.
+/// - The proxy is contacted over cleartext HTTP; TLS to the origin protects the data in the tunnel.
+/// - Neither `Debug` nor `Display` shows the user name or the password.
 #[derive(Clone)]
 pub struct Proxy {
     found: Intercept,
@@ -39,7 +39,7 @@ impl Proxy {
         &self.host
     }
 
-    /// The proxy's port, 80 where none was written.
+    /// The proxy's port; the default is 80.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -51,12 +51,12 @@ impl Proxy {
         origin.is_ok_and(|origin| origin.is_loopback())
     }
 
-    /// `Basic …`, marked sensitive.
+    /// The value of the `Proxy-Authorization` header, marked as sensitive.
     pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
         self.found.basic_auth()
     }
 
-    /// Asks for a tunnel to the origin (RFC 9110, section 9.3.6).
+    /// Requests a tunnel to the origin (RFC 9110, section 9.3.6).
     pub(crate) async fn tunnel(
         &self,
         tcp: TcpStream,
@@ -78,7 +78,8 @@ impl Proxy {
             failure::exchange(error, Delivery::NotSent, Phase::Proxy, &peer)
         };
         let target = authority(origin);
-        let unnameable = || fail(Cause::Configuration, format!("`{target}` cannot be named to a proxy"));
+        let unnameable =
+            || fail(Cause::Configuration, format!("`{target}` cannot be used in a request to a proxy"));
 
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io)?;
         let mut request = http::Request::new(Nothing);
@@ -96,12 +97,12 @@ impl Proxy {
             }
             hyper::upgrade::on(response).await.map_err(io)
         };
-        // In one task, so that giving up closes the connection, and no request gets lost between two.
+        // Both run in one task, so that dropping it closes the connection and no request is lost between two tasks.
         let mut asking = pin!(asking);
         let mut connection = pin!(connection.with_upgrades());
         let mut open = true;
         let upgraded = poll_fn(|cx| {
-            // Its error, if any, is what `asking` gets.
+            // If the connection fails, `asking` returns the error.
             open = open && connection.as_mut().poll(cx).is_pending();
             asking.as_mut().poll(cx)
         })
@@ -110,17 +111,17 @@ impl Proxy {
             return Err(fail(Cause::Protocol, format!("`{self}` opened a tunnel that cannot be used")));
         };
         if !parts.read_buf.is_empty() {
-            // In TLS the client speaks first: these bytes are not the origin's.
-            return Err(fail(Cause::Protocol, format!("`{self}` sent bytes of its own into the tunnel")));
+            // With TLS the client sends first, so these bytes are not from the origin.
+            return Err(fail(Cause::Protocol, format!("`{self}` sent unexpected bytes into the tunnel")));
         }
         Ok(parts.io.into_inner())
     }
 
-    /// The proxy said no.
+    /// The error for a proxy that refused.
     pub(crate) fn refused(&self, status: StatusCode, target: &str) -> TransportError {
         let code = status.as_u16();
         let why = match (status, self.credentials().is_some()) {
-            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, false) => ": it wants a user and a password",
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, false) => ": it requires a user and a password",
             (StatusCode::PROXY_AUTHENTICATION_REQUIRED, true) => {
                 ": it does not accept this user and password"
             }
@@ -137,7 +138,7 @@ impl Proxy {
     }
 }
 
-/// `host:port`: CONNECT has no default port.
+/// Returns `host:port`: CONNECT has no default port.
 fn authority(origin: &Origin) -> String {
     let host = origin.host();
     if host.contains(':') {
@@ -173,7 +174,7 @@ impl FromStr for Proxy {
         let port = match found.uri().port_u16() {
             Some(0) => return Err(InvalidProxy::Url),
             Some(port) => port,
-            // `http::Uri` takes `host:` and `host:99999` for a host without a port.
+            // `http::Uri` parses `host:` and `host:99999` as a host without a port.
             None if written.rsplit_once(']').map_or(written, |(_, port)| port).contains(':') => {
                 return Err(InvalidProxy::Url);
             }
@@ -203,15 +204,15 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Why a text is not a [`Proxy`]. It never holds the text, which may hold a password.
+/// Why a text is not a [`Proxy`]. It does not contain the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidProxy {
-    /// It is not an `http://` proxy.
+    /// It does not begin with `http://`.
     Scheme,
-    /// The user or the password holds a character that has to be percent-encoded.
+    /// The user name or the password contains a character that must be percent-encoded.
     Credentials,
-    /// It is not a URL of a host and a port.
+    /// It is not a URL with a host and a port.
     Url,
 }
 
@@ -229,7 +230,7 @@ impl fmt::Display for InvalidProxy {
 
 impl StdError for InvalidProxy {}
 
-/// Which proxy to use for which origin, in the terms of the environment's usual variables.
+/// Rules that choose a proxy for an origin, in the format of the usual environment variables.
 ///
 /// - It reads no environment itself.
 /// - A loopback origin never goes through a proxy of [`ProxyRules::new`].
@@ -243,14 +244,14 @@ pub struct ProxyRules {
 }
 
 impl ProxyRules {
-    /// Makes rules from the values of `ALL_PROXY`, `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, each empty where unset.
+    /// Creates rules from the values of `ALL_PROXY`, `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, each empty if unset.
     ///
-    /// `no_proxy` is a list with commas: `*` for everything, names (which cover their subdomains, with or without a
-    /// `.` or `*.` in front), addresses, and networks such as `10.0.0.0/8`.
+    /// `no_proxy` is a comma-separated list: `*` for everything, names (which include their subdomains, with or without
+    /// a leading `.` or `*.`), addresses, and networks such as `10.0.0.0/8`.
     ///
     /// # Errors
     ///
-    /// The first value that is not a proxy: one that were left out silently would let requests by-pass the proxy.
+    /// The first value that is not a proxy. Ignoring it would let requests bypass the proxy.
     pub fn new(all: &str, http: &str, https: &str, no_proxy: &str) -> Result<Self, InvalidProxy> {
         let parse = |text: &str| match text.trim() {
             "" => Ok(None),
@@ -261,11 +262,11 @@ impl ProxyRules {
         let no_proxy: Vec<&str> = no_proxy
             .split(',')
             .map(str::trim)
-            // The matcher knows `*` alone; `*.example.com` is common and means the same as `.example.com`.
+            // The matcher only supports a single `*`; `*.example.com` is common and means the same as `.example.com`.
             .map(|entry| entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry))
             .map(|entry| entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry))
             .collect();
-        // To the matcher `*` means every name, but no address.
+        // For the matcher, `*` matches every name but no address.
         if no_proxy.contains(&"*") {
             return Ok(Self::default());
         }
@@ -273,7 +274,7 @@ impl ProxyRules {
         Ok(Self { http, https, exceptions: Some(Arc::new(exceptions)) })
     }
 
-    /// The proxy for an origin, `None` where it is reached directly.
+    /// The proxy for an origin; `None` if it is reached directly.
     #[must_use]
     pub fn intercepts(&self, origin: &Origin) -> Option<Proxy> {
         if let Some(exceptions) = &self.exceptions {

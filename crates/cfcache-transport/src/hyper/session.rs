@@ -1,4 +1,4 @@
-//! One connection: the handshake, one exchange on it, and what is known about both.
+//! One connection: the HTTP handshake, and the requests that are sent on it.
 
 use core::convert::Infallible;
 use core::future::poll_fn;
@@ -25,14 +25,13 @@ use crate::hyper::tls::{Protocol, Stream};
 use crate::hyper::{Proxy, Route, Timeouts};
 use crate::{Cause, Delivery, Phase, Response, TransportError};
 
-/// How often a peer is asked over HTTP/2 whether it is still there while a request is in flight, and how long it
-/// may take to say so.
+/// How often an HTTP/2 peer is pinged while a request is in flight, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// What `current_max_send_streams` says until the server's SETTINGS frame has come.
+/// The value of `current_max_send_streams` before the server's SETTINGS frame has arrived.
 ///
-/// No server can set it: the setting has 32 bits, and without the setting h2 says `usize::MAX`.
+/// No server can set it: the setting has 32 bits, and without the setting h2 returns `usize::MAX`.
 const LIMIT_UNKNOWN: usize = usize::MAX - 1;
 
 /// A connection that is ready for requests.
@@ -41,25 +40,25 @@ pub(crate) enum Connected {
     Http2(Http2),
 }
 
-/// An HTTP/1.1 connection, which carries one exchange at a time.
+/// An HTTP/1.1 connection, which carries one request at a time.
 pub(crate) struct Http1 {
     /// `None` once the connection has ended.
     sender: Option<http1::SendRequest<Payload>>,
     ended: oneshot::Receiver<()>,
     link: Arc<Link>,
-    /// Held to be dropped.
+    /// Closes the connection when dropped.
     _driver: Driver,
 }
 
-/// A handle on an HTTP/2 connection, which carries many.
+/// A handle to an HTTP/2 connection, which carries many requests.
 #[derive(Clone)]
 pub(crate) struct Http2 {
-    /// `None` once this handle has sent its request.
+    /// `None` after this handle has sent its request.
     sender: Option<http2::SendRequest<Payload>>,
     link: Arc<Link>,
 }
 
-/// The task that moves an HTTP/1.1 connection's bytes; the connection is cut when this is dropped.
+/// The task that runs an HTTP/1.1 connection. Dropping this ends the connection.
 struct Driver(AbortHandle);
 
 impl Drop for Driver {
@@ -69,7 +68,7 @@ impl Drop for Driver {
 }
 
 impl Connected {
-    /// Starts HTTP on a stream. `changed` is called whenever a waiting request may find more room than before.
+    /// Starts HTTP on a stream. `changed` is called whenever a waiting request may find a free connection.
     pub(crate) async fn start(
         stream: Stream,
         protocol: Protocol,
@@ -84,7 +83,7 @@ impl Connected {
                 let (sender, connection) = http1::handshake(io).await.map_err(fail)?;
                 let (end, ended) = oneshot::channel();
                 let task = tokio::spawn(async move {
-                    // Its error reaches the request that it concerns; an idle connection may end as it likes.
+                    // The request in flight gets the error; an idle connection has nothing to report.
                     drop(connection.await);
                     drop(end);
                     changed();
@@ -139,7 +138,7 @@ impl Http1 {
         self.sender.as_ref().is_none_or(http1::SendRequest::is_closed)
     }
 
-    /// Waits until the exchange before is wound up. `false` if the connection has ended instead.
+    /// Waits until the previous exchange is complete. Returns `false` if the connection has ended.
     pub(crate) async fn ready(&mut self) -> bool {
         match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
@@ -153,21 +152,21 @@ impl Http2 {
         self.sender.as_ref().is_none_or(http2::SendRequest::is_closed)
     }
 
-    /// How many streams the server allows at once; `None` until it has said so.
+    /// The number of concurrent streams that the server allows; `None` until it has announced it.
     pub(crate) fn limit(&self) -> Option<usize> {
         let limit = self.link.streams.load(Ordering::Relaxed);
         (limit != LIMIT_UNKNOWN as u64).then(|| usize::try_from(limit).unwrap_or(usize::MAX))
     }
 }
 
-/// What both sides of a connection know of it: hyper's tasks write, the exchanges read.
+/// The shared state of a connection: hyper's tasks write it, the exchanges read it.
 struct Link {
     peer: String,
-    /// Counts the reads that brought something, to tell a slow server from a dead connection.
+    /// Counts reads that returned data, to distinguish a slow server from a dead connection.
     reads: AtomicU64,
     /// HTTP/2: the server's limit.
     streams: AtomicU64,
-    /// Told when everything that has arrived was worked through.
+    /// Notified when everything that has arrived was processed.
     arrived: Notify,
     /// Requests that are not on the wire yet.
     unwritten: Mutex<Vec<Unwritten>>,
@@ -198,17 +197,17 @@ impl Link {
         (Payload { bytes, taken }, when_written)
     }
 
-    /// Everything that hyper had taken is on its way now.
+    /// Marks all requests that hyper has taken as written.
     fn flushed(&self) {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         for request in unwritten.extract_if(.., |request| request.taken.load(Ordering::Acquire)) {
-            // Nobody listens any more where the answer came early.
+            // The receiver is gone if the response came early.
             let _: Result<(), ()> = request.written.send(());
         }
     }
 }
 
-/// Counts reads and notices complete writes on a connection.
+/// Counts reads and detects completed writes on a connection.
 struct Watched {
     stream: TokioIo<Stream>,
     link: Arc<Link>,
@@ -225,7 +224,7 @@ impl AsyncRead for Watched {
         if buffer.filled().len() > before {
             self.link.reads.fetch_add(1, Ordering::Relaxed);
         } else if polled.is_pending() && self.link.streams.load(Ordering::Relaxed) == LIMIT_UNKNOWN as u64 {
-            // hyper reads again only when it has worked through what came before: now it knows the limit.
+            // hyper reads again only after it has processed the previous data, so the limit is known now.
             self.link.arrived.notify_one();
         }
         polled
@@ -262,7 +261,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// A request's body, given to hyper in pieces so that it is plain when the last one was taken.
+/// The body of a request, passed to hyper in pieces to detect when the last one was taken.
 pub(crate) struct Payload {
     bytes: Bytes,
     taken: Arc<AtomicBool>,
@@ -289,7 +288,7 @@ impl Body for Payload {
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
-    /// hyper asks this when it takes the request's head, and of an empty body it asks nothing else.
+    /// hyper calls this when it takes the headers of a request; for an empty body it calls nothing else.
     fn is_end_stream(&self) -> bool {
         if self.bytes.is_empty() {
             self.taken.store(true, Ordering::Release);
@@ -302,26 +301,26 @@ impl Body for Payload {
     }
 }
 
-/// How an exchange failed, and whether it may be repeated here.
+/// A failed exchange, and whether the request may be resent.
 pub(crate) struct Failed {
     pub(crate) error: TransportError,
-    /// Proof that the server did not process it, `None` where it may have.
+    /// Evidence that the server did not process the request; `None` if it may have.
     pub(crate) unsent: Option<Unsent>,
-    /// Whether the connection is fit for other requests.
+    /// Whether the connection can be used for other requests.
     pub(crate) fit: bool,
 }
 
-/// Why it is certain that a request was not processed.
+/// Evidence that a request was not processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsent {
-    /// hyper gave it back before a byte of it was written.
+    /// hyper returned it before a byte of it was written.
     Returned,
     /// The server said so.
     Said(Unprocessed),
 }
 
 impl Http1 {
-    /// Sends `message` and reads the answer. `true` says that the connection can carry another exchange.
+    /// Sends `message` and reads the response. Returns `true` if the connection can carry another exchange.
     pub(crate) async fn exchange(
         &mut self,
         message: &http::Request<Bytes>,
@@ -343,8 +342,8 @@ impl Http1 {
         let Some(sender) = &mut self.sender else { return Err(closed(&self.link)) };
         let mut sending = pin!(sender.try_send_request(request));
         let (sender, ended) = (&mut self.sender, &mut self.ended);
-        // A request that is put into the channel while hyper drops the other end can stay there for ever
-        // (hyper issue 4122). With the sender the channel goes too, and gives the request back.
+        // A request that enters the channel while hyper drops the other end can stay there forever (hyper issue 4122).
+        // Dropping the sender drops the channel, which returns the request.
         let sending = poll_fn(|cx| {
             if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
                 return Poll::Ready(sent);
@@ -356,13 +355,13 @@ impl Http1 {
             Poll::Pending
         });
         let (response, whole) = exchange(sending, written, &self.link, limits, sink).await?;
-        // A server that answers early may never read the rest, and the next request would queue up behind it.
+        // A server that responds early may never read the rest of the request, and the next one would wait behind it.
         Ok((response, whole && !self.is_closed()))
     }
 }
 
 impl Http2 {
-    /// Sends `message` on a stream of its own and reads the answer.
+    /// Sends `message` on its own stream and reads the response.
     pub(crate) async fn exchange(
         &mut self,
         message: &http::Request<Bytes>,
@@ -372,13 +371,13 @@ impl Http2 {
     ) -> Result<Response, Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
         let mut request = copy(message, payload);
-        // HTTP/2 carries the authority in the URI; beside it a Host header is at best a copy.
+        // HTTP/2 carries the authority in the URI; a `Host` header would only repeat it.
         *request.uri_mut() = route.uri(message.uri());
         request.headers_mut().remove(HOST);
         let Some(mut sender) = self.sender.take() else { return Err(closed(&self.link)) };
         let sending = sender.try_send_request(request);
-        // Not kept while waiting, so that the channel can go, as above: the pool drops its own handle when the
-        // connection ends.
+        // Dropped while waiting, so that the channel can be dropped as described above: the pool drops its own handle
+        // when the connection ends.
         drop(sender);
         let (response, _) = exchange(sending, written, &self.link, limits, sink).await?;
         Ok(response)
@@ -393,24 +392,24 @@ fn copy(message: &http::Request<Bytes>, payload: Payload) -> http::Request<Paylo
     request
 }
 
-/// What bounds an exchange.
+/// The limits of an exchange.
 pub(crate) struct ExchangeLimits {
     pub(crate) deadline: Deadline,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: usize,
 }
 
-/// Where an answer's body goes.
+/// Where the body of a response goes.
 pub(crate) enum Sink<'a> {
     /// Into the response.
     Keep,
-    /// To the caller, piece by piece; so many bytes so far.
+    /// To the caller, piece by piece; `bytes` counts them.
     Pass { take: &'a mut (dyn FnMut(&[u8]) + Send), bytes: u64 },
 }
 
 type SendResult<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
-/// Runs one exchange, phase by phase. `true` says that the request was written in whole when the answer came.
+/// Runs one exchange, phase by phase. Returns `true` if the whole request was written before the response.
 async fn exchange<B>(
     sending: impl Future<Output = SendResult<B>>,
     mut written: oneshot::Receiver<()>,
@@ -425,13 +424,13 @@ async fn exchange<B>(
     let late = |expired: Expired, phase, missed: &str, reads_before| Failed {
         error: expired.into_error(Delivery::Unknown, phase, format_args!("`{peer}` {missed}")),
         unsent: None,
-        // A connection on which nothing at all arrived is taken for dead: the next request gets another.
+        // A connection on which nothing arrived counts as dead: the next request gets another one.
         fit: reads() != reads_before,
     };
 
     let in_write = deadline.within(timeouts.write, async {
         poll_fn(|cx| {
-            // The answer first: it may come before all of the request is out.
+            // Checks for the response first: it may arrive before the whole request is sent.
             if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
                 return Poll::Ready(Some(sent));
             }
@@ -442,7 +441,7 @@ async fn exchange<B>(
     let mut whole = true;
     let mut before = reads();
     let sent = match in_write.await {
-        Err(expired) => return Err(late(expired, Phase::Write, "did not take the whole request", before)),
+        Err(expired) => return Err(late(expired, Phase::Write, "did not accept the whole request", before)),
         Ok(Some(sent)) => {
             whole = written.try_recv().is_ok();
             sent
@@ -450,7 +449,7 @@ async fn exchange<B>(
         Ok(None) => {
             before = reads();
             match deadline.within(timeouts.head, sending).await {
-                Err(expired) => return Err(late(expired, Phase::Head, "sent no answer", before)),
+                Err(expired) => return Err(late(expired, Phase::Head, "sent no response", before)),
                 Ok(sent) => sent,
             }
         }
@@ -468,9 +467,9 @@ async fn exchange<B>(
         Ok(Err(BrokenRead::TooLong(found))) => {
             let detail = match found {
                 Some(found) => {
-                    format!("`{peer}` announced an answer of {found} bytes, and {max_body} are allowed")
+                    format!("`{peer}` announced a response of {found} bytes; the limit is {max_body}")
                 }
-                None => format!("`{peer}` sent more than the {max_body} bytes allowed for an answer"),
+                None => format!("`{peer}` sent a response longer than the limit of {max_body} bytes"),
             };
             let error = TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
             Failed { error, unsent: None, fit: true }
@@ -479,13 +478,13 @@ async fn exchange<B>(
             let error = failure::exchange(error, Delivery::Unknown, Phase::Body, peer);
             Failed { error, unsent: None, fit: true }
         }
-        Err(expired) => late(expired, Phase::Body, "did not send the whole answer", before),
+        Err(expired) => late(expired, Phase::Body, "did not send the whole response", before),
     };
     failed.error = failed.error.with_head(head);
     Err(failed)
 }
 
-/// The connection ended before it was asked for anything.
+/// The error for a connection that ended before the request was sent.
 fn closed(link: &Link) -> Failed {
     let detail = format!("`{}` closed the connection", link.peer);
     let error = TransportError::new(Delivery::NotSent, Phase::Write, Cause::Io, detail);
@@ -499,7 +498,7 @@ fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str
     };
     let delivery = if unsent.is_some() { Delivery::NotSent } else { Delivery::Unknown };
     let phase = if unsent == Some(Unsent::Returned) { Phase::Write } else { phase };
-    // One stream reset by the server says nothing about the others; all else ends the connection.
+    // A stream that the server reset does not affect the others; any other error ends the connection.
     let error = failure::exchange(error.into_error(), delivery, phase, peer);
     Failed { error, unsent, fit: unsent.is_none() }
 }
@@ -518,7 +517,7 @@ async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, 
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        // Trailers are read past: nothing here has a use for them.
+        // Trailers are ignored.
         let Ok(piece) = frame.map_err(BrokenRead::Broken)?.into_data() else { continue };
         if let Sink::Pass { take, bytes } = sink {
             *bytes += piece.len() as u64;
@@ -532,7 +531,7 @@ async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, 
             return Err(BrokenRead::TooLong(None));
         }
         if first.is_empty() && all.is_empty() {
-            // Most answers come in one piece, which needs no copy.
+            // Most responses arrive in one piece, which needs no copy.
             first = piece;
             continue;
         }
@@ -554,7 +553,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a request that was written, and is never answered.
+    /// Sends a request that is never answered; returns the elapsed time and the error.
     async fn unanswered(timeouts: Timeouts) -> (Duration, TransportError) {
         let limits = ExchangeLimits { deadline: Deadline::start(timeouts.total), timeouts, max_body: 1024 };
         let (written, when_written) = oneshot::channel();
@@ -569,10 +568,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_longer_timeout_waits_longer_for_the_answer() {
+    async fn a_longer_timeout_waits_longer_for_the_response() {
         let (waited, error) = unanswered(Timeouts::new()).await;
         assert_eq!(waited.as_secs(), 30);
-        assert_eq!(error.detail(), "`a` sent no answer within 30 s");
+        assert_eq!(error.detail(), "`a` sent no response within 30 s");
         for seconds in [5, 60, 600] {
             let (waited, error) = unanswered(Timeouts::from_total(Duration::from_secs(seconds))).await;
             assert_eq!(waited.as_secs(), seconds);

@@ -1,4 +1,4 @@
-//! TLS. Nothing outside this module names rustls.
+//! TLS. Only this module and its submodules use rustls.
 
 mod trust;
 
@@ -25,7 +25,7 @@ use crate::{Cause, Delivery, Origin, Phase, TransportError};
 /// A connection, with or without TLS.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// What the two sides agreed to speak.
+/// The negotiated protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -37,8 +37,8 @@ pub(crate) fn cleartext(tcp: TcpStream) -> Stream {
     MaybeHttpsStream::Http(TokioIo::new(tcp))
 }
 
-/// Whom to trust, and the configuration made from it when the first connection is opened: a run against loopback without
-/// TLS must not pay for it.
+/// The trust settings, and the TLS configuration made from them when the first connection is opened. A run over
+/// loopback without TLS must not pay for that.
 pub(crate) struct Tls {
     roots: Roots,
     private: Vec<CertificateDer<'static>>,
@@ -50,7 +50,7 @@ impl Tls {
         Self { roots, private: extra.0, config: OnceLock::new() }
     }
 
-    /// Makes ready for a handshake, so that what takes time there is done while the connection is opened.
+    /// Starts the slow parts of the preparation, so that they run while the connection is opened.
     pub(crate) fn prepare(&self) {
         let _later = self.config();
     }
@@ -64,12 +64,12 @@ impl Tls {
     }
 
     fn build(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
-        // Passed by hand: the process-wide default panics as soon as two crates disagree about it.
+        // Passed explicitly: the process-wide default panics if two crates disagree about it.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let trust = Trust::new(self.roots, &self.private, Arc::clone(&provider))?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            // "dangerous" because it accepts any verifier; `Trust` never turns a refusal into consent.
+            // `dangerous` because it accepts any verifier; `Trust` never accepts a certificate that a verifier refused.
             .dangerous()
             .with_custom_certificate_verifier(trust)
             .with_no_client_auth();
@@ -77,7 +77,7 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    /// Sets up TLS over `tcp` and says which protocol the server chose.
+    /// Performs the TLS handshake over `tcp` and returns the protocol that the server chose.
     pub(crate) async fn handshake(
         &self,
         tcp: TcpStream,
@@ -85,7 +85,7 @@ impl Tls {
     ) -> Result<(Stream, Protocol), TransportError> {
         let peer = origin.authority();
         let uri: Uri = origin.to_string().parse().map_err(|error: http::uri::InvalidUri| {
-            let detail = format!("`{peer}` cannot be named in a TLS handshake");
+            let detail = format!("`{peer}` cannot be used in a TLS handshake");
             TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail)
                 .with_source(error)
         })?;
@@ -113,7 +113,7 @@ pub(crate) fn can_certify(origin: &Origin) -> bool {
 pub(crate) struct ExtraRoots(Vec<CertificateDer<'static>>);
 
 impl ExtraRoots {
-    /// Reads every certificate in `pem`; refuses text that holds none, or one that cannot be an authority's.
+    /// Reads every certificate in `pem`. Fails if there is none, or if one cannot be used as an authority.
     pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), String> {
         let mut store = RootCertStore::empty();
         let before = self.0.len();
@@ -132,7 +132,7 @@ impl ExtraRoots {
     }
 }
 
-/// Hands `HttpsConnector` a connection that is open already, so that each phase keeps a deadline of its own.
+/// Passes an open connection to `HttpsConnector`, so that each phase has its own time limit.
 struct OpenConnection(Option<TokioIo<TcpStream>>);
 
 impl Service<Uri> for OpenConnection {
@@ -149,12 +149,12 @@ impl Service<Uri> for OpenConnection {
     }
 }
 
-/// Finds the rustls error in a chain.
+/// Finds a rustls error in a chain of errors.
 pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     links(error).find_map(|error| error.downcast_ref())
 }
 
-/// Says why the handshake failed.
+/// Returns the error for a failed handshake.
 fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError {
     let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
     let described = match find(&*error) {
@@ -173,37 +173,37 @@ fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError
     described.with_source(error)
 }
 
-/// A rustls error as cause and text, fit to follow the server's name.
+/// Returns the cause and a description that can follow the server's name.
 pub(crate) fn describe(error: &rustls::Error) -> (Cause, String) {
     use rustls::Error;
     match error {
         Error::InvalidCertificate(error) => (Cause::Certificate, describe_certificate(error)),
         Error::NoCertificatesPresented => (Cause::Certificate, "presented no certificate".to_owned()),
         Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
-            (Cause::Protocol, "offers neither TLS 1.2 nor TLS 1.3 with a cipher of ours".to_owned())
+            (Cause::Protocol, "offers neither TLS 1.2 nor TLS 1.3 with a supported cipher".to_owned())
         }
         Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            (Cause::Protocol, "shares no TLS cipher with us".to_owned())
+            (Cause::Protocol, "supports none of our TLS ciphers".to_owned())
         }
         Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             (Cause::Protocol, "does not serve this name over TLS".to_owned())
         }
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            (Cause::Protocol, "demands a client certificate, and we have none".to_owned())
+            (Cause::Protocol, "demands a client certificate, which is not supported".to_owned())
         }
         Error::NoApplicationProtocol | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             (Cause::Protocol, "speaks neither HTTP/2 nor HTTP/1.1 over TLS".to_owned())
         }
-        // Its own trouble, which may pass.
+        // A problem of the server that may be temporary.
         Error::AlertReceived(AlertDescription::InternalError) => {
-            (Cause::Io, "broke TLS off with an internal error of its own".to_owned())
+            (Cause::Io, "ended the TLS handshake with an internal error".to_owned())
         }
         Error::AlertReceived(alert) => (Cause::Protocol, format!("refused TLS with the alert {alert:?}")),
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerMisbehaved(_) => (Cause::Protocol, "does not speak TLS, or breaks its rules".to_owned()),
-        _ => (Cause::Protocol, "failed at TLS".to_owned()),
+        _ => (Cause::Protocol, "failed during the TLS handshake".to_owned()),
     }
 }
 
@@ -234,7 +234,7 @@ fn describe_certificate(error: &CertificateError) -> String {
         E::NotValidForName => "has a certificate that is not valid for this name".to_owned(),
         E::UnknownIssuer => "has a certificate from an authority that is not trusted here".to_owned(),
         E::Other(error) if error.0.is::<SelfSigned>() => {
-            "has a self-signed certificate, which no trusted authority vouches for".to_owned()
+            "has a self-signed certificate that is not trusted".to_owned()
         }
         E::Revoked => "has a certificate that was revoked".to_owned(),
         E::BadSignature => {
@@ -248,17 +248,17 @@ fn describe_certificate(error: &CertificateError) -> String {
     }
 }
 
-/// `DnsName("a.test")`, as rustls presents a name, without its Rust.
+/// Returns the name in `DnsName("a.test")`, the form in which rustls shows names.
 fn readable(presented: &str) -> String {
     let name = presented.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name);
     format!("`{}`", name.unwrap_or(presented))
 }
 
-/// The day of a moment, as `2026-11-22`.
+/// The date of a time, such as `2026-11-22`.
 struct Day(UnixTime);
 
 impl fmt::Display for Day {
-    /// Counts days into eras of 400 years, which all have the same length.
+    /// Counts days in eras of 400 years, which all have the same length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DAYS_PER_ERA: u64 = 146_097;
         const DAYS_FROM_0000_03_01_TO_1970: u64 = 719_468;
@@ -266,7 +266,7 @@ impl fmt::Display for Day {
         let (era, day) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
-        // Months count from March, so that the leap day comes last.
+        // Months count from March, so that the leap day is the last day.
         let month = (5 * day + 2) / 153;
         let day = day - (153 * month + 2) / 5 + 1;
         let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_the_calendars() {
+    fn days_are_formatted_as_calendar_dates() {
         let day = |secs| Day(UnixTime::since_unix_epoch(Duration::from_secs(secs))).to_string();
         for (secs, expected) in [
             (0, "1970-01-01"),

@@ -1,15 +1,15 @@
-//! Spans of the steps of a request, where the feature `tracing` is on; nothing where it is not. No field holds a header,
-//! a query, a body or a proxy's password.
+//! Spans for the steps of a request if the feature `tracing` is on, otherwise nothing. No field contains a header, a
+//! query string, a body or a proxy password.
 
 use core::fmt;
 
 use crate::{Request, Response, TransportError};
 
-/// What log filters name.
+/// The target that log filters use.
 #[cfg(feature = "tracing")]
 const TARGET: &str = "cfcache_transport";
 
-/// The span of one step, at level `INFO`. Its field `error` says why the step failed, where it did.
+/// The span of one step, at level `INFO`. If the step failed, the field `error` contains the reason.
 pub(crate) struct TraceStep {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -71,7 +71,7 @@ impl TraceStep {
         }
     }
 
-    /// Sending a request on an open connection, and reading the answer.
+    /// Sending a request on an open connection and reading the response.
     pub(crate) fn exchange(request: &Request, is_reused: bool) -> Self {
         use tracing::field::Empty;
         let message = &request.message;
@@ -80,7 +80,7 @@ impl TraceStep {
             target: TARGET,
                            "exchange",
                            method = %message.method(),
-                           // Without the query, which may hold anything.
+                           // Without the query string, which may contain anything.
                            path = message.uri().path(),
                            sent_bytes = message.body().len(),
                            is_reused,
@@ -92,18 +92,18 @@ impl TraceStep {
         }
     }
 
-    /// Does the step within its span.
+    /// Runs the step within its span.
     pub(crate) async fn run<T>(&self, step: impl Future<Output = T>) -> T {
         use tracing::Instrument as _;
         step.instrument(self.span.clone()).await
     }
 
-    /// Records why the step failed.
+    /// Records the error of the step.
     pub(crate) fn failed(&self, error: &TransportError) {
         self.span.record("error", error.detail());
     }
 
-    /// Records the answer to an exchange.
+    /// Records the response of an exchange.
     pub(crate) fn answered(&self, response: &Response) {
         self.span.record("version", tracing::field::debug(response.version()));
         self.span.record("status", response.status().as_u16());

@@ -11,7 +11,7 @@ fn ok(body: &'static str) -> Result<Response, TransportError> {
     Ok(http::Response::new(Bytes::from_static(body.as_bytes())))
 }
 
-/// Polls once, as a test without a runtime would.
+/// Polls the future once, without a runtime.
 fn poll(transport: &dyn Transport, path: &str) -> Poll<Result<Response, TransportError>> {
     let message = http::Request::get(path).body(Bytes::new()).unwrap();
     pin!(transport.send(Request::new(Operation::new("test"), message)))
@@ -29,13 +29,13 @@ fn a_script_gives_its_results_in_order_without_a_runtime() {
 }
 
 #[test]
-fn a_script_complains_about_requests_too_many_and_too_few() {
+fn a_script_panics_on_too_many_and_too_few_requests() {
     let script = ScriptedTransport::new([]);
     let panic = catch_unwind(AssertUnwindSafe(|| poll(&script, "/unexpected"))).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("/unexpected"));
     let panic = catch_unwind(|| drop(ScriptedTransport::new([ok("never asked for")]))).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("1 scripted results"));
-    // A test that fails already is not buried under a second panic, which would abort the process.
+    // If the test already fails, a second panic would abort the process.
     let panic = catch_unwind(|| {
         let _script = ScriptedTransport::new([ok("never asked for")]);
         panic!("the first failure");
@@ -56,7 +56,7 @@ fn a_recording_keeps_every_request() {
 }
 
 #[test]
-fn never_is_never() {
+fn the_never_transport_stays_pending() {
     assert!(poll(&NeverTransport::new(), "/").is_pending());
 }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1: bytes on the wire, reuse, waiting, and failure in each phase.
+//! HTTP/1.1: bytes on the wire, reuse of connections, waiting for one, and failures in each phase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_bytes_on_the_wire_are_the_callers_plus_host_and_length() {
+async fn the_wire_has_the_callers_bytes_plus_host_and_content_length() {
     let server = Server::start(|_, mut socket| async move {
         let received = read_request(&mut socket).await.unwrap();
         socket.write_all(&answer(&received)).await.unwrap();
@@ -36,7 +36,7 @@ async fn the_bytes_on_the_wire_are_the_callers_plus_host_and_length() {
 }
 
 #[tokio::test]
-async fn one_connection_carries_one_request_after_the_other() {
+async fn a_connection_is_reused_for_sequential_requests() {
     let server = Server::start(|_, socket| answer_all(socket, "hello")).await;
     let transport = server.transport();
     for _ in 0..5 {
@@ -46,7 +46,7 @@ async fn one_connection_carries_one_request_after_the_other() {
 }
 
 #[tokio::test]
-async fn the_pool_opens_no_more_than_it_may_and_the_rest_wait() {
+async fn requests_above_the_connection_limit_wait() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
@@ -79,7 +79,7 @@ async fn the_pool_opens_no_more_than_it_may_and_the_rest_wait() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_server_closed_is_replaced_unseen() {
+async fn an_idle_connection_that_the_server_closed_is_replaced_silently() {
     let (closed, mut closes) = mpsc::unbounded_channel();
     let server = Server::start(move |_, mut socket| {
         let closed = closed.clone();
@@ -100,7 +100,7 @@ async fn an_idle_connection_that_the_server_closed_is_replaced_unseen() {
 }
 
 #[tokio::test]
-async fn connection_close_is_heeded() {
+async fn connection_close_ends_reuse() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
@@ -116,7 +116,7 @@ async fn connection_close_is_heeded() {
 }
 
 #[tokio::test]
-async fn a_connection_that_lay_idle_for_a_minute_is_not_trusted() {
+async fn a_connection_idle_for_a_minute_is_not_reused() {
     let server = Server::start(|_, socket| answer_all(socket, "x")).await;
     let transport = server.transport();
     text(&transport, get("/")).await;
@@ -133,7 +133,7 @@ async fn a_connection_that_lay_idle_for_a_minute_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_whole_request_counts_and_ends_the_connection() {
+async fn a_response_before_the_end_of_the_request_is_returned_and_ends_the_connection() {
     let server = Server::start(|_, mut socket| async move {
         let mut some = [0; 1024];
         socket.read_exact(&mut some).await.unwrap();
@@ -150,7 +150,7 @@ async fn an_answer_before_the_whole_request_counts_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn redirects_are_answers() {
+async fn redirects_are_returned_as_responses() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         let head = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
@@ -163,7 +163,7 @@ async fn redirects_are_answers() {
 }
 
 #[tokio::test]
-async fn a_port_without_a_server_refuses() {
+async fn a_refused_connection_is_not_sent() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let origin = format!("http://{address}").parse().unwrap();
     let transport = cfcache_transport::HyperTransport::builder(origin).build().unwrap();
@@ -177,7 +177,7 @@ async fn a_port_without_a_server_refuses() {
 }
 
 #[tokio::test]
-async fn a_failed_dial_is_the_failure_of_all_who_wait_for_it() {
+async fn a_failed_connection_fails_all_requests_that_wait_for_it() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let origin = format!("http://{address}").parse().unwrap();
     let transport = Arc::new(cfcache_transport::HyperTransport::builder(origin).build().unwrap());
@@ -196,8 +196,8 @@ async fn a_failed_dial_is_the_failure_of_all_who_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_exist_fails_in_its_phase() {
-    // One letter more than a label can have, so that no resolver asks a server about it.
+async fn an_unknown_host_fails_in_the_resolve_phase() {
+    // One character longer than the limit for a label, so that no resolver queries a server.
     let host = format!("{}.invalid", "a".repeat(64));
     let origin = format!("http://{host}").parse().unwrap();
     let transport = cfcache_transport::HyperTransport::builder(origin).allow_insecure_http().build().unwrap();
@@ -208,7 +208,7 @@ async fn a_name_that_does_not_exist_fails_in_its_phase() {
 }
 
 #[tokio::test]
-async fn a_reset_instead_of_an_answer_leaves_the_delivery_unknown() {
+async fn a_reset_before_the_response_has_unknown_delivery() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         reset(socket);
@@ -224,7 +224,7 @@ async fn a_reset_instead_of_an_answer_leaves_the_delivery_unknown() {
 }
 
 #[tokio::test]
-async fn a_reused_connection_that_dies_under_a_request_is_no_excuse_to_repeat_it() {
+async fn a_request_on_a_reused_connection_that_closes_is_not_repeated() {
     let requests = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&requests);
     let server = Server::start(move |_, mut socket| {
@@ -242,22 +242,22 @@ async fn a_reused_connection_that_dies_under_a_request_is_no_excuse_to_repeat_it
     text(&transport, get("/")).await;
     let error = send(&transport, post("/", "x")).await.unwrap_err();
     assert_eq!((error.delivery(), error.phase()), (Delivery::Unknown, Phase::Head));
-    assert!(error.to_string().contains("closed the connection before it answered"), "{error}");
+    assert!(error.to_string().contains("closed the connection before it responded"), "{error}");
     assert_eq!((server.accepts(), requests.load(Ordering::SeqCst)), (1, 1));
 }
 
 #[tokio::test]
-async fn a_close_before_anything_was_read_is_reported_and_never_repeated_in_doubt() {
+async fn a_close_before_the_request_was_read_is_reported_and_not_repeated() {
     let server = Server::start(|_, socket| async move { drop(socket) }).await;
     let error = send(&server.transport(), post("/", "x")).await.unwrap_err();
-    // Whether a byte had left by then is a race; that it is not repeated in either case is not.
+    // It is a race whether a byte was sent by then; the request must not be repeated in either case.
     assert!(matches!(error.phase(), Phase::Write | Phase::Head), "{error}");
     assert_eq!(error.cause(), Cause::Io);
     assert_eq!(server.accepts(), 1);
 }
 
 #[tokio::test]
-async fn a_reset_in_the_middle_of_the_request_leaves_the_delivery_unknown() {
+async fn a_reset_in_the_middle_of_the_request_has_unknown_delivery() {
     let server = Server::start(|_, mut socket| async move {
         let mut some = [0; 1024];
         socket.read_exact(&mut some).await.unwrap();
@@ -272,7 +272,7 @@ async fn a_reset_in_the_middle_of_the_request_leaves_the_delivery_unknown() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_is_an_error_however_it_was_framed() {
+async fn a_truncated_body_is_an_error_with_either_framing() {
     for head in [
         &b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"[..],
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
@@ -287,12 +287,12 @@ async fn a_body_that_is_cut_short_is_an_error_however_it_was_framed() {
             (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
             (Delivery::Unknown, Phase::Body, Cause::Io, true)
         );
-        assert!(error.to_string().contains("in the middle of the answer"), "{error}");
+        assert!(error.to_string().contains("in the middle of the response"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_is_final() {
+async fn a_response_that_is_not_http_is_not_retryable() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         socket.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
@@ -305,7 +305,7 @@ async fn an_answer_that_is_not_http_is_final() {
 }
 
 #[tokio::test]
-async fn a_body_above_the_bound_is_an_error_announced_or_not() {
+async fn a_body_above_the_limit_is_an_error_announced_or_not() {
     for head in [
         &b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n0123456789a"[..],
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\n012345\r\n5\r\n6789a\r\n0\r\n\r\n",
@@ -328,7 +328,7 @@ async fn a_body_above_the_bound_is_an_error_announced_or_not() {
 }
 
 #[tokio::test]
-async fn an_answer_in_many_pieces_is_put_together() {
+async fn a_response_in_many_pieces_is_assembled() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         socket.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
@@ -344,7 +344,7 @@ async fn an_answer_in_many_pieces_is_put_together() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_bytes_is_named_by_the_write_phase() {
+async fn a_server_that_reads_nothing_times_out_in_the_write_phase() {
     let server = Server::start(|_, socket| stall(socket)).await;
     let transport = server.builder().with_timeouts(timeouts(|t| t.write = SHORT)).build().unwrap();
     let error = send(&transport, post("/", vec![b' '; 64 << 20])).await.unwrap_err();
@@ -353,12 +353,12 @@ async fn a_server_that_takes_no_bytes_is_named_by_the_write_phase() {
         (Delivery::Unknown, Phase::Write, Cause::TimedOut)
     );
     let expected =
-        format!("`{}` did not take the whole request within 80 ms (writing the request)", server.address());
+        format!("`{}` did not accept the whole request within 80 ms (writing the request)", server.address());
     assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_named_by_the_head_phase() {
+async fn a_server_that_never_responds_times_out_in_the_head_phase() {
     let server = Server::start(|_, socket| stall(socket)).await;
     for request in [get("/"), post("/", "small")] {
         let transport = server.builder().with_timeouts(timeouts(|t| t.head = SHORT)).build().unwrap();
@@ -367,13 +367,14 @@ async fn a_server_that_never_answers_is_named_by_the_head_phase() {
             (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
             (Delivery::Unknown, Phase::Head, Cause::TimedOut, true)
         );
-        let expected = format!("`{}` sent no answer within 80 ms (waiting for the answer)", server.address());
+        let expected =
+            format!("`{}` sent no response within 80 ms (waiting for the response)", server.address());
         assert_eq!(error.to_string(), expected);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_stops_in_the_body_is_named_by_the_body_phase() {
+async fn a_server_that_stops_in_the_body_times_out_in_the_body_phase() {
     let server = Server::start(|_, mut socket| async move {
         read_request(&mut socket).await.unwrap();
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
@@ -390,7 +391,7 @@ async fn a_server_that_stops_in_the_body_is_named_by_the_body_phase() {
 }
 
 #[tokio::test]
-async fn the_whole_try_has_a_deadline_too() {
+async fn the_whole_attempt_has_a_deadline() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let server = Server::start(move |_, mut socket| {
         let arrived = arrived.clone();
@@ -408,11 +409,11 @@ async fn the_whole_try_has_a_deadline_too() {
     let transport = Arc::new(server.builder().with_timeouts(limits).build().unwrap());
     let error = expire(&transport, get("/"), &mut arrivals).await;
     assert_eq!((error.phase(), error.cause()), (Phase::Head, Cause::TimedOut));
-    assert!(error.to_string().contains("before the 45 s for the whole try were over"), "{error}");
+    assert!(error.to_string().contains("within the 45 s of the whole try"), "{error}");
 }
 
 #[tokio::test]
-async fn names_for_this_machine_need_no_resolver() {
+async fn loopback_names_need_no_resolver() {
     let server = Server::start(|_, socket| answer_all(socket, "here")).await;
     for name in ["localhost", "LOCALHOST.", "no-such-name.localhost"] {
         let origin = format!("http://{name}:{}", server.address().port()).parse().unwrap();
@@ -422,7 +423,7 @@ async fn names_for_this_machine_need_no_resolver() {
 }
 
 #[tokio::test]
-async fn giving_a_request_up_cuts_its_connection() {
+async fn dropping_a_request_closes_its_connection() {
     let cut = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&cut);
     let (arrived, mut arrivals) = mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! HTTP/2: one connection, its limit, and what a server says when it does not want a request.
+//! HTTP/2: one connection, its stream limit, and refused requests.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 /// HPACK for `:status: 200`.
 const STATUS_200: &[u8] = &[0x88];
-/// HPACK for `:status: 103`: the name from the table, the value in letters.
+/// HPACK for `:status: 103`: the name from the table, the value as literal characters.
 const INFORMATION_103: &[u8] = &[0x08, 3, b'1', b'0', b'3'];
 
 /// The server's side of an HTTP/2 connection, frame by frame.
@@ -41,7 +41,7 @@ struct Frame {
 }
 
 impl Frames {
-    /// Takes the client's preface and sends `settings`.
+    /// Reads the client's preface and sends `settings`.
     pub(crate) async fn greet(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
         let mut frames = Self(socket);
         let mut preface = [0; 24];
@@ -78,12 +78,12 @@ impl Frames {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// Reads until a request is complete, and gives its stream; `None` at the end of the connection.
+    /// Reads until a request is complete, and returns its stream; `None` at the end of the connection.
     async fn request(&mut self) -> Option<u32> {
         self.request_with_body().await.map(|(stream, _)| stream)
     }
 
-    /// The same with the body. Bodies must not be mixed: each request sends its one DATA frame last.
+    /// Like `request`, with the body. Bodies must not be interleaved: each request sends its only DATA frame last.
     pub(crate) async fn request_with_body(&mut self) -> Option<(u32, Vec<u8>)> {
         loop {
             let frame = self.next().await?;
@@ -93,26 +93,26 @@ impl Frames {
         }
     }
 
-    /// Answers, unless the client has gone.
+    /// Sends a response, unless the client has closed the connection.
     pub(crate) async fn try_answer(&mut self, stream: u32, body: &str) {
         if self.try_write(HEADERS, END_HEADERS, stream, STATUS_200).await.is_ok() {
             drop(self.try_write(DATA, END_STREAM, stream, body.as_bytes()).await);
         }
     }
 
-    /// Resets a stream, unless the client has gone.
+    /// Resets a stream, unless the client has closed the connection.
     pub(crate) async fn try_refuse(&mut self, stream: u32, reason: u32) {
         drop(self.try_write(RST_STREAM, 0, stream, &reason.to_be_bytes()).await);
     }
 
-    /// Says goodbye, unless the client has gone.
+    /// Sends GOAWAY, unless the client has closed the connection.
     pub(crate) async fn try_go_away(&mut self, last: u32, reason: u32) {
         let mut payload = last.to_be_bytes().to_vec();
         payload.extend(reason.to_be_bytes());
         drop(self.try_write(GOAWAY, 0, 0, &payload).await);
     }
 
-    /// Ends the connection rudely.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         reset(self.0);
     }
@@ -143,7 +143,7 @@ fn transport(server: &Server) -> HyperTransport {
     server.builder().with_http2_prior_knowledge().build().unwrap()
 }
 
-/// Sends `count` requests at once, and gives their results.
+/// Sends `count` requests concurrently, and returns their results.
 async fn burst(
     transport: &Arc<HyperTransport>,
     count: usize,
@@ -161,7 +161,7 @@ async fn burst(
     results
 }
 
-/// A well-behaved server with a limit, which holds every request until `gate` lets it through and reports it.
+/// A conforming server with a stream limit, which holds every request until `gate` releases and reports it.
 async fn limited(
     limit: Option<u32>,
     gate: &Arc<Semaphore>,
@@ -239,7 +239,7 @@ async fn the_request_is_the_callers_in_http2s_form() {
 }
 
 #[tokio::test]
-async fn all_requests_share_one_connection_from_the_first_on() {
+async fn concurrent_requests_share_one_connection_from_the_start() {
     let gate = Arc::new(Semaphore::new(0));
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let (server, _) = limited(Some(200), &gate, arrived).await;
@@ -267,7 +267,7 @@ async fn a_server_without_a_limit_gets_one_connection() {
 }
 
 #[tokio::test]
-async fn a_second_connection_is_opened_when_the_limit_binds_and_not_before() {
+async fn a_second_connection_is_opened_only_at_the_stream_limit() {
     let gate = Arc::new(Semaphore::new(0));
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let (server, most) = limited(Some(2), &gate, arrived).await;
@@ -287,7 +287,7 @@ async fn a_second_connection_is_opened_when_the_limit_binds_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_first_burst_keeps_to_a_limit_that_it_cannot_know_yet() {
+async fn a_first_burst_obeys_a_limit_that_is_not_known_yet() {
     let gate = Arc::new(Semaphore::new(1000));
     let (arrived, _arrivals) = mpsc::unbounded_channel();
     let (server, most) = limited(Some(3), &gate, arrived).await;
@@ -298,7 +298,7 @@ async fn a_first_burst_keeps_to_a_limit_that_it_cannot_know_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_threads_share_one_connection_as_well() {
+async fn requests_of_many_threads_share_one_connection() {
     let gate = Arc::new(Semaphore::new(1_000_000));
     let (arrived, _arrivals) = mpsc::unbounded_channel();
     let (server, _) = limited(Some(1000), &gate, arrived).await;
@@ -328,7 +328,7 @@ async fn a_refused_stream_is_sent_again_on_another_connection() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_always_is_asked_three_times() {
+async fn a_server_that_always_refuses_gets_the_request_three_times() {
     let server = Server::start(|_, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         while let Some(stream) = frames.request().await {
@@ -354,13 +354,13 @@ async fn a_stream_reset_for_any_other_reason_may_have_been_processed() {
     let transport = transport(&server);
     let error = send(&transport, post("/", "body")).await.unwrap_err();
     assert_eq!((error.delivery(), error.phase(), error.cause()), (Delivery::Unknown, Phase::Head, Cause::Io));
-    // The others on the connection are none of its business.
+    // The other requests on the connection are not affected.
     assert_eq!(text(&transport, get("/")).await, "next");
     assert_eq!(server.accepts(), 1);
 }
 
 #[tokio::test]
-async fn a_graceful_goodbye_below_the_request_moves_it_to_another_connection() {
+async fn a_graceful_goaway_below_the_request_moves_it_to_another_connection() {
     let server = Server::start(|n, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         let stream = frames.request().await.unwrap();
@@ -378,7 +378,7 @@ async fn a_graceful_goodbye_below_the_request_moves_it_to_another_connection() {
 }
 
 #[tokio::test]
-async fn a_graceful_goodbye_that_includes_the_request_lets_it_finish() {
+async fn a_graceful_goaway_that_includes_the_request_lets_it_finish() {
     let server = Server::start(|n, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         let stream = frames.request().await.unwrap();
@@ -386,7 +386,7 @@ async fn a_graceful_goodbye_that_includes_the_request_lets_it_finish() {
             frames.go_away(stream, NO_ERROR).await;
         }
         frames.answer(stream, &format!("from {n}")).await;
-        assert!(n == 1 || frames.request().await.is_none(), "a request came after the goodbye");
+        assert!(n == 1 || frames.request().await.is_none(), "a request came after the GOAWAY");
         stall(frames.0).await;
     })
     .await;
@@ -397,8 +397,8 @@ async fn a_graceful_goodbye_that_includes_the_request_lets_it_finish() {
 }
 
 #[tokio::test]
-async fn a_goodbye_in_two_steps_loses_nothing() {
-    // The usual way (RFC 9113, section 6.8): first "no more", then what was the last.
+async fn a_goaway_in_two_steps_loses_no_request() {
+    // The usual way (RFC 9113, section 6.8): first a GOAWAY that only announces the end, then one with the last stream.
     const ANY: u32 = 0x7fff_ffff;
     let server = Server::start(|n, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
@@ -419,7 +419,7 @@ async fn a_goodbye_in_two_steps_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_goodbye_that_includes_the_request_and_then_a_close_leaves_it_unknown() {
+async fn a_goaway_that_includes_the_request_and_then_a_close_has_unknown_delivery() {
     let server = Server::start(|_, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         let stream = frames.request().await.unwrap();
@@ -432,7 +432,7 @@ async fn a_goodbye_that_includes_the_request_and_then_a_close_leaves_it_unknown(
 }
 
 #[tokio::test]
-async fn a_goodbye_in_anger_proves_nothing() {
+async fn a_goaway_with_an_error_is_no_evidence() {
     let server = Server::start(|_, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         let stream = frames.request().await.unwrap();
@@ -446,7 +446,7 @@ async fn a_goodbye_in_anger_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_goodbye_between_requests_is_replaced_unseen() {
+async fn a_goaway_between_requests_is_handled_silently() {
     let (gone, mut leaving) = mpsc::unbounded_channel();
     let server = Server::start(move |n, socket| {
         let gone = gone.clone();
@@ -456,7 +456,7 @@ async fn a_goodbye_between_requests_is_replaced_unseen() {
             frames.answer(stream, &format!("from {n}")).await;
             frames.go_away(stream, NO_ERROR).await;
             gone.send(()).unwrap();
-            assert!(frames.request().await.is_none(), "a request came after the goodbye");
+            assert!(frames.request().await.is_none(), "a request came after the GOAWAY");
         }
     })
     .await;
@@ -469,7 +469,7 @@ async fn a_goodbye_between_requests_is_replaced_unseen() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_server_closed_is_replaced_unseen() {
+async fn an_idle_connection_that_the_server_closed_is_replaced_silently() {
     let (gone, mut leaving) = mpsc::unbounded_channel();
     let server = Server::start(move |n, socket| {
         let gone = gone.clone();
@@ -491,7 +491,7 @@ async fn an_idle_connection_that_the_server_closed_is_replaced_unseen() {
 }
 
 #[tokio::test]
-async fn a_closed_connection_takes_its_requests_with_it_and_the_next_gets_another() {
+async fn a_closed_connection_fails_its_requests_and_the_next_opens_another() {
     let server = Server::start(|n, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         let stream = frames.request().await.unwrap();
@@ -515,7 +515,7 @@ async fn a_closed_connection_takes_its_requests_with_it_and_the_next_gets_anothe
 }
 
 #[tokio::test]
-async fn a_server_that_opens_no_window_is_named_by_the_write_phase() {
+async fn a_server_without_flow_control_window_times_out_in_the_write_phase() {
     let server = Server::start(|_, socket| async move {
         let mut frames = Frames::greet(socket, &[]).await;
         while frames.next().await.is_some() {}
@@ -530,18 +530,18 @@ async fn a_server_that_opens_no_window_is_named_by_the_write_phase() {
     );
 }
 
-/// Shorter than the first ping, which is not what these tests are about.
+/// Shorter than the time to the first ping, which these tests do not cover.
 const BEFORE_PINGS: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn a_slow_answer_gives_up_its_stream_and_nothing_else() {
+async fn a_slow_response_only_cancels_its_own_stream() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let server = Server::start(move |_, socket| {
         let arrived = arrived.clone();
         async move {
             let mut frames = Frames::greet(socket, &[]).await;
             let slow = frames.request().await.unwrap();
-            // A sign of life: without one the connection would be taken for dead.
+            // An informational response: without any data, the connection would count as dead.
             frames.write(HEADERS, END_HEADERS, slow, INFORMATION_103).await;
             arrived.send(()).unwrap();
             while let Some(frame) = frames.next().await {
@@ -569,14 +569,14 @@ async fn a_slow_answer_gives_up_its_stream_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_arrives_gets_no_further_request() {
+async fn a_silent_connection_gets_no_further_requests() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let server = Server::start(move |n, socket| {
         let arrived = arrived.clone();
         async move {
             let mut frames = Frames::greet(socket, &[]).await;
             if n == 0 {
-                // Answered once, so that the settings have arrived before the silence.
+                // Answers one request, so that the settings have arrived before the server becomes silent.
                 let stream = frames.request().await.unwrap();
                 frames.answer(stream, "x").await;
                 frames.request().await.unwrap();
@@ -598,7 +598,7 @@ async fn a_connection_on_which_nothing_arrives_gets_no_further_request() {
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_no_ping_is_given_up_before_the_answers_deadline() {
+async fn a_peer_that_answers_no_ping_fails_before_the_response_deadline() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let (pinged, mut pings) = mpsc::unbounded_channel();
     let server = Server::start(move |_, socket| {
@@ -628,7 +628,7 @@ async fn a_peer_that_answers_no_ping_is_given_up_before_the_answers_deadline() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_or_too_long_is_an_error() {
+async fn a_truncated_or_too_long_body_is_an_error() {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let server = Server::start(move |n, socket| {
         let arrived = arrived.clone();
@@ -666,7 +666,7 @@ async fn a_body_that_is_cut_short_or_too_long_is_an_error() {
 }
 
 #[tokio::test]
-async fn settings_that_come_late_hold_the_burst_but_not_the_first_request() {
+async fn late_settings_delay_the_burst_but_not_the_first_request() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = Arc::clone(&gate);
     let (arrived, mut arrivals) = mpsc::unbounded_channel();

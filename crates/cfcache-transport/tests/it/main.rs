@@ -1,4 +1,4 @@
-//! Real sockets on this machine, and servers that behave as badly as servers do.
+//! Tests with real sockets on loopback and servers that misbehave.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Origins: what is one, and to which of them a token may travel in the open.
+//! Parsing of origins, and the rule that no token is sent unencrypted to another machine.
 
 use cfcache_transport::{BuildError, HyperTransport, InvalidOrigin, Origin, Proxy, Scheme};
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
@@ -8,7 +8,7 @@ fn build(origin: &str) -> Result<HyperTransport, BuildError> {
 }
 
 #[test]
-fn cleartext_goes_to_this_machine_or_nowhere() {
+fn cleartext_is_refused_for_other_machines() {
     for origin in [
         "http://127.0.0.1:8787",
         "http://127.8.9.10",
@@ -36,7 +36,7 @@ fn cleartext_goes_to_this_machine_or_nowhere() {
         let error = build(origin).unwrap_err();
         assert!(matches!(error, BuildError::Exposed(_)), "{origin}");
         let expected =
-            format!("`{origin}` is not encrypted: the token would travel in the open to another machine");
+            format!("`{origin}` is not encrypted: the token would be sent unencrypted to another machine");
         assert_eq!(error.to_string(), expected.replace(":80`", "`"));
         let builder = HyperTransport::builder(origin.parse().unwrap());
         assert!(builder.allow_insecure_http().build().is_ok(), "{origin}");
@@ -44,7 +44,7 @@ fn cleartext_goes_to_this_machine_or_nowhere() {
 }
 
 #[test]
-fn cleartext_through_a_proxy_elsewhere_is_cleartext_elsewhere() {
+fn cleartext_through_a_remote_proxy_is_refused() {
     let through = |proxy: &str| {
         let proxy: Proxy = proxy.parse().unwrap();
         HyperTransport::builder("http://127.0.0.1:1".parse().unwrap()).with_proxy(Some(proxy))
@@ -52,7 +52,7 @@ fn cleartext_through_a_proxy_elsewhere_is_cleartext_elsewhere() {
     let error = through("http://u:secret@proxy.example:3128").build().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "without TLS to the origin the token would travel in the open to the proxy `http://proxy.example:3128`"
+        "without TLS to the origin, the token would be sent unencrypted to the proxy `http://proxy.example:3128`"
     );
     assert!(through("http://proxy.example:3128").allow_insecure_http().build().is_ok());
     assert!(through("http://127.0.0.1:3128").build().is_ok());
@@ -61,14 +61,14 @@ fn cleartext_through_a_proxy_elsewhere_is_cleartext_elsewhere() {
 }
 
 #[test]
-fn a_name_that_no_certificate_can_have_is_refused_before_any_dial() {
+fn a_host_that_no_certificate_can_name_is_refused_at_build() {
     for origin in ["https://..", "https://-", "https://a..b"] {
         assert!(matches!(build(origin).unwrap_err(), BuildError::Origin(_)), "{origin}");
     }
 }
 
 #[test]
-fn certificates_that_are_none_are_refused_at_once() {
+fn invalid_ca_certificates_are_refused_at_build() {
     for (pem, why) in [
         (&b""[..], "no `BEGIN CERTIFICATE`"),
         (b"not a certificate", "no `BEGIN CERTIFICATE`"),
@@ -82,7 +82,7 @@ fn certificates_that_are_none_are_refused_at_once() {
 }
 
 #[test]
-fn origins_parse_or_say_why_not() {
+fn origins_are_parsed_or_refused_with_a_reason() {
     let origin: Origin = "HTTPS://api.cloudflare.com".parse().unwrap();
     assert_eq!((origin.scheme(), origin.host(), origin.port()), (Scheme::Https, "api.cloudflare.com", 443));
     for (text, why) in [

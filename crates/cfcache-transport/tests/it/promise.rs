@@ -1,6 +1,6 @@
-//! The promise that everything above leans on: "not sent" means not processed, and nothing is processed twice.
+//! Tests the central guarantee: "not sent" means not processed, and no request is processed twice.
 //!
-//! Servers misbehave by a fixed script of pseudo-random numbers, and keep a list of what they processed.
+//! Servers misbehave according to a fixed pseudo-random sequence, and record what they processed.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::support::{Server, answer, post, read_request, reset};
 const REQUESTS: usize = 400;
 const AT_ONCE: usize = 8;
 
-/// How often each request was processed.
+/// How many times each request was processed.
 type Processed = Arc<Mutex<HashMap<usize, usize>>>;
 
 /// The next number of a fixed sequence (Knuth's multiplier for 64 bits).
@@ -46,7 +46,7 @@ fn assert_kept(results: &[Result<Response, TransportError>], processed: &Process
     let processed = processed.lock().unwrap();
     let mut seen = [0; 3];
     for (n, result) in results.iter().enumerate() {
-        // Every server here answers or hangs up at once: to wait in vain would be a fault of the transport.
+        // Every server here responds or closes at once, so a timeout would be a bug of the transport.
         assert!(
             !matches!(result, Err(error) if error.cause() == Cause::TimedOut),
             "request {n}: {result:?}, processed {:?}",
@@ -141,7 +141,7 @@ async fn http2(seeds: Range<u64>) {
                             continue;
                         }
                         2 => {
-                            // Leaves without taking this one, and hears no more.
+                            // Closes gracefully without accepting this request, and reads nothing more.
                             frames.try_go_away(stream - 1, NO_ERROR).await;
                             return;
                         }

@@ -1,4 +1,4 @@
-//! Through a proxy, and what a proxy's refusals look like.
+//! Requests through a proxy, and the proxy's refusals.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ fn proxy(server: &Server, credentials: &str) -> Option<Proxy> {
     Some(format!("http://{credentials}{}", server.address()).parse().unwrap())
 }
 
-/// Asks for a tunnel to a host that exists nowhere but behind the proxy.
+/// Requests a tunnel to a host that only the proxy can reach.
 fn through(proxy: Option<Proxy>) -> cfcache_transport::HyperTransportBuilder {
     HyperTransport::builder("https://api.test".parse().unwrap()).with_roots(Roots::Bundled).with_proxy(proxy)
 }
@@ -71,10 +71,10 @@ async fn answered(credentials: &str, bytes: &'static [u8]) -> TransportError {
 }
 
 #[tokio::test]
-async fn refusals_are_the_proxys_and_say_why() {
+async fn a_proxys_refusal_is_reported_with_its_reason() {
     const UNKNOWN: &[u8] = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     for (credentials, bytes, retryable, text) in [
-        ("", UNKNOWN, false, "with status 407: it wants a user and a password"),
+        ("", UNKNOWN, false, "with status 407: it requires a user and a password"),
         ("u:hidden@", UNKNOWN, false, "with status 407: it does not accept this user and password"),
         (
             "",
@@ -113,20 +113,20 @@ async fn refusals_are_the_proxys_and_say_why() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_speak_http_is_final() {
+async fn a_proxy_that_is_not_http_is_not_retryable() {
     let error = answered("", b"SSH-2.0-OpenSSH_9.9\r\n").await;
     assert_eq!((error.cause(), error.is_retryable()), (Cause::Protocol, false), "{error}");
 }
 
 #[tokio::test]
-async fn bytes_that_the_proxy_puts_into_the_tunnel_are_refused() {
+async fn bytes_that_the_proxy_sends_in_the_tunnel_are_refused() {
     let error = answered("", b"HTTP/1.1 200 OK\r\n\r\nadvertisement").await;
     assert_eq!((error.cause(), error.is_retryable()), (Cause::Protocol, false), "{error}");
-    assert!(error.to_string().contains("sent bytes of its own into the tunnel"), "{error}");
+    assert!(error.to_string().contains("sent unexpected bytes into the tunnel"), "{error}");
 }
 
 #[tokio::test]
-async fn a_proxy_that_hangs_up_may_be_tried_again() {
+async fn a_proxy_that_closes_is_retryable() {
     for rudely in [false, true] {
         let server = Server::start(move |_, mut socket| async move {
             read_request(&mut socket).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_proxy_that_hangs_up_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_stalls_is_named() {
+async fn a_proxy_that_stalls_times_out_in_the_proxy_phase() {
     let server = Server::start(|_, socket| stall(socket)).await;
     let transport =
         through(proxy(&server, "")).with_timeouts(timeouts(|t| t.connect = SHORT)).build().unwrap();
@@ -162,7 +162,7 @@ async fn a_proxy_that_stalls_is_named() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_there_fails_to_connect() {
+async fn an_unreachable_proxy_fails_to_connect() {
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let proxy = Some(format!("http://{gone}").parse().unwrap());
     let error = send(&through(proxy).build().unwrap(), get("/")).await.unwrap_err();
@@ -171,7 +171,7 @@ async fn a_proxy_that_is_not_there_fails_to_connect() {
 }
 
 #[tokio::test]
-async fn a_tunnel_to_the_wrong_server_is_the_certificates_matter() {
+async fn a_tunnel_to_the_wrong_server_fails_certificate_verification() {
     let authority = Authority::new();
     let acceptor = TlsAcceptor::from(Arc::new(config(authority.identity(&["other.test"], |_| ()), &["h2"])));
     let tunnels = Server::start(move |_, mut socket| {
@@ -190,7 +190,7 @@ async fn a_tunnel_to_the_wrong_server_is_the_certificates_matter() {
 }
 
 #[tokio::test]
-async fn cleartext_carries_the_whole_url_to_the_proxy() {
+async fn cleartext_requests_send_the_whole_url_to_the_proxy() {
     let server = Server::start(|_, mut socket| async move {
         while let Some(request) = read_request(&mut socket).await {
             socket.write_all(&answer(&request)).await.unwrap();
@@ -211,7 +211,7 @@ async fn cleartext_carries_the_whole_url_to_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxys_demand_for_a_password_is_told_apart_from_the_origins_answers() {
+async fn a_407_of_the_proxy_is_not_a_response_of_the_origin() {
     let server = Server::start(|_, mut socket| async move {
         while let Some(request) = read_request(&mut socket).await {
             let status = if request.contains("/407") { "407 Who Are You" } else { "403 Forbidden" };

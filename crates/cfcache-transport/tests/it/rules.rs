@@ -1,4 +1,4 @@
-//! Which proxy for which origin.
+//! Tests of the rules that choose a proxy for an origin.
 
 use cfcache_transport::{InvalidProxy, Origin, Proxy, ProxyRules};
 
@@ -11,7 +11,7 @@ fn is_proxied(no_proxy: &str, origin: &str) -> bool {
 }
 
 #[test]
-fn exceptions_take_their_usual_forms() {
+fn no_proxy_accepts_the_usual_forms() {
     for (no_proxy, origin) in [
         ("*", "https://api.cloudflare.com"),
         ("api.cloudflare.com", "https://api.cloudflare.com"),
@@ -45,7 +45,7 @@ fn exceptions_take_their_usual_forms() {
 }
 
 #[test]
-fn an_address_is_excepted_by_a_star_as_well() {
+fn a_star_in_no_proxy_includes_addresses() {
     assert!(!is_proxied("*", "https://10.0.0.1"));
     assert!(!is_proxied("a.example, *", "https://[fd00::1]"));
 }
@@ -58,7 +58,7 @@ fn this_machine_is_never_reached_through_a_proxy() {
 }
 
 #[test]
-fn the_scheme_has_its_proxy_and_all_fills_the_gaps() {
+fn a_scheme_uses_its_own_proxy_or_all_proxy() {
     let proxy_for = |rules: &ProxyRules, origin: &str| {
         rules.intercepts(&origin.parse().unwrap()).map(|proxy| proxy.to_string())
     };
@@ -73,7 +73,7 @@ fn the_scheme_has_its_proxy_and_all_fills_the_gaps() {
 }
 
 #[test]
-fn a_proxy_that_is_none_is_refused_rather_than_left_out() {
+fn an_invalid_proxy_is_an_error() {
     for (text, why) in [
         ("socks5://proxy:1080", InvalidProxy::Scheme),
         ("https://proxy:443", InvalidProxy::Scheme),

@@ -1,4 +1,4 @@
-//! What must not be shown is not shown.
+//! Tests that secrets are not shown.
 
 use bytes::Bytes;
 use cfcache_transport::{Proxy, Request};

@@ -1,4 +1,4 @@
-//! A subscriber that remembers spans, for the tests of this crate and of the client.
+//! A subscriber that records spans, for the tests of this crate and of the client.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 
-/// The name and the fields of each span, in the order of their beginnings.
+/// The name and the fields of each span, in the order in which they began.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
 
@@ -50,7 +50,7 @@ impl Subscriber for Spans {
     fn exit(&self, _span: &Id) {}
 }
 
-/// Remembers what this thread does.
+/// Records the spans of this thread.
 pub(crate) struct Recording {
     spans: Spans,
     _guard: DefaultGuard,
@@ -59,8 +59,8 @@ pub(crate) struct Recording {
 
 impl Recording {
     pub(crate) fn start() -> Self {
-        // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked
-        // at, and that may be the thread of another test.
+        // With only one subscriber, the first thread that reaches a callsite decides for all threads whether it is
+        // enabled, and that thread may belong to another test.
         let second = Dispatch::new(NoSubscriber::default());
         let spans = Spans::default();
         let guard = tracing::subscriber::set_default(spans.clone());

@@ -1,4 +1,4 @@
-//! Bodies that are handed over while they arrive, and connections to another address than the origin's.
+//! Streamed bodies, and connections to another address than the origin's.
 
 use core::pin::Pin;
 
@@ -10,7 +10,7 @@ use crate::support::{Server, get, read_request, send, text};
 
 type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Answers each request with a body of so many bytes in chunks, and with what follows them.
+/// Answers each request with a chunked body of `count` bytes, followed by `end`.
 fn chunks(count: usize, end: &'static str) -> impl Fn(usize, TcpStream) -> Handled + Send {
     move |_, mut socket| {
         Box::pin(async move {
@@ -32,7 +32,7 @@ fn chunks(count: usize, end: &'static str) -> impl Fn(usize, TcpStream) -> Handl
     }
 }
 
-/// What the pieces of a body come to.
+/// Streams a body; returns the result and the collected pieces.
 async fn stream(transport: &HyperTransport) -> (Result<http::Response<u64>, TransportError>, Vec<u8>) {
     let mut pieces = Vec::new();
     let result = transport.stream(get("/"), &mut |piece| pieces.extend_from_slice(piece)).await;
@@ -40,7 +40,7 @@ async fn stream(transport: &HyperTransport) -> (Result<http::Response<u64>, Tran
 }
 
 #[tokio::test]
-async fn a_body_is_handed_over_in_order_and_counted() {
+async fn a_streamed_body_arrives_in_order_and_is_counted() {
     let server = Server::start(chunks(300, "0\r\n\r\n")).await;
     let transport = server.transport();
     for _ in 0..2 {
@@ -56,7 +56,7 @@ async fn a_body_is_handed_over_in_order_and_counted() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_bound_is_an_error_with_the_head() {
+async fn a_streamed_body_above_the_limit_is_an_error_with_the_headers() {
     let server = Server::start(chunks(300, "0\r\n\r\n")).await;
     let transport = server.builder().with_max_body(10_000).build().unwrap();
     let (result, pieces) = stream(&transport).await;
@@ -67,7 +67,7 @@ async fn a_body_beyond_the_bound_is_an_error_with_the_head() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_an_error_with_the_head() {
+async fn a_truncated_streamed_body_is_an_error_with_the_headers() {
     let server = Server::start(chunks(3, "")).await;
     let (result, pieces) = stream(&server.transport()).await;
     let error = result.unwrap_err();
@@ -76,7 +76,7 @@ async fn a_body_that_breaks_off_is_an_error_with_the_head() {
 }
 
 #[tokio::test]
-async fn another_address_is_asked_under_the_origins_name() {
+async fn connect_to_uses_the_address_but_the_origins_name() {
     let server = Server::start(|_, mut socket| async move {
         while let Some(request) = read_request(&mut socket).await {
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{request}", request.len());
@@ -86,7 +86,7 @@ async fn another_address_is_asked_under_the_origins_name() {
     .await;
     let address = server.address();
     let builder = HyperTransport::builder("http://www.example.com".parse().unwrap());
-    // Whatever the proxy is, it is not asked: the address was given by hand.
+    // The proxy is not used, because the address was given explicitly.
     let proxy = "http://127.0.0.1:9".parse().unwrap();
     let transport = builder
         .allow_insecure_http()
@@ -99,8 +99,8 @@ async fn another_address_is_asked_under_the_origins_name() {
 }
 
 #[tokio::test]
-async fn an_address_that_refuses_is_named_in_the_error() {
-    // Bound and let go: nobody listens there.
+async fn a_refused_connect_to_address_is_named_in_the_error() {
+    // Bound and released: nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let transport = HyperTransport::builder("http://localhost".parse().unwrap())
         .with_connect_to("127.0.0.1", address.port())

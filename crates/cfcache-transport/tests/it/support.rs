@@ -1,4 +1,4 @@
-//! Servers for one test each, and requests to send them.
+//! Test servers and requests.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A deadline for phases that a peer stalls on purpose.
+/// A time limit for phases in which the peer stalls deliberately.
 pub(crate) const SHORT: Duration = Duration::from_millis(80);
 
-/// Runs a handler for each connection and counts them; asserts on drop that there was one.
+/// Runs a handler for each connection and counts them; asserts on drop that there was at least one.
 pub(crate) struct Server {
     address: SocketAddr,
     accepts: Arc<AtomicUsize>,
@@ -85,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-/// Usual times, except for what `set` makes short.
+/// The default time limits, except for those that `set` shortens.
 pub(crate) fn timeouts(set: impl FnOnce(&mut Timeouts)) -> Timeouts {
     let mut timeouts = Timeouts::new();
     set(&mut timeouts);
@@ -108,13 +108,13 @@ pub(crate) async fn send(transport: &HyperTransport, request: Request) -> Result
     transport.send(request).await
 }
 
-/// Sends a request that has to succeed, and gives its body as text.
+/// Sends a request that must succeed, and returns its body as text.
 pub(crate) async fn text(transport: &HyperTransport, request: Request) -> String {
     let response = send(transport, request).await.unwrap();
     String::from_utf8(response.into_body().to_vec()).unwrap()
 }
 
-/// An error and everything below it, as the command line would print it.
+/// An error and its sources, as the command line prints them.
 pub(crate) fn chain(error: &TransportError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -125,8 +125,8 @@ pub(crate) fn chain(error: &TransportError) -> String {
     text
 }
 
-/// Sends a request that ends in a deadline, without waiting for it: once the server has said through `arrivals` that
-/// it got the request, time jumps.
+/// Sends a request that will time out, without waiting: after the server has signaled through `arrivals` that it
+/// received the request, the paused clock is advanced.
 pub(crate) async fn expire(
     transport: &Arc<HyperTransport>,
     request: Request,
@@ -141,7 +141,7 @@ pub(crate) async fn expire(
     error
 }
 
-/// Reads one HTTP/1.1 request with its body; `None` at the end of the connection.
+/// Reads one HTTP/1.1 request with its body; returns `None` at the end of the connection.
 pub(crate) async fn read_request<S: AsyncReadExt + Unpin>(socket: &mut S) -> Option<String> {
     let mut bytes = Vec::new();
     let head = loop {
@@ -163,7 +163,7 @@ pub(crate) async fn read_request<S: AsyncReadExt + Unpin>(socket: &mut S) -> Opt
     Some(String::from_utf8(bytes).unwrap())
 }
 
-/// An HTTP/1.1 answer.
+/// An HTTP/1.1 response.
 pub(crate) fn answer(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
@@ -183,7 +183,7 @@ pub(crate) fn reset(socket: TcpStream) {
     drop(socket);
 }
 
-/// Holds a connection open, silently.
+/// Holds a connection open without sending anything.
 pub(crate) async fn stall<S>(socket: S) {
     std::future::pending::<()>().await;
     drop(socket);

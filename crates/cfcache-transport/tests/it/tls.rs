@@ -1,4 +1,4 @@
-//! TLS: who is believed, who is not, and why.
+//! TLS: which certificates are accepted, which are refused, and with which reason.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -20,10 +20,10 @@ use tokio_rustls::rustls::{HandshakeKind, RootCertStore, ServerConfig, crypto::r
 
 use crate::support::{SHORT, Server, answer_all, get, reset, send, stall, text, timeouts};
 
-/// A certificate authority of a test's own.
+/// A test's own certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// What a server shows, and the key that proves that it may.
+/// The certificates of a server, and its private key.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
@@ -58,7 +58,7 @@ fn self_signed(is_ca: IsCa) -> Identity {
     self_signed_with(is_ca, |_| ()).0
 }
 
-/// A certificate that is its own authority, and the same in PEM.
+/// A self-signed certificate, and the same in PEM.
 fn self_signed_with(is_ca: IsCa, change: impl FnOnce(&mut CertificateParams)) -> (Identity, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
@@ -80,7 +80,7 @@ pub(crate) fn config((chain, key): Identity, alpn: &[&str]) -> ServerConfig {
     config
 }
 
-/// Serves "secure" over TLS, in the protocol that was agreed on, until the connection ends.
+/// Serves "secure" over TLS with the negotiated protocol, until the connection ends.
 pub(crate) async fn serve_tls(acceptor: TlsAcceptor, socket: TcpStream) {
     let Ok(tls) = acceptor.accept(socket).await else { return };
     if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
@@ -98,7 +98,7 @@ async fn server(config: ServerConfig) -> Server {
     Server::start(move |_, socket| serve_tls(acceptor.clone(), socket)).await
 }
 
-/// A transport that trusts Mozilla's list and nothing of the machine that runs the test.
+/// A transport that trusts Mozilla's list, and nothing from the machine that runs the test.
 fn builder(server: &Server) -> HyperTransportBuilder {
     let origin = format!("https://{}", server.address()).parse().unwrap();
     HyperTransport::builder(origin).with_roots(Roots::Bundled)
@@ -143,7 +143,7 @@ async fn the_server_chooses_http2_or_http1() {
 }
 
 #[tokio::test]
-async fn requests_that_start_together_share_the_first_handshake() {
+async fn concurrent_requests_share_the_first_handshake() {
     let authority = Authority::new();
     let server = server(config(authority.identity(&["127.0.0.1"], |_| ()), &["h2"])).await;
     let transport = Arc::new(builder(&server).with_ca_pem(authority.pem()).build().unwrap());
@@ -160,7 +160,7 @@ async fn requests_that_start_together_share_the_first_handshake() {
 }
 
 #[tokio::test]
-async fn both_versions_of_tls_are_spoken_and_sessions_resumed() {
+async fn tls_1_2_and_1_3_work_and_sessions_are_resumed() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         let (chain, key) = authority.identity(&["127.0.0.1"], |_| ());
@@ -182,7 +182,7 @@ async fn both_versions_of_tls_are_spoken_and_sessions_resumed() {
                 let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
                 tls.write_all(head).await.unwrap();
                 tls.shutdown().await.unwrap();
-                // The client's own close ends it, so that the tickets are not lost to a reset.
+                // Waits for the client to close, so that session tickets are not lost to a reset.
                 drop(tls.read(&mut [0; 16]).await);
             }
         })
@@ -196,7 +196,7 @@ async fn both_versions_of_tls_are_spoken_and_sessions_resumed() {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_believed_where_it_was_given() {
+async fn a_private_authority_is_trusted_if_it_is_configured() {
     let authority = Authority::new();
     let other = Authority::new();
     let both = format!("{}{}", other.pem(), authority.pem());
@@ -215,19 +215,19 @@ async fn an_unknown_authority_is_refused() {
 }
 
 #[tokio::test]
-async fn an_authority_that_only_bears_a_trusted_name_is_refused() {
+async fn an_authority_with_only_the_name_of_a_trusted_one_is_refused() {
     let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
     let error = refused(identity, Some(&Authority::new())).await;
     assert_final(&error, Cause::Certificate, "the trusted authority of that name did not sign");
 }
 
 #[tokio::test]
-async fn the_platforms_store_is_asked_and_does_not_know_a_private_authority() {
+async fn the_platforms_store_does_not_trust_a_private_authority() {
     let identity = Authority::new().identity(&["127.0.0.1"], |_| ());
     let server = server(config(identity, &["h2"])).await;
     let transport = builder(&server).with_roots(Roots::Platform).build().unwrap();
     let error = send(&transport, get("/")).await.unwrap_err();
-    // A container may have no store at all, which is another final error.
+    // A container may have no trust store, which is another error that is not retryable.
     assert!(matches!(error.cause(), Cause::Certificate | Cause::TrustStore), "{error}");
     assert_eq!((error.phase(), error.is_retryable()), (Phase::Tls, false));
 }
@@ -264,7 +264,7 @@ async fn a_certificate_for_another_name_is_refused_with_both_names() {
 }
 
 #[tokio::test]
-async fn a_self_signed_certificate_is_called_one() {
+async fn a_self_signed_certificate_is_reported_as_self_signed() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let error = refused(self_signed(is_ca), None).await;
         assert_final(&error, Cause::Certificate, "has a self-signed certificate");
@@ -272,7 +272,7 @@ async fn a_self_signed_certificate_is_called_one() {
 }
 
 #[tokio::test]
-async fn a_self_signed_certificate_is_trusted_where_it_was_named_and_for_its_own_name_and_time_only() {
+async fn a_configured_self_signed_certificate_is_trusted_only_for_its_name_and_validity() {
     let past = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 2, 29);
     let elsewhere = |params: &mut CertificateParams| {
         params.subject_alt_names = vec![rcgen::SanType::DnsName("api.example".try_into().unwrap())];
@@ -285,7 +285,7 @@ async fn a_self_signed_certificate_is_trusted_where_it_was_named_and_for_its_own
         };
         let (identity, pem) = self_signed_with(is_ca, |_| ());
         assert_eq!(named(identity, &pem).await.unwrap(), 200, "{is_ca:?}");
-        // One of the same form that nobody named.
+        // A certificate of the same form that was not named as trusted.
         let error = named(self_signed(is_ca), &pem).await.unwrap_err();
         assert_eq!(error.cause(), Cause::Certificate, "{error}");
         let (identity, pem) = self_signed_with(is_ca, past);
@@ -307,7 +307,7 @@ async fn a_certificate_not_meant_for_servers_is_refused() {
     assert_final(&error, Cause::Certificate, "has a certificate that is not meant for servers");
 }
 
-/// A server that answers the first bytes of the handshake with `bytes`, and then waits.
+/// A server that answers the start of the handshake with `bytes`, and then waits.
 async fn answering(bytes: &'static [u8]) -> TransportError {
     let server = Server::start(move |_, mut socket| async move {
         socket.read_exact(&mut [0; 5]).await.unwrap();
@@ -333,13 +333,13 @@ async fn a_server_of_tls_1_1_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_common_cipher_is_refused_for_good() {
+async fn a_server_without_a_common_cipher_is_not_retryable() {
     let error = answering(&[21, 3, 3, 0, 2, 2, 40]).await;
-    assert_final(&error, Cause::Protocol, "shares no TLS cipher with us");
+    assert_final(&error, Cause::Protocol, "supports none of our TLS ciphers");
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_tls_is_refused_for_good() {
+async fn a_server_without_tls_is_not_retryable() {
     let error = answering(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
     assert_final(&error, Cause::Protocol, "does not speak TLS");
 }
@@ -354,7 +354,7 @@ async fn a_server_that_speaks_neither_http2_nor_http1_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn a_server_in_trouble_of_its_own_may_be_tried_again() {
+async fn an_internal_error_alert_is_retryable() {
     let error = answering(&[21, 3, 3, 0, 2, 2, 80]).await;
     assert_eq!(
         (error.delivery(), error.phase(), error.cause(), error.is_retryable()),
@@ -364,7 +364,7 @@ async fn a_server_in_trouble_of_its_own_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_cut_off_may_be_tried_again() {
+async fn a_handshake_that_is_cut_off_is_retryable() {
     for rudely in [false, true] {
         let server = Server::start(move |_, mut socket| async move {
             socket.read_exact(&mut [0; 5]).await.unwrap();
@@ -381,7 +381,7 @@ async fn a_handshake_that_is_cut_off_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_stalled_handshake_is_named() {
+async fn a_stalled_handshake_times_out_in_the_tls_phase() {
     let server = Server::start(|_, socket| stall(socket)).await;
     let transport = builder(&server).with_timeouts(timeouts(|t| t.tls = SHORT)).build().unwrap();
     let error = send(&transport, get("/")).await.unwrap_err();
@@ -395,7 +395,7 @@ async fn a_stalled_handshake_is_named() {
 }
 
 #[tokio::test]
-async fn a_demand_for_a_client_certificate_is_told() {
+async fn a_demand_for_a_client_certificate_is_reported() {
     let authority = Authority::new();
     let (chain, key) = authority.identity(&["127.0.0.1"], |_| ());
     let mut roots = RootCertStore::empty();
@@ -414,7 +414,7 @@ async fn a_demand_for_a_client_certificate_is_told() {
         let acceptor = acceptor.clone();
         async move {
             let refused = acceptor.accept(socket).into_fallible().await.map(|_| ()).unwrap_err();
-            // Read on, so that the alert is not lost to a reset.
+            // Continues reading, so that the alert is not lost to a reset.
             let (_, mut socket) = refused;
             drop(socket.read_to_end(&mut Vec::new()).await);
         }
@@ -427,7 +427,8 @@ async fn a_demand_for_a_client_certificate_is_told() {
 }
 
 #[test]
-fn the_address_of_the_tests_is_an_address() {
-    // `CertificateParams::new` makes an IP name of it; as a DNS name every test above would mean something else.
+fn the_test_host_is_an_ip_address() {
+    // `CertificateParams::new` creates an IP name from it; as a DNS name it would change the meaning of every test
+    // above.
     assert!("127.0.0.1".parse::<IpAddr>().is_ok());
 }

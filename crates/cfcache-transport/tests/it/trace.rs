@@ -1,4 +1,4 @@
-//! Spans of the steps of a request, as a subscriber sees them.
+//! Tests of the spans for the steps of a request.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn secret() -> cfcache_transport::Request {
 }
 
 #[tokio::test]
-async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
+async fn each_step_through_a_proxy_has_a_span_without_secrets() {
     let recording = Recording::start();
     let authority = Authority::new();
     let acceptor = TlsAcceptor::from(Arc::new(config(authority.identity(&["api.test"], |_| ()), &["h2"])));
@@ -61,7 +61,7 @@ async fn each_step_through_a_proxy_is_a_span_and_none_has_a_secret() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_the_error_of_its_span() {
+async fn a_refused_connection_is_recorded_in_its_span() {
     let recording = Recording::start();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

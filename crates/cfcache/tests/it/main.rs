@@ -1,4 +1,4 @@
-//! Programs that purge, against the emulator.
+//! Tests of the facade against the emulator.
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 
@@ -35,7 +35,7 @@ fn zone() -> ZoneId {
     ZONE.parse().unwrap()
 }
 
-/// What was sent, as path and body.
+/// The purges that the emulator received, as path and body.
 fn sent(emulator: &Server) -> Vec<(String, String)> {
     let path = |path: &str| path.rsplit_once(ZONE).unwrap().1.to_owned();
     let entries = emulator.log().entries();
@@ -46,7 +46,7 @@ fn sent(emulator: &Server) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_list_of_each_kind_and_everything() -> Result<(), Error> {
+async fn lists_of_each_kind_and_everything_are_purged() -> Result<(), Error> {
     let emulator = emulator(&[]).await;
     let (client, zone) = (client(&emulator), zone());
     let summary =
@@ -72,7 +72,7 @@ async fn a_list_of_each_kind_and_everything() -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_whole_is_not_sent_at_all() {
+async fn an_invalid_or_empty_request_sends_nothing() {
     let emulator = emulator(&[]).await;
     let (client, zone) = (client(&emulator), zone());
     let purge = || client.purge(&zone);
@@ -103,7 +103,7 @@ async fn what_cannot_be_sent_whole_is_not_sent_at_all() {
 }
 
 #[tokio::test]
-async fn a_summary_that_is_not_all_accepted_becomes_an_error_with_the_reason() {
+async fn into_result_is_an_error_with_the_reason_if_an_entry_failed() {
     let emulator = emulator(&["status=400,code=9999"]).await;
     let summary = client(&emulator).purge(&zone()).tags(["a", "b"]).send().await.unwrap();
     assert_eq!((summary.accepted, summary.failed, summary.failures.len()), (0, 2, 2));
@@ -116,7 +116,7 @@ async fn a_summary_that_is_not_all_accepted_becomes_an_error_with_the_reason() {
 }
 
 #[tokio::test]
-async fn each_outcome_comes_back_with_its_tag_and_a_slow_receiver_slows_the_request_down() {
+async fn outcomes_have_the_callers_tag_and_a_slow_receiver_applies_backpressure() {
     let emulator = emulator(&["status=400,code=1016,at=1"]).await;
     let (client, zone) = (client(&emulator), zone());
     let (sender, mut outcomes) = mpsc::channel(1);
@@ -137,7 +137,7 @@ async fn each_outcome_comes_back_with_its_tag_and_a_slow_receiver_slows_the_requ
     assert!((0..1000).all(|tag| seen[&tag] == EntryStatus::Accepted));
 }
 
-/// A stream of the numbers of a channel.
+/// The entries of a channel as a stream.
 struct Received(mpsc::Receiver<Entry>);
 
 impl futures_core::Stream for Received {
@@ -152,7 +152,7 @@ impl futures_core::Stream for Received {
 }
 
 #[tokio::test]
-async fn a_stream_is_read_as_fast_as_it_can_be_sent_and_can_be_ended_from_outside() {
+async fn a_stream_is_read_with_backpressure_and_can_be_interrupted() {
     let emulator = emulator(&[]).await;
     let (client, zone) = (client(&emulator), zone());
     let (sender, input) = mpsc::channel(10);
@@ -166,7 +166,7 @@ async fn a_stream_is_read_as_fast_as_it_can_be_sent_and_can_be_ended_from_outsid
         };
         sender.send(Entry::from(target).with_tag(number)).await.unwrap();
     }
-    // The last ones fill no request; they go out without an end of the stream.
+    // The last entries do not fill a request; they are sent before the stream ends.
     while emulator
         .purges()
         .iter()
@@ -182,11 +182,11 @@ async fn a_stream_is_read_as_fast_as_it_can_be_sent_and_can_be_ended_from_outsid
     drop(sender);
 }
 
-/// Runs itself again with another environment.
+/// Runs this test again in a process with another environment.
 #[expect(clippy::disallowed_methods, reason = "the environment is what is tested")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_makes_a_client() {
-    const SELF: &str = "the_environment_makes_a_client";
+async fn from_env_reads_the_environment() {
+    const SELF: &str = "from_env_reads_the_environment";
     if std::env::var_os("IS_CHILD").is_some() {
         let client = Client::from_env().unwrap();
         client.purge(&zone()).tags(["a"]).send().await.unwrap().all_accepted().unwrap();
@@ -211,7 +211,7 @@ async fn the_environment_makes_a_client() {
     assert!(!succeeded && told.contains("Plan"), "{told}");
 }
 
-/// That it compiles is the point.
+/// This only has to compile.
 #[test]
 fn clients_and_requests_are_send() {
     const fn is_shared<T: Clone + Send + Sync + 'static>() {}

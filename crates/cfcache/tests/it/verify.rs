@@ -1,4 +1,4 @@
-//! What visitors get after a purge, against the emulated edge.
+//! Verification of purges against the emulated edge.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{TOKEN, ZONE, client, zone};
 
 const URL: &str = "https://www.example.com/a.css";
 
-/// An emulator of API and edge in front of an origin whose pages are all the same.
+/// An emulator of API and edge in front of an origin that serves the same page for every URL.
 async fn edge(faults: &[&str]) -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -34,11 +34,11 @@ fn verify(server: &Server) -> Verify {
 }
 
 #[tokio::test]
-async fn a_purge_is_proven_by_its_urls_and_by_those_that_are_named() {
+async fn a_purge_is_verified_with_its_own_and_with_named_urls() {
     let server = edge(&[]).await;
     let (client, zone) = (client(&server), zone());
     let urls = [URL, "https://www.example.com/b.css", "https://www.example.com/"];
-    // A purge is a task like any other.
+    // A purge can be spawned as a task.
     let task = tokio::spawn(client.purge(&zone).urls(urls).verify(verify(&server)).send());
     let summary = task.await.unwrap().unwrap();
     let verified = summary.verified.clone().unwrap();
@@ -58,11 +58,11 @@ async fn a_purge_is_proven_by_its_urls_and_by_those_that_are_named() {
 }
 
 #[tokio::test]
-async fn what_survives_or_is_not_as_expected_is_named() {
+async fn survivors_and_unexpected_bodies_are_named() {
     let server = edge(&["survive,every=1"]).await;
     let (client, zone) = (client(&server), zone());
     let purge = |verify: Verify| client.purge(&zone).urls([URL]).verify(verify).send();
-    // Fetched by the first verification, it stays for the second.
+    // The first verification caches the page; the second one finds it.
     purge(verify(&server)).await.unwrap().all_proven().unwrap();
     let patient = || verify(&server).timeout(Duration::from_secs(2));
     let summary = purge(patient()).await.unwrap();
@@ -85,7 +85,7 @@ async fn what_survives_or_is_not_as_expected_is_named() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_verified_is_not_sent() {
+async fn a_purge_that_cannot_be_verified_is_not_sent() {
     let server = edge(&[]).await;
     let (client, zone) = (client(&server), zone());
     let error = client.purge(&zone).tags(["a"]).verify(Verify::new()).send().await.unwrap_err();
@@ -94,7 +94,7 @@ async fn what_cannot_be_verified_is_not_sent() {
     let error = client.purge(&zone).tags(["a"]).verify(verify).send().await.unwrap_err();
     assert!(error.to_string().starts_with("the URL to verify `www.example.com` is invalid"), "{error}");
     assert_eq!(server.log().entries().len(), 0);
-    // Where URLs were not asked, nothing is proven.
+    // If no URL was checked, nothing is proven.
     let summary = client.purge(&zone).tags(["a"]).send().await.unwrap();
     assert!(matches!(summary.all_proven(), Err(Error::Unproven(_))));
 }

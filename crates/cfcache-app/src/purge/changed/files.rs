@@ -1,4 +1,4 @@
-//! What visitors should get at the URLs of a site: its files, and nothing of those that were deleted.
+//! What visitors should get at the URLs of a site: its files, but no deleted ones.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,13 +11,13 @@ use cfcache_site::snapshot::{Hash, Snapshot};
 
 use crate::purge::changed::select::Work;
 
-/// The files of a site, as far as they are known.
+/// The known files of a site.
 pub(in crate::purge) struct SiteFiles<'a> {
     site: &'a Site,
     snapshot: Option<&'a Snapshot>,
-    /// The hashes of those that were deleted.
+    /// The hashes of deleted files.
     deleted: &'a HashMap<String, Hash>,
-    /// The entries that show nothing any more.
+    /// The entries of URLs that show no file any more.
     gone: HashSet<String>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> SiteFiles<'a> {
                 let text = |target: &Target| target.text().into_owned();
                 let mut shown = HashSet::new();
                 for entry in snapshot.iter() {
-                    // Those of prefixes as well.
+                    // Includes the URLs of files that are purged by prefix.
                     site.for_each_file_url(entry.path, &mut |target| {
                         shown.insert(text(&target));
                     });
@@ -42,32 +42,32 @@ impl<'a> SiteFiles<'a> {
         Self { site, snapshot: work.snapshot.as_ref(), deleted: &work.deleted, gone }
     }
 
-    /// Whether an entry shows nothing any more.
+    /// Returns whether an entry shows no file any more.
     pub(in crate::purge) fn is_gone(&self, target: &Target) -> bool {
         self.gone.contains(&*target.text())
     }
 
-    /// The file that a URL shows, where there is one that can be meant.
+    /// The file that a URL shows, if it is unambiguous.
     pub(in crate::purge) fn file_at(&self, url: &str) -> Option<String> {
         let mut files = self.site.files_shown_at(url);
         files.retain(|file| self.snapshot.is_some_and(|snapshot| snapshot.contains(file)));
         match files.len() {
             1 => files.pop(),
-            // Which of them it is differs from host to host, but for the one that has just that name.
+            // Which of several files a URL shows depends on the host, except for a file with exactly that name.
             _ => files.into_iter().next().filter(|file| {
                 self.site.site_path_of(url).map(path::from_any_spelling).as_ref() == Some(file)
             }),
         }
     }
 
-    /// The body that a visitor should get, where that is known.
+    /// The body that a visitor should get, if it is known.
     pub(in crate::purge) fn body_at(&self, url: &str) -> Option<ExpectedBody> {
         let sha256 = |hash: Hash| Sha256::new(*hash.as_bytes());
         if let Some(hash) = self.file_at(url).and_then(|file| self.snapshot?.hash_of(&file)) {
             return Some(ExpectedBody::OfFile(sha256(hash)));
         }
         let files = self.site.files_shown_at(url);
-        // Several files: one of them is there, and which is not known.
+        // One of several files is served; it is not known which one.
         if files.iter().any(|file| self.snapshot.is_some_and(|snapshot| snapshot.contains(file))) {
             return None;
         }

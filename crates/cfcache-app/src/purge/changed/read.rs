@@ -1,4 +1,4 @@
-//! What is deployed, or what changed about it: a snapshot or a list of changes.
+//! Reads the deployed files or a list of changes.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, stdin};
@@ -21,19 +21,19 @@ use crate::secret::shown_path;
 use crate::source::lines::Line;
 use crate::source::sitemap::{Sitemap, SitemapLine};
 
-/// What is known of a deployment.
+/// The content of a deployment.
 pub(super) enum Deployed {
-    /// All of its files.
+    /// All deployed files.
     Snapshot(Snapshot),
-    /// What changed, and what is wrong with the list, of which the beginning was read then.
+    /// The changes; if the list is invalid, those before the error.
     Changes { changes: Vec<Change>, outside: u64, broken: Option<Failure> },
 }
 
-/// Reads it whole.
+/// Reads the source completely.
 ///
 /// # Errors
 ///
-/// Where a snapshot cannot be read to its end, or is of no file.
+/// If a snapshot cannot be read completely, or contains no file.
 pub(super) fn read(source: &ChangedSource, site: &Site, state: &Path) -> Result<Deployed, Failure> {
     match source {
         ChangedSource::Directory { path, within } => {
@@ -61,15 +61,15 @@ fn with_cause(failure: Failure, cause: Option<String>) -> Failure {
     }
 }
 
-/// Refuses a directory that leads out of the project, and a state that would be deployed.
+/// Refuses a directory outside of the project, and a state inside of the deployed directory.
 fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(), Failure> {
-    // What is not there is told with its own words, when it is read.
+    // A missing directory is reported when it is read.
     let Ok(directory) = std::fs::canonicalize(path) else { return Ok(()) };
     if let Some(within) = within.and_then(|within| std::fs::canonicalize(within).ok())
         && !directory.starts_with(&within)
     {
         return Err(Failure::usage(format!(
-            "`root` of the site, {}, leads out of the project to {}",
+            "the `root` of the site, {}, is outside of the project, at {}",
             shown_path(path),
             shown_path(&directory)
         )));
@@ -81,13 +81,13 @@ fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(
             shown_path(state)
         ))
         .with_hint(
-            "name another place with `--state`: it lists every file, and would change with each run",
+            "choose another location with `--state`: the state lists every file and changes with each run",
         ));
     }
     Ok(())
 }
 
-/// An error of one record of a list.
+/// An error in one record of a list.
 enum ReadRecordError<E> {
     Io(io::Error),
     Invalid(u64, E),
@@ -148,7 +148,7 @@ fn manifest(
         let failure = Failure::usage(format!("{}: {error}", name(file)));
         match below {
             Some(below) if outside > 0 => failure.with_hint(format!(
-                "it names {outside} files, and none of them is below {}",
+                "it contains {outside} files, but none of them is below {}",
                 shown_path(below)
             )),
             _ => failure,
@@ -156,11 +156,11 @@ fn manifest(
     })
 }
 
-/// The files of a tree, as git tells them.
+/// The files of a git tree.
 fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
     if tree.starts_with('-') {
         return Err(Failure::usage(format!(
-            "`--git-tree {tree}`: a tree is named `REV:PATH`, such as `HEAD:public`"
+            "`--git-tree {tree}`: name a tree as `REV:PATH`, such as `HEAD:public`"
         )));
     }
     let what = format!("`git ls-tree -r -z {tree}`");
@@ -181,7 +181,7 @@ fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
             .map_err(|error: InvalidTree| ReadRecordError::Invalid(number, error))
     });
     let status = child.wait().map_err(failed)?;
-    // Half a list of a git that failed is no snapshot.
+    // The list of a failed git command is incomplete.
     if !status.success() {
         return Err(Failure::usage(format!("{what} failed")).with_cause(status.to_string()));
     }
@@ -189,7 +189,7 @@ fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
     files.finish().map_err(|error| Failure::usage(format!("{what}: {error}")))
 }
 
-/// The pages of sitemaps, and of those that an index lists.
+/// The pages of sitemaps, including those that an index lists.
 fn sitemaps(files: &[PathBuf], site: &Site) -> Result<Snapshot, Failure> {
     let mut pages = SitemapPages::default();
     for file in files {
@@ -219,7 +219,7 @@ fn sitemaps(files: &[PathBuf], site: &Site) -> Result<Snapshot, Failure> {
     }
     pages.finish().map_err(|error| {
         let why = match error {
-            InvalidSnapshot::Empty => "there is no page of the site in it".to_owned(),
+            InvalidSnapshot::Empty => "it contains no page of the site".to_owned(),
             other => other.to_string(),
         };
         let names: Vec<String> = files.iter().map(|file| name(file)).collect();
@@ -249,11 +249,11 @@ fn changes(
     Deployed::Changes { changes: list.changes(), outside: list.outside(), broken: ended.err() }
 }
 
-/// A root of `s3://bucket/folder` is no path of this machine.
+/// A root such as `s3://bucket/folder` is not a local path.
 fn list_root(format: ListFormat, below: Option<&Path>) -> Root {
     match below {
         Some(below) if format == ListFormat::Aws && !below.starts_with("s3:") => {
-            // A directory is what was uploaded; keys do not begin with it.
+            // Keys do not begin with the path of the directory that was uploaded.
             let _no_root: PathBuf = below.to_owned();
             Root::none()
         }

@@ -1,5 +1,5 @@
-//! Everything to purge for a deployment: what changed since the state, what is pending, what is always purged; and less
-//! exact ways to say it, where the limits make that take too long or there is nothing to compare with.
+//! Selects what to purge for a deployment: changes since the state, pending entries, and URLs that are always purged.
+//! If that would take too long or there is nothing to compare with, it selects fewer, larger items.
 
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
@@ -23,44 +23,44 @@ use crate::report::{Fallback, FallbackTo};
 use crate::secret::shown_path;
 use crate::wording;
 
-/// At least so many files of a folder have to change for it to be worth a prefix: the first that is fast enough. A
-/// request takes 100 prefixes, and few such requests are allowed.
+/// The minimum number of changed files for which a folder is purged as a prefix; the first value that is fast enough is
+/// used. A request holds 100 prefixes, and few such requests are allowed.
 const WORTH_A_PREFIX: [u64; 3] = [100, 10, 2];
 
-/// How many names are told of a kind of warning.
+/// The maximum number of names that are shown for one kind of warning.
 const TOLD: usize = 3;
 
-/// What there is to do.
+/// What to do for a deployment.
 pub(super) struct Work {
-    /// What to purge.
+    /// The entries to purge.
     pub(super) purge: Vec<Target>,
-    /// What to invalidate; empty for a purge.
+    /// The entries to invalidate; empty for a purge.
     pub(super) invalidate: Vec<Target>,
-    /// Whether it is everything in place of these.
+    /// Whether to purge everything instead of these entries.
     pub(super) is_everything: bool,
     pub(super) counts: ChangeCounts,
     pub(super) fallback: Option<Fallback>,
-    /// The files that are deployed, where they are known.
+    /// The deployed files, if they are known.
     pub(super) snapshot: Option<Snapshot>,
-    /// URLs that are shown by what is purged in another way than by URL, where they are to be verified or fetched.
+    /// URLs that are covered by prefixes or hosts, if they have to be verified or fetched.
     pub(super) covered: Vec<Target>,
-    /// The hashes of files that were deleted, where bodies are compared with files.
+    /// The hashes of deleted files, if bodies are compared with files.
     pub(super) deleted: HashMap<String, Hash>,
-    /// The entries of files that a list of changes names as deleted.
+    /// The entries of files that a list of changes marks as deleted.
     pub(super) gone: HashSet<String>,
-    /// How the files of the state were mapped, if it has any.
+    /// The mapping of the files in the state, if it has any.
     pub(super) mapping: Option<Site>,
-    /// Why it is not to be sent, and only written down.
+    /// Why nothing is sent; the entries are only recorded.
     pub(super) refused: Option<Failure>,
 }
 
 impl Work {
-    /// All that is to be done, as a state remembers it.
+    /// All entries, as the state stores them.
     pub(super) fn pending(&self) -> Vec<Target> {
         self.purge.iter().chain(&self.invalidate).cloned().collect()
     }
 
-    /// All URLs that show what is to be done.
+    /// All affected URLs.
     pub(super) fn urls(&self) -> impl Iterator<Item = &Target> {
         let own = self.purge.iter().chain(&self.invalidate);
         own.filter(|target| target.kind() == Kind::Files).chain(&self.covered)
@@ -74,7 +74,7 @@ impl Work {
         self.len() == 0
     }
 
-    /// What is sent together: what is done to entries of which kind.
+    /// The groups that are sent together, by action and kind.
     pub(super) fn groups(&self) -> Vec<(Action, Kind, Vec<&Target>)> {
         let mut groups = Vec::new();
         for (action, targets) in [(Action::Purge, &self.purge), (Action::Invalidate, &self.invalidate)] {
@@ -88,7 +88,7 @@ impl Work {
         groups
     }
 
-    /// The kind of all entries; `None` where there are several.
+    /// The kind of all entries; `None` if there are several.
     pub(super) fn kind(&self) -> Option<Kind> {
         let mut kinds = self.purge.iter().chain(&self.invalidate).map(Target::kind);
         let Some(first) = kinds.next() else { return Some(Kind::Files) };
@@ -96,14 +96,14 @@ impl Work {
     }
 }
 
-/// Why the state is not compared with.
+/// Why there is no comparison with the state.
 struct NoComparison {
     why: String,
-    /// What a state that is torn still tells.
+    /// The readable part of an incomplete state.
     salvaged: Option<Remembered>,
 }
 
-/// Compares what is deployed with the state, which `read` reads, and finds what there is to do.
+/// Compares the deployed files with the state, which `read` loads, and selects what to do.
 pub(super) fn select(
     job: &ChangedJob,
     deployed: Deployed,
@@ -119,7 +119,7 @@ pub(super) fn select(
         visits.is_some_and(|visits| visits.verify.as_ref().is_some_and(|verify| verify.expects_files));
     if expects_files && !snapshot.as_ref().is_some_and(|snapshot| snapshot.kind() == HashKind::Sha256) {
         return Err(Failure::usage("`--expect-files` needs SHA-256 hashes of what is deployed")
-            .with_hint("name the directory, or a manifest that `sha256sum` made"));
+            .with_hint("give the directory, or a manifest of `sha256sum`"));
     }
     let mut compared = None;
     let mut deleted = HashMap::new();
@@ -155,7 +155,7 @@ pub(super) fn select(
         && let Some(kind) = remembered.header.hash.filter(|kind| *kind != snapshot.kind())
     {
         console.note(&format!(
-            "the state has hashes of another sort ({kind:?}, now {:?}), so that every file counts as changed",
+            "the state has hashes of another type ({kind:?}, now {:?}), so every file counts as changed",
             snapshot.kind()
         ));
     }
@@ -163,13 +163,13 @@ pub(super) fn select(
     let has_moved = before.is_some_and(|before| !before.has_urls_of(&job.site));
     let why = match (&no_comparison, has_moved) {
         (Some(no_comparison), _) => Some(no_comparison.why.clone()),
-        (None, true) => Some("the site is served under other URLs than before".to_owned()),
+        (None, true) => Some("the URLs of the site have changed".to_owned()),
         (None, false) => None,
     };
     let salvaged = no_comparison.and_then(|no_comparison| no_comparison.salvaged);
     let pending = remembered.as_ref().or(salvaged.as_ref()).map_or(&[][..], |state| &state.pending);
     if has_moved && job.first == FirstRun::List {
-        // What did not change is new where it was not served before.
+        // An unchanged file is new if it was not served before.
         let known: HashSet<String> = changes.iter().map(|change| change.path.clone()).collect();
         let rest = snapshot.iter().flat_map(Snapshot::iter).filter(|entry| !known.contains(entry.path));
         changes.extend(rest.map(|entry| Change { path: entry.path.to_owned(), kind: ChangeKind::Changed }));
@@ -201,7 +201,7 @@ pub(super) fn select(
     Ok(work)
 }
 
-/// The state, if it can be compared with, or why not.
+/// The state if it can be compared with, otherwise the reason.
 fn usable(
     read: Result<Option<Remembered>, StateError>,
     has_snapshot: bool,
@@ -214,34 +214,35 @@ fn usable(
         Ok(None) if has_snapshot => no("there is no state yet".to_owned(), None),
         Ok(state) => Ok((state, None)),
         Err(StateError::Unusable { unusable: unusable @ UnusableState::Torn { .. }, salvaged, path }) => no(
-            format!("the state {} is of no use: {unusable}", shown_path(&path)),
+            format!("the state {} cannot be used: {unusable}", shown_path(&path)),
             salvaged.map(|state| *state),
         ),
         Err(error) => Err(state_failure(&error)),
     }
 }
 
-/// What is wrong with a state, and what to do about it.
+/// The failure for a problem with the state.
 pub(super) fn state_failure(error: &StateError) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error {
         StateError::Locked { .. } => {
-            failure.with_hint("wait for it to end, or name another state with `--state`")
+            failure.with_hint("wait for it to end, or use another state with `--state`")
         }
-        StateError::Unusable { unusable: UnusableState::Foreign, .. } => failure
-            .with_hint("nothing is written over a file that is no state: name another one with `--state`"),
+        StateError::Unusable { unusable: UnusableState::Foreign, .. } => {
+            failure.with_hint("a file that is not a state is not overwritten: use another one with `--state`")
+        }
         StateError::Io { source, .. } => failure.with_cause(source.to_string()),
         _ => failure,
     }
 }
 
-/// Warns of names that may not be those that visitors ask for.
+/// Warns about names that may differ from those that visitors request.
 fn warn(changes: &[Change], console: &dyn Console) {
     let mut count = 0;
     for change in changes.iter().filter(|change| !path::is_composed(&change.path)) {
         if count < TOLD {
             console.warn(&format!(
-                "the name of `{}` is not in the composed form (NFC) that links are typed in: its URL is another one",
+                "the name of `{}` is not in composed form (NFC), in which links are usually typed: its URL differs",
                 path::display(&change.path)
             ));
         }
@@ -252,19 +253,19 @@ fn warn(changes: &[Change], console: &dyn Console) {
     }
     if let Some(change) = changes.iter().find(|change| change.path.rsplit('/').next() == Some("404.html")) {
         console.warn(&format!(
-            "`{}` changed, and is served for paths that nobody can list: the cache keeps such answers for 3 minutes, \
+            "`{}` changed, and is served for paths that cannot be listed: the cache keeps such responses for 3 minutes, \
              unless a rule says otherwise",
             path::display(&change.path)
         ));
     }
 }
 
-/// What is chosen from.
+/// The data of the selection.
 struct Choice<'a> {
     job: &'a ChangedJob,
     changes: &'a [Change],
     snapshot: Option<&'a Snapshot>,
-    /// How the files were mapped before.
+    /// The previous mapping.
     old: Option<&'a Site>,
     pending: &'a [Target],
     console: &'a dyn Console,
@@ -278,7 +279,7 @@ impl Choice<'_> {
         }
     }
 
-    /// Tells each change, and how much it makes.
+    /// Shows each change and its number of URLs.
     fn explain(&self) {
         let sites = self.sites();
         for change in self.changes {
@@ -288,7 +289,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The URLs of what changed, if that is fast enough.
+    /// Selects the URLs of changed files, if that is fast enough.
     fn exact(&self) -> Work {
         let (served, gone) = self.urls(|_| true);
         let Some(within) = self.job.within else { return self.work(gone, served) };
@@ -328,7 +329,7 @@ impl Choice<'_> {
         }
         let mut work = self.work(gone, served);
         work.refused = Some(Failure::usage(why).with_hint(
-            "allow more time with `--within`, name the plan with `--plan`, or allow `--fallback host`",
+            "allow more time with `--within`, set the plan with `--plan`, or allow `--fallback host`",
         ));
         work
     }
@@ -337,8 +338,8 @@ impl Choice<'_> {
         self.console.note(&format!("{why}; purging {what}"));
     }
 
-    /// The targets of the changes that are wanted, of what is pending and of what is always purged: those that show
-    /// something still, and those that show nothing any more. A purge does not tell them apart.
+    /// The entries of the wanted changes, of pending entries and of URLs that are always purged: those that still show
+    /// a file, and those that do not. A purge treats both alike.
     fn urls(&self, is_wanted: impl Fn(&Change) -> bool) -> (Vec<Target>, Vec<Target>) {
         let sites = self.sites();
         let mut selection = Selection::new();
@@ -355,7 +356,7 @@ impl Choice<'_> {
         }
         for target in self.pending {
             selection.push(target.clone());
-            // Whether it shows something still, a list of changes does not tell.
+            // A list of changes does not say whether a URL still shows a file.
             if self.snapshot.is_none() {
                 deleted.insert(target.text().into_owned());
             }
@@ -367,7 +368,7 @@ impl Choice<'_> {
         match (self.job.action, self.snapshot) {
             (Action::Purge, _) => (Vec::new(), targets),
             (_, Some(snapshot)) => {
-                // Hosts and folders are no file's.
+                // Hosts and folders belong to no file.
                 let (whole, own): (Vec<_>, Vec<_>) =
                     targets.into_iter().partition(|target| matches!(target, Target::Hosts(_)));
                 let (mut served, gone) = split_gone(own, &self.job.site, snapshot);
@@ -378,7 +379,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The hosts, old and new, with what is gone and what is pending elsewhere.
+    /// Selects the old and new hosts, with the URLs of deleted files and pending entries elsewhere.
     fn hosts(&self, why: String, gone: Vec<Target>) -> Work {
         let mut selection = Selection::new();
         for site in self.sites() {
@@ -390,15 +391,15 @@ impl Choice<'_> {
         let elsewhere: Vec<Target> =
             self.pending.iter().filter(|target| !is_covered(target)).cloned().collect();
         elsewhere.into_iter().for_each(|target| selection.push(target));
-        // Where hosts are purged, so is what is gone.
+        // Purging the hosts includes the URLs of deleted files.
         let gone = if self.job.action == Action::Purge { Vec::new() } else { gone };
         let mut work = self.work(gone, selection.into_targets());
         work.fallback = Some(Fallback { to: FallbackTo::Host, why });
         work
     }
 
-    /// Folders of which at least half changed, and the URLs of the rest; `None` where that is too slow as well, or the
-    /// folders are not known.
+    /// Selects folders in which at least half of the files changed, and the URLs of the others; `None` if that is too
+    /// slow as well, or if the folders are not known.
     fn folders(&self, why: &str, within: Duration, limits: &PurgeLimits) -> Option<Work> {
         let snapshot = self.snapshot?;
         for at_least in WORTH_A_PREFIX {
@@ -409,7 +410,7 @@ impl Choice<'_> {
             let rest: HashSet<&str> = collapsed.rest.iter().map(|change| change.path.as_str()).collect();
             let (mut served, mut gone) = self.urls(|change| rest.contains(change.path.as_str()));
             if self.job.action == Action::Invalidate {
-                // A folder is only marked as stale, and what is gone must not be served.
+                // A folder is only marked as stale, but deleted files must not be served.
                 let of_folders = |change: &Change| {
                     change.kind == ChangeKind::Deleted && !rest.contains(change.path.as_str())
                 };
@@ -450,14 +451,14 @@ impl Choice<'_> {
             });
         };
         self.changes.iter().for_each(|change| push(&change.path));
-        // Which files a run was about that is made up for is not remembered.
+        // The state does not record which files a pending entry came from.
         if has_moved || self.pending.iter().any(is_other) {
             self.snapshot.iter().flat_map(|snapshot| snapshot.iter()).for_each(|entry| push(entry.path));
         }
         urls.into_targets()
     }
 
-    /// The entries of files that a list of changes names as deleted.
+    /// The entries of files that a list of changes marks as deleted.
     fn gone(&self) -> HashSet<String> {
         let mut gone = HashSet::new();
         let (deleted, served): (Vec<_>, Vec<_>) =
@@ -496,7 +497,7 @@ impl Choice<'_> {
     }
 }
 
-/// How long the limits make it take at the least: URLs by their rate, all else by what a full bucket does not hold.
+/// The minimum time by the limits: URLs by their rate, all other entries by what exceeds a full bucket.
 fn least_time<'a>(targets: impl Iterator<Item = &'a Target>, limits: &PurgeLimits) -> Duration {
     let (mut urls, mut hosts, mut prefixes) = (0_usize, 0_usize, 0_usize);
     for target in targets {

@@ -1,5 +1,5 @@
-//! Sends what a deployment changed: a run for each kind of entry, through the engine that lists go through. Visitors are
-//! asked once for all of them.
+//! Sends what a deployment changed: one run for each kind of entry, as for lists. Visitor requests are made once for
+//! all of them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,15 +31,15 @@ use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::wording;
 
-/// What came of sending.
+/// The result of sending.
 pub(super) struct Sent {
-    /// How the purge ended: it is done only where this is success.
+    /// The exit code of the purge.
     pub(super) exit: Exit,
-    /// What visitors were seen to get after it, where they were asked.
+    /// The results of visitor requests, if there were any.
     pub(super) seen: Option<VisitOutcome>,
 }
 
-/// Sends all of it, has visitors ask, and adds to the report what became of it.
+/// Sends everything, makes visitor requests, and completes the report.
 pub(super) async fn send(
     job: &mut ChangedJob,
     connection: &Connection,
@@ -109,7 +109,7 @@ async fn send_with(
     let client = session.client.clone();
     let again = Again { client, action: job.action, scopes, routes, console };
     let files = SiteFiles::new(&job.site, work);
-    // Where everything is purged, nothing was purged by URL.
+    // If everything is purged, no URL was purged individually.
     let covered: Vec<&Target> =
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
@@ -119,7 +119,7 @@ async fn send_with(
     Ok(Sent { exit, seen: Some(seen) })
 }
 
-/// What is the same for all kinds of entries.
+/// The parts that all kinds of entries share.
 struct Sending<'a> {
     session: &'a Session,
     job: &'a ChangedJob,
@@ -140,9 +140,9 @@ impl Sending<'_> {
         let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
         let mut exit = Exit::Accepted;
         for (action, kind, targets) in work.groups() {
-            // What made a run give up does so with the next.
+            // A reason that stopped a run also applies to the next one.
             if exit != Exit::Accepted && exit != Exit::Failed {
-                let error = ItemError::new(None, "not sent: the run was given up before".to_owned());
+                let error = ItemError::new(None, "not sent: the run was stopped before".to_owned());
                 let count = targets.len() as u64;
                 report.items += count;
                 report.failed += count;
@@ -162,7 +162,7 @@ impl Sending<'_> {
                 Bulk { session, kind, scopes, routes, report: part, pacing, accepted, console, interrupts };
             let logs = Logs { failed_to: failed_to.clone(), journal: None };
             let (part, part_exit, _) = bulk.send(InputReader::from_entries(entries), logs).await;
-            // Whatever a run calls itself: only what the API accepted is done.
+            // Whatever the exit code: only what the API accepted is done.
             let is_whole = part.accepted == part.items && !part.is_incomplete;
             exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
             report.is_incomplete |= part.is_incomplete;
@@ -181,7 +181,7 @@ async fn send_everything(
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let FoundScopes::Zone(place) = found else {
-        return Err(Failure::usage("`--fallback everything` is for one zone, and none is given")
+        return Err(Failure::usage("`--fallback everything` needs a zone, but none is given")
             .with_hint("name it with `--zone ID|DOMAIN`"));
     };
     let body = PurgeBody::Everything;

@@ -1,4 +1,4 @@
-//! Whom to trust.
+//! Verification of server certificates.
 
 use core::error::Error as StdError;
 use core::fmt;
@@ -18,15 +18,15 @@ use crate::hyper::Roots;
 
 type Verifier = Arc<dyn ServerCertVerifier>;
 
-/// Asks the private authorities first, and then those that everybody knows.
+/// Verifies a certificate against the private authorities first, and then against the public ones.
 #[derive(Debug)]
 pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
     private: Option<Verifier>,
-    /// The private authorities' certificates themselves: a server may present one of them as its own.
+    /// The certificates of the private authorities: a server may use one of them as its own.
     named: Vec<CertificateDer<'static>>,
     roots: Roots,
-    /// The well known, once they were read. Reading the platform's store takes milliseconds.
+    /// The public authorities, once they have been read. Reading the platform's store takes milliseconds.
     public: OnceLock<Result<Verifier, Error>>,
 }
 
@@ -43,11 +43,11 @@ impl Trust {
         let private = (!store.is_empty()).then(|| webpki(store, &provider)).transpose()?;
         let trust =
             Arc::new(Self { provider, private, named: named.to_vec(), roots, public: OnceLock::new() });
-        // They are read while the name is looked up and the connection is opened. Who named a private authority will
-        // hardly need them.
+        // Reads them while the name is looked up and the connection is opened. With a private authority they are rarely
+        // needed.
         if trust.private.is_none() && roots == Roots::Platform {
             let ahead = Arc::clone(&trust);
-            // Where no thread can be had, whoever needs them reads them.
+            // If no thread can be started, they are read when they are needed.
             let read = move || drop(ahead.public());
             let _detached = thread::Builder::new().name("trusted roots".to_owned()).spawn(read);
         }
@@ -58,7 +58,7 @@ impl Trust {
         &self.provider.signature_verification_algorithms
     }
 
-    /// Waits for who reads them already.
+    /// Returns the public authorities; waits if they are being read already.
     fn public(&self) -> Result<&Verifier, Error> {
         let read = || match self.roots {
             Roots::Platform => {
@@ -104,8 +104,8 @@ impl ServerCertVerifier for Trust {
             && is_authority_itself(refusal)
             && self.named.iter().any(|named| named == end_entity)
         {
-            // What `openssl req -x509` makes by default is an authority, and servers use it as their own certificate. It
-            // was named as trusted, so that there is nobody else to ask; its dates were found good before this refusal.
+            // `openssl req -x509` creates an authority by default, and servers use it as their own certificate. It was
+            // named as trusted, so there is no other authority to check; its dates were checked before this refusal.
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
@@ -144,31 +144,32 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Of what the private authorities say and what the public ones say: the reason is with those who know the authority.
+/// Chooses between the errors of the private and of the public authorities: the one that knows the issuer has the
+/// reason.
 fn reason(private: Option<Error>, public: Error) -> Error {
     let says_nothing = match &public {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        // Who named a private authority need not have a store of others.
+        // A user who names a private authority may have no other trust store.
         _ => NoStore::find(&public).is_some(),
     };
     private.filter(|_| says_nothing).unwrap_or(public)
 }
 
-/// Returns whether a certificate was refused because it is an authority's, and not a server's.
+/// Returns whether a certificate was refused because it belongs to an authority and not to a server.
 fn is_authority_itself(refusal: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(error))) = refusal else { return false };
-    // The name of webpki's error: its type is not ours to name, and a test sees whether it still is called so.
+    // The name of webpki's error, whose type is not accessible here. A test checks that the name is still correct.
     error.to_string() == "CaUsedAsEndEntity"
 }
 
 /// Returns whether no known authority vouches for it.
 fn is_unknown(refusal: &Error) -> bool {
-    // webpki says `CaUsedAsEndEntity` (an `Other`) of what `openssl req -x509` makes by default.
+    // webpki reports `CaUsedAsEndEntity` (an `Other`) for the certificates that `openssl req -x509` makes by default.
     let Error::InvalidCertificate(reason) = refusal else { return false };
     matches!(reason, CertificateError::UnknownIssuer | CertificateError::Other(_))
 }
 
-/// The certificates of everybody's authorities cannot be had.
+/// The public root certificates cannot be read.
 #[derive(Debug)]
 pub(super) struct NoStore {
     roots: Roots,
@@ -198,7 +199,7 @@ impl StdError for NoStore {
     }
 }
 
-/// The certificate names itself as its authority.
+/// The certificate is its own issuer.
 #[derive(Debug)]
 pub(super) struct SelfSigned;
 
@@ -212,8 +213,8 @@ impl StdError for SelfSigned {}
 
 /// Returns whether a certificate names itself as its issuer; `None` where it cannot be read.
 ///
-/// Only enough of DER to step over the fields in front (RFC 5280, section 4.1):
-/// version, serial number, signature algorithm, **issuer**, validity, **subject**.
+/// Parses only as much DER as is needed to skip the preceding fields (RFC 5280, section 4.1): version, serial number,
+/// signature algorithm, **issuer**, validity, **subject**.
 fn is_self_issued(certificate: &[u8]) -> Option<bool> {
     const VERSION: u8 = 0xa0;
     let (_, certificate, _) = element(certificate)?;
@@ -229,7 +230,7 @@ fn is_self_issued(certificate: &[u8]) -> Option<bool> {
     Some(issuer == subject)
 }
 
-/// Splits the first DER element off: its tag, its contents, and what follows it.
+/// Splits off the first DER element: its tag, its contents, and the remaining bytes.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_is_with_those_who_know_the_authority() {
+    fn the_error_comes_from_the_side_that_knows_the_issuer() {
         let unknown = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let expired = || Error::InvalidCertificate(CertificateError::Expired);
         let revoked = || Error::InvalidCertificate(CertificateError::Revoked);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_names_itself_is_told_from_one_that_names_another() {
+    fn self_issued_certificates_are_detected() {
         let authority = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new([]).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
