@@ -11,6 +11,7 @@ mod dist;
 mod emulator;
 mod generate;
 mod install;
+mod order;
 mod public_api;
 mod repo;
 mod tidy;
@@ -52,6 +53,8 @@ enum Command {
         #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(bench::names()))]
         names: Vec<String>,
     },
+    /// List the functions that a purge runs, for the linker: crates/cfcache-cli/start.order
+    Order,
     /// Simulate a day of a large queue, for docs/queue.md
     Simulate {
         #[arg(value_parser = ["queue"])]
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::CacheTests => cache_tests::run(),
         Command::Tidy => tidy::run(),
         Command::Bench { names } => bench::run(&names),
+        Command::Order => order::write(),
         Command::Simulate { seed, .. } => bench::simulate_queue(seed),
         Command::Dist { twice: true, .. } => dist::twice(),
         Command::Dist { target, no_run, .. } => dist::run(target.as_deref(), !no_run),

@@ -17,7 +17,7 @@ const PAIRS: usize = 200;
 const WARM_UP: usize = 10;
 
 /// At most this share of the time that `curl` takes.
-const TARGET: f64 = 0.5;
+const TARGET: f64 = 0.28;
 
 const URL: &str = "https://www.example.com/css/styles.css";
 
@@ -27,6 +27,12 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
         bail!("curl is what is compared with, and it is not here: apt-get install curl");
     }
     println!("{PAIRS} pairs of runs, one after the other in turn, after {WARM_UP} to warm up; medians:\n");
+
+    // What a linker has just written is in the page cache in pieces of 4 kB, and takes longer to map than what was copied,
+    // unpacked or read from the disk.
+    let installed = cfcache.with_file_name("cfcache-installed");
+    std::fs::copy(cfcache, &installed).context("cannot copy the binary")?;
+    let cfcache = installed.as_path();
 
     let mut version = program(cfcache);
     version.arg("--version");
