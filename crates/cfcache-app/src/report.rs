@@ -47,8 +47,7 @@ pub struct Report {
     pub retries: u64,
     /// Responses that demanded a wait.
     pub rate_limited: u64,
-    /// Warnings about entries, and errors and messages that the API sent with a successful response; omitted if there
-    /// are none.
+    /// Warnings about entries, and errors and messages that the API sent with a successful response; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub warnings: u64,
