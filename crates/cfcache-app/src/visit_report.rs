@@ -17,8 +17,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What visitors got after a purge: `probed` is the sum of `proven`, `refilled`, `not_cached`, the survivors and the
-/// unproven.
+/// What visitors got after a purge: `probed` is the sum of `proven`, `refilled`, `not_cached`, the survivors and the unproven.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(
     feature = "schema",
@@ -32,8 +31,7 @@ pub struct VerifyReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "u64"))]
     pub sample_of: Option<u64>,
-    /// URLs that were not checked because the journal says that an earlier run verified them; omitted if there are
-    /// none.
+    /// URLs that were not checked because the journal says that an earlier run verified them; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub skipped: u64,
