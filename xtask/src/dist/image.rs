@@ -82,7 +82,7 @@ pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
         ensure!(ended.status.success(), "cfcache-queue serve ended with {}: {printed}", ended.status);
         let status: serde_json::Value =
             serde_json::from_str(&repo::output(run().args(["status", "--json"]))?)?;
-        ensure!(status["dead"] == 0, "what was queued was not accepted over {base_url}: {status}");
+        ensure!(status["dead_count"] == 0, "what was queued was not accepted over {base_url}: {status}");
         println!("cfcache-queue: sent over {base_url}");
     }
     Ok(())

@@ -76,7 +76,8 @@ fn table(definition: &Value) -> String {
         let property = &properties[name];
         let meaning = property["description"].as_str();
         let meaning = meaning.unwrap_or_else(|| panic!("`{name}` has no comment that says what it is"));
-        let meaning = meaning.replace('|', "\\|");
+        // A comment of more than one line keeps its line breaks in the schema.
+        let meaning = meaning.replace('\n', " ").replace('|', "\\|");
         table.push_str(&format!("| `{name}` | {} | {meaning} |\n", kind(property)));
     }
     table
