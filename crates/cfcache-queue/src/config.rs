@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(account(full).unwrap(), (Some(Plan::Pro), 0.5));
         for (text, part) in [
             ("", "it names no token"),
-            ("token-env = 'T'\ntoken-file = '/t'", "more than one place"),
+            ("token-env = 'T'\ntoken-file = '/t'", "has more than one token setting"),
             ("token-command = []", "`token-command` is empty"),
             ("token-env = 'T'\nplan = 'gold'", "is not a plan"),
             ("token-env = 'T'\nshare = 0.0", "above 0"),
