@@ -205,7 +205,7 @@ impl Client {
     /// use futures_core::Stream;
     /// use tokio::sync::mpsc;
     ///
-    /// The pages of a channel, as a stream.
+    /// /// The pages of a channel, as a stream.
     /// struct Pages(mpsc::Receiver<File>);
     ///
     /// impl Stream for Pages {

@@ -22,7 +22,7 @@
 //! scheduler.push("a request", Cost::Flexible, Replay::Safe);
 //! scheduler.finish();
 //!
-//! A driver with a socket and a clock would do this in a loop.
+//! // A driver with a socket and a clock would do this in a loop.
 //! let now = Duration::ZERO;
 //! let Step::Send(ticket) = scheduler.poll(now) else { panic!("nothing to send") };
 //! assert_eq!(scheduler.request(ticket), Some(&"a request"));

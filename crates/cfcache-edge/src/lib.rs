@@ -25,7 +25,7 @@
 //! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
 //! let request = http::Request::get("https://example.com/app.js").body(())?;
 //!
-//! Nothing is stored, so the origin is asked and its response stored.
+//! // Nothing is stored, so the origin is asked and its response is stored.
 //! let Step::Fetch(fetch) = edge.request(now, &request, &Visitor::default()) else { panic!() };
 //! let answer = edge.fetched(now, fetch.ticket, Ok(http::Response::new(Bytes::from_static(b"1"))));
 //! assert_eq!(answer.headers()["cf-cache-status"], "MISS");
