@@ -67,8 +67,17 @@ fn wire(name: &str) -> Result<()> {
 
 /// The release binary as a process.
 fn process(name: &str) -> Result<()> {
+    run_release(name, &[])
+}
+
+/// The functions that a purge runs, by a release binary that still has its symbols.
+pub(crate) fn order() -> Result<()> {
+    run_release("order", &[("CARGO_PROFILE_RELEASE_STRIP", "false")])
+}
+
+fn run_release(name: &str, settings: &[(&str, &str)]) -> Result<()> {
     let build = &mut cargo(&["build", "--package=cfcache-cli", "--bin=cfcache", "--release"]);
-    let binary = repo::build(build, "cfcache")?;
+    let binary = repo::build(build.envs(settings.iter().copied()), "cfcache")?;
     repo::run(
         cargo(&["run", "--quiet", "--package=cfcache-cli", "--example=process", "--", name]).arg(binary),
     )

@@ -11,7 +11,6 @@ mod dist;
 mod emulator;
 mod generate;
 mod install;
-mod order;
 mod public_api;
 mod repo;
 mod tidy;
@@ -103,7 +102,7 @@ fn main() -> ExitCode {
         Command::CacheTests => cache_tests::run(),
         Command::Tidy => tidy::run(),
         Command::Bench { names } => bench::run(&names),
-        Command::Order => order::write(),
+        Command::Order => bench::order(),
         Command::Simulate { seed, .. } => bench::simulate_queue(seed),
         Command::Dist { twice: true, .. } => dist::twice(),
         Command::Dist { target, no_run, .. } => dist::run(target.as_deref(), !no_run),

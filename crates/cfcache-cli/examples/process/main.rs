@@ -1,4 +1,5 @@
-//! What the release binary takes, as a process: `cargo xtask bench start`, `cpu`, `memory` and the like run this.
+//! What the release binary takes, as a process: `cargo xtask bench start`, `cpu`, `memory` and the like run this, and
+//! `cargo xtask order` for the functions that a purge runs.
 //!
 //! Each figure is a ratio of two things that were measured in one run, or a number that does not depend on the machine.
 
@@ -9,6 +10,7 @@ mod cpu;
 mod edge;
 mod emulator;
 mod memory;
+mod order;
 mod probe;
 mod size;
 mod start;
@@ -35,8 +37,11 @@ fn main() -> ExitCode {
         Some("changed") => changed::run,
         Some("edge") => edge::run,
         Some("probe") => probe::run,
+        Some("order") => order::run,
         _ => {
-            eprintln!("usage: cargo xtask bench size|start|cpu|memory|changed|edge|probe");
+            eprintln!(
+                "usage: cargo xtask bench size|start|cpu|memory|changed|edge|probe, or cargo xtask order"
+            );
             return ExitCode::from(2);
         }
     };

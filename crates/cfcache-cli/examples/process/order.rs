@@ -5,34 +5,43 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::process::Command;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::emulator::Emulator;
-use crate::repo;
+use crate::{TOKEN, ZONE, program};
 
-const LIST: &str = "crates/cfcache-cli/start.order";
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/start.order");
 
-/// Writes the list, with what callgrind (Debian: valgrind) sees.
-pub(crate) fn write() -> Result<()> {
-    let mut build = repo::cargo(&["build", "--package=cfcache-cli", "--bin=cfcache", "--release"]);
-    let cfcache = repo::build(build.env("CARGO_PROFILE_RELEASE_STRIP", "false"), "cfcache")?;
-    let emulator = Emulator::start(&cfcache, &[])?;
-    let profile = repo::target("start.callgrind")?;
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--quiet", "--tool=callgrind", "--demangle=no"]);
-    valgrind.arg(format!("--callgrind-out-file={}", profile.display())).arg(&cfcache);
-    // The zone of the emulator, and a token of a valid form.
-    valgrind.args(["--base-url", &emulator.base_url, "--zone", "023e105f4ecef8ad9ca31a8372d0c353"]);
-    valgrind.args(["purge", "urls", "https://www.example.com/a"]);
-    valgrind.env_clear().env("CLOUDFLARE_API_TOKEN", "0123456789abcdefghijklmnopqrstuvwxyzABCD");
-    repo::output(&mut valgrind).context("a purge under valgrind (Debian: valgrind)")?;
+/// Writes the list, with what callgrind (Debian: valgrind) sees. The binary needs symbols.
+pub(super) fn run(cfcache: &Path) -> Result<()> {
+    let emulator = Emulator::start(cfcache, &[])?;
+    let profile = cfcache.with_extension("callgrind");
+    let mut valgrind = program(Path::new("valgrind"));
+    valgrind
+        .args(["--quiet", "--tool=callgrind", "--demangle=no"])
+        .arg(format!("--callgrind-out-file={}", profile.display()))
+        .arg(cfcache)
+        .args([
+            "--base-url",
+            &emulator.base_url,
+            "--zone",
+            ZONE,
+            "purge",
+            "urls",
+            "https://www.example.com/a",
+        ])
+        .env("CLOUDFLARE_API_TOKEN", TOKEN)
+        .stderr(Stdio::piped());
+    let output = valgrind.output().context("cannot run valgrind (Debian: valgrind)")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "a purge under valgrind failed, {}: {told}", output.status);
     let profile = std::fs::read_to_string(&profile).context("callgrind wrote no profile")?;
-    let patterns = patterns(&functions(&profile, &cfcache));
+    let patterns = patterns(&functions(&profile, cfcache));
     ensure!(patterns.len() > 100, "callgrind saw {} functions: has the binary no symbols?", patterns.len());
     let list: String = patterns.iter().map(|pattern| format!("{pattern}\n")).collect();
-    std::fs::write(repo::root().join(LIST), list).with_context(|| format!("cannot write {LIST}"))?;
+    std::fs::write(LIST, list).with_context(|| format!("cannot write {LIST}"))?;
     println!("wrote {LIST}: {} functions", patterns.len());
     Ok(())
 }
