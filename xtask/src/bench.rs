@@ -88,7 +88,7 @@ fn queue(_: &str) -> Result<()> {
     let build = &mut cargo(&["build", "--package=cfcache-queue", "--bin=cfcache-queue", "--release"]);
     let binary = repo::build(build, "cfcache-queue")?;
     repo::run(
-        cargo(&["run", "--quiet", "--release", "--package=cfcache-queue", "--example=measure", "--"])
+        cargo(&["run", "--quiet", "--release", "--package=cfcache-queue", "--example=measure_queue", "--"])
             .arg(binary),
     )
 }
