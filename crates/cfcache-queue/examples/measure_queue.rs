@@ -1,8 +1,9 @@
-//! Measures the queue, in a file and on a PostgreSQL of its own: `cargo xtask bench queue` runs it with the program's path.
+//! Measures the queue in a file and on a PostgreSQL cluster of its own. `cargo xtask bench queue` runs it with the path
+//! of the program.
 
-#![expect(clippy::print_stdout, reason = "it is what is wanted")]
-#![expect(clippy::unwrap_used, reason = "what is not there ends it")]
-#![expect(clippy::disallowed_methods, reason = "it is time that is measured")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
+#![expect(clippy::unwrap_used, reason = "a missing program or file ends the measurement")]
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
 
 #[path = "../tests/it/support/postgres.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -33,7 +34,7 @@ fn main() {
     let wanted: Vec<String> = arguments.collect();
     let cluster = postgres::shared().expect("PostgreSQL");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // The tests do without; here a commit has to be on disk.
+    // The tests turn fsync off, but here a commit must be on disk.
     runtime.block_on(async {
         let client = postgres::connect(&cluster.url("postgres")).await;
         client.batch_execute("ALTER SYSTEM SET fsync = on").await.unwrap();
@@ -80,7 +81,7 @@ struct Measure {
     cluster: &'static Cluster,
 }
 
-/// A process that is killed when it is dropped.
+/// A process that is killed on drop.
 struct Process(Child);
 
 impl Drop for Process {
@@ -91,7 +92,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// The most memory that it had, in MiB.
+    /// Returns its peak memory, in MiB.
     fn peak_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -107,7 +108,7 @@ impl Measure {
         database
     }
 
-    /// Starts the program, and reads the first line that it prints, where it prints any.
+    /// Starts the program, and reads the first line of its output, if there is one.
     fn start(
         &self,
         arguments: &[&str],
@@ -132,7 +133,8 @@ impl Measure {
         self.start(&["worker"], database, &environment, false).0
     }
 
-    /// Requests a second through the intake, against INSERTs a second by pgbench: one row a transaction, the same number
+    /// Compares the requests per second through the intake with INSERTs per second by pgbench: one row per transaction,
+    /// with the same number
     /// of connections, in turns.
     async fn intake(&self) -> bool {
         println!("\nintake: one URL a message, {CONNECTIONS} connections, 5 times 4 s each in turns");
@@ -179,7 +181,7 @@ impl Measure {
         rate.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Four workers, and more URLs than the bucket holds.
+    /// Four workers, with more URLs than the bucket contains.
     async fn budget(&self) -> bool {
         const URLS: u64 = 30_000;
         println!(
@@ -209,7 +211,7 @@ impl Measure {
         took / least <= 1.05 && counts.rate_limited == 0 && peak <= 64.0 && counts.items >= URLS
     }
 
-    /// From the commit of a request to its acceptance, with nothing else to do.
+    /// Measures the time from the commit of a request to its acceptance, on an idle system.
     async fn idle(&self) -> bool {
         println!("\nidle: 100 requests, one after the other, API that takes 50 ms");
         let database = self.database().await;
@@ -229,13 +231,13 @@ impl Measure {
         let p50 = median(waits.clone());
         waits.sort_by(f64::total_cmp);
         println!(
-            "  the API was asked p50 {p50:.1} ms, p99 {:.1} ms after the commit (at most 25 beside the API's own time)",
+            "  the API was called p50 {p50:.1} ms, p99 {:.1} ms after the commit (at most 25 in addition to the API's own time)",
             waits[98]
         );
         p50 <= 25.0
     }
 
-    /// From SIGKILL of a worker that waits for the API to another one that sends the same.
+    /// Measures the time from SIGKILL of a worker during an API request until another worker sends the same.
     async fn takeover(&self) -> bool {
         println!("\ntakeover: 10 times SIGKILL while the API hangs");
         let database = self.database().await;
@@ -248,7 +250,7 @@ impl Measure {
             insert(&client, &format!("https://example.com/{number}")).await;
             api.next_after(Instant::now()).await;
             let second = self.worker(&database, &api.base_url, "enterprise");
-            // It is idle, and looks.
+            // Waits until the worker is idle.
             tokio::time::sleep(Duration::from_millis(700)).await;
             api.hangs.store(false, Ordering::Relaxed);
             let killed = Instant::now();
@@ -263,7 +265,7 @@ impl Measure {
         longest <= 200.0
     }
 
-    /// Claims of 100 URLs, accepted, with few and with many waiting; in turns on two databases.
+    /// Measures claims of 100 URLs with few and with many waiting requests, in turns on two databases.
     async fn claims(&self) -> bool {
         println!("\nclaims: 100 URLs each, 10,000 waiting against 1,000,000");
         let (few, many) = (self.database().await, self.database().await);
@@ -276,7 +278,7 @@ impl Measure {
         claim_in_turns([few, many]).await
     }
 
-    /// The same in files.
+    /// Does the same in files.
     async fn claims_in_a_file(&self) -> bool {
         println!("\nclaims in a file: 100 URLs each, 10,000 waiting against 1,000,000");
         let (few, many) = (Folder::new("few"), Folder::new("many"));
@@ -290,7 +292,7 @@ impl Measure {
         claim_in_turns([few, many]).await
     }
 
-    /// The most memory of a worker that purges everything while a million URLs wait.
+    /// Measures the peak memory of a worker that purges everything while a million URLs wait.
     async fn memory(&self) -> bool {
         println!("\nmemory: everything is purged while 1,000,000 URLs wait");
         let database = self.database().await;
@@ -301,10 +303,10 @@ impl Measure {
         let worker = self.worker(&database, &api.base_url, "enterprise");
         let begun = Instant::now();
         wait_until_empty(&client).await;
-        told_memory(begun, &worker)
+        print_memory(begun, &worker)
     }
 
-    /// The same in a file.
+    /// Does the same in a file.
     async fn memory_with_a_file(&self) -> bool {
         println!("\nmemory with a file: everything is purged while 1,000,000 URLs wait");
         let folder = Folder::new("memory");
@@ -326,11 +328,11 @@ impl Measure {
         while store.status().await.unwrap().waiting() > 0 {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        told_memory(begun, &worker)
+        print_memory(begun, &worker)
     }
 }
 
-fn told_memory(begun: Instant, worker: &Process) -> bool {
+fn print_memory(begun: Instant, worker: &Process) -> bool {
     let peak = worker.peak_mib();
     println!(
         "  empty after {:.1} s; the worker's peak {peak:.1} MiB (at most 64)",
@@ -339,7 +341,7 @@ fn told_memory(begun: Instant, worker: &Process) -> bool {
     peak <= 64.0
 }
 
-/// Looks, claims and settles in turns, where little and where much waits.
+/// Searches, claims and settles in turns, with few and with many waiting requests.
 async fn claim_in_turns(stores: [Box<dyn Store>; 2]) -> bool {
     let group =
         Group { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind: Some(Kind::Files) };
@@ -358,13 +360,13 @@ async fn claim_in_turns(stores: [Box<dyn Store>; 2]) -> bool {
     }
     let [few, many] = times.map(median);
     println!(
-        "  look, claim and settle: p50 {few:.2} ms and {many:.2} ms: ratio {:.2} (at most 2)",
+        "  search, claim and settle: p50 {few:.2} ms and {many:.2} ms: ratio {:.2} (at most 2)",
         many / few
     );
     many / few <= 2.0
 }
 
-/// A folder that is removed in the end.
+/// A temporary folder, deleted on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -432,7 +434,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Sends one URL a message over each connection for that long. Returns how many were answered with 202, a second.
+/// Sends one URL per message over each connection for that time. Returns the number of 202 answers per second.
 fn post_for(address: &str, time: Duration) -> f64 {
     let accepted = AtomicU64::new(0);
     let begun = Instant::now();
@@ -453,7 +455,7 @@ fn post_for(address: &str, time: Duration) -> f64 {
                         body.len()
                     );
                     stream.write_all(message.as_bytes()).unwrap();
-                    // An answer is small, and written at once.
+                    // An answer is small, so it arrives in one piece.
                     let count = stream.read(&mut buffer).unwrap();
                     assert!(buffer[..count].starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&buffer[..count]));
                     accepted.fetch_add(1, Ordering::Relaxed);
@@ -464,7 +466,7 @@ fn post_for(address: &str, time: Duration) -> f64 {
     accepted.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// An API that accepts everything after some time, or never, and remembers when it was asked.
+/// An API that accepts everything after a delay, or hangs, and records when it was called.
 struct Api {
     base_url: String,
     asked: Arc<Mutex<Vec<Instant>>>,
@@ -486,7 +488,7 @@ impl Api {
         Self { base_url, asked, hangs }
     }
 
-    /// When it was first asked after that time.
+    /// Waits for the first call after that time.
     async fn next_after(&self, time: Instant) -> Instant {
         loop {
             let found = self.asked.lock().unwrap().iter().copied().find(|at| *at > time);
@@ -520,7 +522,7 @@ fn serve(mut stream: TcpStream, delay: Duration, asked: &Mutex<Vec<Instant>>, ha
         }
         asked.lock().unwrap().push(Instant::now());
         if hangs.load(Ordering::Relaxed) {
-            // Until whoever waits for it is gone.
+            // Hangs until the client is gone.
             let mut byte = [0];
             drop(reader.read(&mut byte));
             return;

@@ -1,4 +1,4 @@
-//! Which credentials are for which zone, and what is known of the zones.
+//! Maps zones to accounts, and looks up the id and plan of each zone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,26 +18,29 @@ use crate::store::Tokens;
 /// An account: credentials, and the limits that its zones share.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Its name, which its budgets are named after. Workers that share a database have to agree on it.
+    /// The name of the account, which is part of the names of its budgets. Workers that share a database must use the
+    /// same name.
     pub name: String,
-    /// Asks the API with the account's credentials. It should neither pace nor retry: the budgets and the queue do.
+    /// The API client with the account's credentials. It should not limit its rate or retry: the budgets and the queue
+    /// do both.
     pub client: Client,
-    /// The plan of its zones; `None` asks each zone, and takes it for free where it does not tell.
+    /// The plan of its zones. `None` asks the API for the plan of each zone; a zone without a known plan gets the
+    /// limits of the free plan.
     pub plan: Option<Plan>,
-    /// From 0 to 1: how much of the account's limits the queue may use, so that something is left for other tools.
+    /// The part of the account's limits that the queue may use, from 0 to 1. The rest is left to other tools.
     pub share: f64,
 }
 
-/// All accounts, and what was learned of their zones.
+/// All accounts, and the zones that have been looked up.
 #[derive(Debug)]
 pub struct Accounts {
     accounts: Vec<Arc<Account>>,
-    /// By zone, as id or domain in the form in which two are compared.
+    /// The index of the account of each zone. Keys are ids, and domains in lower-case ASCII form.
     by_zone: HashMap<String, usize>,
     known: Mutex<HashMap<String, KnownZone>>,
 }
 
-/// A zone that was looked up.
+/// The result of looking up a zone.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownZone {
     pub(crate) id: ZoneId,
@@ -47,20 +50,20 @@ pub(crate) struct KnownZone {
 /// Why a zone could not be looked up.
 #[derive(Debug)]
 pub(crate) enum ZoneError {
-    /// There is no such zone, or none that can be meant: requests for it cannot be sent.
+    /// The zone does not exist, or its name is ambiguous. Requests for it cannot be sent.
     None(String),
-    /// The API did not tell.
+    /// The API call failed.
     Call(Box<Error>),
 }
 
 impl Accounts {
-    /// One account for all zones.
+    /// Creates one account for all zones.
     #[must_use]
     pub fn new(default: Account) -> Self {
         Self { accounts: vec![Arc::new(default)], by_zone: HashMap::new(), known: Mutex::default() }
     }
 
-    /// Another account, for these zones: ids or domains.
+    /// Adds an account for these zones, which are ids or domains.
     #[must_use]
     pub fn with_account(mut self, account: Account, zones: impl IntoIterator<Item = String>) -> Self {
         let index = self.accounts.len();
@@ -69,18 +72,18 @@ impl Accounts {
         self
     }
 
-    /// The account that a zone is in: the one that names it, else the default.
+    /// Returns the account of a zone: the one that names the zone, otherwise the default account.
     pub(crate) fn of_zone(&self, zone: &str) -> Arc<Account> {
         let index = self.by_zone.get(&domain::ascii(zone)).copied().unwrap_or(0);
         Arc::clone(&self.accounts[index])
     }
 
-    /// What is known of a zone already.
+    /// Returns the zone if it has been looked up before.
     pub(crate) fn known(&self, zone: &str) -> Option<KnownZone> {
         self.known_zones().get(zone).cloned()
     }
 
-    /// Looks a zone up, and keeps what is found: an id needs no call where the account's plan is set.
+    /// Looks up a zone and remembers the result. An id needs no API call if the account's plan is set.
     pub(crate) async fn look_up(&self, account: &Account, zone: &str) -> Result<KnownZone, ZoneError> {
         let (id, found) = match ZoneId::parse(zone) {
             Ok(id) => (id, None),
@@ -95,14 +98,16 @@ impl Accounts {
             (None, Some(found)) => found.known_plan(),
             (None, None) => match account.client.call(&GetZone::new(&id), &mut ()).await {
                 Ok(answer) => answer.result.known_plan(),
-                // A token that may purge need not be allowed to read the zone.
+                // A token that may purge is not always allowed to read the zone.
                 Err(error) if error.failure().is_some_and(|failure| failure.status == 403) => None,
                 Err(error) => return Err(ZoneError::Call(Box::new(error))),
             },
         };
         match plan {
             Some(plan) => info!(zone, id = %id, plan = plan.as_str(), "zone found"),
-            None => warn!(zone, id = %id, "the zone does not tell its plan: the limits of `free` are used"),
+            None => {
+                warn!(zone, id = %id, "the plan of the zone is unknown: using the limits of the free plan")
+            }
         }
         let known = KnownZone { id, plan: plan.unwrap_or(Plan::Free) };
         self.known_zones().insert(zone.to_owned(), known.clone());
@@ -115,7 +120,8 @@ impl Accounts {
 }
 
 impl Account {
-    /// What a request of so many targets takes from the budgets; everything is `None`.
+    /// Returns the tokens that a request with this many targets takes from the budgets. A `kind` of `None` is
+    /// everything.
     pub(crate) fn cost(&self, plan: Plan, kind: Option<Kind>, targets: usize) -> Vec<Tokens> {
         let limits = plan.purge_limits();
         if kind == Some(Kind::Files) {
@@ -126,7 +132,7 @@ impl Account {
         vec![self.tokens(&format!("{plan}/requests"), requests, 1), self.call()]
     }
 
-    /// What any other call takes.
+    /// Returns the tokens that any other API call takes.
     pub(crate) fn call(&self) -> Tokens {
         self.tokens("calls", global_bucket(self.share), 1)
     }
@@ -137,21 +143,21 @@ impl Account {
     }
 }
 
-/// The one zone of that domain.
+/// Looks up the only zone with that domain.
 async fn find(client: &Client, zone: &str) -> Result<Zone, ZoneError> {
-    let found = scope::zones_named(client, zone, &mut (), |odd| warn!("{odd}")).await;
+    let found = scope::zones_named(client, zone, &mut (), |warning| warn!("{warning}")).await;
     let mut found = found.map_err(|error| ZoneError::Call(Box::new(error)))?;
     match (found.pop(), found.len()) {
         (Some(zone), 0) => Ok(zone),
-        (None, _) => Err(ZoneError::None("there is no such zone that the credentials may see".to_owned())),
+        (None, _) => Err(ZoneError::None("the credentials give access to no such zone".to_owned())),
         (Some(_), more) => {
-            Err(ZoneError::None(format!("there are {} zones of that name: give the id of one", more + 1)))
+            Err(ZoneError::None(format!("there are {} zones with that name: use the id of one", more + 1)))
         }
     }
 }
 
 impl ZoneError {
-    /// Whether the credentials were refused: `None` where that is not it, else whether they are unknown as a whole.
+    /// Returns whether the API refused the credentials.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Call(error) if error.kind() == ErrorKind::Credentials)
     }

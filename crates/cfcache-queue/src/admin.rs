@@ -1,7 +1,8 @@
-//! What whoever runs the queue looks at: metrics, health, and a page that shows what waits.
+//! The admin listener: metrics, health, and a page that shows the queue.
 //!
-//! It changes nothing and asks for no credentials, and it shows what is purged. So it listens on an address of its own,
-//! by default one of this machine alone.
+//! It changes nothing and asks for no credentials, but it shows what is purged. So it listens on an address of its own,
+//! by
+//! default only on this machine.
 
 mod page;
 mod view;
@@ -20,42 +21,44 @@ use tracing::warn;
 use crate::admin::view::View;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::server::{self, Answer, Listener, Place};
+use crate::server::{self, Answer, ConnectionSlot, Listener};
 use crate::store::{Status, Store};
 
-/// Where it listens by default.
+/// The default address.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
-/// How long the store may take to answer.
-const STORE_TIME: Duration = Duration::from_secs(5);
+/// The longest time to wait for an answer of the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how long an answer of the store is used, so that many who look cost no more than one.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long an answer of the store is reused, so that many clients cost no more than one.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-/// What the metrics are, for whoever reads them.
+/// The media type of the metrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The admin listener's answers.
+/// Answers the requests to the admin listener.
 #[derive(Debug)]
 pub struct Admin {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
-    /// Where requests are, in words for the page: without a password.
+    /// The place of the queue, as shown on the page: without a password.
     place: String,
-    status: Mutex<Option<Fresh<Status>>>,
-    writable: Mutex<Option<Fresh<()>>>,
+    status: Mutex<Option<CachedAnswer<Status>>>,
+    writable: Mutex<Option<CachedAnswer<()>>>,
 }
 
-/// What the store answered, and when.
+/// An answer of the store, and when it arrived.
 #[derive(Debug)]
-struct Fresh<T> {
+struct CachedAnswer<T> {
     at: Instant,
     answer: Result<Arc<T>, String>,
 }
 
 impl Admin {
-    /// Makes one. `place` says where requests are kept, such as `PostgreSQL` or the path of a file, without secrets.
+    /// Creates an admin service. `place` describes where requests are stored, such as `PostgreSQL` or the path of a
+    /// file, without
+    /// secrets.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -67,24 +70,24 @@ impl Admin {
         Self { store, metrics, health, place: place.into(), status, writable }
     }
 
-    /// Answers until `stop` is true or its sender is gone.
+    /// Answers requests until `stop` is true or its sender is dropped.
     pub async fn serve(self: Arc<Self>, listener: Listener, mut stop: watch::Receiver<bool>) {
         let is_local = listener.is_local();
         let handler = Arc::new(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move {
-                request.extensions().get::<Place>().into_iter().for_each(Place::hold);
+                request.extensions().get::<ConnectionSlot>().into_iter().for_each(ConnectionSlot::hold);
                 if is_local && !server::is_sent_to_address(request.headers()) {
                     return text(
                         StatusCode::FORBIDDEN,
-                        "this is answered under an address or `localhost` only\n",
+                        "use the address of this server or `localhost`, not another name\n",
                     );
                 }
                 admin.respond(request).await
             }
         });
         let stopped = async move {
-            // An error: nobody is there who could ever say so.
+            // An error means that the sender was dropped.
             drop(stop.wait_for(|stop| *stop).await);
         };
         server::serve(listener, handler, stopped).await;
@@ -92,7 +95,7 @@ impl Admin {
 
     async fn respond(&self, request: Request<Incoming>) -> Answer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here\n");
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n");
         }
         match request.uri().path() {
             "/" => self.page().await,
@@ -113,7 +116,7 @@ impl Admin {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", why.join("\n")))
                 }
             }
-            _ => text(StatusCode::NOT_FOUND, "there is /, /status.json, /metrics, /livez and /readyz\n"),
+            _ => text(StatusCode::NOT_FOUND, "not found: use /, /status.json, /metrics, /livez or /readyz\n"),
         }
     }
 
@@ -121,7 +124,7 @@ impl Admin {
         let html = page::html(&self.view().await);
         let mut answer = server::answer(StatusCode::OK, "text/html; charset=utf-8", html);
         let headers = answer.headers_mut();
-        // Nothing that is shown can run, load or send anything.
+        // The page can neither run foreign scripts, nor load or send anything.
         if let Ok(policy) = HeaderValue::from_str(&page::security_policy()) {
             headers.insert(CONTENT_SECURITY_POLICY, policy);
         }
@@ -144,27 +147,27 @@ impl Admin {
     }
 
     async fn status(&self) -> Result<Arc<Status>, String> {
-        // Whoever comes meanwhile waits for the same answer.
+        // Concurrent requests wait for the same answer.
         let mut known = self.status.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.at.elapsed() < FRESH) {
+        if let Some(known) = known.as_ref().filter(|known| known.at.elapsed() < CACHE_TIME) {
             return known.answer.clone();
         }
         let answer = within(self.store.status()).await.map(Arc::new);
         if let Err(why) = &answer {
             warn!("{why}");
         }
-        *known = Some(Fresh { at: Instant::now(), answer: answer.clone() });
+        *known = Some(CachedAnswer { at: Instant::now(), answer: answer.clone() });
         answer
     }
 
-    /// Why nothing should be sent to this process.
+    /// Returns why no requests should be sent to this process.
     async fn not_ready(&self) -> Vec<String> {
         let mut known = self.writable.lock().await;
-        let writable = match known.as_ref().filter(|known| known.at.elapsed() < FRESH) {
+        let writable = match known.as_ref().filter(|known| known.at.elapsed() < CACHE_TIME) {
             Some(known) => known.answer.clone(),
             None => {
                 let answer = within(self.store.check_writable()).await.map(Arc::new);
-                *known = Some(Fresh { at: Instant::now(), answer: answer.clone() });
+                *known = Some(CachedAnswer { at: Instant::now(), answer: answer.clone() });
                 answer
             }
         };
@@ -175,10 +178,10 @@ impl Admin {
     }
 }
 
-async fn within<T>(asked: crate::store::StoreFuture<'_, T>) -> Result<T, String> {
-    match timeout(STORE_TIME, asked).await {
+async fn within<T>(request: crate::store::StoreFuture<'_, T>) -> Result<T, String> {
+    match timeout(STORE_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("the store did not answer within {} seconds", STORE_TIME.as_secs())),
+        Err(_) => Err(format!("the store did not answer within {} seconds", STORE_TIMEOUT.as_secs())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command line as it is typed: the only file of this program that names clap.
+//! The command-line arguments. No other file of this program uses clap.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,8 +9,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Keep purges of Cloudflare's cache in a queue until the API has accepted them.
 ///
-/// Requests come in over HTTP (`serve`, `intake`), by SQL functions, or from lists (`push`). Workers (`serve`, `worker`) send
-/// them: together, within one budget of the account's limits, however many machines there are.
+/// Requests come in over HTTP (`serve`, `intake`), through SQL functions, or from lists (`push`). Workers (`serve`,
+/// `worker`) combine
+/// them into few API requests. All workers share one budget of the account's limits, on any number of machines.
 #[derive(Debug, Parser)]
 #[command(
     name = "cfcache-queue",
@@ -22,10 +23,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     after_help = "\
 Environment:
   DATABASE_URL              PostgreSQL: postgres://user:password@host/database
-  CLOUDFLARE_API_TOKEN      the token that the worker sends with
-  CLOUDFLARE_BASE_URL       another API than Cloudflare's
+  CLOUDFLARE_API_TOKEN      the token that the worker uses
+  CLOUDFLARE_BASE_URL       the URL of the API
   CFCACHE_PLAN              free, pro, business or enterprise
-  CFCACHE_QUEUE_LISTEN      where the intake listens
+  CFCACHE_QUEUE_LISTEN      the address of the intake
   CFCACHE_LOG               error, warn, info, debug or trace
 
 Examples:
@@ -35,7 +36,7 @@ Examples:
   psql -c \"SELECT cfcache.request_tags('example.com', ARRAY['release-42'])\"
 
 Exit codes: 0 done, 1 refused or failed, 2 usage or input, 3 credentials,
-5 database or API unreachable, 7 not in time (drain), 130 interrupted."
+5 database or API unreachable, 7 timeout (drain), 130 interrupted."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -44,13 +45,13 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Global {
-    /// Where the queue is kept in an SQLite file, if `DATABASE_URL` is not set
+    /// The directory of the queue's SQLite file, if `DATABASE_URL` is not set
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// How the log is written to standard error
+    /// The format of the log on standard error
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormatArg,
 }
@@ -63,9 +64,9 @@ pub(crate) enum LogFormatArg {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the tables and functions in PostgreSQL, or bring them to this version
+    /// Create the tables and functions in PostgreSQL, or update them to this version
     Migrate,
-    /// Take requests over HTTP and send them: intake and worker in one process
+    /// Accept requests over HTTP and send them: intake and worker in one process
     Serve {
         #[command(flatten)]
         intake: IntakeArgs,
@@ -74,7 +75,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Take requests over HTTP, and leave sending to workers
+    /// Accept requests over HTTP; workers send them
     Intake {
         #[command(flatten)]
         intake: IntakeArgs,
@@ -87,36 +88,38 @@ pub(crate) enum Command {
         worker: WorkerArgs,
         #[command(flatten)]
         config: ConfigArgs,
-        /// Where metrics, health and the status page are served; nowhere without it
+        /// The address for metrics, health and the status page [default: none]
         #[arg(long, value_name = "ADDRESS")]
         admin_listen: Option<SocketAddr>,
     },
     /// Put requests into the queue, from arguments or lists
     Push(PushArgs),
-    /// Show what waits, the budgets, and how many dead letters there are
+    /// Show the waiting requests, the budgets and the number of dead letters
     Status {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Look at requests that are not sent any more, send them again, or delete them
+    /// List, retry or delete requests that are no longer sent (dead letters)
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
     },
-    /// Wait until nothing is left to send
+    /// Wait until the queue is empty
     ///
-    /// Ends with 0 once the queue is empty, with 1 if requests became dead letters meanwhile, and with 7 if it is not empty in
-    /// time. It sends nothing itself: a worker has to run.
+    /// Exits with 0 when the queue is empty, with 1 if requests became dead letters in the meantime, and with 7 if the
+    /// queue is not
+    /// empty before the timeout. This command sends nothing: a worker must be running.
     Drain {
-        /// How long to wait at most, in seconds; without it, for as long as it takes
+        /// The longest time to wait, in seconds [default: no limit]
         #[arg(long, value_name = "SECS")]
         timeout: Option<f64>,
     },
-    /// Carry the queue from its file over to PostgreSQL
+    /// Move the queue from its file to PostgreSQL
     ///
-    /// The queue is the one of `--data`. PostgreSQL takes all of it or nothing, and the file is emptied afterwards; if it is
-    /// interrupted, run it again. Nothing else may use the file meanwhile.
+    /// Moves the queue of `--data`. PostgreSQL takes either all of it or nothing, and then the file is emptied. If the
+    /// command is
+    /// interrupted, run it again. Nothing else may use the file in the meantime.
     Move {
         /// The database, without a password: `postgres://user@host/database` [env: DATABASE_URL, PGPASSWORD]
         #[arg(long, value_name = "URL")]
@@ -133,10 +136,10 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct IntakeArgs {
-    /// Where requests are taken [env: CFCACHE_QUEUE_LISTEN] [default: 127.0.0.1:8789]
+    /// The address on which the intake accepts requests [env: CFCACHE_QUEUE_LISTEN] [default: 127.0.0.1:8789]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Where metrics, health and the status page are served
+    /// The address for metrics, health and the status page
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
     pub(crate) admin_listen: SocketAddr,
 }
@@ -146,31 +149,32 @@ pub(crate) struct WorkerArgs {
     /// A file that holds the API token; `-` is standard input [env: CLOUDFLARE_API_TOKEN holds the token itself]
     #[arg(long, value_name = "FILE")]
     pub(crate) api_token_file: Option<PathBuf>,
-    /// Where the API is [env: CLOUDFLARE_BASE_URL] [default: `https://api.cloudflare.com/client/v4`]
+    /// The URL of the API [env: CLOUDFLARE_BASE_URL] [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// Send to an emulator inside this process; needs no credentials and changes nothing
+    /// Send to an emulator inside this process; needs no credentials and changes nothing at Cloudflare
     #[arg(long)]
     pub(crate) emulator: bool,
     /// The plan of the zones: auto, free, pro, business or enterprise; `auto` asks each zone [env: CFCACHE_PLAN]
     #[arg(long, value_name = "PLAN")]
     pub(crate) plan: Option<String>,
-    /// How much of the account's limits to use, from 0 to 1: less than 1 leaves something for other tools
+    /// The part of the account's limits to use, from 0 to 1; the rest is left to other tools
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub(crate) share: f64,
-    /// The most requests to the API in flight
+    /// The maximum number of API requests in flight
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub(crate) concurrency: usize,
-    /// How long one try may take, in seconds
+    /// The timeout of one attempt, in seconds
     #[arg(long, value_name = "SECS", default_value_t = 30.0)]
     pub(crate) timeout: f64,
-    /// After how long PostgreSQL takes claimed requests back from a worker that shows no sign of life, in seconds
+    /// The time after which PostgreSQL takes claimed requests back from a worker that has stopped responding, in
+    /// seconds
     #[arg(long, value_name = "SECS", default_value_t = 15.0)]
     pub(crate) claim_timeout: f64,
-    /// More certificates to trust, in PEM, of the API or what is in between
+    /// A PEM file with additional certificates to trust, for the API or a proxy in between
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Vec<PathBuf>,
-    /// Send credentials over `http://`, where every hop is yours
+    /// Allow `http://` for the API; only safe if you control the whole network path
     #[arg(long)]
     pub(crate) allow_insecure_http: bool,
 }
@@ -181,7 +185,7 @@ pub(crate) struct PushArgs {
     pub(crate) what: What,
 }
 
-/// What is put into the queue.
+/// The entries of `push`, by kind.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
     /// Everything in the zone or environment
@@ -201,16 +205,16 @@ pub(crate) struct PushCommon {
     /// The zone, by id or by domain [env: CLOUDFLARE_ZONE_ID]
     #[arg(short, long, value_name = "ID|DOMAIN")]
     pub(crate) zone: Option<String>,
-    /// An environment of the zone, by id
+    /// The id of an environment of the zone
     #[arg(short, long, value_name = "ID")]
     pub(crate) environment: Option<String>,
     /// Mark files stale instead of removing them
     #[arg(long)]
     pub(crate) invalidate: bool,
-    /// Requests of a higher priority are sent first, among those of one kind
+    /// The priority; within one kind, requests with a higher priority are sent first
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i16,
-    /// Send it no sooner than in so many seconds
+    /// The number of seconds to wait before sending
     #[arg(long, value_name = "SECS", default_value_t = 0.0)]
     pub(crate) delay: f64,
 }
@@ -219,17 +223,18 @@ pub(crate) struct PushCommon {
 pub(crate) struct PushList {
     #[command(flatten)]
     pub(crate) common: PushCommon,
-    /// Entries
+    /// The entries
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
-    /// A file with an entry a line, or a JSON array of entries; `-` is standard input. Blank lines and lines that begin
+    /// A file with one entry per line, or a JSON array of entries; `-` is standard input. Blank lines and lines that
+    /// begin
     /// with `#` are skipped
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Vec<PathBuf>,
-    /// Entries of `--from` end with NUL, as `find -print0` and `git diff -z` write them
+    /// Entries in `--from` end with NUL, as `find -print0` and `git diff -z` write them
     #[arg(short = '0', long, requires = "from")]
     pub(crate) null: bool,
-    /// What to do about invalid entries: refuse the input, or leave them out; the exit code is 2 all the same
+    /// How to handle invalid entries: refuse the input, or skip them; the exit code is 2 in both cases
     #[arg(long, value_name = "WHAT", value_parser = ["fail", "skip"], default_value = "fail")]
     pub(crate) on_invalid: String,
 }
@@ -238,33 +243,33 @@ pub(crate) struct PushList {
 pub(crate) enum DeadCommand {
     /// Show the newest dead letters
     List {
-        /// The most that are shown
+        /// The maximum number of dead letters to show
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
         /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Put dead letters back into the queue, as new requests
+    /// Put dead letters back into the queue as new requests
     Retry(Selection),
     /// Delete dead letters
     Drop(Selection),
 }
 
-/// Which dead letters.
+/// The selected dead letters.
 #[derive(Debug, ClapArgs)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Selection {
-    /// Numbers, as `dead list` shows them
+    /// The ids that `dead list` shows
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<i64>,
-    /// All of them
+    /// Select all dead letters
     #[arg(long)]
     pub(crate) all: bool,
 }
 
 impl What {
-    /// The kind, what every kind takes, and the list where there is one.
+    /// Returns the kind, the common options, and the list of entries, if any.
     pub(crate) fn into_parts(self) -> (Option<Kind>, PushCommon, Option<PushList>) {
         let (kind, list) = match self {
             Self::Everything(common) => return (None, common, None),
@@ -281,27 +286,27 @@ impl What {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("it is at least 1".to_owned()),
+        Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),
-        Err(_) => Err("it is a whole number".to_owned()),
+        Err(_) => Err("must be a whole number".to_owned()),
     }
 }
 
-/// What to print in place of doing something: help, the version, or what is wrong with the arguments.
+/// The text to print instead of running a command: help, the version, or a usage error.
 pub(crate) struct Usage {
     pub(crate) text: String,
-    /// Whether it is about a mistake.
-    pub(crate) is_mistake: bool,
+    /// Whether the text is a usage error.
+    pub(crate) is_error: bool,
 }
 
-/// Reads arguments.
+/// Parses the arguments.
 ///
 /// # Errors
 ///
-/// [`Usage`], where they ask for help or are not understood.
+/// [`Usage`] if they ask for help or the version, or are invalid.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Usage> {
     Args::try_parse_from(arguments)
-        .map_err(|error| Usage { text: error.render().to_string(), is_mistake: error.use_stderr() })
+        .map_err(|error| Usage { text: error.render().to_string(), is_error: error.use_stderr() })
 }
 
 #[cfg(test)]
@@ -311,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_consistent() {
+    fn the_clap_definition_is_valid() {
         Args::command().debug_assert();
     }
 }

@@ -23,16 +23,16 @@ use tokio::runtime::Runtime;
 use crate::args::{Args, Command, DeadCommand, Global, LogFormatArg};
 use crate::console::{Terminal, readable};
 
-/// The variable that says where PostgreSQL is. It holds a password, so there is no option for it.
+/// The environment variable with the PostgreSQL URL. The URL contains a password, so there is no option for it.
 const DATABASE_URL: &str = "DATABASE_URL";
 
-/// The shortest time that an option takes. PostgreSQL counts its own in milliseconds, and takes 0 for no limit.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// The shortest accepted duration. PostgreSQL's own timeouts are in milliseconds, and 0 means no limit there.
+const MIN_DURATION: Duration = Duration::from_millis(100);
 
-/// How many connections a command takes that is no service.
-const FEW_CONNECTIONS: usize = 2;
+/// The number of database connections of a command that is not a service.
+const COMMAND_CONNECTIONS: usize = 2;
 
-/// Does what the arguments ask for.
+/// Runs the command of the arguments.
 pub(crate) fn execute(args: Args, environment: &Environment) -> Exit {
     let terminal = Terminal::default();
     let exit = begin(args, environment, &terminal).unwrap_or_else(|failure| terminal.failure(&failure));
@@ -51,7 +51,7 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, format!("cannot start: {error}")))?;
     let place = match &command {
-        // Both a directory and a database may be named.
+        // This command names both a directory and a database.
         Command::Move { .. } => Place::Directory(directory(&global, environment)?),
         _ => Place::new(&global, environment)?,
     };
@@ -76,7 +76,7 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
         Command::Dead { command } => {
             let store = match command {
                 DeadCommand::List { .. } => place.open_to_read(&runtime)?,
-                _ => place.open(&runtime, FEW_CONNECTIONS)?,
+                _ => place.open(&runtime, COMMAND_CONNECTIONS)?,
             };
             runtime.block_on(dead::run(&*store, command, terminal))
         }
@@ -100,7 +100,7 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
             terminal,
         ),
     };
-    // What is still in flight is given up, such as a read of standard input that never ends.
+    // Abandons work in flight, such as a read of standard input that never ends.
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit
 }
@@ -124,22 +124,22 @@ async fn migrate(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
     let Place::Postgres(url) = place else {
         let failure = Failure::usage(format!("`migrate` is for PostgreSQL, and `{DATABASE_URL}` is not set"));
         return Err(failure.with_hint(
-            "a queue in a file needs no migration; else set it to postgres://user:password@host/database",
+            "a queue in a file needs no migration; for PostgreSQL, set the variable to postgres://user:password@host/database",
         ));
     };
-    let (before, after) = PostgresStore::new(PostgresUrl::clone(url), FEW_CONNECTIONS)
+    let (before, after) = PostgresStore::new(PostgresUrl::clone(url), COMMAND_CONNECTIONS)
         .migrate()
         .await
         .map_err(store_failure)?;
     if before == after {
-        terminal.data(&format!("the schema has version {after} already"));
+        terminal.data(&format!("the schema already has version {after}"));
     } else {
-        terminal.data(&format!("the schema has version {after} now, and had {before}"));
+        terminal.data(&format!("the schema was updated from version {before} to {after}"));
     }
     Ok(Exit::Accepted)
 }
 
-/// Where requests are kept.
+/// The place where requests are stored.
 pub(crate) enum Place {
     Postgres(Box<PostgresUrl>),
     /// In an SQLite file in that directory.
@@ -148,7 +148,9 @@ pub(crate) enum Place {
 
 impl Place {
     fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
-        // In a unit or a container that names a variable which is not there; a file would take what is meant for others.
+        // Such as in a unit or container that refers to a missing variable. Falling back to a file would divert
+        // requests from the
+        // shared database.
         if environment.is_empty(DATABASE_URL) {
             return Err(Failure::usage(format!("`{DATABASE_URL}` is set but empty"))
                 .with_hint("set it to the URL of a database, or unset it to keep the queue in a file"));
@@ -168,7 +170,7 @@ impl Place {
         directory(global, environment).map(Self::Directory)
     }
 
-    /// Opens the store, and finds out whether it can be used.
+    /// Opens the store, and checks that it can be used.
     pub(crate) fn open(&self, runtime: &Runtime, connections: usize) -> Result<Arc<dyn Store>, Failure> {
         match self {
             Self::Postgres(url) => {
@@ -180,8 +182,9 @@ impl Place {
         }
     }
 
-    /// The same for a service, which waits for its database. PostgreSQL takes claims back after that long without a sign of
-    /// life.
+    /// Opens the store for a service, and waits until the database is available. PostgreSQL releases a claim if its
+    /// worker sends
+    /// nothing for `claim_timeout`.
     pub(crate) async fn wait(
         &self,
         connections: usize,
@@ -205,10 +208,10 @@ impl Place {
         }
     }
 
-    /// Opens the store to look at it. In a directory it may be in use.
+    /// Opens the store for reading. A queue in a directory may be in use by another process.
     fn open_to_read(&self, runtime: &Runtime) -> Result<Arc<dyn Store>, Failure> {
         match self {
-            Self::Postgres(_) => self.open(runtime, FEW_CONNECTIONS),
+            Self::Postgres(_) => self.open(runtime, COMMAND_CONNECTIONS),
             Self::Directory(directory) => {
                 let store = SqliteStore::open_to_read(directory).map_err(store_failure)?;
                 Ok(Arc::new(store))
@@ -216,7 +219,7 @@ impl Place {
         }
     }
 
-    /// Where that is, for people: without a password.
+    /// Describes the place for people, without a password.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Postgres(_) => "PostgreSQL".to_owned(),
@@ -225,11 +228,11 @@ impl Place {
     }
 }
 
-/// Where the queue is kept in a file.
+/// Returns the directory of the SQLite file.
 fn directory(global: &Global, environment: &Environment) -> Result<PathBuf, Failure> {
     let usual = || environment.state_home.as_ref().map(|home| home.join("cfcache-queue"));
     global.data.clone().or_else(usual).ok_or_else(|| {
-        Failure::usage("there is no place for the queue: the environment has no home directory")
+        Failure::usage("there is no directory for the queue: the environment has no home directory")
             .with_hint(format!("name a directory with `--data`, or a database in `{DATABASE_URL}`"))
     })
 }
@@ -238,15 +241,18 @@ fn open_file(directory: &Path) -> Result<Arc<dyn Store>, Failure> {
     Ok(Arc::new(SqliteStore::open(directory).map_err(store_failure)?))
 }
 
-/// A number of seconds that an option takes.
+/// Converts the value of an option in seconds.
 pub(crate) fn seconds(seconds: f64, option: &str) -> Result<Duration, Failure> {
-    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time >= SHORTEST);
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time >= MIN_DURATION);
     time.ok_or_else(|| {
-        Failure::usage(format!("`{option}` takes a number of seconds, at least {}", SHORTEST.as_secs_f64()))
+        Failure::usage(format!(
+            "`{option}` takes a number of seconds, at least {}",
+            MIN_DURATION.as_secs_f64()
+        ))
     })
 }
 
-/// What a store could not do, as the end of a command.
+/// Converts a store error into the failure of a command.
 pub(crate) fn store_failure(error: StoreError) -> Failure {
     Failure::new(Exit::Unreachable, error.to_string())
 }

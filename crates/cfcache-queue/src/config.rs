@@ -1,4 +1,4 @@
-//! The configuration file (`--config`): who may send what, and with whose credentials zones are purged.
+//! The configuration file (`--config`): the sources that may send requests, and the accounts that purge zones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::intake::sources::SourceSettings;
 
-/// What the file says. It holds no secret itself, only the names of files with one.
+/// The content of the file. It contains no secrets, only the names of files with secrets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ConfigFile {
-    /// Who may send requests to the intake: `[sources.NAME]`.
+    /// The sources that may send requests to the intake: `[sources.NAME]`.
     #[serde(default)]
     pub sources: BTreeMap<String, SourceSettings>,
-    /// Accounts beside that of the environment, which has all other zones: `[accounts.NAME]`.
+    /// Additional accounts: `[accounts.NAME]`. All other zones belong to the account from the environment.
     #[serde(default)]
     pub accounts: BTreeMap<String, AccountSettings>,
 }
@@ -30,43 +30,43 @@ impl ConfigFile {
     ///
     /// # Errors
     ///
-    /// [`Failure`] where there is none, or it cannot be read or understood. What stands in the line that is wrong is not
-    /// shown: it may be a secret.
+    /// [`Failure`] if the file is missing or cannot be read or parsed. The message does not show the content of the
+    /// invalid line,
+    /// because it may be a secret.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match file::read(path) {
             Ok(Some(file)) => Ok(file),
             Ok(None) => Err(Failure::usage(format!("there is no file {}", shown_path(path)))),
-            Err(failure) => Err(failure.with_hint("docs/queue.md lists the keys, and what they take")),
+            Err(failure) => Err(failure.with_hint("docs/queue.md lists the keys and their values")),
         }
     }
 }
 
-/// An account: credentials for some zones, and the limits that those share.
+/// An account: credentials for some zones, and the limits that these zones share.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct AccountSettings {
-    /// Domains and ids of its zones.
+    /// The domains or ids of its zones.
     pub zones: Vec<String>,
-    /// The plan of its zones; without it, each zone is asked.
+    /// The plan of its zones. Without it, the API is asked for the plan of each zone.
     pub plan: Option<String>,
-    /// How much of the account's limits the queue may use, above 0 and up to 1: less than 1 leaves something for other
-    /// tools.
+    /// The part of the account's limits that the queue may use, above 0 and up to 1. The rest is left to other tools.
     pub share: Option<f64>,
-    /// A file that holds the token.
+    /// A file that contains the token.
     pub token_file: Option<PathBuf>,
-    /// A variable of the environment that holds the token.
+    /// An environment variable that contains the token.
     pub token_env: Option<String>,
     /// A command that prints the token.
     pub token_command: Option<Vec<String>>,
 }
 
 impl AccountSettings {
-    /// Where the credentials are.
+    /// Returns the place of the credentials.
     ///
     /// # Errors
     ///
-    /// Where no place or more than one is named.
+    /// [`Failure`] if none or more than one is set.
     pub fn credentials(&self, name: &str, path: &Path) -> Result<Sourced<CredentialPlace>, Failure> {
         let owner = format!("account {}", shown(name));
         let (file, variable) = (self.token_file.as_ref(), self.token_env.as_ref());
@@ -76,34 +76,34 @@ impl AccountSettings {
                 Ok(Sourced { value, origin: ValueOrigin::File(path.to_owned(), Some(name.to_owned())) })
             }
             None => Err(self
-                .wrong(name, "it names no token")
+                .invalid(name, "it names no token")
                 .with_hint("name one with `token-file`, `token-env` or `token-command`")),
         }
     }
 
-    /// The plan, if it is named.
+    /// Returns the plan, if one is set.
     ///
     /// # Errors
     ///
-    /// Where there is no such plan.
+    /// [`Failure`] if there is no such plan.
     pub fn plan(&self, name: &str) -> Result<Option<Plan>, Failure> {
-        connection::plan(self.plan.as_deref()).map_err(|failure| self.wrong(name, &failure.message))
+        connection::plan(self.plan.as_deref()).map_err(|failure| self.invalid(name, &failure.message))
     }
 
-    /// The share of the limits.
+    /// Returns the share of the limits.
     ///
     /// # Errors
     ///
-    /// Where it is none.
+    /// [`Failure`] if it is not above 0 and at most 1.
     pub fn share(&self, name: &str) -> Result<f64, Failure> {
         let share = self.share.unwrap_or(1.0);
         if share > 0.0 && share <= 1.0 {
             return Ok(share);
         }
-        Err(self.wrong(name, &format!("its `share` is {share}, and has to be above 0 and at most 1")))
+        Err(self.invalid(name, &format!("its `share` is {share}, but must be above 0 and at most 1")))
     }
 
-    fn wrong(&self, name: &str, why: &str) -> Failure {
+    fn invalid(&self, name: &str, why: &str) -> Failure {
         Failure::usage(format!("account {}: {why}", shown(name)))
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_tables_and_what_nobody_knows_is_named() {
+    fn reads_sources_and_names_unknown_fields() {
         let file = parse(
             "[sources.shop]\nauth = 'bearer'\nsecret-files = ['/s']\nzones = ['a.example']\nrate = 5\n",
         );
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_name_one_place_of_a_token_and_what_is_wrong_is_told() {
+    fn an_account_needs_exactly_one_token_setting() {
         let account = |text: &str| {
             let file = parse(&format!("[accounts.shop]\nzones = ['a.example']\n{text}"))?;
             let account = &file.accounts["shop"];

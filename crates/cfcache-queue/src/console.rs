@@ -1,4 +1,4 @@
-//! What is written to standard output and standard error.
+//! Writes to standard output and standard error.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -11,13 +11,13 @@ use serde::Serialize;
 
 use crate::args::Usage;
 
-/// Data goes to standard output, everything else to standard error.
+/// Writes data to standard output, and everything else to standard error.
 #[derive(Default)]
 pub(crate) struct Terminal {
-    said: RefCell<HashSet<String>>,
+    shown_once: RefCell<HashSet<String>>,
     is_closed: Cell<bool>,
-    /// Whether something could not be written that somebody waits for.
-    is_lost: Cell<bool>,
+    /// Whether data could not be written to standard output.
+    has_failed: Cell<bool>,
 }
 
 impl Terminal {
@@ -31,20 +31,20 @@ impl Terminal {
 }
 
 impl Terminal {
-    /// How the process ends, where data that could not be written makes that a failure.
+    /// Returns the exit code of the process: a failure if data could not be written.
     pub(crate) fn settle(&self, exit: Exit) -> Exit {
-        if self.is_lost.get() { exit.or(Exit::Failed) } else { exit }
+        if self.has_failed.get() { exit.or(Exit::Failed) } else { exit }
     }
 }
 
 impl Console for Terminal {
     fn say(&self, line: &str) {
-        // If standard error is gone there is nobody left to tell.
+        // If standard error is closed, nobody can be told.
         let _gone = std::io::stderr().lock().write_all(format!("{}\n", readable(line)).as_bytes());
     }
 
     fn say_once(&self, line: &str) {
-        if self.said.borrow_mut().insert(line.to_owned()) {
+        if self.shown_once.borrow_mut().insert(line.to_owned()) {
             self.say(line);
         }
     }
@@ -67,11 +67,11 @@ impl Console for Terminal {
     fn data(&self, line: &str) {
         let written = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
         if let Err(error) = written {
-            // Whoever closed the pipe has read enough.
+            // A reader that closed the pipe has read enough.
             if error.kind() != std::io::ErrorKind::BrokenPipe && !self.is_closed.get() {
                 self.say(&format!("error: cannot write to standard output: {error}"));
             }
-            self.is_lost.set(error.kind() != std::io::ErrorKind::BrokenPipe);
+            self.has_failed.set(error.kind() != std::io::ErrorKind::BrokenPipe);
             self.is_closed.set(true);
         }
     }
@@ -81,13 +81,13 @@ impl Console for Terminal {
     }
 
     fn confirm(&self, _question: &str) -> Result<(), Failure> {
-        Err(Failure::usage("nobody can be asked"))
+        Err(Failure::usage("confirmation is not possible here"))
     }
 }
 
-/// Help, the version, or what is wrong with the arguments.
+/// Prints help, the version or a usage error.
 pub(crate) fn usage(usage: &Usage) -> Exit {
-    if usage.is_mistake {
+    if usage.is_error {
         let _gone = std::io::stderr().lock().write_all(usage.text.as_bytes());
         return Exit::Usage;
     }
@@ -95,7 +95,7 @@ pub(crate) fn usage(usage: &Usage) -> Exit {
     Exit::Accepted
 }
 
-/// A line that a terminal obeys in nothing.
+/// Removes control characters, so that the line cannot control a terminal.
 pub(crate) fn readable(line: &str) -> String {
     line.chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect()
 }

@@ -1,10 +1,10 @@
-//! What a worker decides, without IO and without a clock: `now` and random numbers are parameters.
+//! The decisions of a worker, without IO and without a clock: `now` and random numbers are parameters.
 //!
-//! - [`covers`]: whether an accepted request to the API settles another request as well
-//! - [`rank`]: which kind goes first
-//! - [`Bucket`]: how much may be sent, as a row that many workers share
-//! - [`EntryOutcome`], [`settle`]: what becomes of what was sent
-//! - [`backoff`], [`ApiHealth`], [`MAX_ATTEMPTS`]: when something is tried again, and when not any more
+//! - [`covers`]: whether an accepted API request also completes another request
+//! - [`rank`]: the order in which kinds are sent
+//! - [`Bucket`]: a rate limit that many workers share as a row of a table
+//! - [`EntryOutcome`], [`settle`]: what happens to a request after an attempt
+//! - [`backoff`], [`ApiHealth`], [`MAX_ATTEMPTS`]: retries
 
 mod budget;
 mod coverage;
@@ -18,11 +18,11 @@ pub use crate::engine::coverage::{covers, host_of, identity};
 pub use crate::engine::outcome::{EntryOutcome, settle};
 pub use crate::engine::retry::{ApiHealth, MAX_ATTEMPTS, backoff};
 
-/// The place of a kind in the order in which kinds are sent, where `None` is everything: everything, hosts, prefixes,
-/// tags, URLs.
+/// Returns the position of a kind in the sending order: everything (`None`), hosts, prefixes, tags, URLs.
 ///
-/// What covers more goes first, so that what it covers need not be sent. Within a kind, a higher priority goes first,
-/// then what has waited longest.
+/// Kinds that cover more go first, so that requests they cover need not be sent. Within a kind, a higher priority goes
+/// first,
+/// then the request that has waited longest.
 #[must_use]
 pub const fn rank(kind: Option<Kind>) -> u8 {
     match kind {

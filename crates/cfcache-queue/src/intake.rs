@@ -1,8 +1,10 @@
-//! Where requests come in over HTTP: who may send them, what they may look like, and what is answered.
+//! The intake: receives requests over HTTP, authenticates their source, and stores them.
 //!
-//! `POST /v1/requests` answers 202 only after the requests are committed. The same message again is stored again: requests
-//! for the same thing are merged when they are sent, and never dropped before. So a message that was captured and is sent
-//! again within the five minutes of its timestamp costs a purge, and loses nothing.
+//! `POST /v1/requests` answers 202 only after the requests are committed. A repeated message is stored again: requests
+//! for the
+//! same target are merged when they are sent, and never dropped earlier. So a message that is captured and replayed
+//! within the five
+//! minutes of its timestamp costs one more purge, but loses nothing.
 
 mod message;
 mod rate;
@@ -27,132 +29,146 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info};
 
-use crate::intake::message::{MAX_ITEMS, Message, Problem, Problems, Unread};
+use crate::intake::message::{MAX_ITEMS, Message, MessageError, Problem, Problems};
 use crate::intake::sources::{LOCAL, Sender, Source, Sources, Unauthorized};
 use crate::metrics::{KINDS, Metrics};
 use crate::request::NewRequest;
-use crate::server::{self, Answer, Listener, Place};
+use crate::server::{self, Answer, ConnectionSlot, Listener};
 use crate::store::Store;
 
-/// Where it listens by default.
+/// The default address.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8789);
 
-/// Where requests are posted.
+/// The path for posting requests.
 pub const PATH: &str = "/v1/requests";
 
-/// The most bytes of a body.
+/// The maximum size of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// The longest time for a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a message may wait for its turn, and the store may take.
-const STORE_TIME: Duration = Duration::from_secs(15);
+/// The longest time that a message may wait for a permit, and that the store may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The most bytes of bodies that are held at a time, of all connections together.
+/// The maximum total size of the bodies in memory, of all connections, in bytes.
 const MAX_HELD_BYTES: usize = 16 << 20;
 
-/// The most bytes of bodies that are read and stored at a time: their requests take several times as much memory.
-const MAX_READ_BYTES: usize = 4 * MAX_BODY_BYTES;
+/// The maximum total size of the bodies that are parsed and stored at the same time, in bytes. Their requests take
+/// several times
+/// as much memory.
+const MAX_PARSED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
-/// What a small message counts for among those.
-const LEAST_READ_BYTES: usize = 1 << 10;
+/// The minimum number of `parse_permits` for a message, however small it is.
+const MIN_PARSE_PERMITS: usize = 1 << 10;
 
-/// So many refusals are logged a second; the rest is counted. Metrics count all of them.
-const LOGGED_A_SECOND: u32 = 10;
+/// The maximum number of refusals that are logged per second. Metrics count all of them.
+const LOGGED_PER_SECOND: u32 = 10;
 
-/// When to come back where this server is what fails.
+/// The `Retry-After` value, in seconds, of answers about failures of this server.
 const RETRY_SECONDS: u64 = 5;
 
-/// The intake: it takes requests from sources and puts them into a store.
+/// The intake: receives requests from sources and stores them.
 #[derive(Debug)]
 pub struct Intake {
     sources: Sources,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    /// Bytes of bodies that may still come in, from sources that the head has proven.
-    room: Arc<Semaphore>,
-    /// The same of messages that only the whole body can prove, so that whoever knows no secret cannot keep out the others.
-    room_unproven: Arc<Semaphore>,
-    /// Bytes of bodies that may still be read and stored.
-    turns: Semaphore,
+    /// One permit for each byte of bodies that may still arrive, from sources that were authenticated by the head of
+    /// the request.
+    body_permits: Arc<Semaphore>,
+    /// The same for messages that are authenticated only by their whole body, so that a client without a secret cannot
+    /// block the others.
+    unauthenticated_body_permits: Arc<Semaphore>,
+    /// One permit for each byte of bodies that may still be parsed and stored.
+    parse_permits: Semaphore,
     refusals: Mutex<LoggedRefusals>,
 }
 
-/// Keeps a flood of messages from becoming a flood of lines.
+/// Limits the number of log lines when many messages are refused.
 #[derive(Debug, Default)]
 struct LoggedRefusals {
     second: Option<Instant>,
     logged: u32,
-    left_out: u64,
+    not_logged: u64,
 }
 
 impl LoggedRefusals {
-    /// Whether to log one more: then how many were left out before it.
+    /// Returns whether to log another refusal: `Some` with the number of refusals that were not logged before it.
     fn next(&mut self, now: Instant) -> Option<u64> {
         if self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1)) {
             (self.second, self.logged) = (Some(now), 0);
         }
-        if self.logged == LOGGED_A_SECOND {
-            self.left_out += 1;
+        if self.logged == LOGGED_PER_SECOND {
+            self.not_logged += 1;
             return None;
         }
         self.logged += 1;
-        Some(std::mem::take(&mut self.left_out))
+        Some(std::mem::take(&mut self.not_logged))
     }
 }
 
-/// Where an intake listens.
+/// The listeners of an intake.
 #[derive(Debug)]
 pub struct Listeners {
-    /// With the source that whoever connects is, where a connection is enough.
+    /// Each listener, with the name of its source if a connection is enough to authenticate.
     listeners: Vec<(Listener, Option<String>)>,
     address: Option<SocketAddr>,
 }
 
 impl Listeners {
-    /// The address of the port, which tells what port 0 became.
+    /// Returns the address of the TCP listener, with the actual port if port 0 was requested.
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 }
 
-/// Why a message is refused.
+/// A refused message.
 struct Refusal {
     status: StatusCode,
-    /// The word for it in metrics and logs.
+    /// The reason in metrics and logs.
     reason: &'static str,
     message: String,
-    /// What is logged in place of the message: it is for whoever runs this, and not for whoever sends.
+    /// The text to log instead of `message`. It is for the operator and is not sent to the client.
     detail: Option<String>,
     problems: Option<Box<Problems>>,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Intake {
-    /// Makes one. It takes nothing before [`serve`](Self::serve) is called.
+    /// Creates an intake. It accepts nothing before [`serve`](Self::serve) is called.
     #[must_use]
     pub fn new(sources: Sources, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        let [room, room_unproven] = [(); 2].map(|()| Arc::new(Semaphore::new(MAX_HELD_BYTES / 2)));
-        let turns = Semaphore::new(MAX_READ_BYTES);
-        Self { sources, store, metrics, room, room_unproven, turns, refusals: Mutex::default() }
+        let [body_permits, unauthenticated_body_permits] =
+            [(); 2].map(|()| Arc::new(Semaphore::new(MAX_HELD_BYTES / 2)));
+        let parse_permits = Semaphore::new(MAX_PARSED_BYTES);
+        Self {
+            sources,
+            store,
+            metrics,
+            body_permits,
+            unauthenticated_body_permits,
+            parse_permits,
+            refusals: Mutex::default(),
+        }
     }
 
-    /// Listens on a port and on the sockets of all sources that have one.
+    /// Listens on a port, and on the sockets of all sources that have one.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where that cannot be, or everybody could ask for everything: without a configured source the port has
-    /// to be one of this machine alone.
+    /// [`Failure`] if that fails, or if unauthenticated requests could come from other machines: without configured
+    /// sources, the
+    /// address must be local.
     pub async fn listen(&self, address: SocketAddr) -> Result<Listeners, Failure> {
         let local = self.sources.named(LOCAL).filter(|_| self.sources.is_local());
         if local.is_some() && !address.ip().is_loopback() {
             return Err(Failure::usage(format!(
-                "{address} can be reached from other machines, and without sources everybody may send"
+                "{address} can be reached from other machines, and without sources anyone may send requests"
             ))
             .with_hint(
-                "describe the sources in a file and name it with `--config`, or listen on 127.0.0.1",
+                "describe the sources in a file and pass it with `--config`, or listen on 127.0.0.1",
             ));
         }
         let cannot = |place: &dyn std::fmt::Display, error: &std::io::Error| {
@@ -176,7 +192,7 @@ impl Intake {
         Ok(Listeners { listeners, address: bound })
     }
 
-    /// Takes requests until `stop` is true or its sender is gone; then those under way end.
+    /// Accepts requests until `stop` is true or its sender is dropped, then finishes the requests in progress.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, stop: watch::Receiver<bool>) {
         let mut serving = JoinSet::new();
         for (listener, source) in listeners.listeners {
@@ -187,22 +203,22 @@ impl Intake {
             });
             let mut stop = stop.clone();
             serving.spawn(server::serve(listener, handler, async move {
-                // An error: nobody is there who could ever say so.
+                // An error means that the sender was dropped.
                 drop(stop.wait_for(|stop| *stop).await);
             }));
         }
         while serving.join_next().await.is_some() {}
     }
 
-    /// Answers a request; `connected` is the source that whoever is connected is.
+    /// Answers a request. `connected` is the source of the connection, if the listener determines it.
     async fn respond(&self, connected: Option<&str>, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         if head.uri.path() != PATH {
-            let message = format!("there is nothing at this path; requests are posted to {PATH}");
+            let message = format!("not found; post requests to {PATH}");
             return Refusal::new(StatusCode::NOT_FOUND, "path", message).answer();
         }
         if head.method != Method::POST {
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "requests are posted");
+            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "use POST for requests");
             return refusal.with_header(ALLOW, "POST").answer();
         }
         let mut source = None;
@@ -211,7 +227,7 @@ impl Intake {
                 debug!(source = source.map(Source::name), requests = stored, "stored");
                 let mut answer = json!({ "accepted": stored });
                 if warnings.total > 0 {
-                    answer["warnings"] = listed(&warnings);
+                    answer["warnings"] = problems_to_json(&warnings);
                     if warnings.total > warnings.shown.len() {
                         answer["warnings_omitted"] = (warnings.total - warnings.shown.len()).into();
                     }
@@ -227,11 +243,11 @@ impl Intake {
         }
     }
 
-    /// Logs a refusal. Of what was sent, nothing is logged: it may hold anything.
+    /// Logs a refusal. The content of the request is not logged, because it may contain secrets.
     fn log(&self, source: &str, refusal: &Refusal) {
-        let left_out = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
-        let Some(left_out) = left_out else { return };
-        let left_out = (left_out > 0).then_some(left_out);
+        let not_logged = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        let Some(not_logged) = not_logged else { return };
+        let not_logged = (not_logged > 0).then_some(not_logged);
         let problems = refusal.problems.as_ref().map(|problems| problems.total);
         let status = refusal.status.as_u16();
         if refusal.status.is_server_error() {
@@ -239,16 +255,16 @@ impl Intake {
                 source,
                 status,
                 reason = refusal.reason,
-                left_out,
+                not_logged,
                 "{}",
                 refusal.detail.as_ref().unwrap_or(&refusal.message)
             );
         } else {
-            info!(source, status, reason = refusal.reason, problems, left_out, "refused");
+            info!(source, status, reason = refusal.reason, problems, not_logged, "refused");
         }
     }
 
-    /// Takes a message, and returns how many requests were stored of it. `known` becomes its source as soon as that is
+    /// Stores the requests of a message, and returns how many there were. Sets `known` to the source as soon as it is
     /// known.
     async fn take<'s>(
         &'s self,
@@ -258,30 +274,34 @@ impl Intake {
         known: &mut Option<&'s Source>,
     ) -> Result<(usize, Problems), Refusal> {
         let query = head.uri.query();
-        #[expect(clippy::disallowed_methods, reason = "a signature is of a time, which has to be near")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the timestamp of a signature is compared with the clock"
+        )]
         let now = SystemTime::now();
         let sender = sender(&self.sources, connected, &head.headers, query, now)?;
-        let hold = || head.extensions.get::<Place>().into_iter().for_each(Place::hold);
+        let hold = || head.extensions.get::<ConnectionSlot>().into_iter().for_each(ConnectionSlot::hold);
         if let Sender::Known(source) = sender {
             *known = Some(source);
-            refuse_early(source)?;
+            refuse_above_rate(source)?;
             hold();
         }
-        let room = if known.is_some() { &self.room } else { &self.room_unproven };
-        let (body, _room) = read_body(&head.headers, body, room).await?;
+        let body_permits =
+            if known.is_some() { &self.body_permits } else { &self.unauthenticated_body_permits };
+        let (body, _room) = read_body(&head.headers, body, body_permits).await?;
         let source = sender.verify(&body).map_err(Unauthorized::from)?;
         if known.is_none() {
             *known = Some(source);
-            refuse_early(source)?;
+            refuse_above_rate(source)?;
         }
         hold();
-        let turn = u32::try_from(body.len().max(LEAST_READ_BYTES)).unwrap_or(u32::MAX);
-        let turn = timeout(STORE_TIME, self.turns.acquire_many(turn)).await;
-        let _turn = turn.map_err(|_| Refusal::unavailable("overload", "too much is under way"))?;
+        let permits = u32::try_from(body.len().max(MIN_PARSE_PERMITS)).unwrap_or(u32::MAX);
+        let permits = timeout(STORE_TIMEOUT, self.parse_permits.acquire_many(permits)).await;
+        let _permit = permits.map_err(|_| Refusal::unavailable("overload", "the server is overloaded"))?;
         let Message { requests, warnings } = message::read(&head.headers, query, &body, source)
             .inspect_err(|_| source.charge(Instant::now(), 1))?;
         source.charge(Instant::now(), requests.len());
-        let stored = timeout(STORE_TIME, self.store.insert(&requests)).await;
+        let stored = timeout(STORE_TIMEOUT, self.store.insert(&requests)).await;
         let problem = match stored {
             Ok(Ok(())) => {
                 for kind in KINDS {
@@ -293,15 +313,15 @@ impl Intake {
                 return Ok((requests.len(), warnings));
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the store did not answer within {} seconds", STORE_TIME.as_secs()),
+            Err(_) => format!("the store did not answer within {} seconds", STORE_TIMEOUT.as_secs()),
         };
         source.refund(requests.len());
-        let message = "the requests could not be stored, or it is not known; send them again";
+        let message = "the requests were not stored, or it is unknown whether they were; send them again";
         Err(Refusal { detail: Some(problem), ..Refusal::unavailable("store", message) })
     }
 }
 
-/// Finds out from whom a message is, as far as its head can tell.
+/// Determines the source of a message from its head, as far as possible.
 fn sender<'s>(
     sources: &'s Sources,
     connected: Option<&str>,
@@ -313,19 +333,19 @@ fn sender<'s>(
         return Ok(sources.sender(headers, message::source(query).as_deref(), now)?);
     };
     if sources.is_local() {
-        refuse_strangers(headers)?;
+        refuse_remote_clients(headers)?;
     }
     Ok(Sender::Known(source))
 }
 
-/// Reads a message that is all there, and stores nothing: what the intake would store of it.
+/// Parses a complete message, and returns the requests that the intake would store. Stores nothing.
 ///
-/// - `connected` is the source that whoever is connected is, where a connection is enough.
-/// - `now` is the time that the timestamp of a signature has to be near.
+/// - `connected` is the source of the connection, if the listener determines it.
+/// - `now` is the time that the timestamp of a signature must be close to.
 ///
 /// # Errors
 ///
-/// The status and the JSON that the intake would answer with.
+/// The status and the JSON that the intake would answer.
 pub fn read_message(
     sources: &Sources,
     connected: Option<&str>,
@@ -345,18 +365,17 @@ pub fn read_message(
     read().map_err(|refusal| (refusal.status, refusal.to_json().to_string()))
 }
 
-/// Reads a body, within its bounds and in time. What is held counts in `room` as long as the permit
-/// lives.
+/// Reads a body within its limits of size and time. The returned permit counts the bytes in `body_permits` until it is dropped.
 async fn read_body(
     headers: &HeaderMap,
     mut body: Incoming,
-    room: &Arc<Semaphore>,
+    body_permits: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
     match headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok()) {
         None if !headers.contains_key(TRANSFER_ENCODING) => {
             return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
         }
-        // A number too long for hyper does not come to here.
+        // hyper refuses a number that is too long before this code runs.
         Some(length) if length.is_none_or(|length: usize| length > MAX_BODY_BYTES) => {
             return Err(Refusal::too_large());
         }
@@ -365,14 +384,14 @@ async fn read_body(
     let read = async {
         let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
         while let Some(frame) = body.frame().await {
-            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is not whole");
+            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is incomplete");
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             if bytes.len() + data.len() > MAX_BODY_BYTES {
                 return Err(Refusal::too_large());
             }
             let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let more = Arc::clone(room).try_acquire_many_owned(size);
-            let more = more.map_err(|_| Refusal::unavailable("overload", "too much is under way"))?;
+            let more = Arc::clone(body_permits).try_acquire_many_owned(size);
+            let more = more.map_err(|_| Refusal::unavailable("overload", "the server is overloaded"))?;
             match &mut held {
                 Some(held) => held.merge(more),
                 None => held = Some(more),
@@ -382,34 +401,39 @@ async fn read_body(
         Ok((bytes, held))
     };
     let late = |_| {
-        let message = format!("the body did not come within {} seconds", BODY_TIME.as_secs());
+        let message = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
     };
-    timeout(BODY_TIME, read).await.map_err(late)?
+    timeout(BODY_TIMEOUT, read).await.map_err(late)?
 }
 
-/// Where a connection to a port is enough, it must be one of a program on this machine. A page in a browser can connect as
-/// well, under any name that leads to here, and so can everybody through a proxy.
-fn refuse_strangers(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Refuses requests that do not come from a program on this machine. Without sources, a connection is enough to be
+/// accepted, but a
+/// web page in a browser can also connect, with any host name that resolves to this machine, and so can anyone through
+/// a proxy.
+fn refuse_remote_clients(headers: &HeaderMap) -> Result<(), Refusal> {
     let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
     let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !server::is_sent_to_address(headers) {
-        ("browser", "it comes from a browser, or was sent to a name that is not `localhost`")
+        ("browser", "the request comes from a browser, or its host name is not `localhost`")
     } else if has(&["forwarded", "via", "x-forwarded-for", "x-real-ip"]) {
-        ("proxy", "it comes through a proxy: describe the sources in a file and name it with `--config`")
+        (
+            "proxy",
+            "the request comes through a proxy: describe the sources in a file and pass it with `--config`",
+        )
     } else {
         return Ok(());
     };
     Err(Refusal::new(StatusCode::FORBIDDEN, reason, message))
 }
 
-/// Refuses what a source sends above its rate.
-fn refuse_early(source: &Source) -> Result<(), Refusal> {
+/// Refuses a message of a source that is above its rate.
+fn refuse_above_rate(source: &Source) -> Result<(), Refusal> {
     let wait = source.wait(Instant::now());
     if wait.is_zero() {
         return Ok(());
     }
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let message = format!("source `{}` sends more than it may; come back in {seconds} s", source.name());
+    let message = format!("source `{}` is above its rate; try again in {seconds} s", source.name());
     let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate", message);
     Err(refusal.with_header(RETRY_AFTER, &seconds.to_string()))
 }
@@ -420,7 +444,8 @@ impl Refusal {
     }
 
     fn too_large() -> Self {
-        let message = format!("the body has more than {MAX_BODY_BYTES} bytes: send several requests");
+        let message =
+            format!("the body is larger than {MAX_BODY_BYTES} bytes: split it into several requests");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
     }
 
@@ -436,7 +461,7 @@ impl Refusal {
     fn to_json(&self) -> Value {
         let mut body = json!({ "error": self.message });
         if let Some(problems) = self.problems.as_deref() {
-            body["items"] = listed(problems);
+            body["items"] = problems_to_json(problems);
             body["omitted"] = (problems.total - problems.shown.len()).into();
         }
         body
@@ -458,25 +483,26 @@ impl From<Unauthorized> for Refusal {
     }
 }
 
-impl From<Unread> for Refusal {
-    fn from(unread: Unread) -> Self {
-        match unread {
-            Unread::MediaType(message) => {
+impl From<MessageError> for Refusal {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::MediaType(message) => {
                 Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", message)
             }
-            Unread::TooMany => {
-                let message = format!("there are more than {MAX_ITEMS} items: send several requests");
+            MessageError::TooMany => {
+                let message =
+                    format!("there are more than {MAX_ITEMS} items: split them into several requests");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "items", message)
             }
-            Unread::Problems(problems) => {
+            MessageError::Problems(problems) => {
                 let (status, reason, are) = if problems.forbidden == problems.total {
                     (StatusCode::FORBIDDEN, "forbidden", "allowed")
                 } else {
                     (StatusCode::BAD_REQUEST, "invalid", "valid")
                 };
                 let message = match problems.total {
-                    1 => format!("one thing in it is not {are}; nothing was stored"),
-                    several => format!("{several} things in it are not {are}; nothing was stored"),
+                    1 => format!("one entry or field is not {are}; nothing was stored"),
+                    several => format!("{several} entries or fields are not {are}; nothing was stored"),
                 };
                 Self { problems: Some(Box::new(problems)), ..Self::new(status, reason, message) }
             }
@@ -484,7 +510,7 @@ impl From<Unread> for Refusal {
     }
 }
 
-fn listed(problems: &Problems) -> Value {
+fn problems_to_json(problems: &Problems) -> Value {
     let item = |problem: &Problem| json!({ "at": problem.at, "message": problem.message });
     problems.shown.iter().map(item).collect()
 }
@@ -498,7 +524,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_refusals_is_ten_lines_a_second() {
+    fn logs_at_most_ten_refusals_per_second() {
         let (mut refusals, began) = (LoggedRefusals::default(), Instant::now());
         let logged: Vec<u64> = (0..1000).filter_map(|_| refusals.next(began)).collect();
         assert_eq!(logged, [0; 10]);

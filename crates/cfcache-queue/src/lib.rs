@@ -1,12 +1,14 @@
-//! A queue in front of Cloudflare's cache purge API: many machines, one budget, nothing lost.
+//! A durable queue in front of Cloudflare's cache purge API. All workers, on any number of machines, share one rate
+//! limit.
 //!
-//! The one rule: a request leaves the queue only after the API has accepted a purge that covers it and that was sent
-//! after the request had been committed and read.
+//! The guarantee: a request leaves the queue only after the API has accepted a purge that covers it, and that was sent
+//! after the
+//! request was committed and read.
 //!
-//! - [`NewRequest`]: what a producer asks for
-//! - [`Store`]: where requests wait, on PostgreSQL or on one SQLite file
-//! - [`engine`]: what a worker decides, without IO and without a clock
-//! - [`intake`]: where requests come in over HTTP
+//! - [`NewRequest`]: a request from a producer
+//! - [`Store`]: stores requests, in PostgreSQL or in one SQLite file
+//! - [`engine`]: the decisions of a worker, without IO and without a clock
+//! - [`intake`]: receives requests over HTTP
 //! - [`admin`]: metrics, health and a status page
 
 mod account;
@@ -24,8 +26,8 @@ mod worker;
 pub use crate::account::{Account, Accounts};
 pub use crate::request::{NewRequest, Request, Subject};
 pub use crate::store::{
-    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT,
-    InvalidUrl, KindStatus, MAX_AGE, Moved, PostgresStore, PostgresUrl, Settlement, SqliteStore, Status,
-    Store, StoreError, StoreFuture, Tokens, move_queue,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT,
+    InvalidUrl, KindStatus, MAX_AGE, MoveSummary, NewDeadLetters, PostgresStore, PostgresUrl, Settlement,
+    SqliteStore, Status, Store, StoreError, StoreFuture, Tokens, move_queue,
 };
 pub use crate::worker::Worker;

@@ -1,4 +1,4 @@
-//! `cfcache-queue`: the service around the library of the same name.
+//! `cfcache-queue`: the command-line program and services, built on the library of the same name.
 
 mod args;
 mod command;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use cfcache_app::config::Environment;
 
 fn main() -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
+    #[expect(clippy::disallowed_methods, reason = "only binaries read the environment")]
     let environment = Environment::read_all(|name| std::env::var(name));
     let exit = match args::parse(std::env::args_os()) {
         Ok(args) => command::execute(args, &environment),

@@ -1,4 +1,4 @@
-//! What is counted, under the names that dashboards and alerts use, and the newest purges.
+//! The metrics of this process, and its last purges.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -22,20 +22,21 @@ type FloatGauge = Gauge<f64, AtomicU64>;
 /// The kinds of requests: `everything`, and the fields of the API's body.
 pub const KINDS: [&str; 5] = ["everything", "files", "tags", "hosts", "prefixes"];
 
-/// How many purges are kept for the status page.
+/// The number of purges to keep for the status page.
 const KEPT_PURGES: usize = 20;
 
-/// Bounds of the histogram of waiting times, in seconds: from an idle queue to one that is a day behind.
+/// The bounds of the histogram of waiting times, in seconds: from an idle queue to one that is a day behind.
 const WAIT_BUCKETS: [f64; 16] = [
     0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0,
     86_400.0,
 ];
 
-/// Counts what the intake and the workers of this process do.
+/// Counts the work of the intake and the workers of this process.
 ///
-/// - Counters cover this process since it began; gauges cover the store, for all processes.
-/// - Labels have few values: names of configured sources, kinds, and words of this crate. Nothing that a sender writes
-///   becomes a label.
+/// - Counters cover this process since its start; gauges cover the store, for all processes.
+/// - Labels have few values: names of configured sources, kinds, and words of this crate. Text from senders never
+///   becomes a
+///   label.
 pub struct Metrics {
     registry: Registry,
     requests: Counters<2>,
@@ -59,33 +60,33 @@ pub struct Metrics {
 /// Why a request was merged into another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "these are the values of a label")]
-pub enum Merged {
-    /// Both had the same key.
+pub enum MergeReason {
+    /// Both have the same key.
     Same,
-    /// The other covers it, as a host covers its URLs.
+    /// The other request covers it, as a host covers its URLs.
     Covered,
 }
 
-/// One request to the API that has ended.
+/// An API request that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the worker makes it")]
 pub struct PurgeRecord {
     /// When it ended.
     pub at: SystemTime,
-    /// The zone, as it was given.
+    /// The zone, as written in the request.
     pub zone: String,
     /// One of [`KINDS`].
     pub kind: &'static str,
-    /// How many keys it named.
+    /// The number of its keys.
     pub items: u64,
     /// `accepted`, `refused`, `rate_limited`, `failed` or `unknown`.
     pub outcome: &'static str,
-    /// How long the API took.
+    /// The time that the API took.
     pub elapsed: Duration,
 }
 
 impl Metrics {
-    /// Begins at zero.
+    /// Creates metrics that start at zero.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -108,8 +109,8 @@ impl Metrics {
             purges: Mutex::default(),
         };
         metrics.register();
-        // A counter that is missing until it first counts hides that first time from `increase()`.
-        for why in [Merged::Same, Merged::Covered] {
+        // A counter that appears only with its first event hides that event from `increase()`.
+        for why in [MergeReason::Same, MergeReason::Covered] {
             metrics.merged(why, 0);
         }
         for reason in ["refused", "expired", "attempts"] {
@@ -121,7 +122,7 @@ impl Metrics {
         metrics
     }
 
-    /// The suffix `_total` of a counter's name is the encoder's.
+    /// Registers the metrics. The encoder adds the suffix `_total` to the names of counters.
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(
@@ -134,10 +135,10 @@ impl Metrics {
             "HTTP requests that the intake refused, by source and reason",
             self.rejected.clone(),
         );
-        registry.register("cfcache_queue_ready", "Requests that wait, by kind", self.ready.clone());
+        registry.register("cfcache_queue_ready", "Waiting requests, by kind", self.ready.clone());
         registry.register(
             "cfcache_queue_oldest_seconds",
-            "How long the oldest request has waited, by kind",
+            "Waiting time of the oldest request, by kind",
             self.oldest.clone(),
         );
         registry.register(
@@ -147,7 +148,7 @@ impl Metrics {
         );
         registry.register(
             "cfcache_queue_merged",
-            "Requests sent as part of another, with the same key or covered by it",
+            "Requests that were merged into another, with the same key or covered by it",
             self.merged.clone(),
         );
         registry.register(
@@ -157,27 +158,23 @@ impl Metrics {
         );
         registry.register(
             "cfcache_queue_attempts",
-            "Requests that were part of a request to the API, by its outcome",
+            "Queued requests that were part of an API request, by its outcome",
             self.attempts.clone(),
         );
         registry.register(
             "cfcache_purge_requests",
-            "Requests to the API, by kind and outcome",
+            "API requests, by kind and outcome",
             self.purge_requests.clone(),
         );
         registry.register(
             "cfcache_purge_items",
-            "Keys in requests to the API, by kind and outcome",
+            "Keys in API requests, by kind and outcome",
             self.purge_items.clone(),
         );
-        registry.register(
-            "cfcache_budget_tokens",
-            "Tokens that could be taken now, by bucket",
-            self.budget_tokens.clone(),
-        );
+        registry.register("cfcache_budget_tokens", "Available tokens, by bucket", self.budget_tokens.clone());
         registry.register(
             "cfcache_budget_blocked_seconds",
-            "For how long nothing goes out because the API said so, by bucket",
+            "Time for which the API has blocked the bucket",
             self.budget_blocked.clone(),
         );
         registry.register(
@@ -192,17 +189,17 @@ impl Metrics {
         );
         registry.register(
             "cfcache_queue_store_up",
-            "Whether the store answered when these metrics were asked for",
+            "Whether the store answered when these metrics were requested",
             self.store_up.clone(),
         );
     }
 
-    /// Counts requests that were stored.
+    /// Counts stored requests.
     pub fn stored(&self, source: &str, kind: &'static str, count: u64) {
         self.requests.get_or_create(&[("source", owned(source)), ("kind", kind.into())]).inc_by(count);
     }
 
-    /// Counts an HTTP request that the intake refused. `source` is empty where it is not known.
+    /// Counts an HTTP request that the intake refused. `source` is empty if it is not known.
     pub fn rejected(&self, source: &str, reason: &'static str) {
         self.rejected.get_or_create(&[("source", owned(source)), ("reason", reason.into())]).inc();
     }
@@ -212,11 +209,11 @@ impl Metrics {
         self.wait.observe(time.as_secs_f64());
     }
 
-    /// Counts requests that needed no key of their own in a request to the API.
-    pub fn merged(&self, why: Merged, count: u64) {
+    /// Counts requests that needed no key of their own in an API request.
+    pub fn merged(&self, why: MergeReason, count: u64) {
         let why = match why {
-            Merged::Same => "same",
-            Merged::Covered => "covered",
+            MergeReason::Same => "same",
+            MergeReason::Covered => "covered",
         };
         self.merged.get_or_create(&[("why", why.into())]).inc_by(count);
     }
@@ -226,12 +223,12 @@ impl Metrics {
         self.dead.get_or_create(&[("reason", reason.into())]).inc_by(count);
     }
 
-    /// Counts requests of the queue that were part of a request to the API. See [`PurgeRecord::outcome`].
+    /// Counts requests of the queue that were part of an API request. See [`PurgeRecord::outcome`].
     pub fn attempt(&self, outcome: &'static str, count: u64) {
         self.attempts.get_or_create(&[("outcome", outcome.into())]).inc_by(count);
     }
 
-    /// Counts a request to the API, and keeps it for the status page.
+    /// Counts an API request, and keeps it for the status page.
     pub fn purge(&self, purge: PurgeRecord) {
         let labels = [("kind", purge.kind.into()), ("outcome", purge.outcome.into())];
         self.purge_requests.get_or_create(&labels).inc();
@@ -241,23 +238,24 @@ impl Metrics {
         purges.push_front(purge);
     }
 
-    /// The newest requests to the API of this process, the newest first.
+    /// Returns the last API requests of this process, newest first.
     #[must_use]
     pub fn purges(&self) -> Vec<PurgeRecord> {
         self.purges.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Writes all of them in the text format of OpenMetrics.
+    /// Encodes all metrics in the OpenMetrics text format.
     ///
-    /// Gauges are of `status`. Without one the store could not be asked: they are left out rather than old.
+    /// Gauges come from `status`. `None` means that the store did not answer: gauges are left out then, so that they
+    /// are not stale.
     #[must_use]
     pub fn encode(&self, status: Option<&Status>) -> String {
-        // Two scrapes at once must not see each other's half-made gauges.
+        // Concurrent calls must not see each other's partly updated gauges.
         static ENCODING: Mutex<()> = Mutex::new(());
         let _encoding = ENCODING.lock().unwrap_or_else(PoisonError::into_inner);
         self.set_gauges(status);
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _written = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
@@ -336,7 +334,7 @@ mod tests {
         metrics.stored("shop", "files", 2);
         metrics.rejected("", "signature");
         metrics.waited(Duration::from_millis(30));
-        metrics.merged(Merged::Covered, 4);
+        metrics.merged(MergeReason::Covered, 4);
         metrics.dead("expired", 1);
         metrics.purge(purge("example.com"));
         let mut status = Status::default();
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn gauges_of_a_store_that_does_not_answer_are_left_out() {
+    fn omits_gauges_if_the_store_does_not_answer() {
         let metrics = Metrics::new();
         let status = Status { dead_tuples: Some(11), ..Status::default() };
         assert!(metrics.encode(Some(&status)).contains("cfcache_queue_dead_tuples 11"));
@@ -391,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_purges_are_kept() {
+    fn keeps_the_last_20_purges() {
         let metrics = Metrics::new();
         for number in 0..KEPT_PURGES + 5 {
             metrics.purge(purge(&number.to_string()));

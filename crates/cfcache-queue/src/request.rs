@@ -4,7 +4,7 @@ use std::time::Duration;
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{InvalidTarget, Kind, Target};
 
-/// What a request asks to have purged or invalidated.
+/// The subject of a request: what to purge or invalidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// Every file of the zone or environment.
@@ -14,7 +14,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The name of its kind in the queue: `everything`, or the field of the API's body (`files`, `tags`, `hosts`,
+    /// Returns the name of its kind in the queue: `everything`, or the field in the API's body (`files`, `tags`,
+    /// `hosts`,
     /// `prefixes`).
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -24,7 +25,7 @@ impl Subject {
         }
     }
 
-    /// The text that two requests for the same thing have in common. It is empty for everything.
+    /// Returns the text of the target. It is empty for everything.
     #[must_use]
     pub fn key(&self) -> Cow<'_, str> {
         match self {
@@ -33,11 +34,11 @@ impl Subject {
         }
     }
 
-    /// Reads what [`kind`](Self::kind) and [`key`](Self::key) wrote.
+    /// Parses the values of [`kind`](Self::kind) and [`key`](Self::key). Returns `None` if there is no such kind.
     ///
     /// # Errors
     ///
-    /// `None` where there is no such kind, [`InvalidTarget`] where the key is none of that kind.
+    /// [`InvalidTarget`] if the key is not a valid target of that kind.
     pub fn parse(kind: &str, key: &str) -> Option<Result<Self, InvalidTarget>> {
         if kind == "everything" {
             return Some(Ok(Self::Everything));
@@ -47,46 +48,46 @@ impl Subject {
     }
 }
 
-/// A request as a producer makes it, before it is stored.
+/// A request from a producer, before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "producers make it")]
 pub struct NewRequest {
     /// The zone: its id, or its domain in lower case (`xn--` form).
     pub zone: String,
-    /// The id of an environment of the zone; without it, all of the zone.
+    /// The id of an environment of the zone; `None` is the whole zone.
     pub environment: Option<String>,
     /// Whether to purge or to invalidate.
     pub action: Action,
-    /// What.
+    /// What to purge or invalidate.
     pub subject: Subject,
-    /// Requests of a higher priority are sent first, among those of one kind. 0 is the usual one.
+    /// The priority. Within one kind, requests with a higher priority are sent first. The default is 0.
     pub priority: i16,
-    /// How long to wait before it may be sent.
+    /// How long to wait before sending.
     pub delay: Duration,
     /// Who asked for it: the `source` of a CloudEvent, or the name of the intake's source.
     pub source: Option<String>,
-    /// The `id` of the event that it came in, to follow it; requests are not told apart by it.
+    /// The `id` of the event that contained it, for tracing. It is not used to compare requests.
     pub event: Option<String>,
 }
 
-/// A request that is stored.
+/// A stored request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// The store's number for it. Later requests have higher numbers, but may be committed earlier.
+    /// Its id in the store. Later requests have higher ids, but may be committed earlier.
     pub id: i64,
-    /// What was asked for.
+    /// The request of the producer.
     pub request: NewRequest,
     /// How long it has waited since it was stored, by the store's clock.
     pub age: Duration,
-    /// How often it was sent without the API saying that it accepted or refused it.
+    /// How many times it was sent without an answer that accepted or refused it.
     pub attempts: u32,
-    /// Whether it has waited longer than it may ([`MAX_AGE`](crate::MAX_AGE)).
+    /// Whether it has waited longer than [`MAX_AGE`](crate::MAX_AGE).
     pub is_expired: bool,
 }
 
 impl Request {
-    /// A request as a store read it.
+    /// Creates a request from the values in a store.
     #[must_use]
     pub const fn new(id: i64, request: NewRequest, age: Duration, attempts: u32, is_expired: bool) -> Self {
         Self { id, request, age, attempts, is_expired }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TCP and Unix sockets, with bounds on everything that a client can make this process hold or wait for.
+//! An HTTP/1.1 server over TCP and Unix sockets, with limits on the memory and time that a client can use.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,45 +26,48 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// The most connections of one listener at a time. For one more, that which has shown least for longest is closed: it waits
-/// for a head, or for a body from nobody known ([`Place`]). Where there is none, it waits until one ends.
+/// The maximum number of connections of one listener. To accept another, the server closes the connection that has been
+/// idle for
+/// longest: one that waits for a head, or for a body from an unauthenticated client ([`ConnectionSlot`]). If there is none, the
+/// new
+/// connection waits until another ends.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long the head of a request may take. An idle connection is closed after it, too.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The timeout for the head of a request. It is also the timeout of idle connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most bytes of a request's head.
+/// The maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// The most header fields of a request.
+/// The maximum number of header fields of a request.
 const MAX_HEADERS: usize = 64;
 
-/// How old a connection gets. So long at most is a place taken by somebody who does not read the answers.
+/// The maximum age of a connection. It limits how long a client that does not read its answers can occupy a slot.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// How often a connection is looked for that can be closed for another one, while there is none.
+/// How often a waiting connection checks for an idle one to close.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long requests under way may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long requests in progress may take to finish when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What all answers are.
+/// The type of all answers.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// Where connections come from.
+/// A source of connections.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Listener {
-    /// A port.
+    /// A TCP port.
     Tcp(TcpListener),
-    /// A socket in the file system, which is removed at the end.
+    /// A Unix socket, whose file is removed at the end.
     #[cfg(unix)]
     Unix(UnixListener, PathBuf),
 }
 
-/// Returns whether a request was sent to an address or to `localhost`, and not to another name.
+/// Returns whether a request was sent to an IP address or to `localhost`, and not to another name.
 ///
-/// A page in a browser can have a name of its own lead to this machine, and then reads what is answered.
+/// A web page can make its own host name resolve to this machine, and could then read the answers.
 pub(crate) fn is_sent_to_address(headers: &HeaderMap) -> bool {
     headers.get_all(HOST).iter().all(|host| {
         let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
@@ -77,7 +80,7 @@ pub(crate) fn is_sent_to_address(headers: &HeaderMap) -> bool {
 }
 
 impl Listener {
-    /// Whether it can be reached from this machine alone.
+    /// Returns whether only this machine can connect to it.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
@@ -86,28 +89,28 @@ impl Listener {
         }
     }
 
-    /// Listens on a port; 0 picks one that is free.
+    /// Listens on a port; 0 selects a free one.
     ///
     /// # Errors
     ///
-    /// Where nothing can listen there.
+    /// An error of the system if it is impossible to listen there.
     pub async fn tcp(address: SocketAddr) -> io::Result<Self> {
         TcpListener::bind(address).await.map(Self::Tcp)
     }
 
-    /// Listens on a Unix socket, which its owner and group may write to. A socket that nobody listens on any more is
+    /// Listens on a Unix socket that its owner and group may write to. An existing socket without a listener is
     /// replaced.
     ///
     /// # Errors
     ///
-    /// Where nothing can listen there, or something else than a socket is there.
+    /// An error of the system if it is impossible to listen there, or the path is not a socket.
     #[cfg(unix)]
     pub fn unix(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
-                // Somebody answers: another process of the same configuration.
+                // Another process with the same configuration is listening.
                 if !is_socket || std::os::unix::net::UnixStream::connect(path).is_ok() {
                     return Err(error);
                 }
@@ -120,11 +123,11 @@ impl Listener {
         Ok(Self::Unix(listener, path.to_owned()))
     }
 
-    /// The address of a port.
+    /// Returns the address of a port.
     ///
     /// # Errors
     ///
-    /// Where the system does not say.
+    /// An error of the system.
     pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Some),
@@ -134,70 +137,73 @@ impl Listener {
     }
 }
 
-/// The place of a connection among those of a listener.
+/// The slot of a connection among those of a listener.
 ///
-/// A request carries it. Once [`hold`](Self::hold) was called, the connection keeps its place until the answer.
+/// Each request carries it as an extension. After a call of [`hold`](Self::hold), the connection is not closed for
+/// another one
+/// until it is answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(Arc<Seat>);
+pub(crate) struct ConnectionSlot(Arc<SlotState>);
 
 #[derive(Debug)]
-struct Seat {
-    /// Its number among those that can be closed; the lowest has been one for longest.
+struct SlotState {
+    /// The number among the connections that may be closed; the lowest has been idle for longest. `None` if it must be
+    /// kept.
     number: Mutex<Option<u64>>,
     closed: Notify,
-    idle: Arc<Idle>,
+    idle: Arc<IdleSlots>,
 }
 
-/// The connections of a listener that can be closed for another one.
+/// The connections of a listener that may be closed for another one.
 #[derive(Debug, Default)]
-struct Idle {
+struct IdleSlots {
     next: AtomicU64,
-    seats: Mutex<BTreeMap<u64, Weak<Seat>>>,
+    slots: Mutex<BTreeMap<u64, Weak<SlotState>>>,
 }
 
-impl Place {
-    fn new(idle: &Arc<Idle>) -> Self {
-        let seat = Seat { number: Mutex::default(), closed: Notify::new(), idle: Arc::clone(idle) };
-        let place = Self(Arc::new(seat));
-        place.release();
-        place
+impl ConnectionSlot {
+    fn new(idle: &Arc<IdleSlots>) -> Self {
+        let state = SlotState { number: Mutex::default(), closed: Notify::new(), idle: Arc::clone(idle) };
+        let slot = Self(Arc::new(state));
+        slot.release();
+        slot
     }
 
-    /// Keeps the connection from being closed for another one.
+    /// Protects the connection from being closed for another one.
     pub(crate) fn hold(&self) {
         self.0.leave();
     }
 
-    /// Lets it be closed again, after all others that can be.
+    /// Allows it to be closed again, after all other idle connections.
     fn release(&self) {
         let idle = &self.0.idle;
         self.0.leave();
         let number = idle.next.fetch_add(1, Ordering::Relaxed);
         *locked(&self.0.number) = Some(number);
-        locked(&idle.seats).insert(number, Arc::downgrade(&self.0));
+        locked(&idle.slots).insert(number, Arc::downgrade(&self.0));
     }
 }
 
-impl Seat {
+impl SlotState {
     fn leave(&self) {
         if let Some(number) = locked(&self.number).take() {
-            locked(&self.idle.seats).remove(&number);
+            locked(&self.idle.slots).remove(&number);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for SlotState {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl Idle {
-    /// Closes the connection that could be for longest, if there is one.
+impl IdleSlots {
+    /// Closes the connection that has been idle for longest, if there is one.
     fn close_first(&self) {
-        let first = locked(&self.seats).pop_first();
-        if let Some(seat) = first.and_then(|(_, seat)| seat.upgrade()) {
-            seat.closed.notify_one();
+        let first = locked(&self.slots).pop_first();
+        if let Some(state) = first.and_then(|(_, state)| state.upgrade()) {
+            state.closed.notify_one();
         }
     }
 }
@@ -206,18 +212,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Accepts connections and answers requests, until `stop` ends; then those under way end.
+/// Accepts connections and answers requests until `stop` ends, then finishes the requests in progress.
 pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let (ending, ended) = watch::channel(());
-    // Dropping the set ends every connection in it.
+    // Dropping the set ends all of its connections.
     let mut connections = JoinSet::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let idle = Arc::<Idle>::default();
-    // One that was accepted, and waits for a place.
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let idle = Arc::<IdleSlots>::default();
+    // An accepted connection that waits for a slot.
     let mut accepted = None;
     let mut stop = pin!(stop);
     loop {
@@ -227,24 +233,24 @@ where
             stream = listener.accept(), if accepted.is_none() => match stream {
                 Ok(stream) => {
                     accepted = Some(stream);
-                    if places.available_permits() == 0 {
+                    if permits.available_permits() == 0 {
                         idle.close_first();
                     }
                 }
-                // Out of file descriptors, most likely: some will be free again.
+                // Most likely there are no free file descriptors; wait for some.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
-            // What had to be kept before may be idle now.
+            // A connection that was busy may be idle now.
             () = tokio::time::sleep(CLOSE_INTERVAL), if accepted.is_some() => idle.close_first(),
-            // A semaphore that is never closed gives permits.
-            permit = Arc::clone(&places).acquire_owned(), if accepted.is_some() => {
+            // The semaphore is never closed, so this always gives a permit.
+            permit = Arc::clone(&permits).acquire_owned(), if accepted.is_some() => {
                 let Some(stream) = accepted.take() else { continue };
-                let (handler, ended, place) = (Arc::clone(&handler), ended.clone(), Place::new(&idle));
+                let (handler, ended, slot) = (Arc::clone(&handler), ended.clone(), ConnectionSlot::new(&idle));
                 connections.spawn(async move {
                     match stream {
-                        Stream::Tcp(stream) => connection(stream, handler, ended, place).await,
+                        Stream::Tcp(stream) => connection(stream, handler, ended, slot).await,
                         #[cfg(unix)]
-                        Stream::Unix(stream) => connection(stream, handler, ended, place).await,
+                        Stream::Unix(stream) => connection(stream, handler, ended, slot).await,
                     }
                     drop(permit);
                 });
@@ -259,8 +265,8 @@ where
     drop(listener);
     drop(ending);
     let all = async { while connections.join_next().await.is_some() {} };
-    // Over the time, the rest is cut.
-    drop(tokio::time::timeout(GRACE, all).await);
+    // Connections that take longer are closed.
+    drop(tokio::time::timeout(STOP_TIMEOUT, all).await);
 }
 
 enum Stream {
@@ -274,7 +280,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // Answers are small, and waiting to fill a packet would only delay them. Without it, it works as well.
+                // Answers are small, so waiting to fill a packet would only delay them. If this fails, the connection
+                // still works.
                 drop(stream.set_nodelay(true));
                 Ok(Stream::Tcp(stream))
             }
@@ -284,25 +291,25 @@ impl Listener {
     }
 }
 
-/// Serves one connection to its end.
-async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Receiver<()>, place: Place)
+/// Serves one connection until it ends.
+async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Receiver<()>, slot: ConnectionSlot)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Answer>,
 {
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(place.clone());
-        let (answer, place) = (handler(request), place.clone());
+        request.extensions_mut().insert(slot.clone());
+        let (answer, slot) = (handler(request), slot.clone());
         async move {
             let answer = answer.await;
-            place.release();
+            slot.release();
             Ok::<_, Infallible>(answer)
         }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
@@ -310,17 +317,17 @@ where
     let mut serving = pin!(serving);
     let age = tokio::time::sleep(MAX_AGE);
     tokio::select! {
-        // However it ended, with an error of the other side or well: there is nobody to tell.
+        // Errors of the connection are ignored: nobody can be told.
         _ = serving.as_mut() => return,
-        () = place.0.closed.notified() => return,
+        () = slot.0.closed.notified() => return,
         () = age => serving.as_mut().graceful_shutdown(),
-        // An error: the sender is gone, and that is the sign.
+        // An error means that the sender was dropped, which is the signal to stop.
         _ = ended.changed() => serving.as_mut().graceful_shutdown(),
     }
-    drop(tokio::time::timeout(GRACE, serving).await);
+    drop(tokio::time::timeout(STOP_TIMEOUT, serving).await);
 }
 
-/// An answer that nobody keeps.
+/// Creates an answer that must not be cached.
 pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
@@ -335,27 +342,27 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl 
 mod tests {
     use super::*;
 
-    async fn is_closed(place: &Place) -> bool {
-        tokio::time::timeout(Duration::ZERO, place.0.closed.notified()).await.is_ok()
+    async fn is_closed(slot: &ConnectionSlot) -> bool {
+        tokio::time::timeout(Duration::ZERO, slot.0.closed.notified()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_shows_nothing_for_longest_is_closed_for_another_connection() {
-        let idle = Arc::<Idle>::default();
-        let [held, gone, answered, waiting] = [(); 4].map(|()| Place::new(&idle));
-        // What a request was taken from is kept, and comes last once it is answered.
+    async fn closes_the_connection_that_is_idle_for_longest() {
+        let idle = Arc::<IdleSlots>::default();
+        let [held, gone, answered, waiting] = [(); 4].map(|()| ConnectionSlot::new(&idle));
+        // A connection with a held request is kept. Once it is answered, it is the last to be closed.
         held.hold();
         answered.hold();
         answered.release();
         drop(gone);
         for expected in [&waiting, &answered] {
             idle.close_first();
-            for place in [&held, &answered, &waiting] {
-                assert_eq!(is_closed(place).await, std::ptr::eq(place, expected));
+            for slot in [&held, &answered, &waiting] {
+                assert_eq!(is_closed(slot).await, std::ptr::eq(slot, expected));
             }
         }
         idle.close_first();
         assert!(!is_closed(&held).await);
-        assert!(locked(&idle.seats).is_empty());
+        assert!(locked(&idle.slots).is_empty());
     }
 }

@@ -14,233 +14,244 @@ use crate::request::{NewRequest, Request};
 pub(crate) use crate::store::json::millis;
 pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
 pub use crate::store::sqlite::SqliteStore;
-pub use crate::store::transfer::{Moved, move_queue};
+pub use crate::store::transfer::{MoveSummary, move_queue};
 
-/// How long a request may wait before it is given up, unless it asks for everything, which never expires.
+/// How long a request may wait before it is given up. A request for everything never expires.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the methods of [`Store`] return.
+/// The result of the methods of [`Store`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Where requests wait. There are two: PostgreSQL for many machines, and one SQLite file for one.
+/// The storage of the queue: PostgreSQL for many machines, or one SQLite file for one machine.
 ///
-/// Every method fails with [`StoreError`] where the database cannot be reached or refuses; nothing was changed then,
-/// unless the method says otherwise. The clock of the database is the only one that counts.
+/// Every method fails with [`StoreError`] if the database cannot be reached or refuses the operation. Unless the method
+/// says
+/// otherwise, nothing was changed then. Only the clock of the database counts.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Stores all of them or none, and returns once they are on disk.
+    /// Stores either all of the requests or none, and returns when they are on disk.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; whether they were stored is then unknown if the connection broke while committing.
+    /// [`StoreError`]. If the connection broke during the commit, it is unknown whether they were stored.
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()>;
 
-    /// The groups of which at least one request may be sent now, in no order that means anything. A request that another
-    /// worker has taken counts as one that may.
+    /// Returns the groups with at least one request that may be sent now, in no particular order. Requests that another
+    /// worker has
+    /// claimed are included.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where they cannot be read.
+    /// [`StoreError`] if the groups cannot be read.
     fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>>;
 
-    /// Takes requests of one group, so that nobody else takes them: the highest priority first, then the oldest, up to
-    /// `limit` different targets. With each go all others for the same target, and all requests that it covers. What
-    /// another worker has taken is left to it. `None` where nothing is left.
+    /// Claims requests of one group, so that no other worker claims them: by highest priority, then by age, up to
+    /// `limit` different
+    /// targets. Each claim includes all other requests for the same targets, and all requests that they cover. Requests
+    /// that another
+    /// worker has claimed are skipped. Returns `None` if there are no requests.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; nothing is taken then.
+    /// [`StoreError`]; nothing is claimed then.
     fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
 
-    /// Takes tokens from all of these budgets, or from none. Zero: they are taken. Otherwise how long it is until they could
-    /// be, if nobody else takes any.
+    /// Takes tokens from either all of these budgets or none. Returns zero if they were taken, otherwise the time until
+    /// they will be
+    /// available if nobody else takes any.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; the tokens may be lost then.
     fn take_tokens<'a>(&'a self, tokens: &'a [Tokens]) -> StoreFuture<'a, Duration>;
 
-    /// Lets nobody take tokens from these budgets for that long, because the API said so; they are empty then. It never
-    /// shortens what another worker said.
+    /// Blocks these budgets for this long, because the API demanded it. They are empty afterwards. An existing longer
+    /// block is kept.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be written.
+    /// [`StoreError`] if the budgets cannot be written.
     fn block_budgets<'a>(&'a self, names: &'a [String], duration: Duration) -> StoreFuture<'a, ()>;
 
-    /// What waits, for the status page, metrics and the command `status`.
+    /// Returns the status of the queue, for the status page, metrics and the command `status`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be read.
+    /// [`StoreError`] if it cannot be read.
     fn status(&self) -> StoreFuture<'_, Status>;
 
-    /// Finds out whether requests could be stored now: for readiness.
+    /// Checks whether requests could be stored now, for readiness.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where they could not.
+    /// [`StoreError`] if they could not.
     fn check_writable(&self) -> StoreFuture<'_, ()>;
 
-    /// The newest dead letters, at most `limit`.
+    /// Returns the newest dead letters, at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where they cannot be read.
+    /// [`StoreError`] if they cannot be read.
     fn dead(&self, limit: usize) -> StoreFuture<'_, Vec<DeadRequest>>;
 
-    /// Puts dead letters back into the queue as new requests, with no attempts and their age counted from now. Returns how
-    /// many.
+    /// Puts dead letters back into the queue as new requests: without attempts, and with an age of zero. Returns their
+    /// number.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be written.
+    /// [`StoreError`] if the queue cannot be written.
     fn retry_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64>;
 
-    /// Deletes dead letters. Returns how many.
+    /// Deletes dead letters. Returns their number.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be written.
+    /// [`StoreError`] if the queue cannot be written.
     fn drop_dead<'a>(&'a self, selection: &'a DeadSelection) -> StoreFuture<'a, u64>;
 }
 
-/// Requests that can go into one request to the API.
+/// The properties that requests must share to be sent in one API request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct Group {
-    /// The zone as it was given: an id or a domain.
+    /// The zone, as written in the request: an id or a domain.
     pub zone: String,
-    /// The id of an environment; `None` is all of the zone.
+    /// The id of an environment; `None` is the whole zone.
     pub environment: Option<String>,
     /// Purge or invalidate.
     pub action: Action,
-    /// What kind of targets; `None` is everything.
+    /// The kind of targets; `None` is everything.
     pub kind: Option<Kind>,
 }
 
-/// Requests that one worker has taken. Dropping it gives them back untouched.
+/// Requests that one worker has claimed. Dropping the claim returns them to the queue unchanged.
 pub trait Claim: fmt::Debug + Send {
-    /// What was taken: one for each target. There is at least one.
-    fn requests(&self) -> &[Claimed];
+    /// Returns the claimed targets, at least one.
+    fn requests(&self) -> &[ClaimedTarget];
 
-    /// Says that the worker still holds the claim. It is called every few seconds while the API is waited for, so that a
-    /// store can take a claim from a worker that is frozen or cut off.
+    /// Renews the claim. It is called every few seconds during an API request, so that a store can take back the claim
+    /// of a worker
+    /// that hangs or has lost its connection.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the claim is lost: somebody else may have taken the requests.
+    /// [`StoreError`] if the claim is lost: another worker may have claimed the requests.
     fn keep(&mut self) -> StoreFuture<'_, ()>;
 
-    /// Says what became of each of [`requests`](Self::requests), in that order, and lets go of them, in one transaction; a
-    /// file removes many that were accepted in several. Returns what became dead letters.
+    /// Settles each of [`requests`](Self::requests), in that order, and ends the claim, in one transaction. A store in
+    /// a file deletes
+    /// large numbers of accepted requests in several transactions. Returns the new dead letters.
     ///
-    /// - The others for the same target fare alike. Where an attempt counts ([`Settlement::TryAgain`]), each is judged by its
-    ///   own: what was sent [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) times with this one becomes a dead letter, and what
-    ///   was stored later is tried again.
-    /// - What is covered is removed with an accepted request, and otherwise goes back untouched.
-    /// - Rows that cannot be read become dead letters as well. A claim may hold nothing else, and then takes no settlements.
+    /// - All requests for a target get its settlement. If the attempt counts ([`Settlement::TryAgain`]), each request
+    ///   is judged by
+    ///   its own number of attempts: with [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) it becomes a dead letter, with
+    ///   fewer it is
+    ///   tried again.
+    /// - Covered requests are removed if the target was accepted, otherwise they return to the queue unchanged.
+    /// - Rows that cannot be parsed also become dead letters. A claim of only such rows has no targets and takes no
+    ///   settlements.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; what was not removed may be sent again then.
-    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>>;
+    /// [`StoreError`]; requests that were not removed may be sent again then.
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<NewDeadLetters>>;
 }
 
-/// Requests that became dead letters for one reason.
+/// Requests that became dead letters for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
-pub struct Buried {
-    /// Why.
+pub struct NewDeadLetters {
+    /// The reason.
     pub reason: DeadReason,
-    /// What the API said last, or what is wrong.
+    /// The last error of the API, or what is invalid.
     pub error: String,
-    /// How many.
+    /// The number of requests.
     pub requests: u64,
 }
 
-/// A target that a worker has taken.
+/// A target that a worker has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
-pub struct Claimed {
-    /// The first request for it.
+pub struct ClaimedTarget {
+    /// The first request for the target.
     pub request: Request,
-    /// How often the most tried of the requests for this target was sent.
+    /// The highest number of attempts among the requests for the target.
     pub attempts: u32,
-    /// How many more requests for the same target are taken with it.
+    /// How many other requests for the same target are claimed with it.
     pub same: u64,
-    /// How many requests for what it covers are taken with it.
+    /// How many requests that the target covers are claimed with it.
     pub covered: u64,
 }
 
-impl Claimed {
-    /// A request that nothing is merged into yet.
+impl ClaimedTarget {
+    /// Creates a target of one request.
     pub(crate) const fn new(request: Request) -> Self {
         let attempts = request.attempts;
         Self { request, attempts, same: 0, covered: 0 }
     }
 
-    /// Another request for the same target, which was sent so often.
+    /// Adds another request for the same target, with its number of attempts.
     pub(crate) fn add_same(&mut self, attempts: u32) {
         self.attempts = self.attempts.max(attempts);
         self.same += 1;
     }
 }
 
-/// Tokens of one budget. A budget is a bucket that fills by one token an interval: it is described by whoever takes from it,
-/// and made when it is first named.
+/// A number of tokens of one budget. A budget is a token bucket that gains one token per interval. Whoever takes tokens
+/// describes
+/// the bucket, and it is created on first use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the worker makes it")]
 pub struct Tokens {
-    /// The budget's name, such as the account, the plan and what is counted.
+    /// The name of the budget, which contains the account, the plan and what is counted.
     pub budget: String,
-    /// The time in which one token comes.
+    /// The time until the next token.
     pub interval: Duration,
-    /// How many tokens a full bucket holds.
+    /// The number of tokens in a full bucket.
     pub burst: u32,
-    /// How many to take. More than `burst` can never be had; they are taken for `burst`.
+    /// The number of tokens to take. A number above `burst` counts as `burst`, because the bucket never holds more.
     pub count: u32,
 }
 
-/// What became of one claimed request.
+/// The result of one claimed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "stores handle each")]
 pub enum Settlement {
-    /// The API accepted a purge that covers it: it leaves the queue.
+    /// The API accepted a purge that covers it. It leaves the queue.
     Accepted,
-    /// It will not be sent any more: it goes to the dead letters.
+    /// It will not be sent again. It becomes a dead letter.
     Dead {
-        /// Why.
+        /// The reason.
         reason: DeadReason,
-        /// What the API said last, or what is wrong.
+        /// The last error of the API, or what is invalid.
         error: String,
     },
-    /// It was not sent, or the API refused it for a reason that has nothing to do with it: it goes back as it was.
+    /// It was not sent, or the API refused it for an unrelated reason. It returns to the queue unchanged.
     Untouched,
-    /// It may have been sent, without an answer that says so: it is tried again later.
+    /// It may have been sent, but there was no conclusive answer. It is tried again later.
     TryAgain {
-        /// How much later.
+        /// The time until the next attempt.
         after: Duration,
-        /// What happened.
+        /// The error.
         error: String,
-        /// Whether its attempts are counted up, and judged. They are not while the API does nothing at all.
+        /// Whether the attempt counts. It does not during an outage of the API.
         counts: bool,
     },
 }
 
-/// Why a request is not sent any more.
+/// Why a request is no longer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "whoever counts them handles each")]
+#[expect(clippy::exhaustive_enums, reason = "users handle each")]
 pub enum DeadReason {
-    /// The API refuses it for what it is, or it cannot be sent at all.
+    /// The API refused it, or it cannot be sent at all.
     Refused,
-    /// It waited longer than it may.
+    /// It waited longer than [`MAX_AGE`].
     Expired,
-    /// It was tried too often.
+    /// It was tried too many times.
     Attempts,
 }
 
 impl DeadReason {
-    /// The word for it in tables, metrics and output.
+    /// Returns the name of the reason in tables, metrics and output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -251,92 +262,92 @@ impl DeadReason {
     }
 }
 
-/// Which dead letters are meant.
+/// A selection of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "stores handle each")]
 pub enum DeadSelection {
-    /// All of them.
+    /// All dead letters.
     All,
-    /// Those with these numbers ([`DeadRequest::id`]). A number that there is not selects nothing.
+    /// The dead letters with these ids ([`DeadRequest::id`]). Unknown ids are ignored.
     Ids(Vec<i64>),
 }
 
-/// What waits in a store.
+/// The status of a queue.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Status {
-    /// By kind; a kind of which nothing waits may be missing.
+    /// The waiting requests by kind. Kinds without waiting requests may be missing.
     pub kinds: Vec<KindStatus>,
     /// The budgets that workers share.
     pub budgets: Vec<BudgetStatus>,
     /// The newest dead letters, at most 100.
     pub dead: Vec<DeadRequest>,
-    /// How many dead letters there are.
+    /// The number of dead letters.
     pub dead_count: u64,
-    /// Rows that the database has yet to clean up; `None` where there is no such thing.
+    /// The number of rows that the database has not cleaned up yet; `None` if the database has no such number.
     pub dead_tuples: Option<u64>,
-    /// How long the oldest transaction of the database is open, which keeps it from cleaning up; `None` where there is no
-    /// such thing.
+    /// The age of the oldest transaction of the database, which prevents cleaning up; `None` if the database has no
+    /// such value.
     pub oldest_transaction: Option<Duration>,
 }
 
 impl Status {
-    /// How many requests wait, of all kinds.
+    /// Returns the number of waiting requests of all kinds.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.kinds.iter().map(|kind| kind.waiting).sum()
     }
 }
 
-/// What waits of one kind.
+/// The waiting requests of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct KindStatus {
     /// `everything`, `files`, `tags`, `hosts` or `prefixes`.
     pub kind: String,
-    /// How many requests wait.
+    /// The number of waiting requests.
     pub waiting: u64,
     /// How long the oldest of them has waited.
     pub oldest: Duration,
 }
 
-/// One budget row: a bucket of an account and plan.
+/// The status of a budget.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct BudgetStatus {
-    /// Its name.
+    /// The name of the budget.
     pub name: String,
-    /// How many tokens could be taken now.
+    /// The number of available tokens.
     pub tokens: f64,
-    /// For how long nothing goes out, because the API said so.
+    /// The time for which the API has blocked the budget.
     pub blocked_for: Duration,
 }
 
-/// A request that will not be sent any more.
+/// A dead letter: a request that will not be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct DeadRequest {
-    /// The number that it had in the queue.
+    /// Its id in the queue.
     pub id: i64,
-    /// The zone, as it was given.
+    /// The zone, as written in the request.
     pub zone: String,
-    /// The id of an environment of the zone; `None` is all of the zone.
+    /// The id of an environment of the zone; `None` is the whole zone.
     pub environment: Option<String>,
     /// Purge or invalidate.
     pub action: Action,
-    /// What was asked for, as `kind` and `key`.
+    /// The kind of the subject.
     pub kind: String,
-    /// See `kind`.
+    /// The key of the subject.
     pub key: String,
-    /// How often it was sent without the API saying that it accepted or refused it.
+    /// How many times it was sent without an answer that accepted or refused it.
     pub attempts: u32,
-    /// Why: `refused`, `expired` or `attempts`.
+    /// The reason: `refused`, `expired` or `attempts`.
     pub reason: String,
-    /// What the API said last.
+    /// The last error of the API.
     pub last_error: String,
 }
 
-/// The word for an action in tables and output.
+/// Returns the name of an action in tables and output.
 const fn action_word(action: Action) -> &'static str {
     match action {
         Action::Purge => "purge",
@@ -344,25 +355,25 @@ const fn action_word(action: Action) -> &'static str {
     }
 }
 
-/// The action of a word in a table, which has no other.
-fn action_of(word: &str) -> Action {
+/// Parses an action in a table, which contains no other text.
+fn parse_action(word: &str) -> Action {
     if word == action_word(Action::Invalidate) { Action::Invalidate } else { Action::Purge }
 }
 
-/// The store could not do what was asked.
+/// An operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[error("{doing}: {source}")]
 pub struct StoreError {
-    /// What was being done, such as `cannot store requests`.
+    /// The failed operation, such as `cannot store requests`.
     pub doing: &'static str,
-    /// What the database said.
+    /// The error of the database.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl StoreError {
-    /// An error of a database, and what it kept from being done.
+    /// Creates an error of an operation.
     #[must_use]
     pub fn new(doing: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { doing, source: source.into() }

@@ -1,5 +1,5 @@
-//! The worker: takes requests out of a store, sends them, and says what became of them. There may be any number of workers
-//! on one database; none of them leads.
+//! The worker: claims requests, sends them, and settles them. Any number of workers may share one database; there is no
+//! leader.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -26,29 +26,29 @@ use tracing::{debug, error, info, warn};
 use crate::account::{Account, Accounts, KnownZone, ZoneError};
 use crate::engine::{ApiHealth, EntryOutcome, rank, settle};
 use crate::health::Health;
-use crate::metrics::{Merged, Metrics, PurgeRecord};
+use crate::metrics::{MergeReason, Metrics, PurgeRecord};
 use crate::request::Subject;
-use crate::store::{Buried, Claim, DeadReason, Group, Settlement, Store, Tokens};
+use crate::store::{Claim, DeadReason, Group, NewDeadLetters, Settlement, Store, Tokens};
 
-/// How often an idle worker looks for requests.
+/// How often an idle worker checks for requests.
 const IDLE_POLL: Duration = Duration::from_millis(20);
 
-/// How often a worker looks again for what waits for tokens, if they are not there before.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// The longest time until a worker checks again for requests that wait for tokens.
+const MAX_TOKEN_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a worker waits after the store failed.
+/// How long a worker pauses after an error of the store.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a worker that holds a claim waits for the tokens.
-const TOKENS_TIME: Duration = Duration::from_secs(1);
+/// How long a worker with a claim waits for tokens.
+const TOKENS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the store is told that a claim is still held.
+/// How often a claim is renewed.
 const KEEP_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long credentials that were refused are left alone.
+/// How long a zone or account is paused after the API refused its credentials.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long nothing is sent after the API said that there were too many requests, and not for how long.
+/// How long nothing is sent after a rate limit answer without a waiting time.
 const RATE_LIMITED_PAUSE: Duration = Duration::from_secs(30);
 
 /// A worker. [`run`](Self::run) does its work.
@@ -60,15 +60,15 @@ pub struct Worker {
     health: Arc<Health>,
     concurrency: usize,
     keep_interval: Duration,
-    /// Held by the one task that looks for requests; the others send, or wait for their turn to look.
-    turn: AsyncMutex<Turn>,
+    /// Held by the one task that searches for requests; the other tasks send, or wait for the lock.
+    search: AsyncMutex<SearchState>,
     state: Mutex<WorkerState>,
 }
 
-/// What a look for requests remembers of the last one.
+/// The state of the search for requests.
 #[derive(Debug, Default)]
-struct Turn {
-    /// Where among the zones the next look begins, so that each has its turn.
+struct SearchState {
+    /// The index of the zone at which the next search starts, so that zones take turns.
     zone: usize,
     /// Whether the store failed the last time.
     is_broken: bool,
@@ -76,22 +76,22 @@ struct Turn {
 
 #[derive(Debug, Default)]
 struct WorkerState {
-    /// What is left alone until then, by the names of budgets, accounts, and accounts with zones.
+    /// The budgets, accounts, and accounts with zones that are paused, by name, with the end of the pause.
     paused: HashMap<String, Instant>,
-    /// Whose credentials are refused, by account or account and zone, and why.
+    /// The accounts, and accounts with zones, whose credentials were refused, with the reason.
     refused: HashMap<String, String>,
-    /// By account.
+    /// The health of the API, by account.
     health: HashMap<String, ApiHealth>,
 }
 
-/// What one look for requests found.
-enum Found {
+/// The result of a search for requests.
+enum SearchResult {
     Claim(Box<Work>),
-    /// Nothing that can be sent before that much time has passed.
+    /// Nothing can be sent for this time.
     Nothing(Duration),
 }
 
-/// Requests that can be sent, tokens included.
+/// Requests that can be sent, with their tokens.
 struct Work {
     group: Group,
     account: Arc<Account>,
@@ -100,20 +100,21 @@ struct Work {
     tokens: Vec<Tokens>,
 }
 
-/// What came of sending.
+/// The result of sending.
 struct Sent {
     outcomes: Vec<EntryOutcome>,
-    /// How long nothing goes out, where the API refused for the rate.
+    /// How long nothing may be sent, if the API refused because of the rate.
     blocked_for: Option<Duration>,
-    /// Why the credentials were refused, and whether they are unknown as a whole.
+    /// Why the credentials were refused, and whether the API does not know them at all.
     refused: Option<(String, bool)>,
     requests: u64,
     elapsed: Duration,
 }
 
 impl Worker {
-    /// A worker that takes from `store` and sends with the credentials of `accounts`, with at most so many requests to the
-    /// API in flight; at least one.
+    /// Creates a worker that takes requests from `store` and sends them with the credentials of `accounts`. At most
+    /// `concurrency` API
+    /// requests are in flight, and at least one.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -129,20 +130,21 @@ impl Worker {
             health,
             concurrency: concurrency.max(1),
             keep_interval: KEEP_INTERVAL,
-            turn: AsyncMutex::default(),
+            search: AsyncMutex::default(),
             state: Mutex::default(),
         }
     }
 
-    /// Tells the store that often that a claim is still held.
+    /// Sets how often a claim is renewed.
     #[must_use]
     pub const fn with_keep_interval(mut self, keep_interval: Duration) -> Self {
         self.keep_interval = keep_interval;
         self
     }
 
-    /// Works until `stop` is true; what is in flight then ends, and is settled. Dropping it gives up what is in flight, which
-    /// will be sent again.
+    /// Works until `stop` is true, then finishes and settles what is in flight. If the future is dropped, requests in
+    /// flight are
+    /// abandoned and will be sent again.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         for _ in 0..self.concurrency {
@@ -164,22 +166,22 @@ impl Worker {
         }
     }
 
-    /// Waits for requests; `None` once the worker stops.
+    /// Waits for requests. Returns `None` when the worker stops.
     async fn next(&self, stop: &mut watch::Receiver<bool>) -> Option<Box<Work>> {
-        let mut turn = tokio::select! {
-            turn = self.turn.lock() => turn,
+        let mut search = tokio::select! {
+            search = self.search.lock() => search,
             () = stopped(stop) => return None,
         };
         loop {
             if *stop.borrow() {
                 return None;
             }
-            self.health.worker_turned(Instant::now());
-            let wait = match self.look(&mut turn).await {
-                Ok(Found::Claim(work)) => return Some(work),
-                Ok(Found::Nothing(wait)) => wait,
+            self.health.worker_iterated(Instant::now());
+            let wait = match self.search(&mut search).await {
+                Ok(SearchResult::Claim(work)) => return Some(work),
+                Ok(SearchResult::Nothing(wait)) => wait,
                 Err(error) => {
-                    if !std::mem::replace(&mut turn.is_broken, true) {
+                    if !std::mem::replace(&mut search.is_broken, true) {
                         error!(%error, "the store cannot be used; trying again");
                     }
                     STORE_PAUSE
@@ -192,11 +194,11 @@ impl Worker {
         }
     }
 
-    /// Looks through the groups that are ready: each zone in its turn, and in it what covers more first.
-    async fn look(&self, turn: &mut Turn) -> Result<Found, crate::store::StoreError> {
+    /// Searches the ready groups: zones take turns, and within a zone the kinds that cover more go first.
+    async fn search(&self, search: &mut SearchState) -> Result<SearchResult, crate::store::StoreError> {
         let mut groups = self.store.ready_groups().await?;
-        if std::mem::take(&mut turn.is_broken) {
-            info!("the store can be used again");
+        if std::mem::take(&mut search.is_broken) {
+            info!("the store works again");
         }
         groups.sort_by(|one, other| (&one.zone, rank(one.kind)).cmp(&(&other.zone, rank(other.kind))));
         let mut zones: Vec<Vec<Group>> = Vec::new();
@@ -207,73 +209,80 @@ impl Worker {
             }
         }
         if zones.is_empty() {
-            return Ok(Found::Nothing(IDLE_POLL));
+            return Ok(SearchResult::Nothing(IDLE_POLL));
         }
-        turn.zone = turn.zone.wrapping_add(1) % zones.len();
-        zones.rotate_left(turn.zone);
-        let mut wait = LONGEST_WAIT;
+        search.zone = search.zone.wrapping_add(1) % zones.len();
+        zones.rotate_left(search.zone);
+        let mut wait = MAX_TOKEN_WAIT;
         for group in zones.concat() {
             match self.try_group(&group).await? {
-                Found::Claim(work) => return Ok(Found::Claim(work)),
-                Found::Nothing(until) => wait = wait.min(until),
+                SearchResult::Claim(work) => return Ok(SearchResult::Claim(work)),
+                SearchResult::Nothing(until) => wait = wait.min(until),
             }
         }
-        Ok(Found::Nothing(wait.max(Duration::from_millis(1)).min(IDLE_POLL)))
+        Ok(SearchResult::Nothing(wait.max(Duration::from_millis(1)).min(IDLE_POLL)))
     }
 
-    /// Claims requests of a group and takes the tokens for them.
-    async fn try_group(&self, group: &Group) -> Result<Found, crate::store::StoreError> {
+    /// Claims requests of a group, and takes the tokens for them.
+    async fn try_group(&self, group: &Group) -> Result<SearchResult, crate::store::StoreError> {
         let account = self.accounts.of_zone(&group.zone);
         let names = [account.name.clone(), zone_name(&account, group)];
         if let Some(wait) = self.paused(names.iter()) {
-            return Ok(Found::Nothing(wait));
+            return Ok(SearchResult::Nothing(wait));
         }
         let zone = match self.accounts.known(&group.zone) {
             Some(zone) => zone,
             None => match self.look_up(&account, group).await? {
                 Some(zone) => zone,
-                None => return Ok(Found::Nothing(LONGEST_WAIT)),
+                None => return Ok(SearchResult::Nothing(MAX_TOKEN_WAIT)),
             },
         };
-        let limit = cap(&zone, group.kind);
+        let limit = max_targets(&zone, group.kind);
         let budgets = account.cost(zone.plan, group.kind, limit);
         if let Some(wait) = self.paused(budgets.iter().map(|tokens| &tokens.budget)) {
-            return Ok(Found::Nothing(wait));
+            return Ok(SearchResult::Nothing(wait));
         }
         let Some(claim) = self.store.claim(group, limit).await? else {
-            return Ok(Found::Nothing(IDLE_POLL));
+            return Ok(SearchResult::Nothing(IDLE_POLL));
         };
-        let is_live = |claimed: &&crate::store::Claimed| !claimed.request.is_expired;
+        let is_live = |claimed: &&crate::store::ClaimedTarget| !claimed.request.is_expired;
         let targets = claim.requests().iter().filter(is_live).count();
         let tokens = account.cost(zone.plan, group.kind, targets);
-        // Where something pools connections in between, all of them may be in the hands of workers that hold a claim and
-        // wait for one more. So this one lets go in time.
+        // With a connection pool in between, every connection may be used by workers that hold a claim and wait for
+        // another
+        // connection. So this worker gives up in time.
         let wait = match targets {
             0 => Duration::ZERO,
-            _ => match timeout(TOKENS_TIME, self.store.take_tokens(&tokens)).await {
+            _ => match timeout(TOKENS_TIMEOUT, self.store.take_tokens(&tokens)).await {
                 Ok(wait) => wait?,
                 Err(_) => {
                     warn!(
-                        "no connection was left to take tokens of the budget: are there fewer than claims?"
+                        "no connection was available to take tokens: are there fewer connections than claims?"
                     );
                     STORE_PAUSE.mul_f64(1.0 + (random() % 1000) as f64 / 1000.0)
                 }
             },
         };
         if wait.is_zero() {
-            return Ok(Found::Claim(Box::new(Work { group: group.clone(), account, zone, claim, tokens })));
+            return Ok(SearchResult::Claim(Box::new(Work {
+                group: group.clone(),
+                account,
+                zone,
+                claim,
+                tokens,
+            })));
         }
         let settlements = vec![Settlement::Untouched; claim.requests().len()];
-        self.tell_dead(group, claim.settle(settlements).await?);
+        self.report_dead(group, claim.settle(settlements).await?);
         let until = Instant::now() + wait;
         let mut state = self.state();
         for tokens in tokens {
             state.paused.insert(tokens.budget, until);
         }
-        Ok(Found::Nothing(wait))
+        Ok(SearchResult::Nothing(wait))
     }
 
-    /// Finds the zone of a group; `None` where nothing can be sent for now, or its requests were given up.
+    /// Looks up the zone of a group. Returns `None` if nothing can be sent now, or if its requests were given up.
     async fn look_up(
         &self,
         account: &Account,
@@ -291,7 +300,7 @@ impl Worker {
         let name = zone_name(account, group);
         let error = match self.accounts.look_up(account, &group.zone).await {
             Ok(zone) => {
-                self.credentials_taken(account, group);
+                self.credentials_accepted(account, group);
                 return Ok(Some(zone));
             }
             Err(error) => error,
@@ -309,10 +318,10 @@ impl Worker {
                     let error = format!("zone `{}`: {why}", group.zone);
                     let dead = Settlement::Dead { reason: DeadReason::Refused, error };
                     let settlements = vec![dead; claim.requests().len()];
-                    self.tell_dead(group, claim.settle(settlements).await?);
+                    self.report_dead(group, claim.settle(settlements).await?);
                 }
-                // What comes for it meanwhile need not ask the API each time.
-                self.pause(&name, LONGEST_WAIT);
+                // Requests that arrive for it in the meantime should not cause an API call each.
+                self.pause(&name, MAX_TOKEN_WAIT);
             }
             ZoneError::Call(error) if error.kind() == ErrorKind::RateLimited => {
                 let wait = retry_after(&error).unwrap_or(RATE_LIMITED_PAUSE);
@@ -328,7 +337,7 @@ impl Worker {
         Ok(None)
     }
 
-    /// Sends what was claimed, and settles it by what came of it.
+    /// Sends the claimed requests, and settles them according to the result.
     async fn send_and_settle(&self, work: Work, stop: &watch::Receiver<bool>) {
         let Work { group, account, zone, mut claim, tokens } = work;
         let begun = Instant::now();
@@ -343,7 +352,7 @@ impl Worker {
                 tokio::select! {
                     sent = sending.as_mut() => break sent,
                     () = sleep(self.keep_interval) => {
-                        self.health.worker_turned(Instant::now());
+                        self.health.worker_iterated(Instant::now());
                         let kept = timeout(self.keep_interval, claim.keep()).await;
                         if let Ok(Err(error)) = kept {
                             debug!(%error, "a claim was lost while its requests were being sent");
@@ -352,11 +361,11 @@ impl Worker {
                 }
             }
         };
-        let settlements = self.judge(&group, &account, &*claim, &sent, begun);
+        let settlements = self.settlements(&group, &account, &*claim, &sent, begun);
         let merged: Vec<(u64, u64)> =
             claim.requests().iter().map(|claimed| (claimed.same, claimed.covered)).collect();
         let ages: Vec<Duration> = claim.requests().iter().map(|claimed| claimed.request.age).collect();
-        // The claim first: what corrects the budget takes another connection.
+        // The claim is settled first: correcting the budget needs another connection.
         if let Some(wait) = sent.blocked_for {
             tokens.iter().for_each(|tokens| self.pause(&tokens.budget, wait));
         }
@@ -365,17 +374,17 @@ impl Worker {
             warn!(%error, "the budget could not be corrected");
         }
         match settled {
-            Ok(dead) => self.tell_dead(&group, dead),
+            Ok(dead) => self.report_dead(&group, dead),
             Err(error) => {
-                warn!(%error, zone = group.zone, "what was sent could not be settled, and will be sent again");
+                warn!(%error, zone = group.zone, "sent requests could not be settled and will be sent again");
                 return;
             }
         }
         for ((settlement, (same, covered)), age) in settlements.iter().zip(merged).zip(ages) {
             match settlement {
                 Settlement::Accepted => {
-                    self.metrics.merged(Merged::Same, same);
-                    self.metrics.merged(Merged::Covered, covered);
+                    self.metrics.merged(MergeReason::Same, same);
+                    self.metrics.merged(MergeReason::Covered, covered);
                     self.metrics.waited(age + begun.elapsed());
                 }
                 Settlement::Dead { .. } | Settlement::Untouched | Settlement::TryAgain { .. } => {}
@@ -383,10 +392,10 @@ impl Worker {
         }
     }
 
-    /// Counts and logs what became a dead letter.
-    fn tell_dead(&self, group: &Group, dead: Vec<Buried>) {
+    /// Counts and logs new dead letters.
+    fn report_dead(&self, group: &Group, dead: Vec<NewDeadLetters>) {
         let mut counts: BTreeMap<(DeadReason, String), u64> = BTreeMap::new();
-        for Buried { reason, error, requests } in dead {
+        for NewDeadLetters { reason, error, requests } in dead {
             *counts.entry((reason, error)).or_default() += requests;
         }
         for ((reason, error), requests) in counts {
@@ -422,7 +431,7 @@ impl Worker {
             return sent;
         }
         let begun = Instant::now();
-        let limiter = Arc::new(Prepaid::default());
+        let limiter = Arc::new(PrepaidLimiter::default());
         let client = account.client.clone().with_limiter(Arc::clone(&limiter) as Arc<dyn Limiter>);
         let Some(kind) = group.kind else {
             let scope = PurgeScope::new(group.action, zone.id.clone(), Kind::Files, BatchLimits::new(1))
@@ -432,7 +441,7 @@ impl Worker {
             let outcome = match &result {
                 Ok(_) => EntryOutcome::Accepted,
                 Err(error) => {
-                    sent.note(error);
+                    sent.record(error);
                     EntryOutcome::from_error(error, 1)
                 }
             };
@@ -456,7 +465,7 @@ impl Worker {
                 let each = match outcome.result {
                     Ok(()) => EntryOutcome::Accepted,
                     Err(error) => {
-                        sent.note(error);
+                        sent.record(error);
                         EntryOutcome::from_error(error, outcome.batch.len())
                     }
                 };
@@ -476,8 +485,8 @@ impl Worker {
         sent
     }
 
-    /// What becomes of each claimed request.
-    fn judge(
+    /// Returns the settlement of each claimed request.
+    fn settlements(
         &self,
         group: &Group,
         account: &Account,
@@ -485,10 +494,10 @@ impl Worker {
         sent: &Sent,
         begun: Instant,
     ) -> Vec<Settlement> {
-        let is_down = self.learn(account, sent);
+        let is_down = self.update_health(account, sent);
         let expired = || Settlement::Dead {
             reason: DeadReason::Expired,
-            error: "it waited longer than it may".to_owned(),
+            error: "it waited longer than the maximum age".to_owned(),
         };
         let settlements = claim.requests().iter().zip(&sent.outcomes).map(|(claimed, outcome)| {
             if claimed.request.is_expired {
@@ -519,7 +528,7 @@ impl Worker {
             () => "refused",
         };
         let kind = group.kind.map_or("everything", Kind::field);
-        #[expect(clippy::disallowed_methods, reason = "people read it on the status page")]
+        #[expect(clippy::disallowed_methods, reason = "the status page shows it")]
         let at = std::time::SystemTime::now();
         let items = sent.outcomes.len() as u64;
         debug!(zone = group.zone, kind, items, outcome, elapsed = ?begun.elapsed(), "sent");
@@ -534,8 +543,8 @@ impl Worker {
         settlements
     }
 
-    /// Learns whether the API works; returns whether it counts as down.
-    fn learn(&self, account: &Account, sent: &Sent) -> bool {
+    /// Updates the health of the API. Returns whether the API counts as down.
+    fn update_health(&self, account: &Account, sent: &Sent) -> bool {
         let is_answered =
             |outcome: &EntryOutcome| matches!(outcome, EntryOutcome::Accepted | EntryOutcome::Refused(_));
         let has_failed = sent.outcomes.iter().any(|outcome| matches!(outcome, EntryOutcome::Failed(_)));
@@ -560,7 +569,7 @@ impl Worker {
         health.pause(random())
     }
 
-    /// Corrects the budgets, and remembers credentials that were refused.
+    /// Corrects the budgets, and records refused credentials.
     async fn after_sending(
         &self,
         group: &Group,
@@ -570,19 +579,18 @@ impl Worker {
     ) -> Result<(), crate::store::StoreError> {
         match &sent.refused {
             Some((why, is_unknown)) => self.refuse(account, group, why, *is_unknown),
-            None if sent.outcomes.contains(&EntryOutcome::Accepted) => self.credentials_taken(account, group),
+            None if sent.outcomes.contains(&EntryOutcome::Accepted) => {
+                self.credentials_accepted(account, group)
+            }
             None => {}
         }
         if let Some(wait) = sent.blocked_for {
-            warn!(
-                account = account.name,
-                seconds = wait.as_secs_f64(),
-                "the API says that there are too many requests"
-            );
+            warn!(account = account.name, seconds = wait.as_secs_f64(), "the API reports too many requests");
             let names: Vec<String> = tokens.iter().map(|tokens| tokens.budget.clone()).collect();
             self.store.block_budgets(&names, wait).await?;
         } else if sent.requests > 1 {
-            // A batch that was refused for a part of it went again in parts, which were not paid for.
+            // A batch that was refused because of one part was sent again in parts, and their tokens were not taken
+            // yet.
             let more = u32::try_from(sent.requests - 1).unwrap_or(u32::MAX);
             let again =
                 |tokens: &Tokens| Tokens { count: tokens.count.saturating_mul(more), ..tokens.clone() };
@@ -606,20 +614,20 @@ impl Worker {
         let mut state = self.state();
         state.paused.insert(name.clone(), Instant::now() + REFUSED_PAUSE);
         state.refused.insert(name, why.to_owned());
-        self.tell_credentials(&state);
+        self.report_credentials(&state);
     }
 
-    fn credentials_taken(&self, account: &Account, group: &Group) {
+    fn credentials_accepted(&self, account: &Account, group: &Group) {
         let mut state = self.state();
         let account_was = state.refused.remove(&account.name).is_some();
         let zone_was = state.refused.remove(&zone_name(account, group)).is_some();
         if account_was || zone_was {
-            info!(account = account.name, zone = group.zone, "the API takes the credentials again");
+            info!(account = account.name, zone = group.zone, "the API accepts the credentials again");
         }
-        self.tell_credentials(&state);
+        self.report_credentials(&state);
     }
 
-    fn tell_credentials(&self, state: &WorkerState) {
+    fn report_credentials(&self, state: &WorkerState) {
         let first = state.refused.iter().next();
         self.health.set_credentials(match first {
             Some((name, why)) => Err(format!("{name}: {why}")),
@@ -627,7 +635,7 @@ impl Worker {
         });
     }
 
-    /// How long something is still left alone, by the longest of its names.
+    /// Returns the longest remaining pause of these names.
     fn paused<'a>(&self, names: impl Iterator<Item = &'a String>) -> Option<Duration> {
         let (now, state) = (Instant::now(), self.state());
         let left =
@@ -645,8 +653,8 @@ impl Worker {
 }
 
 impl Sent {
-    /// Takes what an error says about more than its own entries.
-    fn note(&mut self, error: &Error) {
+    /// Records what an error says about the whole account.
+    fn record(&mut self, error: &Error) {
         match error.kind() {
             ErrorKind::RateLimited => {
                 let wait = retry_after(error).unwrap_or(Duration::ZERO);
@@ -660,7 +668,7 @@ impl Sent {
         }
     }
 
-    fn finish(&mut self, limiter: &Prepaid, begun: Instant) {
+    fn finish(&mut self, limiter: &PrepaidLimiter, begun: Instant) {
         self.elapsed = begun.elapsed();
         if let Some(wait) = &mut self.blocked_for {
             let told = limiter.retry_after().map_or(*wait, |told| told.max(*wait));
@@ -669,26 +677,26 @@ impl Sent {
     }
 }
 
-/// The limiter of requests whose tokens were taken before: it never waits, and remembers how long the API wants to be left
-/// alone.
+/// A limiter for requests whose tokens were taken before. It never waits, and records the waiting time that the API
+/// demands.
 #[derive(Default)]
-struct Prepaid {
+struct PrepaidLimiter {
     retry_after: Mutex<Option<Duration>>,
 }
 
-impl Prepaid {
+impl PrepaidLimiter {
     fn retry_after(&self) -> Option<Duration> {
         *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Prepaid {
+impl fmt::Debug for PrepaidLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepaid").finish_non_exhaustive()
+        f.debug_struct("PrepaidLimiter").finish_non_exhaustive()
     }
 }
 
-impl Limiter for Prepaid {
+impl Limiter for PrepaidLimiter {
     fn acquire(&self, _now: Duration, _cost: Cost) -> Result<(), Denied> {
         Ok(())
     }
@@ -734,13 +742,13 @@ impl Limiter for Prepaid {
     }
 }
 
-/// How long the API wants to be left alone, where it says so in its body.
+/// Returns the waiting time in the body of the answer, if any.
 fn retry_after(error: &Error) -> Option<Duration> {
     error.failure().and_then(|failure| failure.retry_after).map(Duration::from_secs)
 }
 
-/// How many different targets one request to the API takes.
-fn cap(zone: &KnownZone, kind: Option<Kind>) -> usize {
+/// Returns the maximum number of targets in one API request.
+fn max_targets(zone: &KnownZone, kind: Option<Kind>) -> usize {
     kind.map_or(1, |kind| BatchLimits::from_plan(zone.plan.purge_limits(), kind).items)
 }
 
@@ -748,7 +756,7 @@ fn zone_name(account: &Account, group: &Group) -> String {
     format!("{}/{}", account.name, group.zone)
 }
 
-/// Ends once the worker is to stop; never where nobody can say so any more.
+/// Completes when the worker must stop. Never completes if the sender was dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;

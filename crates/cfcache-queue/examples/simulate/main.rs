@@ -1,6 +1,6 @@
-//! Plays a day of a large queue in simulated time, and prints what came of it: `cargo xtask simulate queue [SEED]`.
+//! Simulates a day of a large queue, and prints the results: `cargo xtask simulate queue [SEED]`.
 
-#![expect(clippy::print_stdout, reason = "it is what is wanted")]
+#![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 mod world;
 
@@ -16,19 +16,19 @@ fn main() {
         accounts: 20,
         change_every: 40_000_000,
         slots: 32,
-        storm: (9 * HOUR, 40),
-        storm_urls: 5000,
+        deployments: (9 * HOUR, 40),
+        deployment_urls: 5000,
         outage: (14 * HOUR, 14 * HOUR + HOUR / 2),
     };
     let report = run(&scenario);
     println!(
         "seed {seed}: {} producers, {} zones of {} accounts, 24 h; {} zones deployed from 09:00 on, {} URLs by each \
-         of 10 producers; the API does nothing from 14:00 to 14:30; {} requests in flight at most\n",
+         of 10 producers; the API is down from 14:00 to 14:30; {} requests in flight at most\n",
         scenario.producers,
         scenario.zones,
         scenario.accounts,
-        scenario.storm.1,
-        scenario.storm_urls,
+        scenario.deployments.1,
+        scenario.deployment_urls,
         scenario.slots,
     );
     println!(

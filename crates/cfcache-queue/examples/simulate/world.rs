@@ -1,4 +1,4 @@
-//! Producers, workers and the API in simulated time. What is decided, the engine of the queue decides.
+//! Producers, workers and the API in simulated time. The engine of the queue makes the decisions.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -18,10 +18,10 @@ const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
-/// An idle worker looks for requests that often.
+/// How often an idle worker checks for requests.
 const POLL: u64 = 20_000;
 
-/// What is simulated.
+/// The parameters of a simulation.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
@@ -29,19 +29,19 @@ pub(crate) struct Scenario {
     pub(crate) producers: usize,
     pub(crate) zones: usize,
     pub(crate) accounts: usize,
-    /// The mean time between two changes of one producer's content.
+    /// The mean time between two changes by one producer.
     pub(crate) change_every: u64,
-    /// Requests to the API in flight, over all workers.
+    /// The maximum number of API requests in flight, over all workers.
     pub(crate) slots: usize,
-    /// A new version of so many zones, within ten minutes from this time on.
-    pub(crate) storm: (u64, usize),
-    /// URLs of each of them, which each of its producers asks for.
-    pub(crate) storm_urls: u32,
-    /// From when until when the API does nothing.
+    /// The start of the deployments, which take ten minutes, and the number of deployed zones.
+    pub(crate) deployments: (u64, usize),
+    /// The number of URLs of each deployment, which every producer of the zone requests.
+    pub(crate) deployment_urls: u32,
+    /// The start and the end of an outage of the API.
     pub(crate) outage: (u64, u64),
 }
 
-/// What came of it, of all zones on one plan.
+/// The results of all zones on one plan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PlanReport {
     pub(crate) stored: u64,
@@ -53,9 +53,9 @@ pub(crate) struct PlanReport {
     pub(crate) failed: u64,
     pub(crate) rate_limited: u64,
     pub(crate) most_waiting: u64,
-    /// In milliseconds, of requests that came on ordinary hours, in the storm and the outage.
+    /// Waiting times in milliseconds: in ordinary hours, during the deployments and during the outage.
     pub(crate) waits: [Vec<u32>; 3],
-    /// Tokens taken, and those that the published limits give in the time simulated.
+    /// The number of tokens taken, and the number that the published limits allow in the simulated time.
     pub(crate) flexible: (u64, f64),
     pub(crate) urls: (u64, f64),
 }
@@ -66,8 +66,8 @@ pub(crate) struct Report {
     pub(crate) left: u64,
 }
 
-/// A target of a zone, and who waits for it.
-struct Place {
+/// A target of a zone, and the requests for it.
+struct TargetQueue {
     request: NewRequest,
     host: Option<String>,
     waiting: Vec<Waiting>,
@@ -83,9 +83,9 @@ struct Waiting {
 struct Zone {
     name: String,
     account: usize,
-    places: Vec<Place>,
+    targets: Vec<TargetQueue>,
     known: HashMap<(u8, String), usize>,
-    /// The places at which something waits, by kind: the oldest first.
+    /// The indexes of targets with waiting requests, by kind, oldest first.
     ready: [BTreeSet<(u64, usize)>; 5],
 }
 
@@ -100,7 +100,7 @@ struct Account {
     waiting: u64,
 }
 
-/// The limits as the API keeps them, in parts of a token so that nothing is rounded.
+/// The limits of the API, counted in parts of a token to avoid rounding.
 struct Server {
     flexible: ServerBucket,
     urls: ServerBucket,
@@ -132,35 +132,35 @@ impl ServerBucket {
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A producer changes something.
+    /// A producer changes content.
     Change(usize),
     /// A zone is deployed.
     Deploy(usize),
-    /// A worker looks for requests.
-    Look,
-    /// A request reaches the API, or nothing does.
+    /// A worker searches for requests.
+    Search,
+    /// A request reaches the API, or is lost.
     Arrive(usize),
-    /// Its answer comes back.
+    /// Its answer arrives.
     Answer(usize, bool),
-    /// What failed is ready again.
-    Back(usize),
+    /// A failed request is ready again.
+    Retry(usize),
 }
 
-/// What waits at other places.
+/// The waiting requests of covered targets.
 type Covered = Vec<(usize, Vec<Waiting>)>;
 
-/// A request to the API under way.
+/// An API request in flight.
 struct Flight {
     zone: usize,
-    place_ids: Vec<usize>,
-    /// The rows of each place, and those that it covers.
+    target_ids: Vec<usize>,
+    /// The requests of each target, and those that it covers.
     rows: Vec<(Vec<Waiting>, Covered)>,
     is_urls: bool,
 }
 
-struct Back {
+struct Retry {
     zone: usize,
-    place: usize,
+    target: usize,
     rows: Vec<Waiting>,
 }
 
@@ -185,7 +185,7 @@ impl Random {
     }
 }
 
-struct World<'a> {
+struct Simulation<'a> {
     scenario: &'a Scenario,
     random: Random,
     now: u64,
@@ -194,33 +194,33 @@ struct World<'a> {
     zones: Vec<Zone>,
     accounts: Vec<Account>,
     flights: Vec<Option<Flight>>,
-    backs: Vec<Back>,
+    retries: Vec<Retry>,
     in_flight: usize,
-    looks: usize,
+    searches: usize,
     turn: usize,
     report: BTreeMap<Plan, PlanReport>,
 }
 
-/// Plays a scenario. The same seed gives the same report.
+/// Runs a scenario. The same seed gives the same report.
 pub(crate) fn run(scenario: &Scenario) -> Report {
-    let mut world = World::new(scenario);
-    while let Some(Reverse((at, _, event))) = world.events.pop() {
-        world.now = at;
-        world.on(event);
+    let mut simulation = Simulation::new(scenario);
+    while let Some(Reverse((at, _, event))) = simulation.events.pop() {
+        simulation.now = at;
+        simulation.handle(event);
     }
-    let left = world.accounts.iter().map(|account| account.waiting).sum();
-    for account in &world.accounts {
+    let left = simulation.accounts.iter().map(|account| account.waiting).sum();
+    for account in &simulation.accounts {
         let limits = account.plan.purge_limits();
-        let report = world.report.entry(account.plan).or_default();
+        let report = simulation.report.entry(account.plan).or_default();
         let seconds = scenario.duration as f64 / SECOND as f64;
         let given = |rate: Rate| f64::from(rate.count) / rate.per.as_secs_f64() * seconds;
         report.flexible.1 += given(limits.flexible_requests);
         report.urls.1 += given(limits.urls);
     }
-    Report { plans: world.report, left }
+    Report { plans: simulation.report, left }
 }
 
-impl<'a> World<'a> {
+impl<'a> Simulation<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         let plan = |account: usize| match account * 20 / scenario.accounts {
             0..8 => Plan::Free,
@@ -248,36 +248,36 @@ impl<'a> World<'a> {
         let zone = |number: usize| Zone {
             name: format!("zone{number}.example"),
             account: number % scenario.accounts,
-            places: Vec::new(),
+            targets: Vec::new(),
             known: HashMap::new(),
             ready: Default::default(),
         };
-        let mut world = Self {
+        let mut simulation = Self {
             scenario,
             random: Random(scenario.seed),
-            // Buckets count from 0, and are full long before they are used.
+            // Buckets count from 0, and are full long before their first use.
             now: 0,
             events: BinaryHeap::new(),
             numbers: 0,
             zones: (0..scenario.zones).map(zone).collect(),
             accounts: (0..scenario.accounts).map(account).collect(),
             flights: Vec::new(),
-            backs: Vec::new(),
+            retries: Vec::new(),
             in_flight: 0,
-            looks: 0,
+            searches: 0,
             turn: 0,
             report: BTreeMap::new(),
         };
         for producer in 0..scenario.producers {
-            let at = world.random.below(scenario.change_every);
-            world.at(at, Event::Change(producer));
+            let at = simulation.random.below(scenario.change_every);
+            simulation.at(at, Event::Change(producer));
         }
-        let (begin, zones) = scenario.storm;
+        let (begin, zones) = scenario.deployments;
         for zone in 0..zones {
-            let at = begin + world.random.below(10 * MINUTE);
-            world.at(at, Event::Deploy(zone));
+            let at = begin + simulation.random.below(10 * MINUTE);
+            simulation.at(at, Event::Deploy(zone));
         }
-        world
+        simulation
     }
 
     fn at(&mut self, time: u64, event: Event) {
@@ -290,23 +290,23 @@ impl<'a> World<'a> {
         self.report.entry(plan).or_default()
     }
 
-    fn on(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Change(producer) => self.change(producer),
             Event::Deploy(zone) => self.deploy(zone),
-            Event::Look => {
-                self.looks -= 1;
-                self.look();
+            Event::Search => {
+                self.searches -= 1;
+                self.search();
             }
             Event::Arrive(flight) => self.arrive(flight),
             Event::Answer(flight, is_accepted) => self.answer(flight, is_accepted),
-            Event::Back(back) => self.back(back),
+            Event::Retry(retry) => self.retry(retry),
         }
     }
 
-    /// An editor saves something: a few URLs of a page that is changed often, mostly, and now and then something else.
+    /// A producer changes content: mostly a few URLs of a page that changes often, and sometimes something else.
     fn change(&mut self, producer: usize) {
-        // Twice as busy at the height of the day as on average, and hardly at night.
+        // The rate is twice the average at the peak of the day, and almost zero at night.
         let phase = self.now as f64 / (24 * HOUR) as f64 * core::f64::consts::TAU;
         let busy = 1.0 - 0.9 * phase.cos();
         let pause = -self.random.unit().max(1e-9).ln() * self.scenario.change_every as f64 / busy;
@@ -332,15 +332,15 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Each producer of a zone asks for all that a new version changed, and for its host at the end.
+    /// Each producer of a zone requests everything that the deployment changed, and its host at the end.
     fn deploy(&mut self, zone: usize) {
         let host = format!("assets.{}", self.zones[zone].name);
         for _ in 0..self.scenario.producers / self.scenario.zones {
-            for number in 0..self.scenario.storm_urls {
+            for number in 0..self.scenario.deployment_urls {
                 self.store(zone, "files", format!("https://{host}/build/{number}.js"));
             }
         }
-        // Every other one is content with its URLs.
+        // Every second zone requests only URLs.
         if zone.is_multiple_of(2) {
             for _ in 0..self.scenario.producers / self.scenario.zones {
                 self.store(zone, "hosts", host.clone());
@@ -357,8 +357,8 @@ impl<'a> World<'a> {
             _ => unreachable!("{kind} {key}"),
         };
         let number = kind_number(kind);
-        let place = match state.known.get(&(number, key.clone())) {
-            Some(place) => *place,
+        let target = match state.known.get(&(number, key.clone())) {
+            Some(target) => *target,
             None => {
                 let request = NewRequest {
                     zone: state.name.clone(),
@@ -371,12 +371,12 @@ impl<'a> World<'a> {
                     event: None,
                 };
                 let host = host_of(&request.subject).map(std::borrow::Cow::into_owned);
-                state.places.push(Place { request, host, waiting: Vec::new() });
-                state.known.insert((number, key), state.places.len() - 1);
-                state.places.len() - 1
+                state.targets.push(TargetQueue { request, host, waiting: Vec::new() });
+                state.known.insert((number, key), state.targets.len() - 1);
+                state.targets.len() - 1
             }
         };
-        self.push(zone, place, Waiting { id, at, attempts: 0 });
+        self.push(zone, target, Waiting { id, at, attempts: 0 });
         let waiting = {
             let account = &mut self.accounts[self.zones[zone].account];
             account.waiting += 1;
@@ -388,35 +388,35 @@ impl<'a> World<'a> {
         self.wake(POLL);
     }
 
-    fn push(&mut self, zone: usize, place: usize, row: Waiting) {
+    fn push(&mut self, zone: usize, target: usize, row: Waiting) {
         let zone = &mut self.zones[zone];
-        let state = &mut zone.places[place];
+        let state = &mut zone.targets[target];
         let ready = &mut zone.ready[usize::from(kind_number(state.request.subject.kind()))];
         if let Some(first) = state.waiting.first() {
             if first.id <= row.id {
                 state.waiting.push(row);
                 return;
             }
-            ready.remove(&(first.id, place));
+            ready.remove(&(first.id, target));
         }
         state.waiting.insert(0, row);
-        ready.insert((row.id, place));
+        ready.insert((row.id, target));
     }
 
-    fn take(&mut self, zone: usize, place: usize) -> Vec<Waiting> {
+    fn take(&mut self, zone: usize, target: usize) -> Vec<Waiting> {
         let zone = &mut self.zones[zone];
-        let state = &mut zone.places[place];
+        let state = &mut zone.targets[target];
         if let Some(first) = state.waiting.first() {
-            zone.ready[usize::from(kind_number(state.request.subject.kind()))].remove(&(first.id, place));
+            zone.ready[usize::from(kind_number(state.request.subject.kind()))].remove(&(first.id, target));
         }
         core::mem::take(&mut state.waiting)
     }
 
-    /// A worker that has nothing to do will look within that time.
+    /// Makes an idle worker search within that time.
     fn wake(&mut self, within: u64) {
-        if self.looks == 0 && self.in_flight < self.scenario.slots {
+        if self.searches == 0 && self.in_flight < self.scenario.slots {
             let late = self.random_below(within);
-            self.look_at(self.now + late);
+            self.search_at(self.now + late);
         }
     }
 
@@ -424,13 +424,13 @@ impl<'a> World<'a> {
         self.random.below(end)
     }
 
-    fn look_at(&mut self, time: u64) {
-        self.looks += 1;
-        self.at(time, Event::Look);
+    fn search_at(&mut self, time: u64) {
+        self.searches += 1;
+        self.at(time, Event::Search);
     }
 
-    /// Looks as a worker does: each zone in its turn, and in it what covers more first.
-    fn look(&mut self) {
+    /// Searches as a worker does: zones take turns, and within a zone the kinds that cover more go first.
+    fn search(&mut self) {
         if self.in_flight >= self.scenario.slots {
             return;
         }
@@ -452,9 +452,9 @@ impl<'a> World<'a> {
             }
         }
         if let Some(at) = soonest
-            && self.looks == 0
+            && self.searches == 0
         {
-            self.look_at(at.clamp(self.now + 1000, self.now + POLL));
+            self.search_at(at.clamp(self.now + 1000, self.now + POLL));
         }
     }
 
@@ -470,24 +470,24 @@ impl<'a> World<'a> {
             4 => limits.urls_per_request,
             _ => limits.flexible_per_request,
         };
-        let place_ids: Vec<usize> =
-            self.zones[zone].ready[kind].iter().take(cap).map(|(_, place)| *place).collect();
-        let count = u32::try_from(place_ids.len()).unwrap_or(u32::MAX);
+        let target_ids: Vec<usize> =
+            self.zones[zone].ready[kind].iter().take(cap).map(|(_, target)| *target).collect();
+        let count = u32::try_from(target_ids.len()).unwrap_or(u32::MAX);
         if is_urls {
             account.urls.take(now, count)?;
         } else {
-            // Both or none.
+            // Either both are taken or none.
             let mut flexible = account.flexible;
             flexible.take(now, 1)?;
             account.global.take(now, 1)?;
             account.flexible = flexible;
         }
         let mut rows = Vec::new();
-        for place in &place_ids {
-            rows.push((self.take(zone, *place), Vec::new()));
+        for target in &target_ids {
+            rows.push((self.take(zone, *target), Vec::new()));
         }
-        for (index, place) in place_ids.iter().enumerate() {
-            rows[index].1 = self.take_covered(zone, *place);
+        for (index, target) in target_ids.iter().enumerate() {
+            rows[index].1 = self.take_covered(zone, *target);
         }
         let report = self.report(zone);
         if is_urls {
@@ -502,55 +502,55 @@ impl<'a> World<'a> {
             self.flights.push(None);
             self.flights.len() - 1
         });
-        self.flights[flight] = Some(Flight { zone, place_ids, rows, is_urls });
+        self.flights[flight] = Some(Flight { zone, target_ids, rows, is_urls });
         let way = 10_000 + self.random_below(90_000);
         self.at(now + way, Event::Arrive(flight));
         Ok(())
     }
 
-    fn take_covered(&mut self, zone: usize, place: usize) -> Covered {
+    fn take_covered(&mut self, zone: usize, target: usize) -> Covered {
         let state = &self.zones[zone];
-        let accepted = &state.places[place];
+        let accepted = &state.targets[target];
         let kind = accepted.request.subject.kind();
         if !["everything", "hosts", "prefixes"].contains(&kind) {
             return Vec::new();
         }
-        let may = |other: &Place| kind == "everything" || other.host == accepted.host;
+        let may = |other: &TargetQueue| kind == "everything" || other.host == accepted.host;
         let covered: Vec<usize> = state
             .ready
             .iter()
             .flatten()
-            .map(|(_, place)| *place)
-            .filter(|other| may(&state.places[*other]))
-            .filter(|other| covers(&accepted.request, &state.places[*other].request))
+            .map(|(_, target)| *target)
+            .filter(|other| may(&state.targets[*other]))
+            .filter(|other| covers(&accepted.request, &state.targets[*other].request))
             .collect();
-        covered.into_iter().map(|place| (place, self.take(zone, place))).collect()
+        covered.into_iter().map(|target| (target, self.take(zone, target))).collect()
     }
 
     fn arrive(&mut self, flight: usize) {
         let (begin, end) = self.scenario.outage;
-        let back = 10_000 + self.random_below(90_000);
+        let response_time = 10_000 + self.random_below(90_000);
         if (begin..end).contains(&self.now) {
-            // Half of the requests hang until their deadline.
-            let wait = if self.random.below(2) == 0 { 30 * SECOND } else { back };
+            // Half of the requests hang until their timeout.
+            let wait = if self.random.below(2) == 0 { 30 * SECOND } else { response_time };
             self.at(self.now + wait, Event::Answer(flight, false));
             return;
         }
-        let Some(Flight { zone, is_urls, ref place_ids, .. }) = self.flights[flight] else { return };
-        let count = place_ids.len() as u64;
+        let Some(Flight { zone, is_urls, ref target_ids, .. }) = self.flights[flight] else { return };
+        let count = target_ids.len() as u64;
         let server = &mut self.accounts[self.zones[zone].account].server;
         let is_allowed =
             if is_urls { server.urls.take(self.now, count) } else { server.flexible.take(self.now, 1) };
         if !is_allowed {
             self.report(zone).rate_limited += 1;
         }
-        // One in a thousand fails for no reason.
+        // One in a thousand fails at random.
         let is_accepted = is_allowed && self.random.below(1000) > 0;
-        self.at(self.now + back, Event::Answer(flight, is_accepted));
+        self.at(self.now + response_time, Event::Answer(flight, is_accepted));
     }
 
     fn answer(&mut self, flight: usize, is_accepted: bool) {
-        let Some(Flight { zone, place_ids, rows, .. }) = self.flights[flight].take() else { return };
+        let Some(Flight { zone, target_ids, rows, .. }) = self.flights[flight].take() else { return };
         self.in_flight -= 1;
         let outcome =
             if is_accepted { EntryOutcome::Accepted } else { EntryOutcome::Failed("no answer".to_owned()) };
@@ -567,7 +567,7 @@ impl<'a> World<'a> {
         if !is_accepted {
             self.report(zone).failed += 1;
         }
-        for (place, (same, covered)) in place_ids.into_iter().zip(rows) {
+        for (target, (same, covered)) in target_ids.into_iter().zip(rows) {
             let random = self.random.next();
             let mut after: Option<Duration> = None;
             let mut again = Vec::new();
@@ -577,7 +577,7 @@ impl<'a> World<'a> {
             for row in same {
                 match &settlement {
                     Settlement::Accepted => self.accepted(zone, row),
-                    // As a store does, each row is judged by its own attempts.
+                    // As in a store, each request is judged by its own attempts.
                     Settlement::TryAgain { counts: true, .. } if row.attempts + 1 >= MAX_ATTEMPTS => {
                         self.report(zone).dead += 1;
                         self.accounts[self.zones[zone].account].waiting -= 1;
@@ -587,35 +587,35 @@ impl<'a> World<'a> {
                         again.push(Waiting { attempts: row.attempts + u32::from(*counts), ..row });
                     }
                     Settlement::Untouched => again.push(row),
-                    Settlement::Dead { .. } => unreachable!("the API of this world refuses nothing"),
+                    Settlement::Dead { .. } => unreachable!("the simulated API refuses nothing"),
                 }
             }
             if is_accepted {
                 self.report(zone).same += count - 1;
             }
-            for (place, rows) in covered {
+            for (target, rows) in covered {
                 for row in rows {
                     if is_accepted {
                         self.report(zone).covered += 1;
                         self.accepted(zone, row);
                     } else {
-                        self.push(zone, place, row);
+                        self.push(zone, target, row);
                     }
                 }
             }
             if !again.is_empty() {
-                self.backs.push(Back { zone, place, rows: again });
-                let back = self.backs.len() - 1;
-                self.at(now + micros(after.unwrap_or_default()), Event::Back(back));
+                self.retries.push(Retry { zone, target, rows: again });
+                let retry = self.retries.len() - 1;
+                self.at(now + micros(after.unwrap_or_default()), Event::Retry(retry));
             }
         }
         self.wake(5000);
     }
 
     fn accepted(&mut self, zone: usize, row: Waiting) {
-        let Scenario { storm: (storm, _), outage: (begin, end), .. } = *self.scenario;
+        let Scenario { deployments: (deployments, _), outage: (begin, end), .. } = *self.scenario;
         let time = match row.at {
-            at if (storm..storm + 15 * MINUTE).contains(&at) => 1,
+            at if (deployments..deployments + 15 * MINUTE).contains(&at) => 1,
             at if (begin..end).contains(&at) => 2,
             _ => 0,
         };
@@ -624,10 +624,10 @@ impl<'a> World<'a> {
         self.accounts[self.zones[zone].account].waiting -= 1;
     }
 
-    fn back(&mut self, back: usize) {
-        let Back { zone, place, ref mut rows } = self.backs[back];
+    fn retry(&mut self, retry: usize) {
+        let Retry { zone, target, ref mut rows } = self.retries[retry];
         for row in core::mem::take(rows) {
-            self.push(zone, place, row);
+            self.push(zone, target, row);
         }
         self.wake(POLL);
     }

@@ -1,7 +1,9 @@
-//! Whatever a message is made of: what is taken of it can be stored and sent, what is refused is named in JSON that is fit for
-//! a terminal, and nobody is taken for a source without its secret.
+//! For any message: accepted requests can be stored and sent, refusals are JSON that is safe for a terminal, and no
+//! message is attributed
+//! to a source without its secret.
 //!
-//! An input is headers, one a line, an empty line, and the body. The header `query` is what follows the `?` of the URL.
+//! An input consists of headers, one per line, an empty line, and the body. The header `query` contains the query of
+//! the URL.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -23,7 +25,7 @@ const NOW: u64 = 1_700_000_000;
 
 type Read = Result<Vec<NewRequest>, (StatusCode, String)>;
 
-/// Whoever is connected, and one that signs and may ask for the same.
+/// Without sources, and with one source that signs and has the same permissions.
 fn sources() -> &'static [Sources; 2] {
     static SOURCES: OnceLock<[Sources; 2]> = OnceLock::new();
     SOURCES.get_or_init(|| {
@@ -78,7 +80,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let proven = read(signed, None, &headers, now);
     let is_other = |read: &Read, status| read.as_ref().is_err_and(|(found, _)| *found == status);
-    // The local source takes nothing that a browser or a proxy may have sent; the URL may name another source.
+    // The local source refuses requests that a browser or a proxy may have sent; the URL may name another source.
     if !is_other(&plain, StatusCode::FORBIDDEN) && !is_other(&proven, StatusCode::UNAUTHORIZED) {
         assert_eq!(plain, proven);
     }
@@ -105,7 +107,7 @@ fn check(read: &Read) {
     }
 }
 
-/// It comes out of a table as it went in, and no text is one that a database refuses.
+/// Checks that a request is unchanged after parsing its stored form, and that databases accept all of its text.
 fn check_request(request: &NewRequest) {
     let NewRequest { zone, environment, subject, delay, source, event, .. } = request;
     let key = subject.key();

@@ -1,4 +1,4 @@
-//! The status page: HTML without outside resources.
+//! The status page: HTML without external resources.
 
 use std::fmt::{self, Write as _};
 
@@ -11,15 +11,16 @@ use ring::digest;
 use crate::admin::view::{View, time};
 use crate::store::Status;
 
-/// The page up to its content; `SCRIPT` and `STYLE` stand for those below.
+/// The page up to its content. `SCRIPT` and `STYLE` are replaced by the constants below.
 const HEAD: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
 
-/// The most characters of a key or an error that are shown.
-const CLIP: usize = 300;
+/// The maximum number of characters of a key or an error on the page.
+const MAX_TEXT_CHARS: usize = 300;
 
-/// Says what the page may do: run its own script and use its own style, and ask this server.
+/// Returns the content security policy: the page may only run its own script, use its own style, and contact this
+/// server.
 pub(super) fn security_policy() -> String {
     let hash = |text: &str| BASE64_STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
     format!(
@@ -90,7 +91,7 @@ fn queue(page: &mut String, status: &Status) -> fmt::Result {
 fn budgets(page: &mut String, status: &Status) -> fmt::Result {
     writeln!(page, "<h2>Budgets</h2>")?;
     if status.budgets.is_empty() {
-        return writeln!(page, "<p class=\"small\">Nothing was sent yet.</p>");
+        return writeln!(page, "<p class=\"small\">Nothing has been sent yet.</p>");
     }
     writeln!(
         page,
@@ -163,12 +164,12 @@ fn dead(page: &mut String, status: &Status) -> fmt::Result {
     writeln!(page, "<p class=\"small\"><code>cfcache-queue dead retry</code> puts them back.</p>")
 }
 
-/// A text that others wrote, for HTML: what cannot be seen is written as an escape, and the rest cannot be markup.
+/// Text from users, escaped for HTML. Invisible characters are shown as escapes.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in clip(self.0, CLIP).chars() {
+        for char in clip(self.0, MAX_TEXT_CHARS).chars() {
             match char {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
@@ -182,7 +183,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A number with a narrow space between each three digits.
+/// A number with a narrow space between groups of three digits.
 struct Thousands(u64);
 
 impl fmt::Display for Thousands {
@@ -264,12 +265,13 @@ mod tests {
             );
         }
         let count = |html: &str| html.matches("&lt;img").count();
-        // The place, why it is not ready, the kind, the budget, the zone of the purge, and five of the dead letter.
+        // The place, the reason for not being ready, the kind, the budget, the zone of the purge, and five values of
+        // the dead letter.
         assert_eq!(count(&html(&view(Ok(status())))), 10);
     }
 
     #[test]
-    fn numbers_and_times_can_be_read() {
+    fn formats_numbers_and_times() {
         let html = html(&view(Ok(status())));
         for part in [
             "12\u{202f}345",
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_from_elsewhere() {
+    fn the_page_loads_no_external_resources() {
         let html = html(&view(Ok(status())));
         for part in ["http://", "https://", "//cdn", "@import", "url("] {
             assert!(!html.contains(part), "{part}");
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_and_its_json_show_the_same() {
+    fn the_page_and_the_json_show_the_same_values() {
         let json = view(Ok(status())).to_json();
         assert_eq!(json["kinds"], status().to_json()["kinds"]);
         assert_eq!(json["kinds"][5]["waiting"], 12_345);

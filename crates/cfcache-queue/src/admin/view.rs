@@ -1,4 +1,4 @@
-//! What the status page shows, and the same as JSON.
+//! The content of the status page, also as JSON.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,23 +9,24 @@ use serde_json::{Value, json};
 use crate::metrics::PurgeRecord;
 use crate::store::{Status, millis};
 
-/// What the status page shows.
+/// The content of the status page.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) now: SystemTime,
-    /// Where requests are kept.
+    /// The place of the queue.
     pub(super) place: String,
-    /// Why this process is not ready; nothing where it is.
+    /// Why this process is not ready; empty if it is ready.
     pub(super) not_ready: Vec<String>,
-    /// What the store says, or why it says nothing.
+    /// The status of the store, or why it is not available.
     pub(super) store: Result<Arc<Status>, String>,
-    /// The newest first.
+    /// The last purges, newest first.
     pub(super) purges: Vec<PurgeRecord>,
 }
 
 impl View {
-    /// What the command `status --json` prints, and what is of this process. Where the store does not answer, `error` stands
-    /// in place of what it would say.
+    /// Returns the JSON of the command `status --json` together with the values of this process. If the store does not
+    /// answer,
+    /// `error` replaces the values of the store.
     pub(super) fn to_json(&self) -> Value {
         let purges = self.purges.iter().map(|purge| {
             json!({
@@ -51,7 +52,7 @@ impl View {
     }
 }
 
-/// A time in UTC, to the second.
+/// Formats a time in UTC, to the second.
 pub(super) fn time(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc_3339(Duration::from_secs(since.as_secs()))

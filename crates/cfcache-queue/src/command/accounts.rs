@@ -1,4 +1,4 @@
-//! Accounts, from arguments, environment and configuration file.
+//! Creates the accounts from arguments, environment and configuration file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::args::WorkerArgs;
 use crate::command::seconds;
 use crate::console::Terminal;
 
-/// The name of the account that the environment describes. Budgets are named after it.
+/// The name of the account from the environment. It is part of the names of its budgets.
 const DEFAULT_ACCOUNT: &str = "default";
 
-/// Accounts, and what must live as long as they do.
+/// The accounts, and the sessions that must live as long as they do.
 pub(super) struct Opened {
     pub(super) accounts: Accounts,
     pub(super) sessions: Vec<Session>,
 }
 
-/// Makes the default account, of the environment, and those of the file.
+/// Creates the default account from the environment, and the accounts of the file.
 pub(super) async fn open(
     args: &WorkerArgs,
     file: &ConfigFile,
@@ -36,7 +36,7 @@ pub(super) async fn open(
     terminal: &Terminal,
 ) -> Result<Opened, Failure> {
     if !(args.share > 0.0 && args.share <= 1.0) {
-        return Err(Failure::usage("`--share` has to be above 0 and at most 1"));
+        return Err(Failure::usage("`--share` must be above 0 and at most 1"));
     }
     let overrides = Overrides {
         plan: args.plan.clone(),
@@ -47,7 +47,7 @@ pub(super) async fn open(
     };
     let settings = Settings::load(&overrides, environment)?;
     let plan = settings.parse_plan()?;
-    // An emulator needs neither credentials nor a way there.
+    // An emulator needs neither credentials nor a network.
     let remote = if args.emulator {
         None
     } else {
@@ -55,7 +55,7 @@ pub(super) async fn open(
         Some((base, Network::new(None, Roots::Platform, &args.ca_file, environment)?))
     };
     let timeout = seconds(args.timeout, "--timeout")?;
-    // A connection that neither paces nor tries again: the budgets and the queue do.
+    // The connection neither limits its rate nor retries: the budgets and the queue do both.
     let connection = |credentials: Option<Credentials>, plan: Option<Plan>| Connection {
         api: match &remote {
             None => Api::emulator(None),
@@ -75,7 +75,7 @@ pub(super) async fn open(
     };
     let fetch = |place: Option<&Sourced<CredentialPlace>>| credentials::fetch(place, environment, terminal);
     let place = settings.credentials.as_ref();
-    // With accounts in the file, the environment need not describe one.
+    // If the file has accounts, the default account is optional.
     let needs_default = !args.emulator && (place.is_some() || file.accounts.is_empty());
     let default = needs_default.then(|| fetch(place)).transpose()?;
     let mut made = vec![(connection(default, plan), DEFAULT_ACCOUNT, plan, args.share, Vec::new())];

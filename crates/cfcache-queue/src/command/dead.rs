@@ -1,4 +1,4 @@
-//! Dead letters: requests that are not sent any more.
+//! The command `dead`: lists, retries or deletes dead letters.
 
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     match expected {
         Some(expected) if count < expected => {
             let missing = expected - count;
-            Err(Failure::new(Exit::Failed, format!("{missing} of these numbers are no dead letters"))
+            Err(Failure::new(Exit::Failed, format!("{missing} of these ids are not the ids of dead letters"))
                 .with_hint("see `cfcache-queue dead list`"))
         }
         _ => Ok(Exit::Accepted),
@@ -62,7 +62,7 @@ async fn list(store: &dyn Store, limit: usize, is_json: bool, terminal: &Termina
     Ok(Exit::Accepted)
 }
 
-/// What is selected, and how many that should be.
+/// Returns the selection, and how many dead letters it should match if that is known.
 fn selected(selection: Selection) -> (DeadSelection, Option<u64>) {
     if selection.all {
         return (DeadSelection::All, None);

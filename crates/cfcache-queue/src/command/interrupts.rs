@@ -1,4 +1,4 @@
-//! Ctrl-C, and requests to end.
+//! Ctrl-C and signals to stop.
 
 use cfcache_app::interrupts::Interrupts;
 use tokio::sync::watch;

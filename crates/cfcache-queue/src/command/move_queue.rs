@@ -1,4 +1,4 @@
-//! From a file to PostgreSQL.
+//! The command `move`: moves a queue from a file to PostgreSQL.
 
 use cfcache_app::config::Environment;
 use cfcache_app::console::Console as _;
@@ -7,10 +7,10 @@ use cfcache_app::failure::Failure;
 use cfcache_queue::{PostgresStore, PostgresUrl, SqliteStore, move_queue};
 use tokio::runtime::Runtime;
 
-use crate::command::{DATABASE_URL, FEW_CONNECTIONS, Place, store_failure};
+use crate::command::{COMMAND_CONNECTIONS, DATABASE_URL, Place, store_failure};
 use crate::console::Terminal;
 
-/// Where PostgreSQL's own programs find the password.
+/// The variable from which PostgreSQL's own programs read the password.
 const PASSWORD: &str = "PGPASSWORD";
 
 pub(super) fn run(
@@ -20,9 +20,9 @@ pub(super) fn run(
     runtime: &Runtime,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let to = PostgresStore::new(target(to, environment)?, FEW_CONNECTIONS);
+    let to = PostgresStore::new(target(to, environment)?, COMMAND_CONNECTIONS);
     let Place::Directory(directory) = from else {
-        return Err(Failure::usage("the queue is in PostgreSQL already"));
+        return Err(Failure::usage("the queue is already in PostgreSQL"));
     };
     if !directory.is_dir() {
         let failure = Failure::usage(format!("there is no queue in {}", directory.display()));
@@ -31,10 +31,10 @@ pub(super) fn run(
     let from = SqliteStore::open(directory).map_err(store_failure)?;
     let moved = runtime.block_on(move_queue(&from, &to)).map_err(|error| {
         store_failure(error)
-            .with_hint("nothing is lost: what was not carried over is in the file; run it again")
+            .with_hint("nothing is lost: what was not moved is still in the file; run the command again")
     })?;
     terminal.data(&format!(
-        "{} requests, {} dead letters and {} budgets were carried over; the file in {} is empty now",
+        "moved {} requests, {} dead letters and {} budgets; the file in {} is now empty",
         moved.requests,
         moved.dead,
         moved.budgets,
@@ -43,14 +43,14 @@ pub(super) fn run(
     Ok(Exit::Accepted)
 }
 
-/// The database that is named by the option, or else by the variable.
+/// Returns the database that the option names, otherwise the one of the variable.
 fn target(to: Option<&str>, environment: &Environment) -> Result<PostgresUrl, Failure> {
     let parse = |url: &str, name: &str| {
         PostgresUrl::parse(url).map_err(|invalid| Failure::usage(format!("`{name}`: {invalid}")))
     };
     let Some(to) = to else {
         let url = environment.other(DATABASE_URL).ok_or_else(|| {
-            Failure::usage("it is not said where to").with_hint(format!(
+            Failure::usage("no destination given").with_hint(format!(
                 "name the database with `--to postgres://user@host/database`, or in `{DATABASE_URL}`"
             ))
         })?;
@@ -59,10 +59,10 @@ fn target(to: Option<&str>, environment: &Environment) -> Result<PostgresUrl, Fa
     let url = parse(to, "--to")?;
     if url.has_password() {
         let failure = Failure::usage(
-            "the URL of `--to` has a password in it, which other users of this machine can see",
+            "the URL of `--to` contains a password, which other users of this machine can see",
         );
         return Err(failure.with_hint(format!(
-            "leave it out and set `{PASSWORD}`, or leave out `--to` and set `{DATABASE_URL}`"
+            "remove it and set `{PASSWORD}`, or remove `--to` and set `{DATABASE_URL}`"
         )));
     }
     Ok(match environment.other(PASSWORD) {

@@ -1,4 +1,4 @@
-//! Lists into the queue, by the parser of `cfcache`.
+//! The command `push`: puts lists into the queue. It uses the parser of `cfcache`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use cfcache_queue::{MAX_AGE, NewRequest, Subject};
 use tokio::runtime::Runtime;
 
 use crate::args::{PushArgs, PushCommon};
-use crate::command::{FEW_CONNECTIONS, Place, store_failure};
+use crate::command::{COMMAND_CONNECTIONS, Place, store_failure};
 use crate::console::Terminal;
 
 pub(super) fn run(
@@ -30,7 +30,7 @@ pub(super) fn run(
     let (kind, common, list) = args.what.into_parts();
     let template = template(&common, environment)?;
     let (Some(kind), Some(list)) = (kind, list) else {
-        let store = place.open(runtime, FEW_CONNECTIONS)?;
+        let store = place.open(runtime, COMMAND_CONNECTIONS)?;
         runtime.block_on(store.insert(&[template])).map_err(store_failure)?;
         terminal.data("1 request stored");
         return Ok(Exit::Accepted);
@@ -53,12 +53,13 @@ pub(super) fn run(
         strict: false,
     };
     let sources = Sources::open(targets, false, terminal)?;
-    let store = place.open(runtime, FEW_CONNECTIONS)?;
+    let store = place.open(runtime, COMMAND_CONNECTIONS)?;
     let stops = sources.stops_at_invalid();
     let (mut stored, mut exit, mut failure) = (0_u64, Exit::Accepted, None);
     sources.read(&mut |chunk: Chunk| {
         exit = exit.or(chunk.tell(terminal));
-        // What can be read only once ends at what is invalid, so that all of this stands before it.
+        // Input that can be read only once is stored up to the first invalid entry, so every entry here comes before
+        // that one.
         let requests: Vec<NewRequest> = chunk
             .entries
             .iter()
@@ -68,10 +69,10 @@ pub(super) fn run(
             Ok(()) => stored += requests.len() as u64,
             Err(error) => {
                 let hint = match stored {
-                    0 => "nothing is known to be stored; run it again".to_owned(),
+                    0 => "it is unknown whether anything was stored; run the command again".to_owned(),
                     _ => format!(
-                        "what comes first ({}) is stored, and of what follows nothing is known to be; run it again as a \
-                         whole: a purge may be asked for twice",
+                        "the first entries ({}) are stored; it is unknown whether any of the rest are; run the whole \
+                         command again: some entries may be purged twice",
                         kind.count(stored)
                     ),
                 };
@@ -84,11 +85,11 @@ pub(super) fn run(
         {
             let what = match stored {
                 0 => "nothing was stored".to_owned(),
-                _ => format!("what stands before it ({}) is stored, and nothing else", kind.count(stored)),
+                _ => format!("only the entries before it ({}) were stored", kind.count(stored)),
             };
             let stopped = Failure::usage(format!("stopped at {}: {what}", invalid.origin));
             failure = Some(stopped.with_hint(
-                "correct it and go on from there, or leave out what is invalid with `--on-invalid skip`",
+                "correct it and continue from there, or skip invalid entries with `--on-invalid skip`",
             ));
         }
         failure.is_none()
@@ -103,7 +104,7 @@ pub(super) fn run(
     failure.map_or(Ok(exit), Err)
 }
 
-/// A request for everything, of which each entry's is a copy.
+/// Returns a request for everything with the common options. The request of each entry is a copy of it.
 fn template(common: &PushCommon, environment: &Environment) -> Result<NewRequest, Failure> {
     let Some(zone) = common.zone.as_ref().or(environment.zone.as_ref()) else {
         return Err(Failure::usage("no zone").with_hint(format!("name it with `--zone`, or set `{ZONE_ID}`")));

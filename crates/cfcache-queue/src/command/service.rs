@@ -1,4 +1,4 @@
-//! What runs until it is told to stop: the intake, the worker, and the admin listener beside them.
+//! The services: intake, worker and admin listener. They run until they are told to stop.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,17 +28,17 @@ use crate::args::{ConfigArgs, IntakeArgs, WorkerArgs};
 use crate::command::{Place, accounts, interrupts, seconds};
 use crate::console::Terminal;
 
-/// Where the intake listens.
+/// The environment variable with the address of the intake.
 const LISTEN: &str = "CFCACHE_QUEUE_LISTEN";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8789";
 
-/// How long a process that is about to stop still takes requests, so that load balancers see that it is not ready.
-const NOTICE: Duration = Duration::from_secs(5);
+/// How long a stopping process still accepts requests, so that load balancers notice that it is not ready.
+const STOP_NOTICE: Duration = Duration::from_secs(5);
 
-/// Connections for the intake, the admin listener and the budget, beside one for each claim.
-const MORE_CONNECTIONS: usize = 8;
+/// The number of connections for the intake, the admin listener and the budgets, in addition to one per claim.
+const EXTRA_CONNECTIONS: usize = 8;
 
-/// Which parts run in this process.
+/// The parts that run in this process.
 pub(super) struct Parts {
     intake: Option<Option<SocketAddr>>,
     worker: Option<WorkerArgs>,
@@ -77,7 +77,7 @@ pub(super) fn run(
     runtime.block_on(async {
         let interrupts = interrupts::listen();
         let store = tokio::select! {
-            store = place.wait(concurrency + MORE_CONNECTIONS, idle_timeout) => store?,
+            store = place.wait(concurrency + EXTRA_CONNECTIONS, idle_timeout) => store?,
             () = interrupts.nth(1) => return Ok(Exit::Accepted),
         };
         let (file, place) = ((file, path), (place, store));
@@ -98,7 +98,7 @@ async fn serve(
     let (stop_intake, intake_stopped) = watch::channel(false);
     let (mut working, mut listening) = (JoinSet::new(), JoinSet::new());
     let mut opened = None;
-    // Everything that can be wrong is found before anything begins.
+    // Every setting is checked before anything starts.
     if let Some(args) = &parts.worker {
         opened = Some(accounts::open(args, &file, path, environment, terminal).await?);
     }
@@ -133,19 +133,19 @@ async fn serve(
             Arc::clone(&health),
             args.concurrency,
         );
-        // Several signs of life are lost before a claim is.
+        // A claim survives several lost renewals.
         let worker = worker.with_keep_interval(seconds(args.claim_timeout, "--claim-timeout")? / 4);
         working.spawn(Arc::new(worker).run(worker_stopped.clone()));
-        info!(concurrency = args.concurrency, "the worker has begun");
+        info!(concurrency = args.concurrency, "the worker has started");
     }
 
     interrupts.nth(1).await;
     health.stop();
-    info!("stopping: what is in flight ends first; a second signal ends it at once");
+    info!("stopping: requests in flight are finished first; a second signal stops at once");
     let ending = async {
         stop_worker.send_replace(true);
         if parts.intake.is_some() {
-            tokio::time::sleep(NOTICE).await;
+            tokio::time::sleep(STOP_NOTICE).await;
         }
         while working.join_next().await.is_some() {}
         stop_intake.send_replace(true);
@@ -160,7 +160,7 @@ async fn serve(
             Ok(Exit::Accepted)
         }
         () = interrupts.nth(2) => {
-            info!("stopped at once: what was in flight will be sent again");
+            info!("stopped at once: requests in flight will be sent again");
             Ok(Exit::Interrupted)
         }
     }
@@ -173,7 +173,7 @@ fn listen_address(option: Option<SocketAddr>, environment: &Environment) -> Resu
     let text = environment.other(LISTEN).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
     text.parse().map_err(|_| {
         Failure::usage(format!(
-            "`{LISTEN}` is {}, which is no address such as {DEFAULT_LISTEN}",
+            "`{LISTEN}` is {}, which is not an address such as {DEFAULT_LISTEN}",
             shown(&text)
         ))
     })

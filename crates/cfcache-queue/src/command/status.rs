@@ -1,4 +1,4 @@
-//! What waits, and waiting until nothing does.
+//! The commands `status` and `drain`.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 use crate::command::store_failure;
 use crate::console::Terminal;
 
-/// How often `drain` looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often `drain` checks the queue.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Prints what waits.
+/// Prints the status of the queue.
 pub(super) async fn show(store: &dyn Store, is_json: bool, terminal: &Terminal) -> Result<Exit, Failure> {
     let status = store.status().await.map_err(store_failure)?;
     if is_json {
@@ -42,14 +42,14 @@ pub(super) async fn show(store: &dyn Store, is_json: bool, terminal: &Terminal) 
     Ok(Exit::Accepted)
 }
 
-/// Waits until nothing waits.
+/// Waits until the queue is empty.
 pub(super) async fn drain(
     store: &dyn Store,
     timeout: Option<f64>,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let Ok(limit) = timeout.map(Duration::try_from_secs_f64).transpose() else {
-        return Err(Failure::usage("`--timeout` is no number of seconds"));
+        return Err(Failure::usage("`--timeout` is not a number of seconds"));
     };
     let begun = Instant::now();
     let mut dead_before = None;
@@ -60,16 +60,16 @@ pub(super) async fn drain(
             let more = status.dead_count.saturating_sub(before);
             if more > 0 {
                 let message =
-                    format!("the queue is empty, and {more} requests became dead letters meanwhile");
+                    format!("the queue is empty, but {more} requests became dead letters in the meantime");
                 return Err(Failure::new(Exit::Failed, message).with_hint("see `cfcache-queue dead list`"));
             }
             terminal.data("the queue is empty");
             return Ok(Exit::Accepted);
         }
         if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-            let message = format!("{} requests still wait", status.waiting());
+            let message = format!("{} requests are still waiting", status.waiting());
             return Err(Failure::new(Exit::NotReady, message).with_hint("is a worker running?"));
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

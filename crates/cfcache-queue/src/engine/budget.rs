@@ -1,41 +1,42 @@
-//! How much may be sent: token buckets that many workers share, as a row of a table.
+//! Rate limits: token buckets that many workers share as rows of a table.
 
 use std::time::Duration;
 
 use cfcache_model::limits::{GLOBAL, PurgeLimits, Rate};
 
-/// Half a percent less than the published rates is used: no two clocks run alike.
+/// The part of the published rates that is used. The rest allows for clocks that run at different speeds.
 const MARGIN_PERMILLE: u128 = 995;
 
-/// The server's bucket refills from when the first request of a burst reaches it, which may take longer than that of the
-/// last one. So much of the rate is left out of the burst. The client's limiter allows for the same.
-const LAG: Duration = Duration::from_millis(300);
+/// The delay for which the burst is reduced. The server's bucket starts to refill when the first request of a burst
+/// arrives, and
+/// that request may take longer than the last one. The client's limiter makes the same allowance.
+const BURST_LAG: Duration = Duration::from_millis(300);
 
-/// What a tenth of the global quota may be used for at once; the rest is the rate. In no window of its length is then
-/// more sent than the quota, wherever the server begins to count.
+/// The part of the global quota that may be used at once, in percent; the rest is the rate. So no window of the quota's
+/// length
+/// contains more requests than the quota, wherever the server starts to count.
 const GLOBAL_BURST_PERCENT: u32 = 10;
 
-/// A token bucket in the form of the generic cell rate algorithm: one time says how far it is used.
+/// A token bucket in the form of the generic cell rate algorithm: one timestamp stores how much of it is used.
 ///
-/// - All times are whole microseconds since any one moment, of the clock of whoever keeps the row. There is no rounding:
-///   in a span of time `s` no more than `burst + s / interval_us` tokens can be taken.
-/// - A token that was taken is spent, whatever becomes of the request. A worker that crashes so leaves the account a
-///   little under its limit.
+/// - All times are whole microseconds since a fixed moment, by the clock of the store. There is no rounding: at most
+///   `burst + s / interval_us` tokens can be taken in a time of `s` microseconds.
+/// - A taken token is never returned. If a worker crashes, the account stays slightly below its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores keep it as a row")]
 pub struct Bucket {
-    /// How long it takes until there is another token, in microseconds; at least 1.
+    /// The time until the next token, in microseconds; at least 1.
     pub interval_us: u64,
-    /// The most tokens there are at once; at least 1.
+    /// The maximum number of tokens; at least 1.
     pub burst: u32,
     /// The theoretical arrival time: when the bucket will be full.
     pub tat: u64,
-    /// No token can be taken before.
+    /// No token can be taken before this time.
     pub blocked_until: u64,
 }
 
 impl Bucket {
-    /// A full bucket.
+    /// Creates a full bucket.
     #[must_use]
     pub const fn new(interval_us: u64, burst: u32) -> Self {
         Self {
@@ -46,40 +47,40 @@ impl Bucket {
         }
     }
 
-    /// A full bucket of `burst` tokens at `rate`, of which only `share` (from 0 to 1) is used.
+    /// Creates a full bucket of `burst` tokens at `rate`, of which only `share` (from 0 to 1) is used.
     ///
-    /// What is not a share is taken for the nearest one; the least is a thousandth.
+    /// A share outside that range is replaced by the nearest valid one; the smallest is 0.001.
     fn from_rate(rate: Rate, burst: u32, share: f64) -> Self {
         let permille = if share.is_nan() { 1000 } else { (share * 1000.0).clamp(1.0, 1000.0) as u32 };
         let tokens = u128::from(rate.count.max(1)) * MARGIN_PERMILLE * u128::from(permille);
         let interval_us = (rate.per.as_micros() * 1_000_000).div_ceil(tokens);
-        let lag = (LAG.as_micros() * u128::from(rate.count)).div_ceil(rate.per.as_micros().max(1));
+        let lag = (BURST_LAG.as_micros() * u128::from(rate.count)).div_ceil(rate.per.as_micros().max(1));
         let lag = u32::try_from(lag).unwrap_or(u32::MAX);
         let burst = u64::from(burst.saturating_sub(lag)) * u64::from(permille) / 1000;
         Self::new(u64::try_from(interval_us).unwrap_or(u64::MAX), u32::try_from(burst).unwrap_or(u32::MAX))
     }
 
-    /// How many tokens could be taken.
+    /// Returns how many tokens could be taken.
     #[must_use]
     pub const fn tokens(&self, now: u64) -> u32 {
         if now < self.blocked_until {
             return 0;
         }
         let used = self.tat.saturating_sub(now);
-        let tokens = self.full().saturating_sub(used) / self.interval_us;
-        // No more than the burst, which is a `u32`.
+        let tokens = self.time_to_fill().saturating_sub(used) / self.interval_us;
+        // The number is at most `burst`, which is a `u32`.
         tokens as u32
     }
 
-    /// Takes tokens. No bucket ever holds more than its burst, so a larger `count` is taken for that.
+    /// Takes tokens. A `count` above `burst` counts as `burst`, because the bucket never holds more.
     ///
     /// # Errors
     ///
-    /// The time when so many will be there, if nobody else takes any; nothing is taken.
+    /// The time when enough tokens will be available, if nobody else takes any. Nothing is taken.
     pub fn take(&mut self, now: u64, count: u32) -> Result<(), u64> {
         let cost = self.interval_us.saturating_mul(u64::from(count.min(self.burst)));
         let tat = self.tat.max(now).saturating_add(cost);
-        let ready = tat.saturating_sub(self.full()).max(self.blocked_until);
+        let ready = tat.saturating_sub(self.time_to_fill()).max(self.blocked_until);
         if ready > now {
             return Err(ready);
         }
@@ -87,47 +88,51 @@ impl Bucket {
         Ok(())
     }
 
-    /// The server refused a request for the rate, so its own bucket is empty: no token can be taken for
-    /// `retry_after`, and the bucket is empty then.
+    /// Empties the bucket after the server refused a request because of the rate. No token can be taken for
+    /// `retry_after`, and the
+    /// bucket is empty at its end.
     pub fn refused(&mut self, now: u64, retry_after: Duration) {
         let wait = u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX);
         self.blocked_until = self.blocked_until.max(now.saturating_add(wait));
-        self.tat = self.tat.max(self.blocked_until.saturating_add(self.full()));
+        self.tat = self.tat.max(self.blocked_until.saturating_add(self.time_to_fill()));
     }
 
-    /// Takes over another rate and burst; what was used stays used.
-    pub fn resize(&mut self, now: u64, like: &Self) {
+    /// Takes over the interval and burst of another bucket; used tokens stay used.
+    pub fn resize(&mut self, now: u64, other: &Self) {
         let used = self.tat.saturating_sub(now).div_ceil(self.interval_us);
-        (self.interval_us, self.burst) = (like.interval_us, like.burst);
-        self.tat = now.saturating_add(used.min(u64::from(like.burst)).saturating_mul(like.interval_us));
+        (self.interval_us, self.burst) = (other.interval_us, other.burst);
+        self.tat = now.saturating_add(used.min(u64::from(other.burst)).saturating_mul(other.interval_us));
     }
 
-    /// How long an empty bucket takes until it is full.
-    const fn full(&self) -> u64 {
+    /// Returns how long an empty bucket takes to fill.
+    const fn time_to_fill(&self) -> u64 {
         self.interval_us.saturating_mul(self.burst as u64)
     }
 }
 
-/// The bucket of requests for tags, hosts, prefixes and everything, of an account and a plan.
+/// Returns the bucket of an account and plan for requests for tags, hosts, prefixes and everything.
 ///
-/// `share`, from 0 to 1, is what the queue may use of it; the rest is left to other tools on the account.
+/// `share`, from 0 to 1, is the part that the queue may use; the rest is left to other tools on the account.
 #[must_use]
 pub fn flexible_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
     Bucket::from_rate(limits.flexible_requests, limits.flexible_burst, share)
 }
 
-/// The bucket of URLs, of an account and a plan.
+/// Returns the bucket of an account and plan for URLs.
 ///
-/// The published number is a moving average without a burst. A choice, which the client's limiter has made too: a
-/// second's worth at once.
+/// The published number is a moving average without a burst. Allowing the tokens of one second at once is a choice, the
+/// same as
+/// in the client's limiter.
 #[must_use]
 pub fn url_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
     Bucket::from_rate(limits.urls, limits.urls.count, share)
 }
 
-/// The bucket of what counts against the API's global quota ([`GLOBAL`]), of an account.
+/// Returns the bucket of an account for requests that count against the API's global quota ([`GLOBAL`]).
 ///
-/// A choice: as in the client's limiter these are the calls and the flexible requests, and not single files.
+/// A choice, as in the client's limiter: other calls and purges of tags, hosts, prefixes and everything count; purges
+/// of single
+/// files do not.
 #[must_use]
 pub fn global_bucket(share: f64) -> Bucket {
     let burst = GLOBAL.count * GLOBAL_BURST_PERCENT / 100;

@@ -1,4 +1,4 @@
-//! What an accepted request to the API covers.
+//! Decides which requests an accepted API request covers.
 
 use std::borrow::Cow;
 
@@ -8,29 +8,38 @@ use cfcache_model::target::File;
 
 use crate::request::{NewRequest, Subject};
 
-/// Returns whether `other` needs no request of its own once the API has accepted `accepted`, which was sent after
-/// `other` had been stored.
+/// Returns whether `other` needs no API request of its own after the API has accepted `accepted`. The API request for
+/// `accepted`
+/// must have been sent after `other` was stored.
 ///
-/// What is not certain is not covered, and is sent by itself; that costs a request, and the opposite a stale page. With
-/// the source of each, or the choice that was made:
+/// If coverage is uncertain, the answer is `false`: an unnecessary request is better than a stale page. The rules, each
+/// with its
+/// source or marked as a choice:
 ///
-/// - Both are for the same zone, as it was given. An id and a domain are two zones here, although they may name one.
-/// - A purge covers an invalidation of the same thing. An invalidation covers no purge: it leaves the object in the cache.
+/// - Both must be for the same zone, compared as text. An id and a domain count as different zones, although they may
+///   mean the
+///   same one.
+/// - A purge covers an invalidation of the same target. An invalidation never covers a purge, because the object stays
+///   in the cache.
 /// - A purge of everything in a zone covers all of its environments
-///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-zone-versions/>). That this is so for an
-///   invalidation is not documented, so one covers none of the environments. Everything else covers only the
-///   environment that it names, or what names none.
-/// - Everything covers all kinds. A tag is covered by everything and by itself, in whatever case it is written
+///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-zone-versions/>). This is not documented for an
+///   invalidation of everything, so that covers no environment. Any other request covers only requests with the same
+///   environment, or only requests without one if it has none.
+/// - Everything covers all kinds. A tag covers only itself, in any case
 ///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>).
-/// - A host covers the prefixes and URLs on it, URLs with headers of a cache key too: all files at URLs with that host go
-///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-hostname/>). A choice: only a host that is
-///   certain ([`host_of`]) covers anything, and only URLs and prefixes whose host is.
-/// - A prefix covers the longer prefixes that go on behind a `/`, and have no `/../` or the like in them. A choice:
-///   whether `example.com/foo` covers `example.com/food` is documented both ways, so it is not covered.
-/// - A prefix covers no URL. A prefix is compared with URLs after Transform Rules, and a single file is purged by its URL
-///   before them (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>): in a zone that rewrites
-///   paths, `example.com/blog` may not reach `https://example.com/blog/post`, and nothing here knows the zone's rules.
-/// - A URL covers itself with the same headers, and nothing else: not the URL with a header of its cache key.
+/// - A host covers all prefixes and URLs on it, including URLs with cache key headers
+///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-hostname/>). A choice: this needs a host
+///   that is
+///   certain ([`host_of`]) on both sides.
+/// - A prefix covers longer prefixes that continue after a `/` and contain no `/../` or similar segment. A choice: the
+///   documentation contradicts itself on whether `example.com/foo` covers `example.com/food`, so it does not here.
+/// - A prefix covers no URL. The API compares a prefix with URLs after Transform Rules, but purges a single file by its
+///   URL
+///   before them (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>). In a zone that
+///   rewrites
+///   paths, `example.com/blog` may not reach `https://example.com/blog/post`, and the queue does not know the zone's
+///   rules.
+/// - A URL covers only itself with the same headers. It does not cover the same URL with a cache key header.
 #[must_use]
 pub fn covers(accepted: &NewRequest, other: &NewRequest) -> bool {
     if accepted.zone != other.zone || (accepted.action, other.action) == (Action::Invalidate, Action::Purge) {
@@ -51,16 +60,18 @@ pub fn covers(accepted: &NewRequest, other: &NewRequest) -> bool {
         (Subject::Target(Target::Prefixes(short)), Subject::Target(Target::Prefixes(long))) => {
             let rest = long.as_str().strip_prefix(short.as_str());
             rest.is_some_and(|rest| {
-                let goes_on = rest.starts_with('/') || short.as_str().ends_with('/');
-                rest.is_empty() || (goes_on && host_of(accepted).is_some() && !has_dots(long.as_str()))
+                let continues_at_slash = rest.starts_with('/') || short.as_str().ends_with('/');
+                rest.is_empty()
+                    || (continues_at_slash && host_of(accepted).is_some() && !has_dot_segment(long.as_str()))
             })
         }
         _ => accepted.kind() == other.kind() && identity(accepted) == identity(other),
     }
 }
 
-/// What two subjects of one kind have in common if they are the same to the API: the text, a tag's without regard to
-/// case, and a file's without regard to the order of its headers and the case of their names.
+/// Returns the text that is equal for two subjects of one kind if they are the same to the API. Tags are compared
+/// without regard
+/// to case, and headers of files without regard to their order and the case of their names.
 #[must_use]
 pub fn identity(subject: &Subject) -> Cow<'_, str> {
     match subject {
@@ -79,27 +90,30 @@ fn identity_of(file: &File) -> String {
     headers.sort_unstable();
     let mut text = file.url().as_str().to_owned();
     for (name, value) in headers {
-        // No URL and no header has a line break in it.
+        // URLs and headers never contain a line break.
         text.extend(["\n", &name, "\n", value]);
     }
     text
 }
 
-/// The host, in lower case, on which all is that a URL, host or prefix means; `None` where that is not certain, and for
-/// tags and everything.
+/// Returns the host, in lower case, that contains everything the URL, host or prefix refers to. Returns `None` if that
+/// is
+/// uncertain, and for tags and everything.
 ///
-/// It is uncertain where there is a port, a user, a fragment, or a host that is not ASCII: what the API makes of these is
-/// not documented. A URL's host is taken in any case, because the API lowers it
-/// (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-single-file/>); that of a host or a prefix only in
-/// lower case, because nothing says so of them.
+/// A host is uncertain with a port, a user, a fragment or non-ASCII characters: the API's handling of these is not
+/// documented. A
+/// URL's host may have any case, because the API converts it to lower case
+/// (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-single-file/>). A host or prefix must be in
+/// lower case,
+/// because the documentation says nothing about their case.
 #[must_use]
 pub fn host_of(subject: &Subject) -> Option<Cow<'_, str>> {
     let Subject::Target(target) = subject else { return None };
     let host = target.host()?;
     let is_plain = match target {
         Target::Files(file) => {
-            let behind_scheme = file.url().as_str().split_once("://")?.1;
-            let rest = behind_scheme.strip_prefix(host)?;
+            let after_scheme = file.url().as_str().split_once("://")?.1;
+            let rest = after_scheme.strip_prefix(host)?;
             (rest.is_empty() || rest.starts_with(['/', '?'])) && !rest.contains('#')
         }
         Target::Hosts(whole) => whole.as_str() == host,
@@ -114,8 +128,8 @@ pub fn host_of(subject: &Subject) -> Option<Cow<'_, str>> {
     Some(if has_capitals { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) })
 }
 
-/// Whether a path has a segment that normalization may take for "here" or "one up".
-fn has_dots(path: &str) -> bool {
+/// Returns whether a path has a segment that normalization may treat as `.` or `..`.
+fn has_dot_segment(path: &str) -> bool {
     path.split('/').any(|segment| {
         let plain = segment.to_ascii_lowercase().replace("%2e", ".");
         plain == "." || plain == ".."

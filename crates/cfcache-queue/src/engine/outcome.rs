@@ -1,29 +1,31 @@
-//! From what the client says of a request to the API to what becomes of the requests that it was for.
+//! Converts the result of an API request into the settlement of the queue's requests.
 
 use cfcache_client::{Error, ErrorCause, ErrorKind};
 
 use crate::engine::retry::backoff;
 use crate::store::{DeadReason, Settlement};
 
-/// What became of one entry of a request to the API.
+/// The outcome of one entry of an API request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the worker makes it")]
 pub enum EntryOutcome {
-    /// The API said that it accepted it.
+    /// The API accepted it.
     Accepted,
-    /// The API refused it, sent by itself, for what it is.
+    /// The API refused this entry, which was sent by itself.
     Refused(String),
-    /// It was not sent, or the API refused everything for now: for the rate or the credentials, or the worker ends.
+    /// It was not sent, or the API refused the whole request because of the rate or the credentials, or the worker
+    /// stopped.
     NotSent,
-    /// It may have been sent, and no answer says what became of it.
+    /// It may have been sent, but there was no conclusive answer.
     Failed(String),
 }
 
 impl EntryOutcome {
-    /// What an error of the client means for each of the `entries` that the request to the API had.
+    /// Returns the outcome of each entry of an API request that failed with `error` and had this many `entries`.
     ///
-    /// A refusal of several entries is not known to be about each of them, unless the client found out which one it is by
-    /// sending them in parts. So it counts as a failure here, and the entries are tried again.
+    /// A refusal of several entries does not say which entry is at fault, unless the client found out by sending them
+    /// in parts.
+    /// So it counts as a failure, and the entries are tried again.
     #[must_use]
     pub fn from_error(error: &Error, entries: usize) -> Self {
         let was_stopped = matches!(error.cause, ErrorCause::Stopped(_));
@@ -36,13 +38,15 @@ impl EntryOutcome {
     }
 }
 
-/// What becomes of the requests for one target that was sent.
+/// Returns what happens to the requests for one target after an attempt.
 ///
-/// - `attempts` is how often the most tried of them had been sent before: it decides how long they wait.
-/// - `is_down` is [`ApiHealth::is_down`](crate::engine::ApiHealth::is_down): while the API does nothing at all, no attempt
-///   counts against a request.
-/// - Nothing is given up here for its attempts. Requests for one target may have been stored at different times, so the
-///   store judges each by its own ([`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS)).
+/// - `attempts` is the highest number of earlier attempts among them. It decides how long they wait.
+/// - `is_down` is [`ApiHealth::is_down`](crate::engine::ApiHealth::is_down). While the API does not work at all,
+///   attempts are
+///   not counted.
+/// - This function never gives up a request because of its attempts. Requests for one target may have been stored at
+///   different
+///   times, so the store checks each against [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS).
 #[must_use]
 pub fn settle(outcome: &EntryOutcome, attempts: u32, is_down: bool, random: u64) -> Settlement {
     match outcome {

@@ -1,27 +1,30 @@
-//! When something is tried again, and when not any more.
+//! When failed requests are tried again, and when they are given up.
 
 use std::time::Duration;
 
-/// A request that was sent so often without the API accepting or refusing it goes to the dead letters. Stores count for
-/// each request by itself.
+/// The number of attempts after which a request becomes a dead letter, if the API neither accepted nor refused it.
+/// Stores count
+/// the attempts of each request separately.
 ///
-/// Only tries count that failed while the API did other requests ([`ApiHealth::is_down`]): an outage kills nothing.
+/// Attempts during an outage ([`ApiHealth::is_down`]) are not counted, so an outage turns no request into a dead
+/// letter.
 pub const MAX_ATTEMPTS: u32 = 20;
 
-/// The first wait, before jitter. It doubles from try to try.
+/// The first wait, before jitter. It doubles with each attempt.
 const BASE: Duration = Duration::from_millis(500);
 
-/// The longest wait. It is short, so that what waited for the end of an outage goes out soon after it.
+/// The longest wait. It is short so that waiting requests are sent soon after an outage.
 const CAP: Duration = Duration::from_secs(30);
 
-/// So many failures in a row, with nothing accepted in between, and the API counts as down.
+/// The number of consecutive failures after which the API counts as down.
 const DOWN_AFTER: u32 = 3;
 
-/// How long to wait after a try that failed without an answer that says when to come back.
+/// Returns how long to wait after an attempt failed without an answer that contains a waiting time.
 ///
-/// - `failures` is how often it failed before.
-/// - Half of the wait is random: entries that failed in one request come back in different ones, so that one that makes
-///   the API fail does not take the same others with it each time.
+/// - `failures` is the number of earlier failures.
+/// - Half of the wait is random. Entries that failed in one request are then retried in different requests, so that an
+///   entry
+///   that makes the API fail does not affect the same other entries every time.
 #[must_use]
 pub fn backoff(failures: u32, random: u64) -> Duration {
     let whole = BASE.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(CAP);
@@ -30,36 +33,37 @@ pub fn backoff(failures: u32, random: u64) -> Duration {
     half + Duration::from_micros(random % (spread + 1))
 }
 
-/// Whether the API works, as far as one worker has seen.
+/// Whether the API works, as observed by one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ApiHealth {
     failures: u32,
 }
 
 impl ApiHealth {
-    /// Nothing has failed yet.
+    /// Creates a state without failures.
     #[must_use]
     pub const fn new() -> Self {
         Self { failures: 0 }
     }
 
-    /// The API accepted something, or refused it for what it is: it works.
+    /// Records that the API accepted or refused an entry, so it works.
     pub const fn answered(&mut self) {
         self.failures = 0;
     }
 
-    /// A request ended without an answer that says what became of it.
+    /// Records a request without a conclusive answer.
     pub const fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether so many failed in a row that the reason is the API, and not what was sent.
+    /// Returns whether so many requests failed in a row that the cause is the API and not the requests.
     #[must_use]
     pub const fn is_down(&self) -> bool {
         self.failures >= DOWN_AFTER
     }
 
-    /// How long the worker claims nothing, so that it does not go through all that waits against an API that is down.
+    /// Returns how long the worker should claim nothing, so that it does not try every waiting request against an API
+    /// that is down.
     #[must_use]
     pub fn pause(&self, random: u64) -> Duration {
         if self.is_down() { backoff(self.failures - DOWN_AFTER, random) } else { Duration::ZERO }

@@ -1,8 +1,10 @@
-//! From the body of an HTTP request to requests of the queue, or to all that is wrong with it.
+//! Converts the body of an HTTP request into requests of the queue, or into a list of its problems.
 //!
-//! CloudEvents are read in the JSON format (structured and batched) and in the binary mode of the HTTP binding. Source:
-//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, and `formats/json-format.md`
-//! beside it.
+//! CloudEvents are accepted in the JSON format (structured and batched) and in the binary mode of the HTTP binding.
+//! Sources:
+//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, and
+//! `formats/json-format.md` in
+//! the same repository.
 
 mod json;
 mod query;
@@ -26,84 +28,84 @@ use crate::intake::message::query::Query;
 use crate::intake::sources::{self, Source};
 use crate::request::{NewRequest, Subject};
 
-/// The most items that one HTTP request may hold.
+/// The maximum number of items in one HTTP request.
 pub(crate) const MAX_ITEMS: usize = 10_000;
 
-/// The longest item, in bytes: the stores' bound, which the functions of the SQL door have too.
+/// The maximum size of an item, in bytes. The stores and the SQL functions have the same limit.
 const MAX_KEY_BYTES: usize = 32 << 10;
 
-/// The longest delay, in seconds: a day, as in the SQL door.
+/// The longest delay, in seconds: a day, as in the SQL functions.
 const MAX_DELAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// So many problems are told; the rest is counted.
-const MOST_PROBLEMS: usize = 100;
+/// The maximum number of problems in an answer; the rest is counted.
+const MAX_SHOWN_PROBLEMS: usize = 100;
 
-/// The longest `id` or `source` of an event that is kept, in characters.
+/// The maximum length of the `id` and the `source` of an event, in characters.
 const MAX_ATTRIBUTE_CHARS: usize = 256;
 
 const PURGE: &str = "dev.cfcache.purge.v1";
 const INVALIDATE: &str = "dev.cfcache.invalidate.v1";
 
-/// What a body asks for.
+/// The content of a body.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// In the order of the body. There is at least one.
+    /// The requests, in the order of the body. There is at least one.
     pub(crate) requests: Vec<NewRequest>,
-    /// What is taken, and probably does not do what was meant.
+    /// Entries that are accepted but are probably mistakes.
     pub(crate) warnings: Problems,
 }
 
-/// Why nothing of a body is taken.
+/// Why a whole body is refused.
 #[derive(Debug)]
-pub(crate) enum Unread {
-    /// Its media type, or the encoding of the body, is none that is understood.
+pub(crate) enum MessageError {
+    /// Its media type or its encoding is not supported.
     MediaType(String),
-    /// It holds more than [`MAX_ITEMS`].
+    /// It contains more than [`MAX_ITEMS`].
     TooMany,
-    /// Something in it is not valid, or asks for something that its source may not ask for.
+    /// A part of it is invalid, or its source is not allowed to request it.
     Problems(Problems),
 }
 
-/// What is wrong with a body, or odd.
+/// The problems of a body: errors or warnings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problems {
-    /// The first of them, at most 100.
+    /// The first problems, at most 100.
     pub(crate) shown: Vec<Problem>,
-    /// How many there are.
+    /// The number of problems.
     pub(crate) total: usize,
-    /// How many of them are something that the source may not ask for.
+    /// The number of problems about permissions of the source.
     pub(crate) forbidden: usize,
 }
 
-/// What is wrong, and where.
+/// A problem, and its location.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// Such as `urls[3]`, `[2].data.zone` or `line 7`; empty for the body as a whole.
+    /// The location, such as `urls[3]`, `[2].data.zone` or `line 7`; empty for the whole body.
     pub(crate) at: String,
-    /// What is wrong, and what was probably meant.
+    /// The problem, and a suggestion if there is one.
     pub(crate) message: String,
 }
 
 impl Problems {
     fn add(&mut self, at: impl fmt::Display, message: impl Into<String>) {
         self.total += 1;
-        if self.shown.len() < MOST_PROBLEMS {
+        if self.shown.len() < MAX_SHOWN_PROBLEMS {
             self.shown.push(Problem { at: at.to_string(), message: message.into() });
         }
     }
 }
 
-/// Reads the body of a request that is from `source`. `query` is what follows the `?` of its URL.
+/// Parses the body of a request from `source`. `query` is the query of its URL.
 ///
 /// # Errors
 ///
-/// [`Unread`]; nothing of it may be stored then.
+/// [`MessageError`]; nothing of the body may be stored then.
 pub(crate) fn read(
     headers: &HeaderMap,
     query: Option<&str>,
     body: &[u8],
     source: &Source,
-) -> Result<Message, Unread> {
+) -> Result<Message, MessageError> {
     let format = Format::find(headers)?;
     let mut reader = Reader {
         source,
@@ -120,15 +122,19 @@ pub(crate) fn read(
         }
     }
     let Reader { requests, warnings, problems, .. } = reader;
-    if problems.total > 0 { Err(Unread::Problems(problems)) } else { Ok(Message { requests, warnings }) }
+    if problems.total > 0 {
+        Err(MessageError::Problems(problems))
+    } else {
+        Ok(Message { requests, warnings })
+    }
 }
 
-/// The source that a URL names, as `?source=shop`.
+/// Returns the source in the query of the URL, such as `?source=shop`.
 pub(super) fn source(query: Option<&str>) -> Option<String> {
     query::source(query)
 }
 
-/// The forms in which requests come.
+/// The supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     /// A CloudEvent as a JSON object.
@@ -139,24 +145,25 @@ enum Format {
     Binary,
     /// The data of an event, without the event.
     Plain,
-    /// Entries, one a line.
+    /// One entry per line.
     Lines,
 }
 
 impl Format {
-    const TAKEN: &'static str = "`application/json`, `application/x-ndjson`, `application/cloudevents+json` or \
+    const SUPPORTED: &'static str = "`application/json`, `application/x-ndjson`, `application/cloudevents+json` or \
          `application/cloudevents-batch+json`";
 
-    fn find(headers: &HeaderMap) -> Result<Self, Unread> {
-        let refuse = |found: String| Err(Unread::MediaType(format!("{found}; send {}", Self::TAKEN)));
+    fn find(headers: &HeaderMap) -> Result<Self, MessageError> {
+        let refuse =
+            |found: String| Err(MessageError::MediaType(format!("{found}; send {}", Self::SUPPORTED)));
         if let Some(encoding) = headers.get(http::header::CONTENT_ENCODING)
             && encoding != "identity"
         {
-            return refuse("a `content-encoding` is not understood".to_owned());
+            return refuse("a `content-encoding` is not supported".to_owned());
         }
         let is_event = headers.keys().any(|name| name.as_str().starts_with("ce-"));
         let Some(value) = headers.get(CONTENT_TYPE) else {
-            // Libraries leave it out where an event does not say what its data is; it is JSON then.
+            // Libraries omit it if the event has no `datacontenttype`. The data is JSON then.
             return if is_event { Ok(Self::Binary) } else { refuse("there is no `content-type`".to_owned()) };
         };
         let value = value.to_str().unwrap_or_default();
@@ -176,12 +183,12 @@ impl Format {
             "application/json" if is_event => Ok(Self::Binary),
             "application/json" => Ok(Self::Plain),
             "application/x-ndjson" | "application/ndjson" if !is_event => Ok(Self::Lines),
-            other => refuse(format!("the media type {} is not understood", quote(other))),
+            other => refuse(format!("the media type {} is not supported", quote(other))),
         }
     }
 }
 
-/// What belongs to all items of an event, or of a body without events.
+/// The fields that apply to all items of an event, or of a body without events.
 #[derive(Clone)]
 struct Context {
     zone: Option<String>,
@@ -201,78 +208,86 @@ struct Reader<'s> {
     items: usize,
 }
 
-/// Where in the body something is: the parts of a path, such as `[2]` and `data`.
+/// The location of a value in the body as a path, such as `[2].data`.
 #[derive(Clone, Copy)]
-struct ItemPlace<'a> {
-    above: Option<&'a Self>,
-    here: Step<'a>,
+struct Location<'a> {
+    parent: Option<&'a Self>,
+    part: LocationPart<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum LocationPart<'a> {
     Body,
     Field(&'a str),
     Element(usize),
     Line(usize),
 }
 
-impl ItemPlace<'static> {
-    const BODY: Self = Self { above: None, here: Step::Body };
+impl Location<'static> {
+    const BODY: Self = Self { parent: None, part: LocationPart::Body };
 }
 
-impl<'a> ItemPlace<'a> {
+impl<'a> Location<'a> {
     const fn field(&'a self, name: &'a str) -> Self {
-        Self { above: Some(self), here: Step::Field(name) }
+        Self { parent: Some(self), part: LocationPart::Field(name) }
     }
 
     const fn element(&'a self, index: usize) -> Self {
-        Self { above: Some(self), here: Step::Element(index) }
+        Self { parent: Some(self), part: LocationPart::Element(index) }
     }
 }
 
-impl fmt::Display for ItemPlace<'_> {
+impl fmt::Display for Location<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_first = self.above.is_none_or(|above| matches!(above.here, Step::Body));
-        if let Some(above) = self.above {
-            above.fmt(f)?;
+        let is_first = self.parent.is_none_or(|parent| matches!(parent.part, LocationPart::Body));
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
         }
-        match self.here {
-            Step::Body => Ok(()),
-            Step::Field(name) => write!(f, "{}{}", if is_first { "" } else { "." }, clip(name, CLIP_CHARS)),
-            Step::Element(index) => write!(f, "[{index}]"),
-            Step::Line(number) if is_first => write!(f, "line {number}"),
-            Step::Line(number) => write!(f, ", line {number}"),
+        match self.part {
+            LocationPart::Body => Ok(()),
+            LocationPart::Field(name) => {
+                write!(f, "{}{}", if is_first { "" } else { "." }, clip(name, CLIP_CHARS))
+            }
+            LocationPart::Element(index) => write!(f, "[{index}]"),
+            LocationPart::Line(number) if is_first => write!(f, "line {number}"),
+            LocationPart::Line(number) => write!(f, ", line {number}"),
         }
     }
 }
 
 impl Reader<'_> {
-    fn body(&mut self, format: Format, headers: &HeaderMap, query: Query, body: &str) -> Result<(), Unread> {
+    fn body(
+        &mut self,
+        format: Format,
+        headers: &HeaderMap,
+        query: Query,
+        body: &str,
+    ) -> Result<(), MessageError> {
         let before = self.problems.total;
         match format {
             Format::Structured => {
-                if let Some(event) = self.json(ItemPlace::BODY, body) {
-                    self.event(ItemPlace::BODY, event)?;
+                if let Some(event) = self.json(Location::BODY, body) {
+                    self.event(Location::BODY, event)?;
                 }
             }
             Format::Batch => {
-                let Some(events) = self.elements(ItemPlace::BODY, body)? else { return Ok(()) };
+                let Some(events) = self.elements(Location::BODY, body)? else { return Ok(()) };
                 for (index, event) in events.into_iter().enumerate() {
-                    self.event(ItemPlace::BODY.element(index), event)?;
+                    self.event(Location::BODY.element(index), event)?;
                 }
             }
             Format::Binary => {
                 let context = self.binary_head(headers);
-                self.data(ItemPlace::BODY, body, context)?;
+                self.data(Location::BODY, body, context)?;
             }
             Format::Plain => {
                 let context = self.context(None, None);
-                self.data(ItemPlace::BODY, body, context)?;
+                self.data(Location::BODY, body, context)?;
             }
             Format::Lines => self.lines(query, body)?,
         }
         if self.requests.is_empty() && self.problems.total == before {
-            self.problems.add("", "it asks for nothing: there is no item in it");
+            self.problems.add("", "it contains no items");
         }
         Ok(())
     }
@@ -289,7 +304,7 @@ impl Reader<'_> {
         }
     }
 
-    fn json<'j>(&mut self, place: ItemPlace<'_>, text: &'j str) -> Option<&'j RawValue> {
+    fn json<'j>(&mut self, place: Location<'_>, text: &'j str) -> Option<&'j RawValue> {
         match serde_json::from_str(text) {
             Ok(value) => Some(value),
             Err(error) => {
@@ -301,12 +316,12 @@ impl Reader<'_> {
 
     fn elements<'j>(
         &mut self,
-        place: ItemPlace<'_>,
+        place: Location<'_>,
         text: &'j str,
-    ) -> Result<Option<Vec<&'j RawValue>>, Unread> {
+    ) -> Result<Option<Vec<&'j RawValue>>, MessageError> {
         match serde_json::from_str(text) {
             Ok(Elements::All(elements)) => Ok(Some(elements)),
-            Ok(Elements::TooMany) => Err(Unread::TooMany),
+            Ok(Elements::TooMany) => Err(MessageError::TooMany),
             Err(error) if error.is_data() => {
                 self.problems.add(place, "it must be an array");
                 Ok(None)
@@ -318,8 +333,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The fields of an object, each of which is there once.
-    fn fields<'j>(&mut self, place: ItemPlace<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
+    /// Parses an object, and reports duplicate fields.
+    fn fields<'j>(&mut self, place: Location<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
         let pairs = match serde_json::from_str(text) {
             Ok(Pairs(pairs)) => pairs,
             Err(error) if error.is_data() => {
@@ -335,13 +350,13 @@ impl Reader<'_> {
         };
         for (index, (name, _)) in pairs.iter().enumerate() {
             if pairs[..index].iter().any(|(other, _)| other == name) {
-                self.problems.add(place.field(name), "it is there twice");
+                self.problems.add(place.field(name), "it is given twice");
             }
         }
         Some(pairs)
     }
 
-    fn string(&mut self, place: ItemPlace<'_>, value: &RawValue) -> Option<String> {
+    fn string(&mut self, place: Location<'_>, value: &RawValue) -> Option<String> {
         match serde_json::from_str::<String>(value.get()) {
             Ok(text) => Some(text),
             Err(error) if error.is_data() => {
@@ -355,8 +370,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A CloudEvent as a JSON object.
-    fn event(&mut self, place: ItemPlace<'_>, event: &RawValue) -> Result<(), Unread> {
+    /// Parses a CloudEvent in the form of a JSON object.
+    fn event(&mut self, place: Location<'_>, event: &RawValue) -> Result<(), MessageError> {
         let Some(fields) = self.fields(place, event.get()) else { return Ok(()) };
         let (mut id, mut source, mut kind, mut version) = (None, None, None, None);
         let (mut data, mut base64) = (None, None);
@@ -376,7 +391,7 @@ impl Reader<'_> {
                 "dataschema" | "subject" | "time" => drop(self.string(at, value)),
                 "data" => data = Some(*value),
                 "data_base64" => base64 = Some(*value),
-                // Extensions are scalars whose names have small letters and digits. They mean nothing here.
+                // Extensions are scalars whose names consist of lower-case letters and digits. They are ignored.
                 _ => {
                     let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
                     if !is_name || name.is_empty() || value.get().starts_with(['{', '[']) {
@@ -406,33 +421,35 @@ impl Reader<'_> {
                 Ok(())
             }
             (Some(_), Some(_)) => {
-                self.problems.add(place.field("data_base64"), "there is `data` as well");
+                self.problems.add(place.field("data_base64"), "both `data` and `data_base64` are given");
                 Ok(())
             }
         }
     }
 
-    /// The attributes of a CloudEvent in the binary mode.
+    /// Reads the attributes of a CloudEvent in binary mode.
     fn binary_head(&mut self, headers: &HeaderMap) -> Context {
         let mut attribute = |name: &'static str| {
             let mut values = headers.get_all(name).iter();
             let value = values.next()?;
-            // Characters other than visible ASCII are percent-encoded there, and by some libraries are not.
+            // Characters other than visible ASCII should be percent-encoded here, but some libraries do not encode
+            // them.
             let text = percent_encoding::percent_decode(value.as_bytes()).decode_utf8().ok();
             if text.is_none() || values.next().is_some() {
-                self.problems.add(format_args!("header `{name}`"), "it is there twice, or not readable");
+                self.problems
+                    .add(format_args!("header `{name}`"), "it is given twice, or is not valid UTF-8");
             }
             Some(text.unwrap_or_default().into_owned())
         };
         let version = attribute("ce-specversion");
         let (id, source, kind) = (attribute("ce-id"), attribute("ce-source"), attribute("ce-type"));
-        self.head(ItemPlace::BODY, version, id, source, kind)
+        self.head(Location::BODY, version, id, source, kind)
     }
 
-    /// Checks the attributes that a CloudEvent must have.
+    /// Checks the required attributes of a CloudEvent.
     fn head(
         &mut self,
-        place: ItemPlace<'_>,
+        place: Location<'_>,
         version: Option<String>,
         id: Option<String>,
         source: Option<String>,
@@ -463,30 +480,30 @@ impl Reader<'_> {
         context
     }
 
-    fn attribute(&mut self, place: ItemPlace<'_>, text: Option<String>) -> Option<String> {
+    fn attribute(&mut self, place: Location<'_>, text: Option<String>) -> Option<String> {
         match text {
             None => self.problems.add(place, "it is missing"),
-            Some(text) if text.is_empty() => self.problems.add(place, "it is empty, or not readable"),
+            Some(text) if text.is_empty() => self.problems.add(place, "it is empty, or is not valid UTF-8"),
             Some(text) if text.chars().count() > MAX_ATTRIBUTE_CHARS => {
                 self.problems.add(place, format!("it is longer than {MAX_ATTRIBUTE_CHARS} characters"));
             }
             Some(text) if text.chars().any(is_invisible) => {
-                self.problems.add(place, "it has a control character, or one that cannot be seen");
+                self.problems.add(place, "it contains a control character or an invisible one");
             }
             Some(text) => return Some(text),
         }
         None
     }
 
-    /// What is to be purged or invalidated.
-    fn data(&mut self, place: ItemPlace<'_>, text: &str, mut context: Context) -> Result<(), Unread> {
+    /// Parses the data: the targets to purge or invalidate.
+    fn data(&mut self, place: Location<'_>, text: &str, mut context: Context) -> Result<(), MessageError> {
         let Some(fields) = self.fields(place, text) else { return Ok(()) };
         let mut lists = Vec::new();
         let mut is_everything = false;
         let has_type = context.action.is_some();
         for (name, value) in &fields {
             let at = place.field(name);
-            // Many libraries write a field that is not set so.
+            // Many libraries write `null` for a field without a value.
             if value.get() == "null" && is_field(name) {
                 continue;
             }
@@ -525,7 +542,7 @@ impl Reader<'_> {
                 },
             }
         }
-        // Without one, the items are looked at all the same, so that one answer names everything.
+        // The items are checked even if the zone or another field is invalid, so that one answer lists every problem.
         let request = self.request(place, &context);
         let before = (self.items, self.problems.total);
         if is_everything {
@@ -536,17 +553,17 @@ impl Reader<'_> {
         }
         self.items(place, &lists, request.as_ref())?;
         if (self.items, self.problems.total) == before {
-            self.problems.add(place, "it asks for nothing: there is no item in it");
+            self.problems.add(place, "it contains no items");
         }
         Ok(())
     }
 
     fn items(
         &mut self,
-        place: ItemPlace<'_>,
+        place: Location<'_>,
         lists: &[(Kind, &RawValue)],
         request: Option<&NewRequest>,
-    ) -> Result<(), Unread> {
+    ) -> Result<(), MessageError> {
         for (kind, list) in lists {
             let list_place = place.field(kind.word());
             let Some(elements) = self.elements(list_place, list.get())? else { continue };
@@ -566,17 +583,17 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// One item, as the command line would read it from a list.
+    /// Parses one item in the same way as an entry of a list on the command line.
     fn entry(
         &mut self,
-        place: ItemPlace<'_>,
+        place: Location<'_>,
         kind: Kind,
         text: &str,
         request: Option<&NewRequest>,
-    ) -> Result<(), Unread> {
+    ) -> Result<(), MessageError> {
         self.items += 1;
         if self.items > MAX_ITEMS {
-            return Err(Unread::TooMany);
+            return Err(MessageError::TooMany);
         }
         if text.len() > MAX_KEY_BYTES {
             self.problems.add(place, format!("it is longer than {MAX_KEY_BYTES} bytes"));
@@ -597,7 +614,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn push(&mut self, place: ItemPlace<'_>, request: &NewRequest, subject: Subject) {
+    fn push(&mut self, place: Location<'_>, request: &NewRequest, subject: Subject) {
         let request = NewRequest { subject, ..request.clone() };
         match self.source.check(&request) {
             Ok(()) => self.requests.push(request),
@@ -608,7 +625,7 @@ impl Reader<'_> {
         }
     }
 
-    fn zone(&mut self, place: ItemPlace<'_>, text: Option<&str>) -> Option<String> {
+    fn zone(&mut self, place: Location<'_>, text: Option<&str>) -> Option<String> {
         let Some(text) = text.or_else(|| self.source.default_zone()) else {
             self.problems.add(place.field("zone"), "it is missing: a zone's id, or its domain");
             return None;
@@ -616,8 +633,8 @@ impl Reader<'_> {
         sources::zone(text).map_err(|message| self.problems.add(place.field("zone"), message)).ok()
     }
 
-    /// `None` where it is wrong.
-    fn environment(&mut self, place: ItemPlace<'_>, text: Option<&str>) -> Option<Option<String>> {
+    /// Returns `None` if the id is invalid.
+    fn environment(&mut self, place: Location<'_>, text: Option<&str>) -> Option<Option<String>> {
         match text.map(EnvironmentId::parse).transpose() {
             Ok(id) => Some(id.map(|id| id.as_str().to_owned())),
             Err(invalid) => {
@@ -639,9 +656,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Entries as the command line reads them from a list, or as JSON: a string, an object with `url`, or an object as
-    /// `application/json` has it.
-    fn lines(&mut self, query: Query, body: &str) -> Result<(), Unread> {
+    /// Parses entries as in a list on the command line, or as JSON: a string, an object with `url`, or an object as in
+    /// `application/json`.
+    fn lines(&mut self, query: Query, body: &str) -> Result<(), MessageError> {
         let mut context = self.context(None, None);
         let Query { zone, environment, action, priority, delay, kind } = query;
         context.zone = zone;
@@ -650,10 +667,10 @@ impl Reader<'_> {
         context.priority = priority;
         context.delay = delay;
         let is_scoped = context.zone.is_some() || self.source.default_zone().is_some();
-        let request = if is_scoped { self.request(ItemPlace::BODY.field("query"), &context) } else { None };
+        let request = if is_scoped { self.request(Location::BODY.field("query"), &context) } else { None };
         for (index, line) in body.split('\n').enumerate() {
-            let place = ItemPlace { above: Some(&ItemPlace::BODY), here: Step::Line(index + 1) };
-            // The command line takes a carriage return for the end of a line, too.
+            let place = Location { parent: Some(&Location::BODY), part: LocationPart::Line(index + 1) };
+            // The command line also treats a carriage return as the end of a line.
             let lines = line.split('\r').map(str::trim);
             for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
                 if line.starts_with('{') && !(kind == Kind::Files && has_url(line)) {
@@ -675,8 +692,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What all requests of a context have in common; `None` where something is wrong with it.
-    fn request(&mut self, place: ItemPlace<'_>, context: &Context) -> Option<NewRequest> {
+    /// Returns a request with the common fields of a context; `None` if one of them is invalid.
+    fn request(&mut self, place: Location<'_>, context: &Context) -> Option<NewRequest> {
         let zone = self.zone(place, context.zone.as_deref());
         let environment = self.environment(place, context.environment.as_deref());
         let (zone, environment) = zone.zip(environment)?;
@@ -693,7 +710,7 @@ impl Reader<'_> {
     }
 }
 
-/// A delay in whole seconds.
+/// Parses a delay in whole seconds.
 fn delay(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 0..=MAX_DELAY_SECONDS) => Ok(Duration::from_secs(seconds)),
@@ -701,19 +718,19 @@ fn delay(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Whether a media type is that of JSON: with parameters, or with a suffix.
+/// Returns whether a media type is JSON, with or without parameters or a prefix such as `ld+`.
 fn is_json(media_type: &str) -> bool {
     let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     bare == "application/json" || (bare.starts_with("application/") && bare.ends_with("+json"))
 }
 
-/// Whether the data has a field of that name.
+/// Returns whether the data has a field with that name.
 fn is_field(name: &str) -> bool {
     ["zone", "environment", "priority", "delay", "everything", "action"].contains(&name)
         || Kind::ALL.iter().any(|kind| kind.word() == name)
 }
 
-/// Whether a line is a file with its headers, and not an object with lists.
+/// Returns whether a line is a file with headers, and not an object with lists.
 fn has_url(line: &str) -> bool {
     let is_url = |pairs: Pairs<'_>| pairs.0.iter().any(|(name, _)| name == "url");
     serde_json::from_str(line).is_ok_and(is_url)

@@ -1,16 +1,17 @@
-//! How much a source may send.
+//! The rate limit of a source.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many seconds' worth of items may come at once.
+/// The burst: the items of this much time may arrive at once.
 const BURST: Duration = Duration::from_secs(10);
 
-/// A rate of items, as the time that they are paid until.
+/// A rate of items, stored as the time until which they are paid.
 ///
-/// A message is let in as long as what came before is paid for but for ten seconds' worth; it may then hold any number of
-/// items, all of which count. So there is no message that could never come in, and over time the rate is exact.
+/// A message is accepted if all but ten seconds of the earlier items are paid. It may contain any number of items, and
+/// all of them
+/// count. So even the largest message is accepted at some time, and the average rate is exact.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     interval: Duration,
@@ -18,29 +19,29 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// So many items a second. `None` for a rate that is not above zero.
+    /// Creates a limit of this many items per second. Returns `None` for a rate that is not above zero.
     #[must_use]
     pub(crate) fn per_second(items: f64) -> Option<Self> {
         let interval = Duration::try_from_secs_f64(items.recip()).ok().filter(|time| !time.is_zero())?;
         Some(Self { interval, paid_until: None })
     }
 
-    /// How long it is until the next message is let in; zero for now.
+    /// Returns the time until the next message is accepted; zero if it is accepted now.
     #[must_use]
     pub(crate) fn wait(&self, now: Instant) -> Duration {
         self.paid_until
             .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now).saturating_sub(BURST))
     }
 
-    /// Charges for so many items.
+    /// Charges for this many items.
     pub(crate) fn charge(&mut self, now: Instant, items: u32) {
         let paid = self.paid_until.map_or(now, |paid| paid.max(now));
         let cost = self.interval.saturating_mul(items);
-        // A time that no clock reaches is never.
+        // A time beyond the range of the clock counts as never.
         self.paid_until = Some(paid.checked_add(cost).unwrap_or(paid));
     }
 
-    /// Takes back what was charged for items that were not stored.
+    /// Returns the charge for items that were not stored.
     pub(crate) fn refund(&mut self, items: u32) {
         let cost = self.interval.saturating_mul(items);
         self.paid_until = self.paid_until.and_then(|paid| paid.checked_sub(cost));
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn over_time_the_rate_is_exact() {
+    fn the_average_rate_is_exact() {
         let begun = Instant::now();
         for size in [1, 7, 100, 5000] {
             let mut rate = RateLimit::per_second(50.0).unwrap();
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_seconds_worth_come_at_once_and_the_wait_is_told() {
+    fn allows_a_burst_of_ten_seconds_and_returns_the_wait() {
         let now = Instant::now();
         let mut rate = RateLimit::per_second(2.0).unwrap();
         rate.charge(now, 20);
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_above_zero() {
+    fn refuses_a_rate_that_is_not_above_zero() {
         for items in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(RateLimit::per_second(items).is_none(), "{items}");
         }

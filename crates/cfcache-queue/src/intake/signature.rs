@@ -10,30 +10,31 @@ use http::HeaderMap;
 use ring::hmac;
 use zeroize::Zeroizing;
 
-/// How far the sender's clock may be from this one. The specification leaves the number open; its libraries take five
+/// The maximum difference between the sender's clock and this one. The specification does not set it; its libraries use
+/// five
 /// minutes.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// So many signatures of one message are tried; a sender has one for each of its secrets.
-const MOST_SIGNATURES: usize = 8;
+/// The maximum number of signatures of one message that are checked. A sender adds one for each of its secrets.
+const MAX_SIGNATURES: usize = 8;
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 
-/// The headers of a signed message, in time. Whether the signature is right is known only with the body.
+/// The headers of a signed message whose timestamp is valid. The signature can be verified only with the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SignedHead {
-    /// What the signature covers before the body: `id.timestamp.`.
+    /// The signed text before the body: `id.timestamp.`.
     prefix: String,
     signatures: Vec<Vec<u8>>,
 }
 
-/// Why a message is not taken for one that its source signed.
+/// Why a message does not have a valid signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unsigned {
-    /// A header is missing or not readable.
-    #[error("the header `{0}` is missing or not valid")]
+    /// A header is missing or invalid.
+    #[error("the header `{0}` is missing or invalid")]
     Header(&'static str),
     /// The timestamp is too far from now: the message is old, or a clock is wrong.
     #[error(
@@ -41,28 +42,28 @@ pub(crate) enum Unsigned {
         if *is_past { "before" } else { "after" }
     )]
     Time {
-        /// By how much.
+        /// The difference.
         seconds: u64,
-        /// In which direction.
+        /// Whether the timestamp is in the past.
         is_past: bool,
     },
-    /// No signature is right for any of the secrets.
-    #[error("no signature in `webhook-signature` is right")]
+    /// No signature is valid for any of the secrets.
+    #[error("no signature in `webhook-signature` is valid")]
     Signature,
 }
 
 impl SignedHead {
-    /// Whether a message says that it is signed.
+    /// Returns whether a message has a signature header.
     #[must_use]
     pub(crate) fn is_in(headers: &HeaderMap) -> bool {
         headers.contains_key(SIGNATURE)
     }
 
-    /// Reads the headers, before the body is.
+    /// Reads the headers, before the body is read.
     ///
     /// # Errors
     ///
-    /// [`Unsigned`] where a header is missing or not valid, or the time is too far from `now`.
+    /// [`Unsigned`] if a header is missing or invalid, or the timestamp is too far from `now`.
     pub(crate) fn read(headers: &HeaderMap, now: SystemTime) -> Result<Self, Unsigned> {
         let id = text(headers, ID)?;
         let timestamp = text(headers, TIMESTAMP)?;
@@ -74,10 +75,10 @@ impl SignedHead {
         }
         let signatures: Vec<Vec<u8>> = text(headers, SIGNATURE)?
             .split(' ')
-            // Other versions, such as `v1a` with public keys, are for others.
+            // Other versions, such as `v1a` with public keys, are not supported and are ignored.
             .filter_map(|signature| signature.strip_prefix("v1,"))
             .filter_map(|signature| BASE64_STANDARD.decode(signature).ok())
-            .take(MOST_SIGNATURES)
+            .take(MAX_SIGNATURES)
             .collect();
         if signatures.is_empty() {
             return Err(Unsigned::Header(SIGNATURE));
@@ -85,27 +86,28 @@ impl SignedHead {
         Ok(Self { prefix: format!("{id}.{timestamp}."), signatures })
     }
 
-    /// What the signature covers, with the body.
+    /// Returns the bytes that the signature covers.
     #[must_use]
     pub(crate) fn signed(&self, body: &[u8]) -> Vec<u8> {
         [self.prefix.as_bytes(), body].concat()
     }
 
-    /// Whether one of the signatures is right for [`signed`](Self::signed) bytes. The comparison takes the same time wherever
-    /// they differ.
+    /// Returns whether one of the signatures is valid for the bytes of [`signed`](Self::signed). The comparison takes
+    /// constant time.
     #[must_use]
     pub(crate) fn is_valid(&self, key: &hmac::Key, signed: &[u8]) -> bool {
-        // The body is hashed once, however many signatures there are. `ring` compares only what it has hashed: two are
-        // equal where their hashes under the key are.
-        let right = hmac::sign(key, signed);
+        // The body is hashed once for all signatures. `ring` can compare only signatures of its own, so the hashes of
+        // both signatures
+        // are compared.
+        let expected = hmac::sign(key, signed);
         let is_right = |signature: &Vec<u8>| {
-            hmac::verify(key, right.as_ref(), hmac::sign(key, signature).as_ref()).is_ok()
+            hmac::verify(key, expected.as_ref(), hmac::sign(key, signature).as_ref()).is_ok()
         };
         self.signatures.iter().any(is_right)
     }
 }
 
-/// A header that is there once, of visible ASCII and blanks.
+/// Returns the value of a header that is given once and consists of visible ASCII and blanks.
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsigned> {
     let mut values = headers.get_all(name).iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
@@ -114,8 +116,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsig
     }
 }
 
-/// Makes the key of a secret as it is handed out: `whsec_` and base64. `None` where it is none, or has fewer than 24 bytes
-/// or more than 64, the bounds of the specification.
+/// Parses a secret: `whsec_` and base64. Returns `None` if it is invalid, or shorter than 24 bytes or longer than 64,
+/// the limits
+/// of the specification.
 #[must_use]
 pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
@@ -127,7 +130,7 @@ pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
 mod tests {
     use super::*;
 
-    // The example of the specification's libraries; `hmac` and `base64` of Python's library give the same signature.
+    // The example of the specification's libraries. Python's `hmac` and `base64` give the same signature.
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
     const SIGNED: [(&str, &str); 3] = [
@@ -162,15 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_specification_is_right() {
+    fn verifies_the_example_of_the_specification() {
         assert_eq!(verify(&headers(&[]), BODY, 1_614_265_330), Ok(()));
-        // Beside others: the sender rotates its secrets.
+        // The sender rotates its secrets, so the message has other signatures too.
         let several = format!("v1,AAAA v1a,{} {}", "x".repeat(10), SIGNED[2].1);
         assert_eq!(verify(&headers(&[(SIGNATURE, Some(&several))]), BODY, 1_614_265_330), Ok(()));
     }
 
     #[test]
-    fn whatever_is_signed_cannot_be_changed() {
+    fn refuses_a_changed_body_id_or_timestamp() {
         let now = 1_614_265_330;
         for (changed, body) in [
             ((ID, Some("msg_other")), BODY),
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_missing_or_strange_are_named() {
+    fn names_missing_and_invalid_headers() {
         for (name, value) in [
             (ID, None),
             (ID, Some("")),
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_five_minutes_to_both_sides() {
+    fn accepts_timestamps_within_five_minutes_of_now() {
         let sent = 1_614_265_330;
         for (now, expected) in [
             (sent - 300, Ok(())),
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_base64_of_24_to_64_bytes() {
+    fn accepts_secrets_of_24_to_64_bytes() {
         let encode = |length: usize| BASE64_STANDARD.encode(vec![7; length]);
         for (secret, is_key) in [
             (SECRET.to_owned(), true),

@@ -1,4 +1,4 @@
-//! Who may ask for what: the sources of the configuration file.
+//! The sources of the configuration file: authentication and permissions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,49 +24,51 @@ use crate::intake::rate::RateLimit;
 use crate::intake::signature::{self, SignedHead, Unsigned};
 use crate::request::{NewRequest, Subject};
 
-/// The name of the one source that there is without a configuration file.
+/// The name of the only source if there is no configuration file.
 pub(crate) const LOCAL: &str = "local";
 
-/// The most that a file with a secret may hold.
-const MOST_SECRET_BYTES: u64 = 4096;
+/// The maximum size of a file with a secret, in bytes.
+const MAX_SECRET_BYTES: u64 = 4096;
 
-/// The fewest characters of a fixed secret. Below, it could be guessed.
-const LEAST_SECRET_CHARS: usize = 16;
+/// The minimum length of a fixed secret. A shorter one could be guessed.
+const MIN_SECRET_CHARS: usize = 16;
 
-/// So many sources can be configured: each signature is tried with the keys of all that sign.
-const MOST_SOURCES: usize = 256;
+/// The maximum number of sources. Each signature is checked with the keys of all sources that sign.
+const MAX_SOURCES: usize = 256;
 
-/// A source as the configuration file describes it.
+/// A source in the configuration file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct SourceSettings {
-    /// How it shows who it is.
+    /// How the source authenticates.
     pub auth: Auth,
-    /// Files that hold one secret each: any of them will do, so that they can be exchanged without a gap.
+    /// Files that contain one secret each. Every secret is valid, so that secrets can be rotated without downtime.
     #[serde(default)]
     pub secret_files: Vec<PathBuf>,
-    /// With `auth = "header"`: the name of the header that holds the secret.
+    /// With `auth = "header"`: the name of the header that contains the secret.
     pub header: Option<String>,
-    /// With `auth = "unix"`: the socket to listen on. Whoever may write to it is the source.
+    /// With `auth = "unix"`: the socket to listen on. Anyone who may write to it is this source.
     pub socket: Option<PathBuf>,
-    /// Domains and ids of the zones that it may ask for; `*` is all.
+    /// The domains and ids of the zones that it may purge; `*` is all.
     pub zones: Vec<String>,
-    /// What it may ask for: `urls`, `tags`, `hosts`, `prefixes`, `everything`. Without it, all but `everything`, and but
-    /// `tags` where `hosts` is given, because a tag is on files of any host.
+    /// The kinds that it may request: `urls`, `tags`, `hosts`, `prefixes`, `everything`. The default is all kinds
+    /// except
+    /// `everything`, and except `tags` if `hosts` is set, because a tag applies to files of any host.
     pub kinds: Option<Vec<String>>,
-    /// Hosts whose files it may ask for; `*.example.com` is every host below `example.com`. Without it, all.
+    /// The hosts whose files it may purge; `*.example.com` is every subdomain of `example.com`. The default is all
+    /// hosts.
     pub hosts: Option<Vec<String>>,
-    /// How many items it may send a second, on average. Without it, any number.
+    /// The average number of items that it may send per second. The default is no limit.
     pub rate: Option<f64>,
 }
 
-/// How a source shows who it is.
+/// How a source authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Auth {
-    /// It signs what it sends, as the Standard Webhooks specification says.
+    /// It signs messages as in the Standard Webhooks specification.
     StandardWebhooks,
     /// It sends a fixed secret as `Authorization: Bearer …`.
     Bearer,
@@ -80,8 +82,9 @@ pub enum Auth {
 #[derive(Debug)]
 pub struct Sources {
     sources: Vec<Source>,
-    /// Under which fixed secrets are compared: what differs says nothing about them, in whatever time.
-    comparison: hmac::Key,
+    /// A random key. Fixed secrets are compared by their hashes under this key, so that timing reveals nothing about
+    /// them.
+    comparison_key: hmac::Key,
 }
 
 /// One source.
@@ -89,7 +92,7 @@ pub(crate) struct Source {
     name: String,
     proof: Proof,
     socket: Option<PathBuf>,
-    /// In the form in which domains are compared; `None` is all.
+    /// The zones in lower-case ASCII form; `None` is all.
     zones: Option<Vec<String>>,
     kinds: Vec<&'static str>,
     hosts: Option<Vec<HostPattern>>,
@@ -102,42 +105,42 @@ enum Proof {
         header: HeaderName,
         tags: Vec<hmac::Tag>,
     },
-    /// The way that a request came.
+    /// The listener that accepted the connection.
     Listener,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum HostPattern {
     Exactly(String),
-    /// With its leading dot.
+    /// The domain with a leading dot.
     Below(String),
 }
 
-/// What is known of the source from the head of a message.
+/// The possible sources of a message, as determined from its head.
 #[derive(Debug)]
 pub(crate) enum Sender<'a> {
-    /// It is this one.
+    /// This source.
     Known(&'a Source),
-    /// It is one of these, if a signature is right.
+    /// One of these sources, if a signature is valid.
     Signed(SignedHead, Vec<&'a Source>),
 }
 
-/// Why a message is from nobody who is known.
+/// Why the source of a message is not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unauthorized {
-    /// It brings nothing that shows who it is from.
+    /// It has no credentials.
     #[error("there are no credentials: sign the request (`webhook-signature`), or send the source's secret")]
     Missing,
-    /// A fixed secret is none of those that are known.
-    #[error("the secret is not that of a source")]
+    /// Its fixed secret belongs to no source.
+    #[error("the secret belongs to no source")]
     Secret,
-    /// It is signed, and not as it should be.
+    /// Its signature is missing or invalid.
     #[error(transparent)]
     Unsigned(#[from] Unsigned),
 }
 
 impl Unauthorized {
-    /// The word for it in metrics and logs.
+    /// Returns the reason in metrics and logs.
     #[must_use]
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
@@ -150,24 +153,24 @@ impl Unauthorized {
 }
 
 impl Sources {
-    /// Reads the secrets of all sources, and checks what they may ask for.
+    /// Reads the secrets of all sources, and checks their settings.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where a source makes no sense or a secret cannot be read. It never shows a secret.
+    /// [`Failure`] if a setting is invalid or a secret cannot be read. It never shows a secret.
     pub fn open(settings: &BTreeMap<String, SourceSettings>) -> Result<Self, Failure> {
-        if settings.len() > MOST_SOURCES {
+        if settings.len() > MAX_SOURCES {
             return Err(Failure::usage(format!(
-                "there are {} sources, and at most {MOST_SOURCES} are possible",
+                "there are {} sources, but at most {MAX_SOURCES} are allowed",
                 settings.len()
             )));
         }
-        let comparison = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| Failure::usage("the system gives no random numbers"))?;
+        let comparison_key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| Failure::usage("the system provides no random numbers"))?;
         let sources = settings
             .iter()
             .map(|(name, settings)| {
-                Source::open(name, settings, &comparison).map_err(|problem| {
+                Source::open(name, settings, &comparison_key).map_err(|problem| {
                     Failure::usage(format!("source `{name}`: {problem}"))
                         .with_hint("docs/queue.md describes sources")
                 })
@@ -182,15 +185,16 @@ impl Sources {
                 )));
             }
         }
-        Ok(Self { sources, comparison })
+        Ok(Self { sources, comparison_key })
     }
 
-    /// The one source that there is without a configuration file. Whoever can connect may ask for any zone, and for all
-    /// but `everything`; so it is for an address of this machine, or a Unix socket.
+    /// Creates the only source if there is no configuration file. Any client that can connect may purge any zone, with
+    /// all kinds
+    /// except `everything`. So it is only for local addresses and Unix sockets.
     ///
     /// # Errors
     ///
-    /// [`Failure`] where the system gives no random numbers.
+    /// [`Failure`] if the system provides no random numbers.
     pub fn local() -> Result<Self, Failure> {
         let mut sources = Self::open(&BTreeMap::new())?;
         sources.sources.push(Source {
@@ -205,28 +209,29 @@ impl Sources {
         Ok(sources)
     }
 
-    /// The names of the sources with a Unix socket, and the sockets.
+    /// Returns the names of the sources with a Unix socket, and the sockets.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = (&str, &Path)> {
         self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.socket.as_deref()?)))
     }
 
-    /// Whether these are those of [`local`](Self::local).
+    /// Returns whether these are the sources of [`local`](Self::local).
     #[must_use]
     pub(crate) fn is_local(&self) -> bool {
         matches!(&*self.sources, [Source { proof: Proof::Listener, socket: None, .. }])
     }
 
-    /// The source of that name.
+    /// Returns the source with that name.
     #[must_use]
     pub(crate) fn named(&self, name: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.name == name)
     }
 
-    /// Finds out from whom a message is, as far as its head can tell. `name` is the source that the URL names, if any.
+    /// Determines the source of a message from its head, as far as possible. `name` is the source that the URL names,
+    /// if any.
     ///
     /// # Errors
     ///
-    /// [`Unauthorized`] where it is from nobody, whatever its body is.
+    /// [`Unauthorized`] if no source is possible, whatever the body is.
     pub(crate) fn sender(
         &self,
         headers: &HeaderMap,
@@ -234,15 +239,15 @@ impl Sources {
         now: SystemTime,
     ) -> Result<Sender<'_>, Unauthorized> {
         let candidates = || self.sources.iter().filter(|source| name.is_none_or(|name| source.name == name));
-        let mut brings_secret = headers.contains_key(AUTHORIZATION);
+        let mut has_secret = headers.contains_key(AUTHORIZATION);
         for source in candidates() {
             let Proof::Secret { header, tags } = &source.proof else { continue };
             let Some(value) = headers.get(header) else { continue };
-            brings_secret = true;
+            has_secret = true;
             let value = value.as_bytes();
             let secret = if *header == AUTHORIZATION { without_bearer(value) } else { Some(value) };
             let is_right = secret.is_some_and(|secret| {
-                tags.iter().any(|tag| hmac::verify(&self.comparison, secret, tag.as_ref()).is_ok())
+                tags.iter().any(|tag| hmac::verify(&self.comparison_key, secret, tag.as_ref()).is_ok())
             });
             if is_right {
                 return Ok(Sender::Known(source));
@@ -253,16 +258,16 @@ impl Sources {
             let signing = candidates().filter(|source| matches!(source.proof, Proof::Signature(_))).collect();
             return Ok(Sender::Signed(head, signing));
         }
-        Err(if brings_secret { Unauthorized::Secret } else { Unauthorized::Missing })
+        Err(if has_secret { Unauthorized::Secret } else { Unauthorized::Missing })
     }
 }
 
 impl<'a> Sender<'a> {
-    /// Finds out from whom a message is, now that its body is known.
+    /// Determines the source of a message with its body.
     ///
     /// # Errors
     ///
-    /// [`Unsigned::Signature`] where no signature is right.
+    /// [`Unsigned::Signature`] if no signature is valid.
     pub(crate) fn verify(self, body: &[u8]) -> Result<&'a Source, Unsigned> {
         let (head, sources) = match self {
             Self::Known(source) => return Ok(source),
@@ -278,14 +283,14 @@ impl<'a> Sender<'a> {
 }
 
 impl Source {
-    fn open(name: &str, settings: &SourceSettings, comparison: &hmac::Key) -> Result<Self, String> {
+    fn open(name: &str, settings: &SourceSettings, comparison_key: &hmac::Key) -> Result<Self, String> {
         let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
         if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
             return Err("a name is 1 to 64 ASCII letters, digits, `-`, `_` and `.`".to_owned());
         }
         Ok(Self {
             name: name.to_owned(),
-            proof: proof(settings, comparison)?,
+            proof: proof(settings, comparison_key)?,
             socket: settings.socket.clone(),
             zones: zones(&settings.zones)?,
             kinds: kinds(settings)?,
@@ -302,7 +307,7 @@ impl Source {
                 header == others && tags.iter().any(is_same)
             }
             (Proof::Signature(keys), Proof::Signature(others)) => {
-                // Keys cannot be compared, and what they sign can.
+                // Keys cannot be compared, but signatures can.
                 let signs = |key: &hmac::Key| hmac::sign(key, b"");
                 keys.iter().any(|key| others.iter().any(|other| signs(key).as_ref() == signs(other).as_ref()))
             }
@@ -311,13 +316,13 @@ impl Source {
         }
     }
 
-    /// Its name in the configuration file.
+    /// Returns its name in the configuration file.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The zone that is meant where a message names none: the only one that the source may ask for.
+    /// Returns the zone of messages that name none: the only zone that the source may purge, if there is only one.
     #[must_use]
     pub(crate) fn default_zone(&self) -> Option<&str> {
         match self.zones.as_deref() {
@@ -326,11 +331,11 @@ impl Source {
         }
     }
 
-    /// Whether it may ask for that.
+    /// Checks that the source may make this request.
     ///
     /// # Errors
     ///
-    /// What it may not ask for, in words.
+    /// The reason why it may not.
     pub(crate) fn check(&self, request: &NewRequest) -> Result<(), String> {
         let name = &self.name;
         if self.zones.as_ref().is_some_and(|zones| !zones.contains(&request.zone)) {
@@ -346,8 +351,9 @@ impl Source {
             Subject::Everything => None,
             Subject::Target(target) => target.host(),
         };
-        // A header of the cache key says which of the files at a URL is meant, and so reaches no other host. What the API
-        // makes of this one is not documented.
+        // A cache key header selects one of the files at a URL, so it affects no other host. The API's handling of the
+        // `Host` header is
+        // not documented.
         if let Subject::Target(Target::Files(file)) = &request.subject
             && file.headers().iter().any(|header| header.name().eq_ignore_ascii_case("host"))
         {
@@ -360,23 +366,23 @@ impl Source {
                 "source `{name}` may not ask for host `{}`",
                 cfcache_model::text::clip(&host, cfcache_model::text::CLIP_CHARS)
             )),
-            // Those without a host were granted by name.
+            // Kinds without a host were allowed explicitly.
             _ => Ok(()),
         }
     }
 
-    /// How long it is until it may send again; zero for now.
+    /// Returns the time until it may send again; zero if it may send now.
     #[must_use]
     pub(crate) fn wait(&self, now: Instant) -> Duration {
         self.with_rate(|rate| rate.wait(now)).unwrap_or_default()
     }
 
-    /// Counts items against its rate.
+    /// Charges items to its rate.
     pub(crate) fn charge(&self, now: Instant, items: usize) {
         self.with_rate(|rate| rate.charge(now, u32::try_from(items).unwrap_or(u32::MAX)));
     }
 
-    /// Takes back what was counted and not stored.
+    /// Returns the charge for items that were not stored.
     pub(crate) fn refund(&self, items: usize) {
         self.with_rate(|rate| rate.refund(u32::try_from(items).unwrap_or(u32::MAX)));
     }
@@ -402,19 +408,19 @@ impl HostPattern {
     }
 }
 
-/// What follows `Bearer `, in any case.
+/// Returns the value after `Bearer `, in any case.
 fn without_bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, secret) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| secret.trim_ascii())
 }
 
-fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, String> {
+fn proof(settings: &SourceSettings, comparison_key: &hmac::Key) -> Result<Proof, String> {
     let SourceSettings { auth, secret_files, header, socket, .. } = settings;
     if header.is_some() != (*auth == Auth::Header) {
-        return Err("`header` goes with `auth = \"header\"`, and is needed there".to_owned());
+        return Err("`header` is required with `auth = \"header\"`, and allowed only there".to_owned());
     }
     if socket.is_some() != (*auth == Auth::Unix) {
-        return Err("`socket` goes with `auth = \"unix\"`, and is needed there".to_owned());
+        return Err("`socket` is required with `auth = \"unix\"`, and allowed only there".to_owned());
     }
     if *auth == Auth::Unix {
         return match secret_files.as_slice() {
@@ -427,7 +433,7 @@ fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, Str
     }
     let mut secrets = Vec::new();
     for path in secret_files {
-        let text = whole::read(path, MOST_SECRET_BYTES).and_then(whole::text).map(Zeroizing::new);
+        let text = whole::read(path, MAX_SECRET_BYTES).and_then(whole::text).map(Zeroizing::new);
         let text = text.map_err(|error| format!("cannot read {}: {error}", shown_path(path)))?;
         warn_if_open(path);
         secrets.push((path, Zeroizing::new(text.trim().to_owned())));
@@ -435,7 +441,7 @@ fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, Str
     if *auth == Auth::StandardWebhooks {
         let keys = secrets.iter().map(|(path, secret)| {
             signature::key(secret).ok_or_else(|| {
-                format!("{} holds no `whsec_…` with base64 of 24 to 64 bytes", shown_path(path))
+                format!("{} does not contain `whsec_…` with base64 of 24 to 64 bytes", shown_path(path))
             })
         });
         return Ok(Proof::Signature(keys.collect::<Result<_, _>>()?));
@@ -450,23 +456,25 @@ fn proof(settings: &SourceSettings, comparison: &hmac::Key) -> Result<Proof, Str
     let tags = secrets.iter().map(|(path, secret)| {
         let path = shown_path(path);
         if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("the secret in {path} has a blank or another character that no header has"));
+            return Err(format!(
+                "the secret in {path} contains a blank or another character that is not allowed in a header"
+            ));
         }
-        if secret.len() < LEAST_SECRET_CHARS {
-            return Err(format!("the secret in {path} has fewer than {LEAST_SECRET_CHARS} characters"));
+        if secret.len() < MIN_SECRET_CHARS {
+            return Err(format!("the secret in {path} has fewer than {MIN_SECRET_CHARS} characters"));
         }
-        Ok(hmac::sign(comparison, secret.as_bytes()))
+        Ok(hmac::sign(comparison_key, secret.as_bytes()))
     });
     Ok(Proof::Secret { header, tags: tags.collect::<Result<_, _>>()? })
 }
 
-/// Warns where everybody on this machine may read a secret.
+/// Warns if every user of this machine may read a secret.
 fn warn_if_open(path: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
         if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o004 != 0) {
-            warn!("everybody on this machine may read the secret in {}", shown_path(path));
+            warn!("every user of this machine may read the secret in {}", shown_path(path));
         }
     }
     #[cfg(not(unix))]
@@ -503,7 +511,7 @@ fn kinds(settings: &SourceSettings) -> Result<Vec<&'static str>, String> {
 
 fn hosts(texts: &[String]) -> Result<Vec<HostPattern>, String> {
     if texts.is_empty() {
-        return Err("`hosts` is empty: leave it out to allow all".to_owned());
+        return Err("`hosts` is empty: remove it to allow all".to_owned());
     }
     let pattern = |text: &String| {
         let (is_below, name) = match text.strip_prefix("*.") {
@@ -522,26 +530,27 @@ fn hosts(texts: &[String]) -> Result<Vec<HostPattern>, String> {
 fn rate(items: f64) -> Result<Mutex<RateLimit>, String> {
     RateLimit::per_second(items)
         .map(Mutex::new)
-        .ok_or_else(|| format!("`rate` is {items}, and must be above 0"))
+        .ok_or_else(|| format!("`rate` is {items}, but must be above 0"))
 }
 
-/// Whether an id has the form of all documented ones: 32 hex digits.
+/// Returns whether an id has the form of all documented ids: 32 hex digits.
 fn is_usual_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The kind with that word or field: `urls` and `files` are one.
+/// Returns the kind with that name in the API or on the command line: `files` or `urls`.
 pub(super) fn kind(word: &str) -> Option<Kind> {
     Kind::ALL.iter().copied().find(|kind| kind.word() == word || kind.field() == word)
 }
 
-/// A zone in the form in which it is stored: an id as it is, a domain in lower case with `xn--`. A domain has a dot, and an
-/// id has none.
+/// Converts a zone to the form in which it is stored: an id unchanged, a domain in lower case with `xn--`. A domain
+/// contains a dot,
+/// and an id does not.
 pub(super) fn zone(text: &str) -> Result<String, String> {
     let text = text.trim();
     if !text.contains('.') {
         return match ZoneId::parse(text) {
-            // As the API shows it, so that one zone has one form.
+            // The API shows ids in lower case, so each zone has one form.
             Ok(id) if is_usual_id(id.as_str()) => Ok(id.as_str().to_ascii_lowercase()),
             Ok(id) => Ok(id.as_str().to_owned()),
             Err(invalid) => Err(format!("{invalid}; a zone is an id, or a domain such as `example.com`")),
@@ -570,7 +579,7 @@ mod tests {
 
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    /// A folder with secrets, which goes with it.
+    /// A folder with secrets, deleted on drop.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -602,7 +611,7 @@ mod tests {
         pairs.collect()
     }
 
-    /// The name of the sender, or why there is none.
+    /// Returns the name of the source, or the reason why there is none.
     fn sender(sources: &Sources, pairs: &[(&'static str, &str)], name: Option<&str>, body: &[u8]) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
         let sender = sources.sender(&headers(pairs), name, now);
@@ -611,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn each_source_is_known_by_what_it_brings() {
+    fn authenticates_each_source_by_its_credentials() {
         let folder = Folder::new(
             "known",
             &[
@@ -664,7 +673,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_and_secrets_are_not_shown() {
+    fn refuses_invalid_settings_without_showing_secrets() {
         let folder = Folder::new(
             "refused",
             &[
@@ -705,15 +714,15 @@ mod tests {
             ),
             (
                 "[a]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/good']\nzones = ['*']".to_owned(),
-                "holds no `whsec_…`",
+                "does not contain `whsec_…`",
             ),
-            ("[a]\nauth = 'unix'\nzones = ['*']".to_owned(), "`socket` goes with"),
+            ("[a]\nauth = 'unix'\nzones = ['*']".to_owned(), "`socket` is required with"),
             (
                 "[a]\nauth = 'unix'\nsocket = '/s'\nsecret-files = ['FOLDER/good']\nzones = ['*']".to_owned(),
                 "no effect",
             ),
-            (format!("{bearer}socket = '/s'\nzones = ['*']"), "`socket` goes with"),
-            (format!("{bearer}header = 'x-key'\nzones = ['*']"), "`header` goes with"),
+            (format!("{bearer}socket = '/s'\nzones = ['*']"), "`socket` is required with"),
+            (format!("{bearer}header = 'x-key'\nzones = ['*']"), "`header` is required with"),
             (format!("{bearer}zones = []"), "`zones` is empty"),
             (format!("{bearer}zones = ['*', 'a.example']"), "`zones`: "),
             (format!("{bearer}zones = ['https://a.example']"), "neither a domain"),
@@ -748,7 +757,7 @@ mod tests {
     }
 
     #[test]
-    fn zones_have_one_form() {
+    fn normalizes_zones() {
         for (text, expected) in [
             ("Example.COM.", Some("example.com")),
             (" example.com ", Some("example.com")),

@@ -1,5 +1,6 @@
-//! What a store says, in JSON: the command `status --json`, `dead list --json` and the status page's `/status.json` all print
-//! this. `docs/queue.md` describes it.
+//! The JSON of a store's status, as printed by `status --json`, `dead list --json` and the status page's
+//! `/status.json`.
+//! `docs/queue.md` describes it.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::metrics::KINDS;
 use crate::store::{DeadRequest, KindStatus, Status, action_word};
 
 impl Status {
-    /// Makes the JSON that is printed for programs. Times are milliseconds.
+    /// Returns the JSON for programs. Times are in milliseconds.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let kinds = self.all_kinds().into_iter().map(
@@ -18,7 +19,7 @@ impl Status {
         let budgets = self.budgets.iter().map(|budget| {
             json!({
                 "name": budget.name,
-                // Whole ones can be taken; none below zero, where the API said how long to wait.
+                // Only whole tokens can be taken. The number is negative while the API blocks the budget.
                 "tokens": budget.tokens.max(0.0) as u64,
                 "blocked_ms": millis(budget.blocked_for),
             })
@@ -34,7 +35,7 @@ impl Status {
         })
     }
 
-    /// Each kind once, in the order of [`KINDS`], and those that nobody knows last.
+    /// Returns each kind once, in the order of [`KINDS`], followed by unknown kinds.
     pub(crate) fn all_kinds(&self) -> Vec<KindStatus> {
         let find = |name: &str| self.kinds.iter().find(|kind| kind.kind == name).cloned();
         let nothing = |name: &str| KindStatus { kind: name.to_owned(), waiting: 0, oldest: Duration::ZERO };
@@ -45,7 +46,7 @@ impl Status {
 }
 
 impl DeadRequest {
-    /// Makes the JSON that is printed for programs.
+    /// Returns the JSON for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -62,7 +63,7 @@ impl DeadRequest {
     }
 }
 
-/// A time in whole milliseconds.
+/// Converts a time to whole milliseconds.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

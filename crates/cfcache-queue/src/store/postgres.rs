@@ -1,9 +1,11 @@
-//! Requests in PostgreSQL, 13 or later.
+//! The queue in PostgreSQL, version 13 or later.
 //!
-//! - A claim is an open transaction that holds its rows with `FOR UPDATE SKIP LOCKED`: where a worker dies, its rows are
-//!   free as soon as the server sees the connection end, and where it is frozen, after [`IDLE_TIMEOUT`].
-//! - Nothing outlives a transaction on the server: no prepared statements, no `LISTEN`, no advisory locks, no settings but
-//!   `SET LOCAL`. So it works behind PgBouncer in transaction mode.
+//! - A claim is an open transaction that locks its rows with `FOR UPDATE SKIP LOCKED`. If a worker dies, its rows are
+//!   free as
+//!   soon as the server notices the closed connection; if it hangs, after [`IDLE_TIMEOUT`].
+//! - The server keeps no state between transactions: no prepared statements, no `LISTEN`, no advisory locks, no
+//!   settings except
+//!   `SET LOCAL`. So the store works behind PgBouncer in transaction mode.
 
 mod connection;
 mod import;
@@ -29,31 +31,32 @@ pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
 use crate::store::postgres::insert::Inserts;
 use crate::store::postgres::migration::WrongSchema;
 use crate::store::{
-    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus,
-    Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_of, action_word,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, KindStatus,
+    NewDeadLetters, Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_word, parse_action,
 };
 
-/// After so long without [`Claim::keep`] the server takes a claim back.
+/// The time without [`Claim::keep`] after which the server takes a claim back.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often the lowest number is looked for: what commits late, with a lower number, waits that much longer at the most.
+/// How often the lowest id is read. A request that commits late with a lower id waits at most this much longer.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a service waits for a database that cannot be reached before it tries again.
+/// How long a service waits before it tries to reach the database again.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often more targets are looked for while those found are fewer than asked for, because of duplicates.
+/// How often a claim searches for more targets if duplicates left it with fewer than requested.
 const CLAIM_ROUNDS: usize = 4;
 
-/// The part of `place` that is kept, in characters: see the schema.
+/// The maximum length of the column `place`, in characters; see the schema.
 const PLACE_CHARS: usize = 500;
 
-/// Leaves the planner only the plans that follow an index in its order. The statistics of a table that is empty one moment and
-/// full the next are no guide: by them, reading all of it and sorting looks as good.
-const PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
+/// Allows only plans that follow an index in its order. The statistics of a table that is empty one moment and full the
+/// next are
+/// useless, and often make a full scan with a sort look equally good.
+const PLANNER_SETTINGS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
-/// Requests in PostgreSQL.
+/// The queue in PostgreSQL.
 pub struct PostgresStore {
     pool: Arc<Pool>,
     inserts: Inserts,
@@ -61,11 +64,13 @@ pub struct PostgresStore {
     bound: Mutex<Bound>,
 }
 
-/// Below which number no request is looked for, so that no claim walks over the rows that were removed and that the server
-/// cannot clean up yet, because some old transaction might still see them.
+/// The lowest id to search. Claims skip the rows below it: they have been removed, but the server cannot clean them up
+/// yet because
+/// an old transaction might still see them.
 ///
-/// The bound lags behind what is known by [`RESCAN_INTERVAL`]: a transaction that drew its number and commits within that
-/// time is seen at once.
+/// The bound is [`RESCAN_INTERVAL`] behind the lowest known id, so that a transaction that commits within this time
+/// after getting
+/// its id is seen at once.
 #[derive(Debug, Default)]
 struct Bound {
     current: i64,
@@ -80,7 +85,7 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// A store on that database, with at most so many connections; at least two. Nothing is connected yet.
+    /// Creates a store on that database with at most this many connections, and at least two. Does not connect yet.
     #[must_use]
     pub fn new(url: PostgresUrl, max_connections: usize) -> Self {
         let pool = Arc::new(Pool::new(url, max_connections.max(2)));
@@ -88,25 +93,27 @@ impl PostgresStore {
         Self { pool, inserts, idle_timeout: IDLE_TIMEOUT, bound: Mutex::default() }
     }
 
-    /// Lets the server take a claim back after that long without a sign of the worker.
+    /// Sets the time without contact after which the server takes a claim back.
     #[must_use]
     pub const fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.idle_timeout = idle_timeout;
         self
     }
 
-    /// Brings the schema to this version, in one transaction. Returns the versions before and after. Several at once wait
-    /// for each other.
+    /// Updates the schema to this version, in one transaction. Returns the versions before and after. Concurrent calls
+    /// wait for each
+    /// other.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the database cannot be reached, its schema is newer than this program, or the user may not
-    /// change it. Nothing was changed then.
+    /// [`StoreError`] if the database cannot be reached, its schema is newer than this program, or the user may not
+    /// change it. Nothing
+    /// was changed then.
     pub async fn migrate(&self) -> Result<(u32, u32), StoreError> {
         migration::migrate(&self.pool).await
     }
 
-    /// Finds out whether the schema is what this program needs.
+    /// Checks that the schema has the version of this program.
     ///
     /// # Errors
     ///
@@ -115,16 +122,18 @@ impl PostgresStore {
         migration::check(&self.pool).await
     }
 
-    /// The same, but waits for a database that cannot be reached yet, and tells each error that it waits for.
+    /// Checks the schema as [`check_schema`](Self::check_schema) does, but waits until the database can be reached.
+    /// Calls `report`
+    /// with each connection error.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the schema is another one: waiting would not help.
-    pub async fn wait_for_schema(&self, mut tell: impl FnMut(&StoreError)) -> Result<(), StoreError> {
+    /// [`StoreError`] if the schema has another version, because waiting would not help.
+    pub async fn wait_for_schema(&self, mut report: impl FnMut(&StoreError)) -> Result<(), StoreError> {
         loop {
             match self.check_schema().await {
                 Err(error) if !error.source.is::<WrongSchema>() => {
-                    tell(&error);
+                    report(&error);
                     tokio::time::sleep(CONNECT_PAUSE).await;
                 }
                 result => return result,
@@ -136,17 +145,17 @@ impl PostgresStore {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number below which no request is looked for, read anew where it is old.
+    /// Returns the lowest id to search, and updates it if it is old.
     async fn lowest_id(&self, connection: &Connection) -> Result<i64, tokio_postgres::Error> {
         {
             let mut bound = self.bound();
             if bound.read_at.is_some_and(|at| at.elapsed() < RESCAN_INTERVAL) {
                 return Ok(bound.current);
             }
-            // One task reads; the others go on with what is known.
+            // One task reads; the others continue with the known bound.
             bound.read_at = Some(Instant::now());
         }
-        // Where nothing waits, what comes next is above what was given out.
+        // If nothing waits, new requests get ids above the last one of the sequence.
         let sql = "SELECT coalesce((SELECT min(id) FROM cfcache.request), \
                    (SELECT last_value FROM cfcache.request_id_seq))";
         let row = match connection.client.query_typed_one(sql, &[]).await {
@@ -164,8 +173,8 @@ impl PostgresStore {
     }
 
     async fn read_groups(&self) -> Result<Vec<Group>, StoreError> {
-        const DOING: &str = "cannot look for requests that are ready";
-        // Each step goes to the next group by the index, so that a group of a million requests costs one step.
+        const DOING: &str = "cannot search for requests that are ready";
+        // Each step uses the index to go to the next group, so a group of a million requests costs one step.
         const SQL: &str = "
             WITH RECURSIVE step AS (
               (SELECT zone, action, environment, kind FROM cfcache.request
@@ -187,7 +196,7 @@ impl PostgresStore {
             ) AS ready";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
-        connection.batch(&format!("BEGIN; {PLAN}"), DOING).await?;
+        connection.batch(&format!("BEGIN; {PLANNER_SETTINGS}"), DOING).await?;
         let rows = connection.query(SQL, &[(&lowest, Type::INT8)], DOING).await?;
         connection.commit(DOING).await?;
         connection.put_back();
@@ -198,17 +207,17 @@ impl PostgresStore {
         const DOING: &str = "cannot claim requests";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
-        // What a crash of the server undoes of a claim is only sent again.
+        // If a crash of the server undoes a settlement, the requests are only sent again.
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {}; \
-             SET LOCAL synchronous_commit = off; {PLAN}",
+             SET LOCAL synchronous_commit = off; {PLANNER_SETTINGS}",
             self.idle_timeout.as_millis()
         );
         connection.batch(&begin, DOING).await?;
         let mut claim =
-            PostgresClaim { connection, requests: Vec::new(), ids: Vec::new(), broken: Vec::new() };
+            PostgresClaim { connection, requests: Vec::new(), ids: Vec::new(), invalid: Vec::new() };
         claim.take_targets(group, limit, lowest).await?;
-        if claim.requests.is_empty() && claim.broken.is_empty() {
+        if claim.requests.is_empty() && claim.invalid.is_empty() {
             claim.connection.batch("ROLLBACK", DOING).await?;
             claim.connection.put_back();
             return Ok(None);
@@ -249,7 +258,7 @@ impl PostgresStore {
         const DOING: &str = "cannot block the budget";
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let connection = self.pool.get(DOING).await?;
-        // A refusal for the rate means that the API's own bucket is empty, so this one is too once the block ends.
+        // The API refuses because its own bucket is empty, so this bucket is also empty at the end of the block.
         let sql = "UPDATE cfcache.budget SET \
                      blocked_until = greatest(blocked_until, clock_timestamp() + $2 * interval '1 microsecond'), \
                      tat = greatest(tat, clock_timestamp() + ($2 + burst * interval_us) * interval '1 microsecond') \
@@ -313,10 +322,10 @@ impl PostgresStore {
         let is_read_only: bool = first(&rows, DOING)?;
         let may_insert = rows.first().is_some_and(|row| row.try_get(1).unwrap_or(false));
         if is_read_only {
-            return Err(StoreError::new(DOING, "the server is a standby, or allows reading only"));
+            return Err(StoreError::new(DOING, "the server is a standby or read-only"));
         }
         if !may_insert {
-            return Err(StoreError::new(DOING, "the user may not insert into cfcache.request"));
+            return Err(StoreError::new(DOING, "the user is not allowed to insert into cfcache.request"));
         }
         Ok(())
     }
@@ -329,7 +338,8 @@ impl PostgresStore {
         Ok(dead)
     }
 
-    /// Runs a statement that counts the dead letters that it took, with a place for the condition that selects them.
+    /// Runs a statement that counts the dead letters it affects. The selecting condition goes between `before` and
+    /// `after`.
     async fn with_dead(
         &self,
         before: &str,
@@ -402,19 +412,20 @@ impl Store for PostgresStore {
     }
 }
 
-/// Rows that an open transaction holds.
+/// A claim: rows that are locked by an open transaction.
 struct PostgresClaim {
     connection: Connection,
-    requests: Vec<Claimed>,
-    /// The rows of each request: its own, others for the same target, and those that it covers.
+    requests: Vec<ClaimedTarget>,
+    /// The rows of each target: the first, others for the same target, and covered ones.
     ids: Vec<RowIds>,
-    /// Rows that hold no valid target, and why. Only somebody who writes to the table directly can make one.
-    broken: Vec<(i64, String)>,
+    /// The ids of rows without a valid target, and the reason. Only a program that writes to the table directly can
+    /// create one.
+    invalid: Vec<(i64, String)>,
 }
 
 #[derive(Default)]
 struct RowIds {
-    /// Its own and those for the same target.
+    /// The ids of the first row and of others for the same target.
     same: Vec<i64>,
     covered: Vec<i64>,
     place: String,
@@ -442,7 +453,7 @@ impl PostgresClaim {
             ORDER BY priority DESC, id LIMIT $7
             FOR UPDATE SKIP LOCKED";
         let group_row = GroupRow::new(group);
-        // The keys of all rows that were read, and which request stands for which target.
+        // The keys of all rows read so far, and the index of the target that each one belongs to.
         let mut keys: Vec<String> = Vec::new();
         let mut known: HashMap<(String, bool), usize> = HashMap::new();
         for _ in 0..CLAIM_ROUNDS {
@@ -475,16 +486,16 @@ impl PostgresClaim {
                     Some(Ok(subject)) => subject,
                     Some(Err(invalid)) => {
                         keys.push(key);
-                        self.broken.push((id, invalid.to_string()));
+                        self.invalid.push((id, invalid.to_string()));
                         continue;
                     }
                     None => {
                         keys.push(key);
-                        self.broken.push((id, "there is no such kind".to_owned()));
+                        self.invalid.push((id, "there is no such kind".to_owned()));
                         continue;
                     }
                 };
-                // What is too old for being sent takes nothing younger along to where it goes.
+                // A target that is expired is not merged with younger requests, because those are not expired.
                 let is_expired: bool = get(row, 8, CLAIMING)?;
                 let attempts = get::<i32>(row, 6, CLAIMING)?.unsigned_abs();
                 match known.entry((identity(&subject).into_owned(), is_expired)) {
@@ -511,7 +522,7 @@ impl PostgresClaim {
                         };
                         let age = Duration::from_micros(get::<i64>(row, 7, CLAIMING)?.unsigned_abs());
                         let request = Request::new(id, request, age, attempts, is_expired);
-                        self.requests.push(Claimed::new(request));
+                        self.requests.push(ClaimedTarget::new(request));
                         let (same, covered, place) = (vec![id], Vec::new(), get(row, 2, CLAIMING)?);
                         self.ids.push(RowIds { same, covered, place });
                     }
@@ -525,19 +536,21 @@ impl PostgresClaim {
         Ok(())
     }
 
-    /// Locks the other rows for the same targets, at most a million. Only their numbers are kept: those beyond are sent by
-    /// themselves.
+    /// Locks the other rows for the same targets, at most a million. Only their ids are kept. Rows above the limit are
+    /// sent
+    /// separately.
     async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
-        // Only the condition on `place` can use an index, as the others are written: by statistics that are old, one that
-        // reads the whole group for each target may look as good.
+        // Only the condition on `place` can use an index in this form of the statement. With outdated statistics the
+        // planner might
+        // otherwise choose a plan that reads the whole group for each target.
         const SQL: &str = "
-            SELECT request.id, lead.number, request.attempts
-            FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS lead (place, key, is_expired, number)
+            SELECT request.id, target.number, request.attempts
+            FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS target (place, key, is_expired, number)
             CROSS JOIN LATERAL (
               SELECT id, attempts FROM cfcache.request
-              WHERE place = lead.place COLLATE \"C\" AND key = lead.key AND zone || '' = $1 AND action || '' = $2
+              WHERE place = target.place COLLATE \"C\" AND key = target.key AND zone || '' = $1 AND action || '' = $2
                 AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
-                AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = lead.is_expired
+                AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = target.is_expired
               FOR UPDATE SKIP LOCKED
             ) AS request LIMIT 1000000";
         let group_row = GroupRow::new(group);
@@ -560,7 +573,7 @@ impl PostgresClaim {
         let mut found: Vec<(usize, i64, u32)> = Vec::new();
         let mut failure = None;
         let read = |row: &Row| -> Result<(usize, i64, u32), StoreError> {
-            Ok((lead(row, 1)?, get(row, 0, CLAIMING)?, get::<i32>(row, 2, CLAIMING)?.unsigned_abs()))
+            Ok((target_index(row, 1)?, get(row, 0, CLAIMING)?, get::<i32>(row, 2, CLAIMING)?.unsigned_abs()))
         };
         self.connection
             .for_each(SQL, &parameters, CLAIMING, |row| match read(&row) {
@@ -577,39 +590,40 @@ impl PostgresClaim {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Locks the rows that the claimed requests cover, at most a million. Only their numbers come here, since each is held
-    /// in memory until it is settled: those beyond are sent by themselves.
+    /// Locks the rows that the claimed requests cover, at most a million. Only their ids are kept, because each is in
+    /// memory until the
+    /// claim is settled. Rows above the limit are sent separately.
     async fn take_covered(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
-        // Of everything.
+        // The rows that everything covers.
         const ALL: &str = "
             SELECT id, 1::bigint FROM cfcache.request
             WHERE zone = $1 AND ($2 = 'purge' OR action = $2) AND (environment = $3 OR ($2 = 'purge' AND $3 = ''))
               AND id >= $4 AND not_before <= now() AND NOT id = ANY ($5)
             LIMIT 1000000 FOR UPDATE SKIP LOCKED";
-        // Of hosts: the prefixes and URLs on it, but for those of which it is not certain that they are.
+        // The rows that hosts cover: prefixes and URLs on the host, if their host is certain.
         const ON_HOST: &str = "
-            SELECT request.id, lead.number
-            FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
+            SELECT request.id, target.number
+            FROM unnest($6::text[]) WITH ORDINALITY AS target (key, number)
             CROSS JOIN LATERAL (
               SELECT id FROM cfcache.request
-              WHERE place >= (lead.key || '/') COLLATE \"C\" AND place < (lead.key || '0') COLLATE \"C\"
+              WHERE place >= (target.key || '/') COLLATE \"C\" AND place < (target.key || '0') COLLATE \"C\"
                 AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
                 AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
-                AND (kind = 'files' OR (kind = 'prefixes' AND starts_with(key, lead.key)))
+                AND (kind = 'files' OR (kind = 'prefixes' AND starts_with(key, target.key)))
                 AND position('#' IN key) = 0
               FOR UPDATE SKIP LOCKED
             ) AS request LIMIT 1000000";
-        // Of prefixes: longer ones, in whole segments.
+        // The rows that prefixes cover: longer prefixes, by whole path segments.
         const BELOW: &str = "
-            SELECT request.id, lead.number
-            FROM unnest($6::text[]) WITH ORDINALITY AS lead (key, number)
+            SELECT request.id, target.number
+            FROM unnest($6::text[]) WITH ORDINALITY AS target (key, number)
             CROSS JOIN LATERAL (
               SELECT id FROM cfcache.request
-              WHERE place >= (rtrim(lead.key, '/') || '/') COLLATE \"C\"
-                AND place < (rtrim(lead.key, '/') || '0') COLLATE \"C\"
+              WHERE place >= (rtrim(target.key, '/') || '/') COLLATE \"C\"
+                AND place < (rtrim(target.key, '/') || '0') COLLATE \"C\"
                 AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
                 AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
-                AND kind = 'prefixes' AND starts_with(key, lead.key)
+                AND kind = 'prefixes' AND starts_with(key, target.key)
                 AND key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
               FOR UPDATE SKIP LOCKED
             ) AS request LIMIT 1000000";
@@ -620,7 +634,9 @@ impl PostgresClaim {
             Some(_) => return Ok(()),
         };
         let group_row = GroupRow::new(group);
-        // What covers nothing for certain is put as something that nothing lies below; so is what is longer than `place`.
+        // A request that covers nothing for certain is replaced by a text that is the prefix of nothing, and so is one
+        // that is longer than
+        // `place`.
         let keys: Vec<String> = self
             .requests
             .iter()
@@ -648,23 +664,25 @@ impl PostgresClaim {
         let (requests, ids) = (&mut self.requests, &mut self.ids);
         let mut failure = None;
         self.connection
-            .for_each(sql, parameters, CLAIMING, |row| match (lead(&row, 1), get(&row, 0, CLAIMING)) {
-                (Ok(index), Ok(id)) => {
-                    if let (Some(claimed), Some(ids)) = (requests.get_mut(index), ids.get_mut(index)) {
-                        claimed.covered += 1;
-                        ids.covered.push(id);
+            .for_each(sql, parameters, CLAIMING, |row| {
+                match (target_index(&row, 1), get(&row, 0, CLAIMING)) {
+                    (Ok(index), Ok(id)) => {
+                        if let (Some(claimed), Some(ids)) = (requests.get_mut(index), ids.get_mut(index)) {
+                            claimed.covered += 1;
+                            ids.covered.push(id);
+                        }
                     }
+                    (Err(error), _) | (_, Err(error)) => failure = Some(error),
                 }
-                (Err(error), _) | (_, Err(error)) => failure = Some(error),
             })
             .await?;
         failure.map_or(Ok(()), Err)
     }
 
-    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<Vec<Buried>, StoreError> {
+    async fn settle_all(self, settlements: Vec<Settlement>) -> Result<Vec<NewDeadLetters>, StoreError> {
         if settlements.len() != self.requests.len() {
             let message = format!(
-                "{} requests were claimed, and {} are settled",
+                "{} requests were claimed, but {} are settled",
                 self.requests.len(),
                 settlements.len()
             );
@@ -673,10 +691,10 @@ impl PostgresClaim {
         let mut accepted: Vec<i64> = Vec::new();
         let mut dead = Rows::default();
         let mut again = Rows::default();
-        // Rows of `again` of which one may have been sent too often.
-        let mut tired = Rows::default();
+        // The rows to retry, of which some may have reached the maximum number of attempts.
+        let mut retried = Rows::default();
         let (mut waits, mut counting): (Vec<i64>, Vec<bool>) = Default::default();
-        for (id, error) in self.broken {
+        for (id, error) in self.invalid {
             dead.add(&[id], DeadReason::Refused, &error);
         }
         for ((settlement, claimed), ids) in settlements.into_iter().zip(&self.requests).zip(self.ids) {
@@ -688,7 +706,7 @@ impl PostgresClaim {
                 Settlement::Dead { reason, error } => dead.add(&ids.same, reason, &error),
                 Settlement::TryAgain { after, error, counts } => {
                     if counts && claimed.attempts.saturating_add(1) >= MAX_ATTEMPTS {
-                        tired.add(&ids.same, DeadReason::Attempts, &error);
+                        retried.add(&ids.same, DeadReason::Attempts, &error);
                     }
                     again.add(&ids.same, DeadReason::Attempts, &error);
                     waits.push(micros(after));
@@ -706,9 +724,9 @@ impl PostgresClaim {
             let count = connection.execute(sql, &[(&accepted, Type::INT8_ARRAY)], SETTLING).await?;
             expect_rows(count, accepted.len() as u64)?;
         }
-        let mut buried = Vec::new();
-        if !tired.ids.is_empty() {
-            buried.extend(tired.bury(&connection, MAX_ATTEMPTS).await?);
+        let mut dead_letters = Vec::new();
+        if !retried.ids.is_empty() {
+            dead_letters.extend(retried.move_to_dead(&connection, MAX_ATTEMPTS).await?);
         }
         if !again.ids.is_empty() {
             let sql = "
@@ -726,21 +744,21 @@ impl PostgresClaim {
                 (&counting, Type::BOOL_ARRAY),
             ];
             let count = connection.execute(sql, &parameters, SETTLING).await?;
-            expect_rows(count + requests(&buried), again.ids.len() as u64)?;
+            expect_rows(count + requests(&dead_letters), again.ids.len() as u64)?;
         }
         if !dead.ids.is_empty() {
-            let gone = dead.bury(&connection, 0).await?;
+            let gone = dead.move_to_dead(&connection, 0).await?;
             expect_rows(requests(&gone), dead.ids.len() as u64)?;
-            buried.extend(gone);
+            dead_letters.extend(gone);
         }
         connection.commit(SETTLING).await?;
         connection.put_back();
-        Ok(buried)
+        Ok(dead_letters)
     }
 }
 
 impl Claim for PostgresClaim {
-    fn requests(&self) -> &[Claimed] {
+    fn requests(&self) -> &[ClaimedTarget] {
         &self.requests
     }
 
@@ -748,16 +766,16 @@ impl Claim for PostgresClaim {
         Box::pin(async { self.connection.batch("SELECT", "the claim is lost").await })
     }
 
-    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>> {
+    fn settle(self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<NewDeadLetters>> {
         Box::pin(self.settle_all(settlements))
     }
 }
 
-/// Rows of targets as a statement takes them, column by column: what all rows of a target have in common is there once.
+/// Rows of targets as columns of a statement. Values that all rows of a target share are stored once.
 #[derive(Default)]
 struct Rows {
     ids: Vec<i64>,
-    /// Which target each row is for, counted from 1 as `WITH ORDINALITY` does.
+    /// The target of each row, counted from 1 as `WITH ORDINALITY` does.
     numbers: Vec<i64>,
     reasons: Vec<DeadReason>,
     errors: Vec<String>,
@@ -771,15 +789,19 @@ impl Rows {
         self.numbers.resize(self.ids.len(), self.errors.len() as i64);
     }
 
-    /// Moves rows to the dead letters. With a number of attempts, these are the rows that were sent so often with this time,
-    /// which counts.
-    async fn bury(&self, connection: &Connection, attempts: u32) -> Result<Vec<Buried>, StoreError> {
+    /// Moves rows to the dead letters. If `attempts` is not zero, moves only the rows that reach this number with the
+    /// current attempt.
+    async fn move_to_dead(
+        &self,
+        connection: &Connection,
+        attempts: u32,
+    ) -> Result<Vec<NewDeadLetters>, StoreError> {
         const SQL: &str = "
             WITH gone AS (
               DELETE FROM cfcache.request USING unnest($1, $2) AS given (id, number)
               WHERE request.id = given.id AND ($5 = 0 OR attempts + 1 >= $5)
               RETURNING request.*, given.number
-            ), buried AS (
+            ), dead AS (
               INSERT INTO cfcache.dead
                 (id, zone, environment, action, kind, key, priority, requested_at, attempts, reason, last_error,
                  source, event)
@@ -798,26 +820,30 @@ impl Rows {
             (&attempts, Type::INT4),
         ];
         let rows = connection.query(SQL, &parameters, SETTLING).await?;
-        let buried = rows.iter().map(|row| {
-            let index = lead(row, 0)?;
+        let dead = rows.iter().map(|row| {
+            let index = target_index(row, 0)?;
             let target = self.reasons.get(index).zip(self.errors.get(index));
             let requests = get::<i64>(row, 1, SETTLING)?.unsigned_abs();
-            Ok(target.map(|(reason, error)| Buried { reason: *reason, error: error.clone(), requests }))
+            Ok(target.map(|(reason, error)| NewDeadLetters {
+                reason: *reason,
+                error: error.clone(),
+                requests,
+            }))
         });
-        buried.filter_map(Result::transpose).collect()
+        dead.filter_map(Result::transpose).collect()
     }
 }
 
-fn requests(buried: &[Buried]) -> u64 {
-    buried.iter().map(|buried| buried.requests).sum()
+fn requests(dead: &[NewDeadLetters]) -> u64 {
+    dead.iter().map(|dead| dead.requests).sum()
 }
 
-/// A time as a statement takes it.
+/// Converts a time to the microseconds of a statement.
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }
 
-/// A group in the words of the table.
+/// A group with the values of the table's columns.
 struct GroupRow<'a> {
     zone: &'a str,
     action: &'static str,
@@ -842,7 +868,7 @@ fn group(row: &Row) -> Result<Group, tokio_postgres::Error> {
     Ok(Group {
         zone: row.try_get(0)?,
         environment: Some(environment).filter(|environment| !environment.is_empty()),
-        action: action_of(&action),
+        action: parse_action(&action),
         kind: Kind::ALL.iter().copied().find(|known| known.field() == kind),
     })
 }
@@ -862,7 +888,7 @@ async fn read_dead(
                 id: get(row, 0, doing)?,
                 zone: get(row, 1, doing)?,
                 environment: Some(get(row, 2, doing)?).filter(|id: &String| !id.is_empty()),
-                action: action_of(get(row, 3, doing)?),
+                action: parse_action(get(row, 3, doing)?),
                 kind: get(row, 4, doing)?,
                 key: get(row, 5, doing)?,
                 attempts: get::<i32>(row, 6, doing)?.unsigned_abs(),
@@ -873,36 +899,36 @@ async fn read_dead(
         .collect()
 }
 
-/// The index that a statement gave as `WITH ORDINALITY`, counted from 0.
-fn lead(row: &Row, column: usize) -> Result<usize, StoreError> {
+/// Converts a number of `WITH ORDINALITY` to an index from 0.
+fn target_index(row: &Row, column: usize) -> Result<usize, StoreError> {
     let number: i64 = get(row, column, CLAIMING)?;
     Ok(usize::try_from(number).unwrap_or(0).saturating_sub(1))
 }
 
-/// All rows are locked, so a statement that finds fewer was not what it should be.
+/// Checks the number of affected rows. All rows are locked, so a lower number is a bug.
 fn expect_rows(found: u64, expected: u64) -> Result<(), StoreError> {
     if found == expected {
         return Ok(());
     }
-    Err(StoreError::new(SETTLING, format!("{expected} rows were claimed, and {found} of them are there")))
+    Err(StoreError::new(SETTLING, format!("{expected} rows were claimed, but only {found} of them exist")))
 }
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize, doing: &'static str) -> Result<T, StoreError> {
     row.try_get(column).map_err(|error| failed(doing, &error))
 }
 
-/// The first column of the first row.
+/// Returns the first column of the first row.
 fn first<'a, T: FromSql<'a>>(rows: &'a [Row], doing: &'static str) -> Result<T, StoreError> {
     rows.first()
-        .map_or_else(|| Err(StoreError::new(doing, "the server gave no row")), |row| get(row, 0, doing))
+        .map_or_else(|| Err(StoreError::new(doing, "the server returned no row")), |row| get(row, 0, doing))
 }
 
-/// The server refused a statement: the connection to it works.
+/// The server refused a statement. The connection itself works.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
 
-/// What the server or the connection said, with everything behind it.
+/// Converts an error of the server or the connection, with all of its causes.
 fn failed(doing: &'static str, error: &tokio_postgres::Error) -> StoreError {
     let text = describe(error);
     if error.as_db_error().is_some() {

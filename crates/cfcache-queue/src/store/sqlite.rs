@@ -1,10 +1,12 @@
-//! Requests in one SQLite file, for one process.
+//! The queue in one SQLite file, for one process.
 //!
-//! - What was inserted is on disk when [`insert`](Store::insert) returns. Inserts that wait at the same time share one
-//!   write of the disk.
-//! - Claims live in memory: where the process ends, whatever was claimed waits again. No transaction is open while the API
-//!   is asked.
-//! - The file has one user at a time. It must not lie on a network file system, whose locks cannot be relied on.
+//! - Inserted requests are on disk when [`insert`](Store::insert) returns. Concurrent inserts share one write to the
+//!   disk.
+//! - Claims are in memory: if the process ends, all claimed requests wait again. No transaction is open during an API
+//!   request.
+//! - Only one process may use the file at a time. It must not be on a network file system, because the locks of those
+//!   are
+//!   unreliable.
 
 mod open;
 mod thread;
@@ -27,26 +29,27 @@ use crate::store::sqlite::open::{Directory, OpenError};
 use crate::store::sqlite::thread::{ConnectionThread, Jobs};
 use crate::store::transfer::Table;
 use crate::store::{
-    BudgetStatus, Buried, Claim, Claimed, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
-    Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_of, action_word,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
+    NewDeadLetters, Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_word, parse_action,
 };
 
-/// The most rows that one target takes along: for the same, and of what it covers. More are sent by themselves.
-const MAX_COVERED: i64 = 1_000_000;
+/// The maximum number of rows for the same target, and of rows that it covers. Rows above the limit are sent
+/// separately.
+const MAX_MERGED_ROWS: i64 = 1_000_000;
 
-/// So many rows are removed in one transaction, which takes a fraction of a second.
-const REMOVED_AT_ONCE: i64 = 10_000;
+/// The number of rows to remove in one transaction, which takes a fraction of a second.
+const ROWS_PER_DELETE: i64 = 10_000;
 
-/// With less room on the disk the queue is not ready: it is what the largest message takes, several times over.
-const LEAST_FREE_BYTES: u64 = 4 << 20;
+/// The minimum free disk space for readiness: several times the size of the largest message.
+const MIN_FREE_BYTES: u64 = 4 << 20;
 
-/// Gives the time since 1970.
+/// Returns the time since 1970.
 type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// Requests in one SQLite file.
+/// The queue in one SQLite file.
 pub struct SqliteStore {
     file: PathBuf,
-    /// Dropped first, so that the last connection is one that can put what was written into the file itself.
+    /// Dropped first, so that the last connection is the writer, which can move the write-ahead log into the file.
     reader: ConnectionThread,
     writer: ConnectionThread,
     clock: Clock,
@@ -60,21 +63,22 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the queue in that directory, or begins one there.
+    /// Opens the queue in that directory, or creates one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where another process uses the directory, where the file is damaged, newer than this program or no
-    /// queue at all, and where it cannot be written.
+    /// [`StoreError`] if another process uses the directory, if the file is damaged, not a queue or newer than this
+    /// program, and if it
+    /// cannot be written.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_with_clock(directory, clock)
     }
 
-    /// Opens the queue in that directory to look at it, also while another process uses it. What changes something fails.
+    /// Opens the queue in that directory for reading, even if another process uses it. Methods that change it fail.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where there is no queue, and where the file is damaged or newer than this program.
+    /// [`StoreError`] if there is no queue, or if the file is damaged or newer than this program.
     pub fn open_to_read(directory: &Path) -> Result<Self, StoreError> {
         let open = || {
             let file = open::file_in(directory)?;
@@ -97,7 +101,7 @@ impl SqliteStore {
         open().map_err(|error: OpenError| StoreError::new("cannot open the queue", error))
     }
 
-    /// The same with a clock that gives the time since 1970.
+    /// Opens the queue as [`open`](Self::open) does, with a clock that returns the time since 1970.
     ///
     /// # Errors
     ///
@@ -117,13 +121,14 @@ impl SqliteStore {
         let reader = open::read(&file)?;
         let io = |source| OpenError::Io { path: file.clone(), action: "given a thread", source };
         let reader = ConnectionThread::spawn("queue-reader", reader, ()).map_err(io)?;
-        // The lock ends where the writer does.
+        // The writer holds the lock until it ends.
         let writer = ConnectionThread::spawn("queue-writer", connection, directory).map_err(io)?;
         Ok(Self { file, writer, reader, clock, last_claim: AtomicI64::new(0) })
     }
 
-    /// So many rows of a table behind those that were read, as an array of objects in JSON, and how many there are; `None`
-    /// where there are no more.
+    /// Returns the next rows of a table as a JSON array of objects, and their number. `offset` is the number of rows
+    /// that were
+    /// read before. Returns `None` at the end.
     pub(super) async fn export(
         &self,
         table: Table,
@@ -162,9 +167,9 @@ impl SqliteStore {
         Ok(usize::try_from(count).ok().filter(|count| *count > 0).map(|count| (count, json)))
     }
 
-    /// Removes everything.
+    /// Removes all rows.
     pub(super) async fn empty(&self) -> Result<(), StoreError> {
-        let doing = "everything was carried over, and cannot be removed from the file; run it again";
+        let doing = "everything was moved, but cannot be removed from the file; run the command again";
         self.write(doing, |connection, _| {
             connection.execute_batch("DELETE FROM request; DELETE FROM dead; DELETE FROM budget")
         })
@@ -190,8 +195,8 @@ impl SqliteStore {
     }
 }
 
-/// The time since 1970.
-#[expect(clippy::disallowed_methods, reason = "it stands for the database's clock")]
+/// Returns the time since 1970.
+#[expect(clippy::disallowed_methods, reason = "it is the database's clock")]
 fn clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -201,7 +206,7 @@ fn now(clock: &Clock) -> i64 {
 }
 
 fn micros(duration: Duration) -> i64 {
-    // Half of what fits, so that two can be added.
+    // Limited to half of the range, so that two values can be added.
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 2)
 }
 
@@ -224,7 +229,7 @@ impl Store for SqliteStore {
     }
 
     fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
-        Box::pin(self.read("cannot look for requests that are ready", ready_groups))
+        Box::pin(self.read("cannot search for requests that are ready", ready_groups))
     }
 
     fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
@@ -234,9 +239,9 @@ impl Store for SqliteStore {
         let group = group.clone();
         Box::pin(async move {
             let claim = self.write("cannot claim requests", move |connection, now| {
-                let taking = Taking { connection, now, claim: number, group: &group };
+                let taking = Claiming { connection, now, claim: number, group: &group };
                 let (requests, unreadable) = taking.take(limit)?;
-                // It gives everything back when it is dropped, so it is made where nothing can come between.
+                // Dropping the claim releases its rows, so it is created inside the job, where nothing can interrupt.
                 let is_settled = requests.is_empty();
                 Ok(SqliteClaim { jobs, clock, number, requests, unreadable, is_settled })
             });
@@ -277,11 +282,11 @@ impl Store for SqliteStore {
                 connection.execute("UPDATE probe SET at = ?1", [now]).map(drop)
             })
             .await?;
-            // A row of a few bytes may fit where a message does not.
+            // A row of a few bytes may fit on a disk that has no space for a message.
             let free = open::free_bytes(&self.file).map_err(|error| StoreError::new(DOING, error))?;
-            if free < LEAST_FREE_BYTES {
+            if free < MIN_FREE_BYTES {
                 let message =
-                    format!("the disk has {free} bytes left, and less than {LEAST_FREE_BYTES} is too little");
+                    format!("the disk has only {free} free bytes; at least {MIN_FREE_BYTES} are required");
                 return Err(StoreError::new(DOING, message));
             }
             Ok(())
@@ -320,7 +325,8 @@ impl Store for SqliteStore {
     }
 }
 
-/// Does something to the dead letters selected, by a condition with one parameter. Returns how many it says there were.
+/// Applies a statement to the selected dead letters. `act` gets a condition with one parameter. Returns the number of
+/// rows.
 fn with_dead(
     selection: &DeadSelection,
     act: impl Fn(&'static str, Option<i64>) -> rusqlite::Result<usize>,
@@ -334,7 +340,7 @@ fn with_dead(
     Ok(count as u64)
 }
 
-/// What is stored of a new request, but for the times.
+/// The columns of a new request, without the times.
 struct SqliteRow {
     zone: String,
     environment: String,
@@ -393,35 +399,36 @@ impl SqliteRow {
     }
 }
 
-/// A text as both databases take it: that of PostgreSQL has every character but NUL.
+/// Makes a text storable in both databases: PostgreSQL accepts every character but NUL.
 fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
 const EVERYTHING: &str = "everything";
 
-/// A number that two subjects have in common if they are the same to the API; others of the same kind hardly ever do.
+/// Returns a number that is equal for subjects that are the same to the API. Collisions are rare.
 fn hash_of(subject: &Subject) -> i64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, identity(subject).as_bytes());
     let first = digest.as_ref().iter().take(8);
     first.fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
-fn kind_word(kind: Option<Kind>) -> &'static str {
+fn kind_name(kind: Option<Kind>) -> &'static str {
     kind.map_or(EVERYTHING, Kind::field)
 }
 
-/// A column that holds a word, and what is wrong where it holds none of those known.
-fn read_word<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+/// Reads a column with a keyword. Unknown keywords are an error.
+fn read_keyword<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
     let word: String = row.get(column)?;
     parse(&word).ok_or_else(|| {
-        let error = format!("`{word}` is a word of a newer version, or was written by another program");
+        let error = format!("`{word}` is unknown: it was written by a newer version or by another program");
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
     })
 }
 
-/// The next group behind one, in the order of the index: by kind, else by action, environment, or zone. Each is one step in the
-/// index. One comparison of all four would read all that waits in the group.
+/// Statements for the next group in the order of the index: the next kind, action, environment or zone. Each is one
+/// step in the
+/// index. A single comparison of all four columns would read all requests of the group.
 const NEXT_GROUP: [&str; 4] = [
     "SELECT zone, environment, action, kind FROM request
      WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 ORDER BY kind LIMIT 1",
@@ -454,7 +461,7 @@ fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group
             group.zone.clone(),
             group.environment.clone().unwrap_or_default(),
             action_word(group.action).to_owned(),
-            kind_word(group.kind).to_owned(),
+            kind_name(group.kind).to_owned(),
         ];
         let [zone, environment, action, kind] = &last;
         if ready.query_row(params![zone, environment, action, kind, now], |row| row.get(0))? {
@@ -464,31 +471,31 @@ fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group
 }
 
 fn read_group(row: &Row<'_>) -> rusqlite::Result<Group> {
-    let action = read_word(row, 2, |word| {
+    let action = read_keyword(row, 2, |word| {
         [Action::Purge, Action::Invalidate].into_iter().find(|action| action_word(*action) == word)
     })?;
     let kinds = || std::iter::once(None).chain(Kind::ALL.iter().copied().map(Some));
-    let kind = read_word(row, 3, |word| kinds().find(|kind| kind_word(*kind) == word))?;
+    let kind = read_keyword(row, 3, |word| kinds().find(|kind| kind_name(*kind) == word))?;
     let environment: String = row.get(1)?;
     let environment = Some(environment).filter(|environment| !environment.is_empty());
     Ok(Group { zone: row.get(0)?, environment, action, kind })
 }
 
-/// What is needed to take requests.
-struct Taking<'a> {
+/// The parameters of a claim.
+struct Claiming<'a> {
     connection: &'a Connection,
     now: i64,
     claim: i64,
     group: &'a Group,
 }
 
-impl Taking<'_> {
-    /// Takes requests. Returns them, and why others cannot be read, which are dead letters now.
-    fn take(&self, limit: usize) -> rusqlite::Result<(Vec<Claimed>, Vec<String>)> {
+impl Claiming<'_> {
+    /// Claims requests. Returns the targets, and the errors of rows that cannot be parsed and became dead letters.
+    fn take(&self, limit: usize) -> rusqlite::Result<(Vec<ClaimedTarget>, Vec<String>)> {
         let (mut claimed, unreadable) = self.take_targets(limit)?;
         for (target, claimed) in claimed.iter_mut().enumerate() {
             self.take_same(target, claimed)?;
-            // What is too old to be sent covers nothing.
+            // An expired request is not sent, so it covers nothing.
             if !claimed.request.is_expired {
                 claimed.covered = self.take_covered(target, &claimed.request.request)?;
             }
@@ -496,8 +503,8 @@ impl Taking<'_> {
         Ok((claimed, unreadable))
     }
 
-    /// Takes the first rows of the group, until there are `limit` different targets.
-    fn take_targets(&self, limit: usize) -> rusqlite::Result<(Vec<Claimed>, Vec<String>)> {
+    /// Claims the first rows of the group, until there are `limit` different targets.
+    fn take_targets(&self, limit: usize) -> rusqlite::Result<(Vec<ClaimedTarget>, Vec<String>)> {
         const SQL: &str = "
             SELECT id, key, priority, source, event, attempts, requested_at, coalesce(expires_at <= ?5, 0)
             FROM request
@@ -505,7 +512,7 @@ impl Taking<'_> {
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)
             ORDER BY priority DESC, id";
         let group = self.group;
-        let mut claimed: Vec<Claimed> = Vec::new();
+        let mut claimed: Vec<ClaimedTarget> = Vec::new();
         let mut known: HashMap<(String, bool), usize> = HashMap::new();
         let mut taken = Vec::new();
         let mut broken = Vec::new();
@@ -514,7 +521,7 @@ impl Taking<'_> {
             group.zone,
             group.environment.as_deref().unwrap_or_default(),
             action_word(group.action),
-            kind_word(group.kind),
+            kind_name(group.kind),
             self.now
         ])?;
         while claimed.len() < limit
@@ -522,7 +529,7 @@ impl Taking<'_> {
         {
             let id: i64 = row.get(0)?;
             let key: String = row.get(1)?;
-            let subject = match Subject::parse(kind_word(group.kind), &key) {
+            let subject = match Subject::parse(kind_name(group.kind), &key) {
                 Some(Ok(subject)) => subject,
                 Some(Err(invalid)) => {
                     broken.push((id, invalid.to_string()));
@@ -550,7 +557,7 @@ impl Taking<'_> {
                     };
                     let age = duration(self.now.saturating_sub(row.get(6)?));
                     let request = Request::new(id, request, age, row.get(5)?, is_expired);
-                    claimed.push(Claimed::new(request));
+                    claimed.push(ClaimedTarget::new(request));
                     *place.insert(claimed.len() - 1)
                 }
             };
@@ -560,17 +567,17 @@ impl Taking<'_> {
         for (id, target) in taken {
             self.mark(id, target, true)?;
         }
-        // What an older version stored and this one finds invalid can only be shown to somebody.
+        // A row that an older version stored and that is invalid in this version can only become a dead letter.
         let mut unreadable = Vec::new();
         for (id, error) in broken {
-            bury(self.connection, self.now, id, DeadReason::Refused, &error)?;
+            move_to_dead(self.connection, self.now, id, DeadReason::Refused, &error)?;
             unreadable.push(error);
         }
         Ok((claimed, unreadable))
     }
 
-    /// Takes the other rows for the same target that may be sent now.
-    fn take_same(&self, target: usize, claimed: &mut Claimed) -> rusqlite::Result<()> {
+    /// Claims the other rows for the same target that may be sent now.
+    fn take_same(&self, target: usize, claimed: &mut ClaimedTarget) -> rusqlite::Result<()> {
         const SQL: &str = "
             SELECT id, key, attempts FROM request INDEXED BY request_same
             WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
@@ -587,7 +594,7 @@ impl Taking<'_> {
             request.subject.kind(),
             self.now,
             claimed.request.is_expired,
-            MAX_COVERED
+            MAX_MERGED_ROWS
         ])?;
         let is_same = |key: &str| match Subject::parse(request.subject.kind(), key) {
             Some(Ok(subject)) => identity(&subject) == identity(&request.subject),
@@ -606,7 +613,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Takes the rows that [`covers`] says a request covers, but those for the same target. Returns how many.
+    /// Claims the rows that the request [`covers`], except those for the same target. Returns their number.
     fn take_covered(&self, target: usize, request: &NewRequest) -> rusqlite::Result<u64> {
         const WHERE: &str = "
             WHERE zone = :zone AND (:action = 'purge' OR action = :action) AND not_before <= :now
@@ -616,7 +623,7 @@ impl Taking<'_> {
         if request.subject == Subject::Everything {
             let sql = format!(
                 "INSERT INTO taken SELECT id, {}, {target}, 0 FROM request {WHERE} \
-                 AND (environment = :environment OR (:action = 'purge' AND :environment = '')) LIMIT {MAX_COVERED}",
+                 AND (environment = :environment OR (:action = 'purge' AND :environment = '')) LIMIT {MAX_MERGED_ROWS}",
                 self.claim
             );
             let parameters = named_params! {
@@ -628,10 +635,10 @@ impl Taking<'_> {
         if let Some(host) = host_of(&request.subject)
             && request.subject.kind() == Kind::Hosts.field()
         {
-            // The column was made by the function that coverage is decided by.
+            // The column `host` contains the result of the same function that `covers` uses.
             let sql = format!(
                 "INSERT INTO taken SELECT id, {}, {target}, 0 FROM request INDEXED BY request_host {WHERE} \
-                 AND environment = :environment AND host = :host AND kind IN ('files', 'prefixes') LIMIT {MAX_COVERED}",
+                 AND environment = :environment AND host = :host AND kind IN ('files', 'prefixes') LIMIT {MAX_MERGED_ROWS}",
                 self.claim
             );
             let parameters = named_params! {
@@ -639,8 +646,9 @@ impl Taking<'_> {
             };
             count += self.connection.execute(&sql, parameters)? as u64;
         }
-        // Few in number: what is the same, and is to be invalidated; and longer prefixes. Without an index named SQLite
-        // takes that of the groups, and reads all that waits in one.
+        // The candidates are few: the same target with another action, and longer prefixes. Without the name of an
+        // index, SQLite would use
+        // the one of the groups and read all requests of a group.
         let sql = format!(
             "SELECT id, kind, key, action FROM request INDEXED BY request_same {WHERE} AND environment = :environment \
              AND hash = :hash AND kind = :kind \
@@ -656,7 +664,7 @@ impl Taking<'_> {
         while let Some(row) = rows.next()? {
             let text = |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
             let Some(Ok(subject)) = Subject::parse(text(1)?, text(2)?) else { continue };
-            let action = action_of(text(3)?);
+            let action = parse_action(text(3)?);
             if covers(request, &NewRequest { subject, action, ..request.clone() }) {
                 covered.push(row.get(0)?);
             }
@@ -675,13 +683,13 @@ impl Taking<'_> {
     }
 }
 
-/// Rows that are marked in memory.
+/// A claim: rows that are listed in a temporary table.
 struct SqliteClaim {
     jobs: Jobs,
     clock: Clock,
     number: i64,
-    requests: Vec<Claimed>,
-    /// Why each request that could not be read is a dead letter.
+    requests: Vec<ClaimedTarget>,
+    /// The errors of the requests that could not be parsed and became dead letters.
     unreadable: Vec<String>,
     is_settled: bool,
 }
@@ -695,27 +703,30 @@ impl fmt::Debug for SqliteClaim {
 const RELEASE: &str = "DELETE FROM taken WHERE claim = ?1";
 
 impl Claim for SqliteClaim {
-    fn requests(&self) -> &[Claimed] {
+    fn requests(&self) -> &[ClaimedTarget] {
         &self.requests
     }
 
     fn keep(&mut self) -> StoreFuture<'_, ()> {
-        // The process that holds it is the one that would take it away.
+        // Only this process could take the claim away.
         Box::pin(async { Ok(()) })
     }
 
-    fn settle(mut self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>> {
+    fn settle(
+        mut self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<NewDeadLetters>> {
         const DOING: &str = "cannot settle claimed requests";
         Box::pin(async move {
             if settlements.len() != self.requests.len() {
                 let (claimed, settled) = (self.requests.len(), settlements.len());
-                let message = format!("{claimed} requests were claimed, and {settled} are settled");
+                let message = format!("{claimed} requests were claimed, but {settled} are settled");
                 return Err(StoreError::new(DOING, message));
             }
             let (clock, number) = (Arc::clone(&self.clock), self.number);
             let mut dead = Vec::new();
             if settlements.iter().all(|settlement| *settlement == Settlement::Accepted) {
-                // There may be a million. Others do not wait for all of them, and what was removed stays so.
+                // There may be a million rows. Other jobs run in between, and removed rows stay removed.
                 while self.jobs.run(DOING, move |connection| remove_some(connection, number)).await? {}
             } else {
                 dead = self
@@ -729,7 +740,7 @@ impl Claim for SqliteClaim {
             }
             self.is_settled = true;
             let unreadable = std::mem::take(&mut self.unreadable);
-            let refused = |error| Buried { reason: DeadReason::Refused, error, requests: 1 };
+            let refused = |error| NewDeadLetters { reason: DeadReason::Refused, error, requests: 1 };
             dead.extend(unreadable.into_iter().map(refused));
             Ok(dead)
         })
@@ -746,14 +757,14 @@ impl Drop for SqliteClaim {
     }
 }
 
-/// Removes rows of a claim of which all is accepted. Returns whether there may be more.
+/// Removes rows of a claim whose targets were all accepted. Returns whether there may be more.
 fn remove_some(connection: &Connection, claim: i64) -> rusqlite::Result<bool> {
     const SOME: &str = "IN (SELECT id FROM taken WHERE claim = ?1 ORDER BY id LIMIT ?2)";
-    let parameters = [claim, REMOVED_AT_ONCE];
+    let parameters = [claim, ROWS_PER_DELETE];
     connection.prepare_cached(&format!("DELETE FROM request WHERE id {SOME}"))?.execute(parameters)?;
     let count =
         connection.prepare_cached(&format!("DELETE FROM taken WHERE id {SOME}"))?.execute(parameters)?;
-    Ok(count as i64 == REMOVED_AT_ONCE)
+    Ok(count as i64 == ROWS_PER_DELETE)
 }
 
 fn settle(
@@ -761,13 +772,13 @@ fn settle(
     now: i64,
     claim: i64,
     settlements: &[Settlement],
-) -> rusqlite::Result<Vec<Buried>> {
-    // By target, how many of its rows became dead letters.
+) -> rusqlite::Result<Vec<NewDeadLetters>> {
+    // The number of rows of each target that became dead letters.
     let mut dead: BTreeMap<usize, u64> = BTreeMap::new();
     let mut select = connection.prepare_cached("SELECT id, target, is_same FROM taken WHERE claim = ?1")?;
     let mut rows = select.query([claim])?;
     let mut remove = connection.prepare_cached("DELETE FROM request WHERE id = ?1")?;
-    // Each row is judged by its own attempts.
+    // Each row is judged by its own number of attempts.
     let mut again = connection.prepare_cached(
         "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 \
          WHERE id = ?1 AND NOT (?2 AND attempts + 1 >= ?5)",
@@ -780,7 +791,7 @@ fn settle(
                 remove.execute([id])?;
             }
             Some(Settlement::Dead { reason, error }) if is_same => {
-                bury(connection, now, id, *reason, error)?;
+                move_to_dead(connection, now, id, *reason, error)?;
                 *dead.entry(target).or_default() += 1;
             }
             Some(Settlement::TryAgain { after, error, counts }) if is_same => {
@@ -788,27 +799,33 @@ fn settle(
                 let goes_on =
                     again.execute(params![id, counts, not_before, storable(error), MAX_ATTEMPTS])? > 0;
                 if !goes_on {
-                    bury(connection, now, id, DeadReason::Attempts, error)?;
+                    move_to_dead(connection, now, id, DeadReason::Attempts, error)?;
                     *dead.entry(target).or_default() += 1;
                 }
             }
             _ => {}
         }
     }
-    let buried = dead.into_iter().filter_map(|(target, requests)| match settlements.get(target)? {
+    let dead_letters = dead.into_iter().filter_map(|(target, requests)| match settlements.get(target)? {
         Settlement::Dead { reason, error } => {
-            Some(Buried { reason: *reason, error: error.clone(), requests })
+            Some(NewDeadLetters { reason: *reason, error: error.clone(), requests })
         }
         Settlement::TryAgain { error, .. } => {
-            Some(Buried { reason: DeadReason::Attempts, error: error.clone(), requests })
+            Some(NewDeadLetters { reason: DeadReason::Attempts, error: error.clone(), requests })
         }
         Settlement::Accepted | Settlement::Untouched => None,
     });
-    Ok(buried.collect())
+    Ok(dead_letters.collect())
 }
 
 /// Moves a request to the dead letters.
-fn bury(connection: &Connection, now: i64, id: i64, reason: DeadReason, error: &str) -> rusqlite::Result<()> {
+fn move_to_dead(
+    connection: &Connection,
+    now: i64,
+    id: i64,
+    reason: DeadReason,
+    error: &str,
+) -> rusqlite::Result<()> {
     const SQL: &str = "
         INSERT INTO dead (id, zone, environment, action, kind, key, hash, host, priority, requested_at, died_at, attempts,
           reason, last_error, source, event)
@@ -856,7 +873,7 @@ fn take_tokens(connection: &Connection, now: i64, tokens: &[Tokens]) -> rusqlite
     for tokens in tokens {
         let interval = u64::try_from(tokens.interval.as_micros()).unwrap_or(u64::MAX);
         let wanted = Bucket::new(interval, tokens.burst);
-        // The same budget twice is one that gives twice.
+        // The same budget may be named twice, so the second taking continues from the first.
         let before = taken.iter().rev().find(|(name, _)| *name == tokens.budget).map(|(_, bucket)| *bucket);
         let before = match before {
             Some(bucket) => Some(bucket),
@@ -915,7 +932,7 @@ fn read_dead(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Dead
             id: row.get(0)?,
             zone: row.get(1)?,
             environment: Some(row.get(2)?).filter(|id: &String| !id.is_empty()),
-            action: action_of(&row.get::<_, String>(3)?),
+            action: parse_action(&row.get::<_, String>(3)?),
             kind: row.get(4)?,
             key: row.get(5)?,
             attempts: row.get(6)?,
@@ -933,7 +950,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looking_for_groups_reads_no_more_where_more_waits() {
+    fn the_search_for_groups_does_not_slow_down_with_more_requests() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("sqlite/schema.sql")).unwrap();
         let sql = "

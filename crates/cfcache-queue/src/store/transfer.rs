@@ -1,23 +1,23 @@
-//! From a file to PostgreSQL.
+//! Moves a queue from a file to PostgreSQL.
 
 use crate::store::{PostgresStore, SqliteStore, StoreError};
 
-/// How many rows go over at once.
+/// The number of rows per step.
 const ROWS: usize = 5000;
 
-/// What [`move_queue`] carried over.
+/// The result of [`move_queue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Moved {
-    /// Requests that wait.
+pub struct MoveSummary {
+    /// The number of waiting requests.
     pub requests: u64,
-    /// Dead letters. Those that an earlier run carried over, and could not remove from the file, are not counted again.
+    /// The number of dead letters, without those that an earlier run had moved but could not remove from the file.
     pub dead: u64,
-    /// Budgets.
+    /// The number of budgets.
     pub budgets: u64,
 }
 
-/// The tables that are carried over, in JSON, since both databases read and write it.
+/// The tables to move. The rows are moved as JSON, which both databases can read and write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Requests,
@@ -25,20 +25,22 @@ pub(super) enum Table {
     Budgets,
 }
 
-/// Carries all requests, dead letters and budgets of a file over to PostgreSQL, and removes them from the file.
+/// Moves all requests, dead letters and budgets of a file to PostgreSQL, and removes them from the file.
 ///
-/// - PostgreSQL has all of it or nothing: it is one transaction. The file is emptied after that is committed.
-/// - Where it is interrupted in between, everything is in both; another run carries the requests over a second time,
-///   which are merged with the first when they are sent, and the dead letters once.
-/// - Requests keep their order, age, attempts, and the time when they may be sent and are given up. Of a budget that is on
-///   both sides the one that is used more counts.
+/// - PostgreSQL gets either everything or nothing, in one transaction. The file is emptied after the commit.
+/// - If the move is interrupted between the two, everything is in both. Another run then moves the requests a second
+///   time, and
+///   they are merged with the first ones when they are sent. Dead letters are moved once.
+/// - Requests keep their order, age, attempts, delay and expiry. If a budget exists on both sides, the one with fewer
+///   tokens is
+///   used.
 ///
 /// # Errors
 ///
-/// [`StoreError`]. Nothing is lost then, and it can be run again.
-pub async fn move_queue(from: &SqliteStore, to: &PostgresStore) -> Result<Moved, StoreError> {
+/// [`StoreError`]. Nothing is lost then, and the move can be repeated.
+pub async fn move_queue(from: &SqliteStore, to: &PostgresStore) -> Result<MoveSummary, StoreError> {
     let mut import = to.begin_import().await?;
-    let mut moved = Moved::default();
+    let mut moved = MoveSummary::default();
     for (table, count) in [
         (Table::Requests, &mut moved.requests),
         (Table::Dead, &mut moved.dead),

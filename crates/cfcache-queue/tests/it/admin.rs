@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::http::{get, post, send};
 use crate::memory::{MemoryStore, Mode};
 
-/// An admin listener with a store in memory, which ends with it.
-pub(crate) struct Running {
+/// An admin listener with a store in memory. Dropping it stops it.
+pub(crate) struct TestAdmin {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -23,7 +23,7 @@ pub(crate) struct Running {
     _stop: watch::Sender<bool>,
 }
 
-impl Running {
+impl TestAdmin {
     pub(crate) async fn start() -> Self {
         let store = Arc::new(MemoryStore::default());
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -35,15 +35,15 @@ impl Running {
         Self { address, store, metrics, health, _stop: stop }
     }
 
-    async fn get(&self, path: &str) -> crate::http::Answered {
+    async fn get(&self, path: &str) -> crate::http::HttpAnswer {
         send(self.address, &get(path)).await.unwrap()
     }
 }
 
-/// A page in a browser can have its own name lead to this machine.
+/// A web page can make its own host name resolve to this machine.
 #[tokio::test(start_paused = true)]
-async fn a_local_listener_answers_under_an_address_only() {
-    let running = Running::start().await;
+async fn a_local_listener_refuses_host_names() {
+    let admin = TestAdmin::start().await;
     for (host, status) in [
         ("evil.example", 403),
         ("evil.example:8790", 403),
@@ -54,78 +54,78 @@ async fn a_local_listener_answers_under_an_address_only() {
         ("[::1]:8790", 200),
     ] {
         let request = format!("GET /status.json HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        assert_eq!(send(running.address, request.as_bytes()).await.unwrap().status, status, "{host}");
+        assert_eq!(send(admin.address, request.as_bytes()).await.unwrap().status, status, "{host}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn metrics_are_of_the_store_where_it_answers() {
-    let running = Running::start().await;
-    let answered = running.get("/metrics").await;
-    assert_eq!(answered.status, 200);
-    assert!(answered.header("content-type").unwrap().starts_with("application/openmetrics-text"));
-    assert!(answered.body.contains("cfcache_queue_ready{kind=\"tags\"} 0"), "{}", answered.body);
+async fn metrics_include_gauges_only_if_the_store_answers() {
+    let admin = TestAdmin::start().await;
+    let answer = admin.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(answer.body.contains("cfcache_queue_ready{kind=\"tags\"} 0"), "{}", answer.body);
     for mode in [Mode::Fails, Mode::Hangs] {
         tokio::time::advance(Duration::from_secs(2)).await;
-        running.store.set_mode(mode);
-        let answered = running.get("/metrics").await;
-        assert_eq!(answered.status, 200);
-        assert!(answered.body.contains("cfcache_queue_store_up 0"), "{}", answered.body);
-        assert!(!answered.body.contains("cfcache_queue_ready{"), "{}", answered.body);
+        admin.store.set_mode(mode);
+        let answer = admin.get("/metrics").await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.contains("cfcache_queue_store_up 0"), "{}", answer.body);
+        assert!(!answer.body.contains("cfcache_queue_ready{"), "{}", answer.body);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_look_ask_the_store_once_a_second() {
-    let running = Running::start().await;
+async fn reads_the_status_at_most_once_per_second() {
+    let admin = TestAdmin::start().await;
     for _ in 0..20 {
-        running.get("/metrics").await;
-        running.get("/status.json").await;
+        admin.get("/metrics").await;
+        admin.get("/status.json").await;
     }
-    assert_eq!(*running.store.asked.lock().unwrap(), 1);
+    assert_eq!(*admin.store.asked.lock().unwrap(), 1);
     tokio::time::advance(Duration::from_millis(1001)).await;
-    running.get("/metrics").await;
-    assert_eq!(*running.store.asked.lock().unwrap(), 2);
+    admin.get("/metrics").await;
+    assert_eq!(*admin.store.asked.lock().unwrap(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_lives_while_the_worker_turns_and_is_ready_while_the_store_can_be_written() {
-    let running = Running::start().await;
+async fn livez_follows_the_worker_and_readyz_follows_the_store() {
+    let admin = TestAdmin::start().await;
     let status = async |path: &str| {
         tokio::time::advance(Duration::from_secs(2)).await;
-        let answered = running.get(path).await;
-        (answered.status, answered.body)
+        let answer = admin.get(path).await;
+        (answer.status, answer.body)
     };
     assert_eq!(status("/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(status("/readyz").await, (200, "ok\n".to_owned()));
-    running.store.set_mode(Mode::Fails);
+    admin.store.set_mode(Mode::Fails);
     assert_eq!(status("/livez").await.0, 200);
     assert_eq!(status("/readyz").await.0, 503);
-    running.store.set_mode(Mode::Works);
-    running.health.worker_turned(Instant::now());
+    admin.store.set_mode(Mode::Works);
+    admin.health.worker_iterated(Instant::now());
     assert_eq!(status("/livez").await.0, 200);
     tokio::time::advance(Duration::from_secs(30)).await;
     assert_eq!(status("/livez").await.0, 503);
-    running.health.worker_turned(Instant::now());
+    admin.health.worker_iterated(Instant::now());
     assert_eq!(status("/livez").await.0, 200);
-    running.health.set_credentials(Err("the API refused the token".to_owned()));
+    admin.health.set_credentials(Err("the API refused the token".to_owned()));
     let (code, body) = status("/readyz").await;
     assert!(code == 503 && body.contains("the API refused the token"), "{code} {body}");
-    running.health.set_credentials(Ok(()));
+    admin.health.set_credentials(Ok(()));
     assert_eq!(status("/readyz").await.0, 200);
-    running.health.stop();
-    assert_eq!(status("/readyz").await, (503, "it is stopping\n".to_owned()));
+    admin.health.stop();
+    assert_eq!(status("/readyz").await, (503, "the process is stopping\n".to_owned()));
     assert_eq!(status("/livez").await.0, 200);
 }
 
 #[tokio::test]
-async fn nothing_can_be_changed() {
-    let running = Running::start().await;
-    assert_eq!(send(running.address, &post("/", &[], b"x")).await.unwrap().status, 405);
-    assert_eq!(running.get("/admin").await.status, 404);
-    let answered = running.get("/").await;
-    let policy = answered.header("content-security-policy").unwrap();
+async fn refuses_all_methods_but_get_and_head() {
+    let admin = TestAdmin::start().await;
+    assert_eq!(send(admin.address, &post("/", &[], b"x")).await.unwrap().status, 405);
+    assert_eq!(admin.get("/admin").await.status, 404);
+    let answer = admin.get("/").await;
+    let policy = answer.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
-    assert_eq!(answered.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(running.get("/status.json").await.json()["store"], "memory");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(admin.get("/status.json").await.json()["store"], "memory");
 }

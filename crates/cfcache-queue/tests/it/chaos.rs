@@ -1,6 +1,7 @@
-//! Everything that goes wrong at once: killed and frozen workers, a database that goes down, connections that are cut, an API
-//! that fails. After each, a checker looks for a later accepted purge for every committed request, and mutants show that the
-//! checker would see one that is missing.
+//! Many failures at once: killed and frozen workers, crashes of the database, cut connections, and a failing API. After
+//! each run, a
+//! checker verifies that every committed request has a later accepted purge. Mutants show that the checker detects a
+//! missing purge.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -9,19 +10,19 @@ use std::time::Duration;
 
 use cfcache_emulator::{Config, Effect, Fault, FaultAction};
 use cfcache_queue::{
-    Accounts, Buried, Claim, DeadRequest, DeadSelection, Group, NewRequest, Settlement, Status, Store,
-    StoreFuture, Tokens,
+    Accounts, Claim, DeadRequest, DeadSelection, Group, NewDeadLetters, NewRequest, Settlement, Status,
+    Store, StoreFuture, Tokens,
 };
 use rustix::process::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::api::{Running, account, config, wait_for};
+use crate::support::api::{TestWorker, account, config, wait_for};
 use crate::support::chaos::{Chaos, Production, Random, factor, seed};
 use crate::support::postgres::{self, Bouncer, Cluster, database, empty_database, program};
 
-/// An API that fails in every way at once, as the seed decides.
+/// An API that fails in every way, decided by the seed.
 fn failing(seed: u64) -> Config {
     let refusal =
         FaultAction::Status { status: 429, code: None, body: None, retry_after: Some("1".to_owned()) };
@@ -38,16 +39,17 @@ fn failing(seed: u64) -> Config {
         )
 }
 
-fn nothing_lost(chaos: &Chaos, lost: &[String]) {
+fn assert_nothing_lost(chaos: &Chaos, lost: &[String]) {
     assert!(lost.is_empty(), "{} lost:\n{}\n{}", lost.len(), lost.join("\n"), chaos.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_while_workers_are_killed_and_the_api_fails() {
+async fn loses_nothing_if_workers_are_killed_and_the_api_fails() {
     let Some(database) = database().await else { return };
     let seed = seed();
     let chaos = Chaos::start(database, failing(seed)).await;
-    let production = Production { has_poison: true, transactions: 250 * factor(), ..Production::new(seed) };
+    let production =
+        Production { has_refused_entries: true, transactions: 250 * factor(), ..Production::new(seed) };
     let is_over = AtomicBool::new(false);
     let producing = async {
         chaos.produce(&production).await;
@@ -71,12 +73,12 @@ async fn nothing_is_lost_while_workers_are_killed_and_the_api_fails() {
     let lost = chaos.finish().await;
     drop(workers);
     assert!(kills > 10, "only {kills} workers were killed");
-    nothing_lost(&chaos, &lost);
-    assert!(chaos.dead().await > 0, "poison is refused");
+    assert_nothing_lost(&chaos, &lost);
+    assert!(chaos.dead().await > 0, "the API refuses the invalid entries");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_while_workers_are_frozen_beyond_the_timeout() {
+async fn loses_nothing_if_workers_freeze_beyond_the_timeout() {
     let Some(database) = database().await else { return };
     let seed = seed();
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(200))).await;
@@ -91,16 +93,16 @@ async fn nothing_is_lost_while_workers_are_frozen_beyond_the_timeout() {
     let ((), other) = tokio::join!(chaos.produce(&production), freezing);
     let lost = chaos.finish().await;
     frozen.iter().for_each(|worker| worker.signal(Signal::CONT));
-    nothing_lost(&chaos, &lost);
-    // Those that were frozen see that their claims are gone, and work on.
+    assert_nothing_lost(&chaos, &lost);
+    // Workers that were frozen notice that their claims are lost, and continue.
     chaos.produce(&Production { transactions: 10, ..Production::new(seed + 1) }).await;
     drop(other);
-    nothing_lost(&chaos, &chaos.finish().await);
+    assert_nothing_lost(&chaos, &chaos.finish().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_while_postgresql_crashes() {
-    // A cluster of its own: all others would go down with it.
+async fn loses_nothing_if_postgresql_crashes() {
+    // A separate cluster, because the crash would affect all other tests.
     let Some(cluster) = Cluster::start() else { return };
     let cluster: &'static Cluster = Box::leak(Box::new(cluster));
     let database = cluster.database().await;
@@ -121,12 +123,12 @@ async fn nothing_is_lost_while_postgresql_crashes() {
     let ((), ()) = tokio::join!(chaos.produce(&production), crashing);
     let lost = chaos.finish().await;
     drop(workers);
-    nothing_lost(&chaos, &lost);
+    assert_nothing_lost(&chaos, &lost);
     cluster.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_while_connections_to_postgresql_are_cut() {
+async fn loses_nothing_if_connections_to_postgresql_are_cut() {
     let Some(database) = database().await else { return };
     let seed = seed();
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(20))).await;
@@ -169,11 +171,11 @@ async fn nothing_is_lost_while_connections_to_postgresql_are_cut() {
     let lost = chaos.finish().await;
     drop(workers);
     proxy.abort();
-    nothing_lost(&chaos, &lost);
+    assert_nothing_lost(&chaos, &lost);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_whose_clocks_are_an_hour_apart_lose_nothing_and_keep_the_limits() {
+async fn loses_nothing_and_keeps_the_limits_with_wrong_clocks() {
     let Some(database) = database().await else { return };
     let Some(faketime) = program("faketime", "faketime", &[]) else { return };
     let seed = seed();
@@ -191,18 +193,18 @@ async fn workers_whose_clocks_are_an_hour_apart_lose_nothing_and_keep_the_limits
     chaos.produce(&Production { urls: 5000, slowness: Duration::ZERO, pause, ..Production::new(seed) }).await;
     let lost = chaos.finish().await;
     drop(workers);
-    nothing_lost(&chaos, &lost);
+    assert_nothing_lost(&chaos, &lost);
     assert_eq!(chaos.server.log().counts().rate_limited, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_share_the_published_limits_without_a_429_while_another_transaction_holds_a_snapshot() {
+async fn workers_share_the_limits_without_429_despite_an_old_snapshot() {
     let Some(database) = database().await else { return };
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(10))).await;
     let holder = chaos.database.client().await;
     holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ledger").await.unwrap();
     let client = chaos.database.client().await;
-    // More than the bucket holds: 9,000 URLs and 15,000 tags, of which 100 go into a request.
+    // More than the bucket contains: 9,000 URLs, and 15,000 tags, of which 100 fit into a request.
     let sql = "
         INSERT INTO ledger (kind, key)
           SELECT 'files', 'https://www.example.com/' || n FROM generate_series(1, 9000) AS n
@@ -213,7 +215,7 @@ async fn workers_share_the_published_limits_without_a_429_while_another_transact
     let workers: Vec<_> = (0..4).map(|_| chaos.worker(&url)).collect();
     let lost = chaos.finish().await;
     drop(workers);
-    nothing_lost(&chaos, &lost);
+    assert_nothing_lost(&chaos, &lost);
     let counts = chaos.server.log().counts();
     assert_eq!(counts.rate_limited, 0, "{counts:?}");
     assert!(counts.items >= 24_000, "{counts:?}\n{}", chaos.log());
@@ -221,7 +223,7 @@ async fn workers_share_the_published_limits_without_a_429_while_another_transact
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_settles_what_is_in_flight_and_ends_with_0() {
+async fn sigterm_settles_requests_in_flight_and_exits_with_0() {
     let Some(database) = database().await else { return };
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(500))).await;
     let client = chaos.database.client().await;
@@ -239,7 +241,7 @@ async fn sigterm_settles_what_is_in_flight_and_ends_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn producers_and_workers_go_through_pgbouncer_in_transaction_mode() {
+async fn works_behind_pgbouncer_in_transaction_mode() {
     let Some(mut database) = empty_database().await else { return };
     let Some(bouncer) = Bouncer::start(database.cluster) else { return };
     database.port = Some(bouncer.port);
@@ -252,24 +254,25 @@ async fn producers_and_workers_go_through_pgbouncer_in_transaction_mode() {
     let url = chaos.database.url();
     let workers: Vec<_> = (0..2).map(|_| chaos.worker(&url)).collect();
     chaos.produce(&Production { pause: Duration::from_millis(2), ..Production::new(seed) }).await;
-    // One that is killed in the midst of a claim holds none of the few connections.
+    // A worker that is killed during a claim must not keep one of the few connections.
     workers[0].signal(Signal::KILL);
     chaos.produce(&Production { transactions: 20, ..Production::new(seed + 1) }).await;
     let lost = chaos.finish().await;
     drop(workers);
-    nothing_lost(&chaos, &lost);
+    assert_nothing_lost(&chaos, &lost);
 }
 
-/// A store that settles no claim before the test lets it.
+/// A store that settles a claim only when the test allows it.
 #[derive(Debug)]
-struct SettlesLate {
+struct LateStore {
     store: Arc<dyn Store>,
     may_settle: watch::Receiver<bool>,
     bug: Option<DeletesByKey>,
 }
 
-/// A bug that the checker has to see: what was accepted is deleted by its key, and so are requests that came while it was
-/// being sent.
+/// A bug that the checker must detect: accepted requests are deleted by their key, and so are equal requests that
+/// arrived
+/// during sending.
 #[derive(Clone, Debug)]
 struct DeletesByKey {
     url: String,
@@ -282,7 +285,7 @@ struct LateClaim {
     bug: Option<DeletesByKey>,
 }
 
-impl Store for SettlesLate {
+impl Store for LateStore {
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()> {
         self.store.insert(requests)
     }
@@ -329,7 +332,7 @@ impl Store for SettlesLate {
 }
 
 impl Claim for LateClaim {
-    fn requests(&self) -> &[cfcache_queue::Claimed] {
+    fn requests(&self) -> &[cfcache_queue::ClaimedTarget] {
         self.claim.requests()
     }
 
@@ -337,7 +340,10 @@ impl Claim for LateClaim {
         self.claim.keep()
     }
 
-    fn settle(mut self: Box<Self>, settlements: Vec<Settlement>) -> StoreFuture<'static, Vec<Buried>> {
+    fn settle(
+        mut self: Box<Self>,
+        settlements: Vec<Settlement>,
+    ) -> StoreFuture<'static, Vec<NewDeadLetters>> {
         Box::pin(async move {
             self.may_settle.wait_for(|may_settle| *may_settle).await.unwrap();
             let Some(bug) = self.bug else { return self.claim.settle(settlements).await };
@@ -357,63 +363,63 @@ impl Claim for LateClaim {
     }
 }
 
-/// A run with a worker in this process. Returns what was lost.
+/// Runs a worker in this process. Returns the lost requests.
 async fn run_with(production: impl FnOnce(u64) -> Production) -> Option<Vec<String>> {
     let database = database().await?;
     let production = production(seed());
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(100))).await;
     let store = Arc::new(chaos.database.store());
-    let worker = Running::start(store, Accounts::new(account(&chaos.server, "a")));
+    let worker = TestWorker::start(store, Accounts::new(account(&chaos.server, "a")));
     chaos.produce(&production).await;
     let lost = chaos.finish().await;
     worker.stop().await;
     Some(lost)
 }
 
-/// Few URLs and short transactions: many requests come for what is being sent.
+/// Few URLs and short transactions, so that many requests arrive for a target that is being sent.
 fn busy(seed: u64) -> Production {
     let slowness = Duration::from_millis(2);
     Production { urls: 10, slowness, pause: Duration::from_millis(10), ..Production::new(seed) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_without_a_mutant_loses_nothing() {
+async fn a_run_without_a_bug_loses_nothing() {
     let Some(lost) = run_with(busy).await else { return };
     assert!(lost.is_empty(), "{} lost:\n{}", lost.len(), lost.join("\n"));
 }
 
-/// Asks for a URL, and once more before the purge of the first is settled. Returns what was lost.
-async fn ask_again_meanwhile(has_bug: bool) -> Option<Vec<String>> {
+/// Requests a URL, and requests it again before the purge of the first request is settled. Returns the lost requests.
+async fn request_again_during_sending(has_bug: bool) -> Option<Vec<String>> {
     let chaos = Chaos::start(database().await?, config()).await;
     let bug = has_bug.then(|| DeletesByKey { url: chaos.database.url() });
     let (let_settle, may_settle) = watch::channel(false);
-    let store = Arc::new(SettlesLate { store: Arc::new(chaos.database.store()), may_settle, bug });
-    // One at a time: with more, the second request would be under way as well before the first is settled.
-    let worker = Running::start_with(store, Accounts::new(account(&chaos.server, "a")), 1);
+    let store = Arc::new(LateStore { store: Arc::new(chaos.database.store()), may_settle, bug });
+    // One at a time: otherwise the second request could be in flight before the first is settled.
+    let worker = TestWorker::start_with(store, Accounts::new(account(&chaos.server, "a")), 1);
     let client = chaos.database.client().await;
-    let ask = "BEGIN; INSERT INTO ledger (kind, key) VALUES ('files', 'https://www.example.com/');
+    let request = "BEGIN; INSERT INTO ledger (kind, key) VALUES ('files', 'https://www.example.com/');
         SELECT cfcache.request_urls('example.com', ARRAY['https://www.example.com/']); COMMIT";
-    client.batch_execute(ask).await.unwrap();
+    client.batch_execute(request).await.unwrap();
     wait_for("the purge", || async { chaos.server.purges().len() > 1 }).await;
-    client.batch_execute(ask).await.unwrap();
+    client.batch_execute(request).await.unwrap();
     let_settle.send(true).unwrap();
-    // The purge was before the second request: a doubt about the clocks must not hide what the bug loses.
+    // The purge was before the second request. An uncertainty of the clocks must not hide what the bug loses.
     let lost = if has_bug { chaos.finish_in_doubt().await } else { chaos.finish().await };
     worker.stop().await;
     Some(lost)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checker_sees_a_store_that_deletes_by_key_after_the_purge() {
-    let Some(lost) = ask_again_meanwhile(false).await else { return };
+async fn the_checker_detects_a_store_that_deletes_by_key() {
+    let Some(lost) = request_again_during_sending(false).await else { return };
     assert!(lost.is_empty(), "{lost:?}");
-    let Some(lost) = ask_again_meanwhile(true).await else { return };
+    let Some(lost) = request_again_during_sending(true).await else { return };
     assert_eq!(lost.len(), 1, "{lost:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checker_sees_a_door_that_drops_what_was_asked_for_shortly_before() {
+async fn the_checker_detects_a_producer_that_drops_repeated_requests() {
     let run = run_with(|seed| Production { drops_repeated: true, ..busy(seed) });
     let Some(lost) = run.await else { return };
-    assert!(!lost.is_empty(), "the checker saw nothing");
+    assert!(!lost.is_empty(), "the checker detected no loss");
 }

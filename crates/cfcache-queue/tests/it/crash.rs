@@ -1,4 +1,4 @@
-//! `serve` on one file, killed again and again: the program as it is installed, and what the API got to see.
+//! `serve` on one file, killed many times: the real program against an emulated API.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +17,7 @@ use crate::http::{post, read};
 use crate::support::Folder;
 use crate::support::api::{ZONE_ID, config, start, wait_for};
 
-/// How often it is killed.
+/// The number of kills.
 const KILLS: u64 = 20;
 
 /// A running service.
@@ -27,7 +27,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts it, and waits until it takes requests.
+    /// Starts the service, and waits until it accepts requests.
     fn start(folder: &Path, base_url: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
         command.args(["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--data"]).arg(folder);
@@ -43,20 +43,20 @@ impl Service {
         let address =
             line.trim().strip_prefix("listening on http://").and_then(|rest| rest.split('/').next());
         let intake = address.and_then(|address| address.parse().ok());
-        Self { child, intake: intake.unwrap_or_else(|| panic!("it began with {line:?}")) }
+        Self { child, intake: intake.unwrap_or_else(|| panic!("unexpected first line {line:?}")) }
     }
 
-    /// SIGKILL.
+    /// Kills the service with SIGKILL.
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-/// A URL, and when the last request for it was sent that was answered with 202.
+/// The time of the last request for each URL that was answered with 202.
 type Acknowledged = Arc<Mutex<HashMap<String, Instant>>>;
 
-/// Asks for a new URL and for one of a few again and again, until the service is gone.
+/// Requests a new URL and one of a few repeated URLs in turns, until the service is gone.
 async fn produce(intake: SocketAddr, name: String, acknowledged: Acknowledged) {
     for number in 0.. {
         let urls = [
@@ -79,8 +79,8 @@ async fn produce(intake: SocketAddr, name: String, acknowledged: Acknowledged) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_by_twenty_kills() {
-    // Some tries fail, and some answers are lost on their way.
+async fn loses_no_acknowledged_request_in_20_kills() {
+    // Some attempts fail, and some answers are lost.
     let fault = |text: &str| text.parse::<Fault>().unwrap();
     let config = config()
         .with_fault(fault("status=500,probability=0.1,seed=1"))
@@ -101,7 +101,7 @@ async fn nothing_acknowledged_is_lost_by_twenty_kills() {
             .collect();
         let last = format!("https://example.com/{round}-0/1");
         wait_for("requests to be taken", || async { acknowledged.lock().unwrap().contains_key(&last) }).await;
-        // From 20 to 150 ms more, in another order for each seed.
+        // From 20 to 150 ms more, in a different order for each seed.
         let up = 20 + (seed + round * 7919) % 131;
         tokio::time::sleep(Duration::from_millis(up)).await;
         service.kill();
@@ -111,7 +111,7 @@ async fn nothing_acknowledged_is_lost_by_twenty_kills() {
     }
     let service = Service::start(folder.path(), &server.base_url());
     let acknowledged = acknowledged.lock().unwrap().clone();
-    assert!(acknowledged.len() > 20, "{} URLs say little", acknowledged.len());
+    assert!(acknowledged.len() > 20, "only {} URLs were acknowledged", acknowledged.len());
     let missing = || {
         let mut purged: HashMap<String, Instant> = HashMap::new();
         for purge in server.purges() {

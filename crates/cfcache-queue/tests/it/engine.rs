@@ -1,4 +1,4 @@
-//! What a worker decides: coverage, budgets, what becomes of what was claimed.
+//! The decisions of a worker: coverage, budgets and settlements.
 
 use std::time::Duration;
 
@@ -14,30 +14,31 @@ use proptest::prelude::*;
 
 use crate::support::{config, invalidate, purge, requests};
 
-/// The place of its kind among the kinds.
-fn place(request: &NewRequest) -> u8 {
+/// Returns the rank of the request's kind.
+fn rank_of(request: &NewRequest) -> u8 {
     match &request.subject {
         Subject::Everything => rank(None),
         Subject::Target(target) => rank(Some(target.kind())),
     }
 }
 
-/// An object in a cache, as far as purges tell objects apart.
+/// An object in a cache, with the properties that purges distinguish.
 #[derive(Debug, Clone)]
 struct Object {
     environment: Option<&'static str>,
     /// In lower case.
     host: &'static str,
-    /// What a visitor asks for, as path and query.
+    /// Path and query of the visitor's request.
     path: String,
-    /// What the origin was asked for, after Transform Rules.
+    /// Path and query of the request to the origin, after Transform Rules.
     origin_path: String,
     header: Option<&'static str>,
     tag: &'static str,
 }
 
-/// Whether a request to the API reaches an object. What the documentation leaves open is decided by `widely`: so that
-/// as much as possible is reached, or as little.
+/// Returns whether an API request reaches an object. Where the documentation is ambiguous, `widely` chooses the
+/// interpretation
+/// that reaches more objects.
 fn reaches(request: &NewRequest, object: &Object, widely: bool) -> bool {
     if request.environment.as_deref() != object.environment {
         let clears_all = request.environment.is_none() && request.subject == Subject::Everything;
@@ -69,7 +70,7 @@ fn reaches(request: &NewRequest, object: &Object, widely: bool) -> bool {
             let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             let path = path.split('#').next().unwrap_or_default();
             let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-            // What is behind a colon may be ignored, or not.
+            // The text after a colon may or may not be ignored.
             let host = host.to_ascii_lowercase();
             let is_host = host == object.host || (widely && host.split(':').next() == Some(object.host));
             is_host && header == object.header && path == object.path
@@ -98,9 +99,10 @@ fn objects() -> impl Strategy<Value = Object> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, ..config() })]
 
-    /// However the documentation is read: what a request may be meant to reach, what covers it does reach.
+    /// With any interpretation of the documentation, a covering request reaches every object that the covered one may
+    /// reach.
     #[test]
-    fn what_covers_reaches_all_that_the_other_may_reach(
+    fn a_covering_request_reaches_every_object_of_the_covered_one(
         accepted in requests(),
         other in requests(),
         objects in prop::collection::vec(objects(), 30),
@@ -114,7 +116,7 @@ proptest! {
             && identity(&accepted.subject) == identity(&other.subject)
             && accepted.environment == other.environment;
         for object in objects {
-            // The same words mean the same, whatever that is.
+            // Equal requests reach the same objects, whatever those are.
             prop_assert!(
                 same || !reaches(&other, &object, true) || reaches(&accepted, &object, false),
                 "{object:?}",
@@ -129,7 +131,7 @@ proptest! {
             prop_assert!(covers(&one, &three));
         }
         if covers(&one, &two) && one.subject.kind() != two.subject.kind() {
-            prop_assert!(place(&one) < place(&two), "what covers goes first");
+            prop_assert!(rank_of(&one) < rank_of(&two), "a covering kind goes first");
         }
     }
 }
@@ -173,7 +175,7 @@ fn coverage_by_example() {
         purge("prefixes", "www.example.com/blog/../a"),
         purge("prefixes", "www.example.com/blog/%2E%2e/a"),
         purge("prefixes", "www.example.com"),
-        // A prefix is compared after Transform Rules, and a URL before them.
+        // A prefix is compared after Transform Rules, but a URL before them.
         url("https://www.example.com/blog/a"),
         host.clone(),
     ] {
@@ -194,7 +196,7 @@ fn coverage_by_example() {
 }
 
 #[test]
-fn the_host_of_what_is_certain() {
+fn host_of_is_none_if_uncertain() {
     let host = |kind: &str, key: &str| host_of(&purge(kind, key).subject).map(std::borrow::Cow::into_owned);
     assert_eq!(host("files", "https://WWW.Example.com"), Some("www.example.com".to_owned()));
     assert_eq!(host("files", "https://[::1]/a"), Some("[::1]".to_owned()));
@@ -206,7 +208,7 @@ fn the_host_of_what_is_certain() {
 }
 
 #[test]
-fn kinds_go_by_what_they_cover() {
+fn kinds_that_cover_more_go_first() {
     let mut requests = [
         purge("files", "https://a.example/"),
         purge("tags", "a"),
@@ -214,20 +216,20 @@ fn kinds_go_by_what_they_cover() {
         purge("everything", ""),
         purge("hosts", "a.example"),
     ];
-    requests.sort_by_key(place);
+    requests.sort_by_key(rank_of);
     let kinds = requests.each_ref().map(|request| request.subject.kind());
     assert_eq!(kinds, ["everything", "hosts", "prefixes", "tags", "files"]);
 }
 
-/// A token bucket as one writes it down: a level that is refilled, here in parts of a token so that nothing is rounded.
-struct NaiveBucket {
+/// A simple token bucket: a level that is refilled, counted in parts of a token to avoid rounding.
+struct SimpleBucket {
     interval_us: u64,
     burst: u64,
     level: u64,
     at: u64,
 }
 
-impl NaiveBucket {
+impl SimpleBucket {
     fn take(&mut self, now: u64, count: u64) -> bool {
         self.level = (self.level + (now - self.at)).min(self.burst * self.interval_us);
         self.at = now;
@@ -240,16 +242,16 @@ impl NaiveBucket {
 proptest! {
     #![proptest_config(config())]
 
-    /// It gives when the naive bucket does; and a wait is exactly as long as needed.
+    /// The bucket gives tokens whenever the simple bucket does, and each wait is exactly as long as needed.
     #[test]
-    fn a_bucket_gives_what_a_naive_one_does(
+    fn a_bucket_agrees_with_a_simple_token_bucket(
         interval_us in 1_u64..20_000,
         burst in 1_u32..600,
         takes in prop::collection::vec((0_u64..2_000_000, 1_u32..700), 1..100),
     ) {
         let mut bucket = Bucket::new(interval_us, burst);
         let level = u64::from(burst) * interval_us;
-        let mut naive = NaiveBucket { interval_us, burst: burst.into(), level, at: 0 };
+        let mut naive = SimpleBucket { interval_us, burst: burst.into(), level, at: 0 };
         let mut now = 0;
         for (pause, count) in takes {
             now += pause;
@@ -262,9 +264,9 @@ proptest! {
         }
     }
 
-    /// Requests that reach the server up to 0.3 s after they were sent, in any order: its bucket always has a token.
+    /// Requests may reach the server up to 0.3 s after sending, in any order. Its bucket must always have a token.
     #[test]
-    fn the_published_rates_are_never_exceeded(
+    fn never_exceeds_the_published_rates(
         plan in prop::sample::select(Plan::ALL),
         urls in any::<bool>(),
         requests in prop::collection::vec((0_u64..3_000_000, 0_u64..300_000, 1_u32..500), 50..300),
@@ -278,7 +280,7 @@ proptest! {
         let mut now = 1;
         let mut arrivals = Vec::new();
         for (pause, lag, count) in requests {
-            // Mostly as soon as there is something.
+            // Mostly as soon as a token is available.
             now += if pause > 2_900_000 { pause } else { 0 };
             let count = count.min(bucket.burst);
             while let Err(ready) = bucket.take(now, count) {
@@ -287,7 +289,7 @@ proptest! {
             arrivals.push((now + lag, count));
         }
         arrivals.sort_unstable();
-        // In parts of a token, as the emulator's.
+        // In parts of a token, as in the emulator.
         let unit = rate.per.as_micros();
         let capacity = unit * u128::from(burst);
         let (mut level, mut at) = (capacity, 0);
@@ -301,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn a_share_is_kept(permille in 1_u32..=1000, plan in prop::sample::select(Plan::ALL)) {
+    fn never_exceeds_a_share(permille in 1_u32..=1000, plan in prop::sample::select(Plan::ALL)) {
         let limits = plan.purge_limits();
         let share = f64::from(permille) / 1000.0;
         let buckets = [
@@ -318,7 +320,7 @@ proptest! {
 }
 
 #[test]
-fn the_global_quota_holds_in_every_window() {
+fn never_exceeds_the_global_quota_in_any_window() {
     let bucket = global_bucket(1.0);
     let in_window = u64::from(bucket.burst) + GLOBAL.per.as_micros() as u64 / bucket.interval_us;
     assert!(in_window <= u64::from(GLOBAL.count), "{in_window}");
@@ -326,13 +328,13 @@ fn the_global_quota_holds_in_every_window() {
 }
 
 #[test]
-fn after_a_refusal_nothing_goes_out_and_then_no_burst() {
+fn a_refusal_blocks_and_empties_the_bucket() {
     let mut bucket = Bucket::new(1_000, 50);
     assert_eq!(bucket.take(0, 10), Ok(()));
     bucket.refused(5_000, Duration::from_secs(2));
     assert_eq!(bucket.tokens(1_000_000), 0);
     assert_eq!(bucket.take(6_000, 1), Err(2_006_000));
-    // Refusals of others that were under way shorten no wait.
+    // Later refusals of other requests in flight do not shorten a wait.
     bucket.refused(6_000, Duration::from_secs(1));
     assert_eq!(bucket.blocked_until, 2_005_000);
     bucket.refused(2_004_999, Duration::ZERO);
@@ -341,7 +343,7 @@ fn after_a_refusal_nothing_goes_out_and_then_no_burst() {
 }
 
 #[test]
-fn another_plan_forgives_no_debt() {
+fn resizing_a_bucket_keeps_used_tokens() {
     let mut bucket = Bucket::new(1_000, 50);
     assert_eq!(bucket.take(0, 40), Ok(()));
     bucket.resize(0, &Bucket::new(100, 500));
@@ -352,7 +354,7 @@ fn another_plan_forgives_no_debt() {
 }
 
 #[test]
-fn waits_grow_to_half_a_minute() {
+fn backoff_doubles_up_to_30_seconds() {
     let range = |failures| (backoff(failures, 0), backoff(failures, 250_000));
     assert_eq!(range(0), (Duration::from_millis(250), Duration::from_millis(500)));
     assert_eq!(backoff(3, 0), Duration::from_secs(2));
@@ -363,14 +365,14 @@ fn waits_grow_to_half_a_minute() {
 }
 
 #[test]
-fn an_outage_kills_nothing_and_slows_the_worker() {
+fn an_outage_gives_up_no_request_and_pauses_the_worker() {
     let mut health = ApiHealth::new();
     let failed = EntryOutcome::Failed("broken".to_owned());
     health.failed();
     health.failed();
     assert_eq!((health.is_down(), health.pause(0)), (false, Duration::ZERO));
     let again = |counts, after| Settlement::TryAgain { after, error: "broken".to_owned(), counts };
-    // However often: stores judge each request by its own attempts.
+    // However high the number is: stores judge each request by its own attempts.
     for attempts in [0, 5, MAX_ATTEMPTS] {
         let settlement = settle(&failed, attempts, health.is_down(), 0);
         assert_eq!(settlement, again(true, backoff(attempts, 0)));

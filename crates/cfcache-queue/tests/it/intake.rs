@@ -1,4 +1,4 @@
-//! The intake over real sockets: what is answered, what is stored, and what it stands.
+//! The intake over real sockets: its answers, the stored requests, and its limits.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::http::{Answered, post, read, send};
+use crate::http::{HttpAnswer, post, read, send};
 use crate::memory::{MemoryStore, Mode};
 
 const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1zaWduZXItMTIzNDU2Nzg5";
@@ -30,8 +30,8 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const BODY: &[u8] = br#"{"zone":"example.com","urls":["https://example.com/a"]}"#;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// An intake that listens, with a store in memory. Everything ends with it.
-pub(crate) struct Running {
+/// A listening intake with a store in memory. Dropping it stops it.
+pub(crate) struct TestIntake {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -40,8 +40,8 @@ pub(crate) struct Running {
     serving: JoinHandle<()>,
 }
 
-impl Running {
-    /// With the sources of a file, in which FOLDER is a folder with the secrets `signer` and `bearer`.
+impl TestIntake {
+    /// Starts with the sources of a file. FOLDER stands for a folder with the secrets `signer` and `bearer`.
     pub(crate) async fn start(name: &str, toml: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("cfcache-intake-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -59,35 +59,35 @@ impl Running {
         Self { address, store, metrics, folder, stop, serving }
     }
 
-    pub(crate) async fn signed_and_fixed(name: &str) -> Self {
+    pub(crate) async fn with_signature_and_bearer(name: &str) -> Self {
         let toml = "[signer]\nauth = 'standard-webhooks'\nsecret-files = ['FOLDER/signer']\nzones = ['example.com']\n\
                     [strapi]\nauth = 'bearer'\nsecret-files = ['FOLDER/bearer']\nzones = ['*']\nrate = 10\n";
         Self::start(name, toml).await
     }
 
-    async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answered {
+    async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> HttpAnswer {
         send(self.address, &post(PATH, headers, body)).await.unwrap()
     }
 
-    fn counted(&self, line: &str) -> bool {
+    fn has_metric(&self, line: &str) -> bool {
         let text = self.metrics.encode(None);
         text.lines().any(|found| found == line)
     }
 }
 
-impl Drop for Running {
+impl Drop for TestIntake {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a signature is of a time, which has to be near")]
+#[expect(clippy::disallowed_methods, reason = "the timestamp of a signature must be close to now")]
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The headers of a message that is signed at a time.
+/// Returns the headers of a message that is signed at that time.
 fn signed(id: &str, timestamp: u64, body: &[u8]) -> Vec<(&'static str, String)> {
     let secret = BASE64_STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
@@ -101,45 +101,45 @@ fn signed(id: &str, timestamp: u64, body: &[u8]) -> Vec<(&'static str, String)> 
     ]
 }
 
-async fn post_signed(running: &Running, headers: &[(&'static str, String)], body: &[u8]) -> Answered {
+async fn post_signed(intake: &TestIntake, headers: &[(&'static str, String)], body: &[u8]) -> HttpAnswer {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    running.post(&headers, body).await
+    intake.post(&headers, body).await
 }
 
 #[tokio::test]
-async fn what_is_accepted_is_stored() {
-    let running = Running::start("accepted", "").await;
-    let answered = running.post(&[JSON], BODY).await;
-    assert_eq!((answered.status, answered.json()), (202, json!({"accepted": 1})));
-    assert_eq!(running.store.keys(), ["files https://example.com/a"]);
-    assert!(running.counted("cfcache_queue_requests_total{source=\"local\",kind=\"files\"} 1"));
+async fn stores_accepted_requests() {
+    let intake = TestIntake::start("accepted", "").await;
+    let answer = intake.post(&[JSON], BODY).await;
+    assert_eq!((answer.status, answer.json()), (202, json!({"accepted": 1})));
+    assert_eq!(intake.store.keys(), ["files https://example.com/a"]);
+    assert!(intake.has_metric("cfcache_queue_requests_total{source=\"local\",kind=\"files\"} 1"));
     let body = br#"{"zone":"example.com","urls":["https://example.com/*"],"tags":["a","b"]}"#;
-    let answered = running.post(&[JSON], body).await;
-    assert_eq!(answered.json()["accepted"], 3);
-    assert_eq!(answered.json()["warnings"][0]["at"], "urls[0]");
+    let answer = intake.post(&[JSON], body).await;
+    assert_eq!(answer.json()["accepted"], 3);
+    assert_eq!(answer.json()["warnings"][0]["at"], "urls[0]");
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_named_and_nothing_is_stored() {
-    let running = Running::start("wrong", "").await;
+async fn lists_every_problem_and_stores_nothing() {
+    let intake = TestIntake::start("wrong", "").await;
     let body = json!({"zone": "example.com", "urls": ["https://example.com/ok", "no", "https://example.com/a b"], "x": 1});
-    let answered = running.post(&[JSON], body.to_string().as_bytes()).await;
-    assert_eq!(answered.status, 400);
-    let items = answered.json()["items"].clone();
+    let answer = intake.post(&[JSON], body.to_string().as_bytes()).await;
+    assert_eq!(answer.status, 400);
+    let items = answer.json()["items"].clone();
     let places: Vec<&str> =
         items.as_array().unwrap().iter().map(|item| item["at"].as_str().unwrap()).collect();
     assert_eq!(places, ["x", "urls[1]", "urls[2]"]);
-    assert_eq!(answered.json()["error"], "3 things in it are not valid; nothing was stored");
+    assert_eq!(answer.json()["error"], "3 entries or fields are not valid; nothing was stored");
     let everything = br#"{"zone":"example.com","everything":true}"#;
-    assert_eq!(running.post(&[JSON], everything).await.status, 403);
-    assert!(running.store.keys().is_empty());
-    assert!(running.counted("cfcache_queue_rejected_total{source=\"local\",reason=\"invalid\"} 1"));
-    assert!(running.counted("cfcache_queue_rejected_total{source=\"local\",reason=\"forbidden\"} 1"));
+    assert_eq!(intake.post(&[JSON], everything).await.status, 403);
+    assert!(intake.store.keys().is_empty());
+    assert!(intake.has_metric("cfcache_queue_rejected_total{source=\"local\",reason=\"invalid\"} 1"));
+    assert!(intake.has_metric("cfcache_queue_rejected_total{source=\"local\",reason=\"forbidden\"} 1"));
 }
 
 #[tokio::test]
-async fn paths_methods_and_media_types() {
-    let running = Running::start("routes", "").await;
+async fn refuses_other_paths_methods_and_media_types() {
+    let intake = TestIntake::start("routes", "").await;
     for (bytes, status, header) in [
         (post("/", &[JSON], BODY), 404, None),
         (post("/v1/requests/", &[JSON], BODY), 404, None),
@@ -159,19 +159,19 @@ async fn paths_methods_and_media_types() {
         (post(PATH, &[], BODY), 415, None),
         (post(&format!("{PATH}?x=1"), &[JSON], BODY), 400, None),
     ] {
-        let answered = send(running.address, &bytes).await.unwrap();
-        assert_eq!(answered.status, status, "{answered:?}");
-        assert!(answered.json()["error"].is_string());
-        assert!(header.is_none_or(|name| answered.header(name).is_some()), "{answered:?}");
+        let answer = send(intake.address, &bytes).await.unwrap();
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.json()["error"].is_string());
+        assert!(header.is_none_or(|name| answer.header(name).is_some()), "{answer:?}");
     }
-    assert!(running.store.keys().is_empty());
+    assert!(intake.store.keys().is_empty());
 }
 
 #[tokio::test]
-async fn a_signature_is_checked_before_anything_else_of_the_body() {
-    let running = Running::signed_and_fixed("signature").await;
+async fn checks_the_signature_before_parsing_the_body() {
+    let intake = TestIntake::with_signature_and_bearer("signature").await;
     let headers = signed("msg_1", now(), BODY);
-    assert_eq!(post_signed(&running, &headers, BODY).await.status, 202);
+    assert_eq!(post_signed(&intake, &headers, BODY).await.status, 202);
 
     let other = br#"{"zone":"example.com","urls":["https://example.com/b"]}"#;
     for (headers, body, reason) in [
@@ -181,88 +181,88 @@ async fn a_signature_is_checked_before_anything_else_of_the_body() {
         (signed("msg_1", now() + 301, BODY), BODY, "timestamp"),
         (headers[..1].to_vec(), BODY, "no_credentials"),
     ] {
-        let answered = post_signed(&running, &headers, body).await;
-        assert_eq!(answered.status, 401, "{answered:?}");
-        assert_eq!(answered.header("www-authenticate"), Some("bearer"));
-        assert!(!answered.body.contains("urls"), "{answered:?}");
+        let answer = post_signed(&intake, &headers, body).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert_eq!(answer.header("www-authenticate"), Some("bearer"));
+        assert!(!answer.body.contains("urls"), "{answer:?}");
         let line = format!("cfcache_queue_rejected_total{{source=\"\",reason=\"{reason}\"}}");
-        assert!(running.metrics.encode(None).contains(&line), "{reason}");
+        assert!(intake.metrics.encode(None).contains(&line), "{reason}");
     }
-    assert_eq!(running.store.keys().len(), 1);
+    assert_eq!(intake.store.keys().len(), 1);
 
-    // The source may ask for one zone.
+    // The source may only purge one zone.
     let body = br#"{"zone":"example.org","tags":["a"]}"#;
-    assert_eq!(post_signed(&running, &signed("msg_2", now(), body), body).await.status, 403);
+    assert_eq!(post_signed(&intake, &signed("msg_2", now(), body), body).await.status, 403);
 }
 
 #[tokio::test]
-async fn a_message_that_comes_again_is_stored_again() {
-    let running = Running::signed_and_fixed("replay").await;
+async fn stores_a_repeated_message_again() {
+    let intake = TestIntake::with_signature_and_bearer("replay").await;
     let headers = signed("msg_1", now(), BODY);
     for _ in 0..3 {
-        assert_eq!(post_signed(&running, &headers, BODY).await.status, 202);
+        assert_eq!(post_signed(&intake, &headers, BODY).await.status, 202);
     }
-    assert_eq!(running.store.keys().len(), 3);
+    assert_eq!(intake.store.keys().len(), 3);
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_and_told() {
-    let running = Running::signed_and_fixed("rate").await;
+async fn a_source_above_its_rate_gets_429_with_retry_after() {
+    let intake = TestIntake::with_signature_and_bearer("rate").await;
     let bearer = format!("Bearer {BEARER}");
     let headers = [JSON, ("authorization", bearer.as_str())];
     let tags: Vec<String> = (0..150).map(|number| format!("t{number}")).collect();
     let body = json!({"zone": "example.com", "tags": tags}).to_string();
-    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 202);
-    let answered = running.post(&headers, BODY).await;
-    assert_eq!(answered.status, 429);
-    let seconds: u64 = answered.header("retry-after").unwrap().parse().unwrap();
+    assert_eq!(intake.post(&headers, body.as_bytes()).await.status, 202);
+    let answer = intake.post(&headers, BODY).await;
+    assert_eq!(answer.status, 429);
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=5).contains(&seconds), "{seconds}");
-    assert_eq!(running.store.keys().len(), 150);
-    // The others have rates of their own.
-    assert_eq!(post_signed(&running, &signed("a", now(), BODY), BODY).await.status, 202);
+    assert_eq!(intake.store.keys().len(), 150);
+    // Other sources have their own rates.
+    assert_eq!(post_signed(&intake, &signed("a", now(), BODY), BODY).await.status, 202);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_store_it_says_when_to_come_back() {
-    let running = Running::start("store", "").await;
+async fn answers_503_with_retry_after_if_the_store_fails() {
+    let intake = TestIntake::start("store", "").await;
     for mode in [Mode::Fails, Mode::Hangs] {
-        running.store.set_mode(mode);
-        let answered = running.post(&[JSON], BODY).await;
-        assert_eq!(answered.status, 503, "{answered:?}");
-        assert_eq!(answered.header("retry-after"), Some("5"));
-        assert!(!answered.body.contains("relation"), "{answered:?}");
+        intake.store.set_mode(mode);
+        let answer = intake.post(&[JSON], BODY).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert!(!answer.body.contains("relation"), "{answer:?}");
     }
-    running.store.set_mode(Mode::Works);
-    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
-    assert_eq!(running.store.keys().len(), 1);
+    intake.store.set_mode(Mode::Works);
+    assert_eq!(intake.post(&[JSON], BODY).await.status, 202);
+    assert_eq!(intake.store.keys().len(), 1);
 }
 
 #[tokio::test]
-async fn a_source_that_could_not_be_stored_is_not_charged() {
-    let running = Running::signed_and_fixed("refund").await;
+async fn does_not_charge_the_rate_for_requests_that_were_not_stored() {
+    let intake = TestIntake::with_signature_and_bearer("refund").await;
     let bearer = format!("Bearer {BEARER}");
     let headers = [JSON, ("authorization", bearer.as_str())];
     let tags: Vec<String> = (0..150).map(|number| format!("t{number}")).collect();
     let body = json!({"zone": "example.com", "tags": tags}).to_string();
-    running.store.set_mode(Mode::Fails);
-    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 503);
-    running.store.set_mode(Mode::Works);
-    assert_eq!(running.post(&headers, body.as_bytes()).await.status, 202);
+    intake.store.set_mode(Mode::Fails);
+    assert_eq!(intake.post(&headers, body.as_bytes()).await.status, 503);
+    intake.store.set_mode(Mode::Works);
+    assert_eq!(intake.post(&headers, body.as_bytes()).await.status, 202);
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_are_refused() {
-    let running = Running::start("large", "").await;
+async fn refuses_bodies_above_the_limit() {
+    let intake = TestIntake::start("large", "").await;
     let large = vec![b' '; MAX_BODY_BYTES + 1];
-    assert_eq!(running.post(&[JSON], &large).await.status, 413);
-    // Promised, and not sent: it is refused without waiting for it.
+    assert_eq!(intake.post(&[JSON], &large).await.status, 413);
+    // The announced length is refused without waiting for the body.
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n"
     );
-    assert_eq!(send(running.address, head.as_bytes()).await.unwrap().status, 413);
+    assert_eq!(send(intake.address, head.as_bytes()).await.unwrap().status, 413);
 
-    // In chunks, without an end.
-    let stream = TcpStream::connect(running.address).await.unwrap();
+    // Chunks without an end.
+    let stream = TcpStream::connect(intake.address).await.unwrap();
     let (reader, mut writer) = stream.into_split();
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -277,67 +277,67 @@ async fn bodies_that_are_too_large_are_refused() {
         sent
     });
     assert_eq!(read(reader).await.unwrap().status, 413);
-    // What the system buffers between the two is beyond what was read.
+    // The rest is in the buffers of the system.
     assert!(sending.await.unwrap() < 32 * MAX_BODY_BYTES);
-    assert!(running.store.keys().is_empty());
+    assert!(intake.store.keys().is_empty());
 }
 
 #[tokio::test]
-async fn a_whole_body_in_chunks_is_taken() {
-    let running = Running::start("chunks", "").await;
+async fn accepts_a_chunked_body() {
+    let intake = TestIntake::start("chunks", "").await;
     let mut bytes = format!("POST {PATH} HTTP/1.1\r\nhost: [::1]:80\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes();
     for part in BODY.chunks(7) {
         bytes.extend(format!("{:x}\r\n", part.len()).bytes().chain(part.iter().copied()).chain(*b"\r\n"));
     }
     bytes.extend(b"0\r\n\r\n");
-    assert_eq!(send(running.address, &bytes).await.unwrap().status, 202);
+    assert_eq!(send(intake.address, &bytes).await.unwrap().status, 202);
 }
 
 #[tokio::test(start_paused = true)]
-async fn heads_and_bodies_that_do_not_come_are_not_waited_for() {
-    let running = Running::start("slow", "").await;
+async fn closes_connections_without_a_complete_head_or_body() {
+    let intake = TestIntake::start("slow", "").await;
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
     );
     for (sent, expected) in [
-        // Half a head, nothing at all, half a body.
+        // Half a head, nothing, half a body.
         (&head[..40], None),
         ("", None),
         (&format!("{head}{{\"zone\""), Some(408)),
     ] {
         let began = Instant::now();
-        let answered = send(running.address, sent.as_bytes()).await;
-        assert_eq!(answered.map(|answered| answered.status), expected, "{sent}");
+        let answer = send(intake.address, sent.as_bytes()).await;
+        assert_eq!(answer.map(|answer| answer.status), expected, "{sent}");
         let took = began.elapsed();
         assert!((Duration::from_secs(9)..=Duration::from_secs(25)).contains(&took), "{sent}: {took:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_comes_byte_by_byte_is_not_waited_for_either() {
-    let running = Running::start("drip", "").await;
-    let mut stream = TcpStream::connect(running.address).await.unwrap();
+async fn closes_a_connection_that_sends_its_head_byte_by_byte() {
+    let intake = TestIntake::start("drip", "").await;
+    let mut stream = TcpStream::connect(intake.address).await.unwrap();
     let began = Instant::now();
-    let mut answered = Vec::new();
+    let mut answer = Vec::new();
     for byte in format!("POST {PATH} HTTP/1.1\r\nx: ").bytes().chain(std::iter::repeat(b'x')) {
         let written = stream.write_all(&[byte]).await;
-        let pause = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answered)).await;
+        let pause = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answer)).await;
         if written.is_err() || pause.is_ok() {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(15), "it still waits");
+        assert!(began.elapsed() < Duration::from_secs(15), "the connection is still open");
     }
 }
 
 #[tokio::test]
-async fn heads_without_end_are_refused() {
-    let running = Running::start("heads", "").await;
+async fn refuses_heads_above_the_limit() {
+    let intake = TestIntake::start("heads", "").await;
     let long = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: 1\r\n".repeat(1000));
     let path = format!("POST /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(1 << 20));
     for bytes in [long, many, path] {
-        let answered = send(running.address, bytes.as_bytes()).await;
-        let status = answered.map(|answered| answered.status);
+        let answer = send(intake.address, bytes.as_bytes()).await;
+        let status = answer.map(|answer| answer.status);
         assert!(matches!(status, None | Some(414 | 431)), "{status:?}");
     }
     for rubbish in [
@@ -348,15 +348,15 @@ async fn heads_without_end_are_refused() {
     ] {
         let mut bytes = rubbish.to_vec();
         bytes.extend(b"\r\n\r\n");
-        let status = send(running.address, &bytes).await.map(|answered| answered.status);
+        let status = send(intake.address, &bytes).await.map(|answer| answer.status);
         assert!(matches!(status, None | Some(400 | 505)), "{status:?}");
     }
-    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
+    assert_eq!(intake.post(&[JSON], BODY).await.status, 202);
 }
 
 #[tokio::test]
-async fn two_lengths_are_refused_and_smuggle_nothing() {
-    let running = Running::start("smuggle", "").await;
+async fn refuses_conflicting_lengths_without_request_smuggling() {
+    let intake = TestIntake::start("smuggle", "").await;
     let inner = String::from_utf8(post(PATH, &[JSON], BODY)).unwrap();
     for lengths in [
         "content-length: 0\r\ncontent-length: 5\r\n",
@@ -369,15 +369,15 @@ async fn two_lengths_are_refused_and_smuggle_nothing() {
         let bytes = format!(
             "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{lengths}\r\n0\r\n\r\n{inner}"
         );
-        let status = send(running.address, bytes.as_bytes()).await.map(|answered| answered.status);
+        let status = send(intake.address, bytes.as_bytes()).await.map(|answer| answer.status);
         assert_ne!(status, Some(202), "{lengths}");
-        assert!(running.store.keys().is_empty(), "{lengths}");
+        assert!(intake.store.keys().is_empty(), "{lengths}");
     }
 }
 
 #[tokio::test]
-async fn neither_a_browser_nor_a_proxy_can_use_a_connection_that_is_enough() {
-    let running = Running::start("browser", "").await;
+async fn refuses_browsers_and_proxies_without_sources() {
+    let intake = TestIntake::start("browser", "").await;
     for (name, value) in [
         ("origin", "https://evil.example"),
         ("sec-fetch-site", "cross-site"),
@@ -385,83 +385,83 @@ async fn neither_a_browser_nor_a_proxy_can_use_a_connection_that_is_enough() {
         ("x-forwarded-for", "192.0.2.1"),
         ("via", "1.1 x"),
     ] {
-        assert_eq!(running.post(&[JSON, (name, value)], BODY).await.status, 403, "{name}");
+        assert_eq!(intake.post(&[JSON, (name, value)], BODY).await.status, 403, "{name}");
     }
     let rebound = String::from_utf8(post(PATH, &[JSON], BODY)).unwrap();
     let rebound = rebound.replace("host: 127.0.0.1", "host: evil.example");
-    assert_eq!(send(running.address, rebound.as_bytes()).await.unwrap().status, 403);
-    assert!(running.store.keys().is_empty());
+    assert_eq!(send(intake.address, rebound.as_bytes()).await.unwrap().status, 403);
+    assert!(intake.store.keys().is_empty());
 }
 
 #[tokio::test]
-async fn without_sources_it_listens_on_this_machine_alone() {
+async fn listens_only_locally_without_sources() {
     let store = Arc::new(MemoryStore::default());
     let intake = Intake::new(Sources::local().unwrap(), store, Arc::new(Metrics::new()));
     let failure = intake.listen("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
-    assert!(failure.message.contains("without sources everybody may send"), "{failure:?}");
+    assert!(failure.message.contains("without sources anyone may send"), "{failure:?}");
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn whoever_may_write_to_a_socket_is_its_source() {
+async fn a_unix_socket_authenticates_its_source() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = std::env::temp_dir().join(format!("cfcache-socket-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let socket = folder.join("s");
-    // What a process that was killed leaves behind.
+    // Such as after a process was killed.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let toml = format!("[shop]\nauth = 'unix'\nsocket = '{}'\nzones = ['example.com']", socket.display());
-    let mut running = Running::start("unix", &toml).await;
+    let mut intake = TestIntake::start("unix", &toml).await;
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
     let (reader, mut writer) = stream.into_split();
-    // There, a host means nothing, and what is in front of it is whoever's who may write to it.
+    // On a socket, the host and proxy headers do not matter: anyone who may write to it is the source.
     let bytes = String::from_utf8(post(PATH, &[JSON, ("via", "1.1 proxy")], BODY)).unwrap();
     writer.write_all(bytes.replace("host: 127.0.0.1", "host: queue").as_bytes()).await.unwrap();
     assert_eq!(read(reader).await.unwrap().status, 202);
-    assert_eq!(running.store.requests.lock().unwrap()[0].source.as_deref(), Some("shop"));
-    // Over TCP, nothing shows that one is it.
-    assert_eq!(running.post(&[JSON], BODY).await.status, 401);
+    assert_eq!(intake.store.requests.lock().unwrap()[0].source.as_deref(), Some("shop"));
+    // A TCP connection does not authenticate the source of a socket.
+    assert_eq!(intake.post(&[JSON], BODY).await.status, 401);
     assert_eq!(
-        send(running.address, &post(&format!("{PATH}?source=shop"), &[JSON], BODY)).await.unwrap().status,
+        send(intake.address, &post(&format!("{PATH}?source=shop"), &[JSON], BODY)).await.unwrap().status,
         401
     );
 
-    // A second one does not take the socket away.
+    // A second intake does not replace a socket in use.
     let settings: BTreeMap<_, _> = toml::from_str(&toml).unwrap();
     let second =
-        Intake::new(Sources::open(&settings).unwrap(), Arc::clone(&running.store) as _, Arc::default());
+        Intake::new(Sources::open(&settings).unwrap(), Arc::clone(&intake.store) as _, Arc::default());
     assert!(second.listen(LOOPBACK).await.is_err());
 
-    running.stop.send_replace(true);
-    (&mut running.serving).await.unwrap();
+    intake.stop.send_replace(true);
+    (&mut intake.serving).await.unwrap();
     assert!(!socket.exists());
     drop(std::fs::remove_dir_all(folder));
 }
 
 #[tokio::test]
-async fn what_is_under_way_ends_before_it_stops() {
-    let mut running = Running::start("stop", "").await;
-    let mut stream = TcpStream::connect(running.address).await.unwrap();
+async fn finishes_requests_in_progress_before_stopping() {
+    let mut intake = TestIntake::start("stop", "").await;
+    let mut stream = TcpStream::connect(intake.address).await.unwrap();
     let bytes = post(PATH, &[JSON], BODY);
     let (first, rest) = bytes.split_at(bytes.len() - 10);
     stream.write_all(first).await.unwrap();
-    // It is answered once the server has seen the head of the first.
-    assert_eq!(running.post(&[JSON], BODY).await.status, 202);
-    running.stop.send_replace(true);
-    while TcpStream::connect(running.address).await.is_ok() {
+    // This answer shows that the server has read the head of the first request.
+    assert_eq!(intake.post(&[JSON], BODY).await.status, 202);
+    intake.stop.send_replace(true);
+    while TcpStream::connect(intake.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
     stream.write_all(rest).await.unwrap();
     let (reader, _writer) = stream.into_split();
     assert_eq!(read(reader).await.unwrap().status, 202);
-    (&mut running.serving).await.unwrap();
-    assert_eq!(running.store.keys().len(), 2);
+    (&mut intake.serving).await.unwrap();
+    assert_eq!(intake.store.keys().len(), 2);
 }
 
 #[tokio::test]
-async fn whatever_is_in_a_field_is_text() {
-    let running = Running::start("sql", "").await;
+async fn never_interprets_the_text_of_a_field() {
+    let intake = TestIntake::start("sql", "").await;
     for text in [
         "'); DROP TABLE cfcache.request; --",
         "\" OR 1=1",
@@ -477,74 +477,71 @@ async fn whatever_is_in_a_field_is_text() {
             "specversion": "1.0", "id": text, "source": text, "type": "dev.cfcache.purge.v1",
             "data": {"zone": "example.com", "tags": [text.replace([' ', ','], "_")], "urls": [format!("https://example.com/{text}")]},
         });
-        let answered = running
+        let answer = intake
             .post(&[("content-type", "application/cloudevents+json")], event.to_string().as_bytes())
             .await;
-        assert!(matches!(answered.status, 202 | 400), "{answered:?}");
-        if answered.status == 202 {
-            let requests = running.store.requests.lock().unwrap();
+        assert!(matches!(answer.status, 202 | 400), "{answer:?}");
+        if answer.status == 202 {
+            let requests = intake.store.requests.lock().unwrap();
             assert_eq!(requests.last().unwrap().event.as_deref(), Some(text));
         }
         for field in ["zone", "environment"] {
             let mut body = json!({"zone": "example.com", "tags": ["a"]});
             body[field] = text.into();
-            assert_eq!(
-                running.post(&[JSON], body.to_string().as_bytes()).await.status,
-                400,
-                "{field} {text}"
-            );
+            assert_eq!(intake.post(&[JSON], body.to_string().as_bytes()).await.status, 400, "{field} {text}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_connections_leaves_it_working() {
-    let running = Running::start("flood", "").await;
+async fn answers_despite_700_idle_connections() {
+    let intake = TestIntake::start("flood", "").await;
     let mut idle = Vec::new();
-    // More than may be open at a time.
+    // More than the maximum number of connections.
     for _ in 0..700 {
-        let mut stream = TcpStream::connect(running.address).await.unwrap();
-        // Those that have shown least for longest are closed for others.
+        let mut stream = TcpStream::connect(intake.address).await.unwrap();
+        // The connections that have been idle for longest are closed for new ones.
         drop(stream.write_all(b"POST /v1/req").await);
         idle.push(stream);
     }
     let mut posting = tokio::task::JoinSet::new();
     for _ in 0..100 {
-        let address = running.address;
+        let address = intake.address;
         posting.spawn(async move { send(address, &post(PATH, &[JSON], BODY)).await.unwrap().status });
     }
     while let Some(status) = posting.join_next().await {
         assert_eq!(status.unwrap(), 202);
     }
-    assert_eq!(running.store.keys().len(), 100);
+    assert_eq!(intake.store.keys().len(), 100);
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_line_of_the_log() {
+async fn the_log_contains_no_secret() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&lines);
     let logger = Logger::new(LogFormat::Json, "debug".parse().unwrap(), move |line: &str| {
         written.lock().unwrap().push(line.to_owned());
     });
-    // With one subscriber alone, tracing has the thread that comes to a place first decide for all whether it is looked at,
-    // and that may be the thread of another test.
+    // With only one subscriber, tracing lets the first thread that reaches a call site decide for all threads whether
+    // it is enabled, and
+    // that may be the thread of another test.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(logger);
-    let running = Running::signed_and_fixed("log").await;
+    let intake = TestIntake::with_signature_and_bearer("log").await;
     let (right, wrong) = (format!("Bearer {BEARER}"), format!("Bearer {BEARER}x"));
     let signed = signed("msg_1", now(), BODY);
     let signature = signed[3].1.clone();
-    assert_eq!(running.post(&[JSON, ("authorization", &right)], BODY).await.status, 202);
-    assert_eq!(running.post(&[JSON, ("authorization", &wrong)], BODY).await.status, 401);
-    assert_eq!(post_signed(&running, &signed, BODY).await.status, 202);
-    assert_eq!(post_signed(&running, &signed, b"{}").await.status, 401);
+    assert_eq!(intake.post(&[JSON, ("authorization", &right)], BODY).await.status, 202);
+    assert_eq!(intake.post(&[JSON, ("authorization", &wrong)], BODY).await.status, 401);
+    assert_eq!(post_signed(&intake, &signed, BODY).await.status, 202);
+    assert_eq!(post_signed(&intake, &signed, b"{}").await.status, 401);
     let body = format!(r#"{{"zone":"{BEARER}-{SECRET}","tags":["{BEARER}"],"{BEARER}":1}}"#);
     assert_eq!(
-        post_signed(&running, &self::signed("m", now(), body.as_bytes()), body.as_bytes()).await.status,
+        post_signed(&intake, &self::signed("m", now(), body.as_bytes()), body.as_bytes()).await.status,
         400
     );
-    running.store.set_mode(Mode::Fails);
-    assert_eq!(running.post(&[JSON, ("authorization", &right)], BODY).await.status, 503);
+    intake.store.set_mode(Mode::Fails);
+    assert_eq!(intake.post(&[JSON, ("authorization", &right)], BODY).await.status, 503);
     let log = lines.lock().unwrap().join("\n");
     for expected in [
         "\"source\":\"strapi\"",
@@ -560,28 +557,28 @@ async fn no_secret_is_in_a_line_of_the_log() {
     {
         assert!(!log.contains(secret), "{log}");
     }
-    assert!(!format!("{:?}", running.store).contains(BEARER));
+    assert!(!format!("{:?}", intake.store).contains(BEARER));
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_webhook_of_the_docs_is_taken() {
-    let running = Running::signed_and_fixed("docs").await;
+async fn the_webhook_script_of_the_docs_works() {
+    let intake = TestIntake::with_signature_and_bearer("docs").await;
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/queue.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     let (_, behind) = docs.split_once("### Anything that can send a webhook").unwrap();
     let script = behind.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
-    let secret = running.folder.join("signer");
+    let secret = intake.folder.join("signer");
     let script = script
         .replace("/run/secrets/shop", secret.to_str().unwrap())
-        .replace("http://127.0.0.1:8789", &format!("http://{}", running.address));
+        .replace("http://127.0.0.1:8789", &format!("http://{}", intake.address));
     let ran = tokio::process::Command::new("sh").args(["-euc", &script]).output().await.unwrap();
     let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert_eq!(told, "{\"accepted\":1}\n", "the script needs curl and openssl: {said}");
-    assert_eq!(running.store.keys(), ["tags news"]);
+    assert_eq!(intake.store.keys(), ["tags news"]);
 }
 
-/// Listens with a store, as the source `local`.
+/// Listens with a store, without configured sources.
 async fn listen_with(store: Arc<dyn Store>) -> (SocketAddr, watch::Sender<bool>) {
     let intake = Arc::new(Intake::new(Sources::local().unwrap(), store, Arc::default()));
     let listeners = intake.listen(LOOPBACK).await.unwrap();
@@ -591,7 +588,7 @@ async fn listen_with(store: Arc<dyn Store>) -> (SocketAddr, watch::Sender<bool>)
     (address, stop)
 }
 
-/// What is stored is what was sent, whatever it is.
+/// Checks that every text is stored unchanged.
 async fn keeps_every_text(store: Arc<dyn Store>) {
     const TEXTS: [&str; 9] = [
         "'; DROP TABLE cfcache.request; --",
@@ -615,8 +612,8 @@ async fn keeps_every_text(store: Arc<dyn Store>) {
         });
         let bytes =
             post(PATH, &[("content-type", "application/cloudevents+json")], event.to_string().as_bytes());
-        let answered = send(address, &bytes).await.unwrap();
-        assert_eq!(answered.status, 202, "{text}: {answered:?}");
+        let answer = send(address, &bytes).await.unwrap();
+        assert_eq!(answer.status, 202, "{text}: {answer:?}");
         sent.push((tag, text.to_owned()));
     }
     let groups = store.ready_groups().await.unwrap();
@@ -651,9 +648,9 @@ async fn sqlite_keeps_every_text() {
 }
 
 #[tokio::test]
-async fn without_postgres_it_says_when_to_come_back() {
+async fn answers_503_with_retry_after_if_postgres_is_down() {
     let Some(cluster) = crate::support::postgres::Cluster::start() else { return };
-    // It lives as long as the process, which is what the databases of a cluster need.
+    // It lives as long as the process, which the databases of a cluster require.
     let cluster: &'static crate::support::postgres::Cluster = Box::leak(Box::new(cluster));
     let database = cluster.database().await;
     database.store().migrate().await.unwrap();
@@ -661,8 +658,8 @@ async fn without_postgres_it_says_when_to_come_back() {
     let bytes = post(PATH, &[JSON], BODY);
     assert_eq!(send(address, &bytes).await.unwrap().status, 202);
     cluster.pg_ctl(&["-m", "immediate", "-w", "stop"]);
-    let answered = send(address, &bytes).await.unwrap();
-    assert_eq!((answered.status, answered.header("retry-after")), (503, Some("5")));
+    let answer = send(address, &bytes).await.unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
     cluster.pg_ctl(&["-w", "start"]);
     assert_eq!(send(address, &bytes).await.unwrap().status, 202);
     assert_eq!(database.store().status().await.unwrap().waiting(), 2);

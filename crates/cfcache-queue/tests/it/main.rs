@@ -1,6 +1,8 @@
-//! The queue from outside, on the databases that it stands on, with the emulator as the API.
+//! Tests of the queue on its databases, with the emulator as the API.
 //!
-//! Without PostgreSQL its tests say what they skip and how to get it; `CFCACHE_REQUIRE_POSTGRES=1` makes that a failure.
+//! Without PostgreSQL, the tests that need it report that they are skipped and how to install it.
+//! `CFCACHE_REQUIRE_POSTGRES=1` makes
+//! that a failure.
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 

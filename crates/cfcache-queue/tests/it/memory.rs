@@ -1,4 +1,4 @@
-//! A store in memory, which stores, is asked, fails and hangs as told. Nothing is claimed from it.
+//! A store in memory for tests of the intake. It can fail or hang. It has no claims.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) struct MemoryStore {
     pub(crate) requests: Mutex<Vec<NewRequest>>,
     pub(crate) status: Mutex<Status>,
     pub(crate) mode: Mutex<Mode>,
-    /// How often the status was asked for.
+    /// The number of calls of `status`.
     pub(crate) asked: Mutex<usize>,
 }
 
@@ -29,7 +29,7 @@ impl MemoryStore {
         *self.mode.lock().unwrap() = mode;
     }
 
-    /// Kind and key of what is stored.
+    /// Returns kind and key of each stored request.
     pub(crate) fn keys(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         requests

@@ -1,4 +1,4 @@
-//! What `docs/queue` gives to operators names what there is.
+//! Checks that the files in `docs/queue` use existing metrics, labels and commands.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cfcache_model::endpoint::Action;
-use cfcache_queue::metrics::{Merged, Metrics, PurgeRecord};
+use cfcache_queue::metrics::{MergeReason, Metrics, PurgeRecord};
 use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus, Status};
 use serde_json::Value;
 
@@ -15,13 +15,13 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names of all metrics as Prometheus has them, and those of all labels.
+/// Returns the names of all metrics as in Prometheus, and of all labels.
 fn exposed() -> (BTreeSet<String>, BTreeSet<String>) {
     let metrics = Metrics::new();
     metrics.stored("a", "files", 1);
     metrics.rejected("a", "invalid");
     metrics.waited(Duration::ZERO);
-    metrics.merged(Merged::Same, 1);
+    metrics.merged(MergeReason::Same, 1);
     metrics.purge(PurgeRecord {
         at: SystemTime::UNIX_EPOCH,
         zone: "a".to_owned(),
@@ -44,7 +44,7 @@ fn exposed() -> (BTreeSet<String>, BTreeSet<String>) {
     (names, labels)
 }
 
-/// What stands before each `=` between braces.
+/// Returns the text before each `=` in braces.
 fn labels_in(text: &str) -> Vec<String> {
     let inside = text.split('{').skip(1).filter_map(|part| part.split('}').next());
     let pairs = inside.flat_map(|inside| inside.split(','));
@@ -52,7 +52,7 @@ fn labels_in(text: &str) -> Vec<String> {
     names.map(|(name, _)| name.trim().trim_end_matches(['!', '~']).to_owned()).collect()
 }
 
-/// Words that begin as our metrics do.
+/// Returns the words that start like the names of these metrics.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
     let ours = ["cfcache_queue_", "cfcache_purge_", "cfcache_budget_", "cfcache_db_"];
@@ -60,7 +60,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
     words.filter(|word| ours.iter().any(|begin| word.starts_with(begin))).map(str::to_owned).collect()
 }
 
-/// The expressions of the dashboard and of the alerts.
+/// Returns the expressions of the dashboard and the alerts.
 fn expressions() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&read("queue/grafana.json")).unwrap();
     let mut expressions = Vec::new();
@@ -70,7 +70,7 @@ fn expressions() -> Vec<String> {
             expressions.push(target["expr"].as_str().unwrap().to_owned());
         }
     }
-    // An expression is on its line, or on those below `>-` that are further to the right.
+    // An expression is on its line, or on the more indented lines below `>-`.
     let alerts = read("queue/alerts.yml");
     let mut lines = alerts.lines().peekable();
     while let Some(line) = lines.next() {
@@ -85,9 +85,9 @@ fn expressions() -> Vec<String> {
 }
 
 #[test]
-fn every_metric_and_label_that_dashboard_and_alerts_name_exists() {
+fn dashboard_and_alerts_use_existing_metrics_and_labels() {
     let (names, mut labels) = exposed();
-    // Prometheus adds these.
+    // Prometheus adds these labels.
     labels.extend(["instance", "job"].map(str::to_owned));
     let expressions = expressions();
     assert!(expressions.len() > 20, "{}", expressions.len());
@@ -104,7 +104,7 @@ fn every_metric_and_label_that_dashboard_and_alerts_name_exists() {
         }
         used.extend(found);
     }
-    // What no one looks at is not worth being counted.
+    // Metrics that nobody uses should not exist.
     let of_histogram =
         ["cfcache_queue_wait_seconds_sum", "cfcache_queue_wait_seconds_count"].map(str::to_owned);
     let unused: Vec<_> = names.difference(&used).filter(|name| !of_histogram.contains(name)).collect();
@@ -112,7 +112,7 @@ fn every_metric_and_label_that_dashboard_and_alerts_name_exists() {
 }
 
 #[test]
-fn every_metric_is_documented_and_every_documented_metric_exists() {
+fn docs_list_exactly_the_existing_metrics() {
     let (names, _) = exposed();
     let bare = |name: &str| {
         let ends = ["_bucket", "_sum", "_count"];
@@ -123,9 +123,9 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(documented, exposed);
 }
 
-/// The JSON that `status --json` and `/status.json` print, as the example shows it.
+/// The JSON of `status --json` and `/status.json` equals the example in the docs.
 #[test]
-fn the_json_of_a_status_is_the_documented_one() {
+fn status_json_equals_the_documented_example() {
     let mut status = Status::default();
     for (kind, waiting, oldest) in [("tags", 2, 1200), ("files", 1234, 90_500)] {
         let (kind, oldest) = (kind.to_owned(), Duration::from_millis(oldest));
@@ -155,7 +155,7 @@ fn the_json_of_a_status_is_the_documented_one() {
 }
 
 #[test]
-fn the_unit_starts_what_there_is_and_takes_its_rights_away() {
+fn the_systemd_unit_starts_serve_without_privileges() {
     let unit = read("queue/cfcache-queue.service");
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     assert!(command.starts_with("/usr/bin/cfcache-queue serve"), "{command}");

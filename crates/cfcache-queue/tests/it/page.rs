@@ -6,26 +6,26 @@ use cfcache_model::endpoint::Action;
 use cfcache_queue::metrics::PurgeRecord;
 use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus};
 
-use crate::admin::Running;
+use crate::admin::TestAdmin;
 use crate::browser::{Browser, is_skipped};
 use crate::memory::Mode;
 
 const EVIL: &str = "<img/src=x/onerror=document.title='owned'><script>document.title='owned'</script>";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_page_updates_itself_and_runs_nothing_of_what_it_shows() {
+async fn the_status_page_updates_and_does_not_run_its_content() {
     if is_skipped() {
         return;
     }
-    let running = Running::start().await;
+    let admin = TestAdmin::start().await;
     let browser = Browser::start().await;
-    browser.open(&format!("http://{}/", running.address)).await;
+    browser.open(&format!("http://{}/", admin.address)).await;
     assert_eq!(browser.run("return document.querySelectorAll('#dead, #purges').length").await, 0);
     assert_eq!(browser.run("return document.querySelector('#ready').innerText").await, "Ready");
 
-    // Nothing is done to the browser from here on: the page has to see by itself what changes.
+    // From here on, the page must notice changes by itself.
     {
-        let mut status = running.store.status.lock().unwrap();
+        let mut status = admin.store.status.lock().unwrap();
         status.kinds.push(KindStatus {
             kind: "files".to_owned(),
             waiting: 1234,
@@ -50,7 +50,7 @@ async fn the_status_page_updates_itself_and_runs_nothing_of_what_it_shows() {
         });
         status.dead_count = 1;
     }
-    running.metrics.purge(PurgeRecord {
+    admin.metrics.purge(PurgeRecord {
         at: SystemTime::UNIX_EPOCH,
         zone: EVIL.to_owned(),
         kind: "files",
@@ -69,18 +69,18 @@ async fn the_status_page_updates_itself_and_runs_nothing_of_what_it_shows() {
     assert_eq!(browser.run("return document.title").await, "cfcache-queue");
     assert_eq!(browser.run("return document.images.length + document.scripts.length").await, 1);
 
-    // At the width of a phone and of 80 columns nothing is cut off.
+    // The content must fit the width of a phone and of 80 columns.
     for width in [320, 640, 1280] {
         browser.resize(width, 800).await;
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(browser.run(fits).await, true, "{width}");
     }
 
-    running.store.set_mode(Mode::Fails);
+    admin.store.set_mode(Mode::Fails);
     browser
         .until("return document.querySelector('#store')?.innerText ?? ''", |text| text.contains("relation"))
         .await;
-    drop(running);
+    drop(admin);
     let late =
         "return document.querySelector('#late').hidden ? '' : document.querySelector('#late').innerText";
     browser.until(late, |text| text.contains("No answer since")).await;

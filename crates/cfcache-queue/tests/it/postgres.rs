@@ -1,4 +1,4 @@
-//! The store on PostgreSQL: migrations, the SQL door, claims, budgets, dead letters.
+//! The store on PostgreSQL: migrations, SQL functions, claims, budgets, dead letters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Kind, Target};
 use cfcache_queue::engine::MAX_ATTEMPTS;
 use cfcache_queue::{
-    Buried, Claim, DeadReason, DeadSelection, Group, NewRequest, PostgresStore, PostgresUrl, Settlement,
-    Store, Subject, Tokens,
+    Claim, DeadReason, DeadSelection, Group, NewDeadLetters, NewRequest, PostgresStore, PostgresUrl,
+    Settlement, Store, Subject, Tokens,
 };
 
 use tokio::task::JoinSet;
@@ -40,13 +40,13 @@ fn url(path: &str) -> NewRequest {
     request(Kind::Files, &format!("https://www.example.com{path}"))
 }
 
-/// The keys of a claim, with how many others are the same and are covered.
+/// Returns the keys of a claim, with the number of equal and covered requests of each.
 fn keys(claim: &dyn Claim) -> Vec<(String, u64, u64)> {
-    let key = |claimed: &cfcache_queue::Claimed| claimed.request.request.subject.key().into_owned();
+    let key = |claimed: &cfcache_queue::ClaimedTarget| claimed.request.request.subject.key().into_owned();
     claim.requests().iter().map(|claimed| (key(claimed), claimed.same, claimed.covered)).collect()
 }
 
-/// Claims what there is, once there is something: the server takes a moment to see that a connection was dropped.
+/// Claims requests as soon as there are any. The server takes a moment to notice that a connection was dropped.
 async fn claim(store: &PostgresStore, kind: Option<Kind>, limit: usize) -> Box<dyn Claim> {
     for _ in 0..500 {
         if let Some(claim) = store.claim(&group(kind), limit).await.unwrap() {
@@ -75,7 +75,7 @@ async fn error_of(database: &Database, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn migrate_is_idempotent_and_waits_for_others() {
+async fn migrate_is_idempotent_and_waits_for_concurrent_migrations() {
     let Some(database) = empty_database().await else { return };
     let store = database.store();
     let before = store.check_schema().await.unwrap_err().to_string();
@@ -103,7 +103,7 @@ async fn migrate_refuses_a_newer_schema() {
 }
 
 #[tokio::test]
-async fn the_sql_door_stores_in_the_transaction_of_its_caller() {
+async fn sql_functions_store_in_the_transaction_of_the_caller() {
     let Some(database) = database().await else { return };
     let (store, client) = (database.store(), database.client().await);
     let sql =
@@ -128,7 +128,7 @@ async fn the_sql_door_stores_in_the_transaction_of_its_caller() {
 }
 
 #[tokio::test]
-async fn the_sql_door_says_what_is_wrong_and_stores_nothing() {
+async fn sql_functions_refuse_invalid_arguments_and_store_nothing() {
     let Some(database) = database().await else { return };
     let cases = [
         ("request_urls('example.com', NULL)", "the array is null"),
@@ -143,14 +143,17 @@ async fn the_sql_door_says_what_is_wrong_and_stores_nothing() {
         ("request_urls('example.com', ARRAY['https://a.example/ b'])", "white space"),
         ("request_urls('example.com', ARRAY[E'https://a.example/\\n'])", "white space"),
         ("request_urls('example.com', ARRAY['https://a.example/\\b'])", "backslash"),
-        ("request_urls('example.com', ARRAY['{\"url\":']::text[])", "is no JSON object"),
-        ("request_urls('example.com', ARRAY['{\"URL\":1}'])", "has no text \"url\""),
+        ("request_urls('example.com', ARRAY['{\"url\":']::text[])", "is not a JSON object"),
+        ("request_urls('example.com', ARRAY['{\"URL\":1}'])", "has no string field \"url\""),
         (
             "request_urls('example.com', ARRAY[repeat('https://a.example/', 4000)])",
             "longer than 32,768 bytes",
         ),
-        ("request_urls('example.com', array_fill('https://a.example/'::text, ARRAY[10001]))", "takes 10,000"),
-        ("request_tags('example.com', ARRAY['a,b'])", "has a comma"),
+        (
+            "request_urls('example.com', array_fill('https://a.example/'::text, ARRAY[10001]))",
+            "at most 10,000",
+        ),
+        ("request_tags('example.com', ARRAY['a,b'])", "contains a comma"),
         ("request_tags('example.com', ARRAY['ä'])", "not printable ASCII"),
         ("request_hosts('example.com', ARRAY['https://a.example'])", "has a scheme"),
         ("request_hosts('example.com', ARRAY['a.example/b'])", "has a path"),
@@ -160,7 +163,7 @@ async fn the_sql_door_says_what_is_wrong_and_stores_nothing() {
         ("request_everything('example.com', action => 'delete')", "neither `purge` nor `invalidate`"),
         ("request_everything('example.com', delay => '-1 s')", "not between 0 and 24 hours"),
         ("request_everything('example.com', priority => 70000)", "not between -32768 and 32767"),
-        ("request_everything('example.com', environment => 'a b')", "is no id"),
+        ("request_everything('example.com', environment => 'a b')", "is not an id"),
     ];
     for (call, expected) in cases {
         let message = error_of(&database, &format!("SELECT cfcache.{call}")).await;
@@ -170,7 +173,7 @@ async fn the_sql_door_says_what_is_wrong_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_producer_needs_no_right_on_the_tables() {
+async fn a_producer_needs_no_privileges_on_the_tables() {
     let Some(database) = database().await else { return };
     let role = format!("producer_{}", database.name);
     let sql = format!(
@@ -196,7 +199,7 @@ async fn a_producer_needs_no_right_on_the_tables() {
 }
 
 #[tokio::test]
-async fn a_claim_takes_priority_first_then_the_oldest_and_all_duplicates() {
+async fn claims_by_priority_then_age_with_all_duplicates() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let mut requests: Vec<NewRequest> = ["/a", "/b", "/a", "/c", "/a"].map(url).into();
@@ -207,7 +210,7 @@ async fn a_claim_takes_priority_first_then_the_oldest_and_all_duplicates() {
     let first = claim(&store, Some(Kind::Files), 3).await;
     let key = |path: &str| format!("https://www.example.com{path}");
     assert_eq!(keys(&*first), [(key("/urgent"), 0, 0), (key("/a"), 2, 0), (key("/b"), 0, 0)]);
-    // What one worker holds is left to it, by a store of another pool too.
+    // A store with another pool skips the requests that this worker has claimed.
     let second = claim(&database.store(), Some(Kind::Files), 3).await;
     assert_eq!(keys(&*second), [(key("/c"), 0, 0)]);
     assert!(store.claim(&group(Some(Kind::Files)), 3).await.unwrap().is_none());
@@ -216,20 +219,20 @@ async fn a_claim_takes_priority_first_then_the_oldest_and_all_duplicates() {
     let again = claim(&store, Some(Kind::Files), 3).await;
     assert_eq!(keys(&*again), [(key("/c"), 0, 0)]);
     settle(again, Settlement::Accepted).await;
-    assert_eq!(waiting(&store).await, 1, "what waits for its time");
+    assert_eq!(waiting(&store).await, 1, "the delayed request");
     assert!(store.ready_groups().await.unwrap().is_empty());
 }
 
-/// Those that come while others are being stored share a transaction.
+/// Requests that arrive while others are being stored share a transaction.
 #[tokio::test]
-async fn inserts_at_the_same_time_go_together_and_one_that_is_refused_fails_alone() {
+async fn concurrent_inserts_share_a_transaction_but_a_refused_one_fails_alone() {
     let Some(database) = database().await else { return };
     let (store, client) = (Arc::new(database.store()), database.client().await);
     for refused in [None, Some(17)] {
         let mut tasks = JoinSet::new();
         for number in 0..100 {
             let store = Arc::clone(&store);
-            // There is no such zone, and the table says so.
+            // The table refuses this zone.
             let zone = if refused == Some(number) { String::new() } else { ZONE.to_owned() };
             let request = NewRequest { zone, ..url(&format!("/{number}")) };
             tasks.spawn(async move { (number, store.insert(&[request]).await.is_ok()) });
@@ -247,7 +250,7 @@ async fn inserts_at_the_same_time_go_together_and_one_that_is_refused_fails_alon
 }
 
 #[tokio::test]
-async fn what_comes_while_a_claim_is_open_is_not_settled_with_it() {
+async fn does_not_settle_requests_that_arrive_during_a_claim() {
     let Some(database) = database().await else { return };
     let store = database.store();
     store.insert(&[url("/a")]).await.unwrap();
@@ -258,7 +261,7 @@ async fn what_comes_while_a_claim_is_open_is_not_settled_with_it() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_host_takes_what_is_on_it_and_nothing_else() {
+async fn a_host_claims_exactly_the_requests_on_it() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let covered = ["https://www.example.com/", "https://WWW.example.com/a?b", "http://www.example.com/c"];
@@ -284,7 +287,7 @@ async fn a_claim_of_a_host_takes_what_is_on_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_prefix_takes_longer_prefixes_in_whole_segments() {
+async fn a_prefix_claims_longer_prefixes_by_whole_segments() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let prefixes = [
@@ -304,7 +307,7 @@ async fn a_claim_of_a_prefix_takes_longer_prefixes_in_whole_segments() {
 }
 
 #[tokio::test]
-async fn a_claim_of_everything_takes_all_of_the_zone() {
+async fn everything_claims_all_requests_of_the_zone() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let everything = NewRequest { subject: Subject::Everything, ..url("/") };
@@ -325,7 +328,7 @@ async fn a_claim_of_everything_takes_all_of_the_zone() {
 }
 
 #[tokio::test]
-async fn each_settlement_does_what_it_says() {
+async fn applies_each_settlement() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let requests: Vec<_> = ["/accepted", "/dead", "/untouched", "/again", "/dead"].map(url).into();
@@ -352,7 +355,7 @@ async fn each_settlement_does_what_it_says() {
         .await
         .unwrap();
     assert_eq!((row.get(0), row.get(1), row.get(2)), (1, "no answer", true));
-    // Dead letters come back as new requests, and go for good.
+    // Retried dead letters are new requests; dropped ones are deleted.
     assert_eq!(store.retry_dead(&DeadSelection::Ids(vec![status.dead[1].id, 9999])).await.unwrap(), 1);
     assert_eq!(store.drop_dead(&DeadSelection::All).await.unwrap(), 1);
     let status = store.status().await.unwrap();
@@ -360,7 +363,7 @@ async fn each_settlement_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
+async fn a_row_with_an_invalid_target_becomes_a_dead_letter() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let sql = "INSERT INTO cfcache.request (zone, kind, key) VALUES ('example.com', 'files', 'nonsense')";
@@ -377,9 +380,9 @@ async fn a_row_that_is_no_target_goes_to_the_dead_letters() {
     assert_eq!(status.dead[0].key, "nonsense");
 }
 
-/// The claim is full with the old one, so that the younger one is met as another for the same target.
+/// The limit is reached with the old request, so the younger one is found in the search for equal targets.
 #[tokio::test]
-async fn what_is_too_old_takes_nothing_younger_along_beyond_the_limit() {
+async fn an_expired_request_does_not_expire_younger_ones_beyond_the_limit() {
     let Some(database) = database().await else { return };
     let store = database.store();
     store.insert(&[url("/a")]).await.unwrap();
@@ -394,13 +397,13 @@ async fn what_is_too_old_takes_nothing_younger_along_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn merged_requests_are_each_judged_by_their_own_attempts() {
+async fn merged_requests_keep_separate_attempt_counts() {
     let Some(database) = database().await else { return };
     let (store, client) = (database.store(), database.client().await);
     let most = i32::try_from(MAX_ATTEMPTS).unwrap();
     store.insert(&[url("/a")]).await.unwrap();
     client.execute("UPDATE cfcache.request SET attempts = $1", &[&(most - 1)]).await.unwrap();
-    // The younger one goes first, and the older one with it: as one of the first rows, and beyond the limit.
+    // The younger request is claimed first, and the older one with it: as one of the first rows, and beyond the limit.
     for limit in [10, 1] {
         store.insert(&[NewRequest { priority: 1, ..url("/a") }, url("/b")]).await.unwrap();
         let again =
@@ -410,9 +413,10 @@ async fn merged_requests_are_each_judged_by_their_own_attempts() {
             let targets = claim.requests().len();
             let both = &claim.requests()[0];
             assert_eq!((both.request.attempts, both.attempts, both.same), (0, MAX_ATTEMPTS - 1, 1));
-            let buried = claim.settle(vec![again(counts); targets]).await.unwrap();
-            let dead = Buried { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 };
-            assert_eq!(buried, if counts { vec![dead] } else { Vec::new() });
+            let dead_letters = claim.settle(vec![again(counts); targets]).await.unwrap();
+            let dead =
+                NewDeadLetters { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 };
+            assert_eq!(dead_letters, if counts { vec![dead] } else { Vec::new() });
         }
         let rows = client
             .query(
@@ -439,7 +443,7 @@ async fn merged_requests_are_each_judged_by_their_own_attempts() {
 }
 
 #[tokio::test]
-async fn an_expired_request_says_so_and_everything_never_expires() {
+async fn requests_expire_except_everything() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let everything = NewRequest { subject: Subject::Everything, ..url("/") };
@@ -453,9 +457,9 @@ async fn an_expired_request_says_so_and_everything_never_expires() {
     assert!(!claim(&store, None, 10).await.requests()[0].request.is_expired);
 }
 
-/// An expired request is given up; one for the same target that came later is not.
+/// An expired request is given up, but not a later one for the same target.
 #[tokio::test]
-async fn what_is_too_old_takes_nothing_younger_along() {
+async fn an_expired_request_does_not_expire_younger_ones() {
     let Some(database) = database().await else { return };
     let store = database.store();
     store.insert(&[url("/a"), request(Kind::Hosts, "www.example.com")]).await.unwrap();
@@ -476,7 +480,7 @@ async fn what_is_too_old_takes_nothing_younger_along() {
 }
 
 #[tokio::test]
-async fn tokens_are_taken_from_all_budgets_or_from_none() {
+async fn takes_tokens_from_all_budgets_or_none() {
     let Some(database) = database().await else { return };
     let store = database.store();
     let tokens = |budget: &str, seconds, burst, count| Tokens {
@@ -489,17 +493,17 @@ async fn tokens_are_taken_from_all_budgets_or_from_none() {
     assert_eq!(store.take_tokens(&both).await.unwrap(), Duration::ZERO);
     let wait = store.take_tokens(&both).await.unwrap();
     assert!(wait > Duration::from_secs(79 * 60) && wait <= Duration::from_secs(80 * 60), "{wait:?}");
-    // The second one was not taken from `b`, of which a token is left.
+    // The second call took nothing from `b`, so that has a token left.
     assert_eq!(store.take_tokens(&both[..1]).await.unwrap(), Duration::ZERO);
     assert_ne!(store.take_tokens(&both[..1]).await.unwrap(), Duration::ZERO);
-    // More than there can ever be is taken for all there can be.
+    // A count above the burst counts as the burst.
     assert_eq!(store.take_tokens(&[tokens("c", 60, 5, 7)]).await.unwrap(), Duration::ZERO);
     store.block_budgets(&["d".to_owned()], Duration::from_secs(60)).await.unwrap();
     store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
     store.block_budgets(&["d".to_owned()], Duration::from_secs(600)).await.unwrap();
     store.block_budgets(&["d".to_owned()], Duration::from_secs(1)).await.unwrap();
     let wait = store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
-    // And the bucket is empty then.
+    // The bucket is then empty.
     assert!(wait > Duration::from_secs(591) && wait <= Duration::from_secs(601), "{wait:?}");
     let budgets = store.status().await.unwrap().budgets;
     assert_eq!(budgets.iter().map(|budget| budget.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
@@ -507,7 +511,7 @@ async fn tokens_are_taken_from_all_budgets_or_from_none() {
 }
 
 #[tokio::test]
-async fn workers_that_share_a_budget_never_take_more_than_it_has() {
+async fn workers_never_take_more_than_their_shared_budget() {
     let Some(database) = database().await else { return };
     let tokens =
         [Tokens { budget: "b".to_owned(), interval: Duration::from_secs(3600), burst: 50, count: 1 }];
@@ -527,7 +531,7 @@ async fn workers_that_share_a_budget_never_take_more_than_it_has() {
 }
 
 #[test]
-fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
+fn refuses_an_unencoded_password_without_showing_it() {
     for url in ["postgres://u:secret@rest@127.0.0.1/db", "postgres://u:pw@secret/@127.0.0.1/db"] {
         let invalid = PostgresUrl::parse(url).unwrap_err().to_string();
         assert!(invalid.contains("%40") && !invalid.contains("secret"), "{invalid}");
@@ -535,7 +539,7 @@ fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
 }
 
 #[tokio::test]
-async fn no_error_and_no_debug_shows_the_password() {
+async fn errors_and_debug_do_not_show_the_password() {
     let Some(database) = database().await else { return };
     let wrong = database.url().replace(PASSWORD, "wr0ng-p4ssw0rd");
     let store = PostgresStore::new(PostgresUrl::parse(&wrong).unwrap(), 2);
@@ -556,7 +560,7 @@ async fn no_error_and_no_debug_shows_the_password() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_works() {
+async fn connects_over_a_unix_socket() {
     let Some(database) = database().await else { return };
     let folder = database.cluster.folder().to_str().unwrap().replace('/', "%2F");
     let (port, name) = (database.cluster.port, &database.name);
@@ -564,9 +568,9 @@ async fn a_unix_socket_works() {
     PostgresStore::new(PostgresUrl::parse(&url).unwrap(), 2).check_writable().await.unwrap();
 }
 
-/// What SQL takes with a claim is no more than the engine says is covered, for anything that may stand in a queue.
+/// The SQL of a claim takes only requests that the engine says are covered, for any content of a queue.
 #[tokio::test]
-async fn a_claim_takes_nothing_that_the_engine_says_is_not_covered() {
+async fn a_claim_takes_only_requests_that_the_engine_covers() {
     let Some(database) = database().await else { return };
     let mut random = Random::new(seed());
     let hosts =
@@ -614,10 +618,10 @@ async fn a_claim_takes_nothing_that_the_engine_says_is_not_covered() {
     let client = database.client().await;
     for lead in all.iter().rev().take(60) {
         client.batch_execute("TRUNCATE cfcache.request RESTART IDENTITY").await.unwrap();
-        // The one that is claimed is the first of its group by its priority.
+        // The claimed request is the first of its group because of its priority.
         let mut requests = vec![NewRequest { priority: 9, ..lead.clone() }];
         requests.extend(all.iter().cloned());
-        // A store of its own: the numbers begin anew, below what another one would look for.
+        // A new store, because ids restart below the bound of the old one.
         let store = database.store();
         store.insert(&requests).await.unwrap();
         let kind = match &lead.subject {
@@ -651,7 +655,7 @@ async fn a_claim_takes_nothing_that_the_engine_says_is_not_covered() {
 }
 
 #[tokio::test]
-async fn tls_is_used_as_sslmode_says_and_verified_where_that_is_asked_for() {
+async fn sslmode_decides_about_tls_and_verification() {
     let Some(database) = database().await else { return };
     let certificate = database.cluster.certificate();
     let certificate = certificate.to_str().unwrap();
@@ -681,7 +685,7 @@ async fn tls_is_used_as_sslmode_says_and_verified_where_that_is_asked_for() {
 
 /// Old statistics must not lead to plans that read the table again for each target.
 #[tokio::test]
-async fn a_claim_reads_what_it_takes_whatever_the_statistics_say() {
+async fn a_claim_reads_few_rows_despite_outdated_statistics() {
     let Some(database) = database().await else { return };
     let client = database.client().await;
     let sql = "ALTER TABLE cfcache.request SET (autovacuum_enabled = false);
@@ -699,7 +703,7 @@ async fn a_claim_reads_what_it_takes_whatever_the_statistics_say() {
         settle(claim, Settlement::Untouched).await;
     }
     drop(store);
-    // Servers write what they have counted when they end.
+    // Server processes write their statistics when they end.
     let ended = || async {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
         client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1

@@ -1,4 +1,4 @@
-//! `push`: what it stores of a list that is not good to its end, and what it says of it.
+//! The command `push`: what it stores of lists with invalid entries, and its messages.
 
 use std::process::Stdio;
 
@@ -8,13 +8,13 @@ use tokio::process::Command;
 
 use crate::support::Folder;
 
-struct Ran {
+struct CommandResult {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-async fn queue(folder: &Folder, arguments: &[&str], input: &str) -> Ran {
+async fn queue(folder: &Folder, arguments: &[&str], input: &str) -> CommandResult {
     let mut child = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"))
         .args(arguments)
         .arg("--data")
@@ -26,12 +26,12 @@ async fn queue(folder: &Folder, arguments: &[&str], input: &str) -> Ran {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // It ends before it has read all of what is wrong.
+    // The program exits before it reads all of the input.
     let _closed = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = child.wait_with_output().await.unwrap();
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    Ran { code: output.status.code(), out, err }
+    CommandResult { code: output.status.code(), out, err }
 }
 
 async fn waiting(folder: &Folder) -> u64 {
@@ -47,36 +47,35 @@ fn lines(count: usize) -> String {
 const PUSH: [&str; 6] = ["push", "urls", "--zone", "example.com", "--from", "-"];
 
 #[tokio::test]
-async fn a_pipe_is_stored_up_to_the_line_that_is_invalid() {
+async fn stores_a_pipe_up_to_the_first_invalid_line() {
     let folder = Folder::new();
-    // More than go into the store at once.
+    // More entries than one chunk.
     let input = format!("{}ftp://example.com/\nhttps://example.com/behind\n", lines(1203));
-    let ran = queue(&folder, &PUSH, &input).await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), "1203 requests stored\n"), "{}", ran.err);
-    assert!(ran.err.contains("invalid: standard input:1204: "), "{}", ran.err);
-    let told =
-        "stopped at standard input:1204: what stands before it (1203 URLs) is stored, and nothing else";
-    assert!(ran.err.contains(told), "{}", ran.err);
+    let result = queue(&folder, &PUSH, &input).await;
+    assert_eq!((result.code, result.out.as_str()), (Some(2), "1203 requests stored\n"), "{}", result.err);
+    assert!(result.err.contains("invalid: standard input:1204: "), "{}", result.err);
+    let told = "stopped at standard input:1204: only the entries before it (1203 URLs) were stored";
+    assert!(result.err.contains(told), "{}", result.err);
     assert_eq!(waiting(&folder).await, 1203);
 
-    let ran = queue(&folder, &PUSH, "ftp://example.com/\nhttps://example.com/behind\n").await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), "0 requests stored\n"), "{}", ran.err);
-    assert!(ran.err.contains("stopped at standard input:1: nothing was stored"), "{}", ran.err);
+    let result = queue(&folder, &PUSH, "ftp://example.com/\nhttps://example.com/behind\n").await;
+    assert_eq!((result.code, result.out.as_str()), (Some(2), "0 requests stored\n"), "{}", result.err);
+    assert!(result.err.contains("stopped at standard input:1: nothing was stored"), "{}", result.err);
     assert_eq!(waiting(&folder).await, 1203);
 
     let skip = [&PUSH[..], &["--on-invalid", "skip"]].concat();
-    let ran = queue(&folder, &skip, "ftp://example.com/\nhttps://example.com/behind\n").await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), "1 request stored\n"), "{}", ran.err);
+    let result = queue(&folder, &skip, "ftp://example.com/\nhttps://example.com/behind\n").await;
+    assert_eq!((result.code, result.out.as_str()), (Some(2), "1 request stored\n"), "{}", result.err);
     assert_eq!(waiting(&folder).await, 1204);
 }
 
 #[tokio::test]
-async fn nothing_is_stored_of_a_file_with_an_invalid_line() {
+async fn stores_nothing_of_a_file_with_an_invalid_line() {
     let folder = Folder::new();
     let list = folder.path().join("urls.txt");
     std::fs::write(&list, format!("{}ftp://example.com/\n", lines(700))).unwrap();
-    let ran = queue(&folder, &[&PUSH[..5], &[list.to_str().unwrap()]].concat(), "").await;
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
-    assert!(ran.err.contains("urls.txt:701: "), "{}", ran.err);
+    let result = queue(&folder, &[&PUSH[..5], &[list.to_str().unwrap()]].concat(), "").await;
+    assert_eq!((result.code, result.out.as_str()), (Some(2), ""), "{}", result.err);
+    assert!(result.err.contains("urls.txt:701: "), "{}", result.err);
     assert!(!folder.path().join("queue.sqlite3").exists());
 }

@@ -1,4 +1,4 @@
-//! The program as it is started: from a POST to an accepted purge, a stop, and a start after it.
+//! The program `cfcache-queue serve`: from a POST to an accepted purge, a stop, and a restart.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::http::{get, post, send};
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "cfut_0123456789abcdefghijABCDEFGHIJ0123456789";
 
@@ -41,7 +41,7 @@ impl Serving {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = async |before: &str| -> SocketAddr {
-            let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap_or_default();
+            let line = timeout(TIMEOUT, lines.next_line()).await.unwrap().unwrap().unwrap_or_default();
             let url = line.strip_prefix(before).unwrap_or_else(|| panic!("{line}"));
             url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap()
         };
@@ -55,10 +55,10 @@ impl Serving {
         assert_eq!(send(self.intake, &bytes).await.unwrap().status, 202);
     }
 
-    /// Waits until the page's JSON is as expected.
+    /// Waits until `/status.json` is as expected.
     async fn until(&self, expected: impl Fn(&Value) -> bool) {
         let mut last = Value::Null;
-        let seen = timeout(PATIENCE, async {
+        let seen = timeout(TIMEOUT, async {
             loop {
                 last = send(self.admin, &get("/status.json")).await.unwrap().json();
                 if expected(&last) {
@@ -75,11 +75,11 @@ impl Serving {
         kill_process(pid, Signal::TERM).unwrap();
     }
 
-    /// The exit code and the log.
+    /// Waits for the process, and returns its exit code and log.
     async fn end(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         let mut stderr = self.child.stderr.take().unwrap();
-        let code = timeout(PATIENCE, async {
+        let code = timeout(TIMEOUT, async {
             stderr.read_to_string(&mut log).await.unwrap();
             self.child.wait().await.unwrap().code()
         });
@@ -100,7 +100,7 @@ fn accepted(status: &Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_posted_is_purged_and_a_stop_loses_nothing() {
+async fn purges_posted_requests_and_loses_none_when_stopped() {
     let data = folder("stop");
     let serving = Serving::start(&data, &[]).await;
     serving.post("https://example.com/a").await;
@@ -108,9 +108,9 @@ async fn what_is_posted_is_purged_and_a_stop_loses_nothing() {
     assert_eq!(send(serving.admin, &get("/readyz")).await.unwrap().status, 200);
     assert_eq!(send(serving.admin, &get("/livez")).await.unwrap().status, 200);
 
-    // It is not ready any more, and takes requests until it ends, so that no load balancer meets a closed port.
+    // The process is no longer ready, but accepts requests until it ends, so that no load balancer finds a closed port.
     serving.signal();
-    serving.until(|status| status["not_ready"][0] == "it is stopping").await;
+    serving.until(|status| status["not_ready"][0] == "the process is stopping").await;
     serving.post("https://example.com/late").await;
     let (code, log) = serving.end().await;
     assert_eq!(code, Some(0), "{log}");
@@ -119,11 +119,11 @@ async fn what_is_posted_is_purged_and_a_stop_loses_nothing() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
     }
 
-    // What came in meanwhile is sent by the next one. A second signal does not wait.
+    // The next process sends the requests that arrived during the stop. A second signal stops it at once.
     let serving = Serving::start(&data, &[]).await;
     serving.until(|status| accepted(status) == 1 && status["kinds"][1]["waiting"] == 0).await;
     serving.signal();
-    serving.until(|status| status["not_ready"][0] == "it is stopping").await;
+    serving.until(|status| status["not_ready"][0] == "the process is stopping").await;
     serving.signal();
     let (code, log) = serving.end().await;
     assert_eq!(code, Some(130), "{log}");
@@ -131,7 +131,7 @@ async fn what_is_posted_is_purged_and_a_stop_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sources_of_the_file_are_those_who_may_send() {
+async fn accepts_only_the_sources_of_the_configuration_file() {
     let data = folder("sources");
     let (config, secret) = (data.join("queue.toml"), data.join("secret"));
     std::fs::write(&secret, "a-fixed-secret-of-a-source\n").unwrap();
@@ -164,7 +164,7 @@ async fn sources_of_the_file_are_those_who_may_send() {
 }
 
 #[tokio::test]
-async fn an_empty_name_of_a_database_is_no_file() {
+async fn refuses_an_empty_database_url() {
     let folder = folder("empty");
     let ran = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"))
         .args(["push", "urls", "--zone", "example.com", "https://www.example.com/"])

@@ -15,14 +15,14 @@ fn small(seed: u64) -> Scenario {
         accounts: 4,
         change_every: 20_000_000,
         slots: 8,
-        storm: (HOUR / 2, 5),
-        storm_urls: 1000,
+        deployments: (HOUR / 2, 5),
+        deployment_urls: 1000,
         outage: (HOUR, HOUR + HOUR / 4),
     }
 }
 
 #[test]
-fn nothing_is_lost_refused_for_the_rate_or_given_up() {
+fn loses_nothing_and_gets_no_429() {
     for seed in 0..3 {
         let report = run(&small(seed));
         assert_eq!(report.left, 0, "seed {seed}");

@@ -1,4 +1,4 @@
-//! The store in one file: what is claimed, merged and removed; its file and its lock.
+//! The store in one file: claims, merging and removal; the file and its lock.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::{MAX_ATTEMPTS, covers};
 use cfcache_queue::{
-    Buried, Claim, DeadReason, DeadSelection, Group, MAX_AGE, NewRequest, Settlement, SqliteStore, Store,
-    Tokens,
+    Claim, DeadReason, DeadSelection, Group, MAX_AGE, NewDeadLetters, NewRequest, Settlement, SqliteStore,
+    Store, Tokens,
 };
 use proptest::prelude::*;
 
@@ -19,21 +19,21 @@ use crate::support::{Folder, config, invalidate, purge, requests};
 
 const START: u64 = 1_700_000_000_000_000;
 
-/// A store whose time stands still until it is moved.
-struct World {
+/// A store whose clock moves only when the test says so.
+struct TestQueue {
     folder: Folder,
     micros: Arc<AtomicU64>,
     store: Option<SqliteStore>,
     runtime: tokio::runtime::Runtime,
 }
 
-impl World {
+impl TestQueue {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut world =
+        let mut queue =
             Self { folder: Folder::new(), micros: Arc::new(AtomicU64::new(START)), store: None, runtime };
-        world.reopen();
-        world
+        queue.reopen();
+        queue
     }
 
     fn reopen(&mut self) {
@@ -72,7 +72,7 @@ impl World {
         self.runtime.block_on(self.store().status()).unwrap().waiting()
     }
 
-    /// The keys of what is claimed, and how many are the same and covered.
+    /// Returns the keys of the claimed targets, with the number of equal and covered requests of each.
     fn claimed(&self, group: &Group, limit: usize) -> Vec<(String, u64, u64)> {
         let claim = self.claim(group, limit);
         let requests = claim.iter().flat_map(|claim| claim.requests());
@@ -88,7 +88,7 @@ fn group(kind: Option<Kind>) -> Group {
     Group { zone: "example.com".to_owned(), environment: None, action: Action::Purge, kind }
 }
 
-fn again(after: Duration) -> Settlement {
+fn try_again(after: Duration) -> Settlement {
     Settlement::TryAgain { after, error: "broken".to_owned(), counts: true }
 }
 
@@ -97,37 +97,37 @@ fn url(path: &str) -> NewRequest {
 }
 
 #[test]
-fn a_claim_has_the_highest_priority_then_the_oldest_and_all_duplicates() {
-    let world = World::new();
+fn claims_by_priority_then_age_with_all_duplicates() {
+    let queue = TestQueue::new();
     let urgent = NewRequest { priority: 5, ..url("urgent") };
-    world.insert(&[url("a"), url("b"), url("a"), url("c"), urgent, url("a")]);
+    queue.insert(&[url("a"), url("b"), url("a"), url("c"), urgent, url("a")]);
     let expected: Vec<(String, u64, u64)> = [("urgent", 0), ("a", 2)]
         .map(|(path, same)| (format!("https://www.example.com/{path}"), same, 0))
         .into();
-    assert_eq!(world.claimed(&group(Some(Kind::Files)), 2), expected);
-    // It was dropped, so all of it is there again.
-    let first = world.claim(&group(Some(Kind::Files)), 2).unwrap();
-    let rest = world.claimed(&group(Some(Kind::Files)), 10);
+    assert_eq!(queue.claimed(&group(Some(Kind::Files)), 2), expected);
+    // The claim was dropped, so all requests are available again.
+    let first = queue.claim(&group(Some(Kind::Files)), 2).unwrap();
+    let rest = queue.claimed(&group(Some(Kind::Files)), 10);
     assert_eq!(rest.iter().map(|(key, ..)| key.rsplit('/').next().unwrap()).collect::<Vec<_>>(), ["b", "c"]);
-    world.settle(first, &Settlement::Accepted);
-    assert_eq!(world.waiting(), 2);
+    queue.settle(first, &Settlement::Accepted);
+    assert_eq!(queue.waiting(), 2);
 }
 
 #[test]
-fn what_comes_while_the_same_is_sent_stays() {
-    let world = World::new();
-    world.insert(&[url("a")]);
-    let claim = world.claim(&group(Some(Kind::Files)), 10).unwrap();
-    world.insert(&[url("a"), url("a")]);
-    let next = world.claimed(&group(Some(Kind::Files)), 10);
+fn keeps_an_equal_request_that_arrives_during_sending() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a")]);
+    let claim = queue.claim(&group(Some(Kind::Files)), 10).unwrap();
+    queue.insert(&[url("a"), url("a")]);
+    let next = queue.claimed(&group(Some(Kind::Files)), 10);
     assert_eq!(next, [("https://www.example.com/a".to_owned(), 1, 0)]);
-    world.settle(claim, &Settlement::Accepted);
-    assert_eq!(world.waiting(), 2);
+    queue.settle(claim, &Settlement::Accepted);
+    assert_eq!(queue.waiting(), 2);
 }
 
 #[test]
-fn hosts_and_everything_take_what_they_cover() {
-    let world = World::new();
+fn hosts_and_everything_claim_the_requests_they_cover() {
+    let queue = TestQueue::new();
     let staging = |request: NewRequest| NewRequest { environment: Some("e1".to_owned()), ..request };
     let all = [
         url("a"),
@@ -140,117 +140,120 @@ fn hosts_and_everything_take_what_they_cover() {
         purge("tags", "a"),
         staging(url("a")),
     ];
-    world.insert(&all);
-    let hosts = world.claim(&group(Some(Kind::Hosts)), 10).unwrap();
+    queue.insert(&all);
+    let hosts = queue.claim(&group(Some(Kind::Hosts)), 10).unwrap();
     assert_eq!(hosts.requests().iter().map(|claimed| claimed.covered).collect::<Vec<_>>(), [4]);
-    world.insert(&[purge("everything", "")]);
-    assert_eq!(world.claimed(&group(None), 10), [(String::new(), 0, 4)]);
-    world.settle(hosts, &Settlement::Accepted);
-    assert_eq!(world.waiting(), 5);
-    let everything = world.claim(&group(None), 10).unwrap();
-    world.insert(&[url("later")]);
-    world.settle(everything, &Settlement::Accepted);
-    assert_eq!(world.waiting(), 1);
+    queue.insert(&[purge("everything", "")]);
+    assert_eq!(queue.claimed(&group(None), 10), [(String::new(), 0, 4)]);
+    queue.settle(hosts, &Settlement::Accepted);
+    assert_eq!(queue.waiting(), 5);
+    let everything = queue.claim(&group(None), 10).unwrap();
+    queue.insert(&[url("later")]);
+    queue.settle(everything, &Settlement::Accepted);
+    assert_eq!(queue.waiting(), 1);
 }
 
-/// More rows than one transaction removes.
+/// Uses more rows than one transaction removes.
 #[test]
-fn everything_that_a_large_claim_covers_is_removed_and_nothing_that_came_meanwhile() {
-    let world = World::new();
+fn a_large_claim_removes_all_covered_requests_but_no_later_ones() {
+    let queue = TestQueue::new();
     let requests: Vec<NewRequest> = (0..20_000).map(|number| url(&number.to_string())).collect();
-    world.insert(&requests);
-    world.insert(&[purge("everything", "")]);
-    let claim = world.claim(&group(None), 1).unwrap();
+    queue.insert(&requests);
+    queue.insert(&[purge("everything", "")]);
+    let claim = queue.claim(&group(None), 1).unwrap();
     assert_eq!(claim.requests()[0].covered, 20_000);
-    world.insert(&[url("meanwhile")]);
-    world.settle(claim, &Settlement::Accepted);
+    queue.insert(&[url("meanwhile")]);
+    queue.settle(claim, &Settlement::Accepted);
     assert_eq!(
-        world.claimed(&group(Some(Kind::Files)), 10),
+        queue.claimed(&group(Some(Kind::Files)), 10),
         [("https://www.example.com/meanwhile".to_owned(), 0, 0)]
     );
-    assert_eq!(world.waiting(), 1);
+    assert_eq!(queue.waiting(), 1);
 }
 
 #[test]
-fn a_delayed_request_waits_and_is_merged_into_nothing_before() {
-    let world = World::new();
+fn a_delayed_request_is_not_merged_before_its_time() {
+    let queue = TestQueue::new();
     let later = NewRequest { delay: Duration::from_secs(30), ..url("a") };
-    world.insert(&[url("a"), later]);
-    let claim = world.claim(&group(Some(Kind::Files)), 10).unwrap();
+    queue.insert(&[url("a"), later]);
+    let claim = queue.claim(&group(Some(Kind::Files)), 10).unwrap();
     assert_eq!(claim.requests()[0].same, 0);
-    world.settle(claim, &Settlement::Accepted);
-    assert_eq!((world.groups(), world.waiting()), (vec![], 1));
-    world.wait(Duration::from_secs(30));
-    assert_eq!(world.claimed(&group(Some(Kind::Files)), 10).len(), 1);
+    queue.settle(claim, &Settlement::Accepted);
+    assert_eq!((queue.groups(), queue.waiting()), (vec![], 1));
+    queue.wait(Duration::from_secs(30));
+    assert_eq!(queue.claimed(&group(Some(Kind::Files)), 10).len(), 1);
 }
 
 #[test]
-fn what_failed_comes_back_later_with_its_attempts() {
-    let world = World::new();
-    world.insert(&[url("a")]);
+fn a_failed_request_is_retried_later_with_its_attempts() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a")]);
     let files = group(Some(Kind::Files));
-    world.settle(world.claim(&files, 10).unwrap(), &again(Duration::from_secs(2)));
-    assert!(world.claim(&files, 10).is_none());
-    world.wait(Duration::from_secs(2));
-    let claim = world.claim(&files, 10).unwrap();
+    queue.settle(queue.claim(&files, 10).unwrap(), &try_again(Duration::from_secs(2)));
+    assert!(queue.claim(&files, 10).is_none());
+    queue.wait(Duration::from_secs(2));
+    let claim = queue.claim(&files, 10).unwrap();
     assert_eq!(claim.requests()[0].request.attempts, 1);
     let uncounted = Settlement::TryAgain { after: Duration::ZERO, error: "down".to_owned(), counts: false };
-    world.settle(claim, &uncounted);
-    let claim = world.claim(&files, 10).unwrap();
+    queue.settle(claim, &uncounted);
+    let claim = queue.claim(&files, 10).unwrap();
     assert_eq!(
         (claim.requests()[0].request.attempts, claim.requests()[0].request.age),
         (1, Duration::from_secs(2))
     );
-    world.settle(claim, &Settlement::Untouched);
-    assert_eq!(world.claimed(&files, 10).len(), 1);
+    queue.settle(claim, &Settlement::Untouched);
+    assert_eq!(queue.claimed(&files, 10).len(), 1);
 }
 
 #[test]
-fn merged_requests_are_each_judged_by_their_own_attempts() {
-    let world = World::new();
-    world.insert(&[url("a")]);
+fn merged_requests_keep_separate_attempt_counts() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a")]);
     let files = group(Some(Kind::Files));
     for _ in 1..MAX_ATTEMPTS {
-        world.settle(world.claim(&files, 10).unwrap(), &again(Duration::ZERO));
+        queue.settle(queue.claim(&files, 10).unwrap(), &try_again(Duration::ZERO));
     }
-    // The younger one goes first, and the older one with it.
-    world.insert(&[NewRequest { priority: 1, ..url("a") }, url("b")]);
-    let claim = world.claim(&files, 1).unwrap();
+    // The younger request is claimed first, and the older one with it.
+    queue.insert(&[NewRequest { priority: 1, ..url("a") }, url("b")]);
+    let claim = queue.claim(&files, 1).unwrap();
     let [both] = claim.requests() else { panic!("{claim:?}") };
     assert_eq!((both.request.attempts, both.attempts, both.same), (0, MAX_ATTEMPTS - 1, 1));
-    let dead = world.runtime.block_on(claim.settle(vec![again(Duration::from_secs(1))])).unwrap();
-    assert_eq!(dead, [Buried { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 }]);
-    assert_eq!(world.waiting(), 2);
-    world.wait(Duration::from_secs(1));
+    let dead = queue.runtime.block_on(claim.settle(vec![try_again(Duration::from_secs(1))])).unwrap();
+    assert_eq!(
+        dead,
+        [NewDeadLetters { reason: DeadReason::Attempts, error: "broken".to_owned(), requests: 1 }]
+    );
+    assert_eq!(queue.waiting(), 2);
+    queue.wait(Duration::from_secs(1));
     let attempts = |claim: &dyn Claim| {
         claim.requests().iter().map(|claimed| claimed.request.attempts).collect::<Vec<_>>()
     };
-    assert_eq!(attempts(&*world.claim(&files, 10).unwrap()), [1, 0]);
-    let connection = rusqlite::Connection::open(world.folder.path().join("queue.sqlite3")).unwrap();
+    assert_eq!(attempts(&*queue.claim(&files, 10).unwrap()), [1, 0]);
+    let connection = rusqlite::Connection::open(queue.folder.path().join("queue.sqlite3")).unwrap();
     let sent: u32 = connection.query_row("SELECT attempts FROM dead", [], |row| row.get(0)).unwrap();
     assert_eq!(sent, MAX_ATTEMPTS);
 }
 
 #[test]
-fn an_attempt_that_does_not_count_gives_up_nothing() {
-    let world = World::new();
-    world.insert(&[url("a")]);
+fn an_attempt_that_does_not_count_gives_up_no_request() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a")]);
     let files = group(Some(Kind::Files));
     for _ in 1..MAX_ATTEMPTS {
-        world.settle(world.claim(&files, 10).unwrap(), &again(Duration::ZERO));
+        queue.settle(queue.claim(&files, 10).unwrap(), &try_again(Duration::ZERO));
     }
     let uncounted = Settlement::TryAgain { after: Duration::ZERO, error: "down".to_owned(), counts: false };
-    world.settle(world.claim(&files, 10).unwrap(), &uncounted);
-    assert_eq!(world.waiting(), 1);
+    queue.settle(queue.claim(&files, 10).unwrap(), &uncounted);
+    assert_eq!(queue.waiting(), 1);
 }
 
 #[test]
-fn what_is_too_old_takes_nothing_younger_along() {
-    let world = World::new();
-    world.insert(&[url("a"), purge("everything", "")]);
-    world.wait(MAX_AGE);
-    world.insert(&[url("a"), url("b")]);
-    let claim = world.claim(&group(Some(Kind::Files)), 10).unwrap();
+fn an_expired_request_does_not_expire_younger_ones() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a"), purge("everything", "")]);
+    queue.wait(MAX_AGE);
+    queue.insert(&[url("a"), url("b")]);
+    let claim = queue.claim(&group(Some(Kind::Files)), 10).unwrap();
     let found: Vec<(bool, u64)> =
         claim.requests().iter().map(|claimed| (claimed.request.is_expired, claimed.same)).collect();
     assert_eq!(found, [(true, 0), (false, 0), (false, 0)]);
@@ -259,57 +262,61 @@ fn what_is_too_old_takes_nothing_younger_along() {
         Settlement::Untouched,
         Settlement::Untouched,
     ];
-    world.runtime.block_on(claim.settle(settlements)).unwrap();
-    assert_eq!(world.waiting(), 3);
-    assert!(!world.claim(&group(None), 1).unwrap().requests()[0].request.is_expired, "everything never is");
+    queue.runtime.block_on(claim.settle(settlements)).unwrap();
+    assert_eq!(queue.waiting(), 3);
+    assert!(
+        !queue.claim(&group(None), 1).unwrap().requests()[0].request.is_expired,
+        "a request for everything never expires"
+    );
 }
 
 #[test]
-fn dead_letters_are_kept_retried_and_dropped() {
-    let mut world = World::new();
-    world.insert(&[url("a"), url("b"), url("c")]);
-    let claim = world.claim(&group(Some(Kind::Files)), 10).unwrap();
+fn keeps_retries_and_drops_dead_letters() {
+    let mut queue = TestQueue::new();
+    queue.insert(&[url("a"), url("b"), url("c")]);
+    let claim = queue.claim(&group(Some(Kind::Files)), 10).unwrap();
     let dead = Settlement::Dead { reason: DeadReason::Refused, error: "no".to_owned() };
-    world.settle(claim, &dead);
-    world.reopen();
-    let letters = world.runtime.block_on(world.store().dead(10)).unwrap();
+    queue.settle(claim, &dead);
+    queue.reopen();
+    let letters = queue.runtime.block_on(queue.store().dead(10)).unwrap();
     let shown: Vec<_> = letters
         .iter()
         .map(|letter| (letter.id, letter.reason.as_str(), letter.last_error.as_str()))
         .collect();
     assert_eq!(shown, [(3, "refused", "no"), (2, "refused", "no"), (1, "refused", "no")]);
     assert_eq!(
-        world.runtime.block_on(world.store().retry_dead(&DeadSelection::Ids(vec![2, 77]))).unwrap(),
+        queue.runtime.block_on(queue.store().retry_dead(&DeadSelection::Ids(vec![2, 77]))).unwrap(),
         1
     );
-    assert_eq!(world.claimed(&group(Some(Kind::Files)), 10).len(), 1);
-    assert_eq!(world.runtime.block_on(world.store().drop_dead(&DeadSelection::Ids(vec![3]))).unwrap(), 1);
-    assert_eq!(world.runtime.block_on(world.store().retry_dead(&DeadSelection::All)).unwrap(), 1);
-    assert_eq!(world.runtime.block_on(world.store().drop_dead(&DeadSelection::All)).unwrap(), 0);
-    let status = world.runtime.block_on(world.store().status()).unwrap();
+    assert_eq!(queue.claimed(&group(Some(Kind::Files)), 10).len(), 1);
+    assert_eq!(queue.runtime.block_on(queue.store().drop_dead(&DeadSelection::Ids(vec![3]))).unwrap(), 1);
+    assert_eq!(queue.runtime.block_on(queue.store().retry_dead(&DeadSelection::All)).unwrap(), 1);
+    assert_eq!(queue.runtime.block_on(queue.store().drop_dead(&DeadSelection::All)).unwrap(), 0);
+    let status = queue.runtime.block_on(queue.store().status()).unwrap();
     assert_eq!((status.dead_count, status.waiting()), (0, 2));
 }
 
 #[test]
-fn budgets_outlive_the_process_and_give_all_or_nothing() {
-    let mut world = World::new();
+fn budgets_survive_restarts_and_are_taken_all_or_none() {
+    let mut queue = TestQueue::new();
     let tokens = |budget: &str, count| Tokens {
         budget: budget.to_owned(),
         interval: Duration::from_millis(100),
         burst: 10,
         count,
     };
-    let take =
-        |world: &World, tokens: &[Tokens]| world.runtime.block_on(world.store().take_tokens(tokens)).unwrap();
-    assert_eq!(take(&world, &[tokens("urls", 8), tokens("global", 1)]), Duration::ZERO);
-    world.reopen();
-    assert_eq!(take(&world, &[tokens("global", 9), tokens("urls", 3)]), Duration::from_millis(100));
-    // Nothing was taken of `global` then.
-    assert_eq!(take(&world, &[tokens("global", 9)]), Duration::ZERO);
+    let take = |queue: &TestQueue, tokens: &[Tokens]| {
+        queue.runtime.block_on(queue.store().take_tokens(tokens)).unwrap()
+    };
+    assert_eq!(take(&queue, &[tokens("urls", 8), tokens("global", 1)]), Duration::ZERO);
+    queue.reopen();
+    assert_eq!(take(&queue, &[tokens("global", 9), tokens("urls", 3)]), Duration::from_millis(100));
+    // No token of `global` was taken then.
+    assert_eq!(take(&queue, &[tokens("global", 9)]), Duration::ZERO);
     let names = ["urls".to_owned(), "unknown".to_owned()];
-    world.runtime.block_on(world.store().block_budgets(&names, Duration::from_secs(60))).unwrap();
-    assert_eq!(take(&world, &[tokens("urls", 1)]), Duration::from_millis(60_100));
-    let status = world.runtime.block_on(world.store().status()).unwrap();
+    queue.runtime.block_on(queue.store().block_budgets(&names, Duration::from_secs(60))).unwrap();
+    assert_eq!(take(&queue, &[tokens("urls", 1)]), Duration::from_millis(60_100));
+    let status = queue.runtime.block_on(queue.store().status()).unwrap();
     let shown: Vec<_> = status
         .budgets
         .iter()
@@ -319,30 +326,30 @@ fn budgets_outlive_the_process_and_give_all_or_nothing() {
 }
 
 #[test]
-fn a_second_process_is_told_who_holds_the_directory() {
-    let world = World::new();
-    let error = SqliteStore::open(world.folder.path()).unwrap_err().to_string();
+fn refuses_a_directory_in_use_and_names_the_process() {
+    let queue = TestQueue::new();
+    let error = SqliteStore::open(queue.folder.path()).unwrap_err().to_string();
     let expected = format!("in use by process {}", std::process::id());
     assert!(error.contains(&expected), "{error}");
 }
 
 #[test]
-fn a_queue_in_use_can_be_looked_at_and_not_changed() {
-    let world = World::new();
-    let reader = SqliteStore::open_to_read(world.folder.path()).unwrap();
-    world.insert(&[url("a")]);
-    let block = |future| world.runtime.block_on(future);
+fn a_queue_in_use_can_be_read_but_not_changed() {
+    let queue = TestQueue::new();
+    let reader = SqliteStore::open_to_read(queue.folder.path()).unwrap();
+    queue.insert(&[url("a")]);
+    let block = |future| queue.runtime.block_on(future);
     assert_eq!(block(reader.status()).unwrap().waiting(), 1);
-    let error = world.runtime.block_on(reader.insert(&[url("b")])).unwrap_err().to_string();
+    let error = queue.runtime.block_on(reader.insert(&[url("b")])).unwrap_err().to_string();
     assert!(error.starts_with("cannot store requests: ") && error.contains("readonly"), "{error}");
-    assert_eq!(world.waiting(), 1);
+    assert_eq!(queue.waiting(), 1);
     let folder = Folder::new();
     let error = SqliteStore::open_to_read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("there is no queue in"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// What opening a directory says that has such a file.
+/// Returns the error of opening a directory with such a file.
 fn error_of(prepare: impl FnOnce(&Path)) -> String {
     let folder = Folder::new();
     prepare(&folder.path().join("queue.sqlite3"));
@@ -350,24 +357,24 @@ fn error_of(prepare: impl FnOnce(&Path)) -> String {
 }
 
 #[test]
-fn files_that_are_no_queue_are_refused_by_name() {
+fn refuses_files_that_are_not_a_queue() {
     let sqlite =
         |path: &Path, sql: &str| rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
     let error = error_of(|path| std::fs::write(path, "Dear diary, ".repeat(100)).unwrap());
-    assert!(error.contains("is no SQLite database"), "{error}");
+    assert!(error.contains("is not an SQLite database"), "{error}");
     let error = error_of(|path| sqlite(path, "CREATE TABLE bookmark (url TEXT)"));
     assert!(error.contains("of another program"), "{error}");
     let error = error_of(|path| {
         drop(SqliteStore::open(path.parent().unwrap()).unwrap());
         sqlite(path, "PRAGMA user_version = 2");
     });
-    assert!(error.contains("has the schema 2") && error.contains("no newer one than 1"), "{error}");
+    assert!(error.contains("has schema version 2") && error.contains("versions up to 1"), "{error}");
     let error = error_of(|path| std::fs::create_dir(path).unwrap());
     assert!(error.contains("queue.sqlite3 cannot be opened"), "{error}");
 }
 
 #[test]
-fn a_torn_file_is_refused_as_damaged() {
+fn refuses_a_truncated_file_as_damaged() {
     let error = error_of(|path| {
         let folder: PathBuf = path.parent().unwrap().to_owned();
         let store = SqliteStore::open(&folder).unwrap();
@@ -384,19 +391,20 @@ fn a_torn_file_is_refused_as_damaged() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..config() })]
 
-    /// Any order of inserts, claims and outcomes, with the process ending in between: a request leaves the queue only
-    /// after something was accepted that covers it and was claimed after it had been stored. And all do in the end.
+    /// With any order of inserts, claims, settlements and restarts, a request leaves the queue only after an accepted
+    /// request that covers
+    /// it and that was claimed after it was stored. In the end, all requests leave the queue.
     #[test]
-    fn what_is_removed_is_covered_by_what_was_accepted(
+    fn removes_only_requests_that_an_accepted_one_covers(
         steps in prop::collection::vec((0_u8..10, prop::collection::vec(requests(), 1..6), 1_usize..4, 0_u8..5), 1..40),
     ) {
-        let mut world = World::new();
-        // By event, which is the number of the request: what it asks for.
+        let mut queue = TestQueue::new();
+        // The requests by event, which is the number of the request.
         let mut known: HashMap<String, NewRequest> = HashMap::new();
         let mut dead = 0;
         let mut open: Vec<(Box<dyn Claim>, Vec<String>)> = Vec::new();
-        let alive = |world: &World| -> Vec<String> {
-            let connection = rusqlite::Connection::open(world.folder.path().join("queue.sqlite3")).unwrap();
+        let alive = |queue: &TestQueue| -> Vec<String> {
+            let connection = rusqlite::Connection::open(queue.folder.path().join("queue.sqlite3")).unwrap();
             let mut select = connection.prepare("SELECT event FROM request ORDER BY id").unwrap();
             select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
         };
@@ -409,32 +417,32 @@ proptest! {
                         request.event = Some(number.clone());
                         known.insert(number, request.clone());
                     }
-                    world.insert(&requests);
+                    queue.insert(&requests);
                 }
                 4..7 => {
-                    let mut groups = world.groups();
+                    let mut groups = queue.groups();
                     groups.sort_by_key(|group| cfcache_queue::engine::rank(group.kind));
-                    if let Some(claim) = groups.iter().find_map(|group| world.claim(group, limit)) {
+                    if let Some(claim) = groups.iter().find_map(|group| queue.claim(group, limit)) {
                         prop_assert!(claim.requests().len() <= limit);
-                        open.push((claim, alive(&world)));
+                        open.push((claim, alive(&queue)));
                     }
                 }
                 7..9 => {
                     let Some((claim, stored)) = open.pop() else { continue };
-                    let before = alive(&world);
+                    let before = alive(&queue);
                     let sent: Vec<NewRequest> =
                         claim.requests().iter().map(|claimed| claimed.request.request.clone()).collect();
                     let promised: u64 = claim.requests().iter().map(|claimed| 1 + claimed.same + claimed.covered).sum();
                     let settlements: Vec<Settlement> = (0..sent.len())
                         .map(|index| match (usize::from(outcome) + index) % 5 {
                             0..3 => Settlement::Accepted,
-                            3 => again(Duration::ZERO),
+                            3 => try_again(Duration::ZERO),
                             _ => Settlement::Dead { reason: DeadReason::Refused, error: "no".to_owned() },
                         })
                         .collect();
-                    world.runtime.block_on(claim.settle(settlements.clone())).unwrap();
-                    let after = alive(&world);
-                    let letters = world.runtime.block_on(world.store().status()).unwrap().dead_count;
+                    queue.runtime.block_on(claim.settle(settlements.clone())).unwrap();
+                    let after = alive(&queue);
+                    let letters = queue.runtime.block_on(queue.store().status()).unwrap().dead_count;
                     let mut gone = 0;
                     for event in before.iter().filter(|event| !after.contains(event)) {
                         gone += 1;
@@ -456,20 +464,20 @@ proptest! {
                 }
                 _ => {
                     open.clear();
-                    let before = alive(&world);
-                    world.reopen();
-                    prop_assert_eq!(before, alive(&world));
+                    let before = alive(&queue);
+                    queue.reopen();
+                    prop_assert_eq!(before, alive(&queue));
                 }
             }
         }
         open.clear();
         let mut rounds = 0;
-        while world.waiting() > 0 {
+        while queue.waiting() > 0 {
             rounds += 1;
             prop_assert!(rounds <= known.len());
-            for group in world.groups() {
-                while let Some(claim) = world.claim(&group, 2) {
-                    world.settle(claim, &Settlement::Accepted);
+            for group in queue.groups() {
+                while let Some(claim) = queue.claim(&group, 2) {
+                    queue.settle(claim, &Settlement::Accepted);
                 }
             }
         }
@@ -477,10 +485,10 @@ proptest! {
 }
 
 #[test]
-fn many_that_insert_at_once_all_have_what_they_inserted() {
-    let world = World::new();
+fn concurrent_inserts_store_all_requests() {
+    let queue = TestQueue::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let World { store, folder, .. } = world;
+    let TestQueue { store, folder, .. } = queue;
     let store = Arc::new(store.unwrap());
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
@@ -501,17 +509,17 @@ fn many_that_insert_at_once_all_have_what_they_inserted() {
 }
 
 #[test]
-fn an_action_that_is_only_an_invalidation_removes_no_purge() {
-    let world = World::new();
-    world.insert(&[
+fn an_invalidation_does_not_remove_a_purge() {
+    let queue = TestQueue::new();
+    queue.insert(&[
         invalidate("hosts", "www.example.com"),
         url("a"),
         invalidate("files", "https://www.example.com/b"),
     ]);
     let group = Group { action: Action::Invalidate, ..group(Some(Kind::Hosts)) };
-    let claim = world.claim(&group, 1).unwrap();
+    let claim = queue.claim(&group, 1).unwrap();
     assert_eq!(claim.requests()[0].covered, 1);
-    world.settle(claim, &Settlement::Accepted);
-    assert_eq!(world.waiting(), 1);
-    assert!(matches!(world.groups()[..], [Group { action: Action::Purge, kind: Some(Kind::Files), .. }]));
+    queue.settle(claim, &Settlement::Accepted);
+    assert_eq!(queue.waiting(), 1);
+    assert!(matches!(queue.groups()[..], [Group { action: Action::Purge, kind: Some(Kind::Files), .. }]));
 }

@@ -1,4 +1,4 @@
-//! What several of the tests need.
+//! Shared by several tests.
 
 pub(crate) mod api;
 pub(crate) mod chaos;
@@ -13,7 +13,8 @@ use cfcache_queue::{NewRequest, Subject};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-/// A failing case is printed with its seed, which goes into a file beside the test, to be committed with the fix.
+/// Proptest prints a failing case with its seed, and writes the seed to a file next to the test. Commit that file with
+/// the fix.
 pub(crate) fn config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
@@ -21,7 +22,7 @@ pub(crate) fn config() -> ProptestConfig {
     }
 }
 
-/// A request to purge something in one zone.
+/// Creates a purge request in one zone.
 pub(crate) fn purge(kind: &str, key: &str) -> NewRequest {
     NewRequest {
         zone: "example.com".to_owned(),
@@ -39,7 +40,7 @@ pub(crate) fn invalidate(kind: &str, key: &str) -> NewRequest {
     NewRequest { action: Action::Invalidate, ..purge(kind, key) }
 }
 
-/// Requests that have much to do with each other, in one of two zones, in any words that are allowed.
+/// Requests that often cover each other, in one of two zones, in all valid spellings.
 pub(crate) fn requests() -> impl Strategy<Value = NewRequest> {
     let host = "(a|b|A|ab)\\.example";
     let path = "(/(a|b|ab)?){0,2}";
@@ -68,7 +69,7 @@ pub(crate) fn requests() -> impl Strategy<Value = NewRequest> {
     )
 }
 
-/// A folder of its own, which is removed in the end.
+/// A temporary folder, deleted on drop.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -88,7 +89,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system.
+        // A folder that cannot be deleted is left to the system.
         drop(std::fs::remove_dir_all(&self.0));
     }
 }

@@ -1,4 +1,4 @@
-//! A queue that goes from a file to PostgreSQL.
+//! Moving a queue from a file to PostgreSQL.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn files() -> Group {
     Group { zone: "example.com".to_owned(), environment: None, action, kind: Some(Kind::Files) }
 }
 
-/// A queue with something of each sort in it: 12,005 requests, 2 dead letters, a budget.
+/// Creates a queue with 12,005 requests, 2 dead letters and a budget.
 async fn filled(folder: &Folder) -> SqliteStore {
     let store = SqliteStore::open(folder.path()).unwrap();
     let url = |path: &str| purge("files", &format!("https://www.example.com/{path}"));
@@ -49,7 +49,7 @@ fn counts(status: &Status) -> (u64, u64, usize) {
 }
 
 #[tokio::test]
-async fn all_goes_over_once_and_the_file_is_empty() {
+async fn moves_everything_once_and_empties_the_file() {
     let Some(database) = database().await else { return };
     let folder = Folder::new();
     let (from, to) = (filled(&folder).await, database.store());
@@ -70,14 +70,14 @@ async fn all_goes_over_once_and_the_file_is_empty() {
     drop(claim);
     assert!(!to.ready_groups().await.unwrap().is_empty());
     assert_eq!(to.retry_dead(&DeadSelection::All).await.unwrap(), 2);
-    // What arrives in the file afterwards can follow, and nothing is an error.
+    // Requests that arrive in the file later can be moved too, and moving an empty file is not an error.
     let moved = move_queue(&from, &to).await.unwrap();
     assert_eq!((moved.requests, moved.dead, moved.budgets), (0, 0, 0));
 }
 
-/// What was committed, and could not be removed from the file: the next run brings it again.
+/// If an earlier run committed the rows but could not remove them from the file, the next run moves them again.
 #[tokio::test]
-async fn a_run_after_one_that_ended_in_between_harms_nothing() {
+async fn repeating_an_interrupted_move_is_harmless() {
     let Some(database) = database().await else { return };
     let folder = Folder::new();
     let from = filled(&folder).await;
@@ -93,11 +93,14 @@ async fn a_run_after_one_that_ended_in_between_harms_nothing() {
     assert_eq!((moved.requests, moved.dead), (12_005, 0));
     assert_eq!(counts(&to.status().await.unwrap()), (24_010, 2, 1));
     let claim = to.claim(&files(), 100).await.unwrap().unwrap();
-    assert!(claim.requests().iter().all(|claimed| claimed.same == 1), "each is there twice, and sent once");
+    assert!(
+        claim.requests().iter().all(|claimed| claimed.same == 1),
+        "each request is stored twice and sent once"
+    );
 }
 
 #[tokio::test]
-async fn where_postgres_has_no_schema_the_file_keeps_everything() {
+async fn keeps_the_file_if_postgres_has_no_schema() {
     let Some(database) = empty_database().await else { return };
     let folder = Folder::new();
     let from = filled(&folder).await;
@@ -107,7 +110,7 @@ async fn where_postgres_has_no_schema_the_file_keeps_everything() {
 }
 
 #[tokio::test]
-async fn where_postgres_refuses_a_row_both_sides_stay_as_they_were() {
+async fn changes_nothing_if_postgres_refuses_a_row() {
     let Some(database) = database().await else { return };
     let folder = Folder::new();
     let from = filled(&folder).await;
@@ -118,19 +121,19 @@ async fn where_postgres_refuses_a_row_both_sides_stay_as_they_were() {
     assert_eq!(counts(&database.store().status().await.unwrap()), (0, 0, 0));
 }
 
-/// Runs the command with nothing else in its environment.
+/// Runs the command with only this environment.
 fn run(arguments: &[&str], environment: &[(&str, &str)], folder: &Folder) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
     command.arg("move").args(arguments).arg("--data").arg(folder.path());
     command.env_clear().envs(environment.iter().copied()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stderr_and_stdout(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
 #[tokio::test]
-async fn the_command_takes_the_password_from_the_environment() {
+async fn move_reads_the_password_from_the_environment() {
     let Some(database) = database().await else { return };
     let folder = Folder::new();
     drop(filled(&folder).await);
@@ -138,37 +141,45 @@ async fn the_command_takes_the_password_from_the_environment() {
     let without = with_password.replace(&format!(":{PASSWORD}"), "");
 
     let refused = run(&["--to", &with_password], &[], &folder);
-    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr_and_stdout(&refused));
     assert!(
-        said(&refused).contains("PGPASSWORD") && !said(&refused).contains(PASSWORD),
+        stderr_and_stdout(&refused).contains("PGPASSWORD") && !stderr_and_stdout(&refused).contains(PASSWORD),
         "{}",
-        said(&refused)
+        stderr_and_stdout(&refused)
     );
     let unreachable = run(&["--to", &without], &[("PGPASSWORD", "another")], &folder);
-    assert_eq!(unreachable.status.code(), Some(5), "{}", said(&unreachable));
+    assert_eq!(unreachable.status.code(), Some(5), "{}", stderr_and_stdout(&unreachable));
     assert_eq!(counts(&SqliteStore::open(folder.path()).unwrap().status().await.unwrap()).0, 12_005);
 
     let moved = run(&["--to", &without], &[("PGPASSWORD", PASSWORD)], &folder);
-    assert_eq!(moved.status.code(), Some(0), "{}", said(&moved));
-    assert!(said(&moved).contains("12005 requests, 2 dead letters and 1 budgets"), "{}", said(&moved));
+    assert_eq!(moved.status.code(), Some(0), "{}", stderr_and_stdout(&moved));
+    assert!(
+        stderr_and_stdout(&moved).contains("12005 requests, 2 dead letters and 1 budgets"),
+        "{}",
+        stderr_and_stdout(&moved)
+    );
     let again = run(&[], &[("DATABASE_URL", &with_password)], &folder);
-    assert!(again.status.success() && said(&again).contains("0 requests"), "{}", said(&again));
+    assert!(
+        again.status.success() && stderr_and_stdout(&again).contains("0 requests"),
+        "{}",
+        stderr_and_stdout(&again)
+    );
     assert_eq!(counts(&database.store().status().await.unwrap()), (12_005, 2, 1));
 }
 
 #[test]
-fn the_command_makes_no_queue_where_there_is_none() {
+fn move_creates_no_queue_in_an_empty_directory() {
     let folder = Folder::new();
     let nowhere = run(&[], &[], &folder);
-    assert_eq!(nowhere.status.code(), Some(2), "{}", said(&nowhere));
+    assert_eq!(nowhere.status.code(), Some(2), "{}", stderr_and_stdout(&nowhere));
     let path = folder.path().join("none");
     let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
     command.args(["move", "--to", "postgres://127.0.0.1:1/none", "--data"]).arg(&path).env_clear();
     let output = command.output().unwrap();
     assert!(
-        output.status.code() == Some(2) && said(&output).contains("there is no queue in"),
+        output.status.code() == Some(2) && stderr_and_stdout(&output).contains("there is no queue in"),
         "{}",
-        said(&output)
+        stderr_and_stdout(&output)
     );
     assert!(!path.exists());
 }

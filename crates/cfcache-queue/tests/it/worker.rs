@@ -6,7 +6,7 @@ use std::time::Duration;
 use cfcache_emulator::{Fault, FaultAction, Scope, Token, TokenState, Zone};
 use cfcache_queue::{Accounts, NewRequest, PostgresStore, Store, Subject};
 
-use crate::support::api::{Running, ZONE_ID, account, config, drained, start, wait_for};
+use crate::support::api::{TestWorker, ZONE_ID, account, config, start, wait_for, wait_until_empty};
 use crate::support::postgres::{Database, database};
 use crate::support::purge;
 
@@ -23,7 +23,7 @@ fn store(database: &Database) -> Arc<PostgresStore> {
 }
 
 #[tokio::test]
-async fn the_worker_sends_what_waits_and_merges_what_is_covered() {
+async fn sends_waiting_requests_and_merges_covered_ones() {
     let Some(database) = database().await else { return };
     let (store, server) = (store(&database), start(config()).await);
     let requests = [
@@ -37,8 +37,8 @@ async fn the_worker_sends_what_waits_and_merges_what_is_covered() {
         NewRequest { zone: ZONE_ID.to_owned(), ..url("/covered-by-everything") },
     ];
     store.insert(&requests).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
-    drained(&*store).await;
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
+    wait_until_empty(&*store).await;
     let metrics = worker.metrics.clone();
     worker.stop().await;
     let mut seen: Vec<String> = Vec::new();
@@ -69,14 +69,14 @@ async fn the_worker_sends_what_waits_and_merges_what_is_covered() {
 }
 
 #[tokio::test]
-async fn an_entry_that_the_api_refuses_goes_to_the_dead_letters_and_the_rest_is_accepted() {
+async fn a_refused_entry_becomes_a_dead_letter_and_the_rest_is_accepted() {
     let Some(database) = database().await else { return };
     let (store, server) = (store(&database), start(config()).await);
     let mut requests: Vec<NewRequest> = (0..20).map(|number| url(&format!("/{number}"))).collect();
     requests.insert(7, purge("files", "https://www.example.org/of-another-zone"));
     store.insert(&requests).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
-    drained(&*store).await;
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
+    wait_until_empty(&*store).await;
     worker.stop().await;
     let status = store.status().await.unwrap();
     assert_eq!((status.dead_count, status.dead[0].reason.as_str()), (1, "refused"));
@@ -85,21 +85,21 @@ async fn an_entry_that_the_api_refuses_goes_to_the_dead_letters_and_the_rest_is_
 }
 
 #[tokio::test]
-async fn a_429_leaves_requests_untouched_and_blocks_the_budget_for_all() {
+async fn a_429_returns_requests_unchanged_and_blocks_the_budget() {
     let Some(database) = database().await else { return };
     let store = store(&database);
     let refusal =
         FaultAction::Status { status: 429, code: None, body: None, retry_after: Some("2".to_owned()) };
     let server = start(config().with_fault(Fault::new(refusal).with_times(1))).await;
     store.insert(&[url("/a")]).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
     let blocked = || async {
         let status = store.status().await.unwrap();
         status.budgets.iter().any(|budget| budget.blocked_for > Duration::from_millis(100))
     };
     wait_for("a blocked budget", blocked).await;
     assert_eq!(row(&database, "SELECT count(*) FROM cfcache.request WHERE attempts = 0").await, 1);
-    drained(&*store).await;
+    wait_until_empty(&*store).await;
     worker.stop().await;
     let entries = server.log().entries();
     let purges: Vec<_> = entries.iter().filter(|entry| entry.path.ends_with("/purge_cache")).collect();
@@ -108,29 +108,29 @@ async fn a_429_leaves_requests_untouched_and_blocks_the_budget_for_all() {
 }
 
 #[tokio::test]
-async fn a_5xx_counts_an_attempt_and_is_tried_again() {
+async fn a_5xx_counts_an_attempt_and_is_retried() {
     let Some(database) = database().await else { return };
     let store = store(&database);
     let server = start(config().with_fault(Fault::new(FaultAction::status(500)).with_times(2))).await;
     store.insert(&[url("/a")]).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
     let counted =
         || async { row(&database, "SELECT count(*) FROM cfcache.request WHERE attempts > 0").await == 1 };
     wait_for("an attempt", counted).await;
-    drained(&*store).await;
+    wait_until_empty(&*store).await;
     worker.stop().await;
     assert_eq!(store.status().await.unwrap().dead_count, 0);
     assert_eq!(server.purges().len(), 1);
 }
 
 #[tokio::test]
-async fn refused_credentials_make_it_not_ready_and_keep_what_waits() {
+async fn refused_credentials_make_it_not_ready_and_keep_requests() {
     let Some(database) = database().await else { return };
     let store = store(&database);
     let token = Token::new("another-token-that-is-not-the-worker-s-000").with_state(TokenState::Active);
     let server = start(config().with_token(token)).await;
     store.insert(&[NewRequest { zone: ZONE_ID.to_owned(), ..url("/a") }]).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
     wait_for("not ready", || async { !worker.health.not_ready().is_empty() }).await;
     let why = worker.health.not_ready().join(" ");
     assert!(!why.contains("any-token"), "{why}");
@@ -139,15 +139,15 @@ async fn refused_credentials_make_it_not_ready_and_keep_what_waits() {
 }
 
 #[tokio::test]
-async fn expired_requests_and_unknown_zones_go_to_the_dead_letters() {
+async fn expired_requests_and_unknown_zones_become_dead_letters() {
     let Some(database) = database().await else { return };
     let (store, server) = (store(&database), start(config()).await);
     let unknown = NewRequest { zone: "unknown.example".to_owned(), ..url("/a") };
     store.insert(&[url("/expired"), unknown]).await.unwrap();
     let sql = "UPDATE cfcache.request SET expires_at = now() - interval '1 s' WHERE key LIKE '%expired'";
     database.client().await.batch_execute(sql).await.unwrap();
-    let worker = Running::start(store.clone(), Accounts::new(account(&server, "a")));
-    drained(&*store).await;
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
+    wait_until_empty(&*store).await;
     worker.stop().await;
     let status = store.status().await.unwrap();
     let mut dead: Vec<_> =
@@ -158,7 +158,7 @@ async fn expired_requests_and_unknown_zones_go_to_the_dead_letters() {
 }
 
 #[tokio::test]
-async fn each_zone_is_sent_with_the_credentials_of_its_account() {
+async fn uses_the_credentials_of_the_zones_account() {
     let Some(database) = database().await else { return };
     let store = store(&database);
     let (one, other) =
@@ -167,8 +167,8 @@ async fn each_zone_is_sent_with_the_credentials_of_its_account() {
     store.insert(&[url("/a"), second]).await.unwrap();
     let accounts = Accounts::new(account(&one, "one"))
         .with_account(account(&other, "other"), ["Example.NET".to_owned()]);
-    let worker = Running::start(store.clone(), accounts);
-    drained(&*store).await;
+    let worker = TestWorker::start(store.clone(), accounts);
+    wait_until_empty(&*store).await;
     worker.stop().await;
     assert_eq!((one.purges().len(), other.purges().len()), (1, 1));
     let budgets = store.status().await.unwrap().budgets;

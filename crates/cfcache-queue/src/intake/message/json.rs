@@ -1,4 +1,4 @@
-//! JSON one level at a time, so that each part that is wrong can be named, and not only the first.
+//! Parses JSON one level at a time, so that every invalid part can be reported, and not only the first.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::intake::message::MAX_ITEMS;
 
-/// The most fields of one object: far above any that makes sense, and a bound on work.
+/// The maximum number of fields of one object, to limit the work.
 const MAX_FIELDS: usize = 64;
 
-/// The pairs of an object as they stand: a name given twice is there twice and not swallowed.
+/// The pairs of an object, including duplicate names.
 pub(super) struct Pairs<'j>(pub(super) Vec<(String, &'j RawValue)>);
 
 /// The elements of an array.

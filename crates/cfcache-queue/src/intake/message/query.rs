@@ -1,4 +1,4 @@
-//! What the URL says about the entries of `application/x-ndjson`, which say nothing about themselves.
+//! The query parameters for the entries of an `application/x-ndjson` body.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the parameters. Where the body is not of lines, the only one is `source`.
+    /// Parses the parameters. If the body is not `application/x-ndjson`, the only parameter is `source`.
     pub(super) fn read(query: Option<&str>, is_for_lines: bool, problems: &mut Problems) -> Self {
         let mut read = Self {
             zone: None,
@@ -35,7 +35,7 @@ impl Query {
         for (name, value) in parameters(query) {
             let at = format!("query, `{}`", clip(&name, CLIP_CHARS));
             if names.contains(&name) {
-                problems.add(&at, "it is there twice");
+                problems.add(&at, "it is given twice");
             }
             match name.as_str() {
                 "source" => {}
@@ -68,12 +68,12 @@ impl Query {
     }
 }
 
-/// The source that a URL names.
+/// Returns the source that a URL names.
 pub(super) fn source(query: Option<&str>) -> Option<String> {
     parameters(query).find_map(|(name, value)| (name == "source").then_some(value))
 }
 
-/// The pairs of a query; what is no UTF-8 is replaced, and fits nothing then.
+/// Returns the pairs of a query. Invalid UTF-8 is replaced, and so matches nothing.
 fn parameters(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(move |pair| {

@@ -20,20 +20,20 @@ fn headers(content_type: &str, more: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
-/// Reads as from the source that may ask for everything but everything.
-fn read_as(content_type: &str, query: Option<&str>, body: &[u8]) -> Result<Message, Unread> {
+/// Parses a body from a source that may request everything except the kind `everything`.
+fn read_as(content_type: &str, query: Option<&str>, body: &[u8]) -> Result<Message, MessageError> {
     let sources = Sources::local().unwrap();
     read(&headers(content_type, &[]), query, body, sources.named(LOCAL).unwrap())
 }
 
-fn read_from(settings: &str, body: &str) -> Result<Message, Unread> {
+fn read_from(settings: &str, body: &str) -> Result<Message, MessageError> {
     let settings: BTreeMap<String, SourceSettings> = toml::from_str(settings).unwrap();
     let sources = Sources::open(&settings).unwrap();
     read(&headers(JSON, &[]), None, body.as_bytes(), sources.named("shop").unwrap())
 }
 
-/// The requests, one a line: zone, environment, action, kind, key, priority, source, event.
-fn shown(read: Result<Message, Unread>) -> Vec<String> {
+/// Formats each request as a line: zone, environment, action, kind, key, priority, source, event.
+fn shown(read: Result<Message, MessageError>) -> Vec<String> {
     let shown = |request: &NewRequest| {
         format!(
             "{} {} {:?} {} {} {} {} {}",
@@ -51,8 +51,8 @@ fn shown(read: Result<Message, Unread>) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_problems(read: Result<Message, Unread>, expected: &[(&str, &str)]) {
-    let Err(Unread::Problems(problems)) = read else { panic!("{read:?}") };
+fn assert_problems(read: Result<Message, MessageError>, expected: &[(&str, &str)]) {
+    let Err(MessageError::Problems(problems)) = read else { panic!("{read:?}") };
     let found: Vec<(&str, &str)> =
         problems.shown.iter().map(|problem| (problem.at.as_str(), problem.message.as_str())).collect();
     assert_eq!(found.len(), expected.len(), "{found:#?}");
@@ -64,7 +64,7 @@ fn assert_problems(read: Result<Message, Unread>, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn data_alone_is_taken_with_all_of_its_fields() {
+fn accepts_plain_json_with_all_fields() {
     let body = json!({
         "zone": "Example.COM", "environment": "staging", "action": "invalidate", "priority": -3,
         "urls": ["https://www.example.com/a", {"url": "https://www.example.com/b", "headers": {"CF-Device-Type": "mobile"}}],
@@ -80,7 +80,7 @@ fn data_alone_is_taken_with_all_of_its_fields() {
             r#"example.com staging Invalidate files {"url":"https://www.example.com/b","headers":{"CF-Device-Type":"mobile"}} -3 local -"#,
         ]
     );
-    // Fields that are not set are written as null by many libraries; a byte order mark by some editors.
+    // Many libraries write null for fields without a value; some editors write a byte order mark.
     let body = "\u{feff}{\"zone\":\"ümlaut.example\",\"urls\":null,\"tags\":[\"a\"],\"priority\":null,\"everything\":null}";
     assert_eq!(
         shown(read_as("Application/JSON; charset=\"UTF-8\"", None, body.as_bytes())),
@@ -89,7 +89,7 @@ fn data_alone_is_taken_with_all_of_its_fields() {
 }
 
 #[test]
-fn events_are_taken_in_all_three_modes() {
+fn accepts_cloudevents_in_all_three_modes() {
     let data = json!({"zone": "example.com", "urls": ["https://example.com/a"]});
     let event = |kind: &str| {
         json!({
@@ -117,7 +117,7 @@ fn events_are_taken_in_all_three_modes() {
     let read_binary =
         |headers: &HeaderMap| read(headers, None, body.as_bytes(), sources.named(LOCAL).unwrap());
     assert_eq!(shown(read_binary(&binary)), [invalidate]);
-    // Without a media type, as libraries send events that name none, and with characters as they are.
+    // Some libraries omit the media type for events without `datacontenttype`, and do not encode characters.
     let mut bare = binary.clone();
     bare.remove(CONTENT_TYPE);
     bare.insert("ce-source", http::HeaderValue::from_bytes("/é".as_bytes()).unwrap());
@@ -125,12 +125,12 @@ fn events_are_taken_in_all_three_modes() {
     bare.insert("ce-source", http::HeaderValue::from_bytes(b"/\xe9").unwrap());
     assert_problems(
         read_binary(&bare),
-        &[("header `ce-source`", "not readable"), ("source", "not readable")],
+        &[("header `ce-source`", "not valid UTF-8"), ("source", "not valid UTF-8")],
     );
 }
 
 #[test]
-fn lines_are_those_of_the_command_line_or_json() {
+fn accepts_ndjson_lines_as_entries_or_json() {
     let body = "https://example.com/a\r\n\n# comment\n \"https://example.com/\\u0062\" \n\
                 {\"url\":\"https://example.com/c\",\"headers\":{\"Origin\":\"https://x.example\"}}\n\
                 {\"zone\":\"other.example\",\"tags\":[\"t\"]}\rhttps://example.com/d";
@@ -150,7 +150,7 @@ fn lines_are_those_of_the_command_line_or_json() {
     );
     let read = read_as(LINES, Some("zone=023e105f4ecef8ad9ca31a8372d0c353&kind=tags"), b"a\nb");
     assert_eq!(shown(read).len(), 2);
-    // Without a zone in the URL each line brings its own.
+    // Without a zone in the URL, each line contains its own.
     assert_eq!(shown(read_as(LINES, None, br#"{"zone":"example.com","tags":["a"]}"#)).len(), 1);
     assert_problems(read_as(LINES, None, b"https://example.com/a"), &[("line 1", "`?zone=example.com`")]);
     assert_problems(
@@ -169,7 +169,7 @@ fn lines_are_those_of_the_command_line_or_json() {
 }
 
 #[test]
-fn a_delay_is_in_seconds_up_to_a_day() {
+fn a_delay_is_in_seconds_and_at_most_a_day() {
     let read = |text: &str| {
         read_as(JSON, None, format!(r#"{{"zone":"example.com","tags":["a"],"delay":{text}}}"#).as_bytes())
     };
@@ -188,7 +188,7 @@ fn a_delay_is_in_seconds_up_to_a_day() {
 }
 
 #[test]
-fn every_bad_item_is_named_with_its_place() {
+fn reports_every_invalid_item_with_its_location() {
     let body = json!({
         "zone": "no zone", "environment": "a/b", "priority": 40000, "files": [], "x": 1, "everything": "true", "action": "delete",
         "urls": ["www.example.com/a", 5, {"url": "https://a.example/", "header": {}}, null, "https://a.example/ok"],
@@ -228,22 +228,22 @@ fn every_bad_item_is_named_with_its_place() {
             ("[0].source", "empty"),
             ("[0].type", "dev.cfcache.invalidate.v1"),
             ("[0].data.zone", "missing"),
-            ("[0].data", "asks for nothing"),
+            ("[0].data", "contains no items"),
             ("[1].datacontenttype", "application/json"),
             ("[1].id", "control character"),
-            ("[1].data_base64", "`data` as well"),
+            ("[1].data_base64", "both `data` and"),
             ("[2]", "object"),
         ],
     );
 }
 
 #[test]
-fn a_body_without_items_or_with_something_twice_is_refused() {
+fn refuses_a_body_without_items_or_with_duplicate_fields() {
     for (content_type, body, at, part) in [
-        (JSON, &br#"{"zone":"example.com"}"#[..], "", "asks for nothing"),
-        (JSON, br#"{"zone":"example.com","urls":[],"everything":false}"#, "", "asks for nothing"),
-        (BATCH, b"[]", "", "asks for nothing"),
-        (LINES, b"\n# nothing\n", "", "asks for nothing"),
+        (JSON, &br#"{"zone":"example.com"}"#[..], "", "contains no items"),
+        (JSON, br#"{"zone":"example.com","urls":[],"everything":false}"#, "", "contains no items"),
+        (BATCH, b"[]", "", "contains no items"),
+        (LINES, b"\n# nothing\n", "", "contains no items"),
         (JSON, br#"{"zone":"example.com","tags":["a"],"t\u0061gs":["b"]}"#, "tags", "twice"),
         (JSON, br#"{"zone":"example.com","zone":"example.org","tags":["a"]}"#, "zone", "twice"),
         (JSON, br#"{"tags":["a"]}"#, "zone", "missing"),
@@ -262,14 +262,14 @@ fn a_body_without_items_or_with_something_twice_is_refused() {
         ),
     ] {
         let read = read_as(content_type, None, body);
-        let Err(Unread::Problems(problems)) = read else { panic!("{body:?}: {read:?}") };
+        let Err(MessageError::Problems(problems)) = read else { panic!("{body:?}: {read:?}") };
         let named = |problem: &Problem| problem.at == at && problem.message.contains(part);
         assert!(problems.shown.iter().any(named), "{at} {part}: {problems:?}");
     }
 }
 
 #[test]
-fn only_media_types_that_are_understood_are_read() {
+fn refuses_unsupported_media_types() {
     for (content_type, is_taken) in [
         ("application/json", true),
         ("application/json;charset=utf-8", true),
@@ -285,24 +285,24 @@ fn only_media_types_that_are_understood_are_read() {
         let read = read_as(content_type, None, br#"{"zone":"example.com","tags":["a"]}"#);
         assert_eq!(read.is_ok(), is_taken, "{content_type}: {read:?}");
         if !is_taken {
-            assert!(matches!(read, Err(Unread::MediaType(_))), "{content_type}: {read:?}");
+            assert!(matches!(read, Err(MessageError::MediaType(_))), "{content_type}: {read:?}");
         }
     }
     let sources = Sources::local().unwrap();
     let source = sources.named(LOCAL).unwrap();
-    assert!(matches!(read(&HeaderMap::new(), None, b"{}", source), Err(Unread::MediaType(_))));
+    assert!(matches!(read(&HeaderMap::new(), None, b"{}", source), Err(MessageError::MediaType(_))));
     let packed = headers(JSON, &[("content-encoding", "gzip")]);
-    assert!(matches!(read(&packed, None, b"{}", source), Err(Unread::MediaType(_))));
+    assert!(matches!(read(&packed, None, b"{}", source), Err(MessageError::MediaType(_))));
 }
 
 #[test]
-fn ten_thousand_items_are_taken_and_no_more() {
+fn accepts_at_most_10000_items() {
     let tags = |count: usize| {
         let tags: Vec<String> = (0..count).map(|number| format!("t{number}")).collect();
         json!({"zone": "example.com", "tags": tags})
     };
     assert_eq!(shown(read_as(JSON, None, tags(MAX_ITEMS).to_string().as_bytes())).len(), MAX_ITEMS);
-    let too_many = |read| assert!(matches!(read, Err(Unread::TooMany)));
+    let too_many = |read| assert!(matches!(read, Err(MessageError::TooMany)));
     too_many(read_as(JSON, None, tags(MAX_ITEMS + 1).to_string().as_bytes()));
     let mut both = tags(MAX_ITEMS);
     both["hosts"] = json!(["a.example"]);
@@ -312,7 +312,7 @@ fn ten_thousand_items_are_taken_and_no_more() {
 }
 
 #[test]
-fn an_item_is_of_32_kib_at_most() {
+fn refuses_an_item_above_32_kib() {
     let url = |bytes: usize| format!("https://example.com/{}", "a".repeat(bytes - 20));
     let body = json!({"zone": "example.com", "urls": [url(MAX_KEY_BYTES), url(MAX_KEY_BYTES + 1)]});
     assert_problems(
@@ -322,14 +322,14 @@ fn an_item_is_of_32_kib_at_most() {
 }
 
 #[test]
-fn so_many_problems_are_told_and_the_rest_is_counted() {
+fn lists_at_most_100_problems_and_counts_the_rest() {
     let body = json!({"zone": "example.com", "tags": vec!["a b"; 5000]}).to_string();
-    let Err(Unread::Problems(problems)) = read_as(JSON, None, body.as_bytes()) else { panic!() };
-    assert_eq!((problems.shown.len(), problems.total, problems.forbidden), (MOST_PROBLEMS, 5000, 0));
+    let Err(MessageError::Problems(problems)) = read_as(JSON, None, body.as_bytes()) else { panic!() };
+    assert_eq!((problems.shown.len(), problems.total, problems.forbidden), (MAX_SHOWN_PROBLEMS, 5000, 0));
 }
 
 #[test]
-fn nesting_without_end_and_objects_without_end_are_refused() {
+fn refuses_deep_nesting_and_objects_with_many_fields() {
     let deep = "[".repeat(1 << 19);
     for body in
         [deep.clone(), format!("{{\"urls\":{deep}"), format!("{{\"zone\":\"example.com\",\"urls\":[{deep}")]
@@ -343,7 +343,7 @@ fn nesting_without_end_and_objects_without_end_are_refused() {
 }
 
 #[test]
-fn a_source_asks_only_for_what_it_may() {
+fn enforces_the_permissions_of_a_source() {
     let open = "[shop]\nauth = 'unix'\nsocket = '/s'\n";
     let all = r#"{"zone":"example.com","urls":["https://www.example.com/a"],"tags":["t"],"hosts":["www.example.com"],
         "prefixes":["www.example.com/a"],"everything":true}"#;
@@ -385,13 +385,13 @@ fn a_source_asks_only_for_what_it_may() {
         if expected.is_empty() {
             assert_eq!(shown(read).len(), 5);
         } else {
-            if let Err(Unread::Problems(problems)) = &read {
+            if let Err(MessageError::Problems(problems)) = &read {
                 assert_eq!(problems.forbidden, expected.len());
             }
             assert_problems(read, expected);
         }
     }
-    // The host of a URL is what a browser connects to.
+    // The host of a URL is the one that a browser connects to.
     for url in [
         "https://example.com@evil.example/",
         "https://evil.example/example.com",
@@ -401,7 +401,7 @@ fn a_source_asks_only_for_what_it_may() {
         let read = read_from(&format!("{open}zones = ['*']\nhosts = ['example.com']"), &body);
         assert_problems(read, &[("urls[0]", "may not ask for host `evil.example`")]);
     }
-    // A header says which file at the URL is meant; but for one that may name another host.
+    // A header selects one of the files at the URL. Only `Host` could name another host.
     for (header, expected) in [
         ("X-Forwarded-Host", &[][..]),
         ("Accept-Language", &[]),
@@ -417,13 +417,13 @@ fn a_source_asks_only_for_what_it_may() {
         }
         assert_eq!(read("").unwrap().requests.len(), 1, "{header}");
     }
-    // The only zone need not be named.
+    // If only one zone is allowed, the message need not name it.
     let read = read_from(&format!("{open}zones = ['example.com']"), r#"{"tags":["a"]}"#);
     assert_eq!(shown(read), ["example.com - Purge tags a 0 shop -"]);
 }
 
 #[test]
-fn what_probably_does_not_do_what_was_meant_is_taken_and_told() {
+fn accepts_probable_mistakes_with_a_warning() {
     let body = br#"{"zone":"example.com","urls":["https://example.com/a","https://example.com/*"]}"#;
     let message = read_as(JSON, None, body).unwrap();
     assert_eq!((message.requests.len(), message.warnings.total), (2, 1));
@@ -452,7 +452,7 @@ fn data(items: &[(Kind, String)]) -> serde_json::Value {
     data
 }
 
-fn keys(read: Result<Message, Unread>) -> Vec<(String, String)> {
+fn keys(read: Result<Message, MessageError>) -> Vec<(String, String)> {
     let requests = read.unwrap().requests;
     let mut keys: Vec<_> = requests
         .iter()
@@ -464,7 +464,7 @@ fn keys(read: Result<Message, Unread>) -> Vec<(String, String)> {
 
 proptest! {
     #[test]
-    fn every_form_says_the_same(items in items()) {
+    fn all_formats_give_the_same_requests(items in items()) {
         let mut expected: Vec<_> =
             items.iter().map(|(kind, text)| (kind.field().to_owned(), text.clone())).collect();
         expected.sort();
@@ -478,7 +478,7 @@ proptest! {
     }
 
     #[test]
-    fn exactly_the_bad_items_are_named(items in items(), bad in proptest::collection::vec(any::<bool>(), 40)) {
+    fn reports_exactly_the_invalid_items(items in items(), bad in proptest::collection::vec(any::<bool>(), 40)) {
         let texts: Vec<String> = items
             .iter()
             .zip(&bad)
@@ -492,7 +492,7 @@ proptest! {
                 prop_assert!(expected.is_empty());
                 prop_assert_eq!(message.requests.len(), texts.len());
             }
-            Err(Unread::Problems(problems)) => {
+            Err(MessageError::Problems(problems)) => {
                 let named: Vec<String> = problems.shown.into_iter().map(|problem| problem.at).collect();
                 prop_assert_eq!(named, expected);
             }
@@ -501,7 +501,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_can_be_read_back_from_the_store(body in any::<Vec<u8>>(), form in 0_usize..4) {
+    fn accepted_items_can_be_parsed_from_the_store(body in any::<Vec<u8>>(), form in 0_usize..4) {
         let content_type = [JSON, EVENT, BATCH, LINES][form];
         if let Ok(message) = read_as(content_type, Some("zone=example.com&kind=tags"), &body) {
             prop_assert!(!message.requests.is_empty());
@@ -513,7 +513,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_body_is_taken_or_refused_and_never_ends_the_process(
+    fn a_damaged_body_never_panics(
         items in items(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let mut body = json!({

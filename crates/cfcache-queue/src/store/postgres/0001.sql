@@ -1,17 +1,18 @@
--- Version 1: requests, budgets, dead letters, and the functions that producers call.
--- It runs inside the transaction of `cfcache-queue migrate`, which has made the schema and the table of versions.
+-- Version 1: the tables of requests, budgets and dead letters, and the functions for producers. `cfcache-queue migrate`
+-- runs this in a transaction,
+-- after it has created the schema and the table of versions.
 
 CREATE TABLE cfcache.request (
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   -- An id or a domain.
   zone         text NOT NULL CHECK (zone <> ''),
-  -- The id of an environment; empty is all of the zone.
+  -- The id of an environment; empty for the whole zone.
   environment  text NOT NULL DEFAULT '',
   action       text NOT NULL DEFAULT 'purge' CHECK (action IN ('purge', 'invalidate')),
   kind         text NOT NULL CHECK (kind IN ('everything', 'files', 'tags', 'hosts', 'prefixes')),
   -- One URL (or an object with URL and headers), tag, host or prefix; empty for everything.
   key          text NOT NULL CHECK ((kind = 'everything') = (key = '')),
-  -- What coverage is decided by, cut to what an index takes: the host in lower case, then path and query.
+  -- The text that coverage is decided by, limited to the size of an index: the host in lower case, then path and query.
   place        text COLLATE "C" NOT NULL GENERATED ALWAYS AS (left(coalesce(
     CASE kind
       WHEN 'files' THEN
@@ -27,14 +28,15 @@ CREATE TABLE cfcache.request (
   priority     smallint NOT NULL DEFAULT 0,
   requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   not_before   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- When it is given up; null is never.
+  -- When it is given up; null for never.
   expires_at   timestamptz DEFAULT clock_timestamp() + interval '24 hours',
   attempts     integer NOT NULL DEFAULT 0,
   last_error   text,
   source       text,
   event        text
 ) WITH (
-  -- Rows live for seconds: what is dead is cleaned up after 5,000 rows, at full speed, whatever the size of the table.
+  -- Rows exist for seconds only, so autovacuum runs after 5,000 dead rows, at full speed, whatever the size of the
+  -- table.
   autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_insert_threshold = 50000,
@@ -46,7 +48,7 @@ CREATE TABLE cfcache.request (
 CREATE INDEX request_claim ON cfcache.request (zone, action, environment, kind, priority DESC, id);
 CREATE INDEX request_place ON cfcache.request (place, zone);
 
--- One row a bucket, shared by all workers: `tat` is the time at which the bucket will be full again.
+-- One row per bucket, shared by all workers: `tat` is the time when the bucket will be full again.
 CREATE TABLE cfcache.budget (
   name          text PRIMARY KEY,
   interval_us   bigint NOT NULL CHECK (interval_us > 0),
@@ -72,8 +74,9 @@ CREATE TABLE cfcache.dead (
   event        text
 );
 
--- Takes tokens from all of these buckets, or from none. Returns 0 where they were taken, else the microseconds until they
--- could be. The rows are locked in the order of their names, and only this server's clock counts.
+-- Takes tokens from either all of these buckets or none. Returns 0 if they were taken, otherwise the microseconds until
+-- they will be available.
+-- The rows are locked in the order of their names, and only this server's clock counts.
 CREATE FUNCTION cfcache.take_tokens(names text[], intervals_us bigint[], bursts integer[], counts integer[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -83,7 +86,7 @@ DECLARE
   clock timestamptz;
   wait bigint;
 BEGIN
-  -- Also where nothing changes it locks the row.
+  -- Locks the row even if nothing changes.
   INSERT INTO cfcache.budget AS known (name, interval_us, burst)
     SELECT given.name, given.interval_us, given.burst
     FROM unnest(names, intervals_us, bursts) AS given (name, interval_us, burst)
@@ -111,14 +114,15 @@ BEGIN
 END
 $$;
 
--- The text of an invalid argument, cut to what a message can show.
+-- Returns the text of an invalid argument, shortened for a message.
 CREATE FUNCTION cfcache.shown(given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT '`' || CASE WHEN length(given) > 200 THEN left(given, 200) || '…' ELSE given END || '`' $$;
 
--- Says what is wrong with a target of that kind; null where nothing is. The worker checks more: what it finds wrong, and
--- what the API refuses, goes to `cfcache.dead`.
+-- Returns why a target of that kind is invalid; null if it is valid. The worker checks more: targets that it finds
+-- invalid or that the API refuses
+-- are moved to `cfcache.dead`.
 CREATE FUNCTION cfcache.invalid(kind text, key text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -129,29 +133,29 @@ BEGIN
   IF kind = 'files' AND left(key, 1) = '{' AND octet_length(key) <= 32768 THEN
     BEGIN
       IF jsonb_typeof(key::jsonb -> 'url') IS DISTINCT FROM 'string' THEN
-        RETURN 'has no text "url" in its object';
+        RETURN 'has no string field "url"';
       END IF;
       RETURN cfcache.invalid('files', key::jsonb ->> 'url');
     EXCEPTION WHEN data_exception THEN
-      RETURN 'is no JSON object such as {"url": "https://…", "headers": {"CF-Device-Type": "mobile"}}';
+      RETURN 'is not a JSON object such as {"url": "https://…", "headers": {"CF-Device-Type": "mobile"}}';
     END;
   END IF;
   RETURN CASE
     WHEN key IS NULL THEN 'is null'
     WHEN key = '' THEN 'is empty'
     WHEN octet_length(key) > 32768 THEN 'is longer than 32,768 bytes'
-    WHEN key ~ '[[:space:][:cntrl:]]' THEN 'has white space or a control character in it'
+    WHEN key ~ '[[:space:][:cntrl:]]' THEN 'contains white space or a control character'
     WHEN kind = 'tags' THEN CASE
       WHEN key !~ '^[!-~]+$' THEN 'is not printable ASCII'
-      WHEN position(',' IN key) > 0 THEN 'has a comma in it: give each tag as an element of its own'
+      WHEN position(',' IN key) > 0 THEN 'contains a comma: pass each tag as a separate element'
       WHEN length(key) > 1024 THEN 'is longer than 1,024 characters'
     END
-    WHEN position('\' IN key) > 0 THEN 'has a backslash in it'
+    WHEN position('\' IN key) > 0 THEN 'contains a backslash'
     WHEN kind = 'files' THEN CASE
       WHEN key !~* '^https?://' THEN 'does not begin with http:// or https://'
       WHEN key !~* '^https?://[^/?#]' THEN 'has no host'
     END
-    WHEN key ~ '^[A-Za-z][A-Za-z0-9+.-]*://' THEN 'has a scheme: leave out what is before the host'
+    WHEN key ~ '^[A-Za-z][A-Za-z0-9+.-]*://' THEN 'has a scheme: remove everything before the host'
     WHEN host = '' THEN 'has no host'
     WHEN position('*' IN host) > 0 THEN 'has a wildcard in its host'
     WHEN kind = 'hosts' AND key ~ '[/?#]' THEN 'has a path: a host is a name such as www.example.com'
@@ -160,7 +164,7 @@ BEGIN
 END
 $$;
 
--- Checks everything, then stores requests of one kind. Errors have the class of invalid parameters (22023).
+-- Checks all arguments, then stores requests of one kind. Errors have the class of invalid parameters (22023).
 CREATE FUNCTION cfcache.enqueue(
   kind text, zone text, keys text[], environment text, action text, priority integer, delay interval
 ) RETURNS bigint
@@ -170,18 +174,18 @@ AS $$
 DECLARE
   noun text := CASE kind WHEN 'files' THEN 'URL' WHEN 'tags' THEN 'tag' WHEN 'hosts' THEN 'host' ELSE 'prefix' END;
   zone_name text := lower(btrim(zone));
-  wrong text;
+  problem text;
   position integer;
   stored bigint;
 BEGIN
-  wrong := CASE
+  problem := CASE
     WHEN zone IS NULL THEN 'the zone is null'
     WHEN zone_name = '' THEN 'the zone is empty'
     WHEN zone_name !~ '^([0-9a-f]{32}|([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$'
       OR length(zone_name) > 253
       THEN 'the zone ' || cfcache.shown(zone) || ' is neither a zone id (32 hexadecimal digits) nor a domain (letters beyond ASCII in their xn-- form)'
     WHEN environment ~ '[^A-Za-z0-9_-]' OR length(environment) > 32
-      THEN 'the environment ' || cfcache.shown(environment) || ' is no id'
+      THEN 'the environment ' || cfcache.shown(environment) || ' is not an id'
     WHEN action IS NULL OR action NOT IN ('purge', 'invalidate')
       THEN 'the action ' || coalesce(cfcache.shown(action), 'null') || ' is neither `purge` nor `invalidate`'
     WHEN priority IS NULL OR priority NOT BETWEEN -32768 AND 32767
@@ -191,20 +195,20 @@ BEGIN
     WHEN keys IS NULL THEN 'the array is null'
     WHEN cardinality(keys) = 0 THEN 'the array is empty'
     WHEN cardinality(keys) > 10000
-      THEN 'the array has ' || cardinality(keys) || ' elements, and one call takes 10,000'
+      THEN 'the array has ' || cardinality(keys) || ' elements, but one call takes at most 10,000'
   END;
-  IF wrong IS NOT NULL THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'cfcache: ' || wrong;
+  IF problem IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'cfcache: ' || problem;
   END IF;
   IF kind <> 'everything' THEN
-    SELECT given.position, cfcache.invalid(kind, given.key) INTO position, wrong
+    SELECT given.position, cfcache.invalid(kind, given.key) INTO position, problem
       FROM unnest(keys) WITH ORDINALITY AS given (key, position)
       WHERE cfcache.invalid(kind, given.key) IS NOT NULL
       ORDER BY given.position LIMIT 1;
-    IF wrong IS NOT NULL THEN
+    IF problem IS NOT NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-        MESSAGE = 'cfcache: ' || noun || ' ' || position || coalesce(' ' || cfcache.shown(keys[position]), '') || ' ' || wrong,
-        HINT = 'Nothing of this call was stored.';
+        MESSAGE = 'cfcache: ' || noun || ' ' || position || coalesce(' ' || cfcache.shown(keys[position]), '') || ' ' || problem,
+        HINT = 'This call stored nothing.';
     END IF;
   END IF;
   INSERT INTO cfcache.request (zone, environment, action, kind, key, priority, not_before, expires_at, source)
@@ -219,8 +223,9 @@ BEGIN
 END
 $$;
 
--- What producers call, in the transaction that changes the content. A role needs USAGE on the schema and EXECUTE on the
--- functions that it may call, and nothing on the tables: the functions write with the rights of their owner.
+-- The functions for producers, called in the transaction that changes the content. A role needs USAGE on the schema and
+-- EXECUTE on the functions, but
+-- no rights on the tables: the functions write with the rights of their owner.
 CREATE FUNCTION cfcache.request_urls(
   zone text, urls text[],
   environment text DEFAULT NULL, action text DEFAULT 'purge', priority integer DEFAULT 0, delay interval DEFAULT '0'
@@ -261,5 +266,5 @@ LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT cfcache.enqueue('everything', zone, ARRAY[''], environment, action, priority, delay) $$;
 
--- Nobody but the owner, until somebody grants it.
+-- Only the owner may call the functions, until others are granted the right.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cfcache FROM PUBLIC;

@@ -1,4 +1,4 @@
-//! Connections: how to get one, and what is kept open.
+//! Connections to the server, and a pool of them.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,18 +18,20 @@ use crate::store::StoreError;
 use crate::store::postgres::tls::Tls;
 use crate::store::postgres::{describe, failed};
 
-/// How long a connection may take, and waiting for a free one.
+/// The longest time to connect, and to wait for a free connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server may take for a statement: removing a million rows takes seconds.
+/// The longest time for a statement. Removing a million rows takes seconds.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Where a database is, and how to get there: `postgres://user:password@host:port/database?sslmode=…`.
+/// The URL of a database: `postgres://user:password@host:port/database?sslmode=…`.
 ///
-/// - `sslmode` means what it means to PostgreSQL's own programs: `disable`, `prefer` (the default) and `require` encrypt or
-///   not, and only `verify-full` checks the server's certificate; `verify-ca` is taken for `verify-full`.
-/// - `sslrootcert` names a file of certificates in PEM to check by; `system`, or none, is what this machine trusts. As with
-///   PostgreSQL's own programs, a file makes `require` check too.
+/// - `sslmode` has the same meaning as in PostgreSQL's own programs: `disable`, `prefer` (the default) and `require`
+///   decide about
+///   encryption, and only `verify-full` checks the server's certificate; `verify-ca` is treated as `verify-full`.
+/// - `sslrootcert` names a PEM file of trusted certificates; `system`, which is the default, means those of this
+///   machine. As in
+///   PostgreSQL's own programs, a file makes `require` check the certificate too.
 /// - `Debug` shows no password.
 #[derive(Clone)]
 pub struct PostgresUrl {
@@ -37,34 +39,34 @@ pub struct PostgresUrl {
     tls: Option<Tls>,
 }
 
-/// Why a URL names no database. It never shows the URL, which holds a password.
+/// Why a text is not the URL of a database. The error never shows the URL, because it may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUrl {
-    /// It is none.
+    /// It is not a URL of this form.
     #[error(
-        "it is no URL such as postgres://user:password@host:5432/database; in a password, `@`, `:`, `/`, `?`, `#` and `%` \
+        "it is not a URL such as postgres://user:password@host:5432/database; in a password, `@`, `:`, `/`, `?`, `#` and `%` \
          are written as %40, %3A, %2F, %3F, %23 and %25"
     )]
     Form,
-    /// Its `sslmode` is none.
-    #[error("its `sslmode` is none of disable, prefer, require, verify-ca, verify-full")]
+    /// Its `sslmode` is unknown.
+    #[error("its `sslmode` must be disable, prefer, require, verify-ca or verify-full")]
     SslMode,
 }
 
 impl PostgresUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
     ///
-    /// [`InvalidUrl`].
+    /// [`InvalidUrl`] if it is invalid.
     pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
         let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
         if !is_url {
             return Err(InvalidUrl::Form);
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        // What stands behind a second `@` may be the rest of a password, and would be taken for a host and shown.
+        // The text after a second `@` may be a part of the password. It would be parsed as the host and shown.
         if base.matches('@').count() > 1 {
             return Err(InvalidUrl::Form);
         }
@@ -104,20 +106,20 @@ impl PostgresUrl {
         Ok(Self { config, tls })
     }
 
-    /// Whether there is a password in it.
+    /// Returns whether the URL contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.config.get_password().is_some()
     }
 
-    /// Connects with that password.
+    /// Sets the password.
     #[must_use]
     pub fn with_password(mut self, password: &str) -> Self {
         self.config.password(password);
         self
     }
 
-    /// The hosts and the database, fit to be shown.
+    /// Returns the hosts and the database, for messages.
     fn server(&self) -> String {
         let ports = self.config.get_ports();
         let hosts = self.config.get_hosts().iter().enumerate().map(|(index, host)| {
@@ -139,13 +141,14 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// Connections that are open and idle, and how many more there may be.
+/// A pool of connections.
 ///
-/// A pool of another crate would do as well, but what it is for (statements that are prepared once, checks by a statement of
-/// its own, settings to reset) is what this store does without.
+/// Pools of other crates mainly prepare statements once, check connections with a statement and reset settings. This
+/// store uses
+/// none of these.
 pub(super) struct Pool {
     url: PostgresUrl,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Idle>>>,
 }
 
@@ -154,46 +157,47 @@ struct Idle {
     is_asynchronous: bool,
 }
 
-/// A connection in use. Dropping it closes it, which rolls back what is open; [`put_back`](Self::put_back) keeps it.
+/// A connection in use. Dropping it closes it, which rolls back an open transaction. [`put_back`](Self::put_back)
+/// returns it to the pool.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// Whether the server says that it committed before that is on disk.
+    /// Whether the server's default is to confirm a commit before it is on disk.
     pub(super) is_asynchronous: bool,
     idle: Arc<Mutex<Vec<Idle>>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
     pub(super) fn new(url: PostgresUrl, max_connections: usize) -> Self {
-        Self { url, places: Arc::new(Semaphore::new(max_connections)), idle: Arc::default() }
+        Self { url, permits: Arc::new(Semaphore::new(max_connections)), idle: Arc::default() }
     }
 
     pub(super) fn server(&self) -> String {
         self.url.server()
     }
 
-    /// An idle connection, or a new one.
+    /// Returns an idle connection, or a new one.
     pub(super) async fn get(&self, doing: &'static str) -> Result<Connection, StoreError> {
-        let place = timeout(CONNECT_TIMEOUT, Arc::clone(&self.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
+        let permit = timeout(CONNECT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(StoreError::new(doing, "all connections to the database are in use"));
         };
-        let connection = |idle: Idle, place| Connection {
+        let connection = |idle: Idle, permit| Connection {
             client: idle.client,
             is_asynchronous: idle.is_asynchronous,
             idle: Arc::clone(&self.idle),
-            _place: place,
+            _permit: permit,
         };
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match idle {
                 Some(idle) if idle.client.is_closed() => {}
-                Some(idle) => return Ok(connection(idle, place)),
+                Some(idle) => return Ok(connection(idle, permit)),
                 None => break,
             }
         }
         let idle = self.connect().await.map_err(|message| StoreError::new(doing, message))?;
-        Ok(connection(idle, place))
+        Ok(connection(idle, permit))
     }
 
     async fn connect(&self) -> Result<Idle, String> {
@@ -204,7 +208,7 @@ impl Pool {
             match tls {
                 Some(tls) => {
                     let (client, connection) = url.config.connect(tls).await.map_err(refused)?;
-                    // How it ends is told to whoever uses the client.
+                    // Errors of the connection are reported by the client.
                     tokio::spawn(async move { drop(connection.await) });
                     Ok::<_, String>(client)
                 }
@@ -225,18 +229,18 @@ impl Pool {
 }
 
 impl Connection {
-    /// Keeps it for whoever needs one next. Only for a connection with no transaction open.
+    /// Returns the connection to the pool. It must have no open transaction.
     pub(super) fn put_back(self) {
         let idle = Idle { client: self.client, is_asynchronous: self.is_asynchronous };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
     }
 
-    /// Statements without parameters.
+    /// Runs statements without parameters.
     pub(super) async fn batch(&self, sql: &str, doing: &'static str) -> Result<(), StoreError> {
         in_time(doing, self.client.batch_execute(sql)).await
     }
 
-    /// The rows of a statement. It is parsed anew each time, which is what PgBouncer's transaction mode needs.
+    /// Returns the rows of a statement. The statement is parsed each time, as required by PgBouncer's transaction mode.
     pub(super) async fn query(
         &self,
         sql: &str,
@@ -246,7 +250,7 @@ impl Connection {
         in_time(doing, self.client.query_typed(sql, parameters)).await
     }
 
-    /// Runs a statement, and returns how many rows it changed.
+    /// Runs a statement, and returns the number of affected rows.
     pub(super) async fn execute(
         &self,
         sql: &str,
@@ -256,7 +260,7 @@ impl Connection {
         in_time(doing, self.client.execute_typed(sql, parameters)).await
     }
 
-    /// Gives each row of a statement as it comes.
+    /// Calls a function for each row of a statement, as it arrives.
     pub(super) async fn for_each(
         &self,
         sql: &str,
@@ -275,7 +279,7 @@ impl Connection {
         .await
     }
 
-    /// Ends the transaction.
+    /// Commits the transaction.
     pub(super) async fn commit(&self, doing: &'static str) -> Result<(), StoreError> {
         self.batch("COMMIT", doing).await
     }
@@ -288,7 +292,7 @@ async fn in_time<T>(
     match timeout(STATEMENT_TIMEOUT, statement).await {
         Ok(result) => result.map_err(|error| failed(doing, &error)),
         Err(_) => {
-            let message = format!("no answer of the database within {} s", STATEMENT_TIMEOUT.as_secs());
+            let message = format!("the database did not answer within {} s", STATEMENT_TIMEOUT.as_secs());
             Err(StoreError::new(doing, message))
         }
     }

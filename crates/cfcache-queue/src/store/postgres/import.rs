@@ -1,4 +1,4 @@
-//! What comes from a file.
+//! Imports the rows of a file.
 
 use tokio_postgres::types::Type;
 
@@ -7,13 +7,13 @@ use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::Connection;
 use crate::store::transfer::Table;
 
-const IMPORTING: &str = "cannot store what comes from the file";
+const IMPORTING: &str = "cannot store the rows of the file";
 
-/// A transaction that takes rows in.
+/// A transaction that imports rows.
 pub(in crate::store) struct Import(Connection);
 
 impl PostgresStore {
-    /// Begins to take rows in, of which there are all or none in the end.
+    /// Begins an import. In the end, either all rows are imported or none.
     pub(in crate::store) async fn begin_import(&self) -> Result<Import, StoreError> {
         self.check_schema().await?;
         let connection = self.pool.get(IMPORTING).await?;
@@ -23,7 +23,7 @@ impl PostgresStore {
 }
 
 impl Import {
-    /// Takes rows in that are an array of objects in JSON. Returns how many were new.
+    /// Imports rows in the form of a JSON array of objects. Returns how many were new.
     pub(in crate::store) async fn add(&mut self, table: Table, json: &str) -> Result<u64, StoreError> {
         let sql = match table {
             Table::Requests => {
@@ -40,7 +40,7 @@ impl Import {
                     source text, event text)
                  ORDER BY id"
             }
-            // The numbers are new ones. That it is the same letter is told by what it says and when it was written.
+            // Dead letters get new ids, so the same one is recognized by its content and time.
             Table::Dead => {
                 "INSERT INTO cfcache.dead
                    (id, zone, environment, action, kind, key, priority, requested_at, died_at, attempts, reason, last_error,
@@ -72,9 +72,11 @@ impl Import {
         self.0.execute(sql, &[(&json, Type::TEXT)], IMPORTING).await
     }
 
-    /// Commits all of it.
+    /// Commits the import.
     pub(in crate::store) async fn commit(self) -> Result<(), StoreError> {
-        self.0.commit("it is not known whether what comes from the file was stored; run it again").await?;
+        self.0
+            .commit("it is unknown whether the rows of the file were stored; run the command again")
+            .await?;
         self.0.put_back();
         Ok(())
     }

@@ -1,6 +1,8 @@
-//! New requests into the table: those that come while others are being stored go together, in one transaction.
+//! Inserts new requests. Requests that arrive while others are being stored are combined into one transaction.
 //!
-//! Each caller is answered after the commit of its own requests. So many that write at once cost the server one statement and
+//! Each caller is answered after the commit of its own requests. So many concurrent callers cost the server one
+//! statement and one
+//! write to its disk, and no caller is delayed to wait for others.
 //! one write of its disk, and none waits for others to come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +17,15 @@ use crate::store::{MAX_AGE, StoreError, action_word};
 
 const DOING: &str = "cannot store requests";
 
-/// How many transactions store requests at a time. With few, more goes together, and costs the server less; with many, more
-/// of the server's processes work, which counts where others do as well.
+/// The number of concurrent transactions that store requests. Fewer transactions combine more requests and cost the
+/// server less.
+/// More transactions get a larger share of a busy server.
 const TRANSACTIONS: usize = 8;
 
-/// The most rows of one transaction, unless a single caller has more.
+/// The maximum number of rows in one transaction, unless a single caller has more.
 const ROWS: usize = 10_000;
 
-/// Stores requests for all who want to at the same time.
+/// Stores the requests of concurrent callers together.
 pub(super) struct Inserts {
     pool: Arc<Pool>,
     queue: Arc<Mutex<Queue>>,
@@ -31,11 +34,11 @@ pub(super) struct Inserts {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Waiting>,
-    /// How many tasks store what waits.
+    /// The number of tasks that store waiting requests.
     tasks: usize,
 }
 
-/// Requests of one caller, and how it is told that they are committed.
+/// The requests of one caller, and the channel for its answer.
 struct Waiting {
     rows: Vec<NewRow>,
     answer: oneshot::Sender<Result<(), StoreError>>,
@@ -46,7 +49,7 @@ impl Inserts {
         Self { pool, queue: Arc::default() }
     }
 
-    /// Stores all of them or none, and returns once they are committed.
+    /// Stores either all of the requests or none, and returns when they are committed.
     pub(super) async fn insert(&self, requests: &[NewRequest]) -> Result<(), StoreError> {
         if requests.is_empty() {
             return Ok(());
@@ -61,22 +64,22 @@ impl Inserts {
             is_needed
         };
         if is_needed {
-            // On a task of its own: where this caller is given up, the others are not.
+            // A separate task, so that cancelling this caller does not affect the others.
             let (pool, queue) = (Arc::clone(&self.pool), Arc::clone(&self.queue));
             tokio::spawn(async move {
-                while let Some(together) = next(&queue) {
-                    store(&pool, together).await;
+                while let Some(batch) = next(&queue) {
+                    store(&pool, batch).await;
                 }
             });
         }
-        given(answered.await)
+        received(answered.await)
     }
 }
 
-/// Those that go together next; where nobody waits, there is a task less.
+/// Returns the next requests to store together. If there are none, ends a task.
 fn next(queue: &Mutex<Queue>) -> Option<Vec<Waiting>> {
     let mut queue = locked(queue);
-    // Whoever waits no more is left out.
+    // Callers that no longer wait are removed.
     queue.waiting.retain(|waiting| !waiting.answer.is_closed());
     if queue.waiting.is_empty() {
         queue.tasks -= 1;
@@ -95,23 +98,23 @@ fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn given(answer: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> Result<(), StoreError> {
-    answer.map_err(|_| StoreError::new(DOING, "the program ends"))?
+fn received(answer: Result<Result<(), StoreError>, oneshot::error::RecvError>) -> Result<(), StoreError> {
+    answer.map_err(|_| StoreError::new(DOING, "the program is stopping"))?
 }
 
-/// Stores what goes together, and answers each.
-async fn store(pool: &Pool, together: Vec<Waiting>) {
-    let stored = insert(pool, together.iter().flat_map(|waiting| &waiting.rows)).await;
+/// Stores the requests of several callers together, and answers each caller.
+async fn store(pool: &Pool, batch: Vec<Waiting>) {
+    let stored = insert(pool, batch.iter().flat_map(|waiting| &waiting.rows)).await;
     match stored {
-        // What the server refuses may be in one of them: the others can be stored.
-        Err(error) if together.len() > 1 && error.source.is::<Refused>() => {
-            for Waiting { rows, answer } in together {
-                // An error: nobody waits for it any more.
+        // The server may have refused only one of them, so each is stored separately.
+        Err(error) if batch.len() > 1 && error.source.is::<Refused>() => {
+            for Waiting { rows, answer } in batch {
+                // An error means that the caller no longer waits.
                 drop(answer.send(insert(pool, &rows).await));
             }
         }
         stored => {
-            for Waiting { answer, .. } in together {
+            for Waiting { answer, .. } in batch {
                 let copy = |error: &StoreError| StoreError::new(error.doing, error.source.to_string());
                 drop(answer.send(stored.as_ref().copied().map_err(copy)));
             }
@@ -121,7 +124,7 @@ async fn store(pool: &Pool, together: Vec<Waiting>) {
 
 /// Stores rows in one transaction.
 async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> Result<(), StoreError> {
-    // For one row it is less work for the server than `MANY`.
+    // For one row, this is less work for the server than `MANY`.
     const ONE: &str = "
         INSERT INTO cfcache.request
           (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
@@ -134,11 +137,11 @@ async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> 
           clock_timestamp() + delay * interval '1 microsecond',
           clock_timestamp() + max_age * interval '1 microsecond', source, event
         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-          AS given (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
+          AS received (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
     let rows: Vec<&NewRow> = rows.into_iter().collect();
     let connection = pool.get(DOING).await?;
     if connection.is_asynchronous {
-        // The server may lose what it said it has committed, unless a transaction asks for better.
+        // The server may lose a confirmed commit, unless the transaction sets this option.
         connection.batch("BEGIN; SET LOCAL synchronous_commit = on", DOING).await?;
     }
     let count = match rows.as_slice() {
@@ -150,13 +153,13 @@ async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> 
     }
     connection.put_back();
     if count != rows.len() as u64 {
-        let message = format!("{count} of {} rows were stored", rows.len());
+        let message = format!("only {count} of {} rows were stored", rows.len());
         return Err(StoreError::new(DOING, message));
     }
     Ok(())
 }
 
-/// What is stored of a new request, but for the times.
+/// The columns of a new request, without the times.
 struct NewRow {
     zone: String,
     environment: String,
@@ -172,7 +175,7 @@ struct NewRow {
 
 impl NewRow {
     fn new(request: &NewRequest) -> Self {
-        // The server's text has every character but this one.
+        // PostgreSQL accepts every character but NUL.
         let storable = |text: &Option<String>| text.as_ref().map(|text| text.replace('\0', "\u{fffd}"));
         let expires = !matches!(request.subject, Subject::Everything);
         Self {
@@ -205,7 +208,7 @@ impl NewRow {
     }
 }
 
-/// Rows as the statement takes them, column by column.
+/// Rows as the columns of a statement.
 #[derive(Default)]
 struct Columns<'r> {
     zones: Vec<&'r str>,

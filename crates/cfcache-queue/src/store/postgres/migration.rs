@@ -4,12 +4,13 @@ use crate::store::StoreError;
 use crate::store::postgres::connection::{Connection, Pool};
 use crate::store::postgres::first;
 
-/// What leads from each version to the next; the first leads from none to version 1. What was released never changes.
-const STEPS: &[&str] = &[include_str!("0001.sql")];
+/// The migration to each version, from the previous one; the first one creates version 1. A released migration never
+/// changes.
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
 
-const VERSION: i32 = STEPS.len() as i32;
+const VERSION: i32 = MIGRATIONS.len() as i32;
 
-/// Makes the place where the version is. Several sessions may do that at once, and one of them then fails: it tries again.
+/// Creates the table of the version. If several sessions do this at once, all but one fail and try again.
 const PREPARE: &str = "
     CREATE SCHEMA IF NOT EXISTS cfcache;
     CREATE TABLE IF NOT EXISTS cfcache.migration (
@@ -17,10 +18,10 @@ const PREPARE: &str = "
       applied_at timestamptz NOT NULL DEFAULT now()
     )";
 
-const MIGRATING: &str = "cannot bring the schema to this version";
+const MIGRATING: &str = "cannot update the schema to this version";
 const CHECKING: &str = "cannot use the database";
 
-/// The schema is another one than this program needs: trying again changes nothing.
+/// The schema does not have the version of this program. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct WrongSchema(String);
@@ -29,16 +30,17 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(u32, u32), StoreError> {
     let connection = pool.get(MIGRATING).await?;
     let prepared =
         connection.query("SELECT to_regclass('cfcache.migration') IS NOT NULL", &[], MIGRATING).await?;
-    // Where it is there, it takes no right to make schemas.
+    // If the table exists, the right to create schemas is not needed.
     if !first::<bool>(&prepared, MIGRATING)? && connection.batch(PREPARE, MIGRATING).await.is_err() {
         connection.batch(PREPARE, MIGRATING).await?;
     }
-    // A lock on the table and not an advisory lock: it ends with the transaction whatever pools connections in between, and
-    // it is in nobody else's way.
+    // A lock on a table ends with the transaction, even with a connection pool in between. An advisory lock might not,
+    // and could
+    // conflict with other programs.
     connection.batch("BEGIN; LOCK TABLE cfcache.migration IN ACCESS EXCLUSIVE MODE", MIGRATING).await?;
     let before = version(&connection, MIGRATING).await?;
     refuse_newer(before, MIGRATING)?;
-    for (step, number) in STEPS.iter().zip(1..).filter(|(_, number)| *number > before) {
+    for (step, number) in MIGRATIONS.iter().zip(1..).filter(|(_, number)| *number > before) {
         connection.batch(step, MIGRATING).await?;
         let sql = format!("INSERT INTO cfcache.migration (version) VALUES ({number})");
         connection.batch(&sql, MIGRATING).await?;
@@ -57,13 +59,13 @@ pub(super) async fn check(pool: &Pool) -> Result<(), StoreError> {
     match found {
         VERSION => Ok(()),
         0 => {
-            let message = "it has no queue yet; run `cfcache-queue migrate`".to_owned();
+            let message = "the database has no queue yet; run `cfcache-queue migrate`".to_owned();
             Err(StoreError::new(CHECKING, WrongSchema(message)))
         }
         older => Err(StoreError::new(
             CHECKING,
             WrongSchema(format!(
-                "its schema has version {older}, and this program needs {VERSION}; run `cfcache-queue migrate`"
+                "the schema has version {older}, but this program needs {VERSION}; run `cfcache-queue migrate`"
             )),
         )),
     }
@@ -80,7 +82,7 @@ fn refuse_newer(found: i32, doing: &'static str) -> Result<(), StoreError> {
         return Ok(());
     }
     let message = format!(
-        "the schema has version {found}, and this program knows no later one than {VERSION}; use a newer cfcache-queue"
+        "the schema has version {found}, but this program supports versions up to {VERSION}; use a newer cfcache-queue"
     );
     Err(StoreError::new(doing, WrongSchema(message)))
 }

@@ -1,4 +1,4 @@
-//! TLS to the server, by rustls on ring.
+//! TLS connections to the server, with rustls and ring.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How the server is known.
+/// How the server's certificate is verified.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub(super) is_verified: bool,
-    /// A file of certificates to verify by; without one, what this machine trusts.
+    /// A PEM file of trusted certificates; `None` means those of this machine.
     pub(super) authorities: Option<PathBuf>,
 }
 
 impl Tls {
-    /// What makes connections, or what keeps it from being made.
+    /// Creates the TLS connector.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -51,8 +51,9 @@ impl Tls {
     }
 }
 
-/// Takes any certificate, as `sslmode=require` of PostgreSQL's own programs does: what is sent is encrypted, and whoever is
-/// in between can read it all the same.
+/// Accepts any certificate, as `sslmode=require` does in PostgreSQL's own programs: the connection is encrypted, but
+/// not protected
+/// against an active attacker.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! From a directory to connections: the lock, the file, its schema.
+//! Opens the directory of a queue: the lock, the file and its schema.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -8,31 +8,31 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// The file within the directory.
+/// The name of the database file.
 const FILE: &str = "queue.sqlite3";
 
-/// Held by the process that uses the directory, and says which one that is.
+/// The name of the lock file. The process that uses the directory locks it and writes its process id into it.
 const LOCK_FILE: &str = "queue.lock";
 
-/// What tells the file from databases of other programs: `cfcq`.
+/// The application id of the file: `cfcq`.
 const APPLICATION_ID: i32 = 0x6366_6371;
 
 const SCHEMA_VERSION: i32 = 1;
 
-/// How long somebody who looks into the file with another program may lock it.
+/// The longest time to wait if another program has locked the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often, and how long each time, a process that ends is waited for.
-const ENDING_ROUNDS: u32 = 50;
-const ENDING_WAIT: Duration = Duration::from_millis(20);
+/// The number of times, and the time of each, to wait for a process that is stopping.
+const STOP_CHECKS: u32 = 50;
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Why a queue's directory cannot be used.
+/// Why the directory of a queue cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("{} cannot be {action}: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error(
-        "{} is in use by process {holder}; one process at a time can use it, and several need PostgreSQL",
+        "{} is in use by process {holder}; only one process can use it at a time; use PostgreSQL for several",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
@@ -40,23 +40,23 @@ pub(super) enum OpenError {
     NoQueue { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
-    #[error("{} is no SQLite database; move it away, or name another directory", path.display())]
+    #[error("{} is not an SQLite database; move it away or use another directory", path.display())]
     NoDatabase { path: PathBuf },
-    #[error("{} is a database of another program; name another directory", path.display())]
+    #[error("{} is a database of another program; use another directory", path.display())]
     Foreign { path: PathBuf },
     #[error(
-        "{} is damaged ({what}); copy it away, save what `sqlite3 FILE .recover` finds, and begin with an empty directory",
+        "{} is damaged ({what}); make a copy, save the output of `sqlite3 FILE .recover`, and start with an empty directory",
         path.display()
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "{} has the schema {found}, and this program knows no newer one than {SCHEMA_VERSION}; use the program that wrote it, or a newer one",
+        "{} has schema version {found}, but this program supports versions up to {SCHEMA_VERSION}; use a newer cfcache-queue",
         path.display()
     )]
     Newer { path: PathBuf, found: i32 },
 }
 
-/// A directory that this process holds.
+/// A directory that this process has locked.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) file: PathBuf,
@@ -64,7 +64,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory where there is none, readable for its owner alone, and locks it.
+    /// Locks the directory. If it does not exist, creates it, readable only by its owner.
     pub(super) fn lock(directory: &Path) -> Result<Self, OpenError> {
         let io = |path: &Path, action| {
             let path = path.to_owned();
@@ -81,16 +81,16 @@ impl Directory {
                 Err(TryLockError::Error(error)) => return Err(io(&path, "locked")(error)),
             }
             let mut holder = String::new();
-            // Who cannot be read is unknown, and holds it all the same.
+            // If the id cannot be read, the holder is unknown, but the lock is still held.
             drop(lock.rewind().and_then(|()| (&lock).take(20).read_to_string(&mut holder)));
             let holder = holder.trim();
-            // One that has taken its name away is about to end.
-            if !holder.is_empty() || rounds == ENDING_ROUNDS {
+            // A process that has removed its id is about to end.
+            if !holder.is_empty() || rounds == STOP_CHECKS {
                 let holder = if holder.is_empty() { "unknown" } else { holder }.to_owned();
                 return Err(OpenError::InUse { path: directory.to_owned(), holder });
             }
             rounds += 1;
-            std::thread::sleep(ENDING_WAIT);
+            std::thread::sleep(STOP_CHECK_INTERVAL);
         }
         let written = lock.set_len(0).and_then(|()| lock.rewind());
         let written = written.and_then(|()| writeln!(lock, "{}", std::process::id()));
@@ -101,7 +101,7 @@ impl Directory {
         Ok(Self { file, lock })
     }
 
-    /// A connection that writes, to a file that was checked and has this version's schema.
+    /// Opens a connection for writing, after checking the file and creating the schema if needed.
     pub(super) fn open(&self) -> Result<Connection, OpenError> {
         let connection = connect(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         check(&self.file, &connection)?;
@@ -117,7 +117,7 @@ impl Directory {
 
     fn prepare(&self, connection: &Connection) -> rusqlite::Result<()> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A commit is on disk when it returns, whatever happens to the machine.
+        // A commit is on disk when it returns, even if the machine crashes.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -129,8 +129,9 @@ impl Directory {
                 include_str!("schema.sql")
             ))?;
         }
-        // What is claimed, for as long as this process lives. `target` counts the claim's targets from 0, and `is_same` is
-        // 0 for what is only covered.
+        // The claimed rows, while this process runs. `target` is the index of the target in the claim, and `is_same` is
+        // 0 for covered
+        // rows.
         connection.execute_batch(
             "CREATE TEMP TABLE taken (id INTEGER PRIMARY KEY, claim INTEGER NOT NULL, target INTEGER NOT NULL, \
              is_same INTEGER NOT NULL)",
@@ -140,20 +141,20 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Nobody is to read a number that may be another process by then. The lock itself ends with the file.
+        // The id may belong to another process later. The lock itself ends when the file is closed.
         drop(self.lock.set_len(0));
     }
 }
 
-/// The file of the queue in a directory where there is one.
+/// Returns the database file of a directory, if there is a queue.
 pub(super) fn file_in(directory: &Path) -> Result<PathBuf, OpenError> {
     let file = directory.join(FILE);
-    // One without content is where something ended before it began.
+    // An empty file remains if a process ends before it creates the schema.
     let is_queue = std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0);
     if is_queue { Ok(file) } else { Err(OpenError::NoQueue { path: directory.to_owned() }) }
 }
 
-/// A connection that only reads, whoever writes meanwhile.
+/// Opens a connection for reading, even while another process writes.
 pub(super) fn read(file: &Path) -> Result<Connection, OpenError> {
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check(file, &connection)?;
@@ -167,7 +168,7 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Finds out whether a file is a queue that this program knows, or empty.
+/// Checks that a file is a queue that this program supports, or empty.
 fn check(file: &Path, connection: &Connection) -> Result<(), OpenError> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let sqlite = |error| failed(file, error);
@@ -195,7 +196,7 @@ fn failed(file: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
-/// How many bytes a user without privileges can still write to the disk of that file.
+/// Returns how many bytes an unprivileged user can still write to the disk of that file.
 pub(super) fn free_bytes(file: &Path) -> std::io::Result<u64> {
     let disk = rustix::fs::statvfs(file)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))

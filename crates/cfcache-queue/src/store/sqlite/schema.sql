@@ -1,24 +1,24 @@
 -- Version 1. Times are microseconds since 1970.
 
 CREATE TABLE request (
-  -- Never given twice, and in the order of the commits: there is one writer.
+  -- Never reused, and in the order of the commits, because there is only one writer.
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
   -- An id or a domain.
   zone         TEXT NOT NULL,
-  -- The id of an environment; empty is all of the zone.
+  -- The id of an environment; empty for the whole zone.
   environment  TEXT NOT NULL,
   action       TEXT NOT NULL,
   kind         TEXT NOT NULL,
   -- One URL (or an object with URL and headers), tag, host or prefix; empty for everything.
   key          TEXT NOT NULL,
-  -- Of what the key has in common with others that are the same to the API.
+  -- A hash that is equal for keys that are the same to the API.
   hash         INTEGER NOT NULL,
-  -- The host on which all is that the key means; null where that is not certain.
+  -- The host that contains everything the key refers to; null if that is uncertain.
   host         TEXT,
   priority     INTEGER NOT NULL,
   requested_at INTEGER NOT NULL,
   not_before   INTEGER NOT NULL,
-  -- When it is given up; null is never.
+  -- When it is given up; null for never.
   expires_at   INTEGER,
   attempts     INTEGER NOT NULL DEFAULT 0,
   last_error   TEXT,
@@ -29,7 +29,7 @@ CREATE INDEX request_claim ON request (zone, environment, action, kind, priority
 CREATE INDEX request_same ON request (zone, hash);
 CREATE INDEX request_host ON request (zone, host) WHERE host IS NOT NULL;
 
--- One row a bucket: `tat` is the time at which it will be full again.
+-- One row per bucket: `tat` is the time when the bucket will be full again.
 CREATE TABLE budget (
   name          TEXT PRIMARY KEY,
   interval_us   INTEGER NOT NULL,
@@ -57,6 +57,6 @@ CREATE TABLE dead (
   event        TEXT
 ) STRICT;
 
--- Is written to find out whether anything can be.
+-- Updated to check that the file can be written.
 CREATE TABLE probe (at INTEGER NOT NULL) STRICT;
 INSERT INTO probe VALUES (0);

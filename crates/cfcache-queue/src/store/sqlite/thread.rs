@@ -1,4 +1,4 @@
-//! A thread that owns a connection, since every call of SQLite blocks.
+//! A thread that owns a connection, because calls of SQLite block.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -8,14 +8,16 @@ use tokio::sync::oneshot;
 
 use crate::store::StoreError;
 
-/// How many jobs go into one transaction at most, so that the first of them does not wait for ever.
+/// The maximum number of jobs in one transaction, so that the first of them does not wait too long.
 const JOBS_PER_COMMIT: usize = 256;
 
-/// Does one thing with the connection, and returns what says so to whoever waits for it, once it is on disk or is not.
+/// A job on the connection. The second parameter says whether it is the first job of a transaction. Returns a function
+/// that answers
+/// the caller after the commit, and whether the job succeeded.
 ///
-/// The first job of a transaction needs no savepoint of its own, which for a change of a million rows would be a copy of
-/// each page in memory: where it fails, all is undone. So each job is told whether it is the first, and tells whether it
-/// was done.
+/// The first job needs no savepoint, because the whole transaction is rolled back if it fails. A savepoint for a change
+/// of a
+/// million rows would keep a copy of each page in memory.
 type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
@@ -24,22 +26,23 @@ enum ThreadMessage {
     Stop,
 }
 
-/// A connection on a thread of its own.
+/// A connection on a separate thread.
 ///
-/// All jobs that wait when a job is begun are done in one transaction: many that write at once wait for the disk once.
-/// Each is undone by itself where it fails.
+/// All jobs that are waiting when a job starts run in one transaction, so that many concurrent writes wait for the disk
+/// once. A job
+/// that fails is rolled back alone.
 #[derive(Debug)]
 pub(super) struct ConnectionThread {
     jobs: Jobs,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Gives jobs to a [`ConnectionThread`].
+/// Sends jobs to a [`ConnectionThread`].
 #[derive(Debug, Clone)]
 pub(super) struct Jobs(Sender<ThreadMessage>);
 
 impl ConnectionThread {
-    /// Runs a thread of that name with that connection, and with what has to live as long as it.
+    /// Starts a thread with that name and connection. `guard` is dropped when the thread ends.
     pub(super) fn spawn<T: Send + 'static>(
         name: &str,
         connection: Connection,
@@ -61,7 +64,7 @@ impl ConnectionThread {
 }
 
 impl Drop for ConnectionThread {
-    /// Ends the thread after the jobs that were given to it.
+    /// Ends the thread after its remaining jobs.
     fn drop(&mut self) {
         drop(self.jobs.0.send(ThreadMessage::Stop));
         if let Some(thread) = self.thread.take() {
@@ -71,7 +74,7 @@ impl Drop for ConnectionThread {
 }
 
 impl Jobs {
-    /// Runs `job` within a transaction, and waits until that is committed.
+    /// Runs `job` in a transaction, and waits until it is committed.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -82,13 +85,13 @@ impl Jobs {
             let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
             let is_done = done.is_ok();
             let answer: Answer = Box::new(move |committed| {
-                // The error of the job says more than that of a commit which it made impossible.
+                // The error of a job explains more than the failed commit that it caused.
                 let result = match (done, committed) {
                     (Ok(value), Ok(())) => Ok(value),
                     (Err(error), _) => Err(describe(doing, &error)),
                     (Ok(_), Err(error)) => Err(describe(doing, error)),
                 };
-                // Where nobody waits any more, what the job made is dropped.
+                // If the caller no longer waits, the result is dropped.
                 drop(sender.send(result));
             });
             (answer, is_done)
@@ -98,13 +101,13 @@ impl Jobs {
         receiver.await.map_err(|_| closed())?
     }
 
-    /// Runs `job` some time, and waits for nothing.
+    /// Runs `job` later, without waiting for it.
     pub(super) fn run_later(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static) {
         let job: Job = Box::new(move |connection, is_first| {
             let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
             (Box::new(|_| {}), done.is_ok())
         });
-        // A thread that has ended holds nothing any more.
+        // A thread that has ended holds no claims.
         drop(self.0.send(ThreadMessage::Run(job)));
     }
 }
@@ -115,7 +118,7 @@ fn work(connection: &Connection, messages: &Receiver<ThreadMessage>) {
         let Ok(ThreadMessage::Run(first)) = messages.recv() else { break };
         let mut answers = Vec::new();
         if !connection.is_autocommit() {
-            // What could not be undone the last time.
+            // A transaction that could not be rolled back before.
             drop(connection.execute_batch("ROLLBACK"));
         }
         let mut result = connection.execute_batch("BEGIN");
@@ -126,11 +129,11 @@ fn work(connection: &Connection, messages: &Receiver<ThreadMessage>) {
             let (answer, is_done) = job(connection, is_first);
             answers.push(answer);
             if is_first && !is_done {
-                // It says itself what is wrong.
+                // The job reports its own error.
                 has_failed = true;
                 break;
             }
-            // A full disk may have undone the whole transaction, and with it the jobs before.
+            // With a full disk, SQLite may have rolled back the whole transaction, including the earlier jobs.
             if connection.is_autocommit() && result.is_ok() {
                 result = Err(rusqlite::Error::SqliteFailure(
                     rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
@@ -152,7 +155,8 @@ fn work(connection: &Connection, messages: &Receiver<ThreadMessage>) {
             result = connection.execute_batch("COMMIT");
         }
         if (result.is_err() || has_failed) && !connection.is_autocommit() {
-            // What cannot be undone now is undone when the connection closes; nothing of it was answered with success.
+            // If this fails, the transaction is rolled back when the connection closes. No caller was told that it
+            // succeeded.
             drop(connection.execute_batch("ROLLBACK"));
         }
         for answer in answers {
@@ -177,17 +181,17 @@ fn within_savepoint<T>(
     result
 }
 
-/// What SQLite says, and what to do about it.
+/// Adds a hint to an error of SQLite.
 pub(super) fn describe(doing: &'static str, error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     let hint = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; nothing of it was stored: make room on the disk",
+        Some(ErrorCode::DiskFull) => "; nothing was stored: free some disk space",
         Some(ErrorCode::SystemIoFailure) => "; the disk could not be read or written: see the system's log",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "; the file is damaged: copy it away, save what `sqlite3 FILE .recover` finds, and begin with an empty directory"
+            "; the file is damaged: make a copy, save the output of `sqlite3 FILE .recover`, and start with an empty directory"
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            "; the directory and its files have to be writable for this user"
+            "; this user must be able to write to the directory and its files"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program has locked the file for longer than five seconds"
@@ -201,7 +205,7 @@ pub(super) fn describe(doing: &'static str, error: &rusqlite::Error) -> StoreErr
 mod tests {
     use super::*;
 
-    /// A job that inserts so many bytes.
+    /// Inserts this many bytes.
     async fn insert(jobs: &Jobs, bytes: i64) -> Result<(), String> {
         let job = move |connection: &Connection| {
             connection.execute("INSERT INTO data VALUES (zeroblob(?1))", [bytes]).map(drop)
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
+    fn a_full_disk_fails_only_the_writes_that_do_not_fit() {
         let connection = Connection::open_in_memory().unwrap();
         connection
             .execute_batch(
@@ -226,14 +230,14 @@ mod tests {
                 tokio::join!(insert(jobs, 1000), insert(jobs, 1 << 20), insert(jobs, 1000));
             let error = large.unwrap_err();
             assert!(
-                error.starts_with("cannot store requests: ") && error.contains("make room on the disk"),
+                error.starts_with("cannot store requests: ") && error.contains("free some disk space"),
                 "{error}"
             );
             let stored = usize::from(small.is_ok()) + usize::from(after.is_ok()) + 1;
             let count = |connection: &Connection| {
                 connection.query_row("SELECT count(*) FROM data", [], |row| row.get::<_, i64>(0))
             };
-            // Whoever shared the transaction was told the truth as well.
+            // The other callers of the transaction also got correct answers.
             assert_eq!(jobs.run("cannot count", count).await.unwrap(), stored as i64);
             insert(jobs, 1000).await.unwrap();
         });

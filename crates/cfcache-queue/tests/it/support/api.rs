@@ -1,4 +1,4 @@
-//! The emulator as the API, and accounts that ask it.
+//! The emulator as the API, and accounts that use it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 pub(crate) const ZONE_ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 pub(crate) const ZONE_NAME: &str = "example.com";
 
-/// An emulator of Enterprise with the zone of the examples.
+/// The configuration of an emulator with an Enterprise zone.
 pub(crate) fn config() -> Config {
     Config::new(Plan::Enterprise).with_zone(Zone::new(ZONE_ID, ZONE_NAME))
 }
@@ -27,7 +27,7 @@ pub(crate) async fn start(config: Config) -> Server {
     Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap()
 }
 
-/// An account that asks that emulator, and neither paces nor retries.
+/// Creates an account on that emulator. Its client neither limits its rate nor retries.
 pub(crate) fn account(server: &Server, name: &str) -> Account {
     let base: cfcache_client::BaseUrl = server.base_url().parse().unwrap();
     let token = SecretString::from(format!("any-token-of-a-valid-form-will-do-{name:0<6}"));
@@ -45,20 +45,20 @@ pub(crate) fn account(server: &Server, name: &str) -> Account {
     Account { name: name.to_owned(), client, plan: Some(Plan::Enterprise), share: 1.0 }
 }
 
-/// A worker that runs in this process.
-pub(crate) struct Running {
+/// A worker in this process.
+pub(crate) struct TestWorker {
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl TestWorker {
     pub(crate) fn start(store: Arc<dyn Store>, accounts: Accounts) -> Self {
         Self::start_with(store, accounts, 4)
     }
 
-    /// The same with so many requests to the API in flight at the most.
+    /// Starts a worker with this many concurrent API requests.
     pub(crate) fn start_with(store: Arc<dyn Store>, accounts: Accounts, concurrency: usize) -> Self {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
         let worker = Worker::new(store, accounts, metrics.clone(), health.clone(), concurrency);
@@ -67,19 +67,19 @@ impl Running {
         Self { health, metrics, stop, task }
     }
 
-    /// Stops it in good order.
+    /// Stops the worker gracefully.
     pub(crate) async fn stop(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap();
     }
 }
 
-/// Waits until the store has nothing left to send.
-pub(crate) async fn drained(store: &dyn Store) {
+/// Waits until the queue is empty.
+pub(crate) async fn wait_until_empty(store: &dyn Store) {
     wait_for("the queue to be empty", || async { store.status().await.unwrap().waiting() == 0 }).await;
 }
 
-/// Waits for a condition on other tasks and processes, for 30 seconds at the most.
+/// Waits for a condition that other tasks or processes cause, at most 30 seconds.
 pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     for _ in 0..3000 {
         if condition().await {

@@ -1,5 +1,4 @@
-//! Producers, workers as processes of their own, and a checker: for every committed request there has to be a later
-//! accepted purge that covers it.
+//! Producers, worker processes, and a checker: every committed request must have a later accepted purge that covers it.
 
 use std::collections::HashMap;
 use std::os::unix::process::CommandExt as _;
@@ -17,32 +16,32 @@ use tokio_postgres::Client;
 use crate::support::api::{ZONE_ID, account, start, wait_for};
 use crate::support::postgres::Database;
 
-/// The hosts that producers ask for; a request for the first of them as a whole comes now and then.
+/// The hosts of the requested URLs. Sometimes the first host is requested as a whole.
 const HOSTS: [&str; 3] = ["static.example.com", "www.example.com", "shop.example.com"];
 
-/// A database with a ledger of what was asked for, and the API.
+/// A database with a ledger of all requests, and the API.
 pub(crate) struct Chaos {
     pub(crate) database: Database,
     pub(crate) server: Server,
-    /// When the emulator began, at the earliest and at the latest, in seconds since 1970 by the database's clock.
+    /// The earliest and the latest start of the emulator, in seconds since 1970 by the database's clock.
     begun: [f64; 2],
 }
 
-/// What producers do.
+/// The work of the producers.
 #[derive(Debug, Clone)]
 pub(crate) struct Production {
     pub(crate) seed: u64,
-    /// How many transactions each of the four does.
+    /// The number of transactions of each of the four producers.
     pub(crate) transactions: u64,
-    /// How many different URLs there are: the fewer, the more duplicates.
+    /// The number of different URLs. Fewer URLs mean more duplicates.
     pub(crate) urls: u64,
-    /// The longest that a transaction stays open after it has asked.
+    /// The longest time that a transaction stays open after its request.
     pub(crate) slowness: Duration,
-    /// How long each waits between two transactions, at most.
+    /// The longest pause of a producer between two transactions.
     pub(crate) pause: Duration,
-    /// Entries that the API refuses.
-    pub(crate) has_poison: bool,
-    /// A wrong door: what was asked for within the last 2 seconds is dropped.
+    /// Whether to include entries that the API refuses.
+    pub(crate) has_refused_entries: bool,
+    /// A bug: requests that were made within the last 2 seconds are dropped.
     pub(crate) drops_repeated: bool,
 }
 
@@ -54,15 +53,15 @@ impl Production {
             urls: 100,
             slowness: Duration::from_millis(30),
             pause: Duration::from_millis(10),
-            has_poison: false,
+            has_refused_entries: false,
             drops_repeated: false,
         }
     }
 }
 
-/// A seed that is another each time, unless `CFCACHE_SEED` names one. It is printed, so that a failure can be repeated.
-#[expect(clippy::print_stderr, reason = "with it a failure can be repeated")]
-#[expect(clippy::disallowed_methods, reason = "whoever repeats a failure names its seed in the environment")]
+/// Returns a new seed each time, unless `CFCACHE_SEED` sets one. It is printed, so that a failure can be repeated.
+#[expect(clippy::print_stderr, reason = "the seed is needed to repeat a failure")]
+#[expect(clippy::disallowed_methods, reason = "the environment can set the seed to repeat a failure")]
 pub(crate) fn seed() -> u64 {
     let named = std::env::var("CFCACHE_SEED").ok().and_then(|text| text.parse().ok());
     let seed = named.unwrap_or_else(|| {
@@ -73,13 +72,13 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// How much longer than in CI these tests run, by `CFCACHE_CHAOS_FACTOR`.
-#[expect(clippy::disallowed_methods, reason = "a longer run is asked for in the environment")]
+/// The factor by which these tests run longer than in CI, from `CFCACHE_CHAOS_FACTOR`.
+#[expect(clippy::disallowed_methods, reason = "the environment can request a longer run")]
 pub(crate) fn factor() -> u64 {
     std::env::var("CFCACHE_CHAOS_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Numbers that a seed decides.
+/// A random number generator with a seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -88,7 +87,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -112,7 +111,7 @@ impl Chaos {
             )
             .await
             .unwrap();
-        // A purge whose time is known to both clocks.
+        // A purge whose time is known by both clocks.
         let zone = ZoneId::parse(ZONE_ID).unwrap();
         let purge = PurgeCache::new(Action::Purge, &zone, &PurgeBody::Everything);
         let clock = async || -> f64 {
@@ -128,13 +127,13 @@ impl Chaos {
             let _refused = account(&server, "clock").client.call(&purge, &mut ()).await;
         }
         let now = clock().await;
-        // The answer came that much after the purge, at the least.
+        // The answer came at least this long after the purge.
         let at = server.purges()[0].at;
         let begun = [before - at.as_secs_f64(), now - (at + latency).as_secs_f64()];
         Self { database, server, begun }
     }
 
-    /// Runs four producers to their end.
+    /// Runs four producers until they end.
     pub(crate) async fn produce(&self, production: &Production) {
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..4 {
@@ -143,7 +142,7 @@ impl Chaos {
         tasks.join_all().await;
     }
 
-    /// A worker as a process of its own, on the tests' database, or on one that `url` names.
+    /// Starts a worker process on the tests' database, or on the database of `url`.
     pub(crate) fn worker(&self, url: &str) -> WorkerProcess {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache-queue"));
         command.args(["worker", "--allow-insecure-http", "--plan", "enterprise"]);
@@ -151,7 +150,7 @@ impl Chaos {
         self.spawn(command, url)
     }
 
-    /// The same with a command of another form.
+    /// Starts a worker process with another command.
     pub(crate) fn spawn(&self, mut command: Command, url: &str) -> WorkerProcess {
         let log = self.database.cluster.folder().join(format!("worker-{}.log", self.database.name));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
@@ -168,19 +167,20 @@ impl Chaos {
         WorkerProcess { child: command.spawn().unwrap() }
     }
 
-    /// What the workers wrote.
+    /// Returns the log of the workers.
     pub(crate) fn log(&self) -> String {
         let path: PathBuf = self.database.cluster.folder().join(format!("worker-{}.log", self.database.name));
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
-    /// Waits until nothing waits, and returns what was lost: committed requests without a later accepted purge that covers
-    /// them. What is a dead letter is not lost. Where the clocks leave a doubt, the purge was later.
+    /// Waits until the queue is empty, and returns the lost requests: committed requests without a later accepted purge
+    /// that covers them.
+    /// Dead letters are not lost. If the order is uncertain because of the clocks, the purge counts as later.
     pub(crate) async fn finish(&self) -> Vec<String> {
         self.finish_with(self.begun[1]).await
     }
 
-    /// The same, but where the clocks leave a doubt, the purge was earlier.
+    /// Does the same, but if the order is uncertain because of the clocks, the purge counts as earlier.
     pub(crate) async fn finish_in_doubt(&self) -> Vec<String> {
         self.finish_with(self.begun[0]).await
     }
@@ -216,7 +216,7 @@ impl Chaos {
                    EXISTS (SELECT FROM cfcache.dead WHERE (dead.kind, dead.key) = (ledger.kind, ledger.key)) \
                    FROM ledger";
         let rows = client.query(sql, &[]).await.unwrap();
-        assert!(!rows.is_empty(), "nothing was asked for");
+        assert!(!rows.is_empty(), "there are no requests");
         let mut lost = Vec::new();
         for row in rows {
             let (id, kind, key, committed, is_dead): (i64, String, String, f64, bool) =
@@ -241,7 +241,7 @@ impl Chaos {
     }
 }
 
-/// A producer: transactions that write to the ledger and ask for purges, some slow, some rolled back.
+/// A producer: transactions that write to the ledger and request purges, some slow, some rolled back.
 async fn produce(url: String, production: Production, number: u64) {
     let mut random = Random::new(production.seed ^ number << 32);
     let mut asked: HashMap<String, tokio::time::Instant> = HashMap::new();
@@ -250,7 +250,7 @@ async fn produce(url: String, production: Production, number: u64) {
         let (kind, function, key) = match random.below(100) {
             0 => ("hosts", "request_hosts", HOSTS[0].to_owned()),
             1..=9 => ("tags", "request_tags", format!("tag-{}", random.below(20))),
-            10..=11 if production.has_poison => {
+            10..=11 if production.has_refused_entries => {
                 ("files", "request_urls", format!("https://www.example.org/{}", random.below(5)))
             }
             _ => {
@@ -281,7 +281,7 @@ async fn produce(url: String, production: Production, number: u64) {
                 asked.entry(key).or_insert_with(tokio::time::Instant::now);
             }
             Ok(()) => {}
-            // The server goes down in one of the tests. Whether this was committed the ledger knows.
+            // The server crashes in one of the tests. The ledger shows whether this transaction was committed.
             Err(_) => client = reconnect(&url).await,
         }
         tokio::time::sleep(pause).await;
@@ -299,7 +299,7 @@ async fn reconnect(url: &str) -> Client {
     panic!("the server did not come back within 30 seconds");
 }
 
-/// A worker as a process of its own. It is killed when it is dropped.
+/// A worker process. Dropping it kills it.
 pub(crate) struct WorkerProcess {
     child: Child,
 }
@@ -309,7 +309,7 @@ impl WorkerProcess {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end, and returns its exit code.
+    /// Waits until it ends, and returns its exit code.
     pub(crate) async fn exit_code(mut self) -> Option<i32> {
         for _ in 0..3000 {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -317,13 +317,13 @@ impl WorkerProcess {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the worker does not end");
+        panic!("the worker did not end");
     }
 }
 
 impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        // With what it started: `faketime` has the worker as a child. It may have ended already.
+        // Kills the process group: with `faketime`, the worker is a child process. It may have ended already.
         let _gone = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _status = self.child.wait();
     }

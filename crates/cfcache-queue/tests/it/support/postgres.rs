@@ -1,4 +1,4 @@
-//! PostgreSQL for tests: a cluster of their own in a temporary folder, and a database for each test.
+//! PostgreSQL for tests: a cluster in a temporary folder, and a database for each test.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -11,50 +11,51 @@ use std::sync::{Mutex, OnceLock};
 use cfcache_queue::{PostgresStore, PostgresUrl};
 use tokio_postgres::{Client, NoTls};
 
-/// The password of the user `postgres`, so that the tests find out where it is shown.
+/// The password of the user `postgres`, which no output may contain.
 pub(crate) const PASSWORD: &str = "p4ssw0rd-of-the-tests";
 
-/// A running cluster. It is stopped, and its folder removed, when the process ends, however it does.
+/// A running cluster. When the process ends in any way, the cluster is stopped and its folder removed.
 pub(crate) struct Cluster {
     bin: PathBuf,
     folder: PathBuf,
     pub(crate) port: u16,
     databases: AtomicU32,
-    /// A shell that cleans up once its standard input is closed.
+    /// A shell that cleans up when its standard input is closed.
     keeper: Mutex<Option<Child>>,
 }
 
-/// A database of its own on a cluster, with the queue's schema unless it is made without.
+/// A database on a cluster, with the schema of the queue unless it was created without.
 pub(crate) struct Database {
     pub(crate) cluster: &'static Cluster,
     pub(crate) name: String,
-    /// Where it is reached, if that is not the cluster's own port.
+    /// The port to use instead of the cluster's own.
     pub(crate) port: Option<u16>,
 }
 
-/// The cluster that the tests of this process share; `None` where there is no PostgreSQL, which is said.
+/// Returns the cluster that all tests of this process share. Without PostgreSQL, prints a message and returns `None`.
 pub(crate) fn shared() -> Option<&'static Cluster> {
     static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
     SHARED.get_or_init(Cluster::start).as_ref()
 }
 
-/// A new database with the queue's schema.
+/// Creates a database with the schema of the queue.
 pub(crate) async fn database() -> Option<Database> {
     let database = empty_database().await?;
     database.store().migrate().await.unwrap();
     Some(database)
 }
 
-/// A new database with nothing in it.
+/// Creates an empty database.
 pub(crate) async fn empty_database() -> Option<Database> {
     Some(shared()?.database().await)
 }
 
-/// A program that the tests can do without on a developer's machine: its path, or `None` where it is not here, which is
-/// said. In CI it has to be there.
+/// Finds a program that developers may lack. Returns its path; without it, prints a message and returns `None`. In CI
+/// it is
+/// required.
 #[expect(
     clippy::disallowed_methods,
-    reason = "where programs are, and whether they have to be, is for the environment to say"
+    reason = "the environment says where programs are and whether they are required"
 )]
 pub(crate) fn program(name: &str, package: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -67,9 +68,9 @@ pub(crate) fn program(name: &str, package: &str, folders: &[PathBuf]) -> Option<
         return Some(folder.join(name));
     }
     let is_required = std::env::var("CFCACHE_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
-    let message = format!("`{name}` is not here (Debian: apt-get install {package})");
-    assert!(!is_required, "{message}, and CFCACHE_REQUIRE_POSTGRES=1 asks for it");
-    // Past the capture of the test harness, which would hide it.
+    let message = format!("`{name}` was not found (Debian: apt-get install {package})");
+    assert!(!is_required, "{message}, but CFCACHE_REQUIRE_POSTGRES=1 requires it");
+    // The capture of the test harness would hide the message.
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test").to_owned();
     std::io::stderr().write_all(format!("skipped {test}: {message}\n").as_bytes()).unwrap();
@@ -81,9 +82,9 @@ fn free_port() -> u16 {
 }
 
 impl Cluster {
-    /// Makes and starts a cluster; `None` where there is no PostgreSQL.
+    /// Creates and starts a cluster. Returns `None` without PostgreSQL.
     pub(crate) fn start() -> Option<Self> {
-        // Debian keeps the programs of the server out of the path, in a folder for each version.
+        // Debian installs the server's programs outside of `PATH`, in a folder for each version.
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
             .unwrap_or_default();
@@ -122,7 +123,7 @@ impl Cluster {
         run(&mut cluster.command("initdb", &initdb));
         cluster.write_certificate();
         let folder = cluster.folder.display();
-        // No fsync: what is tested is a crash of the server's processes, and not of the machine.
+        // The tests crash the server's processes but not the machine, so fsync is not needed.
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{folder}'\nfsync = off\n\
              max_connections = 200\nssl = on\nshared_buffers = 64MB\ntrack_commit_timestamp = on\n",
@@ -132,12 +133,12 @@ impl Cluster {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str(&settings);
         std::fs::write(&path, text).unwrap();
-        cluster.keep();
+        cluster.start_keeper();
         cluster.pg_ctl(&["-w", "start"]);
         Some(cluster)
     }
 
-    /// Gives the server a certificate for 127.0.0.1 that signs itself.
+    /// Gives the server a self-signed certificate for 127.0.0.1.
     fn write_certificate(&self) {
         let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let (certificate, key) = (self.data().join("server.crt"), self.data().join("server.key"));
@@ -150,7 +151,7 @@ impl Cluster {
         }
     }
 
-    /// The file of the server's certificate, which anybody may read.
+    /// Returns the file of the server's certificate, which every user may read.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
@@ -159,12 +160,12 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// The folder with the server's socket and log.
+    /// Returns the folder with the server's socket and log.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A program of the server, as its own user.
+    /// Returns a command that runs a program of the server as the server's user.
     fn command(&self, program: &str, arguments: &[OsString]) -> Command {
         let path = self.bin.join(program);
         let mut command = if is_root() {
@@ -178,20 +179,20 @@ impl Cluster {
         command
     }
 
-    /// Runs `pg_ctl`, with what it starts writing to a file.
+    /// Runs `pg_ctl`, with its output in a file.
     pub(crate) fn pg_ctl(&self, arguments: &[&str]) {
         let mut all: Vec<OsString> = vec!["-D".into(), self.data().into()];
         all.extend(["-s".into(), "-l".into(), self.folder.join("log").into()]);
         all.extend(arguments.iter().map(OsString::from));
-        // What the server inherits would keep a pipe open.
+        // A pipe would stay open, because the server inherits it.
         let status =
             self.command("pg_ctl", &all).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         assert!(status.success(), "pg_ctl {arguments:?}: {status}\n{}", log());
     }
 
-    /// Starts what cleans up.
-    fn keep(&mut self) {
+    /// Starts the shell that cleans up.
+    fn start_keeper(&mut self) {
         let script = "read -r _; \"$@\"; rm -rf \"$0\"";
         let stop = self.command(
             "pg_ctl",
@@ -203,7 +204,7 @@ impl Cluster {
         *self.keeper.lock().unwrap() = Some(keeper.spawn().unwrap());
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub(crate) async fn database(&'static self) -> Database {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let client = connect(&self.url("postgres")).await;
@@ -211,19 +212,19 @@ impl Cluster {
         Database { cluster: self, name, port: None }
     }
 
-    /// The URL of a database, with the password in it.
+    /// Returns the URL of a database, with the password.
     pub(crate) fn url(&self, database: &str) -> String {
         self.url_at(self.port, "postgres", database)
     }
 
-    /// The same for another port and user, all of whom have the same password.
+    /// Returns the URL for another port and user. All users have the same password.
     pub(crate) fn url_at(&self, port: u16, user: &str, database: &str) -> String {
         format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 }
 
 impl Cluster {
-    /// Stops it now, and removes its folder.
+    /// Stops the cluster immediately, and removes its folder.
     pub(crate) fn stop(&self) {
         if let Some(mut keeper) = self.keeper.lock().unwrap().take() {
             drop(keeper.stdin.take());
@@ -232,14 +233,14 @@ impl Cluster {
     }
 }
 
-/// PgBouncer in transaction mode, with ten connections to a cluster for however many clients. It ends when it is dropped.
+/// PgBouncer in transaction mode: ten connections to the cluster for any number of clients. Dropping it stops it.
 pub(crate) struct Bouncer {
     child: Child,
     pub(crate) port: u16,
 }
 
 impl Bouncer {
-    /// Starts one; `None` where there is no PgBouncer, which is said.
+    /// Starts PgBouncer. If it is not installed, prints a message and returns `None`.
     pub(crate) fn start(cluster: &Cluster) -> Option<Self> {
         let path = program("pgbouncer", "pgbouncer", &[PathBuf::from("/usr/sbin")])?;
         let (port, folder) = (free_port(), cluster.folder());
@@ -251,7 +252,7 @@ impl Bouncer {
         );
         let file = folder.join(format!("pgbouncer-{port}.ini"));
         std::fs::write(&file, settings).unwrap();
-        // It refuses to be root.
+        // PgBouncer refuses to run as root.
         let mut command = Command::new(if is_root() { PathBuf::from("runuser") } else { path.clone() });
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&file));
@@ -266,7 +267,7 @@ impl Bouncer {
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
-        // `runuser` passes this on, and would not outlive being killed itself.
+        // `runuser` forwards this signal, but SIGKILL would end only `runuser` itself.
         rustix::process::kill_process(
             rustix::process::Pid::from_child(&self.child),
             rustix::process::Signal::TERM,
@@ -281,18 +282,18 @@ impl Database {
         self.cluster.url_at(self.port.unwrap_or(self.cluster.port), "postgres", &self.name)
     }
 
-    /// A store on it with a pool of its own.
+    /// Creates a store with its own pool.
     pub(crate) fn store(&self) -> PostgresStore {
         PostgresStore::new(PostgresUrl::parse(&self.url()).unwrap(), 8)
     }
 
-    /// A connection that has nothing to do with the queue's own, to the cluster itself.
+    /// Opens a separate connection directly to the cluster.
     pub(crate) async fn client(&self) -> Client {
         connect(&self.cluster.url(&self.name)).await
     }
 }
 
-/// A connection by the driver, and nothing of the queue's.
+/// Opens a connection with the driver only.
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
