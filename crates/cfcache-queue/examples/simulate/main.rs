@@ -32,7 +32,7 @@ fn main() {
         scenario.slots,
     );
     println!(
-        "| plan | requests | sent as entries | in API requests | merged: same | covered | failed tries | 429 | dead | most waiting | flexible budget used | URL budget used |"
+        "| plan | requests | sent as entries | in API requests | merged: same | covered | failed attempts | 429 | dead | most waiting | flexible budget used | URL budget used |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (plan, report) in &report.plans {
