@@ -13,8 +13,8 @@ use core::time::Duration;
 
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
-    CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, ListEnvironments, ListZones, OnOff,
-    OriginIp, StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
+    CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, ListZones, OnOff, OriginIp,
+    StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone, ZoneRequest,
 };
 use cfcache_model::id::{AccountId, ZoneId};
 use cfcache_model::verdict::{Answer, Class};
@@ -261,7 +261,7 @@ async fn environments(
     let zone = scope::zone(&session.client, zone, console).await?;
     let answer = session
         .client
-        .call(&ListEnvironments::new(&zone), &mut CallObserver(console))
+        .call(&ZoneRequest::environments(&zone), &mut CallObserver(console))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the environments"))?;
     session.close().await;

@@ -1,7 +1,7 @@
 //! Looks up zones and environments by name.
 
 use cfcache_client::{Client, Error, ErrorKind, Observer};
-use cfcache_model::endpoint::{ListEnvironments, ListZones, Zone};
+use cfcache_model::endpoint::{ListZones, Zone, ZoneRequest};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
 use crate::console::Console;
@@ -148,7 +148,7 @@ pub async fn environment(
         EnvironmentRef::Id(id) => return Ok(id.clone()),
         EnvironmentRef::Name(name) => name,
     };
-    let answer = client.call(&ListEnvironments::new(zone), &mut CallObserver(console)).await.map_err(|error| {
+    let answer = client.call(&ZoneRequest::environments(zone), &mut CallObserver(console)).await.map_err(|error| {
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
@@ -207,7 +207,7 @@ pub async fn may_be_production(
     match environment {
         EnvironmentRef::Name(name) => is_production(name),
         EnvironmentRef::Id(id) => {
-            match client.call(&ListEnvironments::new(zone), &mut CallObserver(console)).await {
+            match client.call(&ZoneRequest::environments(zone), &mut CallObserver(console)).await {
                 Ok(answer) => {
                     let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
                     known.is_none_or(|known| is_production(&known.name))

@@ -4,11 +4,13 @@
 //! [`Endpoint`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
+use crate::id::ZoneId;
 use crate::target::Kind;
 
 macro_rules! endpoints {
@@ -30,8 +32,7 @@ endpoints! {
     cache_reserve_clear;
     variants;
     cloud_regions;
-    list_zones;
-    get_zone;
+    zones;
     list_environments;
     verify_token;
 }
@@ -60,6 +61,59 @@ pub trait Endpoint {
     /// The cost of the request in the API's limits.
     fn cost(&self) -> Cost {
         Cost::Call
+    }
+}
+
+/// A request about one zone; `R` is the type of its reply.
+///
+/// This type serves every endpoint of a zone except purge and invalidate. Its constructors, such as
+/// [`switch`](Self::switch) and [`set_cloud_region`](Self::set_cloud_region), choose the endpoint.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ZoneRequest<'a, R> {
+    /// The zone.
+    pub zone: &'a ZoneId,
+    endpoint: &'static Descriptor,
+    /// The value of the path's second `{…}`, if it has one.
+    item: Option<&'a str>,
+    query: Vec<(&'static str, u32)>,
+    body: Option<String>,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<'a, R> ZoneRequest<'a, R> {
+    const fn new(zone: &'a ZoneId, endpoint: &'static Descriptor) -> Self {
+        Self { zone, endpoint, item: None, query: Vec::new(), body: None, reply: PhantomData }
+    }
+
+    const fn with_item(mut self, item: &'a str) -> Self {
+        self.item = Some(item);
+        self
+    }
+
+    fn with_body(mut self, body: String) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl<R: DeserializeOwned + Send> Endpoint for ZoneRequest<'_, R> {
+    type Reply = R;
+
+    fn descriptor(&self) -> &'static Descriptor {
+        self.endpoint
+    }
+
+    fn arguments(&self) -> Vec<Cow<'_, str>> {
+        [self.zone.as_str()].into_iter().chain(self.item).map(Cow::Borrowed).collect()
+    }
+
+    fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        self.query.iter().map(|(name, number)| (*name, number.to_string().into())).collect()
+    }
+
+    fn body(&self) -> Option<String> {
+        self.body.clone()
     }
 }
 

@@ -1,9 +1,6 @@
 //! `--dry-run` of commands for settings.
 
-use cfcache_model::endpoint::{
-    ClearCacheReserve, DeleteCloudRegion, DeleteCloudRegions, MAX_REGIONS_PER_BATCH, Parts, SetCloudRegion,
-    SetCloudRegions, SettingRequest, encode,
-};
+use cfcache_model::endpoint::{MAX_REGIONS_PER_BATCH, Parts, ZoneRequest, encode};
 use cfcache_model::id::ZoneId;
 
 use crate::console::Console;
@@ -45,24 +42,24 @@ pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure>
 fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
     let one = |request| Vec::from([request]);
     match command {
-        SettingCommand::Set(switch, value) => one(encode(&SettingRequest::set_switch(zone, *switch, *value))),
-        SettingCommand::SetCacheLevel(level) => one(encode(&SettingRequest::set_cache_level(zone, *level))),
+        SettingCommand::Set(switch, value) => one(encode(&ZoneRequest::set_switch(zone, *switch, *value))),
+        SettingCommand::SetCacheLevel(level) => one(encode(&ZoneRequest::set_cache_level(zone, *level))),
         SettingCommand::SetBrowserCacheTtl(seconds) => {
-            one(encode(&SettingRequest::set_browser_cache_ttl(zone, *seconds)))
+            one(encode(&ZoneRequest::set_browser_cache_ttl(zone, *seconds)))
         }
-        SettingCommand::DeleteSmart => one(encode(&SettingRequest::delete_smart_tiered_cache(zone))),
-        SettingCommand::ClearReserve { .. } => one(encode(&ClearCacheReserve::new(zone))),
-        SettingCommand::SetVariants(variants) => one(encode(&SettingRequest::set_variants(zone, variants))),
-        SettingCommand::DeleteVariants => one(encode(&SettingRequest::delete_variants(zone))),
-        SettingCommand::SetRegion(mapping) => one(encode(&SetCloudRegion::new(zone, mapping))),
-        SettingCommand::DeleteRegion(ip) => one(encode(&DeleteCloudRegion::new(zone, ip))),
+        SettingCommand::DeleteSmart => one(encode(&ZoneRequest::delete_smart_tiered_cache(zone))),
+        SettingCommand::ClearReserve { .. } => one(encode(&ZoneRequest::clear_cache_reserve(zone))),
+        SettingCommand::SetVariants(variants) => one(encode(&ZoneRequest::set_variants(zone, variants))),
+        SettingCommand::DeleteVariants => one(encode(&ZoneRequest::delete_variants(zone))),
+        SettingCommand::SetRegion(mapping) => one(encode(&ZoneRequest::set_cloud_region(zone, mapping))),
+        SettingCommand::DeleteRegion(ip) => one(encode(&ZoneRequest::delete_cloud_region(zone, ip))),
         SettingCommand::DeleteRegions(ips) => ips
             .chunks(MAX_REGIONS_PER_BATCH)
-            .map(|batch| encode(&DeleteCloudRegions::new(zone, batch)))
+            .map(|batch| encode(&ZoneRequest::delete_cloud_regions(zone, batch)))
             .collect(),
         SettingCommand::ImportRegions(mappings) => mappings
             .chunks(MAX_REGIONS_PER_BATCH)
-            .map(|batch| encode(&SetCloudRegions::new(zone, batch)))
+            .map(|batch| encode(&ZoneRequest::set_cloud_regions(zone, batch)))
             .collect(),
         // These only read, and were refused before.
         SettingCommand::Get(_)

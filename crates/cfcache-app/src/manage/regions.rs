@@ -2,9 +2,7 @@
 
 use cfcache_client::Error;
 use cfcache_model::endpoint::{
-    CloudRegion, CloudRegionBatch, DeleteCloudRegion, DeleteCloudRegions, GetCloudRegion, ListCloudRegions,
-    ListSupportedRegions, MAX_REGIONS_PER_BATCH, OriginIp, SetCloudRegion, SetCloudRegions,
-    StoredCloudRegion,
+    CloudRegion, CloudRegionBatch, MAX_REGIONS_PER_BATCH, OriginIp, StoredCloudRegion, ZoneRequest,
 };
 use cfcache_model::verdict::Answer;
 use serde::Serialize;
@@ -16,15 +14,16 @@ use crate::manage::{Change, ManageReport, ManageResult, SettingsContext};
 use crate::pages;
 
 pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    let regions = pages::all(async |page| context.call(&ListCloudRegions::page(&context.zone, page)).await)
-        .await
-        .map_err(|error| Failure::from_error(&error, "cannot list the cloud regions"))?;
+    let regions =
+        pages::all(async |page| context.call(&ZoneRequest::cloud_regions(&context.zone, page)).await)
+            .await
+            .map_err(|error| Failure::from_error(&error, "cannot list the cloud regions"))?;
     Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.items)))
 }
 
 pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&GetCloudRegion::new(&context.zone, ip))
+        .call(&ZoneRequest::cloud_region(&context.zone, ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot read the cloud region of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Read)))
@@ -36,14 +35,14 @@ pub(super) async fn set(
     mapping: &CloudRegion,
 ) -> Result<ManageReport, Failure> {
     if let Ok(ip) = OriginIp::parse(mapping.origin_ip())
-        && let Ok(before) = context.call(&GetCloudRegion::new(&context.zone, &ip)).await
+        && let Ok(before) = context.call(&ZoneRequest::cloud_region(&context.zone, &ip)).await
         && before.result.vendor.as_deref() == Some(mapping.vendor())
         && before.result.region.as_deref() == Some(mapping.region())
     {
         return Ok(ManageReport::new(before.raw, ManageResult::Region(before.result, Change::Unchanged)));
     }
     let answer = context
-        .call(&SetCloudRegion::new(&context.zone, mapping))
+        .call(&ZoneRequest::set_cloud_region(&context.zone, mapping))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot map {}", mapping.origin_ip())))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Set)))
@@ -51,7 +50,7 @@ pub(super) async fn set(
 
 pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&DeleteCloudRegion::new(&context.zone, &ip))
+        .call(&ZoneRequest::delete_cloud_region(&context.zone, &ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot delete the mapping of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::RegionDeleted(ip)))
@@ -59,7 +58,7 @@ pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Resul
 
 pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&ListSupportedRegions::new(&context.zone))
+        .call(&ZoneRequest::supported_regions(&context.zone))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the supported regions"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Supported(answer.result)))
@@ -109,7 +108,9 @@ pub(super) async fn import(
     mappings: &[CloudRegion],
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
-    let send = async |batch: &[CloudRegion]| context.call(&SetCloudRegions::new(&context.zone, batch)).await;
+    let send = async |batch: &[CloudRegion]| {
+        context.call(&ZoneRequest::set_cloud_regions(&context.zone, batch)).await
+    };
     in_batches(context, mappings, mapping, send, "mapped", interrupts).await
 }
 
@@ -121,7 +122,9 @@ pub(super) async fn delete_many(
 ) -> Result<ManageReport, Failure> {
     let mapping =
         |ip: &OriginIp, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
-    let send = async |batch: &[OriginIp]| context.call(&DeleteCloudRegions::new(&context.zone, batch)).await;
+    let send = async |batch: &[OriginIp]| {
+        context.call(&ZoneRequest::delete_cloud_regions(&context.zone, batch)).await
+    };
     in_batches(context, ips, mapping, send, "deleted", interrupts).await
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, ErrorCause, ErrorKind, Event, Summary};
 use cfcache_model::PurgeBody;
-use cfcache_model::endpoint::{ClearCacheReserve, GetZone, ListZones, PurgeCache, VerifyToken};
+use cfcache_model::endpoint::{ListZones, PurgeCache, VerifyToken, ZoneRequest};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport, TransportError};
 use tokio::time::Instant;
@@ -123,7 +123,7 @@ async fn a_response_with_a_truncated_body_is_classified_by_its_headers() {
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [broken_body(429, &[("retry-after", "1")]), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
-    client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap();
+    client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
 
     // An incomplete success is not a success, and its ray is kept.
     let error = purge((0..11).map(|_| broken_body(200, &[("cf-ray", "8f00ba4-AMS")]))).await.unwrap_err();
@@ -178,7 +178,7 @@ async fn an_unreadable_result_of_a_read_is_not_retried_and_not_unclear() {
     assert_eq!((error.attempts, error.is_unclear()), (1, false));
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let lost = ScriptedTransport::new((0..11).map(|_| lost(Delivery::Unknown)));
-    let error = client_of(lost).call(&GetZone::new(&zone), &mut ()).await.unwrap_err();
+    let error = client_of(lost).call(&ZoneRequest::zone(&zone), &mut ()).await.unwrap_err();
     assert_eq!((error.attempts, error.is_unclear()), (11, false));
 }
 
@@ -208,14 +208,14 @@ async fn requests_that_are_not_repeatable_are_not_retried() {
     let zone = zone();
     for (reply, unclear) in [(lost(Delivery::Unknown), true), (refused(503, 0), false)] {
         let client = client(Arc::new(ScriptedTransport::new([reply])), policy(|_| {}));
-        let error = client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap_err();
+        let error = client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap_err();
         assert_eq!((error.attempts, error.is_unclear()), (1, unclear));
     }
     // A request that was certainly not processed may be repeated.
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [lost(Delivery::NotSent), refused(429, 971), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
-    client.call(&ClearCacheReserve::new(&zone), &mut ()).await.unwrap();
+    client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,33 +3,17 @@
 //! Clearing removes everything from Cache Reserve, which must be off and cannot be turned on while a clear runs. A
 //! clear cannot be undone or canceled. It usually takes up to 24 hours.
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, example, refusal, sample, settings_permission,
+    Area, Descriptor, Method, Replay, Sample, ZoneRequest, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
-
-/// Reads the state of the latest clear.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct GetCacheReserveClear<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
-
-/// Starts a clear.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct ClearCacheReserve<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
 
 /// The state of a clear.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -62,48 +46,18 @@ impl CacheReserveClear {
     }
 }
 
-impl<'a> GetCacheReserveClear<'a> {
-    /// Reads the latest clear of a zone.
+impl<'a> ZoneRequest<'a, CacheReserveClear> {
+    /// Reads the state of the latest clear.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
+    pub const fn cache_reserve_clear(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &GET)
     }
-}
 
-impl<'a> ClearCacheReserve<'a> {
-    /// Clears Cache Reserve of a zone.
+    /// Starts a clear.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
-    }
-}
-
-impl Endpoint for GetCacheReserveClear<'_> {
-    type Reply = CacheReserveClear;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &GET
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-}
-
-impl Endpoint for ClearCacheReserve<'_> {
-    type Reply = CacheReserveClear;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &CLEAR
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    /// The schema requires a body but uses none of it; the reference's `curl` example sends none.
-    fn body(&self) -> Option<String> {
-        Some("{}".to_owned())
+    pub fn clear_cache_reserve(zone: &'a ZoneId) -> Self {
+        // The schema requires a body but uses none of it; the reference's `curl` example sends none.
+        Self::new(zone, &CLEAR).with_body("{}".to_owned())
     }
 }
 
@@ -150,7 +104,7 @@ const fn descriptor(
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = GetCacheReserveClear::new(&zone);
+    let request = ZoneRequest::cache_reserve_clear(&zone);
     let completed = r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","end_ts":"2023-10-02T12:00:00.12345Z","state":"Completed"}"#;
     Vec::from([
         sample("completed", &request, 200, success(completed)),
@@ -160,7 +114,7 @@ fn read_samples() -> Vec<Sample> {
 
 fn clear_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ClearCacheReserve::new(&zone);
+    let request = ZoneRequest::clear_cache_reserve(&zone);
     let begun =
         r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","state":"In-progress"}"#;
     let is_on = "Turn off Cache Reserve sync to proceed with deletion.";

@@ -3,7 +3,7 @@
 //! - `GET` and `PUT …/{origin_ip}`, `DELETE …/{origin_ip}`
 //! - `GET` (a list in pages), `PUT …/batch`, `DELETE …/batch`, `GET …/supported_regions`
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, refusal, sample,
+    Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, forbidden, refusal, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -34,7 +34,7 @@ pub const MAX_REGIONS_PER_ZONE: usize = 3500;
 /// A mapping from an origin's address to a cloud region.
 ///
 /// - The address has the API's form: IPv6 in the form of RFC 5952.
-/// - The vendor is one of [`VENDORS`]; the region is not empty. [`ListSupportedRegions`] lists the regions; the API
+/// - The vendor is one of [`VENDORS`]; the region is not empty. [`ZoneRequest::supported_regions`] lists the regions; the API
 ///   refuses others (code 1157).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct CloudRegion {
@@ -231,236 +231,67 @@ pub struct SupportedRegion {
     pub upper_tier_colos: Vec<String>,
 }
 
-/// Lists the mappings of a zone, one page at a time.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct ListCloudRegions<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The page, counted from 1.
-    pub page: u32,
-}
-
-/// Reads one mapping.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct GetCloudRegion<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The address.
-    pub origin_ip: &'a OriginIp,
-}
-
-/// Sets one mapping.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct SetCloudRegion<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The mapping.
-    pub mapping: &'a CloudRegion,
-}
-
-/// Deletes one mapping.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct DeleteCloudRegion<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The address.
-    pub origin_ip: &'a OriginIp,
-}
-
-/// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; other mappings are not changed. Some may fail while others succeed.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct SetCloudRegions<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The mappings.
-    pub mappings: &'a [CloudRegion],
-}
-
-/// Deletes up to [`MAX_REGIONS_PER_BATCH`] mappings. Some may fail while others succeed.
-///
-/// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0).
-/// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct DeleteCloudRegions<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    /// The addresses.
-    pub origin_ips: &'a [OriginIp],
-}
-
-/// Lists the supported regions. Needs Tiered Cache.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct ListSupportedRegions<'a> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-}
-
-impl<'a> ListCloudRegions<'a> {
-    /// Requests a page, counted from 1, with the maximum number of mappings.
+impl<'a> ZoneRequest<'a, Vec<StoredCloudRegion>> {
+    /// Lists the mappings of a zone: a page, counted from 1, with the maximum number of mappings.
     #[must_use]
-    pub const fn page(zone: &'a ZoneId, page: u32) -> Self {
-        Self { zone, page }
+    pub fn cloud_regions(zone: &'a ZoneId, page: u32) -> Self {
+        let query = Vec::from([("page", page), ("per_page", MAX_REGIONS_PER_PAGE)]);
+        Self { query, ..Self::new(zone, &LIST) }
     }
 }
 
-impl<'a> GetCloudRegion<'a> {
+impl<'a> ZoneRequest<'a, StoredCloudRegion> {
     /// Reads the mapping of an address.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self { zone, origin_ip }
+    pub fn cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
+        Self::new(zone, &GET).with_item(origin_ip.as_str())
     }
-}
 
-impl<'a> SetCloudRegion<'a> {
-    /// Sets a mapping.
+    /// Sets one mapping.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, mapping: &'a CloudRegion) -> Self {
-        Self { zone, mapping }
+    pub fn set_cloud_region(zone: &'a ZoneId, mapping: &'a CloudRegion) -> Self {
+        Self::new(zone, &SET).with_item(mapping.origin_ip()).with_body(to_json(mapping))
     }
-}
 
-impl<'a> DeleteCloudRegion<'a> {
     /// Deletes the mapping of an address.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self { zone, origin_ip }
+    pub fn delete_cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
+        Self::new(zone, &DELETE).with_item(origin_ip.as_str())
     }
 }
 
-impl<'a> SetCloudRegions<'a> {
-    /// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings.
+impl<'a> ZoneRequest<'a, CloudRegionBatch> {
+    /// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; other mappings are not changed. Some may fail while others
+    /// succeed.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, mappings: &'a [CloudRegion]) -> Self {
-        Self { zone, mappings }
+    pub fn set_cloud_regions(zone: &'a ZoneId, mappings: &[CloudRegion]) -> Self {
+        Self::new(zone, &SET_MANY).with_body(to_json(mappings))
     }
-}
 
-impl<'a> DeleteCloudRegions<'a> {
-    /// Deletes the mappings of up to [`MAX_REGIONS_PER_BATCH`] addresses.
+    /// Deletes up to [`MAX_REGIONS_PER_BATCH`] mappings. Some may fail while others succeed.
+    ///
+    /// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0).
+    /// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId, origin_ips: &'a [OriginIp]) -> Self {
-        Self { zone, origin_ips }
+    pub fn delete_cloud_regions(zone: &'a ZoneId, origin_ips: &[OriginIp]) -> Self {
+        Self::new(zone, &DELETE_MANY).with_body(to_json(origin_ips))
     }
 }
 
-impl<'a> ListSupportedRegions<'a> {
-    /// Lists the regions that a zone can use.
+impl<'a> ZoneRequest<'a, SupportedRegions> {
+    /// Lists the regions that a zone can use. Needs Tiered Cache.
     #[must_use]
-    pub const fn new(zone: &'a ZoneId) -> Self {
-        Self { zone }
+    pub const fn supported_regions(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &SUPPORTED)
     }
 }
 
-impl Endpoint for ListCloudRegions<'_> {
-    type Reply = Vec<StoredCloudRegion>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &LIST
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
-        let number = |number: u32| Cow::Owned(number.to_string());
-        Vec::from([("page", number(self.page)), ("per_page", number(MAX_REGIONS_PER_PAGE))])
-    }
+fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+    // Writing strings to memory cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-impl Endpoint for GetCloudRegion<'_> {
-    type Reply = StoredCloudRegion;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &GET
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into(), self.origin_ip.as_str().into()])
-    }
-}
-
-impl Endpoint for SetCloudRegion<'_> {
-    type Reply = StoredCloudRegion;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &SET
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into(), self.mapping.origin_ip().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        // Writing strings to memory cannot fail.
-        Some(serde_json::to_string(self.mapping).unwrap_or_default())
-    }
-}
-
-impl Endpoint for DeleteCloudRegion<'_> {
-    type Reply = StoredCloudRegion;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &DELETE
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into(), self.origin_ip.as_str().into()])
-    }
-}
-
-impl Endpoint for SetCloudRegions<'_> {
-    type Reply = CloudRegionBatch;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &SET_MANY
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        Some(serde_json::to_string(self.mappings).unwrap_or_default())
-    }
-}
-
-impl Endpoint for DeleteCloudRegions<'_> {
-    type Reply = CloudRegionBatch;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &DELETE_MANY
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        Some(serde_json::to_string(self.origin_ips).unwrap_or_default())
-    }
-}
-
-impl Endpoint for ListSupportedRegions<'_> {
-    type Reply = SupportedRegions;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &SUPPORTED
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-}
-
-/// In the order in which the implementations above use them.
+/// All endpoints of this file.
 ///
 /// The API's router matches `batch` and `supported_regions` before `{origin_ip}`; an address never equals them.
 pub(super) static ENDPOINTS: &[&Descriptor] =
@@ -564,7 +395,7 @@ fn parsed() -> Option<(ZoneId, OriginIp, CloudRegion)> {
 
 fn list_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
-    let request = ListCloudRegions::page(&zone, 1);
+    let request = ZoneRequest::cloud_regions(&zone, 1);
     let page = alloc::format!(
         r#"{{"result":[{STORED}],"result_info":{{"page":1,"per_page":100,"total_pages":1,"count":1,"total_count":1}},"success":true,"errors":[],"messages":[]}}"#
     );
@@ -576,7 +407,7 @@ fn list_samples() -> Vec<Sample> {
 
 fn get_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = GetCloudRegion::new(&zone, &origin_ip);
+    let request = ZoneRequest::cloud_region(&zone, &origin_ip);
     Vec::from([
         sample("found", &request, 200, success(STORED)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -587,14 +418,14 @@ fn set_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(nowhere) = CloudRegion::new("192.0.2.1", "aws", "nowhere-1") else { return Vec::new() };
     Vec::from([
-        sample("set", &SetCloudRegion::new(&zone, &mapping), 200, success(STORED)),
-        sample("refused_region", &SetCloudRegion::new(&zone, &nowhere), 400, refusal(1157, BAD_REGION)),
+        sample("set", &ZoneRequest::set_cloud_region(&zone, &mapping), 200, success(STORED)),
+        sample("refused_region", &ZoneRequest::set_cloud_region(&zone, &nowhere), 400, refusal(1157, BAD_REGION)),
     ])
 }
 
 fn delete_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = DeleteCloudRegion::new(&zone, &origin_ip);
+    let request = ZoneRequest::delete_cloud_region(&zone, &origin_ip);
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"origin_ip":"192.0.2.1"}"#)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -605,7 +436,7 @@ fn batch_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "nowhere-1") else { return Vec::new() };
     let mappings = [mapping, other];
-    let request = SetCloudRegions::new(&zone, &mappings);
+    let request = ZoneRequest::set_cloud_regions(&zone, &mappings);
     let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"Invalid vendor or region."}],"succeeded":[{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}]}"#;
     Vec::from([
         sample("partly", &request, 200, success(partly)),
@@ -617,7 +448,7 @@ fn delete_batch_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
     let Ok(other) = OriginIp::parse("2001:DB8::1") else { return Vec::new() };
     let origin_ips = [origin_ip, other];
-    let request = DeleteCloudRegions::new(&zone, &origin_ips);
+    let request = ZoneRequest::delete_cloud_regions(&zone, &origin_ips);
     let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"No cloud region mapping exists for this origin IP."}],"succeeded":[{"origin_ip":"192.0.2.1"}]}"#;
     Vec::from([
         sample("partly", &request, 200, success(partly)),
@@ -627,7 +458,7 @@ fn delete_batch_samples() -> Vec<Sample> {
 
 fn supported_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
-    let request = ListSupportedRegions::new(&zone);
+    let request = ZoneRequest::supported_regions(&zone);
     let regions = r#"{"obtained_codes":true,"vendors":{"aws":[{"name":"us-east-1","upper_tier_colos":["IAD"]}],"gcp":[{"name":"europe-west1","upper_tier_colos":["BRU"]}]}}"#;
     Vec::from([
         sample("two", &request, 200, success(regions)),

@@ -5,18 +5,15 @@
 //!
 //! Source: <https://developers.cloudflare.com/api/resources/zones/subresources/settings/>, 2026-11.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::marker::PhantomData;
 use core::str::FromStr;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, example, forbidden, sample,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, ZoneRequest, example, forbidden, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -42,47 +39,6 @@ pub struct Setting<V> {
     /// Development Mode: seconds until it ends; negative after it ended.
     #[serde(default, deserialize_with = "number_or_nothing")]
     pub time_remaining: Option<i64>,
-}
-
-/// Reads or changes a setting of a zone.
-///
-/// This type is used for all settings with a single value. Its constructors, such as [`switch`](Self::switch) and
-/// [`set_cache_level`](Self::set_cache_level), choose the setting.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SettingRequest<'a, V> {
-    /// The zone.
-    pub zone: &'a ZoneId,
-    endpoint: &'static Descriptor,
-    body: Option<String>,
-    value: PhantomData<V>,
-}
-
-impl<'a, V> SettingRequest<'a, V> {
-    pub(super) const fn new(zone: &'a ZoneId, endpoint: &'static Descriptor) -> Self {
-        Self { zone, endpoint, body: None, value: PhantomData }
-    }
-
-    pub(super) fn with_body(mut self, body: String) -> Self {
-        self.body = Some(body);
-        self
-    }
-}
-
-impl<V: DeserializeOwned + Send> Endpoint for SettingRequest<'_, V> {
-    type Reply = Setting<V>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        self.endpoint
-    }
-
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::from([self.zone.as_str().into()])
-    }
-
-    fn body(&self) -> Option<String> {
-        self.body.clone()
-    }
 }
 
 /// Which part of the query string belongs to the cache key.
@@ -127,7 +83,7 @@ impl FromStr for CacheLevel {
     }
 }
 
-impl<'a> SettingRequest<'a, String> {
+impl<'a> ZoneRequest<'a, Setting<String>> {
     /// Reads the cache level.
     #[must_use]
     pub const fn cache_level(zone: &'a ZoneId) -> Self {
@@ -141,7 +97,7 @@ impl<'a> SettingRequest<'a, String> {
     }
 }
 
-impl<'a> SettingRequest<'a, u64> {
+impl<'a> ZoneRequest<'a, Setting<u64>> {
     /// Reads how long browsers keep responses, in seconds; 0 means that the origin's headers decide.
     #[must_use]
     pub const fn browser_cache_ttl(zone: &'a ZoneId) -> Self {
@@ -216,7 +172,7 @@ fn level_stored(level: CacheLevel) -> String {
 
 fn read_level_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = SettingRequest::cache_level(&zone);
+    let request = ZoneRequest::cache_level(&zone);
     Vec::from([
         sample("aggressive", &request, 200, level_stored(CacheLevel::Aggressive)),
         sample("refused", &request, 403, forbidden(request.descriptor())),
@@ -225,7 +181,7 @@ fn read_level_samples() -> Vec<Sample> {
 
 fn edit_level_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = |level| SettingRequest::set_cache_level(&zone, level);
+    let request = |level| ZoneRequest::set_cache_level(&zone, level);
     let basic = request(CacheLevel::Basic);
     Vec::from([
         sample("basic", &basic, 200, level_stored(CacheLevel::Basic)),
@@ -240,7 +196,7 @@ fn ttl_stored(seconds: u32) -> String {
 
 fn read_ttl_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = SettingRequest::browser_cache_ttl(&zone);
+    let request = ZoneRequest::browser_cache_ttl(&zone);
     Vec::from([
         sample("default", &request, 200, ttl_stored(14400)),
         sample("refused", &request, 403, forbidden(request.descriptor())),
@@ -249,7 +205,7 @@ fn read_ttl_samples() -> Vec<Sample> {
 
 fn edit_ttl_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = |seconds| SettingRequest::set_browser_cache_ttl(&zone, seconds);
+    let request = |seconds| ZoneRequest::set_browser_cache_ttl(&zone, seconds);
     let respect = request(0);
     Vec::from([
         sample("respect_origin", &respect, 200, ttl_stored(0)),

@@ -14,7 +14,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, SettingRequest, example, forbidden,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, ZoneRequest, example, forbidden,
     refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -77,7 +77,7 @@ impl Switch {
     }
 }
 
-impl<'a> SettingRequest<'a, String> {
+impl<'a> ZoneRequest<'a, Setting<String>> {
     /// Reads a switch.
     #[must_use]
     pub const fn switch(zone: &'a ZoneId, switch: Switch) -> Self {
@@ -358,7 +358,7 @@ fn refused_sample<E: Endpoint>(name: &'static str, request: &E, refused: Option<
 
 fn read_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = SettingRequest::switch(&zone, facts.switch);
+    let request = ZoneRequest::switch(&zone, facts.switch);
     Vec::from([
         sample("off", &request, 200, state(facts, "off")),
         refused_sample("refused", &request, facts.refused),
@@ -367,7 +367,7 @@ fn read_samples(facts: &Facts) -> Vec<Sample> {
 
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = |value| SettingRequest::set_switch(&zone, facts.switch, value);
+    let request = |value| ZoneRequest::set_switch(&zone, facts.switch, value);
     // The response to editing a setting that does not exist is not documented.
     let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
@@ -384,13 +384,13 @@ fn edit_samples(facts: &Facts) -> Vec<Sample> {
 
 fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = SettingRequest::create_smart_tiered_cache(&zone, OnOff::On);
+    let request = ZoneRequest::create_smart_tiered_cache(&zone, OnOff::On);
     Vec::from([sample("on", &request, 200, state(&SMART, "on")), refused_sample("refused", &request, None)])
 }
 
 fn delete_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = SettingRequest::delete_smart_tiered_cache(&zone);
+    let request = ZoneRequest::delete_smart_tiered_cache(&zone);
     let deleted = r#"{"id":"tiered_cache_smart_topology_enable","editable":true}"#;
     Vec::from([
         sample("deleted", &request, 200, success(deleted)),

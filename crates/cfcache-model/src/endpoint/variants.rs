@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::endpoint::{
-    Area, Descriptor, Method, Replay, Sample, SettingRequest, example, refusal, sample, settings_permission,
+    Area, Descriptor, Method, Replay, Sample, Setting, ZoneRequest, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -187,7 +187,7 @@ impl InvalidVariants {
 /// The variants of a zone as the API returns them; a value can be null.
 pub type StoredVariants = BTreeMap<String, Option<Vec<String>>>;
 
-impl<'a> SettingRequest<'a, StoredVariants> {
+impl<'a> ZoneRequest<'a, Setting<StoredVariants>> {
     /// Reads the variants. The response is 404 if they were never set.
     #[must_use]
     pub const fn variants(zone: &'a ZoneId) -> Self {
@@ -242,7 +242,7 @@ const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = SettingRequest::variants(&zone);
+    let request = ZoneRequest::variants(&zone);
     // The code for reading unset variants is not documented; 1142 is that of other settings.
     let unset = "Unable to retrieve variants setting value. The zone setting does not exist.";
     Vec::from([
@@ -256,7 +256,7 @@ fn edit_samples() -> Vec<Sample> {
     let types = ["image/webp", "image/jpeg"];
     let variants = Variants::new().with("avif", types).and_then(|variants| variants.with("bmp", types));
     let Ok(variants) = variants else { return Vec::new() };
-    let request = SettingRequest::set_variants(&zone, &variants);
+    let request = ZoneRequest::set_variants(&zone, &variants);
     let refused = "This setting is not available for your plan type";
     Vec::from([
         sample("two", &request, 200, success(STORED)),
@@ -266,7 +266,7 @@ fn edit_samples() -> Vec<Sample> {
 
 fn delete_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = SettingRequest::delete_variants(&zone);
+    let request = ZoneRequest::delete_variants(&zone);
     let unset = "Unable to delete variants setting value. The zone setting does not exist.";
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"id":"variants","editable":true}"#)),

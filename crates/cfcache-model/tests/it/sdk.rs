@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfcache_model::endpoint::{
-    self, Action, ClearCacheReserve, CloudRegion, DeleteCloudRegion, DeleteCloudRegions,
-    GetCacheReserveClear, GetCloudRegion, GetZone, ListCloudRegions, ListEnvironments, ListSupportedRegions,
-    ListZones, OnOff, OriginIp, Parts, PurgeCache, SetCloudRegion, SetCloudRegions, SettingRequest, Switch,
-    Variants, VerifyToken, example,
+    self, Action, CloudRegion, ListZones, OnOff, OriginIp, Parts, PurgeCache, Switch, Variants, VerifyToken,
+    ZoneRequest, example,
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
@@ -60,12 +58,12 @@ fn model(operation: &str, arguments: &Value) -> Parts {
     let ip = || OriginIp::parse(text("origin_ip")).unwrap();
 
     for switch in Switch::ALL {
-        let get = SettingRequest::switch(zone, *switch);
+        let get = ZoneRequest::switch(zone, *switch);
         if get.descriptor().name == operation {
             return endpoint::encode(&get);
         }
-        if SettingRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
-            return endpoint::encode(&SettingRequest::set_switch(zone, *switch, value()));
+        if ZoneRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
+            return endpoint::encode(&ZoneRequest::set_switch(zone, *switch, value()));
         }
     }
     match operation {
@@ -74,45 +72,45 @@ fn model(operation: &str, arguments: &Value) -> Parts {
             purge(Action::Invalidate, zone, arguments)
         }
         "create_smart_tiered_cache" => {
-            endpoint::encode(&SettingRequest::create_smart_tiered_cache(zone, value()))
+            endpoint::encode(&ZoneRequest::create_smart_tiered_cache(zone, value()))
         }
-        "delete_smart_tiered_cache" => endpoint::encode(&SettingRequest::delete_smart_tiered_cache(zone)),
-        "get_cache_reserve_clear" => endpoint::encode(&GetCacheReserveClear::new(zone)),
-        "clear_cache_reserve" => endpoint::encode(&ClearCacheReserve::new(zone)),
-        "get_variants" => endpoint::encode(&SettingRequest::variants(zone)),
+        "delete_smart_tiered_cache" => endpoint::encode(&ZoneRequest::delete_smart_tiered_cache(zone)),
+        "get_cache_reserve_clear" => endpoint::encode(&ZoneRequest::cache_reserve_clear(zone)),
+        "clear_cache_reserve" => endpoint::encode(&ZoneRequest::clear_cache_reserve(zone)),
+        "get_variants" => endpoint::encode(&ZoneRequest::variants(zone)),
         "edit_variants" => {
             let variants = Variants::from_json(text("value")).unwrap();
-            endpoint::encode(&SettingRequest::set_variants(zone, &variants))
+            endpoint::encode(&ZoneRequest::set_variants(zone, &variants))
         }
-        "delete_variants" => endpoint::encode(&SettingRequest::delete_variants(zone)),
-        "list_cloud_regions" => endpoint::encode(&ListCloudRegions::page(zone, number("page"))),
-        "get_cloud_region" => endpoint::encode(&GetCloudRegion::new(zone, &ip())),
-        "set_cloud_region" => endpoint::encode(&SetCloudRegion::new(zone, &mapping(arguments))),
-        "delete_cloud_region" => endpoint::encode(&DeleteCloudRegion::new(zone, &ip())),
+        "delete_variants" => endpoint::encode(&ZoneRequest::delete_variants(zone)),
+        "list_cloud_regions" => endpoint::encode(&ZoneRequest::cloud_regions(zone, number("page"))),
+        "get_cloud_region" => endpoint::encode(&ZoneRequest::cloud_region(zone, &ip())),
+        "set_cloud_region" => endpoint::encode(&ZoneRequest::set_cloud_region(zone, &mapping(arguments))),
+        "delete_cloud_region" => endpoint::encode(&ZoneRequest::delete_cloud_region(zone, &ip())),
         "set_cloud_regions" => {
             let mappings: Vec<_> = list("items").iter().map(mapping).collect();
-            endpoint::encode(&SetCloudRegions::new(zone, &mappings))
+            endpoint::encode(&ZoneRequest::set_cloud_regions(zone, &mappings))
         }
         "delete_cloud_regions" => {
             let ips: Vec<_> =
                 list("ips").iter().map(|ip| OriginIp::parse(ip.as_str().unwrap()).unwrap()).collect();
-            endpoint::encode(&DeleteCloudRegions::new(zone, &ips))
+            endpoint::encode(&ZoneRequest::delete_cloud_regions(zone, &ips))
         }
-        "get_cache_level" => endpoint::encode(&SettingRequest::cache_level(zone)),
+        "get_cache_level" => endpoint::encode(&ZoneRequest::cache_level(zone)),
         "edit_cache_level" => {
-            endpoint::encode(&SettingRequest::set_cache_level(zone, text("value").parse().unwrap()))
+            endpoint::encode(&ZoneRequest::set_cache_level(zone, text("value").parse().unwrap()))
         }
-        "get_browser_cache_ttl" => endpoint::encode(&SettingRequest::browser_cache_ttl(zone)),
+        "get_browser_cache_ttl" => endpoint::encode(&ZoneRequest::browser_cache_ttl(zone)),
         "edit_browser_cache_ttl" => {
-            endpoint::encode(&SettingRequest::set_browser_cache_ttl(zone, number("value")))
+            endpoint::encode(&ZoneRequest::set_browser_cache_ttl(zone, number("value")))
         }
-        "list_supported_regions" => endpoint::encode(&ListSupportedRegions::new(zone)),
+        "list_supported_regions" => endpoint::encode(&ZoneRequest::supported_regions(zone)),
         "list_zones" => match arguments["name"].as_str() {
             Some(name) => endpoint::encode(&ListZones::named(name)),
             None => endpoint::encode(&ListZones::page(number("page"))),
         },
-        "get_zone" => endpoint::encode(&GetZone::new(zone)),
-        "list_environments" => endpoint::encode(&ListEnvironments::new(zone)),
+        "get_zone" => endpoint::encode(&ZoneRequest::zone(zone)),
+        "list_environments" => endpoint::encode(&ZoneRequest::environments(zone)),
         "verify_token" => endpoint::encode(&VerifyToken::for_user()),
         "verify_account_token" => {
             endpoint::encode(&VerifyToken::for_account(&AccountId::parse(text("account")).unwrap()))

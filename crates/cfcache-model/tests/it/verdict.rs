@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
-use cfcache_model::endpoint::{GetZone, ListZones, OnOff, PurgeCache, SettingRequest, Switch, VerifyToken};
+use cfcache_model::endpoint::{ListZones, OnOff, PurgeCache, Switch, VerifyToken, ZoneRequest};
 use cfcache_model::verdict::{Class, Verdict, parse_response};
 use cfcache_model::{PurgeBody, ZoneId};
 
@@ -210,14 +210,14 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
     let zone = ZoneId::parse("a").unwrap();
     let body = br#"{"success":true,"result":null}"#;
     for verdict in [
-        sort_of(parse_response(&GetZone::new(&zone), 200, body)),
+        sort_of(parse_response(&ZoneRequest::zone(&zone), 200, body)),
         sort_of(parse_response(&ListZones::page(1), 200, body)),
         sort_of(parse_response(&VerifyToken::for_user(), 200, body)),
     ] {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
     // A change was done, as the API says, whatever it looks like.
-    let edit = SettingRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
+    let edit = ZoneRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
     let odd = br#"{"success":true,"result":[1]}"#;
     assert_eq!(sort_of(parse_response(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }
@@ -226,7 +226,8 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
 #[test]
 fn a_read_is_never_unclear() {
     let zone = ZoneId::parse("a").unwrap();
-    let read = |status, body: &str| sort_of(parse_response(&GetZone::new(&zone), status, body.as_bytes()));
+    let read =
+        |status, body: &str| sort_of(parse_response(&ZoneRequest::zone(&zone), status, body.as_bytes()));
     for (status, body, expected) in [
         (200, "<html>", "refused NotTheApi"),
         (200, "ok", "refused NotTheApi"),

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use cfcache_model::endpoint::{
-    self, Cost, Endpoint, GetZone, ListEnvironments, ListZones, PurgeCache, VerifyToken,
-};
+use cfcache_model::endpoint::{self, Cost, Endpoint, ListZones, PurgeCache, VerifyToken, ZoneRequest};
 use cfcache_model::id::AccountId;
 use cfcache_model::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
 use cfcache_model::verdict::{Verdict, parse_response};
@@ -103,8 +101,8 @@ fn samples_are_read_by_their_types() {
     assert_done(&PurgeCache::invalidate(&zone, &body));
     assert_done(&PurgeCache::invalidate(&zone, &body).with_environment(&environment));
     assert_done(&ListZones::named("example.com"));
-    assert_done(&GetZone::new(&zone));
-    assert_done(&ListEnvironments::new(&zone));
+    assert_done(&ZoneRequest::zone(&zone));
+    assert_done(&ZoneRequest::environments(&zone));
     assert_done(&VerifyToken::for_user());
     assert_done(&VerifyToken::for_account(&account));
 }

@@ -1,4 +1,4 @@
-//! `GET /zones`
+//! `GET /zones` and `GET /zones/{zone_id}`
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::Plan;
-use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
+use crate::endpoint::{
+    Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, refusal, sample, success,
+};
+use crate::id::ZoneId;
 
 /// The maximum number of zones on a page (the minimum is 5).
 pub const MAX_ZONES_PER_PAGE: u32 = 50;
@@ -78,7 +81,7 @@ impl Endpoint for ListZones<'_> {
     type Reply = Vec<Zone>;
 
     fn descriptor(&self) -> &'static Descriptor {
-        &ENDPOINT
+        &LIST
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
@@ -92,9 +95,17 @@ impl Endpoint for ListZones<'_> {
     }
 }
 
-pub(super) static ENDPOINTS: &[&Descriptor] = &[&ENDPOINT];
+impl<'a> ZoneRequest<'a, Zone> {
+    /// Reads the zone, for its name and plan.
+    #[must_use]
+    pub const fn zone(zone: &'a ZoneId) -> Self {
+        Self::new(zone, &GET)
+    }
+}
 
-static ENDPOINT: Descriptor = Descriptor {
+pub(super) static ENDPOINTS: &[&Descriptor] = &[&LIST, &GET];
+
+static LIST: Descriptor = Descriptor {
     name: "list_zones",
     summary: "List zones",
     method: Method::Get,
@@ -104,13 +115,26 @@ static ENDPOINT: Descriptor = Descriptor {
     permission: "Zone Read",
     plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/zones/methods/list/",
-    samples,
+    samples: list_samples,
+};
+
+static GET: Descriptor = Descriptor {
+    name: "get_zone",
+    summary: "Read a zone",
+    method: Method::Get,
+    path: "/zones/{zone_id}",
+    area: Area::Zones,
+    replay: Replay::Safe,
+    permission: "Zone Read",
+    plans: "all plans",
+    page: "https://developers.cloudflare.com/api/resources/zones/methods/get/",
+    samples: read_samples,
 };
 
 /// A zone as the API returns it, reduced to the fields that the examples have in common.
-pub(super) const SAMPLE_ZONE: &str = r#"{"id":"023e105f4ecef8ad9ca31a8372d0c353","name":"example.com","status":"active","paused":false,"type":"full","development_mode":0,"plan":{"id":"94f3b7b768b0458b56d2cac4fe5ec0f9","name":"Enterprise Website","legacy_id":"enterprise"}}"#;
+const SAMPLE_ZONE: &str = r#"{"id":"023e105f4ecef8ad9ca31a8372d0c353","name":"example.com","status":"active","paused":false,"type":"full","development_mode":0,"plan":{"id":"94f3b7b768b0458b56d2cac4fe5ec0f9","name":"Enterprise Website","legacy_id":"enterprise"}}"#;
 
-fn samples() -> Vec<Sample> {
+fn list_samples() -> Vec<Sample> {
     let page = |zones: &str, count: u32, per_page: u32| {
         alloc::format!(
             r#"{{"result":[{zones}],"result_info":{{"page":1,"per_page":{per_page},"total_pages":{count},"count":{count},"total_count":{count}}},"success":true,"errors":[],"messages":[]}}"#
@@ -123,6 +147,20 @@ fn samples() -> Vec<Sample> {
         sample(
             "refused_permission",
             &ListZones::named("example.com"),
+            403,
+            refusal(9109, "Unauthorized to access requested resource"),
+        ),
+    ])
+}
+
+fn read_samples() -> Vec<Sample> {
+    let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
+    let request = ZoneRequest::zone(&zone);
+    Vec::from([
+        sample("found", &request, 200, success(SAMPLE_ZONE)),
+        sample(
+            "refused_permission",
+            &request,
             403,
             refusal(9109, "Unauthorized to access requested resource"),
         ),
