@@ -195,7 +195,7 @@ fn add_headers(failure: &mut ApiFailure, response: &Response, redactor: &Redacto
 fn redact(redactor: &Redactor, infos: &mut [ResponseInfo]) {
     for info in infos {
         clean(redactor, &mut info.message);
-        let pointer = info.source.as_mut().and_then(|source| source.pointer.as_mut());
+        let pointer = info.pointer.as_mut();
         for text in pointer.into_iter().chain(&mut info.documentation_url) {
             clean(redactor, text);
         }

@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::endpoint::Cost;
 use crate::plan::{Batch, InvalidBatch};
 use crate::target::file::RawObject;
-use crate::target::{File, InvalidFile, Kind, PurgeUrl, Target, Written};
+use crate::target::{File, InvalidFile, Kind, PurgeUrl, Target};
 use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
@@ -90,7 +90,7 @@ impl Serialize for PurgeBody {
         let mut map = serializer.serialize_map(Some(1))?;
         match self {
             Self::Everything => map.serialize_entry(self.field(), &true)?,
-            Self::Batch(batch) => map.serialize_entry(self.field(), &Written(batch.targets()))?,
+            Self::Batch(batch) => map.serialize_entry(self.field(), batch)?,
         }
         map.end()
     }

@@ -56,18 +56,10 @@ pub struct ResponseInfo {
     pub message: String,
     /// A documentation page about it.
     pub documentation_url: Option<String>,
-    /// The part of the request that it refers to.
-    pub source: Option<Source>,
+    /// The part of the request that it refers to: `pointer` in the API's `source`, a JSON pointer into the body.
+    pub pointer: Option<String>,
     /// The underlying errors, for example of code 6003.
     pub error_chain: Vec<Self>,
-}
-
-/// The part of a request that an error refers to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Source {
-    /// A JSON pointer into the body of the request.
-    pub pointer: Option<String>,
 }
 
 /// The position of a page in a list.
@@ -227,10 +219,7 @@ fn info(value: &Value) -> Option<ResponseInfo> {
         code: map.get("code").map(code).unwrap_or_default(),
         message: map.get("message").or_else(|| map.get("error")).map(words).unwrap_or_default(),
         documentation_url: map.get("documentation_url").and_then(text),
-        source: map
-            .get("source")
-            .and_then(Value::as_object)
-            .map(|source| Source { pointer: source.get("pointer").and_then(text) }),
+        pointer: map.get("source").and_then(|source| source.get("pointer")).and_then(text),
         error_chain: map.get("error_chain").map(items).unwrap_or_default(),
     };
     info.says_something()

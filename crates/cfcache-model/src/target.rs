@@ -17,6 +17,7 @@ use core::fmt;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use crate::bytes;
+use crate::plan::Batch;
 use crate::shared_text::SharedText;
 use crate::text::{is_invisible, quote};
 
@@ -282,17 +283,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Encodes targets of one kind as the API requires: as strings, or all as objects if one needs it.
-pub(crate) struct Written<I>(pub(crate) I);
-
-impl<'a, I> Serialize for Written<I>
-where
-    I: Clone + Iterator<Item = &'a Target>,
-{
+impl Serialize for Batch {
+    /// Encodes the targets as the API requires: as strings, or all as objects if one needs it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let objects = self.0.clone().any(Target::needs_object);
+        let objects = self.targets().any(Target::needs_object);
         let mut sequence = serializer.serialize_seq(None)?;
-        for target in self.0.clone() {
+        for target in self.targets() {
             target.write(objects, &mut sequence)?;
         }
         sequence.end()

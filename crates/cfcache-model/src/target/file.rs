@@ -11,9 +11,8 @@ use serde::ser::SerializeSeq;
 
 use crate::pairs::Pairs;
 use crate::shared_text::SharedText;
-use crate::target::header::HeaderMap;
 use crate::target::{
-    CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, json_string_bytes,
+    CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, header, json_string_bytes,
 };
 use crate::text::{clip, quote};
 
@@ -205,14 +204,13 @@ impl TargetKind for File {
 #[derive(Serialize)]
 struct WrittenObject<'a> {
     url: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<HeaderMap<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "header::serialize")]
+    headers: &'a [CacheKeyHeader],
 }
 
 impl<'a> WrittenObject<'a> {
     fn new(file: &'a File) -> Self {
-        let headers = (!file.headers.is_empty()).then_some(HeaderMap(&file.headers));
-        Self { url: file.url.as_str(), headers }
+        Self { url: file.url.as_str(), headers: &file.headers }
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
-use serde::Serialize;
+use serde::Serializer;
 
 use crate::target::Warning;
 use crate::text::quote;
@@ -140,12 +140,8 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
 }
 
 /// Encodes headers as one object, with the names in the given order.
-pub(super) struct HeaderMap<'a>(pub(super) &'a [CacheKeyHeader]);
-
-impl Serialize for HeaderMap<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|header| (&header.name, &header.value)))
-    }
+pub(super) fn serialize<S: Serializer>(headers: &[CacheKeyHeader], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.iter().map(|header| (&header.name, &header.value)))
 }
 
 /// Why a header of a cache key is invalid.

@@ -16,7 +16,7 @@ fn all_parts_of_a_response_info() {
     let error = &envelope.errors[0];
     assert_eq!((error.code, error.message.as_str()), (100_114, "m"));
     assert_eq!(error.documentation_url.as_deref(), Some("https://a.example/"));
-    assert_eq!(error.source.as_ref().unwrap().pointer.as_deref(), Some("/files/0"));
+    assert_eq!(error.pointer.as_deref(), Some("/files/0"));
     assert_eq!(error.flatten().map(|info| info.code).collect::<Vec<_>>(), [100_114, 1, 2]);
     assert_eq!(error.to_string(), "m (code 100114, see https://a.example/): n (code 1): no message (code 2)");
 }
