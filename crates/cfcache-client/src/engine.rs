@@ -45,7 +45,7 @@ use core::fmt;
 use core::time::Duration;
 
 use cfcache_model::limits::PurgeLimits;
-use cfcache_model::verdict::{Class, Verdict};
+use cfcache_model::verdict::{Answer, ApiFailure, Class};
 use cfcache_transport::Delivery;
 
 pub use crate::engine::job::{JobStep, MAX_UNRECORDED, PurgeJob, RequestId};
@@ -144,15 +144,15 @@ impl AttemptResult {
     /// Creates the result from the meaning of a response and the wait that its headers demand
     /// ([`RateHeaders::retry_after`](crate::RateHeaders::retry_after)).
     #[must_use]
-    pub const fn new<T>(verdict: &Verdict<T>, retry_after: Option<Duration>) -> Self {
-        match verdict {
-            Verdict::Done(_) => Self::Done,
-            Verdict::Retryable(failure) => match failure.class {
+    pub const fn new<T>(result: &Result<Answer<T>, ApiFailure>, retry_after: Option<Duration>) -> Self {
+        match result {
+            Ok(_) => Self::Done,
+            Err(failure) => match failure.class {
                 Class::RateLimited => Self::RateLimited { retry_after },
-                _ => Self::Unavailable { retry_after },
+                Class::Unavailable => Self::Unavailable { retry_after },
+                Class::Unclear => Self::Unclear,
+                _ => Self::Refused,
             },
-            Verdict::Refused(_) => Self::Refused,
-            Verdict::Unreadable(_) => Self::Unclear,
         }
     }
 }

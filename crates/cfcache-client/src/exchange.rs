@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use cfcache_model::endpoint::{Descriptor, Parts};
 use cfcache_model::envelope::ResponseInfo;
-use cfcache_model::verdict::{
-    Answer, ApiFailure, Class, ReadReply, Verdict, parse_response_into, parse_status,
-};
+use cfcache_model::verdict::{Answer, ApiFailure, Class, ReadReply, parse_response_into, parse_status};
 use cfcache_transport::{Operation, Response, TransportError};
 
 use crate::auth::Redactor;
@@ -40,19 +38,10 @@ pub(crate) struct ParsedResponse {
 }
 
 impl ParsedResponse {
-    fn new(verdict: Verdict<()>, headers: RateHeaders, ray: Option<String>) -> Self {
-        let in_body = match &verdict {
-            Verdict::Retryable(failure) => failure.retry_after.map(Duration::from_secs),
-            _ => None,
-        };
-        let attempt = AttemptResult::new(&verdict, headers.retry_after.or(in_body));
-        let result = match verdict {
-            Verdict::Done(answer) => Ok(answer),
-            Verdict::Retryable(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
-                Err(ErrorCause::Answer(failure))
-            }
-        };
-        Self { attempt, result, ray }
+    fn new(result: Result<Answer<()>, ApiFailure>, headers: RateHeaders, ray: Option<String>) -> Self {
+        let in_body = result.as_ref().err().and_then(|failure| failure.retry_after);
+        let attempt = AttemptResult::new(&result, headers.retry_after.or(in_body.map(Duration::from_secs)));
+        Self { attempt, result: result.map_err(ErrorCause::Answer), ray }
     }
 }
 
@@ -88,7 +77,7 @@ impl Try<'_> {
                     // Status and headers arrived completely; the truncated body does not change them.
                     (Some(failure), Some(head)) => {
                         let headers = RateHeaders::from_headers(head.headers());
-                        ParsedResponse::new(Verdict::from(failure), headers, ray)
+                        ParsedResponse::new(Err(failure), headers, ray)
                     }
                     _ => {
                         let (delivery, retryable) = (error.delivery(), error.is_retryable());
@@ -107,12 +96,12 @@ impl Try<'_> {
         };
         // Before anything else reads it, so that an echoed secret appears in no message and no data.
         let body = redactor.blank(response.body());
-        let verdict = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
+        let result = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
         let headers = RateHeaders::from_headers(response.headers());
         if let Some(quota) = headers.global_quota {
             self.limiter.set_global_quota(quota);
         }
-        let mut parsed = ParsedResponse::new(verdict, headers, None);
+        let mut parsed = ParsedResponse::new(result, headers, None);
         let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
         self.tell(Ok(&response), is_limited, redactor, observer, summary);
         match &mut parsed.result {

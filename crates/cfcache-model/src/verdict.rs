@@ -15,22 +15,6 @@ use crate::text::snippet;
 /// The maximum number of characters of an unreadable body that an error repeats.
 const SNIPPET_CHARS: usize = 200;
 
-/// The meaning of a response.
-///
-/// Only a 2xx status *and* `"success": true` together are a success; Cloudflare's SDKs check only the status.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "whoever handles answers must handle each of these")]
-pub enum Verdict<T> {
-    /// The API did what was requested, or accepted it.
-    Done(Answer<T>),
-    /// A temporary failure: rate limited, overloaded, timed out, or a server error. A retry may help.
-    Retryable(ApiFailure),
-    /// A refusal. A retry of the same request gives the same result.
-    Refused(ApiFailure),
-    /// A 2xx response that does not tell whether the request was processed.
-    Unreadable(ApiFailure),
-}
-
 /// The content of a successful response.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -124,16 +108,20 @@ impl Class {
 }
 
 /// Parses the response to a request, and returns its meaning.
-#[must_use]
-pub fn parse_response<E: Endpoint>(request: &E, status: u16, body: &[u8]) -> Verdict<E::Reply> {
+///
+/// # Errors
+///
+/// [`ApiFailure`], unless the status is 2xx *and* the body says `"success": true`; Cloudflare's SDKs check only the
+/// status.
+pub fn parse_response<E: Endpoint>(
+    request: &E,
+    status: u16,
+    body: &[u8],
+) -> Result<Answer<E::Reply>, ApiFailure> {
     let mut reply: Option<E::Reply> = None;
-    match (parse_response_into(request.descriptor(), status, body, &mut reply), reply) {
-        (Verdict::Done(answer), Some(reply)) => Verdict::Done(answer.with_result(reply)),
-        (Verdict::Done(_), None) => unreachable!("an answer is done where its `result` was read"),
-        (Verdict::Retryable(failure), _) => Verdict::Retryable(failure),
-        (Verdict::Refused(failure), _) => Verdict::Refused(failure),
-        (Verdict::Unreadable(failure), _) => Verdict::Unreadable(failure),
-    }
+    let answer = parse_response_into(request.descriptor(), status, body, &mut reply)?;
+    let Some(reply) = reply else { unreachable!("there is an answer only if its `result` was read") };
+    Ok(answer.with_result(reply))
 }
 
 /// The destination of a parsed `result`. With an `Option` behind this trait, code that does not depend on the endpoint
@@ -153,29 +141,29 @@ impl<T: DeserializeOwned> ReadReply for Option<T> {
     }
 }
 
-/// Like [`parse_response`], with the `result` stored in `reply` if the verdict is [`Verdict::Done`].
-#[must_use]
+/// Like [`parse_response`], with the `result` stored in `reply` if the request succeeded.
+///
+/// # Errors
+///
+/// As with [`parse_response`].
 pub fn parse_response_into(
     endpoint: &Descriptor,
     status: u16,
     body: &[u8],
     reply: &mut dyn ReadReply,
-) -> Verdict<()> {
-    let envelope = match read(endpoint, status, body) {
-        Ok(envelope) => envelope,
-        Err(failure) => return Verdict::from(failure),
-    };
+) -> Result<Answer<()>, ApiFailure> {
+    let envelope = read(endpoint, status, body)?;
     // A missing `result` is parsed as `null`, which some endpoints send.
     let raw = envelope.raw_result().to_owned();
     match reply.read(&raw) {
-        Ok(()) => Verdict::Done(Answer {
+        Ok(()) => Ok(Answer {
             result: (),
             raw,
             errors: envelope.errors,
             messages: envelope.messages,
             result_info: envelope.result_info,
         }),
-        Err(error) => Verdict::from(ApiFailure {
+        Err(error) => Err(ApiFailure {
             // The API reports success, and would send the same response again.
             class: Class::UnexpectedResult,
             status,
@@ -343,16 +331,6 @@ fn class_of(status: u16) -> Class {
         // Including 520 to 530, which the edge in front of the API sends.
         500..=599 => Class::Unavailable,
         _ => Class::Refused,
-    }
-}
-
-impl<T> From<ApiFailure> for Verdict<T> {
-    fn from(failure: ApiFailure) -> Self {
-        match failure.class {
-            Class::RateLimited | Class::Unavailable => Self::Retryable(failure),
-            Class::Unclear => Self::Unreadable(failure),
-            _ => Self::Refused(failure),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use cfcache_model::endpoint;
 use cfcache_model::verdict::parse_response;
 use serde_json::Value;
 
-use crate::support::{Any, endpoint as named, failure, sort};
+use crate::support::{Any, endpoint as named, sort};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/captured");
 
@@ -96,7 +96,7 @@ fn replies() {
         let request = Any(endpoint.unwrap_or_else(|| named("purge_zone_cache")));
         let verdict = parse_response(&request, captured.head.parse().unwrap(), captured.body.as_bytes());
         writeln!(shown, "{case}: {}", sort(&verdict)).unwrap();
-        if let Some(failure) = failure(verdict) {
+        if let Err(failure) = verdict {
             writeln!(shown, "    {failure}").unwrap();
             if let Some(explanation) = failure.explanation {
                 writeln!(shown, "    {}\n    hint: {}", explanation.meaning, explanation.cure).unwrap();

@@ -7,7 +7,7 @@ use cfcache_model::catalog::{CATALOG, Explanation, explain};
 use cfcache_model::endpoint;
 use cfcache_model::verdict::Class;
 
-use crate::support::{endpoint as named, failure, judged};
+use crate::support::{endpoint as named, judged};
 
 fn name(entry: &Explanation) -> String {
     format!("{} {:?} {:?}", entry.code, entry.area, entry.statuses)
@@ -74,7 +74,7 @@ fn the_deepest_known_error_explains() {
             {"code":6111,"message":"Invalid format for Authorization header"},
             {"code":99998,"message":"unknown"}]},
         {"code":7003,"message":"later"}],"messages":[],"result":null}"#;
-    let failure = failure(judged(400, body)).unwrap();
+    let failure = judged(400, body).unwrap_err();
     assert_eq!(failure.explanation.map(|entry| entry.code), Some(6111));
     assert_eq!(failure.code(), 99999, "the first code is the API's own headline");
 }

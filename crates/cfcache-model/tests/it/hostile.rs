@@ -6,7 +6,7 @@ use cfcache_model::verdict::parse_response;
 use cfcache_model::{Kind, PurgeBody, ZoneId, target::Target, text};
 use proptest::prelude::*;
 
-use crate::support::{Any, any_text, config, failure, judged};
+use crate::support::{Any, any_text, config, judged};
 
 /// Any JSON at all, with the names of the envelope's parts in likely and unlikely places.
 fn any_json() -> impl Strategy<Value = String> {
@@ -59,7 +59,7 @@ fn try_all(status: u16, body: &[u8]) {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(envelope.raw_result()).is_ok());
     }
     for endpoint in endpoint::all() {
-        if let Some(failure) = failure(parse_response(&Any(endpoint), status, body)) {
+        if let Err(failure) = parse_response(&Any(endpoint), status, body) {
             let shown = failure.to_string();
             assert!(!shown.chars().any(text::is_invisible), "{shown:?}");
             assert_eq!(failure.status, status);
@@ -107,7 +107,7 @@ proptest! {
     /// A success is never read out of anything that does not plainly say so.
     #[test]
     fn success_says_so(status in 100_u16..600, body in any_json()) {
-        if failure(judged(status, &body)).is_none() {
+        if judged(status, &body).is_ok() {
             let value: serde_json::Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(&value["success"], &serde_json::Value::Bool(true));
             prop_assert!((200..300).contains(&status));
@@ -138,7 +138,7 @@ fn size_is_no_weapon() {
     ];
     for body in bodies {
         for status in [200, 400, 429, 502] {
-            if let Some(failure) = failure(judged(status, &body)) {
+            if let Err(failure) = judged(status, &body) {
                 let shown = failure.to_string();
                 assert!(shown.len() < 8000, "{} bytes: {}", shown.len(), &shown[..500]);
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use cfcache_model::Endpoint;
 use cfcache_model::endpoint::{self, Descriptor};
-use cfcache_model::verdict::{ApiFailure, Verdict, parse_response};
+use cfcache_model::verdict::{Answer, ApiFailure, Class, parse_response};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
@@ -38,29 +38,19 @@ impl Endpoint for Any {
     }
 }
 
-/// The sort of a verdict, and the class of a failure: `done`, `later RateLimited`.
-pub(crate) fn sort<T>(verdict: &Verdict<T>) -> String {
-    match verdict {
-        Verdict::Done(_) => "done".to_owned(),
-        Verdict::Retryable(failure) => format!("later {:?}", failure.class),
-        Verdict::Refused(failure) => format!("refused {:?}", failure.class),
-        Verdict::Unreadable(failure) => format!("unreadable {:?}", failure.class),
+/// Whether a request was done, refused or may be repeated later, and the class of a failure: `later RateLimited`.
+pub(crate) fn sort<T>(result: &Result<Answer<T>, ApiFailure>) -> String {
+    match result {
+        Ok(_) => "done".to_owned(),
+        Err(failure) if failure.class.is_temporary() => format!("later {:?}", failure.class),
+        Err(failure) if failure.class == Class::Unclear => format!("unreadable {:?}", failure.class),
+        Err(failure) => format!("refused {:?}", failure.class),
     }
 }
 
 /// What `parse_response` says of an answer of purging a zone, as far as all endpoints are alike.
-pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Verdict<Value> {
+pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Result<Answer<Value>, ApiFailure> {
     parse_response(&Any(endpoint("purge_zone_cache")), status, body.as_ref())
-}
-
-/// The failure in a verdict.
-pub(crate) fn failure<T>(verdict: Verdict<T>) -> Option<ApiFailure> {
-    match verdict {
-        Verdict::Done(_) => None,
-        Verdict::Retryable(failure) | Verdict::Refused(failure) | Verdict::Unreadable(failure) => {
-            Some(failure)
-        }
-    }
 }
 
 /// Text of the sort that breaks things: pieces of URLs, JSON and markup, controls, other scripts, or anything at all.

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
 use cfcache_model::endpoint::{ListZones, OnOff, PurgeCache, Switch, VerifyToken, ZoneRequest};
-use cfcache_model::verdict::{Class, Verdict, parse_response};
+use cfcache_model::verdict::{Answer, ApiFailure, Class, parse_response};
 use cfcache_model::{PurgeBody, ZoneId};
 
-use crate::support::{failure, judged, sort};
+use crate::support::{judged, sort};
 
 const ACCEPTED: &str = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"a"}}"#;
 const REFUSED: &str =
@@ -137,7 +137,7 @@ fn what_leaves_open_whether_it_was_done() {
         (503, "<html>", false),
     ];
     for (status, body, expected) in rows {
-        assert_eq!(failure(judged(status, body)).unwrap().unclear, expected, "{status} {body}");
+        assert_eq!(judged(status, body).unwrap_err().unclear, expected, "{status} {body}");
     }
 }
 
@@ -172,7 +172,7 @@ fn what_is_said() {
     ];
     let mut shown = String::new();
     for (status, body) in rows {
-        let failure = failure(judged(*status, body)).unwrap();
+        let failure = judged(*status, body).unwrap_err();
         writeln!(shown, "{body}\n=> {failure}\n").unwrap();
     }
     insta::assert_snapshot!(shown);
@@ -196,7 +196,7 @@ fn an_accepted_purge_is_not_doubted() {
     ];
     for (body, id) in rows {
         match parse_response(&request, 200, body.as_bytes()) {
-            Verdict::Done(answer) => {
+            Ok(answer) => {
                 assert_eq!(answer.result.and_then(|purged| purged.id).as_deref(), id, "{body}");
             }
             other => panic!("{body}: {other:?}"),
@@ -242,15 +242,15 @@ fn a_read_is_never_unclear() {
     }
 }
 
-fn sort_of<T: std::fmt::Debug>(verdict: Verdict<T>) -> (String, bool) {
-    (sort(&verdict), failure(verdict).unwrap().unclear)
+fn sort_of<T: std::fmt::Debug>(result: Result<Answer<T>, ApiFailure>) -> (String, bool) {
+    (sort(&result), result.unwrap_err().unclear)
 }
 
 /// Errors and remarks beside success are kept, and the good news of a valid token is no warning.
 #[test]
 fn what_the_api_reports_beside_success() {
     let warnings = |body: &str| match judged(200, body) {
-        Verdict::Done(answer) => answer.warnings().map(ToString::to_string).collect::<Vec<_>>(),
+        Ok(answer) => answer.warnings().map(ToString::to_string).collect::<Vec<_>>(),
         other => panic!("{body}: {other:?}"),
     };
     assert_eq!(warnings(ACCEPTED), [""; 0]);
@@ -286,7 +286,7 @@ fn errors_of_the_edge() {
         let body = problem(status, code, more);
         let verdict = judged(status, &body);
         assert_eq!(sort(&verdict), expected, "{body}");
-        let failure = failure(verdict).unwrap();
+        let failure = verdict.unwrap_err();
         assert_eq!((failure.retry_after, failure.unclear), (retry_after, unclear), "{body}");
         let page = format!("https://developers.cloudflare.com/e/{code}/");
         let expected = format!("status {status}: Error {code}: What it is (code {code}, see {page})");
@@ -298,7 +298,7 @@ fn errors_of_the_edge() {
     }
     // An envelope is an envelope, whatever else is in it.
     let envelope = r#"{"success":false,"errors":[{"code":10000,"message":"m"}],"title":"t","retry_after":5}"#;
-    let failure = failure(judged(403, envelope)).unwrap();
+    let failure = judged(403, envelope).unwrap_err();
     assert_eq!((failure.class, failure.retry_after), (Class::Credentials, None));
 }
 
@@ -308,7 +308,7 @@ fn a_zone_needs_an_id_and_a_name() {
     let body =
         br#"{"success":true,"result":[{"id":"a","name":"b","owner":{"id":null},"plan":null,"new":[{}]}],
         "result_info":{"page":1,"per_page":20,"total_pages":2,"count":1,"total_count":21,"new":true}}"#;
-    let Verdict::Done(answer) = parse_response(&ListZones::page(1), 200, body) else { panic!() };
+    let Ok(answer) = parse_response(&ListZones::page(1), 200, body) else { panic!() };
     assert_eq!((answer.result[0].id.as_str(), answer.result[0].name.as_str()), ("a", "b"));
     assert_eq!(answer.result_info.unwrap().total_pages, Some(2));
     assert!(answer.raw.contains(r#""new":[{}]"#), "what we do not know is kept");
