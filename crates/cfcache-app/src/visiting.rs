@@ -87,8 +87,8 @@ pub async fn probe(
     let sources = Sources::open(job.targets, false, console)?;
     let total = sources.total();
     let meter = RefCell::new(Meter::new("URL", "asked", total));
-    let read = Cell::new(Exit::Accepted);
-    let urls = UrlStream::read(sources, console, &read);
+    let findings = Cell::new(Exit::Accepted);
+    let urls = read(sources, console, &findings);
     let visitor = Arc::new(job.visitor.build());
     let mut report = ProbeReport {
         exit: Exit::Accepted,
@@ -119,7 +119,7 @@ pub async fn probe(
         is_whole = cfcache_probe::probe(&visitor, job.limits, urls, &mut emit, stop) => is_whole,
         () = draw(&meter, console) => false,
     };
-    report.exit = report.exit.or(read.get());
+    report.exit = report.exit.or(findings.get());
     report.asked = meter.borrow().done;
     report.elapsed = meter.borrow().started.elapsed();
     // A reader that closes the output has read enough.
@@ -145,8 +145,8 @@ pub async fn warm(
     let sources = Sources::open(job.targets, false, console)?;
     let requests = sources.total().map(|total| total * job.variants.len() as u64);
     let meter = RefCell::new(Meter::new("request", "fetched", requests));
-    let read = Cell::new(Exit::Accepted);
-    let urls = UrlStream::read(sources, console, &read);
+    let findings = Cell::new(Exit::Accepted);
+    let urls = read(sources, console, &findings);
     let visitor = Arc::new(job.visitor.build());
     let mut report = WarmReport::default();
     let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
@@ -161,11 +161,11 @@ pub async fn warm(
         () = draw(&meter, console) => false,
     };
     report.took(meter.borrow().started.elapsed());
-    if report.requested == 0 && is_whole && read.get() == Exit::Accepted {
+    if report.requested == 0 && is_whole && findings.get() == Exit::Accepted {
         return Err(nothing());
     }
     report.is_interrupted = !is_whole;
-    report.input = read.get();
+    report.input = findings.get();
     Ok(report)
 }
 
@@ -194,33 +194,44 @@ pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// The URLs of an input, read in a separate thread, because files and pipes block.
-struct UrlStream<'a> {
-    chunks: mpsc::Receiver<Chunk>,
-    console: &'a dyn Console,
-    /// The exit code of the findings in the input.
-    exit: &'a Cell<Exit>,
-}
+/// A stream of URLs whose pieces a closure returns.
+struct UrlStream<F>(F);
 
-impl<'a> UrlStream<'a> {
-    fn read(sources: Sources, console: &'a dyn Console, exit: &'a Cell<Exit>) -> Self {
-        let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
-        Self { chunks, console, exit }
-    }
-}
-
-impl Stream for UrlStream<'_> {
+impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Vec<Visited>>> + Unpin> Stream for UrlStream<F> {
     type Item = Vec<Visited>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {
-        self.chunks.poll_recv(context).map(|chunk| {
+        (self.0)(context)
+    }
+}
+
+/// The URLs of an input, read in a separate thread, because files and pipes block. `exit` is set to the exit code of
+/// the findings in the input.
+fn read<'a>(
+    sources: Sources,
+    console: &'a dyn Console,
+    exit: &'a Cell<Exit>,
+) -> impl Stream<Item = Vec<Visited>> + Unpin + 'a {
+    let (sender, mut chunks) = mpsc::channel::<Chunk>(READ_AHEAD);
+    std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
+    UrlStream(move |context: &mut Context<'_>| {
+        chunks.poll_recv(context).map(|chunk| {
             chunk.map(|chunk| {
-                self.exit.set(self.exit.get().or(chunk.tell(self.console)));
+                exit.set(exit.get().or(chunk.tell(console)));
                 chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)).collect()
             })
         })
-    }
+    })
+}
+
+/// URLs that are created on demand.
+pub(crate) fn pieces(
+    mut urls: impl Iterator<Item = Visited> + Unpin,
+) -> impl Stream<Item = Vec<Visited>> + Unpin {
+    UrlStream(move |_: &mut Context<'_>| {
+        let piece: Vec<Visited> = urls.by_ref().take(100).collect();
+        Poll::Ready((!piece.is_empty()).then_some(piece))
+    })
 }
 
 /// The failure for an input without URLs.

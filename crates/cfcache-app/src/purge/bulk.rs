@@ -23,7 +23,7 @@ use crate::observe::{FailedTo, Logs, RunObserver};
 use crate::purge::background::{BackgroundTasks, finish_report};
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
-use crate::purge::visits::{self, Again, Before, Known, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{self, AfterPurge, Before, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, caps};
 use crate::report::Report;
 use crate::route::Routes;
@@ -162,8 +162,8 @@ impl<'a> Bulk<'a> {
     ) -> Result<Report, Failure> {
         // Created only now, so that a run that cannot start does not overwrite the list of the previous one.
         let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
-        let again = self.again();
-        let action = again.as_ref().map_or(Action::Purge, |again| again.action);
+        let after_purge = self.after_purge(before);
+        let action = after_purge.as_ref().map_or(Action::Purge, |after_purge| after_purge.action);
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
         let (console, interrupts) = (self.console, self.interrupts);
@@ -172,11 +172,11 @@ impl<'a> Bulk<'a> {
         let is_accepted = accepted.as_ref().is_some_and(|accepted| accepted.last().is_some());
         if exit == Exit::Interrupted && is_accepted {
             console.note("interrupted: what was accepted was neither verified nor fetched");
-        } else if let (Some(visits), Some(accepted), Some(again)) = (visits, accepted, again)
+        } else if let (Some(visits), Some(accepted), Some(mut after_purge)) = (visits, accepted, after_purge)
             && exit != Exit::Interrupted
         {
-            let known = Known { before: before.as_ref(), files: None, journal };
-            let seen = after_purge(visits, accepted, known, &again, &mut report, interrupts).await.exit;
+            after_purge.journal = journal;
+            let seen = after_purge.run(visits, accepted, &mut report, interrupts).await.exit;
             // An unproven URL matters only if everything was accepted; otherwise the exit code is that of a worse
             // problem.
             if exit == Exit::Accepted || seen == Exit::Interrupted {
@@ -186,15 +186,18 @@ impl<'a> Bulk<'a> {
         Ok(report.with_exit(exit))
     }
 
-    /// The scopes in which URLs of this run are purged again.
-    fn again(&self) -> Option<Again<'a>> {
+    /// What the visitor requests after this run need to know of it.
+    fn after_purge(&self, before: Option<Before>) -> Option<AfterPurge<'a>> {
         let scope = self.scopes.first()?;
-        Some(Again {
+        Some(AfterPurge {
             client: self.session.client.clone(),
             action: scope.action,
             scopes: self.scopes.clone(),
             routes: self.routes,
             console: self.console,
+            before,
+            files: None,
+            journal: None,
         })
     }
 

@@ -19,7 +19,7 @@ use crate::interrupts::Interrupts;
 use crate::job::{EnvironmentRef, EverythingJob};
 use crate::observe::{CallObserver, WAITING, millis};
 use crate::purge::scopes::ResolvedScope;
-use crate::purge::visits::{Again, Known, after_purge, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{AfterPurge, ask_before, collector, wait_for_origin};
 use crate::purge::{confirm, describe_zone};
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::scope::{is_production, may_be_production};
@@ -72,10 +72,17 @@ pub(super) async fn run(
         let caps = BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files);
         let scope = PurgeScope::new(action, place.zone.clone(), Kind::Files, caps)
             .with_environment(place.environment.clone());
-        let client = session.client.clone();
-        let again = Again { client, action, scopes: vec![scope], routes: None, console };
-        let known = Known { before: before.as_ref(), ..Known::default() };
-        exit = after_purge(visits, accepted, known, &again, &mut report, interrupts).await.exit;
+        let after_purge = AfterPurge {
+            client: session.client.clone(),
+            action,
+            scopes: vec![scope],
+            routes: None,
+            console,
+            before,
+            files: None,
+            journal: None,
+        };
+        exit = after_purge.run(visits, accepted, &mut report, interrupts).await.exit;
     }
     session.close().await;
     Ok(report.with_exit(exit))

@@ -1,8 +1,6 @@
 //! The visitor requests before and after a purge: waiting for the origin, verifying and warming.
 
 use core::cell::{Cell, RefCell};
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,7 +13,6 @@ use cfcache_probe::{
     Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor, Warmed,
     host_of, seed, wait_at_gate,
 };
-use futures_core::Stream;
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -30,7 +27,7 @@ use crate::report::Report;
 use crate::route::Routes;
 use crate::source::Sources;
 use crate::visit_report::{VerifyReport, WarmReport};
-use crate::visiting::{Meter, draw};
+use crate::visiting::{Meter, draw, pieces};
 use crate::wording;
 
 /// The maximum number of redirects that are listed.
@@ -210,7 +207,7 @@ pub(super) async fn ask_before(
         }
     };
     let list: Vec<Visited> = entries.iter().map(|(_, visited)| visited.clone()).collect();
-    let pieces = Pieces(list.into_iter());
+    let pieces = pieces(list.into_iter());
     let is_whole = tokio::select! {
         is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, interrupts.nth(1)) => is_whole,
         () = draw(&meter, console) => false,
@@ -230,19 +227,101 @@ pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<Accep
     Some(AcceptedUrls::new(keep, action, seed()))
 }
 
-/// The scopes in which URLs are purged again.
-pub(super) struct Again<'a> {
+/// A run whose URLs were accepted, for the visitor requests after it.
+pub(super) struct AfterPurge<'a> {
     pub(super) client: Client,
     pub(super) action: Action,
-    /// The scopes of the run, with their zones and environments.
+    /// The scopes of the run, with their zones and environments, in which URLs are purged again.
     pub(super) scopes: Vec<PurgeScope>,
     pub(super) routes: Option<&'a Routes>,
     pub(super) console: &'a dyn Console,
+    /// The cache status before the purge.
+    pub(super) before: Option<Before>,
+    /// The deployed files.
+    pub(super) files: Option<&'a SiteFiles<'a>>,
+    /// The journal, which contains what earlier runs verified and records what this one verifies.
+    pub(super) journal: Option<Writer>,
 }
 
-impl Again<'_> {
+/// The results of visitor requests.
+pub(super) struct VisitOutcome {
+    pub(super) exit: Exit,
+    /// Whether the verification was completed.
+    pub(super) is_whole: bool,
+    /// The URLs that are not proven.
+    pub(super) unproven: Vec<Target>,
+    /// Whether the origin served something other than the deployed files.
+    pub(super) is_origin_late: bool,
+    /// Of each number, whether its URL need not be fetched; those at the end that may be are left out.
+    unfit: Vec<bool>,
+}
+
+impl VisitOutcome {
+    const fn new(is_whole: bool) -> Self {
+        Self {
+            exit: Exit::Accepted,
+            is_whole,
+            unproven: Vec::new(),
+            is_origin_late: false,
+            unfit: Vec::new(),
+        }
+    }
+}
+
+impl AfterPurge<'_> {
+    /// Verifies and warms, and adds the results to the report.
+    pub(super) async fn run(
+        &self,
+        mut visits: Visits,
+        mut accepted: AcceptedUrls,
+        report: &mut Report,
+        interrupts: &Interrupts,
+    ) -> VisitOutcome {
+        let mut seen = VisitOutcome::new(true);
+        // If nothing was accepted, there is nothing to verify.
+        let Some(last) = accepted.last() else { return seen };
+        let visitor = Arc::new(visits.visitor.build());
+        accepted.sort();
+        let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
+        let urls = Urls { given, given_at: last, accepted, run: self };
+        if let Some(job) = &visits.verify {
+            let verified;
+            (verified, seen) = self.verify(job, &urls, &visitor, interrupts).await;
+            report.verify = Some(verified);
+        }
+        if !seen.is_whole {
+            seen.exit = Exit::Interrupted;
+            return seen;
+        }
+        if let Some(job) = &visits.warm {
+            let is_there = |number: usize| match self.files {
+                Some(files) => urls.get(number).is_some_and(|url| !files.is_gone(&url.target)),
+                None => true,
+            };
+            let is_wanted =
+                |number: usize| !seen.unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
+            let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor, interrupts).await;
+            // A warming failure is reported too, but an unproven URL is worse.
+            seen.exit = seen.exit.or(warmed.exit());
+            report.warm = Some(warmed);
+            if !is_whole {
+                seen.exit = Exit::Interrupted;
+            }
+        }
+        seen
+    }
+
+    /// The index of the scope of a URL.
+    pub(super) fn scope_of(&self, target: &Target) -> usize {
+        let Some(routes) = self.routes else { return 0 };
+        let zone = routes.zone_of(target.host().unwrap_or_default()).ok();
+        let number = self.scopes.iter().position(|scope| Some(&scope.zone) == zone);
+        // Belongs to no zone, so it is not purged again.
+        number.unwrap_or(usize::MAX)
+    }
+
     /// Purges URLs again, each in its zone and with the original action.
-    async fn purge(&self, urls: Vec<AcceptedUrl>) -> Result<(), String> {
+    async fn repurge(&self, urls: Vec<AcceptedUrl>) -> Result<(), String> {
         for (number, scope) in self.scopes.iter().enumerate() {
             for action in [Action::Purge, Action::Invalidate] {
                 let of_zone = urls.iter().filter(|url| url.scope == number && url.action == action);
@@ -267,138 +346,21 @@ impl Again<'_> {
         self.client.call(&request, &mut trace).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// The index of the scope of a URL.
-    pub(super) fn scope_of(&self, target: &Target) -> usize {
-        let Some(routes) = self.routes else { return 0 };
-        let zone = routes.zone_of(target.host().unwrap_or_default()).ok();
-        let number = self.scopes.iter().position(|scope| Some(&scope.zone) == zone);
-        // Belongs to no zone, so it is not purged again.
-        number.unwrap_or(usize::MAX)
-    }
-}
-
-/// The number of URLs in one request, as the smallest plan allows.
-const GROUP: usize = 30;
-
-/// The results of visitor requests.
-pub(super) struct VisitOutcome {
-    pub(super) exit: Exit,
-    /// Whether the verification was completed.
-    pub(super) is_whole: bool,
-    /// The URLs that are not proven.
-    pub(super) unproven: Vec<Target>,
-    /// Whether the origin served something other than the deployed files.
-    pub(super) is_origin_late: bool,
-}
-
-/// What is known apart from the accepted entries.
-#[derive(Default)]
-pub(super) struct Known<'a> {
-    /// The cache status before the purge.
-    pub(super) before: Option<&'a Before>,
-    /// The deployed files.
-    pub(super) files: Option<&'a SiteFiles<'a>>,
-    /// The journal, which contains what earlier runs verified and records what this one verifies.
-    pub(super) journal: Option<Writer>,
-}
-
-/// Verifies and warms, and adds the results to the report.
-pub(super) async fn after_purge(
-    mut visits: Visits,
-    mut accepted: AcceptedUrls,
-    known: Known<'_>,
-    again: &Again<'_>,
-    report: &mut Report,
-    interrupts: &Interrupts,
-) -> VisitOutcome {
-    let files = known.files;
-    let mut seen =
-        VisitOutcome { exit: Exit::Accepted, is_whole: true, unproven: Vec::new(), is_origin_late: false };
-    // If nothing was accepted, there is nothing to verify.
-    let Some(last) = accepted.last() else { return seen };
-    let visitor = Arc::new(visits.visitor.build());
-    accepted.sort();
-    let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
-    let urls = Urls { given, given_at: last, accepted, again };
-    // The URLs that need not be fetched.
-    let mut unfit = Vec::new();
-    if let Some(job) = visits.verify {
-        let (numbers, skipped) = urls.to_verify(&job, &known);
-        let verifying = Verifying { job: &job, urls: &urls, numbers: &numbers, skipped, known: &known };
-        let (verified, verdicts) = verifying.run(&visitor, again, interrupts).await;
-        unfit = verdicts.unfit;
-        seen.exit = verified.exit();
-        seen.is_whole = verdicts.is_whole;
-        seen.is_origin_late = verdicts.is_origin_late;
-        seen.unproven = verdicts.unproven;
-        report.verify = Some(verified);
-    }
-    if !seen.is_whole {
-        seen.exit = Exit::Interrupted;
-        return seen;
-    }
-    if let Some(job) = visits.warm {
-        let is_there = |number: usize| match files {
-            Some(files) => urls.get(number).is_some_and(|url| !files.is_gone(&url.target)),
-            None => true,
-        };
-        let is_wanted =
-            |number: usize| !unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
-        let warming = Warming { job: &job, urls: &urls, is_wanted: &is_wanted, are_forms: files.is_some() };
-        let (warmed, is_whole) = warming.run(&visitor, again.console, interrupts).await;
-        // A warming failure is reported too, but an unproven URL is worse.
-        seen.exit = seen.exit.or(warmed.exit());
-        report.warm = Some(warmed);
-        if !is_whole {
-            seen.exit = Exit::Interrupted;
-        }
-    }
-    seen
-}
-
-/// The explicitly named URLs and the accepted ones, numbered in that order.
-struct Urls<'a> {
-    given: UrlList,
-    /// When what covers those that were named was accepted.
-    given_at: core::time::Duration,
-    accepted: AcceptedUrls,
-    again: &'a Again<'a>,
-}
-
-impl Urls<'_> {
-    const fn len(&self) -> usize {
-        self.given.len() + self.accepted.len()
-    }
-
-    fn get(&self, number: usize) -> Option<AcceptedUrl> {
-        match self.given.get(number) {
-            Some(target) => {
-                let scope = self.again.scope_of(&target);
-                Some(AcceptedUrl::new(target, self.again.action, scope, self.given_at))
-            }
-            None => self.accepted.get(number - self.given.len()),
-        }
-    }
-
-    /// The number of URLs, including those that are not kept.
-    const fn all(&self) -> u64 {
-        self.given.len() as u64 + self.accepted.seen()
-    }
-
-    /// The numbers of the URLs to verify, and the number of those that an earlier run verified.
-    fn to_verify(&self, job: &VerifyJob, known: &Known<'_>) -> (Numbers, u64) {
-        let given = self.given.len();
-        let earlier = known.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
+    /// The numbers of the URLs to verify, ascending, or `None` for all; and the number of those that an earlier run
+    /// verified.
+    fn to_verify(&self, job: &VerifyJob, urls: &Urls<'_>) -> (Option<Vec<usize>>, u64) {
+        let given = urls.given.len();
+        let earlier = self.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
         let is_new = |number: &usize| {
-            earlier.is_none_or(|earlier| self.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
+            earlier.is_none_or(|earlier| urls.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
         };
-        let accepted = || (given..self.len()).filter(is_new);
+        let accepted = || (given..urls.len()).filter(is_new);
         let count = accepted().count();
-        let skipped = (self.len() - given - count) as u64;
-        let chosen: Vec<usize> = match (known.before, job.sample) {
+        let skipped = (urls.len() - given - count) as u64;
+        let chosen: Vec<usize> = match (&self.before, job.sample) {
             (Some(before), _) => {
                 let is_known = |number: &usize| {
-                    self.get(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
+                    urls.get(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
                 };
                 accepted().filter(is_known).collect()
             }
@@ -409,72 +371,35 @@ impl Urls<'_> {
                 chosen.sort_unstable();
                 chosen
             }
-            _ if skipped == 0 => return (Numbers::UpTo(self.len()), 0),
+            _ if skipped == 0 => return (None, 0),
             _ => accepted().collect(),
         };
-        (Numbers::These((0..given).chain(chosen).collect()), skipped)
-    }
-}
-
-/// Numbers of URLs, ascending.
-enum Numbers {
-    UpTo(usize),
-    These(Vec<usize>),
-}
-
-impl Numbers {
-    const fn len(&self) -> usize {
-        match self {
-            Self::UpTo(end) => *end,
-            Self::These(numbers) => numbers.len(),
-        }
+        (Some((0..given).chain(chosen).collect()), skipped)
     }
 
-    fn get(&self, nth: usize) -> Option<usize> {
-        match self {
-            Self::UpTo(end) => (nth < *end).then_some(nth),
-            Self::These(numbers) => numbers.get(nth).copied(),
-        }
-    }
-}
-
-/// The results of a verification apart from its report.
-struct Verdicts {
-    /// Of each number, whether it need not be fetched; those at the end that may be are left out.
-    unfit: Vec<bool>,
-    /// The URLs that are not proven.
-    unproven: Vec<Target>,
-    is_origin_late: bool,
-    is_whole: bool,
-}
-
-/// A verification, as far as it is decided before it starts.
-struct Verifying<'a> {
-    job: &'a VerifyJob,
-    urls: &'a Urls<'a>,
-    /// The numbers of the URLs to verify.
-    numbers: &'a Numbers,
-    /// The number of URLs that an earlier run verified.
-    skipped: u64,
-    known: &'a Known<'a>,
-}
-
-impl Verifying<'_> {
-    async fn run(
+    /// Requests the URLs until each has a verdict, and purges again those whose old copy is still served.
+    async fn verify(
         &self,
+        job: &VerifyJob,
+        urls: &Urls<'_>,
         visitor: &Arc<Visitor>,
-        again: &Again<'_>,
         interrupts: &Interrupts,
-    ) -> (VerifyReport, Verdicts) {
-        let Self { job, urls, numbers, skipped, known: &Known { before, files, ref journal } } = *self;
+    ) -> (VerifyReport, VisitOutcome) {
+        let Self { before, files, journal, .. } = self;
+        let (chosen, skipped) = self.to_verify(job, urls);
+        let count = chosen.as_ref().map_or(urls.len(), Vec::len);
+        let number_of = |nth: usize| match &chosen {
+            None => (nth < count).then_some(nth),
+            Some(numbers) => numbers.get(nth).copied(),
+        };
         // Verified entries that are not in the journal yet.
         let mut unwritten = EntryRanges::new();
-        let mut settings = Settings::new(again.action);
+        let mut settings = Settings::new(self.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
         let mut verification = Verification::new(settings);
         let began = urls.accepted.began();
         let compared = files.filter(|_| job.expects_files);
-        let get = |nth: usize| numbers.get(nth).and_then(|number| urls.get(number));
+        let get = |nth: usize| number_of(nth).and_then(|number| urls.get(number));
         let mut begun = 0;
         let mut next = || {
             let url = get(begun)?;
@@ -484,18 +409,18 @@ impl Verifying<'_> {
             let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
             let subject = Subject::new(host_of(&target.url), url.at);
             let mut subject = subject.with_action(url.action).with_expected(expected);
-            if let Some(Some(status)) = before.and_then(|before| before.get(&*url.target.text())) {
+            if let Some(Some(status)) = before.as_ref().and_then(|before| before.get(&*url.target.text())) {
                 subject = subject.with_before(status.clone());
             }
             Some((subject, target))
         };
-        let meter = RefCell::new(Meter::new("URL", "verified", Some(numbers.len() as u64)));
+        let meter = RefCell::new(Meter::new("URL", "verified", Some(count as u64)));
         let mut report = VerifyReport { skipped, ..VerifyReport::default() };
-        let mut verdicts =
-            Verdicts { unfit: Vec::new(), unproven: Vec::new(), is_origin_late: false, is_whole: false };
+        let mut outcome = VisitOutcome::new(false);
         let mut colos = BTreeSet::new();
-        // If all URLs are verified, each file must be served at one of its URLs.
-        let mut served = compared.filter(|_| urls.all() == numbers.len() as u64).map(Served::new);
+        // If all URLs are verified, each host must serve every file at one of its URLs.
+        let must_serve = compared.filter(|_| urls.all() == count as u64);
+        let mut seen: BTreeMap<(String, String), FileSeen> = BTreeMap::new();
         let mut watch = |progress: Progress<'_>| match progress {
             Progress::Answer(nth, answer) => {
                 if let Some(colo) = answer.colo()
@@ -519,21 +444,23 @@ impl Verifying<'_> {
                 meter.borrow_mut().count(true);
                 let Some(url) = get(decided.url) else { return };
                 let verdict = &decided.verdict;
-                report.add(&url_of(&url), &decided);
-                if let Some(served) = &mut served {
-                    served.add(&url_of(&url), &decided);
+                let shown = url_of(&url);
+                report.add(&shown, &decided);
+                if let Some(file) = must_serve.and_then(|files| files.file_at(&shown)) {
+                    let first = || FileSeen::new(&shown, &decided);
+                    seen.entry((host_of(&shown), file)).or_insert_with(first).add(&shown, &decided);
                 }
                 if !matches!(verdict, Verdict::Proven | Verdict::Refilled)
-                    && let Some(number) = numbers.get(decided.url)
+                    && let Some(number) = number_of(decided.url)
                 {
-                    let len = verdicts.unfit.len().max(number + 1);
-                    verdicts.unfit.resize(len, false);
-                    verdicts.unfit[number] = true;
+                    let len = outcome.unfit.len().max(number + 1);
+                    outcome.unfit.resize(len, false);
+                    outcome.unfit[number] = true;
                 }
-                verdicts.is_origin_late |=
+                outcome.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
                 if let Some(journal) = journal.as_ref().filter(|_| verdict.is_settled())
-                    && numbers.get(decided.url).is_some_and(|number| number >= urls.given.len())
+                    && number_of(decided.url).is_some_and(|number| number >= urls.given.len())
                 {
                     unwritten.insert(url.ordinal..url.ordinal + 1);
                     if unwritten.len() >= WRITTEN_AT_ONCE {
@@ -541,13 +468,13 @@ impl Verifying<'_> {
                     }
                 }
                 if files.is_some() && !verdict.is_settled() {
-                    verdicts.unproven.push(url.target);
+                    outcome.unproven.push(url.target);
                 }
             }
             _ => {}
         };
-        let mut purge = |nths: Vec<usize>| again.purge(nths.into_iter().filter_map(get).collect());
-        verdicts.is_whole = {
+        let mut purge = |nths: Vec<usize>| self.repurge(nths.into_iter().filter_map(get).collect());
+        outcome.is_whole = {
             let stop = interrupts.nth(1);
             let verifying = cfcache_probe::verify(
                 visitor,
@@ -560,107 +487,44 @@ impl Verifying<'_> {
             );
             tokio::select! {
                 is_whole = verifying => is_whole,
-                () = draw(&meter, again.console) => false,
+                () = draw(&meter, self.console) => false,
             }
         };
         if let Some(journal) = journal {
             journal.verified(&unwritten);
             if let Err(error) = journal.flush().await {
-                again.console.note(&error.to_string());
+                self.console.note(&error.to_string());
             }
         }
-        if let Some(served) = served.filter(|_| verdicts.is_whole) {
-            for (place, url, was) in served.missing() {
-                report.refute(place, &url, &was, Unproven::NotServed);
-                verdicts.is_origin_late = true;
-            }
+        let is_whole = outcome.is_whole;
+        for FileSeen { first: (place, url, was), .. } in
+            seen.into_values().filter(|file| is_whole && !file.is_fine)
+        {
+            report.refute(place, &url, &was, Unproven::NotServed);
+            outcome.is_origin_late = true;
         }
         report.sort();
         report.colos = colos.into_iter().collect();
         report.sample_of = (urls.all() > report.probed + skipped).then_some(urls.all());
-        (report, verdicts)
-    }
-}
-
-fn url_of(url: &AcceptedUrl) -> String {
-    match &url.target {
-        Target::Files(file) => file.url().as_str().to_owned(),
-        other => other.text().into_owned(),
-    }
-}
-
-/// Tracks which files are served at one of their URLs. Each host must serve every file.
-struct Served<'a> {
-    files: &'a SiteFiles<'a>,
-    seen: BTreeMap<(String, String), FileSeen>,
-}
-
-/// What is known of a file.
-struct FileSeen {
-    /// One of its URLs: number, URL and verdict.
-    first: (usize, String, Verdict),
-    /// Whether one URL serves the file, or has no verdict yet, which is reported separately.
-    is_fine: bool,
-}
-
-impl<'a> Served<'a> {
-    const fn new(files: &'a SiteFiles<'a>) -> Self {
-        Self { files, seen: BTreeMap::new() }
+        outcome.exit = report.exit();
+        (report, outcome)
     }
 
-    fn add(&mut self, url: &str, decided: &Decided) {
-        let Some(file) = self.files.file_at(url) else { return };
-        let seen = self.seen.entry((host_of(url), file)).or_insert_with(|| FileSeen {
-            first: (decided.url, url.to_owned(), decided.verdict.clone()),
-            is_fine: false,
-        });
-        if decided.url < seen.first.0 {
-            seen.first = (decided.url, url.to_owned(), decided.verdict.clone());
-        }
-        seen.is_fine |= decided.has_expected || !decided.verdict.is_settled();
-    }
-
-    /// For each file that is not served: its first URL and its verdict.
-    fn missing(self) -> impl Iterator<Item = (usize, String, Verdict)> {
-        self.seen.into_values().filter(|seen| !seen.is_fine).map(|seen| seen.first)
-    }
-}
-
-/// A list whose items are created on demand.
-struct Pieces<I>(I);
-
-impl<I: Iterator<Item = Visited> + Unpin> Stream for Pieces<I> {
-    type Item = Vec<Visited>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {
-        let piece: Vec<Visited> = self.0.by_ref().take(100).collect();
-        Poll::Ready((!piece.is_empty()).then_some(piece))
-    }
-}
-
-/// What to fetch after a purge, as far as it is decided before.
-struct Warming<'a> {
-    job: &'a WarmJob,
-    urls: &'a Urls<'a>,
-    /// Which of them, by their numbers.
-    is_wanted: &'a dyn Fn(usize) -> bool,
-    /// Whether they are forms of files' URLs, not all of which a host serves.
-    are_forms: bool,
-}
-
-impl Warming<'_> {
-    async fn run(
+    /// Fetches the URLs whose numbers are wanted. Returns whether all of them were.
+    async fn warm(
         &self,
+        job: &WarmJob,
+        urls: &Urls<'_>,
+        is_wanted: &dyn Fn(usize) -> bool,
         visitor: &Arc<Visitor>,
-        console: &dyn Console,
         interrupts: &Interrupts,
     ) -> (WarmReport, bool) {
-        let Self { job, urls, is_wanted, are_forms } = *self;
         let wanted = || (0..urls.len()).filter(|number| is_wanted(*number));
         let requests = (wanted().count() * job.variants.len()) as u64;
         let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
         let mut report = WarmReport::default();
-        report.may_be_missing = are_forms;
+        // A host does not serve all forms of a file's URL.
+        report.may_be_missing = self.files.is_some();
         let counted = Cell::new(0);
         let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
             counted.set(counted.get() + 1);
@@ -671,14 +535,75 @@ impl Warming<'_> {
         let stop = interrupts.nth(1);
         let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
         let warming =
-            cfcache_probe::warm(visitor, limits, certify, variants, Pieces(targets), &mut emit, stop);
+            cfcache_probe::warm(visitor, limits, certify, variants, pieces(targets), &mut emit, stop);
         let is_whole = tokio::select! {
             is_whole = warming => is_whole,
-            () = draw(&meter, console) => false,
+            () = draw(&meter, self.console) => false,
         };
         // Requests that were not started count as requested.
         report.not_begun(requests - counted.get());
         report.took(meter.borrow().elapsed());
         (report, is_whole)
+    }
+}
+
+/// The number of URLs in one request, as the smallest plan allows.
+const GROUP: usize = 30;
+
+/// The explicitly named URLs and the accepted ones, numbered in that order.
+struct Urls<'a> {
+    given: UrlList,
+    /// When what covers those that were named was accepted.
+    given_at: core::time::Duration,
+    accepted: AcceptedUrls,
+    run: &'a AfterPurge<'a>,
+}
+
+impl Urls<'_> {
+    const fn len(&self) -> usize {
+        self.given.len() + self.accepted.len()
+    }
+
+    fn get(&self, number: usize) -> Option<AcceptedUrl> {
+        match self.given.get(number) {
+            Some(target) => {
+                let scope = self.run.scope_of(&target);
+                Some(AcceptedUrl::new(target, self.run.action, scope, self.given_at))
+            }
+            None => self.accepted.get(number - self.given.len()),
+        }
+    }
+
+    /// The number of URLs, including those that are not kept.
+    const fn all(&self) -> u64 {
+        self.given.len() as u64 + self.accepted.seen()
+    }
+}
+
+fn url_of(url: &AcceptedUrl) -> String {
+    match &url.target {
+        Target::Files(file) => file.url().as_str().to_owned(),
+        other => other.text().into_owned(),
+    }
+}
+
+/// What is known of a file that must be served.
+struct FileSeen {
+    /// One of its URLs: number, URL and verdict.
+    first: (usize, String, Verdict),
+    /// Whether one URL serves the file, or has no verdict yet, which is reported separately.
+    is_fine: bool,
+}
+
+impl FileSeen {
+    fn new(url: &str, decided: &Decided) -> Self {
+        Self { first: (decided.url, url.to_owned(), decided.verdict.clone()), is_fine: false }
+    }
+
+    fn add(&mut self, url: &str, decided: &Decided) {
+        if decided.url < self.first.0 {
+            self.first = (decided.url, url.to_owned(), decided.verdict.clone());
+        }
+        self.is_fine |= decided.has_expected || !decided.verdict.is_settled();
     }
 }

@@ -23,9 +23,7 @@ use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
-use crate::purge::visits::{
-    self, Again, Known, VisitOutcome, after_purge, ask_before, collector, wait_for_origin,
-};
+use crate::purge::visits::{self, AfterPurge, VisitOutcome, ask_before, collector, wait_for_origin};
 use crate::purge::{Pacing, caps, confirm, describe_zone, everything};
 use crate::report::{ItemError, Report};
 use crate::session::Session;
@@ -106,16 +104,23 @@ async fn send_with(
     }
     let caps = caps(Pacing::begin(session, connection, found.plan()).plan, Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
-    let client = session.client.clone();
-    let again = Again { client, action: job.action, scopes, routes, console };
     let files = SiteFiles::new(&job.site, work);
+    let after_purge = AfterPurge {
+        client: session.client.clone(),
+        action: job.action,
+        scopes,
+        routes,
+        console,
+        before,
+        files: Some(&files),
+        journal: None,
+    };
     // If everything is purged, no URL was purged individually.
     let covered: Vec<&Target> =
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
-    accepted.cover(covered.into_iter().map(|target| (again.scope_of(target), target)));
-    let known = Known { before: before.as_ref(), files: Some(&files), journal: None };
-    let seen = after_purge(visits, accepted, known, &again, report, interrupts).await;
+    accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
+    let seen = after_purge.run(visits, accepted, report, interrupts).await;
     Ok(Sent { exit, seen: Some(seen) })
 }
 
