@@ -41,10 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn read(path: &str, site: &Site) -> Result<Snapshot, Box<dyn Error>> {
     let mut manifest = Manifest::new(Root::none());
     records::for_each(BufReader::new(File::open(path)?), b'\n', |number, line| {
-        manifest
-            .push(line, &|path| site.ignores(path))
-            .map_err(|error| format!("{path}:{number}: {error}"))?;
-        Ok::<(), Box<dyn Error>>(())
-    })?;
+        manifest.push(line, &|path| site.ignores(path)).map_err(|error| format!("{path}:{number}: {error}"))
+    })??;
     Ok(manifest.finish()?)
 }

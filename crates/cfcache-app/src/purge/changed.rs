@@ -31,7 +31,6 @@ use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
 pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
-use crate::purge::changed::send::Sent;
 use crate::purge::visits::{VisitOutcome, announce};
 use crate::purge::{ZONE_STAND_IN, caps, shown};
 use crate::report::{ChangedFiles, Deployment, Report, StateReport};
@@ -73,7 +72,7 @@ pub(super) async fn run(
         return Ok(report);
     }
     let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
-    let sent = if has_work {
+    let seen = if has_work {
         match connection {
             Ok(connection) => {
                 send::send(&mut job, &connection, &work, &mut report, console, interrupts).await
@@ -81,18 +80,18 @@ pub(super) async fn run(
             Err(failure) => Err(failure),
         }
     } else {
-        Ok(Sent { exit: Exit::Accepted, seen: None })
+        Ok(None)
     };
-    let Sent { exit, seen } = sent.inspect_err(|_| {
+    let seen = seen.inspect_err(|_| {
         console.note("the state records what has to be purged; the next run purges it");
     })?;
-    let left = left(&job, exit, seen.as_ref());
-    let saved = match &left {
-        Left::All => Ok(()),
-        Left::Some(pending) => save(&mut state, &job, &work, pending),
+    let pending = still_pending(&job, report.exit, seen.as_ref());
+    let saved = match &pending {
+        None => Ok(()),
+        Some(pending) => save(&mut state, &job, &work, pending),
     };
-    let is_saved = matches!(&left, Left::Some(pending) if pending.is_empty());
-    let exit = exit.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
+    let is_saved = pending.as_ref().is_some_and(Vec::is_empty);
+    let exit = report.exit.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
     // Everything was purged: the next run would only repeat it.
     let (exit, became) = match saved {
         Ok(()) if is_saved => (exit, StateReport::Saved),
@@ -105,8 +104,8 @@ pub(super) async fn run(
     };
     if has_work {
         if became == StateReport::Pending {
-            console.note(&match &left {
-                Left::Some(pending) if !pending.is_empty() => format!(
+            console.note(&match &pending {
+                Some(pending) if !pending.is_empty() => format!(
                     "the state records {} not proven; the next run purges and verifies {} again",
                     match pending.len() as u64 {
                         1 => "1 URL that is".to_owned(),
@@ -139,21 +138,15 @@ pub(super) async fn run(
     Ok(report.with_exit(exit))
 }
 
-/// What the next run has to do again.
-enum Left {
-    /// Everything; the previous files stay in the state.
-    All,
-    /// These entries; the deployed files are recorded.
-    Some(Vec<Target>),
-}
-
-fn left(job: &ChangedJob, exit: Exit, seen: Option<&VisitOutcome>) -> Left {
+/// The entries that the next run has to purge again, if the deployed files are recorded. `None` for everything: the
+/// previous files stay in the state.
+fn still_pending(job: &ChangedJob, exit: Exit, seen: Option<&VisitOutcome>) -> Option<Vec<Target>> {
     match seen {
-        _ if exit != Exit::Accepted => Left::All,
-        Some(seen) if !seen.is_whole || seen.is_origin_late => Left::All,
+        _ if exit != Exit::Accepted => None,
+        Some(seen) if !seen.is_whole || seen.is_origin_late => None,
         // An explicitly named URL may belong to another zone.
-        Some(seen) => Left::Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),
-        None => Left::Some(Vec::new()),
+        Some(seen) => Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),
+        None => Some(Vec::new()),
     }
 }
 

@@ -5,13 +5,13 @@ use std::io::{self, BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cfcache_site::changes::{ChangeList, InvalidChange, ListFormat};
+use cfcache_site::changes::{ChangeList, ListFormat};
 use cfcache_site::difference::Change;
 use cfcache_site::io::{directory, records};
 use cfcache_site::mapping::Site;
 use cfcache_site::path::Root;
-use cfcache_site::snapshot::git_tree::{GitTree, InvalidTree};
-use cfcache_site::snapshot::manifest::{InvalidManifest, Manifest};
+use cfcache_site::snapshot::git_tree::GitTree;
+use cfcache_site::snapshot::manifest::Manifest;
 use cfcache_site::snapshot::sitemap::SitemapPages;
 use cfcache_site::snapshot::{InvalidSnapshot, Snapshot};
 
@@ -87,27 +87,21 @@ fn check_directory(path: &Path, within: Option<&Path>, state: &Path) -> Result<(
     Ok(())
 }
 
-/// An error in one record of a list.
-enum ReadRecordError<E> {
-    Io(io::Error),
-    Invalid(u64, E),
-}
-
-impl<E> From<io::Error> for ReadRecordError<E> {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl<E: ToString> ReadRecordError<E> {
-    fn failure(self, name: &str, what: &str) -> Failure {
-        match self {
-            Self::Io(error) => Failure::usage(format!("cannot read {name}")).with_cause(error.to_string()),
-            Self::Invalid(number, error) => {
-                Failure::usage(format!("{name}, {what} {number}: {}", error.to_string()))
-            }
-        }
-    }
+/// Passes each record of a list to `push`. An error names the list and the record.
+fn read_records<E: ToString>(
+    input: impl BufRead,
+    is_null_separated: bool,
+    name: &str,
+    noun: &str,
+    mut push: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), Failure> {
+    let separator = if is_null_separated { 0 } else { b'\n' };
+    records::for_each(input, separator, |number, record| {
+        let record = if is_null_separated { record } else { record.strip_suffix(b"\r").unwrap_or(record) };
+        push(record)
+            .map_err(|error| Failure::usage(format!("{name}, {noun} {number}: {}", error.to_string())))
+    })
+    .map_err(|error| Failure::usage(format!("cannot read {name}")).with_cause(error.to_string()))?
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, Failure> {
@@ -135,14 +129,9 @@ fn manifest(
     site: &Site,
 ) -> Result<Snapshot, Failure> {
     let mut manifest = Manifest::new(root(below));
-    let separator = if is_null_separated { 0 } else { b'\n' };
-    records::for_each(open(file)?, separator, |number, line| {
-        let line = if is_null_separated { line } else { line.strip_suffix(b"\r").unwrap_or(line) };
-        manifest
-            .push(line, &|path| site.ignores(path))
-            .map_err(|error: InvalidManifest| ReadRecordError::Invalid(number, error))
-    })
-    .map_err(|error: ReadRecordError<InvalidManifest>| error.failure(&name(file), "line"))?;
+    read_records(open(file)?, is_null_separated, &name(file), "line", |line| {
+        manifest.push(line, &|path| site.ignores(path))
+    })?;
     let outside = manifest.outside();
     manifest.finish().map_err(|error| {
         let failure = Failure::usage(format!("{}: {error}", name(file)));
@@ -175,17 +164,15 @@ fn git_tree(tree: &str, site: &Site) -> Result<Snapshot, Failure> {
         .map_err(failed)?;
     let mut files = GitTree::default();
     let output = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-    let read = records::for_each(BufReader::new(output), 0, |number, record| {
-        files
-            .push(record, &|path| site.ignores(path))
-            .map_err(|error: InvalidTree| ReadRecordError::Invalid(number, error))
+    let read = read_records(BufReader::new(output), true, &what, "record", |record| {
+        files.push(record, &|path| site.ignores(path))
     });
     let status = child.wait().map_err(failed)?;
     // The list of a failed git command is incomplete.
     if !status.success() {
         return Err(Failure::usage(format!("{what} failed")).with_cause(status.to_string()));
     }
-    read.map_err(|error: ReadRecordError<InvalidTree>| error.failure(&what, "record"))?;
+    read?;
     files.finish().map_err(|error| Failure::usage(format!("{what}: {error}")))
 }
 
@@ -235,14 +222,8 @@ fn changes(
     site: &Site,
 ) -> Deployed {
     let mut list = ChangeList::new(format, list_root(format, below));
-    let separator = if is_null_separated { 0 } else { b'\n' };
     let read = open(file).and_then(|input| {
-        records::for_each(input, separator, |number, record| {
-            let record =
-                if is_null_separated { record } else { record.strip_suffix(b"\r").unwrap_or(record) };
-            list.push(record, site).map_err(|error: InvalidChange| ReadRecordError::Invalid(number, error))
-        })
-        .map_err(|error: ReadRecordError<InvalidChange>| error.failure(&name(file), "record"))
+        read_records(input, is_null_separated, &name(file), "record", |record| list.push(record, site))
     });
     let ended =
         read.and_then(|()| list.finish().map_err(|error| Failure::usage(format!("{}: {error}", name(file)))));

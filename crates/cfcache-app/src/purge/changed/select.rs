@@ -96,13 +96,6 @@ impl Work {
     }
 }
 
-/// Why there is no comparison with the state.
-struct NoComparison {
-    why: String,
-    /// The readable part of an incomplete state.
-    salvaged: Option<Remembered>,
-}
-
 /// Compares the deployed files with the state, which `read` loads, and selects what to do.
 pub(super) fn select(
     job: &ChangedJob,
@@ -132,8 +125,9 @@ pub(super) fn select(
         }
     });
     let compared = compared.map(Difference::finish);
-    let (remembered, no_comparison) = usable(remembered, snapshot.is_some())?;
+    let (state, no_comparison) = usable(remembered, snapshot.is_some())?;
     let is_comparable = no_comparison.is_none();
+    let remembered = state.as_ref().filter(|_| is_comparable);
     let (mut changes, counts, refused) = match (&snapshot, list) {
         (Some(snapshot), _) => {
             let compared = compared.filter(|_| is_comparable);
@@ -151,7 +145,7 @@ pub(super) fn select(
         (None, None) => (Vec::new(), ChangeCounts::default(), None),
     };
     warn(&changes, console);
-    if let (Some(remembered), Some(snapshot)) = (&remembered, &snapshot)
+    if let (Some(remembered), Some(snapshot)) = (remembered, &snapshot)
         && let Some(kind) = remembered.header.hash.filter(|kind| *kind != snapshot.kind())
     {
         console.note(&format!(
@@ -159,15 +153,10 @@ pub(super) fn select(
             snapshot.kind()
         ));
     }
-    let before = remembered.as_ref().map(|remembered| &remembered.header.site);
+    let before = remembered.map(|remembered| &remembered.header.site);
     let has_moved = before.is_some_and(|before| !before.has_urls_of(&job.site));
-    let why = match (&no_comparison, has_moved) {
-        (Some(no_comparison), _) => Some(no_comparison.why.clone()),
-        (None, true) => Some("the URLs of the site have changed".to_owned()),
-        (None, false) => None,
-    };
-    let salvaged = no_comparison.and_then(|no_comparison| no_comparison.salvaged);
-    let pending = remembered.as_ref().or(salvaged.as_ref()).map_or(&[][..], |state| &state.pending);
+    let why = no_comparison.or_else(|| has_moved.then(|| "the URLs of the site have changed".to_owned()));
+    let pending = state.as_ref().map_or(&[][..], |state| &state.pending);
     if has_moved && job.first == FirstRun::List {
         // An unchanged file is new if it was not served before.
         let known: HashSet<String> = changes.iter().map(|change| change.path.clone()).collect();
@@ -175,7 +164,7 @@ pub(super) fn select(
         changes.extend(rest.map(|entry| Change { path: entry.path.to_owned(), kind: ChangeKind::Changed }));
         changes.sort_unstable();
     }
-    let old = before.or(salvaged.as_ref().map(|state| &state.header.site));
+    let old = state.as_ref().map(|state| &state.header.site);
     let choice = Choice { job, changes: &changes, snapshot: snapshot.as_ref(), old, pending, console };
     if job.explain {
         choice.explain();
@@ -194,29 +183,28 @@ pub(super) fn select(
         work.covered = choice.covered(&work, has_moved);
         work.gone = choice.gone();
     }
-    work.mapping =
-        remembered.map(|state| state.header).filter(|header| header.files > 0).map(|header| header.site);
+    let header = state.filter(|_| is_comparable).map(|state| state.header);
+    work.mapping = header.filter(|header| header.files > 0).map(|header| header.site);
     work.deleted = deleted;
     work.snapshot = snapshot;
     Ok(work)
 }
 
-/// The state if it can be compared with, otherwise the reason.
+/// The state, or the readable part of an incomplete one; and the reason, if it cannot be compared with.
 fn usable(
     read: Result<Option<Remembered>, StateError>,
     has_snapshot: bool,
-) -> Result<(Option<Remembered>, Option<NoComparison>), Failure> {
-    let no = |why: String, salvaged| Ok((None, Some(NoComparison { why, salvaged })));
+) -> Result<(Option<Remembered>, Option<String>), Failure> {
     match read {
         Ok(Some(state)) if has_snapshot && state.header.hash.is_none() => {
-            no("the state has no files yet".to_owned(), Some(state))
+            Ok((Some(state), Some("the state has no files yet".to_owned())))
         }
-        Ok(None) if has_snapshot => no("there is no state yet".to_owned(), None),
+        Ok(None) if has_snapshot => Ok((None, Some("there is no state yet".to_owned()))),
         Ok(state) => Ok((state, None)),
-        Err(StateError::Unusable { unusable: unusable @ UnusableState::Torn { .. }, salvaged, path }) => no(
-            format!("the state {} cannot be used: {unusable}", shown_path(&path)),
-            salvaged.map(|state| *state),
-        ),
+        Err(StateError::Unusable { unusable: unusable @ UnusableState::Torn { .. }, salvaged, path }) => {
+            let why = format!("the state {} cannot be used: {unusable}", shown_path(&path));
+            Ok((salvaged.map(|state| *state), Some(why)))
+        }
         Err(error) => Err(state_failure(&error)),
     }
 }

@@ -29,15 +29,8 @@ use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::wording;
 
-/// The result of sending.
-pub(super) struct Sent {
-    /// The exit code of the purge.
-    pub(super) exit: Exit,
-    /// The results of visitor requests, if there were any.
-    pub(super) seen: Option<VisitOutcome>,
-}
-
-/// Sends everything, makes visitor requests, and completes the report.
+/// Sends everything, makes visitor requests, and completes the report, whose exit code is that of the purge. Returns
+/// the results of visitor requests, if there were any.
 pub(super) async fn send(
     job: &mut ChangedJob,
     connection: &Connection,
@@ -45,7 +38,7 @@ pub(super) async fn send(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Sent, Failure> {
+) -> Result<Option<VisitOutcome>, Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
         && scope.environment.is_none()
@@ -77,7 +70,7 @@ async fn send_with(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Sent, Failure> {
+) -> Result<Option<VisitOutcome>, Failure> {
     let found = FoundScopes::find(session, &job.destination, console, interrupts).await?;
     if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
@@ -98,9 +91,10 @@ async fn send_with(
         sending.groups(work, report, console, interrupts).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok(Sent { exit, seen: None }) };
+    report.exit = exit;
+    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok(None) };
     if exit != Exit::Accepted {
-        return Ok(Sent { exit, seen: None });
+        return Ok(None);
     }
     let caps = caps(Pacing::begin(session, connection, found.plan()).plan, Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
@@ -120,8 +114,7 @@ async fn send_with(
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
     accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
-    let seen = after_purge.run(visits, accepted, report, interrupts).await;
-    Ok(Sent { exit, seen: Some(seen) })
+    Ok(Some(after_purge.run(visits, accepted, report, interrupts).await))
 }
 
 /// The parts that all kinds of entries share.
