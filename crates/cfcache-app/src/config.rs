@@ -19,8 +19,8 @@ use cfcache_site::mapping::Site;
 use secrecy::SecretString;
 
 pub use crate::config::environment::{
-    ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, Environment, HTTP_PROXY, HTTPS_PROXY,
-    LOG, Proxies, VARIABLES, VISITOR_HEADERS, ZONE_ID,
+    ACCOUNT_ID, ALL_PROXY, API_BASE_URL, API_KEY, API_TOKEN, EMAIL, EnvVars, HTTP_PROXY, HTTPS_PROXY, LOG,
+    VARIABLES, VISITOR_HEADERS, ZONE_ID,
 };
 use crate::config::environment::{BASE_URL, CONFIG, PLAN, PROFILE};
 pub use crate::config::file::PROJECT_FILE;
@@ -192,7 +192,7 @@ impl Settings {
     /// # Errors
     ///
     /// If a file cannot be read or parsed, or if the profile does not exist.
-    pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Self, Failure> {
+    pub fn load(overrides: &Overrides, environment: &EnvVars) -> Result<Self, Failure> {
         let (path, file) = user_file(overrides, environment)?;
         let paths = std::env::current_dir().map(|start| file::find_projects(&start)).unwrap_or_default();
         let mut projects = Vec::new();
@@ -339,10 +339,7 @@ fn sourced<T>(value: Option<T>, origin: ValueOrigin) -> Option<Sourced<T>> {
 }
 
 /// The user's file: a named file must exist, the default one need not.
-fn user_file(
-    overrides: &Overrides,
-    environment: &Environment,
-) -> Result<(Option<PathBuf>, UserFile), Failure> {
+fn user_file(overrides: &Overrides, environment: &EnvVars) -> Result<(Option<PathBuf>, UserFile), Failure> {
     let named = match (&overrides.config, &environment.config) {
         (Some(path), _) => Some((path.clone(), "--config")),
         (None, Some(path)) => Some((PathBuf::from(path), CONFIG)),
@@ -371,7 +368,7 @@ fn check_tokens(path: &Path, file: &UserFile) -> Result<(), Failure> {
     Ok(())
 }
 
-fn profile_name(overrides: &Overrides, environment: &Environment, file: &UserFile) -> Option<String> {
+fn profile_name(overrides: &Overrides, environment: &EnvVars, file: &UserFile) -> Option<String> {
     overrides.profile.clone().or_else(|| environment.profile.clone()).or_else(|| file.profile.clone())
 }
 
@@ -413,7 +410,7 @@ fn layers(
 
 fn credentials(
     overrides: &Overrides,
-    environment: &Environment,
+    environment: &EnvVars,
     layers: &[(ValueOrigin, Profile)],
 ) -> Result<Option<Sourced<CredentialPlace>>, Failure> {
     if let Some(path) = &overrides.api_token_file {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use cfcache_client::{BaseUrl, Credentials};
 use cfcache_model::{Plan, endpoint};
 use cfcache_transport::{ProxyRules, Roots};
+use secrecy::ExposeSecret;
 
-use crate::config::{ALL_PROXY, Environment, HTTP_PROXY, HTTPS_PROXY};
+use crate::config::{ALL_PROXY, EnvVars, HTTP_PROXY, HTTPS_PROXY};
 use crate::failure::Failure;
 use crate::job::ZoneRef;
 use crate::secret::{may_be_secret, shown, shown_path};
@@ -92,7 +93,7 @@ impl Network {
         proxy: Option<&str>,
         roots: Roots,
         ca_files: &[PathBuf],
-        environment: &Environment,
+        environment: &EnvVars,
     ) -> Result<Self, Failure> {
         let proxies = match proxy {
             Some(proxy) => parse_proxy(proxy)?,
@@ -132,16 +133,18 @@ fn parse_proxy(text: &str) -> Result<ProxyRules, Failure> {
 }
 
 /// The proxies of the environment. Their values may hold passwords, so they are not shown.
-fn environment_proxies(environment: &Environment) -> Result<ProxyRules, Failure> {
+fn environment_proxies(environment: &EnvVars) -> Result<ProxyRules, Failure> {
     let hint = || {
         format!("check `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or use no proxy (`--proxy none`)")
     };
-    let proxies = &environment.proxies;
-    let is_secret = |proxy: &&String| !proxy.contains('@') && may_be_secret(proxy);
-    if [&proxies.all, &proxies.http, &proxies.https].iter().any(is_secret) {
+    let [all, http, https, none] =
+        [&environment.all_proxy, &environment.http_proxy, &environment.https_proxy, &environment.no_proxy]
+            .map(ExposeSecret::expose_secret);
+    let is_secret = |proxy: &&str| !proxy.contains('@') && may_be_secret(proxy);
+    if [all, http, https].iter().any(is_secret) {
         return Err(Failure::usage("a proxy variable of the environment is not a proxy").with_hint(hint()));
     }
-    ProxyRules::new(&proxies.all, &proxies.http, &proxies.https, &proxies.none).map_err(|invalid| {
+    ProxyRules::new(all, http, https, none).map_err(|invalid| {
         Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}"))
             .with_hint(hint())
     })

@@ -8,7 +8,7 @@ use std::path::Path;
 use cfcache_client::{Credentials, InvalidCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, Environment, Sourced, ValueOrigin};
+use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, EnvVars, Sourced, ValueOrigin};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ const LONGEST: u64 = 4096;
 /// [`Failure`] with exit code 3, which never shows the credentials.
 pub fn fetch(
     place: Option<&Sourced<CredentialPlace>>,
-    environment: &Environment,
+    environment: &EnvVars,
     console: &dyn Console,
 ) -> Result<Credentials, Failure> {
     let Some(Sourced { value: place, origin }) = place else { return Err(none(environment)) };
@@ -90,7 +90,7 @@ fn refuse(origin: &str, invalid: InvalidCredentials) -> Failure {
     fail(format!("{origin}: {invalid}"))
 }
 
-fn none(environment: &Environment) -> Failure {
+fn none(environment: &EnvVars) -> Failure {
     let failure = match (&environment.key, &environment.email) {
         (Some(_), None) => fail("an API key needs the e-mail address of its user")
             .with_hint(format!("set `{EMAIL}` as well, or use a token (`{API_TOKEN}`)")),

@@ -3,7 +3,7 @@
 //!
 //! A program uses it in this order:
 //!
-//! 1. [`config::Environment::read_all`] and [`config::Settings::load`] read the environment and the files of settings.
+//! 1. [`config::EnvVars::read_all`] and [`config::Settings::load`] read the environment and the files of settings.
 //! 2. The methods of [`config::Settings`], [`connection::Network::new`], [`credentials::fetch`] and [`visitor`] parse what
 //!    is set into the parts of a [`job::Job`].
 //! 3. [`purge::run`] does the job and returns a [`report::Report`]; [`purge::dry_run()`] only shows the requests.

@@ -9,7 +9,7 @@ use cfcache_probe::{Expectation, GateSettings, InvalidCondition, Sha256, Visitor
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use crate::config::{Environment, VISITOR_HEADERS};
+use crate::config::{EnvVars, VISITOR_HEADERS};
 use crate::connection::Network;
 use crate::failure::Failure;
 use crate::job::{Expected, GateJob};
@@ -35,7 +35,7 @@ pub fn visitor(
     timeout: Option<Duration>,
     connect_to: Option<&str>,
     headers: Option<&Path>,
-    environment: &Environment,
+    environment: &EnvVars,
 ) -> Result<VisitorBuilder, Failure> {
     let mut visitor =
         Visitor::builder(USER_AGENT).with_roots(network.roots).with_proxy_rules(network.proxies);

@@ -15,7 +15,7 @@ use cfcache_app::{
 
 fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "this is the place that may")]
-    let environment = config::Environment::read_all(|name| std::env::var(name));
+    let environment = config::EnvVars::read_all(|name| std::env::var(name));
     let exit = match args::parse() {
         Ok(args) => {
             let terminal = render::Terminal::new(&args.global, &environment);

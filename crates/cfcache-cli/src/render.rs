@@ -24,7 +24,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::args::{ColorArg, Global, OutputArg, Usage};
-use crate::config::{self, Environment};
+use crate::config::{self, EnvVars};
 use crate::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -75,7 +75,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
+    pub(crate) fn new(global: &Global, environment: &EnvVars) -> Self {
         let output = match (global.common.json, global.common.output) {
             (true, _) => OutputArg::Json,
             (false, output) => output.unwrap_or(OutputArg::Human),
@@ -116,7 +116,7 @@ impl Terminal {
     /// # Errors
     ///
     /// If the filter is invalid.
-    pub(crate) fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
+    pub(crate) fn begin_log(global: &Global, environment: &EnvVars) -> Result<(), Failure> {
         if global.seldom.log_format.is_none() && environment.log.is_none() {
             return Ok(());
         }
@@ -505,7 +505,7 @@ fn readable_lines(text: &str) -> Cow<'_, str> {
 
 /// Returns whether the terminal supports escape sequences. On Windows they have to be enabled, which fails on old
 /// consoles.
-fn takes_escapes(environment: &Environment) -> bool {
+fn takes_escapes(environment: &EnvVars) -> bool {
     !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
 }
 
@@ -536,7 +536,7 @@ fn standard_output() -> std::io::Result<std::io::StdoutLock<'static>> {
 }
 
 /// Prints a message of clap: help and the version on standard output, errors on standard error.
-pub(crate) fn usage(usage: &Usage, environment: &Environment) -> Exit {
+pub(crate) fn usage(usage: &Usage, environment: &EnvVars) -> Exit {
     // The message may repeat what was typed.
     let plain = readable_lines(&usage.plain);
     let is_plain = environment.no_color || plain != usage.plain || !takes_escapes(environment);

@@ -20,7 +20,7 @@ use crate::args::{
     Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, ShellArg,
     TokenCommand, UrlsArgs, What,
 };
-use crate::config::{self, CredentialPlace, Environment, Settings, Sourced, ValueOrigin};
+use crate::config::{self, CredentialPlace, EnvVars, Settings, Sourced, ValueOrigin};
 use crate::failure::Failure;
 use crate::render::{Terminal, human};
 use crate::resolve::visiting::PurgeSubject;
@@ -52,7 +52,7 @@ pub(crate) enum Task {
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a usage error and 3 if there are no credentials.
-pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Task, Failure> {
+pub(crate) fn job(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Task, Failure> {
     let Args { command, global } = args;
     let resolver = || Resolver::load(&global, environment, terminal);
     match command {
@@ -104,7 +104,7 @@ pub(crate) fn job(args: Args, environment: &Environment, terminal: &Terminal) ->
     }
 }
 
-fn check_unicode(environment: &Environment) -> Result<(), Failure> {
+fn check_unicode(environment: &EnvVars) -> Result<(), Failure> {
     match &environment.broken {
         Some(name) => Err(Failure::usage(format!("the value of `{name}` is not Unicode"))),
         None => Ok(()),
@@ -158,16 +158,12 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
 struct Resolver<'a> {
     settings: Settings,
     global: &'a Global,
-    environment: &'a Environment,
+    environment: &'a EnvVars,
     terminal: &'a Terminal,
 }
 
 impl<'a> Resolver<'a> {
-    fn load(
-        global: &'a Global,
-        environment: &'a Environment,
-        terminal: &'a Terminal,
-    ) -> Result<Self, Failure> {
+    fn load(global: &'a Global, environment: &'a EnvVars, terminal: &'a Terminal) -> Result<Self, Failure> {
         check_unicode(environment)?;
         let settings = Settings::load(&global.overrides(), environment)?;
         if let Some(overruled) = &settings.overruled {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfcache_app::config::{Environment, LOG};
+use cfcache_app::config::{EnvVars, LOG};
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
@@ -33,13 +33,13 @@ const MIN_DURATION: Duration = Duration::from_millis(100);
 const COMMAND_CONNECTIONS: usize = 2;
 
 /// Runs the command of the arguments.
-pub(crate) fn execute(args: Args, environment: &Environment) -> Exit {
+pub(crate) fn execute(args: Args, environment: &EnvVars) -> Exit {
     let terminal = Terminal::default();
     let exit = begin(args, environment, &terminal).unwrap_or_else(|failure| terminal.failure(&failure));
     terminal.settle(exit)
 }
 
-fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<Exit, Failure> {
+fn begin(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Exit, Failure> {
     let Args { global, command } = args;
     if let Some(name) = &environment.broken {
         return Err(Failure::usage(format!("the value of `{name}` is not Unicode")));
@@ -105,7 +105,7 @@ fn begin(args: Args, environment: &Environment, terminal: &Terminal) -> Result<E
     exit
 }
 
-fn begin_log(global: &Global, environment: &Environment) -> Result<(), Failure> {
+fn begin_log(global: &Global, environment: &EnvVars) -> Result<(), Failure> {
     let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
     let filter = filter.map_err(|why| Failure::usage(format!("`{LOG}`: {why}")))?;
     let format = match global.log_format {
@@ -147,7 +147,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
+    fn new(global: &Global, environment: &EnvVars) -> Result<Self, Failure> {
         // Such as in a unit or container that refers to a missing variable. Falling back to a file would divert
         // requests from the
         // shared database.
@@ -229,7 +229,7 @@ impl Place {
 }
 
 /// Returns the directory of the SQLite file.
-fn directory(global: &Global, environment: &Environment) -> Result<PathBuf, Failure> {
+fn directory(global: &Global, environment: &EnvVars) -> Result<PathBuf, Failure> {
     let usual = || environment.state_home.as_ref().map(|home| home.join("cfcache-queue"));
     global.data.clone().or_else(usual).ok_or_else(|| {
         Failure::usage("there is no directory for the queue: the environment has no home directory")

@@ -6,11 +6,11 @@ mod console;
 
 use std::process::ExitCode;
 
-use cfcache_app::config::Environment;
+use cfcache_app::config::EnvVars;
 
 fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "only binaries read the environment")]
-    let environment = Environment::read_all(|name| std::env::var(name));
+    let environment = EnvVars::read_all(|name| std::env::var(name));
     let exit = match args::parse(std::env::args_os()) {
         Ok(args) => command::execute(args, &environment),
         Err(usage) => console::usage(&usage),

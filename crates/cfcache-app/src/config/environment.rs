@@ -93,32 +93,12 @@ const UNREAD: &[(&str, &str)] = &[
 /// The file of a token, by the convention of Docker images.
 const API_TOKEN_FILE: &str = "CLOUDFLARE_API_TOKEN_FILE";
 
-/// The proxies of the environment; empty if unset.
-#[derive(Default)]
-pub struct Proxies {
-    /// For `https://`.
-    pub https: String,
-    /// For `http://`.
-    pub http: String,
-    /// For both.
-    pub all: String,
-    /// The hosts that are reached without a proxy.
-    pub none: String,
-}
-
-impl core::fmt::Debug for Proxies {
-    /// A proxy's URL may contain a password.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Proxies")
-    }
-}
-
 /// Returns the value of an environment variable, like [`std::env::var`].
 pub type Lookup = fn(&str) -> Result<String, VarError>;
 
-/// The environment. An empty variable counts as unset, because an unset secret of a CI job is passed as an empty one.
+/// The environment variables. An empty variable counts as unset, because an unset secret of a CI job is passed as an empty one.
 #[derive(Debug)]
-pub struct Environment {
+pub struct EnvVars {
     /// The API token.
     pub token: Option<SecretString>,
     /// The global API key.
@@ -149,8 +129,14 @@ pub struct Environment {
     pub state_home: Option<PathBuf>,
     /// The user's home directory.
     pub home: Option<PathBuf>,
-    /// The proxies.
-    pub proxies: Proxies,
+    /// The proxy for `https://`; empty if unset, like the next three.
+    pub https_proxy: SecretString,
+    /// The proxy for `http://`.
+    pub http_proxy: SecretString,
+    /// The proxy for both.
+    pub all_proxy: SecretString,
+    /// The hosts that are reached without a proxy.
+    pub no_proxy: SecretString,
     /// Whether color is disabled.
     pub no_color: bool,
     /// Whether the terminal does not support escape sequences.
@@ -160,7 +146,7 @@ pub struct Environment {
     lookup: Lookup,
 }
 
-impl Environment {
+impl EnvVars {
     /// Reads all variables that are used.
     pub fn read_all(lookup: Lookup) -> Self {
         let mut environment = Self::empty(lookup);
@@ -190,16 +176,14 @@ impl Environment {
             .or_else(|| cfg!(windows).then(|| environment.read(LOCALAPPDATA)).flatten())
             .map(PathBuf::from)
             .or_else(|| environment.home.as_ref().map(|home| home.join(".local").join("state")));
-        environment.proxies = Proxies {
-            https: environment.read_either(HTTPS_PROXY),
+        environment.https_proxy = environment.read_either(HTTPS_PROXY);
+        environment.http_proxy = match environment.read(REQUEST_METHOD) {
             // In a CGI script a client could set it (<https://httpoxy.org>); the lower-case variable is safe.
-            http: match environment.read(REQUEST_METHOD) {
-                Some(_) => environment.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default(),
-                None => environment.read_either(HTTP_PROXY),
-            },
-            all: environment.read_either(ALL_PROXY),
-            none: environment.read_either(NO_PROXY),
+            Some(_) => environment.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default().into(),
+            None => environment.read_either(HTTP_PROXY),
         };
+        environment.all_proxy = environment.read_either(ALL_PROXY);
+        environment.no_proxy = environment.read_either(NO_PROXY);
         environment.no_color = environment.read(NO_COLOR).is_some();
         environment.dumb_terminal = environment.read(TERM).is_some_and(|term| term == "dumb");
         environment
@@ -222,7 +206,10 @@ impl Environment {
             config_home: None,
             state_home: None,
             home: None,
-            proxies: Proxies::default(),
+            https_proxy: SecretString::default(),
+            http_proxy: SecretString::default(),
+            all_proxy: SecretString::default(),
+            no_proxy: SecretString::default(),
             no_color: false,
             dumb_terminal: false,
             broken: None,
@@ -246,9 +233,10 @@ impl Environment {
             .collect()
     }
 
-    /// The value of a variable in lower case, otherwise in upper case, otherwise an empty string.
-    fn read_either(&mut self, name: &str) -> String {
-        self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default()
+    /// The value of a variable in lower case, otherwise in upper case, otherwise an empty string. A proxy's URL may
+    /// contain a password.
+    fn read_either(&mut self, name: &str) -> SecretString {
+        self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default().into()
     }
 
     /// The value of another variable, such as one that a profile names for its token.

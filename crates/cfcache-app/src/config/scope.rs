@@ -3,7 +3,7 @@
 use cfcache_model::endpoint::example::ZONE_ID as EXAMPLE_ZONE_ID;
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
 
-use crate::config::{ACCOUNT_ID, API_TOKEN, Environment, Settings, Sourced, ValueOrigin, ZONE_ID};
+use crate::config::{ACCOUNT_ID, API_TOKEN, EnvVars, Settings, Sourced, ValueOrigin, ZONE_ID};
 use crate::console::Console;
 use crate::domain;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ impl Settings {
     /// # Errors
     ///
     /// Where none is set, or it is neither an id nor a domain. An emulator needs none.
-    pub fn parse_zone(&self, environment: &Environment, console: &dyn Console) -> Result<ZoneRef, Failure> {
+    pub fn parse_zone(&self, environment: &EnvVars, console: &dyn Console) -> Result<ZoneRef, Failure> {
         let Some(Sourced { value, origin }) = &self.zone else {
             if self.emulator
                 && let Ok(zone) = ZoneId::parse(EXAMPLE_ZONE_ID)
@@ -79,7 +79,7 @@ impl Settings {
     /// # Errors
     ///
     /// As with [`Settings::parse_zone`] and [`Settings::parse_environment`].
-    pub fn parse_scope(&self, environment: &Environment, console: &dyn Console) -> Result<Scope, Failure> {
+    pub fn parse_scope(&self, environment: &EnvVars, console: &dyn Console) -> Result<Scope, Failure> {
         Ok(Scope { zone: self.parse_zone(environment, console)?, environment: self.parse_environment()? })
     }
 
@@ -90,7 +90,7 @@ impl Settings {
     /// The same as [`Settings::parse_scope`]; also if an environment is set without a zone.
     pub fn parse_destination(
         &self,
-        environment: &Environment,
+        environment: &EnvVars,
         console: &dyn Console,
     ) -> Result<Destination, Failure> {
         if self.names_zone() {
@@ -133,7 +133,7 @@ impl Settings {
 /// Where it is not an id.
 pub fn parse_account(
     option: Option<String>,
-    environment: &Environment,
+    environment: &EnvVars,
 ) -> Result<Option<Sourced<AccountId>>, Failure> {
     let variable = || Some((environment.account.clone()?, ValueOrigin::Variable(ACCOUNT_ID)));
     let given = option.map(|value| (value, ValueOrigin::Option("--account"))).or_else(variable);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cfcache_client::DEFAULT_BASE_URL;
 use cfcache_site::mapping::{Site, SiteUrl};
 
-use crate::config::{Environment, PROJECT_FILE, Settings};
+use crate::config::{EnvVars, PROJECT_FILE, Settings};
 use crate::failure::Failure;
 use crate::secret::shown;
 
@@ -62,7 +62,7 @@ impl Settings {
     /// Where the environment names no directory for states.
     pub fn state_file(
         &self,
-        environment: &Environment,
+        environment: &EnvVars,
         name: Option<&str>,
         site: &Site,
     ) -> Result<PathBuf, Failure> {

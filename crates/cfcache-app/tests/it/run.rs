@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use cfcache_app::config::Environment;
+use cfcache_app::config::EnvVars;
 use cfcache_app::connection::{Api, Connection};
 use cfcache_app::console::{Console, RunInfo};
 use cfcache_app::exit::Exit;
@@ -173,7 +173,7 @@ fn a_dry_run_gives_the_console_the_requests() {
 
 #[test]
 fn an_environment_is_what_its_lookup_says_and_nothing_else() {
-    let environment = Environment::read_all(|name| match name {
+    let environment = EnvVars::read_all(|name| match name {
         "CLOUDFLARE_ZONE_ID" => Ok("example.com".to_owned()),
         "CLOUDFLARE_EMAIL" => Ok(" ".to_owned()),
         "CF_ZONE" => Ok("x".to_owned()),

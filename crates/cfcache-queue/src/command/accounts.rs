@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cfcache_app::config::{CredentialPlace, Environment, Overrides, Settings, Sourced};
+use cfcache_app::config::{CredentialPlace, EnvVars, Overrides, Settings, Sourced};
 use cfcache_app::connection::{Api, Connection, Network, Remote};
 use cfcache_app::credentials;
 use cfcache_app::failure::Failure;
@@ -32,7 +32,7 @@ pub(super) async fn open(
     args: &WorkerArgs,
     file: &ConfigFile,
     path: Option<&Path>,
-    environment: &Environment,
+    environment: &EnvVars,
     terminal: &Terminal,
 ) -> Result<Opened, Failure> {
     if !(args.share > 0.0 && args.share <= 1.0) {

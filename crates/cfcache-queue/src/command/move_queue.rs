@@ -1,6 +1,6 @@
 //! The command `move`: moves a queue from a file to PostgreSQL.
 
-use cfcache_app::config::Environment;
+use cfcache_app::config::EnvVars;
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
@@ -16,7 +16,7 @@ const PASSWORD: &str = "PGPASSWORD";
 pub(super) fn run(
     to: Option<&str>,
     from: &Place,
-    environment: &Environment,
+    environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
@@ -44,7 +44,7 @@ pub(super) fn run(
 }
 
 /// Returns the database that the option names, otherwise the one of the variable.
-fn target(to: Option<&str>, environment: &Environment) -> Result<PostgresUrl, Failure> {
+fn target(to: Option<&str>, environment: &EnvVars) -> Result<PostgresUrl, Failure> {
     let parse = |url: &str, name: &str| {
         PostgresUrl::parse(url).map_err(|invalid| Failure::usage(format!("`{name}`: {invalid}")))
     };

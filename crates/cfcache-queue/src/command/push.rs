@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cfcache_app::config::{Environment, ZONE_ID};
+use cfcache_app::config::{EnvVars, ZONE_ID};
 use cfcache_app::console::Console as _;
 use cfcache_app::domain;
 use cfcache_app::exit::Exit;
@@ -23,7 +23,7 @@ use crate::console::Terminal;
 pub(super) fn run(
     args: PushArgs,
     place: &Place,
-    environment: &Environment,
+    environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
@@ -105,7 +105,7 @@ pub(super) fn run(
 }
 
 /// Returns a request for everything with the common options. The request of each entry is a copy of it.
-fn template(common: &PushCommon, environment: &Environment) -> Result<NewRequest, Failure> {
+fn template(common: &PushCommon, environment: &EnvVars) -> Result<NewRequest, Failure> {
     let Some(zone) = common.zone.as_ref().or(environment.zone.as_ref()) else {
         return Err(Failure::usage("no zone").with_hint(format!("name it with `--zone`, or set `{ZONE_ID}`")));
     };

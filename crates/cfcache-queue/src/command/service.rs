@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfcache_app::config::Environment;
+use cfcache_app::config::EnvVars;
 use cfcache_app::console::Console as _;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
@@ -63,7 +63,7 @@ pub(super) fn run(
     parts: Parts,
     config: ConfigArgs,
     place: &Place,
-    environment: &Environment,
+    environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
@@ -90,7 +90,7 @@ async fn serve(
     (file, path): (ConfigFile, Option<&Path>),
     (place, store): (&Place, Arc<dyn Store>),
     interrupts: &Interrupts,
-    environment: &Environment,
+    environment: &EnvVars,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
@@ -166,7 +166,7 @@ async fn serve(
     }
 }
 
-fn listen_address(option: Option<SocketAddr>, environment: &Environment) -> Result<SocketAddr, Failure> {
+fn listen_address(option: Option<SocketAddr>, environment: &EnvVars) -> Result<SocketAddr, Failure> {
     if let Some(address) = option {
         return Ok(address);
     }
