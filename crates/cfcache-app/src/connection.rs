@@ -42,7 +42,16 @@ pub enum Api {
         zone_name: String,
     },
     /// A remote API.
-    Remote(Box<Remote>),
+    Remote {
+        /// Where it is.
+        base: BaseUrl,
+        /// The credentials; `None` only if nothing will be sent.
+        credentials: Option<Credentials>,
+        /// Whether credentials may be sent unencrypted to another machine.
+        allow_insecure_http: bool,
+        /// The way there.
+        network: Box<Network>,
+    },
 }
 
 impl Api {
@@ -57,18 +66,6 @@ impl Api {
         }
         Self::Emulator { zone_id, zone_name }
     }
-}
-
-/// A remote API, and how to reach it.
-pub struct Remote {
-    /// Where it is.
-    pub base: BaseUrl,
-    /// The credentials; `None` only if nothing will be sent.
-    pub credentials: Option<Credentials>,
-    /// Whether credentials may be sent unencrypted to another machine.
-    pub allow_insecure_http: bool,
-    /// The way there.
-    pub network: Network,
 }
 
 /// How other machines are reached, the API and visitors' URLs alike.

@@ -249,7 +249,7 @@ async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageR
             .await
             .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
-    Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.items)))
+    Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.result)))
 }
 
 async fn environments(

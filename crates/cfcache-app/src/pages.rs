@@ -3,31 +3,27 @@
 use cfcache_client::Error;
 use cfcache_model::verdict::Answer;
 
-/// All pages of a list: the items, and the unchanged JSON.
-pub struct AllPages<T> {
-    /// The items of all pages.
-    pub items: Vec<T>,
-    /// One JSON array with the unchanged elements of all pages.
-    pub raw: String,
-}
-
-/// Reads all pages, counted from 1.
+/// Reads all pages, counted from 1. Returns the answer with the items of all of them; its `raw` is one JSON array with
+/// their unchanged elements.
 pub async fn all<T>(
     mut read: impl AsyncFnMut(u32) -> Result<Answer<Vec<T>>, Error>,
-) -> Result<AllPages<T>, Error> {
-    let mut items = Vec::new();
-    let mut raw: Vec<String> = Vec::new();
+) -> Result<Answer<Vec<T>>, Error> {
+    let mut all = read(1).await?;
+    let mut raw: Vec<String> = elements(&all.raw).into_iter().collect();
+    let mut is_last = all.result.is_empty();
     for page in 1.. {
-        let answer = read(page).await?;
-        let is_empty = answer.result.is_empty();
-        items.extend(answer.result);
-        raw.extend(elements(&answer.raw));
-        let pages = answer.result_info.and_then(|info| info.total_pages).unwrap_or(0);
-        if is_empty || u64::from(page) >= pages {
+        let pages = all.result_info.as_ref().and_then(|info| info.total_pages).unwrap_or(0);
+        if is_last || u64::from(page) >= pages {
             break;
         }
+        let answer = read(page + 1).await?;
+        is_last = answer.result.is_empty();
+        all.result.extend(answer.result);
+        all.result_info = answer.result_info;
+        raw.extend(elements(&answer.raw));
     }
-    Ok(AllPages { items, raw: format!("[{}]", raw.join(",")) })
+    all.raw = format!("[{}]", raw.join(","));
+    Ok(all)
 }
 
 /// The text between the brackets of a JSON array, if there is any.

@@ -18,18 +18,18 @@ pub fn may_be_secret(text: &str) -> bool {
 }
 
 /// An id or a name between backticks, as given; a text that [`may_be_secret`] is not shown.
-pub fn shown(text: &str) -> Shown<'_> {
-    Shown { text: text.into(), is_quoted: true }
+pub fn shown(text: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| write_shown(f, text, true))
 }
 
 /// Like [`shown`], without backticks.
-pub fn bare(text: &str) -> Shown<'_> {
-    Shown { text: text.into(), is_quoted: false }
+pub fn bare(text: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| write_shown(f, text, false))
 }
 
 /// A path between backticks, unless it may be a token: a token may be given instead of the name of its file.
-pub fn shown_path(path: &Path) -> Shown<'_> {
-    Shown { text: path.to_string_lossy(), is_quoted: true }
+pub fn shown_path(path: &Path) -> impl fmt::Display {
+    fmt::from_fn(|f| write_shown(f, &path.to_string_lossy(), true))
 }
 
 /// The name of a file for messages that add the backticks themselves.
@@ -37,22 +37,13 @@ pub fn path_name(path: &Path) -> String {
     bare(&path.to_string_lossy()).to_string()
 }
 
-/// The result of [`shown`].
-pub struct Shown<'a> {
-    text: std::borrow::Cow<'a, str>,
-    is_quoted: bool,
-}
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &*self.text;
-        if may_be_secret(text) {
-            return write!(f, "[{} characters, not shown: they may be a secret]", text.chars().count());
-        }
-        // A path may be longer than other names, and must be shown completely to be found.
-        let text = clip(text, CLIP_CHARS.max(4096));
-        if self.is_quoted { write!(f, "`{text}`") } else { f.write_str(&text) }
+fn write_shown(f: &mut fmt::Formatter<'_>, text: &str, is_quoted: bool) -> fmt::Result {
+    if may_be_secret(text) {
+        return write!(f, "[{} characters, not shown: they may be a secret]", text.chars().count());
     }
+    // A path may be longer than other names, and must be shown completely to be found.
+    let text = clip(text, CLIP_CHARS.max(4096));
+    if is_quoted { write!(f, "`{text}`") } else { f.write_str(&text) }
 }
 
 #[cfg(test)]

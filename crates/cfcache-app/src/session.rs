@@ -63,18 +63,17 @@ impl Session {
                 let transport = settings(&base);
                 (base, Some(token), transport, Some(emulator))
             }
-            Api::Remote(remote) => {
-                let network = &remote.network;
-                let mut transport = settings(&remote.base)
-                    .with_proxy(network.proxies.intercepts(remote.base.origin()))
+            Api::Remote { base, credentials, allow_insecure_http, network } => {
+                let mut transport = settings(base)
+                    .with_proxy(network.proxies.intercepts(base.origin()))
                     .with_roots(network.roots);
                 for pem in &network.authorities {
                     transport = transport.with_ca_pem(pem.as_slice());
                 }
-                if remote.allow_insecure_http {
+                if *allow_insecure_http {
                     transport = transport.allow_insecure_http();
                 }
-                (remote.base.clone(), remote.credentials.clone(), transport, None)
+                (base.clone(), credentials.clone(), transport, None)
             }
         };
         let transport = transport.build().map_err(cannot_connect)?;
@@ -170,7 +169,7 @@ fn policy(connection: &Connection, chosen: Option<Plan>) -> Policy {
 pub fn api_name(connection: &Connection) -> String {
     match &connection.api {
         Api::Emulator { .. } => "emulator".to_owned(),
-        Api::Remote(remote) => remote.base.to_string(),
+        Api::Remote { base, .. } => base.to_string(),
     }
 }
 
@@ -178,7 +177,7 @@ pub fn api_name(connection: &Connection) -> String {
 pub fn shown_base(connection: &Connection) -> Result<BaseUrl, Failure> {
     match &connection.api {
         Api::Emulator { .. } => parse(DEFAULT_BASE_URL),
-        Api::Remote(remote) => Ok(remote.base.clone()),
+        Api::Remote { base, .. } => Ok(base.clone()),
     }
 }
 

@@ -8,7 +8,7 @@ mod visiting;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use cfcache_app::connection::{Api, Connection, Network, Remote, plan};
+use cfcache_app::connection::{Api, Connection, Network, plan};
 use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
 use cfcache_app::manage::{ManageJob, SettingCommand, SettingJob};
 use cfcache_model::Plan;
@@ -192,8 +192,9 @@ impl<'a> Resolver<'a> {
             let place = self.settings.credentials.as_ref();
             let fetch = || credentials::fetch(place, self.environment, self.terminal);
             let credentials = (!sends_nothing).then(fetch).transpose()?;
-            let (allow_insecure_http, network) = (global.seldom.allow_insecure_http, self.network()?);
-            Api::Remote(Box::new(Remote { base, credentials, allow_insecure_http, network }))
+            let (allow_insecure_http, network) =
+                (global.seldom.allow_insecure_http, Box::new(self.network()?));
+            Api::Remote { base, credentials, allow_insecure_http, network }
         };
         Ok(Connection {
             api,

@@ -18,7 +18,7 @@ pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, 
         pages::all(async |page| context.call(&ZoneRequest::cloud_regions(&context.zone, page)).await)
             .await
             .map_err(|error| Failure::from_error(&error, "cannot list the cloud regions"))?;
-    Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.items)))
+    Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.result)))
 }
 
 pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<ManageReport, Failure> {

@@ -152,8 +152,8 @@ async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes,
             _ => failure,
         }
     })?;
-    let plan = zones.items.iter().map(Zone::known_plan).min().flatten();
-    let known = zones.items.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
+    let plan = zones.result.iter().map(Zone::known_plan).min().flatten();
+    let known = zones.result.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
     let routes = Routes::new(known);
     if routes.is_empty() {
         Err(Failure::new(Exit::Failed, "no zone is given, and the token can see none")

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cfcache_app::config::{CredentialPlace, EnvVars, Overrides, Settings, Sourced};
-use cfcache_app::connection::{Api, Connection, Network, Remote};
+use cfcache_app::connection::{Api, Connection, Network};
 use cfcache_app::credentials;
 use cfcache_app::failure::Failure;
 use cfcache_app::session::Session;
@@ -52,19 +52,19 @@ pub(super) async fn open(
         None
     } else {
         let base = settings.parse_base_url()?;
-        Some((base, Network::new(None, Roots::Platform, &args.ca_file, environment)?))
+        Some((base, Box::new(Network::new(None, Roots::Platform, &args.ca_file, environment)?)))
     };
     let timeout = seconds(args.timeout, "--timeout")?;
     // The connection neither limits its rate nor retries: the budgets and the queue do both.
     let connection = |credentials: Option<Credentials>, plan: Option<Plan>| Connection {
         api: match &remote {
             None => Api::emulator(None),
-            Some((base, network)) => Api::Remote(Box::new(Remote {
+            Some((base, network)) => Api::Remote {
                 base: base.clone(),
                 credentials,
                 allow_insecure_http: args.allow_insecure_http,
                 network: network.clone(),
-            })),
+            },
         },
         plan,
         pacing: false,
