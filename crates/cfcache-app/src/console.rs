@@ -65,7 +65,10 @@ pub trait Console {
     fn visited(&self, _url: &str, _visited: &Result<Visit, NoAnswer>) {}
 
     /// A run over a list has started.
-    fn run_started(&self, _run: RunInfo) {}
+    ///
+    /// `total` is the number of entries, if they were counted. `estimate` returns the minimum time for a number of
+    /// further entries, as far as the limits are known.
+    fn run_started(&self, _kind: Kind, _total: Option<u64>, _estimate: Box<dyn Fn(u64) -> Duration>) {}
 
     /// Entries of the run failed without being sent.
     fn unsent(&self, _entries: u64) {}
@@ -81,14 +84,4 @@ pub trait Console {
 
     /// Shows the progress of a task that started `elapsed` ago; called several times per second.
     fn progress(&self, _line: &str, _elapsed: Duration) {}
-}
-
-/// What is known about a run when it starts.
-pub struct RunInfo {
-    /// The kind of its entries.
-    pub kind: Kind,
-    /// The number of entries, if they were counted.
-    pub total: Option<u64>,
-    /// Returns the minimum time for a number of further entries, as far as the limits are known.
-    pub estimate: Box<dyn Fn(u64) -> Duration>,
 }

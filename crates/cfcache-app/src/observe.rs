@@ -113,7 +113,7 @@ impl<'a> RunObserver<'a> {
         console: &'a dyn Console,
         report: Report,
         found: Rc<RefCell<InputFindings>>,
-        logs: Logs,
+        failed_to: Option<FailedTo>,
     ) -> Self {
         Self {
             console,
@@ -123,8 +123,8 @@ impl<'a> RunObserver<'a> {
             started: Instant::now(),
             in_flight: 0,
             found,
-            failed_to: logs.failed_to,
-            journal: logs.journal,
+            failed_to,
+            journal: None,
             paced: None,
             accepted: None,
             exit: Exit::Accepted,
@@ -135,6 +135,12 @@ impl<'a> RunObserver<'a> {
             unrouted: 0,
             unsent: 0,
         }
+    }
+
+    /// Records what is accepted.
+    pub(crate) fn with_journal(mut self, journal: Option<Writer>) -> Self {
+        self.journal = journal;
+        self
     }
 
     /// Also builds a report for each scope of the run.
@@ -405,12 +411,6 @@ impl Observer for RunObserver<'_> {
         self.recording += 1;
         Some(journal.accepted(&range, point))
     }
-}
-
-/// The files that a run writes.
-pub(crate) struct Logs {
-    pub(crate) failed_to: Option<FailedTo>,
-    pub(crate) journal: Option<Writer>,
 }
 
 /// The message after the first Ctrl-C while requests are in flight.

@@ -56,27 +56,15 @@ pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
     }
 }
 
-/// The plan whose limits a run obeys.
-#[derive(Clone, Copy)]
-struct Pacing {
-    /// The named or known plan.
-    plan: Option<Plan>,
-    /// Whether the plan is asked for once it matters.
-    learns_plan: bool,
-}
-
-impl Pacing {
-    /// Uses the named plan, otherwise the known one, otherwise the smallest.
-    fn begin(session: &Session, connection: &Connection, seen: Option<Plan>) -> Self {
-        if connection.pacing
-            && connection.plan.is_none()
-            && let Some(plan) = seen
-        {
-            session.client.set_limits(plan.purge_limits());
-        }
-        let plan = connection.plan.or(seen);
-        Self { plan, learns_plan: connection.pacing && plan.is_none() }
+/// Sets the limits of the plan that a run obeys, and returns the plan: the named one, otherwise the one that was seen.
+fn set_plan(session: &Session, connection: &Connection, seen: Option<Plan>) -> Option<Plan> {
+    if connection.pacing
+        && connection.plan.is_none()
+        && let Some(plan) = seen
+    {
+        session.client.set_limits(plan.purge_limits());
     }
+    connection.plan.or(seen)
 }
 
 /// The failure of a run that was interrupted before it sent anything.

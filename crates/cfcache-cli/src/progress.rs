@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use cfcache_app::console::RunInfo;
 use cfcache_client::engine::Reason;
 use cfcache_client::{ErrorCause, Event, Summary};
+use cfcache_model::target::Kind;
 use cfcache_model::verdict::Class;
 use tokio::time::Instant;
 
@@ -79,7 +79,7 @@ impl Trouble {
 
 /// The state of a run while it runs.
 pub(crate) struct Progress {
-    noun: cfcache_model::Kind,
+    noun: Kind,
     /// The number of entries, if it is known.
     total: Option<u64>,
     started: Instant,
@@ -105,11 +105,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(run: RunInfo) -> Self {
+    pub(crate) fn new(kind: Kind, total: Option<u64>, estimate: Box<dyn Fn(u64) -> Duration>) -> Self {
         let now = Instant::now();
         Self {
-            noun: run.kind,
-            total: run.total,
+            noun: kind,
+            total,
             started: now,
             last_beat: now,
             summary: Summary::default(),
@@ -118,7 +118,7 @@ impl Progress {
             is_stopped: false,
             held_until: None,
             is_quota: false,
-            estimate: run.estimate,
+            estimate,
             trouble: None,
             past: VecDeque::from([(now, 0)]),
             has_waited: false,

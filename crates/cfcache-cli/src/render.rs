@@ -14,10 +14,11 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
-use cfcache_app::console::{Console, RunInfo};
+use cfcache_app::console::Console;
 use cfcache_app::log::{self, LogFilter, LogFormat, Logger};
 use cfcache_client::engine::Reason;
 use cfcache_client::{Event, Exchange};
+use cfcache_model::target::Kind;
 use cfcache_model::text::is_invisible;
 use cfcache_probe::{NoAnswer, Visit};
 use serde::Serialize;
@@ -430,8 +431,8 @@ impl Console for Terminal {
         }
     }
 
-    fn run_started(&self, run: RunInfo) {
-        *self.run.borrow_mut() = Some(Progress::new(run));
+    fn run_started(&self, kind: Kind, total: Option<u64>, estimate: Box<dyn Fn(u64) -> Duration>) {
+        *self.run.borrow_mut() = Some(Progress::new(kind, total, estimate));
     }
 
     fn unsent(&self, entries: u64) {

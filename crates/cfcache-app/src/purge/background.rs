@@ -18,43 +18,33 @@ use crate::session::Session;
 /// The interval of [`Console::tick`].
 const TICK: Duration = Duration::from_millis(125);
 
-/// The tasks that run beside a run.
-pub(super) struct BackgroundTasks<'a> {
-    pub(super) session: &'a Session,
-    pub(super) console: &'a dyn Console,
-    pub(super) interrupts: &'a Interrupts,
-    /// Notified when the run waits for the rate limits for the first time.
-    pub(super) paced: &'a Notify,
-    /// The zone whose plan is then looked up, if it is not known.
-    pub(super) zone: Option<&'a ZoneId>,
-}
-
-impl BackgroundTasks<'_> {
-    /// Shows the progress, gives up requests in flight after the second interrupt, and looks up the plan. It never ends
-    /// by itself.
-    pub(super) async fn run(&self) -> Infallible {
-        tokio::join!(self.draw(), self.give_up(), self.learn()).0
-    }
-
-    async fn draw(&self) -> Infallible {
+/// Shows the progress, gives up requests in flight after the second interrupt, and looks up the plan of `zone` when the
+/// run waits for the rate limits for the first time, which `paced` notifies. It never ends by itself.
+pub(super) async fn run(
+    session: &Session,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+    paced: &Notify,
+    zone: Option<&ZoneId>,
+) -> Infallible {
+    let draw = async {
         let mut interval = tokio::time::interval(TICK);
         loop {
             interval.tick().await;
-            self.console.tick();
+            console.tick();
         }
-    }
-
-    async fn give_up(&self) {
-        self.interrupts.nth(2).await;
+    };
+    let give_up = async {
+        interrupts.nth(2).await;
         // The run then ends by itself, and knows which requests it did not wait for.
-        self.session.give_up();
-    }
-
-    async fn learn(&self) {
-        let Some(zone) = self.zone else { return };
-        self.paced.notified().await;
-        auto_plan::learn(self.session, zone, self.console).await;
-    }
+        session.give_up();
+    };
+    let learn = async {
+        let Some(zone) = zone else { return };
+        paced.notified().await;
+        auto_plan::learn(session, zone, console).await;
+    };
+    tokio::join!(draw, give_up, learn).0
 }
 
 /// Reports the findings of the input, adds them to the report, and returns the exit code. `journal` is the name of the

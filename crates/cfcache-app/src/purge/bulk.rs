@@ -1,6 +1,7 @@
 //! A run over a list: reads the input, sends it, and reports the results. Entries go to one zone, or each to the zone
 //! of its host.
 
+use core::time::Duration;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,18 +14,18 @@ use cfcache_probe::AcceptedUrls;
 use tokio::sync::Notify;
 
 use crate::config::needs_zone;
-use crate::console::{Console, RunInfo};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{Destination, ListJob, Visits};
 use crate::journal::{Header, Journal, JournalReplay, Writer};
-use crate::observe::{FailedTo, Logs, RunObserver};
-use crate::purge::background::{BackgroundTasks, finish_report};
+use crate::observe::{FailedTo, RunObserver};
+use crate::purge::background::{self, finish_report};
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, AfterPurge, Before, ask_before, collector, wait_for_origin};
-use crate::purge::{Pacing, caps};
+use crate::purge::{caps, set_plan};
 use crate::report::Report;
 use crate::route::Routes;
 use crate::session::{Session, api_name};
@@ -66,8 +67,9 @@ pub(super) async fn run(
     }
     let session = Session::open(&connection).await?;
     let found = FoundScopes::find(&session, &destination, console, interrupts).await?;
-    let pacing = Pacing::begin(&session, &connection, found.plan());
-    let caps = caps(pacing.plan, kind, batch_size, console);
+    let plan = set_plan(&session, &connection, found.plan());
+    let learns_plan = connection.pacing && plan.is_none();
+    let caps = caps(plan, kind, batch_size, console);
     let mut scopes = found.purge_scopes(action, kind, caps);
     if scopes.is_empty() {
         return Err(Failure::new(
@@ -88,8 +90,17 @@ pub(super) async fn run(
         _ => None,
     };
     let (report, routes) = (found.report(action, kind), found.routes());
-    let bulk =
-        Bulk { session: &session, kind, scopes, routes, report, pacing, accepted: None, console, interrupts };
+    let bulk = Bulk {
+        session: &session,
+        kind,
+        scopes,
+        routes,
+        report,
+        learns_plan,
+        accepted: None,
+        console,
+        interrupts,
+    };
     let report = bulk.run(input, failed_to, journal, visits, before).await?;
     session.close().await;
     Ok(report)
@@ -143,7 +154,8 @@ pub(super) struct Bulk<'a> {
     pub(super) routes: Option<&'a Routes>,
     /// The report, without counts.
     pub(super) report: Report,
-    pub(super) pacing: Pacing,
+    /// Whether the plan is asked for once it matters.
+    pub(super) learns_plan: bool,
     /// Collects the accepted URLs.
     pub(super) accepted: Option<Rc<RefCell<AcceptedUrls>>>,
     pub(super) console: &'a dyn Console,
@@ -167,7 +179,7 @@ impl<'a> Bulk<'a> {
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
         let (console, interrupts) = (self.console, self.interrupts);
-        let (mut report, mut exit, journal) = self.send(input, Logs { failed_to, journal }).await;
+        let (mut report, mut exit, journal) = self.send(input, failed_to, journal).await;
         let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
         let is_accepted = accepted.as_ref().is_some_and(|accepted| accepted.last().is_some());
         if exit == Exit::Interrupted && is_accepted {
@@ -202,9 +214,15 @@ impl<'a> Bulk<'a> {
     }
 
     /// Sends the input.
-    pub(super) async fn send(self, input: InputReader, logs: Logs) -> (Report, Exit, Option<Writer>) {
-        let Self { session, kind, mut scopes, routes, report, pacing, accepted, console, interrupts } = self;
-        let journal_name = logs.journal.as_ref().map(|journal| journal.name().to_owned());
+    pub(super) async fn send(
+        self,
+        input: InputReader,
+        failed_to: Option<FailedTo>,
+        journal: Option<Writer>,
+    ) -> (Report, Exit, Option<Writer>) {
+        let Self { session, kind, mut scopes, routes, report, learns_plan, accepted, console, interrupts } =
+            self;
+        let journal_name = journal.as_ref().map(|journal| journal.name().to_owned());
         let total = input.total();
         for scope in &mut scopes {
             // A pipe may deliver entries as long as pages change; an entry that comes again after it was sent has
@@ -215,10 +233,11 @@ impl<'a> Bulk<'a> {
                 scope.patience = None;
             }
         }
-        console.run_started(run_info(session, &scopes, kind, total));
+        console.run_started(kind, total, estimate(session, &scopes, kind));
         let (mut input, info) = input.open(routes, &scopes);
         let paced = Rc::new(Notify::new());
-        let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), logs)
+        let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), failed_to)
+            .with_journal(journal)
             .with_paced(Rc::clone(&paced))
             .with_accepted(accepted);
         if routes.is_some() {
@@ -230,13 +249,12 @@ impl<'a> Bulk<'a> {
         }
         observer.notice();
         // The limits apply per account, and most accounts have one plan: the first zone is used.
-        let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| pacing.learns_plan);
-        let background = BackgroundTasks { session, console, interrupts, paced: &paced, zone: zone.as_ref() };
+        let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| learns_plan);
         let interrupt = interrupts.nth(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
         let summaries = tokio::select! {
             summaries = work => summaries,
-            never = background.run() => match never {},
+            never = background::run(session, console, interrupts, &paced, zone.as_ref()) => match never {},
         };
         // Entries that a stopped run did not read are part of the job, if reading them ends. With a journal, it records
         // what is left.
@@ -253,12 +271,10 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// What is known of a run when it starts, including the minimum time that the limits require.
-fn run_info(session: &Session, scopes: &[PurgeScope], kind: Kind, total: Option<u64>) -> RunInfo {
+/// Returns the minimum time that the limits require for a number of entries.
+fn estimate(session: &Session, scopes: &[PurgeScope], kind: Kind) -> Box<dyn Fn(u64) -> Duration> {
     let items = scopes.first().map_or(1, |scope| scope.limits.items);
     let client = session.client.clone();
     let cost = Cost::new(kind, items);
-    let estimate =
-        move |left: u64| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64));
-    RunInfo { kind, total, estimate: Box::new(estimate) }
+    Box::new(move |left| client.limiter().time_for(client.now(), cost, left.div_ceil(items as u64)))
 }

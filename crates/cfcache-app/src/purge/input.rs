@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::journal::JournalReplay;
-use crate::observe::{FailedTo, InputFindings, Logs, RunObserver};
+use crate::observe::{FailedTo, InputFindings, RunObserver};
 use crate::purge::{empty, interrupted};
 use crate::report::{ItemError, Report};
 use crate::route::Routes;
@@ -124,8 +124,7 @@ impl InputReader {
         }
         let found = Rc::new(RefCell::new(self.found));
         let report = Report::new("", "", None, None);
-        let logs = Logs { failed_to, journal: None };
-        let mut observer = RunObserver::new(console, report, Rc::clone(&found), logs);
+        let mut observer = RunObserver::new(console, report, Rc::clone(&found), failed_to);
         observer.notice();
         let broken = found.borrow_mut().broken.take();
         let (_, exit) = observer.finish(&[]);

@@ -1,10 +1,11 @@
 //! From a job to a report, with a console that is a list.
 
+use core::time::Duration;
 use std::cell::RefCell;
 
 use cfcache_app::config::EnvVars;
 use cfcache_app::connection::{Api, Connection};
-use cfcache_app::console::{Console, RunInfo};
+use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::interrupts::Interrupts;
@@ -56,8 +57,8 @@ impl Console for Told {
         if self.confirms { Ok(()) } else { Err(Failure::usage("not confirmed")) }
     }
 
-    fn run_started(&self, run: RunInfo) {
-        self.add(format!("started: {:?} {:?}", run.kind, run.total));
+    fn run_started(&self, kind: Kind, total: Option<u64>, _estimate: Box<dyn Fn(u64) -> Duration>) {
+        self.add(format!("started: {kind:?} {total:?}"));
     }
 
     fn batch(&self, batch: &BatchEvent<'_>) {

@@ -17,14 +17,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, Visits};
-use crate::observe::{FailedTo, Logs, millis};
+use crate::observe::{FailedTo, millis};
 use crate::purge::bulk::Bulk;
 use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, AfterPurge, VisitOutcome, ask_before, collector, wait_for_origin};
-use crate::purge::{Pacing, caps, confirm, describe_zone, everything};
+use crate::purge::{caps, confirm, describe_zone, everything, set_plan};
 use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::wording;
@@ -96,7 +96,7 @@ async fn send_with(
     if exit != Exit::Accepted {
         return Ok(None);
     }
-    let caps = caps(Pacing::begin(session, connection, found.plan()).plan, Kind::Files, None, console);
+    let caps = caps(set_plan(session, connection, found.plan()), Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
     let files = SiteFiles::new(&job.site, work);
     let after_purge = AfterPurge {
@@ -147,8 +147,9 @@ impl Sending<'_> {
                 targets.iter().for_each(|target| report.fail(&target.text(), &error));
                 continue;
             }
-            let pacing = Pacing::begin(session, connection, found.plan());
-            let caps = caps(pacing.plan, kind, job.batch_size, console);
+            let plan = set_plan(session, connection, found.plan());
+            let learns_plan = connection.pacing && plan.is_none();
+            let caps = caps(plan, kind, job.batch_size, console);
             let (scopes, routes) = (found.purge_scopes(action, kind, caps), found.routes());
             let part = found.report(action, kind);
             let entries = targets.into_iter().cloned().map(Entry::from).collect();
@@ -156,10 +157,19 @@ impl Sending<'_> {
                 accepted.borrow_mut().begin_part(action);
             }
             let accepted = accepted.clone();
-            let bulk =
-                Bulk { session, kind, scopes, routes, report: part, pacing, accepted, console, interrupts };
-            let logs = Logs { failed_to: failed_to.clone(), journal: None };
-            let (part, part_exit, _) = bulk.send(InputReader::from_entries(entries), logs).await;
+            let bulk = Bulk {
+                session,
+                kind,
+                scopes,
+                routes,
+                report: part,
+                learns_plan,
+                accepted,
+                console,
+                interrupts,
+            };
+            let (part, part_exit, _) =
+                bulk.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
             // Whatever the exit code: only what the API accepted is done.
             let is_whole = part.accepted == part.items && !part.is_incomplete;
             exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
