@@ -19,6 +19,7 @@ use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
 use cfcache_client::EntryRanges;
+use cfcache_model::id::{EnvironmentId, ZoneId};
 use tokio::sync::watch;
 
 use crate::console::Console;
@@ -35,7 +36,10 @@ use crate::wording;
 pub struct Journal {
     name: String,
     file: File,
-    header: Option<Header>,
+    /// The description of this run; without zone and environment until they are looked up.
+    header: Header,
+    /// The description of the run in the file; `None` if the file is empty.
+    known: Option<Header>,
     accepted: EntryRanges,
     verified: EntryRanges,
     points: Vec<Point>,
@@ -44,12 +48,12 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates a journal, and reads it.
+    /// Opens or creates a journal for the run that `header` describes, and reads it.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the file is not a journal (it is not changed then), or if another run uses it.
-    pub fn open(path: &Path, console: &dyn Console) -> Result<Self, Failure> {
+    pub fn open(path: &Path, header: Header, console: &dyn Console) -> Result<Self, Failure> {
         let name = path_name(path);
         let cannot =
             |error: std::io::Error| Failure::usage(format!("cannot use the journal `{name}`: {error}"));
@@ -76,8 +80,8 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        let Contents { header, accepted, verified, points, end, unreadable } =
-            lines::read(&file).map_err(|wrong| match wrong {
+        let Contents { header: known, accepted, verified, points, end, unreadable } = lines::read(&file)
+            .map_err(|wrong| match wrong {
                 InvalidJournal::Io(error) => cannot(error),
                 InvalidJournal::Foreign => {
                     Failure::usage(format!("`{name}` is not a journal of this program; it was not changed"))
@@ -93,7 +97,8 @@ impl Journal {
                 wording::count(unreadable, "line"),
             ));
         }
-        let mut journal = Self { name: name.clone(), file, header, accepted, verified, points, last: None };
+        let mut journal =
+            Self { name: name.clone(), file, header, known, accepted, verified, points, last: None };
         // An incomplete last line must not be joined with the next one.
         journal.file.set_len(end).and_then(|()| journal.file.seek(SeekFrom::Start(end))).map_err(cannot)?;
         journal.points.sort_unstable();
@@ -122,11 +127,10 @@ impl Journal {
     /// # Errors
     ///
     /// If it belongs to another run; the error names the difference.
-    pub fn check(&self, header: &Header) -> Result<(), Failure> {
-        let Some(known) = &self.header else { return Ok(()) };
-        let now =
-            Header { zone: known.zone.clone(), environment: known.environment.clone(), ..header.clone() };
-        self.compare(known, &now)
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let (zone, environment) = (known.zone.clone(), known.environment.clone());
+        self.compare(known, &Header { zone, environment, ..self.header.clone() })
     }
 
     fn compare(&self, known: &Header, now: &Header) -> Result<(), Failure> {
@@ -140,24 +144,28 @@ impl Journal {
         }
     }
 
-    /// Continues the run of the journal, or starts a new one in an empty journal.
+    /// Continues the run of the journal, or starts a new one in an empty journal, now that zone and environment are
+    /// known. Returns the entries that were accepted as well.
     ///
     /// # Errors
     ///
     /// If it belongs to another run; the error names the difference.
     pub fn begin(
         mut self,
-        header: &Header,
+        zone: &ZoneId,
+        environment: Option<&EnvironmentId>,
         given_up: watch::Receiver<bool>,
     ) -> Result<(Writer, EntryRanges), Failure> {
+        self.header.zone = zone.to_string();
+        self.header.environment = environment.map(ToString::to_string);
         let name = &self.name;
-        match &self.header {
-            Some(known) => self.compare(known, header)?,
+        match &self.known {
+            Some(known) => self.compare(known, &self.header)?,
             None => {
                 let cannot = |error: std::io::Error| {
                     Failure::usage(format!("cannot write the journal `{name}`: {error}"))
                 };
-                writer::write(&mut self.file, header).map_err(cannot)?;
+                writer::write(&mut self.file, &self.header).map_err(cannot)?;
                 self.file.sync_all().map_err(cannot)?;
                 // The file is only durable if its directory entry is.
                 if let Some(folder) = Path::new(name).parent() {

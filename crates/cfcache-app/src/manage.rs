@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::ZoneRef;
-pub use crate::manage::dry_run::dry_run;
+pub use crate::manage::dry_run::{dry_run, only_reads};
 pub use crate::manage::regions::{Imported, RegionImport};
 pub use crate::manage::table::SettingRow;
 pub use crate::manage::value::{SETTINGS, SettingValue};
@@ -45,19 +45,16 @@ pub enum ManageJob {
     /// to name an account but are not read.
     VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
     /// A setting of a zone.
-    Setting(SettingJob),
-}
-
-/// A command for a setting of a zone.
-pub struct SettingJob {
-    /// The command.
-    pub command: SettingCommand,
-    /// The zone.
-    pub zone: ZoneRef,
-    /// How to reach the API.
-    pub connection: Connection,
-    /// Whether to skip the confirmation.
-    pub yes: bool,
+    Setting {
+        /// What to do with it.
+        command: SettingCommand,
+        /// The zone.
+        zone: ZoneRef,
+        /// How to reach the API.
+        connection: Connection,
+        /// Whether to skip the confirmation.
+        yes: bool,
+    },
 }
 
 /// What to do with a setting.
@@ -213,7 +210,7 @@ pub async fn run(
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     // Commands for settings handle interrupts themselves.
-    let is_setting = matches!(job, ManageJob::Setting(_));
+    let is_setting = matches!(job, ManageJob::Setting { .. });
     tokio::select! {
         report = ask(job, console, interrupts) => report,
         () = interrupts.nth(1), if !is_setting => Err(interrupted(false)),
@@ -231,7 +228,12 @@ async fn ask(
         ManageJob::VerifyToken(connection, account, unread) => {
             token::verify(&connection, account.as_ref(), unread, console).await
         }
-        ManageJob::Setting(job) => setting(job, console, interrupts).await,
+        ManageJob::Setting { command, zone, connection, yes } => {
+            if let Some(question) = command.question(&describe_zone(&zone)) {
+                confirm(console, yes, &question)?;
+            }
+            setting(&connection, &zone, command, console, interrupts).await
+        }
     }
 }
 
@@ -290,22 +292,21 @@ fn is_unset(error: &Error) -> bool {
 }
 
 async fn setting(
-    job: SettingJob,
+    connection: &Connection,
+    zone: &ZoneRef,
+    command: SettingCommand,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
-    if let Some(question) = job.command.question(&describe_zone(&job.zone)) {
-        confirm(console, job.yes, &question)?;
-    }
-    let session = Session::open(&job.connection).await?;
+    let session = Session::open(connection).await?;
     let zone = tokio::select! {
-        zone = scope::zone(&session.client, &job.zone, console) => zone?,
+        zone = scope::zone(&session.client, zone, console) => zone?,
         () = interrupts.nth(1) => return Err(interrupted(false)),
     };
     let context = SettingsContext { client: &session.client, zone, console };
-    let (is_change, ends_itself) = (job.command.is_change(), job.command.ends_itself());
+    let (is_change, ends_itself) = (command.is_change(), command.ends_itself());
     let report = tokio::select! {
-        report = carry_out(&context, job.command, interrupts) => report,
+        report = carry_out(&context, command, interrupts) => report,
         () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
     }?;
     drop(context);

@@ -45,6 +45,10 @@ fn warn_of_success(console: &dyn Console, warning: &ResponseInfo) {
 /// What was found while reading the input and is not reported yet.
 #[derive(Default)]
 pub(crate) struct InputFindings {
+    /// The number of entries, if they were counted.
+    pub(crate) total: Option<u64>,
+    /// Whether an invalid entry ends the input.
+    pub(crate) stops_at_invalid: bool,
     pub(crate) invalid: Vec<Invalid>,
     pub(crate) warnings: Vec<(String, String)>,
     /// Why reading stopped early, if it did.
@@ -60,6 +64,10 @@ pub(crate) struct InputFindings {
 }
 
 impl InputFindings {
+    pub(crate) fn new(total: Option<u64>, stops_at_invalid: bool) -> Self {
+        Self { total, stops_at_invalid, ..Self::default() }
+    }
+
     /// Stores the findings of a chunk, and returns its entries.
     pub(crate) fn keep(&mut self, chunk: Chunk) -> Vec<Entry> {
         self.invalid.extend(chunk.invalid);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cfcache_app::connection::{Api, Connection, Network, plan};
 use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
-use cfcache_app::manage::{ManageJob, SettingCommand, SettingJob};
+use cfcache_app::manage::{ManageJob, SettingCommand, only_reads};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::target::{CacheKeyHeader, Kind};
@@ -40,7 +40,7 @@ pub(crate) enum Task {
     Emulator(EmulatorArgs, Plan, bool),
     Manage(ManageJob),
     /// Prints the requests of a change.
-    ManageDryRun(SettingJob),
+    ManageDryRun(ManageJob),
     ShowConfig(Box<Settings>),
     ConfigPath(Option<PathBuf>),
     Completions(ShellArg),
@@ -331,8 +331,8 @@ impl Resolver<'_> {
         }
         let yes = self.global.common.yes || self.global.common.force;
         let (zone, connection) = (self.zone()?, self.connection(dry_run)?);
-        let job = SettingJob { command, zone, connection, yes };
-        Ok(if dry_run { Task::ManageDryRun(job) } else { Task::Manage(ManageJob::Setting(job)) })
+        let job = ManageJob::Setting { command, zone, connection, yes };
+        Ok(if dry_run { Task::ManageDryRun(job) } else { Task::Manage(job) })
     }
 
     fn zones(&self) -> Result<Task, Failure> {
@@ -403,10 +403,6 @@ impl Resolver<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn only_reads() -> Failure {
-    Failure::usage("`--dry-run` is for commands that change something; this one only reads")
 }
 
 fn targets(

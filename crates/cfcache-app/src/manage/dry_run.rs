@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::ZoneRef;
-use crate::manage::{SettingCommand, SettingJob};
+use crate::manage::{ManageJob, SettingCommand};
 use crate::purge::{ZONE_STAND_IN, shown};
 use crate::session::shown_base;
 use crate::wording;
@@ -16,10 +16,16 @@ use crate::wording;
 ///
 /// # Errors
 ///
-/// [`Failure`] if the base URL is invalid.
-pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let base = shown_base(&job.connection)?.to_string();
-    let zone = match &job.zone {
+/// [`Failure`] if the job changes nothing, or if the base URL is invalid.
+pub fn dry_run(job: &ManageJob, console: &dyn Console) -> Result<Exit, Failure> {
+    let (command, zone, connection) = match job {
+        ManageJob::Setting { command, zone, connection, .. } if command.is_change() => {
+            (command, zone, connection)
+        }
+        _ => return Err(only_reads()),
+    };
+    let base = shown_base(connection)?.to_string();
+    let zone = match zone {
         ZoneRef::Id(id) => id.clone(),
         ZoneRef::Domain(domain) => {
             console.note(&format!(
@@ -28,14 +34,19 @@ pub fn dry_run(job: &SettingJob, console: &dyn Console) -> Result<Exit, Failure>
             ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))?
         }
     };
-    if let SettingCommand::Set(switch, value) = &job.command {
+    if let SettingCommand::Set(switch, value) = command {
         let title = wording::capitalized(switch.title());
         console.note(&format!("{title} is read first, and not changed if it is already {value}"));
     }
-    for request in requests(&job.command, &zone) {
+    for request in requests(command, &zone) {
         console.data(&shown(&request, &base));
     }
     Ok(Exit::Accepted)
+}
+
+/// The failure of a dry run of a command that only reads.
+pub fn only_reads() -> Failure {
+    Failure::usage("`--dry-run` is for commands that change something; this one only reads")
 }
 
 /// The requests that change something.

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::interrupts::Interrupts;
+use crate::observe::InputFindings;
 use crate::purge::auto_plan;
-use crate::purge::input::InputInfo;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -53,15 +53,12 @@ pub(super) fn finish_report(
     report: &mut Report,
     exit: Exit,
     kind: Kind,
-    info: &InputInfo,
+    found: InputFindings,
     journal: Option<&str>,
     console: &dyn Console,
 ) -> Exit {
     let mut exit = exit;
-    let (broken, ended, unrecorded) = {
-        let mut found = info.found.borrow_mut();
-        (found.broken.take(), found.ended, found.unrecorded.take())
-    };
+    let InputFindings { broken, ended, unrecorded, stops_at_invalid, .. } = found;
     if let Some(failure) = &broken {
         exit = exit.or(console.failure(failure));
     }
@@ -79,7 +76,7 @@ pub(super) fn finish_report(
         console.say(&format!(
                 "warning: {all} accepted by an earlier run, according to the journal `{name}`; remove it to send {them} again", ));
     }
-    let is_given_up = broken.is_some() || (info.stops_at_invalid && report.invalid > 0);
+    let is_given_up = broken.is_some() || (stops_at_invalid && report.invalid > 0);
     if is_given_up {
         console.note("reading stopped there; the entries before it were sent");
         exit = exit.or(Exit::Usage);

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cfcache_client::{EntryRanges, PurgeScope};
+use cfcache_client::PurgeScope;
 use cfcache_model::endpoint::{Action, Cost};
 use cfcache_model::plan::Dedupe;
 use cfcache_model::target::Kind;
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{Destination, ListJob, Visits};
-use crate::journal::{Header, Journal, JournalReplay, Writer};
+use crate::journal::{Header, Journal, Writer};
 use crate::observe::{FailedTo, RunObserver};
 use crate::purge::background::{self, finish_report};
 use crate::purge::input::InputReader;
@@ -55,13 +55,13 @@ pub(super) async fn run(
         Some(path) => {
             let mut header = Header::new(action.verb(), kind.field());
             header.api = api_name(&connection);
-            Some(JournalSession::open(path, header, &sources, failed_to.as_deref(), console)?)
+            Some(open_journal(path, header, &sources, failed_to.as_deref(), console)?)
         }
         None => None,
     };
     // For an input that can be read only once, the beginning is read before the API is called: an empty input is an
     // error and needs no request.
-    let mut input = InputReader::begin(sources, journal.as_mut().map(JournalSession::replay));
+    let mut input = InputReader::begin(sources, journal.as_mut().map(Journal::replay));
     if !input.has_first(interrupts).await? {
         return input.nothing(kind, failed_to.as_deref(), console);
     }
@@ -83,7 +83,8 @@ pub(super) async fn run(
     let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
     let journal = match (journal, scopes.first_mut()) {
         (Some(journal), Some(scope)) => {
-            let (journal, accepted) = journal.begin(scope, &session)?;
+            let environment = scope.environment.as_ref();
+            let (journal, accepted) = journal.begin(&scope.zone, environment, session.given_up())?;
             scope.accepted = accepted;
             Some(journal)
         }
@@ -106,43 +107,24 @@ pub(super) async fn run(
     Ok(report)
 }
 
-/// The journal of this run.
-struct JournalSession {
-    journal: Journal,
-    header: Header,
-}
-
-impl JournalSession {
-    /// Opens a journal, and checks that it belongs to this run, as far as that is known before zone and environment are
-    /// looked up.
-    fn open(
-        path: &Path,
-        mut header: Header,
-        sources: &Sources,
-        failed_to: Option<&Path>,
-        console: &dyn Console,
-    ) -> Result<Self, Failure> {
-        let headers = sources.headers().iter();
-        header.headers = headers.map(|header| format!("{}: {}", header.name(), header.value())).collect();
-        header.input = sources.identity();
-        let journal = Journal::open(path, console)?;
-        if failed_to.is_some_and(|path| journal.is(path)) {
-            return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
-        }
-        journal.check(&header)?;
-        Ok(Self { journal, header })
+/// Opens the journal of a run, and checks that it belongs to it, as far as that is known before zone and environment are
+/// looked up.
+fn open_journal(
+    path: &Path,
+    mut header: Header,
+    sources: &Sources,
+    failed_to: Option<&Path>,
+    console: &dyn Console,
+) -> Result<Journal, Failure> {
+    let headers = sources.headers().iter();
+    header.headers = headers.map(|header| format!("{}: {}", header.name(), header.value())).collect();
+    header.input = sources.identity();
+    let journal = Journal::open(path, header, console)?;
+    if failed_to.is_some_and(|path| journal.is(path)) {
+        return Err(Failure::usage("`--failed-to` and `--journal` name the same file"));
     }
-
-    fn replay(&mut self) -> JournalReplay {
-        self.journal.replay()
-    }
-
-    /// Continues it with zone and environment.
-    fn begin(mut self, scope: &PurgeScope, session: &Session) -> Result<(Writer, EntryRanges), Failure> {
-        self.header.zone = scope.zone.to_string();
-        self.header.environment = scope.environment.as_ref().map(ToString::to_string);
-        self.journal.begin(&self.header, session.given_up())
-    }
+    journal.check()?;
+    Ok(journal)
 }
 
 /// A run over a list, as far as it is decided before the list is read.
@@ -234,9 +216,9 @@ impl<'a> Bulk<'a> {
             }
         }
         console.run_started(kind, total, estimate(session, &scopes, kind));
-        let (mut input, info) = input.open(routes, &scopes);
+        let mut input = input.open(routes, &scopes);
         let paced = Rc::new(Notify::new());
-        let mut observer = RunObserver::new(console, report, Rc::clone(&info.found), failed_to)
+        let mut observer = RunObserver::new(console, report, Rc::clone(&input.found), failed_to)
             .with_journal(journal)
             .with_paced(Rc::clone(&paced))
             .with_accepted(accepted);
@@ -258,7 +240,7 @@ impl<'a> Bulk<'a> {
         };
         // Entries that a stopped run did not read are part of the job, if reading them ends. With a journal, it records
         // what is left.
-        if info.total.is_some() && journal_name.is_none() {
+        if total.is_some() && journal_name.is_none() {
             tokio::select! {
                 () = input.rest(&mut observer) => {}
                 () = interrupts.nth(2) => {}
@@ -266,7 +248,8 @@ impl<'a> Bulk<'a> {
         }
         let journal = observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
-        let exit = finish_report(&mut report, exit, kind, &info, journal_name.as_deref(), console);
+        let exit =
+            finish_report(&mut report, exit, kind, input.found.take(), journal_name.as_deref(), console);
         (report, exit, journal)
     }
 }

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use cfcache_client::engine::{AttemptResult, Limiter as _, Policy, RateLimiter};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Action, Parts, PurgeCache, encode};
+use cfcache_model::endpoint::{Parts, PurgeCache, encode};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::{Batch, BatchLimits, Planner};
 use cfcache_model::target::Kind;
 
-use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::{Destination, EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::purge::scopes::ResolvedScope;
 use crate::purge::visits::announce;
 use crate::purge::{caps, empty, limits};
 use crate::route::Routes;
@@ -25,8 +25,9 @@ use crate::wording;
 
 /// Prints the request of a purge or invalidation of everything, without sending it.
 pub(super) fn everything(job: &EverythingJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let place = DryRunScope::new(job.action, &job.scope, &job.connection, console)?;
-    place.show(&PurgeBody::Everything, console);
+    let base = shown_base(&job.connection)?.to_string();
+    let place = stand_in_scope(&job.scope, console)?;
+    console.data(&shown(&encode(&place.request(job.action, &PurgeBody::Everything)), &base));
     announce(job.visits.as_ref(), console);
     Ok(Exit::Accepted)
 }
@@ -40,7 +41,8 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
             return list_by_host(job, zones, console);
         }
     };
-    let place = DryRunScope::new(job.action, &scope, &job.connection, console)?;
+    let base = shown_base(&job.connection)?.to_string();
+    let place = stand_in_scope(&scope, console)?;
     let chosen = job.connection.plan;
     let limits = limits(chosen);
     let kind = job.targets.kind;
@@ -49,14 +51,15 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
     let (mut requests, mut items, mut read) = (0_u64, 0_u64, 0_u64);
     let mut policy = Policy::default();
     policy.limits = job.connection.pacing.then_some(limits);
-    let mut clock = Clock { limiter: RateLimiter::new(&policy), now: Duration::ZERO };
+    // Simulates a run without a network, to compute the time that the limits require.
+    let (mut limiter, mut now) = (RateLimiter::new(&policy), Duration::ZERO);
     let mut send = |batch: Option<Batch>| {
         if let Some(batch) = batch {
             requests += 1;
             items += batch.len() as u64;
             let body = PurgeBody::Batch(batch);
-            clock.send(&body);
-            place.show(&body, console);
+            now = next_time(&mut limiter, now, &body);
+            console.data(&shown(&encode(&place.request(job.action, &body)), &base));
         }
     };
     Sources::open(job.targets, false, console)?.read(&mut |chunk| {
@@ -81,9 +84,9 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
     if duplicates > 0 {
         summary.push_str(&format!(", without {}", wording::count(duplicates, "duplicate")));
     }
-    if !clock.now.is_zero() {
+    if !now.is_zero() {
         let name = chosen.unwrap_or(Plan::Free);
-        let least = wording::duration(clock.now);
+        let least = wording::duration(now);
         summary.push_str(&format!("; with the limits of the plan `{name}` it takes at least {least}"));
     }
     console.note(&summary);
@@ -166,68 +169,38 @@ fn fewer_requests(kind: Kind, items: u64, requests: u64) -> Option<u64> {
     (least < requests).then_some(least)
 }
 
-/// The scope of the requests.
-struct DryRunScope {
-    action: Action,
-    base: String,
-    zone: ZoneId,
-    environment: Option<EnvironmentId>,
-}
-
-impl DryRunScope {
-    fn new(
-        action: Action,
-        scope: &Scope,
-        connection: &Connection,
-        console: &dyn Console,
-    ) -> Result<Self, Failure> {
-        let base = shown_base(connection)?.to_string();
-        let zone = match &scope.zone {
-            ZoneRef::Id(id) => id.clone(),
-            ZoneRef::Domain(domain) => {
-                console.note(&format!(
-                    "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
-                ));
-                stand_in(ZoneId::parse(ZONE_STAND_IN))?
-            }
-        };
-        let environment = match &scope.environment {
-            None => None,
-            Some(EnvironmentRef::Id(id)) => Some(id.clone()),
-            Some(EnvironmentRef::Name(name)) => {
-                console.note(&format!(
-                    "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
-                ));
-                Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
-            }
-        };
-        Ok(Self { action, base, zone, environment })
-    }
-
-    fn show(&self, body: &PurgeBody, console: &dyn Console) {
-        let request = PurgeCache::new(self.action, &self.zone, body);
-        let parts = match &self.environment {
-            Some(environment) => encode(&request.with_environment(environment)),
-            None => encode(&request),
-        };
-        console.data(&shown(&parts, &self.base));
-    }
-}
-
-/// Simulates a run without a network, to compute the time that the limits require.
-struct Clock {
-    limiter: RateLimiter,
-    now: Duration,
-}
-
-impl Clock {
-    fn send(&mut self, body: &PurgeBody) {
-        while let Err(denied) = self.limiter.acquire(self.now, body.cost()) {
-            let Some(ready) = denied.until else { return };
-            self.now = ready.max(self.now + Duration::from_nanos(1));
+/// The scope of the requests, with placeholders for ids that would have to be looked up.
+fn stand_in_scope(scope: &Scope, console: &dyn Console) -> Result<ResolvedScope, Failure> {
+    let zone = match &scope.zone {
+        ZoneRef::Id(id) => id.clone(),
+        ZoneRef::Domain(domain) => {
+            console.note(&format!(
+                "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
+            ));
+            stand_in(ZoneId::parse(ZONE_STAND_IN))?
         }
-        let _no_hold = self.limiter.complete(self.now, self.now, body.cost(), AttemptResult::Done);
+    };
+    let environment = match &scope.environment {
+        None => None,
+        Some(EnvironmentRef::Id(id)) => Some(id.clone()),
+        Some(EnvironmentRef::Name(name)) => {
+            console.note(&format!(
+                "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
+            ));
+            Some(stand_in(EnvironmentId::parse(ENVIRONMENT_STAND_IN))?)
+        }
+    };
+    Ok(ResolvedScope { zone, environment, plan: None })
+}
+
+/// Returns when the limits allow a request after those before it, the last of which was sent at `now`.
+fn next_time(limiter: &mut RateLimiter, mut now: Duration, body: &PurgeBody) -> Duration {
+    while let Err(denied) = limiter.acquire(now, body.cost()) {
+        let Some(ready) = denied.until else { return now };
+        now = ready.max(now + Duration::from_nanos(1));
     }
+    let _no_hold = limiter.complete(now, now, body.cost(), AttemptResult::Done);
+    now
 }
 
 /// Placeholders for ids that are not looked up; no id contains these letters.

@@ -58,11 +58,7 @@ pub(super) async fn run(
     }
     let body = PurgeBody::Everything;
     let report = place.report(action.verb(), body.field());
-    let request = PurgeCache::new(action, &place.zone, &body);
-    let request = match &place.environment {
-        Some(environment) => request.with_environment(environment),
-        None => request,
-    };
+    let request = place.request(action, &body);
     wait_for_origin(visits.as_ref(), console, interrupts).await?;
     let before = ask_before(visits.as_ref(), Vec::new(), console, interrupts).await?;
     let accepted = collector(visits.as_ref(), action);

@@ -36,14 +36,12 @@ pub(super) struct InputReader {
     /// Entries that were read already.
     first: Option<Vec<Entry>>,
     found: InputFindings,
-    stops_at_invalid: bool,
-    total: Option<u64>,
 }
 
 impl InputReader {
     /// Starts to read. With a journal, entries are skipped once the input is known to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<JournalReplay>) -> Self {
-        let (stops_at_invalid, total) = (sources.stops_at_invalid(), sources.total());
+        let found = InputFindings::new(sources.total(), sources.stops_at_invalid());
         let is_at_hand = sources.is_at_hand();
         let read = move |give: &mut dyn FnMut(Chunk) -> bool| match replay {
             None => sources.read(give),
@@ -59,14 +57,14 @@ impl InputReader {
             }
         };
         let chunks = if is_at_hand { read_now(read) } else { read_ahead(read) };
-        Self { chunks, first: None, found: InputFindings::default(), stops_at_invalid, total }
+        Self { chunks, first: None, found }
     }
 
     /// An input of given entries.
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
         let (_, chunks) = mpsc::channel(1);
-        let total = Some(entries.len() as u64);
-        Self { chunks, first: Some(entries), found: InputFindings::default(), stops_at_invalid: false, total }
+        let found = InputFindings::new(Some(entries.len() as u64), false);
+        Self { chunks, first: Some(entries), found }
     }
 
     /// Reads up to the first entry that can be sent, and returns whether there is one.
@@ -94,21 +92,16 @@ impl InputReader {
 
     /// The number of entries, if they were counted.
     pub(super) const fn total(&self) -> Option<u64> {
-        self.total
+        self.found.total
     }
 
-    /// The entries sorted by scope, and what is known of the input beside them.
-    pub(super) fn open<'a>(
-        self,
-        routes: Option<&'a Routes>,
-        scopes: &[PurgeScope],
-    ) -> (RoutedInput<'a>, InputInfo) {
-        let Self { chunks, first, found, stops_at_invalid, total } = self;
+    /// The entries sorted by scope.
+    pub(super) fn open<'a>(self, routes: Option<&'a Routes>, scopes: &[PurgeScope]) -> RoutedInput<'a> {
+        let Self { chunks, first, found } = self;
         let found = Rc::new(RefCell::new(found));
-        let info = InputInfo { found: Rc::clone(&found), stops_at_invalid, total };
         let numbers = scopes.iter().enumerate().map(|(number, scope)| (scope.zone.to_string(), number));
         let numbers = numbers.collect();
-        (RoutedInput { first, chunks, found, routes, numbers, sorted: VecDeque::new() }, info)
+        RoutedInput { first, chunks, found, routes, numbers, sorted: VecDeque::new() }
     }
 
     /// Reports why there is nothing to send.
@@ -156,21 +149,12 @@ fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static)
     chunks
 }
 
-/// What is known of an input apart from its entries.
-pub(super) struct InputInfo {
-    /// The findings of reading.
-    pub(super) found: Rc<RefCell<InputFindings>>,
-    /// Whether an invalid entry ends it.
-    pub(super) stops_at_invalid: bool,
-    /// The number of entries, if they were counted.
-    pub(super) total: Option<u64>,
-}
-
 /// The input sorted by scope; entries without a zone are stored in `found`.
 pub(super) struct RoutedInput<'a> {
     first: Option<Vec<Entry>>,
     chunks: mpsc::Receiver<Chunk>,
-    found: Rc<RefCell<InputFindings>>,
+    /// The findings of reading.
+    pub(super) found: Rc<RefCell<InputFindings>>,
     routes: Option<&'a Routes>,
     /// The index of each zone's scope.
     numbers: BTreeMap<String, usize>,

@@ -2,7 +2,8 @@
 
 use cfcache_client::{ErrorKind, PurgeScope};
 use cfcache_model::Plan;
-use cfcache_model::endpoint::{Action, ListZones, Zone};
+use cfcache_model::body::PurgeBody;
+use cfcache_model::endpoint::{Action, ListZones, PurgeCache, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
@@ -54,6 +55,15 @@ impl ResolvedScope {
             None => None,
         };
         Ok(Self { zone, environment, plan: found.as_ref().and_then(Zone::known_plan) })
+    }
+
+    /// The request for a body.
+    pub(super) fn request<'a>(&'a self, action: Action, body: &'a PurgeBody) -> PurgeCache<'a> {
+        let request = PurgeCache::new(action, &self.zone, body);
+        match &self.environment {
+            Some(environment) => request.with_environment(environment),
+            None => request,
+        }
     }
 
     /// An empty report for this scope.

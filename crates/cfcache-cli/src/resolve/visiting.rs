@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::Path;
 
+use cfcache_app::manage::only_reads;
 use cfcache_app::visitor::{parse_gate, parse_url, read_expected, read_urls, visitor};
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
@@ -152,7 +153,7 @@ impl Resolver<'_> {
 
     pub(super) fn probe(&self, input: InputArgs, pages: PagesArgs) -> Result<Task, Failure> {
         if self.global.common.dry_run {
-            return Err(super::only_reads());
+            return Err(only_reads());
         }
         let visiting = &self.global.visiting;
         for (option, is_given) in

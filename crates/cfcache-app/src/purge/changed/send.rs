@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::PurgeCache;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::{Kind, Target};
 use cfcache_probe::AcceptedUrls;
@@ -193,11 +192,7 @@ async fn send_everything(
             .with_hint("name it with `--zone ID|DOMAIN`"));
     };
     let body = PurgeBody::Everything;
-    let request = PurgeCache::new(job.action, &place.zone, &body);
-    let request = match &place.environment {
-        Some(environment) => request.with_environment(environment),
-        None => request,
-    };
+    let request = place.request(job.action, &body);
     let part = place.report(job.action.verb(), body.field());
     let (part, exit) = everything::send(session, &request, part, console, interrupts).await;
     report.merge(part);
