@@ -13,7 +13,9 @@ use crate::source::{CHUNK, CHUNK_BYTES};
 #[derive(Debug)]
 pub(crate) struct Seal {
     blocks: Vec<Block>,
-    stamp: Option<Stamp>,
+    /// Metadata that changes when the file changes: its size in bytes, and when it was modified.
+    bytes: Option<u64>,
+    modified: Option<SystemTime>,
 }
 
 /// A block of entries that are passed on together.
@@ -23,16 +25,11 @@ struct Block {
     digest: u64,
 }
 
-/// Metadata that changes when the file changes.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Stamp {
-    fn new(metadata: &Metadata) -> Self {
-        Self { bytes: metadata.len(), modified: metadata.modified().ok() }
+impl Seal {
+    fn new(file: &File) -> Self {
+        let metadata = file.metadata().ok();
+        let bytes = metadata.as_ref().map(Metadata::len);
+        Self { blocks: Vec::new(), bytes, modified: metadata.and_then(|metadata| metadata.modified().ok()) }
     }
 }
 
@@ -72,8 +69,7 @@ impl OpenBlock {
 impl Sealer {
     /// Starts before the file is read for the first time.
     pub(crate) fn new(file: &File) -> Self {
-        let stamp = file.metadata().ok().as_ref().map(Stamp::new);
-        Self { seal: Seal { blocks: Vec::new(), stamp }, block: OpenBlock::default() }
+        Self { seal: Seal::new(file), block: OpenBlock::default() }
     }
 
     /// Adds an entry, valid or not.
@@ -132,7 +128,7 @@ impl<'a> SealVerifier<'a> {
             return SealCheck::NotYet;
         }
         let block = self.block.close();
-        if block.digest != expected.digest || !self.has_its_stamp() {
+        if block.digest != expected.digest || self.is_modified() {
             return SealCheck::Changed;
         }
         self.met += 1;
@@ -142,15 +138,16 @@ impl<'a> SealVerifier<'a> {
 
     /// Handles the end of the file.
     pub(crate) fn end(&self) -> SealCheck {
-        if self.block.entries == 0 && self.met == self.seal.blocks.len() && self.has_its_stamp() {
+        if self.block.entries == 0 && self.met == self.seal.blocks.len() && !self.is_modified() {
             SealCheck::UpToHere
         } else {
             SealCheck::Changed
         }
     }
 
-    /// Returns whether the file was not modified since.
-    fn has_its_stamp(&self) -> bool {
-        self.file.metadata().ok().as_ref().map(Stamp::new) == self.seal.stamp
+    /// Returns whether the file was modified since, according to its metadata.
+    fn is_modified(&self) -> bool {
+        let now = Seal::new(&self.file);
+        (now.bytes, now.modified) != (self.seal.bytes, self.seal.modified)
     }
 }

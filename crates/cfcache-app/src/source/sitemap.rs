@@ -43,15 +43,6 @@ pub struct Sitemap<'r> {
     /// Whether the `<lastmod>` of each page is read.
     has_dates: bool,
     buffer: Vec<u8>,
-    page: SitemapPage,
-}
-
-/// The content of a `<url>` or `<sitemap>`.
-#[derive(Default)]
-struct SitemapPage {
-    address: String,
-    /// The `<lastmod>`, if it is read; empty if there is none.
-    lastmod: String,
 }
 
 /// A sitemap or an index that is being read.
@@ -69,6 +60,10 @@ struct Document<'r> {
     is_in_date: bool,
     /// The number of `<url>` and `<sitemap>` elements so far.
     entries: u64,
+    /// The `<loc>` of the last one.
+    address: String,
+    /// The `<lastmod>` of the last one, if it is read; empty if there is none.
+    lastmod: String,
 }
 
 /// An address and its origin: the file, and the number of its `<url>`.
@@ -101,7 +96,7 @@ impl<'r> Sitemap<'r> {
         });
         let files = path.map(|path| (path.to_owned(), String::new())).into_iter().collect();
         let open = vec![Document::new(name, reader)?];
-        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new(), page: SitemapPage::default() })
+        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new() })
     }
 
     /// Also reads the `<lastmod>` of each page.
@@ -122,15 +117,15 @@ impl<'r> Sitemap<'r> {
             let Some(document) = self.open.last_mut() else {
                 return SitemapLine { name: Rc::from(""), number: 0, line: Line::End, lastmod: None };
             };
-            let step = document.step(&mut self.buffer, &mut self.page);
+            let step = document.step(&mut self.buffer);
             let (name, number) = (Rc::clone(&document.name), document.entries);
             let line = match step {
-                Ok(SitemapStep::Address) => Line::Entry(self.page.address.trim().into()),
+                Ok(SitemapStep::Address) => Line::Entry(document.address.trim().into()),
                 Ok(SitemapStep::NoAddress) => {
                     Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
                 }
                 Ok(SitemapStep::Invalid(reason)) => {
-                    Line::Invalid { given: clip(self.page.address.trim(), 80), reason }
+                    Line::Invalid { given: clip(document.address.trim(), 80), reason }
                 }
                 Ok(SitemapStep::Child) => match self.open_child() {
                     Ok(()) => continue,
@@ -145,14 +140,15 @@ impl<'r> Sitemap<'r> {
                 }
                 Err(error) => Line::Failed(error),
             };
-            let lastmod = Some(self.page.lastmod.trim()).filter(|date| !date.is_empty());
-            return SitemapLine { name, number, line, lastmod };
+            let lastmod = self.open.last().map(|document| document.lastmod.trim());
+            return SitemapLine { name, number, line, lastmod: lastmod.filter(|date| !date.is_empty()) };
         }
     }
 
     /// Opens the file that an index lists with the address that was read last.
     fn open_child(&mut self) -> Result<(), Error> {
-        let address = self.page.address.trim();
+        let Some(index) = self.open.last() else { return Ok(()) };
+        let address = index.address.trim();
         let path = self.child(address).map_err(Error::other)?;
         match self.files.get(&path) {
             Some(known) if known == address => return Ok(()),
@@ -237,11 +233,13 @@ impl<'r> Document<'r> {
             has_dates: false,
             is_in_date: false,
             entries: 0,
+            address: String::new(),
+            lastmod: String::new(),
         })
     }
 
     /// Reads up to the next address.
-    fn step(&mut self, buffer: &mut Vec<u8>, page: &mut SitemapPage) -> Result<SitemapStep, Error> {
+    fn step(&mut self, buffer: &mut Vec<u8>) -> Result<SitemapStep, Error> {
         let mut invalid: Option<String> = None;
         loop {
             buffer.clear();
@@ -257,11 +255,11 @@ impl<'r> Document<'r> {
             })?;
             match event {
                 Event::Start(element) => {
-                    self.begin(&element, page, &mut invalid)?;
+                    self.begin(&element, &mut invalid)?;
                     self.depth += 1;
                 }
                 Event::Empty(element) => {
-                    self.begin(&element, page, &mut invalid)?;
+                    self.begin(&element, &mut invalid)?;
                     self.depth += 1;
                     if let Some(step) = self.end(&mut invalid) {
                         return Ok(step);
@@ -272,17 +270,17 @@ impl<'r> Document<'r> {
                         return Ok(step);
                     }
                 }
-                Event::Text(text) if self.is_in_address => page.address.push_str(&text),
-                Event::CData(text) if self.is_in_address => page.address.push_str(&text),
-                Event::Text(text) if self.is_in_date => page.lastmod.push_str(&text),
-                Event::CData(text) if self.is_in_date => page.lastmod.push_str(&text),
+                Event::Text(text) if self.is_in_address => self.address.push_str(&text),
+                Event::CData(text) if self.is_in_address => self.address.push_str(&text),
+                Event::Text(text) if self.is_in_date => self.lastmod.push_str(&text),
+                Event::CData(text) if self.is_in_date => self.lastmod.push_str(&text),
                 Event::GeneralRef(entity) if self.is_in_address => match entity.resolve_char_ref() {
-                    Ok(Some(char)) => page.address.push(char),
+                    Ok(Some(char)) => self.address.push(char),
                     Ok(None) => match resolve_predefined_entity(&entity) {
-                        Some(text) => page.address.push_str(text),
+                        Some(text) => self.address.push_str(text),
                         None => {
                             let name = clip(&entity, 40);
-                            page.address.push_str(&format!("&{name};"));
+                            self.address.push_str(&format!("&{name};"));
                             invalid.get_or_insert(format!("the entity `&{name};` is not one of XML"));
                         }
                     },
@@ -302,23 +300,18 @@ impl<'r> Document<'r> {
                 Event::Eof => return Ok(SitemapStep::End),
                 _ => {}
             }
-            if page.address.len() > LONGEST {
-                page.address.truncate(page.address.floor_char_boundary(80));
+            if self.address.len() > LONGEST {
+                self.address.truncate(self.address.floor_char_boundary(80));
                 invalid.get_or_insert(format!("the address is longer than {LONGEST} bytes"));
             }
-            if page.lastmod.len() > LONGEST_DATE {
-                page.lastmod.truncate(page.lastmod.floor_char_boundary(80));
+            if self.lastmod.len() > LONGEST_DATE {
+                self.lastmod.truncate(self.lastmod.floor_char_boundary(80));
                 invalid.get_or_insert(format!("the `<lastmod>` is longer than {LONGEST_DATE} bytes"));
             }
         }
     }
 
-    fn begin(
-        &mut self,
-        element: &BytesStart<'_>,
-        page: &mut SitemapPage,
-        invalid: &mut Option<String>,
-    ) -> Result<(), Error> {
+    fn begin(&mut self, element: &BytesStart<'_>, invalid: &mut Option<String>) -> Result<(), Error> {
         let (name, local) = (element.name(), element.local_name());
         let (name, local): (&str, &str) = (name.as_ref(), local.as_ref());
         match self.depth {
@@ -334,7 +327,7 @@ impl<'r> Document<'r> {
             1 if local == if self.is_index { "sitemap" } else { "url" } => {
                 self.entries += 1;
                 self.has_address = false;
-                page.lastmod.clear();
+                self.lastmod.clear();
                 self.entry = Some(name[..name.len() - local.len()].to_owned());
             }
             // Extensions have a `<loc>` as well (`<image:loc>`), in their own namespace.
@@ -343,14 +336,14 @@ impl<'r> Document<'r> {
                     invalid.get_or_insert("there is a second `<loc>` in it".to_owned());
                 }
                 (self.has_address, self.is_in_address) = (true, true);
-                page.address.clear();
+                self.address.clear();
             }
             2 if self.has_dates
                 && local == "lastmod"
                 && self.entry.as_deref() == Some(&name[..name.len() - local.len()]) =>
             {
                 self.is_in_date = true;
-                page.lastmod.clear();
+                self.lastmod.clear();
             }
             _ if self.is_in_address => {
                 invalid.get_or_insert(format!("there is `<{}>` in its `<loc>`", clip(name, 40)));
