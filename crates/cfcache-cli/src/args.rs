@@ -16,6 +16,7 @@ use cfcache_model::endpoint::{CacheLevel, OnOff};
 use cfcache_probe::Variant;
 use cfcache_site::changes::ListFormat;
 use cfcache_transport::Roots;
+pub(crate) use clap::ColorChoice;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -24,6 +25,7 @@ use clap::{
     ValueHint,
 };
 
+use crate::command::Shell;
 use crate::secret::{bare, may_be_secret, shown};
 
 /// Purge and invalidate Cloudflare's cache as fast as the API allows, and account for every entry
@@ -640,7 +642,8 @@ Examples:
   cfcache completions fish > ~/.config/fish/completions/cfcache.fish")]
     Completions {
         /// The shell
-        shell: ShellArg,
+        #[arg(value_parser = one_of(SHELLS))]
+        shell: Shell,
     },
     /// Print the manual, or write all its pages into a folder
     #[command(after_long_help = "\
@@ -1067,8 +1070,8 @@ pub(crate) struct Seldom {
     #[arg(long, global = true, hide_short_help = true, help_heading = "Output")]
     pub(crate) no_progress: bool,
     /// When to use color
-    #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output")]
-    pub(crate) color: Option<ColorArg>,
+    #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output", value_parser = one_of(COLORS))]
+    pub(crate) color: Option<ColorChoice>,
     /// Write messages as a log to standard error, one line per message and request [env: CFCACHE_LOG sets the level:
     /// `info` adds connections; levels of targets, such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output", value_parser = one_of(LOG_FORMATS))]
@@ -1210,15 +1213,14 @@ pub(crate) struct EmulatorArgs {
 /// too.
 const PLANS: [&str; 5] = ["auto", "free", "pro", "business", "enterprise"];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShellArg {
-    Bash,
-    Zsh,
-    Fish,
-    #[value(name = "powershell")]
-    PowerShell,
-    Elvish,
-}
+/// The shells that have completions.
+const SHELLS: &[(&str, &str, Shell)] = &[
+    ("bash", "", Shell::Bash),
+    ("zsh", "", Shell::Zsh),
+    ("fish", "", Shell::Fish),
+    ("powershell", "", Shell::PowerShell),
+    ("elvish", "", Shell::Elvish),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputArg {
@@ -1230,13 +1232,12 @@ pub(crate) enum OutputArg {
     Ndjson,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorArg {
-    /// On a terminal
-    Auto,
-    Always,
-    Never,
-}
+/// When messages are colored.
+const COLORS: &[(&str, &str, ColorChoice)] = &[
+    ("auto", "On a terminal", ColorChoice::Auto),
+    ("always", "", ColorChoice::Always),
+    ("never", "", ColorChoice::Never),
+];
 
 impl Global {
     /// The options that a file or the environment can set as well.

@@ -11,6 +11,7 @@ pub(crate) mod schema;
 
 use cfcache_app::{manage, purge, visiting};
 
+pub(crate) use crate::command::generate::Shell;
 pub(crate) use crate::command::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;

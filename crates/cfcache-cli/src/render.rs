@@ -24,7 +24,7 @@ use cfcache_probe::{NoAnswer, Visit};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::args::{ColorArg, Global, OutputArg, Usage};
+use crate::args::{ColorChoice, Global, OutputArg, Usage};
 use crate::config::{self, EnvVars};
 use crate::confirm;
 use crate::exit::Exit;
@@ -81,10 +81,10 @@ impl Terminal {
             (true, _) => OutputArg::Json,
             (false, output) => output.unwrap_or(OutputArg::Human),
         };
-        let color = |is_terminal: bool| match global.seldom.color.unwrap_or(ColorArg::Auto) {
-            ColorArg::Always => true,
-            ColorArg::Never => false,
-            ColorArg::Auto => is_terminal && !environment.no_color,
+        let color = |is_terminal: bool| match global.seldom.color.unwrap_or(ColorChoice::Auto) {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && !environment.no_color,
         };
         let err_is_terminal = std::io::stderr().is_terminal();
         let takes_escapes = err_is_terminal && takes_escapes(environment);

@@ -17,9 +17,10 @@ use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_transport::Roots;
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, ShellArg,
-    TokenCommand, UrlsArgs, What,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, TokenCommand,
+    UrlsArgs, What,
 };
+use crate::command::Shell;
 use crate::config::{self, CredentialPlace, EnvVars, Settings, Sourced, ValueOrigin};
 use crate::failure::Failure;
 use crate::render::{Terminal, human};
@@ -43,7 +44,7 @@ pub(crate) enum Task {
     ManageDryRun(ManageJob),
     ShowConfig(Box<Settings>),
     ConfigPath(Option<PathBuf>),
-    Completions(ShellArg),
+    Completions(Shell),
     Man(Option<PathBuf>),
 }
 

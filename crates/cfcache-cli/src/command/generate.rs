@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use clap_complete::Shell;
+pub(crate) use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::args::{self, Definition, ShellArg};
+use crate::args::{self, Definition};
 use crate::config::VARIABLES;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::render::Terminal;
 use crate::secret::shown_path;
 
 /// Prints the completions for a shell.
-pub(crate) fn completions(shell: ShellArg, terminal: &Terminal) -> Exit {
+pub(crate) fn completions(shell: Shell, terminal: &Terminal) -> Exit {
     terminal.data(completion_script(shell).trim_end());
     Exit::Accepted
 }
@@ -51,14 +51,7 @@ pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Fa
     Ok(Exit::Accepted)
 }
 
-fn completion_script(shell: ShellArg) -> String {
-    let shell = match shell {
-        ShellArg::Bash => Shell::Bash,
-        ShellArg::Zsh => Shell::Zsh,
-        ShellArg::Fish => Shell::Fish,
-        ShellArg::PowerShell => Shell::PowerShell,
-        ShellArg::Elvish => Shell::Elvish,
-    };
+fn completion_script(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut args::offered(), "cfcache", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
@@ -233,8 +226,7 @@ fn entry(roff: &mut Roff, name: &str, means: &str) {
 mod tests {
     use super::*;
 
-    const SHELLS: [ShellArg; 5] =
-        [ShellArg::Bash, ShellArg::Zsh, ShellArg::Fish, ShellArg::PowerShell, ShellArg::Elvish];
+    const SHELLS: [Shell; 5] = [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish];
 
     /// The names of all commands, as typed.
     fn commands(command: &Definition, names: &mut Vec<String>) {
@@ -277,15 +269,15 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn shells_accept_their_completion_scripts() {
-        run("bash", &["-n"], &completion_script(ShellArg::Bash));
-        run("zsh", &["-n"], &completion_script(ShellArg::Zsh));
-        run("fish", &["--no-execute"], &completion_script(ShellArg::Fish));
+        run("bash", &["-n"], &completion_script(Shell::Bash));
+        run("zsh", &["-n"], &completion_script(Shell::Zsh));
+        run("fish", &["--no-execute"], &completion_script(Shell::Fish));
     }
 
     #[test]
     #[cfg(unix)]
     fn bash_completes_commands_options_and_values() {
-        let script = completion_script(ShellArg::Bash);
+        let script = completion_script(Shell::Bash);
         let complete = |line: &str| {
             let words: Vec<&str> = line.split(' ').collect();
             let (last, before) = (words.len() - 1, words[words.len() - 2]);
@@ -322,7 +314,7 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn fish_completes_commands_and_options() {
-        let script = completion_script(ShellArg::Fish);
+        let script = completion_script(Shell::Fish);
         for (line, completed) in
             [("cfcache pur", "purge"), ("cfcache purge urls --fr", "--from"), ("cfcache settings --jour", "")]
         {
@@ -335,7 +327,7 @@ mod tests {
     /// In zsh, `NAME: VALUE` between two colons would execute the command ` VALUE`.
     #[test]
     fn zsh_does_not_execute_the_name_of_a_value() {
-        let script = completion_script(ShellArg::Zsh);
+        let script = completion_script(Shell::Zsh);
         let actions: Vec<&str> = script
             .lines()
             .filter(|line| line.trim_start().starts_with(['\'', '*']) && line.contains("]:"))
