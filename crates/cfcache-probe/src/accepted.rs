@@ -1,4 +1,4 @@
-//! The URLs that a purge accepted, as far as they are of use afterwards.
+//! Collects the accepted URLs of a purge for later steps.
 
 use core::time::Duration;
 
@@ -9,33 +9,35 @@ use tokio::time::Instant;
 
 use crate::url_list::UrlList;
 
-/// A URL that was accepted.
+/// A URL whose purge was accepted.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AcceptedUrl {
     /// The entry of `files`.
     pub target: Target,
-    /// What was done to it.
+    /// The action of the purge.
     pub action: Action,
-    /// The number of its scope in the run.
+    /// The index of its scope in the run.
     pub scope: usize,
-    /// Its number in the input.
+    /// Its index in the input.
     pub ordinal: u64,
-    /// When it was accepted, counted from the beginning.
+    /// When it was accepted, as the time since the collection was created.
     pub at: Duration,
 }
 
 impl AcceptedUrl {
-    /// A URL that was accepted at a time.
+    /// Creates a URL that was accepted at that time.
     #[must_use]
     pub const fn new(target: Target, action: Action, scope: usize, at: Duration) -> Self {
         Self { target, action, scope, ordinal: 0, at }
     }
 }
 
-/// Collects what was accepted: all URLs, or a sample of them in which each has the same chance.
+/// Collects accepted URLs: either all of them or a random sample in which each has the same probability.
 ///
-/// All URLs are kept as a [`UrlList`], with 48 bytes beside for each run of them that were accepted together and follow
+/// All URLs are kept as a [`UrlList`], with another 48 bytes for each run of URLs that were accepted together and are
+/// consecutive in the
+/// input, such as those of one request.
 /// each other in the input, such as those of a request.
 #[derive(Debug)]
 pub struct AcceptedUrls {
@@ -44,7 +46,7 @@ pub struct AcceptedUrls {
     seen: u64,
     last: Option<Duration>,
     action: Action,
-    /// What the ordinals of a part of the run are counted from.
+    /// The ordinal at which the current part of the run starts.
     base: u64,
 }
 
@@ -54,14 +56,14 @@ enum Kept {
     All { urls: UrlList, runs: Vec<Run> },
 }
 
-/// URLs that were accepted together, and follow each other in the input.
+/// URLs that were accepted together and are consecutive in the input.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    /// The number of the first among all that are kept, in the order that [`AcceptedUrls::sort`] makes.
-    place: usize,
-    /// The number of the first in the list.
+    /// The index of the first URL among all kept URLs, in the order of [`AcceptedUrls::sort`].
     index: usize,
-    /// The number of the first in the input.
+    /// The index of the first URL in the list.
+    list_index: usize,
+    /// The index of the first URL in the input.
     ordinal: u64,
     at: Duration,
     len: u32,
@@ -70,7 +72,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether it goes on with this one.
+    /// Returns whether `next` continues this run.
     fn continues_with(&self, next: &Self) -> bool {
         (self.scope, self.action, self.at) == (next.scope, next.action, next.at)
             && self.ordinal + u64::from(self.len) == next.ordinal
@@ -79,7 +81,7 @@ impl Run {
 }
 
 impl AcceptedUrls {
-    /// Keeps at most so many; `None` is all.
+    /// Keeps at most `keep` URLs; `None` keeps all.
     #[must_use]
     pub fn new(keep: Option<usize>, action: Action, seed: u64) -> Self {
         let kept = match keep {
@@ -89,32 +91,32 @@ impl AcceptedUrls {
         Self { began: Instant::now(), kept, seen: 0, last: None, action, base: 0 }
     }
 
-    /// What its times are counted from.
+    /// Returns the moment from which the times are counted.
     #[must_use]
     pub const fn began(&self) -> Instant {
         self.began
     }
 
-    /// What follows is another part of the run, which counts its entries from 0 again.
+    /// Starts another part of the run, which counts its entries from 0 again.
     pub const fn begin_part(&mut self, action: Action) {
         self.action = action;
         self.base = self.seen;
     }
 
-    /// Entries were accepted now.
+    /// Adds entries that were accepted now.
     pub fn accept(&mut self, scope: usize, entries: &[Entry]) {
         let at = self.began.elapsed();
         self.last = Some(at);
         self.push_entries(scope, entries, at);
     }
 
-    /// Entries were accepted by an earlier run, some time before this one began.
+    /// Adds entries that an earlier run accepted, before this one started.
     pub fn skip(&mut self, scope: usize, entries: &[Entry]) {
         self.last = self.last.or(Some(Duration::ZERO));
         self.push_entries(scope, entries, Duration::ZERO);
     }
 
-    /// Adds URLs, with their scopes, that are shown by something else that was accepted, such as a host.
+    /// Adds URLs that represent another accepted entry, such as a host, with the indexes of their scopes.
     pub fn cover<'a>(&mut self, urls: impl IntoIterator<Item = (usize, &'a Target)>) {
         let Some(at) = self.last else { return };
         for (scope, target) in urls {
@@ -140,11 +142,11 @@ impl AcceptedUrls {
                 sample.push(|| AcceptedUrl { target: target.clone(), action, scope, ordinal, at });
             }
             Kept::All { urls, runs } => {
-                let index = urls.len();
+                let list_index = urls.len();
                 urls.push(target);
-                // There are not that many zones.
+                // There are never that many zones.
                 let scope = u32::try_from(scope).unwrap_or(u32::MAX);
-                let run = Run { place: index, index, ordinal, at, len: 1, scope, action };
+                let run = Run { index: list_index, list_index, ordinal, at, len: 1, scope, action };
                 match runs.last_mut() {
                     Some(last) if last.continues_with(&run) => last.len += 1,
                     _ => runs.push(run),
@@ -153,34 +155,34 @@ impl AcceptedUrls {
         }
     }
 
-    /// How many URLs were accepted, kept or not.
+    /// Returns the number of accepted URLs, including those that were not kept.
     #[must_use]
     pub const fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// When the last of anything was accepted; `None` where nothing was.
+    /// Returns when the last entry was accepted; `None` if there was none.
     #[must_use]
     pub const fn last(&self) -> Option<Duration> {
         self.last
     }
 
-    /// Puts those that were kept into the order of the input.
+    /// Sorts the kept URLs into the order of the input.
     pub fn sort(&mut self) {
         match &mut self.kept {
             Kept::Sample(sample) => sample.kept.sort_by_key(|url| (url.ordinal, url.scope)),
             Kept::All { runs, .. } => {
                 runs.sort_by_key(|run| (run.ordinal, run.scope));
-                let mut place = 0;
+                let mut index = 0;
                 for run in runs {
-                    run.place = place;
-                    place += run.len as usize;
+                    run.index = index;
+                    index += run.len as usize;
                 }
             }
         }
     }
 
-    /// How many were kept.
+    /// Returns the number of kept URLs.
     #[must_use]
     pub const fn len(&self) -> usize {
         match &self.kept {
@@ -189,29 +191,29 @@ impl AcceptedUrls {
         }
     }
 
-    /// Whether none was kept.
+    /// Returns whether no URL was kept.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One of those that were kept.
+    /// Returns a kept URL.
     #[must_use]
-    pub fn get(&self, place: usize) -> Option<AcceptedUrl> {
+    pub fn get(&self, index: usize) -> Option<AcceptedUrl> {
         match &self.kept {
-            Kept::Sample(sample) => sample.kept.get(place).cloned(),
+            Kept::Sample(sample) => sample.kept.get(index).cloned(),
             Kept::All { urls, runs } => {
-                let number = runs.partition_point(|run| run.place <= place).checked_sub(1)?;
-                let Run { place: first, index, ordinal, at, scope, action, .. } = *runs.get(number)?;
-                let target = urls.get(index + (place - first))?;
+                let number = runs.partition_point(|run| run.index <= index).checked_sub(1)?;
+                let Run { index: first, list_index, ordinal, at, scope, action, .. } = *runs.get(number)?;
+                let target = urls.get(list_index + (index - first))?;
                 let scope = if scope == u32::MAX { usize::MAX } else { scope as usize };
-                Some(AcceptedUrl { target, action, scope, ordinal: ordinal + (place - first) as u64, at })
+                Some(AcceptedUrl { target, action, scope, ordinal: ordinal + (index - first) as u64, at })
             }
         }
     }
 }
 
-/// A sample of what is pushed, in which each has the same chance; or all of it.
+/// A random sample in which each item has the same probability, or all items.
 #[derive(Debug)]
 pub struct Sample<T> {
     keep: Option<usize>,
@@ -221,33 +223,33 @@ pub struct Sample<T> {
 }
 
 impl<T> Sample<T> {
-    /// Keeps at most so many; `None` is all. `seed` makes one sample another than the next.
+    /// Keeps at most `keep` items; `None` keeps all. Different seeds give different samples.
     #[must_use]
     pub const fn new(keep: Option<usize>, seed: u64) -> Self {
         Self { keep, seen: 0, kept: Vec::new(), random: seed }
     }
 
-    /// Adds one, which is made only if it is kept (Vitter, 1985, algorithm R).
+    /// Adds an item, which is created only if it is kept (Vitter, 1985, algorithm R).
     pub fn push(&mut self, item: impl FnOnce() -> T) {
         self.seen += 1;
         match self.keep {
             Some(keep) if self.kept.len() >= keep => {
                 let chosen = usize::try_from(self.random() % self.seen).unwrap_or(usize::MAX);
-                if let Some(place) = self.kept.get_mut(chosen) {
-                    *place = item();
+                if let Some(slot) = self.kept.get_mut(chosen) {
+                    *slot = item();
                 }
             }
             _ => self.kept.push(item()),
         }
     }
 
-    /// Those that were kept, in no order.
+    /// Returns the kept items, in no particular order.
     #[must_use]
     pub fn into_kept(self) -> Vec<T> {
         self.kept
     }
 
-    /// `splitmix64`: no more is asked of it than that a sample is not always the same.
+    /// Returns the next number of `splitmix64`. It only has to make samples differ.
     const fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -257,7 +259,7 @@ impl<T> Sample<T> {
     }
 }
 
-/// A number that no other run has: nothing more is asked of it.
+/// Returns a number that differs between runs. It is not cryptographically secure.
 #[must_use]
 pub fn seed() -> u64 {
     use core::hash::{BuildHasher as _, Hasher as _};
@@ -281,11 +283,11 @@ mod tests {
 
     fn kept(urls: &mut AcceptedUrls) -> Vec<AcceptedUrl> {
         urls.sort();
-        (0..urls.len()).map(|place| urls.get(place).unwrap()).collect()
+        (0..urls.len()).map(|index| urls.get(index).unwrap()).collect()
     }
 
     #[tokio::test]
-    async fn a_sample_has_its_size_no_url_twice_and_the_order_of_the_input() {
+    async fn a_sample_has_the_requested_size_no_duplicates_and_input_order() {
         for count in [0, 1, 9, 10, 11, 5000] {
             for keep in [Some(10), None] {
                 let mut urls = AcceptedUrls::new(keep, Action::Purge, 7);
@@ -304,12 +306,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_of_a_run_keep_their_order_and_what_was_done() {
+    async fn parts_of_a_run_keep_their_order_and_action() {
         for keep in [Some(10), None] {
             let mut urls = AcceptedUrls::new(keep, Action::Purge, 7);
             let covered = entries(1).remove(0).target;
             urls.cover([(0, &covered)]);
-            assert_eq!(urls.seen(), 0, "nothing was accepted that could cover it");
+            assert_eq!(urls.seen(), 0, "no accepted entry could cover it");
             urls.accept(0, &entries(2));
             urls.begin_part(Action::Invalidate);
             urls.accept(1, &entries(2));
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn each_has_about_the_same_chance() {
+    fn each_url_has_about_the_same_probability() {
         let mut hits = [0_u32; 20];
         for seed in 0..2000 {
             let mut sample = Sample::new(Some(5), seed);

@@ -1,4 +1,4 @@
-//! What a visitor is answered, as far as it tells something about the cache.
+//! The parts of a visitor's answer that say something about the cache.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,35 +7,35 @@ use std::time::SystemTime;
 use http::header::{AGE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
-/// The longest text of a header that is kept; more is cut off.
-const MAX_TEXT: usize = 512;
+/// The maximum length of a header value that is kept; longer values are truncated.
+const MAX_HEADER_CHARS: usize = 512;
 
-/// What `CF-Cache-Status` says (<https://developers.cloudflare.com/cache/concepts/cache-responses/>).
+/// The value of `CF-Cache-Status` (<https://developers.cloudflare.com/cache/concepts/cache-responses/>).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CacheStatus {
-    /// Stored and fresh.
+    /// In the cache and fresh.
     Hit,
-    /// Cacheable, and was not there.
+    /// Cacheable, but not in the cache.
     Miss,
-    /// Was there, but stale; the origin answered something new.
+    /// In the cache but stale; the origin answered with new content.
     Expired,
-    /// Was there, but stale; the origin said that it did not change.
+    /// In the cache but stale; the origin answered that it did not change.
     Revalidated,
-    /// Stale, and refreshed in the background.
+    /// Stale, and being refreshed in the background.
     Updating,
     /// Stale, and the origin cannot be reached.
     Stale,
-    /// May be cached, but the answer forbids it.
+    /// Eligible for the cache, but the answer forbids caching.
     Bypass,
-    /// Is not eligible for the cache.
+    /// Not eligible for the cache.
     Dynamic,
-    /// A word that is not documented.
+    /// An undocumented value.
     Other(String),
 }
 
 impl CacheStatus {
-    /// Reads the header's value, in any case.
+    /// Parses the header's value, in any case.
     #[must_use]
     pub fn from_header(value: &str) -> Self {
         let word = value.trim();
@@ -52,10 +52,10 @@ impl CacheStatus {
         known
             .into_iter()
             .find(|status| status.as_str().eq_ignore_ascii_case(word))
-            .unwrap_or_else(|| Self::Other(clipped(word)))
+            .unwrap_or_else(|| Self::Other(truncated(word)))
     }
 
-    /// The word of the header, in upper case.
+    /// Returns the value of the header, in upper case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -103,7 +103,7 @@ impl Sha256 {
     }
 }
 
-/// A text is not a SHA-256 hash.
+/// The error for a text that is not a SHA-256 hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidSha256;
 
@@ -135,20 +135,20 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// What was read of an answer's body.
+/// The result of reading an answer's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Body {
-    /// How many bytes it has.
+    /// The length in bytes.
     pub bytes: u64,
-    /// The hash of all of them, where one was made.
+    /// The hash of the whole body, if it was computed.
     pub sha256: Option<Sha256>,
-    /// The number of Cloudflare's own error page ("error code: 1020"), where it is one.
+    /// The code of one of Cloudflare's own error pages (such as "error code: 1020"), if it is one.
     pub edge_error: Option<u16>,
 }
 
 impl Body {
-    /// A body of so many bytes, of which nothing else is known.
+    /// Creates a body of which only the length is known.
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self { bytes, sha256: None, edge_error: None }
@@ -174,18 +174,18 @@ pub struct Answer {
     /// `CF-Mitigated`: a challenge was served in place of the page
     /// (<https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>).
     pub mitigated: Option<String>,
-    /// `Retry-After`: how long to wait before asking again.
+    /// `Retry-After`: how long to wait before the next request.
     pub retry_after: Option<Duration>,
-    /// What was read of the body.
+    /// The body.
     pub body: Body,
 }
 
 impl Answer {
-    /// Reads the head of an answer. `now` is for a `Retry-After` that is a date.
+    /// Parses the head of an answer. `now` is used for a `Retry-After` in the form of a date.
     #[must_use]
     pub fn from_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let text =
-            |name: &str| headers.get(name).map(|value| clipped(&String::from_utf8_lossy(value.as_bytes())));
+            |name: &str| headers.get(name).map(|value| truncated(&String::from_utf8_lossy(value.as_bytes())));
         let retry_after = text(RETRY_AFTER.as_str()).and_then(|value| match value.trim().parse() {
             Ok(seconds) => Some(Duration::from_secs(seconds)),
             Err(_) => {
@@ -206,14 +206,14 @@ impl Answer {
         }
     }
 
-    /// Sets what was read of the body.
+    /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: Body) -> Self {
         self.body = body;
         self
     }
 
-    /// The data center that answered, such as `FRA`: the suffix of `CF-RAY`.
+    /// Returns the data center that answered, such as `FRA`: the suffix of `CF-RAY`.
     #[must_use]
     pub fn colo(&self) -> Option<&str> {
         let (_, colo) = self.ray.as_deref()?.rsplit_once('-')?;
@@ -221,19 +221,19 @@ impl Answer {
         is_code.then_some(colo)
     }
 
-    /// Whether something shows that Cloudflare answered.
+    /// Returns whether a header shows that Cloudflare answered.
     #[must_use]
     pub const fn is_from_edge(&self) -> bool {
         self.ray.is_some() || self.cache_status.is_some()
     }
 
-    /// Whether it leads to another URL.
+    /// Returns whether the answer is a redirect to another URL.
     #[must_use]
     pub const fn is_redirect(&self) -> bool {
         matches!(self.status, 300..=303 | 307 | 308) && self.location.is_some()
     }
 
-    /// Why it is not the page that was asked for, where the edge kept the visitor from it.
+    /// Returns why the edge did not serve the requested page, if it did not.
     #[must_use]
     pub fn obstacle(&self) -> Option<Obstacle> {
         if let Some(how) = &self.mitigated {
@@ -251,29 +251,29 @@ impl Answer {
         if let Some(code) = self.body.edge_error {
             return Some(Obstacle::EdgeError(code));
         }
-        // A rule of the firewall answers before the cache is looked at.
+        // A firewall rule answers before the cache is checked.
         (self.status == 403 && self.ray.is_some() && self.cache_status.is_none()).then_some(Obstacle::Blocked)
     }
 }
 
-/// What stands between a visitor and a page.
+/// A reason why the edge did not serve the requested page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// A page that tests whether the visitor is a person; holds the value of `CF-Mitigated`.
+    /// A challenge page, which tests whether the visitor is a person; contains the value of `CF-Mitigated`.
     Challenge(String),
-    /// Cloudflare Access wants a login.
+    /// Cloudflare Access requires a login.
     Login,
     /// Too many requests (429).
     RateLimited,
-    /// An error page of the edge, with its number.
+    /// An error page of the edge, with its code.
     EdgeError(u16),
-    /// The edge refused it (403) before the cache was looked at.
+    /// The edge refused the request (403) before checking the cache.
     Blocked,
 }
 
 impl Obstacle {
-    /// What to do about it.
+    /// Returns what to do about it.
     #[must_use]
     pub const fn cure(&self) -> &'static str {
         match self {
@@ -286,10 +286,10 @@ impl Obstacle {
             }
             Self::RateLimited => "probe fewer URLs, or exempt the probe from the rate limiting rule",
             Self::EdgeError(1000..=1004 | 1014 | 1016 | 1018 | 1023 | 1033 | 1034 | 1101 | 1102) => {
-                "the site itself is broken at the edge: look the number up in Cloudflare's documentation of 1xxx errors"
+                "the site itself is broken at the edge: see Cloudflare's documentation of 1xxx errors for this code"
             }
             Self::EdgeError(_) | Self::Blocked => {
-                "a rule refuses the probe: look it up under Security, Events, and skip it for an extra header that \
+                "a rule refuses the probe: find it under Security, Events, and skip it for an extra header that \
                  only the probe sends"
             }
         }
@@ -300,24 +300,27 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Challenge(how) => write!(f, "a challenge page was served (cf-mitigated: {how})"),
-            Self::Login => f.write_str("Cloudflare Access wants a login"),
-            Self::RateLimited => f.write_str("the edge refused it as one of too many requests (429)"),
+            Self::Login => f.write_str("Cloudflare Access requires a login"),
+            Self::RateLimited => {
+                f.write_str("the edge refused the request because of the request rate (429)")
+            }
             Self::EdgeError(code) => write!(f, "the edge answered with its error {code}"),
-            Self::Blocked => f.write_str("the edge refused it (403) before it looked into the cache"),
+            Self::Blocked => f.write_str("the edge refused the request (403) before it checked the cache"),
         }
     }
 }
 
-/// Whether a redirect leads to the login of Cloudflare Access.
+/// Returns whether a redirect leads to the login of Cloudflare Access.
 fn is_access_login(location: &str) -> bool {
     let Some((_, rest)) = location.split_once("://") else { return false };
     let host = rest.split(['/', '?', '#']).next().unwrap_or("").to_ascii_lowercase();
     host.split(':').next().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
 }
 
-/// The number of an error page of the edge, where `beginning` is the beginning of one.
+/// Returns the code of an error page of the edge, if `beginning` is the start of one.
 ///
-/// Plain clients get the text `error code: 1020`; browsers get a page that holds `Error 1020` and names Cloudflare.
+/// Plain clients get the text `error code: 1020`; browsers get a page that contains `Error 1020` and mentions
+/// Cloudflare.
 #[must_use]
 pub fn edge_error(beginning: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(beginning);
@@ -333,16 +336,16 @@ pub fn edge_error(beginning: &[u8]) -> Option<u16> {
         return None;
     }
     text.match_indices("Error").find_map(|(at, word)| {
-        // The page writes it as `Error</span> <span>1020` or `Error 1020`.
+        // The page contains `Error</span> <span>1020` or `Error 1020`.
         let rest = text.get(at + word.len()..)?;
         let rest = rest.trim_start_matches(|char: char| !char.is_ascii_digit() && char != '\n');
         number(rest.get(..rest.len().min(8)).unwrap_or(rest))
     })
 }
 
-/// A text of a header, cut to a length that is fit to be kept.
-fn clipped(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+/// Truncates a header value to the maximum length.
+fn truncated(text: &str) -> String {
+    text.chars().take(MAX_HEADER_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -361,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_read() {
+    fn parses_the_head() {
         let found = answer(
             200,
             &[
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_no_code_is_left_out() {
+    fn ignores_invalid_numbers_and_codes() {
         let found = answer(200, &[("age", "-1"), ("cf-ray", "8f3a-fra1"), ("cf-cache-status", "WARP")]);
         assert_eq!((found.age, found.colo()), (None, None));
         assert_eq!(found.cache_status, Some(CacheStatus::Other("WARP".to_owned())));
@@ -385,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn parses_retry_after_in_seconds_or_as_a_date() {
         let wait = |value: &'static str| answer(429, &[("retry-after", value)]).retry_after;
         assert_eq!(wait("7"), Some(Duration::from_secs(7)));
         assert_eq!(wait("Thu, 01 Jan 1970 00:00:09 GMT"), Some(Duration::from_secs(9)));
@@ -393,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_login_of_access_is_one() {
+    fn recognizes_only_logins_of_cloudflare_access() {
         for (location, is_login) in [
             ("https://team.cloudflareaccess.com/cdn-cgi/access/login/app", true),
             ("https://TEAM.cloudflareaccess.com:443?x", true),
@@ -406,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn error_pages_of_the_edge_are_known_by_their_number() {
+    fn recognizes_error_pages_of_the_edge() {
         for (page, code) in [
             ("error code: 1020", Some(1020)),
             ("error code: 1015\n", Some(1015)),

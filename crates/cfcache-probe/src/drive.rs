@@ -1,4 +1,4 @@
-//! Runs the machines over a [`Visitor`]: the only file here that awaits more than one request.
+//! Runs the state machines with a [`Visitor`]. No other file here awaits more than one request.
 
 use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
@@ -21,37 +21,39 @@ use crate::verify::{Decided, Step, Subject, Verification};
 use crate::visitor::{NoAnswer, Visit, Visitor, host_of};
 use crate::warm::{WarmStep, Warmed, Warmer};
 
-/// How many URLs of a stream are held at a time.
+/// The maximum number of URLs of a stream in memory.
 const WINDOW: usize = 256;
 
-/// How many URLs are verified at a time. Each is asked for seconds where it survives.
-const VERIFIED_AT_ONCE: usize = 4096;
+/// The maximum number of URLs that are verified at the same time. A URL that survives its purge is requested for
+/// several seconds.
+const MAX_VERIFIED_AT_ONCE: usize = 4096;
 
-/// A URL to ask, and headers to ask it with beside the usual ones.
+/// A URL to request, and additional headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
     /// The URL.
     pub url: String,
-    /// Headers that make the cache key.
+    /// The headers of the cache key.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Target {
-    /// A URL as it is.
+    /// Creates a target without additional headers.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), headers: Vec::new() }
     }
 
-    /// A URL with what its cache key was made from, as a visitor asks for it; `None` for an entry of another kind.
+    /// Creates a target for a URL with the headers of its cache key, as a visitor sends them. Returns `None` for
+    /// entries of another kind.
     #[must_use]
     pub fn from_entry(entry: &Entry) -> Option<Self> {
         let Entry::Files(file) = entry else { return None };
         let url = file.url().as_str();
         let mut headers = Vec::new();
         for header in file.headers() {
-            // The edge makes these two by itself, from the visitor's browser and from where it is.
+            // The edge derives these two headers from the visitor's browser and location.
             if header.is("CF-Device-Type") {
                 let variant = match header.value() {
                     "mobile" => Variant::Mobile,
@@ -73,14 +75,14 @@ impl Target {
         Some(Self::new(url).with_headers(headers))
     }
 
-    /// Asks with these headers as well.
+    /// Adds these headers.
     #[must_use]
     pub fn with_headers(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         self.headers = headers;
         self
     }
 
-    /// As another visitor asks for it; `None` where there is no such variant of the URL.
+    /// Returns the target as requested by another kind of visitor; `None` if there is no such variant of the URL.
     fn varied(&self, variant: Variant) -> Option<Self> {
         let url = variant.url(&self.url)?;
         let mut headers = self.headers.clone();
@@ -93,10 +95,10 @@ impl Target {
     }
 }
 
-/// What a request came to.
+/// The result of a request.
 type Visited = Result<Visit, NoAnswer>;
 
-/// The next piece of a stream, as long as there is one; for ever, where it has ended.
+/// Returns the next item of a stream. Never completes if the stream has ended.
 async fn next<S: Stream + Unpin>(stream: &mut S, has_ended: bool) -> Option<S::Item> {
     if has_ended {
         return pending().await;
@@ -115,8 +117,8 @@ async fn visit(visitor: Arc<Visitor>, target: Target) -> Visited {
     visitor.visit(&target.url, &target.headers).await
 }
 
-/// A task that ended in a panic is not told from one that got no answer.
-fn lost() -> NoAnswer {
+/// Replaces the result of a task that panicked.
+fn cancelled() -> NoAnswer {
     NoAnswer::new("the request was broken off")
 }
 
@@ -130,10 +132,11 @@ fn reaction(latency: Duration, visited: &Visited) -> Reaction {
     }
 }
 
-/// Asks each URL of a stream once, and gives what came to `emit`, in the order of the stream.
+/// Requests each URL of a stream once, and passes the results to `emit`, in the order of the stream.
 ///
-/// It ends early when `stop` does: what is in flight is broken off then, and what came by then was given. Of the stream
-/// no more than a few hundred URLs are held. Gives whether it went to its end.
+/// It ends early if `stop` completes: requests in flight are cancelled, and earlier results have been emitted. At most
+/// a few hundred URLs of
+/// the stream are in memory. Returns whether it reached the end of the stream.
 pub async fn probe(
     visitor: &Arc<Visitor>,
     limits: Limits,
@@ -193,10 +196,11 @@ pub async fn probe(
     }
 }
 
-/// Fetches each URL of a stream, as each of the visitors that are named, and gives what became of it to `emit`.
+/// Fetches each URL of a stream once for each of the variants, and passes the results to `emit`.
 ///
-/// It ends early when `stop` does; what was read by then and not fetched is given as not sent. Gives whether it went to
-/// its end.
+/// It ends early if `stop` completes: URLs that were read but not fetched are emitted as not sent. Returns whether it
+/// reached the end of the
+/// stream.
 pub async fn warm(
     visitor: &Arc<Visitor>,
     limits: Limits,
@@ -210,7 +214,7 @@ pub async fn warm(
     let mut stop = pin!(stop);
     let mut warmer = Warmer::new(limits, certify);
     let mut waiting: Vec<Target> = Vec::new();
-    // Those whose requests are open, and how many of each.
+    // The URLs with open requests, and the number of open requests of each.
     let mut open: BTreeMap<usize, (Target, usize)> = BTreeMap::new();
     let mut running = JoinSet::new();
     let (mut read, mut has_ended) = (0_usize, false);
@@ -231,7 +235,7 @@ pub async fn warm(
                 running.spawn(async move {
                     let visited = match target {
                         Some(target) => visit(visitor, target).await,
-                        None => Err(lost()),
+                        None => Err(cancelled()),
                     };
                     (fetch, visited)
                 });
@@ -258,7 +262,7 @@ pub async fn warm(
             Some(ended) = running.join_next() => {
                 let Ok((fetch, visited)) = ended else { return false };
                 let whole = match &visited {
-                    // A fill is complete only when the whole body was read.
+                    // The cache stores a response only when the whole body was read.
                     Ok(Visit { broken: Some(why), .. }) => Err(why.as_str()),
                     Ok(visit) => Ok(&visit.answer),
                     Err(why) => Err(why.as_str()),
@@ -283,22 +287,25 @@ pub async fn warm(
     }
 }
 
-/// What is seen of a verification while it runs.
+/// An event of a running verification.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// An answer to a request for a URL, with its number.
+    /// An answer to a request for a URL, with its index.
     Answer(usize, &'a Answer),
     /// A URL has its verdict.
     Decided(Decided),
 }
 
-/// Brings a verification to its end: asks the URLs that `urls` gives, a window of them at a time, and purges survivors
-/// again with `purge`, which is given their numbers. They are numbered from 0 in the order in which they are given.
-/// `began` is the moment that the machine's times count from.
+/// Runs a verification to its end: requests the URLs of `urls`, a limited number of them at a time, and repeats the
+/// purge of survivors
+/// with `purge`, which gets their indexes. URLs are numbered from 0 in their order. `began` is the moment from which
+/// the state machine's
+/// times are counted.
 ///
-/// `watch` sees each answer and each verdict. When `stop` ends, nothing more is sent, and each URL has the verdict that
-/// is known by then. Gives whether it went to its end.
+/// `watch` is called for each answer and each verdict. When `stop` completes, nothing more is sent, and each URL gets
+/// the verdict that is
+/// known by then. Returns whether it reached the end.
 pub async fn verify<F: Future<Output = Result<(), String>>>(
     visitor: &Arc<Visitor>,
     verification: &mut Verification,
@@ -314,7 +321,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
     let mut targets: BTreeMap<usize, Target> = BTreeMap::new();
     let mut has_ended = false;
     loop {
-        while !has_ended && verification.open() < VERIFIED_AT_ONCE {
+        while !has_ended && verification.open() < MAX_VERIFIED_AT_ONCE {
             match urls() {
                 Some((subject, target)) => {
                     let number = verification.push(began.elapsed(), subject);
@@ -330,7 +337,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 running.spawn(async move {
                     let visited = match target {
                         Some(target) => visit(visitor, target).await,
-                        None => Err(NoAnswer::new("there is no such variant of the URL")),
+                        None => Err(NoAnswer::new("the URL has no such variant")),
                     };
                     (ask, visited)
                 });
@@ -357,7 +364,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
             () = &mut stop => {
                 is_stopped = true;
                 verification.stop();
-                // What was not begun has a verdict as well.
+                // URLs that were not started need a verdict as well.
                 while let Some((subject, _)) = urls() {
                     verification.push(began.elapsed(), subject);
                     verification.take_decided().into_iter().for_each(|decided| watch(Progress::Decided(decided)));
@@ -391,30 +398,31 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
     }
 }
 
-/// How a gate ended.
+/// The result of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Passage {
     /// The condition is true.
     Open {
-        /// How often it was asked.
+        /// The number of requests.
         asked: u32,
     },
     /// It did not come true in time.
     Closed {
-        /// How often it was asked.
+        /// The number of requests.
         asked: u32,
-        /// What the last answer was that did not meet it, in words.
+        /// The last answer that did not meet the condition, if there was one.
         last: Option<String>,
     },
-    /// `stop` came first.
+    /// `stop` completed first.
     Stopped,
 }
 
 /// Waits until a URL answers as expected.
 ///
-/// `unique` makes each query one that was never asked before; `None` asks the URL as it is. `watch` sees the gate after
-/// each answer.
+/// With `unique`, the URL gets a query that is different for each request; `None` requests the URL unchanged. `watch`
+/// is called after each
+/// answer.
 pub async fn wait_at_gate(
     visitor: &Visitor,
     expectation: &Expectation,
@@ -437,7 +445,7 @@ pub async fn wait_at_gate(
                 () = &mut stop => return Passage::Stopped,
                 () = wait(began, Some(until)) => {}
             },
-            GateStep::WaitForAnswer => gate.on_answer(Err(lost().to_string())),
+            GateStep::WaitForAnswer => gate.on_answer(Err(cancelled().to_string())),
             GateStep::Ask(until) => {
                 let url = match unique {
                     Some(unique) => busted(&expectation.url, &format!("{unique:x}-{}", gate.asked())),

@@ -1,7 +1,8 @@
 //! The gate before a purge: waits until a URL shows that the new version is served.
 //!
-//! [`Gate`] is a state machine without IO; `now` is a parameter. It opens after several successes in a row, a second
-//! apart, because one success proves only one of several servers (<https://github.com/cloudflare/vinext/pull/3038>).
+//! [`Gate`] is a state machine without IO; `now` is a parameter. It opens after several successes in a row, with pauses
+//! of a second,
+//! because one success proves only one of several servers (<https://github.com/cloudflare/vinext/pull/3038>).
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,10 +12,10 @@ use serde_json::Value;
 
 use crate::answer::{Answer, Sha256};
 
-/// How much of a body is read to find a value in JSON.
+/// The maximum size of a body in which a JSON value is searched, in bytes.
 const MAX_JSON: usize = 1 << 20;
 
-/// What a URL must answer.
+/// A condition for the answer of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
@@ -22,31 +23,32 @@ pub enum Condition {
     Contains(String),
     /// The HTTP status.
     Status(u16),
-    /// A header has a value, blanks around it aside.
+    /// A header has a value; blanks around it are ignored.
     Header {
         /// The name, in lower case.
         name: String,
         /// The value.
         value: String,
     },
-    /// The body is JSON, and has a value at a path: a text by its characters, anything else as JSON writes it.
+    /// The body is JSON and has a value at a path. Strings are compared by their content, other values by their JSON
+    /// text.
     Json {
         /// The path, such as `.build.version` or `.items[0].id`.
         path: String,
         /// The value.
         value: String,
     },
-    /// The body has a hash.
+    /// The body has this hash.
     Sha256(Sha256),
 }
 
-/// A URL, and what it must answer.
+/// A URL and the condition for its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expectation {
     /// The URL.
     pub url: String,
-    /// What it must answer.
+    /// The condition for its answer.
     pub condition: Condition,
 }
 
@@ -54,7 +56,7 @@ impl FromStr for Expectation {
     type Err = InvalidCondition;
 
     /// Parses `URL contains TEXT`, `URL status CODE`, `URL header NAME equals VALUE`, `URL json .path equals VALUE` or
-    /// `URL sha256 HEX`. What follows the last word is taken as it is, but for blanks around it.
+    /// `URL sha256 HEX`. The text after the last keyword is used unchanged, without the blanks around it.
     fn from_str(text: &str) -> Result<Self, InvalidCondition> {
         let (url, rest) = word(text);
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -86,7 +88,7 @@ impl FromStr for Expectation {
             }
             "json" => {
                 let (path, value) = equals(rest)?;
-                if steps(&path).is_none() {
+                if parse_path(&path).is_none() {
                     return Err(InvalidCondition::Path(path));
                 }
                 Condition::Json { path, value }
@@ -101,7 +103,7 @@ impl FromStr for Expectation {
     }
 }
 
-/// The first word of a text, and what follows it.
+/// Returns the first word of a text, and the rest.
 fn word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
     text.split_once(char::is_whitespace).unwrap_or((text, ""))
@@ -129,21 +131,21 @@ impl fmt::Display for Expectation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCondition {
-    /// It does not begin with a URL.
+    /// It does not start with a URL.
     Url(String),
-    /// The word behind the URL is none of those that are known.
+    /// The word after the URL is not a known keyword.
     Word(String),
-    /// `contains` without a text, which everything contains.
+    /// `contains` has no text, so it would match everything.
     NoText,
-    /// No status between 100 and 999.
+    /// The status is not between 100 and 999.
     Status(String),
-    /// Not `NAME equals VALUE` behind the word that is named.
+    /// The keyword is not followed by `NAME equals VALUE`.
     Equals(String),
-    /// No name of a header.
+    /// The name of the header is invalid.
     HeaderName(String),
-    /// No path such as `.build.version`.
+    /// The path is invalid; a valid one is `.build.version`.
     Path(String),
-    /// Not 64 hex digits.
+    /// The hash does not have 64 hex digits.
     Hash,
 }
 
@@ -155,7 +157,7 @@ impl fmt::Display for InvalidCondition {
                 "a condition must follow the URL: `contains`, `status`, `header`, `json` or `sha256`",
             ),
             Self::Word(found) => {
-                write!(f, "`{found}` is none of `contains`, `status`, `header`, `json` and `sha256`")
+                write!(f, "`{found}` must be `contains`, `status`, `header`, `json` or `sha256`")
             }
             Self::NoText => f.write_str("`contains` needs a text"),
             Self::Status(found) => write!(f, "`{found}` is not an HTTP status"),
@@ -172,15 +174,15 @@ impl fmt::Display for InvalidCondition {
 
 impl core::error::Error for InvalidCondition {}
 
-/// One step of a path in JSON.
+/// A part of a path in JSON.
 #[derive(Debug, PartialEq, Eq)]
 enum PathStep<'a> {
     Key(&'a str),
     Index(usize),
 }
 
-/// The steps of `.a.b[0]`; `None` where it is no path. `.` is the whole document.
-fn steps(path: &str) -> Option<Vec<PathStep<'_>>> {
+/// Parses a path such as `.a.b[0]`; `None` if it is invalid. `.` is the whole document.
+fn parse_path(path: &str) -> Option<Vec<PathStep<'_>>> {
     let mut steps = Vec::new();
     let mut rest = path;
     if rest == "." {
@@ -193,7 +195,7 @@ fn steps(path: &str) -> Option<Vec<PathStep<'_>>> {
             rest = after;
             continue;
         }
-        // `.[0]` is how others write an index at the beginning.
+        // Other tools write an index at the beginning as `.[0]`.
         let after = rest.strip_prefix('.')?;
         if after.starts_with('[') && steps.is_empty() {
             rest = after;
@@ -210,24 +212,24 @@ fn steps(path: &str) -> Option<Vec<PathStep<'_>>> {
     (!steps.is_empty()).then_some(steps)
 }
 
-/// Looks for a condition in an answer while its body streams by.
+/// Checks a condition while the body of an answer arrives.
 #[derive(Debug)]
 pub struct Matcher<'a> {
     condition: &'a Condition,
-    /// The end of what came, where a text may begin that goes on in the next piece; or the JSON.
+    /// The end of the last piece, in which the text may start; or the JSON so far.
     kept: Vec<u8>,
     is_found: bool,
     is_too_long: bool,
 }
 
 impl<'a> Matcher<'a> {
-    /// Begins to look.
+    /// Creates a matcher.
     #[must_use]
     pub const fn new(condition: &'a Condition) -> Self {
         Self { condition, kept: Vec::new(), is_found: false, is_too_long: false }
     }
 
-    /// Takes the next piece of the body.
+    /// Adds the next piece of the body.
     pub fn push(&mut self, piece: &[u8]) {
         match self.condition {
             Condition::Contains(text) if !self.is_found => {
@@ -247,16 +249,16 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// Whether the answer is what was wanted; otherwise what it was, in words.
+    /// Checks the condition after the whole body.
     ///
     /// # Errors
     ///
-    /// A fragment such as ``the status is 503``.
+    /// Why the condition is not met, as a fragment such as ``the status is 503``.
     pub fn finish(self, answer: &Answer, headers: &http::HeaderMap) -> Result<(), String> {
         match self.condition {
-            Condition::Status(wanted) if answer.status == *wanted => Ok(()),
+            Condition::Status(expected) if answer.status == *expected => Ok(()),
             Condition::Status(_) => Err(format!("the status is {}", answer.status)),
-            // An error page may well contain a version's name.
+            // An error page could contain the name of a version.
             _ if !(200..300).contains(&answer.status) => Err(format!("the status is {}", answer.status)),
             Condition::Contains(_) if self.is_found => Ok(()),
             Condition::Contains(_) => {
@@ -285,42 +287,42 @@ impl<'a> Matcher<'a> {
                 };
                 match at(&document, path) {
                     None => Err(format!("the JSON has nothing at `{path}`")),
-                    Some(found) if is_written(found, value) => Ok(()),
+                    Some(found) if equals_text(found, value) => Ok(()),
                     Some(found) => {
                         let found = cfcache_model::text::clip(&found.to_string(), 80);
                         Err(format!("`{path}` is {found}"))
                     }
                 }
             }
-            Condition::Sha256(wanted) => match answer.body.sha256 {
-                Some(found) if found == *wanted => Ok(()),
+            Condition::Sha256(expected) => match answer.body.sha256 {
+                Some(found) if found == *expected => Ok(()),
                 Some(found) => Err(format!("the body's sha256 is {found}")),
-                None => Err("the body was not read whole".to_owned()),
+                None => Err("the body was not read completely".to_owned()),
             },
         }
     }
 }
 
 fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
-    steps(path)?.into_iter().try_fold(document, |value, step| match step {
+    parse_path(path)?.into_iter().try_fold(document, |value, step| match step {
         PathStep::Key(key) => value.get(key),
         PathStep::Index(index) => value.get(index),
     })
 }
 
-fn is_written(found: &Value, wanted: &str) -> bool {
+fn equals_text(found: &Value, expected: &str) -> bool {
     match found {
-        Value::String(text) => text == wanted,
+        Value::String(text) => text == expected,
         other => {
             let written = other.to_string();
-            written == wanted
+            written == expected
         }
     }
 }
 
-/// A URL with a query that it never had before, so that no cache answers it.
+/// Returns the URL with a unique query, so that no cache has an answer for it.
 ///
-/// It helps only where the query is part of the cache key, as it is by default.
+/// This works only if the query is part of the cache key, which is the default.
 #[must_use]
 pub fn busted(url: &str, unique: &str) -> String {
     let (url, fragment) = match url.split_once('#') {
@@ -337,20 +339,20 @@ pub fn busted(url: &str, unique: &str) -> String {
     format!("{url}{separator}cfcache-after={unique}{fragment}")
 }
 
-/// How long to wait at a gate.
+/// The settings of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GateSettings {
-    /// How many successes in a row open it: 3.
+    /// The number of consecutive successes to open the gate. Default: 3.
     pub successes: u32,
-    /// How far requests are apart: 1 s.
+    /// The time between requests. Default: 1 s.
     pub every: Duration,
-    /// When to give up: 300 s.
+    /// The time after which the gate gives up. Default: 300 s.
     pub timeout: Duration,
 }
 
 impl GateSettings {
-    /// The usual settings.
+    /// Creates the default settings.
     #[must_use]
     pub const fn new() -> Self {
         Self { successes: 3, every: Duration::from_secs(1), timeout: Duration::from_secs(300) }
@@ -363,23 +365,23 @@ impl Default for GateSettings {
     }
 }
 
-/// What to do at a gate.
+/// The next step of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GateStep {
-    /// Ask the URL, and tell [`Gate::on_answer`] what came, before that time.
+    /// Request the URL before that time, and pass the result to [`Gate::on_answer`].
     Ask(Duration),
-    /// Nothing before that time.
+    /// Wait until that time.
     Wait(Duration),
-    /// Nothing before the answer comes.
+    /// Wait for the answer.
     WaitForAnswer,
-    /// The condition is true.
+    /// The condition is met.
     Open,
-    /// The condition did not come true in time.
+    /// The condition was not met in time.
     Closed,
 }
 
-/// A gate.
+/// A state machine that waits for a condition.
 #[derive(Debug, Clone)]
 pub struct Gate {
     settings: GateSettings,
@@ -393,7 +395,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Begins to wait.
+    /// Creates a gate.
     #[must_use]
     pub const fn new(now: Duration, settings: GateSettings) -> Self {
         Self {
@@ -408,13 +410,13 @@ impl Gate {
         }
     }
 
-    /// What to do now.
+    /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> GateStep {
         let end = self.began.saturating_add(self.settings.timeout);
         if self.successes >= self.settings.successes {
             return GateStep::Open;
         }
-        // One request is always sent, and one that is under way is waited for.
+        // At least one request is always sent, and a request in flight is always awaited.
         if self.is_closed || (now >= end && self.asked > 0 && !self.is_asking) {
             self.is_closed = true;
             return GateStep::Closed;
@@ -423,7 +425,7 @@ impl Gate {
             return GateStep::WaitForAnswer;
         }
         if now < self.due {
-            // What cannot succeed any more in time need not be waited for: but the origin may still tell why.
+            // Success is no longer possible in time, but another answer may still explain why.
             return GateStep::Wait(self.due.min(end));
         }
         self.is_asking = true;
@@ -432,7 +434,7 @@ impl Gate {
         GateStep::Ask(end.max(now.saturating_add(self.settings.every)))
     }
 
-    /// The condition was met, or why not.
+    /// Records the result of a request: success, or why the condition is not met.
     pub fn on_answer(&mut self, result: Result<(), String>) {
         self.is_asking = false;
         match result {
@@ -444,19 +446,19 @@ impl Gate {
         }
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests.
     #[must_use]
     pub const fn asked(&self) -> u32 {
         self.asked
     }
 
-    /// How many of the last answers in a row were as wanted.
+    /// Returns the number of consecutive successes.
     #[must_use]
     pub const fn successes(&self) -> u32 {
         self.successes
     }
 
-    /// Why it was not open the last time that it was not.
+    /// Returns the reason of the last failure.
     #[must_use]
     pub fn last_failure(&self) -> Option<&str> {
         self.last.as_deref()
@@ -479,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_parsed_and_written_back() {
+    fn conditions_round_trip_through_text() {
         for text in [
             "https://a.test/v contains build 42",
             "http://a.test/ status 204",
@@ -494,13 +496,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused_with_what_is_wrong() {
+    fn refuses_invalid_conditions_with_a_reason() {
         for (text, wrong) in [
             ("", "not a URL"),
             ("www.example.com contains a", "not a URL"),
             ("ftp://a.test contains a", "not a URL"),
             ("https://a.test", "must follow the URL"),
-            ("https://a.test has a", "`has` is none of"),
+            ("https://a.test has a", "`has` must be"),
             ("https://a.test contains ", "needs a text"),
             ("https://a.test status ok", "`ok` is not an HTTP status"),
             ("https://a.test status 1000", "not an HTTP status"),
@@ -531,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_across_the_pieces_of_a_body() {
+    fn finds_a_text_across_pieces_of_the_body() {
         let headers = HeaderMap::new();
         assert_eq!(check("contains build-42", 200, &headers, &["<p>bui", "ld", "-4", "2</p>"]), Ok(()));
         assert_eq!(check("contains aab", 200, &headers, &["aa", "ab"]), Ok(()));
@@ -547,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_compared_whole() {
+    fn compares_whole_header_values() {
         let mut headers = HeaderMap::new();
         headers.append("x-build", " 42 ".parse().unwrap());
         headers.append("x-build", "43".parse().unwrap());
@@ -558,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_looked_up_by_path() {
+    fn finds_json_values_by_path() {
         let headers = HeaderMap::new();
         let body = &[r#"{"build":{"version":"1.2","number":42,"#, r#""items":[{"ok":true}],"none":null}}"#];
         for condition in [
@@ -583,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_get_a_query_of_their_own() {
+    fn adds_a_unique_query_to_a_url() {
         for (url, other) in [
             ("https://a.test/b", "https://a.test/b?cfcache-after=1"),
             ("https://a.test/b?c", "https://a.test/b?c&cfcache-after=1"),
@@ -595,7 +597,7 @@ mod tests {
         }
     }
 
-    /// Runs a gate whose answers take 100 ms; gives when it was asked, and how it ended and when.
+    /// Runs a gate whose answers take 100 ms. Returns the times of the requests, the last step, and its time.
     fn run(settings: GateSettings, answer: impl Fn(Duration) -> bool) -> (Vec<Duration>, GateStep, Duration) {
         let mut gate = Gate::new(secs(5), settings);
         let (mut now, mut asked) = (secs(5), Vec::new());
@@ -614,31 +616,31 @@ mod tests {
     }
 
     #[test]
-    fn three_successes_in_a_row_a_second_apart_open_it() {
+    fn opens_after_three_consecutive_successes() {
         let (asked, end, at) = run(GateSettings::new(), |_| true);
         assert_eq!((asked, end), (vec![secs(0), secs(1), secs(2)], GateStep::Open));
         assert_eq!(at, Duration::from_millis(2100));
     }
 
     #[test]
-    fn a_failure_in_between_starts_the_count_again() {
+    fn a_failure_resets_the_count_of_successes() {
         let (asked, end, _) = run(GateSettings::new(), |at| at != secs(2));
         assert_eq!((asked.len(), end), (6, GateStep::Open));
     }
 
     #[test]
-    fn it_gives_up_in_time_and_says_why() {
+    fn closes_at_the_timeout_with_the_last_failure() {
         let mut settings = GateSettings::new();
         settings.timeout = secs(10);
         let (asked, end, at) = run(settings, |_| false);
         assert_eq!((asked.len(), end, at), (10, GateStep::Closed, secs(10)));
-        // Two successes at the end are not three.
+        // Two successes at the end are not enough.
         let (_, end, _) = run(settings, |at| at >= secs(8));
         assert_eq!(end, GateStep::Closed);
     }
 
     #[test]
-    fn it_asks_at_least_once() {
+    fn sends_at_least_one_request() {
         let mut settings = GateSettings::new();
         (settings.timeout, settings.successes) = (Duration::ZERO, 1);
         assert_eq!(run(settings, |_| true).1, GateStep::Open);

@@ -1,17 +1,19 @@
-//! The visitor's side of a purge: what do the URLs answer, now that the API has accepted?
+//! Checks a purge from the visitor's side: what the URLs answer after the API has accepted the purge.
 //!
-//! The API's 200 means "accepted". This crate asks visitor URLs and tells what their answers prove. It knows nothing of
-//! the API; purging again is the caller's business.
+//! The API's 200 only means that the purge was accepted. This crate requests the URLs as a visitor does, and decides
+//! what the answers
+//! prove. It does not use the API; the caller repeats purges.
 //!
-//! - [`Answer`]: what a visitor was answered, as far as it tells something about the cache
-//! - [`judge`]: from a purge and an answer to a [`Verdict`]
-//! - [`Verification`]: when to ask again, when to purge again, when to give up
+//! - [`Answer`]: the parts of a visitor's answer that say something about the cache
+//! - [`judge`]: converts a purge and an answer into a [`Verdict`]
+//! - [`Verification`]: decides when to request a URL again, when to repeat its purge, and when to give up
 //! - [`Gate`]: waits before a purge until the origin serves the new version
 //! - [`Warmer`]: fetches URLs so that they are cached again
 //!
-//! All of these are pure or state machines without IO, with `now` as a parameter. The feature `visitor`, on by default,
-//! is the part that needs a runtime (tokio): [`Visitor`] asks over HTTP, and [`probe`], [`verify`], [`warm`] and
-//! [`wait_at_gate`] run the machines over it.
+//! All of these are pure functions or state machines without IO, with `now` as a parameter. The feature `visitor`, on
+//! by default,
+//! adds the part that needs a runtime (tokio): [`Visitor`] sends HTTP requests, and [`probe`], [`verify`], [`warm`] and
+//! [`wait_at_gate`] run the state machines with it.
 
 #[cfg(feature = "visitor")]
 mod accepted;

@@ -1,74 +1,74 @@
-//! How fast one host is asked: politely, and more slowly where it shows that this is too much.
+//! Limits the request rate for one host, and lowers it if the host is overloaded.
 
 use core::time::Duration;
 
-/// How many answers make a measurement of the latency.
-const SAMPLE: u32 = 16;
+/// The number of answers in a latency measurement.
+const SAMPLE_SIZE: u32 = 16;
 
-/// A latency that grew by less than this has not doubled, however small it was.
-const NOISE: Duration = Duration::from_millis(50);
+/// An increase of the latency below this does not count as doubling, however low the latency was.
+const MIN_LATENCY_INCREASE: Duration = Duration::from_millis(50);
 
-/// A timer may wake this much too late without a cost to the rate: the next request is measured from when this one was
+/// A request that starts at most this late does not lower the rate: the next interval starts at the time when it was
 /// due.
-const LATE: Duration = Duration::from_millis(10);
+const MAX_LATENESS: Duration = Duration::from_millis(10);
 
-/// Requests are this much further apart than the rate says, so that no second has more of them than it allows, even where
-/// the first of them was late and the last was not.
-const MARGIN: f64 = 1.02;
+/// Intervals are longer than the rate requires by this factor. So no second contains more requests than allowed, even
+/// if the first of
+/// them was late and the last was not.
+const INTERVAL_MARGIN: f64 = 1.02;
 
-/// The rate is not halved below the limit divided by this.
-const SLOWEST: f64 = 16.0;
+/// The rate is never lower than the limit divided by this.
+const MAX_SLOWDOWN: f64 = 16.0;
 
-/// How much one host may be asked for.
+/// The request limits for one host.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// At most so many requests at once.
+    /// The maximum number of concurrent requests.
     pub at_once: usize,
-    /// At most so many requests a second, evenly spaced; `None` is without a limit.
+    /// The maximum number of requests per second, evenly spaced; `None` means no limit.
     pub per_second: Option<f64>,
 }
 
 impl Limits {
-    /// For probes: 4 at once, 10 a second.
+    /// The limits for probes: 4 concurrent requests, 10 per second.
     pub const PROBE: Self = Self::new(4, Some(10.0));
-    /// For warming: 2 at once, 5 a second.
+    /// The limits for warming: 2 concurrent requests, 5 per second.
     pub const WARM: Self = Self::new(2, Some(5.0));
 
-    /// So many requests at once, and so many a second.
+    /// Creates limits.
     #[must_use]
     pub const fn new(at_once: usize, per_second: Option<f64>) -> Self {
         Self { at_once, per_second }
     }
 }
 
-/// What an answer says about the pace.
+/// The effect of a result on the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reaction {
-    /// An answer, after so long.
+    /// An answer, with its latency.
     Fine(Duration),
-    /// 429 or 5xx: the host has too much to do. It may demand a wait.
+    /// 429 or 5xx: the host is overloaded. It may demand a waiting time.
     Overloaded(Option<Duration>),
     /// No answer.
     Silent,
 }
 
-/// The pace of one host. `now` counts from any moment, the same for all calls.
+/// The request rate of one host. All `now` values are counted from the same moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     limits: Limits,
     in_flight: usize,
-    /// When the last request was due to start, or did if it was much later: where the next one's distance is measured
-    /// from.
+    /// The start of the current interval: when the last request was due, or when it started if that was much later.
     last: Option<Duration>,
-    /// The host demanded to be left alone until then.
-    hold: Duration,
-    /// By how much the limits are divided: 1 is the full pace.
+    /// The host demanded no requests before this time.
+    blocked_until: Duration,
+    /// The factor by which the limits are divided; 1 is the full rate.
     slowdown: f64,
-    /// What was in flight when the pace was halved says nothing about the new pace.
+    /// When the rate was halved. Requests that were in flight then say nothing about the new rate.
     halved_at: Option<Duration>,
-    /// The best average latency that was measured, and the running measurement.
+    /// The best average latency so far, and the current measurement.
     best: Option<Duration>,
     sum: Duration,
     samples: u32,
@@ -80,7 +80,7 @@ impl Pace {
             limits,
             in_flight: 0,
             last: None,
-            hold: Duration::ZERO,
+            blocked_until: Duration::ZERO,
             slowdown: 1.0,
             halved_at: None,
             best: None,
@@ -89,22 +89,22 @@ impl Pace {
         }
     }
 
-    /// When the next request may start, not before `now`; `None` while too many are in flight.
+    /// Returns when the next request may start, not before `now`; `None` while too many requests are in flight.
     pub(crate) fn ready_at(&self, now: Duration) -> Option<Duration> {
         if self.in_flight >= self.at_once() {
             return None;
         }
         let spaced = self.last.map_or(now, |last| last.saturating_add(self.interval()));
-        Some(now.max(spaced).max(self.hold))
+        Some(now.max(spaced).max(self.blocked_until))
     }
 
     pub(crate) fn start(&mut self, now: Duration) {
         self.in_flight += 1;
         let due = self.last.map_or(now, |last| last.saturating_add(self.interval()));
-        self.last = Some(due.clamp(now.saturating_sub(LATE), now));
+        self.last = Some(due.clamp(now.saturating_sub(MAX_LATENESS), now));
     }
 
-    /// A request that started at `started` has ended.
+    /// Records the end of a request that started at `started`.
     pub(crate) fn end(&mut self, now: Duration, started: Duration, reaction: Reaction) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match reaction {
@@ -112,7 +112,7 @@ impl Pace {
             Reaction::Overloaded(wait) => {
                 self.halve(now, started);
                 if let Some(wait) = wait {
-                    self.hold = self.hold.max(now.saturating_add(wait));
+                    self.blocked_until = self.blocked_until.max(now.saturating_add(wait));
                 }
             }
             Reaction::Silent => {}
@@ -125,14 +125,16 @@ impl Pace {
         }
         self.sum += latency;
         self.samples += 1;
-        if self.samples < SAMPLE {
+        if self.samples < SAMPLE_SIZE {
             return;
         }
-        let average = self.sum / SAMPLE;
+        let average = self.sum / SAMPLE_SIZE;
         (self.sum, self.samples) = (Duration::ZERO, 0);
         match self.best {
-            Some(best) if average >= best * 2 && average - best >= NOISE => self.halve(now, started),
-            // It goes well: back to the full pace by steps, each smaller than what was given up.
+            Some(best) if average >= best * 2 && average - best >= MIN_LATENCY_INCREASE => {
+                self.halve(now, started)
+            }
+            // The latency is good: raise the rate in steps, each smaller than the reduction.
             _ => self.slowdown = (self.slowdown / 1.25).max(1.0),
         }
         self.best = Some(self.best.map_or(average, |best| best.min(average)));
@@ -143,19 +145,19 @@ impl Pace {
             return;
         }
         self.halved_at = Some(now);
-        self.slowdown = (self.slowdown * 2.0).min(SLOWEST);
+        self.slowdown = (self.slowdown * 2.0).min(MAX_SLOWDOWN);
         (self.sum, self.samples) = (Duration::ZERO, 0);
     }
 
     fn at_once(&self) -> usize {
-        // More than `usize` holds of nothing: the limit is a small number.
+        // The limit is a small number, so this does not overflow.
         ((self.limits.at_once as f64 / self.slowdown) as usize).max(1)
     }
 
     fn interval(&self) -> Duration {
         match self.limits.per_second {
-            Some(rate) if rate > 0.0 => Duration::from_secs_f64(MARGIN * self.slowdown / rate),
-            // Without a limit there is still a host that may have said that it has too much to do.
+            Some(rate) if rate > 0.0 => Duration::from_secs_f64(INTERVAL_MARGIN * self.slowdown / rate),
+            // Even without a limit, the host may have reported an overload.
             _ if self.slowdown > 1.0 => Duration::from_secs_f64(self.slowdown / 100.0),
             _ => Duration::ZERO,
         }
@@ -170,7 +172,7 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// Runs a host that answers after `latency`, and gives when each request started.
+    /// Runs a host that answers after `latency`. Returns the start of each request.
     fn starts(
         limits: Limits,
         until: Duration,
@@ -179,7 +181,7 @@ mod tests {
         late_starts(limits, until, react, || Duration::ZERO)
     }
 
-    /// The same with timers that wake too late.
+    /// Does the same with timers that fire too late.
     fn late_starts(
         limits: Limits,
         until: Duration,
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_kept_to_within_5_percent_and_never_exceeded() {
+    fn keeps_the_rate_within_5_percent_and_never_exceeds_it() {
         for rate in [0.5, 1.0, 3.0, 5.0, 10.0, 25.0, 100.0, 400.0] {
             for late_by in [0, 1, 3, 8, 40] {
                 let mut chance = 0x2545_F491_4F6C_DD1D_u64;
@@ -234,7 +236,7 @@ mod tests {
                 let starts = late_starts(limits, ms(60_000), |_| (ms(80), Reaction::Fine(ms(80))), late);
                 let allowed = (rate as usize).max(1);
                 assert!(most_in_a_second(&starts) <= allowed, "{rate}, late by {late_by} ms");
-                // A timer that is later than that costs what it is late.
+                // Only timers that are later than this lower the rate.
                 if late_by <= 8 {
                     let least = 0.95 * rate * 60.0;
                     assert!(starts.len() as f64 >= least, "{rate}, late by {late_by} ms: {}", starts.len());
@@ -244,20 +246,20 @@ mod tests {
     }
 
     #[test]
-    fn slow_answers_leave_no_more_than_so_many_in_flight() {
-        // 4 at once, 2 s each: 2 a second.
+    fn limits_concurrent_requests_with_slow_answers() {
+        // 4 concurrent requests of 2 s each are 2 per second.
         let starts = starts(Limits::PROBE, ms(60_000), |_| (ms(2000), Reaction::Fine(ms(2000))));
         assert!((115..=124).contains(&starts.len()), "{}", starts.len());
     }
 
     #[test]
-    fn without_a_rate_only_the_number_at_once_counts() {
+    fn without_a_rate_only_concurrency_is_limited() {
         let starts = starts(Limits::new(4, None), ms(1000), |_| (ms(10), Reaction::Fine(ms(10))));
         assert_eq!(starts.len(), 400);
     }
 
     #[test]
-    fn too_many_requests_halve_the_pace_once_for_all_in_flight() {
+    fn overload_halves_the_rate_once_for_all_requests_in_flight() {
         let limits = Limits::new(4, Some(10.0));
         let mut pace = Pace::new(limits);
         for at in [0, 100, 200, 300] {
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_demanded_wait_is_kept() {
+    fn waits_as_long_as_the_host_demands() {
         let mut pace = Pace::new(Limits::WARM);
         pace.start(ms(0));
         pace.end(ms(10), ms(0), Reaction::Overloaded(Some(ms(7000))));
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_that_doubles_halves_the_pace_and_one_that_recovers_restores_it() {
+    fn a_doubled_latency_halves_the_rate_until_it_recovers() {
         let slow = |at: Duration| if (ms(20_000)..ms(30_000)).contains(&at) { ms(300) } else { ms(100) };
         let starts = starts(Limits::PROBE, ms(120_000), |at| (slow(at), Reaction::Fine(slow(at))));
         let count = |from: u64, to: u64| starts.iter().filter(|at| (ms(from)..ms(to)).contains(*at)).count();
@@ -289,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_never_slower_than_a_sixteenth() {
+    fn the_rate_is_at_least_a_sixteenth() {
         let starts = starts(Limits::PROBE, ms(600_000), |_| (ms(10), Reaction::Overloaded(None)));
         assert!((365..=400).contains(&starts.len()), "{}", starts.len());
         assert!(starts.windows(2).all(|pair| pair[1] - pair[0] <= ms(1632)));
     }
 
     #[test]
-    fn noise_is_no_doubled_latency() {
+    fn small_latency_changes_do_not_count() {
         let starts = starts(Limits::PROBE, ms(60_000), |at| {
             let latency = if at < ms(10_000) { Duration::from_micros(300) } else { ms(20) };
             (latency, Reaction::Fine(latency))

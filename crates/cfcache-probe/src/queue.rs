@@ -1,23 +1,23 @@
-//! Requests that wait for their time and for their host: the politeness of everything that this crate sends.
+//! A queue of requests with their due times and hosts. It enforces the rate limits of everything that this crate sends.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::pace::{Limits, Pace, Reaction};
 
-/// Requests in flight over all hosts: more only cost sockets.
-const IN_FLIGHT: usize = 64;
+/// The maximum number of requests in flight over all hosts. More would only use more sockets.
+const MAX_IN_FLIGHT: usize = 64;
 
-/// What to do now.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<T> {
-    /// Send this.
+    /// Send this request.
     Start(Ticket, T),
-    /// Nothing before that time, unless a request ends first.
+    /// Wait until that time, unless a request ends first.
     Wait(Duration),
-    /// Nothing before a request in flight ends.
+    /// Wait until a request in flight ends.
     WaitForEnd,
-    /// Nothing is queued.
+    /// The queue is empty.
     Empty,
 }
 
@@ -29,22 +29,22 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// When it was sent.
+    /// Returns when it was sent.
     #[must_use]
     pub const fn started(self) -> Duration {
         self.started
     }
 }
 
-/// Tasks for hosts, each of which is asked at its own pace.
+/// Tasks for hosts, each with its own rate limit.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     limits: Limits,
     names: HashMap<String, usize>,
     hosts: Vec<Host<T>>,
-    /// Hosts with tasks that are due, in turn.
+    /// The hosts with due tasks, in turn.
     turns: VecDeque<usize>,
-    /// Tasks that are not due yet, by time and then by the order in which they came.
+    /// The tasks that are not due yet, by time and then by order of arrival.
     later: BTreeMap<(Duration, u64), (usize, T)>,
     order: u64,
     in_flight: usize,
@@ -69,7 +69,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The number of a host, by `host:port` or whatever names it.
+    /// Returns the index of a host, identified by `host:port` or another name.
     pub(crate) fn host(&mut self, name: &str) -> usize {
         if let Some(known) = self.names.get(name) {
             return *known;
@@ -80,13 +80,13 @@ impl<T> Queue<T> {
         number
     }
 
-    /// Adds a task for a host that [`Queue::host`] gave, not to be sent before `due`.
+    /// Adds a task for a host of [`Queue::host`], not to be sent before `due`.
     pub(crate) fn push(&mut self, host: usize, task: T, due: Duration) {
         self.later.insert((due, self.order), (host, task));
         self.order += 1;
     }
 
-    /// How many tasks wait.
+    /// Returns the number of waiting tasks.
     pub(crate) fn len(&self) -> usize {
         self.later.len() + self.turns.iter().map(|host| self.hosts[*host].due.len()).sum::<usize>()
     }
@@ -109,7 +109,7 @@ impl<T> Queue<T> {
         if self.turns.is_empty() && self.later.is_empty() {
             return Next::Empty;
         }
-        if self.in_flight >= IN_FLIGHT {
+        if self.in_flight >= MAX_IN_FLIGHT {
             return Next::WaitForEnd;
         }
         let mut soonest = self.later.first_key_value().map(|((due, _), _)| *due);
@@ -134,13 +134,13 @@ impl<T> Queue<T> {
         soonest.map_or(Next::WaitForEnd, Next::Wait)
     }
 
-    /// A request has ended.
+    /// Records the end of a request.
     pub(crate) fn end(&mut self, now: Duration, ticket: Ticket, reaction: Reaction) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.hosts[ticket.host].pace.end(now, ticket.started, reaction);
     }
 
-    /// Takes out everything that waits.
+    /// Removes all waiting tasks.
     pub(crate) fn clear(&mut self) -> Vec<T> {
         let mut tasks = Vec::new();
         for number in core::mem::take(&mut self.turns) {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_do_not_wait_for_each_other() {
+    fn hosts_do_not_delay_each_other() {
         let mut queue = Queue::new(Limits::new(1, Some(10.0)));
         let (a, b) = (queue.host("a.test"), queue.host("b.test"));
         for task in 0..2 {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_waits_for_its_time() {
+    fn a_task_waits_until_it_is_due() {
         let mut queue = Queue::new(Limits::PROBE);
         let host = queue.host("a.test");
         queue.push(host, "late", ms(500));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_overloaded_does_not_slow_the_others() {
+    fn an_overloaded_host_does_not_slow_down_others() {
         let mut queue = Queue::new(Limits::WARM);
         let (a, b) = (queue.host("a.test"), queue.host("b.test"));
         queue.push(a, 1, ms(0));

@@ -1,35 +1,36 @@
-//! A long list of URLs in little memory.
+//! A compact list of URLs.
 
 use std::fmt;
 
 use cfcache_model::target::{Kind, Target};
 
-/// So many entries are read to find the last of them.
-const BLOCK: usize = 32;
+/// The number of entries in a block. To find one entry, its block is read from the start.
+const BLOCK_SIZE: usize = 32;
 
-/// A list of entries of `files`, each kept as what its text does not have in common with the one before it.
+/// A list of entries of `files`. Each is stored as its difference from the previous one.
 ///
-/// An entry takes three bytes or a little more, beside the end of its text that differs. [`UrlList::get`] reads up to 32
-/// entries to find one.
+/// An entry takes three bytes or slightly more, in addition to the end of its text that differs. [`UrlList::get`] reads
+/// up to 32 entries
+/// to find one.
 #[derive(Clone, Default)]
 pub struct UrlList {
-    /// Of [`BLOCK`] entries each.
+    /// Complete blocks of [`BLOCK_SIZE`] entries each.
     blocks: Vec<Box<[u8]>>,
-    /// The entries that fill no block yet.
-    open: Vec<u8>,
-    /// The last entry in `open`.
+    /// The entries of the last, incomplete block.
+    open_block: Vec<u8>,
+    /// The last entry in `open_block`.
     last: String,
     len: usize,
 }
 
 impl UrlList {
-    /// An empty list.
+    /// Creates an empty list.
     #[must_use]
     pub const fn new() -> Self {
-        Self { blocks: Vec::new(), open: Vec::new(), last: String::new(), len: 0 }
+        Self { blocks: Vec::new(), open_block: Vec::new(), last: String::new(), len: 0 }
     }
 
-    /// Adds an entry; one that is none of `files` is left out.
+    /// Adds an entry. An entry of another kind than `files` is ignored.
     pub fn push(&mut self, target: &Target) {
         if target.kind() != Kind::Files {
             return;
@@ -37,40 +38,40 @@ impl UrlList {
         let text = target.text();
         let same = self.last.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
         let rest = &text.as_bytes()[same..];
-        push_number(&mut self.open, same);
-        push_number(&mut self.open, rest.len());
-        self.open.extend_from_slice(rest);
+        push_number(&mut self.open_block, same);
+        push_number(&mut self.open_block, rest.len());
+        self.open_block.extend_from_slice(rest);
         self.last.clear();
         self.last.push_str(&text);
         self.len += 1;
-        if self.len.is_multiple_of(BLOCK) {
-            self.blocks.push(self.open.as_slice().into());
-            self.open.clear();
+        if self.len.is_multiple_of(BLOCK_SIZE) {
+            self.blocks.push(self.open_block.as_slice().into());
+            self.open_block.clear();
             self.last.clear();
         }
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// An entry, by its place in the list.
+    /// Returns an entry by its index.
     #[must_use]
-    pub fn get(&self, place: usize) -> Option<Target> {
-        if place >= self.len {
+    pub fn get(&self, index: usize) -> Option<Target> {
+        if index >= self.len {
             return None;
         }
-        let mut bytes = self.blocks.get(place / BLOCK).map_or(&self.open[..], |block| block);
+        let mut bytes = self.blocks.get(index / BLOCK_SIZE).map_or(&self.open_block[..], |block| block);
         let mut text = Vec::new();
-        for _ in 0..=place % BLOCK {
+        for _ in 0..=index % BLOCK_SIZE {
             let same = take_number(&mut bytes)?;
             let len = take_number(&mut bytes)?;
             let (rest, after) = bytes.split_at_checked(len)?;
@@ -78,13 +79,13 @@ impl UrlList {
             text.extend_from_slice(rest);
             bytes = after;
         }
-        // It is the text of an entry, so that it is one.
+        // The text came from an entry, so it can be parsed.
         Target::parse(Kind::Files, str::from_utf8(&text).ok()?).ok()
     }
 
-    /// All entries, in their order.
+    /// Returns all entries in order.
     pub fn iter(&self) -> impl Iterator<Item = Target> {
-        (0..self.len).filter_map(|place| self.get(place))
+        (0..self.len).filter_map(|index| self.get(index))
     }
 }
 
@@ -110,7 +111,7 @@ impl<'a> FromIterator<&'a Target> for UrlList {
     }
 }
 
-/// Seven bits a byte, the lowest first; all but the last byte have the highest bit set.
+/// Seven bits per byte, lowest bits first. All bytes but the last have the highest bit set.
 fn push_number(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         bytes.push((number & 0x7f) as u8 | 0x80);
@@ -141,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_back_as_they_were_pushed() {
+    fn returns_entries_unchanged() {
         let long = format!("https://a.test/{}", "x".repeat(9000));
         let mut texts = vec![
             long.clone(),
             format!("{long}/y"),
             "https://a.test/".to_owned(),
-            // Two letters that have their first byte in common.
+            // Two characters that share their first byte.
             "https://a.test/é".to_owned(),
             "https://a.test/è".to_owned(),
             "https://a.test/è".to_owned(),
@@ -166,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_another_kind_is_left_out() {
+    fn ignores_entries_of_other_kinds() {
         let mut list = UrlList::new();
         list.push(&Target::parse(Kind::Hosts, "a.test").unwrap());
         assert_eq!((list.len(), list.get(0)), (0, None));
     }
 
     #[test]
-    fn numbers_of_any_size_come_back() {
+    fn encodes_numbers_of_any_size() {
         for number in [0, 1, 127, 128, 300, 16_383, 16_384, usize::MAX] {
             let mut bytes = Vec::new();
             push_number(&mut bytes, number);

@@ -1,38 +1,38 @@
-//! The ways in which one URL can be asked: as visitors with another device or another page would.
+//! Variants of a request for one URL, as sent by visitors with different devices or from different pages.
 
 use core::fmt;
 
-/// How a URL is asked.
+/// A variant of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Variant {
-    /// As it is.
+    /// The URL unchanged.
     Plain,
-    /// With a slash at the end of the path where there is none, and without one where there is.
+    /// With a slash added at the end of the path, or removed if there is one.
     Slash,
-    /// With `http` in place of `https`, or the other way round.
+    /// With `http` instead of `https`, or the reverse.
     Scheme,
-    /// As a page of the same host asks for it with CORS: with `Origin`.
+    /// With `Origin`, as a page on the same host sends it for CORS.
     Origin,
-    /// As a phone.
+    /// From a phone.
     Mobile,
-    /// As a tablet.
+    /// From a tablet.
     Tablet,
-    /// As a desktop browser.
+    /// From a desktop browser.
     Desktop,
-    /// As a browser that takes WebP images.
+    /// From a browser that accepts WebP images.
     Webp,
-    /// As a browser that takes AVIF images.
+    /// From a browser that accepts AVIF images.
     Avif,
 }
 
-/// An entry of a purge's `files` with the headers of its cache key.
+/// An entry of `files` in a purge, with the headers of its cache key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilesEntry {
     /// The URL.
     pub url: String,
-    /// A header of the cache key, by name and value.
+    /// A header of the cache key: name and value.
     pub header: Option<(&'static str, String)>,
 }
 
@@ -44,11 +44,11 @@ const DESKTOP: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 impl Variant {
-    /// What is asked of a URL that survived its purges, to find the entry that would purge it.
+    /// The variants that are requested after a URL survived its purges, to find an entry that would purge it.
     pub const DIAGNOSIS: [Self; 6] =
         [Self::Slash, Self::Scheme, Self::Origin, Self::Mobile, Self::Tablet, Self::Desktop];
 
-    /// The URL to ask; `None` where there is no such variant of it.
+    /// Returns the URL to request; `None` if there is no such variant of it.
     #[must_use]
     pub fn url(self, url: &str) -> Option<String> {
         let (scheme, rest) = url.split_once("://")?;
@@ -78,7 +78,7 @@ impl Variant {
         }
     }
 
-    /// The headers to ask with, beside the usual ones; `User-Agent` replaces the usual one.
+    /// Returns the additional header. `User-Agent` replaces the usual one.
     #[must_use]
     pub fn headers(self, url: &str) -> Option<(&'static str, String)> {
         match self {
@@ -92,7 +92,7 @@ impl Variant {
         }
     }
 
-    /// The entry of `files` that purges it.
+    /// Returns the entry of `files` that purges this variant.
     #[must_use]
     pub fn entry(self, url: &str) -> Option<FilesEntry> {
         let header = match self {
@@ -122,7 +122,7 @@ impl fmt::Display for Variant {
     }
 }
 
-/// The origin of a URL, as `Origin` names it.
+/// Returns the origin of a URL, in the form of the header `Origin`.
 fn origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_are_added_and_taken_away_before_the_query() {
+    fn adds_and_removes_the_slash_before_the_query() {
         for (url, other) in [
             ("https://a.test/b", Some("https://a.test/b/")),
             ("https://a.test/b/", Some("https://a.test/b")),
@@ -148,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn schemes_are_swapped_where_no_port_is_named() {
+    fn swaps_the_scheme_only_without_a_port() {
         assert_eq!(Variant::Scheme.url("https://a.test/b").as_deref(), Some("http://a.test/b"));
         assert_eq!(Variant::Scheme.url("http://a.test/b").as_deref(), Some("https://a.test/b"));
         assert_eq!(Variant::Scheme.url("https://a.test:8443/b"), None);
     }
 
     #[test]
-    fn entries_carry_the_header_of_the_key() {
+    fn entries_contain_the_cache_key_header() {
         let entry = Variant::Origin.entry("HTTPS://A.test/b").unwrap();
         assert_eq!(entry.header, Some(("Origin", "https://a.test".to_owned())));
         let entry = Variant::Mobile.entry("https://a.test/b").unwrap();

@@ -1,4 +1,4 @@
-//! What an answer proves about a purge: a pure function from the purge and the answer to a verdict.
+//! Decides what an answer proves about a purge. A pure function.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,41 +7,42 @@ use cfcache_model::endpoint::Action;
 
 use crate::answer::{Answer, CacheStatus, Obstacle, Sha256};
 
-/// The purge that an answer is judged against.
+/// The purge that an answer is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purged {
-    /// What was done.
+    /// The action of the purge.
     pub action: Action,
-    /// From the acceptance of the last purge that covers the URL to the sending of the request.
+    /// The time from the acceptance of the last purge that covers the URL until the request was sent.
     pub until_asked: Duration,
-    /// From that acceptance to the answer.
+    /// The time from that acceptance until the answer arrived.
     pub until_answered: Duration,
 }
 
 impl Purged {
-    /// A purge that was accepted so long before the request was sent and before its answer came.
+    /// Creates a purge with these times.
     #[must_use]
     pub const fn new(action: Action, until_asked: Duration, until_answered: Duration) -> Self {
         Self { action, until_asked, until_answered }
     }
 }
 
-/// The body that visitors should get, by its hash.
+/// The body that visitors should get, as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpectedBody {
-    /// This one, whatever the HTTP status.
+    /// This body, with any HTTP status.
     Exactly(Sha256),
-    /// That of a file, which is one of several URLs at the most: a redirect and an error page are not compared.
+    /// The body of a file that may be served under several URLs. Redirects and error pages are not compared.
     OfFile(Sha256),
-    /// Anything but this one: the file was deleted.
+    /// Any body but this one, because the file was deleted.
     NotThis(Sha256),
 }
 
 impl ExpectedBody {
-    /// Whether an answer has this body; `None` where the answer is not one to compare, or its body is not known in
-    /// whole.
+    /// Returns whether an answer has this body. Returns `None` if the answer should not be compared, or if its body was
+    /// not read
+    /// completely.
     #[must_use]
     pub fn matches(self, answer: &Answer) -> Option<bool> {
         let found = answer.body.sha256?;
@@ -57,27 +58,27 @@ impl ExpectedBody {
     }
 }
 
-/// What is known of a URL after a purge. Each URL has exactly one.
+/// The verdict on a URL after a purge. Each URL has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The copy from before the purge is gone, or was compared with the origin.
+    /// The copy from before the purge is gone, or the origin confirmed its content.
     Proven,
-    /// It is cached again, and the copy is younger than the purge.
+    /// The URL is cached again, and the copy is younger than the purge.
     Refilled,
     /// The copy from before the purge is still served.
     Survivor(Survivor),
-    /// It is not cached, so that there is nothing to prove.
+    /// The URL is not cached, so there is nothing to prove.
     NotCached(NotCached),
-    /// It cannot be told.
+    /// The result is unknown.
     Unproven(Unproven),
 }
 
-/// How a copy from before the purge shows.
+/// How it shows that a copy is from before the purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Survivor {
-    /// HIT, and so many seconds old.
+    /// HIT, and this many seconds old.
     Hit {
         /// `Age`, in seconds.
         age: u64,
@@ -92,62 +93,62 @@ pub enum Survivor {
 pub enum NotCached {
     /// DYNAMIC: not eligible for the cache.
     Dynamic,
-    /// BYPASS: the answer forbids it.
+    /// BYPASS: the answer forbids caching.
     Bypass,
-    /// Nothing shows that Cloudflare answered.
+    /// The answer does not show that it is from Cloudflare.
     NotCloudflare,
-    /// The edge redirects by itself: nothing of it is cached.
+    /// The edge itself redirects, so nothing is cached.
     EdgeRedirect {
-        /// Where to.
+        /// The destination.
         to: String,
     },
-    /// The edge answered without a word about its cache, as a Worker does.
+    /// The edge answered without a cache status, as for a Worker.
     NoStatus,
-    /// It was not in the cache before the purge either, where that was asked for.
+    /// It was not in the cache before the purge either, if that is required.
     NotCachedBefore(Option<CacheStatus>),
 }
 
-/// Why it cannot be told what became of a URL.
+/// Why the result is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unproven {
-    /// Something stands between the visitor and the page.
+    /// The edge did not serve the page.
     Obstacle(Obstacle),
     /// A status of 500 or more.
     ServerError(u16),
-    /// STALE after invalidating: the origin could not be asked whether the page changed.
+    /// STALE after an invalidation: the origin could not be reached.
     OriginDown,
-    /// REVALIDATED after purging: the origin said "not changed" of a copy whose age cannot be seen.
+    /// REVALIDATED after a purge: the origin confirmed a copy of unknown age.
     Revalidated,
-    /// HIT without `Age`: an edge that got it from another one, which may have the old copy.
+    /// HIT without `Age`: the edge got it from another one, which may have the old copy.
     NoAge,
-    /// HIT, and the copy is as old as the purge, to the second.
+    /// HIT, and the copy has the same age as the purge, to the second.
     SameSecond,
     /// The body is not the expected one: the origin still serves something else.
     Unexpected {
-        /// The hash of what came.
+        /// The hash of the received body.
         found: Sha256,
     },
-    /// The body is that of a file that was deleted: the origin still has it.
+    /// The body is that of a deleted file: the origin still has it.
     StillThere,
-    /// No URL of a file is answered with its bytes.
+    /// No URL of a file answers with its content.
     NotServed,
-    /// The body is not known in whole, so that it cannot be compared.
+    /// The body was not read completely, so it cannot be compared.
     NotCompared,
-    /// No answer came before the purge, where a change from HIT was to be seen.
+    /// There is no answer from before the purge, but a transition from HIT is required.
     NotAskedBefore,
-    /// The word of `CF-Cache-Status` is not known.
+    /// The value of `CF-Cache-Status` is unknown.
     UnknownStatus(String),
-    /// No answer came: why, in words.
+    /// There was no answer, for this reason.
     NoAnswer(String),
-    /// The verification was stopped before it was asked.
+    /// The verification was stopped before the first request.
     NotAsked,
-    /// Another purge would have been needed, and failed: why, in words.
+    /// The purge had to be repeated, and that failed for this reason.
     PurgeFailed(String),
 }
 
 impl Verdict {
-    /// The word for it in reports.
+    /// Returns the name in reports.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -159,13 +160,13 @@ impl Verdict {
         }
     }
 
-    /// Whether it leaves nothing to be done about the URL.
+    /// Returns whether nothing more needs to be done about the URL.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         matches!(self, Self::Proven | Self::Refilled | Self::NotCached(_))
     }
 
-    /// Whether asking again can change it.
+    /// Returns whether another request could change the verdict.
     #[must_use]
     pub const fn may_change(&self) -> bool {
         match self {
@@ -181,7 +182,7 @@ impl Verdict {
                 | Unproven::StillThere
                 | Unproven::NoAnswer(_)
                 | Unproven::NotAsked => true,
-                // A page that is never fresh is answered so for ever.
+                // A page that is never fresh always gets this answer.
                 Unproven::Revalidated
                 | Unproven::NotServed
                 | Unproven::NotCompared
@@ -193,15 +194,15 @@ impl Verdict {
     }
 }
 
-/// Judges an answer.
+/// Decides what an answer proves.
 ///
-/// - A copy counts as younger than the purge only where `Age`, which is in whole seconds, leaves no doubt of it.
-/// - Where `expected` says what the body is, another body is never proven.
+/// - A copy counts as younger than the purge only if `Age`, which is in whole seconds, excludes any doubt.
+/// - If `expected` is given, another body is never proven.
 #[must_use]
 pub fn judge(purged: Purged, answer: &Answer, expected: Option<ExpectedBody>) -> Verdict {
     let expected = expected.filter(|expected| expected.is_compared(answer));
     let verdict = judge_cache(purged, answer, expected.is_some());
-    // Where it cannot be told how old the copy is, another body says more.
+    // If the age of the copy is uncertain, a different body is more conclusive.
     let is_young = matches!(verdict, Verdict::Unproven(Unproven::SameSecond | Unproven::NoAge));
     let Some(expected) = expected.filter(|_| verdict.is_settled() || is_young) else { return verdict };
     match (expected.matches(answer), answer.body.sha256) {
@@ -222,7 +223,7 @@ fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
     if let Some(obstacle) = answer.obstacle() {
         return Verdict::Unproven(Unproven::Obstacle(obstacle));
     }
-    // An error that was cached can survive a purge as well as a page.
+    // A cached error can survive a purge like any page.
     if answer.status >= 500 && answer.cache_status != Some(CacheStatus::Hit) {
         return Verdict::Unproven(Unproven::ServerError(answer.status));
     }
@@ -240,7 +241,7 @@ fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
         CacheStatus::Updating => Verdict::Proven,
         CacheStatus::Stale if is_purge => Verdict::Survivor(Survivor::Stale(status.clone())),
         CacheStatus::Stale => Verdict::Unproven(Unproven::OriginDown),
-        // The caller compares the body, where there is something to compare it with.
+        // The caller compares the body, if there is one to compare with.
         CacheStatus::Revalidated if !is_purge || is_compared => Verdict::Proven,
         CacheStatus::Revalidated => Verdict::Unproven(Unproven::Revalidated),
         CacheStatus::Dynamic => Verdict::NotCached(NotCached::Dynamic),
@@ -251,7 +252,8 @@ fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
 
 fn judge_hit(purged: Purged, age: Option<u64>) -> Verdict {
     let Some(age) = age else { return Verdict::Unproven(Unproven::NoAge) };
-    // The copy is between `age` and `age + 1` seconds old, and the edge counted somewhere between the request and its
+    // The copy is between `age` and `age + 1` seconds old. The edge computed its age at some time between the request
+    // and its
     // answer.
     if Duration::from_secs(age) >= purged.until_answered {
         return Verdict::Survivor(Survivor::Hit { age });
@@ -286,7 +288,7 @@ impl fmt::Display for NotCached {
             Self::Bypass => f.write_str("not cached: its own headers forbid it (BYPASS)"),
             Self::NotCloudflare => f.write_str("not cached: the host is not behind Cloudflare (no cf-ray)"),
             Self::EdgeRedirect { to } => write!(f, "not cached: the edge redirects to {to}"),
-            Self::NoStatus => f.write_str("not cached: the edge says nothing of its cache, as for a Worker"),
+            Self::NoStatus => f.write_str("not cached: the edge reports no cache status, as for a Worker"),
             Self::NotCachedBefore(Some(status)) => write!(f, "was not cached before the purge ({status})"),
             Self::NotCachedBefore(None) => f.write_str("was not cached before the purge"),
         }
@@ -297,39 +299,39 @@ impl fmt::Display for Unproven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Obstacle(obstacle) => fmt::Display::fmt(obstacle, f),
-            Self::ServerError(status) => write!(f, "an error was answered ({status})"),
-            Self::OriginDown => f.write_str("the origin could not be asked (STALE)"),
+            Self::ServerError(status) => write!(f, "the answer was an error ({status})"),
+            Self::OriginDown => f.write_str("the origin could not be reached (STALE)"),
             Self::Revalidated => f.write_str("the origin says that the copy did not change (REVALIDATED)"),
             Self::NoAge => f.write_str("HIT without an age: it may be the old copy of an upper tier"),
             Self::SameSecond => f.write_str("the copy is as old as the purge, to the second"),
             Self::Unexpected { .. } => f.write_str("the body is not the expected one"),
-            Self::StillThere => f.write_str("the file was deleted, and the origin still serves it"),
+            Self::StillThere => f.write_str("the file was deleted, but the origin still serves it"),
             Self::NotServed => f.write_str("no URL of the file is answered with its bytes"),
-            Self::NotAskedBefore => f.write_str("no answer came before the purge, to compare with"),
-            Self::NotCompared => f.write_str("the body could not be read whole, and so not compared"),
-            Self::UnknownStatus(word) => write!(f, "the edge says `{word}` of its cache, which is not known"),
+            Self::NotAskedBefore => f.write_str("there is no answer from before the purge to compare with"),
+            Self::NotCompared => f.write_str("the body could not be read completely, so it was not compared"),
+            Self::UnknownStatus(word) => write!(f, "the edge reports the unknown cache status `{word}`"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
-            Self::NotAsked => f.write_str("it was not asked: the verification was stopped"),
+            Self::NotAsked => f.write_str("it was not requested: the verification was stopped"),
             Self::PurgeFailed(why) => write!(f, "it needed another purge, which failed: {why}"),
         }
     }
 }
 
 impl Verdict {
-    /// What to do about it, where something can be done.
+    /// Returns what to do about it, if anything can be done.
     #[must_use]
     pub const fn cure(&self) -> Option<&'static str> {
         match self {
             Self::Proven | Self::Refilled => None,
             Self::Survivor(_) => Some(
-                "the cache key has something that the purge did not name: purge with the headers of the key, or by \
+                "the cache key contains something that the purge did not name: purge with the headers of the key, or by \
                  tag, prefix or host",
             ),
             Self::NotCached(_) => None,
             Self::Unproven(why) => match why {
                 Unproven::Obstacle(obstacle) => Some(obstacle.cure()),
                 Unproven::ServerError(_) | Unproven::OriginDown => {
-                    Some("look at the origin: visitors get this error, or an old copy, as well")
+                    Some("check the origin: visitors also get this error, or an old copy")
                 }
                 Unproven::Revalidated => Some("compare the body with the one that is expected"),
                 Unproven::NoAge | Unproven::SameSecond | Unproven::NotAsked => {
@@ -340,7 +342,7 @@ impl Verdict {
                 ),
                 Unproven::StillThere => Some("delete it at the origin as well, then purge again"),
                 Unproven::NotServed => Some(
-                    "see that the upload is complete and that the site is served under these URLs, then purge again",
+                    "check that the upload is complete and that the site is served under these URLs, then purge again",
                 ),
                 Unproven::NotCompared => Some("verify a smaller file"),
                 Unproven::NotAskedBefore => Some("check that the URL can be reached from here"),

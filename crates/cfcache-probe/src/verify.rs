@@ -1,11 +1,12 @@
-//! The verification of a purge, as a state machine without IO: when to ask a URL again, when to purge it again, when to
-//! give up. `now` is a parameter, counted from any moment that is the same for all calls.
+//! The verification of a purge as a state machine without IO: when to request a URL again, when to repeat its purge,
+//! and when to
+//! give up. `now` is a parameter; all values are counted from the same moment.
 //!
-//! - [`Verification::push`]: a URL that was purged, and when
-//! - [`Verification::next`]: what to do now
-//! - [`Verification::on_answer`], [`Verification::on_purged`]: what came of it
-//! - [`Verification::take_decided`]: the URLs that have their verdict; nothing of them is held any more
-//! - [`Verification::stop`]: no more requests; what is known by now is the verdict
+//! - [`Verification::push`]: adds a purged URL
+//! - [`Verification::next`]: returns the next step
+//! - [`Verification::on_answer`], [`Verification::on_purged`]: record the result of a step
+//! - [`Verification::take_decided`]: returns the URLs with a verdict, and removes them
+//! - [`Verification::stop`]: sends no more requests; the current state decides the verdicts
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -18,41 +19,44 @@ use crate::queue::{Next, Queue, Ticket};
 use crate::variant::Variant;
 use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
 
-/// How often a survivor is purged again.
-const PURGES_AGAIN: u32 = 2;
+/// How many times the purge of a survivor is repeated.
+const MAX_REPEATED_PURGES: u32 = 2;
 
-/// How long a purge may take to be seen before it is repeated: runbooks say up to 30 s, the vendor 150 ms for half of
-/// them. A repetition costs a request and does no harm.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long to wait for the effect of a purge before it is repeated. Runbooks say up to 30 s, the vendor 150 ms for
+/// half of them. A
+/// repetition costs one request and does no harm.
+const PURGE_DELAY: Duration = Duration::from_secs(4);
 
-/// How long a survivor waits for others, to be purged again in one request, and how many go in one.
-const GROUPING: Duration = Duration::from_secs(1);
-const GROUP: usize = 30;
+/// How long a survivor waits for others so that one request repeats several purges, and the maximum number of URLs per
+/// request.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+const MAX_BATCH: usize = 30;
 
-/// Copies whose ages say that they were stored within so many seconds are one copy: `Age` is cut to seconds.
-const SAME_COPY: f64 = 2.0;
+/// Two copies whose storage times differ by at most this many seconds are the same copy, because `Age` is truncated to
+/// seconds.
+const SAME_COPY_SECONDS: f64 = 2.0;
 
-/// How many survivors are diagnosed: a handful shows what they have in common.
-const DIAGNOSED: usize = 10;
+/// The maximum number of survivors to diagnose. A few are enough to show the cause.
+const MAX_DIAGNOSED: usize = 10;
 
-/// How to verify.
+/// The settings of a verification.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Settings {
-    /// What was done to the URLs.
+    /// The action of the purge.
     pub action: Action,
-    /// How long a URL is asked, from the first time on: 30 s.
+    /// How long a URL is requested, from the first request on. Default: 30 s.
     pub timeout: Duration,
-    /// How politely.
+    /// The request limits for each host.
     pub limits: Limits,
-    /// Whether only a URL that was HIT before the purge can be proven.
+    /// Whether a URL must have been HIT before the purge to be proven.
     pub transition: bool,
-    /// Whether survivors are asked in other ways, to find what would purge them.
+    /// Whether survivors are requested in other variants, to find out what would purge them.
     pub diagnose: bool,
 }
 
 impl Settings {
-    /// The usual settings for what was done.
+    /// Creates the default settings for an action.
     #[must_use]
     pub const fn new(action: Action) -> Self {
         Self {
@@ -69,26 +73,26 @@ impl Settings {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Subject {
-    /// What shares a pace: the host, with its port.
+    /// The host with its port. URLs with the same host share a rate limit.
     pub host: String,
     /// When the purge that covers it was accepted.
     pub accepted_at: Duration,
-    /// What was done to it, where that is not what [`Settings::action`] says of the others.
+    /// The action of its purge, if it differs from [`Settings::action`].
     pub action: Option<Action>,
-    /// The body that visitors should get, where it is known.
+    /// The body that visitors should get, if it is known.
     pub expected: Option<ExpectedBody>,
-    /// What the cache said before the purge, where it was asked.
+    /// The cache status before the purge, if it was requested.
     pub before: Option<Option<CacheStatus>>,
 }
 
 impl Subject {
-    /// A URL of a host, purged at a time.
+    /// Creates a URL of a host that was purged at that time.
     #[must_use]
     pub fn new(host: impl Into<String>, accepted_at: Duration) -> Self {
         Self { host: host.into(), accepted_at, action: None, expected: None, before: None }
     }
 
-    /// Sets what was done to it.
+    /// Sets the action of its purge.
     #[must_use]
     pub const fn with_action(mut self, action: Action) -> Self {
         self.action = Some(action);
@@ -102,7 +106,7 @@ impl Subject {
         self
     }
 
-    /// Sets what the cache said before the purge.
+    /// Sets the cache status before the purge.
     #[must_use]
     pub fn with_before(mut self, before: Option<CacheStatus>) -> Self {
         self.before = Some(before);
@@ -110,17 +114,17 @@ impl Subject {
     }
 }
 
-/// What to do now.
+/// The next step of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Ask a URL, and tell [`Verification::on_answer`] what came.
+    /// Request a URL, and pass the result to [`Verification::on_answer`].
     Ask(Ask),
-    /// Purge these URLs, and tell [`Verification::on_purged`] what came of it.
+    /// Purge these URLs, and pass the result to [`Verification::on_purged`].
     Purge(Vec<usize>),
-    /// Nothing before that time, unless something that is under way ends first.
+    /// Wait until that time, unless a request or a purge ends first.
     Wait(Duration),
-    /// Nothing before something that is under way ends.
+    /// Wait until a request or a purge ends.
     WaitForEnd,
     /// Every URL has its verdict.
     Done,
@@ -130,60 +134,60 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ask {
-    /// Names the request.
+    /// Identifies the request.
     pub ticket: Ticket,
-    /// The number of the URL, as [`Verification::push`] gave it.
+    /// The index of the URL, as returned by [`Verification::push`].
     pub url: usize,
-    /// How to ask it.
+    /// The variant of the request.
     pub variant: Variant,
 }
 
-/// How many URLs have which verdict. Their sum is `probed`.
+/// The number of URLs by verdict. Their sum is `probed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// All URLs.
+    /// The number of all URLs.
     pub probed: u64,
-    /// Those that are proven.
+    /// The number of proven URLs.
     pub proven: u64,
-    /// Those that are cached again since the purge.
+    /// The number of URLs that are cached again since the purge.
     pub refilled: u64,
-    /// Those that are not cached.
+    /// The number of URLs that are not cached.
     pub not_cached: u64,
-    /// Those of which the old copy is still served.
+    /// The number of URLs whose old copy is still served.
     pub survivors: u64,
-    /// Those of which it cannot be told.
+    /// The number of URLs with an unknown result.
     pub unproven: u64,
-    /// Those that were purged again, whatever came of it.
+    /// The number of URLs whose purge was repeated, with any result.
     pub repurged: u64,
 }
 
-/// A URL that has its verdict.
+/// A URL with its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decided {
-    /// The number of the URL, as [`Verification::push`] gave it.
+    /// The index of the URL, as returned by [`Verification::push`].
     pub url: usize,
-    /// What is known of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The ways of asking for a survivor that get an old copy other than its own, as the diagnosis found them.
+    /// The variants of a survivor that get an old copy other than its own, as found by the diagnosis.
     pub still_served: Vec<Variant>,
-    /// Whether the last answer had the body that is expected.
+    /// Whether the last answer had the expected body.
     pub has_expected: bool,
-    /// Whether it was purged again.
+    /// Whether its purge was repeated.
     pub is_repurged: bool,
 }
 
-/// A verification. It holds only the URLs that have no verdict yet.
+/// A verification. It stores only URLs without a verdict.
 #[derive(Debug)]
 pub struct Verification {
     settings: Settings,
     queue: Queue<(usize, Variant)>,
-    /// They come and go in about the order of their numbers, and a hash table would double for that.
+    /// URLs are added and removed in almost the same order, which would make a hash table grow to twice its size.
     urls: BTreeMap<usize, Url>,
     pushed: usize,
     counts: Counts,
-    /// URLs to purge again, and since when the first of them waits.
+    /// The URLs whose purge must be repeated, and since when the first of them has waited.
     to_purge: Vec<usize>,
     to_purge_since: Duration,
     is_purging: bool,
@@ -202,32 +206,33 @@ struct Url {
     has_expected: bool,
     before: Option<Option<CacheStatus>>,
     first_asked: Option<Duration>,
-    /// Since the last purge or, where there was none, the first request.
+    /// The number of requests in this round. A round starts with the last purge, or with the first request if there was
+    /// no purge.
     asked: u32,
     round_began: Duration,
     had_no_age: bool,
     purges: u32,
     state: State,
     last: Option<Verdict>,
-    /// Ways of asking to which another old copy is still given.
-    still: Vec<Variant>,
-    /// When the old copy was stored, in seconds of the machine's time; it may be long before its beginning.
+    /// The variants that still get another old copy.
+    still_served: Vec<Variant>,
+    /// When the old copy was stored, in seconds of the state machine's time. It may be negative.
     stored: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Asking,
-    /// Waits for a purge, and is asked again after it.
+    /// Waits for a purge, and is requested again after it.
     Purging,
-    /// Waits for a purge that only takes away what the probe itself brought into the cache.
+    /// Waits for a purge that only removes what the probe itself brought into the cache.
     CleaningUp,
-    /// So many requests of the diagnosis are still to come.
+    /// Waits for this many requests of the diagnosis.
     Diagnosing(usize),
 }
 
 impl Verification {
-    /// A verification without URLs.
+    /// Creates a verification without URLs.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -245,7 +250,7 @@ impl Verification {
         }
     }
 
-    /// Adds a URL, to be asked from now on, and numbers it.
+    /// Adds a URL, which may be requested from now on. Returns its index.
     pub fn push(&mut self, now: Duration, subject: Subject) -> usize {
         let number = self.pushed;
         self.pushed += 1;
@@ -264,7 +269,7 @@ impl Verification {
             purges: 0,
             state: State::Asking,
             last: None,
-            still: Vec::new(),
+            still_served: Vec::new(),
             stored: None,
         };
         self.urls.insert(number, url);
@@ -276,7 +281,7 @@ impl Verification {
         number
     }
 
-    /// What to do now.
+    /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> Step {
         let next = self.queue.next(now);
         let is_idle = match next {
@@ -289,10 +294,10 @@ impl Verification {
             _ => None,
         };
         if !self.to_purge.is_empty() && !self.is_purging {
-            let due = self.to_purge_since.saturating_add(GROUPING);
+            let due = self.to_purge_since.saturating_add(BATCH_DELAY);
             let is_far = wait.is_some_and(|until| until > due) && self.queue.in_flight() == 0;
-            if is_idle || is_far || now >= due || self.to_purge.len() >= GROUP {
-                let rest = self.to_purge.split_off(self.to_purge.len().min(GROUP));
+            if is_idle || is_far || now >= due || self.to_purge.len() >= MAX_BATCH {
+                let rest = self.to_purge.split_off(self.to_purge.len().min(MAX_BATCH));
                 let group = core::mem::replace(&mut self.to_purge, rest);
                 self.to_purge_since = now;
                 self.is_purging = true;
@@ -307,7 +312,7 @@ impl Verification {
         }
     }
 
-    /// An answer has come, or why none came.
+    /// Records an answer, or why there is none.
     pub fn on_answer(&mut self, now: Duration, ask: Ask, answer: Result<&Answer, &str>) {
         let Ask { ticket, url: number, variant } = ask;
         let reaction = match &answer {
@@ -334,14 +339,14 @@ impl Verification {
         };
         match url.state {
             State::Diagnosing(left) => {
-                // What was stored in the same moment is the same copy, which a way of asking does not tell apart.
+                // Variants with the same storage time have the same copy.
                 let is_same = match (stored, url.stored) {
-                    (Some(one), Some(other)) => (one - other).abs() < SAME_COPY,
-                    // Where no age is told, nothing shows that it is another copy.
+                    (Some(one), Some(other)) => (one - other).abs() < SAME_COPY_SECONDS,
+                    // Without an age, nothing shows that it is another copy.
                     (one, other) => one.is_none() && other.is_none(),
                 };
                 if matches!(verdict, Verdict::Survivor(_)) && !is_same {
-                    url.still.push(variant);
+                    url.still_served.push(variant);
                 }
                 url.state = State::Diagnosing(left.saturating_sub(1));
                 if left <= 1 {
@@ -381,16 +386,18 @@ impl Verification {
                     Unproven::Unexpected { .. } | Unproven::StillThere | Unproven::SameSecond
                 )
         );
-        let patience = PATIENCE.min(timeout / 4);
-        if is_old && url.purges < PURGES_AGAIN && now < deadline && now >= url.round_began + patience {
+        let patience = PURGE_DELAY.min(timeout / 4);
+        if is_old && url.purges < MAX_REPEATED_PURGES && now < deadline && now >= url.round_began + patience {
             return self.purge_again(now, number, State::Purging);
         }
         if now >= deadline {
             return self.give_up(now, number, &verdict);
         }
         let due = match verdict {
-            Verdict::Unproven(Unproven::SameSecond) => url.accepted_at + off_beat(now - url.accepted_at),
-            _ => url.round_began + offset(url.asked),
+            Verdict::Unproven(Unproven::SameSecond) => {
+                url.accepted_at + next_conclusive_time(now - url.accepted_at)
+            }
+            _ => url.round_began + request_offset(url.asked),
         };
         let due = due.max(now).min(deadline);
         let host = url.host;
@@ -399,7 +406,7 @@ impl Verification {
 
     fn give_up(&mut self, now: Duration, number: usize, verdict: &Verdict) {
         match verdict {
-            Verdict::Survivor(_) if self.settings.diagnose && self.diagnosed < DIAGNOSED => {
+            Verdict::Survivor(_) if self.settings.diagnose && self.diagnosed < MAX_DIAGNOSED => {
                 self.diagnosed += 1;
                 let Some(url) = self.urls.get_mut(&number) else { return };
                 url.state = State::Diagnosing(Variant::DIAGNOSIS.len());
@@ -408,7 +415,7 @@ impl Verification {
                     self.queue.push(host, (number, variant), now);
                 }
             }
-            // What the probe fetched is in the cache now, and is not what visitors should get.
+            // The probe itself brought this body into the cache, and visitors should not get it.
             Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere) => {
                 self.purge_again(now, number, State::CleaningUp);
             }
@@ -426,7 +433,7 @@ impl Verification {
         self.to_purge.push(number);
     }
 
-    /// URLs of a [`Step::Purge`] were purged, or why they were not.
+    /// Records the result of a [`Step::Purge`].
     pub fn on_purged(&mut self, now: Duration, urls: &[usize], result: Result<(), &str>) {
         self.is_purging = false;
         for number in urls {
@@ -451,7 +458,7 @@ impl Verification {
         }
     }
 
-    /// Sends nothing more: each URL gets the verdict that its last answer allows.
+    /// Stops sending requests. Each URL gets the verdict that its last answer allows.
     pub fn stop(&mut self) {
         self.is_stopped = true;
         drop(self.queue.clear());
@@ -460,7 +467,7 @@ impl Verification {
         open.into_iter().for_each(|number| self.close(number));
     }
 
-    /// Decides on what is known by now.
+    /// Decides from the current state.
     fn close(&mut self, number: usize) {
         let last = self.urls.get_mut(&number).and_then(|url| url.last.take());
         self.decide(number, last.unwrap_or(Verdict::Unproven(Unproven::NotAsked)));
@@ -470,28 +477,28 @@ impl Verification {
         let Some(url) = self.urls.remove(&number) else { return };
         let is_repurged = url.purges > 0;
         self.counts.repurged += u64::from(is_repurged);
-        *self.counts.of(&verdict) += 1;
+        *self.counts.counter(&verdict) += 1;
         self.decided.push(Decided {
             url: number,
             verdict,
-            still_served: url.still,
+            still_served: url.still_served,
             has_expected: url.has_expected,
             is_repurged,
         });
     }
 
-    /// The URLs that got their verdict since this was asked last, in the order of the decisions.
+    /// Returns the URLs that got their verdict since the last call, in the order of the decisions.
     pub fn take_decided(&mut self) -> Vec<Decided> {
         core::mem::take(&mut self.decided)
     }
 
-    /// How many URLs have no verdict yet.
+    /// Returns the number of URLs without a verdict.
     #[must_use]
     pub fn open(&self) -> usize {
         self.urls.len()
     }
 
-    /// How many URLs have which verdict. What is not decided yet counts as unproven.
+    /// Returns the number of URLs by verdict. URLs without a verdict count as unproven.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = self.counts;
@@ -502,7 +509,7 @@ impl Verification {
 }
 
 impl Url {
-    /// Where a transition is wanted, what was not HIT before the purge was not seen to be removed.
+    /// If a transition is required, a URL that was not HIT before the purge is not proven.
     fn after_transition(&self, verdict: Verdict) -> Verdict {
         match &self.before {
             _ if !matches!(verdict, Verdict::Proven | Verdict::Refilled) => verdict,
@@ -514,7 +521,7 @@ impl Url {
 }
 
 impl Counts {
-    const fn of(&mut self, verdict: &Verdict) -> &mut u64 {
+    const fn counter(&mut self, verdict: &Verdict) -> &mut u64 {
         match verdict {
             Verdict::Proven => &mut self.proven,
             Verdict::Refilled => &mut self.refilled,
@@ -526,7 +533,7 @@ impl Counts {
 }
 
 impl Survivor {
-    /// How old the copy is, where that is known.
+    /// Returns the age of the copy, if it is known.
     #[must_use]
     pub const fn age(&self) -> Option<u64> {
         match self {
@@ -536,17 +543,18 @@ impl Survivor {
     }
 }
 
-/// When a URL is asked for the `n`th time since its round began: 0, 0.5, 1, 2, 4 … seconds.
-fn offset(n: u32) -> Duration {
+/// Returns when a URL is requested for the `n`th time since the start of its round: 0, 0.5, 1, 2, 4 … seconds.
+fn request_offset(n: u32) -> Duration {
     match n {
         0 => Duration::ZERO,
         _ => Duration::from_millis(250).saturating_mul(1 << n.min(20)),
     }
 }
 
-/// When to look again at a copy that is as old as the purge to the second. `Age` is cut to whole seconds, so at a whole
-/// second after the purge a younger copy shows as such, and shortly before one an older copy does.
-fn off_beat(since: Duration) -> Duration {
+/// Returns when to request a copy again that has the same age as the purge, to the second. `Age` is truncated to whole
+/// seconds. So
+/// a younger copy can be recognized at a whole second after the purge, and an older copy shortly before one.
+fn next_conclusive_time(since: Duration) -> Duration {
     let whole = Duration::from_secs(since.as_secs());
     let before_next = whole + Duration::from_millis(900);
     if since < Duration::from_secs(1) {

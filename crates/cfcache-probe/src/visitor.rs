@@ -1,4 +1,4 @@
-//! The HTTP side: asks URLs as a visitor does, over a small map of origins.
+//! The HTTP client: requests URLs as a visitor does, with one transport for each origin.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -19,37 +19,39 @@ use ring::digest::{Context, SHA256};
 
 use crate::answer::{Answer, Body, Sha256, edge_error};
 
-/// What a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>), but for `?` and `#`, and for `%`,
-/// which is encoded already.
+/// The characters that a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>), without `?`, `#` and
+/// `%`, which are
+/// already handled.
 const PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
-/// How many origins are kept open. The least recently used one gives way.
-const ORIGINS: usize = 64;
+/// The maximum number of open origins. The least recently used one is closed.
+const MAX_ORIGINS: usize = 64;
 
-/// How much of a body is looked at for an error page of the edge.
-const BEGINNING: usize = 4096;
+/// The number of bytes of a body in which an error page of the edge is searched.
+const ERROR_PAGE_BYTES: usize = 4096;
 
-/// The largest body that is read: what Cloudflare caches at the most, outside of Enterprise
+/// The maximum size of a body, in bytes: the largest that Cloudflare caches outside of Enterprise
 /// (<https://developers.cloudflare.com/cache/concepts/default-cache-behavior/>).
 const MAX_BODY: usize = 512 * 1024 * 1024;
 
-/// Connections to one origin.
-const CONNECTIONS: usize = 64;
+/// The maximum number of connections to one origin.
+const MAX_CONNECTIONS: usize = 64;
 
-/// Asks URLs as a visitor does: GET, no redirects followed, no cookies, no `Cache-Control`.
+/// Requests URLs as a visitor does: GET, without following redirects, without cookies, without `Cache-Control`.
 ///
-/// - Bodies are read to their end, up to a bound, and never held; they are hashed on the way where that is wanted.
-/// - Extra headers are never shown, neither by `Debug` nor in errors, and are not sent over cleartext HTTP to another
+/// - Bodies are read to their end, up to a limit, and never stored; they are hashed while they are read if required.
+/// - Additional headers are never shown, neither by `Debug` nor in errors, and are not sent over cleartext HTTP to
+///   another
 ///   machine.
 pub struct Visitor {
     settings: VisitorBuilder,
     origins: Mutex<Origins>,
-    /// The address on this machine that is connected to turned out not to speak TLS.
+    /// Whether the local address to connect to has turned out not to support TLS.
     is_cleartext: AtomicBool,
 }
 
-/// The transports that are open.
+/// The open transports.
 #[derive(Default)]
 struct Origins {
     open: HashMap<Origin, (Arc<HyperTransport>, u64)>,
@@ -70,19 +72,19 @@ pub struct VisitorBuilder {
     max_body: usize,
 }
 
-/// What a visit came to.
+/// The result of a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Visit {
-    /// The answer. Of a body that was not read to its end there is no hash.
+    /// The answer. A body that was not read completely has no hash.
     pub answer: Answer,
-    /// Its headers.
+    /// The headers of the answer.
     pub headers: HeaderMap,
-    /// Why the body was not read to its end, where it was not.
+    /// Why the body was not read completely, if it was not.
     pub broken: Option<String>,
 }
 
-/// Why no answer came, in words that are fit to be shown.
+/// Why there was no answer, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAnswer(String);
 
@@ -91,7 +93,7 @@ impl NoAnswer {
         Self(why.into())
     }
 
-    /// Why, in words.
+    /// Returns the reason.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -106,14 +108,14 @@ impl fmt::Display for NoAnswer {
 
 impl core::error::Error for NoAnswer {}
 
-/// What to do with a body while it is read.
+/// A function that gets the pieces of a body.
 pub type BodySink<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
 
 impl Visitor {
-    /// Begins a visitor with this `User-Agent`.
+    /// Creates a builder with this `User-Agent`.
     pub fn builder(user_agent: &'static str) -> VisitorBuilder {
         let mut timeouts = Timeouts::new();
-        // A large file over a slow line takes as long as it takes; the whole try is bounded.
+        // A large file over a slow connection may take long. The timeout of the whole request limits it.
         timeouts.body = Duration::MAX;
         VisitorBuilder {
             user_agent: HeaderValue::from_static(user_agent),
@@ -127,20 +129,20 @@ impl Visitor {
         }
     }
 
-    /// Asks a URL with these headers beside the usual ones, and hashes the body.
+    /// Requests a URL with these additional headers, and hashes the body.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`] where not even the head of an answer came.
+    /// [`NoAnswer`] if there was no complete head of an answer.
     pub async fn visit(&self, url: &str, headers: &[(HeaderName, HeaderValue)]) -> Result<Visit, NoAnswer> {
         self.visit_with(url, headers, &mut |_| ()).await
     }
 
-    /// As [`Visitor::visit`], and hands the body to `sink` piece by piece.
+    /// Requests a URL as [`Visitor::visit`] does, and passes each piece of the body to `sink`.
     ///
     /// # Errors
     ///
-    /// As with [`Visitor::visit`].
+    /// The same as [`Visitor::visit`].
     pub async fn visit_with(
         &self,
         url: &str,
@@ -158,16 +160,16 @@ impl Visitor {
         .map_err(|error| no_answer(&error))
     }
 
-    /// Whether the address on this machine that is connected to does not speak TLS, as an emulated edge does not.
+    /// Returns whether the local address to connect to does not support TLS, as an emulated edge does not.
     fn is_refusal_of_tls(&self, origin: &Origin, error: &TransportError) -> bool {
         origin.scheme() == Scheme::Https
             && error.phase() == Phase::Tls
             && !matches!(error.cause(), Cause::Certificate | Cause::Configuration)
-            && self.stays_here()
+            && self.is_local()
     }
 
-    /// Whether all that is sent goes to this machine.
-    fn stays_here(&self) -> bool {
+    /// Returns whether all requests go to this machine.
+    fn is_local(&self) -> bool {
         let Some((host, _)) = &self.settings.connect_to else { return false };
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         format!("http://{host}").parse().is_ok_and(|origin: Origin| origin.is_loopback())
@@ -191,8 +193,8 @@ impl Visitor {
         let map = message.headers_mut();
         map.insert(ACCEPT, HeaderValue::from_static("*/*"));
         map.insert(USER_AGENT, self.settings.user_agent.clone());
-        // A token of Cloudflare Access is as good as a password: it does not travel in the open.
-        if !origin.is_exposed() || self.stays_here() {
+        // A token of Cloudflare Access is like a password: it must not be sent unencrypted.
+        if !origin.is_exposed() || self.is_local() {
             map.extend(self.settings.headers.clone());
         }
         for (name, value) in headers {
@@ -204,7 +206,7 @@ impl Visitor {
         let mut take = |piece: &[u8]| {
             hash.update(piece);
             bytes += piece.len() as u64;
-            let room = BEGINNING.saturating_sub(beginning.len());
+            let room = ERROR_PAGE_BYTES.saturating_sub(beginning.len());
             beginning.extend_from_slice(&piece[..piece.len().min(room)]);
             sink(piece);
         };
@@ -224,10 +226,7 @@ impl Visitor {
         if head.status.is_client_error() || head.status.is_server_error() {
             body.edge_error = edge_error(&beginning);
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a wait that the server gives as a date is counted from now"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "a `Retry-After` date is relative to now")]
         let now = SystemTime::now();
         let answer = Answer::from_head(head.status, &head.headers, now).with_body(body);
         Ok(Visit { answer, headers: head.headers, broken })
@@ -253,7 +252,7 @@ impl Visitor {
 
     fn keep(&self, origin: &Origin, transport: &Arc<HyperTransport>) {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        if origins.open.len() >= ORIGINS && !origins.open.contains_key(origin) {
+        if origins.open.len() >= MAX_ORIGINS && !origins.open.contains_key(origin) {
             let oldest = origins.open.iter().min_by_key(|(_, (_, used))| *used);
             if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
                 origins.open.remove(&oldest);
@@ -266,16 +265,16 @@ impl Visitor {
     fn open(&self, origin: &Origin) -> Result<Arc<HyperTransport>, String> {
         let settings = &self.settings;
         let mut timeouts = settings.timeouts;
-        if self.stays_here() {
-            // What does not speak TLS may wait for more than it gets.
+        if self.is_local() {
+            // A server without TLS may wait for more input during the handshake.
             timeouts.tls = timeouts.tls.min(Duration::from_secs(2));
         }
         let mut builder = HyperTransport::builder(origin.clone())
-            // What is secret is left out of requests to such an origin.
+            // Secret headers are not sent to such an origin.
             .allow_insecure_http()
             .with_timeouts(timeouts)
             .with_max_body(settings.max_body)
-            .with_max_connections(CONNECTIONS)
+            .with_max_connections(MAX_CONNECTIONS)
             .with_proxy(settings.proxies.intercepts(origin))
             .with_roots(settings.roots);
         for pem in &settings.ca_pem {
@@ -289,57 +288,57 @@ impl Visitor {
 }
 
 impl VisitorBuilder {
-    /// Sends a header with each request, such as a token that lets it through.
+    /// Sends a header with each request, such as an access token.
     pub fn with_header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
         self.headers.append(name, value);
         self
     }
 
-    /// Connects there whatever the URL is, under the URL's own name. On this machine a server that does not speak TLS
-    /// is asked without it.
+    /// Connects to this address for every URL, but uses the host name of the URL. A local server that does not support
+    /// TLS is used without it.
     pub fn with_connect_to(mut self, host: impl Into<String>, port: u16) -> Self {
         self.connect_to = Some((host.into(), port));
         self
     }
 
-    /// Connects to the host of each URL after all.
+    /// Connects to the host of each URL, which undoes [`with_connect_to`](Self::with_connect_to).
     pub fn without_connect_to(mut self) -> Self {
         self.connect_to = None;
         self
     }
 
-    /// Chooses a proxy by URL, or goes through one whatever the URL: none if not set.
+    /// Sets the rules that select a proxy. Default: no proxy.
     pub fn with_proxy_rules(mut self, rules: ProxyRules) -> Self {
         self.proxies = rules;
         self
     }
 
-    /// Sets whom to trust: the platform if not set.
+    /// Sets the trusted certificate authorities. Default: those of the platform.
     pub fn with_roots(mut self, roots: Roots) -> Self {
         self.roots = roots;
         self
     }
 
-    /// Trusts the authorities in `pem` too. Repeatable.
+    /// Adds the trusted certificate authorities in `pem`. Can be repeated.
     pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_pem.push(pem.into());
         self
     }
 
-    /// Sets how long one request may take, its body included: 60 s if not set.
+    /// Sets the timeout of one request, including its body. Default: 60 s.
     pub fn with_timeout(mut self, total: Duration) -> Self {
         self.timeouts.total = total;
         self
     }
 
-    /// Sets how many bytes of a body are read at the most: 512 MiB if not set.
+    /// Sets the maximum number of bytes of a body. Default: 512 MiB.
     pub fn with_max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// Makes the visitor. Nothing is sent yet.
+    /// Creates the visitor. Nothing is sent yet.
     #[must_use]
     pub fn build(self) -> Visitor {
         Visitor { settings: self, origins: Mutex::default(), is_cleartext: AtomicBool::new(false) }
@@ -353,7 +352,7 @@ impl fmt::Debug for Visitor {
 }
 
 impl fmt::Debug for VisitorBuilder {
-    /// Shows how many extra headers there are, and none of them.
+    /// Shows the number of additional headers, but not the headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VisitorBuilder")
             .field("headers", &self.headers.len())
@@ -363,11 +362,11 @@ impl fmt::Debug for VisitorBuilder {
     }
 }
 
-/// The hash of all that a reader gives.
+/// Returns the hash of everything in a reader.
 ///
 /// # Errors
 ///
-/// Where reading fails.
+/// An error of the reader.
 pub fn hash(mut reader: impl std::io::Read) -> std::io::Result<Sha256> {
     let mut context = Context::new(&SHA256);
     let mut buffer = [0; 16 * 1024];
@@ -384,36 +383,37 @@ pub fn hash(mut reader: impl std::io::Read) -> std::io::Result<Sha256> {
     Ok(Sha256::new(bytes))
 }
 
-/// What shares a pace with a URL: its host and port, in lower case; the whole text, where it is no URL.
+/// Returns the key of the rate limit of a URL: its host and port, in lower case. Returns the whole text if it is not a
+/// URL.
 #[must_use]
 pub fn host_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest).to_ascii_lowercase()
 }
 
-/// The origin of a URL, and the path to ask it for: what a browser would send.
+/// Returns the origin of a URL, and the path to request, as a browser would send it.
 fn address(url: &str) -> Result<(Origin, Uri), String> {
     let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`{url}` is not a URL"))?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     if !authority.is_ascii() {
-        return Err(format!("the host `{authority}` has letters that are not ASCII: write it as `xn--…`"));
+        return Err(format!("the host `{authority}` has non-ASCII letters: write it as `xn--…`"));
     }
     if authority.contains('@') {
-        // It is not shown: there may be a password in it.
-        return Err("the URL holds a user or a password, which visitors do not send".to_owned());
+        // The URL is not shown, because it may contain a password.
+        return Err("the URL contains a user or a password, which visitors do not send".to_owned());
     }
     let origin: Origin = format!("{scheme}://{authority}")
         .parse()
-        .map_err(|invalid| format!("`{scheme}://{authority}` cannot be asked: {invalid}"))?;
+        .map_err(|invalid| format!("`{scheme}://{authority}` cannot be requested: {invalid}"))?;
     let path = path.split('#').next().unwrap_or("");
     let slash = if path.starts_with('/') { "" } else { "/" };
     let encoded = format!("{slash}{}", utf8_percent_encode(path, PATH));
-    let path = encoded.parse().map_err(|error| format!("`{url}` cannot be asked: {error}"))?;
+    let path = encoded.parse().map_err(|error| format!("`{url}` cannot be requested: {error}"))?;
     Ok((origin, path))
 }
 
-/// A failure with what is behind it, in one line.
+/// Formats an error with its causes, in one line.
 fn no_answer(error: &TransportError) -> NoAnswer {
     NoAnswer(error.to_string())
 }
@@ -423,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_asked_as_a_browser_writes_them() {
+    fn requests_urls_in_the_form_of_a_browser() {
         for (url, origin, path) in [
             ("https://www.example.com", "https://www.example.com", "/"),
             ("HTTPS://www.example.com:8443/a?b=c#d", "https://www.example.com:8443", "/a?b=c"),
@@ -451,13 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_told_without_its_path() {
+    fn host_of_returns_host_and_port() {
         assert_eq!(host_of("https://WWW.example.com:8443/a"), "www.example.com:8443");
         assert_eq!(host_of("http://a.test?b"), "a.test");
     }
 
     #[test]
-    fn extra_headers_are_not_shown() {
+    fn debug_does_not_show_extra_headers() {
         let visitor = Visitor::builder("test")
             .with_header(
                 HeaderName::from_static("cf-access-client-secret"),

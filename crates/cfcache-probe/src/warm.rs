@@ -1,6 +1,6 @@
-//! Warming: fetching URLs so that they are cached again, politely. A state machine without IO, like the others here.
+//! Warming: fetches URLs at a limited rate, so that they are cached again. A state machine without IO.
 //!
-//! A cache is filled only when the whole body was read, so that every request is a GET whose body is read to its end.
+//! A response is cached only when the whole body was read, so every request is a GET whose body is read to its end.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,24 +10,24 @@ use crate::pace::{Limits, Reaction};
 use crate::queue::{Next, Queue, Ticket};
 use crate::variant::Variant;
 
-/// How often a request is repeated that was refused for the moment, or got no answer.
+/// How many times a request is repeated that was refused temporarily or got no answer.
 const RETRIES: u32 = 2;
 
-/// What became of a request to warm.
+/// The result of warming a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warmed {
     /// It was fetched, and may be cached.
     Warm(CacheStatus),
-    /// It was fetched and is not cached: there is nothing to warm.
+    /// It was fetched, but it cannot be cached.
     Skipped(Skipped),
     /// It could not be fetched.
     Failed(WarmFailure),
-    /// It was fetched, and is not served from the cache when it is asked for again.
+    /// It was fetched, but the second request was not answered from the cache.
     NotCertified(Option<CacheStatus>),
 }
 
-/// Why there is nothing to warm.
+/// Why a URL cannot be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Skipped {
@@ -35,34 +35,34 @@ pub enum Skipped {
     Dynamic,
     /// BYPASS.
     Bypass,
-    /// No word of Cloudflare's cache in the answer.
+    /// There is no cache status in the answer.
     NoStatus,
 }
 
-/// Why it could not be fetched.
+/// Why a URL could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarmFailure {
-    /// Something stands between the visitor and the page.
+    /// The edge did not serve the page.
     Obstacle(Obstacle),
-    /// An error of the server or of the URL.
+    /// An error status.
     Status(u16),
-    /// STALE: the origin cannot be asked.
+    /// STALE: the origin cannot be reached.
     Stale,
-    /// No answer: why, in words.
+    /// There was no answer, for this reason.
     NoAnswer(String),
-    /// It was given up before it was sent.
+    /// It was cancelled before it was sent.
     NotSent,
 }
 
 impl Warmed {
-    /// Whether it is as wanted.
+    /// Returns whether the URL is warm.
     #[must_use]
     pub const fn is_warm(&self) -> bool {
         matches!(self, Self::Warm(_))
     }
 
-    /// What an answer says, the first time.
+    /// Converts the first answer.
     fn from_answer(answer: &Answer) -> Self {
         if let Some(obstacle) = answer.obstacle() {
             return Self::Failed(WarmFailure::Obstacle(obstacle));
@@ -79,7 +79,7 @@ impl Warmed {
         }
     }
 
-    /// What the answer says, the second time.
+    /// Converts the answer to the second request.
     fn certify(answer: &Answer) -> Self {
         match &answer.cache_status {
             Some(status @ (CacheStatus::Hit | CacheStatus::Revalidated | CacheStatus::Updating)) => {
@@ -89,7 +89,7 @@ impl Warmed {
         }
     }
 
-    /// Whether the same request may be answered otherwise a little later.
+    /// Returns whether the same request may succeed a little later.
     const fn may_change(&self) -> bool {
         matches!(
             self,
@@ -129,24 +129,24 @@ impl fmt::Display for WarmFailure {
         match self {
             Self::Obstacle(obstacle) => fmt::Display::fmt(obstacle, f),
             Self::Status(status) => write!(f, "the status is {status}"),
-            Self::Stale => f.write_str("the origin cannot be asked (STALE)"),
+            Self::Stale => f.write_str("the origin cannot be reached (STALE)"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::NotSent => f.write_str("not sent"),
         }
     }
 }
 
-/// What to do now.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarmStep {
-    /// Fetch a URL to its end, and tell [`Warmer::on_answer`] what came.
+    /// Fetch a URL completely, and pass the result to [`Warmer::on_answer`].
     Fetch(Fetch),
-    /// Nothing before that time, unless a request ends first.
+    /// Wait until that time, unless a request ends first.
     Wait(Duration),
-    /// Nothing before a request ends.
+    /// Wait until a request ends.
     WaitForEnd,
-    /// Nothing is left.
+    /// There is nothing left.
     Idle,
 }
 
@@ -154,18 +154,18 @@ pub enum WarmStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// Names the request.
+    /// Identifies the request.
     pub ticket: Ticket,
-    /// The number of the URL, as the caller gave it.
+    /// The index of the URL, as passed by the caller.
     pub url: usize,
-    /// As whom to ask.
+    /// The variant of the request.
     pub variant: Variant,
     host: usize,
     tries: u32,
     certifies: bool,
 }
 
-/// Fetches URLs in the order in which they come.
+/// Fetches URLs in the order in which they were added.
 #[derive(Debug)]
 pub struct Warmer {
     queue: Queue<Task>,
@@ -183,25 +183,26 @@ struct Task {
 }
 
 impl Warmer {
-    /// A warmer that keeps to these limits; with `certify` each URL is asked once more, and has to be HIT then.
+    /// Creates a warmer with these limits. With `certify`, each URL is requested twice, and the second answer must be
+    /// HIT.
     #[must_use]
     pub fn new(limits: Limits, certify: bool) -> Self {
         Self { queue: Queue::new(limits), certify, is_stopped: false }
     }
 
-    /// Adds a URL of a host, under a number of the caller's.
+    /// Adds a URL of a host, with an index that the caller chooses.
     pub fn push(&mut self, now: Duration, host: &str, url: usize, variant: Variant) {
         let host = self.queue.host(host);
         self.queue.push(host, Task { url, variant, host, tries: 0, certifies: false }, now);
     }
 
-    /// How many requests wait or are in flight.
+    /// Returns the number of requests that wait or are in flight.
     #[must_use]
     pub fn open(&self) -> usize {
         self.queue.len() + self.queue.in_flight()
     }
 
-    /// What to do now.
+    /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> WarmStep {
         match self.queue.next(now) {
             Next::Start(ticket, Task { url, variant, host, tries, certifies }) => {
@@ -213,7 +214,7 @@ impl Warmer {
         }
     }
 
-    /// An answer has come, whole, or why none came. Gives what became of the URL, where that is decided.
+    /// Records a complete answer, or why there is none. Returns the result of the URL, if it is decided.
     pub fn on_answer(
         &mut self,
         now: Duration,
@@ -235,7 +236,7 @@ impl Warmer {
             Err(why) => Warmed::Failed(WarmFailure::NoAnswer(why.to_owned())),
         };
         let Fetch { url, variant, host, tries, certifies, .. } = fetch;
-        // A second look is not repeated: it would fill the cache that it is to find full.
+        // The second request is not repeated: a repetition would itself fill the cache.
         if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped {
             let wait = Duration::from_secs(1 << (2 * tries));
             let task = Task { url, variant, host, tries: tries + 1, certifies };
@@ -252,7 +253,8 @@ impl Warmer {
         Some(warmed)
     }
 
-    /// Gives up what was not sent, and names it. What is in flight may still be answered, and is not repeated.
+    /// Cancels and returns the requests that were not sent. Requests in flight may still be answered, and are not
+    /// repeated.
     pub fn stop(&mut self) -> Vec<(usize, Variant)> {
         self.is_stopped = true;
         self.queue.clear().into_iter().map(|task| (task.url, task.variant)).collect()
@@ -276,7 +278,7 @@ mod tests {
         Answer::from_head(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
     }
 
-    /// Warms one URL with these answers; gives what became of it, and how many were used.
+    /// Warms one URL with these answers. Returns the result, and the number of answers that were used.
     fn warm(certify: bool, answers: &[Result<Answer, &str>]) -> (Warmed, usize) {
         let mut warmer = Warmer::new(Limits::WARM, certify);
         warmer.push(Duration::ZERO, "a.test", 0, Variant::Plain);
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_cached_is_warm_and_what_may_not_is_skipped() {
+    fn cacheable_urls_are_warm_and_others_are_skipped() {
         for (status, cache, what) in [
             (200, "MISS", "warmed (MISS)"),
             (200, "HIT", "warmed (HIT)"),
@@ -309,7 +311,7 @@ mod tests {
             (200, "DYNAMIC", "no rule makes it eligible for the cache (DYNAMIC)"),
             (200, "BYPASS", "its own headers forbid caching (BYPASS)"),
             (200, "", "Cloudflare's cache did not answer"),
-            (200, "STALE", "the origin cannot be asked (STALE)"),
+            (200, "STALE", "the origin cannot be reached (STALE)"),
             (404, "MISS", "the status is 404"),
         ] {
             let (warmed, used) = warm(false, &[Ok(answer(status, cache))]);
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_better_a_little_later_is_asked_three_times() {
+    fn retries_temporary_failures_twice() {
         let busy = || Ok(answer(503, "BYPASS"));
         assert_eq!(warm(false, &[busy(), busy(), busy()]).0.to_string(), "the status is 503");
         assert_eq!(warm(false, &[busy(), Ok(answer(200, "MISS"))]), (Warmed::Warm(CacheStatus::Miss), 2));
@@ -327,19 +329,19 @@ mod tests {
     }
 
     #[test]
-    fn a_second_look_wants_hit_and_is_never_repeated() {
+    fn certifying_requires_hit_and_is_not_repeated() {
         let miss = || Ok(answer(200, "MISS"));
         let hit = Ok(answer(200, "HIT"));
         assert_eq!(warm(true, &[miss(), hit]), (Warmed::Warm(CacheStatus::Hit), 2));
         let (warmed, used) = warm(true, &[miss(), miss()]);
         assert_eq!((warmed, used), (Warmed::NotCertified(Some(CacheStatus::Miss)), 2));
         assert_eq!(warm(true, &[miss(), Ok(answer(503, ""))]).1, 2);
-        // What is not cached need not be looked at again.
+        // A URL that is not cached is not requested again.
         assert_eq!(warm(true, &[Ok(answer(200, "DYNAMIC"))]).1, 1);
     }
 
     #[test]
-    fn what_was_not_sent_is_named() {
+    fn stop_returns_the_urls_that_were_not_sent() {
         let mut warmer = Warmer::new(Limits::WARM, false);
         for url in 0..3 {
             warmer.push(Duration::ZERO, "a.test", url, Variant::Plain);

@@ -1,4 +1,4 @@
-//! An edge on a simulated clock, with an origin behind it and other visitors beside the probe.
+//! An edge on a simulated clock, with an origin and with visitors other than the probe.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use cfcache_model::endpoint::Action;
 use cfcache_probe::{Answer, Decided, Settings, Step, Subject, Variant, Verdict, Verification};
 use http::{HeaderMap, StatusCode};
 
-/// How long a request takes, there and back. The edge looks at its cache in the midst of it.
+/// The round-trip time of a request. The edge checks its cache in the middle of it.
 pub(crate) const LATENCY: Duration = Duration::from_millis(40);
 
 /// One URL at the edge.
@@ -16,31 +16,31 @@ pub(crate) const LATENCY: Duration = Duration::from_millis(40);
 pub(crate) struct Page {
     /// When the copy was stored.
     pub(crate) stored: Option<Duration>,
-    /// How many purges leave it alive.
+    /// How many purges have no effect on it.
     pub(crate) survives: u32,
-    /// Its answers have no `Age`: so many times.
+    /// The number of answers without `Age`.
     pub(crate) without_age: u32,
-    /// What it answers in place of anything else.
+    /// An answer that replaces all others.
     pub(crate) always: Option<(u16, &'static str)>,
-    /// Ways of asking that have a copy of their own, which no purge reaches.
+    /// The variants with a separate copy, which no purge reaches.
     pub(crate) pinned: Vec<Variant>,
     pub(crate) asked: Vec<Duration>,
 }
 
-/// The edge. Purges are seen after a delay.
+/// The edge. Purges take effect after a delay.
 #[derive(Debug, Default)]
 pub(crate) struct Edge {
     pub(crate) pages: Vec<Page>,
     pub(crate) purge_delay: Duration,
     pub(crate) purges: Vec<(Duration, Vec<usize>)>,
     pub(crate) purge_fails: bool,
-    /// Visits of others.
+    /// The requests of other visitors.
     pub(crate) visits: Vec<(Duration, usize)>,
-    due: BTreeMap<(Duration, usize), Happening>,
+    due: BTreeMap<(Duration, usize), EdgeEvent>,
 }
 
 #[derive(Debug)]
-enum Happening {
+enum EdgeEvent {
     Removal(Vec<usize>),
     Visit(usize),
 }
@@ -51,24 +51,24 @@ impl Edge {
         Self { pages: vec![page; count], ..Self::default() }
     }
 
-    fn schedule(&mut self, at: Duration, what: Happening) {
+    fn schedule(&mut self, at: Duration, what: EdgeEvent) {
         self.due.insert((at, self.due.len()), what);
     }
 
     pub(crate) fn purge(&mut self, accepted: Duration, urls: &[usize]) {
         self.purges.push((accepted, urls.to_vec()));
-        self.schedule(accepted + self.purge_delay, Happening::Removal(urls.to_vec()));
+        self.schedule(accepted + self.purge_delay, EdgeEvent::Removal(urls.to_vec()));
     }
 
-    /// Lets everything happen that is due until `now`, in its order.
+    /// Executes all events that are due until `now`, in their order.
     fn settle(&mut self, now: Duration) {
         for (at, url) in core::mem::take(&mut self.visits) {
-            self.schedule(at, Happening::Visit(url));
+            self.schedule(at, EdgeEvent::Visit(url));
         }
         let later = self.due.split_off(&(now + Duration::from_nanos(1), 0));
         for ((at, _), what) in core::mem::replace(&mut self.due, later) {
             match what {
-                Happening::Removal(urls) => {
+                EdgeEvent::Removal(urls) => {
                     for url in urls {
                         let page = &mut self.pages[url];
                         if page.survives > 0 {
@@ -78,14 +78,14 @@ impl Edge {
                         }
                     }
                 }
-                Happening::Visit(url) => {
+                EdgeEvent::Visit(url) => {
                     self.pages[url].stored.get_or_insert(at);
                 }
             }
         }
     }
 
-    /// Answers a request that arrives at `now`; gives when the copy was stored that it was answered with.
+    /// Answers a request that arrives at `now`. Also returns when the served copy was stored.
     pub(crate) fn ask(&mut self, now: Duration, url: usize, variant: Variant) -> (Answer, Duration) {
         self.settle(now);
         let page = &mut self.pages[url];
@@ -121,12 +121,12 @@ impl Edge {
     }
 }
 
-/// What a verification came to.
+/// The result of a verification.
 pub(crate) struct Run {
     pub(crate) verification: Verification,
-    /// By number.
+    /// By index of the URL.
     pub(crate) decided: BTreeMap<usize, Decided>,
-    /// When the last copy was stored that each URL was answered with.
+    /// When the last served copy of each URL was stored.
     pub(crate) served: Vec<Option<Duration>>,
     pub(crate) took: Duration,
 }
@@ -141,7 +141,7 @@ impl Run {
     }
 }
 
-/// Purges all pages at `accepted`, and verifies that from `began` on.
+/// Purges all pages at `accepted`, and verifies the purge from `began` on.
 pub(crate) fn verify(edge: &mut Edge, settings: Settings, accepted: Duration, began: Duration) -> Run {
     let subjects = (0..edge.pages.len()).map(|_| Subject::new("www.example.com", accepted)).collect();
     verify_subjects(edge, settings, accepted, began, subjects)
@@ -162,7 +162,7 @@ pub(crate) fn verify_subjects(
         verification.push(now, subject);
     }
     let mut served = vec![None; all.len()];
-    // Answers that are on their way, and the purge that is.
+    // The answers in flight, and the purge in flight.
     let mut answers = Vec::new();
     let mut purge: Option<(Duration, Vec<usize>)> = None;
     for _ in 0..1_000_000 {
@@ -179,7 +179,7 @@ pub(crate) fn verify_subjects(
                 continue;
             }
             Step::Wait(until) => {
-                assert!(until > now, "a wait that is over");
+                assert!(until > now, "a wait that is in the past");
                 wait = Some(until);
             }
             Step::WaitForEnd => {}
@@ -199,7 +199,7 @@ pub(crate) fn verify_subjects(
             if at > now {
                 purge = Some((at, urls));
             } else if edge.purge_fails {
-                verification.on_purged(now, &urls, Err("the API said no"));
+                verification.on_purged(now, &urls, Err("the API refused it"));
             } else {
                 edge.purge(now, &urls);
                 verification.on_purged(now, &urls, Ok(()));
@@ -215,7 +215,7 @@ pub(crate) fn verify_subjects(
             *at > now
         });
     }
-    panic!("it does not end");
+    panic!("the verification does not end");
 }
 
 pub(crate) fn settings(action: Action) -> Settings {

@@ -1,4 +1,4 @@
-//! The verdict as a table, and the machines on a simulated clock against a simulated edge.
+//! Tests of the verdicts as a table, and of the state machines on a simulated clock with a simulated edge.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Each row of the decision table, and each case that is known to break a check.
+//! Each row of the decision table, and each case in which other checks are known to fail.
 
 use core::time::Duration;
 use std::time::SystemTime;
@@ -11,8 +11,9 @@ const NEW: Sha256 = Sha256::new([7; 32]);
 const EXACTLY_NEW: Option<ExpectedBody> = Some(ExpectedBody::Exactly(NEW));
 const OLD: Sha256 = Sha256::new([3; 32]);
 
-/// An answer of the edge: `200 HIT age=3`, `302 location=/b`, `403 cf-mitigated=challenge`, with `bare` for one that
-/// does not come from Cloudflare.
+/// Parses an answer of the edge: `200 HIT age=3`, `302 location=/b`, `403 cf-mitigated=challenge`; `bare` means that it
+/// is not from
+/// Cloudflare.
 fn answer(text: &str) -> Answer {
     let mut words = text.split_whitespace();
     let status = StatusCode::from_bytes(words.next().unwrap().as_bytes()).unwrap();
@@ -37,7 +38,7 @@ fn answer(text: &str) -> Answer {
     Answer::from_head(status, &headers, SystemTime::UNIX_EPOCH).with_body(body)
 }
 
-/// Ten seconds after the purge was accepted.
+/// Returns the verdict ten seconds after the purge was accepted.
 fn verdict(action: Action, text: &str, expected: Option<ExpectedBody>) -> Verdict {
     let purged = Purged::new(action, Duration::from_secs(10), Duration::from_millis(10_080));
     judge(purged, &answer(text), expected)
@@ -81,68 +82,68 @@ fn decision_table() {
         ("503 DYNAMIC", "unproven", "unproven"),
         ("200 WARP", "unproven", "unproven"),
     ] {
-        for (action, wanted) in [(Action::Purge, purge), (Action::Invalidate, invalidate)] {
+        for (action, expected) in [(Action::Purge, purge), (Action::Invalidate, invalidate)] {
             let found = verdict(action, given, None);
-            assert_eq!(found.as_str(), wanted, "{action} then {given}: {found}");
+            assert_eq!(found.as_str(), expected, "{action} then {given}: {found}");
         }
     }
 }
 
 #[test]
 fn with_an_expected_body_only_that_body_is_proven() {
-    for (given, wanted) in [
+    for (given, expected) in [
         ("200 MISS body=new", "proven"),
         ("200 MISS body=old", "the body is not the expected one"),
         ("200 HIT age=2 body=new", "cached again since the purge"),
         ("200 HIT age=2 body=old", "the body is not the expected one"),
-        // The origin says "not changed", and the bytes say the same.
+        // The origin says "not changed", and the hash confirms it.
         ("200 REVALIDATED body=new", "proven"),
         ("200 REVALIDATED body=old", "the body is not the expected one"),
         ("200 DYNAMIC body=old", "the body is not the expected one"),
         ("200 HIT age=10 body=old", "the body is not the expected one"),
         ("200 HIT age=10 body=new", "the copy is as old as the purge, to the second"),
         ("200 HIT body=old", "the body is not the expected one"),
-        // A body that was not read whole has no hash.
-        ("200 MISS", "the body could not be read whole, and so not compared"),
-        // An old copy stays a survivor, whatever its bytes are.
+        // A body that was not read completely has no hash.
+        ("200 MISS", "the body could not be read completely, so it was not compared"),
+        // An old copy is a survivor, whatever its content is.
         ("200 HIT age=99 body=new", "the old copy is still served (HIT, 99 s old)"),
     ] {
-        assert_eq!(verdict(Action::Purge, given, EXACTLY_NEW).to_string(), wanted, "{given}");
+        assert_eq!(verdict(Action::Purge, given, EXACTLY_NEW).to_string(), expected, "{given}");
     }
 }
 
 #[test]
-fn a_file_is_compared_only_where_it_is_served_and_a_deleted_one_must_not_come_back() {
+fn files_are_compared_only_if_served_and_deleted_ones_must_be_gone() {
     let of_file = Some(ExpectedBody::OfFile(NEW));
     let deleted = Some(ExpectedBody::NotThis(OLD));
-    for (given, expected, wanted) in [
+    for (given, expected, message) in [
         ("200 MISS body=new", of_file, "proven"),
         ("200 MISS body=old", of_file, "the body is not the expected one"),
         ("200 DYNAMIC body=old", of_file, "the body is not the expected one"),
         ("301 MISS location=/d/ body=old", of_file, "proven"),
         ("404 MISS body=old", of_file, "proven"),
-        // Nothing was compared, so that "not changed" proves nothing.
+        // Nothing was compared, so "not changed" proves nothing.
         ("404 REVALIDATED body=old", of_file, "the origin says that the copy did not change (REVALIDATED)"),
-        ("200 MISS", of_file, "the body could not be read whole, and so not compared"),
+        ("200 MISS", of_file, "the body could not be read completely, so it was not compared"),
         ("404 MISS body=new", deleted, "proven"),
         ("200 MISS body=new", deleted, "proven"),
-        ("200 MISS body=old", deleted, "the file was deleted, and the origin still serves it"),
-        ("200 DYNAMIC body=old", deleted, "the file was deleted, and the origin still serves it"),
+        ("200 MISS body=old", deleted, "the file was deleted, but the origin still serves it"),
+        ("200 DYNAMIC body=old", deleted, "the file was deleted, but the origin still serves it"),
         ("200 HIT age=99 body=old", deleted, "the old copy is still served (HIT, 99 s old)"),
         ("200 UPDATING body=old", deleted, "the old copy is still served (UPDATING)"),
     ] {
-        assert_eq!(verdict(Action::Purge, given, expected).to_string(), wanted, "{given}");
+        assert_eq!(verdict(Action::Purge, given, expected).to_string(), message, "{given}");
     }
 }
 
 #[test]
-fn age_is_cut_to_seconds_and_is_believed_only_where_that_makes_no_difference() {
+fn an_age_in_seconds_decides_only_if_unambiguous() {
     let judged = |age: u64, asked: u64, answered: u64| {
         let purged =
             Purged::new(Action::Purge, Duration::from_millis(asked), Duration::from_millis(answered));
         judge(purged, &answer(&format!("200 HIT age={age}")), None).as_str()
     };
-    // Half a second after the purge a copy of 0.0 to 0.9 s may be older or younger.
+    // Half a second after the purge, a copy with an age of 0.0 to 0.9 s may be older or younger than the purge.
     assert_eq!(judged(0, 500, 520), "unproven");
     assert_eq!(judged(0, 990, 1010), "unproven");
     assert_eq!(judged(0, 1000, 1020), "refilled");
@@ -152,12 +153,12 @@ fn age_is_cut_to_seconds_and_is_believed_only_where_that_makes_no_difference() {
     assert_eq!(judged(u64::MAX, 1000, 1000), "survivor");
 }
 
-/// The cases of the field that a header or a status decides; those that need several answers are in `verify.rs`.
+/// Cases from practice in which a header or a status decides; cases with several answers are in `verify.rs`.
 #[test]
-fn what_breaks_other_checks() {
+fn handles_cases_in_which_other_checks_fail() {
     for (case, given, words) in [
         ("200 is not evicted", "200 HIT age=60", "the old copy is still served (HIT, 60 s old)"),
-        ("a broken page that is cached", "500 MISS", "an error was answered (500)"),
+        ("a broken page that is cached", "500 MISS", "the answer was an error (500)"),
         ("one warm request proves caching, not purging", "200 STALE", "the old copy is still served (STALE)"),
         ("host is not proxied", "200 bare", "not cached: the host is not behind Cloudflare (no cf-ray)"),
         (
@@ -168,22 +169,22 @@ fn what_breaks_other_checks() {
         (
             "login page taken for the app",
             "302 location=https://team.cloudflareaccess.com/login",
-            "Cloudflare Access wants a login",
+            "Cloudflare Access requires a login",
         ),
         ("rule on another URI", "200 DYNAMIC", "not cached: no rule makes it eligible (DYNAMIC)"),
         ("the redirect was purged, not its target", "301 MISS location=/b", "proven"),
         ("firewall", "403 error=1020", "the edge answered with its error 1020"),
-        ("rate limit", "429", "the edge refused it as one of too many requests (429)"),
+        ("rate limit", "429", "the edge refused the request because of the request rate (429)"),
     ] {
         assert_eq!(verdict(Action::Purge, given, None).to_string(), words, "{case}");
     }
-    // Current ETag, old body: only the hash shows it.
+    // The ETag is current, but the body is old: only the hash shows it.
     let found = verdict(Action::Purge, "200 MISS etag=\"v2\" body=old", EXACTLY_NEW);
     assert_eq!(found.to_string(), "the body is not the expected one");
 }
 
 #[test]
-fn whatever_is_not_settled_says_what_to_do_about_it() {
+fn every_unsettled_verdict_has_a_cure() {
     for given in [
         "200 HIT age=99",
         "200 HIT",

@@ -17,18 +17,18 @@ const fn ms(millis: u64) -> Duration {
 }
 
 #[test]
-fn a_purge_that_works_is_proven_by_one_request_for_each_url() {
+fn an_effective_purge_is_proven_by_one_request_per_url() {
     let mut edge = Edge::with_pages(20, secs(10));
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(101));
     let counts = run.verification.counts();
     assert_eq!((counts.probed, counts.proven, counts.repurged), (20, 20, 0));
     assert!(edge.pages.iter().all(|page| page.asked.len() == 1));
-    // 20 requests, 10 a second, and 2 % further apart.
+    // 20 requests at 10 per second, with intervals that are 2 % longer.
     assert_eq!(run.took, ms(19 * 102) + LATENCY);
 }
 
 #[test]
-fn a_slow_purge_is_waited_for() {
+fn waits_for_a_slow_purge() {
     let mut edge = Edge::with_pages(1, secs(10));
     edge.purge_delay = ms(2500);
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
@@ -40,20 +40,20 @@ fn a_slow_purge_is_waited_for() {
 }
 
 #[test]
-fn a_survivor_is_purged_again_and_then_proven() {
+fn repeats_the_purge_of_a_survivor() {
     let mut edge = Edge::with_pages(3, secs(10));
     edge.pages[1].survives = 1;
     edge.pages[2].survives = 2;
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
     assert_eq!(run.verdicts(), ["proven"; 3]);
     assert_eq!(run.verification.counts().repurged, 2);
-    // Both in one request, and then the one that is left.
+    // Both in one request, and then the remaining one.
     let again: Vec<_> = edge.purges[1..].iter().map(|(_, urls)| urls.clone()).collect();
     assert_eq!(again, [vec![1, 2], vec![2]]);
 }
 
 #[test]
-fn a_survivor_that_stays_is_purged_twice_and_diagnosed() {
+fn diagnoses_a_survivor_after_two_repeated_purges() {
     let mut edge = Edge::with_pages(2, secs(10));
     edge.pages[1].survives = 100;
     edge.pages[1].pinned = vec![Variant::Mobile, Variant::Desktop];
@@ -63,7 +63,7 @@ fn a_survivor_that_stays_is_purged_twice_and_diagnosed() {
     assert!(matches!(run.verdict(1), Verdict::Survivor(_)));
     assert_eq!(edge.purges.len(), 3);
     let still = &run.decided[&1].still_served;
-    // The other ways of asking get the same copy as the plain one.
+    // The other variants get the same copy as the plain one.
     assert_eq!(still[..], [Variant::Mobile, Variant::Desktop]);
     assert!(run.took >= secs(30) && run.took < secs(33), "{:?}", run.took);
     let counts = run.verification.counts();
@@ -71,7 +71,7 @@ fn a_survivor_that_stays_is_purged_twice_and_diagnosed() {
 }
 
 #[test]
-fn a_survivor_of_a_purge_that_fails_stays_one() {
+fn a_survivor_stays_one_if_the_repeated_purge_fails() {
     let mut edge = Edge::with_pages(1, secs(10));
     edge.pages[0].survives = 1;
     edge.purge_fails = true;
@@ -81,9 +81,9 @@ fn a_survivor_of_a_purge_that_fails_stays_one() {
 }
 
 #[test]
-fn what_others_refilled_is_told_from_what_survived() {
+fn distinguishes_refilled_copies_from_survivors() {
     let mut edge = Edge::with_pages(2, secs(10));
-    // A purge that was accepted a minute before the run's end: visitors were there in between.
+    // The purge was accepted a minute before the verification, and other visitors sent requests in between.
     edge.visits = vec![(secs(105), 0), (ms(159_700), 1)];
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(160));
     assert_eq!(run.verdicts(), ["cached again since the purge"; 2]);
@@ -91,12 +91,12 @@ fn what_others_refilled_is_told_from_what_survived() {
 }
 
 #[test]
-fn a_copy_as_old_as_the_purge_is_told_apart_by_asking_off_the_beat() {
+fn decides_about_a_copy_as_old_as_the_purge_by_a_well_timed_request() {
     for (stored, wanted) in [(ms(99_700), "survivor"), (ms(100_300), "refilled")] {
         let mut edge = Edge::with_pages(1, stored);
         edge.pages[0].survives = 1;
         let mut settings = settings(Action::Purge);
-        // So that it is not purged again meanwhile.
+        // A short timeout, so that the purge is not repeated.
         settings.timeout = secs(3);
         settings.diagnose = false;
         edge.purge_fails = true;
@@ -106,7 +106,7 @@ fn a_copy_as_old_as_the_purge_is_told_apart_by_asking_off_the_beat() {
 }
 
 #[test]
-fn a_hit_without_age_is_asked_again_once() {
+fn requests_a_hit_without_age_once_more() {
     let mut edge = Edge::with_pages(3, secs(10));
     edge.visits = vec![(secs(101), 0), (secs(101), 1), (secs(101), 2)];
     edge.pages[0].without_age = 1;
@@ -121,7 +121,7 @@ fn a_hit_without_age_is_asked_again_once() {
 }
 
 #[test]
-fn what_cannot_change_is_not_asked_again() {
+fn does_not_repeat_requests_for_final_verdicts() {
     for always in [(200, "DYNAMIC"), (200, "BYPASS"), (200, ""), (403, ""), (200, "REVALIDATED")] {
         let mut edge = Edge::with_pages(1, secs(10));
         edge.pages[0].always = Some(always);
@@ -131,21 +131,21 @@ fn what_cannot_change_is_not_asked_again() {
 }
 
 #[test]
-fn errors_are_asked_again_until_time_runs_out_and_never_purged() {
+fn repeats_requests_after_errors_until_the_timeout_without_purging() {
     let mut edge = Edge::with_pages(1, secs(10));
     edge.pages[0].always = Some((503, "MISS"));
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
-    assert_eq!(run.verdicts(), ["an error was answered (503)"]);
+    assert_eq!(run.verdicts(), ["the answer was an error (503)"]);
     assert_eq!(edge.purges.len(), 1);
     assert!(run.took >= secs(30) && run.took < secs(32), "{:?}", run.took);
 }
 
 #[test]
-fn invalidating_is_proven_by_what_purging_is_not() {
+fn revalidated_proves_an_invalidation_but_not_a_purge() {
     for (always, wanted) in [
         ((200, "UPDATING"), "proven"),
         ((200, "REVALIDATED"), "proven"),
-        ((200, "STALE"), "the origin could not be asked (STALE)"),
+        ((200, "STALE"), "the origin could not be reached (STALE)"),
     ] {
         let mut edge = Edge::with_pages(1, secs(10));
         edge.pages[0].always = Some(always);
@@ -155,7 +155,7 @@ fn invalidating_is_proven_by_what_purging_is_not() {
 }
 
 #[test]
-fn a_transition_needs_a_hit_before() {
+fn a_transition_requires_a_hit_before_the_purge() {
     let mut edge = Edge::with_pages(4, secs(10));
     let mut settings = settings(Action::Purge);
     settings.transition = true;
@@ -171,7 +171,7 @@ fn a_transition_needs_a_hit_before() {
             "proven",
             "was not cached before the purge (MISS)",
             "was not cached before the purge",
-            "no answer came before the purge, to compare with",
+            "there is no answer from before the purge to compare with",
         ]
     );
     let counts = run.verification.counts();
@@ -179,7 +179,7 @@ fn a_transition_needs_a_hit_before() {
 }
 
 #[test]
-fn a_url_that_was_purged_is_judged_as_purged_among_others_that_were_invalidated() {
+fn judges_each_url_by_its_own_action() {
     let mut edge = Edge::with_pages(2, secs(10));
     edge.pages.iter_mut().for_each(|page| page.always = Some((200, "UPDATING")));
     let subject = Subject::new("www.example.com", secs(100));
@@ -190,7 +190,7 @@ fn a_url_that_was_purged_is_judged_as_purged_among_others_that_were_invalidated(
 }
 
 #[test]
-fn stopping_leaves_a_verdict_for_each() {
+fn every_url_has_a_verdict_after_a_stop() {
     let mut edge = Edge::with_pages(2, secs(10));
     edge.pages[0].survives = 9;
     let mut verification = cfcache_probe::Verification::new(settings(Action::Purge));
@@ -205,13 +205,13 @@ fn stopping_leaves_a_verdict_for_each() {
     let verdicts: Vec<_> =
         verification.take_decided().iter().map(|decided| decided.verdict.to_string()).collect();
     assert_eq!(verdicts[0], "the old copy is still served (HIT, 90 s old)");
-    assert_eq!(verdicts[1], "it was not asked: the verification was stopped");
+    assert_eq!(verdicts[1], "it was not requested: the verification was stopped");
     let counts = verification.counts();
     assert_eq!((counts.probed, counts.survivors, counts.unproven), (2, 1, 1));
 }
 
 #[test]
-fn a_large_list_keeps_to_its_rate() {
+fn keeps_the_rate_with_a_large_list() {
     let mut edge = Edge::with_pages(3000, secs(10));
     let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
     assert_eq!(run.verification.counts().proven, 3000);
@@ -221,10 +221,11 @@ fn a_large_list_keeps_to_its_rate() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever happens at the edge and however slow it is: nothing is called proven or refilled whose last answer was
-    /// a copy from before the purge; every URL has one verdict; and the whole comes to an end in time.
+    /// With any behavior and latency of the edge: no URL is proven or refilled if its last answer was a copy from
+    /// before the purge, every
+    /// URL has one verdict, and the verification ends in time.
     #[test]
-    fn nothing_is_proven_by_a_copy_from_before_the_purge(
+    fn a_copy_from_before_the_purge_proves_nothing(
         pages in proptest::collection::vec((0_u64..200_000, any::<bool>(), 0_u32..4, 0_u32..3), 1..8),
         visits in proptest::collection::vec((90_000_u64..140_000, 0_usize..8), 0..24),
         delay in 0_u64..12_000,
@@ -253,7 +254,7 @@ proptest! {
                 prop_assert!(served.unwrap() >= secs(100), "{url}: {verdict} by a copy of {served:?}");
             }
         }
-        // Two rounds more, a second to gather, and the diagnosis at ten a second.
+        // Two more rounds, a second to collect a batch, and the diagnosis at ten requests per second.
         prop_assert!(run.took < ms(timeout) + secs(12 + 6), "{:?}", run.took);
     }
 }

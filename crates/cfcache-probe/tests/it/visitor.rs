@@ -1,4 +1,4 @@
-//! The HTTP side, against a server of a few lines.
+//! The HTTP client, tested with a minimal server.
 
 use core::task::{Context, Poll};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Answers each request with what `answer` makes of its head, and remembers the heads.
+/// Answers each request with the result of `answer` for its head, and records the heads.
 struct Server {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -33,7 +33,8 @@ impl Server {
                     while let Ok(count @ 1..) = socket.read(&mut buffer).await {
                         received.extend_from_slice(&buffer[..count]);
                         if !received.starts_with(b"GET ") {
-                            // What is no HTTP is answered as servers do, and cut off.
+                            // Bytes that are not HTTP get an error, as from usual servers, and the connection is
+                            // closed.
                             let _gone = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
                             return;
                         }
@@ -67,7 +68,7 @@ fn answer(headers: &str, body: &str) -> String {
 
 const HIT: &str = "200 OK\r\ncf-cache-status: HIT\r\nage: 3\r\ncf-ray: 8f3a1b2c3d4e5f60-FRA\r\n";
 
-/// All in one piece.
+/// A stream of one item.
 struct Once(Option<Vec<Target>>);
 
 impl Stream for Once {
@@ -83,7 +84,7 @@ fn visitor() -> Visitor {
 }
 
 #[tokio::test]
-async fn a_visit_is_a_plain_get_and_its_body_is_hashed() {
+async fn a_visit_is_a_plain_get_with_a_hashed_body() {
     let server = Server::start(|_| answer(HIT, "foo")).await;
     let visit = visitor().visit(&server.url("/a?b=c"), &[]).await.unwrap();
     let expected = format!(
@@ -97,7 +98,7 @@ async fn a_visit_is_a_plain_get_and_its_body_is_hashed() {
 }
 
 #[tokio::test]
-async fn redirects_are_answers() {
+async fn does_not_follow_redirects() {
     let server = Server::start(|_| answer("302 Found\r\nlocation: /login\r\ncf-ray: a-FRA\r\n", "")).await;
     let visit = visitor().visit(&server.url("/"), &[]).await.unwrap();
     assert_eq!((visit.answer.status, visit.answer.location.as_deref()), (302, Some("/login")));
@@ -105,10 +106,10 @@ async fn redirects_are_answers() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_leaves_the_head_and_no_hash() {
+async fn an_incomplete_body_has_no_hash() {
     let server =
         Server::start(|_| format!("HTTP/1.1 {HIT}content-length: 10\r\nconnection: close\r\n\r\nfoo")).await;
-    // The connection stays open: the bound on the time ends it.
+    // The connection stays open, so the timeout ends the request.
     let visitor = Visitor::builder("t").with_timeout(core::time::Duration::from_millis(200)).build();
     let visit = visitor.visit(&server.url("/"), &[]).await.unwrap();
     assert_eq!((visit.answer.age, visit.answer.body.sha256), (Some(3), None));
@@ -116,15 +117,15 @@ async fn a_body_that_breaks_off_leaves_the_head_and_no_hash() {
 }
 
 #[tokio::test]
-async fn error_pages_of_the_edge_are_recognized() {
+async fn recognizes_error_pages_of_the_edge() {
     let server = Server::start(|_| answer("403 Forbidden\r\ncf-ray: a-FRA\r\n", "error code: 1020")).await;
     let visit = visitor().visit(&server.url("/"), &[]).await.unwrap();
     assert_eq!(visit.answer.body.edge_error, Some(1020));
 }
 
 #[tokio::test]
-async fn no_answer_is_told_in_words_without_what_may_be_secret() {
-    // Bound and let go: nobody listens there.
+async fn a_missing_answer_is_explained_without_secrets() {
+    // A port that was bound and released: nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = visitor().visit(&format!("http://{address}/"), &[]).await.unwrap_err();
     assert!(error.to_string().contains(&format!("`{address}` refused the connection")), "{error}");
@@ -133,7 +134,7 @@ async fn no_answer_is_told_in_words_without_what_may_be_secret() {
 }
 
 #[tokio::test]
-async fn another_address_on_this_machine_is_asked_without_tls_where_it_speaks_none() {
+async fn connects_without_tls_to_a_local_address_that_lacks_it() {
     let server = Server::start(|_| answer(HIT, "x")).await;
     let visitor = Visitor::builder("t")
         .with_connect_to("127.0.0.1", server.address.port())
@@ -149,7 +150,7 @@ async fn another_address_on_this_machine_is_asked_without_tls_where_it_speaks_no
 }
 
 #[tokio::test]
-async fn each_url_is_asked_once_and_given_in_order() {
+async fn probe_requests_each_url_once_in_order() {
     let server = Server::start(|head| {
         let path = head.split(' ').nth(1).unwrap();
         answer(HIT, path)
@@ -177,7 +178,7 @@ async fn each_url_is_asked_once_and_given_in_order() {
 }
 
 #[tokio::test]
-async fn urls_are_warmed_as_each_of_the_visitors() {
+async fn warm_fetches_each_url_for_each_variant() {
     let server = Server::start(|_| answer("200 OK\r\ncf-cache-status: MISS\r\ncf-ray: a-FRA\r\n", "x")).await;
     let targets = vec![Target::new(server.url("/a"))];
     let mut given = Vec::new();
@@ -203,7 +204,7 @@ async fn urls_are_warmed_as_each_of_the_visitors() {
 }
 
 #[tokio::test]
-async fn a_gate_opens_when_the_new_version_is_there_and_asks_what_was_never_asked() {
+async fn a_gate_with_unique_queries_opens_for_the_new_version() {
     let asked = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&asked);
     let server = Server::start(move |_| {
