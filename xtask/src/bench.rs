@@ -1,5 +1,6 @@
-//! The figures of `docs/performance.md` and `docs/queue.md`, each a ratio of two things that were measured in one run, or
-//! a number that does not depend on the machine. Each benchmark is with the crate that it measures.
+//! Measures the figures of `docs/performance.md` and `docs/queue.md`. Each is a ratio of two measurements in one run,
+//! or a number that does
+//! not depend on the machine. Each benchmark is in the crate that it measures.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::repo::{self, cargo};
 
-/// A name, and what it does.
+/// The name of a benchmark, and its function.
 type Bench = (&'static str, fn(&str) -> Result<()>);
 
 const BENCHES: [Bench; 12] = [
@@ -31,12 +32,12 @@ pub(crate) fn names() -> [&'static str; BENCHES.len()] {
     BENCHES.map(|(name, _)| name)
 }
 
-/// Runs the benchmarks named, or all; one that misses its target does not keep the others from running.
-pub(crate) fn run(wanted: &[String]) -> Result<()> {
+/// Runs the named benchmarks, or all. A benchmark that misses its target does not stop the others.
+pub(crate) fn run(names: &[String]) -> Result<()> {
     println!("{}", machine());
     let mut missed = Vec::new();
     for (name, bench) in BENCHES {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             println!("\n=== {name}");
             if let Err(error) = bench(name) {
                 println!("{error:#}");
@@ -48,7 +49,7 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What the figures were measured on.
+/// Describes the machine.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -60,17 +61,17 @@ fn machine() -> String {
     format!("machine: {cores} cores, {model}, Linux {kernel}, load {load} in the minute before")
 }
 
-/// What needs a server to be measured.
+/// Runs a benchmark that needs a server.
 fn wire(name: &str) -> Result<()> {
     repo::run(&mut cargo(&["bench", "--quiet", "--package=cfcache-cli", "--bench=wire", "--", name]))
 }
 
-/// The release binary as a process.
+/// Runs a benchmark of the release binary as a process.
 fn process(name: &str) -> Result<()> {
     run_release(name, &[])
 }
 
-/// The functions that a purge runs, by a release binary that still has its symbols.
+/// Lists the functions that a purge runs, with a release binary that contains symbols.
 pub(crate) fn order() -> Result<()> {
     run_release("order", &[("CARGO_PROFILE_RELEASE_STRIP", "false")])
 }
@@ -83,7 +84,7 @@ fn run_release(name: &str, settings: &[(&str, &str)]) -> Result<()> {
     )
 }
 
-/// The queue, on a PostgreSQL that the example starts.
+/// Runs the benchmark of the queue, on a PostgreSQL cluster that the example starts.
 fn queue(_: &str) -> Result<()> {
     let build = &mut cargo(&["build", "--package=cfcache-queue", "--bin=cfcache-queue", "--release"]);
     let binary = repo::build(build, "cfcache-queue")?;
@@ -93,7 +94,7 @@ fn queue(_: &str) -> Result<()> {
     )
 }
 
-/// The simulation is an example of its crate, and runs with optimizations: a day of it takes a minute.
+/// Runs the simulation, an example of the queue's crate, with optimizations: a day takes a minute.
 pub(crate) fn simulate_queue(seed: Option<u64>) -> Result<()> {
     let example = ["run", "--quiet", "--release", "--package=cfcache-queue", "--example=simulate", "--"];
     repo::run(cargo(&example).args(seed.map(|seed| seed.to_string())))

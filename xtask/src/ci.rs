@@ -1,4 +1,4 @@
-//! The steps of CI, which a contributor runs by the same command.
+//! The steps of CI. Contributors run them with the same command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,10 +13,10 @@ use cargo_metadata::Artifact;
 use crate::repo::{self, Missing, REPORT_ARTIFACTS, cargo, need, run as succeed};
 use crate::{cache_tests, dist, generate, public_api, tidy, workflows};
 
-/// A name, and what it does. The error [`Missing`] is for a program that not every machine has.
+/// The name of a step, and its function. The error [`Missing`] means that a program is not installed.
 type Step = (&'static str, fn() -> Result<()>);
 
-/// In this order: what is quick, and what others build on, comes first.
+/// The order: quick steps first, and steps before those that depend on them.
 const STEPS: [Step; 17] = [
     ("fmt", fmt),
     ("tidy", tidy::run),
@@ -30,8 +30,8 @@ const STEPS: [Step; 17] = [
     ("generate", || generate::PAGES.run(true)),
     ("public-api", public_api),
     ("docs", docs),
-    ("fuzz", || check_workspaces_beside("*/fuzz/Cargo.toml")),
-    ("outside", || check_workspaces_beside("*/outside/Cargo.toml")),
+    ("fuzz", || check_other_workspaces("*/fuzz/Cargo.toml")),
+    ("outside", || check_other_workspaces("*/outside/Cargo.toml")),
     ("msrv", msrv),
     ("package", package),
     ("dist", dist),
@@ -41,9 +41,9 @@ pub(crate) fn names() -> [&'static str; STEPS.len()] {
     STEPS.map(|(name, _)| name)
 }
 
-/// Runs the steps named, or all; the first that fails is the last that runs.
+/// Runs the named steps, or all; stops at the first failure.
 pub(crate) fn run(names: &[String]) -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "CI services set it, and `.ci/run` does")]
+    #[expect(clippy::disallowed_methods, reason = "CI services and `.ci/run` set it")]
     let is_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
     let is_wanted = |(name, _): &Step| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let steps: Vec<Step> = STEPS.into_iter().filter(is_wanted).collect();
@@ -51,7 +51,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the steps, and gives how many passed and which were skipped.
+/// Runs the steps. Returns a summary with the number of passed steps and the skipped steps.
 fn run_steps(steps: &[Step], is_ci: bool) -> Result<String> {
     let (mut passed, mut skipped) = (Vec::new(), Vec::new());
     for (name, step) in steps {
@@ -70,7 +70,7 @@ fn run_steps(steps: &[Step], is_ci: bool) -> Result<String> {
                 skipped.push(format!("\n  {name}: {error}"));
             }
             Err(error) => {
-                let note = if error.is::<Missing>() { " (in CI no step is skipped)" } else { "" };
+                let note = if error.is::<Missing>() { " (in CI, no step may be skipped)" } else { "" };
                 bail!(
                     "step `{name}` failed after {took}{note}: {error:#}\nto repeat it: cargo xtask ci {name}"
                 );
@@ -81,19 +81,21 @@ fn run_steps(steps: &[Step], is_ci: bool) -> Result<String> {
     Ok(format!("{passed} passed, {} skipped: {times}{}", skipped.len(), skipped.concat()))
 }
 
-/// Every Rust file: `cargo fmt` does not find modules that a macro declares, nor the other workspaces.
+/// Checks the format of every Rust file. `cargo fmt` finds neither modules that a macro declares nor the other
+/// workspaces.
 fn fmt() -> Result<()> {
     succeed(repo::command("rustfmt").args(["--edition=2024", "--check"]).args(repo::files("*.rs")?))
 }
 
-/// The scripts of the repository: `*.sh`, and the one that starts all of this.
+/// Checks the scripts of the repository: `*.sh`, and the entry point of CI.
 fn shellcheck() -> Result<()> {
     need(&["shellcheck", "--version"], "apt-get install shellcheck (Debian)")?;
     succeed(repo::command("shellcheck").args(repo::files("*.sh")?).arg(".ci/run"))
 }
 
-/// Licenses, sources, unwanted crates, and which crate may depend on which: `.deny.toml`. Advisories are left out, since
-/// they have to be fetched, and change without a change here.
+/// Checks licenses, sources, banned crates, and dependencies between crates: `.deny.toml`. Advisories are not checked,
+/// because they must
+/// be downloaded, and change without a change in the repository.
 fn deny() -> Result<()> {
     need(&["cargo", "deny", "--version"], "cargo install --locked cargo-deny@0.20.2")?;
     let check = ["deny", "--offline", "--log-level=error", "check", "--hide-inclusion-graph"];
@@ -104,8 +106,9 @@ fn clippy() -> Result<()> {
     let all = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features"];
     let compiled = repo::artifacts(cargo(&all).args(REPORT_ARTIFACTS).args(["--", "--deny=warnings"]))?;
     every_file_is_compiled(&compiled)?;
-    // What a crate forgot to ask of its dependencies, and what a feature hides, shows only without the other crates, and
-    // without features.
+    // Missing features of dependencies, and code that a feature hides, show only when a crate is built without the
+    // others and without
+    // features.
     for package in repo::packages()?.iter().filter(|package| repo::has_library(package)) {
         let alone = ["clippy", "--quiet", "--locked", "--no-default-features", "--package", &package.name];
         succeed(cargo(&alone).args(["--", "--deny=warnings"]))?;
@@ -113,11 +116,12 @@ fn clippy() -> Result<()> {
     Ok(())
 }
 
-/// A file that no `mod` names is not compiled, and its tests never run. The compiler lists the files that it reads.
+/// Checks that every Rust file is compiled. A file that no `mod` names is not, and its tests never run. The compiler
+/// lists the files it reads.
 fn every_file_is_compiled(compiled: &[Artifact]) -> Result<()> {
     let mut read = BTreeSet::new();
     for artifact in compiled.iter().filter(|artifact| artifact.manifest_path.starts_with(repo::root())) {
-        // A build script has no list, and is one file.
+        // A build script has no list; it is a single file.
         read.extend(artifact.target.src_path.strip_prefix(repo::root()).ok().map(ToString::to_string));
         let Some(metadata) = artifact.filenames.iter().find(|path| path.extension() == Some("rmeta")) else {
             continue;
@@ -129,14 +133,14 @@ fn every_file_is_compiled(compiled: &[Artifact]) -> Result<()> {
     }
     let mut left = [repo::files("crates/*.rs")?, repo::files("xtask/*.rs")?].concat();
     left.retain(|path| !read.contains(path) && !path.contains("/fuzz/") && !path.contains("/outside/"));
-    ensure!(left.is_empty(), "not compiled, since they are modules of no crate: {}", left.join(", "));
+    ensure!(left.is_empty(), "not compiled, because they are modules of no crate: {}", left.join(", "));
     Ok(())
 }
 
-/// The command that the README names, and the sum of what it prints.
+/// Runs the test command of the README, and sums up the results.
 fn test() -> Result<()> {
     let mut test = cargo(&["test", "--workspace"]);
-    // Snapshots are compared and never written.
+    // Snapshots are compared but never written.
     test.envs([("CI", "true"), ("INSTA_UPDATE", "no")]).stdout(Stdio::piped());
     let mut test = test.spawn().context("cannot run cargo")?;
     let mut sum = [0; 3];
@@ -154,33 +158,34 @@ fn test() -> Result<()> {
     Ok(())
 }
 
-/// The numbers of `test result: ok. 9 passed; 0 failed; 1 ignored; …`.
+/// Parses the numbers of `test result: ok. 9 passed; 0 failed; 1 ignored; …`.
 fn counts(line: &str) -> Option<[u64; 3]> {
     let numbers = line.strip_prefix("test result: ")?.split(' ').filter_map(|word| word.parse().ok());
     numbers.take(3).collect::<Vec<_>>().try_into().ok()
 }
 
-/// Compares the listings of the API with the code, and what they lost with the version.
+/// Compares the listings of the API with the code, and removed lines with the version.
 fn public_api() -> Result<()> {
     generate::PUBLIC_API.run(true)?;
     public_api::check_version()
 }
 
 fn docs() -> Result<()> {
-    // The comments of options are help on a terminal, where a URL stands as it is.
+    // The comments of options are also the help on a terminal, where URLs are written without markup.
     let flags = "-D warnings -A rustdoc::bare-urls";
     succeed(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", flags))
 }
 
-/// Checks workspaces that are beside this one: the fuzz targets, which take nightly to run and not to compile, and a program
-/// that knows nothing but the facade.
-fn check_workspaces_beside(manifests: &str) -> Result<()> {
+/// Checks the other workspaces: the fuzz targets, which need nightly to run but not to compile, and a program that
+/// depends only on the
+/// facade.
+fn check_other_workspaces(manifests: &str) -> Result<()> {
     let target = repo::target("")?.display().to_string();
     let manifests = repo::files(manifests)?;
     ensure!(!manifests.is_empty(), "there is no manifest of such a workspace");
     for manifest in manifests {
         let check = ["check", "--quiet", "--locked", "--manifest-path", &manifest, "--target-dir", &target];
-        // Nothing is linked, so a C++ compiler and the library that it would make of the fuzzer are not needed.
+        // Nothing is linked, so neither a C++ compiler nor the fuzzer's library is needed.
         succeed(cargo(&check).env("CUSTOM_LIBFUZZER_PATH", format!("{target}/libfuzzer.a")))?;
     }
     Ok(())
@@ -191,12 +196,13 @@ fn msrv() -> Result<()> {
     succeed(repo::oldest_cargo()?.args(["check", "--quiet", "--locked", "--workspace", "--all-targets"]))
 }
 
-/// Packs each published crate as crates.io would get it, and builds it from that, in the order of their dependencies.
+/// Packages each published crate as for crates.io, and builds it from the package, in the order of their dependencies.
 fn package() -> Result<()> {
-    // Cargo serves the packages to each other from a registry in the target folder, keeps what it unpacks and builds of it
-    // under the folder's path, and takes that again the next time, whatever has changed. So each run has its own.
+    // Cargo serves the packages from a registry in the target folder, and caches their unpacked sources and builds by
+    // path, even after they
+    // change. So each run uses a new folder.
     let folder = repo::root().join(format!("target/package-{:x}", RandomState::new().hash_one(())));
-    // Cargo does not know what is not committed; CI has a clean checkout, and a contributor mostly has not.
+    // The packages contain uncommitted changes too: contributors often have some, and CI has none.
     let mut package = cargo(&["package", "--quiet", "--locked", "--allow-dirty", "--workspace"]);
     package.arg("--target-dir").arg(&folder);
     for package_left_out in repo::packages()?.iter().filter(|package| !repo::is_published(package)) {
@@ -209,9 +215,9 @@ fn package() -> Result<()> {
     result
 }
 
-/// Packs a release in two folders: the bytes have to be the same, and the binaries have to run in their images.
+/// Builds a release in two folders. The bytes must be the same, and the binaries must run in their images.
 fn dist() -> Result<()> {
-    ensure!(cfg!(target_os = "linux"), Missing("static binaries and Debian packages take Linux".to_owned()));
+    ensure!(cfg!(target_os = "linux"), Missing("static binaries and Debian packages need Linux".to_owned()));
     need(&["cargo", "deb", "--version"], "cargo install --locked cargo-deb@3.8.0")?;
     dist::twice()
 }
@@ -221,21 +227,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_of_a_test_binary_are_read() {
+    fn parses_the_counts_of_a_test_binary() {
         let line = "test result: FAILED. 8 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.13s";
         assert_eq!(counts(line), Some([8, 2, 1]));
         assert_eq!(counts("running 9 tests"), None);
     }
 
     #[test]
-    fn a_step_without_its_tool_is_skipped_and_counted_and_fails_in_ci() {
+    fn a_step_without_its_tool_is_skipped_but_fails_in_ci() {
         let steps: [Step; 2] = [("one", || Ok(())), ("two", || need(&["no-such-tool"], "look for it"))];
         let summary = run_steps(&steps, false).unwrap();
         assert!(summary.starts_with("1 passed, 1 skipped: one "), "{summary}");
         let skipped = "\n  two: `no-such-tool` does not run; to install it: look for it";
         assert!(summary.ends_with(skipped), "{summary}");
         let error = run_steps(&steps, true).unwrap_err().to_string();
-        assert!(error.contains("in CI no step is skipped"), "{error}");
+        assert!(error.contains("in CI, no step may be skipped"), "{error}");
         let broken: [Step; 1] = [("three", || bail!("it is broken"))];
         assert!(run_steps(&broken, false).unwrap_err().to_string().contains("it is broken"));
     }

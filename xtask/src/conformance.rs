@@ -1,8 +1,10 @@
-//! The vendor's own SDK against the emulator, and what it sends.
+//! Runs the vendor's SDK against the emulator, and records its requests.
 //!
-//! The emulator and the client are both ours. A client that was written by somebody else, from the vendor's schema, is
-//! what tells whether both have misread it in the same way. `xtask/conformance/conformance.py` drives it, and each kind of
-//! request is kept in `fixtures/sdk`, where a test of the model compares it with what the model writes.
+//! The emulator and the client are written by the same people, so both could misread the API in the same way. The SDK
+//! is generated from
+//! the vendor's schema by others. `xtask/conformance/conformance.py` runs it, and each kind of request is stored in
+//! `fixtures/sdk`,
+//! where a test of the model compares it with the model's own requests.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,11 +18,11 @@ use crate::{install, repo};
 const REQUIREMENTS: &str = "xtask/conformance/requirements.txt";
 const SCRIPT: &str = "xtask/conformance/conformance.py";
 
-/// Runs the SDK's cases, and gives the file with what it sent.
+/// Runs the cases of the SDK, and returns the file with its requests.
 pub(crate) fn requests() -> Result<Files> {
     let python = install::python("conformance", REQUIREMENTS)?.join("python");
     let cfcache = repo::build_cfcache()?;
-    // The script is the origin of the edge, and begins to listen only when everything else runs.
+    // The script is also the origin of the edge, and starts to listen only after everything else is running.
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let origin = format!("http://127.0.0.1:{port}");
     let edge = ["--origin", &origin, "--edge-listen", "127.0.0.1:0"];
@@ -32,10 +34,11 @@ pub(crate) fn requests() -> Result<Files> {
         ("faulty", start(&["--fault", "status=503,times=2"])?),
     ];
     let [(_, enterprise), ..] = &emulators;
-    let edge = enterprise.edge_url.as_ref().context("the emulator does not print where its edge listens")?;
+    let edge = enterprise.edge_url.as_ref().context("the emulator does not print the address of its edge")?;
     let record = repo::target("conformance/requests.jsonl")?;
     let mut cases = repo::command(&python);
-    // What is set for people does not change what the SDK sends, nor does it write next to the script.
+    // Environment variables of the user must not change the SDK's requests, and Python must not write files next to the
+    // script.
     for name in
         ["CLOUDFLARE_API_KEY", "CLOUDFLARE_EMAIL", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_BASE_URL"]
     {

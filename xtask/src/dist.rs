@@ -1,9 +1,11 @@
-//! What a release is made of: for each binary an archive, a Debian package and a bill of materials, and checksums of all
-//! of them, below `target/dist`.
+//! Builds a release below `target/dist`: for each binary an archive, a Debian package and a bill of materials, and the
+//! checksums of all
+//! of them.
 //!
-//! The same sources, compiler and date give the same bytes: files are sorted, belong to nobody, and are as old as
-//! `SOURCE_DATE_EPOCH` says, or the last commit. The package takes `cargo-deb`, and its contents are in the manifest of
-//! the binary's crate.
+//! The same sources, compiler and date give the same bytes: files are sorted, have no owner, and have the time of
+//! `SOURCE_DATE_EPOCH` or of the last commit. `cargo-deb` builds the package; its contents are listed in the manifest
+//! of the binary's
+//! crate.
 
 mod archive;
 mod bill;
@@ -28,8 +30,8 @@ pub(crate) struct Product {
     package: &'static str,
     pub(crate) binary: &'static str,
     is_for_windows: bool,
-    /// Files of the repository that are in the archive.
-    papers: &'static [&'static str],
+    /// Files of the repository that are added to the archive.
+    documents: &'static [&'static str],
 }
 
 pub(crate) const PRODUCTS: [Product; 2] = [
@@ -37,13 +39,13 @@ pub(crate) const PRODUCTS: [Product; 2] = [
         package: "cfcache-cli",
         binary: "cfcache",
         is_for_windows: true,
-        papers: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
+        documents: &["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"],
     },
     Product {
         package: "cfcache-queue",
         binary: "cfcache-queue",
         is_for_windows: false,
-        papers: &[
+        documents: &[
             "CHANGELOG.md",
             "LICENSE-APACHE",
             "LICENSE-MIT",
@@ -55,7 +57,7 @@ pub(crate) const PRODUCTS: [Product; 2] = [
     },
 ];
 
-/// What a shell calls a file with completions of `cfcache`.
+/// The name of the completion file of `cfcache` for each shell.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", "cfcache.bash"),
     ("zsh", "_cfcache"),
@@ -64,7 +66,8 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("elvish", "cfcache.elv"),
 ];
 
-/// Builds and packs for a target, or for this machine, where the static binaries are then run in their images.
+/// Builds a release for a target, or for this machine. In the latter case, the static binaries are then run in their
+/// images.
 pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
     let host = host()?;
     let target = target.unwrap_or(&host);
@@ -79,7 +82,7 @@ pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
     for (name, _) in archive::sums(&folder)? {
         println!("{:>9} bytes  {name}", fs::metadata(folder.join(&name))?.len());
     }
-    // The same machine and system, whichever C library.
+    // The same architecture and system, with any C library.
     let machine = |triple: &str| triple.split('-').next().map(str::to_owned);
     if is_run && target.contains("linux") && host.contains("linux") && machine(target) == machine(&host) {
         image::run(&binaries)?;
@@ -87,15 +90,16 @@ pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// Packs what is committed in two clones at the same time, in folders of different names and lengths, and compares the
-/// checksums. Then the binaries of the first are run in their images.
+/// Builds a release of the committed files in two clones concurrently, in folders with names of different lengths, and
+/// compares the
+/// checksums. Then runs the binaries of the first in their images.
 pub(crate) fn twice() -> Result<()> {
     let folder = repo::empty_folder(repo::target("dist-twice")?)?;
     let clones = [folder.join("one"), folder.join("another-folder/that-is-longer")];
     let mut running = Vec::new();
     for clone in &clones {
         repo::run(repo::command("git").args(["clone", "--quiet", "--no-hardlinks", "."]).arg(clone))?;
-        // This program, told that it is for the clone; each with a target folder of its own, wherever that of this is.
+        // This program, for the clone. Each clone has a target folder of its own.
         let mut dist = Command::new(std::env::current_exe()?);
         dist.args(["dist", "--no-run"]).env("CARGO_MANIFEST_DIR", clone.join("xtask"));
         running.push(dist.env_remove("CARGO_TARGET_DIR").spawn().context("cannot run this program")?);
@@ -105,14 +109,14 @@ pub(crate) fn twice() -> Result<()> {
     }
     let sums = |clone: &Path| fs::read_to_string(clone.join("target/dist/SHA256SUMS"));
     let (one, other) = (sums(&clones[0])?, sums(&clones[1])?);
-    ensure!(!one.is_empty() && one == other, "not the same bytes in another folder:\n{one}\n{other}");
-    println!("the same bytes in two folders:\n{one}");
+    ensure!(!one.is_empty() && one == other, "the bytes differ between two folders:\n{one}\n{other}");
+    println!("the bytes are the same in two folders:\n{one}");
     let release = clones[0].join("target").join(host()?).join("release");
     image::run(&PRODUCTS.map(|product| release.join(product.binary)))?;
     fs::remove_dir_all(&folder).context("cannot remove the two folders")
 }
 
-/// Builds a binary as it is released, for this machine, and copies it: a step of the images.
+/// Builds the release binary for this machine, and copies it. It is a step of the images.
 pub(crate) fn binary(name: &str, to: &Path) -> Result<()> {
     let product = PRODUCTS.iter().find(|product| product.binary == name).context("no such binary")?;
     let built = build(product, &host()?)?;
@@ -123,10 +127,13 @@ pub(crate) fn binary(name: &str, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The target that this machine is.
+/// Returns the target of this machine.
 fn host() -> Result<String> {
     let rustc = repo::capture("rustc", &["-vV"])?;
-    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    let host = rustc
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not print the host")?;
     Ok(host.to_owned())
 }
 
@@ -139,11 +146,11 @@ fn pack(product: &Product, binary: &Path, target: &str, folder: &Path) -> Result
     let file_name = |path: &Path| path.file_name().map(|name| name.display().to_string()).unwrap_or_default();
     let program = file_name(binary);
     let mut files = BTreeMap::from([(program.clone(), fs::read(binary)?)]);
-    for paper in product.papers {
-        files.insert(file_name(Path::new(paper)), repo::read(paper)?.into_bytes());
+    for document in product.documents {
+        files.insert(file_name(Path::new(document)), repo::read(document)?.into_bytes());
     }
     if product.binary == "cfcache" {
-        // Beside the binary, which is where `cargo-deb` finds them whatever the target.
+        // Next to the binary, where `cargo-deb` finds them for every target.
         let pages = repo::empty_folder(binary.with_file_name("dist"))?;
         let completions = repo::empty_folder(pages.join("completions"))?;
         for (shell, file) in COMPLETIONS {
@@ -162,32 +169,32 @@ fn pack(product: &Product, binary: &Path, target: &str, folder: &Path) -> Result
     }
     let epoch = epoch()?;
     archive::write(&folder.join(format!("{name}.tar.gz")), &name, &files, &program, epoch)?;
-    fs::write(folder.join(format!("{name}.cdx.json")), bill::of_materials(product.package, target)?)?;
+    fs::write(folder.join(format!("{name}.cdx.json")), bill::bill_of_materials(product.package, target)?)?;
     if target.contains("linux") {
         let mut deb = cargo(&["deb", "--quiet", "--no-build", "--no-strip", "--no-dbgsym"]);
         deb.args(["--package", product.package, "--target", target, "--output"]).arg(folder);
         repo::run(deb.env("SOURCE_DATE_EPOCH", epoch.to_string()))
-            .context("the Debian package takes cargo-deb (cargo install --locked cargo-deb@3.8.0)")?;
+            .context("the Debian package needs cargo-deb (cargo install --locked cargo-deb@3.8.0)")?;
     }
     Ok(())
 }
 
-/// The date of everything, as <https://reproducible-builds.org/specs/source-date-epoch/> has it.
+/// Returns the date of all files, as in <https://reproducible-builds.org/specs/source-date-epoch/>.
 fn epoch() -> Result<u64> {
-    #[expect(clippy::disallowed_methods, reason = "that is where the date is given")]
+    #[expect(clippy::disallowed_methods, reason = "the variable contains the date")]
     let given = std::env::var("SOURCE_DATE_EPOCH");
     let epoch = match given {
         Ok(epoch) => epoch,
         Err(_) => repo::capture("git", &["log", "-1", "--format=%ct"])
-            .context("without git, the date is what SOURCE_DATE_EPOCH says")?,
+            .context("without git, SOURCE_DATE_EPOCH must be set")?,
     };
-    epoch.trim().parse().with_context(|| format!("`{}` is no number of seconds", epoch.trim()))
+    epoch.trim().parse().with_context(|| format!("`{}` is not a number of seconds", epoch.trim()))
 }
 
-/// Builds for release, without the names of this machine's folders in the binary; for Linux, with all libraries in it.
+/// Builds a release binary without the names of local folders in it. For Linux, the binary is static.
 fn build(product: &Product, target: &str) -> Result<PathBuf> {
     let mut flags = vec![format!("--remap-path-prefix={}=cfcache", repo::root().display())];
-    // The folder that cargo keeps sources of other crates in.
+    // The folder with the sources of other crates.
     let options = ["--locked".to_owned(), format!("--filter-platform={target}")];
     let metadata = MetadataCommand::new().current_dir(repo::root()).other_options(options).exec()?;
     let registry = metadata.packages.iter().find(|package| package.source.is_some());
@@ -207,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn binstall_looks_for_the_archives_that_are_made() {
+    fn binstall_metadata_names_the_release_archives() {
         for package in repo::packages().unwrap() {
             let Some(product) = PRODUCTS.iter().find(|product| *package.name == product.package) else {
                 continue;

@@ -1,4 +1,4 @@
-//! Files that are made and not written by hand: fixtures, reference pages, listings of the public API, the SDK's requests.
+//! Generated files: fixtures, reference pages, listings of the public API, and the SDK's requests.
 
 mod fixtures;
 mod reference;
@@ -10,25 +10,25 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{conformance, dist, public_api, repo};
 
-/// Paths in the checkout, and what the files hold.
+/// Paths in the checkout, with the content of the files.
 pub(crate) type Files = BTreeMap<String, String>;
 
-/// A set of files that a command makes.
+/// A set of generated files.
 pub(crate) struct Generated {
     command: &'static str,
-    /// The folders that hold nothing else: a file that is not made is removed there.
+    /// Folders that contain only generated files. Other files in them are removed.
     folders: &'static [&'static str],
-    /// Makes them; told whether they are compared only.
+    /// Generates the files. The argument says whether they are only compared.
     files: fn(bool) -> Result<Files>,
 }
 
-/// The fixtures, the reference pages, and the component of GitLab.
+/// The fixtures, the reference pages, and the GitLab component.
 pub(crate) const PAGES: Generated = Generated {
     command: "generate",
     folders: &["fixtures/generated"],
     files: |is_check| {
         reference::test_the_command_line(is_check)?;
-        from_the_model()
+        model_files()
     },
 };
 
@@ -36,29 +36,29 @@ pub(crate) const PAGES: Generated = Generated {
 pub(crate) const PUBLIC_API: Generated =
     Generated { command: "public-api", folders: &["docs/api"], files: |_| public_api::listings() };
 
-/// What the vendor's SDK sends.
+/// The requests of the vendor's SDK.
 pub(crate) const SDK_REQUESTS: Generated =
     Generated { command: "conformance", folders: &["fixtures/sdk"], files: |_| conformance::requests() };
 
-fn from_the_model() -> Result<Files> {
+fn model_files() -> Result<Files> {
     Ok([fixtures::files(), reference::pages(), dist::component()?].into_iter().flatten().collect())
 }
 
 impl Generated {
-    /// Writes what is not current and removes what is no longer made, or fails and says what it is.
+    /// Writes changed files and removes obsolete ones. With `is_check`, fails and lists them instead.
     pub(crate) fn run(&self, is_check: bool) -> Result<()> {
-        let wanted = (self.files)(is_check)?;
-        let stale = differences(&wanted, self.folders)?;
+        let expected = (self.files)(is_check)?;
+        let stale = differences(&expected, self.folders)?;
         let changes: Vec<&str> = stale.values().map(String::as_str).collect();
         ensure!(
             stale.is_empty() || !is_check,
-            "files are not current:\n{}\nif the change is meant: cargo xtask {}",
+            "generated files are not up to date:\n{}\nif the change is intended: cargo xtask {}",
             changes.join("\n"),
             self.command
         );
         for path in stale.keys() {
             let file = repo::root().join(path);
-            if let Some(content) = wanted.get(path) {
+            if let Some(content) = expected.get(path) {
                 fs::create_dir_all(file.parent().context("a file has no folder")?)?;
                 fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
                 println!("wrote {path}");
@@ -67,15 +67,15 @@ impl Generated {
                 println!("removed {path}");
             }
         }
-        println!("{} files are current, {} of them changed", wanted.len(), stale.len());
+        println!("{} files are up to date; {} of them changed", expected.len(), stale.len());
         Ok(())
     }
 }
 
-/// The files that are not as wanted, each with what is wrong with it.
-fn differences(wanted: &Files, folders: &[&str]) -> Result<Files> {
+/// Returns the files that differ, with a description of each difference.
+fn differences(expected: &Files, folders: &[&str]) -> Result<Files> {
     let mut stale = Files::new();
-    for (path, content) in wanted {
+    for (path, content) in expected {
         match fs::read(repo::root().join(path)) {
             Err(_) => drop(stale.insert(path.clone(), format!("  missing: {path}"))),
             Ok(found) if found != content.as_bytes() => {
@@ -86,19 +86,19 @@ fn differences(wanted: &Files, folders: &[&str]) -> Result<Files> {
         }
     }
     for folder in folders {
-        for path in repo::files(folder)?.into_iter().filter(|path| !wanted.contains_key(path)) {
-            let what = format!("  no longer wanted: {path}");
+        for path in repo::files(folder)?.into_iter().filter(|path| !expected.contains_key(path)) {
+            let what = format!("  obsolete: {path}");
             stale.insert(path, what);
         }
     }
     Ok(stale)
 }
 
-/// The first lines that only one of the texts has.
-fn changes(found: &str, wanted: &str) -> String {
-    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (found.lines().collect(), wanted.lines().collect());
+/// Returns the first lines that only one of the texts contains.
+fn changes(found: &str, expected: &str) -> String {
+    let (old, new): (BTreeSet<_>, BTreeSet<_>) = (found.lines().collect(), expected.lines().collect());
     let gone = found.lines().filter(|line| !new.contains(line)).map(|line| format!("\n    - {line}"));
-    let come = wanted.lines().filter(|line| !old.contains(line)).map(|line| format!("\n    + {line}"));
+    let come = expected.lines().filter(|line| !old.contains(line)).map(|line| format!("\n    + {line}"));
     let lines: Vec<String> = gone.chain(come).collect();
     match lines.len() {
         0 => " the order or the number of its lines".to_owned(),
@@ -107,7 +107,7 @@ fn changes(found: &str, wanted: &str) -> String {
     }
 }
 
-/// How many changed lines of a file are shown.
+/// The number of changed lines to show for a file.
 const SHOWN: usize = 20;
 
 #[cfg(test)]
@@ -115,17 +115,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_files_are_current() {
-        let stale = differences(&from_the_model().unwrap(), PAGES.folders).unwrap();
+    fn generated_files_are_up_to_date() {
+        let stale = differences(&model_files().unwrap(), PAGES.folders).unwrap();
         assert!(stale.is_empty(), "{stale:#?}");
     }
 
     #[test]
-    fn a_difference_is_named() {
+    fn describes_differences() {
         let files = Files::from([("xtask/no such file".to_owned(), String::new())]);
         let found = differences(&files, &["xtask/Cargo.toml"]).unwrap();
         assert_eq!(found["xtask/no such file"], "  missing: xtask/no such file");
-        assert_eq!(found["xtask/Cargo.toml"], "  no longer wanted: xtask/Cargo.toml");
+        assert_eq!(found["xtask/Cargo.toml"], "  obsolete: xtask/Cargo.toml");
         assert_eq!(changes("one\ntwo\n", "one\nthree\n"), "\n    - two\n    + three");
         assert!(changes(&"a\n".repeat(30), "").ends_with("- a\n    and 10 lines more"));
     }

@@ -1,6 +1,6 @@
 //! The commands of contributors and CI. `cargo xtask --help` lists them.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod bench;
 mod cache_tests;
@@ -32,22 +32,22 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the checks of CI: all steps in their order, or those named
+    /// Run the checks of CI: all steps in order, or only the named ones
     Ci {
         #[arg(value_name = "STEP", value_parser = PossibleValuesParser::new(ci::names()))]
         steps: Vec<String>,
     },
-    /// Write the files that are made from code: fixtures/generated, docs/reference, templates
+    /// Write the generated files: fixtures/generated, docs/reference, templates
     Generate(Check),
     /// Write the public API of each library crate to docs/api
     PublicApi(Check),
-    /// Drive the emulator with the vendor's SDK, and write what it sends to fixtures/sdk
+    /// Run the vendor's SDK against the emulator, and write its requests to fixtures/sdk
     Conformance(Check),
     /// Run npm's http-cache-tests against the emulated edge
     CacheTests,
-    /// Check the rules of the tree that no compiler checks
+    /// Check the rules of the tree that the compiler does not check
     Tidy,
-    /// Measure the figures of docs/performance.md and docs/queue.md: all, or those named
+    /// Measure the figures of docs/performance.md and docs/queue.md: all, or only the named ones
     Bench {
         #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(bench::names()))]
         names: Vec<String>,
@@ -61,22 +61,22 @@ enum Command {
         /// The seed of the random numbers
         seed: Option<u64>,
     },
-    /// Pack a release in target/dist: archives, Debian packages, bills of materials, checksums
+    /// Build a release in target/dist: archives, Debian packages, bills of materials, checksums
     Dist {
-        /// The target to build for; this machine, if it is left out
+        /// The target to build for; this machine by default
         target: Option<String>,
-        /// Pack what is committed in two folders, and compare the bytes
+        /// Build a release of the committed files in two folders, and compare the bytes
         #[arg(long, conflicts_with_all = ["target", "no_run"])]
         twice: bool,
         /// Do not run the binaries in the files of their images
         #[arg(long)]
         no_run: bool,
     },
-    /// Build a binary as it is released: a step of the Dockerfile
+    /// Build a release binary: a step of the Dockerfile
     Binary {
         #[arg(value_parser = PossibleValuesParser::new(dist::PRODUCTS.map(|product| product.binary)))]
         name: String,
-        /// Where the binary is written
+        /// The output file
         file: PathBuf,
     },
     /// Write the digests of a release's archives into the GitHub Action and the GitLab component
@@ -88,7 +88,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Check {
-    /// Write nothing, and fail if a file is not current
+    /// Write nothing, and fail if a file is not up to date
     #[arg(long)]
     check: bool,
 }

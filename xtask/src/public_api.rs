@@ -1,7 +1,8 @@
-//! `docs/api`: the public API of each library crate as a text, so that a review sees what changes in it.
+//! `docs/api`: the public API of each library crate as text, so that a review shows what changes.
 //!
-//! The crate `public-api` reads it from rustdoc's JSON, which is unstable: its format belongs to one compiler. The
-//! compiler is therefore the one that the crates declare as the oldest, and `RUSTC_BOOTSTRAP` lets it write JSON.
+//! The crate `public-api` reads it from rustdoc's JSON. That format is unstable and specific to a compiler version, so
+//! the oldest compiler
+//! that the crates declare is used, and `RUSTC_BOOTSTRAP` enables the JSON.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use cargo_metadata::semver::{Version, VersionReq};
 use crate::generate::Files;
 use crate::repo;
 
-/// Auto traits and markers that callers do not build on; a `Send`, `Sync` or `Unpin` that is lost breaks them.
+/// Auto traits and markers that callers do not depend on. A lost `Send`, `Sync` or `Unpin` breaks callers.
 const OMITTED: [&str; 5] = [
     "core::marker::Freeze",
     "core::marker::StructuralPartialEq",
@@ -20,7 +21,7 @@ const OMITTED: [&str; 5] = [
     "core::panic::unwind_safe::UnwindSafe",
 ];
 
-/// The listing of each crate that is published and has a library.
+/// Returns the listing of each published crate with a library.
 pub(crate) fn listings() -> Result<Files> {
     let mut packages = repo::packages()?;
     packages.retain(|package| repo::is_published(package) && repo::has_library(package));
@@ -30,7 +31,7 @@ pub(crate) fn listings() -> Result<Files> {
     doc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib", "--all-features", "--target-dir"]);
     doc.arg(&target).args(names.iter().flat_map(|name| ["--package", name]));
     doc.env("RUSTDOCFLAGS", "-Zunstable-options --output-format=json --cap-lints=allow");
-    // Only these crates: a build script that sees the variable might choose other code.
+    // Only for these crates: a build script that sees the variable might choose other code.
     doc.env("RUSTC_BOOTSTRAP", names.join(",").replace('-', "_"));
     repo::run(&mut doc)?;
     let listing = |name: &&str| {
@@ -44,7 +45,7 @@ pub(crate) fn listings() -> Result<Files> {
     names.iter().map(listing).collect()
 }
 
-/// Leaves out what follows from another line: the functions of a trait's implementation.
+/// Removes lines that follow from others: the functions of trait implementations.
 fn shortened(lines: &[String]) -> String {
     let mut text = String::new();
     let mut implements_a_trait = false;
@@ -63,15 +64,16 @@ fn shortened(lines: &[String]) -> String {
     text
 }
 
-/// Fails if a line of the last release's listings is gone and the version is compatible with that release.
+/// Fails if a line of the last release's listings was removed and the version is compatible with that release.
 ///
-/// It is `cargo-semver-checks` in small: the listing has every item and every auto trait, so a line that is gone or
-/// changed is what can break a caller. Additions are never refused.
+/// This replaces `cargo-semver-checks` in a simple form: the listing has every item and every auto trait, so a removed
+/// or changed line is
+/// what can break a caller. Additions are always accepted.
 pub(crate) fn check_version() -> Result<()> {
     let tags = ["tag", "--list", "v[0-9]*", "--sort=-version:refname", "--merged"];
     let tags = repo::capture("git", &tags)?;
     let Some(tag) = tags.lines().next() else {
-        println!("nothing was released yet, so nothing can break");
+        println!("there is no release yet, so nothing can break");
         return Ok(());
     };
     let version =
@@ -84,20 +86,20 @@ pub(crate) fn check_version() -> Result<()> {
     }
     ensure!(
         gone.is_empty() || !is_compatible(tag.trim_start_matches('v'), version)?,
-        "version {version} is compatible with {tag} by its number, and this is gone:\n{}\nraise the version",
+        "version {version} claims to be compatible with {tag}, but these lines were removed:\n{}\nraise the version",
         gone.join("\n")
     );
-    println!("{} lines of the API are gone since {tag}, the version is {version}", gone.len());
+    println!("{} lines of the API were removed since {tag}; the version is {version}", gone.len());
     Ok(())
 }
 
-/// The lines of a listing that the later one does not have.
+/// Returns the lines that the later listing lacks.
 fn missing<'a>(before: &'a str, after: &str) -> Vec<&'a str> {
     let after: BTreeSet<&str> = after.lines().collect();
     before.lines().filter(|line| !line.starts_with('#') && !after.contains(line)).collect()
 }
 
-/// Whether cargo takes a version in place of a release that was asked for.
+/// Returns whether cargo accepts a version where a release was requested.
 fn is_compatible(release: &str, version: &Version) -> Result<bool> {
     Ok(VersionReq::parse(release)?.matches(version))
 }
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_send_needs_a_version_that_breaks() {
+    fn a_lost_send_requires_an_incompatible_version() {
         let before = "# Header\npub struct a::B\nimpl core::marker::Send for a::B\n";
         let after = "# Other\nimpl !core::marker::Send for a::B\npub struct a::B\n";
         assert_eq!(missing(before, after), ["impl core::marker::Send for a::B"]);

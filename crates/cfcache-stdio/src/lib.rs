@@ -1,11 +1,14 @@
-//! Tells whether standard output was closed when the program began, as `program >&-` does.
+//! Detects whether standard output was closed when the program started, as with `program >&-`.
 //!
-//! Rust's runtime opens `/dev/null` in place of a closed descriptor before `main` begins, and what is written there is
-//! lost without an error. Afterwards that cannot be told from a `/dev/null` which the caller passed on purpose. So the
-//! descriptor is looked at by a function that the loader calls before the runtime starts. That takes a static in the
-//! section `.init_array`, and unsafe code, which no other crate of the workspace has.
+//! Rust's runtime replaces closed descriptors with `/dev/null` before `main` starts, and output is then lost without an
+//! error. After
+//! that, a closed descriptor looks the same as a `/dev/null` that the caller passed intentionally. So the loader calls
+//! a function that
+//! checks the descriptor before the runtime starts. This needs a static in the section `.init_array`, and unsafe code,
+//! which no other
+//! crate of the workspace contains.
 //!
-//! On other systems than Linux the answer is always that it was open.
+//! On systems other than Linux, standard output is always reported as open.
 
 #[cfg(target_os = "linux")]
 mod before_main {
@@ -15,13 +18,14 @@ mod before_main {
 
     static CLOSED: AtomicBool = AtomicBool::new(false);
 
-    // SAFETY: the loader calls each function that this section points to once, before `main`, with arguments that this one
-    // ignores, as the C calling convention permits.
+    // SAFETY: the loader calls each function in this section once, before `main`. This function ignores the arguments,
+    // which the C
+    // calling convention permits.
     #[unsafe(link_section = ".init_array")]
     #[used]
-    static LOOK: extern "C" fn() = look;
+    static CHECK: extern "C" fn() = check;
 
-    extern "C" fn look() {
+    extern "C" fn check() {
         let flags = fcntl_getfd(rustix::stdio::stdout());
         CLOSED.store(flags == Err(Errno::BADF), Ordering::Relaxed);
     }
@@ -31,7 +35,7 @@ mod before_main {
     }
 }
 
-/// Returns whether standard output was closed when the program began.
+/// Returns whether standard output was closed when the program started.
 #[must_use]
 pub fn stdout_was_closed() -> bool {
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Archives and checksums, byte by byte the same on every system.
+//! Creates archives and checksums that are identical on every system.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,8 @@ use flate2::{Compression, GzBuilder};
 use ring::digest;
 use tar::{Builder, Header};
 
-/// Writes files as a `.tar.gz` with one folder in it: sorted, owned by nobody, as old as `epoch` says. Only the program is
+/// Writes files as a `.tar.gz` with one folder: sorted, without an owner, and with `epoch` as their time. Only the
+/// program is
 /// executable.
 pub(super) fn write(
     path: &Path,
@@ -34,7 +35,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes `FILE.gz` beside a file, as Debian wants man pages; `cargo-deb` leaves alone what is beside the binary.
+/// Writes `FILE.gz` next to a file. Debian requires compressed man pages, and `cargo-deb` does not compress files next
+/// to the binary.
 pub(super) fn compress(path: &Path) -> Result<()> {
     let file = fs::File::create(format!("{}.gz", path.display()))?;
     let mut compressed = GzBuilder::new().write(file, Compression::best());
@@ -43,12 +45,12 @@ pub(super) fn compress(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files of a folder, sorted, each with its SHA-256.
+/// Returns the files of a folder, sorted, with their SHA-256.
 pub(super) fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
-        let name = entry.file_name().into_string().ok().context("a file has a name that is no UTF-8")?;
+        let name = entry.file_name().into_string().ok().context("a file has a name that is not UTF-8")?;
         if entry.file_type()?.is_file() && name != "SHA256SUMS" {
             let sum = digest::digest(&digest::SHA256, &fs::read(entry.path())?);
             sums.insert(name, sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
@@ -57,7 +59,7 @@ pub(super) fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-/// Writes `SHA256SUMS` of all files in a folder.
+/// Writes `SHA256SUMS` for all files in a folder.
 pub(super) fn write_sums(folder: &Path) -> Result<()> {
     let lines: String = sums(folder)?.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
     fs::write(folder.join("SHA256SUMS"), lines).context("cannot write SHA256SUMS")
@@ -71,7 +73,7 @@ mod tests {
     use crate::repo;
 
     #[test]
-    fn an_archive_names_nobody_and_has_one_executable() {
+    fn an_archive_has_no_owner_and_one_executable() {
         let path = repo::empty_folder(repo::target("archive-test").unwrap()).unwrap().join("tool.tar.gz");
         let files = BTreeMap::from([
             ("tool".to_owned(), b"run".to_vec()),

@@ -1,6 +1,6 @@
-//! The bill of materials: CycloneDX 1.6, from `cargo tree` and the lock file.
+//! Writes the bill of materials: CycloneDX 1.6, from `cargo tree` and the lock file.
 //!
-//! The same sources give the same bytes: there is no serial number and no time in it.
+//! The same sources give the same bytes, because it contains no serial number and no time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::repo;
 
-/// The crates that are linked into a package's binary for a target, or run to build it.
-pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
+/// Lists the crates that are linked into a package's binary for a target, or run to build it.
+pub(super) fn bill_of_materials(package: &str, target: &str) -> Result<String> {
     let tree = ["tree", "--locked", "--package", package, "--target", target, "--edges=normal,build"];
     let tree = repo::capture("cargo", &[&tree[..], &["--prefix=depth", "--format=\t{p}\t{l}"]].concat())?;
     let lock = repo::read("Cargo.lock")?;
     let mut components = BTreeMap::new();
     let mut dependencies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    // The crates from the top to the line that is read.
-    let mut above: Vec<String> = Vec::new();
+    // The path from the root of the tree to the current line.
+    let mut ancestors: Vec<String> = Vec::new();
     for line in tree.lines() {
         let parts = line.split('\t').collect::<Vec<_>>();
         let [depth, crate_and_version, license, ..] = parts[..] else {
@@ -28,12 +28,12 @@ pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
         let version = version.trim_start_matches('v');
         let purl = format!("pkg:cargo/{name}@{version}");
         let depth: usize = depth.parse().context("`cargo tree` printed no depth")?;
-        above.truncate(depth);
-        if let Some(parent) = above.last() {
+        ancestors.truncate(depth);
+        if let Some(parent) = ancestors.last() {
             dependencies.entry(parent.clone()).or_default().insert(purl.clone());
         }
         dependencies.entry(purl.clone()).or_default();
-        above.push(purl.clone());
+        ancestors.push(purl.clone());
         let mut component = json!({
             "type": if depth == 0 { "application" } else { "library" },
             "bom-ref": purl, "purl": purl, "name": name, "version": version,
@@ -48,7 +48,7 @@ pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
         }
         components.insert(purl, component);
     }
-    let top = components.remove(above.first().context("`cargo tree` printed nothing")?);
+    let top = components.remove(ancestors.first().context("`cargo tree` printed nothing")?);
     let dependencies = dependencies.iter().map(|(purl, below)| json!({ "ref": purl, "dependsOn": below }));
     let bill = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -60,7 +60,7 @@ pub(super) fn of_materials(package: &str, target: &str) -> Result<String> {
     Ok(format!("{bill:#}\n"))
 }
 
-/// The checksum of a package in a lock file.
+/// Returns the checksum of a package in a lock file.
 fn checksum<'a>(lock: &'a str, name: &str, version: &str) -> Option<&'a str> {
     let (_, entry) = lock.split_once(&format!("\nname = \"{name}\"\nversion = \"{version}\"\n"))?;
     let entry = entry.split("[[package]]").next()?;
@@ -72,9 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bill_has_what_is_linked_with_its_checksum_and_not_what_tests_need() {
+    fn lists_linked_crates_with_checksums_but_no_dev_dependencies() {
         let bill: Value =
-            serde_json::from_str(&of_materials("cfcache-cli", "x86_64-unknown-linux-gnu").unwrap()).unwrap();
+            serde_json::from_str(&bill_of_materials("cfcache-cli", "x86_64-unknown-linux-gnu").unwrap())
+                .unwrap();
         assert_eq!(bill["metadata"]["component"]["name"], "cfcache-cli");
         let components = bill["components"].as_array().unwrap();
         let find = |name: &str| components.iter().find(|component| component["name"] == name);

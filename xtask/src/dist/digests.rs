@@ -1,4 +1,5 @@
-//! The digests of a release, where the action and the component of GitLab check the archive that they download.
+//! Writes the digests of a release, with which the GitHub Action and the GitLab component check the archive that they
+//! download.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,7 @@ const DIGESTS: &str = ".github/actions/purge/digests.txt";
 const SCRIPT: &str = ".github/actions/purge/purge.sh";
 const COMPONENT: &str = "templates/purge.yml";
 
-/// What a release has an archive of `cfcache` for.
+/// The targets of the archives of `cfcache` in a release.
 const TARGETS: [&str; 5] = [
     "aarch64-apple-darwin",
     "aarch64-unknown-linux-musl",
@@ -23,8 +24,9 @@ const TARGETS: [&str; 5] = [
     "x86_64-unknown-linux-musl",
 ];
 
-/// Writes the digests of the archives in a folder, which has those of all targets, into the action and the component, and
-/// the checksums of all files into the folder.
+/// Writes the digests of the archives in a folder, which must contain all targets, into the action and the component.
+/// Writes the
+/// checksums of all files into the folder.
 pub(crate) fn digests(folder: &Path) -> Result<()> {
     let packages = repo::packages()?;
     let package = packages.iter().find(|package| *package.name == "cfcache-cli").context("no such crate")?;
@@ -36,23 +38,23 @@ pub(crate) fn digests(folder: &Path) -> Result<()> {
     for (path, content) in component()? {
         fs::write(repo::root().join(path), content)?;
     }
-    println!("{lines}are in {DIGESTS} and in {COMPONENT}");
+    println!("{lines}written to {DIGESTS} and {COMPONENT}");
     Ok(())
 }
 
-/// A line for each target.
+/// Returns one line for each target.
 fn lines(version: &str, sums: &BTreeMap<String, String>) -> Result<String> {
     let mut lines = String::new();
     for target in TARGETS {
         let name = format!("cfcache-{version}-{target}.tar.gz");
         let sum = sums.get(&name);
-        let sum = sum.with_context(|| format!("{name} is missing: a release has all of {TARGETS:?}"))?;
+        let sum = sum.with_context(|| format!("{name} is missing: a release contains all of {TARGETS:?}"))?;
         lines.push_str(&format!("{sum}  {name}\n"));
     }
     Ok(lines)
 }
 
-/// The component of GitLab, which has the action's script in it: a component is one file.
+/// Returns the GitLab component, which contains the script of the action because a component is a single file.
 pub(crate) fn component() -> Result<Files> {
     let head = repo::read("xtask/src/dist/component.yml")?;
     let indented = |path: &str, blanks: usize| -> Result<String> {
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_has_a_digest_for_each_target_of_the_action() {
+    fn every_target_of_the_action_has_a_digest() {
         let name = |target: &&str| format!("cfcache-1.2.3-{target}.tar.gz");
         let mut sums: BTreeMap<String, String> =
             TARGETS.iter().map(|target| (name(target), format!("digest of {target}"))).collect();
@@ -86,7 +88,7 @@ mod tests {
         let error = super::lines("1.2.3", &sums).unwrap_err().to_string();
         assert!(error.starts_with("cfcache-1.2.3-x86_64-unknown-linux-musl.tar.gz is missing"), "{error}");
         let script = repo::read(SCRIPT).unwrap();
-        assert!(TARGETS.iter().all(|target| script.contains(target)), "the action does not know one");
+        assert!(TARGETS.iter().all(|target| script.contains(target)), "the action lacks a target");
         let workflow = repo::read(".github/workflows/release.yml").unwrap();
         for target in TARGETS {
             assert_eq!(workflow.matches(&format!("- target: {target}\n")).count(), 1, "{target}");

@@ -1,4 +1,4 @@
-//! Runs the static binaries where there is nothing but the files of their images, which `Dockerfile` lists.
+//! Runs the static binaries with only the files of their images, as listed in `Dockerfile`.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -10,36 +10,36 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::emulator::Emulator;
 use crate::repo;
 
-/// The zone that the emulator has, and a token: the emulator takes any of a valid form.
+/// The zone of the emulator, and a token. The emulator accepts any token of a valid form.
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
-/// An address of this machine where nobody else answers questions for names.
+/// A local address on which no other name server listens.
 const NAME_SERVER: &str = "127.0.0.7";
 
-/// What the last stage of an image says.
+/// The last stage of an image.
 #[derive(Debug, Default)]
 struct Image<'a> {
-    /// Where from, where to, and whether it belongs to the image's user.
+    /// Source, destination, and whether the image's user owns the file.
     copies: Vec<(&'a str, &'a str, bool)>,
     variables: Vec<(&'a str, &'a str)>,
     user: &'a str,
     work_folder: &'a str,
 }
 
-/// Runs `cfcache` and `cfcache-queue` in their images: each asks the emulator, by a name of `/etc/hosts` and by a name that
-/// only a name server knows, since a static binary resolves names by itself.
+/// Runs `cfcache` and `cfcache-queue` in their images. Each connects to the emulator through a name in `/etc/hosts` and
+/// through a name
+/// that only a name server resolves, because a static binary resolves names by itself.
 pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
     let [cfcache, queue] = binaries else { bail!("there are two binaries for Linux") };
     let is_root = repo::capture("id", &["-u"])?.trim() == "0";
     let mut names = vec!["file.test"];
     if is_root {
-        let socket =
-            UdpSocket::bind((NAME_SERVER, 53)).context("the name server of the test cannot listen")?;
-        std::thread::spawn(move || answer_with_this_machine(&socket));
+        let socket = UdpSocket::bind((NAME_SERVER, 53)).context("the test's name server cannot listen")?;
+        std::thread::spawn(move || answer_with_localhost(&socket));
         names.push("dns.test");
     } else {
-        println!("not root, so no name server listens: names are resolved from /etc/hosts alone");
+        println!("not root, so there is no name server: names are resolved only from /etc/hosts");
     }
     let emulator = Emulator::start(cfcache, &[])?;
     let base_urls: Vec<_> = names.iter().map(|name| emulator.base_url.replace("127.0.0.1", name)).collect();
@@ -61,8 +61,8 @@ pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
             url,
         ]);
         let report: serde_json::Value = serde_json::from_str(&repo::output(&mut purge)?)?;
-        ensure!(report["accepted"] == 1, "nothing was purged over {base_url}: {report}");
-        println!("cfcache: purged over {base_url}");
+        ensure!(report["accepted"] == 1, "nothing was purged at {base_url}: {report}");
+        println!("cfcache: purged at {base_url}");
     }
 
     let run = enter("cfcache-queue", queue, is_root)?;
@@ -74,21 +74,23 @@ pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
         let serve =
             serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot run chroot")?;
         let drained = repo::output(run().args(["drain", "--timeout", "60"]));
-        // SIGTERM, which ends it after what is in flight.
+        // SIGTERM stops it after the requests in flight.
         repo::output(Command::new("kill").arg(serve.id().to_string()))?;
         let ended = serve.wait_with_output()?;
         let printed = String::from_utf8_lossy(&ended.stderr);
-        drained.with_context(|| format!("nothing was sent over {base_url}: {printed}"))?;
+        drained.with_context(|| format!("nothing was sent to {base_url}: {printed}"))?;
         ensure!(ended.status.success(), "cfcache-queue serve ended with {}: {printed}", ended.status);
         let status: serde_json::Value =
             serde_json::from_str(&repo::output(run().args(["status", "--json"]))?)?;
-        ensure!(status["dead_count"] == 0, "what was queued was not accepted over {base_url}: {status}");
-        println!("cfcache-queue: sent over {base_url}");
+        ensure!(status["dead_count"] == 0, "the queued request was not accepted by {base_url}: {status}");
+        println!("cfcache-queue: sent to {base_url}");
     }
     Ok(())
 }
 
-/// Puts the files of a binary's image together, and gives what runs the binary among them as the image's user.
+/// Copies the files of a binary's image into a folder, and returns a function that creates commands which run the
+/// binary there as the
+/// image's user.
 fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Command> {
     let dockerfile = repo::read("Dockerfile")?;
     let image = Image::read(&dockerfile, name)?;
@@ -96,11 +98,11 @@ fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Comman
     let inside = |path: &str| root.join(path.trim_start_matches('/'));
     for (from, to, is_users) in &image.copies {
         let to = inside(to);
-        fs::create_dir_all(to.parent().context("a file is copied to nowhere")?)?;
+        fs::create_dir_all(to.parent().context("a file is copied without a destination folder")?)?;
         if *from == "/out/data" {
             fs::create_dir_all(&to)?;
         } else {
-            // The build of the image makes what is below `/out`; the rest is this machine's in place of the build's.
+            // Files below `/out` are built in the image; the others come from this machine instead of the build stage.
             let from = if from.starts_with("/out/") { binary } else { Path::new(from) };
             fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
         }
@@ -111,7 +113,7 @@ fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Comman
     let certificates = fs::read_to_string(inside("/etc/ssl/certs/ca-certificates.crt"))?;
     ensure!(certificates.contains("-----BEGIN CERTIFICATE-----"), "the image of {name} has no certificates");
     ensure!(inside(image.work_folder).is_dir(), "the image of {name} has no folder {}", image.work_folder);
-    // An engine adds these.
+    // A container engine adds these files.
     fs::write(inside("/etc/hosts"), "127.0.0.1 localhost file.test\n")?;
     fs::write(
         inside("/etc/resolv.conf"),
@@ -135,12 +137,12 @@ fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Comman
 }
 
 impl<'a> Image<'a> {
-    /// Reads the stage of an image; an instruction that this does not follow is refused.
+    /// Parses the stage of an image. Unknown instructions are refused.
     fn read(dockerfile: &'a str, name: &str) -> Result<Self> {
         let build = format!("\nRUN cargo xtask binary {name} /out/{name}\n");
         ensure!(dockerfile.contains(&build), "no stage of Dockerfile has `{}`", build.trim());
         let stage = dockerfile.split_once(&format!("\nFROM scratch AS {name}\n"));
-        let (_, stage) = stage.with_context(|| format!("no stage begins with `FROM scratch AS {name}`"))?;
+        let (_, stage) = stage.with_context(|| format!("no stage starts with `FROM scratch AS {name}`"))?;
         let stage = stage.split("\nFROM ").next().unwrap_or_default();
         let mut image = Self::default();
         for line in stage.lines() {
@@ -148,10 +150,10 @@ impl<'a> Image<'a> {
                 ("COPY", rest) => {
                     let (options, paths): (Vec<_>, Vec<_>) =
                         rest.split(' ').partition(|word| word.starts_with("--"));
-                    let [from, to] = paths[..] else { bail!("`{line}` copies no one thing") };
+                    let [from, to] = paths[..] else { bail!("`{line}` does not copy exactly one file") };
                     ensure!(
                         options.iter().any(|option| option.starts_with("--from=")),
-                        "`{line}` is of no stage"
+                        "`{line}` copies from no stage"
                     );
                     let is_users = options.iter().any(|option| option.starts_with("--chown="));
                     image.copies.push((from, to, is_users));
@@ -159,15 +161,15 @@ impl<'a> Image<'a> {
                 ("ENV", rest) => image.variables.extend(rest.split_once('=')),
                 ("USER", user) => image.user = user,
                 ("WORKDIR", folder) => image.work_folder = folder,
-                // Comments, and the lines that continue a LABEL.
+                // Comments, and continuation lines of a LABEL.
                 ("LABEL" | "EXPOSE" | "VOLUME" | "CMD" | "ENTRYPOINT" | "#" | "", _) => {}
-                (other, _) => bail!("the image of {name} is made by {other}, which is not followed here"),
+                (other, _) => bail!("the image of {name} uses {other}, which is not supported here"),
             }
         }
         let ids: Vec<u32> = image.user.split(':').filter_map(|id| id.parse().ok()).collect();
         ensure!(
             ids.len() == 2 && !ids.contains(&0),
-            "`USER {}` is not a number other than root's",
+            "`USER {}` must be a numeric id other than root's",
             image.user
         );
         for wanted in ["title", "description", "source", "licenses"] {
@@ -180,12 +182,12 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Answers every question for an IPv4 address with 127.0.0.1, and any other with nothing.
-fn answer_with_this_machine(socket: &UdpSocket) {
+/// Answers questions for an IPv4 address with 127.0.0.1, and other questions with an empty answer.
+fn answer_with_localhost(socket: &UdpSocket) {
     let mut question = [0; 512];
     while let Ok((size, from)) = socket.recv_from(&mut question) {
         let question = &question[..size];
-        // Behind the header, labels up to an empty one, and type and class.
+        // After the header come the labels, an empty label, the type and the class.
         let Some(labels) = question.get(12..).and_then(|rest| rest.iter().position(|byte| *byte == 0)) else {
             continue;
         };
@@ -205,13 +207,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_is_not_as_said_is_refused() {
+    fn refuses_an_image_with_unexpected_instructions() {
         let good = repo::read("Dockerfile").unwrap();
         for product in super::super::PRODUCTS {
             assert_eq!(Image::read(&good, product.binary).unwrap().copies.len(), 3, "{}", product.binary);
         }
         for (from, to, error) in [
-            ("FROM scratch AS cfcache\n", "FROM debian AS cfcache\n", "no stage begins with"),
+            ("FROM scratch AS cfcache\n", "FROM debian AS cfcache\n", "no stage starts with"),
             ("USER 65532:65532", "USER 0:0", "other than root"),
             ("USER 65532:65532", "USER nobody", "other than root"),
             (
@@ -219,16 +221,16 @@ mod tests {
                 "cargo build ",
                 "no stage of Dockerfile has `RUN cargo xtask binary",
             ),
-            ("WORKDIR /data", "RUN true", "is made by RUN"),
+            ("WORKDIR /data", "RUN true", "uses RUN"),
             ("org.opencontainers.image.licenses", "licenses", "no label"),
-            ("COPY --from=build-cfcache", "COPY", "is of no stage"),
+            ("COPY --from=build-cfcache", "COPY", "copies from no stage"),
             ("ENTRYPOINT [\"/cfcache\"]", "ENTRYPOINT [\"/bin/sh\"]", "does not run /cfcache"),
         ] {
             assert!(good.contains(from), "{from}");
             let found = Image::read(&good.replace(from, to), "cfcache").unwrap_err().to_string();
             assert!(found.contains(error), "{found}");
         }
-        // What a build reads is not left out of its context.
+        // Files that the build reads must not be excluded from its context.
         let ignored = repo::read(".dockerignore").unwrap();
         let ignored: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(ignored, ["/.git", "/target", "**/fuzz/target", "/docs", "/fixtures/captured"]);

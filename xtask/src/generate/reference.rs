@@ -1,5 +1,5 @@
-//! `docs/reference`: the pages that are made from lists of the model. The others belong to `cfcache-cli`, whose tests
-//! compare and write them.
+//! `docs/reference`: the pages that are generated from lists in the model. Tests of `cfcache-cli` compare and write the
+//! other pages.
 
 use anyhow::{Result, ensure};
 use cfcache_model::catalog::{CATALOG, Evidence};
@@ -14,9 +14,9 @@ pub(super) fn pages() -> Files {
     pages.into_iter().map(|(name, page)| (format!("docs/reference/{name}"), page)).collect()
 }
 
-/// Runs the two tests of `cfcache-cli` that compare its pages, or has them write the pages.
+/// Runs the two tests of `cfcache-cli` that compare its pages, or makes them write the pages.
 pub(super) fn test_the_command_line(is_check: bool) -> Result<()> {
-    // Of what `cargo test --workspace` compiles: the whole workspace decides about features.
+    // With the features of `cargo test --workspace`, because the whole workspace decides about features.
     let mut test = cargo(&["test", "--quiet", "--workspace", "--bin=cfcache", "--test=it", "reference_page"]);
     if !is_check {
         test.env("UPDATE_REFERENCE", "1");
@@ -29,10 +29,10 @@ pub(super) fn test_the_command_line(is_check: bool) -> Result<()> {
 fn endpoints() -> String {
     let mut page = begin("Endpoints", "`crates/cfcache-model/src/endpoint.rs` and the files beside it");
     page.push_str(
-        "A name is what error messages, fixtures and logs call an endpoint.\n\
-         The path is below the base URL.\n\
-         A request that may be repeated is sent again where it is not known whether it was done; any other only where it is certain that it was not.\n\
-         A token needs one of the permissions named.\n\n",
+        "Error messages, fixtures and logs use the name of an endpoint.\n\
+         The path is relative to the base URL.\n\
+         A repeatable request is sent again if it is unknown whether it was executed. Any other request is sent again only if it certainly was not.\n\
+         A token needs one of the listed permissions.\n\n",
     );
     let rows = endpoint::all().map(|endpoint| {
         [
@@ -52,9 +52,9 @@ fn endpoints() -> String {
 fn errors() -> String {
     let mut page = begin("Error codes of the API", "`crates/cfcache-model/src/catalog.rs`");
     page.push_str(
-        "One number means several things, so a code is looked up by endpoint, status and code; the most specific entry wins.\n\
-         A code that is not in here is reported with the API's own text.\n\n\
-         How it is known: *documented* by the vendor's reference or guides; *legacy*, from copies of the vendor's tables from before 2021; *observed*, in published logs, issues and tests.\n",
+        "A code can have several meanings, so it is looked up by endpoint, status and code; the most specific entry is used.\n\
+         An unlisted code is reported with the API's own text.\n\n\
+         Sources: *documented* in the vendor's reference or guides; *legacy*, from copies of the vendor's tables from before 2021; *observed* in published logs, issues and tests.\n",
     );
     let mut areas = Vec::new();
     for entry in CATALOG {
@@ -101,22 +101,22 @@ fn limits() -> String {
     let head = [
         "Plan",
         "Tags, hosts, prefixes, everything",
-        "At once at most",
-        "Entries a request",
+        "Maximum burst",
+        "Entries per request",
         "URLs",
-        "URLs a request",
+        "URLs per request",
     ];
     format!(
         "{}## Purge and invalidate\n\n\
-         For an account, shared by all of its zones on the same plan; purge and invalidate draw from the same buckets.\n\
+         The limits apply to an account and are shared by all of its zones on the same plan. Purge and invalidate use the same buckets.\n\
          Source: <{PURGE_LIMITS_PAGE}>, as of {PURGE_LIMITS_DATE}.\n\n\
          {}\n## Others\n\n\
-         - Every call of the API: {}, for a user, over all of their tokens and the dashboard. Over it, every call answers \
-         429 for the next 5 minutes. Cache purge is named among the APIs with limits of their own, but which purge kinds \
-         still count against this one is not documented; so the client paces calls and the flexible kinds below it, and \
-         not single files, whose published rate could not be reached within it. \
+         - All API calls: {} per user, including all of their tokens and the dashboard. Above it, every call is answered with \
+         429 for the next 5 minutes. Cache purge is listed among the APIs with separate limits, but it is not documented which \
+         purge kinds still count against this one. So the client limits calls and the flexible kinds to it, but \
+         not single files, whose published rate is higher. \
          Source: <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.\n\
-         - The size of a request's body: {DEFAULT_BODY_BYTES} bytes, our own default bound. A choice: the API's limit is \
+         - The size of a request's body: {DEFAULT_BODY_BYTES} bytes, a default of this project. A choice: the API's limit is \
          not documented.\n",
         begin("Limits", "`crates/cfcache-model/src/limits.rs`"),
         table(head, rows),
@@ -126,19 +126,19 @@ fn limits() -> String {
 
 fn rate(rate: Rate, what: &str) -> String {
     match rate.per.as_secs() {
-        1 => format!("{} {what} a second", rate.count),
-        60 => format!("{} {what} a minute", rate.count),
+        1 => format!("{} {what} per second", rate.count),
+        60 => format!("{} {what} per minute", rate.count),
         300 => format!("{} {what} in 5 minutes", rate.count),
         seconds => format!("{} {what} in {seconds} s", rate.count),
     }
 }
 
-/// The first lines of a page.
+/// Returns the start of a page.
 fn begin(title: &str, from: &str) -> String {
     format!("<!-- Generated by `cargo xtask generate` from {from}; edits here are lost. -->\n\n# {title}\n\n")
 }
 
-/// A table. What has a `|` in it is escaped.
+/// Returns a table. `|` is escaped.
 fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
     for row in rows {
@@ -147,7 +147,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String
     table
 }
 
-/// The name of a variant as words: `RateLimited` is "rate limited".
+/// Returns the name of a variant as words: `RateLimited` is "rate limited".
 fn words(variant: &impl core::fmt::Debug) -> String {
     let mut words = String::new();
     for character in format!("{variant:?}").chars() {
@@ -159,7 +159,7 @@ fn words(variant: &impl core::fmt::Debug) -> String {
     words
 }
 
-/// Makes a fragment a sentence.
+/// Converts a fragment into a sentence.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
