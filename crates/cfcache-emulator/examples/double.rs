@@ -1,4 +1,4 @@
-//! The API as a double in a test, without a socket and without waiting: an hour of limits passes in no time.
+//! The API as a test double, without a socket and without waiting: an hour of limits is simulated immediately.
 //!
 //! `cargo run -p cfcache-emulator --example double`
 
@@ -22,14 +22,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok::<_, http::Error>(emulator.handle(now, &request))
     };
 
-    // A free zone may purge by tag five times a minute, and 25 times in a row.
+    // A free zone may purge by tag five times per minute, and 25 times in a burst.
     let mut now = Duration::ZERO;
     while purge(now)?.status() == StatusCode::OK {}
     let accepted = emulator.purges().len();
     let refused = purge(now)?;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
 
-    // It says how long to wait, and keeps its word.
+    // The demanded waiting time is exact.
     let wait = refused.headers()["retry-after"].to_str()?.parse()?;
     now += Duration::from_secs(wait);
     assert_eq!(purge(now)?.status(), StatusCode::OK);

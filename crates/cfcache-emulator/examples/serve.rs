@@ -1,4 +1,4 @@
-//! Serves until it is interrupted: `cargo run -p cfcache-emulator --example serve [FAULT]…`
+//! Runs the emulator until it is interrupted: `cargo run -p cfcache-emulator --example serve [FAULT]…`
 
 use cfcache_emulator::{Config, Emulator, Fault};
 use cfcache_model::Plan;

@@ -1,4 +1,4 @@
-//! An answer of the API before it is bytes.
+//! An answer of the API before it is serialized.
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -6,14 +6,14 @@ use core::time::Duration;
 use cfcache_model::endpoint::Sample;
 use http::StatusCode;
 
-/// A status, an envelope, and what belongs into headers.
+/// A status, an envelope, and values for headers.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
-    /// After which time to ask again.
+    /// The time after which the client may try again.
     pub(crate) retry_after: Option<Duration>,
-    /// The methods that the address has.
+    /// The methods that the path supports.
     pub(crate) allow: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Notice {
 }
 
 impl ApiResponse {
-    /// Success around a `result`, which is JSON.
+    /// Creates a successful answer with a `result`, which is JSON.
     pub(crate) fn success(result: &str) -> Self {
         Self::new(
             StatusCode::OK,
@@ -41,7 +41,7 @@ impl ApiResponse {
         )
     }
 
-    /// Success of a list.
+    /// Creates a successful answer with a page of a list.
     pub(crate) fn page(result: &str, info: &str) -> Self {
         Self::new(
             StatusCode::OK,
@@ -49,7 +49,7 @@ impl ApiResponse {
         )
     }
 
-    /// Success with a remark. The `type` is null in every published example.
+    /// Creates a successful answer with a message. Its `type` is null in every published example.
     pub(crate) fn remark(result: &str, code: u32, message: &str) -> Self {
         let message = quote(message);
         Self::new(
@@ -60,12 +60,12 @@ impl ApiResponse {
         )
     }
 
-    /// A refusal with one error.
+    /// Creates a refusal with one error.
     pub(crate) fn refused(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
         Self::refused_with(status, &[Notice::new(code, message)])
     }
 
-    /// A refusal with any number of errors.
+    /// Creates a refusal with any number of errors.
     pub(crate) fn refused_with(status: StatusCode, errors: &[Notice]) -> Self {
         let mut body = String::from(r#"{"result":null,"success":false,"errors":["#);
         write_notices(&mut body, errors);
@@ -73,9 +73,9 @@ impl ApiResponse {
         Self::new(status, body)
     }
 
-    /// What a sample of the model says.
+    /// Creates the answer of a sample of the model.
     pub(crate) fn sample(sample: &Sample) -> Self {
-        // A sample without a valid status would be a slip in the model; its tests would have seen it.
+        // Every sample has a valid status; tests of the model check it.
         let status = StatusCode::from_u16(sample.status).unwrap_or(StatusCode::OK);
         Self::new(status, sample.reply.clone())
     }
@@ -114,7 +114,7 @@ fn write_notices(out: &mut String, notices: &[Notice]) {
     }
 }
 
-/// A text as JSON.
+/// Writes a text as JSON.
 pub(crate) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,4 +1,4 @@
-//! Who asks: a bearer token, or an e-mail address with its API key.
+//! Authentication: a bearer token, or an e-mail address with its API key.
 
 use core::fmt;
 
@@ -13,37 +13,37 @@ use crate::config::Config;
 const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
 
-/// A token that the emulator knows.
+/// A token that the emulator accepts.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Token {
     secret: String,
-    /// What verification says about it.
+    /// The state that verification reports.
     pub state: TokenState,
-    /// When it ends, as RFC 3339: only told, never acted upon.
+    /// The end of its validity, as RFC 3339. Only reported, not enforced.
     pub expires_on: Option<String>,
-    /// When it begins, as RFC 3339: only told, never acted upon.
+    /// The start of its validity, as RFC 3339. Only reported, not enforced.
     pub not_before: Option<String>,
-    /// The permissions that it has, in the dashboard's words, such as `Cache Purge`; `None` is every one.
+    /// Its permissions, named as in the dashboard, such as `Cache Purge`; `None` means all permissions.
     pub permissions: Option<Vec<String>>,
 }
 
-/// What a token is good for.
+/// The state of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenState {
     /// It works.
     Active,
-    /// Somebody switched it off.
+    /// It was disabled.
     Disabled,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Its time has not come. (The API calls it active all the same.)
+    /// It is not valid yet. (The API nevertheless reports it as active.)
     NotYetValid,
 }
 
 impl Token {
-    /// A token that works and may do everything.
+    /// Creates an active token with all permissions.
     #[must_use]
     pub fn new(secret: impl Into<String>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Token {
         }
     }
 
-    /// Gives it another state, and the date that goes with it where none was set.
+    /// Sets the state, and a matching date if none was set.
     #[must_use]
     pub fn with_state(mut self, state: TokenState) -> Self {
         self.state = state;
@@ -71,21 +71,21 @@ impl Token {
         self
     }
 
-    /// Sets the end that verification tells.
+    /// Sets the end of its validity that verification reports.
     #[must_use]
     pub fn with_expires_on(mut self, rfc_3339: impl Into<String>) -> Self {
         self.expires_on = Some(rfc_3339.into());
         self
     }
 
-    /// Sets the beginning that verification tells.
+    /// Sets the start of its validity that verification reports.
     #[must_use]
     pub fn with_not_before(mut self, rfc_3339: impl Into<String>) -> Self {
         self.not_before = Some(rfc_3339.into());
         self
     }
 
-    /// Leaves it only these permissions, in the dashboard's words: `Cache Purge`, `Zone Read`, ….
+    /// Limits it to these permissions, named as in the dashboard: `Cache Purge`, `Zone Read`, ….
     #[must_use]
     pub fn with_permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
         self.permissions = Some(permissions.into_iter().map(Into::into).collect());
@@ -93,8 +93,9 @@ impl Token {
     }
 
     fn may(&self, endpoint: &Descriptor) -> bool {
-        // A token may always verify itself. An endpoint that takes one of several permissions names them all.
-        // Who may write may read.
+        // A token may always verify itself. An endpoint lists all permissions of which one is enough. A write
+        // permission includes
+        // reading.
         let covers = |permission: &String| {
             let read = permission.strip_suffix("Write").map(|subject| format!("{subject}Read"));
             endpoint.permission.contains(permission.as_str())
@@ -117,7 +118,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// An e-mail address and its API key that the emulator knows.
+/// An e-mail address and its API key that the emulator accepts.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ApiKey {
@@ -127,7 +128,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// A pair that works and may do everything.
+    /// Creates a pair with all permissions.
     #[must_use]
     pub fn new(email: impl Into<String>, key: impl Into<String>) -> Self {
         Self { email: email.into(), key: key.into() }
@@ -143,18 +144,18 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Who asks.
+/// The authenticated caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Caller<'a> {
-    /// Any token of a valid form, where none is configured.
+    /// Any token of a valid form, if none is configured.
     AnyToken,
-    /// A token that is configured.
+    /// A configured token.
     Known(&'a Token),
     /// An e-mail address and a key.
     Key,
 }
 
-/// Finds out who asks for an endpoint; the answer where that is not good enough.
+/// Authenticates the caller of an endpoint, or returns the answer that refuses it.
 pub(crate) fn authenticate<'a>(
     config: &'a Config,
     endpoint: &Descriptor,
@@ -162,11 +163,11 @@ pub(crate) fn authenticate<'a>(
 ) -> Result<Caller<'a>, ApiResponse> {
     let presented = Presented::read(headers)?;
     match presented {
-        // Published for the account's form of verification; the user's is taken to be the same.
+        // Published for the account's form of verification; the user's form is assumed to be the same.
         Presented { token: None, .. } if endpoint.area == Area::Token => {
             Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 1001, "No API Token was sent"))
         }
-        // Where a program sends every credential that it has (the vendor's TypeScript SDK does), the token counts.
+        // If a program sends several kinds of credentials (the vendor's TypeScript SDK does), the token is used.
         Presented { token: Some(token), .. } => by_token(config, endpoint, token),
         Presented { key: Some((email, key)), .. } => by_key(config, email, key),
         Presented { token: None, key: None } => Err(ApiResponse::refused(
@@ -185,8 +186,9 @@ pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
     }
 }
 
-/// What an endpoint answers to a token that may not use it, or may not see the zone: 10000 with the page of the endpoint
-/// (changelog of 2026-08-21), or what the model's sample has where published logs have something else.
+/// Returns the answer to a token that may not use an endpoint or may not see the zone: 10000 with the page of the
+/// endpoint (changelog
+/// of 2026-08-21), or the model's sample if published logs contain something else.
 pub(crate) fn forbidden(endpoint: &Descriptor) -> ApiResponse {
     let samples = (endpoint.samples)();
     let sample = samples.iter().find(|sample| sample.name == "refused_permission");
@@ -217,7 +219,7 @@ fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Resul
 
 fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, ApiResponse> {
     let is_open = config.tokens.is_empty() && config.keys.is_empty();
-    // Addresses are compared as people write them.
+    // Addresses are compared without regard to case.
     let fits = |known: &ApiKey| known.email.eq_ignore_ascii_case(email) && known.key == key;
     if is_open || config.keys.iter().any(fits) {
         return Ok(Caller::Key);
@@ -225,7 +227,7 @@ fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, 
     Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
 }
 
-/// A global API key where a token belongs: the usual mistake, and answered as an unknown token.
+/// Returns whether a token is in fact a global API key, a common mistake. The answer is that of an unknown token.
 ///
 /// Source of the forms: <https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>.
 fn looks_like_key(token: &str) -> bool {
@@ -233,7 +235,7 @@ fn looks_like_key(token: &str) -> bool {
     token.starts_with("cfk_") || (token.len() == 37 && token.bytes().all(is_lower_hex))
 }
 
-/// Credentials of a valid form.
+/// The credentials of a request, with a valid form.
 struct Presented<'a> {
     token: Option<&'a str>,
     key: Option<(&'a str, &'a str)>,
@@ -270,7 +272,8 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// One word behind `Bearer`, without quotes. How long real tokens are has changed, so length is not looked at.
+/// Returns the single word after `Bearer`, without quotes. The length is not checked, because that of real tokens has
+/// changed.
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'';
@@ -285,7 +288,7 @@ fn email_form(value: &str) -> Option<&str> {
     (!local.is_empty() && !domain.is_empty() && !has_blank).then_some(value)
 }
 
-/// Published forms have 37 to 54 characters, the vendor's SDK tests use 32, and its Terraform provider lets 60 pass.
+/// Published keys have 37 to 54 characters, the vendor's SDK tests use 32, and its Terraform provider accepts 60.
 fn key_form(value: &str) -> Option<&str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     ((32..=60).contains(&value.len()) && value.bytes().all(is_plain)).then_some(value)

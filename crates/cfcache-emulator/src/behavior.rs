@@ -1,8 +1,8 @@
-//! What each endpoint does.
+//! The behavior of each endpoint.
 //!
-//! An endpoint that changes or remembers something has an arm in [`answer`]. One that has none answers with the model's
-//! samples: with one of the same request, else of the same body, else of the same path, else with the first that
-//! succeeds.
+//! An endpoint with state has an arm in [`answer`]. Any other endpoint answers with a sample of the model: one with the
+//! same request,
+//! otherwise one with the same body, otherwise one with the same path, otherwise the first successful one.
 
 mod page;
 mod purge;
@@ -30,7 +30,7 @@ use crate::limit::Draw;
 use crate::route::{self, RouteMatch};
 use crate::state::{State, Zone};
 
-/// A request that found its endpoint, and whose caller may use it.
+/// An authorized request to an endpoint.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) now: Duration,
@@ -44,17 +44,17 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A time as answers tell it.
+    /// Formats a time for answers.
     fn date(&self, at: Duration) -> String {
         date::rfc_3339(self.config.beginning + at)
     }
 
-    /// The path below the base URL's.
+    /// Returns the path relative to the base URL.
     fn below_base(&self) -> &str {
         self.path.strip_prefix(route::BASE_PATH).unwrap_or(self.path)
     }
 
-    /// The fields of a body that is an object.
+    /// Returns the fields of a body that is an object.
     fn fields(&self) -> Result<Map<String, Value>, ApiResponse> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(fields)) => Ok(fields),
@@ -63,7 +63,7 @@ impl Call<'_> {
     }
 }
 
-/// Does what is asked for, and answers. Of a purge, it decides what is to be done, if the limits let it.
+/// Executes a request and answers it. A purge is only checked here; the limits may still refuse it.
 pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiResponse, purge::Accepted> {
     let endpoint = call.route.endpoint;
     let Some(id) = call.route.argument("zone_id") else {
@@ -102,7 +102,7 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiRespo
 
 pub(crate) use switch::development_mode_since;
 
-/// Does what was planned, and what the limits cannot refuse any more.
+/// Executes a checked purge that the limits allowed.
 pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> ApiResponse {
     purge::carry_out(state, accepted)
 }
@@ -115,24 +115,25 @@ fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<ApiRespons
 }
 
 impl purge::Accepted {
-    /// Nothing but the limits stands in its way; this is what it takes of them.
+    /// Returns what the purge uses of the limits.
     pub(crate) fn draw(&self) -> Draw {
         self.draw
     }
 }
 
-/// A refusal of what the request says. The number is documented for the same complaints of the origin regions; for
-/// other endpoints none is.
+/// Refuses a request because of its content. The code is documented for the same errors of the origin regions; for
+/// other endpoints no
+/// code is documented.
 fn invalid(message: impl Into<String>) -> ApiResponse {
     ApiResponse::refused(StatusCode::BAD_REQUEST, 1146, message)
 }
 
-/// What a plan answers that does not have a setting, to reads and to writes.
+/// The answer of a plan that lacks a setting, to reads and to writes.
 fn not_available() -> ApiResponse {
     ApiResponse::refused(StatusCode::FORBIDDEN, 1135, "This setting is not available for your plan type")
 }
 
-/// What is missing where a setting was never set, or deleted.
+/// The answer if a setting was never set, or was deleted.
 fn not_set(verb: &str, id: &str, code: u32) -> ApiResponse {
     let message = format!("Unable to {verb} {id} setting value. The zone setting does not exist.");
     ApiResponse::refused(StatusCode::NOT_FOUND, code, message)
@@ -145,7 +146,7 @@ fn by_sample(call: &Call<'_>) -> ApiResponse {
         .map_or_else(|| ApiResponse::success("null"), ApiResponse::sample)
 }
 
-/// Of the samples that succeed, the one whose request is most like this one, the first of several.
+/// Returns the successful sample whose request is most similar to this one; the first of several.
 fn closest<'s>(samples: &'s [Sample], path: &str, query: &str, body: &[u8]) -> Option<&'s Sample> {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let likeness = |sample: &Sample| {
@@ -156,7 +157,7 @@ fn closest<'s>(samples: &'s [Sample], path: &str, query: &str, body: &[u8]) -> O
         (sample_body == body, same_path, same_path && sample_query == query)
     };
     let good = samples.iter().filter(|sample| (200..300).contains(&sample.status));
-    // The last of the greatest is taken, so the first has to come last.
+    // `max_by_key` returns the last maximum, so the order is reversed.
     good.rev().max_by_key(|sample| likeness(sample))
 }
 
@@ -166,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// A sample that was never recorded, to tell it from others by its reply.
+    /// A sample that can be recognized by its reply.
     fn sample(path: &str, body: Option<&str>, status: u16, reply: &str) -> Sample {
         let mut sample = endpoint::all().find_map(|endpoint| (endpoint.samples)().pop()).unwrap();
         sample.request.path = path.to_owned();
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_that_is_most_like_the_request_answers() {
+    fn answers_with_the_most_similar_sample() {
         let samples = [
             sample("/things/a", None, 403, "refused"),
             sample("/things/a", None, 200, "a"),

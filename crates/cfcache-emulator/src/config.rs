@@ -1,4 +1,4 @@
-//! What an emulator is to be like.
+//! The configuration of an emulator.
 
 use core::time::Duration;
 
@@ -11,68 +11,69 @@ use crate::fault::Fault;
 use crate::log::LogRetention;
 use crate::state::Zone;
 
-/// 2026-01-01T00:00:00.12345Z: with a fraction, so that nobody gets used to dates without one.
+/// 2026-01-01T00:00:00.12345Z. It has a fraction, so that clients must handle dates with one.
 const BEGINNING: Duration = Duration::new(1_767_225_600, 123_450_000);
 
-/// What an emulator is to be like. It prints no secret.
+/// The configuration of an emulator. `Debug` shows no secrets.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The plan of all its zones, which are of one account: decides limits, and what the zones say of themselves.
+    /// The plan of all its zones, which belong to one account. It determines the limits and the plan in the zones'
+    /// data.
     pub plan: Plan,
-    /// The zones; where there is none, `example.com` with the id of the API's own examples.
+    /// The zones. Without any, the emulator has `example.com` with the id of the API's own examples.
     pub zones: Vec<Zone>,
-    /// The tokens that are known. Where there are neither tokens nor keys, every credential of a valid form works.
+    /// The accepted tokens. Without tokens and keys, all credentials of a valid form are accepted.
     pub tokens: Vec<Token>,
-    /// The API keys that are known.
+    /// The accepted API keys.
     pub keys: Vec<ApiKey>,
-    /// Whether limits are kept.
+    /// Whether limits are enforced.
     pub limits: LimitMode,
-    /// How many items a request may hold, and how fast purges may come: the plan's, unless changed.
+    /// The maximum number of items in a request, and the rates of purges. Default: those of the plan.
     pub purge_limits: PurgeLimits,
-    /// How many calls that are no purge may come; over it, none for as long again.
+    /// The limit of calls that are not purges. Above it, all calls are refused for the length of the window.
     pub call_limit: Rate,
-    /// What the headers tell of the limits.
+    /// The headers about limits.
     pub hints: Hints,
-    /// How long it takes to clear Cache Reserve.
+    /// How long clearing Cache Reserve takes.
     pub clear_time: Duration,
-    /// What time it is when the emulator begins, counted from 1970-01-01T00:00:00Z: the dates in its answers go on
-    /// from there. It is the same in each run unless it is set.
+    /// The clock at the start of the emulator, as the time since 1970-01-01T00:00:00Z. It is the same in each run
+    /// unless it is set.
     pub beginning: Duration,
-    /// How long each answer takes, counted from when the request took effect.
+    /// The delay of each answer, after the request took effect.
     pub latency: Duration,
-    /// What goes wrong, and when. The first that fires has the request.
+    /// The faults. The first one that matches a request is applied.
     pub faults: Vec<Fault>,
-    /// How much the log keeps.
+    /// How many entries the log keeps.
     pub log_retention: LogRetention,
-    /// The cache in front of an origin, if there is to be one.
+    /// The cache in front of an origin, if any.
     pub edge: Option<EdgeConfig>,
 }
 
-/// Whether limits are kept.
+/// Whether limits are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMode {
-    /// Yes. (How many items a request may hold is kept in any case.)
+    /// They are enforced. (The maximum number of items in a request is enforced in any case.)
     Kept,
-    /// No: whatever comes is done, and no header speaks of limits.
+    /// They are not enforced, and no header mentions them.
     Off,
 }
 
-/// What `Ratelimit`, `Ratelimit-Policy` and `Retry-After` tell.
+/// The content of `Ratelimit`, `Ratelimit-Policy` and `Retry-After`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hints {
-    /// The quota of calls on every answer, purges included: what published answers of the real API show.
+    /// The quota of calls in every answer, including purges, as in published answers of the real API.
     Calls,
-    /// On answers to purges, the bucket that the purge draws from; else the quota of calls.
+    /// The bucket of the purge in answers to purges, otherwise the quota of calls.
     Bucket,
-    /// Nothing at all, not even `Retry-After`.
+    /// No headers, not even `Retry-After`.
     Silent,
 }
 
 impl Config {
-    /// An emulator of that plan, with one zone, all its limits, and any credentials.
+    /// Creates a configuration of that plan, with one zone, all of its limits, and any credentials.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         Self {
@@ -93,50 +94,51 @@ impl Config {
         }
     }
 
-    /// Adds a zone. The first takes the place of `example.com`.
+    /// Adds a zone. The first one replaces `example.com`.
     #[must_use]
     pub fn with_zone(mut self, zone: Zone) -> Self {
         self.zones.push(zone);
         self
     }
 
-    /// Adds a token. Credentials that nobody added no longer work.
+    /// Adds a token. Other credentials are then refused, unless they are added too.
     #[must_use]
     pub fn with_token(mut self, token: Token) -> Self {
         self.tokens.push(token);
         self
     }
 
-    /// Adds an API key. Credentials that nobody added no longer work.
+    /// Adds an API key. Other credentials are then refused, unless they are added too.
     #[must_use]
     pub fn with_key(mut self, key: ApiKey) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// Keeps limits, or does not.
+    /// Sets whether limits are enforced.
     #[must_use]
     pub const fn with_limits(mut self, limits: LimitMode) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Enforces other purge limits than the plan's published ones.
+    /// Sets the purge limits. Default: the published ones of the plan.
     #[must_use]
     pub const fn with_purge_limits(mut self, limits: PurgeLimits) -> Self {
         self.purge_limits = limits;
         self
     }
 
-    /// Enforces a multiple of the purge rates and of the bucket: `0.5` is half of what is published. The number of
-    /// items in a request stays.
+    /// Multiplies the purge rates and the buckets: `0.5` is half of the published ones. The maximum number of items in
+    /// a request is
+    /// unchanged.
     #[must_use]
     pub fn with_limit_scale(mut self, scale: f64) -> Self {
-        // The bounds also catch what is no number.
+        // The bounds also replace infinite values.
         let scale = if scale.is_nan() { 1.0 } else { scale.clamp(1e-4, 1e4) };
         let limits = &mut self.purge_limits;
         for rate in [&mut limits.flexible_requests, &mut limits.urls] {
-            // The count stays a whole number; the time takes the scale.
+            // The count stays a whole number, so the time is scaled.
             rate.per = rate.per.div_f64(scale).max(Duration::from_nanos(1));
         }
         #[expect(
@@ -149,56 +151,56 @@ impl Config {
         self
     }
 
-    /// Allows so many calls that are no purge.
+    /// Sets the limit of calls that are not purges.
     #[must_use]
     pub const fn with_call_limit(mut self, limit: Rate) -> Self {
         self.call_limit = limit;
         self
     }
 
-    /// Tells more or less of the limits.
+    /// Sets the headers about limits.
     #[must_use]
     pub const fn with_hints(mut self, hints: Hints) -> Self {
         self.hints = hints;
         self
     }
 
-    /// Clears Cache Reserve in that time.
+    /// Sets how long clearing Cache Reserve takes.
     #[must_use]
     pub const fn with_clear_time(mut self, time: Duration) -> Self {
         self.clear_time = time;
         self
     }
 
-    /// Begins at that time, counted from 1970-01-01T00:00:00Z.
+    /// Sets the clock at the start, as the time since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn with_beginning(mut self, since_1970: Duration) -> Self {
         self.beginning = since_1970;
         self
     }
 
-    /// Answers that much later.
+    /// Sets the delay of each answer.
     #[must_use]
     pub const fn with_latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Adds a fault, behind those that are there.
+    /// Adds a fault after the existing ones.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Serves a cache in front of an origin as well.
+    /// Adds a cache in front of an origin.
     #[must_use]
     pub fn with_edge(mut self, edge: EdgeConfig) -> Self {
         self.edge = Some(edge);
         self
     }
 
-    /// Keeps more or less of what it sees.
+    /// Sets how many entries the log keeps.
     #[must_use]
     pub const fn with_log_retention(mut self, log_retention: LogRetention) -> Self {
         self.log_retention = log_retention;

@@ -1,5 +1,5 @@
-//! The caches of the zones, which share the zones' state with the API: what is purged and set through the one takes
-//! effect in the other.
+//! The caches of the zones. They share the state of the zones with the API: purges and settings through one affect the
+//! other.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -18,32 +18,34 @@ use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::origin::EdgeOrigin;
 use crate::state::{self, AcceptedPurge, Zone};
 
-/// What the edge in front of an origin is like. All zones of the emulator share it.
+/// The configuration of the edge in front of an origin, which all zones share.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EdgeConfig {
-    /// Where pages come from.
+    /// The origin of the pages.
     pub origin: EdgeOrigin,
-    /// Where visitors are served; port 0 picks one that is free.
+    /// The address for visitors; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Cache rules; without any, only the default file extensions are eligible.
+    /// The cache rules. Without rules, only the default file extensions are eligible.
     pub rules: Rules,
-    /// How long after the API accepted it a purge takes effect.
+    /// The delay between the acceptance of a purge by the API and its effect.
     pub purge_delay: Duration,
-    /// The largest body that is kept, in bytes.
+    /// The maximum size of a cached body, in bytes.
     pub max_object: u64,
-    /// How many bytes all objects of a zone may take together. What does not fit is not kept; nothing is evicted.
+    /// The maximum total size of a zone's objects, in bytes. Further objects are not cached; nothing is evicted.
     pub max_memory: u64,
-    /// How long the origin may take to accept a connection; then the answer is 522.
+    /// The timeout for connecting to the origin. After it, the answer is 522.
     pub connect_timeout: Duration,
-    /// How long the origin may take for the head of an answer, and between two pieces of a body; then it is 524.
+    /// The timeout for the head of the origin's answer, and between two pieces of its body. After it, the answer is
+    /// 524.
     pub read_timeout: Duration,
 }
 
 impl EdgeConfig {
-    /// An edge without cache rules, whose purges take effect at once.
+    /// Creates an edge without cache rules, on which purges take effect immediately.
     ///
-    /// Objects are kept up to 64 MiB each, and 1 GiB together. The origin gets 15 s to connect and 100 s to answer.
+    /// Objects up to 64 MiB each and 1 GiB in total are cached. The timeouts of the origin are 15 s to connect and 100
+    /// s to answer.
     #[must_use]
     pub fn new(origin: EdgeOrigin) -> Self {
         Self {
@@ -58,35 +60,35 @@ impl EdgeConfig {
         }
     }
 
-    /// Serves visitors there.
+    /// Sets the address for visitors.
     #[must_use]
     pub const fn with_listen(mut self, listen: SocketAddr) -> Self {
         self.listen = listen;
         self
     }
 
-    /// Uses other cache rules.
+    /// Sets the cache rules.
     #[must_use]
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
     }
 
-    /// Lets purges take effect that much later.
+    /// Sets the delay of purges.
     #[must_use]
     pub const fn with_purge_delay(mut self, delay: Duration) -> Self {
         self.purge_delay = delay;
         self
     }
 
-    /// Keeps no larger bodies than that.
+    /// Sets the maximum size of a cached body.
     #[must_use]
     pub const fn with_max_object(mut self, bytes: u64) -> Self {
         self.max_object = bytes;
         self
     }
 
-    /// Gives the origin that long for the head of an answer, and between two pieces of a body.
+    /// Sets the timeout for the head of the origin's answer, and between two pieces of its body.
     #[must_use]
     pub const fn with_read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
@@ -99,62 +101,62 @@ impl EdgeConfig {
 pub(crate) struct Edges {
     pub(crate) config: EdgeConfig,
     zones: Vec<(Zone, Mutex<ZoneCache>)>,
-    /// What time it is when the emulator begins.
+    /// The wall-clock time when the emulator started.
     beginning: SystemTime,
-    /// Which items of purges do not reach the cache.
+    /// Decides which items of purges do not reach the cache.
     survivors: Mutex<FaultSequence>,
-    /// Any purge endpoint: survivors are counted over all of them alike.
+    /// Any purge endpoint: survivors are counted over all of them together.
     purge_endpoint: Option<&'static Descriptor>,
 }
 
-/// The cache of a zone, and who waits for what is fetched into it.
+/// The cache of a zone, and the requests that wait for a fill.
 #[derive(Debug)]
 pub(crate) struct ZoneCache {
     pub(crate) edge: Edge,
     waiting: HashMap<FillId, Arc<Notify>>,
-    /// Purges that have not taken effect yet, and when they do.
+    /// The purges that have not taken effect yet, with the time when they do.
     delayed: VecDeque<(SystemTime, Purge)>,
-    /// The last purges, oldest first; the delayed ones are the newest of them.
+    /// The last purges, oldest first; the delayed ones are the newest.
     purges: VecDeque<PurgeRecord>,
 }
 
-/// A purge as the cache saw it.
+/// A purge as seen by the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct PurgeRecord {
-    /// When the API accepted it, since the emulator began.
+    /// When the API accepted it, as the time since the emulator started.
     pub(crate) at: Duration,
     pub(crate) action: Action,
     pub(crate) environment: Option<String>,
-    /// The field of the body that named them, and the items.
+    /// The field of the body with the items.
     pub(crate) kind: &'static str,
-    /// The first of the items.
+    /// The first items.
     pub(crate) items: Vec<String>,
-    /// How many items there were.
+    /// The number of items.
     pub(crate) count: usize,
-    /// How many of the items did not reach the cache, for a fault.
+    /// The number of items that did not reach the cache because of a fault.
     pub(crate) survived: usize,
-    /// How many objects it removed or marked stale; none where it has not taken effect yet.
+    /// The number of objects that it removed or marked stale; `None` until it takes effect.
     pub(crate) objects: Option<usize>,
 }
 
-/// What is in the caches, as it is shown.
+/// The content of the caches, for display.
 #[derive(Debug)]
 pub(crate) struct Inventory {
     /// The first objects, in the order of their URLs.
     pub(crate) objects: Vec<Object>,
-    /// How many objects there are.
+    /// The number of objects.
     pub(crate) count: usize,
-    /// How many bytes they take.
+    /// Their total size in bytes.
     pub(crate) bytes: u64,
     /// The last purges, newest first.
     pub(crate) purges: Vec<PurgeRecord>,
 }
 
-/// How many purges of a zone are remembered.
-const MOST_PURGES: usize = 50;
+/// The number of purges of a zone to remember.
+const MAX_PURGES: usize = 50;
 
-/// How many items of a purge are remembered.
-const MOST_ITEMS: usize = 5;
+/// The number of items of a purge to remember.
+const MAX_ITEMS: usize = 5;
 
 impl Edges {
     pub(crate) fn new(
@@ -190,23 +192,23 @@ impl Edges {
         Self { config, zones, beginning, survivors, purge_endpoint }
     }
 
-    /// The wall time at a time since the emulator began.
+    /// Returns the wall-clock time at a time since the start of the emulator.
     pub(crate) fn wall(&self, now: Duration) -> SystemTime {
         self.beginning.checked_add(now).unwrap_or(self.beginning)
     }
 
-    /// The place of the zone that a host belongs to: the one with the longest name.
+    /// Returns the index of the zone of a host: the one with the longest matching name.
     pub(crate) fn zone_of(&self, host: &str) -> Option<usize> {
         let covering = self.zones.iter().enumerate().filter(|(_, (zone, _))| zone.covers(host));
         covering.max_by_key(|(_, (zone, _))| zone.name.len()).map(|(index, _)| index)
     }
 
-    /// The name of the first zone, which is what the listener's own address stands for.
+    /// Returns the name of the first zone, which is used for requests to the listener's own address.
     pub(crate) fn first_zone_name(&self) -> &str {
         self.zones.first().map_or("", |(zone, _)| &zone.name)
     }
 
-    /// The cache of a zone, with the purges carried out that are due.
+    /// Returns the cache of a zone, after applying the purges that are due.
     pub(crate) fn cache(&self, zone: usize, now: SystemTime) -> Option<MutexGuard<'_, ZoneCache>> {
         let (_, cache) = self.zones.get(zone)?;
         let mut cache = lock(cache);
@@ -214,7 +216,7 @@ impl Edges {
         Some(cache)
     }
 
-    /// Carries out a purge that the API accepted, or notes it for later.
+    /// Applies a purge that the API accepted, or schedules it.
     pub(crate) fn purge(&self, now: Duration, purge: &AcceptedPurge) {
         let Some((_, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
         let (scope, survived) = self.reaching(purge.scope.clone());
@@ -240,7 +242,7 @@ impl Edges {
         }
     }
 
-    /// Brings the cache of a zone to the zone's settings.
+    /// Applies the settings of a zone to its cache.
     pub(crate) fn set(&self, zone: &Zone, settings: &state::ZoneSettings) {
         let Some((_, cache)) = self.zones.iter().find(|(one, _)| one.id == zone.id) else { return };
         let on = |id: &str| settings.switches.get(id).is_some_and(|switch| switch.on);
@@ -258,13 +260,13 @@ impl Edges {
             _ => CacheLevel::Aggressive,
         };
         if let Some(seconds) = value("browser_cache_ttl").and_then(Value::as_u64) {
-            // 0 is "respect the origin's headers".
+            // 0 means "respect the origin's headers".
             own.browser_ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         own.variants = settings.variant_types();
     }
 
-    /// What is stored, zone by zone.
+    /// Returns the cached objects, zone by zone.
     pub(crate) fn objects(&self, now: Duration) -> Vec<Object> {
         let now = self.wall(now);
         let caches = (0..self.zones.len()).filter_map(|zone| self.cache(zone, now));
@@ -274,8 +276,8 @@ impl Edges {
         objects
     }
 
-    /// What is stored, of which only the first so many objects are listed, and the last purges.
-    pub(crate) fn inventory(&self, now: Duration, most: usize) -> Inventory {
+    /// Returns the content of the caches with at most this many objects, and the last purges.
+    pub(crate) fn inventory(&self, now: Duration, limit: usize) -> Inventory {
         let mut inventory = Inventory { objects: Vec::new(), count: 0, bytes: 0, purges: Vec::new() };
         let wall = self.wall(now);
         for cache in (0..self.zones.len()).filter_map(|zone| self.cache(zone, wall)) {
@@ -284,9 +286,9 @@ impl Edges {
             inventory.purges.extend(cache.purges.iter().cloned());
             for object in cache.edge.objects(wall) {
                 let place = inventory.objects.partition_point(|known| order(known) <= order(&object));
-                if place < most {
+                if place < limit {
                     inventory.objects.insert(place, object);
-                    inventory.objects.truncate(most);
+                    inventory.objects.truncate(limit);
                 }
             }
         }
@@ -294,14 +296,14 @@ impl Edges {
         inventory
     }
 
-    /// Wakes everybody who waits, to look again: the time was moved.
+    /// Wakes all waiting requests to check again, because the clock was moved.
     pub(crate) fn wake_all(&self) {
         for (_, cache) in &self.zones {
             lock(cache).waiting.drain().for_each(|(_, notify)| notify.notify_waiters());
         }
     }
 
-    /// A scope without the items that are to survive, or `None` where none is left; and how many survive.
+    /// Returns a scope without its surviving items, or `None` if nothing remains; and the number of survivors.
     fn reaching(&self, mut scope: Scope) -> (Option<Scope>, usize) {
         let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut survived = 0;
@@ -326,12 +328,12 @@ impl Edges {
 }
 
 impl ZoneCache {
-    /// What somebody waits on who waits for that fill.
+    /// Returns the notification to wait on for a fill.
     pub(crate) fn wait(&mut self, fill: FillId) -> Arc<Notify> {
         Arc::clone(self.waiting.entry(fill).or_default())
     }
 
-    /// The fill ended, however it did.
+    /// Wakes the requests that wait for a fill, because it ended.
     pub(crate) fn wake(&mut self, fill: FillId) {
         if let Some(notify) = self.waiting.remove(&fill) {
             notify.notify_waiters();
@@ -350,8 +352,8 @@ impl ZoneCache {
     }
 
     fn record(&mut self, record: PurgeRecord) {
-        // One that has not taken effect yet stays, so that its objects are counted for it and not for another.
-        if self.purges.len() >= MOST_PURGES && self.purges.front().is_some_and(|one| one.objects.is_some()) {
+        // A delayed purge stays, so that its objects are counted for it and not for another one.
+        if self.purges.len() >= MAX_PURGES && self.purges.front().is_some_and(|one| one.objects.is_some()) {
             self.purges.pop_front();
         }
         self.purges.push_back(record);
@@ -360,10 +362,10 @@ impl ZoneCache {
 
 impl PurgeRecord {
     fn new(purge: &AcceptedPurge, survived: usize) -> Self {
-        let first = |items: &[String]| items.iter().take(MOST_ITEMS).cloned().collect();
+        let first = |items: &[String]| items.iter().take(MAX_ITEMS).cloned().collect();
         let (kind, items) = match &purge.scope {
             Scope::Files(files) => {
-                let urls = files.iter().take(MOST_ITEMS).map(|file| file.url.clone());
+                let urls = files.iter().take(MAX_ITEMS).map(|file| file.url.clone());
                 ("files", urls.collect())
             }
             Scope::Tags(items) => ("tags", first(items)),
@@ -384,12 +386,12 @@ impl PurgeRecord {
     }
 }
 
-/// Objects are shown in this order.
+/// The display order of objects.
 fn order(object: &Object) -> (&str, &str, &str) {
     (&object.url, &object.key, &object.variant)
 }
 
-/// Frees what was removed elsewhere, where that takes a while.
+/// Frees removed objects on another thread if there are many.
 fn free(purged: Purged) {
     const MANY: usize = 1_000;
     match tokio::runtime::Handle::try_current() {
@@ -398,7 +400,8 @@ fn free(purged: Purged) {
     }
 }
 
-/// Those environments of a zone that the cache can tell from a request. One whose expression is not known here has no
+/// Returns the environments of a zone whose expressions the cache can evaluate. An environment with another expression
+/// gets no
 /// requests.
 fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
     let environments = zone.environments.iter();
@@ -411,6 +414,6 @@ fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
 }
 
 fn lock(cache: &Mutex<ZoneCache>) -> MutexGuard<'_, ZoneCache> {
-    // Nothing in here panics between two halves of a change.
+    // Nothing in here panics between two parts of a change.
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,10 +21,11 @@ use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
 use crate::route::{self, RouteMatch};
 use crate::state::{AcceptedPurge, State};
 
-/// The API, without any wire.
+/// The API without a network connection.
 ///
-/// Time is a parameter: so much since the emulator began. Whoever simulates it can run an hour of limits in no time;
-/// [`Server`](crate::Server) passes the real one. Faults belong to the wire, so [`handle`](Self::handle) has none.
+/// Time is a parameter: the time since the start of the emulator. Tests can simulate an hour of limits without waiting;
+/// [`Server`](crate::Server) passes the real time. Faults are applied by the server, so [`handle`](Self::handle) has
+/// none.
 #[derive(Debug)]
 pub struct Emulator {
     config: Config,
@@ -33,13 +34,13 @@ pub struct Emulator {
     log: Log,
 }
 
-/// An answer, and what it did.
+/// An answer and its effect.
 #[derive(Debug)]
 pub(crate) struct Handled {
     pub(crate) response: Response<Bytes>,
     pub(crate) endpoint: Option<&'static str>,
     pub(crate) processed: bool,
-    /// How many items were purged.
+    /// The number of purged items.
     pub(crate) items: u64,
 }
 
@@ -51,14 +52,15 @@ impl Handled {
 }
 
 impl Emulator {
-    /// Builds it; nothing runs yet.
+    /// Creates an emulator. Nothing runs yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let beginning = SystemTime::UNIX_EPOCH.checked_add(config.beginning);
         Self::beginning_at(config, beginning.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Builds it; the caches, which compare times with those of an origin, begin at that wall time.
+    /// Creates an emulator whose caches start at that wall-clock time, because they compare times with those of an
+    /// origin.
     pub(crate) fn beginning_at(config: Config, beginning: SystemTime) -> Self {
         let state = State::new(&config);
         let edges = config.edge.clone().map(|edge| {
@@ -69,23 +71,23 @@ impl Emulator {
         Self { config, state: Mutex::new(state), edges, log }
     }
 
-    /// The caches, if an origin was named.
+    /// Returns the caches, if there is an origin.
     pub(crate) const fn edges(&self) -> Option<&Arc<Edges>> {
         self.edges.as_ref()
     }
 
-    /// What is in the caches, to be shown.
-    pub(crate) fn inventory(&self, now: Duration, most: usize) -> Option<Inventory> {
-        self.edges.as_ref().map(|edges| edges.inventory(now, most))
+    /// Returns the content of the caches, for display.
+    pub(crate) fn inventory(&self, now: Duration, limit: usize) -> Option<Inventory> {
+        self.edges.as_ref().map(|edges| edges.inventory(now, limit))
     }
 
-    /// What is in the caches at a time since the emulator began, in the order of the URLs.
+    /// Returns the objects in the caches at a time since the start of the emulator, in the order of their URLs.
     #[must_use]
     pub fn objects(&self, now: Duration) -> Vec<Object> {
         self.edges.as_ref().map(|edges| edges.objects(now)).unwrap_or_default()
     }
 
-    /// Answers a request that arrives at a time since the emulator began.
+    /// Answers a request that arrives at a time since the start of the emulator.
     #[must_use]
     pub fn handle(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let handled = self.process(now, request);
@@ -99,25 +101,25 @@ impl Emulator {
         handled.response
     }
 
-    /// What was received.
+    /// Returns the log.
     #[must_use]
     pub const fn log(&self) -> &Log {
         &self.log
     }
 
-    /// What it was configured to be.
+    /// Returns the configuration.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
+    /// Returns the accepted purges and invalidations, oldest first, as far as the log keeps them.
     #[must_use]
     pub fn purges(&self) -> Vec<AcceptedPurge> {
         self.state().purges()
     }
 
-    /// Answers, and leaves the log to the caller.
+    /// Answers a request without adding it to the log.
     pub(crate) fn process(&self, now: Duration, request: &Request<Bytes>) -> Handled {
         let mut state = self.state();
         let state = &mut *state;
@@ -130,7 +132,7 @@ impl Emulator {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut put = |name: http::HeaderName, value: String| {
-            // All of these are ASCII that we wrote ourselves.
+            // These values are ASCII.
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
             }
@@ -154,8 +156,9 @@ impl Emulator {
         Handled { response, endpoint: outcome.endpoint, processed, items: outcome.items }
     }
 
-    /// Route, credentials, limit of calls, rights, content, limit of purges, effect: in this order, so that what is
-    /// refused for its content costs nothing of the purge limits.
+    /// Checks route, credentials, call limit, permissions, content and purge limits in this order, then executes the
+    /// request. So a request that
+    /// is refused because of its content uses nothing of the purge limits.
     fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> CallOutcome {
         let path = request.uri().path();
         let route = match route::route(request.method(), path) {
@@ -207,7 +210,7 @@ impl Emulator {
         CallOutcome { endpoint, answer, draw: Some(draw), items }
     }
 
-    /// Brings the cache of a zone to its settings, where a request may have changed them.
+    /// Applies the settings of a zone to its cache, in case the request changed them.
     fn set_edge(&self, state: &mut State, route: &RouteMatch, answer: &ApiResponse) {
         if route.endpoint.method != Method::Get
             && answer.status.is_success()
@@ -218,7 +221,7 @@ impl Emulator {
         }
     }
 
-    /// A ray for an answer that is not the API's own.
+    /// Returns a ray for an answer that is not from the API itself.
     pub(crate) fn next_ray(&self) -> String {
         let mut state = self.state();
         state.answers += 1;
@@ -226,7 +229,7 @@ impl Emulator {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics between two halves of a change.
+        // Nothing in here panics between two parts of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +237,7 @@ impl Emulator {
 struct CallOutcome {
     endpoint: Option<&'static str>,
     answer: ApiResponse,
-    /// What a purge takes of the limits, or would have.
+    /// What a purge uses of the limits, or would have used.
     draw: Option<Draw>,
     items: u64,
 }
@@ -246,7 +249,7 @@ impl CallOutcome {
 }
 
 impl LogEntry {
-    /// What is known of a request before anything is done about it.
+    /// Creates an entry with the properties of a request before it is processed.
     pub(crate) fn begun<B>(at: Duration, connection: u64, request: &Request<B>) -> Self {
         Self {
             at,
@@ -268,14 +271,14 @@ impl LogEntry {
 pub(crate) const RATE_LIMITED: &str =
     "Unable to purge, rate limit reached. Please wait and consider throttling your request speed";
 
-/// As published by those who met it.
+/// As in published logs.
 pub(crate) const THROTTLED: &str = "Please wait and consider throttling your request speed";
 
 fn too_many(code: u32, message: &str, wait: Duration) -> ApiResponse {
     ApiResponse::refused(StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(wait)
 }
 
-/// Sixteen digits that differ from answer to answer, and a place.
+/// Returns sixteen digits that differ for each answer, and a data center.
 fn ray(answer: u64) -> String {
     format!("{:016x}-LHR", 0x8f3a_0000_0000_0000_u64 + answer)
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, and when: as values, and as the text that `--fault` takes.
+//! Simulated failures: as values, and in the text form of `--fault`.
 
 pub(crate) mod edge_error;
 mod text;
@@ -9,9 +9,10 @@ use cfcache_model::endpoint::{Area, Descriptor};
 
 pub use crate::fault::text::InvalidFault;
 
-/// Something that goes wrong with some of the requests.
+/// A simulated failure of some requests.
 ///
-/// Its text form is a list of words and of `name=value`, separated by commas: what happens, then to which requests.
+/// Its text form is a list of keywords and `name=value` pairs, separated by commas: an action, and options that select
+/// requests.
 ///
 /// ```
 /// use cfcache_emulator::{Fault, FaultAction};
@@ -26,114 +27,117 @@ pub use crate::fault::text::InvalidFault;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// What happens.
+    /// The action.
     pub action: FaultAction,
-    /// How much later it happens, counted from when the request took effect or would have.
+    /// The delay of the action, after the request took effect or would have.
     pub delay: Duration,
-    /// Whether the request takes effect; `None` is what is usual for the action.
+    /// Whether the request takes effect; `None` is the default of the action.
     pub effect: Option<Effect>,
-    /// Which requests it looks at.
+    /// The requests to which the fault applies.
     pub scope: FaultScope,
-    /// Only every so manieth of them.
+    /// Only every `n`th of these requests.
     pub every: Option<u64>,
-    /// Only these of them, counted from 1; empty for all.
+    /// Only the requests with these numbers, from 1; empty for all.
     pub at: Vec<u64>,
-    /// Not the first so many of them.
+    /// The number of requests to skip at first.
     pub after: u64,
-    /// No more often than this.
+    /// The maximum number of times.
     pub times: Option<u64>,
-    /// How likely it happens to each of them, from 0 to 1.
+    /// The probability for each request, from 0 to 1.
     pub probability: Option<f64>,
-    /// What chance begins with: the same seed, the same faults.
+    /// The seed of the random numbers: the same seed gives the same faults.
     pub seed: u64,
 }
 
-/// What happens to a request or its answer.
+/// The action of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultAction {
-    /// Nothing but the delay.
+    /// Only the delay.
     None,
     /// Another answer.
     Status {
-        /// Its status.
+        /// The status.
         status: u16,
-        /// The code in its envelope; `None` for an envelope without errors, or for 429 the documented code.
+        /// The code in the envelope; `None` for an envelope without errors, or for 429 the documented code.
         code: Option<u32>,
-        /// Its `Retry-After`.
+        /// The value of `Retry-After`.
         retry_after: Option<String>,
-        /// Its whole body, in the envelope's place.
+        /// The whole body, instead of the envelope.
         body: Option<String>,
     },
     /// The connection is reset before the body is read.
     ResetBefore,
-    /// The connection is reset in place of an answer.
+    /// The connection is reset instead of an answer.
     ResetAfter,
-    /// The connection is reset behind so many bytes of the answer's body; `None` is half of them.
+    /// The connection is reset after this many bytes of the answer's body; `None` is half of them.
     ResetMid(Option<usize>),
-    /// The answer ends behind so many bytes of its body, though its head promises all of them; `None` is half of them.
+    /// The answer ends after this many bytes of its body, although its head announces all of them; `None` is half of
+    /// them.
     Truncate(Option<usize>),
-    /// The answer is complete, and its JSON is not.
+    /// The answer is complete, but its JSON is invalid.
     Malformed,
-    /// A web page in place of the answer.
+    /// A web page instead of the answer.
     Html {
-        /// Its status.
+        /// The status.
         status: u16,
     },
-    /// No body; `None` leaves the status as it is.
+    /// An answer without a body.
     Empty {
-        /// Its status.
+        /// The status; `None` leaves it unchanged.
         status: Option<u16>,
     },
-    /// Problem details (RFC 9457) of the edge in front of the API, or its web page where no JSON is asked for.
+    /// An error of the edge in front of the API: problem details (RFC 9457), or a web page if the client does not ask
+    /// for JSON.
     Edge {
-        /// Its number: 1xxx, or a status from 500 on.
+        /// The code: 1xxx, or a status from 500 on.
         code: u16,
-        /// Its status; `None` is the usual one of the number.
+        /// The status; `None` is the default of the code.
         status: Option<u16>,
-        /// Its `Retry-After`, and the `retry_after` in its body; `None` is the documented one of the number.
+        /// The value of `Retry-After` and of `retry_after` in the body; `None` is the documented one of the code.
         retry_after: Option<String>,
     },
-    /// 200, and in the envelope that it failed.
+    /// Status 200 with an envelope that reports a failure.
     SuccessFalse {
-        /// The code in the envelope; `None` for one without errors.
+        /// The code in the envelope; `None` for an envelope without errors.
         code: Option<u32>,
     },
-    /// The request is answered, and its connection takes no more: GOAWAY, or `Connection: close` on HTTP/1.1.
+    /// The request is answered, and then its connection accepts no more: GOAWAY, or `Connection: close` on HTTP/1.1.
     GoAway,
-    /// The answer's body takes so long to arrive, in pieces.
+    /// The answer's body is sent in pieces over this time.
     Slow(Duration),
     /// There is no answer until the connection is closed.
     Stall,
-    /// The purge is accepted and does not reach the cache of the edge. It looks at the items of purges (URLs, tags,
-    /// hosts, prefixes, everything), and not at requests.
+    /// The purge is accepted, but does not reach the cache of the edge. It counts the items of purges (URLs, tags,
+    /// hosts, prefixes,
+    /// everything) instead of requests.
     Survive,
 }
 
 /// Whether a request takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "it does or it does not")]
+#[expect(clippy::exhaustive_enums, reason = "there is no third case")]
 pub enum Effect {
-    /// It does, whatever the one who sent it gets to see.
+    /// It takes effect, even if the client does not learn of it.
     Done,
-    /// It does not.
+    /// It does not take effect.
     NotDone,
 }
 
-/// Which requests a fault looks at.
+/// The requests to which a fault applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultScope {
     /// Purges and invalidations.
     Purges,
-    /// All of them.
+    /// All requests.
     All,
-    /// Those to the endpoint of that name, such as `list_zones`.
+    /// Requests to the endpoint with that name, such as `list_zones`.
     Endpoint(String),
 }
 
 impl Fault {
-    /// Something that happens to every purge and invalidation.
+    /// Creates a fault of every purge and invalidation.
     #[must_use]
     pub const fn new(action: FaultAction) -> Self {
         Self {
@@ -150,57 +154,57 @@ impl Fault {
         }
     }
 
-    /// Makes it happen later.
+    /// Sets the delay.
     #[must_use]
     pub const fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Says whether the request takes effect. (The actions that say so themselves, the two resets around reading, keep
-    /// to what they say.)
+    /// Sets whether the request takes effect. (The two resets before and after reading have a fixed effect, which does
+    /// not change.)
     #[must_use]
     pub const fn with_effect(mut self, effect: Effect) -> Self {
         self.effect = Some(effect);
         self
     }
 
-    /// Looks at other requests than purges.
+    /// Sets the requests to which it applies. Default: purges.
     #[must_use]
     pub fn with_scope(mut self, scope: FaultScope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Happens to every so manieth request only.
+    /// Applies only to every `n`th request.
     #[must_use]
     pub const fn with_every(mut self, every: u64) -> Self {
         self.every = Some(every);
         self
     }
 
-    /// Happens to these requests only, counted from 1.
+    /// Applies only to the requests with these numbers, from 1.
     #[must_use]
     pub fn with_at(mut self, at: impl IntoIterator<Item = u64>) -> Self {
         self.at = at.into_iter().collect();
         self
     }
 
-    /// Leaves the first so many requests alone.
+    /// Skips this many requests at first.
     #[must_use]
     pub const fn with_after(mut self, after: u64) -> Self {
         self.after = after;
         self
     }
 
-    /// Happens no more often than this.
+    /// Sets the maximum number of times.
     #[must_use]
     pub const fn with_times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Happens by chance, the same with the same seed.
+    /// Applies with this probability, in the same way for the same seed.
     #[must_use]
     pub const fn with_probability(mut self, probability: f64, seed: u64) -> Self {
         self.probability = Some(probability);
@@ -212,7 +216,7 @@ impl Fault {
     #[must_use]
     pub fn takes_effect(&self) -> bool {
         let usual = match self.action {
-            // The answer of a thing in front of the API, or none at all.
+            // The answer of a system in front of the API, or no answer.
             FaultAction::Status { .. }
             | FaultAction::Edge { .. }
             | FaultAction::Html { .. }
@@ -243,14 +247,14 @@ impl Fault {
 }
 
 impl FaultAction {
-    /// Another status, with an envelope that says it failed.
+    /// Creates another status, with an envelope that reports a failure.
     #[must_use]
     pub const fn status(status: u16) -> Self {
         Self::Status { status, code: None, retry_after: None, body: None }
     }
 }
 
-/// The faults of an emulator, with what they have seen.
+/// The faults of an emulator, with their state.
 #[derive(Debug)]
 pub(crate) struct FaultSequence(Vec<ActiveFault>);
 
@@ -273,8 +277,9 @@ impl FaultSequence {
         Self(faults.iter().map(running).collect())
     }
 
-    /// The fault that a request meets. One that an earlier fault took is not seen by the later ones, so that
-    /// `status=503,times=3` and `reset-after,times=2` come one after the other.
+    /// Returns the fault of a request. Faults after the first matching one do not count the request, so
+    /// `status=503,times=3` and
+    /// `reset-after,times=2` apply one after the other.
     pub(crate) fn next(&mut self, endpoint: Option<&Descriptor>) -> Option<Fault> {
         self.0.iter_mut().find_map(|running| running.fires(endpoint).then(|| running.fault.clone()))
     }
@@ -292,25 +297,25 @@ impl ActiveFault {
             fault.every.is_none_or(|every| every > 0 && counted % every == 0)
                 && (fault.at.is_empty() || fault.at.contains(&counted))
         });
-        // Chance is asked last, and only for what is otherwise chosen.
+        // The probability is checked last, and only for requests that are otherwise selected.
         let fires = is_chosen && fault.probability.is_none_or(|probability| self.chance.next() < probability);
         self.fired += u64::from(fires);
         fires
     }
 }
 
-/// Numbers that look like chance and are the same each time: SplitMix64, whose constants these are
+/// A pseudo-random number generator: SplitMix64, with its constants
 /// (<https://prng.di.unimi.it/splitmix64.c>).
 #[derive(Debug)]
 struct Chance(u64);
 
 impl Chance {
-    /// From 0, to below 1.
+    /// Returns a number from 0 to below 1.
     fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The upper 32 bits are a number that an f64 holds exactly.
+        // An f64 represents the upper 32 bits exactly.
         let upper = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or_default();
         f64::from(upper) / 4_294_967_296.0
     }
@@ -320,7 +325,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    /// The numbers of those of twenty purges that meet a fault.
+    /// Returns the numbers of the purges, of twenty, that get a fault.
     fn fired(text: &str) -> Vec<u64> {
         let fault: Fault = text.parse().unwrap();
         let purge = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
@@ -329,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn which_requests() {
+    fn options_select_requests() {
         let rows: &[(&str, &[u64])] = &[
             ("stall,times=3", &[1, 2, 3]),
             ("stall,every=7", &[7, 14]),
@@ -348,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_the_same_each_time_and_fair() {
+    fn probability_is_reproducible_and_accurate() {
         assert_eq!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=7"));
         assert_ne!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=8"));
         let mut chance = Chance(7);

@@ -1,15 +1,17 @@
-//! Cloudflare's Cache API on your own machine.
+//! An emulator of Cloudflare's cache API.
 //!
-//! It answers as the real one is documented to: to good requests and bad ones, with limits, codes and headers; and it
-//! can be told to fail. It shares nothing with this project's client but the model's tables, so that one mistake cannot
-//! hide on both sides. What is not documented it answers as mildly as it can, and `docs/emulator.md` says where.
+//! It answers as documented: to valid and invalid requests, with the API's limits, codes and headers. It can also
+//! simulate
+//! failures. It shares only the model's tables with this project's client, so that one mistake cannot be in both. Where
+//! the
+//! API is not documented, it accepts as much as possible; `docs/emulator.md` lists these cases.
 //!
-//! - [`Config`]: which plan, zones, credentials, limits and faults there are
+//! - [`Config`]: plan, zones, credentials, limits and faults
 //! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock
-//! - [`Server`]: the same behind a socket, with HTTP/1.1 and cleartext HTTP/2
+//! - [`Server`]: the API on a socket, with HTTP/1.1 and cleartext HTTP/2
 //! - [`EdgeConfig`] and [`EdgeOrigin`]: a cache in front of an origin, which shares the zones with the API
-//! - [`Fault`]: what goes wrong, and when
-//! - [`Log`]: what was received, and whether it took effect
+//! - [`Fault`]: a simulated failure
+//! - [`Log`]: the received requests, and whether they took effect
 //!
 //! ```
 //! use cfcache_emulator::{Config, Emulator};

@@ -1,37 +1,38 @@
-//! The limits as the server keeps them. Written apart from the client's pacing, so that one slip cannot hide in both.
+//! The rate limits of the API. They are implemented separately from the client's, so that one mistake cannot be in
+//! both.
 
 use core::time::Duration;
 
 use cfcache_model::limits::{PurgeLimits, Rate};
 
-/// A token bucket: full at first, refilled at a constant rate, in exact integers.
+/// A token bucket: initially full, refilled at a constant rate, with exact integers.
 ///
-/// - In any span of time it gives out at most its capacity and what the rate refills in that span.
-/// - What it refuses costs nothing.
+/// - In any time span, it gives at most its capacity plus the tokens that the rate refills in that span.
+/// - A refusal costs nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenBucket {
-    /// Of one token there are `unit` parts, so that a nanosecond refills a whole number of them.
+    /// The number of parts of one token, chosen so that each nanosecond refills a whole number of parts.
     unit: u128,
     parts_per_nano: u128,
     capacity: u128,
     level: u128,
-    /// The time to which `level` belongs.
+    /// The time of `level`.
     at: Duration,
 }
 
 impl TokenBucket {
-    /// A full bucket of that many tokens; at least one, because an empty one would refuse for ever.
+    /// Creates a full bucket of this many tokens, and at least one, because an empty one would always refuse.
     pub(crate) fn new(rate: Rate, capacity: u32) -> Self {
         let unit = rate.per.as_nanos().max(1);
         let capacity = unit * u128::from(capacity.max(1));
         Self { unit, parts_per_nano: u128::from(rate.count), capacity, level: capacity, at: Duration::ZERO }
     }
 
-    /// Takes tokens out, or tells how long it takes until so many are in it.
+    /// Takes tokens, or returns the time until there are enough.
     ///
     /// # Errors
     ///
-    /// [`Duration::MAX`] where so many can never be in it.
+    /// The time, or [`Duration::MAX`] if the bucket can never contain that many.
     pub(crate) fn take(&mut self, now: Duration, tokens: u32) -> Result<(), Duration> {
         self.refill(now);
         let wanted = self.unit * u128::from(tokens);
@@ -45,30 +46,30 @@ impl TokenBucket {
         }
     }
 
-    /// Whole tokens in it.
+    /// Returns the number of whole tokens.
     pub(crate) fn left(&mut self, now: Duration) -> u32 {
         self.refill(now);
         u32::try_from(self.level / self.unit).unwrap_or(u32::MAX)
     }
 
-    /// How many tokens it holds when full.
+    /// Returns the number of tokens in a full bucket.
     pub(crate) fn capacity(&self) -> u32 {
         u32::try_from(self.capacity / self.unit).unwrap_or(u32::MAX)
     }
 
-    /// How long until it is full.
+    /// Returns the time until the bucket is full.
     pub(crate) fn until_full(&mut self, now: Duration) -> Duration {
         self.refill(now);
         self.time_for(self.capacity - self.level)
     }
 
-    /// How long it takes to fill it from empty.
+    /// Returns the time to fill an empty bucket.
     pub(crate) fn window(&self) -> Duration {
         self.time_for(self.capacity)
     }
 
     fn refill(&mut self, now: Duration) {
-        // Requests of two connections may arrive with their times the wrong way round; time then stands still.
+        // Requests of two connections may arrive with their times in the wrong order. Then no time has passed.
         let passed = now.saturating_sub(self.at);
         self.at += passed;
         let refilled = passed.as_nanos().saturating_mul(self.parts_per_nano);
@@ -86,9 +87,9 @@ impl TokenBucket {
     }
 }
 
-/// A counter that allows so many calls in a window; over that, none at all for as long as the window again.
+/// A counter that allows a number of calls in a window. After more calls, none are allowed for the length of a window.
 ///
-/// A window begins with the first call after the last one ended.
+/// A window starts with the first call after the previous one ended.
 #[derive(Debug, Clone)]
 struct CallWindow {
     limit: Rate,
@@ -138,7 +139,7 @@ impl CallWindow {
     }
 }
 
-/// What the headers tell.
+/// The values of the headers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QuotaState {
     left: u32,
@@ -159,21 +160,22 @@ impl QuotaState {
     }
 }
 
-/// Seconds as the API writes them: whole, and rounded up, so that a client that waits this long is never early.
+/// Returns the seconds as the API writes them: whole numbers, rounded up, so that a client that waits this long is
+/// never early.
 pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
-/// What a request takes of the purge limits.
+/// The part of the purge limits that a request uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Draw {
-    /// Requests that purge by tag, host or prefix, or everything.
+    /// The number of requests that purge by tag, host or prefix, or everything.
     pub(crate) flexible: u32,
-    /// URLs.
+    /// The number of URLs.
     pub(crate) urls: u32,
 }
 
-/// All limits of one account.
+/// The limits of an account.
 #[derive(Debug, Clone)]
 pub(crate) struct LimitState {
     flexible: TokenBucket,
@@ -183,8 +185,9 @@ pub(crate) struct LimitState {
 
 impl LimitState {
     pub(crate) fn new(purge: &PurgeLimits, calls: Rate) -> Self {
-        // The page calls the limit of URLs a moving average, and names no bucket. One second's worth is the smallest
-        // that can hold the rate; but a request of the allowed size must fit, however low somebody sets the rate.
+        // The documentation calls the limit of URLs a moving average, and mentions no bucket. One second's worth is the
+        // smallest bucket
+        // that allows the rate. But a request of the allowed size must always fit, even with a low configured rate.
         let second = Duration::from_secs(1).as_nanos() * u128::from(purge.urls.count)
             / purge.urls.per.as_nanos().max(1);
         let second = u32::try_from(second).unwrap_or(u32::MAX);
@@ -196,7 +199,7 @@ impl LimitState {
         }
     }
 
-    /// Takes both parts of a draw, or none and the time to wait.
+    /// Takes both parts of a draw, or takes nothing and returns the time to wait.
     pub(crate) fn purge(&mut self, now: Duration, draw: Draw) -> Result<(), Duration> {
         let mut flexible = self.flexible.clone();
         flexible.take(now, draw.flexible)?;
@@ -205,17 +208,17 @@ impl LimitState {
         Ok(())
     }
 
-    /// Takes a call that is no purge.
+    /// Takes a call that is not a purge.
     pub(crate) fn call(&mut self, now: Duration) -> Result<(), Duration> {
         self.calls.take(now)
     }
 
-    /// What is left of the calls.
+    /// Returns the remaining calls.
     pub(crate) fn calls_left(&mut self, now: Duration) -> QuotaState {
         self.calls.quota(now)
     }
 
-    /// What is left in the bucket that a draw takes from.
+    /// Returns the remaining tokens of the bucket that a draw uses.
     pub(crate) fn purges_left(&mut self, now: Duration, draw: Draw) -> QuotaState {
         let bucket = if draw.flexible > 0 { &mut self.flexible } else { &mut self.urls };
         QuotaState {
@@ -234,9 +237,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever comes and whenever: in no span of time more than a full bucket and what the rate refills in it.
+        /// For any requests at any times: in any time span at most a full bucket plus the tokens that the rate refills.
         #[test]
-        fn never_faster_than_its_rate(
+        fn never_exceeds_its_rate(
             count in 1_u32..3000,
             per_millis in 1_u64..100_000,
             capacity in 1_u32..500,
@@ -263,7 +266,7 @@ mod tests {
             }
         }
 
-        /// Who waits as long as was said gets what was asked for; who waits a nanosecond less does not.
+        /// A client that waits as long as demanded gets the tokens; a client that waits a nanosecond less does not.
         #[test]
         fn the_wait_is_exact(
             count in 1_u32..3000,
@@ -288,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_backwards_refills_nothing() {
+    fn a_time_in_the_past_refills_nothing() {
         let mut bucket = TokenBucket::new(Rate { count: 1, per: Duration::from_secs(1) }, 1);
         let second = Duration::from_secs(1);
         assert_eq!(bucket.take(second * 10, 1), Ok(()));

@@ -1,4 +1,4 @@
-//! Every request that was received, for those who ask afterwards.
+//! The log of received requests.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -8,15 +8,15 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
-/// How much is kept of what is seen.
+/// How many entries the log keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogRetention {
-    /// All of it.
+    /// All entries.
     Everything,
-    /// The last so many.
+    /// The last entries, up to this number.
     Last(usize),
-    /// Only counts: for runs of millions.
+    /// Only counts: for runs with millions of requests.
     Counts,
 }
 
@@ -37,7 +37,7 @@ impl LogRetention {
     }
 }
 
-/// What an emulator saw. Clones are of the same log.
+/// The log of an emulator. Clones share the same log.
 #[derive(Debug, Clone)]
 pub struct Log {
     log_retention: LogRetention,
@@ -50,55 +50,55 @@ struct LogState {
     counts: Counts,
 }
 
-/// A request, and what became of it.
+/// A request and its result.
 ///
-/// It is in the log before its answer leaves, so whoever holds the answer finds it here.
+/// The entry is added before the answer is sent, so a client with the answer always finds it here.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LogEntry {
-    /// When it was answered (or was not), since the emulator began.
+    /// When it was answered (or would have been), as the time since the emulator started.
     pub at: Duration,
-    /// The connection it came on, counted from 1; 0 where it came on none.
+    /// The number of the connection, from 1; 0 without a connection.
     pub connection: u64,
-    /// The version of HTTP.
+    /// The HTTP version.
     pub version: Version,
     /// The method.
     pub method: Method,
     /// Path and query.
     pub path: String,
-    /// The name of the endpoint, if it is one.
+    /// The name of the endpoint, if there is one.
     pub endpoint: Option<&'static str>,
-    /// The headers, without the secrets in them.
+    /// The headers, without secrets.
     pub headers: HeaderMap,
-    /// The body, as far as it was read.
+    /// The part of the body that was read.
     pub body: Bytes,
-    /// The status that was answered; `None` where no answer was sent.
+    /// The status of the answer; `None` if no answer was sent.
     pub status: Option<u16>,
-    /// Whether it took effect. Whoever sent it need not know: the answer may have been lost.
+    /// Whether the request took effect. The client may not know, because the answer may have been lost.
     pub processed: bool,
-    /// The fault it met, in the words of the fault's own text form.
+    /// The fault that was applied, in its text form.
     pub fault: Option<String>,
 }
 
-/// How much was seen.
+/// The number of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Connections that were accepted.
+    /// The number of accepted connections.
     pub connections: u64,
-    /// Requests that were received.
+    /// The number of received requests.
     pub requests: u64,
-    /// Requests that took effect.
+    /// The number of requests that took effect.
     pub processed: u64,
-    /// Requests that met a fault.
+    /// The number of requests with a fault.
     pub faulted: u64,
-    /// Requests refused with 429, by a limit or by a fault.
+    /// The number of requests that were refused with 429, by a limit or by a fault.
     pub rate_limited: u64,
-    /// Items of the purges and invalidations that took effect: URLs, tags, hosts and prefixes.
+    /// The number of items in the purges and invalidations that took effect: URLs, tags, hosts and prefixes.
     pub items: u64,
 }
 
-/// What is counted of a request.
+/// The counted properties of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RequestOutcome {
     pub(crate) status: Option<u16>,
@@ -112,29 +112,29 @@ impl Log {
         Self { log_retention, seen: Arc::default() }
     }
 
-    /// The requests that are kept, oldest first.
+    /// Returns the kept entries, oldest first.
     #[must_use]
     pub fn entries(&self) -> Vec<LogEntry> {
         self.seen().entries.iter().cloned().collect()
     }
 
-    /// The counts, over everything that was ever seen.
+    /// Returns the counts since the start or the last `clear`.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.seen().counts
     }
 
-    /// Forgets everything; the counts begin at 0 again.
+    /// Removes all entries; the counts start at 0 again.
     pub fn clear(&self) {
         *self.seen() = LogState::default();
     }
 
-    /// Counts a connection. The numbers of connections go on even where the log was cleared.
+    /// Counts a connection. The numbering of connections continues even after the log was cleared.
     pub(crate) fn connected(&self) {
         self.seen().counts.connections += 1;
     }
 
-    /// Counts a request and what became of it. The whole entry is only made where it is kept.
+    /// Counts a request and its result. `entry` is only called if it is kept.
     pub(crate) fn record(&self, outcome: RequestOutcome, entry: impl FnOnce() -> LogEntry) {
         let entry = (self.log_retention != LogRetention::Counts).then(entry);
         let mut seen = self.seen();
@@ -150,12 +150,12 @@ impl Log {
     }
 
     fn seen(&self) -> MutexGuard<'_, LogState> {
-        // What is behind the lock is whole between any two statements.
+        // No statement in here panics between two parts of a change.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The headers with every secret blanked.
+/// Returns the headers with every secret replaced.
 pub(crate) fn without_secrets(headers: &HeaderMap) -> HeaderMap {
     const BLANK: HeaderValue = HeaderValue::from_static("[not kept]");
     let secrets = [

@@ -1,4 +1,4 @@
-//! Where the edge gets its pages: another server, or a folder.
+//! The origin of the edge: another server, or a folder.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 
-/// Where the edge gets its pages.
+/// The origin of the edge.
 ///
 /// The text form is a URL (`http://127.0.0.1:3000`) or the path of a folder (`./public`):
 ///
@@ -21,29 +21,29 @@ use http::Uri;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EdgeOrigin {
-    /// A server that speaks HTTP/1.1 without TLS. A path of the URL is put before the path of each request.
+    /// An HTTP/1.1 server without TLS. The path of the URL is prepended to the path of each request.
     Server(Uri),
     /// A folder.
     ///
-    /// - `/a/` is `a/index.html`, `/a` is the file `a` or else `a.html`.
-    /// - A folder that is asked for without its slash redirects there (301).
-    /// - What is not there is 404, with the content of `404.html` if there is one.
+    /// - `/a/` is `a/index.html`; `/a` is the file `a`, otherwise `a.html`.
+    /// - A folder that is requested without a trailing slash is redirected (301).
+    /// - A missing file is 404, with the content of `404.html` if that exists.
     /// - Links that leave the folder are not followed.
     Folder(PathBuf),
 }
 
-/// Why a text names no origin.
+/// Why a text is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidEdgeOrigin {
     message: String,
 }
 
 impl EdgeOrigin {
-    /// A folder.
+    /// Creates an origin from a folder.
     ///
     /// # Errors
     ///
-    /// [`InvalidEdgeOrigin`] where there is no folder of that name.
+    /// [`InvalidEdgeOrigin`] if there is no such folder.
     pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidEdgeOrigin> {
         let path = path.as_ref();
         let shown = path.display();
@@ -60,17 +60,17 @@ impl EdgeOrigin {
             Some("http") => {}
             Some("https") => {
                 return Err(invalid(format!(
-                    "`{text}`: an origin with TLS is not supported; name its plain port (http://), or put a proxy between"
+                    "`{text}`: an origin with TLS is not supported; use its plain port (http://), or a proxy in between"
                 )));
             }
-            _ => return Err(invalid(format!("`{text}`: an origin is http://HOST[:PORT], or a folder"))),
+            _ => return Err(invalid(format!("`{text}`: an origin must be http://HOST[:PORT], or a folder"))),
         }
         let has_userinfo = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
         if has_userinfo || uri.host().is_none_or(str::is_empty) {
-            return Err(invalid("an origin is http://HOST[:PORT], without user and password"));
+            return Err(invalid("an origin must be http://HOST[:PORT], without user and password"));
         }
         if uri.query().is_some() {
-            return Err(invalid(format!("`{text}`: the URL of an origin has no query")));
+            return Err(invalid(format!("`{text}`: the URL of an origin must not have a query")));
         }
         Ok(Self::Server(uri))
     }
@@ -110,12 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_plain_urls_or_folders() {
+    fn parses_http_urls_and_folders() {
         for (text, expected) in [
             ("https://example.com", "an origin with TLS is not supported"),
-            ("ftp://example.com", "an origin is http://HOST"),
+            ("ftp://example.com", "an origin must be http://HOST"),
             ("http://user:secret@127.0.0.1", "without user and password"),
-            ("http://127.0.0.1/?a=1", "has no query"),
+            ("http://127.0.0.1/?a=1", "must not have a query"),
             ("http://", "is not a URL"),
             ("/no/such/folder", "cannot be used"),
             ("", "cannot be used"),

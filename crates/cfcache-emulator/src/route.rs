@@ -1,17 +1,17 @@
-//! Method and path in, endpoint out.
+//! Finds the endpoint of a method and path.
 
 use cfcache_model::endpoint::{self, Descriptor};
 use http::{Method, StatusCode};
 
 use crate::answer::{ApiResponse, Notice};
 
-/// What everything lives under.
+/// The path prefix of all endpoints.
 pub(crate) const BASE_PATH: &str = "/client/v4";
 
-/// The schema's bound on every id in a path.
+/// The schema's maximum length of an id in a path.
 const MAX_ID_CHARS: usize = 32;
 
-/// An endpoint that was asked for, with what stood in the `{…}` of its path.
+/// An endpoint, with the values of the `{…}` in its path.
 #[derive(Debug, Clone)]
 pub(crate) struct RouteMatch {
     pub(crate) endpoint: &'static Descriptor,
@@ -19,22 +19,23 @@ pub(crate) struct RouteMatch {
 }
 
 impl RouteMatch {
-    /// The argument of that name; endpoints know which they have.
+    /// Returns the argument with that name.
     pub(crate) fn argument(&self, name: &str) -> Option<&str> {
         self.arguments.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Finds the endpoint for a request, or what to answer where there is none.
+/// Finds the endpoint of a request, or returns the answer if there is none.
 pub(crate) fn route(method: &Method, path: &str) -> Result<RouteMatch, ApiResponse> {
     let below = path.strip_prefix(BASE_PATH).filter(|below| below.starts_with('/'));
     let Some(below) = below else { return Err(no_route(path)) };
-    // The documentation's own examples write `/purge_cache/` as well as `/purge_cache`.
+    // The documentation uses both `/purge_cache/` and `/purge_cache`.
     let plain = below.strip_suffix('/').unwrap_or(below);
 
     let matches: Vec<RouteMatch> = endpoint::all().filter_map(|endpoint| fit(endpoint, plain)).collect();
     let Some(most) = matches.iter().map(literals).max() else { return Err(no_route(below)) };
-    // A literal segment beats an argument: `/cloud_regions/batch` is not the region of an address called "batch".
+    // A literal segment takes precedence over an argument: `/cloud_regions/batch` is not the region of an address
+    // "batch".
     let best = || matches.iter().filter(|route| literals(route) == most);
     let found = best().find(|route| accepts(route.endpoint, method));
     found.cloned().ok_or_else(|| {
@@ -69,15 +70,15 @@ fn literals(route: &RouteMatch) -> usize {
     route.endpoint.path.split('/').filter(|segment| !segment.starts_with('{')).count()
 }
 
-/// Returns whether an endpoint has that method. One has another, which the model does not know: `DELETE …/purge_cache`,
-/// the form of years ago, is still routed by the real API, which answers 429 and not 405 when the limit is reached
-/// (putyourlightson/craft-blitz#880, 2026-03).
+/// Returns whether an endpoint supports a method. The model lacks one: `DELETE …/purge_cache`, an old form that the
+/// real API still
+/// routes. It answers 429 and not 405 when the limit is reached (putyourlightson/craft-blitz#880, 2026-03).
 fn accepts(endpoint: &Descriptor, method: &Method) -> bool {
     endpoint.method.as_str() == method.as_str()
         || (endpoint.name == "purge_zone_cache" && method == Method::DELETE)
 }
 
-/// The two errors that come together in published logs; 404 since the newer ones, 400 in older ones.
+/// The two errors that appear together in published logs; 404 in newer ones, 400 in older ones.
 pub(crate) fn no_route(path: &str) -> ApiResponse {
     let where_to = format!("Could not route to {path}, perhaps your object identifier is invalid?");
     ApiResponse::refused_with(
@@ -86,7 +87,7 @@ pub(crate) fn no_route(path: &str) -> ApiResponse {
     )
 }
 
-/// The pairs of a query. Of what is not valid in it the rest is kept.
+/// Returns the pairs of a query. Invalid parts are skipped.
 pub(crate) fn query(text: &str) -> Vec<(String, String)> {
     let plain = |part: &str| decode(&part.replace('+', " ")).unwrap_or_else(|| part.to_owned());
     text.split('&')
@@ -96,7 +97,7 @@ pub(crate) fn query(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Takes percent-encoding off; `None` where it is broken or hides no UTF-8.
+/// Decodes percent-encoding; `None` if it is invalid or not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! The API behind a socket: HTTP/1.1 and cleartext HTTP/2 on one port, and the faults of the wire.
+//! The API on a socket: HTTP/1.1 and cleartext HTTP/2 on one port, and faults of the connection.
 
 mod body;
 mod connection;
@@ -40,13 +40,13 @@ use crate::serve::connection::{Order, ServerConnection, Socket};
 use crate::serve::edge::EdgeServer;
 use crate::state::AcceptedPurge;
 
-/// The largest body that is read. A choice: the real bound is not published.
+/// The maximum size of a body, in bytes. A choice: the API's limit is not published.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How long [`Server::stop`] waits for requests that are being answered.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long [`Server::stop`] waits for requests in progress.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An emulator that accepts connections, until it is stopped or dropped.
+/// A running emulator, until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -57,11 +57,11 @@ pub struct Server {
 }
 
 impl Emulator {
-    /// Builds it, and lets it accept connections. Port 0 picks one that is free.
+    /// Creates an emulator that accepts connections. Port 0 selects a free port.
     ///
     /// # Errors
     ///
-    /// Where nothing can listen there.
+    /// An error of the system if it is impossible to listen there.
     pub async fn start(config: Config, listen: SocketAddr) -> io::Result<Server> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
@@ -70,9 +70,9 @@ impl Emulator {
             None => None,
         };
         let edge_address = edge_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-        // Survivors are the caches' business; all others are the wire's.
-        let is_of_the_wire = |fault: &&Fault| fault.action != FaultAction::Survive;
-        let faults: Vec<Fault> = config.faults.iter().filter(is_of_the_wire).cloned().collect();
+        // The caches handle survivors; the connections handle all other faults.
+        let is_connection_fault = |fault: &&Fault| fault.action != FaultAction::Survive;
+        let faults: Vec<Fault> = config.faults.iter().filter(is_connection_fault).cloned().collect();
         #[expect(clippy::disallowed_methods, reason = "the caches compare times with those of a real origin")]
         let emulator = Self::beginning_at(config, SystemTime::now());
         let shared = Arc::new(ServerState {
@@ -102,69 +102,70 @@ impl Emulator {
 }
 
 impl Server {
-    /// Where it listens.
+    /// Returns the address of the API.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The base URL, without a slash at its end: `http://127.0.0.1:8787/client/v4`.
+    /// Returns the base URL without a trailing slash: `http://127.0.0.1:8787/client/v4`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}{}", self.address, route::BASE_PATH)
     }
 
-    /// Where visitors are served, if there is an edge: `http://127.0.0.1:8788`, without a slash at its end.
+    /// Returns the URL for visitors, if there is an edge: `http://127.0.0.1:8788`, without a trailing slash.
     #[must_use]
     pub fn edge_url(&self) -> Option<String> {
         self.edge_address.map(|address| format!("http://{address}"))
     }
 
-    /// What is in the caches of the edge, in the order of the URLs.
+    /// Returns the objects in the caches of the edge, in the order of their URLs.
     #[must_use]
     pub fn objects(&self) -> Vec<Object> {
         self.shared.emulator.objects(self.shared.elapsed())
     }
 
-    /// Moves the clock, of the API and of the edge; the next request is that much later.
+    /// Moves the clock of the API and the edge forward.
     pub fn advance(&self, time: Duration) {
         self.shared.advance(time);
     }
 
-    /// What was received.
+    /// Returns the log of received requests.
     #[must_use]
     pub fn log(&self) -> Log {
         self.shared.emulator.log().clone()
     }
 
-    /// The purges and invalidations that were accepted, oldest first, as far as the log keeps them.
+    /// Returns the accepted purges and invalidations, oldest first, as far as the log keeps them.
     #[must_use]
     pub fn purges(&self) -> Vec<AcceptedPurge> {
         self.shared.emulator.purges()
     }
 
-    /// Stops: accepts no more, lets what is being answered end for up to two seconds, then closes every connection.
+    /// Stops: accepts no more connections, waits up to two seconds for requests in progress, then closes all
+    /// connections.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for accepting in self.accepting {
-            // An error is the runtime's end, which is an end as well.
+            // An error means that the runtime has ended.
             drop(accepting.await);
         }
     }
 }
 
-/// What all connections use.
+/// The state that all connections share.
 #[derive(Debug)]
 struct ServerState {
     emulator: Emulator,
     script: Mutex<FaultSequence>,
     has_faults: bool,
     begun: Instant,
-    /// By how many milliseconds the clock was moved.
+    /// The number of milliseconds by which the clock was moved.
     advanced_ms: AtomicU64,
 }
 
-/// Accepts connections and serves each, until it is told to stop.
+/// Accepts connections and serves each of them, until it is told to stop.
 async fn accept<F>(
     listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
@@ -172,19 +173,19 @@ async fn accept<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    // Dropping the set, by whatever way out, ends every connection in it.
+    // Dropping the set ends all of its connections.
     let mut connections = JoinSet::new();
     let mut accepted = 0;
     let is_graceful = loop {
         tokio::select! {
-            // An error here means that `Server` was dropped.
+            // An error means that `Server` was dropped.
             change = stopped.changed() => break change.is_ok(),
             incoming = listener.accept() => match incoming {
                 Ok((stream, _)) => {
                     accepted += 1;
                     connections.spawn(serve(stream, accepted, stopped.clone()));
                 }
-                // Out of file descriptors, most likely: some will be free again.
+                // Most likely there are no free file descriptors; wait for some.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -193,19 +194,19 @@ async fn accept<F>(
     drop(listener);
     if is_graceful {
         let all = async { while connections.join_next().await.is_some() {} };
-        // Over the time, the rest is cut.
-        drop(tokio::time::timeout(GRACE, all).await);
+        // Connections that take longer are closed.
+        drop(tokio::time::timeout(STOP_TIMEOUT, all).await);
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 async fn connection(
     stream: TcpStream,
     number: u64,
     shared: Arc<ServerState>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Answers are small, and waiting to fill a packet would only delay them. Without it, it works as well.
+    // Answers are small, so waiting to fill a packet would only delay them. If this fails, the connection still works.
     drop(stream.set_nodelay(true));
     let (connection, mut orders) = ServerConnection::new(number);
     let connection = Arc::new(connection);
@@ -219,7 +220,7 @@ async fn connection(
     let mut is_ending = false;
     loop {
         tokio::select! {
-            // However it ended, with an error of the other side or well: there is nobody to tell.
+            // Errors of the connection are ignored: nobody can be told.
             _ = serving.as_mut() => return,
             change = orders.changed() => {
                 let order = *orders.borrow_and_update();
@@ -240,7 +241,7 @@ async fn connection(
     }
 }
 
-/// Answers a request, or damages it.
+/// Answers a request, or applies a fault.
 async fn respond(
     shared: &ServerState,
     connection: &Arc<ServerConnection>,
@@ -292,15 +293,15 @@ async fn respond(
         }
         FaultAction::Stall => future::pending().await,
         FaultAction::ResetMid(bytes) => {
-            Ok(response.map(|body| FaultyBody::reset_behind(body, bytes, connection)))
+            Ok(response.map(|body| FaultyBody::reset_after(body, bytes, connection)))
         }
-        FaultAction::Truncate(bytes) => Ok(response.map(|body| FaultyBody::broken_behind(body, bytes))),
+        FaultAction::Truncate(bytes) => Ok(response.map(|body| FaultyBody::truncated_after(body, bytes))),
         FaultAction::Slow(time) => Ok(response.map(|body| FaultyBody::slow(&body, time))),
         FaultAction::GoAway => {
             connection.order(Order::Finish);
             let mut response = response.map(FaultyBody::all);
             if request.version() < http::Version::HTTP_2 {
-                // The order would come too late for this answer's head.
+                // The order would come too late for the head of this answer.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
@@ -309,7 +310,7 @@ async fn respond(
     }
 }
 
-/// A timer of no time at all would still wait for the timer's next tick.
+/// Even a timer of zero would wait for the next tick.
 async fn wait(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;
@@ -317,17 +318,17 @@ async fn wait(time: Duration) {
 }
 
 impl ServerState {
-    /// How long ago the emulator began, with what the clock was moved by.
+    /// Returns the time since the start of the emulator, including moves of the clock.
     fn elapsed(&self) -> Duration {
         self.begun.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))
     }
 
-    /// The time that answers tell.
+    /// Returns the time that answers contain.
     fn since_1970(&self) -> Duration {
         self.emulator.config().beginning + self.elapsed()
     }
 
-    /// Moves the clock, and returns by how much it was moved in all.
+    /// Moves the clock, and returns by how much it was moved in total.
     fn advance(&self, time: Duration) -> Duration {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let before = self.advanced_ms.fetch_add(time, Ordering::Relaxed);
@@ -374,7 +375,7 @@ impl ServerState {
 /// Why a body was not read.
 enum Unread {
     TooLarge,
-    /// Whoever sent it stopped in the middle.
+    /// The client stopped sending.
     Broken,
 }
 
@@ -391,8 +392,9 @@ async fn read(request: &Request<Bytes>, body: Incoming) -> Result<Bytes, Unread>
     }
 }
 
-/// The answer of a request that met a fault. Where it took no effect and the fault has no answer of its own, the API
-/// is taken to be out of service.
+/// Returns the answer of a request with a fault. If the request took no effect and the fault has no answer of its own,
+/// the answer is
+/// that the API is unavailable.
 fn damaged(
     shared: &ServerState,
     request: &Request<Bytes>,
@@ -403,7 +405,7 @@ fn damaged(
         let message = match code {
             Some(1134) => RATE_LIMITED,
             Some(971) => THROTTLED,
-            _ => "A fault that was asked for",
+            _ => "A configured fault",
         };
         let errors: Vec<_> = code.map(|code| Notice::new(code, message)).into_iter().collect();
         plain(status, "application/json", ApiResponse::refused_with(status, &errors).body)
@@ -412,7 +414,7 @@ fn damaged(
         Some(handled) => handled.response.clone(),
         None => envelope(StatusCode::SERVICE_UNAVAILABLE, None),
     };
-    // Only what the text form and the documents name as a status gets here as one.
+    // The text form and the documentation allow only valid statuses.
     let valid = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
 
     let mut response = match &fault.action {
@@ -437,7 +439,7 @@ fn damaged(
             response
         }
         FaultAction::Edge { code, status, retry_after } => {
-            let usual = edge_error::usual(*code);
+            let usual = edge_error::default_form(*code);
             let status = status.map_or(usual.status, valid);
             let retry_after = retry_after.clone().or(usual.retry_after.map(|seconds| seconds.to_string()));
             let mut response = if edge_error::wants_json(request.headers()) {
@@ -472,7 +474,7 @@ fn damaged(
         response.status(),
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
     ) {
-        // These have no body, whatever is asked for.
+        // Answers with these statuses have no body.
         *response.body_mut() = Bytes::new();
     }
     response

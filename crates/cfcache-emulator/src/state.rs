@@ -1,6 +1,6 @@
-//! What there is: zones with their environments and settings, and what was purged.
+//! The state of the API: zones with their environments and settings, and the accepted purges.
 //!
-//! What is stored in a cache is in [`Edges`](crate::edge::Edges); a [`AcceptedPurge`] acts on it.
+//! The content of the caches is in [`Edges`](crate::edge::Edges), to which each [`AcceptedPurge`] is applied.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -18,13 +18,13 @@ use crate::log::LogRetention;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Zone {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Its name: a domain.
+    /// The name: a domain.
     pub name: String,
     /// `active`, `pending`, and others.
     pub status: String,
-    /// Its environments, in the order in which they are tried; empty where Version Management is off.
+    /// The environments, in the order in which they are matched; empty if Version Management is off.
     pub environments: Vec<Environment>,
 }
 
@@ -32,34 +32,34 @@ pub struct Zone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Environment {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its id, which the API calls `ref`.
+    /// The id, which the API calls `ref`.
     pub id: String,
-    /// Which requests belong to it, as a rule expression; empty for all that belong nowhere else.
+    /// The rule expression that selects its requests; empty for all remaining requests.
     pub expression: String,
-    /// The JSON of its `position` among the others, which nothing here depends on.
+    /// The JSON of its `position`. The emulator ignores it.
     pub(crate) position: String,
 }
 
-/// A purge or invalidation that was accepted.
+/// An accepted purge or invalidation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptedPurge {
-    /// When, since the emulator began.
+    /// When it was accepted, as the time since the emulator started.
     pub at: Duration,
-    /// Remove, or mark stale.
+    /// Whether to remove objects or to mark them stale.
     pub action: Action,
     /// The id of the zone.
     pub zone: String,
-    /// The id of the environment, if not the whole zone.
+    /// The id of the environment; `None` for the whole zone.
     pub environment: Option<String>,
-    /// What.
+    /// The purged items.
     pub scope: Scope,
 }
 
 impl Zone {
-    /// An active zone with the environments Production, Staging and Development.
+    /// Creates an active zone with the environments Production, Staging and Development.
     #[must_use]
     pub fn new(id: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
@@ -70,51 +70,52 @@ impl Zone {
         }
     }
 
-    /// The zone of the API's own examples: `example.com`.
+    /// Creates the zone of the API's own examples: `example.com`.
     #[must_use]
     pub fn example() -> Self {
         Self::new(example::ZONE_ID, example::ZONE_NAME)
     }
 
-    /// Gives it another status.
+    /// Sets the status.
     #[must_use]
     pub fn with_status(mut self, status: impl Into<String>) -> Self {
         self.status = status.into();
         self
     }
 
-    /// Gives it other environments.
+    /// Sets the environments.
     #[must_use]
     pub fn with_environments(mut self, environments: impl IntoIterator<Item = Environment>) -> Self {
         self.environments = environments.into_iter().collect();
         self
     }
 
-    /// Returns whether a host is the zone's name, or below it.
+    /// Returns whether a host is the zone's name or a subdomain of it.
     pub(crate) fn covers(&self, host: &str) -> bool {
-        // Zones are named in Unicode, and URLs have `xn--`.
+        // Zone names may be in Unicode, but URLs contain `xn--`.
         let ascii = |text: &str| idna::domain_to_ascii(text).unwrap_or_else(|_| text.to_lowercase());
         let host = ascii(host.strip_suffix('.').unwrap_or(host));
         let name = ascii(&self.name);
-        // At a label's boundary: `notexample.com` is not on `example.com`.
+        // Only at a label boundary: `notexample.com` is not a subdomain of `example.com`.
         host.strip_suffix(&name).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }
 }
 
 impl Environment {
-    /// An environment for the requests that fit a rule expression.
+    /// Creates an environment for the requests that match a rule expression.
     #[must_use]
     pub fn new(name: impl Into<String>, id: impl Into<String>, expression: impl Into<String>) -> Self {
         Self { name: name.into(), id: id.into(), expression: expression.into(), position: "{}".to_owned() }
     }
 
-    /// Returns whether it is chosen by what a purge cannot know: IP address, country, ASN or threat score.
+    /// Returns whether its expression uses properties that a purge does not have: IP address, country, ASN or threat
+    /// score.
     pub(crate) fn is_by_address(&self) -> bool {
         ["ip.src", "ip.geoip", "cf.threat_score"].iter().any(|field| self.expression.contains(field))
     }
 }
 
-/// Those of the model's sample, so that the two agree on ids.
+/// The environments of the model's sample, so that the ids agree.
 fn example_environments() -> Vec<Environment> {
     let of = |value: &Value| {
         let text = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -129,32 +130,32 @@ fn example_environments() -> Vec<Environment> {
     list.map(|list| list.iter().map(of).collect()).unwrap_or_default()
 }
 
-/// What the cache of a zone is set to. All times are since the emulator began.
+/// The cache settings of a zone. All times are since the start of the emulator.
 #[derive(Debug, Default)]
 pub(crate) struct ZoneSettings {
-    /// The switches that were set, and not deleted since, by their id.
+    /// The on/off settings that are set, by id.
     pub(crate) switches: BTreeMap<&'static str, StoredSwitch>,
-    /// The settings that have other values than on and off, and were set: the value and when, by their id.
+    /// The settings with other values that are set: value and time, by id.
     pub(crate) values: BTreeMap<&'static str, (Value, Duration)>,
-    /// When the latest clear of Cache Reserve began.
+    /// The start of the last clear of Cache Reserve.
     pub(crate) clear: Option<Duration>,
-    /// For some file extensions, the types that may be served for them, if any are set: the value and when.
+    /// The content types that may be served for each file extension, if set: value and time.
     pub(crate) variants: Option<(Map<String, Value>, Duration)>,
-    /// In which region of which cloud an origin is.
+    /// The cloud region of each origin.
     pub(crate) regions: BTreeMap<IpAddr, Region>,
 }
 
-/// A setting that is on or off, as it was last set.
+/// The value of an on/off setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoredSwitch {
     pub(crate) on: bool,
     pub(crate) set: Duration,
-    /// Of one that ends by itself: when it does, or did, or was ended; none where it was never on.
+    /// When a setting that expires automatically ends, or ended; `None` if it was never on.
     pub(crate) end: Option<Duration>,
 }
 
 impl ZoneSettings {
-    /// For each file extension, the types that may be served for it.
+    /// Returns the content types that may be served for each file extension.
     pub(crate) fn variant_types(&self) -> BTreeMap<String, Vec<String>> {
         let types = |types: &Value| {
             let types = types.as_array().into_iter().flatten();
@@ -165,7 +166,7 @@ impl ZoneSettings {
     }
 }
 
-/// A region of a cloud.
+/// A cloud region.
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) vendor: String,
@@ -173,12 +174,12 @@ pub(crate) struct Region {
     pub(crate) set: Duration,
 }
 
-/// Everything that changes from request to request.
+/// The state that requests change.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) zones: Vec<(Zone, ZoneSettings)>,
     pub(crate) limits: LimitState,
-    /// How many answers were given, which the rays count.
+    /// The number of answers, from which rays are generated.
     pub(crate) answers: u64,
     purges: VecDeque<AcceptedPurge>,
     log_retention: LogRetention,
@@ -204,7 +205,7 @@ impl State {
         self.zones.iter_mut().find(|(zone, _)| zone.id == id)
     }
 
-    /// Notes that something was purged.
+    /// Records an accepted purge.
     pub(crate) fn purge(&mut self, purge: AcceptedPurge) {
         self.log_retention.push(&mut self.purges, purge);
     }

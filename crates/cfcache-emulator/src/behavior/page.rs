@@ -1,4 +1,4 @@
-//! Lists that come in pages.
+//! Lists in pages.
 
 use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid};
@@ -12,22 +12,22 @@ impl Query {
         Self(route::query(call.query))
     }
 
-    /// Of a parameter that comes twice, the last counts.
+    /// Returns the value of a parameter; the last one if it is repeated.
     pub(super) fn last(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// How many items a page may have.
+/// The number of items on a page.
 pub(super) struct PageSizes {
-    pub(super) fewest: usize,
-    pub(super) most: usize,
-    /// Where the request does not say.
-    pub(super) usual: usize,
+    pub(super) min: usize,
+    pub(super) max: usize,
+    /// The default.
+    pub(super) default: usize,
 }
 
 impl PageSizes {
-    /// Answers with the page that is asked for by `page` and `per_page`.
+    /// Answers with the page that `page` and `per_page` select.
     pub(super) fn answer<T>(
         &self,
         query: &Query,
@@ -35,14 +35,14 @@ impl PageSizes {
         to_json: impl Fn(&T) -> String,
     ) -> ApiResponse {
         let page = query.last("page").map_or(Some(1), |page| number(page).filter(|page| *page >= 1));
-        let allowed = self.fewest..=self.most;
+        let allowed = self.min..=self.max;
         let per_page = query
             .last("per_page")
-            .map_or(Some(self.usual), |size| number(size).filter(|size| allowed.contains(size)));
+            .map_or(Some(self.default), |size| number(size).filter(|size| allowed.contains(size)));
         let Some(page) = page else { return invalid("invalid page parameter, must be 1 or more") };
         let Some(per_page) = per_page else {
-            let (fewest, most) = (self.fewest, self.most);
-            return invalid(format!("invalid per_page parameter, must be between {fewest} and {most}"));
+            let (min, max) = (self.min, self.max);
+            return invalid(format!("invalid per_page parameter, must be between {min} and {max}"));
         };
 
         let total = items.len();
@@ -57,7 +57,7 @@ impl PageSizes {
     }
 }
 
-/// A whole number. The schema of some lists says no more than "number", which typed SDKs may write as `1.0`.
+/// Parses a whole number. The schema of some lists only says "number", which typed SDKs may write as `1.0`.
 fn number(text: &str) -> Option<usize> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }

@@ -1,7 +1,8 @@
 //! `POST /zones/{zone_id}/purge_cache` and `…/invalidate_cache`, and the same below `…/environments/{environment_id}`
 //!
-//! The body is read here, from plain JSON, and not with the model's types: what the client writes wrongly must not be
-//! read wrongly in the same way. Which choices are ours, because nothing is published, `docs/emulator.md` lists.
+//! The body is parsed from plain JSON without the model's types, so that a mistake of the client cannot be repeated
+//! here.
+//! `docs/emulator.md` lists the choices that were made because nothing is published.
 
 use cfcache_model::endpoint::Action;
 use http::StatusCode;
@@ -17,13 +18,13 @@ use cfcache_edge::{File, Scope};
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026
 const MAX_TAG_CHARS: usize = 1024;
 
-/// From the error tables of before 2021; nothing newer is known.
+/// From the error tables from before 2021; there is no newer source.
 const MAX_HOST_CHARS: usize = 200;
 
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026
 const MAX_PREFIX_SEPARATORS: usize = 31;
 
-/// A field of a body that holds a list.
+/// A field of the body that contains a list.
 #[derive(Debug, Clone, Copy)]
 enum List {
     Files,
@@ -35,7 +36,7 @@ enum List {
 const LISTS: [(&str, List); 4] =
     [("files", List::Files), ("tags", List::Tags), ("hosts", List::Hosts), ("prefixes", List::Prefixes)];
 
-/// A purge in which nothing is wrong.
+/// A valid purge.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     /// One for each field of the body.
@@ -45,18 +46,18 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// What is to be purged.
+    /// Returns the purges.
     pub(crate) fn purges(&self) -> &[AcceptedPurge] {
         &self.purges
     }
 
-    /// How many items it names.
+    /// Returns the number of items.
     pub(crate) fn items(&self) -> u64 {
         self.purges.iter().map(|purge| purge.scope.item_count() as u64).sum()
     }
 }
 
-/// Notes what was purged.
+/// Records a purge.
 pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> ApiResponse {
     for purge in accepted.purges {
         state.purge(purge);
@@ -64,13 +65,13 @@ pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> ApiResponse {
     ApiResponse::success(&accepted.reply)
 }
 
-/// Reads a body and looks for everything that could be wrong with it.
+/// Parses and checks a body.
 pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Accepted, ApiResponse> {
     let environment = match call.route.argument("environment_id") {
         None => None,
         Some(id) => {
             let found = zone.environments.iter().find(|environment| environment.id == id);
-            // The answer is not known; this one says in so many words that an id is wrong.
+            // The API's answer is not known; this one says that an id is wrong.
             Some(found.ok_or_else(|| route::no_route(call.below_base()))?)
         }
     };
@@ -107,9 +108,9 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
                     List::Prefixes => Scope::Prefixes(prefixes(items, call)?),
                 };
                 match &scope {
-                    // The number of URLs of a request is bounded by the check above, and by the size of a body.
+                    // The check above and the maximum size of a body limit the number of URLs.
                     Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
-                    // However many lists there are, it is one request.
+                    // Several lists are still one request.
                     _ => {
                         draw.flexible = 1;
                     }
@@ -138,7 +139,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
     Ok(Accepted { purges, draw, reply })
 }
 
-/// The fields of the body that are not null. A body that is no object names nothing.
+/// Returns the fields of the body that are not null. A body that is not an object has none.
 fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiResponse> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(mut fields)) => {
@@ -150,7 +151,7 @@ fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiResponse> {
 }
 
 fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, ApiResponse> {
-    cap(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
+    check_count(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
     items
         .into_iter()
         .map(|item| {
@@ -172,7 +173,7 @@ fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, A
         .collect()
 }
 
-/// A string, or an object with `url` and perhaps `headers`; both kinds in one list have been seen to pass.
+/// Parses a string, or an object with `url` and optional `headers`. The API has been seen to accept both in one list.
 fn file(item: Value) -> Option<File> {
     match item {
         Value::String(url) => Some(File::new(url)),
@@ -198,7 +199,7 @@ fn file(item: Value) -> Option<File> {
 }
 
 fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
-    cap(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
+    check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
     strings(items, |tag| match tag.chars().count() {
         0..=MAX_TAG_CHARS => Ok(()),
         _ => {
@@ -208,7 +209,7 @@ fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> 
 }
 
 fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
-    cap(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
+    check_count(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
     strings(items, |host| match host.chars().count() {
         _ if has_forbidden(host) || host.contains("://") => {
             Err(refused(1016, format!("Invalid host: {}", clip(host))))
@@ -222,10 +223,10 @@ fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse>
 }
 
 fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
-    // No code of prefixes is known at all. That of tags, which share their limit, says what is wrong.
-    cap(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
+    // No code for prefixes is known. The code for tags, which share their limit, is used.
+    check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
     strings(items, |prefix| {
-        let wrong = if prefix.contains("://") {
+        let problem = if prefix.contains("://") {
             "must not have a scheme"
         } else if prefix.contains('?') {
             "must not have a query"
@@ -238,7 +239,7 @@ fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiRespon
         } else {
             return Ok(());
         };
-        Err(refused(1016, format!("Invalid prefix, it {wrong}: {}", clip(prefix))))
+        Err(refused(1016, format!("Invalid prefix, it {problem}: {}", clip(prefix))))
     })
 }
 
@@ -255,7 +256,7 @@ fn strings(
         .collect()
 }
 
-fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), ApiResponse> {
+fn check_count(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), ApiResponse> {
     if items.len() > most {
         let found = items.len();
         Err(refused(code, format!("Unable to purge {found} {noun}: at most {most} in a request")))
@@ -264,7 +265,7 @@ fn cap(items: &[Value], most: usize, code: u32, noun: &str) -> Result<(), ApiRes
     }
 }
 
-/// The host of a URL with a scheme that a cache can have seen.
+/// Returns the host of a URL with a scheme that a cache supports.
 fn host_of(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
@@ -279,12 +280,14 @@ fn host_of(url: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-/// White space, a control character or a backslash: no request for a URL has one, so no cache key does.
+/// Returns whether a text contains white space, a control character or a backslash. No URL of a request contains these,
+/// so no cache key
+/// does.
 fn has_forbidden(text: &str) -> bool {
     text.contains(|char: char| char.is_whitespace() || char.is_control() || char == '\\')
 }
 
-/// The words were seen at the API (GitHub, `cloudflare/cloudflare-docs#25277`, 2025); their number was not.
+/// The text was seen at the API (GitHub, `cloudflare/cloudflare-docs#25277`, 2025); its code was not.
 fn invalid_url(url: &str) -> ApiResponse {
     refused(1016, format!("Unable to purge {}, which is an invalid URL.", clip(url)))
 }
@@ -300,10 +303,10 @@ fn refused(code: u32, message: impl Into<String>) -> ApiResponse {
     ApiResponse::refused(StatusCode::BAD_REQUEST, code, message)
 }
 
-/// As much of a text as a message should repeat.
+/// Shortens a text for a message.
 fn clip(text: &str) -> String {
-    const MOST: usize = 100;
-    match text.char_indices().nth(MOST) {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }

@@ -1,4 +1,4 @@
-//! `/zones/{zone_id}/origin/cloud_regions` and all below it
+//! `/zones/{zone_id}/origin/cloud_regions` and everything below it
 
 mod table;
 
@@ -13,20 +13,22 @@ use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid};
 use crate::state::{Region, ZoneSettings};
 
-/// How many mappings a page has.
-const PAGES: PageSizes = PageSizes { fewest: 1, most: 100, usual: 20 };
+/// The number of mappings on a page.
+const PAGES: PageSizes = PageSizes { min: 1, max: 100, default: 20 };
 
-/// How many mappings a zone has: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10, and so the next.
-const MOST: usize = 3500;
+/// The maximum number of mappings of a zone: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10. The
+/// same page is the source of
+/// the next one.
+const MAX_MAPPINGS: usize = 3500;
 
-/// How many a batch has.
-const MOST_IN_BATCH: usize = 100;
+/// The maximum number of items in a batch.
+const MAX_BATCH: usize = 100;
 
 const BAD_REGION: &str = "Invalid vendor or region.";
 const MISSING: &str = "No cloud region mapping exists for this origin IP.";
 const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mappings.";
 
-/// Lists the mappings, by address.
+/// Lists the mappings by address.
 pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let mappings: Vec<_> = settings.regions.iter().collect();
     PAGES.answer(&Query::new(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
@@ -49,25 +51,25 @@ pub(super) fn set(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
 
 fn set_or_refuse(settings: &mut ZoneSettings, call: &Call<'_>) -> Result<ApiResponse, ApiResponse> {
     let body = Value::Object(call.fields()?);
-    let (ip, region) = read(&body, call).map_err(Wrong::answer)?;
-    // Two ways of writing one address are no mismatch.
+    let (ip, region) = read(&body, call).map_err(InvalidMapping::answer)?;
+    // Two spellings of one address are equal.
     if address(call) != Some(ip) {
         return Err(invalid("body origin_ip does not match URL"));
     }
-    store(settings, ip, region).map_err(Wrong::answer)?;
+    store(settings, ip, region).map_err(InvalidMapping::answer)?;
     Ok(ApiResponse::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
 }
 
-/// Sets, or deletes, up to a hundred mappings, each for itself. Others stay as they are.
+/// Sets or deletes up to a hundred mappings independently. Other mappings are unchanged.
 ///
-/// A delete takes a JSON array of addresses, as the schema of cloudflare/api-schemas (c92b9b0) has it.
+/// A delete takes a JSON array of addresses, as in the schema of cloudflare/api-schemas (c92b9b0).
 pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let is_delete = call.method == Method::DELETE;
     let Ok(Value::Array(items)) = serde_json::from_slice(call.body) else {
         return invalid("the body must be a JSON array");
     };
-    if items.len() > MOST_IN_BATCH {
-        return invalid(format!("too many items in the batch, must be at most {MOST_IN_BATCH}"));
+    if items.len() > MAX_BATCH {
+        return invalid(format!("too many items in the batch, must be at most {MAX_BATCH}"));
     }
     let (mut failed, mut succeeded) = (Vec::new(), Vec::new());
     for item in &items {
@@ -79,8 +81,8 @@ pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
         match done {
             Ok(done) => succeeded.push(done),
             Err(wrong) => {
-                let ip = named(item);
-                // One that is an address comes back as the API writes it.
+                let ip = address_of_item(item);
+                // An address is returned in the API's spelling.
                 let ip = ip.parse().map_or_else(|_| ip.to_owned(), |ip: IpAddr| ip.to_string());
                 failed.push(json!({ "origin_ip": ip, "error": wrong.message() }));
             }
@@ -89,7 +91,7 @@ pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
     ApiResponse::success(&json!({ "failed": failed, "succeeded": succeeded }).to_string())
 }
 
-/// Tells which regions there are. (Whether Tiered Cache is on, as the reference asks for, is not looked at.)
+/// Returns the supported regions. (The reference requires Tiered Cache, which is not checked.)
 pub(super) fn supported() -> ApiResponse {
     let region = |(name, colo): &(&str, &str)| json!({ "name": name, "upper_tier_colos": [colo] });
     let vendors: Map<String, Value> = VENDORS
@@ -99,15 +101,15 @@ pub(super) fn supported() -> ApiResponse {
     ApiResponse::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
 }
 
-/// What is wrong with a mapping.
-enum Wrong {
+/// Why a mapping is invalid.
+enum InvalidMapping {
     Form(&'static str),
     Region,
     Missing,
     TooMany,
 }
 
-impl Wrong {
+impl InvalidMapping {
     const fn message(&self) -> &'static str {
         match self {
             Self::Form(message) => message,
@@ -128,24 +130,24 @@ impl Wrong {
     }
 }
 
-/// Reads the mapping of an address.
-fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), Wrong> {
+/// Parses a mapping.
+fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), InvalidMapping> {
     let field = |name| item.get(name).and_then(Value::as_str);
     let (Some(ip), Some(name), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor")) else {
-        return Err(Wrong::Form("origin_ip, region and vendor are required, and must be strings"));
+        return Err(InvalidMapping::Form("origin_ip, region and vendor are required, and must be strings"));
     };
-    let ip = ip.parse().map_err(|_| Wrong::Form(BAD_ADDRESS))?;
+    let ip = ip.parse().map_err(|_| InvalidMapping::Form(BAD_ADDRESS))?;
     Ok((ip, Region { vendor: vendor.to_owned(), name: name.to_owned(), set: call.now }))
 }
 
-/// Stores a mapping, and tells what a batch tells of it.
-fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, Wrong> {
+/// Stores a mapping, and returns its result in a batch.
+fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, InvalidMapping> {
     let regions = VENDORS.iter().find(|(vendor, _)| *vendor == region.vendor).map(|(_, regions)| *regions);
     if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == region.name)) {
-        return Err(Wrong::Region);
+        return Err(InvalidMapping::Region);
     }
-    if settings.regions.len() >= MOST && !settings.regions.contains_key(&ip) {
-        return Err(Wrong::TooMany);
+    if settings.regions.len() >= MAX_MAPPINGS && !settings.regions.contains_key(&ip) {
+        return Err(InvalidMapping::TooMany);
     }
     let stored = json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor });
     settings.regions.insert(ip, region);
@@ -154,27 +156,28 @@ fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Valu
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
 
-fn remove(settings: &mut ZoneSettings, item: &Value) -> Result<Value, Wrong> {
-    let ip = item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or(Wrong::Form(BAD_ADDRESS))?;
-    settings.regions.remove(&ip).ok_or(Wrong::Missing)?;
+fn remove(settings: &mut ZoneSettings, item: &Value) -> Result<Value, InvalidMapping> {
+    let ip =
+        item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or(InvalidMapping::Form(BAD_ADDRESS))?;
+    settings.regions.remove(&ip).ok_or(InvalidMapping::Missing)?;
     Ok(json!({ "origin_ip": ip.to_string() }))
 }
 
-/// The address of an item of a batch, which a delete names without more.
-fn named(item: &Value) -> &str {
+/// Returns the address of an item of a batch. A delete contains only the address.
+fn address_of_item(item: &Value) -> &str {
     item.as_str().or_else(|| item.get("origin_ip")?.as_str()).unwrap_or_default()
 }
 
-/// The address in the path; what is none has no mapping.
+/// Returns the address in the path; an invalid one has no mapping.
 fn address(call: &Call<'_>) -> Option<IpAddr> {
     call.route.argument("origin_ip")?.parse().ok()
 }
 
 fn missing() -> ApiResponse {
-    Wrong::Missing.answer()
+    InvalidMapping::Missing.answer()
 }
 
-/// A mapping as the API tells it: IPv6 in the form of RFC 5952, which is the standard library's as well.
+/// Returns a mapping as JSON. IPv6 addresses have the form of RFC 5952, which the standard library uses.
 fn to_json(ip: IpAddr, region: &Region, call: &Call<'_>) -> Value {
     json!({
         "origin_ip": ip.to_string(),

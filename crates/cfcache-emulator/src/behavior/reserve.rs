@@ -10,7 +10,7 @@ use crate::answer::ApiResponse;
 use crate::behavior::{Call, not_available, switch};
 use crate::state::ZoneSettings;
 
-/// Tells how the latest clear stands.
+/// Returns the state of the last clear.
 pub(super) fn status(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     match settings.clear {
         _ if call.config.plan < Plan::Pro => not_available(),
@@ -23,7 +23,7 @@ pub(super) fn status(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     }
 }
 
-/// Begins to clear, whatever the body is. While a clear runs, that one goes on and is told.
+/// Starts a clear, with any body. If a clear is running, returns the state of that one.
 pub(super) fn clear(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < Plan::Pro {
         return not_available();
@@ -39,7 +39,7 @@ pub(super) fn clear(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
     to_json(start, call)
 }
 
-/// Returns whether a clear has not come to its end.
+/// Returns whether a clear is running.
 pub(super) fn is_running(settings: &ZoneSettings, call: &Call<'_>) -> bool {
     settings.clear.is_some_and(|start| call.now < start + call.config.clear_time)
 }

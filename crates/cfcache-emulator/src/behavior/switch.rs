@@ -1,4 +1,4 @@
-//! Every setting that is on or off: each is a row of the table, and all of them behave the same.
+//! The on/off settings. Each is a row of the table, and all behave the same.
 
 use core::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid, not_available, not_set, reserve};
 use crate::state::{StoredSwitch, ZoneSettings};
 
-/// What differs between the settings.
+/// The properties of a setting.
 pub(super) struct Rules {
     path: &'static str,
     /// The id in answers.
     id: &'static str,
     /// The smallest plan that has it.
     plan: Plan,
-    /// Whether there is nothing to read or delete until it was set.
+    /// Whether it can be read or deleted only after it was set.
     is_missing_at_first: bool,
-    /// After what time it turns itself off.
+    /// The time after which it turns itself off.
     lasts: Option<Duration>,
 }
 
@@ -80,12 +80,12 @@ static SWITCHES: [Rules; 7] = [
 const RESERVE: &str = "cache_reserve";
 const DEVELOPMENT: &str = "development_mode";
 
-/// The rules of the switch with that path.
+/// Returns the properties of the setting with that path.
 pub(super) fn rules(path: &str) -> Option<&'static Rules> {
     SWITCHES.iter().find(|rules| rules.path == path)
 }
 
-/// Reads a switch, sets it (to create it is the same), or deletes it.
+/// Reads, sets (or creates, which is the same) or deletes a setting.
 pub(super) fn answer(rules: &Rules, settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < rules.plan {
         return not_available();
@@ -109,12 +109,13 @@ pub(super) fn is_reserve_on(settings: &ZoneSettings) -> bool {
     settings.switches.get(RESERVE).is_some_and(|reserve| reserve.on)
 }
 
-/// How many seconds Development Mode goes on, or, negative, for how many it has been off; none where it was never on.
+/// Returns the remaining seconds of Development Mode; negative for the seconds since it ended; `None` if it was never
+/// on.
 pub(super) fn development_mode(settings: &ZoneSettings, now: Duration) -> Option<i64> {
     settings.switches.get(DEVELOPMENT).and_then(|switch| switch.remaining(now))
 }
 
-/// When Development Mode was turned on; none where it is off. It ends by itself, which is not looked at here.
+/// Returns when Development Mode was turned on; `None` if it is off. Its automatic end is not considered here.
 pub(crate) fn development_mode_since(settings: &ZoneSettings) -> Option<Duration> {
     settings.switches.get(DEVELOPMENT).filter(|switch| switch.on).map(|switch| switch.set)
 }
@@ -137,7 +138,7 @@ fn set(
     let last_end = stored.and_then(|stored| stored.end);
     let end = match rules.lasts {
         Some(time) if on => Some(call.now + time),
-        // Turned off before its time, or long after that.
+        // Turned off before its end, or after it.
         _ => last_end.map(|end| end.min(call.now)),
     };
     let switch = StoredSwitch { on, set: call.now, end };
@@ -153,7 +154,7 @@ fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> ApiR
     }
     if rules.lasts.is_some() {
         let remaining = stored.and_then(|switch| switch.remaining(call.now));
-        // Documented as a number, and as `false` where there is none.
+        // Documented as a number, and as `false` without one.
         result["time_remaining"] = remaining.map_or(Value::Bool(false), Value::from);
     }
     ApiResponse::success(&result.to_string())

@@ -6,14 +6,14 @@ use crate::answer::{ApiResponse, quote};
 use crate::auth::{Caller, Token, TokenState};
 use crate::behavior::Call;
 
-/// The id of every token here: the one of the API's own examples.
+/// The id of every token: the one of the API's own examples.
 const TOKEN_ID: &str = "ed17574386854bf78a67040be0a770b0";
 
-/// Says what is known about the token that the request carries. (The account in the path is not looked at.)
+/// Returns the state of the request's token. (The account in the path is ignored.)
 pub(super) fn verify(call: &Call<'_>) -> ApiResponse {
     let known = match call.caller {
         Caller::Known(token) => token.clone(),
-        // Whatever it is, it is of a valid form. (Keys were refused before.)
+        // A token of a valid form. (Keys were refused before.)
         Caller::AnyToken | Caller::Key => Token::new(""),
     };
     let status = match known.state {
@@ -31,7 +31,7 @@ pub(super) fn verify(call: &Call<'_>) -> ApiResponse {
     result.push('}');
     match known.state {
         TokenState::Active => ApiResponse::remark(&result, 10000, "This API Token is valid and active"),
-        // What the messages say about the others is not published.
+        // The messages for the other states are not published.
         _ => ApiResponse::success(&result),
     }
 }

@@ -1,4 +1,4 @@
-//! `GET` and `PATCH` of the settings that have more values than on and off: `/zones/{zone_id}/settings/cache_level` and
+//! `GET` and `PATCH` of the settings with other values than on and off: `/zones/{zone_id}/settings/cache_level` and
 //! `…/browser_cache_ttl`
 
 use cfcache_model::endpoint::Method;
@@ -14,23 +14,23 @@ const BROWSER_CACHE_TTL: &str = "browser_cache_ttl";
 /// <https://developers.cloudflare.com/api/resources/zones/subresources/settings/>, 2026-11.
 const CACHE_LEVELS: [&str; 3] = ["aggressive", "basic", "simplified"];
 
-/// Where nobody set it: four hours. A choice.
+/// The default: four hours. A choice.
 const DEFAULT_TTL: u64 = 14_400;
 
-/// Reads the cache level, or sets it.
+/// Reads or sets the cache level.
 pub(super) fn cache_level(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let is_level = |value: &Value| value.as_str().is_some_and(|level| CACHE_LEVELS.contains(&level));
     answer(settings, call, CACHE_LEVEL, &"aggressive".into(), is_level)
         .unwrap_or_else(|| invalid("invalid value for cache_level, must be aggressive, basic or simplified"))
 }
 
-/// Reads the browser cache TTL, or sets it to any number of seconds: which of them a plan has is not in the sources.
+/// Reads or sets the browser cache TTL to any number of seconds. The sources do not say which values a plan allows.
 pub(super) fn browser_cache_ttl(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     answer(settings, call, BROWSER_CACHE_TTL, &DEFAULT_TTL.into(), Value::is_u64)
         .unwrap_or_else(|| invalid("invalid value for browser_cache_ttl, must be a number of seconds"))
 }
 
-/// `None` where the value of the body is not a good one.
+/// Returns `None` if the value in the body is invalid.
 fn answer(
     settings: &mut ZoneSettings,
     call: &Call<'_>,

@@ -10,12 +10,13 @@ use crate::answer::ApiResponse;
 use crate::behavior::{Call, invalid, not_available, not_set};
 use crate::state::ZoneSettings;
 
-/// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Written down again, and not
-/// taken from the model, for the client checks its requests against that list.
+/// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Not taken from the model,
+/// because the client
+/// checks its requests with the model's list.
 const EXTENSIONS: [&str; 11] =
     ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
 
-/// Reads the variants, replaces all of them, or deletes them.
+/// Reads, replaces or deletes the variants.
 pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < Plan::Pro {
         return not_available();
@@ -43,7 +44,8 @@ pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiRespons
     }
 }
 
-/// The `value` of the body, if it is as the schema has it. Null for a list is let through: reads have shown it.
+/// Returns the `value` of the body, if it conforms to the schema. Null instead of a list is accepted, because reads
+/// have returned it.
 fn checked(call: &Call<'_>) -> Result<Map<String, Value>, ApiResponse> {
     let Some(Value::Object(value)) = call.fields()?.remove("value") else {
         return Err(invalid("invalid value for variants, must be an object"));

@@ -9,17 +9,17 @@ use crate::behavior::page::{PageSizes, Query};
 use crate::behavior::{Call, switch};
 use crate::state::{State, Zone, ZoneSettings};
 
-/// The account that all zones belong to.
+/// The account of all zones.
 const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
 
-/// How many zones a page has. The documented least is 5, and many published programs ask for 1 and get it.
-const PAGES: PageSizes = PageSizes { fewest: 1, most: MAX_ZONES_PER_PAGE as usize, usual: 20 };
+/// The number of zones on a page. The documented minimum is 5, but many published programs ask for 1 and get it.
+const PAGES: PageSizes = PageSizes { min: 1, max: MAX_ZONES_PER_PAGE as usize, default: 20 };
 
 pub(super) fn get(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     ApiResponse::success(&zone_json(zone, settings, call))
 }
 
-/// Lists zones by name, status and account, a page at a time.
+/// Lists zones by name, status and account, in pages.
 pub(super) fn list(state: &State, call: &Call<'_>) -> ApiResponse {
     let query = Query::new(call);
     let asked = |name: &str| query.last(name);
@@ -30,7 +30,7 @@ pub(super) fn list(state: &State, call: &Call<'_>) -> ApiResponse {
     for pair in &state.zones {
         let (zone, _) = pair;
         filters.clear();
-        filters.extend(asked("name").map(|rule| name_fits(rule, &zone.name)));
+        filters.extend(asked("name").map(|rule| name_matches(rule, &zone.name)));
         filters.extend(asked("status").map(|status| status == zone.status));
         filters.extend(asked("account.id").map(|id| id == ACCOUNT_ID));
         let fits = |fit: &bool| *fit;
@@ -68,10 +68,10 @@ pub(super) fn environments(zone: &Zone) -> ApiResponse {
     ApiResponse::success(&format!(r#"{{"environments":[{}]}}"#, list.join(",")))
 }
 
-/// Returns whether a name fits a rule such as `example.com` or `starts_with:exam`.
+/// Returns whether a name matches a rule such as `example.com` or `starts_with:exam`.
 ///
 /// Source of the rules: <https://developers.cloudflare.com/api/resources/zones/methods/list/>, 2026-10.
-fn name_fits(rule: &str, name: &str) -> bool {
+fn name_matches(rule: &str, name: &str) -> bool {
     let (operator, value) = rule.split_once(':').unwrap_or(("equal", rule));
     let (operator, exact) = match operator.strip_suffix("_case_sensitive") {
         Some(operator) => (operator, true),
@@ -88,8 +88,9 @@ fn name_fits(rule: &str, name: &str) -> bool {
     }
 }
 
-/// A zone with every field that the reference demands and that the vendor's typed SDKs insist on. What the emulator
-/// knows nothing about has the values of the API's own examples.
+/// Returns a zone with every field that the reference and the vendor's typed SDKs require. Fields that the emulator
+/// does not use have
+/// the values of the API's own examples.
 fn zone_json(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> String {
     const DATE: &str = "2014-01-01T05:20:00.12345Z";
     let plan = call.config.plan;
@@ -134,7 +135,7 @@ fn zone_json(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> String {
     .to_string()
 }
 
-/// Id and name of a plan. The enterprise's id is in published answers; the others' mean nothing.
+/// Returns the id and name of a plan. The id of Enterprise is in published answers; the others are placeholders.
 const fn plan_identity(plan: Plan) -> (&'static str, &'static str) {
     match plan {
         Plan::Free => ("00000000000000000000000000000001", "Free Website"),

@@ -1,24 +1,25 @@
-//! Errors that the edge in front of the API makes itself: problem details (RFC 9457).
+//! Errors of the edge in front of the API: problem details (RFC 9457).
 //!
-//! Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27. Which status a number has, where the sources
-//! do not say it, the wording, and the wait of a 5xx are choices.
+//! Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27. These are choices: the status of codes for
+//! which the
+//! sources name none, the wording, and the `Retry-After` of a 5xx.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-/// What is usual for an error of the edge.
+/// The default values of an error of the edge.
 #[derive(Debug)]
 pub(crate) struct EdgeError {
     code: u16,
     pub(crate) status: StatusCode,
     title: &'static str,
-    /// Seconds.
+    /// In seconds.
     pub(crate) retry_after: Option<u32>,
 }
 
-/// The usual form of an error: 1000 to 1999, or a status from 500 on.
-pub(crate) fn usual(code: u16) -> EdgeError {
+/// Returns the default form of an error: 1000 to 1999, or a status from 500 on.
+pub(crate) fn default_form(code: u16) -> EdgeError {
     let (status, title, retry_after) = match code {
         1004 => (403, "DNS resolution error", Some(120)),
         1005 => (403, "Banned zone", Some(120)),
@@ -39,13 +40,13 @@ pub(crate) fn usual(code: u16) -> EdgeError {
 }
 
 impl EdgeError {
-    /// The problem details; what is no number of seconds is left out of them.
+    /// Returns the problem details. An invalid number of seconds is omitted.
     pub(crate) fn body(&self, status: StatusCode, retry_after: Option<&str>) -> String {
         let family = if self.code < 1000 { "5xx" } else { "1xxx" };
         let code = self.code;
         let advice = match code {
-            525 | 526 => "Do not retry: the server behind the edge has to be mended first.",
-            _ => "The edge did not pass the request on.",
+            525 | 526 => "Do not retry: the server behind the edge must be fixed first.",
+            _ => "The edge did not forward the request.",
         };
         let mut body = json!({
             "type": format!(
@@ -64,7 +65,7 @@ impl EdgeError {
     }
 }
 
-/// Returns whether a request asks for JSON, without which the edge sends a web page.
+/// Returns whether a request asks for JSON. Otherwise the edge sends a web page.
 pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts.flat_map(|value| value.split(',')).any(|kind| {

@@ -1,4 +1,4 @@
-//! The text form of a fault: `status=503,times=3`
+//! The text form of a fault, such as `status=503,times=3`.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,11 +6,11 @@ use core::time::Duration;
 
 use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 
-/// Every word that says what happens, as a message lists them.
+/// The keywords of all actions, for messages.
 const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
     `html`, `edge=N`, `empty`, `success-false`, `goaway`, `slow=TIME`, `stall` or `survive`";
 
-/// Why a text is no fault: a fragment for people, which names what was found and what is allowed.
+/// Why a text is not a fault: a fragment with what was found and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidFault {
@@ -42,12 +42,12 @@ impl FromStr for Fault {
     }
 }
 
-/// Splits at commas. `at=2,5` has one in its value, so has a date, and a `body=…` takes all that is left.
+/// Splits at commas. The value of `at=2,5` contains one, and so does a date; `body=…` takes the rest of the text.
 fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidFault> {
     let mut pairs: Vec<(String, Option<String>)> = Vec::new();
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(invalid(format!("a fault is empty; it begins with {ACTIONS}")));
+        return Err(invalid(format!("a fault is empty; it starts with {ACTIONS}")));
     }
     while !rest.is_empty() {
         if let Some(body) = rest.strip_prefix("body=") {
@@ -61,7 +61,7 @@ fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidFault> {
             (Some((name, value)), _) => {
                 let (name, value) = (name.trim(), value.trim());
                 if pairs.iter().any(|(known, _)| known == name) {
-                    return Err(invalid(format!("`{name}` stands twice in `{text}`")));
+                    return Err(invalid(format!("`{name}` is given twice in `{text}`")));
                 }
                 pairs.push((name.to_owned(), Some(value.to_owned())));
             }
@@ -87,7 +87,7 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What was read so far.
+/// The state of the parser.
 struct FaultParser {
     fault: Fault,
     action: Option<String>,
@@ -121,13 +121,13 @@ impl FaultParser {
             ("status", Some(value)) => {
                 let status: u16 = number(name, value)?;
                 if !(200..=599).contains(&status) {
-                    return Err(invalid(format!("`status={value}`: a status is from 200 to 599")));
+                    return Err(invalid(format!("`status={value}`: a status must be from 200 to 599")));
                 }
                 self.status = Some(status);
             }
             ("code", Some(value)) => self.code = Some(number(name, value)?),
             ("retry-after", Some(value)) => {
-                // Nonsense is welcome here, but a line break would be another header.
+                // Invalid values are allowed for tests, but a line break would start another header.
                 if value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
                     return Err(invalid("`retry-after` takes the text of the header: seconds, or a date"));
                 }
@@ -157,7 +157,7 @@ impl FaultParser {
                 let code: u16 = number(name, value)?;
                 if !(500..=599).contains(&code) && !(1000..=1999).contains(&code) {
                     return Err(invalid(format!(
-                        "`edge={value}`: an error of the edge is 1000 to 1999, or 500 to 599"
+                        "`edge={value}`: an error of the edge must be from 1000 to 1999, or from 500 to 599"
                     )));
                 }
                 self.set_action(name, FaultAction::Edge { code, status: None, retry_after: None })?;
@@ -171,7 +171,7 @@ impl FaultParser {
             ("processed", Some("yes")) => fault.effect = Some(Effect::Done),
             ("processed", Some("no")) => fault.effect = Some(Effect::NotDone),
             ("processed", Some(value)) => {
-                return Err(invalid(format!("`processed={value}`: it is `yes` or `no`")));
+                return Err(invalid(format!("`processed={value}`: must be `yes` or `no`")));
             }
             ("on", Some("purge")) => fault.scope = FaultScope::Purges,
             ("on", Some("all")) => fault.scope = FaultScope::All,
@@ -185,7 +185,7 @@ impl FaultParser {
             ("probability", Some(value)) => {
                 let probability: f64 = number(name, value)?;
                 if !(0.0..=1.0).contains(&probability) {
-                    return Err(invalid(format!("`probability={value}`: it is from 0 to 1")));
+                    return Err(invalid(format!("`probability={value}`: must be from 0 to 1")));
                 }
                 fault.probability = Some(probability);
             }
@@ -199,7 +199,7 @@ impl FaultParser {
             (name, Some(_)) if takes_none(name) => return Err(invalid(format!("`{name}` takes no value"))),
             (name, _) => {
                 return Err(invalid(format!(
-                    "`{name}` is not known; what happens is {ACTIONS}, and to which requests say `on`, `every`, `at`, \
+                    "`{name}` is not known; use {ACTIONS} for the action, and select requests with `on`, `every`, `at`, \
                      `after`, `times`, `probability` and `seed`"
                 )));
             }
@@ -209,14 +209,16 @@ impl FaultParser {
 
     fn set_action(&mut self, name: &str, action: FaultAction) -> Result<(), InvalidFault> {
         if let Some(first) = self.action.replace(name.to_owned()) {
-            return Err(invalid(format!("`{first}` and `{name}` are two faults; give each its own")));
+            return Err(invalid(format!(
+                "`{first}` and `{name}` are two faults; use a separate `--fault` for each"
+            )));
         }
         self.fault.action = action;
         Ok(())
     }
 
     fn finish(mut self) -> Result<Fault, InvalidFault> {
-        // `status` is a fault of its own, or says more about a page or an empty answer.
+        // `status` is an action of its own, or sets the status of a page or an empty answer.
         match (&mut self.fault.action, self.status) {
             (_, None) => {}
             (FaultAction::Html { status }, Some(given)) => *status = given,
@@ -246,31 +248,31 @@ impl FaultParser {
             _ => return Err(self.misplaced("body", "`status`")),
         }
         if self.fault.action == FaultAction::None && !self.has_delay {
-            return Err(invalid(format!("it does not say what happens: {ACTIONS}")));
+            return Err(invalid(format!("the action is missing: {ACTIONS}")));
         }
         if matches!(self.fault.action, FaultAction::ResetBefore | FaultAction::ResetAfter)
             && self.fault.effect.is_some()
         {
             return Err(invalid(
-                "`processed` is settled for a reset: it is done `reset-after`, not `reset-before`",
+                "`processed` is fixed for a reset: `yes` for `reset-after`, `no` for `reset-before`",
             ));
         }
         let has_more =
             self.has_delay || self.fault.effect.is_some() || self.fault.scope != FaultScope::Purges;
         if self.fault.action == FaultAction::Survive && has_more {
             return Err(invalid(
-                "`survive` is about the items of purges; `delay`, `processed` and `on` say nothing beside it",
+                "`survive` applies to the items of purges; `delay`, `processed` and `on` have no effect with it",
             ));
         }
         if self.has_seed && self.fault.probability.is_none() {
-            return Err(invalid("`seed` goes with `probability`"));
+            return Err(invalid("`seed` needs `probability`"));
         }
         Ok(self.fault)
     }
 
-    fn misplaced(&self, name: &str, beside: &str) -> InvalidFault {
+    fn misplaced(&self, name: &str, allowed: &str) -> InvalidFault {
         let action = self.action.as_deref().unwrap_or("delay");
-        invalid(format!("`{name}` says nothing beside `{action}`; it goes with {beside}"))
+        invalid(format!("`{name}` has no effect with `{action}`; use it with {allowed}"))
     }
 }
 
@@ -315,35 +317,35 @@ fn known_endpoint(name: &str) -> Result<String, InvalidFault> {
     if names.contains(&name) {
         Ok(name.to_owned())
     } else {
-        Err(invalid(format!("`on={name}`: it is `purge`, `all`, or an endpoint: {}", names.join(", "))))
+        Err(invalid(format!("`on={name}`: must be `purge`, `all`, or an endpoint: {}", names.join(", "))))
     }
 }
 
 fn number<N: FromStr>(name: &str, value: &str) -> Result<N, InvalidFault> {
-    value.trim().parse().map_err(|_| invalid(format!("`{name}={value}`: that is no number it can be")))
+    value.trim().parse().map_err(|_| invalid(format!("`{name}={value}`: the number is invalid")))
 }
 
 fn positive(name: &str, value: &str) -> Result<u64, InvalidFault> {
     match number(name, value)? {
-        0 => Err(invalid(format!("`{name}={value}`: it is counted from 1"))),
+        0 => Err(invalid(format!("`{name}={value}`: must be at least 1"))),
         number => Ok(number),
     }
 }
 
-/// `200ms`, `1.5s`, `2m`, or a plain number of seconds.
+/// Parses `200ms`, `1.5s`, `2m`, or a number of seconds.
 fn time(name: &str, value: &str) -> Result<Duration, InvalidFault> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
     let (digits, unit) = units
         .into_iter()
         .find_map(|(unit, seconds)| value.strip_suffix(unit).map(|digits| (digits, seconds)))
         .unwrap_or((value, 1.0));
-    let wrong = || invalid(format!("`{name}={value}`: a time is like `200ms`, `1.5s` or `2m`"));
-    let number: f64 = digits.trim().parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+    let invalid_time = || invalid(format!("`{name}={value}`: a time must be like `200ms`, `1.5s` or `2m`"));
+    let number: f64 = digits.trim().parse().map_err(|_| invalid_time())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|_| invalid_time())
 }
 
 impl fmt::Display for Fault {
-    /// The text form: parsing it gives the same fault.
+    /// Writes the text form. Parsing it gives the same fault.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words: Vec<String> = Vec::new();
         let mut last = None;

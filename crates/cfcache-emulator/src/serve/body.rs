@@ -1,4 +1,4 @@
-//! The body of an answer, as it leaves: whole, slowly, or not to its end.
+//! The body of an answer: complete, slow, or incomplete.
 
 use core::fmt;
 use core::pin::Pin;
@@ -13,17 +13,17 @@ use tokio::time::Sleep;
 
 use crate::serve::connection::{Order, ServerConnection};
 
-/// How long bytes get to reach the other side before the connection goes. A reset throws away what is still on its way.
+/// The delay before a connection is reset, so that sent bytes can arrive. A reset discards bytes in transit.
 const SETTLE: Duration = Duration::from_millis(30);
 
-/// Into how many pieces a slow body is cut.
+/// The number of pieces of a slow body.
 const PIECES: u32 = 10;
 
-/// A body in steps.
+/// A body that is sent in steps.
 pub(super) struct FaultyBody {
     steps: VecDeque<BodyStep>,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// What the head promises, less what was sent.
+    /// The announced length that has not been sent yet.
     promised: u64,
 }
 
@@ -34,13 +34,13 @@ enum BodyStep {
     Break,
 }
 
-/// The answer ends here. Seen by hyper only: it closes the connection, or the stream on HTTP/2.
+/// The error that ends an answer early. Only hyper sees it: it closes the connection, or the stream on HTTP/2.
 #[derive(Debug)]
 pub(super) struct Truncated;
 
 impl fmt::Display for Truncated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cut off on purpose")
+        f.write_str("truncated by a fault")
     }
 }
 
@@ -53,21 +53,17 @@ impl FaultyBody {
         Self { steps, sleep: None, promised }
     }
 
-    /// Resets the connection behind so many bytes, or half of them.
-    pub(super) fn reset_behind(
-        body: Bytes,
-        bytes: Option<usize>,
-        connection: &Arc<ServerConnection>,
-    ) -> Self {
+    /// Resets the connection after this many bytes, or half of them.
+    pub(super) fn reset_after(body: Bytes, bytes: Option<usize>, connection: &Arc<ServerConnection>) -> Self {
         Self::part(body, bytes, BodyStep::Reset(Arc::clone(connection)))
     }
 
-    /// Ends without being whole behind so many bytes, or half of them.
-    pub(super) fn broken_behind(body: Bytes, bytes: Option<usize>) -> Self {
+    /// Ends the body early after this many bytes, or half of them.
+    pub(super) fn truncated_after(body: Bytes, bytes: Option<usize>) -> Self {
         Self::part(body, bytes, BodyStep::Break)
     }
 
-    /// Takes so long for all of it.
+    /// Sends the whole body over this time.
     pub(super) fn slow(body: &Bytes, time: Duration) -> Self {
         let size = body.len().div_ceil(PIECES as usize).max(1);
         let mut pieces = body.chunks(size).map(|piece| body.slice_ref(piece));
@@ -81,7 +77,7 @@ impl FaultyBody {
 
     fn part(body: Bytes, bytes: Option<usize>, end: BodyStep) -> Self {
         let promised = body.len() as u64;
-        // At least one byte is held back, or nothing would be missing.
+        // At least one byte is not sent, so that the body is incomplete.
         let bytes = bytes.unwrap_or(body.len() / 2).min(body.len().saturating_sub(1));
         let steps = [BodyStep::Send(body.slice(..bytes)), BodyStep::Wait(SETTLE), end].into();
         Self { steps, sleep: None, promised }
@@ -111,7 +107,7 @@ impl Body for FaultyBody {
                 Some(BodyStep::Break) => return Poll::Ready(Some(Err(Truncated))),
                 Some(BodyStep::Reset(connection)) => {
                     connection.order(Order::Reset);
-                    // Nothing will wake this: the connection is dropped with the body in it.
+                    // Nothing wakes this task: the connection is dropped together with the body.
                     self.steps.push_front(BodyStep::Reset(connection));
                     return Poll::Pending;
                 }

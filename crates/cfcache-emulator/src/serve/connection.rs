@@ -1,4 +1,4 @@
-//! One connection, as those see it who answer on it: they can end it.
+//! A handle with which request handlers can end their connection.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -9,21 +9,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// What is to become of a connection.
+/// The state that a connection should be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
-    /// It goes on.
+    /// Serve more requests.
     Serve,
-    /// It answers what it has, and takes no more.
+    /// Finish the current answers, and accept no more requests.
     Finish,
-    /// It is reset, now.
+    /// Reset the connection immediately.
     Reset,
 }
 
 /// The handle of a connection.
 #[derive(Debug)]
 pub(super) struct ServerConnection {
-    /// Counted from 1.
+    /// The number of the connection, from 1.
     pub(super) number: u64,
     orders: watch::Sender<Order>,
 }
@@ -34,7 +34,7 @@ impl ServerConnection {
         (Self { number, orders }, receiver)
     }
 
-    /// Gives an order. A harder one stays.
+    /// Gives an order. It never replaces a stronger one.
     pub(super) fn order(&self, order: Order) {
         self.orders.send_if_modified(|current| {
             let is_harder = order > *current;
@@ -44,7 +44,7 @@ impl ServerConnection {
     }
 }
 
-/// A stream that is reset when it is dropped after [`Order::Reset`], and closed when it is dropped otherwise.
+/// A stream that is reset when it is dropped after [`Order::Reset`], and otherwise closed.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -60,7 +60,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if *self.connection.orders.borrow() == Order::Reset {
-            // Where the system does not know how, a plain close has to do.
+            // If the system does not support this, the connection is closed normally.
             drop(self.stream.set_zero_linger());
         }
     }

@@ -1,4 +1,4 @@
-//! The edge behind a socket: visitors in front, an origin behind, and the caches of the zones between.
+//! The edge on a socket: between visitors, the caches of the zones, and an origin.
 
 mod body;
 mod control;
@@ -32,13 +32,13 @@ use crate::serve::edge::body::{OriginBody, Piece};
 pub(super) use crate::serve::edge::control::control;
 use crate::serve::edge::upstream::{RequestBody, Upstream};
 
-/// What all connections of visitors use.
+/// The state that all connections of visitors share.
 #[derive(Debug)]
 pub(super) struct EdgeServer {
     shared: Arc<ServerState>,
     edges: Arc<Edges>,
     upstream: Upstream,
-    /// How many bytes of bodies are being collected that are not stored yet.
+    /// The number of bytes of bodies that are being collected and are not stored yet.
     collected: AtomicU64,
 }
 
@@ -49,14 +49,14 @@ impl EdgeServer {
     }
 }
 
-/// Serves one connection of a visitor to its end.
+/// Serves one connection of a visitor until it ends.
 pub(super) async fn connection(
     stream: TcpStream,
     server: Arc<EdgeServer>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let Ok(peer) = stream.peer_addr() else { return };
-    // Without it, it works as well.
+    // If this fails, the connection still works.
     drop(stream.set_nodelay(true));
     let service = service_fn(|request: Request<Incoming>| {
         let server = Arc::clone(&server);
@@ -65,7 +65,7 @@ pub(super) async fn connection(
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        // However it ended: there is nobody to tell.
+        // Errors of the connection are ignored: nobody can be told.
         _ = serving.as_mut() => return,
         change = stopped.changed() => if change.is_err() { return },
     }
@@ -86,7 +86,7 @@ async fn respond(
         Err((status, why)) => return plain(status, why).map(EdgeBody::whole),
     };
     if upstream::is_loop(request.headers()) {
-        let why = "the origin leads back to this edge; name another port with --origin\n";
+        let why = "the origin leads back to this edge; use another port with --origin\n";
         return plain(StatusCode::LOOP_DETECTED, why).map(EdgeBody::whole);
     }
     let (mut parts, body) = request.into_parts();
@@ -105,46 +105,49 @@ async fn respond(
                 Step::Answer { response, refresh } => {
                     drop(cache);
                     if let Some(fetch) = refresh {
-                        let asking = Asking { zone, peer: peer.ip(), fetch };
-                        drop(tokio::spawn(fill(Arc::clone(server), asking, None)));
+                        let request = OriginRequest { zone, peer: peer.ip(), fetch };
+                        drop(tokio::spawn(fill(Arc::clone(server), request, None)));
                     }
                     return response.map(EdgeBody::whole);
                 }
                 Step::Fetch(fetch) => break fetch,
                 Step::Wait(fill, until) => {
-                    // It is created before the lock is gone, so that it cannot miss the end.
+                    // Created before the lock is released, so that it cannot miss the end.
                     (cache.wait(fill).notified_owned(), until.duration_since(now).unwrap_or_default())
                 }
-                _ => return plain(StatusCode::NOT_IMPLEMENTED, "not known here\n").map(EdgeBody::whole),
+                _ => {
+                    return plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n")
+                        .map(EdgeBody::whole);
+                }
             }
         };
-        // Whether the fill ended or the time is over: the cache is asked again.
+        // The fill has ended or the time is over: look into the cache again.
         drop(tokio::time::timeout(until, ended).await);
     };
 
-    let asking = Asking { zone, peer: peer.ip(), fetch };
-    if asking.fetch.with_body {
-        return pass(server, asking, body).await;
+    let request = OriginRequest { zone, peer: peer.ip(), fetch };
+    if request.fetch.with_body {
+        return pass(server, request, body).await;
     }
-    // A fill goes on when the visitor leaves: others may wait for it.
+    // A fill continues when its visitor leaves, because others may wait for it.
     let (answer, answered) = oneshot::channel();
-    drop(tokio::spawn(fill(Arc::clone(server), asking, Some(answer))));
+    drop(tokio::spawn(fill(Arc::clone(server), request, Some(answer))));
     match answered.await {
         Ok(response) => response,
-        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was given up\n").map(EdgeBody::whole),
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was cancelled\n").map(EdgeBody::whole),
     }
 }
 
-/// A request that the origin is to be asked.
-struct Asking {
+/// A request for the origin.
+struct OriginRequest {
     zone: usize,
     peer: IpAddr,
     fetch: Fetch,
 }
 
-/// Asks the origin for what is not cached, and passes its answer on as it comes.
-async fn pass(server: &Arc<EdgeServer>, asking: Asking, body: Incoming) -> Response<EdgeBody> {
-    let Asking { zone, peer, fetch } = asking;
+/// Sends a request for an object that is not cached, and forwards the answer.
+async fn pass(server: &Arc<EdgeServer>, request: OriginRequest, body: Incoming) -> Response<EdgeBody> {
+    let OriginRequest { zone, peer, fetch } = request;
     let mut abandon = Abandon { server, zone, ticket: Some(fetch.ticket) };
     let answer = server.upstream.ask(fetch.request, peer, RequestBody::Visitor(body)).await;
     let now = server.edges.wall(server.shared.elapsed());
@@ -158,17 +161,19 @@ async fn pass(server: &Arc<EdgeServer>, asking: Asking, body: Incoming) -> Respo
             match cache.edge.answered(now, ticket, Response::from_parts(parts, ())) {
                 Next::Pass(head) => head.map(|()| EdgeBody::Origin(body)),
                 Next::Answer(response) => response.map(EdgeBody::whole),
-                // What is not eligible is not kept.
+                // An answer that is not eligible is not stored.
                 Next::Keep(Keep { ticket, .. }) => {
                     cache.edge.outgrown(now, ticket).map(|()| EdgeBody::Origin(body))
                 }
-                _ => plain(StatusCode::NOT_IMPLEMENTED, "not known here\n").map(EdgeBody::whole),
+                _ => {
+                    plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(EdgeBody::whole)
+                }
             }
         }
     }
 }
 
-/// Gives up a ticket where the visitor leaves before the origin answers.
+/// Cancels a ticket if the visitor leaves before the origin answers.
 struct Abandon<'a> {
     server: &'a EdgeServer,
     zone: usize,
@@ -185,13 +190,17 @@ impl Drop for Abandon<'_> {
     }
 }
 
-/// Asks the origin for what may be cached, and stores what may be stored. The answer goes to a visitor, if there is
-/// one.
-async fn fill(server: Arc<EdgeServer>, asking: Asking, visitor: Option<oneshot::Sender<Response<EdgeBody>>>) {
-    let Asking { zone, peer, fetch } = asking;
+/// Requests an object that may be cached, and stores the answer if allowed. The answer is also sent to the visitor, if
+/// there is one.
+async fn fill(
+    server: Arc<EdgeServer>,
+    request: OriginRequest,
+    visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
+) {
+    let OriginRequest { zone, peer, fetch } = request;
     let filling = Filling { server: &server, zone, id: fetch.ticket.id() };
     let send = |visitor: Option<oneshot::Sender<_>>, response| {
-        // Where the visitor left, there is nobody to tell.
+        // The visitor may have left.
         visitor.map(|visitor| visitor.send(response).is_ok())
     };
     let ticket = fetch.ticket;
@@ -222,7 +231,7 @@ async fn fill(server: Arc<EdgeServer>, asking: Asking, visitor: Option<oneshot::
     filling.keep(keep, body, visitor).await;
 }
 
-/// A fill under way.
+/// A fill in progress.
 struct Filling<'a> {
     server: &'a EdgeServer,
     zone: usize,
@@ -238,7 +247,7 @@ impl Filling<'_> {
         }
     }
 
-    /// Ends the fill in the cache, and wakes those who wait for it.
+    /// Ends the fill in the cache, and wakes the requests that wait for it.
     fn end<T: Default>(&self, end: impl FnOnce(std::time::SystemTime, &mut cfcache_edge::Edge) -> T) -> T {
         let now = self.server.edges.wall(self.server.shared.elapsed());
         let Some(mut cache) = self.server.edges.cache(self.zone, now) else { return T::default() };
@@ -251,7 +260,7 @@ impl Filling<'_> {
         self.end(|_, _| ());
     }
 
-    /// Reads a body that is to be kept, and sends it to the visitor while it comes.
+    /// Reads a body for the cache, and sends it to the visitor at the same time.
     async fn keep(
         &self,
         keep: Keep,
@@ -268,7 +277,7 @@ impl Filling<'_> {
             pieces = Some(sender);
         }
         let forward = |piece| {
-            // Where the visitor left, the fill goes on.
+            // If the visitor has left, the fill continues.
             pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok())
         };
         let mut collected = Collected { server: self.server, bytes: 0 };
@@ -294,7 +303,7 @@ impl Filling<'_> {
                 forward(Piece::Data(piece));
                 continue;
             }
-            // It is larger than what may be kept: the visitor gets it, the cache does not.
+            // The body is larger than the limit: the visitor gets it, but it is not cached.
             let head = self.end(|now, edge| edge.outgrown(now, ticket));
             match visitor {
                 Some(visitor) => {
@@ -316,14 +325,14 @@ impl Filling<'_> {
     }
 }
 
-/// What a fill has collected so far, counted for all fills together.
+/// The collected bytes of a fill, which count towards the total of all fills.
 struct Collected<'a> {
     server: &'a EdgeServer,
     bytes: u64,
 }
 
 impl Collected<'_> {
-    /// Counts a piece, and returns whether there is room for it.
+    /// Counts a piece, and returns whether it is within the limit.
     fn add(&mut self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         self.bytes += bytes;
@@ -338,7 +347,7 @@ impl Drop for Collected<'_> {
     }
 }
 
-/// The zone that a request is for, and its URL as the cache knows it: with `https`, and without a port.
+/// Returns the zone of a request, and its URL in the form of the cache: with `https` and without a port.
 fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), (StatusCode, String)> {
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
@@ -367,7 +376,7 @@ fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), (Statu
         .authority(host.to_ascii_lowercase())
         .path_and_query(path)
         .build()
-        .map_err(|error| bad(format!("the URL cannot be read: {error}\n")))?;
+        .map_err(|error| bad(format!("the URL is invalid: {error}\n")))?;
     Ok((zone, uri))
 }
 

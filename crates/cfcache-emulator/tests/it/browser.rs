@@ -13,10 +13,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// How long the browser gets for whatever it is asked: it is slow to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait for the browser, which starts slowly on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A browser under a driver, both of which end with the test.
+/// A browser and its driver. Dropping it ends both.
 pub(crate) struct Browser {
     driver: Child,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -29,7 +29,7 @@ impl Browser {
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
         let mut driver = driver.unwrap_or_else(|error| {
             panic!(
-                "this test needs a browser, and chromedriver cannot be started ({error}): install it \
+                "this test needs a browser, but chromedriver cannot be started ({error}): install it \
                  (Debian: apt-get install chromium chromium-driver), or set CFCACHE_TEST_BROWSER=0 to skip it"
             )
         });
@@ -66,7 +66,7 @@ impl Browser {
             .header("content-type", "application/json")
             .body(Full::from(body))
             .unwrap();
-        let response = timeout(PATIENCE, self.client.request(request)).await.unwrap().unwrap();
+        let response = timeout(TIMEOUT, self.client.request(request)).await.unwrap().unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let mut answer: Value = serde_json::from_slice(&body).unwrap();
         let value = answer["value"].take();
@@ -82,7 +82,7 @@ impl Browser {
         self.ask(Method::POST, "/execute/sync", Some(json!({ "script": script, "args": [] }))).await
     }
 
-    /// Makes the window so large, in pixels of the page.
+    /// Sets the size of the window, in CSS pixels.
     pub(crate) async fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size });
@@ -92,7 +92,7 @@ impl Browser {
     /// Runs a script until its text is as expected.
     pub(crate) async fn until(&self, script: &str, expected: impl Fn(&str) -> bool) {
         let mut last = Value::Null;
-        let seen = timeout(PATIENCE, async {
+        let seen = timeout(TIMEOUT, async {
             loop {
                 last = self.run(script).await;
                 if last.as_str().is_some_and(&expected) {
@@ -100,22 +100,22 @@ impl Browser {
                 }
             }
         });
-        assert!(seen.await.is_ok(), "the page never showed it; at last it showed {last}");
+        assert!(seen.await.is_ok(), "the page did not change as expected; it shows {last}");
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser when it is asked to end, and not when it is killed.
+        // The driver ends the browser on SIGTERM, but not on SIGKILL.
         let pid = rustix::process::Pid::from_child(&self.driver);
         let _ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         drop(self.driver.wait());
     }
 }
 
-/// Whoever runs the tests may say that there is no browser; the test never decides so by itself.
-#[expect(clippy::disallowed_methods, reason = "who runs the tests says whether there is a browser")]
-#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+/// The environment can skip tests with a browser. A test never skips itself.
+#[expect(clippy::disallowed_methods, reason = "the environment says whether there is a browser")]
+#[expect(clippy::print_stderr, reason = "a skipped test is reported")]
 pub(crate) fn is_skipped() -> bool {
     let skipped = std::env::var("CFCACHE_TEST_BROWSER").is_ok_and(|value| value == "0");
     if skipped {

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Authentication and permissions.
 
 use bytes::Bytes;
 use cfcache_emulator::{ApiKey, Config, Emulator, Token, TokenState};
@@ -29,7 +29,7 @@ fn purging(secret: &str) -> Request<Bytes> {
 }
 
 #[test]
-fn forms_of_credentials() {
+fn accepts_and_refuses_forms_of_credentials() {
     let rows: &[(&Headers, u16, &[u64])] = &[
         (&[("authorization", "Bearer Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY")], 200, &[]),
         (&[("authorization", "bearer cfut_0123456789")], 200, &[]),
@@ -51,7 +51,7 @@ fn forms_of_credentials() {
         (&[("authorization", "0123456789")], 400, &[6003]),
         (&[("x-auth-email", "nobody"), ("x-auth-key", KEY)], 400, &[6003]),
         (&[("x-auth-email", "user@example.com"), ("x-auth-key", "short")], 400, &[6003]),
-        // A global API key where a token belongs.
+        // A global API key instead of a token.
         (&[("authorization", "Bearer 144c9defac04969c7bfad8efaa8ea194e0d8a")], 401, &[10000]),
         (&[("authorization", "Bearer cfk_0123456789")], 401, &[10000]),
     ];
@@ -62,7 +62,7 @@ fn forms_of_credentials() {
 }
 
 #[test]
-fn what_is_malformed_is_named() {
+fn names_malformed_headers() {
     let rows: &[(&Headers, &[u64])] = &[
         (&[("authorization", "Basic a")], &[6111]),
         (&[("x-auth-key", "short"), ("x-auth-email", "user@example.com")], &[6103]),
@@ -78,7 +78,7 @@ fn what_is_malformed_is_named() {
 }
 
 #[test]
-fn only_those_that_were_configured() {
+fn accepts_only_configured_credentials() {
     let open = || unlimited();
     let closed = || open().with_token(Token::new(SECRET));
     let key = || open().with_key(ApiKey::new("User@example.com", KEY));
@@ -104,7 +104,7 @@ fn only_those_that_were_configured() {
 }
 
 #[test]
-fn verification() {
+fn verifies_tokens() {
     let token = |state| Token::new(SECRET).with_state(state);
     let id = "ed17574386854bf78a67040be0a770b0";
     let rows = [
@@ -145,7 +145,7 @@ fn verification() {
 }
 
 #[test]
-fn verification_of_what_is_no_token() {
+fn refuses_to_verify_other_credentials() {
     let emulator = Emulator::new(unlimited().with_token(Token::new(SECRET)));
     let path = "/user/tokens/verify";
     let verify = |headers: &[(&str, &str)]| verdict(&send(&emulator, &asking(path, headers)));
@@ -156,7 +156,7 @@ fn verification_of_what_is_no_token() {
 }
 
 #[test]
-fn permissions() {
+fn enforces_permissions() {
     let token = Token::new(SECRET).with_permissions(["Cache Purge"]);
     let emulator = Emulator::new(unlimited().with_token(token));
     let header = format!("Bearer {SECRET}");
@@ -169,7 +169,7 @@ fn permissions() {
 }
 
 #[test]
-fn who_may_write_may_read() {
+fn a_write_permission_includes_reading() {
     let header = format!("Bearer {SECRET}");
     let path = format!("/zones/{ZONE}/argo/tiered_caching");
     let patch = || {
@@ -190,7 +190,7 @@ fn who_may_write_may_read() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_shows_no_secrets() {
     let config = unlimited().with_token(Token::new(SECRET)).with_key(ApiKey::new("user@example.com", KEY));
     let emulator = Emulator::new(config.clone());
     let header = format!("Bearer {SECRET}");

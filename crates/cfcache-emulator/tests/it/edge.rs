@@ -1,4 +1,4 @@
-//! The served edge: what a visitor gets, what the origin is asked, and what purges through the API change.
+//! The edge on a socket: answers to visitors, requests to the origin, and the effect of purges through the API.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -23,7 +23,7 @@ use crate::support::{TOKEN, ZONE, unlimited};
 
 pub(crate) type OriginBody = BoxBody<Bytes, Infallible>;
 
-/// An origin whose answers a test decides on.
+/// An origin whose answers the test decides.
 pub(crate) struct TestOrigin {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Request<()>>>>,
@@ -37,7 +37,7 @@ impl TestOrigin {
         Self::start_gated(open, answer).await
     }
 
-    /// An origin that answers while `open` says so, and lets requests wait otherwise.
+    /// An origin that answers only while `open` is true; other requests wait.
     async fn start_gated(
         open: watch::Receiver<bool>,
         answer: impl Fn(&Request<()>) -> Response<OriginBody> + Send + Sync + 'static,
@@ -55,7 +55,7 @@ impl TestOrigin {
                         let request = request.map(|_| ());
                         let response = answer(&request);
                         seen.lock().unwrap().push(request);
-                        // An error is that nobody closes it any more.
+                        // An error means that nobody can close it any more.
                         drop(open.wait_for(|open| *open).await);
                         Ok::<_, Infallible>(response)
                     }
@@ -67,7 +67,7 @@ impl TestOrigin {
         Self { url, requests }
     }
 
-    /// Waits until the first request is there.
+    /// Waits for the first request.
     async fn is_asked(&self) {
         let asked = async {
             while self.asked() == 0 {
@@ -107,13 +107,13 @@ async fn send(url: String, request: http::request::Builder, body: &str) -> Respo
     client().request(request.uri(url).body(Full::new(body.to_owned().into())).unwrap()).await.unwrap()
 }
 
-/// A visitor's request for a path of `www.example.com`.
+/// Sends a visitor's request for a path of `www.example.com`.
 pub(crate) async fn visit(server: &Server, path: &str) -> Response<Incoming> {
     let url = format!("{}{path}", server.edge_url().unwrap());
     send(url, Request::get("/").header("host", "www.example.com"), "").await
 }
 
-/// The status in the cache, and the body.
+/// Returns the cache status and the body.
 async fn look(server: &Server, path: &str) -> (String, String) {
     let response = visit(server, path).await;
     let status = header(&response, "cf-cache-status");
@@ -125,7 +125,7 @@ fn header<B>(response: &Response<B>, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
-/// A call of the API below the zone, which succeeds.
+/// Sends an API call for the zone, which must succeed.
 async fn call(server: &Server, method: &str, path: &str, body: &str) {
     let url = format!("{}/zones/{ZONE}/{path}", server.base_url());
     let request = Request::builder().method(method).header("authorization", format!("Bearer {TOKEN}"));
@@ -143,7 +143,7 @@ fn is(looked: &(String, String), status: &str, body: &str) {
     assert_eq!((looked.0.as_str(), looked.1.as_str()), (status, body));
 }
 
-/// A folder that goes with the test.
+/// A temporary folder, deleted on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -172,7 +172,7 @@ impl Drop for Folder {
 }
 
 #[tokio::test]
-async fn a_purge_through_the_api_turns_hit_into_miss() {
+async fn a_purge_through_the_api_changes_hit_to_miss() {
     let folder = Folder::new("purge");
     folder.write("app.css", "one");
     let server = start(&folder.origin(), |edge| edge).await;
@@ -207,7 +207,7 @@ async fn a_folder_serves_index_pages_redirects_and_nothing_outside() {
         ("/nothing", 404, "not here"),
         ("/link.txt", 404, "not here"),
         ("/%2e%2e/secret.txt", 400, ""),
-        // On Unix a backslash parts nothing: it is the name of a file that is not there.
+        // On Unix, a backslash is not a separator: it is part of the name of a missing file.
         ("/..%5csecret.txt", if cfg!(unix) { 404 } else { 400 }, ""),
     ] {
         let response = visit(&server, path).await;
@@ -225,7 +225,7 @@ async fn a_folder_serves_index_pages_redirects_and_nothing_outside() {
 }
 
 #[tokio::test]
-async fn hosts_of_the_zone_are_served_and_others_refused() {
+async fn serves_hosts_of_the_zone_and_refuses_others() {
     let origin =
         TestOrigin::start(|request| cacheable(request.headers()["host"].to_str().unwrap().to_owned())).await;
     let server = start(&origin.url, |edge| edge).await;
@@ -248,7 +248,7 @@ async fn hosts_of_the_zone_are_served_and_others_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_cached_streams_through() {
+async fn streams_uncached_answers() {
     let (pieces, receiver) = mpsc::unbounded_channel::<Bytes>();
     let receiver = Mutex::new(Some(receiver));
     let origin = TestOrigin::start(move |_| {
@@ -262,7 +262,7 @@ async fn what_is_not_cached_streams_through() {
     let response = visit(&server, "/events").await;
     assert_eq!(header(&response, "cf-cache-status"), "DYNAMIC");
     let mut body = response.into_body();
-    // The origin has not ended its answer, and the first piece is here.
+    // The first piece arrives before the origin has finished its answer.
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
     pieces.send("two".into()).unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
@@ -270,7 +270,7 @@ async fn what_is_not_cached_streams_through() {
     assert!(body.frame().await.is_none());
 }
 
-/// A stream of frames from a function that polls for pieces.
+/// Creates a stream of frames from a function that polls for pieces.
 fn futures_stream(
     mut poll: impl FnMut(&mut core::task::Context<'_>) -> core::task::Poll<Option<Bytes>> + Send + Sync + 'static,
 ) -> impl futures_core::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + Sync {
@@ -292,7 +292,7 @@ fn futures_stream(
 }
 
 #[tokio::test]
-async fn many_requests_for_one_object_ask_the_origin_once() {
+async fn concurrent_requests_for_one_object_reach_the_origin_once() {
     let (gate, open) = watch::channel(false);
     let origin = TestOrigin::start_gated(open, |_| cacheable("a")).await;
     let server = Arc::new(start(&origin.url, |edge| edge).await);
@@ -316,7 +316,7 @@ async fn many_requests_for_one_object_ask_the_origin_once() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_passed_on_whole_and_not_kept() {
+async fn a_body_above_the_limit_is_forwarded_but_not_cached() {
     let large = "x".repeat(300_000);
     let expected = large.clone();
     let origin = TestOrigin::start(move |request| {
@@ -344,7 +344,7 @@ async fn a_body_over_the_limit_is_passed_on_whole_and_not_kept() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_gone_or_breaks_off_is_an_error_of_the_520_range() {
+async fn failures_of_the_origin_are_52x_errors() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
@@ -359,7 +359,7 @@ async fn an_origin_that_is_gone_or_breaks_off_is_an_error_of_the_520_range() {
 }
 
 #[tokio::test]
-async fn a_fill_goes_on_when_its_visitor_leaves() {
+async fn a_fill_continues_when_its_visitor_leaves() {
     let (gate, open) = watch::channel(false);
     let origin = TestOrigin::start_gated(open, |_| cacheable("a")).await;
     let server = Arc::new(start(&origin.url, |edge| edge).await);
@@ -370,13 +370,13 @@ async fn a_fill_goes_on_when_its_visitor_leaves() {
     origin.is_asked().await;
     leaving.abort();
     gate.send_replace(true);
-    // Whoever asks meanwhile waits for that fill, or finds what it stored.
+    // Other requests wait for that fill, or find the stored object.
     is(&look(&server, "/a.css").await, "HIT", "a");
     assert_eq!(origin.asked(), 1);
 }
 
 #[tokio::test]
-async fn a_delayed_purge_takes_effect_when_its_time_has_come() {
+async fn a_delayed_purge_takes_effect_after_the_delay() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let server = start(&origin.url, |edge| edge.with_purge_delay(Duration::from_secs(60))).await;
     look(&server, "/a.css").await;
@@ -388,7 +388,7 @@ async fn a_delayed_purge_takes_effect_when_its_time_has_come() {
 }
 
 #[tokio::test]
-async fn survivors_stay_although_their_purge_was_accepted() {
+async fn survivors_stay_cached_although_their_purge_was_accepted() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let config = unlimited().with_fault("survive,every=2".parse().unwrap());
     let server = start_with(config, &origin.url, |edge| edge).await;
@@ -401,7 +401,7 @@ async fn survivors_stay_although_their_purge_was_accepted() {
     let left: Vec<_> = server.objects().into_iter().map(|object| object.url).collect();
     assert_eq!(left, ["https://www.example.com/2.css", "https://www.example.com/4.css"]);
     assert_eq!(server.purges().len(), 1);
-    // The fifth item is no survivor.
+    // The fifth item does not survive.
     purge(&server, r#"{"hosts":["www.example.com"]}"#).await;
     assert!(server.objects().is_empty());
 }
@@ -422,7 +422,7 @@ async fn development_mode_set_through_the_api_bypasses_the_cache_until_it_ends()
 }
 
 #[tokio::test]
-async fn visitors_may_speak_http_2_without_tls() {
+async fn visitors_can_use_http_2_without_tls() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let server = start(&origin.url, |edge| edge).await;
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
@@ -436,7 +436,7 @@ async fn visitors_may_speak_http_2_without_tls() {
 }
 
 #[tokio::test]
-async fn the_visitor_s_body_reaches_the_origin_and_headers_name_the_visitor() {
+async fn forwards_the_visitors_body_and_adds_headers() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let server = start(&origin.url, |edge| edge).await;
     let url = format!("{}/form?a=1", server.edge_url().unwrap());
@@ -461,7 +461,7 @@ async fn the_visitor_s_body_reaches_the_origin_and_headers_name_the_visitor() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_the_edge_itself_ends_in_an_error_and_not_in_a_loop() {
+async fn detects_an_origin_that_is_the_edge_itself() {
     let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let edge =
         EdgeConfig::new(EdgeOrigin::Server(format!("http://{port}").parse().unwrap())).with_listen(port);
@@ -471,7 +471,7 @@ async fn an_origin_that_is_the_edge_itself_ends_in_an_error_and_not_in_a_loop() 
 }
 
 #[tokio::test]
-async fn the_clock_is_moved_and_objects_are_shown_over_http_too() {
+async fn control_requests_move_the_clock_and_show_objects() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     let origin =
@@ -504,7 +504,7 @@ async fn the_clock_is_moved_and_objects_are_shown_over_http_too() {
 }
 
 #[tokio::test]
-async fn settings_of_the_api_reach_the_edge() {
+async fn settings_through_the_api_change_the_edge() {
     let origin = TestOrigin::start(|request| cacheable(request.uri().to_string())).await;
     let server = start(&origin.url, |edge| edge).await;
     look(&server, "/a.css?b=1&a=2").await;
@@ -520,7 +520,7 @@ async fn settings_of_the_api_reach_the_edge() {
 }
 
 #[tokio::test]
-async fn a_purge_of_an_environment_leaves_the_others() {
+async fn a_purge_of_an_environment_does_not_affect_others() {
     let origin = TestOrigin::start(|_| cacheable("a")).await;
     let server = start(&origin.url, |edge| edge).await;
     let staging = || async {
@@ -537,12 +537,12 @@ async fn a_purge_of_an_environment_leaves_the_others() {
     let everything = r#"{"purge_everything":true}"#;
     call(&server, "POST", &format!("environments/{environment}/purge_cache"), everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("HIT", "MISS"));
-    // By Production's own id, everything in production.
+    // The id of Production purges everything in production.
     let production = &cfcache_emulator::Zone::example().environments[0];
     assert_eq!((production.name.as_str(), production.expression.as_str()), ("Production", ""));
     call(&server, "POST", &format!("environments/{}/purge_cache", production.id), everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "HIT"));
-    // Everything of the zone is everything in all environments.
+    // Everything in the zone includes all environments.
     purge(&server, everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "MISS"));
 }
@@ -563,7 +563,7 @@ async fn an_invalidated_object_is_revalidated() {
 }
 
 #[tokio::test]
-async fn purges_by_tag_and_prefix_reach_what_they_cover() {
+async fn purges_by_tag_and_prefix_remove_covered_objects() {
     let origin = TestOrigin::start(|request| {
         let mut response = cacheable("a");
         let tag = format!("all, Page-{}", request.uri().path().len());

@@ -6,7 +6,7 @@ use cfcache_emulator::{Effect, Fault, FaultAction, FaultScope};
 use proptest::prelude::*;
 
 #[test]
-fn texts_and_what_they_mean() {
+fn parses_and_formats_faults() {
     let second = Duration::from_secs(1);
     let edge = |code, status, retry_after: Option<&str>| FaultAction::Edge {
         code,
@@ -65,49 +65,49 @@ fn texts_and_what_they_mean() {
     ];
     for (text, expected) in rows {
         assert_eq!(text.parse().as_ref(), Ok(&expected), "{text}");
-        // What the log shows can be given to `--fault` again.
+        // The text in the log can be used with `--fault` again.
         assert_eq!(expected.to_string().parse().as_ref(), Ok(&expected), "{text} as {expected}");
     }
 }
 
 #[test]
-fn texts_that_are_no_faults() {
+fn refuses_invalid_faults() {
     let rows = [
         ("", "a fault is empty"),
         ("  ", "a fault is empty"),
-        ("times=3", "does not say what happens"),
+        ("times=3", "the action is missing"),
         ("status", "`status` needs a value"),
         ("status=abc", "`status=abc`"),
         ("status=99", "from 200 to 599"),
         ("status=100", "from 200 to 599"),
         ("status=600", "from 200 to 599"),
-        ("status=500,status=501", "`status` stands twice"),
+        ("status=500,status=501", "`status` is given twice"),
         ("reset", "`reset` is not known"),
         ("reset-before=1", "`reset-before` takes no value"),
         ("reset-before,stall", "are two faults"),
-        ("reset-before,processed=yes", "`processed` is settled"),
-        ("stall,status=500", "`status` says nothing beside `stall`"),
-        ("stall,code=1", "`code` says nothing beside `stall`"),
-        ("delay=1s,retry-after=1", "`retry-after` says nothing beside `delay`"),
-        ("html,body=x", "`body` says nothing beside `html`"),
-        ("delay=soon", "a time is like"),
-        ("delay=-1s", "a time is like"),
-        ("delay=1h", "a time is like"),
+        ("reset-before,processed=yes", "`processed` is fixed"),
+        ("stall,status=500", "`status` has no effect with `stall`"),
+        ("stall,code=1", "`code` has no effect with `stall`"),
+        ("delay=1s,retry-after=1", "`retry-after` has no effect with `delay`"),
+        ("html,body=x", "`body` has no effect with `html`"),
+        ("delay=soon", "a time must be like"),
+        ("delay=-1s", "a time must be like"),
+        ("delay=1h", "a time must be like"),
         ("slow", "`slow` needs a value"),
-        ("stall,every=0", "counted from 1"),
-        ("stall,at=0", "counted from 1"),
+        ("stall,every=0", "must be at least 1"),
+        ("stall,at=0", "must be at least 1"),
         ("stall,at=", "`at=`"),
-        ("stall,times=0", "counted from 1"),
+        ("stall,times=0", "must be at least 1"),
         ("stall,probability=2", "from 0 to 1"),
         ("stall,probability=nan", "from 0 to 1"),
-        ("stall,seed=1", "`seed` goes with `probability`"),
+        ("stall,seed=1", "`seed` needs `probability`"),
         ("stall,on=nothing", "an endpoint: purge_zone_cache"),
         ("stall,processed=maybe", "`yes` or `no`"),
         ("stall,3", "`3` is not known"),
         ("edge", "`edge` needs a value"),
-        ("edge=404", "1000 to 1999, or 500 to 599"),
+        ("edge=404", "1000 to 1999, or from 500 to 599"),
         ("edge=x", "`edge=x`"),
-        ("edge=1015,code=1", "`code` says nothing beside `edge`"),
+        ("edge=1015,code=1", "`code` has no effect with `edge`"),
     ];
     for (text, expected) in rows {
         let error = text.parse::<Fault>().unwrap_err().to_string();
@@ -116,7 +116,7 @@ fn texts_that_are_no_faults() {
 }
 
 #[test]
-fn what_takes_effect_all_the_same() {
+fn actions_decide_whether_a_request_takes_effect() {
     let rows = [
         ("status=503", false),
         ("success-false", false),
@@ -138,14 +138,14 @@ fn what_takes_effect_all_the_same() {
     for (text, expected) in rows {
         assert_eq!(text.parse::<Fault>().unwrap().takes_effect(), expected, "{text}");
     }
-    // A value can say what a text cannot; it changes nothing.
+    // A value can express what a text cannot; it has no effect.
     assert!(!Fault::new(FaultAction::ResetBefore).with_effect(Effect::Done).takes_effect());
     assert!(Fault::new(FaultAction::ResetAfter).with_effect(Effect::NotDone).takes_effect());
 }
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in "([a-z-]{1,12}(=[a-z0-9.,]{0,6})?,?){0,4}|.{0,40}") {
+    fn never_panics_on_any_text(text in "([a-z-]{1,12}(=[a-z0-9.,]{0,6})?,?){0,4}|.{0,40}") {
         if let Ok(fault) = text.parse::<Fault>() {
             let again = fault.to_string();
             prop_assert_eq!(again.parse::<Fault>(), Ok(fault), "{}", again);

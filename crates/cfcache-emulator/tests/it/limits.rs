@@ -1,4 +1,4 @@
-//! Limits, on a clock that nobody has to wait for.
+//! Rate limits, on a simulated clock.
 
 use core::time::Duration;
 
@@ -16,8 +16,8 @@ fn urls(count: usize) -> String {
 }
 
 #[test]
-fn each_plans_bucket() {
-    // The plan, the bucket, and the milliseconds until one more may come.
+fn each_plan_has_its_bucket() {
+    // The plan, the bucket, and the milliseconds until one more request is allowed.
     let rows = [
         (Plan::Free, 25, 12_000),
         (Plan::Pro, 25, 200),
@@ -40,7 +40,7 @@ fn each_plans_bucket() {
 }
 
 #[test]
-fn a_refusal_says_what_and_for_how_long() {
+fn a_429_contains_the_message_and_retry_after() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     for _ in 0..25 {
         assert_eq!(send(&emulator, &purge(TAG)).status(), 200);
@@ -57,7 +57,7 @@ fn a_refusal_says_what_and_for_how_long() {
 }
 
 #[test]
-fn one_bucket_for_purge_invalidate_zone_and_environment() {
+fn purges_of_all_forms_share_one_bucket() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     let environment = format!("/environments/{}", crate::support::STAGING);
     let mut statuses = Vec::new();
@@ -73,7 +73,7 @@ fn one_bucket_for_purge_invalidate_zone_and_environment() {
 }
 
 #[test]
-fn urls_are_counted_one_by_one_and_apart() {
+fn urls_have_a_separate_bucket() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     for _ in 0..8 {
         assert_eq!(send(&emulator, &purge(urls(100))).status(), 200);
@@ -83,14 +83,14 @@ fn urls_are_counted_one_by_one_and_apart() {
     assert_eq!(header(&refused, "retry-after"), Some("1"));
     // The other bucket is full.
     assert_eq!(send(&emulator, &purge(TAG)).status(), 200);
-    // 100 URLs at 800 a second.
+    // 100 URLs at 800 per second.
     let eighth = Duration::from_millis(125);
     assert_eq!(emulator.handle(eighth - Duration::from_nanos(1), &purge(urls(100))).status(), 429);
     assert_eq!(emulator.handle(eighth, &purge(urls(100))).status(), 200);
 }
 
 #[test]
-fn what_is_refused_for_its_content_costs_nothing() {
+fn an_invalid_request_uses_no_tokens() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     for _ in 0..100 {
         assert_eq!(send(&emulator, &purge("{}")).status(), 400);
@@ -99,13 +99,13 @@ fn what_is_refused_for_its_content_costs_nothing() {
 }
 
 #[test]
-fn half_of_what_is_published() {
+fn scales_the_published_limits() {
     let emulator = Emulator::new(Config::new(Plan::Pro).with_limit_scale(0.5));
     let accepted = (0..100).filter(|_| send(&emulator, &purge(TAG)).status() == 200).count();
     assert_eq!(accepted, 13);
     let accepted = (0..100).filter(|_| emulator.handle(seconds(2), &purge(TAG)).status() == 200).count();
     assert_eq!(accepted, 5);
-    // The bucket of URLs holds half a second's worth of the published rate.
+    // The bucket of URLs contains half a second of the published rate.
     let accepted = (0..20).filter(|_| send(&emulator, &purge(urls(100))).status() == 200).count();
     assert_eq!(accepted, 7);
     for scale in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
@@ -115,7 +115,7 @@ fn half_of_what_is_published() {
 }
 
 #[test]
-fn calls_that_are_no_purge() {
+fn limits_calls_that_are_not_purges() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     let call = |time| emulator.handle(time, &request("GET", "/zones", ""));
     let first = call(seconds(100));
@@ -128,15 +128,15 @@ fn calls_that_are_no_purge() {
     assert_eq!(verdict(&refused), (429, vec![971]));
     assert_eq!(header(&refused, "retry-after"), Some("300"));
     assert_eq!(header(&refused, "ratelimit"), Some(r#""default";r=0;t=300"#));
-    // The next five minutes, and not only to the end of the window.
+    // For the next five minutes, not only until the end of the window.
     assert_eq!(call(Duration::from_millis(699_499)).status(), 429);
-    // Purges have limits of their own.
+    // Purges have separate limits.
     assert_eq!(emulator.handle(seconds(600), &purge(TAG)).status(), 200);
     assert_eq!(call(Duration::from_millis(699_500)).status(), 200);
 }
 
 #[test]
-fn the_window_of_calls_opens_again() {
+fn the_call_limit_resets_after_the_window() {
     let limit = Rate { count: 2, per: seconds(10) };
     let emulator = Emulator::new(Config::new(Plan::Free).with_call_limit(limit));
     let call = |time| emulator.handle(seconds(time), &request("GET", "/zones", "")).status().as_u16();
@@ -147,7 +147,7 @@ fn the_window_of_calls_opens_again() {
 }
 
 #[test]
-fn what_headers_tell() {
+fn headers_contain_the_limits() {
     let one = |config: Config| send(&Emulator::new(config), &purge(TAG));
     let calls = one(Config::new(Plan::Free));
     assert_eq!(header(&calls, "ratelimit"), Some(r#""default";r=1200;t=300"#));
@@ -165,12 +165,12 @@ fn what_headers_tell() {
 }
 
 #[test]
-fn no_limits() {
+fn limits_can_be_disabled() {
     let emulator = Emulator::new(Config::new(Plan::Free).with_limits(LimitMode::Off));
     for _ in 0..2000 {
         assert_eq!(send(&emulator, &purge(TAG)).status(), 200);
         assert_eq!(send(&emulator, &request("GET", "/zones", "")).status(), 200);
     }
-    // What a request may hold has nothing to do with how many come.
+    // The maximum number of items in a request is enforced in any case.
     assert_eq!(verdict(&send(&emulator, &purge(urls(101)))), (400, vec![1094]));
 }

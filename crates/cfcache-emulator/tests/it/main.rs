@@ -1,6 +1,6 @@
-//! The emulator against its documents: without sockets where that can show it, with them where not.
+//! Compares the emulator with the API's documentation, without sockets where possible.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+#![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 
 #[cfg(unix)]
 mod browser;

@@ -1,5 +1,5 @@
-//! The test that a user of this crate writes: an app of their own behind the edge, a purge through the API, and a look
-//! at what a visitor gets.
+//! A test as a user of this crate would write it: an app behind the edge, a purge through the API, and a visitor's
+//! request.
 
 use core::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
-/// An app that counts how often its page was made.
+/// An app that counts how often its page was generated.
 async fn start_app() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -40,7 +40,7 @@ async fn start_app() -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_page_of_an_app_is_purged() -> Result<(), Box<dyn core::error::Error>> {
+async fn purges_a_page_of_an_app() -> Result<(), Box<dyn core::error::Error>> {
     let (url, made) = start_app().await;
     let edge = EdgeConfig::new(url.parse::<EdgeOrigin>()?)
         .with_rules(Rules::default().with_eligible("www.example.com/blog/*")?);

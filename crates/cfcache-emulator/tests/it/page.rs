@@ -1,4 +1,4 @@
-//! The page that shows what is cached, in a real browser.
+//! The page with the cached objects, in a real browser.
 
 use http_body_util::BodyExt as _;
 
@@ -6,7 +6,7 @@ use crate::browser::{Browser, is_skipped};
 use crate::edge::{TestOrigin, cacheable, purge, start, visit};
 
 #[tokio::test]
-async fn the_page_shows_the_cache_updates_itself_and_runs_nothing_of_what_it_shows() {
+async fn the_page_updates_and_does_not_run_its_content() {
     if is_skipped() {
         return;
     }
@@ -22,7 +22,7 @@ async fn the_page_shows_the_cache_updates_itself_and_runs_nothing_of_what_it_sho
     browser.open(&format!("{}/__cfcache/", server.edge_url().unwrap())).await;
     assert_eq!(browser.run("return document.querySelectorAll('table').length").await, 0);
 
-    // Nothing is done to the browser from here on: the page has to see by itself what changes.
+    // From here on, the page must notice changes by itself.
     visit(&server, "/a.css?%3Cscript%3E='").await.into_body().collect().await.unwrap();
     browser
         .until("return document.querySelector('#objects')?.innerText ?? ''", |text| {

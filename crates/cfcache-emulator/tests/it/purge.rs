@@ -1,4 +1,4 @@
-//! Bodies of purge and invalidate, good and bad.
+//! Bodies of purge and invalidate, valid and invalid.
 
 use cfcache_emulator::{Config, Emulator, Scope, Zone};
 use cfcache_model::Plan;
@@ -10,13 +10,13 @@ use crate::support::{
     DEVELOPMENT, PRODUCTION, STAGING, ZONE, json, purge, request, send, unlimited, verdict,
 };
 
-/// A list of so many items.
+/// Returns a list of this many items.
 fn list(field: &str, count: usize, item: &str) -> String {
     json!({ field: vec![item; count] }).to_string()
 }
 
 #[test]
-fn bodies_and_their_answers() {
+fn answers_valid_and_invalid_bodies() {
     let long_tag = list("tags", 1, &"t".repeat(1024));
     let longer_tag = list("tags", 1, &"t".repeat(1025));
     let longer_host = list("hosts", 1, &"h".repeat(201));
@@ -29,7 +29,7 @@ fn bodies_and_their_answers() {
     let (full_prefixes, more_prefixes) = (list("prefixes", 100, "p"), list("prefixes", 101, "p"));
 
     let rows: &[(&str, u16, &[u64])] = &[
-        // What the documents show.
+        // Bodies in the documentation.
         (r#"{"purge_everything":true}"#, 200, &[]),
         (r#"{"files":["http://www.example.com/css/styles.css"]}"#, 200, &[]),
         (r#"{"files":[{"url":"https://example.com/","headers":{"CF-IPCountry":"US"}}]}"#, 200, &[]),
@@ -51,7 +51,7 @@ fn bodies_and_their_answers() {
         (r#"{"files":[{"url":"https://example.com/","headers":[]}]}"#, 400, &[1012]),
         (r#"{"files":[null]}"#, 400, &[1012]),
         (r#"{"tags":[1]}"#, 400, &[1012]),
-        // Everything, and how it is said.
+        // Everything, in several forms.
         (r#"{"purge_everything":true,"files":["https://example.com/"]}"#, 400, &[1092]),
         (r#"{"purge_everything":true,"tags":[]}"#, 400, &[1092]),
         (r#"{"purge_everything":false}"#, 400, &[1013]),
@@ -66,7 +66,7 @@ fn bodies_and_their_answers() {
         (r#"{"tags":[]}"#, 200, &[]),
         (r#"{"tags":[""]}"#, 200, &[]),
         (r#"{"tags":["a"],"hosts":["www.example.com"]}"#, 200, &[]),
-        // Caps.
+        // Maximum numbers of items.
         (&full_files, 200, &[]),
         (&more_files, 400, &[1094]),
         (&full_tags, 200, &[]),
@@ -120,7 +120,7 @@ fn bodies_and_their_answers() {
 }
 
 #[test]
-fn the_answer_names_the_zone() {
+fn the_answer_contains_the_zone_id() {
     let emulator = Emulator::new(unlimited().with_zone(Zone::new("another", "example.net")));
     let response =
         send(&emulator, &request("POST", "/zones/another/purge_cache", r#"{"hosts":["example.net"]}"#));
@@ -129,7 +129,7 @@ fn the_answer_names_the_zone() {
 }
 
 #[test]
-fn caps_are_the_plans() {
+fn limits_items_by_plan() {
     for plan in Plan::ALL {
         let limits = plan.purge_limits();
         let emulator = Emulator::new(Config::new(*plan));
@@ -141,7 +141,7 @@ fn caps_are_the_plans() {
 }
 
 #[test]
-fn a_smaller_cap_than_the_published_one() {
+fn limits_items_to_a_configured_number() {
     let mut limits = Plan::Free.purge_limits();
     limits.urls_per_request = 30;
     let emulator = Emulator::new(Config::new(Plan::Free).with_purge_limits(limits));
@@ -151,18 +151,18 @@ fn a_smaller_cap_than_the_published_one() {
 }
 
 #[test]
-fn environments() {
+fn purges_by_environment() {
     let files = r#"{"files":["https://example.com/a"]}"#;
     let tags = r#"{"tags":["a"]}"#;
     let rows: &[(&str, &str, u16, &[u64])] = &[
         (STAGING, files, 200, &[]),
         (STAGING, tags, 200, &[]),
         (STAGING, r#"{"purge_everything":true}"#, 200, &[]),
-        // Chosen by IP address.
+        // Selected by IP address.
         (DEVELOPMENT, files, 400, &[1136]),
         (DEVELOPMENT, tags, 200, &[]),
         (DEVELOPMENT, r#"{"purge_everything":true}"#, 200, &[]),
-        // A body that is wrong is wrong in any environment.
+        // An invalid body is refused in any environment.
         (DEVELOPMENT, "{}", 400, &[1012]),
         (PRODUCTION, files, 200, &[]),
         ("0000", files, 404, &[7003, 7000]),
@@ -178,7 +178,7 @@ fn environments() {
 }
 
 #[test]
-fn what_was_purged_is_remembered() {
+fn records_accepted_purges() {
     let emulator = Emulator::new(unlimited());
     let body = r#"{"files":["https://example.com/a",{"url":"https://example.com/b","headers":{"CF-Device-Type":"mobile"}}]}"#;
     let path = format!("/zones/{ZONE}/environments/{STAGING}/invalidate_cache");
@@ -197,7 +197,7 @@ fn what_was_purged_is_remembered() {
 }
 
 #[test]
-fn two_lists_in_one_body_are_one_request_and_both_done() {
+fn two_lists_in_one_body_are_both_purged_as_one_request() {
     let emulator = Emulator::new(Config::new(Plan::Free));
     let body = r#"{"tags":["a"],"hosts":["example.com"],"files":["https://example.com/"]}"#;
     for _ in 0..25 {
@@ -209,7 +209,7 @@ fn two_lists_in_one_body_are_one_request_and_both_done() {
 
 proptest! {
     #[test]
-    fn any_bytes_get_an_envelope(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_body_gets_an_envelope(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let emulator = Emulator::new(unlimited());
         verdict(&send(&emulator, &purge(body)));
     }

@@ -26,7 +26,7 @@ fn batch(emulator: &Emulator, items: &Value) -> Value {
     body["result"].clone()
 }
 
-/// Fills a zone with that many mappings.
+/// Fills a zone with this many mappings.
 fn filled(count: usize) -> Emulator {
     let emulator = fresh();
     let ips: Vec<String> = (0..count).map(|index| format!("10.0.{}.{}", index / 256, index % 256)).collect();
@@ -39,7 +39,7 @@ fn filled(count: usize) -> Emulator {
 }
 
 #[test]
-fn one_mapping_from_set_to_delete() {
+fn sets_reads_and_deletes_a_mapping() {
     let emulator = fresh();
     let date = "2026-01-01T00:00:01.12345Z";
     let stored = |region: &str, vendor: &str| json!({ "origin_ip": "192.0.2.1", "region": region, "vendor": vendor, "modified_on": date });
@@ -56,7 +56,7 @@ fn one_mapping_from_set_to_delete() {
 }
 
 #[test]
-fn addresses_come_back_in_one_form() {
+fn normalizes_addresses() {
     let emulator = fresh();
     let rows = [
         ("2001:0DB8:0:0:0:0:0:1", "2001:db8::1"),
@@ -79,7 +79,7 @@ fn addresses_come_back_in_one_form() {
 }
 
 #[test]
-fn refusals() {
+fn refuses_invalid_mappings() {
     let good = mapping("192.0.2.1", "aws", "us-east-1");
     let with = |vendor, region| mapping("192.0.2.1", vendor, region);
     let rows = [
@@ -128,7 +128,7 @@ fn refusals() {
 }
 
 #[test]
-fn pages() {
+fn lists_mappings_in_pages() {
     let emulator = filled(250);
     let info = |page, per_page, pages, count| json!({ "page": page, "per_page": per_page, "total_pages": pages, "count": count, "total_count": 250 });
     let rows = [
@@ -155,7 +155,7 @@ fn pages() {
 }
 
 #[test]
-fn a_batch_merges_and_tells_of_each_item() {
+fn a_batch_returns_a_result_for_each_item() {
     let emulator = fresh();
     ask(&emulator, "PUT", "/192.0.2.9", &mapping("192.0.2.9", "aws", "us-west-2"));
     ask(&emulator, "PUT", "/192.0.2.1", &mapping("192.0.2.1", "aws", "us-west-2"));
@@ -191,7 +191,7 @@ fn a_batch_merges_and_tells_of_each_item() {
 }
 
 #[test]
-fn no_more_than_3500_mappings() {
+fn allows_at_most_3500_mappings() {
     let emulator = filled(3499);
     let set = |ip: &str| {
         let (status, codes, _) = ask(&emulator, "PUT", &format!("/{ip}"), &mapping(ip, "aws", "us-east-1"));
@@ -199,7 +199,7 @@ fn no_more_than_3500_mappings() {
     };
     assert_eq!(set("192.0.2.1"), (200, vec![]));
     assert_eq!(set("192.0.2.2"), (403, vec![1164]));
-    // One that is there can be replaced.
+    // An existing mapping can be replaced.
     assert_eq!(set("192.0.2.1"), (200, vec![]));
     let item = |ip: &str| json!({ "origin_ip": ip, "region": "us-east-1", "vendor": "aws" });
     let result = batch(&emulator, &json!([item("192.0.2.3"), item("192.0.2.1")]));
@@ -251,7 +251,7 @@ fn every_supported_region_can_be_set() {
 }
 
 #[test]
-fn mappings_of_a_zone_that_is_not_there() {
+fn refuses_mappings_of_an_unknown_zone() {
     let response = send(&fresh(), &request("GET", "/zones/0000/origin/cloud_regions", ""));
     assert_eq!(verdict(&response), (403, vec![10000]));
 }

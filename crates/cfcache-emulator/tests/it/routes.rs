@@ -1,4 +1,4 @@
-//! Addresses that are there and addresses that are not.
+//! Paths with and without an endpoint.
 
 use cfcache_emulator::Emulator;
 use cfcache_model::endpoint;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::support::{ZONE, header, json, request, send, unlimited, verdict};
 
 #[test]
-fn addresses() {
+fn routes_paths_and_methods() {
     let zone = format!("/zones/{ZONE}");
     let long = "a".repeat(33);
     let rows: &[(&str, String, u16, &[u64])] = &[
@@ -20,9 +20,9 @@ fn addresses() {
         ("GET", "/accounts/any/tokens/verify".into(), 200, &[]),
         ("DELETE", format!("{zone}/origin/cloud_regions/batch"), 400, &[1146]),
         ("POST", format!("{zone}/origin/cloud_regions/batch"), 405, &[10405]),
-        // A setting that was never set is no wrong address.
+        // A setting that was never set has a valid path.
         ("GET", format!("{zone}/cache/tiered_cache_smart_topology_enable/"), 404, &[1142]),
-        // The method of years ago.
+        // The old method for purges.
         ("DELETE", format!("{zone}/purge_cache"), 400, &[1012]),
         ("GET", format!("{zone}/purge_cache"), 405, &[10405]),
         ("PUT", format!("{zone}/purge_cache"), 405, &[10405]),
@@ -49,7 +49,7 @@ fn addresses() {
 }
 
 #[test]
-fn a_wrong_address_is_told_before_missing_credentials() {
+fn an_unknown_path_is_reported_before_missing_credentials() {
     let emulator = Emulator::new(unlimited());
     let bare = |path: &str| http::Request::get(path).body("".into()).unwrap();
     let response = send(&emulator, &bare("/client/v4/zonez"));
@@ -60,7 +60,7 @@ fn a_wrong_address_is_told_before_missing_credentials() {
 }
 
 #[test]
-fn unknown_zones_look_like_zones_of_others() {
+fn unknown_zones_look_like_forbidden_zones() {
     let rows = [
         ("GET", "/zones/0000", 403, 9109),
         ("GET", "/zones/0000/environments", 403, 10000),
@@ -75,7 +75,7 @@ fn unknown_zones_look_like_zones_of_others() {
 }
 
 #[test]
-fn every_answer_has_a_ray_of_its_own() {
+fn every_answer_has_a_unique_ray() {
     let emulator = Emulator::new(unlimited());
     let ray = |path| header(&send(&emulator, &request("GET", path, "")), "cf-ray").unwrap().to_owned();
     let rays = [ray("/zones"), ray("/zones"), ray("/nowhere")];
@@ -93,7 +93,7 @@ fn every_endpoint_of_the_model_answers() {
             .replace("{account_id}", "0000");
         let path = path.replace("{origin_ip}", "192.0.2.1");
         let response = send(&Emulator::new(unlimited()), &request(endpoint.method.as_str(), &path, ""));
-        // What is not set is 404 as well, with a code of its own.
+        // A missing setting is also 404, but with its own code.
         let (_, codes) = verdict(&response);
         assert!(!codes.contains(&7003) && !codes.contains(&10405), "{}: {codes:?}", endpoint.name);
     }
@@ -107,7 +107,7 @@ proptest! {
     ) {
         let uri = format!("/client/v4{path}");
         let request = http::Request::builder().method(&*method).uri(uri).header("authorization", "Bearer a");
-        // Not every string is a path that hyper would hand on.
+        // hyper does not accept every string as a path.
         if let Ok(request) = request.body(bytes::Bytes::new()) {
             verdict(&send(&Emulator::new(unlimited()), &request));
         }

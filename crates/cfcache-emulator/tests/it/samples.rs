@@ -1,4 +1,4 @@
-//! Every sample of the model, asked of the emulator.
+//! Sends the request of every sample of the model to the emulator.
 
 use core::time::Duration;
 
@@ -20,8 +20,9 @@ fn samples() -> impl Iterator<Item = (&'static Descriptor, Sample)> {
         .flat_map(|endpoint| (endpoint.samples)().into_iter().map(move |sample| (endpoint, sample)))
 }
 
-/// Everything that the sample says, the answer says too. It may say more: samples of zones are cut to what can be
-/// relied on, and the vendor's typed SDKs insist on more than that.
+/// Checks that the answer contains everything in the sample. It may contain more: samples of zones are reduced to
+/// reliable fields, and the
+/// vendor's typed SDKs require more.
 fn assert_includes(answer: &Value, sample: &Value, place: &str) {
     match (answer, sample) {
         (Value::Object(answer), Value::Object(sample)) => {
@@ -40,11 +41,11 @@ fn assert_includes(answer: &Value, sample: &Value, place: &str) {
     }
 }
 
-/// An emulator in which the sample's request is answered as the sample says, and the time to send it.
-fn arranged(endpoint: &Descriptor, sample: &Sample) -> (Emulator, Duration) {
+/// Returns an emulator that must answer the sample's request with the sample, and the time to send it.
+fn prepare(endpoint: &Descriptor, sample: &Sample) -> (Emulator, Duration) {
     let config = Config::new(Plan::Enterprise);
     let other = |name: &str| endpoint::all().find(|other| other.name == name).unwrap();
-    // The same circumstances, after the first sample of another endpoint was sent.
+    // The same, after the first sample of another endpoint was sent.
     let after = |name: &str, config: Config| {
         let emulator = Emulator::new(config);
         let sample = &(other(name).samples)()[0];
@@ -95,18 +96,20 @@ fn arranged(endpoint: &Descriptor, sample: &Sample) -> (Emulator, Duration) {
         (_, "refused_unknown", _) => Emulator::new(config.with_token(Token::new("another-token"))),
         (_, _, Some(10000 | 9109)) => Emulator::new(powerless()),
         (_, _, Some(1135)) => Emulator::new(Config::new(Plan::Free)),
-        // What was never set, a region that is not there, and all that succeeds at once.
+        // Settings that were never set, a missing region, and requests that succeed immediately.
         (_, _, Some(1142 | 1144 | 1157) | None) => Emulator::new(config),
-        (name, sample, code) => panic!("{name}/{sample}: say here when the emulator answers {code:?}"),
+        (name, sample, code) => {
+            panic!("{name}/{sample}: add the case in which the emulator answers {code:?}")
+        }
     };
     (emulator, Duration::ZERO)
 }
 
 #[test]
-fn every_sample_is_answered_as_it_says() {
+fn answers_every_sample_of_the_model() {
     for (endpoint, sample) in samples() {
         let place = format!("{}/{}", endpoint.name, sample.name);
-        let (emulator, at) = arranged(endpoint, &sample);
+        let (emulator, at) = prepare(endpoint, &sample);
         let response = emulator.handle(at, &sent(&sample));
         let mut answer = json(&response);
         let mut expected: Value = serde_json::from_str(&sample.reply).unwrap();
@@ -128,7 +131,7 @@ fn every_sample_is_answered_as_it_says() {
     }
 }
 
-/// The same, without the one field that tells when something was sent.
+/// Removes the field with the time of a request.
 fn without_dates(body: &mut Value) -> Value {
     let results = match &mut body["result"] {
         Value::Array(items) => items.as_mut_slice(),

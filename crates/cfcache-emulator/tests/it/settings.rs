@@ -1,4 +1,4 @@
-//! The settings of a zone's cache, on a clock that nobody has to wait for.
+//! The cache settings of a zone, on a simulated clock.
 
 use core::time::Duration;
 
@@ -19,11 +19,11 @@ const DEVELOPMENT: &str = "settings/development_mode";
 const ON: &str = r#"{"value":"on"}"#;
 const OFF: &str = r#"{"value":"off"}"#;
 
-fn of(plan: Plan) -> Emulator {
+fn emulator_with(plan: Plan) -> Emulator {
     Emulator::new(Config::new(plan).with_limits(LimitMode::Off))
 }
 
-/// Asks a zone at a time: status, codes, and the `result`.
+/// Sends a request to a zone at a time. Returns the status, the codes and the `result`.
 fn ask_zone(
     emulator: &Emulator,
     at: Duration,
@@ -41,7 +41,7 @@ fn ask(emulator: &Emulator, at: Duration, method: &str, path: &str, body: &str) 
     ask_zone(emulator, at, ZONE, method, path, body)
 }
 
-/// What a sequence of calls comes to: time in seconds, method, path, body, status, and the code or the `result`'s part.
+/// A call and its result: time in seconds, method, path, body, status, and the code or a part of the `result`.
 type Step = (u64, &'static str, &'static str, &'static str, u16, Value);
 
 fn play(emulator: &Emulator, steps: &[Step]) {
@@ -66,7 +66,7 @@ fn play(emulator: &Emulator, steps: &[Step]) {
 }
 
 #[test]
-fn every_switch_is_off_on_and_off_again() {
+fn every_switch_can_be_turned_on_and_off() {
     for (path, id) in [
         (RESERVE, "cache_reserve"),
         (REGIONAL, "tc_regional"),
@@ -75,7 +75,7 @@ fn every_switch_is_off_on_and_off_again() {
         ("settings/always_online", "always_online"),
         ("settings/sort_query_string_for_cache", "sort_query_string_for_cache"),
     ] {
-        let emulator = of(Plan::Enterprise);
+        let emulator = emulator_with(Plan::Enterprise);
         let told = |value| json!({ "id": id, "editable": true, "value": value });
         let off = json!({ "id": id, "editable": true, "value": "off", "modified_on": null });
         play(&emulator, &[(0, "GET", path, "", 200, off)]);
@@ -98,7 +98,7 @@ fn every_switch_is_off_on_and_off_again() {
 }
 
 #[test]
-fn zones_have_settings_of_their_own() {
+fn zones_have_separate_settings() {
     let config = unlimited().with_zone(Zone::new("a", "a.example")).with_zone(Zone::new("b", "b.example"));
     let emulator = Emulator::new(config);
     let at = Duration::ZERO;
@@ -109,7 +109,7 @@ fn zones_have_settings_of_their_own() {
 }
 
 #[test]
-fn settings_with_more_values_than_on_and_off() {
+fn sets_cache_level_and_browser_ttl() {
     let level = "settings/cache_level";
     let ttl = "settings/browser_cache_ttl";
     for (path, first, good, bad) in [
@@ -126,7 +126,7 @@ fn settings_with_more_values_than_on_and_off() {
             vec![json!("30"), json!(-1), json!(1.5), json!(true), json!(null)],
         ),
     ] {
-        let emulator = of(Plan::Free);
+        let emulator = emulator_with(Plan::Free);
         let id = path.split('/').next_back().unwrap();
         let at_first = json!({ "id": id, "editable": true, "value": first, "modified_on": null });
         play(&emulator, &[(0, "GET", path, "", 200, at_first.clone())]);
@@ -154,8 +154,8 @@ fn settings_with_more_values_than_on_and_off() {
 }
 
 #[test]
-fn plans() {
-    // The path, how it is written, and the smallest plan.
+fn refuses_settings_that_the_plan_lacks() {
+    // The path, its body, and the smallest plan.
     let rows = [
         (RESERVE, "PATCH", ON, Plan::Pro),
         (CLEAR, "POST", "{}", Plan::Pro),
@@ -169,7 +169,7 @@ fn plans() {
     ];
     for (path, method, body, least) in rows {
         for plan in Plan::ALL {
-            let emulator = of(*plan);
+            let emulator = emulator_with(*plan);
             let place = format!("{plan} {path}");
             for (method, body) in [("GET", ""), (method, body)] {
                 let (status, codes, _) = ask(&emulator, Duration::ZERO, method, path, body);
@@ -181,11 +181,11 @@ fn plans() {
 }
 
 #[test]
-fn both_ways_of_smart_tiered_cache_to_be_off() {
+fn smart_tiered_cache_can_be_off_or_missing() {
     let id = "tiered_cache_smart_topology_enable";
     let missing = json!(1142);
     let told = |value| json!({ "id": id, "editable": true, "value": value });
-    let emulator = of(Plan::Free);
+    let emulator = emulator_with(Plan::Free);
     play(
         &emulator,
         &[
@@ -203,7 +203,7 @@ fn both_ways_of_smart_tiered_cache_to_be_off() {
             (9, "PATCH", SMART, ON, 200, told("on")),
         ],
     );
-    let emulator = of(Plan::Free);
+    let emulator = emulator_with(Plan::Free);
     let response = emulator.handle(Duration::ZERO, &request("GET", &format!("/zones/{ZONE}/{SMART}"), ""));
     let message = "Unable to retrieve tiered_cache_smart_topology_enable setting value. The zone setting does not exist.";
     assert_eq!(json(&response)["errors"], json!([{ "code": 1142, "message": message }]));
@@ -215,7 +215,7 @@ fn both_ways_of_smart_tiered_cache_to_be_off() {
 }
 
 #[test]
-fn a_clear_from_beginning_to_end() {
+fn clears_cache_reserve() {
     let emulator = Emulator::new(unlimited().with_clear_time(seconds(60)));
     let start = "2026-01-01T00:00:10.12345Z";
     let running =
@@ -231,7 +231,7 @@ fn a_clear_from_beginning_to_end() {
             (1, "POST", CLEAR, "{}", 400, json!(1152)),
             (1, "GET", CLEAR, "", 404, json!(1142)),
             (2, "PATCH", RESERVE, OFF, 200, json!({ "value": "off" })),
-            // With the body of the schema, and without one, as the reference's own example has it.
+            // With the body of the schema, and without a body as in the reference's example.
             (10, "POST", CLEAR, "", 200, running.clone()),
             (20, "GET", CLEAR, "", 200, running.clone()),
             (30, "PATCH", RESERVE, ON, 400, json!(1153)),
@@ -253,7 +253,7 @@ fn a_clear_from_beginning_to_end() {
 }
 
 #[test]
-fn a_clear_that_takes_no_time_is_over_at_once() {
+fn a_clear_without_duration_ends_immediately() {
     let emulator = Emulator::new(unlimited().with_clear_time(Duration::ZERO));
     let (_, _, result) = ask(&emulator, seconds(1), "POST", CLEAR, "{}");
     assert_eq!(result["state"], "Completed");
@@ -261,8 +261,8 @@ fn a_clear_that_takes_no_time_is_over_at_once() {
 }
 
 #[test]
-fn development_mode_ends_by_itself() {
-    let emulator = of(Plan::Free);
+fn development_mode_ends_automatically() {
+    let emulator = emulator_with(Plan::Free);
     let told = |value, remaining: Value| json!({ "value": value, "time_remaining": remaining });
     play(
         &emulator,
@@ -274,7 +274,7 @@ fn development_mode_ends_by_itself() {
             (10_899, "GET", DEVELOPMENT, "", 200, told("on", json!(1))),
             (10_900, "GET", DEVELOPMENT, "", 200, told("off", json!(0))),
             (11_000, "GET", DEVELOPMENT, "", 200, told("off", json!(-100))),
-            // That it is turned off after it ended does not change when it ended.
+            // Turning it off after its end does not change the end.
             (11_000, "PATCH", DEVELOPMENT, OFF, 200, told("off", json!(-100))),
             (20_000, "PATCH", DEVELOPMENT, ON, 200, told("on", json!(10_800))),
             (20_060, "PATCH", DEVELOPMENT, ON, 200, told("on", json!(10_800))),
@@ -282,7 +282,7 @@ fn development_mode_ends_by_itself() {
             (20_180, "GET", DEVELOPMENT, "", 200, told("off", json!(-60))),
         ],
     );
-    // A zone tells the same.
+    // A zone reports the same.
     let (_, _, zone) = ask(&emulator, seconds(20_200), "GET", "", "");
     assert_eq!(zone["development_mode"], -80);
     let list = emulator.handle(seconds(20_200), &request("GET", "/zones", ""));
@@ -290,8 +290,8 @@ fn development_mode_ends_by_itself() {
 }
 
 #[test]
-fn variants_are_replaced_as_a_whole() {
-    let emulator = of(Plan::Pro);
+fn setting_variants_replaces_all_of_them() {
+    let emulator = emulator_with(Plan::Pro);
     let all = r#"{"value":{"avif":["image/webp","image/jpeg"],"bmp":[],"gif":[],"jp2":[],"jpeg":[],"jpg":["image/avif"],"jpg2":[],"png":null,"tif":[],"tiff":[],"webp":["a/b"]}}"#;
     let one = r#"{"value":{"png":["image/webp"]}}"#;
     let value = |body: &str| serde_json::from_str::<Value>(body).unwrap();
@@ -315,7 +315,7 @@ fn variants_are_replaced_as_a_whole() {
 }
 
 #[test]
-fn bodies_that_are_not_as_they_should_be() {
+fn refuses_invalid_bodies() {
     let no_switches = [
         "",
         "on",
@@ -334,13 +334,13 @@ fn bodies_that_are_not_as_they_should_be() {
     ];
     for path in [RESERVE, REGIONAL, SMART, TIERED, DEVELOPMENT] {
         for body in no_switches {
-            let emulator = of(Plan::Enterprise);
+            let emulator = emulator_with(Plan::Enterprise);
             play(&emulator, &[(0, "PATCH", path, body, 400, json!(1146))]);
             let (_, _, result) = ask(&emulator, Duration::ZERO, "GET", path, "");
             assert_ne!(result["value"], "on", "{path} {body}");
         }
     }
-    play(&of(Plan::Free), &[(0, "POST", SMART, "{}", 400, json!(1146))]);
+    play(&emulator_with(Plan::Free), &[(0, "POST", SMART, "{}", 400, json!(1146))]);
     let no_variants = [
         "",
         "{}",
@@ -355,12 +355,15 @@ fn bodies_that_are_not_as_they_should_be() {
         r#"{"png":["image/webp"]}"#,
     ];
     for body in no_variants {
-        let emulator = of(Plan::Pro);
+        let emulator = emulator_with(Plan::Pro);
         play(
             &emulator,
             &[(0, "PATCH", VARIANTS, body, 400, json!(1146)), (0, "GET", VARIANTS, "", 404, json!(1142))],
         );
     }
-    // What else is in an object does not matter.
-    play(&of(Plan::Free), &[(0, "PATCH", TIERED, r#"{"value":"on","id":7}"#, 200, json!({ "value": "on" }))]);
+    // Other fields of the object are ignored.
+    play(
+        &emulator_with(Plan::Free),
+        &[(0, "PATCH", TIERED, r#"{"value":"on","id":7}"#, 200, json!({ "value": "on" }))],
+    );
 }

@@ -1,4 +1,4 @@
-//! Requests and answers in few words.
+//! Shared helpers for requests and answers.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) fn unlimited() -> Config {
     Config::new(Plan::Enterprise).with_limits(LimitMode::Off)
 }
 
-/// A request below the base path, with a token.
+/// Returns a request below the base path, with a token.
 pub(crate) fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
     Request::builder()
         .method(method)
@@ -28,7 +28,7 @@ pub(crate) fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Reque
         .unwrap()
 }
 
-/// A purge of the zone.
+/// Returns a purge of the zone.
 pub(crate) fn purge(body: impl Into<Bytes>) -> Request<Bytes> {
     request("POST", &format!("/zones/{ZONE}/purge_cache"), body)
 }
@@ -37,7 +37,7 @@ pub(crate) fn json(response: &Response<Bytes>) -> Value {
     serde_json::from_slice(response.body()).unwrap()
 }
 
-/// The status, and the codes of the errors.
+/// Returns the status and the codes of the errors.
 pub(crate) fn verdict(response: &Response<Bytes>) -> (u16, Vec<u64>) {
     let body = json(response);
     let errors = body["errors"].as_array().unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn verdict(response: &Response<Bytes>) -> (u16, Vec<u64>) {
     (response.status().as_u16(), codes)
 }
 
-/// Sends at the beginning of time.
+/// Sends a request at time zero.
 pub(crate) fn send(emulator: &Emulator, request: &Request<Bytes>) -> Response<Bytes> {
     emulator.handle(Duration::ZERO, request)
 }
@@ -60,7 +60,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Many zones, named `a.example`, `b.example`, ….
+/// Adds zones with the names `a.example`, `b.example`, ….
 pub(crate) fn with_zones(config: Config, count: usize) -> Config {
     (0..count).fold(config, |config, index| {
         config.with_zone(Zone::new(format!("{index:032x}"), format!("zone-{index}.example")))

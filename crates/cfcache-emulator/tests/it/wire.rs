@@ -1,4 +1,4 @@
-//! What only a socket can show.
+//! Behavior that only a socket can show.
 
 use core::time::Duration;
 use std::io::ErrorKind;
@@ -30,7 +30,7 @@ async fn connect(running: &Server) -> TcpStream {
     TcpStream::connect(running.address()).await.unwrap()
 }
 
-/// A purge on HTTP/1.1.
+/// A purge request in HTTP/1.1.
 fn purge() -> String {
     let length = BODY.len();
     format!(
@@ -38,12 +38,12 @@ fn purge() -> String {
     )
 }
 
-/// What came back.
+/// A received answer.
 #[derive(Debug)]
 struct Reply {
     head: String,
     body: Vec<u8>,
-    /// How it ended, if not with the whole body.
+    /// The error that ended it early, if any.
     end: Option<ErrorKind>,
 }
 
@@ -57,7 +57,7 @@ impl Reply {
     }
 }
 
-/// Reads one answer; a connection that is closed early is an `UnexpectedEof`.
+/// Reads one answer. A connection that is closed early gives `UnexpectedEof`.
 async fn reply(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     loop {
@@ -83,7 +83,7 @@ async fn reply(stream: &mut TcpStream) -> Reply {
     }
 }
 
-/// One purge on a connection of its own.
+/// Sends one purge on a new connection.
 async fn purge_once(running: &Server) -> Reply {
     let mut stream = connect(running).await;
     stream.write_all(purge().as_bytes()).await.unwrap();
@@ -106,7 +106,7 @@ fn h2_purge(running: &Server) -> http::Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn errors_of_the_edge_are_problem_details() {
+async fn edge_errors_are_problem_details() {
     let json = "accept: application/json\r\nhost:";
     for (fault, status, retry_after) in [
         ("edge=1015", 429, Some(30)),
@@ -133,14 +133,14 @@ async fn errors_of_the_edge_are_problem_details() {
         let is_told = |header: String| format!("{}\r\n", reply.head).contains(&header);
         assert!(header.map_or(!reply.head.contains("retry-after"), is_told), "{fault}: {}", reply.head);
         assert_eq!(running.log().counts().processed, 0);
-        // Who does not ask for JSON gets a page.
+        // A client that does not ask for JSON gets a page.
         let page = purge_once(&running).await;
         assert_eq!((page.status(), page.json()), (status, None), "{fault}");
     }
 }
 
 #[tokio::test]
-async fn many_requests_on_one_connection() {
+async fn serves_many_requests_on_one_connection() {
     let running = start(unlimited()).await;
     assert_eq!(running.base_url(), format!("http://{}/client/v4", running.address()));
     let mut stream = connect(&running).await;
@@ -163,7 +163,7 @@ async fn many_requests_on_one_connection() {
 }
 
 #[tokio::test]
-async fn http_2_without_asking() {
+async fn accepts_http_2_with_prior_knowledge() {
     let running = start(unlimited()).await;
     let mut sender = h2(&running).await;
     let answers: Vec<_> = (0..20).map(|_| sender.send_request(h2_purge(&running))).collect();
@@ -180,8 +180,8 @@ async fn http_2_without_asking() {
 }
 
 #[tokio::test]
-async fn resets() {
-    // The fault, whether it took effect, and how much of an answer there was.
+async fn resets_connections() {
+    // The fault, whether the request took effect, and how much of an answer arrived.
     let rows = [
         ("reset-before", false, None),
         ("reset-after", true, None),
@@ -207,7 +207,7 @@ async fn resets() {
 }
 
 #[tokio::test]
-async fn damaged_answers() {
+async fn sends_damaged_answers() {
     let rows: &[(&str, u16, Option<Value>, bool)] = &[
         ("status=503", 503, Some(json!([])), false),
         ("status=429", 429, Some(json!([1134])), false),
@@ -241,7 +241,7 @@ async fn damaged_answers() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_shorter_than_promised() {
+async fn truncates_answers() {
     for (fault, length) in [("truncate", 46), ("truncate=1", 1)] {
         let running = faulty(&[fault]).await;
         let reply = purge_once(&running).await;
@@ -249,7 +249,7 @@ async fn an_answer_that_is_shorter_than_promised() {
         assert!(reply.head.contains("content-length: 93"));
         assert_eq!(reply.end, Some(ErrorKind::UnexpectedEof), "{fault}");
 
-        // On HTTP/2 the stream breaks, and the connection lives.
+        // On HTTP/2 only the stream is reset, and the connection continues.
         let mut sender = h2(&running).await;
         for _ in 0..2 {
             sender.ready().await.unwrap();
@@ -262,7 +262,7 @@ async fn an_answer_that_is_shorter_than_promised() {
 }
 
 #[tokio::test]
-async fn a_connection_that_takes_no_more() {
+async fn goaway_closes_the_connection_after_the_answer() {
     let running = faulty(&["goaway,times=1"]).await;
     let mut stream = connect(&running).await;
     stream.write_all(purge().as_bytes()).await.unwrap();
@@ -283,19 +283,19 @@ async fn a_connection_that_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_reset_takes_all_that_is_on_the_connection() {
+async fn a_reset_affects_all_requests_on_the_connection() {
     let running = faulty(&["delay=10s,times=1", "reset-after,times=1"]).await;
     let mut sender = h2(&running).await;
     let slow = sender.send_request(h2_purge(&running));
     let reset = sender.send_request(h2_purge(&running));
     let (slow, reset) = timeout(Duration::from_secs(5), async { (slow.await, reset.await) }).await.unwrap();
     assert!(slow.is_err() && reset.is_err());
-    // Both were done, and nobody knows.
+    // Both took effect, although the client got no answer.
     assert_eq!(running.log().counts().processed, 2);
 }
 
 #[tokio::test]
-async fn late_answers() {
+async fn delays_answers() {
     let wait = Duration::from_millis(200);
     for fault in ["delay=200ms", "slow=200ms", "status=503,delay=200ms", "reset-after,delay=200ms"] {
         let running = faulty(&[fault]).await;
@@ -313,7 +313,7 @@ async fn late_answers() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes() {
+async fn stall_sends_no_answer() {
     for (fault, processed) in [("stall", false), ("stall,processed=yes", true)] {
         let running = faulty(&[fault]).await;
         let mut stream = connect(&running).await;
@@ -322,20 +322,20 @@ async fn an_answer_that_never_comes() {
         assert!(timeout(Duration::from_millis(200), stream.read(&mut byte)).await.is_err(), "{fault}");
         let entry = &running.log().entries()[0];
         assert_eq!((entry.processed, entry.status), (processed, None), "{fault}");
-        // Stopping does not wait for it for ever.
+        // Stopping does not wait forever.
         timeout(Duration::from_secs(5), running.stop()).await.unwrap();
         assert!(matches!(stream.read(&mut byte).await, Ok(0) | Err(_)));
     }
 }
 
 #[tokio::test]
-async fn faults_come_in_order_and_only_where_they_look() {
+async fn applies_faults_in_order_to_selected_requests() {
     let running = faulty(&["status=503,times=2", "html,at=2", "status=429,on=list_zones"]).await;
     let mut statuses = Vec::new();
     for _ in 0..5 {
         statuses.push(purge_once(&running).await.status());
     }
-    // The page is for the second of those that the first fault let pass.
+    // The page is for the second of the requests that the first fault did not affect.
     assert_eq!(statuses, [503, 503, 200, 502, 200]);
     let mut stream = connect(&running).await;
     let list = "GET /client/v4/zones HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\n\r\n";
@@ -347,7 +347,7 @@ async fn faults_come_in_order_and_only_where_they_look() {
 }
 
 #[tokio::test]
-async fn stopping_lets_answers_end() {
+async fn stop_finishes_requests_in_progress() {
     let running = start(unlimited().with_latency(Duration::from_millis(300))).await;
     let address = running.address();
     let mut idle = connect(&running).await;
@@ -370,7 +370,7 @@ async fn stopping_lets_answers_end() {
 }
 
 #[tokio::test]
-async fn dropping_stops_at_once() {
+async fn drop_stops_immediately() {
     let running = faulty(&["stall"]).await;
     let mut stream = connect(&running).await;
     stream.write_all(purge().as_bytes()).await.unwrap();
@@ -385,7 +385,7 @@ async fn dropping_stops_at_once() {
 }
 
 #[tokio::test]
-async fn garbage_hurts_nobody() {
+async fn survives_garbage() {
     let running = start(unlimited()).await;
     let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(1 << 20));
     let many = "x: y\r\n".repeat(10_000);
@@ -406,7 +406,7 @@ async fn garbage_hurts_nobody() {
     ];
     for bytes in rows {
         let mut stream = connect(&running).await;
-        // It may hang up before all of it is sent.
+        // The server may close the connection early.
         drop(stream.write_all(&bytes).await);
         drop(stream.shutdown().await);
         let mut rest = Vec::new();
@@ -418,7 +418,7 @@ async fn garbage_hurts_nobody() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large() {
+async fn refuses_bodies_above_the_limit() {
     let running = start(unlimited()).await;
     let head = format!(
         "POST /client/v4/zones/{ZONE}/purge_cache HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\n"
@@ -433,7 +433,7 @@ async fn bodies_that_are_too_large() {
         let mut chunk = b"100000\r\n".to_vec();
         chunk.resize(chunk.len() + 0x10_0000, b' ');
         chunk.extend(b"\r\n");
-        // It may hang up when it has seen enough.
+        // The server may close the connection early.
         for _ in 0..17 {
             if write.write_all(&chunk).await.is_err() {
                 break;
@@ -451,7 +451,7 @@ async fn bodies_that_are_too_large() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_not_done() {
+async fn an_incomplete_body_has_no_effect() {
     let running = start(unlimited()).await;
     let mut stream = connect(&running).await;
     let text = purge();
@@ -466,7 +466,7 @@ async fn a_body_that_breaks_off_is_not_done() {
 }
 
 #[tokio::test]
-async fn as_much_of_a_log_as_is_wanted() {
+async fn keeps_the_configured_number_of_log_entries() {
     for (keep, kept) in [(LogRetention::Everything, 5), (LogRetention::Last(2), 2), (LogRetention::Counts, 0)]
     {
         let running = start(unlimited().with_log_retention(keep)).await;
@@ -486,7 +486,7 @@ async fn as_much_of_a_log_as_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken() {
+async fn refuses_a_port_in_use() {
     let running = start(unlimited()).await;
     let error = Emulator::start(unlimited(), running.address()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);

@@ -14,9 +14,9 @@ fn names(body: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn pages() {
+fn lists_zones_in_pages() {
     let emulator = Emulator::new(with_zones(unlimited(), 45));
-    // Query, zones on the page, and what is said of the page.
+    // The query, the zones on the page, and the page information.
     let rows = [
         ("", 20, json!({ "page": 1, "per_page": 20, "total_pages": 3, "count": 20, "total_count": 45 })),
         ("?page=3", 5, json!({ "page": 3, "per_page": 20, "total_pages": 3, "count": 5, "total_count": 45 })),
@@ -70,7 +70,7 @@ fn pages() {
 }
 
 #[test]
-fn names_and_what_they_find() {
+fn filters_zones_by_name() {
     let config = ["example.com", "shop.example.com", "example.net", "Example.org"]
         .into_iter()
         .enumerate()
@@ -106,7 +106,7 @@ fn names_and_what_they_find() {
 }
 
 #[test]
-fn one_zone() {
+fn reads_a_zone() {
     for plan in cfcache_model::Plan::ALL {
         let emulator = Emulator::new(cfcache_emulator::Config::new(*plan));
         let body = get(&emulator, &format!("/zones/{ZONE}"));
@@ -117,7 +117,7 @@ fn one_zone() {
 }
 
 #[test]
-fn environments_of_a_zone() {
+fn lists_environments_of_a_zone() {
     let emulator = Emulator::new(unlimited());
     let body = get(&emulator, &format!("/zones/{ZONE}/environments"));
     let list = body["result"]["environments"].as_array().unwrap();

@@ -1,9 +1,9 @@
-//! The regions of each cloud, with an airport close by.
+//! The regions of each cloud, with a nearby airport.
 //!
-//! The names are the ones that the clouds' own documentation lists. Which of them the real API takes it tells at
-//! `supported_regions`, together with the data centers; those here are plausible, and no more than that.
+//! The names are from the documentation of the clouds. The real API returns its supported regions and data centers at
+//! `supported_regions`; the ones here are only plausible.
 
-/// Vendors, their regions, and the data center of each.
+/// Vendors and their regions, with the data center of each.
 pub(super) const VENDORS: [(&str, &[(&str, &str)]); 4] =
     [("aws", AWS), ("azure", AZURE), ("gcp", GCP), ("oci", OCI)];
 

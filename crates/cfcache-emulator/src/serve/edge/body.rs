@@ -1,4 +1,4 @@
-//! The bodies of the edge's answers: from the cache, from the origin, or both at once.
+//! The bodies of the edge's answers: from the cache, from the origin, or from both.
 
 use core::fmt;
 use core::pin::Pin;
@@ -15,50 +15,50 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Sleep};
 
-/// How much of a file is read at once.
+/// The number of bytes of a file to read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// The body of an answer to a visitor.
 pub(crate) enum EdgeBody {
-    /// All of it is there.
+    /// The complete body.
     Whole(Option<Bytes>),
-    /// It comes from the origin, and is not kept.
+    /// From the origin, without storing it.
     Origin(OriginBody),
-    /// It is being collected for the cache, and sent meanwhile.
+    /// From the origin, while it is also collected for the cache.
     Shared { pieces: UnboundedReceiver<Piece>, rest: Option<OriginBody> },
-    /// A part was collected; the rest comes from the origin.
+    /// The collected part, followed by the rest from the origin.
     Resumed { pieces: VecDeque<Bytes>, rest: OriginBody },
 }
 
-/// A part of a body that is being collected.
+/// A piece of a body that is being collected.
 pub(crate) enum Piece {
     Data(Bytes),
-    /// It is too large to be kept: the rest is not collected.
+    /// The body is too large for the cache; the rest is not collected.
     Rest(OriginBody),
-    /// The origin broke off.
+    /// The origin closed the connection early.
     Broken,
 }
 
-/// A body as the origin sends it.
+/// A body from the origin.
 pub(crate) enum OriginBody {
-    /// Of a server, which may take that long for each piece.
+    /// From a server. The timeout applies to each piece.
     Server { body: Incoming, timeout: Duration, sleep: Option<Pin<Box<Sleep>>> },
-    /// Of a file, with so many bytes left.
+    /// From a file, with the number of remaining bytes.
     File { file: File, left: u64 },
-    /// Of a folder, that is no file.
+    /// A text for a folder without a file.
     Text(Option<Bytes>),
 }
 
-/// Why a body ends before its end.
+/// Why a body is incomplete.
 #[derive(Debug)]
 pub(crate) enum BrokenBody {
-    /// The origin broke off.
+    /// The origin closed the connection early.
     Origin(hyper::Error),
     /// The origin paused for too long.
     Timeout,
-    /// The file cannot be read any more.
+    /// The file can no longer be read.
     File(io::Error),
-    /// It broke off while it was collected.
+    /// The origin closed the connection early while the body was collected.
     Collected,
 }
 
@@ -74,7 +74,7 @@ impl BrokenBody {
 impl fmt::Display for BrokenBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Origin(_) | Self::Collected => "the origin broke off",
+            Self::Origin(_) | Self::Collected => "the origin closed the connection early",
             Self::Timeout => "the origin sent nothing for too long",
             Self::File(_) => "the file cannot be read",
         })
@@ -141,7 +141,7 @@ impl Body for EdgeBody {
         match self {
             Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
             Self::Origin(body) => body.size_hint(),
-            // The head has the length, where it is known.
+            // The length is in the head, if it is known.
             Self::Shared { .. } | Self::Resumed { .. } => SizeHint::new(),
         }
     }
@@ -189,7 +189,7 @@ impl Body for OriginBody {
                         buffer.truncate(length);
                         Ok(Frame::data(buffer.freeze()))
                     }
-                    // It became shorter since its length was told.
+                    // The file has become shorter since the head was sent.
                     Ok(()) => Err(BrokenBody::File(io::ErrorKind::UnexpectedEof.into())),
                     Err(error) => Err(BrokenBody::File(error)),
                 }))

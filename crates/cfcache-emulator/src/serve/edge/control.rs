@@ -1,4 +1,4 @@
-//! What is asked of the emulator itself, beside what it serves: to move the clock, and to show what is stored.
+//! Requests to the emulator itself: to move the clock, and to show the cached objects.
 
 use core::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::edge::{Inventory, PurgeRecord};
 use crate::serve::ServerState;
 use crate::serve::edge::page;
 
-/// Everything below is for the emulator itself, and never reaches the origin or the API.
+/// Paths below this belong to the emulator, and are never sent to the origin or the API.
 const BASE: &str = "/__cfcache";
 
-/// The furthest that the clock is moved at once: ten years.
-const MOST_SECONDS: f64 = 315_360_000.0;
+/// The maximum number of seconds to move the clock at once: ten years.
+const MAX_SECONDS: f64 = 315_360_000.0;
 
-/// How many objects are listed.
-const MOST_OBJECTS: usize = 1_000;
+/// The maximum number of objects to list.
+const MAX_OBJECTS: usize = 1_000;
 
-/// Answers a request to the emulator itself; `None` where it is not one.
+/// Answers a request to the emulator itself; `None` if it is another request.
 ///
-/// - `GET /__cfcache/` is a page that shows what is stored and what was purged; with `?json`, the same as data.
+/// - `GET /__cfcache/` is a page with the cached objects and the last purges; with `?json`, the same as data.
 /// - `POST /__cfcache/advance?seconds=N` moves the clock.
 pub(crate) fn control<B>(shared: &ServerState, request: &Request<B>) -> Option<Response<Bytes>> {
     let name = request.uri().path().strip_prefix(BASE)?;
@@ -37,11 +37,11 @@ pub(crate) fn control<B>(shared: &ServerState, request: &Request<B>) -> Option<R
         },
         ("/", _) => not_allowed(name, "GET, HEAD"),
         ("/advance", _) => not_allowed(name, "POST"),
-        // Another page, which only begins with the same letters.
+        // Another path that starts with the same characters.
         _ if !name.is_empty() && !name.starts_with('/') => return None,
         _ => {
             let error =
-                "GET /__cfcache/ shows what is stored, POST /__cfcache/advance?seconds=N moves the clock";
+                "GET /__cfcache/ shows the cached objects, POST /__cfcache/advance?seconds=N moves the clock";
             data(StatusCode::NOT_FOUND, &json!({ "error": error }))
         }
     })
@@ -49,7 +49,7 @@ pub(crate) fn control<B>(shared: &ServerState, request: &Request<B>) -> Option<R
 
 fn show(shared: &ServerState, query: &str) -> Response<Bytes> {
     let now = date::rfc_3339(shared.since_1970());
-    let Some(inventory) = shared.emulator.inventory(shared.elapsed(), MOST_OBJECTS) else {
+    let Some(inventory) = shared.emulator.inventory(shared.elapsed(), MAX_OBJECTS) else {
         let error = "there is no cache: the emulator was started without an origin";
         return data(StatusCode::NOT_FOUND, &json!({ "error": error }));
     };
@@ -64,7 +64,7 @@ fn show(shared: &ServerState, query: &str) -> Response<Bytes> {
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
             response
         }
-        _ => data(StatusCode::BAD_REQUEST, &json!({ "error": "the only query that is known is ?json" })),
+        _ => data(StatusCode::BAD_REQUEST, &json!({ "error": "the only supported query is ?json" })),
     }
 }
 
@@ -105,10 +105,10 @@ fn to_json(inventory: &Inventory, now: &str, date: impl Fn(&PurgeRecord) -> Stri
 }
 
 fn advance(shared: &ServerState, query: &str) -> Result<Value, String> {
-    let expected = "the time to add is ?seconds=N, with N from 0 to 315360000";
+    let expected = "use ?seconds=N, with N from 0 to 315360000";
     let seconds = query.strip_prefix("seconds=").ok_or(expected)?;
     let seconds: f64 = seconds.parse().map_err(|_| expected)?;
-    if !(0.0..=MOST_SECONDS).contains(&seconds) {
+    if !(0.0..=MAX_SECONDS).contains(&seconds) {
         return Err(expected.to_owned());
     }
     let advanced = shared.advance(Duration::from_secs_f64(seconds));
@@ -116,7 +116,7 @@ fn advance(shared: &ServerState, query: &str) -> Result<Value, String> {
 }
 
 fn not_allowed(name: &str, allowed: &'static str) -> Response<Bytes> {
-    let error = format!("{BASE}{name} takes {allowed}");
+    let error = format!("{BASE}{name} supports only {allowed}");
     let mut response = data(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response

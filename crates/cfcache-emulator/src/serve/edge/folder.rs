@@ -1,4 +1,4 @@
-//! A folder as the origin.
+//! Serves a folder as the origin.
 
 use core::fmt::Write as _;
 use std::io;
@@ -15,29 +15,29 @@ use tokio::fs::File;
 
 use crate::serve::edge::body::OriginBody;
 
-/// What a request for a path leads to.
+/// The result of looking up a path.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     File(PathBuf),
-    /// It is a folder, and was asked for without the slash at its end.
+    /// A folder that was requested without a trailing slash.
     Folder,
     Nothing,
 }
 
-/// Answers a request from a folder. Only `GET` and `HEAD` are known.
+/// Answers a request from a folder. Only `GET` and `HEAD` are supported.
 pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<OriginBody> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a folder has GET and HEAD only\n");
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a folder supports only GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let Some(path) = decode(request.uri().path()) else {
-        return text(StatusCode::BAD_REQUEST, "the path is not one of a file\n");
+        return text(StatusCode::BAD_REQUEST, "the path is not a valid file path\n");
     };
     let is_head = request.method() == Method::HEAD;
     let found = {
         let root = root.to_owned();
-        // A file system can be slow.
+        // File systems may block.
         tokio::task::spawn_blocking(move || find(&root, &path))
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -53,21 +53,21 @@ pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<Orig
                 Ok(response) => response,
                 Err(error) => unreadable(&error),
             },
-            _ => text(StatusCode::NOT_FOUND, "there is no such file\n"),
+            _ => text(StatusCode::NOT_FOUND, "no such file\n"),
         },
         Err(error) => unreadable(&error),
     }
 }
 
-/// What the path of a URL names below a folder.
+/// A path relative to a folder, from the path of a URL.
 #[derive(Debug, PartialEq, Eq)]
 struct Named {
     path: PathBuf,
-    /// Whether it ends with a slash.
+    /// Whether the path ends with a slash.
     is_folder: bool,
 }
 
-/// The path of a URL as names of files: without escapes; `None` where a name is none of a file.
+/// Decodes the path of a URL into file names; `None` if one of them is not valid.
 fn decode(path: &str) -> Option<Named> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -94,9 +94,9 @@ fn decode(path: &str) -> Option<Named> {
     Some(Named { path: file_name(bytes.split_off(start))?, is_folder })
 }
 
-/// Names may have any bytes there.
+/// On Unix, file names may contain any bytes.
 #[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere there are names that no file has")]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have invalid file names")]
 fn file_name(bytes: Vec<u8>) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt as _;
     Some(std::ffi::OsString::from_vec(bytes).into())
@@ -125,7 +125,7 @@ fn find(root: &Path, named: &Named) -> io::Result<Found> {
     Ok(if place.canonicalize().is_ok_and(is_below) { Found::Folder } else { Found::Nothing })
 }
 
-/// The file of a path, if it is one and, with all links followed, below the root.
+/// Returns the file at a path, if it exists and is below the root after following all links.
 fn within(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     match path.canonicalize() {
         Ok(file) => Ok((file.starts_with(root) && file.is_file()).then_some(file)),
@@ -170,13 +170,13 @@ async fn serve(
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // They are made of digits and letters.
+    // The value consists of digits and letters.
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }
 
-/// Another length or another time is another file.
+/// Files with different lengths or times get different tags.
 fn tag(length: u64, modified: SystemTime) -> String {
     let nanoseconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("\"{nanoseconds:x}-{length:x}\"")
@@ -189,7 +189,7 @@ fn is_unchanged(headers: &HeaderMap, tag: &str, modified: SystemTime) -> bool {
     }
     let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
     let since = since.and_then(|value| httpdate::parse_http_date(value).ok());
-    // Headers tell whole seconds only.
+    // Headers contain only whole seconds.
     let whole = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     since.is_some_and(|since| whole(modified) <= whole(since))
 }
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_leave_the_folder_are_no_names_of_files() {
+    fn refuses_paths_that_leave_the_folder() {
         for path in ["/..", "/a/../b", "/%2e%2e/a", "/a/%2e%2E%2f%2e./b", "/a%00", "/%", "/%f", "/%zz"] {
             assert_eq!(decode(path), None, "{path}");
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_have_any_bytes_where_files_have() {
+    fn file_names_may_contain_any_bytes_on_unix() {
         for path in ["/a%5cb", "/%ff"] {
             assert_eq!(decode(path).is_some(), cfg!(unix), "{path}");
         }

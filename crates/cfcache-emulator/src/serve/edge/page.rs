@@ -1,13 +1,12 @@
-//! The page that shows what is stored and what was purged.
+//! Renders the page with the cached objects and the last purges.
 //!
-//! All of it is rendered here, so that it works without scripts. The script in it asks for the page again and puts the
-//! new content in the old one's place.
+//! The page is complete without scripts. Its script only requests the page again and replaces the content.
 
 use core::fmt::{self, Write as _};
 
 use crate::edge::{Inventory, PurgeRecord};
 
-/// Nothing from outside is loaded, whatever an URL or a tag holds.
+/// Nothing external is loaded, whatever a URL or a tag contains.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -33,7 +32,7 @@ fn content(
 
     writeln!(page, "<h2>Last purges</h2>")?;
     if purges.is_empty() {
-        writeln!(page, "<p>Nothing was purged yet.</p>")?;
+        writeln!(page, "<p>Nothing has been purged yet.</p>")?;
     } else {
         writeln!(
             page,
@@ -103,7 +102,7 @@ fn content(
     writeln!(page, "</tbody></table>")
 }
 
-/// A text in which nothing means anything to a browser, and nothing is invisible.
+/// Text for HTML: without markup, and without invisible characters.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -115,7 +114,7 @@ impl fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Marks that turn the direction of text around would show an URL as another one.
+                // Characters that change the text direction could make a URL look like another one.
                 '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                     write!(f, "{}", char.escape_unicode())?;
                 }
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_escaped() {
+    fn escapes_shown_text() {
         for (text, expected) in [
             ("<script>alert('a')</script>", "&lt;script&gt;alert(&#39;a&#39;)&lt;/script&gt;"),
             ("a\" onload=\"b", "a&quot; onload=&quot;b"),

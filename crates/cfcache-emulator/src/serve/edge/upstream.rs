@@ -1,4 +1,4 @@
-//! How the edge asks the origin.
+//! Sends requests to the origin.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -19,32 +19,33 @@ use crate::origin::EdgeOrigin;
 use crate::serve::edge::body::OriginBody;
 use crate::serve::edge::folder;
 
-/// Names of request headers that the edge adds:
+/// The request headers that the edge adds:
 /// <https://developers.cloudflare.com/fundamentals/reference/http-headers/>.
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// What stands in `CDN-Loop` for this edge (RFC 8586).
+/// The value of this edge in `CDN-Loop` (RFC 8586).
 const OWN_NAME: &str = "cfcache-emulator";
 
-/// How long a connection to the origin is kept for another request: less than the five seconds after which Node.js and
-/// Apache close one by default. A request that meets the close may have been processed, and cannot be sent again.
+/// How long an idle connection to the origin is kept: less than the default of five seconds after which Node.js and
+/// Apache close it. A
+/// request that is sent while the origin closes the connection may have been processed, and cannot be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// Whoever has the pages.
+/// The origin.
 #[derive(Debug)]
 pub(super) enum Upstream {
     Server { client: Box<Client<HttpConnector, RequestBody>>, base: Uri, read_timeout: Duration },
     Folder(PathBuf),
 }
 
-/// What is sent to the origin.
+/// The body of a request to the origin.
 #[derive(Debug)]
 pub(super) enum RequestBody {
     None,
-    /// The visitor's body, as it comes.
+    /// The visitor's body, as it arrives.
     Visitor(Incoming),
 }
 
@@ -69,7 +70,7 @@ impl Upstream {
         }
     }
 
-    /// Asks for a page; the URI of the request is the visitor's.
+    /// Requests a page. The URI of the request is the visitor's.
     pub(super) async fn ask(
         &self,
         request: Request<()>,
@@ -92,13 +93,13 @@ impl Upstream {
     }
 }
 
-/// Returns whether a request came through this edge already.
+/// Returns whether a request has already passed this edge.
 pub(super) fn is_loop(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(&LOOP).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| value.split(',').any(|name| name.trim().split(';').next() == Some(OWN_NAME)))
 }
 
-/// The URL at the origin of a URL of a visitor.
+/// Returns the origin's URL for a visitor's URL.
 fn join(base: &Uri, visited: &Uri) -> Option<Uri> {
     let path = visited.path_and_query().map_or("/", |path| path.as_str());
     let below = base.path().trim_end_matches('/');
@@ -108,7 +109,7 @@ fn join(base: &Uri, visited: &Uri) -> Option<Uri> {
 
 fn add_headers(headers: &mut HeaderMap, visitor: IpAddr) {
     let address = HeaderValue::try_from(visitor.to_string()).ok();
-    // What is compressed could not be stored once for all visitors; this edge does not compress either.
+    // A compressed answer could not be stored once for all visitors, and this edge does not compress answers either.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.append(LOOP, HeaderValue::from_static(OWN_NAME));
