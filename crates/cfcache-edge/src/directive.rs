@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn freshness_follows_the_vendors_grammar() {
+    fn parses_freshness_as_the_vendor_does() {
         let cases: &[(&[&[u8]], Option<u32>)] = &[
             (&[b"max-age=10"], Some(10)),
             (&[b"Max-Age=10"], Some(10)),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_directives_are_told_from_those_with_a_value() {
+    fn distinguishes_directives_with_and_without_a_value() {
         let directives = parse(&[br#"private="set-cookie, X-A ,,\xff", no-cache"#]);
         assert!(directives.has("private"));
         assert!(!directives.has_bare("private"));
@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
+        fn parses_any_bytes(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
             let mut found = Directives::default();
             for line in &lines {
                 found.read(line);
@@ -208,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn a_number_of_seconds_survives_what_stands_around_it(
+        fn finds_a_number_of_seconds_among_other_directives(
             number in any::<u32>(),
             before in r"[a-z]{1,5}(=[a-z0-9]{1,5})?",
             separator in r" {0,2}[,;] {0,2}",

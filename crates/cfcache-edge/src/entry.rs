@@ -239,7 +239,7 @@ mod tests {
     use super::{Head, is_below, is_on_host, normal_prefix};
 
     #[test]
-    fn prefixes_end_at_segments() {
+    fn prefixes_match_whole_segments() {
         let cases = [
             ("example.com", "example.com/a", true),
             ("example.com/", "example.com/a", true),
@@ -262,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_comes_back_as_it_was(
+        fn a_stored_head_is_returned_unchanged(
             list in prop::collection::vec(("[a-z-]{1,20}", prop::collection::vec(32u8..127, 0..30)), 0..10),
             other in any::<u8>(),
         ) {

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_ten_bytes() {
+    fn selects_ranges_of_ten_bytes() {
         let cases: &[(&str, Part)] = &[
             ("bytes=0-0", Part::Ranges(vec![(0, 0)])),
             ("bytes=2-", Part::Ranges(vec![(2, 9)])),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_come_before_ranges() {
+    fn conditions_take_precedence_over_ranges() {
         let response = headers(&[("etag", "\"a\""), ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT")]);
         let cases: &[(&[(&'static str, &str)], bool)] = &[
             (&[("if-none-match", "\"a\"")], true),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn several_ranges_are_a_multipart_body() {
+    fn several_ranges_give_a_multipart_body() {
         let mut answer = headers(&[("content-type", "text/plain")]);
         let body = partial(&[(0, 1), (4, 5)], &mut answer, &Bytes::from_static(b"0123456789"));
         let text = String::from_utf8(body.to_vec()).unwrap();
@@ -277,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read(
+        fn parses_any_bytes(
             range in prop::collection::vec(any::<u8>(), 0..40),
             tag in prop::collection::vec(any::<u8>(), 0..40),
             stored in prop::collection::vec(any::<u8>(), 0..10),

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_has_the_classes_of_the_definitions() {
+    fn every_byte_has_the_classes_of_its_definition() {
         for byte in 0..=u8::MAX {
             let is = |sort_of: u8| sort(byte) & sort_of != 0;
             assert_eq!(is(UNPRINTABLE), !byte.is_ascii_graphic(), "{byte:#x}");
@@ -175,13 +175,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sorts_of_a_text_are_those_of_its_bytes(text in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn the_classes_of_a_text_are_those_of_its_bytes(text in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(sorts(&text), text.iter().fold(0, |all, byte| all | sort(*byte)));
         }
 
-        /// Against what is said of it, byte by byte; most begin with a host, and have at most one odd byte.
+        /// Compares with the definition, byte by byte. Most texts start with a host, and contain at most one unusual
+        /// byte.
         #[test]
-        fn a_plain_url_is_what_the_definition_says(
+        fn is_plain_url_agrees_with_its_definition(
             host in "([a-z0-9A-Z_.-]{0,18}|[a-z]{0,60}[.-]?[a-z]{0,20})[/?#:@]?",
             path in prop::collection::vec(prop::sample::select(&b"abcz019-./_~%=?/:;[]"[..]), 0..60),
             odd in prop::option::of((any::<u8>(), any::<prop::sample::Index>())),
@@ -209,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn a_pair_is_found_wherever_it_stands(
+        fn finds_a_pair_at_any_position(
             text in prop::collection::vec(prop::sample::select(&b"/.a\xFF\0\x2E\x2F\x80"[..]), 0..40),
         ) {
             let expected = text.windows(2).any(|pair| pair == b"/.");

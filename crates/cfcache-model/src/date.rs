@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn formats_and_parses_dates() {
         let rows = [
             (0, 0, "1970-01-01T00:00:00Z"),
             (951_782_399, 999_999_999, "2000-02-28T23:59:59.999999Z"),

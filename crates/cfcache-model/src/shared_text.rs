@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_the_text_that_it_names() {
+    fn a_part_equals_its_range_of_the_text() {
         let whole = Arc::from("müsli, tea");
         let word = SharedText::part_of(&whole, 0..6);
         drop(whole);

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_line_is_found_without_its_value() {
+    fn key_of_line_returns_the_key_without_its_value() {
         for (line, expected) in [
             ("zone = 5", Some("zone")),
             ("[zone]", Some("zone")),

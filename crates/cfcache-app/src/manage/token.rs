@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_time_is_later() {
+    fn compares_times() {
         let now = "2026-03-01T12:00:00Z";
         for (time, expected) in [
             ("2026-03-01T12:00:01Z", true),

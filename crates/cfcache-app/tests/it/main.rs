@@ -1,3 +1,3 @@
-//! Tests of the crate as a program uses it: no arguments, no terminal.
+//! Tests of the crate as a program uses it, without arguments and without a terminal.
 
 mod run;

@@ -1,4 +1,4 @@
-//! From a job to a report, with a console that is a list.
+//! Runs jobs to a report, with a console that records its calls.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -17,20 +17,20 @@ use cfcache_model::id::ZoneId;
 use cfcache_model::target::Kind;
 use tokio::sync::watch;
 
-/// Writes down what it is told.
+/// Records its calls.
 #[derive(Default)]
-struct Told {
+struct RecordingConsole {
     lines: RefCell<Vec<String>>,
     confirms: bool,
 }
 
-impl Told {
+impl RecordingConsole {
     fn add(&self, line: impl Into<String>) {
         self.lines.borrow_mut().push(line.into());
     }
 }
 
-impl Console for Told {
+impl Console for RecordingConsole {
     fn say(&self, line: &str) {
         self.add(line);
     }
@@ -123,8 +123,8 @@ fn everything() -> Job {
     }))
 }
 
-/// Runs a job, after so many interrupts.
-fn run(job: Job, console: &Told, interrupts: u8) -> Result<Report, Failure> {
+/// Runs a job after this many interrupts.
+fn run(job: Job, console: &RecordingConsole, interrupts: u8) -> Result<Report, Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let (_sender, count) = watch::channel(interrupts);
@@ -132,8 +132,8 @@ fn run(job: Job, console: &Told, interrupts: u8) -> Result<Report, Failure> {
 }
 
 #[test]
-fn a_list_becomes_a_report_and_the_console_is_told_of_its_batches() {
-    let console = Told::default();
+fn a_list_gives_a_report_and_batch_events() {
+    let console = RecordingConsole::default();
     let report = run(list(&["https://example.com/a", "https://example.com/b"]), &console, 0).unwrap();
     assert_eq!(report.exit, Exit::Accepted);
     assert_eq!((report.items, report.accepted, report.requests), (2, 2, 1));
@@ -143,8 +143,8 @@ fn a_list_becomes_a_report_and_the_console_is_told_of_its_batches() {
 }
 
 #[test]
-fn an_invalid_entry_is_a_failure_before_anything_is_sent() {
-    let console = Told::default();
+fn an_invalid_entry_fails_before_anything_is_sent() {
+    let console = RecordingConsole::default();
     let failure = run(list(&["https://example.com/a", "ftp://example.com/b"]), &console, 0).unwrap_err();
     assert_eq!(failure.exit, Exit::Usage);
     assert!(failure.causes[0].starts_with("argument 2: "), "{:?}", failure.causes);
@@ -152,20 +152,20 @@ fn an_invalid_entry_is_a_failure_before_anything_is_sent() {
 }
 
 #[test]
-fn everything_is_purged_only_where_the_console_confirms_it() {
-    let refusing = Told::default();
+fn everything_needs_confirmation_by_the_console() {
+    let refusing = RecordingConsole::default();
     assert_eq!(run(everything(), &refusing, 0).unwrap_err().message, "not confirmed");
     assert_eq!(refusing.lines.borrow().len(), 1);
 
-    let confirming = Told { confirms: true, ..Told::default() };
+    let confirming = RecordingConsole { confirms: true, ..RecordingConsole::default() };
     let report = run(everything(), &confirming, 0).unwrap();
     assert_eq!((report.operation, report.accepted, report.exit), ("invalidate", 1, Exit::Accepted));
     assert_eq!(confirming.lines.borrow().last().unwrap(), "batch 0: 1 accepted=true");
 }
 
 #[test]
-fn a_dry_run_gives_the_console_the_requests() {
-    let console = Told::default();
+fn a_dry_run_writes_the_requests_to_the_console() {
+    let console = RecordingConsole::default();
     assert_eq!(purge::dry_run(list(&["https://example.com/a"]), &console).unwrap(), Exit::Accepted);
     let lines = console.lines.borrow();
     assert!(lines[0].contains(r#""body":{"files":["https://example.com/a"]}"#), "{lines:?}");
@@ -173,7 +173,7 @@ fn a_dry_run_gives_the_console_the_requests() {
 }
 
 #[test]
-fn an_environment_is_what_its_lookup_says_and_nothing_else() {
+fn credentials_come_only_from_the_given_environment() {
     let environment = EnvVars::read_all(|name| match name {
         "CLOUDFLARE_ZONE_ID" => Ok("example.com".to_owned()),
         "CLOUDFLARE_EMAIL" => Ok(" ".to_owned()),

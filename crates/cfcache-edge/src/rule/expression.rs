@@ -719,7 +719,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused_by_name() {
+    fn names_unsupported_fields_and_functions() {
         let cases = [
             ("cf.threat_score gt 10", "field `cf.threat_score` is not supported"),
             ("ip.geoip.country eq \"DE\"", "field `ip.geoip.country` is not supported"),
@@ -750,7 +750,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_outside_of_any_are_noted() {
+    fn reports_lists_outside_of_any() {
         let expression = Expression::parse("http.request.headers[\"x-a\"][*] eq \"two\" and ssl").unwrap();
         assert_eq!(expression.notes().len(), 1);
         assert!(matches("http.request.headers[\"x-a\"][*] eq \"two\" and ssl"));
@@ -761,12 +761,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in any::<String>()) {
+        fn parses_any_text(text in any::<String>()) {
             drop(Expression::parse(&text));
         }
 
         #[test]
-        fn any_words_are_read(
+        fn parses_any_words(
             text in r#"((not|and|or|\(|\)|ssl|any\(|http\.host|eq|in|\{|\}|"a"|r"b"|lower\(|\[|\*|ip\.src|1\.2\.3\.4/8|wildcard) ?){0,12}"#,
         ) {
             drop(Expression::parse(&text));

@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_name_and_place() {
+    fn names_unknown_fields_with_their_path() {
         let cases = [
             ("{", "not JSON"),
             ("1", "found `1`, expected a ruleset"),
@@ -621,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_documented_form_is_read() {
+    fn parses_the_whole_documented_form() {
         let rules = parse(
             r#"{"success":true,"errors":[],"messages":[],"result":{
                 "id":"2c0fc9fa937b11eaa1b71c4d701ab86e","name":"default","kind":"zone","version":"3",
@@ -665,7 +665,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in any::<String>()) {
+        fn parses_any_text(text in any::<String>()) {
             drop(parse(&text));
             drop(parse(&with_parameters(&text)));
         }

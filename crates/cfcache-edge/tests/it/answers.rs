@@ -1,11 +1,11 @@
-//! What an answer looks like.
+//! The headers and bodies of answers.
 
 use cfcache_edge::Visitor;
 
 use crate::support::{Site, URL, always, begin, request, response};
 
 #[test]
-fn answers_have_the_headers_of_the_edge() {
+fn adds_the_headers_of_the_edge() {
     let mut site = Site::new(always(&[("server", "origin"), ("x-a", "1"), ("age", "100")]));
     let mut rays = Vec::new();
     for url in [URL, URL, "https://example.com/page"] {
@@ -21,17 +21,17 @@ fn answers_have_the_headers_of_the_edge() {
 }
 
 #[test]
-fn age_is_that_of_this_cache_alone() {
+fn age_counts_only_the_time_in_this_cache() {
     let mut site = Site::new(always(&[("age", "100")]));
     assert_eq!(site.get(URL).header("age"), "");
     site.wait(7);
     assert_eq!(site.get(URL).header("age"), "7");
-    // What is passed on keeps that of the origin.
+    // A forwarded answer keeps the origin's `Age`.
     assert_eq!(site.get("https://example.com/page").header("age"), "100");
 }
 
 #[test]
-fn headers_for_the_edge_are_removed_and_those_for_other_caches_passed_on() {
+fn removes_headers_for_the_edge_and_forwards_those_for_other_caches() {
     let headers = &[
         ("cloudflare-cdn-cache-control", "max-age=9"),
         ("cdn-cache-control", "max-age=8"),
@@ -55,7 +55,7 @@ fn headers_for_the_edge_are_removed_and_those_for_other_caches_passed_on() {
 }
 
 #[test]
-fn the_origin_is_asked_for_the_whole_and_told_who_asks() {
+fn requests_the_whole_object_with_the_visitors_address() {
     let mut site = Site::new(always(&[]));
     site.visitor = Visitor::new("192.0.2.1".parse().unwrap()).with_country("DE");
     let headers = &[
@@ -90,7 +90,7 @@ fn the_origin_is_asked_for_the_whole_and_told_who_asks() {
     for (name, value) in expected {
         assert_eq!(asked.headers()[name], value, "{name}");
     }
-    // What is not eligible is asked for as the visitor asked.
+    // An ineligible request is forwarded as the visitor sent it.
     site.get_with("https://example.com/page", headers);
     let asked = &site.asked[1];
     for (name, value) in [("range", "bytes=0-1"), ("accept-encoding", "gzip, br"), ("if-none-match", "\"a\"")]
@@ -101,7 +101,7 @@ fn the_origin_is_asked_for_the_whole_and_told_who_asks() {
 }
 
 #[test]
-fn conditions_and_ranges_are_answered_from_the_whole() {
+fn answers_conditions_and_ranges_from_the_whole_object() {
     let headers = &[("etag", "\"a\""), ("content-type", "text/css"), ("cache-control", "max-age=60")];
     let mut site = Site::new(Box::new(|_| Ok(response(200, headers, "0123456789"))));
     // On a miss as on a hit.
@@ -126,7 +126,7 @@ fn conditions_and_ranges_are_answered_from_the_whole() {
 }
 
 #[test]
-fn without_a_validator_the_time_of_storing_is_one() {
+fn uses_the_time_of_storing_as_a_validator() {
     let mut site = Site::new(always(&[("cache-control", "max-age=5")]));
     assert_eq!(site.get(URL).header("last-modified"), "");
     site.wait(2);
@@ -135,7 +135,7 @@ fn without_a_validator_the_time_of_storing_is_one() {
     assert_eq!(site.get_with(URL, &[("if-modified-since", &modified)]).code, 304);
     let before = "Fri, 15 Jan 2027 07:59:59 GMT";
     assert_eq!(site.get_with(URL, &[("if-modified-since", before)]).code, 200);
-    // For visitors alone: the origin did not say so, and is not asked.
+    // Only for visitors: the origin did not send it, and never receives it.
     site.wait(10);
     assert_eq!(site.get(URL).cache(), "EXPIRED");
     assert!(!site.asked.last().unwrap().headers().contains_key("if-modified-since"));
@@ -145,7 +145,7 @@ fn without_a_validator_the_time_of_storing_is_one() {
 }
 
 #[test]
-fn statuses_other_than_200_are_served_whole() {
+fn serves_other_statuses_than_200_completely() {
     let mut site = Site::new(Box::new(|_| Ok(response(404, &[("etag", "\"a\"")], "not here"))));
     for expected in ["MISS", "HIT"] {
         let seen = site.get_with(URL, &[("range", "bytes=0-1"), ("if-none-match", "\"a\"")]);
@@ -154,7 +154,7 @@ fn statuses_other_than_200_are_served_whole() {
 }
 
 #[test]
-fn etags_that_are_malformed_are_dropped() {
+fn drops_malformed_etags() {
     for (given, kept) in
         [("\"a\"", true), ("W/\"a\"", true), ("a", false), ("\"a", false), ("w/\"a\"", false)]
     {
@@ -166,7 +166,7 @@ fn etags_that_are_malformed_are_dropped() {
 }
 
 #[test]
-fn browsers_keep_cacheable_answers_for_the_default_time() {
+fn sets_the_default_browser_ttl() {
     let ask = |headers: &'static [(&'static str, &'static str)], parameters: &str, url: &str| {
         let mut site = Site::new(always(headers)).with_rule(parameters);
         let first = site.get(url).header("cache-control").to_owned();
@@ -177,7 +177,7 @@ fn browsers_keep_cacheable_answers_for_the_default_time() {
     assert_eq!(ask(&[("cache-control", "public")], "{}", URL), "public");
     assert_eq!(ask(&[("cache-control", "max-age=60")], "{}", URL), "max-age=60");
     assert_eq!(ask(&[("expires", "Fri, 15 Jan 2027 09:00:00 GMT")], "{}", URL), "");
-    // Never what is not stored or not eligible.
+    // Not for answers that are not stored or not eligible.
     assert_eq!(ask(&[("vary", "*")], "{}", URL), "");
     assert_eq!(ask(&[], "{}", "https://example.com/page"), "");
     let over = r#"{"browser_ttl":{"mode":"override_origin","default":100}}"#;
@@ -192,7 +192,7 @@ fn browsers_keep_cacheable_answers_for_the_default_time() {
 }
 
 #[test]
-fn objects_are_listed_as_they_are() {
+fn lists_objects() {
     let mut site = Site::new(always(&[("cache-control", "max-age=60"), ("cache-tag", "b,a")]));
     site.get("https://www.example.com/a.css?b=c");
     site.wait(10);

@@ -1,4 +1,4 @@
-//! Which requests the cache looks at.
+//! The eligibility of requests for the cache.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const EXTENSIONS: &str = "7Z AVI AVIF APK BIN BMP BZ2 CLASS CSS CSV DOC DOCX DMG
                           TAR TIF TIFF TTF WEBM WEBP WOFF WOFF2 XLS XLSX ZIP ZST";
 
 #[test]
-fn default_extensions_are_cached_in_any_case() {
+fn caches_default_extensions_in_upper_and_lower_case() {
     let mut site = Site::new(always(&[]));
     for extension in EXTENSIONS.split_whitespace() {
         for extension in [extension.to_owned(), extension.to_lowercase()] {
@@ -55,12 +55,12 @@ fn only_get_and_head_are_cached() {
         assert_eq!(seen.why(), format!("dynamic; method {method}"));
         assert_eq!(site.asked.last().unwrap().method(), method);
     }
-    // None of them has invalidated what was there.
+    // None of these requests has invalidated the cached object.
     assert_eq!(site.get(URL).cache(), "HIT");
 }
 
 #[test]
-fn unknown_methods_are_answered_by_the_edge() {
+fn the_edge_answers_unknown_methods() {
     let mut site = Site::new(always(&[]));
     for (method, code) in [("FOO", 501), ("get", 501), ("TRACE", 405)] {
         assert_eq!(site.send(&request(method, URL, &[])).code, code, "{method}");
@@ -69,7 +69,7 @@ fn unknown_methods_are_answered_by_the_edge() {
 }
 
 #[test]
-fn head_fetches_the_whole_and_shares_the_entry() {
+fn head_fetches_and_stores_the_whole_object() {
     let mut site = Site::new(counting(&[("etag", "\"a\"")]));
     let head = site.send(&request("HEAD", URL, &[]));
     assert_eq!((head.cache(), &*head.body), ("MISS", ""));
@@ -94,12 +94,12 @@ fn development_mode_lasts_three_hours_and_purges_nothing() {
 }
 
 #[test]
-fn rules_make_eligible_and_bypass() {
+fn rules_decide_about_eligibility_and_bypass() {
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache":true}"#);
     assert_eq!(site.statuses("https://example.com/page", 2), ["MISS", "HIT"]);
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache":false}"#);
     assert_eq!(site.get(URL).why(), "dynamic; rule");
-    // The last one that matches wins; a rule without `cache` changes nothing about it.
+    // The last matching rule decides; a rule without `cache` does not.
     let mut site = Site::new(always(&[])).with(|settings| {
         settings.rules = rule(r#"{"cache":false}"#)
             .with_rules(rule(r#"{"cache":true}"#))
@@ -138,7 +138,7 @@ fn cache_levels_decide_about_query_strings() {
     let mut site = Site::new(always(&[])).with(|settings| settings.cache_level = CacheLevel::Basic);
     assert_eq!(site.get(one).why(), "dynamic; query string");
     assert_eq!(site.get("https://example.com/a.css").cache(), "MISS");
-    // Simplified ignores the query of the default extensions only.
+    // `Simplified` ignores the query only for the default extensions.
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache":true}"#);
     site.edge.settings_mut().cache_level = CacheLevel::Simplified;
     assert_eq!(site.get("https://example.com/a?1").cache(), "MISS");
@@ -146,7 +146,7 @@ fn cache_levels_decide_about_query_strings() {
 }
 
 #[test]
-fn request_cache_control_does_not_count() {
+fn ignores_cache_control_of_requests() {
     let mut site = Site::new(always(&[]));
     site.get(URL);
     for value in ["no-cache", "no-store", "max-age=0", "only-if-cached"] {
@@ -155,9 +155,9 @@ fn request_cache_control_does_not_count() {
 }
 
 #[test]
-fn rules_for_a_time_that_is_over_do_not_count() {
+fn ignores_rules_outside_of_their_time() {
     let mut site = Site::new(always(&[]));
     site.edge.settings_mut().development_mode = Some(begin() + Duration::from_secs(60));
-    // One that has not begun yet does not count either.
+    // A rule that has not started yet does not count either.
     assert_eq!(site.get(URL).cache(), "MISS");
 }

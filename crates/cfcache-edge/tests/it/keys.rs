@@ -1,17 +1,17 @@
-//! What makes two requests the same object.
+//! Cache keys: which requests share an object.
 
 use cfcache_edge::Visitor;
 
 use crate::support::{Site, URL, always, begin, rule};
 
-/// The key of a request, from the answer.
+/// Returns the cache key of a request, from the answer.
 fn key(site: &mut Site, url: &str, headers: &[(&str, &str)]) -> String {
     let seen = site.get_with(url, headers);
     seen.header("x-cfcache-edge").split_once("; key=").unwrap().1.to_owned()
 }
 
 #[test]
-fn the_default_key_is_written_as_the_vendor_writes_it() {
+fn writes_the_default_key_in_the_vendors_form() {
     let mut site = Site::new(always(&[]));
     let url = "https://example.com/images/hero.jpg";
     assert_eq!(key(&mut site, url, &[]), "example.com::::https://example.com/images/hero.jpg:::::");
@@ -20,7 +20,7 @@ fn the_default_key_is_written_as_the_vendor_writes_it() {
 }
 
 #[test]
-fn the_visitors_scheme_and_the_case_of_the_host_do_not_count() {
+fn ignores_the_visitors_scheme_and_the_case_of_the_host() {
     let mut site = Site::new(always(&[]));
     site.get("https://www.example.com/a.css?x");
     for url in [
@@ -40,13 +40,13 @@ fn the_visitors_scheme_and_the_case_of_the_host_do_not_count() {
     ] {
         assert_eq!(site.get(url).cache(), "MISS", "{url}");
     }
-    // The scheme towards the origin does.
+    // The scheme of the request to the origin counts.
     site.edge.settings_mut().origin_is_https = false;
     assert_eq!(site.get("https://www.example.com/a.css?x").cache(), "MISS");
 }
 
 #[test]
-fn a_request_without_an_absolute_url_has_the_host_of_its_header() {
+fn uses_the_host_header_of_requests_without_an_absolute_url() {
     let mut site = Site::new(always(&[]));
     site.get("https://www.example.com/a.css");
     assert_eq!(site.get_with("/a.css", &[("host", "www.example.com")]).cache(), "HIT");
@@ -83,7 +83,7 @@ fn headers_of_the_default_key_separate_objects() {
 }
 
 #[test]
-fn values_cannot_be_taken_for_other_parts_of_a_key() {
+fn values_cannot_imitate_other_parts_of_a_key() {
     let mut site = Site::new(always(&[]));
     let keys = [
         key(&mut site, URL, &[("x-host", "a"), ("forwarded", "b")]),
@@ -98,8 +98,8 @@ fn values_cannot_be_taken_for_other_parts_of_a_key() {
     }
 }
 
-/// The URL and the fields behind it of the key that a rule makes.
-fn made(parameters: &str, url: &str, headers: &[(&str, &str)]) -> String {
+/// Returns the URL and the remaining parts of the key of a rule.
+fn key_by_rule(parameters: &str, url: &str, headers: &[(&str, &str)]) -> String {
     let parameters = format!(r#"{{"cache":true,"cache_key":{parameters}}}"#);
     let mut site = Site::new(always(&[])).with(|settings| settings.rules = rule(&parameters));
     let address = "192.0.2.1".parse().unwrap();
@@ -108,7 +108,7 @@ fn made(parameters: &str, url: &str, headers: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn long_keys_are_shown_in_part() {
+fn truncates_long_keys() {
     let mut site = Site::new(always(&[]));
     let url = format!("https://example.com/{}.css", "a".repeat(5000));
     let shown = key(&mut site, &url, &[]);
@@ -117,7 +117,7 @@ fn long_keys_are_shown_in_part() {
 }
 
 #[test]
-fn query_strings_are_selected_and_sorted() {
+fn selects_and_sorts_query_strings() {
     let custom = |query: &str| format!(r#"{{"custom_key":{{"query_string":{query}}}}}"#);
     let cases = [
         (custom(r#"{"include":["*"]}"#), "b=2&a=1", "?b=2&a=1"),
@@ -132,10 +132,10 @@ fn query_strings_are_selected_and_sorted() {
         (r#"{"ignore_query_strings_order":false}"#.to_owned(), "b=2&a=1", "?b=2&a=1"),
     ];
     for (parameters, query, expected) in cases {
-        let found = made(&parameters, &format!("https://example.com/a?{query}"), &[]);
+        let found = key_by_rule(&parameters, &format!("https://example.com/a?{query}"), &[]);
         assert_eq!(found, format!("example.com/a{expected}:::::"), "{parameters} {query}");
     }
-    // The setting of the zone, and a rule that is stronger.
+    // The setting of the zone, and a rule that overrides it.
     let mut site = Site::new(always(&[])).with(|settings| settings.sort_query = true);
     assert!(key(&mut site, "https://example.com/a.css?b&a", &[]).contains("?a&b:"));
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache_key":{"ignore_query_strings_order":false}}"#);
@@ -144,7 +144,7 @@ fn query_strings_are_selected_and_sorted() {
 }
 
 #[test]
-fn custom_keys_hold_headers_cookies_and_the_visitor() {
+fn custom_keys_contain_headers_cookies_and_visitor_properties() {
     let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148";
     let all: &[(&str, &str)] = &[
         ("x-a", "1"),
@@ -172,7 +172,7 @@ fn custom_keys_hold_headers_cookies_and_the_visitor() {
     ];
     for (parameters, expected) in cases {
         assert_eq!(
-            made(parameters, "https://example.com/a", all),
+            key_by_rule(parameters, "https://example.com/a", all),
             format!("example.com/a{expected}"),
             "{parameters}"
         );
@@ -184,7 +184,7 @@ fn custom_keys_hold_headers_cookies_and_the_visitor() {
 }
 
 #[test]
-fn devices_are_told_by_the_user_agent() {
+fn determines_the_device_from_the_user_agent() {
     let cases = [
         ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)", "mobile"),
         ("Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) Mobile/15E148", "tablet"),
@@ -197,11 +197,14 @@ fn devices_are_told_by_the_user_agent() {
         ("", "desktop"),
     ];
     for (agent, expected) in cases {
-        let found =
-            made(r#"{"cache_by_device_type":true}"#, "https://example.com/a", &[("user-agent", agent)]);
+        let found = key_by_rule(
+            r#"{"cache_by_device_type":true}"#,
+            "https://example.com/a",
+            &[("user-agent", agent)],
+        );
         assert_eq!(found, format!("example.com/a:::{expected}::"), "{agent}");
     }
-    // The origin is told.
+    // The origin gets the device type.
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache_key":{"cache_by_device_type":true}}"#);
     site.get_with(URL, &[("user-agent", cases[0].0), ("cf-device-type", "desktop")]);
     assert_eq!(site.asked[0].headers()["cf-device-type"], "mobile");

@@ -1,4 +1,4 @@
-//! Bodies that are too large, and a cache that is full.
+//! Bodies above the size limit, and a full cache.
 
 use bytes::Bytes;
 use cfcache_edge::{Collector, Failure, Next, Scope, Step, Visitor};
@@ -8,7 +8,7 @@ use http::Response;
 use crate::support::{Site, URL, always, request, response};
 
 #[test]
-fn announced_bodies_that_are_too_large_are_passed_on() {
+fn forwards_bodies_with_an_announced_length_above_the_limit() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
     let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
     else {
@@ -24,7 +24,7 @@ fn announced_bodies_that_are_too_large_are_passed_on() {
 }
 
 #[test]
-fn bodies_that_outgrow_the_limit_are_passed_on() {
+fn forwards_bodies_that_grow_above_the_limit() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
     let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
     else {
@@ -45,7 +45,7 @@ fn bodies_that_outgrow_the_limit_are_passed_on() {
 }
 
 #[test]
-fn only_whole_answers_may_be_passed_while_they_are_kept() {
+fn forwards_an_answer_while_storing_it_only_if_complete() {
     let cases = [
         ("GET", ("x-a", ""), true),
         ("GET", ("range", "bytes=0-1"), false),
@@ -67,7 +67,7 @@ fn only_whole_answers_may_be_passed_while_they_are_kept() {
 }
 
 #[test]
-fn collected_bodies_take_their_own_size() {
+fn collected_bodies_use_only_their_size() {
     let mut collector = Collector::new(100);
     for piece in [&b"one"[..], b"", b"two"] {
         collector.push(Bytes::copy_from_slice(piece)).unwrap();
@@ -76,7 +76,7 @@ fn collected_bodies_take_their_own_size() {
 }
 
 #[test]
-fn a_full_cache_stores_no_more_and_evicts_nothing() {
+fn a_full_cache_stores_nothing_and_evicts_nothing() {
     let body = "x".repeat(10_000);
     let mut site = Site::new(Box::new(move |_| Ok(response(200, &[], &body))))
         .with(|settings| settings.max_memory = 35_000);
@@ -92,14 +92,14 @@ fn a_full_cache_stores_no_more_and_evicts_nothing() {
         assert_eq!(site.get(&url(index)).cache(), "HIT");
     }
     assert!(site.edge.memory() <= 35_000);
-    // There is room again after a purge.
+    // There is space again after a purge.
     site.purge(Scope::Everything);
     assert_eq!(site.get(&url(5)).cache(), "MISS");
     assert_eq!(site.get(&url(5)).cache(), "HIT");
 }
 
 #[test]
-fn an_object_may_take_the_place_of_another_one_in_a_full_cache() {
+fn a_full_cache_allows_replacing_an_object() {
     let headers = [("cache-control", "max-age=5"), ("content-length", "10000")];
     let body = "x".repeat(10_000);
     let mut site = Site::new(Box::new(move |_| Ok(response(200, &headers, &body))))
@@ -111,7 +111,7 @@ fn an_object_may_take_the_place_of_another_one_in_a_full_cache() {
 }
 
 #[test]
-fn a_full_cache_refuses_announced_bodies_by_their_head() {
+fn a_full_cache_refuses_bodies_by_their_announced_length() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_memory = 100);
     let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
     else {
@@ -125,7 +125,7 @@ fn a_full_cache_refuses_announced_bodies_by_their_head() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_stored() {
+fn does_not_store_an_incomplete_body() {
     let mut site = Site::new(always(&[]));
     let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
     else {
@@ -139,7 +139,7 @@ fn a_body_that_breaks_off_is_not_stored() {
 }
 
 #[test]
-fn huge_headers_are_decided_upon() {
+fn handles_huge_headers() {
     let numbered =
         |separator: &str| (0..9_000).map(|index| index.to_string()).collect::<Vec<_>>().join(separator);
     let (list, semicolons) = (numbered(","), numbered("=1;"));

@@ -1,6 +1,6 @@
-//! The edge against the facts that are known of it.
+//! Compares the edge with the documented and observed behavior.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+#![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 
 mod answers;
 mod eligible;
@@ -14,9 +14,9 @@ mod support;
 mod under_way;
 mod vary;
 
-/// A module that is not in the list above would never run.
+/// A module that is not in the list above is never compiled.
 #[test]
-fn no_forgotten_files() {
+fn every_file_is_a_module() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let main = std::fs::read_to_string(directory.join("main.rs")).unwrap();
     for file in std::fs::read_dir(directory).unwrap() {

@@ -1,4 +1,4 @@
-//! What holds whatever happens.
+//! Properties that hold for any sequence of events.
 
 use std::collections::HashMap;
 
@@ -16,16 +16,16 @@ const HOSTS: [&str; 2] = ["a.example.com", "b.example.com"];
 const PATHS: [&str; 4] = ["/x/1.css", "/x/2.css", "/xy/1.css", "/x.css?q=1"];
 const TAGS: [&str; 3] = ["red", "green", "blue"];
 
-/// One thing that happens.
+/// An event.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A visitor asks for a page, with or without a header of the key; the origin answers at once, or later.
+    /// A visitor requests a page, with or without a header of the cache key. The origin answers immediately or later.
     Request {
         page: usize,
         with_origin: bool,
         answered: bool,
     },
-    /// The origin answers the oldest request that waits: well, not at all, or that nothing changed.
+    /// The origin answers the oldest waiting request: with content, with an error, or with "not modified".
     Answer(Reply),
     /// The content of a page changes.
     Change(usize),
@@ -83,7 +83,7 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a purge covers, told from what the documents say and nothing else.
+/// Returns whether a purge covers a page, implemented only from the documentation.
 fn covers(scope: &Scope, page: usize, with_origin: bool) -> bool {
     let url = page_url(page);
     let host_and_path = url.strip_prefix("https://").unwrap().split('?').next().unwrap();
@@ -102,20 +102,21 @@ fn covers(scope: &Scope, page: usize, with_origin: bool) -> bool {
     }
 }
 
-/// The origin, and what has to hold of each answer.
-struct World {
+/// The origin, and the requirements for each answer.
+struct TestOrigin {
     edge: Edge,
     now: std::time::SystemTime,
     /// The version of each page.
     versions: [u64; 8],
-    /// For a page and its header, the oldest version that may still be seen.
+    /// The oldest version that may still be served, by page and header.
     oldest: HashMap<(usize, bool), u64>,
-    /// Fetches under way: page, header, the version that the origin had when it was asked, and the oldest that was
-    /// allowed then. Nobody waits for a refresh.
+    /// Fetches in progress: page, header, the origin's version at the time of the request, and the oldest version that
+    /// was allowed then. Nobody
+    /// waits for a refresh.
     under_way: Vec<(Fetch, usize, bool, u64, u64, bool)>,
 }
 
-impl World {
+impl TestOrigin {
     fn request(&mut self, page: usize, with_origin: bool, answered: bool) -> Result<(), TestCaseError> {
         let mut request = Request::get(page_url(page)).body(()).unwrap();
         if with_origin {
@@ -170,8 +171,8 @@ impl World {
         if for_nobody {
             return Ok(());
         }
-        // A request that began before a purge may see what there was when it began. What it is served stale may not be
-        // older than the purge.
+        // A request that started before a purge may get the version from its start. A stale answer must not be older
+        // than the purge.
         let stale = response.headers()["cf-cache-status"] == "STALE";
         self.check_since(page, &response, if stale { self.allowed(page, with_origin) } else { oldest })
     }
@@ -220,7 +221,7 @@ impl World {
                 }
             }
         }
-        // What is left is what the purge does not cover.
+        // The remaining objects are not covered by the purge.
         for object in self.edge.objects(self.now) {
             let page = (0..8).find(|page| page_url(*page) == object.url).unwrap();
             let is_covered = covers(scope, page, object.key.contains("https%3A//o"));
@@ -233,14 +234,14 @@ impl World {
 
 proptest! {
     #[test]
-    fn no_answer_is_older_than_the_last_purge_that_covers_it(
+    fn no_answer_is_older_than_the_last_covering_purge(
         list in prop::collection::vec(events(), 1..60),
         tiered in any::<bool>(),
     ) {
         let mut settings = Settings::new("example.com");
         settings.tiered_cache = tiered;
         settings.plan = Plan::Pro;
-        let mut world = World {
+        let mut world = TestOrigin {
             edge: Edge::new(settings),
             now: begin(),
             versions: [1; 8],
@@ -256,7 +257,7 @@ proptest! {
                 Event::Wait(time) => world.now += seconds(time),
             }
         }
-        // Everything ends, and nothing is left of it.
+        // Everything ends, and nothing remains.
         while !world.under_way.is_empty() {
             world.answer(0, Reply::Full)?;
         }
@@ -265,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn any_headers_are_decided_upon(
+    fn handles_any_headers(
         request_headers in headers(),
         response_headers in headers(),
         code in 200u16..600,
@@ -312,7 +313,7 @@ const RULE: &str = r#"{"cache":true,"vary":{"default":{"action":"normalize"}},"c
     "header":{"include":["x-a"],"contains":{"accept":["b"]}},"cookie":{"include":["a"],"check_presence":["b"]},
     "user":{"device_type":true,"geo":true,"lang":true}}}}"#;
 
-/// Headers that mean something, with any bytes.
+/// Headers with a meaning, and any bytes as values.
 fn headers() -> impl Strategy<Value = Vec<(HeaderName, HeaderValue)>> {
     const NAMES: &[&str] = &[
         "cache-control",

@@ -1,4 +1,4 @@
-//! What a purge removes.
+//! The objects that a purge removes.
 
 use cfcache_edge::{Environment, Expression, File, Purge, Rules, Scope};
 
@@ -16,7 +16,7 @@ fn tagging() -> Origin {
 }
 
 #[test]
-fn each_kind_of_purge_covers_what_it_names() {
+fn each_kind_of_purge_removes_its_targets() {
     let all = [
         "https://example.com/a/one.css",
         "https://example.com/a/one.css?x=1",
@@ -51,7 +51,7 @@ fn each_kind_of_purge_covers_what_it_names() {
             let status = if expected.contains(&index) { "MISS" } else { "HIT" };
             assert_eq!(site.get(url).cache(), status, "{url} after {scope:?}");
         }
-        // What was fetched again is found again, and everything can be emptied.
+        // Objects that were fetched again can be purged again, and everything can be purged.
         assert_eq!(site.edge.len(), all.len());
         assert_eq!(site.purge(Scope::Everything).objects, all.len());
         assert_eq!((site.edge.len(), site.edge.memory()), (0, 0));
@@ -59,7 +59,7 @@ fn each_kind_of_purge_covers_what_it_names() {
 }
 
 #[test]
-fn what_is_named_twice_counts_once() {
+fn duplicate_targets_count_once() {
     let scopes = [
         files(&[URL, URL, "http://www.example.com/css/styles.css"]),
         tags(&["t", "T", "u"]),
@@ -75,7 +75,7 @@ fn what_is_named_twice_counts_once() {
 }
 
 #[test]
-fn a_purge_tells_what_it_removed() {
+fn a_purge_returns_the_removed_objects() {
     let mut site = Site::new(always(&[]));
     site.get(URL);
     let purged = site.purge(Scope::Everything);
@@ -83,7 +83,7 @@ fn a_purge_tells_what_it_removed() {
 }
 
 #[test]
-fn tags_come_in_lists_and_lines() {
+fn parses_tags_in_lists_and_repeated_headers() {
     let headers = &[
         ("cache-tag", " One ,two,, t w o"),
         ("cache-tag", "THREE, on\u{e9}"),
@@ -99,7 +99,7 @@ fn tags_come_in_lists_and_lines() {
     site.get(URL);
     let object = site.edge.objects(begin()).next().unwrap();
     assert_eq!(object.tags, ["one", "two", "t w o", "three"]);
-    // Beyond 16 KB, tags do not count.
+    // Tags beyond 16 KB are ignored.
     let long: &'static str = Box::leak(format!("first,{},last", "x".repeat(16 * 1024)).into_boxed_str());
     let mut site = Site::new(always(&[("cache-tag", long)]));
     site.get(URL);
@@ -108,7 +108,7 @@ fn tags_come_in_lists_and_lines() {
 }
 
 #[test]
-fn the_headers_of_a_file_make_its_key() {
+fn headers_of_a_file_select_its_key() {
     let mut site = Site::new(always(&[]));
     let other = ("origin", "https://other.example");
     site.get(URL);
@@ -117,13 +117,13 @@ fn the_headers_of_a_file_make_its_key() {
     assert_eq!(site.purge(Scope::Files(vec![file])).objects, 1);
     assert_eq!(site.get(URL).cache(), "HIT");
     assert_eq!(site.get_with(URL, &[other]).cache(), "MISS");
-    // Without it, the one without it.
+    // Without the header, the object without it is purged.
     assert_eq!(site.purge(files(&[URL])).objects, 1);
     assert_eq!(site.get_with(URL, &[other]).cache(), "HIT");
 }
 
 #[test]
-fn custom_keys_are_purged_with_the_headers_that_the_vendor_names() {
+fn purges_custom_keys_with_the_documented_headers() {
     let mut site = Site::new(always(&[])).with_rule(
         r#"{"cache":true,"cache_key":{"custom_key":{
             "user":{"device_type":true,"geo":true,"lang":true},"cookie":{"include":["theme"]},
@@ -148,11 +148,11 @@ fn custom_keys_are_purged_with_the_headers_that_the_vendor_names() {
             .with_header("Cookie", "theme=dark")
             .with_header("X-A", "1")
     };
-    // One that is left out counts as empty.
+    // A missing header counts as empty.
     assert_eq!(site.purge(Scope::Files(vec![file()])).objects, 0);
     assert_eq!(site.purge(Scope::Files(vec![full()])).objects, 1);
     assert_eq!(site.get_with(url, headers).cache(), "MISS");
-    // By prefix and host the key does not matter.
+    // Purges by prefix and host do not depend on the key.
     assert_eq!(site.purge(prefixes(&["example.com/page"])).objects, 1);
 }
 
@@ -175,7 +175,7 @@ fn a_rule_for_get_does_not_match_a_purge() {
 }
 
 #[test]
-fn urls_beyond_ascii_are_one_object_in_both_forms() {
+fn non_ascii_urls_are_one_object_in_both_forms() {
     let mut site = Site::new(always(&[]));
     site.get("https://example.com/%C3%BC.css");
     assert_eq!(site.purge(files(&["https://example.com/ü.css"])).objects, 1);
@@ -192,12 +192,12 @@ fn with_tiered_cache_purges_by_tag_host_and_prefix_give_expired() {
         site.get(URL);
         assert_eq!(site.purge(scope.clone()).objects, 1);
         assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"], "{scope:?}");
-        // The trace of the purge is gone with the new copy.
+        // The trace of the purge disappears with the new copy.
         site.edge.settings_mut().tiered_cache = false;
         site.purge(scope.clone());
         assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}");
         site.edge.settings_mut().tiered_cache = true;
-        // It is a new copy; the old one was not asked about.
+        // It is a new copy, and the old one was not revalidated.
         assert!(!site.asked.last().unwrap().headers().contains_key("if-none-match"));
         for removing in [Scope::Everything, files(&[URL])] {
             site.purge(scope.clone());
@@ -211,7 +211,7 @@ fn with_tiered_cache_purges_by_tag_host_and_prefix_give_expired() {
 }
 
 #[test]
-fn environments_have_caches_of_their_own() {
+fn environments_have_separate_caches() {
     let environment = |id, expression| Environment::new(id, Expression::parse(expression).unwrap());
     let site = || {
         let mut site = Site::new(always(&[("cache-tag", "t")]));
@@ -250,14 +250,14 @@ fn environments_have_caches_of_their_own() {
     }
     assert_eq!(purge_environment(&mut filled, Scope::Everything, "development"), 1);
     assert_eq!(statuses(&mut filled), [hit, hit, miss]);
-    // With production's own id, everything in production; without one, everything everywhere.
+    // The id of production purges everything in production; without an id, everything in all environments is purged.
     assert_eq!(purge_environment(&mut filled, Scope::Everything, "production"), 1);
     assert_eq!(statuses(&mut filled), [miss, hit, hit]);
     assert_eq!(filled.purge(Scope::Everything).objects, 3);
 }
 
 #[test]
-fn redirects_are_purged_and_not_their_targets() {
+fn purges_redirects_but_not_their_targets() {
     let mut site = Site::new(Box::new(|request| {
         Ok(match request.uri().path() {
             "/old.css" => response(301, &[("location", "/new.css")], ""),
@@ -272,7 +272,7 @@ fn redirects_are_purged_and_not_their_targets() {
 }
 
 #[test]
-fn a_purge_forces_a_miss_in_cache_reserve_and_an_invalidation_keeps() {
+fn a_purge_removes_from_cache_reserve_but_an_invalidation_does_not() {
     let headers = &[("cache-control", "max-age=86400"), ("content-length", "4"), ("etag", "\"a\"")];
     let mut site = Site::new(always(headers)).with(|settings| settings.cache_reserve = true);
     site.get(URL);
@@ -283,7 +283,7 @@ fn a_purge_forces_a_miss_in_cache_reserve_and_an_invalidation_keeps() {
 }
 
 #[test]
-fn rules_that_are_changed_leave_what_is_stored() {
+fn changed_rules_do_not_affect_stored_objects() {
     let mut site = Site::new(always(&[])).with_rule(r#"{"cache":true}"#);
     site.get("https://example.com/page");
     site.edge.settings_mut().rules = rule(r#"{"cache":false}"#);
@@ -292,9 +292,9 @@ fn rules_that_are_changed_leave_what_is_stored() {
     assert_eq!(site.get("https://example.com/page").cache(), "HIT");
 }
 
-/// Purges of more objects than are taken out of the indexes at once.
+/// Purges with more objects than are removed from the indexes at once.
 #[test]
-fn large_purges_cover_the_same_as_small_ones() {
+fn large_purges_remove_the_same_objects_as_small_ones() {
     let url = |index: usize| format!("https://h{}.example.com/{index}.css", index % 2);
     let tag = |index: usize| ["zero", "one", "two"][index % 3];
     let all = 600;
@@ -313,12 +313,12 @@ fn large_purges_cover_the_same_as_small_ones() {
         let memory = site.edge.memory();
         assert_eq!(site.purge(tags(&["zero"])).objects, 200);
         assert_eq!((site.edge.len(), site.edge.objects(begin()).count()), (400, 400));
-        // Each object that is stored frees at least its own size of what was removed.
+        // Each stored object frees at least its own size of removed objects.
         assert_eq!(site.edge.sweep(0), 200);
         site.get(&url(0));
         assert!(site.edge.sweep(0) < 200);
         assert_eq!(site.purge(files(&[&url(0)])).objects, 1);
-        // What is marked as gone is not purged again.
+        // Objects that are marked as removed are not purged again.
         assert_eq!(site.purge(tags(&["zero"])).objects, 0);
         assert_eq!(site.purge(hosts(&["h0.example.com"])).objects, 200);
         if is_swept {

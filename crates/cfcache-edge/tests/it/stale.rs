@@ -1,4 +1,4 @@
-//! What happens to objects that are no longer fresh.
+//! Objects that are no longer fresh.
 
 use cfcache_edge::{Failure, Scope};
 use cfcache_model::Plan;
@@ -24,7 +24,7 @@ fn stale_objects_are_revalidated() {
     let asked = site.asked.last().unwrap();
     assert_eq!(asked.headers()["if-none-match"], "\"a\"");
     assert_eq!(asked.headers()["if-modified-since"], last_modified.1);
-    // It is fresh again, and as old as the revalidation.
+    // It is fresh again, and its age is the time since the revalidation.
     site.wait(5);
     let seen = site.get(URL);
     assert_eq!((seen.cache(), seen.header("age")), ("HIT", "5"));
@@ -32,14 +32,14 @@ fn stale_objects_are_revalidated() {
     let seen = site.get(URL);
     assert_eq!((seen.cache(), &*seen.body, seen.header("age")), ("EXPIRED", "two", ""));
     assert_eq!(site.get(URL).body, "two");
-    // The new one has no validator, so nothing conditional is asked.
+    // The new object has no validator, so the next request is unconditional.
     site.wait(6);
     assert_eq!(site.get(URL).cache(), "EXPIRED");
     assert!(!site.asked.last().unwrap().headers().contains_key("if-none-match"));
 }
 
 #[test]
-fn a_visitor_that_asked_conditionally_gets_304_of_a_revalidated_object() {
+fn a_conditional_request_gets_304_after_revalidation() {
     let mut site =
         Site::new(script(vec![Ok(response(200, &[ETAG, FIVE], "one")), Ok(response(304, &[], ""))]));
     site.get(URL);
@@ -104,7 +104,7 @@ fn a_304_has_the_ttl_of_the_rule() {
 }
 
 #[test]
-fn what_must_be_revalidated_always_is() {
+fn always_revalidates_if_required() {
     let headers = &[ETAG, ("cache-control", "no-cache")];
     let mut site = Site::new(script(vec![
         Ok(response(200, headers, "one")),
@@ -115,8 +115,9 @@ fn what_must_be_revalidated_always_is() {
     assert_eq!(site.statuses(URL, 3), ["MISS", "REVALIDATED", "EXPIRED"]);
 }
 
-/// Directives, and for how many seconds the object is served while it is refreshed and where the origin fails: on a plan
-/// below Enterprise, and on Enterprise.
+/// Directives, and for how many seconds an object is served during a refresh and during failures of the origin: on a
+/// plan below
+/// Enterprise, and on Enterprise.
 const WINDOWS: &[(&str, Windows, Windows)] = &[
     ("max-age=5", (0, FOREVER), (0, FOREVER)),
     ("max-age=5, stale-while-revalidate=10", (10, FOREVER), (10, FOREVER)),
@@ -132,7 +133,7 @@ type Windows = (u64, u64);
 const FOREVER: u64 = 1_000_000_000;
 
 #[test]
-fn stale_is_served_within_its_windows() {
+fn serves_stale_objects_within_their_windows() {
     for &(directives, below, enterprise) in WINDOWS {
         for (plan, (updating, on_error)) in [(Plan::Free, below), (Plan::Enterprise, enterprise)] {
             let after = |waited: u64, answer: Result<_, Failure>| {
@@ -170,14 +171,14 @@ fn stale_is_served_within_its_windows() {
 }
 
 #[test]
-fn what_must_be_revalidated_is_not_served_while_it_is_refreshed() {
+fn does_not_serve_must_revalidate_objects_during_a_refresh() {
     let headers = &[("cache-control", "no-cache, stale-while-revalidate=10")];
     let mut site = Site::new(counting(headers)).with_plan(Plan::Free);
     assert_eq!(site.statuses(URL, 2), ["MISS", "EXPIRED"]);
 }
 
 #[test]
-fn an_error_leaves_what_is_there() {
+fn an_error_does_not_remove_the_object() {
     let no_stale = ("cache-control", "max-age=5, stale-if-error=0");
     let mut site = Site::new(script(vec![
         Ok(response(200, &[ETAG, no_stale], "one")),
@@ -192,7 +193,7 @@ fn an_error_leaves_what_is_there() {
 }
 
 #[test]
-fn a_malformed_etag_of_a_304_is_dropped() {
+fn drops_a_malformed_etag_of_a_304() {
     let mut site = Site::new(script(vec![
         Ok(response(200, &[ETAG, FIVE], "one")),
         Ok(response(304, &[("etag", "b")], "")),
@@ -223,7 +224,7 @@ fn a_rule_turns_off_stale_while_updating() {
 }
 
 #[test]
-fn updating_refreshes_once_and_then_hits() {
+fn updating_refreshes_once_and_then_is_a_hit() {
     let mut site = Site::new(counting(&[("cache-control", "max-age=5, stale-while-revalidate=10"), ETAG]));
     site.get(URL);
     site.wait(6);
@@ -253,7 +254,7 @@ fn failures_have_their_status() {
 }
 
 #[test]
-fn what_the_origin_no_longer_lets_be_stored_is_forgotten() {
+fn removes_objects_that_the_origin_no_longer_allows_to_store() {
     let mut site = Site::new(script(vec![
         Ok(response(200, &[FIVE], "one")),
         Ok(response(200, &[("cache-control", "private")], "two")),
@@ -272,24 +273,24 @@ fn invalidated_objects_are_revalidated() {
     site.get(URL);
     assert_eq!(site.invalidate(Scope::Everything).objects, 1);
     assert_eq!(site.statuses(URL, 2), ["REVALIDATED", "HIT"]);
-    // Something new.
+    // A new version.
     let mut site = Site::new(counting(&[ETAG]));
     site.get(URL);
     site.invalidate(Scope::Everything);
     assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"]);
-    // The origin fails: what was invalidated may be served, unlike what was purged.
+    // The origin fails: an invalidated object may be served, unlike a purged one.
     let mut site = Site::new(script(vec![Ok(response(200, &[], "one")), Err(Failure::Closed)]));
     site.get(URL);
     site.invalidate(Scope::Everything);
     assert_eq!(site.get(URL).cache(), "STALE");
-    // Nothing there.
+    // The object is missing.
     let mut site = Site::new(counting(&[]));
     assert_eq!(site.invalidate(Scope::Everything).objects, 0);
     assert_eq!(site.get(URL).cache(), "MISS");
 }
 
 #[test]
-fn stale_windows_begin_at_the_invalidation_and_never_grow() {
+fn an_invalidation_starts_the_stale_windows_but_never_extends_them() {
     let directives = "max-age=100, stale-while-revalidate=10";
     let site = || {
         let mut site = Site::new(counting(&[("cache-control", directives)]));
@@ -303,7 +304,7 @@ fn stale_windows_begin_at_the_invalidation_and_never_grow() {
         site.now += seconds(waited);
         assert_eq!(site.get(URL).cache(), expected, "{waited}");
     }
-    // One that had begun goes on as it was.
+    // A window that had started continues unchanged.
     for (waited, expected) in [(4, "UPDATING"), (6, "EXPIRED")] {
         let mut site = site();
         site.wait(105);

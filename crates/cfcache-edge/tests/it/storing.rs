@@ -8,15 +8,16 @@ type Headers = &'static [(&'static str, &'static str)];
 
 type Verdict = Result<u64, &'static str>;
 
-/// What happens to a response with these headers on a plan below Enterprise and on Enterprise: MISS and for how many
-/// seconds it is fresh, or why it is not stored.
+/// The result for a response with these headers, on a plan below Enterprise and on Enterprise: MISS with the seconds of
+/// freshness, or why it is
+/// not stored.
 const TABLE: &[(Headers, Verdict, Verdict)] = &[
     (&[], Ok(7200), Ok(7200)),
     (&[("cache-control", "public")], Ok(7200), Ok(7200)),
     (&[("cache-control", "max-age=10")], Ok(10), Ok(10)),
     (&[("cache-control", "max-age=10, s-maxage=20")], Ok(20), Ok(20)),
     (&[("cache-control", "max-age=10"), ("expires", "Fri, 15 Jan 2027 08:01:00 GMT")], Ok(10), Ok(10)),
-    // 2027-01-15T08:00:00Z is the time at which the tests begin.
+    // The tests start at 2027-01-15T08:00:00Z.
     (&[("expires", "Fri, 15 Jan 2027 08:01:00 GMT")], Ok(60), Ok(60)),
     (&[("expires", "Fri, 15 Jan 2027 07:59:00 GMT")], Ok(0), Err("expires")),
     (&[("expires", "0")], Ok(0), Err("expires")),
@@ -41,7 +42,7 @@ const TABLE: &[(Headers, Verdict, Verdict)] = &[
     (&[("vary", "*")], Err("vary *"), Err("vary *")),
     (&[("vary", "accept-encoding, *")], Err("vary *"), Err("vary *")),
     (&[("vary", "user-agent")], Ok(7200), Ok(7200)),
-    // Only the first of the three headers that is there counts.
+    // Only the first of the three headers counts.
     (&[("cdn-cache-control", "max-age=20"), ("cache-control", "max-age=10")], Ok(20), Ok(20)),
     (&[("cdn-cache-control", "max-age=20"), ("cache-control", "no-store")], Ok(20), Ok(20)),
     (&[("cdn-cache-control", "no-store"), ("cache-control", "max-age=10")], Err("no-store"), Err("no-store")),
@@ -72,7 +73,7 @@ fn responses_are_stored_by_their_headers_and_the_plan() {
 }
 
 #[test]
-fn an_object_is_fresh_up_to_its_last_second() {
+fn an_object_is_fresh_including_its_last_second() {
     let mut site = Site::new(counting(&[("cache-control", "max-age=10")]));
     assert_eq!(site.get(URL).cache(), "MISS");
     site.wait(10);
@@ -113,7 +114,7 @@ fn default_ttls_depend_on_the_status() {
         assert_eq!((seen.code, seen.cache()), (code, "HIT"));
         site.wait(1);
         assert_eq!(site.get(URL).cache(), "EXPIRED");
-        // With a TTL of its own, each status is stored.
+        // With an explicit TTL, every status is stored.
         let mut site =
             Site::new(Box::new(move |_| Ok(response(code, &[("cache-control", "max-age=5")], ""))));
         assert_eq!(site.statuses(URL, 2), ["MISS", "HIT"], "{code}");
@@ -142,14 +143,14 @@ fn origin_cache_control_can_be_turned_on_by_rule() {
     };
     assert_eq!(ask(r#"{"origin_cache_control":true}"#), "miss");
     assert_eq!(ask(r#"{"origin_cache_control":false}"#), "bypass; no-cache");
-    // Below Enterprise it cannot be turned off.
+    // Below Enterprise, it cannot be turned off.
     let mut site = Site::new(always(&[("cache-control", "no-cache")])).with_plan(Plan::Free);
     site.edge.settings_mut().rules = crate::support::rule(r#"{"origin_cache_control":false}"#);
     assert_eq!(site.get(URL).cache(), "MISS");
 }
 
 #[test]
-fn set_cookie_is_removed_where_the_response_is_stored() {
+fn removes_set_cookie_from_stored_responses() {
     let cases: &[(&str, &str, bool)] = &[
         (r#"{}"#, "miss", true),
         (r#"{"cache":true}"#, "bypass; set-cookie", false),
@@ -172,7 +173,7 @@ fn set_cookie_is_removed_where_the_response_is_stored() {
 }
 
 #[test]
-fn named_headers_are_neither_stored_nor_sent() {
+fn removes_headers_listed_in_cache_control() {
     let headers =
         &[("x-a", "1"), ("x-b", "2"), ("cache-control", "private=\"x-a\", no-cache=\"x-b\", max-age=9")];
     let mut site = Site::new(always(headers));
@@ -198,7 +199,7 @@ fn rules_set_the_edge_ttl() {
     assert_eq!(ttl(200, &[("cdn-cache-control", "max-age=1")], over), Ok(60));
     assert_eq!(ttl(404, &[], over), Ok(60));
     assert_eq!(ttl(200, &[("vary", "*")], over), Err("bypass; vary *".to_owned()));
-    // Errors are not stored for it; a TTL by status is for them.
+    // It does not apply to errors; a TTL by status does.
     assert_eq!(ttl(500, &[], over), Err("bypass; status 500".to_owned()));
 
     let by_default = r#"{"mode":"bypass_by_default"}"#;
@@ -222,7 +223,7 @@ fn rules_set_the_edge_ttl() {
 }
 
 #[test]
-fn deception_armor_looks_at_the_type() {
+fn deception_armor_checks_the_content_type() {
     let ask = |path: &str, kind: &'static str, extra: Headers| {
         let mut headers = extra.to_vec();
         headers.push(("content-type", kind));
@@ -242,7 +243,7 @@ fn deception_armor_looks_at_the_type() {
 }
 
 #[test]
-fn cache_reserve_takes_what_is_eligible() {
+fn cache_reserve_stores_eligible_objects() {
     let reserved = |headers: Headers, parameters: &str, on: bool| {
         let mut site = Site::new(always(headers)).with_rule(parameters);
         site.edge.settings_mut().cache_reserve = on;

@@ -1,4 +1,4 @@
-//! A zone with an origin that answers as a test says, and time that a test advances.
+//! A zone with a scripted origin and a simulated clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response};
 
 pub(crate) const URL: &str = "https://www.example.com/css/styles.css";
 
-/// What the origin answers.
+/// The origin's answers.
 pub(crate) type Origin = Box<dyn FnMut(&Request<()>) -> Result<Response<Bytes>, Failure>>;
 
 pub(crate) struct Site {
@@ -18,11 +18,11 @@ pub(crate) struct Site {
     pub(crate) now: SystemTime,
     pub(crate) visitor: Visitor,
     pub(crate) origin: Origin,
-    /// What the origin was asked, in order.
+    /// The requests to the origin, in order.
     pub(crate) asked: Vec<Request<()>>,
 }
 
-/// What a visitor saw.
+/// The answer to a visitor.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) code: u16,
@@ -41,12 +41,12 @@ impl Seen {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What the cache did.
+    /// Returns the cache status.
     pub(crate) fn cache(&self) -> &str {
         self.header("cf-cache-status")
     }
 
-    /// Why, without the key.
+    /// Returns the reason, without the key.
     pub(crate) fn why(&self) -> &str {
         self.header("x-cfcache-edge").split("; key=").next().unwrap()
     }
@@ -60,7 +60,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A response with these headers.
+/// Creates a response with these headers.
 pub(crate) fn response(code: u16, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
     let mut response = Response::builder().status(code);
     for (name, value) in headers {
@@ -69,13 +69,13 @@ pub(crate) fn response(code: u16, headers: &[(&str, &str)], body: &str) -> Respo
     response.body(Bytes::from(body.to_owned())).unwrap()
 }
 
-/// An origin that always answers 200 with these headers.
+/// Creates an origin that always answers 200 with these headers.
 pub(crate) fn always(headers: &[(&'static str, &'static str)]) -> Origin {
     let headers = headers.to_vec();
     Box::new(move |_| Ok(response(200, &headers, "body")))
 }
 
-/// An origin whose bodies are 1, 2, 3 …, with these headers.
+/// Creates an origin with the bodies 1, 2, 3, … and these headers.
 pub(crate) fn counting(headers: &[(&'static str, &'static str)]) -> Origin {
     let headers = headers.to_vec();
     let mut count = 0;
@@ -85,7 +85,7 @@ pub(crate) fn counting(headers: &[(&'static str, &'static str)]) -> Origin {
     })
 }
 
-/// An origin that answers the next requests with these, one after the other.
+/// Creates an origin that answers the next requests with these results, in order.
 pub(crate) fn script(list: Vec<Result<Response<Bytes>, Failure>>) -> Origin {
     let mut list = list.into_iter();
     Box::new(move |request| {
@@ -93,7 +93,7 @@ pub(crate) fn script(list: Vec<Result<Response<Bytes>, Failure>>) -> Origin {
     })
 }
 
-/// Rules with one rule for everything.
+/// Creates rules with one rule for all requests.
 pub(crate) fn rule(parameters: &str) -> Rules {
     let json = format!(
         r#"[{{"expression":"true","action":"set_cache_settings","action_parameters":{parameters}}}]"#
@@ -161,7 +161,7 @@ impl Site {
         self.send(&request(Method::GET.as_str(), url, headers))
     }
 
-    /// What the cache did with several requests for the same URL.
+    /// Returns the cache statuses of several requests for the same URL.
     pub(crate) fn statuses(&mut self, url: &str, count: usize) -> Vec<String> {
         (0..count).map(|_| self.get(url).cache().to_owned()).collect()
     }

@@ -1,4 +1,4 @@
-//! Requests and purges that meet fetches under way.
+//! Requests and purges during a fetch.
 
 use bytes::Bytes;
 use cfcache_edge::{
@@ -24,12 +24,12 @@ fn status(response: &Response<Bytes>) -> &str {
 }
 
 #[test]
-fn one_fill_for_a_key_at_a_time() {
+fn fills_each_key_only_once_at_a_time() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let first = fetch(ask(&mut edge, URL));
     let Step::Wait(fill, until) = ask(&mut edge, URL) else { panic!("it is being filled") };
     assert_eq!((fill, until), (first.ticket.id(), begin() + seconds(10)));
-    // Others do not wait for it.
+    // Requests for other keys do not wait for it.
     let other = fetch(ask(&mut edge, "https://example.com/other.css"));
     assert!(other.ticket.id() != fill);
     let answer = edge.fetched(begin(), first.ticket, Ok(response(200, &[], "one")));
@@ -39,17 +39,17 @@ fn one_fill_for_a_key_at_a_time() {
 }
 
 #[test]
-fn who_waited_too_long_asks_the_origin() {
+fn a_request_that_waited_too_long_goes_to_the_origin() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let slow = fetch(ask(&mut edge, URL));
     let Step::Wait(_, until) = ask(&mut edge, URL) else { panic!("it is being filled") };
     let visitor = Visitor::default();
     let second = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
-    // The others do not wait for each other either.
+    // They do not wait for each other either.
     let third = fetch(edge.request(until, &request("GET", URL, &[]), &visitor));
     edge.abandoned(slow.ticket);
     edge.fetched(until, second.ticket, Ok(response(200, &[], "second")));
-    // The last one that comes is what is stored.
+    // The last answer to arrive is stored.
     edge.fetched(until, third.ticket, Ok(response(200, &[], "third")));
     assert_eq!(edge.len(), 1);
     edge.purge(until, &Purge::new(Scope::Everything));
@@ -58,7 +58,7 @@ fn who_waited_too_long_asks_the_origin() {
 }
 
 #[test]
-fn an_earlier_fetch_does_not_replace_what_a_later_one_brought() {
+fn an_earlier_fetch_does_not_replace_a_later_one() {
     let mut site = Site::new(always(&[]));
     let slow = fetch(ask(&mut site.edge, URL));
     let fast =
@@ -70,7 +70,7 @@ fn an_earlier_fetch_does_not_replace_what_a_later_one_brought() {
 }
 
 #[test]
-fn nobody_waits_for_the_failures_of_others() {
+fn a_failed_fetch_does_not_block_waiting_requests() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let first = fetch(ask(&mut edge, URL));
     assert!(matches!(ask(&mut edge, URL), Step::Wait(..)));
@@ -80,7 +80,7 @@ fn nobody_waits_for_the_failures_of_others() {
 }
 
 #[test]
-fn the_end_of_another_fill_does_not_open_a_key() {
+fn the_end_of_another_fill_does_not_release_a_key() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let slow = fetch(ask(&mut edge, URL));
     let later = begin() + seconds(10);
@@ -97,7 +97,7 @@ fn the_end_of_another_fill_does_not_open_a_key() {
 }
 
 #[test]
-fn nobody_waits_for_what_is_not_stored() {
+fn requests_do_not_wait_for_answers_that_are_not_stored() {
     let mut edge = Edge::new(Settings::new("example.com"));
     let first = fetch(ask(&mut edge, URL));
     edge.fetched(begin(), first.ticket, Ok(response(200, &[("cache-control", "no-store")], "")));
@@ -105,14 +105,14 @@ fn nobody_waits_for_what_is_not_stored() {
     let third = fetch(ask(&mut edge, URL));
     edge.fetched(begin(), third.ticket, Err(Failure::Closed));
     edge.fetched(begin(), second.ticket, Ok(response(200, &[], "")));
-    // Once it was stored, they wait again.
+    // After it was stored, requests wait again.
     edge.purge(begin(), &Purge::new(Scope::Everything));
     let _fourth = fetch(ask(&mut edge, URL));
     assert!(matches!(ask(&mut edge, URL), Step::Wait(..)));
 }
 
 #[test]
-fn the_end_of_each_kind_opens_the_key() {
+fn every_kind_of_end_releases_the_key() {
     type End = fn(&mut Edge, Fetch);
     let ends: [End; 5] = [
         |edge, fetch| drop(edge.failed(begin(), fetch.ticket, Failure::Refused)),
@@ -143,7 +143,7 @@ fn the_end_of_each_kind_opens_the_key() {
 }
 
 #[test]
-fn a_fetch_from_before_a_purge_is_not_stored() {
+fn does_not_store_a_fetch_that_started_before_a_purge() {
     let scopes = [
         Scope::Everything,
         files(&[URL]),
@@ -174,14 +174,14 @@ fn a_fetch_from_before_a_purge_is_not_stored() {
 }
 
 #[test]
-fn nobody_waits_for_a_fetch_from_before_a_purge() {
+fn requests_do_not_wait_for_a_fetch_that_started_before_a_purge() {
     let scopes = [
         (Scope::Everything, true),
         (files(&[URL]), true),
         (hosts(&["www.example.com"]), true),
         (prefixes(&["www.example.com/css"]), true),
         (prefixes(&["www.example.com/cs"]), false),
-        // Tags are known once the head is there.
+        // Tags are known only after the head has arrived.
         (tags(&["t"]), false),
     ];
     for (scope, opens) in scopes {
@@ -193,7 +193,7 @@ fn nobody_waits_for_a_fetch_from_before_a_purge() {
         let head = response(200, &[("cache-tag", "t")], "").map(drop);
         let Next::Keep(_old) = edge.answered(begin(), old.ticket, head) else { panic!("it is to be stored") };
         if let Step::Fetch(new) = step {
-            // The end of the old one does not open the new one's key.
+            // The end of the old fetch does not release the key of the new one.
             assert!(matches!(ask(&mut edge, URL), Step::Wait(fill, _) if fill == new.ticket.id()));
         } else {
             edge.purge(begin(), &Purge::new(tags(&["t"])));
@@ -203,7 +203,7 @@ fn nobody_waits_for_a_fetch_from_before_a_purge() {
 }
 
 #[test]
-fn a_purge_of_something_else_leaves_a_fetch_alone() {
+fn a_purge_of_other_targets_does_not_affect_a_fetch() {
     let mut site = Site::new(always(&[]));
     let old = fetch(ask(&mut site.edge, URL));
     for scope in [
@@ -219,7 +219,7 @@ fn a_purge_of_something_else_leaves_a_fetch_alone() {
 }
 
 #[test]
-fn a_fetch_from_before_an_invalidation_is_stored_stale() {
+fn stores_a_fetch_that_started_before_an_invalidation_as_stale() {
     let mut site = Site::new(always(&[]));
     let old = fetch(ask(&mut site.edge, URL));
     site.invalidate(Scope::Everything);
@@ -229,7 +229,7 @@ fn a_fetch_from_before_an_invalidation_is_stored_stale() {
 }
 
 #[test]
-fn stale_copies_from_before_a_purge_are_not_served() {
+fn does_not_serve_stale_copies_from_before_a_purge() {
     let first = || response(200, &[("cache-control", "max-age=5"), ("etag", "\"a\"")], "old");
     let mut site = Site::new(Box::new(move |_| Ok(first())));
     site.get(URL);
@@ -239,7 +239,7 @@ fn stale_copies_from_before_a_purge_are_not_served() {
     site.purge(Scope::Everything);
     let answer = site.edge.fetched(now, stale.ticket, Err(Failure::Refused));
     assert_eq!(answer.status(), 521);
-    // Nor is it brought back by the origin that had still seen it.
+    // The origin's answer to an earlier request does not restore it either.
     site.get(URL);
     site.wait(6);
     let now = site.now;
@@ -251,7 +251,7 @@ fn stale_copies_from_before_a_purge_are_not_served() {
 }
 
 #[test]
-fn one_refresh_at_a_time_serves_all_others() {
+fn one_refresh_at_a_time_while_others_get_the_stale_object() {
     let headers = &[("cache-control", "max-age=5, stale-while-revalidate=100")];
     let mut site = Site::new(always(headers));
     site.get(URL);
@@ -265,13 +265,13 @@ fn one_refresh_at_a_time_serves_all_others() {
         panic!("it is being refreshed")
     };
     assert_eq!((status(&first), status(&second)), ("UPDATING", "UPDATING"));
-    // A refresh that fails leaves what is there, and the next request tries again.
+    // A failed refresh keeps the object, and the next request tries again.
     drop(site.edge.fetched(now, refresh.ticket, Err(Failure::Timeout)));
     assert!(matches!(ask(&mut site.edge), Step::Answer { refresh: Some(_), .. }));
 }
 
 #[test]
-fn a_refresh_has_no_visitor_to_pass_its_answer_to() {
+fn the_answer_of_a_refresh_goes_to_no_visitor() {
     let mut site = Site::new(always(&[("cache-control", "max-age=5, stale-while-revalidate=100")]));
     site.get(URL);
     site.wait(6);
@@ -284,7 +284,7 @@ fn a_refresh_has_no_visitor_to_pass_its_answer_to() {
 }
 
 #[test]
-fn a_purge_of_another_environment_leaves_a_fetch_alone() {
+fn a_purge_of_another_environment_does_not_affect_a_fetch() {
     let staging = Expression::parse(r#"http.cookie contains "staging""#).unwrap();
     let mut settings = Settings::new("example.com");
     settings.environments = vec![Environment::new("staging", staging)];
@@ -300,7 +300,7 @@ fn a_purge_of_another_environment_leaves_a_fetch_alone() {
 }
 
 #[test]
-fn more_purges_than_are_remembered_count_as_one_of_everything() {
+fn too_many_purges_during_a_fetch_count_as_everything() {
     let mut site = Site::new(always(&[]));
     let old = fetch(ask(&mut site.edge, URL));
     for index in 0..1100 {

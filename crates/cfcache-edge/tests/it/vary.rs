@@ -5,7 +5,7 @@ use http::Request;
 
 use crate::support::{Origin, Site, URL, always, begin, files, response};
 
-/// An origin whose body is what the request has of a header that it varies on.
+/// An origin whose body is the request's value of a header in `Vary`.
 fn echoing(name: &'static str) -> Origin {
     Box::new(move |request: &Request<()>| {
         let value = request.headers().get(name).map_or("none", |value| value.to_str().unwrap());
@@ -18,7 +18,7 @@ fn vary(headers: &str) -> String {
 }
 
 #[test]
-fn vary_is_ignored_without_a_rule() {
+fn ignores_vary_without_a_rule() {
     let mut site = Site::new(echoing("accept-language"));
     assert_eq!(site.get_with(URL, &[("accept-language", "en")]).cache(), "MISS");
     let seen = site.get_with(URL, &[("accept-language", "fr")]);
@@ -26,9 +26,9 @@ fn vary_is_ignored_without_a_rule() {
 }
 
 #[test]
-fn normalized_headers_select_and_are_sent() {
+fn normalized_headers_select_a_variant_and_are_sent_to_the_origin() {
     let cases: &[(&str, &str, &str, &str)] = &[
-        // The vendor's own examples.
+        // The vendor's examples.
         ("accept-language", r#"{"action":"normalize"}"#, "en-US, fr;q=0.8", "en,fr"),
         ("accept-language", r#"{"action":"normalize"}"#, "fr;q=0.8, en-GB", "en,fr"),
         ("accept-language", r#"{"action":"normalize"}"#, "fr, en;q=0.8", "fr,en"),
@@ -74,7 +74,7 @@ fn each_value_is_a_variant() {
     assert_eq!(site.get_with(URL, &[(name, "en, fr;q=0.1")]).body, "en,fr");
     assert_eq!(site.get(URL).body, "none");
     assert_eq!(site.edge.len(), 3);
-    // A purge of the URL removes all of them.
+    // A purge of the URL removes all variants.
     assert_eq!(site.purge(files(&[URL])).objects, 3);
 
     let mut site =
@@ -85,7 +85,7 @@ fn each_value_is_a_variant() {
 }
 
 #[test]
-fn headers_without_an_action_have_the_default() {
+fn headers_without_an_action_use_the_default() {
     let mut site = Site::new(always(&[("vary", "Accept, User-Agent")]))
         .with_rule(&vary(r#"{"accept":{"action":"normalize"}}"#));
     assert_eq!(site.get(URL).why(), "bypass; vary user-agent");
@@ -94,7 +94,7 @@ fn headers_without_an_action_have_the_default() {
 }
 
 #[test]
-fn the_newest_response_decides_what_varies() {
+fn the_newest_response_determines_the_vary_headers() {
     let mut first = true;
     let mut site = Site::new(Box::new(move |_| {
         let vary = if core::mem::take(&mut first) { "x-a" } else { "x-b" };
@@ -103,13 +103,13 @@ fn the_newest_response_decides_what_varies() {
     .with_rule(r#"{"vary":{"default":{"action":"passthrough"}}}"#);
     site.get(URL);
     site.wait(6);
-    // The old one is replaced, as the request would have found it.
+    // The old variant is replaced, because the request would have matched it.
     assert_eq!(site.get(URL).cache(), "EXPIRED");
     assert_eq!((site.edge.len(), &*site.get(URL).body), (1, "x-b"));
 }
 
 #[test]
-fn a_response_takes_the_place_of_all_that_its_request_would_have_found() {
+fn a_response_replaces_all_variants_that_its_request_matches() {
     let mut site = Site::new(Box::new(|request| {
         let vary = if request.headers().contains_key("x-a") { "x-a" } else { "x-b" };
         Ok(response(200, &[("vary", vary), ("cache-control", "max-age=5")], vary))
@@ -124,7 +124,7 @@ fn a_response_takes_the_place_of_all_that_its_request_would_have_found() {
 }
 
 #[test]
-fn the_order_of_vary_does_not_count() {
+fn ignores_the_order_of_vary() {
     let mut site = Site::new(always(&[("vary", "x-b, X-A"), ("vary", "x-b")]))
         .with_rule(r#"{"vary":{"default":{"action":"passthrough"}}}"#);
     site.get_with(URL, &[("x-a", "1"), ("x-b", "2")]);
@@ -133,7 +133,7 @@ fn the_order_of_vary_does_not_count() {
 
 const IMAGE: &str = "https://example.com/a.jpg";
 
-/// An origin that serves the first of these types that the request accepts, and JPEG otherwise.
+/// An origin that serves the first of these types that the request accepts, otherwise JPEG.
 fn images(types: &'static [&'static str]) -> Origin {
     Box::new(|request| {
         let accept = request.headers().get("accept").map_or("", |value| value.to_str().unwrap());
@@ -150,14 +150,14 @@ fn with_variants(origin: Origin) -> Site {
 }
 
 #[test]
-fn images_vary_by_the_types_that_a_request_accepts() {
+fn image_variants_depend_on_accepted_types() {
     let chrome = "image/avif,image/webp,image/apng,image/*,*/*;q=0.8";
     let safari = "image/webp,image/png,*/*;q=0.8";
     let mut site = with_variants(images(&["image/avif", "image/webp"]));
     assert_eq!(site.get_with(IMAGE, &[("accept", chrome)]).body, "image/avif");
     assert_eq!(site.get_with(IMAGE, &[("accept", safari)]).body, "image/webp");
     assert_eq!(site.get(IMAGE).body, "image/jpeg");
-    // Another browser with the same types, and one that refuses one of them.
+    // A browser with the same types, and one that refuses one of them.
     let other = "text/html,image/webp;q=0.9,image/avif,*/*";
     let seen = site.get_with(IMAGE, &[("accept", other)]);
     assert_eq!((seen.cache(), &*seen.body), ("HIT", "image/avif"));
@@ -171,7 +171,7 @@ fn images_vary_by_the_types_that_a_request_accepts() {
 }
 
 #[test]
-fn images_of_another_type_are_not_stored() {
+fn does_not_store_images_of_other_types() {
     let mut site = with_variants(images(&["image/heic"]));
     assert_eq!(site.get_with(IMAGE, &[("accept", "image/heic")]).why(), "bypass; variant");
     // Not on Free, not for other extensions, and not without `Vary: Accept`.

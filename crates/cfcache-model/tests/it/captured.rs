@@ -1,4 +1,4 @@
-//! What was taken from public documents: `fixtures/captured`, where no tool writes.
+//! Published requests and answers: `fixtures/captured`, which no tool writes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::support::{Any, endpoint as named, sort};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/captured");
 
-/// A file of the folder, in its parts.
+/// A file of the folder, divided into its parts.
 struct Captured {
     provenance: String,
     /// The first line of the request, or the status of the reply.
@@ -21,12 +21,12 @@ struct Captured {
     body: String,
 }
 
-/// All of them by `folder/name.extension`.
+/// Returns all files by `folder/name.extension`.
 fn all() -> BTreeMap<String, Captured> {
     let mut all = BTreeMap::new();
     for folder in fs::read_dir(FOLDER).unwrap() {
         let folder = folder.unwrap().path();
-        // What other programs print, and no answer of the API.
+        // The output of other programs, not answers of the API.
         if folder.ends_with("changes") {
             continue;
         }
@@ -41,7 +41,7 @@ fn all() -> BTreeMap<String, Captured> {
 }
 
 fn read(file: &Path) -> Captured {
-    // A checkout may have turned the line ends; the bodies are JSON and HTML, which do not mind.
+    // A checkout may have converted the line ends; JSON and HTML do not depend on them.
     let text = fs::read_to_string(file).unwrap().replace("\r\n", "\n");
     let mut lines = text.split_inclusive('\n').peekable();
     let mut provenance = String::new();
@@ -54,7 +54,7 @@ fn read(file: &Path) -> Captured {
 }
 
 #[test]
-fn all_say_where_they_are_from_and_when() {
+fn every_file_has_a_source_and_a_date() {
     for (name, captured) in all() {
         let provenance = captured.provenance.trim();
         let begins = provenance.starts_with("From ") || provenance.starts_with("Reconstructed from ");
@@ -65,9 +65,9 @@ fn all_say_where_they_are_from_and_when() {
     }
 }
 
-/// Every file is of a sort that a test here reads, and lies where one looks.
+/// Every file is of a kind that a test here reads, and is in its folder.
 #[test]
-fn all_are_used() {
+fn every_file_is_used() {
     for (name, captured) in all() {
         let (folder, file) = name.split_once('/').unwrap();
         match file.rsplit_once('.') {
@@ -85,7 +85,7 @@ fn all_are_used() {
     }
 }
 
-/// What each reply is understood as.
+/// The verdict on each reply.
 #[test]
 fn replies() {
     let mut shown = String::new();
@@ -106,7 +106,7 @@ fn replies() {
     insta::assert_snapshot!(shown);
 }
 
-/// Our bytes are the published ones, but for blanks.
+/// The bytes of the model equal the published ones, except for blanks.
 #[test]
 fn requests() {
     let mut compared = 0;
@@ -117,7 +117,7 @@ fn requests() {
         let ours = (endpoint.samples)().into_iter().find(|ours| ours.name == sample).unwrap().request;
         assert_eq!(captured.head, format!("{} {}", endpoint.method.as_str(), endpoint.path), "{name}");
 
-        // One example is published without the quotes around its names.
+        // One example is published without quotes around its names.
         let published = captured.body.replace("{url:", "{\"url\":").replace(" headers:", " \"headers\":");
         let is_valid = serde_json::from_str::<Value>(&captured.body).is_ok();
         assert_eq!(is_valid, published == captured.body && sample != "files_with_headers", "{name}");
@@ -126,7 +126,7 @@ fn requests() {
         let (ours, theirs): (Value, Value) =
             (serde_json::from_str(&body).unwrap(), serde_json::from_str(&published).unwrap());
         assert_eq!(ours, theirs, "{name}");
-        // None of their strings has a blank in it.
+        // Their strings contain no blanks.
         assert_eq!(body, published.replace([' ', '\n'], ""), "{name}");
         compared += 1;
     }

@@ -14,7 +14,7 @@ fn name(entry: &Explanation) -> String {
 }
 
 #[test]
-fn every_entry_is_found() {
+fn finds_every_entry() {
     for entry in CATALOG {
         let reached = endpoint::all().any(|endpoint| {
             let statuses = if entry.statuses.is_empty() { &[400][..] } else { entry.statuses };
@@ -27,10 +27,10 @@ fn every_entry_is_found() {
 }
 
 #[test]
-fn no_two_entries_fit_equally_well() {
+fn no_two_entries_match_equally_well() {
     let mut seen = BTreeSet::new();
     for entry in CATALOG {
-        // An entry without statuses counts as one of its own, below those with.
+        // An entry without statuses is ranked below entries with statuses.
         let statuses = match entry.statuses {
             [] => vec![None],
             statuses => statuses.iter().copied().map(Some).collect(),
@@ -42,7 +42,7 @@ fn no_two_entries_fit_equally_well() {
 }
 
 #[test]
-fn entries_are_fragments() {
+fn explanations_are_fragments() {
     for entry in CATALOG {
         for text in [entry.meaning, entry.cure] {
             assert!(!text.is_empty() && !text.ends_with('.') && text.trim() == text, "{}", name(entry));
@@ -51,9 +51,9 @@ fn entries_are_fragments() {
     }
 }
 
-/// One number, several meanings: the more is said, the better it fits.
+/// A code with several meanings: the entry with the most matching conditions is used.
 #[test]
-fn the_specific_entry_wins() {
+fn the_most_specific_entry_is_used() {
     let class = |endpoint, status, code| explain(named(endpoint), status, code).map(|entry| entry.class);
     assert_eq!(class("purge_zone_cache", 403, 10000), Some(Class::Credentials));
     assert_eq!(class("purge_zone_cache", 429, 10000), Some(Class::RateLimited));
@@ -65,9 +65,9 @@ fn the_specific_entry_wins() {
     assert_eq!(class("purge_zone_cache", 400, 0), None);
 }
 
-/// What is behind an error says more than the error.
+/// An inner error explains more than the outer one.
 #[test]
-fn the_deepest_known_error_explains() {
+fn explains_the_innermost_known_error() {
     let body = r#"{"success":false,"errors":[
         {"code":99999,"message":"unknown"},
         {"code":6003,"message":"Invalid request headers","error_chain":[
@@ -79,9 +79,9 @@ fn the_deepest_known_error_explains() {
     assert_eq!(failure.code(), 99999, "the first code is the API's own headline");
 }
 
-/// All that is said about codes, to be read.
+/// A snapshot of all explanations, for review.
 #[test]
-fn the_whole_of_it() {
+fn all_explanations() {
     let mut shown = String::new();
     for entry in CATALOG {
         let area = entry.area.map_or("any".to_owned(), |area| format!("{area:?}"));

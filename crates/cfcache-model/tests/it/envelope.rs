@@ -1,4 +1,4 @@
-//! The wrapping around an answer, part by part.
+//! The parts of an answer's envelope.
 
 use cfcache_model::envelope::{Envelope, NoEnvelope};
 
@@ -7,7 +7,7 @@ fn parse(body: &str) -> Envelope {
 }
 
 #[test]
-fn all_parts_of_a_response_info() {
+fn parses_all_parts_of_a_response_info() {
     let envelope = parse(
         r#"{"success":false,"errors":[{"code":100114,"message":"m","documentation_url":"https://a.example/",
             "source":{"pointer":"/files/0"},"error_chain":[{"code":1,"message":"n","error_chain":[{"code":2}]}],
@@ -22,7 +22,7 @@ fn all_parts_of_a_response_info() {
 }
 
 #[test]
-fn codes() {
+fn parses_codes() {
     let rows = [
         ("1134", 1134),
         ("4294967295", u32::MAX),
@@ -42,9 +42,9 @@ fn codes() {
     }
 }
 
-/// `errors` and `messages` as they were seen, and as they might be.
+/// `errors` and `messages` as seen in answers, and in other forms.
 #[test]
-fn lists_that_are_none() {
+fn accepts_malformed_lists() {
     let rows: &[(&str, &[&str])] = &[
         ("null", &[]),
         ("[]", &[]),
@@ -70,9 +70,9 @@ fn lists_that_are_none() {
     }
 }
 
-/// One part that cannot be read does not take the others along.
+/// An invalid part does not affect the others.
 #[test]
-fn parts_are_read_by_themselves() {
+fn parses_parts_independently() {
     let odd = ["\"\\ud800\"", "1e999", "[\"\\udfff\"]", "{\"a\":-1e999}"];
     for part in ["errors", "messages", "result", "result_info", "code", "error", "message", "new"] {
         for odd in odd {
@@ -83,7 +83,7 @@ fn parts_are_read_by_themselves() {
 }
 
 #[test]
-fn the_result_is_kept_byte_for_byte() {
+fn keeps_the_result_byte_for_byte() {
     let result = r#"{ "b" : 1.50, "a":[ ] , "id":"\u0061" }"#;
     assert_eq!(parse(&format!(r#"{{"success":true,"result":{result}}}"#)).raw_result(), result);
     assert_eq!(parse(r#"{"success":true,"result":null}"#).raw_result(), "null");
@@ -91,7 +91,7 @@ fn the_result_is_kept_byte_for_byte() {
 }
 
 #[test]
-fn bodies_that_are_none() {
+fn accepts_bodies_without_an_envelope() {
     let parse = |body: &[u8]| Envelope::parse(body).unwrap_err();
     assert_eq!(parse(b""), NoEnvelope::Empty);
     assert_eq!(parse(b" \r\n\t"), NoEnvelope::Empty);

@@ -1,4 +1,4 @@
-//! Nothing panics and nothing is endless, whatever comes in.
+//! No input causes a panic or an endless loop.
 
 use cfcache_model::endpoint::{self, CloudRegion, PurgeCache, Variants};
 use cfcache_model::envelope::Envelope;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::support::{Any, any_text, config, judged};
 
-/// Any JSON at all, with the names of the envelope's parts in likely and unlikely places.
+/// Any JSON, with the field names of the envelope in expected and unexpected places.
 fn any_json() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         6 => prop::sample::select(&[
@@ -74,24 +74,24 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_bytes_are_judged(status in 0_u16..=u16::MAX, body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn parse_response_accepts_any_bytes(status in 0_u16..=u16::MAX, body in prop::collection::vec(any::<u8>(), 0..200)) {
         try_all(status, &body);
     }
 
     #[test]
-    fn any_text_is_judged(status in 100_u16..600, body in any_text()) {
+    fn parse_response_accepts_any_text(status in 100_u16..600, body in any_text()) {
         try_all(status, body.as_bytes());
     }
 
     #[test]
-    fn any_json_is_judged(status in 100_u16..600, body in any_json(), cut in any::<prop::sample::Index>()) {
+    fn parse_response_accepts_any_json(status in 100_u16..600, body in any_json(), cut in any::<prop::sample::Index>()) {
         try_all(status, body.as_bytes());
         try_all(status, &body.as_bytes()[..cut.index(body.len())]);
     }
 
-    /// Its field names are foreign text, and `serde_json` repeats them as they are.
+    /// Field names in the JSON are foreign text, which `serde_json` repeats unchanged.
     #[test]
-    fn what_is_no_setting_is_refused_in_words_fit_for_a_terminal(name in any_text(), json in any_json()) {
+    fn refuses_invalid_settings_with_terminal_safe_messages(name in any_text(), json in any_json()) {
         let field = serde_json::json!({ name: 0 }).to_string();
         for value in [&field, &json] {
             let errors = [
@@ -104,9 +104,9 @@ proptest! {
         }
     }
 
-    /// A success is never read out of anything that does not plainly say so.
+    /// An answer is a success only if it explicitly says so.
     #[test]
-    fn success_says_so(status in 100_u16..600, body in any_json()) {
+    fn success_must_be_explicit(status in 100_u16..600, body in any_json()) {
         if judged(status, &body).is_ok() {
             let value: serde_json::Value = serde_json::from_str(&body).unwrap();
             prop_assert_eq!(&value["success"], &serde_json::Value::Bool(true));
@@ -115,9 +115,9 @@ proptest! {
     }
 }
 
-/// A hundred thousand levels of nesting, and lists as long: judged at once, and told in a few lines.
+/// A hundred thousand levels of nesting, and lists of that length: the verdict is fast, and its text short.
 #[test]
-fn size_is_no_weapon() {
+fn handles_huge_answers() {
     let deep = "[".repeat(100_000);
     let closed = format!("{deep}{}", "]".repeat(100_000));
     let mut chain = String::from("{}");

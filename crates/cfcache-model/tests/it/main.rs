@@ -1,4 +1,4 @@
-//! The model from outside: bytes on the wire, what is refused and how it is said, batches, answers.
+//! Tests of the model's public API: bytes of requests, validation and its messages, batches, answers.
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 

@@ -1,4 +1,4 @@
-//! Batches: nothing lost, nothing exceeded, the order kept.
+//! Batches: nothing is lost, no limit is exceeded, the order is kept.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ fn target(kind: Kind, text: &str) -> Target {
     Target::parse(kind, text).unwrap()
 }
 
-/// Targets of one kind, from so few that some come twice; with every sort of escape, and files with and without headers.
+/// Targets of one kind, with duplicates; with all kinds of escapes, and files with and without headers.
 fn targets() -> impl Strategy<Value = (Kind, Vec<Target>)> {
     let word = "[a-c]{1,3}";
     let odd = "[a-cA-C\"/é𝕏\u{200b}]{0,6}";
@@ -44,7 +44,9 @@ fn targets() -> impl Strategy<Value = (Kind, Vec<Target>)> {
     ]
 }
 
-/// The same to the API: tags without regard to case, headers without regard to order and the case of their names.
+/// Returns whether two targets are equal to the API: tags are compared without case, headers without order and without
+/// the case of their
+/// names.
 fn same(one: &Target, other: &Target) -> bool {
     let key = |target: &Target| match target {
         Target::Tags(tag) => (tag.as_str().to_ascii_lowercase(), Vec::new()),
@@ -87,10 +89,11 @@ fn drain(planner: &mut Planner) -> Vec<Batch> {
 proptest! {
     #![proptest_config(config())]
 
-    /// Everything that is promised of a plan, measured on the bodies that are really written. A batch is closed only
-    /// where the next target would have been too much, so that the bytes are counted exactly.
+    /// All guarantees of the planner, checked on the serialized bodies. A batch is closed only if the next target would
+    /// exceed a limit, so the
+    /// bytes are counted exactly.
     #[test]
-    fn a_plan_keeps_its_promises(
+    fn batches_respect_order_limits_and_duplicates(
         (kind, targets) in targets(),
         items in 1_usize..12,
         bytes in prop_oneof![1 => 0_usize..400, 1 => Just(DEFAULT_BODY_BYTES)],
@@ -130,9 +133,9 @@ proptest! {
         }
     }
 
-    /// Many at once are what they are one by one, wherever they are cut.
+    /// Adding many targets at once equals adding them one by one, with any division into chunks.
     #[test]
-    fn all_at_once_is_one_by_one(
+    fn extending_equals_pushing_one_by_one(
         (kind, targets) in targets(),
         items in 1_usize..12,
         chunk in 1_usize..20,
@@ -151,10 +154,10 @@ proptest! {
         prop_assert_eq!(at_once.duplicates(), one_by_one.duplicates());
     }
 
-    /// The caps change while a batch is being filled: still nothing is lost and nothing exceeds what holds when it
-    /// goes out.
+    /// The limits change while a batch is filled: nothing is lost, and no batch exceeds the limits at the time when it
+    /// is sent.
     #[test]
-    fn caps_may_change_at_any_time(
+    fn limits_may_change_while_a_batch_is_filled(
         (kind, targets) in targets(),
         first in 1_usize..40,
         changes in prop::collection::vec(prop::option::weighted(0.2, 0_usize..40), 60),
@@ -183,9 +186,9 @@ proptest! {
         prop_assert_eq!(planned, without_duplicates(&targets));
     }
 
-    /// Against the plainest account of what waits: a list of targets.
+    /// Compared with a simple implementation: a list of the waiting targets.
     #[test]
-    fn unsent_entries_alone_make_duplicates(
+    fn only_unsent_entries_count_as_duplicates(
         (kind, targets) in targets(),
         items in 1_usize..6,
         sends in prop::collection::vec(any::<bool>(), 60),
@@ -214,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn halves_make_the_whole((_, targets) in targets()) {
+    fn halves_of_a_batch_contain_all_targets((_, targets) in targets()) {
         let Ok(batch) = Batch::from_targets(targets.clone()) else { return Ok(()) };
         match batch.split() {
             None => prop_assert_eq!(batch.len(), 1),
@@ -227,7 +230,7 @@ proptest! {
 }
 
 #[test]
-fn a_batch_may_fill_the_cap_to_the_last_byte() {
+fn a_batch_can_reach_the_byte_limit_exactly() {
     let cases: [(Kind, &[&str]); 4] = [
         (Kind::Tags, &["a", "b\"", "c"]),
         (Kind::Files, &["https://a.example/", "https://b.example/\""]),
@@ -249,7 +252,7 @@ fn a_batch_may_fill_the_cap_to_the_last_byte() {
 }
 
 #[test]
-fn a_target_larger_than_a_body_goes_alone() {
+fn a_target_above_the_byte_limit_gets_its_own_batch() {
     let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100).with_bytes(30));
     let long = "l".repeat(100);
     let mut lengths = Vec::new();
@@ -261,7 +264,7 @@ fn a_target_larger_than_a_body_goes_alone() {
 }
 
 #[test]
-fn a_lowered_cap_holds_at_once() {
+fn a_lowered_limit_applies_immediately() {
     let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100));
     let push = |planner: &mut Planner, number: usize| {
         planner.push(target(Kind::Tags, &format!("t{number}"))).unwrap().map(|batch| batch.len())
@@ -275,7 +278,7 @@ fn a_lowered_cap_holds_at_once() {
 }
 
 #[test]
-fn the_plan_decides_how_many() {
+fn the_plan_determines_the_batch_size() {
     for plan in Plan::ALL {
         for kind in Kind::ALL {
             let caps = BatchLimits::from_plan(plan.purge_limits(), *kind);
@@ -287,7 +290,7 @@ fn the_plan_decides_how_many() {
 }
 
 #[test]
-fn kinds_are_not_mixed() {
+fn a_batch_contains_one_kind() {
     let mixed = InvalidBatch::Mixed { first: Kind::Tags, second: Kind::Hosts };
     let mut planner = Planner::new(Kind::Tags, BatchLimits::new(10));
     planner.push(target(Kind::Tags, "a")).unwrap();
@@ -300,9 +303,9 @@ fn kinds_are_not_mixed() {
     assert_eq!(mixed.to_string(), "`tags` and `hosts` do not go into one request");
 }
 
-/// An empty list must never become a request: nothing is not everything.
+/// An empty list must never become a request, because an empty request could mean everything.
 #[test]
-fn nothing_is_no_batch() {
+fn an_empty_list_gives_no_batch() {
     assert_eq!(PurgeBody::from_targets(Vec::<Target>::new()), Err(InvalidBatch::Empty));
     for kind in Kind::ALL {
         assert!(Planner::new(*kind, BatchLimits::new(10)).finish().is_none());
@@ -310,7 +313,7 @@ fn nothing_is_no_batch() {
 }
 
 #[test]
-fn duplicates() {
+fn drops_duplicates() {
     let rows = [
         (Kind::Tags, "Foo", "foo", true),
         (Kind::Hosts, "a.example", "A.example", false),
@@ -331,7 +334,7 @@ fn duplicates() {
             r#"{"url":"https://a.example/","headers":{"X":"A"}}"#,
             false,
         ),
-        // A URL must not pass for another one with headers.
+        // A URL must not equal another one with headers.
         (Kind::Files, r#"{"url":"https://a.example/","headers":{"x":"1"}}"#, "https://a.example/x1", false),
         (
             Kind::Files,
@@ -349,7 +352,7 @@ fn duplicates() {
 }
 
 #[test]
-fn a_million_entries_are_remembered() {
+fn remembers_a_million_entries() {
     const { assert!(DUPLICATE_WINDOW >= 1_000_000) };
     let mut planner = Planner::new(Kind::Tags, BatchLimits::new(100));
     for number in 0..100_000 {
@@ -362,7 +365,7 @@ fn a_million_entries_are_remembered() {
 }
 
 #[test]
-fn an_entry_remembers_what_was_given() {
+fn an_entry_keeps_its_original_text() {
     let given = r#" {"url": "https://a.example/"} "#;
     let entry = Entry::new(target(Kind::Files, given), given);
     assert_eq!((entry.given().as_ref(), entry.target.text().as_ref()), (given, "https://a.example/"));

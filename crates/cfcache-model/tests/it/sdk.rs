@@ -1,4 +1,4 @@
-//! The requests of the vendor's SDK, as `cargo xtask conformance` has captured them, are the bytes that the model writes.
+//! The captured requests of the vendor's SDK (`cargo xtask conformance`) equal the requests of the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use serde_json::Value;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/sdk/requests.jsonl");
 
-/// Where the SDK sends something else, and why that is right: operation, part, the SDK's, the model's.
+/// Accepted differences: operation, part, value of the SDK, value of the model.
 ///
-/// The schema asks for a body and gives `{}` as its example; the SDK leaves it out, and the emulator takes both.
+/// The schema requires a body, with `{}` as its example. The SDK omits it, and the emulator accepts both.
 const DIFFERENCES: [(&str, &str, &str, &str); 1] = [("clear_cache_reserve", "body", "none", "{}")];
 
 #[test]
-fn requests_of_the_sdk_are_the_bytes_of_the_model() {
+fn the_model_writes_the_same_requests_as_the_sdk() {
     let mut differences = BTreeSet::new();
     let mut outcomes: BTreeMap<String, BTreeSet<bool>> = BTreeMap::new();
     for line in std::fs::read_to_string(FILE).unwrap().lines() {
@@ -47,8 +47,9 @@ fn requests_of_the_sdk_are_the_bytes_of_the_model() {
     }
 }
 
-/// What the model writes for an operation. The arguments are JSON; those that are written into a body in an order come
-/// as text, which keeps it.
+/// Returns the model's request for an operation. The arguments are JSON. Arguments with an order of fields are passed
+/// as text, which keeps
+/// the order.
 fn model(operation: &str, arguments: &Value) -> Parts {
     let text = |name: &str| arguments[name].as_str().unwrap_or_else(|| panic!("{operation} has no `{name}`"));
     let number = |name: &str| u32::try_from(arguments[name].as_u64().unwrap()).unwrap();

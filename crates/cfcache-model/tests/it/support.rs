@@ -1,4 +1,4 @@
-//! What several of the tests need.
+//! Shared by several tests.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
 
-/// A failing case is printed with its seed, which goes into a file beside the test, to be committed with the fix.
+/// Proptest prints a failing case with its seed, and writes the seed to a file next to the test. Commit that file with
+/// the fix.
 pub(crate) fn config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
@@ -17,13 +18,13 @@ pub(crate) fn config() -> ProptestConfig {
     }
 }
 
-/// The endpoint of that name.
+/// Returns the endpoint with that name.
 pub(crate) fn endpoint(name: &str) -> &'static Descriptor {
     let found = endpoint::all().find(|endpoint| endpoint.name == name);
     found.unwrap_or_else(|| panic!("no endpoint is called `{name}`"))
 }
 
-/// A request to any endpoint, of which only the answer matters.
+/// A request to any endpoint, for tests of answers.
 pub(crate) struct Any(pub(crate) &'static Descriptor);
 
 impl Endpoint for Any {
@@ -53,7 +54,8 @@ pub(crate) fn judged(status: u16, body: impl AsRef<[u8]>) -> Result<Answer<Value
     parse_response(&Any(endpoint("purge_zone_cache")), status, body.as_ref())
 }
 
-/// Text of the sort that breaks things: pieces of URLs, JSON and markup, controls, other scripts, or anything at all.
+/// Text that often causes problems: parts of URLs, JSON and markup, control characters, other scripts, or anything
+/// else.
 pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => prop::sample::select(&[

@@ -1,4 +1,4 @@
-//! What is refused, what is warned about, and how it is said.
+//! Validation of targets: errors, warnings, and their messages.
 
 use std::fmt::Write;
 
@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::support::{any_text, config};
 
-/// Every documented limit from both sides, and what people do give: one line of verdict each, and a cure if there is one.
+/// Every documented limit from both sides, and typical mistakes: one line per verdict, and a cure if there is one.
 #[test]
-fn the_table() {
+fn validates_targets() {
     let tag = |length| "t".repeat(length);
     let prefix = |separators| format!("www.example.com{}", "/p".repeat(separators));
     let long_prefix = format!("www.example.com{}", "/a-long-word".repeat(40));
@@ -217,7 +217,7 @@ fn the_table() {
     insta::assert_snapshot!(shown);
 }
 
-/// Writes an entry, and below it what became of it.
+/// Writes an entry and its verdict.
 fn report<E: std::fmt::Display>(
     shown: &mut String,
     entry: &str,
@@ -242,7 +242,7 @@ fn report<E: std::fmt::Display>(
 }
 
 #[test]
-fn the_table_of_headers() {
+fn validates_headers() {
     let headers = [
         "CF-Device-Type: mobile",
         "cf-device-type:desktop",
@@ -302,7 +302,7 @@ fn the_table_of_headers() {
 }
 
 #[test]
-fn the_table_of_ids() {
+fn validates_ids() {
     let ids = [
         "023e105f4ecef8ad9ca31a8372d0c353",
         "4e9f1d2a7b8c3f60a5d4e3c2b1a09f",
@@ -329,9 +329,9 @@ fn the_table_of_ids() {
     assert_eq!(AccountId::parse("").unwrap_err().to_string(), "an account id must not be empty");
 }
 
-/// What is taken, and sent byte for byte, with a word about it.
+/// Entries that are accepted and sent unchanged, with a warning.
 #[test]
-fn the_table_of_warnings() {
+fn warns_about_unusual_targets() {
     let long_host = format!("{}.example", "a".repeat(200));
     let entries: &[(Kind, &[&str])] = &[
         (
@@ -386,7 +386,7 @@ fn the_table_of_warnings() {
 }
 
 #[test]
-fn a_list_is_read_to_its_end() {
+fn reports_all_invalid_entries_of_a_list() {
     let list = ["a", "b c", "", "d"];
     let (good, complaints) = diagnose(Kind::Tags, (1..).zip(list));
     assert_eq!(good.iter().map(|entry| entry.given().into_owned()).collect::<Vec<_>>(), ["a", "d"]);
@@ -394,9 +394,9 @@ fn a_list_is_read_to_its_end() {
     assert!(complaints.iter().all(|complaint| matches!(complaint.problem, Problem::Invalid(_))));
 }
 
-/// A cure is no good if it is refused as well.
+/// A cure must itself be valid.
 #[test]
-fn cures_are_taken() {
+fn cures_are_valid() {
     let mistakes = [
         (Kind::Prefixes, "https://www.example.com/foo", "www.example.com/foo"),
         (Kind::Prefixes, "https://www.example.com/foo?a", "www.example.com/foo"),
@@ -420,7 +420,7 @@ fn cures_are_taken() {
 }
 
 #[test]
-fn default_headers_do_not_replace_an_entry_s_own() {
+fn default_headers_do_not_replace_headers_of_an_entry() {
     let header = |name, value| CacheKeyHeader::new(name, value).unwrap();
     let file = File::parse(r#"{"url":"https://a.example/","headers":{"cf-ipcountry":"US"}}"#).unwrap();
     let file = file.with_default_headers(&[header("CF-IPCountry", "DE"), header("Accept-Language", "de")]);
@@ -432,8 +432,8 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     prop::sample::select(Kind::ALL)
 }
 
-/// Text that a terminal may be given: one line, in the order in which it is written, and not too long.
-fn assert_fit_for_a_terminal(text: &str) {
+/// Checks that a text is safe for a terminal: one line, in its written order, and not too long.
+fn assert_terminal_safe(text: &str) {
     assert!(!text.chars().any(cfcache_model::text::is_invisible), "{text:?}");
     assert!(text.len() < 4000, "{} bytes: {text}", text.len());
 }
@@ -442,7 +442,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_taken_is_kept(kind in any_kind(), text in any_text()) {
+    fn a_valid_target_keeps_its_text(kind in any_kind(), text in any_text()) {
         if let Ok(target) = Target::parse(kind, &text) {
             prop_assert_eq!(target.kind(), kind);
             prop_assert_eq!(&Target::parse(kind, &target.text()).unwrap(), &target);
@@ -465,9 +465,9 @@ proptest! {
         prop_assert_eq!(sent["files"][0].as_str(), Some(text.as_str()));
     }
 
-    /// Of a list with good and bad entries, the good ones make the body, and no bad one is in it.
+    /// In a list with valid and invalid entries, the body contains exactly the valid ones.
     #[test]
-    fn what_is_refused_is_never_sent(
+    fn invalid_entries_are_never_sent(
         kind in any_kind(),
         list in prop::collection::vec(any_text(), 0..20),
     ) {
@@ -479,7 +479,7 @@ proptest! {
             .collect();
         prop_assert_eq!(good.len() + refused.len(), list.len());
         let Ok(body) = PurgeBody::from_targets(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
-        // However it is written, it is what serde writes.
+        // The body always equals the output of serde.
         prop_assert_eq!(body.to_json(), serde_json::to_string(&body).unwrap());
         let sent: Value = serde_json::from_str(&body.to_json()).unwrap();
         for entry in sent[body.field()].as_array().unwrap() {
@@ -489,29 +489,29 @@ proptest! {
     }
 
     #[test]
-    fn messages_are_fit_for_a_terminal(kind in any_kind(), text in any_text(), repeat in 1_usize..200) {
+    fn messages_are_terminal_safe(kind in any_kind(), text in any_text(), repeat in 1_usize..200) {
         let text = text.repeat(repeat);
         match Target::parse(kind, &text) {
-            Ok(target) => target.warnings(&mut |warning| assert_fit_for_a_terminal(&warning.to_string())),
+            Ok(target) => target.warnings(&mut |warning| assert_terminal_safe(&warning.to_string())),
             Err(invalid) => {
-                assert_fit_for_a_terminal(&invalid.to_string());
-                invalid.cure().iter().for_each(|cure| assert_fit_for_a_terminal(cure));
+                assert_terminal_safe(&invalid.to_string());
+                invalid.cure().iter().for_each(|cure| assert_terminal_safe(cure));
             }
         }
         if let Err(invalid) = CacheKeyHeader::parse(&text) {
-            assert_fit_for_a_terminal(&invalid.to_string());
-            invalid.cure().iter().for_each(|cure| assert_fit_for_a_terminal(cure));
+            assert_terminal_safe(&invalid.to_string());
+            invalid.cure().iter().for_each(|cure| assert_terminal_safe(cure));
         }
         if let Err(invalid) = ZoneId::parse(&text) {
-            assert_fit_for_a_terminal(&invalid.to_string());
+            assert_terminal_safe(&invalid.to_string());
         }
         if let Err(error) = serde_json::from_str::<PurgeBody>(&format!("{{{}:[]}}", Value::from(text))) {
-            assert_fit_for_a_terminal(&error.to_string());
+            assert_terminal_safe(&error.to_string());
         }
     }
 
     #[test]
-    fn a_header_is_taken_again(name in any_text(), value in any_text()) {
+    fn a_parsed_header_can_be_parsed_again(name in any_text(), value in any_text()) {
         if let Ok(header) = CacheKeyHeader::new(&name, &value) {
             let text = format!("{}: {}", header.name(), header.value());
             prop_assert_eq!(CacheKeyHeader::parse(&text).unwrap(), header);
@@ -520,7 +520,7 @@ proptest! {
 }
 
 #[test]
-fn the_host_of_every_kind() {
+fn returns_the_host_of_every_kind() {
     for (kind, text, expected) in [
         (Kind::Files, "https://user@www.example.com:8443/a?b#c", Some("www.example.com")),
         (Kind::Files, r#"{"url": "http://example.com/a"}"#, Some("example.com")),

@@ -1,4 +1,4 @@
-//! Status and body in, meaning out.
+//! The verdict on a status and body.
 
 use std::fmt::Write;
 
@@ -18,9 +18,9 @@ fn refusal(code: u32) -> String {
     format!(r#"{{"success":false,"errors":[{{"code":{code},"message":"m"}}],"messages":[],"result":null}}"#)
 }
 
-/// Every status with every sort of body, as ranges.
+/// Every status with every kind of body, as ranges.
 #[test]
-fn every_status() {
+fn judges_every_status() {
     let bodies = [
         ("success: true", ACCEPTED),
         ("success: false, with an unknown code", REFUSED),
@@ -45,7 +45,7 @@ fn every_status() {
 }
 
 #[test]
-fn the_answers_that_matter() {
+fn judges_important_answers() {
     let html = "<!DOCTYPE html>\n<html>\n  <title>Just a moment...</title>";
     let rows: &[(u16, &str, &str)] = &[
         (200, ACCEPTED, "done"),
@@ -115,9 +115,9 @@ fn the_answers_that_matter() {
     }
 }
 
-/// What a person reads, in full.
+/// The complete texts for people.
 #[test]
-fn what_leaves_open_whether_it_was_done() {
+fn marks_answers_that_leave_the_effect_unknown() {
     let rows = [
         (200, REFUSED, false),
         (200, SILENT, true),
@@ -126,14 +126,14 @@ fn what_leaves_open_whether_it_was_done() {
         (403, "<html>", false),
         (408, "", false),
         (429, "", false),
-        // The API knows; what is in front of it does not.
+        // The API knows whether it was executed; a system in front of it does not.
         (500, REFUSED, false),
         (500, ACCEPTED, true),
         (500, "", true),
         (502, "<html>", true),
         (504, SILENT, true),
         (524, "<html>", true),
-        // Nobody was there to do it.
+        // No server was there to execute it.
         (503, "<html>", false),
     ];
     for (status, body, expected) in rows {
@@ -142,7 +142,7 @@ fn what_leaves_open_whether_it_was_done() {
 }
 
 #[test]
-fn what_is_said() {
+fn writes_messages_for_people() {
     let html =
         "<!DOCTYPE html>\n<html lang=\"en-US\">\n  <head><title>Just a moment...</title></head>\u{1b}[2J";
     let many = format!(r#"{{"success":false,"errors":[{}]}}"#, [r#"{"code":1,"message":"m"}"#; 10].join(","));
@@ -178,9 +178,9 @@ fn what_is_said() {
     insta::assert_snapshot!(shown);
 }
 
-/// An accepted purge is accepted whatever its `result` holds, because that means nothing.
+/// An accepted purge is accepted with any `result`, because that has no meaning.
 #[test]
-fn an_accepted_purge_is_not_doubted() {
+fn an_accepted_purge_needs_no_valid_result() {
     let zone = ZoneId::parse("a").unwrap();
     let request = PurgeCache::purge(&zone, &PurgeBody::Everything);
     let rows = [
@@ -204,9 +204,9 @@ fn an_accepted_purge_is_not_doubted() {
     }
 }
 
-/// Where the `result` is the point, one that cannot be read is no success. To ask again would give the same.
+/// If the `result` matters, an invalid one is not a success. A repetition would give the same.
 #[test]
-fn a_result_of_the_wrong_form_is_not_asked_for_again() {
+fn an_invalid_result_is_not_retried() {
     let zone = ZoneId::parse("a").unwrap();
     let body = br#"{"success":true,"result":null}"#;
     for verdict in [
@@ -216,15 +216,15 @@ fn a_result_of_the_wrong_form_is_not_asked_for_again() {
     ] {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
-    // A change was done, as the API says, whatever it looks like.
+    // The API says that the change was made, whatever the result contains.
     let edit = ZoneRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
     let odd = br#"{"success":true,"result":[1]}"#;
     assert_eq!(sort_of(parse_response(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }
 
-/// What only reads has no effect: it is never "may have taken effect", and a page of something else is not asked again.
+/// A read has no effect, so it never "may have taken effect". An unrelated page is not requested again.
 #[test]
-fn a_read_is_never_unclear() {
+fn a_read_never_has_an_unknown_effect() {
     let zone = ZoneId::parse("a").unwrap();
     let read =
         |status, body: &str| sort_of(parse_response(&ZoneRequest::zone(&zone), status, body.as_bytes()));
@@ -233,7 +233,7 @@ fn a_read_is_never_unclear() {
         (200, "ok", "refused NotTheApi"),
         (200, "[]", "refused NotTheApi"),
         (200, r#"{"status":"ok"}"#, "refused NotTheApi"),
-        // These may be whole the next time.
+        // These answers may be complete the next time.
         (200, "", "unreadable Unclear"),
         (200, r#"{"success":true,"re"#, "unreadable Unclear"),
         (504, "<html>", "later Unavailable"),
@@ -246,9 +246,9 @@ fn sort_of<T: std::fmt::Debug>(result: Result<Answer<T>, ApiFailure>) -> (String
     (sort(&result), result.unwrap_err().unclear)
 }
 
-/// Errors and remarks beside success are kept, and the good news of a valid token is no warning.
+/// Errors and messages of a success are kept. The message that a token is valid is not a warning.
 #[test]
-fn what_the_api_reports_beside_success() {
+fn keeps_errors_and_messages_of_a_success() {
     let warnings = |body: &str| match judged(200, body) {
         Ok(answer) => answer.warnings().map(ToString::to_string).collect::<Vec<_>>(),
         other => panic!("{body}: {other:?}"),
@@ -263,7 +263,7 @@ fn what_the_api_reports_beside_success() {
 
 /// Problem details (RFC 9457) of the edge in front of the API.
 #[test]
-fn errors_of_the_edge() {
+fn judges_errors_of_the_edge() {
     let problem = |status: u16, code: u32, more: &str| {
         format!(
             r#"{{"type":"https://developers.cloudflare.com/e/{code}/","title":"Error {code}","status":{status},"detail":"What it is","instance":"8f","error_code":{code}{more}}}"#
@@ -278,7 +278,7 @@ fn errors_of_the_edge() {
         (503, 1200, r#","retry_after":-1"#, "later Unavailable", None, false),
         (504, 504, r#","retry_after":60"#, "later Unavailable", Some(60), true),
         (525, 525, "", "refused NotTheApi", None, false),
-        // Even if it said when: it says as well not to.
+        // The answer says not to repeat, so a waiting time is ignored.
         (526, 526, r#","retry_after":60"#, "refused NotTheApi", Some(60), false),
         (404, 1016, "", "refused NotTheApi", None, false),
     ];
@@ -291,20 +291,20 @@ fn errors_of_the_edge() {
         let page = format!("https://developers.cloudflare.com/e/{code}/");
         let expected = format!("status {status}: Error {code}: What it is (code {code}, see {page})");
         assert_eq!(failure.to_string(), expected);
-        // The code is the edge's, and means something else in the API's tables.
+        // The code belongs to the edge, and means something else in the API's tables.
         let is_of_the_edge = |explanation: &Explanation| explanation.code == 0;
         assert!(failure.explanation.is_none_or(is_of_the_edge), "{body}");
         assert_eq!(failure.explanation.is_some(), matches!(status, 525 | 526) || matches!(code, 1010 | 1020));
     }
-    // An envelope is an envelope, whatever else is in it.
+    // An envelope is recognized with any other fields in it.
     let envelope = r#"{"success":false,"errors":[{"code":10000,"message":"m"}],"title":"t","retry_after":5}"#;
     let failure = judged(403, envelope).unwrap_err();
     assert_eq!((failure.class, failure.retry_after), (Class::Credentials, None));
 }
 
-/// Fields that vanish, turn null or are new do not matter, as long as what we need is there.
+/// Missing, null or additional fields are accepted, as long as the required ones are there.
 #[test]
-fn a_zone_needs_an_id_and_a_name() {
+fn a_zone_requires_only_id_and_name() {
     let body =
         br#"{"success":true,"result":[{"id":"a","name":"b","owner":{"id":null},"plan":null,"new":[{}]}],
         "result_info":{"page":1,"per_page":20,"total_pages":2,"count":1,"total_count":21,"new":true}}"#;

@@ -1,4 +1,4 @@
-//! The bytes that go over the wire.
+//! The bytes of requests.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,9 +11,9 @@ use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 
 use crate::support::{Any, endpoint as named, sort};
 
-/// Every sample of every endpoint, byte for byte: one snapshot an endpoint.
+/// Every sample of every endpoint, byte for byte: one snapshot per endpoint.
 #[test]
-fn samples() {
+fn writes_samples() {
     for endpoint in endpoint::all() {
         let mut shown = format!("{} ({:?}, {:?})\n", endpoint.summary, endpoint.area, endpoint.replay);
         for sample in (endpoint.samples)() {
@@ -28,7 +28,7 @@ fn samples() {
 }
 
 #[test]
-fn descriptors_keep_their_rules() {
+fn descriptors_follow_the_rules() {
     let mut names = BTreeSet::new();
     let mut routes = BTreeSet::new();
     for endpoint in endpoint::all() {
@@ -44,7 +44,7 @@ fn descriptors_keep_their_rules() {
 }
 
 #[test]
-fn samples_keep_their_rules() {
+fn samples_follow_the_rules() {
     for endpoint in endpoint::all() {
         let samples = (endpoint.samples)();
         let mut names = BTreeSet::new();
@@ -71,7 +71,7 @@ fn samples_keep_their_rules() {
     }
 }
 
-/// Every `{…}` of the template became one segment, and nothing else changed.
+/// Checks that every `{…}` of the template became one segment, and nothing else changed.
 fn assert_fits(name: &str, template: &str, path: &str) {
     let path = path.split('?').next().unwrap();
     let (expected, found): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
@@ -85,9 +85,9 @@ fn assert_fits(name: &str, template: &str, path: &str) {
     }
 }
 
-/// The replies of the samples are what the endpoints' own types read.
+/// The types of the endpoints can parse the replies of the samples.
 #[test]
-fn samples_are_read_by_their_types() {
+fn endpoint_types_parse_their_samples() {
     fn assert_done<E: Endpoint>(request: &E) {
         for sample in (request.descriptor().samples)() {
             let verdict = parse_response(request, sample.status, sample.reply.as_bytes());
@@ -115,7 +115,7 @@ fn zone() -> ZoneId {
 }
 
 #[test]
-fn the_six_bodies() {
+fn writes_the_six_purge_bodies() {
     let url = |url| File::from(PurgeUrl::parse(url).unwrap());
     let header = |name, value| CacheKeyHeader::new(name, value).unwrap();
     let bodies = [
@@ -127,7 +127,7 @@ fn the_six_bodies() {
             Cost::Urls(2),
         ),
         (
-            // One entry with headers makes objects of all, and one without headers has none written.
+            // One entry with headers turns all into objects, and an entry without headers has no such field.
             PurgeBody::from_targets([
                 url("https://a.example/1"),
                 url("https://a.example/1")
@@ -166,7 +166,7 @@ fn the_six_bodies() {
 }
 
 #[test]
-fn one_body_goes_to_four_endpoints() {
+fn four_endpoints_share_the_purge_body() {
     let (zone, environment) = (zone(), EnvironmentId::parse("e1").unwrap());
     let body = PurgeBody::Everything;
     let requests = [
@@ -184,16 +184,16 @@ fn one_body_goes_to_four_endpoints() {
 }
 
 #[test]
-fn a_query_is_escaped() {
+fn escapes_queries() {
     let path = |name| endpoint::encode(&ListZones::named(name)).path;
     assert_eq!(path("example.com"), "/zones?name=example.com");
     assert_eq!(path("a b&c=d#e?f%/ü+"), "/zones?name=a%20b%26c%3Dd%23e%3Ff%25%2F%C3%BC%2B");
     assert_eq!(endpoint::encode(&ListZones::page(3)).path, "/zones?page=3&per_page=50");
 }
 
-/// What a body may not be, for whoever reads one.
+/// Invalid bodies, for servers that parse them.
 #[test]
-fn bodies_that_are_refused() {
+fn refuses_invalid_bodies() {
     let bodies = [
         "",
         "{",
@@ -238,9 +238,9 @@ fn bodies_that_are_refused() {
     insta::assert_snapshot!(shown);
 }
 
-/// A body that is read keeps the headers as they stand: their order is no business of ours.
+/// A parsed body keeps the order of its headers.
 #[test]
-fn headers_keep_their_order() {
+fn parsing_keeps_the_order_of_headers() {
     let json =
         r#"{"files":[{"url":"https://a.example/","headers":{"X-B":"1","X-A":"2","CF-IPCountry":"US"}}]}"#;
     assert_eq!(serde_json::from_str::<PurgeBody>(json).unwrap().to_json(), json);

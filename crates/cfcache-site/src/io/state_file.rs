@@ -423,9 +423,9 @@ mod tests {
         (paths, remembered.pending.len())
     }
 
-    /// The result of a process that is killed before a step, or of a disk that fails at it.
+    /// The result if a process is killed before a step, or if the disk fails at it.
     #[test]
-    fn stopped_at_every_step() {
+    fn survives_a_stop_at_every_step() {
         let folder = std::env::temp_dir().join(format!("cfcache-state-steps-{}", std::process::id()));
         let path = folder.join("state");
         let pending = [Target::parse(Kind::Files, "https://e.com/a").unwrap()];

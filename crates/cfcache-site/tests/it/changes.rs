@@ -1,4 +1,4 @@
-//! Lists of changes, as the tools really print them.
+//! Lists of changes in the real output formats of the tools.
 
 use cfcache_site::changes::{ChangeList, InvalidChange, ListFormat};
 use cfcache_site::path::Root;
@@ -10,7 +10,7 @@ fn records(list: &[u8], separator: u8) -> Vec<&[u8]> {
     list.split(|byte| *byte == separator).collect()
 }
 
-/// Reads a list; gives its changes as `M path` and what it failed with.
+/// Parses a list. Returns its changes as `M path`, and the error.
 fn read(format: ListFormat, root: &str, list: &[u8], separator: u8) -> (Vec<String>, Option<InvalidChange>) {
     let mut changes = ChangeList::new(format, Root::new(root.as_bytes()));
     let mut error = None;
@@ -48,7 +48,7 @@ const EXPECTED: &[&str] = &[
     "A to.html",
 ];
 
-/// The same, sorted by path as a list is.
+/// Returns the expected changes, sorted by path as in a list.
 fn expected(without: &[&str], also: &[&str]) -> Vec<String> {
     let mut all: Vec<String> = EXPECTED.iter().chain(also).map(|line| (*line).to_owned()).collect();
     all.retain(|line| !without.contains(&&line[2..]));
@@ -57,17 +57,17 @@ fn expected(without: &[&str], also: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn git_as_captured() {
+fn parses_captured_git_output() {
     for name in ["git-name-status", "git-raw"] {
         let (changes, error) = read(ListFormat::Git, "public", &captured(name), 0);
         assert_eq!(error, None, "{name}");
-        // A mode is content to git: one purge too many.
+        // git treats a changed mode as changed content, which causes one unnecessary purge.
         assert_eq!(changes, expected(&[], &["M mode.html"]), "{name}");
     }
 }
 
 #[test]
-fn git_without_a_root_has_the_whole_repository() {
+fn git_without_a_root_lists_the_whole_repository() {
     let (changes, _) = read(ListFormat::Git, "", &captured("git-name-status"), 0);
     assert!(changes.contains(&"M src.md".to_owned()) && changes.contains(&"M public/index.html".to_owned()));
 }
@@ -79,14 +79,14 @@ fn git_without_z_is_refused() {
 }
 
 #[test]
-fn git_renames_and_copies_are_about_both_names() {
+fn git_renames_and_copies_change_both_names() {
     let (changes, error) = read(ListFormat::Git, "", b"R087\0a\0b\0C100\0c\0d\0T\0e\0M\0f\0", 0);
     assert_eq!(error, None);
     assert_eq!(changes, ["D a", "A b", "M c", "A d", "M e", "M f"]);
 }
 
 #[test]
-fn git_lists_that_end_early_or_are_something_else_are_refused() {
+fn refuses_incomplete_and_foreign_git_lists() {
     for (list, expected) in [
         (&b"M\0a\0D\0"[..], "the list ends in the middle, after `D`"),
         (b"R100\0a\0", "the list ends in the middle, after `a`"),
@@ -101,7 +101,7 @@ fn git_lists_that_end_early_or_are_something_else_are_refused() {
 }
 
 #[test]
-fn rsync_as_captured() {
+fn parses_captured_rsync_output() {
     for name in ["rsync", "rsync-c-locale"] {
         let (changes, error) = read(ListFormat::Rsync, "", &captured(name), b'\n');
         assert_eq!(error, None, "{name}");
@@ -110,14 +110,14 @@ fn rsync_as_captured() {
     let (changes, error) = read(ListFormat::Rsync, "", &captured("rsync-hard-links"), b'\n');
     assert_eq!(error, None);
     assert_eq!(changes, expected(&[], &["A zhard.html"]));
-    // What a link names stands behind it here, and may be part of its name: both are purged.
+    // The target of a link is printed after it and may be part of its name, so both are purged.
     let (changes, error) = read(ListFormat::Rsync, "", &captured("rsync-itemize-verbose"), b'\n');
     assert_eq!(error, None);
     assert_eq!(changes, expected(&[], &["A link.html%20-%3E%20index.html"]));
 }
 
 #[test]
-fn rsync_items() {
+fn parses_rsync_items() {
     let lines = "<f.st...... sent.html\n\
         >f..t...... time.html\n\
         .f..t...... only-time\n\
@@ -156,15 +156,15 @@ fn rsync_items() {
 }
 
 #[test]
-fn aws_as_captured() {
+fn parses_captured_aws_output() {
     let kinds = |lines: Vec<String>| -> Vec<String> {
-        // An upload does not tell a new key from one that was there.
+        // An upload does not say whether the key existed before.
         lines.into_iter().map(|line| line.replacen("A ", "M ", 1)).collect()
     };
     let (changes, error) = read(ListFormat::Aws, "s3://www-example/site", &captured("aws"), b'\n');
     assert_eq!(error, None);
     assert_eq!(changes, kinds(expected(&["new%0Aline.txt"], &[])));
-    // Without a folder, the keys of the bucket are the paths.
+    // Without a folder, the paths are the keys of the bucket.
     let (changes, _) = read(ListFormat::Aws, "", &captured("aws"), b'\n');
     assert!(changes.contains(&"M site/blog/index.html".to_owned()), "{changes:?}");
     let (changes, error) = read(ListFormat::Aws, "s3://www-example/copy/", &captured("aws-copy"), b'\n');
@@ -175,7 +175,7 @@ fn aws_as_captured() {
 }
 
 #[test]
-fn aws_with_progress_as_captured() {
+fn parses_captured_aws_output_with_progress() {
     let (changes, error) = read(ListFormat::Aws, "s3://www-example/site", &captured("aws-progress"), b'\n');
     assert_eq!(error, None);
     let deleted: Vec<&str> = changes.iter().filter_map(|line| line.strip_prefix("D ")).collect();
@@ -200,7 +200,7 @@ fn aws_with_progress_as_captured() {
 }
 
 #[test]
-fn aws_that_changed_nothing_or_failed_is_refused() {
+fn refuses_aws_output_without_changes_or_with_errors() {
     let (changes, error) = read(ListFormat::Aws, "", &captured("aws-dryrun"), b'\n');
     assert!(changes.is_empty() && matches!(error, Some(InvalidChange::DryRun { .. })), "{error:?}");
     let (changes, error) = read(ListFormat::Aws, "", &captured("aws-failed"), b'\n');
@@ -211,7 +211,7 @@ fn aws_that_changed_nothing_or_failed_is_refused() {
 }
 
 #[test]
-fn aws_lines() {
+fn parses_aws_lines() {
     let lines = "upload: x to s3://y/z to s3://b/x to y\n\
         upload: ./index.html to s3://b/index.html\n\
         copy: s3://b/a to s3://b/c\n\
@@ -224,16 +224,16 @@ fn aws_lines() {
 }
 
 #[test]
-fn rclone_as_captured() {
+fn parses_captured_rclone_output() {
     let (changes, error) = read(ListFormat::Rclone, "", &captured("rclone-check"), b'\n');
     assert_eq!(error, None);
-    // It passes links over; a control character and its picture are both purged.
+    // rclone skips links. A control character and its replacement symbol are both purged.
     let also = ["A new%E2%90%8Aline.txt", "A tab%E2%90%89%23.html"];
     assert_eq!(changes, expected(&["link.html"], &also));
 }
 
 #[test]
-fn rclone_errors_are_refused() {
+fn refuses_rclone_errors() {
     let (changes, error) = read_lines(ListFormat::Rclone, "+ a\n! b\n");
     assert_eq!(changes, ["A a"]);
     assert!(matches!(error, Some(InvalidChange::Failed { .. })), "{error:?}");
@@ -242,20 +242,20 @@ fn rclone_errors_are_refused() {
 }
 
 #[test]
-fn rclone_quotes_pictures_that_are_part_of_a_name() {
+fn unquotes_replacement_symbols_in_rclone_names() {
     let (changes, _) = read_lines(ListFormat::Rclone, "+ a\u{201b}\u{240a}b\n");
     assert_eq!(changes, ["A a%E2%80%9B%E2%90%8Ab", "A a%E2%90%8Ab"]);
 }
 
 #[test]
-fn paths_are_files_and_no_folders() {
+fn accepts_files_but_not_folders() {
     let (changes, error) =
         read(ListFormat::Paths, "public", b"public/a\0public/b/\0\0elsewhere\0public/a\0", 0);
     assert_eq!((changes, error), (vec!["M a".to_owned()], None));
 }
 
 #[test]
-fn ignored_files_are_no_changes() {
+fn skips_ignored_files() {
     let mut list = ChangeList::new(ListFormat::Paths, Root::none());
     let site = site("url = ['https://e.com']\nignore = ['**/*.map']");
     for path in ["a.js", "a.js.map"] {
@@ -265,7 +265,7 @@ fn ignored_files_are_no_changes() {
 }
 
 #[test]
-fn names_of_formats() {
+fn parses_names_of_formats() {
     for format in ListFormat::ALL {
         assert_eq!(format.name().parse::<ListFormat>().unwrap(), *format);
     }

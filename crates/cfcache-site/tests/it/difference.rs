@@ -1,4 +1,4 @@
-//! What changed from one snapshot to the next.
+//! The difference between two snapshots.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn change(kind: ChangeKind, path: &str) -> Change {
 }
 
 #[test]
-fn additions_changes_and_deletions() {
+fn finds_additions_changes_and_deletions() {
     let old = snapshot(&[("a", "1"), ("b", "1"), ("c", "1"), ("e", "1")]);
     let new = snapshot(&[("0", "1"), ("b", "2"), ("c", "1"), ("d", "1"), ("f", "1")]);
     let (found, counts) = changes(&old, &new);
@@ -41,13 +41,13 @@ fn additions_changes_and_deletions() {
 }
 
 #[test]
-fn an_edit_that_keeps_the_length_is_a_change() {
+fn finds_edits_that_keep_the_length() {
     let (found, _) = changes(&snapshot(&[("a", "12")]), &snapshot(&[("a", "21")]));
     assert_eq!(found, [change(ChangeKind::Changed, "a")]);
 }
 
 #[test]
-fn hashes_of_another_kind_say_nothing() {
+fn hashes_of_different_kinds_cannot_be_compared() {
     let files = snapshot(&[("a", "1"), ("b", "1")]);
     for kind in [None, Some(HashKind::GitSha256), Some(HashKind::Lastmod)] {
         let mut difference = difference(kind, &files);
@@ -58,9 +58,9 @@ fn hashes_of_another_kind_say_nothing() {
 }
 
 proptest! {
-    /// Compared with the same by maps.
+    /// Compared with an implementation that uses maps.
     #[test]
-    fn any_two_snapshots(
+    fn agrees_with_a_comparison_by_maps(
         old in proptest::collection::btree_map("[a-c/%]{1,3}", "[xy]", 1..12),
         new in proptest::collection::btree_map("[a-c/%]{1,3}", "[xy]", 1..12),
     ) {

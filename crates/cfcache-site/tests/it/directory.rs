@@ -8,9 +8,9 @@ use cfcache_site::snapshot::Hash;
 use crate::support::{Scratch, example, site};
 
 #[test]
-fn every_file_is_hashed() {
+fn hashes_every_file() {
     let scratch = Scratch::new();
-    // More than a batch, so that several threads have a share.
+    // More files than a batch, so that several threads hash them.
     for index in 0..300 {
         scratch.write(&format!("pages/{}/index.html", index * 7 % 300), &format!("page {}", index * 7 % 300));
     }
@@ -33,7 +33,7 @@ fn every_file_is_hashed() {
 }
 
 #[test]
-fn a_large_file_is_hashed_whole() {
+fn hashes_large_files_completely() {
     let scratch = Scratch::new();
     let content = "0123456789".repeat(60_000);
     scratch.write("large", &content);
@@ -42,7 +42,7 @@ fn a_large_file_is_hashed_whole() {
 }
 
 #[test]
-fn ignored_files_are_not_part_of_it() {
+fn skips_ignored_files() {
     let scratch = Scratch::new();
     scratch.write("a.html", "");
     scratch.write("b/.DS_Store", "");
@@ -59,7 +59,7 @@ fn an_empty_directory_is_an_error() {
 }
 
 #[test]
-fn what_is_not_there_or_no_directory_is_an_error() {
+fn refuses_missing_paths_and_files() {
     let scratch = Scratch::new();
     scratch.write("file", "");
     let error = snapshot(&scratch.0.join("missing"), &example()).unwrap_err();
@@ -82,7 +82,7 @@ mod unix {
     use super::*;
 
     #[test]
-    fn links_within_the_root_are_followed() {
+    fn follows_links_within_the_root() {
         let scratch = Scratch::new();
         scratch.write("a/x.html", "x");
         scratch.write("b/y.html", "y");
@@ -104,7 +104,7 @@ mod unix {
     }
 
     #[test]
-    fn links_that_leave_the_root_are_an_error() {
+    fn refuses_links_that_leave_the_root() {
         let scratch = Scratch::new();
         scratch.write("site/index.html", "");
         scratch.write("site-secret/key", "");
@@ -121,7 +121,7 @@ mod unix {
     }
 
     #[test]
-    fn links_that_name_nothing_are_an_error() {
+    fn refuses_dangling_links() {
         let scratch = Scratch::new();
         scratch.write("index.html", "");
         symlink("missing", scratch.0.join("link")).unwrap();
@@ -130,7 +130,7 @@ mod unix {
     }
 
     #[test]
-    fn links_in_a_circle_are_an_error() {
+    fn refuses_circular_links() {
         let scratch = Scratch::new();
         scratch.write("a/b/index.html", "");
         for (link, target) in [("a/b/up", ".."), ("a/b/top", "../.."), ("a/self", ".")] {
@@ -143,14 +143,14 @@ mod unix {
     }
 
     #[test]
-    fn files_that_cannot_be_read_are_an_error() {
+    fn refuses_unreadable_files() {
         let scratch = Scratch::new();
         scratch.write("index.html", "");
         scratch.write("secret.html", "");
         let secret = scratch.0.join("secret.html");
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
         if std::fs::File::open(&secret).is_ok() {
-            // Root reads everything; a file that has no content to read is as good: see the next test.
+            // Root can read every file. The next test covers a file without readable content.
             return;
         }
         let error = snapshot(&scratch.0, &example()).unwrap_err();
@@ -158,7 +158,7 @@ mod unix {
     }
 
     #[test]
-    fn sockets_and_pipes_are_an_error() {
+    fn refuses_sockets_and_pipes() {
         let scratch = Scratch::new();
         scratch.write("index.html", "");
         let path = scratch.0.join("socket");
@@ -168,7 +168,7 @@ mod unix {
     }
 
     #[test]
-    fn names_may_be_any_bytes() {
+    fn accepts_names_with_any_bytes() {
         let scratch = Scratch::new();
         std::fs::write(scratch.0.join(OsStr::from_bytes(b"\xff\n\\%.html")), "x").unwrap();
         let found = snapshot(&scratch.0, &example()).unwrap();

@@ -1,6 +1,6 @@
-//! Sites: which URLs show a file, what changed, and what is remembered of it.
+//! Tests of sites: the URLs of a file, changes, and states.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+#![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 
 mod changes;
 mod difference;

@@ -1,16 +1,16 @@
-//! Which URLs show a file.
+//! The URLs of a file.
 
 use cfcache_site::mapping::Site;
 
 use crate::support::{example, site, targets, text};
 
-/// Joins paths to the host that most tests use.
+/// Returns URLs on the host that most tests use.
 fn urls(paths: &[&str]) -> Vec<String> {
     paths.iter().map(|path| format!("https://www.example.com{path}")).collect()
 }
 
 #[test]
-fn default_forms() {
+fn maps_files_to_default_urls() {
     for (file, expected) in [
         ("index.html", &["/", "/index.html"][..]),
         ("d/index.html", &["/d/", "/d/index.html", "/d"]),
@@ -21,7 +21,7 @@ fn default_forms() {
         ("style.css", &["/style.css"]),
         ("feed", &["/feed"]),
         ("404.html", &["/404.html", "/404"]),
-        // These only look like an index.
+        // These names are similar to index pages, but are not.
         ("myindex.html", &["/myindex.html", "/myindex"]),
         ("index.html.gz", &["/index.html.gz"]),
         ("index.html/a.css", &["/index.html/a.css"]),
@@ -39,10 +39,11 @@ fn default_forms() {
     }
 }
 
-/// Each row is a host of the table "Where a static host serves a file" and the paths at which it serves, or redirects
-/// from, `a.html` and `d/index.html`.
+/// Each row is a host of the table "Where a static host serves a file", and the paths at which it serves `a.html` and
+/// `d/index.html`, or
+/// redirects from.
 #[test]
-fn every_static_host_is_covered() {
+fn covers_the_paths_of_every_static_host() {
     let force = "url = ['https://www.example.com']
         [[match]]
         files = '**/*.html'
@@ -67,7 +68,7 @@ fn every_static_host_is_covered() {
 }
 
 #[test]
-fn every_url_and_base_path() {
+fn maps_files_below_every_url_and_base_path() {
     let site = site("url = ['https://WWW.example.com/', 'HTTP://example.com:8080/sub/ü']");
     assert_eq!(
         targets(&site, "index.html"),
@@ -76,7 +77,7 @@ fn every_url_and_base_path() {
             "http://example.com:8080/sub/%C3%BC/",
             "https://www.example.com/index.html",
             "http://example.com:8080/sub/%C3%BC/index.html",
-            // A host has no form without its slash; a folder has.
+            // A host always has a trailing slash; a folder may lack it.
             "http://example.com:8080/sub/%C3%BC",
         ]
     );
@@ -87,7 +88,7 @@ fn every_url_and_base_path() {
 }
 
 #[test]
-fn headers_are_besides_the_plain_entry() {
+fn adds_entries_with_headers_to_the_plain_entry() {
     let site = site(
         "url = ['https://www.example.com']
         [[match]]
@@ -107,7 +108,7 @@ fn headers_are_besides_the_plain_entry() {
 }
 
 #[test]
-fn prefixes_cover_a_page_with_any_query() {
+fn prefixes_cover_pages_with_any_query() {
     let site = site(
         "url = ['https://www.example.com', 'https://example.com:8443/sub']
         [[match]]
@@ -116,7 +117,7 @@ fn prefixes_cover_a_page_with_any_query() {
     );
     for (file, expected) in [
         ("docs/index.html", &["prefixes www.example.com/docs", "prefixes example.com/sub/docs"][..]),
-        // Whether `/a` covers `/a.html` is not documented.
+        // It is not documented whether `/a` covers `/a.html`.
         (
             "docs/a.html",
             &[
@@ -134,7 +135,7 @@ fn prefixes_cover_a_page_with_any_query() {
 }
 
 #[test]
-fn a_prefix_that_is_too_deep_is_shortened() {
+fn shortens_prefixes_above_the_depth_limit() {
     let site = site("url = ['https://e.com']\n[[match]]\nfiles = '**'\nas = 'prefix'");
     let deep = |depth: usize| vec!["d"; depth].join("/");
     assert_eq!(targets(&site, &deep(31)), [format!("prefixes e.com/{}", deep(31))]);
@@ -142,7 +143,7 @@ fn a_prefix_that_is_too_deep_is_shortened() {
 }
 
 #[test]
-fn the_first_rule_that_matches_counts() {
+fn uses_the_first_matching_rule() {
     let site = site(
         "url = ['https://www.example.com']
         [[match]]
@@ -162,13 +163,13 @@ fn the_first_rule_that_matches_counts() {
     assert!(site.skips_added("a/x.js") && site.skips_added("b/c/x.js"));
     assert!(!site.skips_added("a/x.html"), "an earlier rule matches");
     assert!(!site.skips_added("c/x.js"));
-    // Patterns match names as they are, and not as they are encoded.
+    // Patterns are matched with the names of files, not with encoded paths.
     let umlaut = self::site("url = ['https://e.com']\n[[match]]\nfiles = 'ü ?.html'\nadded = 'skip'");
     assert!(umlaut.skips_added("%C3%BC%20b.html"));
 }
 
 #[test]
-fn ignored_files() {
+fn ignores_files_by_pattern() {
     let site = site("url = ['https://e.com']\nignore = ['**/.DS_Store', '*.map', 'drafts/**']");
     for (file, expected) in [
         (".DS_Store", true),
@@ -189,7 +190,7 @@ fn always(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn always_is_below_every_url() {
+fn always_applies_below_every_url() {
     let site = site(
         "url = ['https://www.example.com', 'https://example.com/sub']
         always = ['/', '/news?tab=press', '/ü']",
@@ -208,7 +209,7 @@ fn always_is_below_every_url() {
 }
 
 #[test]
-fn always_has_the_headers_of_the_page_behind_it() {
+fn always_uses_the_headers_of_its_page() {
     let site = site(
         "url = ['https://www.example.com']
         always = ['/', '/about', '/feed.xml']
@@ -227,14 +228,14 @@ fn always_has_the_headers_of_the_page_behind_it() {
 }
 
 #[test]
-fn hosts_are_told_once_and_without_ports() {
+fn lists_each_host_once_without_ports() {
     let site = site("url = ['https://a.example', 'https://a.example/sub', 'https://b.example:8443']");
     let hosts: Vec<_> = site.hosts().iter().map(text).collect();
     assert_eq!(hosts, ["hosts a.example", "hosts b.example"]);
 }
 
 #[test]
-fn urls_are_taken_back_to_paths() {
+fn maps_urls_back_to_paths() {
     let site = site("url = ['https://www.example.com', 'https://example.com/sub']");
     for (url, expected) in [
         ("https://www.example.com/", Some("")),
@@ -252,7 +253,7 @@ fn urls_are_taken_back_to_paths() {
 }
 
 #[test]
-fn settings_that_are_wrong_are_refused_by_line() {
+fn refuses_invalid_settings_with_their_line() {
     for (settings, line, expected) in [
         ("url = []", 1, "`url` is empty"),
         ("url = ['https://a.example']\nroot = '../public'", 2, "`root` is a folder below"),
@@ -291,7 +292,7 @@ fn settings_that_are_wrong_are_refused_by_line() {
 }
 
 #[test]
-fn a_site_is_the_same_after_it_was_remembered() {
+fn a_site_round_trips_through_a_state() {
     let site = site(
         "url = ['https://www.example.com', 'https://example.com/sub']
         always = ['/', '/news?tab=press']
@@ -312,7 +313,7 @@ fn a_site_is_the_same_after_it_was_remembered() {
 }
 
 #[test]
-fn the_files_of_a_url_are_those_that_a_static_host_looks_for() {
+fn lists_the_files_that_a_static_host_serves_for_a_url() {
     let site = site("url = ['https://www.example.com/sub']");
     for (url, expected) in [
         ("https://www.example.com/sub/", &["index.html", "index.htm"][..]),
@@ -327,7 +328,7 @@ fn the_files_of_a_url_are_those_that_a_static_host_looks_for() {
 }
 
 #[test]
-fn a_file_has_urls_also_where_it_is_purged_as_a_prefix() {
+fn lists_urls_of_files_that_are_purged_by_prefix() {
     let site = site("url = ['https://www.example.com']\n[[match]]\nfiles = 'docs/**'\nas = 'prefix'");
     let mut found = Vec::new();
     site.for_each_file_url("docs/a.html", &mut |target| found.push(text(&target)));

@@ -1,9 +1,9 @@
-//! Names of files as they stand in URLs.
+//! File names in URLs.
 
 use cfcache_site::path::{Root, decode, display, encode, from_any_spelling, is_composed, other_spellings};
 
 #[test]
-fn names_are_encoded_as_browsers_encode_paths() {
+fn encodes_names_as_browsers_do() {
     for (name, expected) in [
         (&b"blog/index.html"[..], "blog/index.html"),
         ("ü b.html".as_bytes(), "%C3%BC%20b.html"),
@@ -15,7 +15,7 @@ fn names_are_encoded_as_browsers_encode_paths() {
         (b"^", "%5E"),
         (b"new\nline\x7f\x00", "new%0Aline%7F%00"),
         (b"\xff\xfe", "%FF%FE"),
-        // What browsers leave as it is.
+        // Characters that browsers do not encode.
         (b"-._~!$&'()*+,;=:@[]|/", "-._~!$&'()*+,;=:@[]|/"),
     ] {
         let encoded = encode(name);
@@ -25,13 +25,13 @@ fn names_are_encoded_as_browsers_encode_paths() {
 }
 
 #[test]
-fn paths_are_spelled_as_browsers_and_programs_do() {
+fn lists_the_encodings_of_browsers_and_programs() {
     for (path, others) in [
         ("plain/a-b_c.d~e", &[][..]),
         ("a%255E", &[]),
         ("a%5Eb%5E", &["a^b^"]),
         ("a%5E?q=%5E", &["a^?q=^"]),
-        // Next.js writes the first of these into its pages, and browsers leave the name as it is.
+        // Next.js writes the first one into its pages, and browsers do not change it.
         ("blog/[slug]-1.js", &["blog/%5Bslug%5D-1.js"]),
         ("a%20(1).png", &["a%20%281%29.png"]),
         ("a&b.html", &["a%26b.html"]),
@@ -49,7 +49,7 @@ fn paths_are_spelled_as_browsers_and_programs_do() {
 }
 
 #[test]
-fn names_that_are_not_nfc_are_found() {
+fn detects_names_that_are_not_nfc() {
     assert!(is_composed(&encode("über.html".as_bytes())));
     assert!(!is_composed(&encode("u\u{308}ber.html".as_bytes())));
     assert!(is_composed(&encode(b"\xff\xcc\x88")), "no UTF-8, so that there is no form to tell");
@@ -57,7 +57,7 @@ fn names_that_are_not_nfc_are_found() {
 }
 
 #[test]
-fn paths_are_shown_without_control_characters() {
+fn shows_paths_without_control_characters() {
     assert_eq!(display("%C3%BC%20b.html"), "ü b.html");
     assert_eq!(display("a%0Ab"), "a%0Ab");
     assert_eq!(display("a%1B[2J"), "a%1B[2J");
@@ -65,7 +65,7 @@ fn paths_are_shown_without_control_characters() {
 }
 
 #[test]
-fn a_root_is_taken_off_the_beginning() {
+fn removes_the_root_from_paths() {
     for (root, path, expected) in [
         ("", "a/b", Some("a/b")),
         ("", "./a//b", Some("a/b")),

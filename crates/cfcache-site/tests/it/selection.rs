@@ -1,4 +1,4 @@
-//! Everything to purge for what changed.
+//! The targets to purge for a set of changes.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ fn texts(selection: &Selection) -> Vec<String> {
 }
 
 #[test]
-fn both_mappings_count_and_nothing_is_there_twice() {
+fn combines_both_mappings_without_duplicates() {
     let before = site("url = ['https://old.example', 'https://www.example.com']");
     let now = example();
     let mut selection = Selection::new();
     assert_eq!(selection.push_change(&change(ChangeKind::Deleted, "a.html"), &[&before, &now]), 4);
-    // `a/index.html` is served under `/a` as well.
+    // `a/index.html` is also served under `/a`.
     assert_eq!(selection.push_change(&change(ChangeKind::Added, "a/index.html"), &[&now]), 3);
     assert_eq!(
         texts(&selection),
@@ -37,7 +37,7 @@ fn both_mappings_count_and_nothing_is_there_twice() {
 }
 
 #[test]
-fn new_files_with_a_hash_in_their_name_are_skipped() {
+fn skips_new_files_with_a_hash_in_their_name() {
     let site = site("url = ['https://e.com']\n[[match]]\nfiles = '_next/static/**'\nadded = 'skip'");
     let mut selection = Selection::new();
     assert_eq!(selection.push_change(&change(ChangeKind::Added, "_next/static/a.js"), &[&site]), 0);
@@ -45,7 +45,7 @@ fn new_files_with_a_hash_in_their_name_are_skipped() {
     assert_eq!(selection.push_change(&change(ChangeKind::Changed, "_next/static/b.js"), &[&site]), 1);
     assert_eq!(selection.push_change(&change(ChangeKind::Deleted, "_next/static/c.js"), &[&site]), 1);
     assert_eq!(selection.push_change(&change(ChangeKind::Added, "a.js"), &[&site]), 1);
-    // Another mapping may not skip it.
+    // Another mapping must not skip it.
     assert_eq!(
         selection.push_change(&change(ChangeKind::Added, "_next/static/d.js"), &[&site, &example()]),
         1
@@ -53,7 +53,7 @@ fn new_files_with_a_hash_in_their_name_are_skipped() {
 }
 
 #[test]
-fn what_shows_no_file_any_more_is_gone() {
+fn marks_urls_without_a_file_as_gone() {
     let site = site("url = ['https://e.com']\nalways = ['/news?page=1']");
     let mut selection = Selection::new();
     for path in ["a.html", "a/index.html", "b.html", "c.css"] {
@@ -64,7 +64,7 @@ fn what_shows_no_file_any_more_is_gone() {
     let (served, gone) = split_gone(selection.into_targets(), &site, &now);
     let served: Vec<_> = served.iter().map(text).collect();
     let gone: Vec<_> = gone.iter().map(text).collect();
-    // `/a` shows `a/index.html` now.
+    // `/a` now shows `a/index.html`.
     assert_eq!(
         served,
         [
@@ -79,7 +79,7 @@ fn what_shows_no_file_any_more_is_gone() {
 }
 
 #[test]
-fn folders_of_which_half_changed_are_collapsed() {
+fn collapses_folders_if_half_of_their_files_changed() {
     let now = snapshot(&[
         ("index.html", ""),
         ("x.html", ""),
@@ -101,7 +101,7 @@ fn folders_of_which_half_changed_are_collapsed() {
     let collapsed = collapse(&changes, &now, 1);
     assert_eq!(collapsed.folders, BTreeSet::from(["docs"]));
     assert_eq!(collapsed.rest, [&changes[0], &changes[3]]);
-    // What was deleted was a part of its folder.
+    // The deleted file was a part of its folder.
     let deleted = [change(ChangeKind::Deleted, "blog/0.html"), change(ChangeKind::Deleted, "gone/a.html")];
     let collapsed = collapse(&deleted, &now, 1);
     assert_eq!(collapsed.folders, BTreeSet::from(["gone"]));
@@ -112,7 +112,7 @@ fn folders_of_which_half_changed_are_collapsed() {
 }
 
 #[test]
-fn a_folder_is_a_prefix_under_every_url() {
+fn a_collapsed_folder_is_a_prefix_below_every_url() {
     let site = site("url = ['https://a.example', 'https://b.example/sub']");
     for (folder, expected) in [
         ("docs", ["prefixes a.example/docs", "prefixes b.example/sub/docs"]),

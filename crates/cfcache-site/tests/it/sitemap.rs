@@ -1,11 +1,11 @@
-//! Pages of sitemaps.
+//! Pages in sitemaps.
 
 use cfcache_site::snapshot::sitemap::SitemapPages;
 
 use crate::support::{example, site, targets};
 
 #[test]
-fn pages_are_the_files_they_are_made_of() {
+fn maps_pages_to_their_files() {
     let mut pages = SitemapPages::default();
     for path in ["", "index.html", "about", "blog/", "blog/a.html", "d/v1.2", "list?p=2", "%C3%BC/"] {
         pages.push(&example(), &format!("https://www.example.com/{path}"), Some("2026")).unwrap();
@@ -28,7 +28,7 @@ fn pages_are_the_files_they_are_made_of() {
 }
 
 #[test]
-fn pages_that_cannot_be_compared_are_refused() {
+fn refuses_pages_that_cannot_be_compared() {
     let mut pages = SitemapPages::default();
     let error = pages.push(&example(), "https://www.example.com/a", None).unwrap_err();
     assert!(error.to_string().contains("https://www.example.com/a` has no <lastmod>"), "{error}");

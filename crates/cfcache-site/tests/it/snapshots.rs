@@ -38,7 +38,7 @@ fn paths(snapshot: &Snapshot) -> Vec<&str> {
 }
 
 #[test]
-fn manifests_as_captured() {
+fn parses_captured_manifests() {
     for (name, separator, kind) in [
         ("sha256sum", b'\n', HashKind::Sha256),
         ("sha256sum-binary", b'\n', HashKind::Sha256),
@@ -52,7 +52,7 @@ fn manifests_as_captured() {
 }
 
 #[test]
-fn the_hash_is_that_of_the_content() {
+fn the_hash_depends_on_the_content() {
     let snapshot = manifest("", &captured("sha256sum"), b'\n').unwrap();
     let home = snapshot.iter().find(|entry| entry.path == "index.html").unwrap();
     assert_eq!(home.hash, Hash::sha256(b"home 2\n"));
@@ -60,7 +60,7 @@ fn the_hash_is_that_of_the_content() {
 }
 
 #[test]
-fn manifests_of_whole_paths_need_their_root() {
+fn manifests_with_absolute_paths_need_a_root() {
     let hash = "0".repeat(64);
     let list = format!("{hash}  /srv/www/a.html\n{hash} */srv/www/b/c.html\n{hash}  /srv/other\n");
     let snapshot = manifest("/srv/www", list.as_bytes(), b'\n').unwrap();
@@ -69,7 +69,7 @@ fn manifests_of_whole_paths_need_their_root() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn refuses_invalid_manifests() {
     let hash = |len: usize| "a".repeat(len);
     for (line, expected) in [
         ("index.html".to_owned(), "`index.html` is no line of a manifest"),
@@ -86,7 +86,7 @@ fn what_is_no_manifest_is_refused() {
         assert!(error.contains(expected), "{line}: {error}");
     }
     assert_eq!(Manifest::new(Root::none()).finish().unwrap_err(), InvalidSnapshot::Empty);
-    // The same line twice is no contradiction.
+    // A repeated line is not a contradiction.
     let line = format!("{}  b\n{0}  a\n{0}  ./b\n", hash(64));
     assert_eq!(paths(&manifest("", line.as_bytes(), b'\n').unwrap()), ["a", "b"]);
 }
@@ -100,7 +100,7 @@ fn tree(list: &[u8]) -> Result<Snapshot, String> {
 }
 
 #[test]
-fn git_trees_as_captured() {
+fn parses_captured_git_trees() {
     let snapshot = tree(&captured("git-ls-tree")).unwrap();
     let mut expected = FILES.to_vec();
     expected.push("link.html");
@@ -115,7 +115,7 @@ fn git_trees_as_captured() {
 }
 
 #[test]
-fn a_link_in_a_git_tree_changes_with_anything() {
+fn a_link_in_a_git_tree_changes_with_every_commit() {
     let id = |char: &str| char.repeat(40);
     let link = |page: &str| {
         let list = format!("100644 blob {}\tpage.html\0120000 blob {}\tlink.html\0", id(page), id("c"));
@@ -126,7 +126,7 @@ fn a_link_in_a_git_tree_changes_with_anything() {
 }
 
 #[test]
-fn what_is_no_git_tree_is_refused() {
+fn refuses_invalid_git_trees() {
     let id = "a".repeat(40);
     for (record, expected) in [
         (format!("160000 commit {id}\tmodule"), "`module` is a submodule"),

@@ -1,4 +1,4 @@
-//! The lines of a state.
+//! The format of a state.
 
 use cfcache_model::target::{Kind, Target};
 use cfcache_site::snapshot::HashKind;
@@ -39,7 +39,7 @@ fn read(text: &[u8]) -> Result<usize, UnusableState> {
 }
 
 #[test]
-fn the_format() {
+fn writes_the_documented_format() {
     assert_eq!(
         written(),
         r#"{"cfcache-state":1,"time":1764108455,"site":{"url":["https://www.example.com"]},"hash":"sha256","files":2,"pending":4}
@@ -56,7 +56,7 @@ fn the_format() {
 }
 
 #[test]
-fn torn_at_every_byte() {
+fn detects_truncation_at_every_byte() {
     let text = written();
     for len in 0..text.len() {
         match read(&text.as_bytes()[..len]) {
@@ -66,9 +66,9 @@ fn torn_at_every_byte() {
     }
 }
 
-/// A disk that lost a block gives zeros; a line that is missing, twice or in another place is found too.
+/// A damaged disk may return zeros. Missing, repeated and moved lines are detected too.
 #[test]
-fn damaged_anywhere() {
+fn detects_damage_at_any_place() {
     let text = written();
     for start in (0..text.len()).step_by(16) {
         let mut bytes = text.clone().into_bytes();
@@ -91,7 +91,7 @@ fn damaged_anywhere() {
 }
 
 #[test]
-fn what_can_be_told_of_a_torn_state() {
+fn reads_the_header_of_a_truncated_state() {
     let text = written();
     let cut = text.find(r#"{"pending":{"host""#).unwrap();
     let mut reader = Reader::default();
@@ -105,7 +105,7 @@ fn what_can_be_told_of_a_torn_state() {
 }
 
 #[test]
-fn other_files_and_newer_versions_are_told_apart() {
+fn distinguishes_other_files_and_newer_versions() {
     for foreign in
         ["<html>\n", "[]\n", "{}\n", "{\"cfcache-stat\":1}\n", " ", "\n", "\u{feff}{\"cfcache-state\":1"]
     {

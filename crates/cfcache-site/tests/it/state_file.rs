@@ -19,7 +19,7 @@ fn pending(count: usize) -> Vec<Target> {
     urls.map(|url| Target::parse(Kind::Files, &url).unwrap()).collect()
 }
 
-/// The paths of a state and how much is pending.
+/// Returns the paths of a state, and the number of pending targets.
 fn read(state: &mut StateFile) -> Result<Option<(Vec<String>, usize)>, StateError> {
     let mut paths = Vec::new();
     let remembered = state.read(&mut |_, entry| paths.push(entry.path.to_owned()))?;
@@ -31,12 +31,12 @@ fn paths(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn reads_what_was_written() {
     let scratch = Scratch::new();
     let path = scratch.0.join("new/folder/www.state");
     let mut state = StateFile::lock(&path).unwrap();
     assert!(read(&mut state).unwrap().is_none());
-    // Before there was any snapshot: a list of changes.
+    // Before the first snapshot: a list of changes.
     state.write(header(), Files::Kept, &pending(2)).unwrap();
     assert_eq!(read(&mut state).unwrap(), Some((vec![], 2)));
     let first = snapshot(&[("a", "1"), ("b", "2")]);
@@ -45,7 +45,7 @@ fn what_is_written_is_read() {
     drop(state);
     let mut state = StateFile::lock(&path).unwrap();
     assert_eq!(read(&mut state).unwrap(), Some((paths(&first), 0)));
-    // Twice, since what is kept is at another place then.
+    // Twice, because the kept part moves.
     state.write(Header::new(1_000_000, example()), Files::Kept, &pending(3)).unwrap();
     state.write(header(), Files::Kept, &pending(1)).unwrap();
     assert_eq!(read(&mut state).unwrap(), Some((paths(&first), 1)));
@@ -56,11 +56,11 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn only_one_process_has_it() {
+fn only_one_process_can_lock_the_file() {
     let scratch = Scratch::new();
     let path = scratch.0.join("www.state");
     let state = StateFile::lock(&path).unwrap();
-    // Who writes nothing may read it all the same.
+    // A process that writes nothing may still read it.
     assert!(read_unlocked(&path, &mut |_, _| {}).unwrap().is_none());
     let error = StateFile::lock(&path).unwrap_err();
     assert!(matches!(error, StateError::Locked { .. }), "{error}");
@@ -70,7 +70,7 @@ fn only_one_process_has_it() {
 }
 
 #[test]
-fn a_lock_that_was_left_by_a_kill_does_not_lock() {
+fn a_lock_file_of_a_killed_process_is_not_a_lock() {
     let scratch = Scratch::new();
     scratch.write("www.state.lock", "");
     scratch.write(".www.state.cfcache-new", "half a sta");
@@ -80,7 +80,7 @@ fn a_lock_that_was_left_by_a_kill_does_not_lock() {
 }
 
 #[test]
-fn what_is_no_state_is_never_replaced() {
+fn never_replaces_foreign_files() {
     let scratch = Scratch::new();
     for content in ["<html>", "{}", "#!/bin/sh\n", "\n", "{\"cfcache-states\":1}"] {
         scratch.write("page.html", content);
@@ -102,7 +102,7 @@ fn what_is_no_state_is_never_replaced() {
 }
 
 #[test]
-fn a_torn_state_is_replaced() {
+fn replaces_a_truncated_state() {
     let scratch = Scratch::new();
     let path = scratch.0.join("www.state");
     let mut state = StateFile::lock(&path).unwrap();
@@ -123,7 +123,7 @@ fn a_torn_state_is_replaced() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_stays_a_link_and_modes_are_kept() {
+fn keeps_links_and_modes() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let scratch = Scratch::new();
     let target = scratch.0.join("data/www.state");
@@ -141,9 +141,9 @@ fn a_link_stays_a_link_and_modes_are_kept() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any order of writes: what is kept is what was written last.
+    /// After any order of writes, the file contains the last one.
     #[test]
-    fn any_order_of_writes(writes in proptest::collection::vec((proptest::option::of(proptest::collection::btree_set("[a-z%]{1,8}", 1..40)), 0_usize..5, any::<bool>()), 1..8)) {
+    fn keeps_the_last_of_any_writes(writes in proptest::collection::vec((proptest::option::of(proptest::collection::btree_set("[a-z%]{1,8}", 1..40)), 0_usize..5, any::<bool>()), 1..8)) {
         let scratch = Scratch::new();
         let path = scratch.0.join("www.state");
         let mut expected = Vec::new();

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Shared by several tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,23 +7,23 @@ use cfcache_model::target::Target;
 use cfcache_site::mapping::Site;
 use cfcache_site::snapshot::{Entry, Hash, HashKind, Snapshot, SnapshotBuilder};
 
-/// The bytes of a captured file.
+/// Returns the bytes of a captured file.
 pub(crate) fn captured(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/captured/changes").join(name);
     std::fs::read(path).unwrap()
 }
 
-/// A site from its table in a project's settings.
+/// Creates a site from its table in a project's settings.
 pub(crate) fn site(toml: &str) -> Site {
     toml::from_str(toml).unwrap()
 }
 
-/// The site that most tests use.
+/// Returns the site that most tests use.
 pub(crate) fn example() -> Site {
     site("url = ['https://www.example.com']")
 }
 
-/// Targets as people write them; prefixes and hosts with their kind before them.
+/// Formats a target for comparison; prefixes and hosts start with their kind.
 pub(crate) fn text(target: &Target) -> String {
     match target {
         Target::Files(_) => target.text().into_owned(),
@@ -31,14 +31,14 @@ pub(crate) fn text(target: &Target) -> String {
     }
 }
 
-/// What a site purges for a file.
+/// Returns the targets that a site purges for a file.
 pub(crate) fn targets(site: &Site, site_path: &str) -> Vec<String> {
     let mut targets = Vec::new();
     site.for_each_target(site_path, &mut |target| targets.push(text(&target)));
     targets
 }
 
-/// A snapshot of files with these contents.
+/// Creates a snapshot of files with these contents.
 pub(crate) fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     let mut builder = SnapshotBuilder::new(HashKind::Sha256);
     for (path, content) in files {
@@ -48,7 +48,7 @@ pub(crate) fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     builder.finish().unwrap()
 }
 
-/// A folder of its own for each test.
+/// A temporary folder for one test.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
