@@ -148,7 +148,7 @@ impl<'a> Bulk<'a> {
     /// Sends the input, verifies and warms if requested, and returns the report.
     pub(super) async fn run(
         mut self,
-        input: InputReader,
+        input: InputReader<'a>,
         failed_to: Option<PathBuf>,
         journal: Option<Writer>,
         visits: Option<Visits>,
@@ -198,7 +198,7 @@ impl<'a> Bulk<'a> {
     /// Sends the input.
     pub(super) async fn send(
         self,
-        input: InputReader,
+        mut input: InputReader<'a>,
         failed_to: Option<FailedTo>,
         journal: Option<Writer>,
     ) -> (Report, Exit, Option<Writer>) {
@@ -216,7 +216,7 @@ impl<'a> Bulk<'a> {
             }
         }
         console.run_started(kind, total, estimate(session, &scopes, kind));
-        let mut input = input.open(routes, &scopes);
+        input.route(routes, &scopes);
         let paced = Rc::new(Notify::new());
         let mut observer = RunObserver::new(console, report, Rc::clone(&input.found), failed_to)
             .with_journal(journal)

@@ -30,15 +30,28 @@ const READ_AHEAD: usize = 8;
 /// The maximum number of invalid entries before the first valid one is no longer waited for.
 const INVALID_FIRST: usize = 1000;
 
-/// Reads the input; in a separate thread if reading may block, because a run must not block.
-pub(super) struct InputReader {
+/// Reads the input; in a separate thread if reading may block, because a run must not block. As a stream it returns the
+/// entries of each scope.
+pub(super) struct InputReader<'a> {
     chunks: mpsc::Receiver<Chunk>,
     /// Entries that were read already.
     first: Option<Vec<Entry>>,
-    found: InputFindings,
+    /// The findings of reading, including entries without a zone.
+    pub(super) found: Rc<RefCell<InputFindings>>,
+    /// The zone of each entry; `None` if there is one scope.
+    routes: Option<&'a Routes>,
+    /// The index of each zone's scope.
+    numbers: BTreeMap<String, usize>,
+    /// Entries that were read and sorted already.
+    sorted: VecDeque<(usize, Vec<Entry>)>,
 }
 
-impl InputReader {
+impl<'a> InputReader<'a> {
+    fn new(chunks: mpsc::Receiver<Chunk>, first: Option<Vec<Entry>>, found: InputFindings) -> Self {
+        let found = Rc::new(RefCell::new(found));
+        Self { chunks, first, found, routes: None, numbers: BTreeMap::new(), sorted: VecDeque::new() }
+    }
+
     /// Starts to read. With a journal, entries are skipped once the input is known to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<JournalReplay>) -> Self {
         let found = InputFindings::new(sources.total(), sources.stops_at_invalid());
@@ -57,14 +70,14 @@ impl InputReader {
             }
         };
         let chunks = if is_at_hand { read_now(read) } else { read_ahead(read) };
-        Self { chunks, first: None, found }
+        Self::new(chunks, None, found)
     }
 
     /// An input of given entries.
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
         let (_, chunks) = mpsc::channel(1);
         let found = InputFindings::new(Some(entries.len() as u64), false);
-        Self { chunks, first: Some(entries), found }
+        Self::new(chunks, Some(entries), found)
     }
 
     /// Reads up to the first entry that can be sent, and returns whether there is one.
@@ -81,8 +94,8 @@ impl InputReader {
 
     async fn find_first(&mut self) -> bool {
         while let Some(chunk) = self.chunks.recv().await {
-            let entries = self.found.keep(chunk);
-            if !entries.is_empty() || self.found.invalid.len() > INVALID_FIRST {
+            let entries = self.found.borrow_mut().keep(chunk);
+            if !entries.is_empty() || self.found.borrow().invalid.len() > INVALID_FIRST {
                 self.first = Some(entries);
                 return true;
             }
@@ -91,17 +104,15 @@ impl InputReader {
     }
 
     /// The number of entries, if they were counted.
-    pub(super) const fn total(&self) -> Option<u64> {
-        self.found.total
+    pub(super) fn total(&self) -> Option<u64> {
+        self.found.borrow().total
     }
 
-    /// The entries sorted by scope.
-    pub(super) fn open<'a>(self, routes: Option<&'a Routes>, scopes: &[PurgeScope]) -> RoutedInput<'a> {
-        let Self { chunks, first, found } = self;
-        let found = Rc::new(RefCell::new(found));
+    /// Sets the scope of each entry: that of its zone.
+    pub(super) fn route(&mut self, routes: Option<&'a Routes>, scopes: &[PurgeScope]) {
+        self.routes = routes;
         let numbers = scopes.iter().enumerate().map(|(number, scope)| (scope.zone.to_string(), number));
-        let numbers = numbers.collect();
-        RoutedInput { first, chunks, found, routes, numbers, sorted: VecDeque::new() }
+        self.numbers = numbers.collect();
     }
 
     /// Reports why there is nothing to send.
@@ -112,10 +123,10 @@ impl InputReader {
         console: &dyn Console,
     ) -> Result<Report, Failure> {
         let failed_to = failed_to.map(FailedTo::create).transpose()?;
-        if self.found.broken.is_none() && self.found.invalid.is_empty() {
+        let found = self.found;
+        if found.borrow().broken.is_none() && found.borrow().invalid.is_empty() {
             return Err(empty(kind));
         }
-        let found = Rc::new(RefCell::new(self.found));
         let report = Report::new("", "", None, None);
         let mut observer = RunObserver::new(console, report, Rc::clone(&found), failed_to);
         observer.notice();
@@ -149,20 +160,7 @@ fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static)
     chunks
 }
 
-/// The input sorted by scope; entries without a zone are stored in `found`.
-pub(super) struct RoutedInput<'a> {
-    first: Option<Vec<Entry>>,
-    chunks: mpsc::Receiver<Chunk>,
-    /// The findings of reading.
-    pub(super) found: Rc<RefCell<InputFindings>>,
-    routes: Option<&'a Routes>,
-    /// The index of each zone's scope.
-    numbers: BTreeMap<String, usize>,
-    /// Entries that were read and sorted already.
-    sorted: VecDeque<(usize, Vec<Entry>)>,
-}
-
-impl RoutedInput<'_> {
+impl InputReader<'_> {
     /// The next entries; what is not for the client is put where it is found.
     fn poll_entries(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
         if let Some(first) = self.first.take() {
@@ -209,7 +207,7 @@ impl RoutedInput<'_> {
     }
 }
 
-impl Stream for RoutedInput<'_> {
+impl Stream for InputReader<'_> {
     type Item = (usize, Vec<Entry>);
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
