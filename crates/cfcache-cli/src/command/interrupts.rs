@@ -8,54 +8,35 @@ use tokio::sync::watch;
 pub(super) fn listen() -> Interrupts {
     let (sender, count) = watch::channel(0_u8);
     tokio::spawn(async move {
-        let mut signals = Signals::new();
-        // Each signal is counted: those that arrive while another one is handled wait in their listener.
-        while signals.next().await {
-            sender.send_modify(|count| *count = count.saturating_add(1));
-        }
+        each_signal(|| sender.send_modify(|count| *count = count.saturating_add(1))).await;
         // Without a listener no signal is ever counted, and the caller must not see that this ended.
         core::future::pending::<()>().await;
     });
     Interrupts::new(count)
 }
 
-/// One listener for each signal, for the lifetime of the process.
+/// Calls `count` for each signal, including those that arrive while another one is handled: they wait in their listener.
+/// Returns if there can be none.
 #[cfg(unix)]
-struct Signals {
-    interrupt: Option<tokio::signal::unix::Signal>,
-    terminate: Option<tokio::signal::unix::Signal>,
-    /// A terminal that is closed sends it, and its shell sends it again; it is counted once.
-    hang_up: Option<tokio::signal::unix::Signal>,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        let ignored = ignored();
-        let listen = |kind: SignalKind| {
-            let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
-            if is_ignored { None } else { signal(kind).ok() }
-        };
-        Self {
-            interrupt: listen(SignalKind::interrupt()),
-            terminate: listen(SignalKind::terminate()),
-            hang_up: listen(SignalKind::hangup()),
-        }
-    }
-
-    /// Waits for the next signal; returns `false` if there can be none.
-    async fn next(&mut self) -> bool {
-        let Self { interrupt, terminate, hang_up } = self;
+async fn each_signal(mut count: impl FnMut()) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let ignored = ignored();
+    let listen = |kind: SignalKind| {
+        let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
+        if is_ignored { None } else { signal(kind).ok() }
+    };
+    let mut interrupt = listen(SignalKind::interrupt());
+    let mut terminate = listen(SignalKind::terminate());
+    // A terminal that is closed sends it, and its shell sends it again; it is counted once.
+    let mut hang_up = listen(SignalKind::hangup());
+    loop {
         tokio::select! {
-            Some(()) = recv(interrupt) => true,
-            Some(()) = recv(terminate) => true,
-            Some(()) = recv(hang_up) => {
-                *hang_up = None;
-                true
-            }
-            else => false,
+            Some(()) = recv(&mut interrupt) => {}
+            Some(()) = recv(&mut terminate) => {}
+            Some(()) = recv(&mut hang_up) => hang_up = None,
+            else => return,
         }
+        count();
     }
 }
 
@@ -80,30 +61,22 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// One listener for each console event, for the lifetime of the process.
+/// Calls `count` for each console event. Returns if there can be none.
 #[cfg(windows)]
-struct Signals {
-    interrupt: Option<tokio::signal::windows::CtrlC>,
-    stop: Option<tokio::signal::windows::CtrlBreak>,
-    close: Option<tokio::signal::windows::CtrlClose>,
-}
-
-#[cfg(windows)]
-impl Signals {
-    fn new() -> Self {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
-        Self { interrupt: ctrl_c().ok(), stop: ctrl_break().ok(), close: ctrl_close().ok() }
-    }
-
-    /// Waits for the next event; returns `false` if there can be none.
-    async fn next(&mut self) -> bool {
-        let Self { interrupt: Some(interrupt), stop: Some(stop), close: Some(close) } = self else {
-            return false;
+async fn each_signal(mut count: impl FnMut()) {
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
+    let (Ok(mut interrupt), Ok(mut stop), Ok(mut close)) = (ctrl_c(), ctrl_break(), ctrl_close()) else {
+        return;
+    };
+    loop {
+        let happened = tokio::select! {
+            happened = interrupt.recv() => happened,
+            happened = stop.recv() => happened,
+            happened = close.recv() => happened,
         };
-        tokio::select! {
-            happened = interrupt.recv() => happened.is_some(),
-            happened = stop.recv() => happened.is_some(),
-            happened = close.recv() => happened.is_some(),
+        if happened.is_none() {
+            return;
         }
+        count();
     }
 }
