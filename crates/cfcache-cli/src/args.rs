@@ -59,13 +59,7 @@ pub(crate) struct Args {
 }
 
 /// What to print instead of running a command: help, the version, or a usage error.
-pub(crate) struct Usage {
-    /// The text with ANSI escapes for color.
-    pub(crate) styled: String,
-    pub(crate) plain: String,
-    /// Whether the text reports a usage error.
-    pub(crate) is_mistake: bool,
-}
+pub(crate) type Usage = clap::Error;
 
 /// Reads the arguments of this process.
 ///
@@ -73,10 +67,7 @@ pub(crate) struct Usage {
 ///
 /// [`Usage`], if the arguments ask for help or cannot be parsed.
 pub(crate) fn parse() -> Result<Args, Usage> {
-    read(std::env::args_os()).map_err(|error| {
-        let text = error.render();
-        Usage { styled: text.ansi().to_string(), plain: text.to_string(), is_mistake: error.use_stderr() }
-    })
+    read(std::env::args_os())
 }
 
 fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {

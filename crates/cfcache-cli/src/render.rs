@@ -538,12 +538,14 @@ fn standard_output() -> std::io::Result<std::io::StdoutLock<'static>> {
 
 /// Prints a message of clap: help and the version on standard output, errors on standard error.
 pub(crate) fn usage(usage: &Usage, environment: &EnvVars) -> Exit {
+    let message = usage.render();
+    let (styled, whole) = (message.ansi().to_string(), message.to_string());
     // The message may repeat what was typed.
-    let plain = readable_lines(&usage.plain);
-    let is_plain = environment.no_color || plain != usage.plain || !takes_escapes(environment);
-    let text = |is_terminal: bool| if is_terminal && !is_plain { &*usage.styled } else { &*plain };
+    let plain = readable_lines(&whole);
+    let is_plain = environment.no_color || plain != whole || !takes_escapes(environment);
+    let text = |is_terminal: bool| if is_terminal && !is_plain { &*styled } else { &*plain };
     // A reader that closes the pipe has read enough.
-    if usage.is_mistake {
+    if usage.use_stderr() {
         let mut err = std::io::stderr().lock();
         let _gone = err.write_all(text(err.is_terminal()).as_bytes());
         Exit::Usage

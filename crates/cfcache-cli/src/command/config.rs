@@ -28,18 +28,18 @@ pub(super) struct Row {
 /// Shows every setting and where its value comes from. Secrets are blanked.
 pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
     if terminal.output != OutputArg::Human {
-        let mut rows = rows(settings, &Names::Whole);
+        let mut rows = rows(settings, false);
         let from = settings.path.as_ref().map(|path| ValueOrigin::File(path.clone(), None).to_string());
         rows.extend(settings.zones.iter().map(|(domain, id)| Row {
             setting: format!("zones.\"{}\"", bare(&domain::unicode(domain))),
             value: Some(id.to_string()),
             from: from.clone(),
         }));
-        rows.extend(sites(settings, &Names::Whole));
+        rows.extend(sites(settings, false));
         terminal.json(&rows);
         return Exit::Accepted;
     }
-    let rows = rows(settings, &Names::Short(settings));
+    let rows = rows(settings, true);
     let is_named = |name: &str| rows.iter().any(|row| row.from.as_deref() == Some(name));
     let uses_file = is_named(USER_FILE) || settings.profile.is_some() || !settings.zones.is_empty();
     let row = |row: &Row| {
@@ -58,7 +58,7 @@ pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
     // A single table with a path in each line would be wider than most terminals.
     let tables: [(&[&str], Vec<Vec<String>>); 4] = [
         (&["SETTING", "VALUE", "FROM"], rows.iter().map(row).collect()),
-        (&["SITE", "VALUE", "FROM"], sites(settings, &Names::Short(settings)).iter().map(row).collect()),
+        (&["SITE", "VALUE", "FROM"], sites(settings, true).iter().map(row).collect()),
         (&["DOMAIN", "ZONE"], settings.zones.iter().map(zone).collect()),
         (&["FILE", "PATH"], files.into_iter().filter(|(.., is_used)| *is_used).filter_map(file).collect()),
     ];
@@ -75,42 +75,23 @@ pub(super) fn show(settings: &Settings, terminal: &Terminal) -> Exit {
 const USER_FILE: &str = "user file";
 const PROJECT_FILE: &str = "project file";
 
-/// How files are named.
-enum Names<'a> {
-    /// By their full paths.
-    Whole,
-    /// By their role, other paths relative to the home directory.
-    Short(&'a Settings),
-}
-
-impl Names<'_> {
-    fn origin(&self, origin: &ValueOrigin) -> String {
-        match (self, origin) {
-            (Self::Short(_), ValueOrigin::File(_, Some(profile))) => format!("profile {}", shown(profile)),
-            (Self::Short(settings), ValueOrigin::File(path, None)) => {
-                if settings.path.as_ref() == Some(path) {
-                    USER_FILE.to_owned()
-                } else {
-                    PROJECT_FILE.to_owned()
-                }
-            }
-            _ => origin.to_string(),
+fn shown_origin(settings: &Settings, origin: &ValueOrigin, is_short: bool) -> String {
+    match origin {
+        ValueOrigin::File(_, Some(profile)) if is_short => format!("profile {}", shown(profile)),
+        ValueOrigin::File(path, None) if is_short && settings.path.as_ref() == Some(path) => {
+            USER_FILE.to_owned()
         }
-    }
-
-    fn path(&self, path: &Path) -> String {
-        match self {
-            Self::Whole => shown_path(path).to_string(),
-            Self::Short(settings) => shown_path(Path::new(&settings.short(path))).to_string(),
-        }
+        ValueOrigin::File(_, None) if is_short => PROJECT_FILE.to_owned(),
+        _ => origin.to_string(),
     }
 }
 
-fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
+/// The settings. `is_short`: files are named by their role, other paths relative to the home directory.
+fn rows(settings: &Settings, is_short: bool) -> Vec<Row> {
     let row = |setting: &str, value: Option<String>, origin: Option<&ValueOrigin>| Row {
         setting: setting.to_owned(),
         value,
-        from: origin.map(|origin| names.origin(origin)),
+        from: origin.map(|origin| shown_origin(settings, origin, is_short)),
     };
     let text = |setting: &str, sourced: Option<&Sourced<String>>| {
         let value = sourced.map(|sourced| shown_value(&sourced.value));
@@ -126,7 +107,7 @@ fn rows(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
         text("base-url", Some(&settings.base_url)),
         row(
             "credentials",
-            credentials.map(|sourced| describe(&sourced.value, names)),
+            credentials.map(|sourced| describe(settings, &sourced.value, is_short)),
             credentials.map(|sourced| &sourced.origin),
         ),
         row("profile", settings.profile.as_deref().map(|name| bare(name).to_string()), None),
@@ -150,8 +131,9 @@ fn shown_value(value: &str) -> String {
 }
 
 /// The sites of the project: one row for each key that is set.
-fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
-    let from = settings.sites_file.as_ref().map(|path| names.origin(&ValueOrigin::File(path.clone(), None)));
+fn sites(settings: &Settings, is_short: bool) -> Vec<Row> {
+    let origin = settings.sites_file.as_ref().map(|path| ValueOrigin::File(path.clone(), None));
+    let from = origin.map(|origin| shown_origin(settings, &origin, is_short));
     let mut rows = Vec::new();
     for (name, site) in &settings.sites {
         let mut row = |key: &str, value: String| {
@@ -173,10 +155,17 @@ fn sites(settings: &Settings, names: &Names<'_>) -> Vec<Row> {
 }
 
 /// The kind of credentials and their location, without the credentials.
-fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
+fn describe(settings: &Settings, place: &CredentialPlace, is_short: bool) -> String {
+    let shown_at = |path: &Path| {
+        if is_short {
+            shown_path(Path::new(&settings.short(path))).to_string()
+        } else {
+            shown_path(path).to_string()
+        }
+    };
     match place {
         CredentialPlace::File(path) => {
-            format!("token in {}", names.path(path))
+            format!("token in {}", shown_at(path))
         }
         CredentialPlace::Token(_) => "token [secret]".to_owned(),
         CredentialPlace::Key { email, .. } => format!("API key of {} [secret]", bare(email)),
@@ -185,7 +174,7 @@ fn describe(place: &CredentialPlace, names: &Names<'_>) -> String {
         }
         // The arguments are not shown, because they may contain secrets.
         CredentialPlace::Command { program, .. } => {
-            format!("token from the command {}", names.path(Path::new(program)))
+            format!("token from the command {}", shown_at(Path::new(program)))
         }
         CredentialPlace::Inline(_) => "token in the file itself [secret]".to_owned(),
     }
