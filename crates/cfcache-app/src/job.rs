@@ -236,20 +236,6 @@ pub struct GateJob {
     pub is_here: bool,
 }
 
-/// URLs to probe or to warm.
-pub struct VisitJob {
-    /// The input.
-    pub targets: Targets,
-    /// How visitor requests are made.
-    pub visitor: VisitorBuilder,
-    /// The limits for one host.
-    pub limits: Limits,
-    /// The visitors as which to fetch.
-    pub variants: Vec<Variant>,
-    /// Whether to request what was fetched again, to check that it is a HIT.
-    pub certify: bool,
-}
-
 /// What to verify after a purge.
 pub struct VerifyJob {
     /// How many of the purged URLs at the most; `None` for all.
@@ -284,7 +270,7 @@ impl Expected {
     }
 }
 
-/// What to fetch after a purge.
+/// How to fetch URLs so that they are cached again.
 pub struct WarmJob {
     /// The limits for one host.
     pub limits: Limits,

@@ -7,7 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cfcache_probe::{Answer, NoAnswer, Obstacle, Target as Visited, Variant, Visit, Warmed};
+use cfcache_probe::{
+    Answer, Limits, NoAnswer, Obstacle, Target as Visited, Variant, Visit, VisitorBuilder, Warmed,
+};
 use futures_core::Stream;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
@@ -17,7 +19,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::VisitJob;
+use crate::job::{Targets, WarmJob};
 use crate::source::{Chunk, Sources};
 use crate::visit_report::WarmReport;
 use crate::wording;
@@ -80,16 +82,18 @@ impl ProbeReport {
 ///
 /// [`Failure`] if the input cannot be read or contains no URL.
 pub async fn probe(
-    job: VisitJob,
+    targets: Targets,
+    visitor: VisitorBuilder,
+    limits: Limits,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<ProbeReport, Failure> {
-    let sources = Sources::open(job.targets, false, console)?;
+    let sources = Sources::open(targets, false, console)?;
     let total = sources.total();
     let meter = RefCell::new(Meter::new("URL", "asked", total));
     let findings = Cell::new(Exit::Accepted);
     let urls = read(sources, console, &findings);
-    let visitor = Arc::new(job.visitor.build());
+    let visitor = Arc::new(visitor.build());
     let mut report = ProbeReport {
         exit: Exit::Accepted,
         asked: 0,
@@ -116,7 +120,7 @@ pub async fn probe(
         }
     };
     let is_whole = tokio::select! {
-        is_whole = cfcache_probe::probe(&visitor, job.limits, urls, &mut emit, stop) => is_whole,
+        is_whole = cfcache_probe::probe(&visitor, limits, urls, &mut emit, stop) => is_whole,
         () = draw(&meter, console) => false,
     };
     report.exit = report.exit.or(findings.get());
@@ -138,16 +142,18 @@ pub async fn probe(
 ///
 /// [`Failure`] if the input cannot be read or contains no URL.
 pub async fn warm(
-    job: VisitJob,
+    targets: Targets,
+    visitor: VisitorBuilder,
+    job: WarmJob,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<WarmReport, Failure> {
-    let sources = Sources::open(job.targets, false, console)?;
+    let sources = Sources::open(targets, false, console)?;
     let requests = sources.total().map(|total| total * job.variants.len() as u64);
     let meter = RefCell::new(Meter::new("request", "fetched", requests));
     let findings = Cell::new(Exit::Accepted);
     let urls = read(sources, console, &findings);
-    let visitor = Arc::new(job.visitor.build());
+    let visitor = Arc::new(visitor.build());
     let mut report = WarmReport::default();
     let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
         meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
@@ -174,13 +180,13 @@ pub async fn warm(
 /// # Errors
 ///
 /// The same as [`warm`].
-pub fn warm_dry_run(job: VisitJob, console: &dyn Console) -> Result<Exit, Failure> {
-    let sources = Sources::open(job.targets, false, console)?;
+pub fn warm_dry_run(targets: Targets, variants: &[Variant], console: &dyn Console) -> Result<Exit, Failure> {
+    let sources = Sources::open(targets, false, console)?;
     let (mut exit, mut shown) = (Exit::Accepted, 0);
     sources.read(&mut |chunk| {
         exit = exit.or(chunk.tell(console));
         for target in chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)) {
-            for variant in &job.variants {
+            for variant in variants {
                 let request = json!({"method": "GET", "url": target.url, "as": variant.to_string()});
                 console.data(&request.to_string());
                 shown += 1;

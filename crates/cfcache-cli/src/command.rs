@@ -38,13 +38,15 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
                 report.exit
             }),
             Task::PurgeDryRun(job) => purge::dry_run(job, terminal),
-            Task::Probe(job) => visiting::probe(job, terminal, &interrupts)
-                .await
-                .map(|report| render::probe::print(&report, terminal)),
-            Task::Warm(job) => visiting::warm(job, terminal, &interrupts)
+            Task::Probe(targets, visitor, limits) => {
+                visiting::probe(targets, visitor, limits, terminal, &interrupts)
+                    .await
+                    .map(|report| render::probe::print(&report, terminal))
+            }
+            Task::Warm(targets, visitor, job) => visiting::warm(targets, visitor, job, terminal, &interrupts)
                 .await
                 .map(|report| render::visits::print_warmed(&report, terminal)),
-            Task::WarmDryRun(job) => visiting::warm_dry_run(job, terminal),
+            Task::WarmDryRun(targets, variants) => visiting::warm_dry_run(targets, &variants, terminal),
             Task::Emulator(args, plan, limits) => {
                 emulator::serve(args, plan, limits, terminal, &interrupts).await
             }

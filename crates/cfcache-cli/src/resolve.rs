@@ -9,11 +9,12 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use cfcache_app::connection::{Api, Connection, Network, plan};
-use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, VisitJob, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, WarmJob, ZoneRef};
 use cfcache_app::manage::{ManageJob, SettingCommand, only_reads};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
 use cfcache_model::target::{CacheKeyHeader, Kind};
+use cfcache_probe::{Limits, Variant, VisitorBuilder};
 use cfcache_transport::Roots;
 
 use crate::args::{
@@ -34,10 +35,10 @@ pub(crate) enum Task {
     Purge(Job),
     /// Prints the requests that would be sent.
     PurgeDryRun(Job),
-    Probe(VisitJob),
-    Warm(VisitJob),
+    Probe(Targets, VisitorBuilder, Limits),
+    Warm(Targets, VisitorBuilder, WarmJob),
     /// Prints the URLs that would be fetched.
-    WarmDryRun(VisitJob),
+    WarmDryRun(Targets, Vec<Variant>),
     Emulator(EmulatorArgs, Plan, bool),
     Manage(ManageJob),
     /// Prints the requests of a change.

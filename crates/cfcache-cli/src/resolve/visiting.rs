@@ -11,7 +11,7 @@ use cfcache_probe::{Limits, UrlList, Variant, VisitorBuilder};
 
 use crate::args::{InputArgs, PagesArgs, VerifyArg};
 use crate::failure::Failure;
-use crate::job::{Expected, GateJob, VerifyJob, VisitJob, Visits, WarmJob};
+use crate::job::{Expected, GateJob, VerifyJob, Visits, WarmJob};
 use crate::resolve::{Resolver, Targets, Task, targets};
 
 /// The default number of URLs to verify.
@@ -163,15 +163,23 @@ impl Resolver<'_> {
                 return Err(Failure::usage(format!("`{option}` is for warming; `probe` does not warm")));
             }
         }
-        self.visit(input, pages, Limits::PROBE).map(Task::Probe)
+        let targets = self.visited(input, pages)?;
+        Ok(Task::Probe(targets, self.visitor()?, self.limits(Limits::PROBE)))
     }
 
     pub(super) fn warm(&self, input: InputArgs, pages: PagesArgs) -> Result<Task, Failure> {
-        let job = self.visit(input, pages, Limits::WARM)?;
-        Ok(if self.global.common.dry_run { Task::WarmDryRun(job) } else { Task::Warm(job) })
+        let targets = self.visited(input, pages)?;
+        let (visitor, limits, visiting) = (self.visitor()?, self.limits(Limits::WARM), &self.global.visiting);
+        let variants = variants(&visiting.warm_as);
+        Ok(if self.global.common.dry_run {
+            Task::WarmDryRun(targets, variants)
+        } else {
+            Task::Warm(targets, visitor, WarmJob { limits, variants, certify: visiting.warm_certify })
+        })
     }
 
-    fn visit(&self, input: InputArgs, pages: PagesArgs, usual: Limits) -> Result<VisitJob, Failure> {
+    /// The URLs to request, without a purge.
+    fn visited(&self, input: InputArgs, pages: PagesArgs) -> Result<Targets, Failure> {
         for (option, is_given) in [
             ("--environment", self.global.common.environment.is_some()),
             ("--journal", self.global.seldom.journal.is_some()),
@@ -194,15 +202,7 @@ impl Resolver<'_> {
                 )));
             }
         }
-        let targets = targets(Action::Purge, Kind::Files, input, pages, Vec::new(), self.global)?;
-        let visiting = &self.global.visiting;
-        Ok(VisitJob {
-            targets,
-            visitor: self.visitor()?,
-            limits: self.limits(usual),
-            variants: variants(&visiting.warm_as),
-            certify: visiting.warm_certify,
-        })
+        targets(Action::Purge, Kind::Files, input, pages, Vec::new(), self.global)
     }
 
     /// The limits for one host during a purge, where `--concurrency` and `--no-rate-limit` apply to the API.
