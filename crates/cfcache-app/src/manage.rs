@@ -247,7 +247,7 @@ async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageR
     let session = Session::open(connection).await?;
     let client = &session.client;
     let zones =
-        pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver(console)).await)
+        pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver::new(console)).await)
             .await
             .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
@@ -263,7 +263,7 @@ async fn environments(
     let zone = scope::zone(&session.client, zone, console).await?;
     let answer = session
         .client
-        .call(&ZoneRequest::environments(&zone), &mut CallObserver(console))
+        .call(&ZoneRequest::environments(&zone), &mut CallObserver::new(console))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the environments"))?;
     session.close().await;
@@ -280,7 +280,7 @@ struct SettingsContext<'a> {
 impl SettingsContext<'_> {
     /// Calls the API.
     async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
-        self.client.call(request, &mut CallObserver(self.console)).await
+        self.client.call(request, &mut CallObserver::new(self.console)).await
     }
 }
 

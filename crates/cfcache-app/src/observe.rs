@@ -1,7 +1,7 @@
 //! Observes a run: builds its report, shows its requests, writes failed entries.
 
 use core::time::Duration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -23,17 +23,40 @@ use crate::report::{BatchEvent, ItemError, Report};
 use crate::secret::path_name;
 use crate::source::{Chunk, Invalid};
 
-/// Forwards the events of a single call to the console.
-pub struct CallObserver<'a>(pub &'a dyn Console);
+/// Forwards the events of a single call to the console, and counts its requests.
+pub struct CallObserver<'a> {
+    console: &'a dyn Console,
+    /// The counts of its requests.
+    pub summary: Summary,
+    /// How many warnings came with its result.
+    pub warnings: u64,
+    /// Whether a request is in flight.
+    pub in_flight: Rc<Cell<bool>>,
+}
+
+impl<'a> CallObserver<'a> {
+    /// Creates an observer of one call.
+    pub fn new(console: &'a dyn Console) -> Self {
+        Self { console, summary: Summary::default(), warnings: 0, in_flight: Rc::default() }
+    }
+}
 
 impl Observer for CallObserver<'_> {
     fn on(&mut self, event: Event<'_>) {
         match &event {
-            Event::Exchange(exchange) => self.0.exchange(exchange),
-            Event::Warning(warning) => warn_of_success(self.0, warning),
+            Event::Progress { summary, .. } => self.summary = **summary,
+            Event::Sent { .. } => self.in_flight.set(true),
+            Event::Exchange(exchange) => {
+                self.in_flight.set(false);
+                self.console.exchange(exchange);
+            }
+            Event::Warning(warning) => {
+                self.warnings += 1;
+                warn_of_success(self.console, warning);
+            }
             _ => {}
         }
-        self.0.event(&event);
+        self.console.event(&event);
     }
 }
 

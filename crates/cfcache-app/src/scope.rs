@@ -35,7 +35,7 @@ pub async fn find_zone(
         ZoneRef::Id(id) => return Ok((id.clone(), None)),
         ZoneRef::Domain(domain) => domain,
     };
-    let zones = zones_named(client, domain, &mut CallObserver(console), |odd| console.warn(odd)).await;
+    let zones = zones_named(client, domain, &mut CallObserver::new(console), |odd| console.warn(odd)).await;
     let zones = zones.map_err(|error| cannot_look_up(&error, domain))?;
     let name = shown(domain);
     match zones.as_slice() {
@@ -96,7 +96,7 @@ pub async fn zones_named(
 /// A suggestion if there is no zone with that name: the token can see no zones at all, or a host was given instead of
 /// its zone.
 async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> String {
-    let page = match client.call(&ListZones::page(1), &mut CallObserver(console)).await {
+    let page = match client.call(&ListZones::page(1), &mut CallObserver::new(console)).await {
         Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
         Ok(page) => page.result,
         Err(_) => Vec::new(),
@@ -148,7 +148,7 @@ pub async fn environment(
         EnvironmentRef::Id(id) => return Ok(id.clone()),
         EnvironmentRef::Name(name) => name,
     };
-    let answer = client.call(&ZoneRequest::environments(zone), &mut CallObserver(console)).await.map_err(|error| {
+    let answer = client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await.map_err(|error| {
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
@@ -207,7 +207,7 @@ pub async fn may_be_production(
     match environment {
         EnvironmentRef::Name(name) => is_production(name),
         EnvironmentRef::Id(id) => {
-            match client.call(&ZoneRequest::environments(zone), &mut CallObserver(console)).await {
+            match client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await {
                 Ok(answer) => {
                     let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
                     known.is_none_or(|known| is_production(&known.name))

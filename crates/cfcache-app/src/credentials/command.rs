@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use cfcache_client::Redactor;
@@ -31,14 +31,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How long to wait if a process that the command started keeps its output open.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// An event of a running command.
-enum CommandEvent {
-    /// A line on standard error.
-    Said(String),
-    /// The content of standard output, once it is closed or exceeds the limit.
-    Printed(io::Result<Vec<u8>>),
-}
-
 /// Runs a command, and returns the first line of its output.
 ///
 /// - Standard input is empty, because the program's own may be a list of entries.
@@ -62,17 +54,20 @@ pub(crate) fn run(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| fail(format!("{origin}: cannot run {name}: {error}")))?;
-    let (events, happened) = mpsc::channel();
-    listen(&mut child, &events);
-    drop(events);
+    let (lines, output) = (read_lines(&mut child), read_output(&mut child));
     let started = now();
     let mut printed = None;
     let mut ended = None;
     loop {
-        match happened.recv_timeout(LOOK) {
-            Ok(CommandEvent::Said(line)) => console.say(&format!("{}: {line}", bare(program))),
-            Ok(CommandEvent::Printed(Ok(bytes))) => printed = Some(bytes),
-            Ok(CommandEvent::Printed(Err(error))) => {
+        match lines.recv_timeout(LOOK) {
+            Ok(line) => console.say(&format!("{}: {line}", bare(program))),
+            // Standard error is closed, so it ends soon.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        match output.try_recv() {
+            Ok(Ok(bytes)) => printed = Some(bytes),
+            Ok(Err(error)) => {
                 end(&mut child);
                 return Err(fail(if error.kind() == io::ErrorKind::FileTooLarge {
                     format!("{origin}: {name} printed more than a token")
@@ -80,9 +75,7 @@ pub(crate) fn run(
                     format!("{origin}: cannot read what {name} printed: {error}")
                 }));
             }
-            // Both pipes are closed, so it ends soon.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(_) => {}
         }
         if ended.is_none() {
             let status = child
@@ -92,7 +85,7 @@ pub(crate) fn run(
         }
         match (&ended, &printed) {
             (Some((status, _)), _) if !status.success() => {
-                drain(&happened, program, console);
+                drain(&lines, program, console);
                 return Err(fail(format!("{origin}: {name} printed no token ({status})")));
             }
             (Some(_), Some(_)) => break,
@@ -111,7 +104,7 @@ pub(crate) fn run(
             _ => {}
         }
     }
-    drain(&happened, program, console);
+    drain(&lines, program, console);
     // Such commands may print notes after the secret; the token is the first line.
     match String::from_utf8(printed.unwrap_or_default()) {
         Ok(text) => Ok(trimmed(text.lines().next().unwrap_or_default().to_owned())),
@@ -119,26 +112,29 @@ pub(crate) fn run(
     }
 }
 
-/// Shows the remaining output of a command that has ended. Processes that it left running, such as an agent, may keep
-/// the pipe open and are not waited for.
-fn drain(happened: &Receiver<CommandEvent>, program: &str, console: &dyn Console) {
-    while let Ok(event) = happened.recv_timeout(LAST_WORDS) {
-        if let CommandEvent::Said(line) = event {
-            console.say(&format!("{}: {line}", bare(program)));
-        }
+/// Shows the remaining lines of a command that has ended. Processes that it left running, such as an agent, may keep the
+/// pipe open and are not waited for.
+fn drain(lines: &Receiver<String>, program: &str, console: &dyn Console) {
+    while let Ok(line) = lines.recv_timeout(LAST_WORDS) {
+        console.say(&format!("{}: {line}", bare(program)));
     }
 }
 
-/// Reads the pipes of a command, each in its own thread.
-fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
-    if let Some(output) = child.stdout.take() {
-        let events = events.clone();
+/// Reads standard output in a thread. The result arrives when it is closed or exceeds the limit.
+fn read_output(child: &mut Child) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, output) = mpsc::channel();
+    if let Some(printed) = child.stdout.take() {
         std::thread::spawn(move || {
-            let _nobody_listens = events.send(CommandEvent::Printed(whole::read_from(output, LONGEST)));
+            let _nobody_listens = sender.send(whole::read_from(printed, LONGEST));
         });
     }
+    output
+}
+
+/// Reads the lines of standard error in a thread.
+fn read_lines(child: &mut Child) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
     if let Some(said) = child.stderr.take() {
-        let events = events.clone();
         std::thread::spawn(move || {
             let mut said = BufReader::new(said);
             let mut line = Vec::new();
@@ -147,7 +143,7 @@ fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
             while shown.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line);
                 let text = Redactor::default().redact(text.trim_end()).into_owned();
-                if !text.is_empty() && events.send(CommandEvent::Said(text)).is_err() {
+                if !text.is_empty() && sender.send(text).is_err() {
                     return;
                 }
                 line.clear();
@@ -155,6 +151,7 @@ fn listen(child: &mut Child, events: &Sender<CommandEvent>) {
             let _ended = io::copy(&mut said, &mut io::sink());
         });
     }
+    lines
 }
 
 fn end(child: &mut Child) {

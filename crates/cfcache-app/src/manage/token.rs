@@ -26,7 +26,7 @@ pub(super) async fn verify(
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
     let ask =
-        async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver(console)).await;
+        async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver::new(console)).await;
     let result = match account {
         None => ask(VerifyToken::for_user()).await,
         Some(account) => match ask(VerifyToken::for_account(&account.value)).await {

@@ -3,8 +3,9 @@
 use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use std::rc::Rc;
 
-use cfcache_client::{Event, Observer, PurgeScope, Summary};
+use cfcache_client::PurgeScope;
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
@@ -93,13 +94,8 @@ pub(super) async fn send(
     interrupts: &Interrupts,
 ) -> (Report, Exit) {
     let started = Instant::now();
-    let in_flight = core::cell::Cell::new(false);
-    let mut watch = Counted {
-        calls: CallObserver(console),
-        tally: Summary::default(),
-        in_flight: &in_flight,
-        warnings: 0,
-    };
+    let mut watch = CallObserver::new(console);
+    let in_flight = Rc::clone(&watch.in_flight);
     let result = {
         let mut call = pin!(session.client.call(request, &mut watch));
         let mut first = pin!(interrupts.nth(1));
@@ -125,7 +121,7 @@ pub(super) async fn send(
         .await
     };
     let was_in_flight = in_flight.get();
-    let tally = watch.tally;
+    let tally = watch.summary;
     report.warnings = watch.warnings;
     report.items = 1;
     report.requests = tally.requests + u64::from(was_in_flight);
@@ -172,25 +168,4 @@ pub(super) async fn send(
         console.failure(failure);
     }
     (report, exit)
-}
-
-/// Counts requests, and forwards events to the console.
-struct Counted<'a> {
-    calls: CallObserver<'a>,
-    tally: Summary,
-    in_flight: &'a core::cell::Cell<bool>,
-    warnings: u64,
-}
-
-impl Observer for Counted<'_> {
-    fn on(&mut self, event: Event<'_>) {
-        match event {
-            Event::Progress { summary, .. } => self.tally = *summary,
-            Event::Sent { .. } => self.in_flight.set(true),
-            Event::Exchange(_) => self.in_flight.set(false),
-            Event::Warning(_) => self.warnings += 1,
-            _ => {}
-        }
-        self.calls.on(event);
-    }
 }

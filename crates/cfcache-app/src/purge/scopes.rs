@@ -146,7 +146,7 @@ impl FoundScopes {
 /// Lists the zones that the token may read, and their smallest plan, because all share one rate limit.
 async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes, Option<Plan>), Failure> {
     let zones = pages::all(async |page| {
-        session.client.call(&ListZones::page(page), &mut CallObserver(console)).await
+        session.client.call(&ListZones::page(page), &mut CallObserver::new(console)).await
     })
     .await
     .map_err(|error| {

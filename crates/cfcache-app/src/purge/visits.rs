@@ -342,7 +342,7 @@ impl AfterPurge<'_> {
             Some(environment) => request.with_environment(environment),
             None => request,
         };
-        let mut trace = CallObserver(self.console);
+        let mut trace = CallObserver::new(self.console);
         self.client.call(&request, &mut trace).await.map(drop).map_err(|error| error.to_string())
     }
 
