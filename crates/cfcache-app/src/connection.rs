@@ -155,7 +155,7 @@ fn environment_proxies(environment: &EnvVars) -> Result<ProxyRules, Failure> {
 pub fn plan(name: Option<&str>) -> Result<Option<Plan>, Failure> {
     match name {
         None | Some("auto") => Ok(None),
-        Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::text::UnknownName| {
+        Some(name) => name.parse().map(Some).map_err(|unknown: cfcache_model::InvalidInput| {
             Failure::usage(format!("{} is not a plan: {unknown}, or `auto`", shown(name)))
         }),
     }

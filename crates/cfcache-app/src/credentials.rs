@@ -5,7 +5,8 @@ mod command;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use cfcache_client::{Credentials, InvalidCredentials};
+use cfcache_client::Credentials;
+use cfcache_model::InvalidInput;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, EnvVars, Sourced, ValueOrigin};
@@ -37,7 +38,7 @@ pub fn fetch(
     let token = match place {
         CredentialPlace::Token(token) => token.clone(),
         CredentialPlace::Key { email, key } => {
-            return Credentials::key(email, key.clone()).map_err(|invalid| refuse(API_KEY, invalid));
+            return Credentials::key(email, key.clone()).map_err(|invalid| refuse(API_KEY, &invalid));
         }
         CredentialPlace::File(path) => from_file(path, console)?,
         CredentialPlace::Variable(name) => match environment.other(name) {
@@ -64,7 +65,7 @@ pub fn fetch(
     };
     check_quotes(&token, origin)?;
     Credentials::token(token).map_err(|invalid| {
-        refuse(&origin.to_string(), invalid)
+        refuse(&origin.to_string(), &invalid)
             .with_hint("a token is one word: give the value alone, without `Bearer` or other text")
     })
 }
@@ -86,7 +87,7 @@ fn fail(message: impl Into<String>) -> Failure {
     Failure::new(Exit::Credentials, message)
 }
 
-fn refuse(origin: &str, invalid: InvalidCredentials) -> Failure {
+fn refuse(origin: &str, invalid: &InvalidInput) -> Failure {
     fail(format!("{origin}: {invalid}"))
 }
 

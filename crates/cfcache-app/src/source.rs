@@ -22,7 +22,7 @@ use std::rc::Rc;
 use cfcache_model::SharedText;
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Entry;
-use cfcache_model::target::{CacheKeyHeader, InvalidFile, InvalidTarget, InvalidUrl, Kind, Target};
+use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -768,10 +768,9 @@ impl Reading {
             }
             Ok(target) => target,
             Err(error) => {
-                let is_scheme =
-                    matches!(error, InvalidTarget::Files(InvalidFile::Url(InvalidUrl::NoScheme { .. })));
-                let like = if is_scheme { LooksLike::new(given) } else { None };
-                let cure = misplaced(origin, given).or_else(|| error.cure());
+                // Nothing that begins with a scheme looks like something else.
+                let like = if self.kind == Kind::Files { LooksLike::new(given) } else { None };
+                let cure = misplaced(origin, given).or_else(|| error.cure().map(str::to_owned));
                 return Err(invalid(given, error.to_string(), cure, like));
             }
         };

@@ -1,10 +1,10 @@
 //! Credentials, and removing secrets from text.
 
-use core::error::Error as StdError;
 use core::fmt;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use cfcache_model::InvalidInput;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -14,13 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// that is marked as sensitive.
 #[derive(Clone)]
 pub struct Credentials {
-    scheme: AuthScheme,
-}
-
-#[derive(Clone)]
-enum AuthScheme {
-    Token(SecretString),
-    Key { email: String, key: SecretString },
+    /// The user of the global API key; `None` if the secret is a token.
+    email: Option<String>,
+    secret: SecretString,
 }
 
 impl Credentials {
@@ -28,10 +24,10 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`InvalidCredentials`] if the token is empty or cannot be used in a header.
-    pub fn token(token: SecretString) -> Result<Self, InvalidCredentials> {
+    /// [`InvalidInput`] if the token is empty or cannot be used in a header.
+    pub fn token(token: SecretString) -> Result<Self, InvalidInput> {
         check("token", token.expose_secret())?;
-        Ok(Self { scheme: AuthScheme::Token(token) })
+        Ok(Self { email: None, secret: token })
     }
 
     /// Creates credentials from the global API key and its user's e-mail address, which are sent as `X-Auth-Key` and
@@ -39,11 +35,11 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`InvalidCredentials`] if one of them is empty or cannot be used in a header.
-    pub fn key(email: &str, key: SecretString) -> Result<Self, InvalidCredentials> {
+    /// [`InvalidInput`] if one of them is empty or cannot be used in a header.
+    pub fn key(email: &str, key: SecretString) -> Result<Self, InvalidInput> {
         check("API key", key.expose_secret())?;
         check("e-mail address", email)?;
-        Ok(Self { scheme: AuthScheme::Key { email: email.to_owned(), key } })
+        Ok(Self { email: Some(email.to_owned()), secret: key })
     }
 
     /// Adds the credentials to headers, marked as sensitive.
@@ -55,15 +51,12 @@ impl Credentials {
                 headers.insert(name, value);
             }
         };
-        match &self.scheme {
-            AuthScheme::Token(token) => {
-                let bearer = SecretString::from(format!("Bearer {}", token.expose_secret()));
-                put(AUTHORIZATION, bearer.expose_secret());
-            }
-            AuthScheme::Key { email, key } => {
-                put(HeaderName::from_static("x-auth-email"), email);
-                put(HeaderName::from_static("x-auth-key"), key.expose_secret());
-            }
+        let secret = self.secret.expose_secret();
+        if let Some(email) = &self.email {
+            put(HeaderName::from_static("x-auth-email"), email);
+            put(HeaderName::from_static("x-auth-key"), secret);
+        } else {
+            put(AUTHORIZATION, SecretString::from(format!("Bearer {secret}")).expose_secret());
         }
     }
 
@@ -71,10 +64,8 @@ impl Credentials {
     pub(crate) fn apply_blanks(&self, headers: &mut HeaderMap) {
         let mut blank = HeaderValue::from_static(BLANK);
         blank.set_sensitive(true);
-        let names = match &self.scheme {
-            AuthScheme::Token(_) => &["authorization"][..],
-            AuthScheme::Key { .. } => &["x-auth-email", "x-auth-key"],
-        };
+        let names =
+            if self.email.is_some() { &["x-auth-email", "x-auth-key"][..] } else { &["authorization"] };
         for name in names {
             headers.insert(HeaderName::from_static(name), blank.clone());
         }
@@ -87,63 +78,27 @@ impl Credentials {
         redactor.add(self);
         redactor
     }
-
-    const fn secret(&self) -> &SecretString {
-        match &self.scheme {
-            AuthScheme::Token(token) => token,
-            AuthScheme::Key { key, .. } => key,
-        }
-    }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.scheme {
-            AuthScheme::Token(_) => "Credentials(token)",
-            AuthScheme::Key { .. } => "Credentials(e-mail and key)",
-        })
+        f.write_str(if self.email.is_some() { "Credentials(e-mail and key)" } else { "Credentials(token)" })
     }
 }
 
-fn check(noun: &'static str, secret: &str) -> Result<(), InvalidCredentials> {
+/// Checks a secret. The error does not contain it.
+fn check(noun: &str, secret: &str) -> Result<(), InvalidInput> {
     if secret.is_empty() {
-        return Err(InvalidCredentials { noun, problem: CredentialsProblem::Empty });
+        return Err(InvalidInput::new(format!("the {noun} is empty")));
     }
     match secret.chars().position(|char| !char.is_ascii_graphic()) {
         None => Ok(()),
-        Some(index) => {
-            Err(InvalidCredentials { noun, problem: CredentialsProblem::Character { at: index + 1 } })
-        }
+        Some(index) => Err(InvalidInput::new(format!(
+            "the {noun} has a blank, a line break or another invalid character at position {}",
+            index + 1
+        ))),
     }
 }
-
-/// Why a text is not a credential. The error does not contain the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidCredentials {
-    noun: &'static str,
-    problem: CredentialsProblem,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CredentialsProblem {
-    Empty,
-    Character { at: usize },
-}
-
-impl fmt::Display for InvalidCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = self.noun;
-        match self.problem {
-            CredentialsProblem::Empty => write!(f, "the {noun} is empty"),
-            CredentialsProblem::Character { at } => write!(
-                f,
-                "the {noun} has a blank, a line break or another invalid character at position {at}",
-            ),
-        }
-    }
-}
-
-impl StdError for InvalidCredentials {}
 
 /// Removes secrets from text of other origin, such as a server's message.
 #[derive(Clone, Default)]
@@ -168,7 +123,7 @@ impl Redactor {
     pub(crate) fn add(&mut self, credentials: &Credentials) {
         let surplus = (self.secrets.len() + 1).saturating_sub(REMEMBERED);
         let kept = self.secrets.iter().skip(surplus).cloned();
-        self.secrets = kept.chain([credentials.secret().clone()]).collect();
+        self.secrets = kept.chain([credentials.secret.clone()]).collect();
     }
 
     /// Removes exactly the secret from a response. This is for data, from which text that only looks like a secret must

@@ -1,11 +1,11 @@
 //! Encodes the model's requests as HTTP. Only this file knows both.
 
-use core::error::Error as StdError;
 use core::fmt;
 use core::str::FromStr;
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
+use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::{Method, Parts};
 use cfcache_transport::{InvalidOrigin, Origin};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
@@ -40,17 +40,18 @@ impl BaseUrl {
 }
 
 impl FromStr for BaseUrl {
-    type Err = InvalidBaseUrl;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let authority = text.find("://").map_or(0, |index| index + 3);
         let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |index| authority + index);
         let (origin, path) = text.split_at(end);
-        let origin = origin.parse().map_err(InvalidBaseUrl::Origin)?;
+        let origin: Origin =
+            origin.parse().map_err(|invalid: InvalidOrigin| InvalidInput::new(invalid.to_string()))?;
         let path = path.trim_end_matches('/');
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
         if !path.bytes().all(is_plain) {
-            return Err(InvalidBaseUrl::Path);
+            return Err(InvalidInput::new("its path must not contain a query, a fragment, or blanks"));
         }
         Ok(Self { origin, path: path.to_owned() })
     }
@@ -61,27 +62,6 @@ impl fmt::Display for BaseUrl {
         write!(f, "{}{}", self.origin, self.path)
     }
 }
-
-/// Why a text is not a base URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidBaseUrl {
-    /// Its origin is invalid.
-    Origin(InvalidOrigin),
-    /// Its path has a query, a fragment, or invalid characters.
-    Path,
-}
-
-impl fmt::Display for InvalidBaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Origin(invalid) => write!(f, "{invalid}"),
-            Self::Path => f.write_str("its path must not contain a query, a fragment, or blanks"),
-        }
-    }
-}
-
-impl StdError for InvalidBaseUrl {}
 
 /// Encodes requests as HTTP, with the common headers.
 pub struct Codec {

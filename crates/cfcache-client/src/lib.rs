@@ -51,8 +51,8 @@ mod summary;
 #[cfg(feature = "driver")]
 mod trace;
 
-pub use crate::auth::{Credentials, InvalidCredentials, Redactor};
-pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL, InvalidBaseUrl};
+pub use crate::auth::{Credentials, Redactor};
+pub use crate::codec::{BaseUrl, Codec, DEFAULT_BASE_URL};
 #[cfg(feature = "driver")]
 pub use crate::driver::Client;
 pub use crate::entry_ranges::EntryRanges;

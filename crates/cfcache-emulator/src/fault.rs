@@ -7,8 +7,6 @@ use core::time::Duration;
 
 use cfcache_model::endpoint::{Area, Descriptor};
 
-pub use crate::fault::text::InvalidFault;
-
 /// A simulated failure of some requests.
 ///
 /// Its text form is a list of keywords and `name=value` pairs, separated by commas: an action, and options that select
@@ -22,7 +20,7 @@ pub use crate::fault::text::InvalidFault;
 /// assert_eq!(fault, Fault::new(FaultAction::status(503)).with_times(3));
 /// let fault: Fault = "delay=200ms,probability=0.2,seed=7,on=all".parse()?;
 /// assert_eq!(fault.delay, Duration::from_millis(200));
-/// # Ok::<(), cfcache_emulator::InvalidFault>(())
+/// # Ok::<(), cfcache_model::InvalidInput>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

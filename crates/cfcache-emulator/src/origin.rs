@@ -2,8 +2,10 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use cfcache_model::InvalidInput;
 use http::Uri;
 
 /// The origin of the edge.
@@ -16,7 +18,7 @@ use http::Uri;
 /// let origin: EdgeOrigin = "http://127.0.0.1:3000".parse()?;
 /// assert!(matches!(origin, EdgeOrigin::Server(_)));
 /// assert!("https://www.example.com".parse::<EdgeOrigin>().is_err());
-/// # Ok::<(), cfcache_emulator::InvalidEdgeOrigin>(())
+/// # Ok::<(), cfcache_model::InvalidInput>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,19 +34,13 @@ pub enum EdgeOrigin {
     Folder(PathBuf),
 }
 
-/// Why a text is not an origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidEdgeOrigin {
-    message: String,
-}
-
 impl EdgeOrigin {
     /// Creates an origin from a folder.
     ///
     /// # Errors
     ///
-    /// [`InvalidEdgeOrigin`] if there is no such folder.
-    pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidEdgeOrigin> {
+    /// [`InvalidInput`] if there is no such folder.
+    pub fn folder(path: impl AsRef<Path>) -> Result<Self, InvalidInput> {
         let path = path.as_ref();
         let shown = path.display();
         match path.canonicalize() {
@@ -54,7 +50,7 @@ impl EdgeOrigin {
         }
     }
 
-    fn server(text: &str) -> Result<Self, InvalidEdgeOrigin> {
+    fn server(text: &str) -> Result<Self, InvalidInput> {
         let uri: Uri = text.parse().map_err(|error| invalid(format!("`{text}` is not a URL: {error}")))?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -77,9 +73,9 @@ impl EdgeOrigin {
 }
 
 impl FromStr for EdgeOrigin {
-    type Err = InvalidEdgeOrigin;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, InvalidEdgeOrigin> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         if text.contains("://") { Self::server(text) } else { Self::folder(text) }
     }
 }
@@ -93,16 +89,8 @@ impl fmt::Display for EdgeOrigin {
     }
 }
 
-impl fmt::Display for InvalidEdgeOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for InvalidEdgeOrigin {}
-
-fn invalid(message: impl Into<String>) -> InvalidEdgeOrigin {
-    InvalidEdgeOrigin { message: message.into() }
+fn invalid(message: impl Into<Cow<'static, str>>) -> InvalidInput {
+    InvalidInput::new(message)
 }
 
 #[cfg(test)]

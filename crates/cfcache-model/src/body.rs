@@ -1,7 +1,7 @@
 //! The request body of purge and invalidate, for zones and environments.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -9,10 +9,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::InvalidInput;
 use crate::endpoint::Cost;
 use crate::plan::{Batch, InvalidBatch};
 use crate::target::file::RawObject;
-use crate::target::{File, InvalidFile, Kind, PurgeUrl, Target};
+use crate::target::{File, Kind, PurgeUrl, Target};
 use crate::text::quote;
 
 /// What to purge or invalidate: everything, or a batch of targets of one kind.
@@ -180,20 +181,15 @@ impl<'de> Deserialize<'de> for RawEntry {
 }
 
 impl RawEntry {
-    /// Parses the entry; what is wrong with it is told in words, as serde's errors are.
-    fn parse(self, kind: Kind) -> Result<Target, String> {
-        let invalid = |invalid: InvalidFile| invalid.to_string();
+    fn parse(self, kind: Kind) -> Result<Target, InvalidInput> {
         match self {
             // A string in `files` is a URL, never the JSON of an object.
-            Self::Text(text) if kind == Kind::Files => {
-                let url = PurgeUrl::parse(&text).map_err(|error| invalid(error.into()))?;
-                Ok(File::from(url).into())
+            Self::Text(text) if kind == Kind::Files => Ok(File::from(PurgeUrl::parse(&text)?).into()),
+            Self::Text(text) => Target::parse(kind, &text),
+            Self::Object(object) if kind == Kind::Files => Ok(File::from_object(object, "{…}")?.into()),
+            Self::Object(_) => {
+                Err(InvalidInput::new(alloc::format!("an object in `{}`, which takes strings", kind.field())))
             }
-            Self::Text(text) => Target::parse(kind, &text).map_err(|error| error.to_string()),
-            Self::Object(object) if kind == Kind::Files => {
-                Ok(File::from_object(object, "{…}").map_err(invalid)?.into())
-            }
-            Self::Object(_) => Err(alloc::format!("an object in `{}`, which takes strings", kind.field())),
         }
     }
 }

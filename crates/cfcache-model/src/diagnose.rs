@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::plan::Entry;
-use crate::target::{InvalidTarget, Kind, Target, Warning};
+use crate::target::{Kind, Target, Warning};
 
 /// A problem with an entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Complaint<O> {
 #[expect(clippy::exhaustive_enums, reason = "an entry is refused or it is taken")]
 pub enum Problem {
     /// The entry is refused.
-    Invalid(InvalidTarget),
+    Invalid(InvalidInput),
     /// The entry is accepted, but probably does not have the intended effect.
     Warning(Warning),
 }
@@ -42,8 +43,8 @@ impl<O: fmt::Display> fmt::Display for Complaint<O> {
 ///
 /// # Errors
 ///
-/// [`InvalidTarget`] if the entry is refused.
-pub fn read(kind: Kind, given: &str, warn: &mut dyn FnMut(Warning)) -> Result<Entry, InvalidTarget> {
+/// [`InvalidInput`] if the entry is refused.
+pub fn read(kind: Kind, given: &str, warn: &mut dyn FnMut(Warning)) -> Result<Entry, InvalidInput> {
     let target = Target::parse(kind, given)?;
     target.warnings(warn);
     Ok(Entry::new(target, given))

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use crate::text::UnknownName;
+use crate::InvalidInput;
 
 /// The source of the purge limits below.
 pub const PURGE_LIMITS_PAGE: &str =
@@ -121,11 +121,15 @@ impl fmt::Display for Plan {
 }
 
 impl FromStr for Plan {
-    type Err = UnknownName;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let expected = "a plan is one of `free`, `pro`, `business`, `enterprise`";
-        Self::ALL.iter().copied().find(|plan| plan.as_str() == text).ok_or(UnknownName { expected })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|plan| plan.as_str() == text)
+            .ok_or_else(|| InvalidInput::new(expected))
     }
 }
 

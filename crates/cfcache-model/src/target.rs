@@ -16,17 +16,18 @@ use core::fmt;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
+use crate::InvalidInput;
 use crate::bytes;
 use crate::plan::Batch;
 use crate::shared_text::SharedText;
 use crate::text::{is_invisible, quote};
 
-pub use crate::target::file::{File, InvalidFile};
-pub use crate::target::header::{CacheKeyHeader, InvalidHeader};
-pub use crate::target::host::{Host, InvalidHost};
-pub use crate::target::prefix::{InvalidPrefix, Prefix};
-pub use crate::target::tag::{InvalidTag, Tag};
-pub use crate::target::url::{InvalidUrl, PurgeUrl};
+pub use crate::target::file::File;
+pub use crate::target::header::CacheKeyHeader;
+pub use crate::target::host::Host;
+pub use crate::target::prefix::Prefix;
+pub use crate::target::tag::Tag;
+pub use crate::target::url::PurgeUrl;
 
 /// The properties of a kind of target.
 trait TargetKind {
@@ -71,7 +72,7 @@ trait TargetKind {
 }
 
 macro_rules! kinds {
-    ($($(#[$meta:meta])* $kind:ident($type:ty) else $invalid:ty;)*) => {
+    ($($(#[$meta:meta])* $kind:ident($type:ty);)*) => {
         /// A kind of target. A body contains targets of one kind only.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -84,17 +85,6 @@ macro_rules! kinds {
         #[non_exhaustive]
         pub enum Target {
             $($(#[$meta])* $kind($type),)*
-        }
-
-        /// Why a text is not a target of a kind.
-        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-        #[non_exhaustive]
-        pub enum InvalidTarget {
-            $(
-                $(#[$meta])*
-                #[error(transparent)]
-                $kind(#[from] $invalid),
-            )*
         }
 
         impl Kind {
@@ -125,9 +115,9 @@ macro_rules! kinds {
             ///
             /// # Errors
             ///
-            /// [`InvalidTarget`], which says what was found, what is allowed, and suggests a correction.
+            /// [`InvalidInput`], which says what was found, what is allowed, and suggests a correction.
             #[inline]
-            pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidTarget> {
+            pub fn parse(kind: Kind, text: &str) -> Result<Self, InvalidInput> {
                 match kind {
                     $(Kind::$kind => Ok(Self::$kind(<$type>::parse(text)?)),)*
                 }
@@ -185,14 +175,6 @@ macro_rules! kinds {
             }
         }
 
-        impl InvalidTarget {
-            /// A suggestion, if there is a likely one.
-            #[must_use]
-            pub fn cure(&self) -> Option<String> {
-                match self { $(Self::$kind(invalid) => invalid.cure(),)* }
-            }
-        }
-
         $(
             impl From<$type> for Target {
                 fn from(target: $type) -> Self {
@@ -205,13 +187,13 @@ macro_rules! kinds {
 
 kinds! {
     /// A single file: a URL, with the headers of its cache key.
-    Files(File) else InvalidFile;
+    Files(File);
     /// All files that were served with this `Cache-Tag`.
-    Tags(Tag) else InvalidTag;
+    Tags(Tag);
     /// All files of this host.
-    Hosts(Host) else InvalidHost;
+    Hosts(Host);
     /// All files whose host and path begin with this.
-    Prefixes(Prefix) else InvalidPrefix;
+    Prefixes(Prefix);
 }
 
 impl Kind {
@@ -243,7 +225,7 @@ impl Target {
     ///
     /// As with [`parse`](Self::parse).
     #[inline]
-    pub fn parse_shared(kind: Kind, text: &SharedText) -> Result<Self, InvalidTarget> {
+    pub fn parse_shared(kind: Kind, text: &SharedText) -> Result<Self, InvalidInput> {
         match kind {
             Kind::Files => Ok(Self::Files(File::parse_shared(text)?)),
             kind => Self::parse(kind, text),

@@ -69,12 +69,3 @@ pub fn quote(text: &str) -> String {
     quoted.push('`');
     quoted
 }
-
-/// The text is none of the names that were expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{expected}")]
-#[non_exhaustive]
-pub struct UnknownName {
-    /// Which names there are, in words.
-    pub expected: &'static str,
-}

@@ -5,10 +5,9 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::InvalidInput;
 use crate::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
-use crate::target::{
-    File, Host, InvalidFile, InvalidHost, InvalidPrefix, InvalidTag, InvalidUrl, Prefix, PurgeUrl, Tag,
-};
+use crate::target::{File, Host, Prefix, PurgeUrl, Tag};
 
 macro_rules! text_traits {
     ($($name:ident or $invalid:ident;)*) => {$(
@@ -52,11 +51,11 @@ text_traits! {
     ZoneId or InvalidId;
     EnvironmentId or InvalidId;
     AccountId or InvalidId;
-    PurgeUrl or InvalidUrl;
-    File or InvalidFile;
-    Tag or InvalidTag;
-    Host or InvalidHost;
-    Prefix or InvalidPrefix;
+    PurgeUrl or InvalidInput;
+    File or InvalidInput;
+    Tag or InvalidInput;
+    Host or InvalidInput;
+    Prefix or InvalidInput;
 }
 
 #[cfg(test)]

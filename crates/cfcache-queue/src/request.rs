@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::Action;
-use cfcache_model::target::{InvalidTarget, Kind, Target};
+use cfcache_model::target::{Kind, Target};
 
 /// The subject of a request: what to purge or invalidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +39,8 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// [`InvalidTarget`] if the key is not a valid target of that kind.
-    pub fn parse(kind: &str, key: &str) -> Option<Result<Self, InvalidTarget>> {
+    /// [`InvalidInput`] if the key is not a valid target of that kind.
+    pub fn parse(kind: &str, key: &str) -> Option<Result<Self, InvalidInput>> {
         if kind == "everything" {
             return Some(Ok(Self::Everything));
         }

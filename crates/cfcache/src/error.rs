@@ -1,10 +1,8 @@
 use core::error::Error as StdError;
 use core::fmt;
 
-use cfcache_client::{InvalidBaseUrl, InvalidCredentials};
+use cfcache_model::InvalidInput;
 use cfcache_model::id::InvalidId;
-use cfcache_model::target::InvalidTarget;
-use cfcache_model::text::UnknownName;
 
 use crate::summary::Summary;
 
@@ -15,13 +13,13 @@ pub enum Error {
     /// No credentials were given.
     NoCredentials,
     /// The credentials cannot be used in a header.
-    Credentials(InvalidCredentials),
+    Credentials(InvalidInput),
     /// The base URL is invalid.
-    BaseUrl(InvalidBaseUrl),
+    BaseUrl(InvalidInput),
     /// The user agent contains characters that are not allowed in a header.
     UserAgent,
     /// An environment variable has an unknown plan.
-    Plan(UnknownName),
+    Plan(InvalidInput),
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
     /// A text is not an id.
@@ -31,7 +29,7 @@ pub enum Error {
         /// The index of the entry, counted from 0 in the order in which entries were given.
         index: usize,
         /// Why.
-        reason: InvalidTarget,
+        reason: InvalidInput,
     },
     /// There are no entries. This does not mean everything: nothing was sent.
     Empty,
@@ -45,7 +43,7 @@ pub enum Error {
         /// The URL.
         url: String,
         /// Why.
-        reason: InvalidTarget,
+        reason: InvalidInput,
     },
     /// It is not known which URLs the purge affects, and no URLs to verify were given. Nothing was sent.
     #[cfg(feature = "verify")]

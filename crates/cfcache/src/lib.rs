@@ -49,7 +49,7 @@ mod verify;
 pub use cfcache_client::{ErrorKind, engine};
 pub use cfcache_model::plan::Entry;
 pub use cfcache_model::target::{File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
-pub use cfcache_model::{EnvironmentId, Plan, ZoneId};
+pub use cfcache_model::{EnvironmentId, InvalidInput, Plan, ZoneId};
 #[cfg(feature = "verify")]
 pub use cfcache_probe::{Sha256, Verdict};
 

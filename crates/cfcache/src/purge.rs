@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 #[cfg(feature = "verify")]
 use cfcache_client::engine::Stop;
 use cfcache_client::{Event, Observer, Outcome, PurgeScope, Recording};
+use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::plan::{BatchLimits, Dedupe, Entry};
-use cfcache_model::target::{InvalidTarget, Kind, Target};
+use cfcache_model::target::{Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 use futures_core::Stream;
 use tokio::sync::mpsc;
@@ -33,7 +34,7 @@ pub struct PurgeRequest {
     zone: ZoneId,
     environment: Option<EnvironmentId>,
     entries: Vec<Entry>,
-    invalid: Option<(usize, InvalidTarget)>,
+    invalid: Option<(usize, InvalidInput)>,
     stream: Option<Entries>,
     is_everything: bool,
     interrupt: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,

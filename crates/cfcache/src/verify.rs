@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfcache_client::Event;
+use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::plan::BatchLimits;
-use cfcache_model::target::{InvalidTarget, Kind, Target};
+use cfcache_model::target::{Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 use cfcache_probe::{
     AcceptedUrl, AcceptedUrls, Counts, ExpectedBody, Limits, Progress, Settings, Sha256, Subject, UrlList,
@@ -40,7 +41,7 @@ const COLOS: usize = 100;
 pub struct Verify {
     sample: Option<usize>,
     urls: UrlList,
-    invalid: Option<(String, InvalidTarget)>,
+    invalid: Option<(String, InvalidInput)>,
     expected: BTreeMap<String, Sha256>,
     timeout: Duration,
     limits: Limits,

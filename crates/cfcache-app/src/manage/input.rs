@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use cfcache_model::endpoint::{CloudRegion, InvalidVariants, MAX_REGIONS_PER_ZONE, OriginIp, Variants};
+use cfcache_model::InvalidInput;
+use cfcache_model::endpoint::{CloudRegion, MAX_REGIONS_PER_ZONE, OriginIp, Variants};
 
 use crate::failure::Failure;
 use crate::secret::{bare, may_be_secret, shown_path};
@@ -111,7 +112,7 @@ pub fn variants_of_rows(rows: &[String]) -> Result<Variants, Failure> {
     Ok(variants)
 }
 
-fn invalid_variants(invalid: &InvalidVariants, origin: &str) -> Failure {
+fn invalid_variants(invalid: &InvalidInput, origin: &str) -> Failure {
     let failure = Failure::usage(format!("{origin}: {invalid}"));
     match invalid.cure() {
         Some(cure) => failure.with_hint(cure),

@@ -3,6 +3,9 @@
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
+use std::borrow::Cow;
+
+use cfcache_model::InvalidInput;
 
 use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 
@@ -10,29 +13,14 @@ use crate::fault::{Effect, Fault, FaultAction, FaultScope};
 const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
     `html`, `edge=N`, `empty`, `success-false`, `goaway`, `slow=TIME`, `stall` or `survive`";
 
-/// Why a text is not a fault: a fragment with what was found and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidFault {
-    message: String,
-}
-
-impl fmt::Display for InvalidFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for InvalidFault {}
-
-fn invalid(message: impl Into<String>) -> InvalidFault {
-    InvalidFault { message: message.into() }
+fn invalid(message: impl Into<Cow<'static, str>>) -> InvalidInput {
+    InvalidInput::new(message)
 }
 
 impl FromStr for Fault {
-    type Err = InvalidFault;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, InvalidFault> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let pairs = pairs(text)?;
         let mut parser = FaultParser::default();
         for (name, value) in &pairs {
@@ -43,7 +31,7 @@ impl FromStr for Fault {
 }
 
 /// Splits at commas. The value of `at=2,5` contains one, and so does a date; `body=…` takes the rest of the text.
-fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidFault> {
+fn pairs(text: &str) -> Result<Vec<(String, Option<String>)>, InvalidInput> {
     let mut pairs: Vec<(String, Option<String>)> = Vec::new();
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -115,7 +103,7 @@ impl Default for FaultParser {
 }
 
 impl FaultParser {
-    fn read(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidFault> {
+    fn read(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidInput> {
         let fault = &mut self.fault;
         match (name, value) {
             ("status", Some(value)) => {
@@ -207,7 +195,7 @@ impl FaultParser {
         Ok(())
     }
 
-    fn set_action(&mut self, name: &str, action: FaultAction) -> Result<(), InvalidFault> {
+    fn set_action(&mut self, name: &str, action: FaultAction) -> Result<(), InvalidInput> {
         if let Some(first) = self.action.replace(name.to_owned()) {
             return Err(invalid(format!(
                 "`{first}` and `{name}` are two faults; use a separate `--fault` for each"
@@ -217,7 +205,7 @@ impl FaultParser {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Fault, InvalidFault> {
+    fn finish(mut self) -> Result<Fault, InvalidInput> {
         // `status` is an action of its own, or sets the status of a page or an empty answer.
         match (&mut self.fault.action, self.status) {
             (_, None) => {}
@@ -270,7 +258,7 @@ impl FaultParser {
         Ok(self.fault)
     }
 
-    fn misplaced(&self, name: &str, allowed: &str) -> InvalidFault {
+    fn misplaced(&self, name: &str, allowed: &str) -> InvalidInput {
         let action = self.action.as_deref().unwrap_or("delay");
         invalid(format!("`{name}` has no effect with `{action}`; use it with {allowed}"))
     }
@@ -312,7 +300,7 @@ fn takes_none(name: &str) -> bool {
     names.contains(&name)
 }
 
-fn known_endpoint(name: &str) -> Result<String, InvalidFault> {
+fn known_endpoint(name: &str) -> Result<String, InvalidInput> {
     let names: Vec<_> = cfcache_model::endpoint::all().map(|endpoint| endpoint.name).collect();
     if names.contains(&name) {
         Ok(name.to_owned())
@@ -321,11 +309,11 @@ fn known_endpoint(name: &str) -> Result<String, InvalidFault> {
     }
 }
 
-fn number<N: FromStr>(name: &str, value: &str) -> Result<N, InvalidFault> {
+fn number<N: FromStr>(name: &str, value: &str) -> Result<N, InvalidInput> {
     value.trim().parse().map_err(|_| invalid(format!("`{name}={value}`: the number is invalid")))
 }
 
-fn positive(name: &str, value: &str) -> Result<u64, InvalidFault> {
+fn positive(name: &str, value: &str) -> Result<u64, InvalidInput> {
     match number(name, value)? {
         0 => Err(invalid(format!("`{name}={value}`: must be at least 1"))),
         number => Ok(number),
@@ -333,7 +321,7 @@ fn positive(name: &str, value: &str) -> Result<u64, InvalidFault> {
 }
 
 /// Parses `200ms`, `1.5s`, `2m`, or a number of seconds.
-fn time(name: &str, value: &str) -> Result<Duration, InvalidFault> {
+fn time(name: &str, value: &str) -> Result<Duration, InvalidInput> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
     let (digits, unit) = units
         .into_iter()

@@ -12,6 +12,7 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::InvalidInput;
 use crate::endpoint::{
     Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, forbidden, refusal, sample,
     settings_permission, success,
@@ -48,14 +49,17 @@ impl CloudRegion {
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion`] if one of the three values is invalid.
-    pub fn new(origin_ip: &str, vendor: &str, region: &str) -> Result<Self, InvalidCloudRegion> {
+    /// [`InvalidInput`] if one of the three values is invalid.
+    pub fn new(origin_ip: &str, vendor: &str, region: &str) -> Result<Self, InvalidInput> {
         let origin_ip = OriginIp::parse(origin_ip)?.0;
         if !VENDORS.contains(&vendor) {
-            return Err(InvalidCloudRegion::Vendor { found: vendor.to_owned() });
+            return Err(InvalidInput::new(alloc::format!(
+                "{} is not a vendor: it is one of `aws`, `azure`, `gcp`, `oci`",
+                quote(vendor)
+            )));
         }
         if region.trim().is_empty() {
-            return Err(InvalidCloudRegion::Region);
+            return Err(InvalidInput::new("the region is empty"));
         }
         Ok(Self { origin_ip, region: region.to_owned(), vendor: vendor.to_owned() })
     }
@@ -65,8 +69,8 @@ impl CloudRegion {
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion`] if the text has neither form, or for the reasons of [`CloudRegion::new`].
-    pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
+    /// [`InvalidInput`] if the text has neither form, or for the reasons of [`CloudRegion::new`].
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct RawRegion {
@@ -78,8 +82,10 @@ impl CloudRegion {
             _modified_on: Option<String>,
         }
         if text.starts_with('{') {
-            let raw: RawRegion = serde_json::from_str(text)
-                .map_err(|error| InvalidCloudRegion::Json { reason: clip(&error.to_string(), 200) })?;
+            let raw: RawRegion = serde_json::from_str(text).map_err(|error| {
+                let reason = clip(&error.to_string(), 200);
+                InvalidInput::new(alloc::format!("this is not a mapping in JSON: {reason}"))
+            })?;
             return Self::new(&raw.origin_ip, &raw.vendor, &raw.region);
         }
         let fields: Vec<&str> = text
@@ -88,7 +94,11 @@ impl CloudRegion {
             .collect();
         match fields.as_slice() {
             [origin_ip, vendor, region] => Self::new(origin_ip, vendor, region),
-            _ => Err(InvalidCloudRegion::Fields { found: text.to_owned(), fields: fields.len() }),
+            _ => Err(InvalidInput::new(alloc::format!(
+                "{} has {} fields: an entry is an address, a vendor and a region",
+                quote(text),
+                fields.len()
+            ))),
         }
     }
 
@@ -122,10 +132,11 @@ impl OriginIp {
     ///
     /// # Errors
     ///
-    /// [`InvalidCloudRegion::Address`] if the text is not an address.
-    pub fn parse(text: &str) -> Result<Self, InvalidCloudRegion> {
-        let address: IpAddr =
-            text.parse().map_err(|_| InvalidCloudRegion::Address { found: text.to_owned() })?;
+    /// [`InvalidInput`] if the text is not an address.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        let address: IpAddr = text.parse().map_err(|_| {
+            InvalidInput::new(alloc::format!("{} is not an IPv4 or IPv6 address", quote(text)))
+        })?;
         Ok(Self(address.to_string()))
     }
 
@@ -140,41 +151,6 @@ impl fmt::Display for OriginIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Why a mapping is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidCloudRegion {
-    /// The address is not an IP address.
-    #[error("{} is not an IPv4 or IPv6 address", quote(found))]
-    Address {
-        /// The given text.
-        found: String,
-    },
-    /// The vendor is not supported by the API.
-    #[error("{} is not a vendor: it is one of `aws`, `azure`, `gcp`, `oci`", quote(found))]
-    Vendor {
-        /// The given text.
-        found: String,
-    },
-    /// The region is empty.
-    #[error("the region is empty")]
-    Region,
-    /// A line does not have three fields.
-    #[error("{} has {fields} fields: an entry is an address, a vendor and a region", quote(found))]
-    Fields {
-        /// The given text.
-        found: String,
-        /// The number of fields.
-        fields: usize,
-    },
-    /// The JSON is invalid or has another shape.
-    #[error("this is not a mapping in JSON: {reason}")]
-    Json {
-        /// What is wrong, and where.
-        reason: String,
-    },
 }
 
 /// A mapping as the API returns it.

@@ -17,7 +17,7 @@ use crate::endpoint::{
     settings_permission, success,
 };
 use crate::id::ZoneId;
-use crate::text::UnknownName;
+use crate::InvalidInput;
 
 /// A setting as the API returns it. Every field may be missing or null.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,11 +75,11 @@ impl fmt::Display for CacheLevel {
 }
 
 impl FromStr for CacheLevel {
-    type Err = UnknownName;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let expected = "expected `aggressive`, `basic` or `simplified`";
-        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or(UnknownName { expected })
+        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or_else(|| InvalidInput::new(expected))
     }
 }
 

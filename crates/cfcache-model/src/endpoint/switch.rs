@@ -18,7 +18,7 @@ use crate::endpoint::{
     refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
-use crate::text::UnknownName;
+use crate::InvalidInput;
 
 /// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,13 +140,13 @@ impl fmt::Display for OnOff {
 }
 
 impl FromStr for OnOff {
-    type Err = UnknownName;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         match text {
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
-            _ => Err(UnknownName { expected: "expected `on` or `off`" }),
+            _ => Err(InvalidInput::new("expected `on` or `off`")),
         }
     }
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::InvalidInput;
 use crate::endpoint::{
     Area, Descriptor, Method, Replay, Sample, Setting, ZoneRequest, example, refusal, sample, settings_permission,
     success,
@@ -45,34 +46,51 @@ impl Variants {
     ///
     /// # Errors
     ///
-    /// [`InvalidVariants`] if the extension is unknown or already present, or if a type is missing, malformed or
+    /// [`InvalidInput`] if the extension is unknown or already present, or if a type is missing, malformed or
     /// repeated.
     pub fn with<'t>(
         mut self,
         extension: &str,
         types: impl IntoIterator<Item = &'t str>,
-    ) -> Result<Self, InvalidVariants> {
+    ) -> Result<Self, InvalidInput> {
         if !EXTENSIONS.contains(&extension) {
-            return Err(InvalidVariants::Extension { found: extension.to_owned() });
+            let message = alloc::format!(
+                "{} has no variants: the extensions are `{}`",
+                quote(extension),
+                EXTENSIONS.join("`, `")
+            );
+            let bare = extension.trim_start_matches('.').to_ascii_lowercase();
+            let is_known = EXTENSIONS.contains(&bare.as_str());
+            return Err(
+                InvalidInput::new(message).with_cure(is_known.then(|| alloc::format!("write `{bare}`")))
+            );
         }
         let extension = extension.to_owned();
         if self.rows.iter().any(|(have, _)| *have == extension) {
-            return Err(InvalidVariants::ExtensionTwice { extension });
+            return Err(InvalidInput::new(alloc::format!("the extension `{extension}` is given twice")));
         }
         let mut row: Vec<String> = Vec::new();
         for found in types {
             let has_form = found.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
-            let found = found.to_owned();
             if !has_form {
-                return Err(InvalidVariants::Type { extension, found });
+                let message = alloc::format!(
+                    "{} is not a type for `{extension}`: it is written like `image/webp`",
+                    quote(found)
+                );
+                let kind = if found == "jpg" { "jpeg" } else { found };
+                let is_known = EXTENSIONS.contains(&kind);
+                return Err(InvalidInput::new(message)
+                    .with_cure(is_known.then(|| alloc::format!("write `image/{kind}`"))));
             }
+            let found = found.to_owned();
             if row.contains(&found) {
-                return Err(InvalidVariants::TypeTwice { extension, found });
+                let message = alloc::format!("the type `{found}` is given twice for `{extension}`");
+                return Err(InvalidInput::new(message));
             }
             row.push(found);
         }
         if row.is_empty() {
-            return Err(InvalidVariants::NoType { extension });
+            return Err(InvalidInput::new(alloc::format!("the extension `{extension}` has no type")));
         }
         self.rows.push((extension, row));
         Ok(self)
@@ -82,10 +100,14 @@ impl Variants {
     ///
     /// # Errors
     ///
-    /// [`InvalidVariants`] if it is not such JSON, or for the reasons of [`Variants::with`].
-    pub fn from_json(text: &str) -> Result<Self, InvalidVariants> {
-        let rows: Pairs<Vec<String>> = serde_json::from_str(text)
-            .map_err(|error| InvalidVariants::Json { reason: clip(&error.to_string(), 200) })?;
+    /// [`InvalidInput`] if it is not such JSON, or for the reasons of [`Variants::with`].
+    pub fn from_json(text: &str) -> Result<Self, InvalidInput> {
+        let rows: Pairs<Vec<String>> = serde_json::from_str(text).map_err(|error| {
+            let reason = clip(&error.to_string(), 200);
+            InvalidInput::new(alloc::format!(
+                r#"this is not the JSON of variants, such as `{{"avif":["image/webp"]}}`: {reason}"#
+            ))
+        })?;
         rows.0.iter().try_fold(Self::new(), |variants, (extension, types)| {
             variants.with(extension, types.iter().map(String::as_str))
         })
@@ -116,71 +138,6 @@ impl Serialize for Variants {
             map.serialize_entry(extension, types)?;
         }
         map.end()
-    }
-}
-
-/// Why variants are invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidVariants {
-    /// The extension cannot have variants.
-    #[error("{} has no variants: the extensions are `{}`", quote(found), EXTENSIONS.join("`, `"))]
-    Extension {
-        /// The given text.
-        found: String,
-    },
-    /// An extension is repeated.
-    #[error("the extension `{extension}` is given twice")]
-    ExtensionTwice {
-        /// The extension.
-        extension: String,
-    },
-    /// An extension has no type.
-    #[error("the extension `{extension}` has no type")]
-    NoType {
-        /// The extension.
-        extension: String,
-    },
-    /// A text is not a media type.
-    #[error("{} is not a type for `{extension}`: it is written like `image/webp`", quote(found))]
-    Type {
-        /// The extension.
-        extension: String,
-        /// The given text.
-        found: String,
-    },
-    /// A type is repeated for one extension.
-    #[error("the type `{found}` is given twice for `{extension}`")]
-    TypeTwice {
-        /// The extension.
-        extension: String,
-        /// The type.
-        found: String,
-    },
-    /// The text is not the JSON of a `value`.
-    #[error("this is not the JSON of variants, such as `{{\"avif\":[\"image/webp\"]}}`: {reason}")]
-    Json {
-        /// What is wrong, and where.
-        reason: String,
-    },
-}
-
-impl InvalidVariants {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        match self {
-            Self::Extension { found } => {
-                let bare = found.trim_start_matches('.').to_ascii_lowercase();
-                EXTENSIONS.contains(&bare.as_str()).then(|| alloc::format!("write `{bare}`"))
-            }
-            Self::Type { found, .. } => {
-                let kind = if found == "jpg" { "jpeg" } else { found.as_str() };
-                let known = EXTENSIONS.contains(&kind);
-                known.then(|| alloc::format!("write `image/{kind}`"))
-            }
-            _ => None,
-        }
     }
 }
 

@@ -9,11 +9,10 @@ use core::fmt;
 use serde::Serialize;
 use serde::ser::SerializeSeq;
 
+use crate::InvalidInput;
 use crate::pairs::Pairs;
 use crate::shared_text::SharedText;
-use crate::target::{
-    CacheKeyHeader, InvalidHeader, InvalidUrl, PurgeUrl, TargetKind, Warning, header, json_string_bytes,
-};
+use crate::target::{CacheKeyHeader, PurgeUrl, TargetKind, Warning, header, json_string_bytes};
 use crate::text::{clip, quote};
 
 /// A single cached file: its URL, and the headers of its cache key, if any.
@@ -32,8 +31,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`InvalidFile`], which says what is wrong with the URL, the JSON or a header.
-    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
+    /// [`InvalidInput`], which says what is wrong with the URL, the JSON or a header.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         if is_object(text) { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse(text)?)) }
     }
 
@@ -43,19 +42,26 @@ impl File {
     ///
     /// As with [`parse`](Self::parse).
     #[inline]
-    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidFile> {
+    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidInput> {
         if is_object(text) { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse_shared(text)?)) }
     }
 
-    fn parse_object(text: &str) -> Result<Self, InvalidFile> {
-        let object: RawObject = serde_json::from_str(text)
-            .map_err(|error| InvalidFile::Json { found: text.to_owned(), reason: describe(&error, text) })?;
+    fn parse_object(text: &str) -> Result<Self, InvalidInput> {
+        let object: RawObject = serde_json::from_str(text).map_err(|error| {
+            invalid_json(alloc::format!(
+                "{} is not an entry in JSON: {}",
+                quote(text),
+                describe(&error, text)
+            ))
+        })?;
         Self::from_object(object, text)
     }
 
     /// Validates the parts of an object; errors show `found`.
-    pub(crate) fn from_object(object: RawObject, found: &str) -> Result<Self, InvalidFile> {
-        let url = object.url.ok_or_else(|| InvalidFile::NoUrl { found: found.to_owned() })?;
+    pub(crate) fn from_object(object: RawObject, found: &str) -> Result<Self, InvalidInput> {
+        let url = object
+            .url
+            .ok_or_else(|| invalid_json(alloc::format!("there is no `url` in {}", quote(found))))?;
         let mut file = Self::from(PurgeUrl::parse(&url)?);
         for (name, value) in object.headers.0 {
             file = file.with_header(CacheKeyHeader::new(&name, &value)?)?;
@@ -67,10 +73,11 @@ impl File {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader::Twice`] if there is already one with that name.
-    pub fn with_header(mut self, header: CacheKeyHeader) -> Result<Self, InvalidHeader> {
+    /// [`InvalidInput`] if there is already one with that name.
+    pub fn with_header(mut self, header: CacheKeyHeader) -> Result<Self, InvalidInput> {
         if self.headers.iter().any(|have| have.is(header.name())) {
-            return Err(InvalidHeader::Twice { name: header.name().to_owned() });
+            let name = quote(header.name());
+            return Err(InvalidInput::new(alloc::format!("the header {name} is given twice")));
         }
         let mut headers = Vec::from(self.headers);
         headers.push(header);
@@ -223,6 +230,11 @@ pub(crate) struct RawObject {
     headers: Pairs<String>,
 }
 
+fn invalid_json(message: String) -> InvalidInput {
+    let cure = r#"an entry in JSON is written {"url": "https://…", "headers": {"NAME": "VALUE"}}"#;
+    InvalidInput::new(message).with_cure(Some(cure.to_owned()))
+}
+
 /// The message of `serde_json` about `json`, with the position in characters, because a list has its own lines.
 fn describe(error: &serde_json::Error, json: &str) -> String {
     let text = alloc::format!("{error}");
@@ -231,45 +243,4 @@ fn describe(error: &serde_json::Error, json: &str) -> String {
     let bytes_before: usize = lines_before.map(str::len).sum::<usize>() + error.column();
     let at = json.char_indices().take_while(|(index, _)| *index < bytes_before).count();
     alloc::format!("{} (at character {at})", clip(reason, 200))
-}
-
-/// Why an entry is not a file that can be purged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidFile {
-    /// Its URL.
-    #[error(transparent)]
-    Url(#[from] InvalidUrl),
-    /// A header is invalid.
-    #[error(transparent)]
-    Header(#[from] InvalidHeader),
-    /// It starts with `{` but is not the expected JSON.
-    #[error("{} is not an entry in JSON: {reason}", quote(found))]
-    Json {
-        /// The given text.
-        found: String,
-        /// What is wrong, and where.
-        reason: String,
-    },
-    /// It is JSON without `url`.
-    #[error("there is no `url` in {}", quote(found))]
-    NoUrl {
-        /// The given text.
-        found: String,
-    },
-}
-
-impl InvalidFile {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        match self {
-            Self::Url(invalid) => invalid.cure(),
-            Self::Header(invalid) => invalid.cure(),
-            Self::Json { .. } | Self::NoUrl { .. } => Some(
-                r#"an entry in JSON is written {"url": "https://…", "headers": {"NAME": "VALUE"}}"#
-                    .to_owned(),
-            ),
-        }
-    }
 }

@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use serde::Serializer;
 
+use crate::InvalidInput;
 use crate::target::Warning;
 use crate::text::quote;
 
@@ -35,18 +36,28 @@ impl CacheKeyHeader {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] if the name is not a field name, or if the value does not have the form documented for that
+    /// [`InvalidInput`] if the name is not a field name, or if the value does not have the form documented for that
     /// name.
-    pub fn new(name: &str, value: &str) -> Result<Self, InvalidHeader> {
+    pub fn new(name: &str, value: &str) -> Result<Self, InvalidInput> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(InvalidHeader::Name { found: name.to_owned() });
+            return Err(InvalidInput::new(alloc::format!(
+                "{} is not the name of a header: a name has letters, digits and `-`",
+                quote(name)
+            )));
         }
         if let Some(index) = value.chars().position(char::is_control) {
-            return Err(InvalidHeader::ControlCharacter { name: name.to_owned(), at: index + 1 });
+            return Err(InvalidInput::new(alloc::format!(
+                "the value of {} has a control character at character {}",
+                quote(name),
+                index + 1
+            )));
         }
+        // No cache key contains such blanks.
         if value.trim_matches([' ', '\t']) != value {
-            return Err(InvalidHeader::BlankAround { name: name.to_owned(), found: value.to_owned() });
+            let message =
+                alloc::format!("the value of {} has a blank around it: {}", quote(name), quote(value));
+            return Err(InvalidInput::new(message).with_cure(write(value.trim())));
         }
         check_value(name, value)?;
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
@@ -56,10 +67,14 @@ impl CacheKeyHeader {
     ///
     /// # Errors
     ///
-    /// [`InvalidHeader`] if there is no colon, or for the reasons of [`CacheKeyHeader::new`].
-    pub fn parse(text: &str) -> Result<Self, InvalidHeader> {
+    /// [`InvalidInput`] if there is no colon, or for the reasons of [`CacheKeyHeader::new`].
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let Some((name, value)) = text.split_once(':') else {
-            return Err(InvalidHeader::NoColon { found: text.to_owned() });
+            let message = alloc::format!("{} is not a header: it is written `NAME: VALUE`", quote(text));
+            let meant =
+                text.split_once('=').and_then(|(name, value)| Self::new(name.trim(), value.trim()).ok());
+            let cure = meant.and_then(|header| write(&alloc::format!("{}: {}", header.name, header.value)));
+            return Err(InvalidInput::new(message).with_cure(cure));
         };
         Self::new(name.trim(), value.trim_matches([' ', '\t']))
     }
@@ -89,40 +104,47 @@ impl CacheKeyHeader {
     }
 }
 
-fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
-    let found = || value.to_owned();
-    if name.eq_ignore_ascii_case("CF-Device-Type") {
-        return if DEVICE_TYPES.contains(&value) {
-            Ok(())
-        } else {
-            Err(InvalidHeader::DeviceType { found: found() })
-        };
+fn check_value(name: &str, value: &str) -> Result<(), InvalidInput> {
+    if name.eq_ignore_ascii_case("CF-Device-Type") && !DEVICE_TYPES.contains(&value) {
+        let lower = value.trim().to_ascii_lowercase();
+        let cure = if DEVICE_TYPES.contains(&lower.as_str()) { write(&lower) } else { None };
+        let message = alloc::format!(
+            "{} is not a value of `CF-Device-Type`: it is one of `mobile`, `desktop`, `tablet`",
+            quote(value)
+        );
+        return Err(InvalidInput::new(message).with_cure(cure));
     }
-    if name.eq_ignore_ascii_case("CF-IPCountry") {
-        let is_code = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic());
-        return if is_code || value == TOR { Ok(()) } else { Err(InvalidHeader::Country { found: found() }) };
+    let is_code = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if name.eq_ignore_ascii_case("CF-IPCountry") && !is_code && value != TOR {
+        return Err(InvalidInput::new(alloc::format!(
+            "{} is not a value of `CF-IPCountry`: it is two letters, such as `US`, or `T1` for Tor",
+            quote(value)
+        )));
     }
-    if name.eq_ignore_ascii_case("Origin") {
-        return check_origin(value);
+    if name.eq_ignore_ascii_case("Origin")
+        && let Some((rule, meant)) = broken_origin_rule(value)
+    {
+        let message = alloc::format!("{} is not a value of `Origin`: {rule}", quote(value));
+        let cure = meant.and_then(valid_origin).and_then(|meant| write(&meant));
+        return Err(InvalidInput::new(message).with_cure(cure));
     }
     Ok(())
 }
 
-/// Validates an `Origin`: a scheme and a host; the port is omitted if it is the scheme's default.
-fn check_origin(value: &str) -> Result<(), InvalidHeader> {
-    let found = || value.to_owned();
-    let (scheme, rest) =
-        value.split_once("://").ok_or_else(|| InvalidHeader::OriginScheme { found: found() })?;
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http" => Some("80"),
-        "https" => Some("443"),
-        "" => return Err(InvalidHeader::OriginScheme { found: found() }),
-        // Other schemes (for example of a browser extension) are passed on, because nothing is documented about them.
-        _ => None,
+fn write(meant: &str) -> Option<String> {
+    Some(alloc::format!("write {}", quote(meant)))
+}
+
+/// The rule of an `Origin` that a value breaks, and the value that is probably meant. An `Origin` is a scheme and a
+/// host; the port is omitted if it is the scheme's default.
+fn broken_origin_rule(value: &str) -> Option<(&'static str, Option<String>)> {
+    let Some((scheme, rest)) = value.split_once("://").filter(|(scheme, _)| !scheme.is_empty()) else {
+        let meant = value.contains('.').then(|| alloc::format!("https://{}", value.trim_start_matches('/')));
+        return Some(("it is a scheme and a host, such as `https://www.example.com`", meant));
     };
     if let Some(end) = rest.find(['/', '?', '#']) {
         let meant = alloc::format!("{scheme}://{}", &rest[..end]);
-        return Err(InvalidHeader::OriginPath { found: found(), meant });
+        return Some(("nothing follows the host and port", Some(meant)));
     }
     let (host, port) = match rest.rsplit_once(':') {
         // A colon in brackets is part of an IPv6 address.
@@ -130,149 +152,33 @@ fn check_origin(value: &str) -> Result<(), InvalidHeader> {
         _ => (rest, None),
     };
     if host.is_empty() {
-        return Err(InvalidHeader::OriginHost { found: found() });
+        return Some(("a host must follow the `://`", None));
     }
-    if port.is_some() && port == default_port {
-        Err(InvalidHeader::OriginPort { found: found(), meant: alloc::format!("{scheme}://{host}") })
-    } else {
-        Ok(())
-    }
-}
-
-/// Encodes headers as one object, with the names in the given order.
-pub(super) fn serialize<S: Serializer>(headers: &[CacheKeyHeader], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(headers.iter().map(|header| (&header.name, &header.value)))
-}
-
-/// Why a header of a cache key is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidHeader {
-    /// There is no colon between name and value.
-    #[error("{} is not a header: it is written `NAME: VALUE`", quote(found))]
-    NoColon {
-        /// The given text.
-        found: String,
-    },
-    /// The name is empty or contains a character that is not allowed.
-    #[error("{} is not the name of a header: a name has letters, digits and `-`", quote(found))]
-    Name {
-        /// The given text.
-        found: String,
-    },
-    /// A name is repeated, in any case.
-    #[error("the header {} is given twice", quote(name))]
-    Twice {
-        /// The name.
-        name: String,
-    },
-    /// The value contains a line break or another control character.
-    #[error("the value of {} has a control character at character {at}", quote(name))]
-    ControlCharacter {
-        /// The header's name.
-        name: String,
-        /// Its position, counted from 1.
-        at: usize,
-    },
-    /// The value has surrounding blanks, which no cache key contains.
-    #[error("the value of {} has a blank around it: {}", quote(name), quote(found))]
-    BlankAround {
-        /// The header's name.
-        name: String,
-        /// The value.
-        found: String,
-    },
-    /// The device type does not exist.
-    #[error(
-        "{} is not a value of `CF-Device-Type`: it is one of `mobile`, `desktop`, `tablet`",
-        quote(found)
-    )]
-    DeviceType {
-        /// The value.
-        found: String,
-    },
-    /// The value is not a country code.
-    #[error(
-        "{} is not a value of `CF-IPCountry`: it is two letters, such as `US`, or `T1` for Tor",
-        quote(found)
-    )]
-    Country {
-        /// The value.
-        found: String,
-    },
-    /// The `Origin` has no scheme.
-    #[error(
-        "{} is not a value of `Origin`: it is a scheme and a host, such as `https://www.example.com`",
-        quote(found)
-    )]
-    OriginScheme {
-        /// The value.
-        found: String,
-    },
-    /// The `Origin` has no host.
-    #[error("{} is not a value of `Origin`: a host must follow the `://`", quote(found))]
-    OriginHost {
-        /// The value.
-        found: String,
-    },
-    /// The `Origin` has more text after the host and port.
-    #[error("{} is not a value of `Origin`: nothing follows the host and port", quote(found))]
-    OriginPath {
-        /// The value.
-        found: String,
-        /// The value without that text.
-        meant: String,
-    },
-    /// The `Origin` has the default port of the scheme.
-    #[error(
-        "{} is not a value of `Origin`: the port is left out where it is the scheme's own (80 for http, 443 for https)",
-        quote(found)
-    )]
-    OriginPort {
-        /// The value.
-        found: String,
-        /// The value without its port.
-        meant: String,
-    },
-}
-
-impl InvalidHeader {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        let write = |meant: &str| Some(alloc::format!("write {}", quote(meant)));
-        match self {
-            Self::NoColon { found } => found.split_once('=').and_then(|(name, value)| {
-                CacheKeyHeader::new(name.trim(), value.trim())
-                    .ok()
-                    .and_then(|header| write(&alloc::format!("{}: {}", header.name, header.value)))
-            }),
-            Self::BlankAround { found, .. } => write(found.trim()),
-            Self::DeviceType { found } => {
-                let lower = found.trim().to_ascii_lowercase();
-                DEVICE_TYPES.contains(&lower.as_str()).then(|| write(&lower)).flatten()
-            }
-            Self::OriginScheme { found } if found.contains('.') => {
-                write(&valid_origin(alloc::format!("https://{}", found.trim_start_matches('/')))?)
-            }
-            Self::OriginPath { meant, .. } | Self::OriginPort { meant, .. } => {
-                write(&valid_origin(meant.clone())?)
-            }
-            _ => None,
-        }
-    }
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => "80",
+        "https" => "443",
+        // Other schemes (for example of a browser extension) are passed on, because nothing is documented about them.
+        _ => return None,
+    };
+    (port == Some(default_port)).then(|| {
+        let rule = "the port is left out where it is the scheme's own (80 for http, 443 for https)";
+        (rule, Some(alloc::format!("{scheme}://{host}")))
+    })
 }
 
 /// Removes surplus parts of an `Origin`; returns `None` if the result is not valid.
 fn valid_origin(mut value: String) -> Option<String> {
     // Removes a path, and the port before it; more is not worth a suggestion.
     for _ in 0..2 {
-        match check_origin(&value) {
-            Err(InvalidHeader::OriginPath { meant, .. } | InvalidHeader::OriginPort { meant, .. }) => {
-                value = meant
-            }
+        match broken_origin_rule(&value) {
+            Some((_, Some(meant))) => value = meant,
             _ => break,
         }
     }
-    check_origin(&value).is_ok().then_some(value)
+    broken_origin_rule(&value).is_none().then_some(value)
+}
+
+/// Encodes headers as one object, with the names in the given order.
+pub(super) fn serialize<S: Serializer>(headers: &[CacheKeyHeader], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.iter().map(|header| (&header.name, &header.value)))
 }

@@ -4,6 +4,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::{String, ToString as _};
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::shared_text::SharedText;
 use crate::target::{
     TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, unescaped, without_port,
@@ -30,33 +31,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`InvalidHost`] if the text is empty or not a host.
-    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
-        let found = || text.to_owned();
-        if text.is_empty() {
-            return Err(InvalidHost::Empty);
-        }
-        if text.contains("://") {
-            return Err(InvalidHost::Scheme { found: found() });
-        }
-        if let Some((at, char)) = forbidden(text) {
-            return Err(InvalidHost::Character { found: found(), char, at });
-        }
-        if text.contains(['/', '?', '#']) {
-            return Err(InvalidHost::Path { found: found() });
-        }
-        if text.contains('*') {
-            return Err(InvalidHost::Wildcard { found: found() });
-        }
-        let name = without_port(text);
-        if name.is_empty() {
-            return Err(InvalidHost::NoName { found: found() });
-        }
-        // An IPv6 address without brackets contains colons.
-        let is_bare_address = name.parse::<core::net::Ipv6Addr>().is_ok();
-        if let Some((index, char)) = not_in_host(name).filter(|_| !is_bare_address) {
-            return Err(InvalidHost::Character { found: found(), char, at: index + 1 });
-        }
+    /// [`InvalidInput`] if the text is empty or not a host.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        check(text).map_err(|invalid| invalid.with_cure(cure(text)))?;
         Ok(Self(text.into()))
     }
 
@@ -128,68 +105,66 @@ impl TargetKind for Host {
     }
 }
 
-/// Why a text is not a host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidHost {
-    /// It is empty.
-    #[error("the host is empty")]
-    Empty,
-    /// It begins with a scheme.
-    #[error("the host {} has a scheme: a host is a name, such as `www.example.com`", quote(found))]
-    Scheme {
-        /// The given text.
-        found: String,
-    },
-    /// It is followed by a path, a query or a fragment.
-    #[error("the host {} has more than a host: a host is a name, such as `www.example.com`", quote(found))]
-    Path {
-        /// The given text.
-        found: String,
-    },
-    /// It contains a wildcard.
-    #[error("the host {} has `*`, and no host name has one: each host is purged by its name", quote(found))]
-    Wildcard {
-        /// The given text.
-        found: String,
-    },
-    /// It has a port but no name.
-    #[error("{} has no host name in it", quote(found))]
-    NoName {
-        /// The given text.
-        found: String,
-    },
-    /// It contains a character that is not allowed in a host name.
-    #[error("the host {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
-    Character {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
+fn check(text: &str) -> Result<(), InvalidInput> {
+    let invalid = |message: String| Err(InvalidInput::new(message));
+    if text.is_empty() {
+        return Err(InvalidInput::new("the host is empty"));
+    }
+    if text.contains("://") {
+        return invalid(alloc::format!(
+            "the host {found} has a scheme: a host is a name, such as `www.example.com`",
+            found = quote(text)
+        ));
+    }
+    let odd = forbidden(text);
+    if odd.is_none() && text.contains(['/', '?', '#']) {
+        return invalid(alloc::format!(
+            "the host {found} has more than a host: a host is a name, such as `www.example.com`",
+            found = quote(text)
+        ));
+    }
+    if odd.is_none() && text.contains('*') {
+        return invalid(alloc::format!(
+            "the host {found} has `*`, and no host name has one: each host is purged by its name",
+            found = quote(text)
+        ));
+    }
+    if without_port(text).is_empty() {
+        return invalid(alloc::format!("{found} has no host name in it", found = quote(text)));
+    }
+    match odd.or_else(|| odd_in_name(text)) {
+        Some((at, char)) => invalid(alloc::format!(
+            "the host {found} has {} at character {at}, and no host name has one",
+            name_of(char),
+            found = quote(text)
+        )),
+        None => Ok(()),
+    }
 }
 
-impl InvalidHost {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        let (too_much, found) = match self {
-            Self::Scheme { found } => ("scheme", found.split_once("://").map_or("", |(_, rest)| rest)),
-            Self::Path { found } => ("path", found.as_str()),
-            Self::Character { found, char, .. } => {
-                return cure_of_character("host", found, *char, |text| Host::parse(text).is_ok());
-            }
-            Self::Empty | Self::Wildcard { .. } | Self::NoName { .. } => return None,
-        };
-        let meant = found.split(['/', '?', '#']).next().unwrap_or_default();
-        let also = if matches!(self, Self::Scheme { .. }) && meant.len() < found.trim_end_matches('/').len() {
-            " and the text after the host"
-        } else {
-            ""
-        };
-        let meant = Host::parse(meant).ok()?;
-        Some(alloc::format!("leave out the {too_much}{also}: {}", quote(meant.as_str())))
+/// The first character that no host name has, and its position counted from 1.
+fn odd_in_name(text: &str) -> Option<(usize, char)> {
+    let name = without_port(text);
+    // An IPv6 address without brackets contains colons.
+    let is_bare_address = name.parse::<core::net::Ipv6Addr>().is_ok();
+    not_in_host(name).filter(|_| !is_bare_address).map(|(index, char)| (index + 1, char))
+}
+
+/// A suggestion for a text that is not a host.
+fn cure(text: &str) -> Option<String> {
+    let leave_out = |what: &str, rest: &str| {
+        let meant = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        check(meant).ok()?;
+        Some(alloc::format!("leave out the {what}: {}", quote(meant)))
+    };
+    if let Some((_, rest)) = text.split_once("://") {
+        let has_path = rest.trim_end_matches('/').contains(['/', '?', '#']);
+        return leave_out(if has_path { "scheme and the text after the host" } else { "scheme" }, rest);
     }
+    let odd = forbidden(text);
+    if odd.is_none() && text.contains(['/', '?', '#']) {
+        return leave_out("path", text);
+    }
+    let (_, char) = odd.or_else(|| odd_in_name(text))?;
+    cure_of_character("host", text, char, |text| check(text).is_ok())
 }

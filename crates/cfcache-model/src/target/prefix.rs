@@ -4,6 +4,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::shared_text::SharedText;
 use crate::target::{
     TargetKind, Warning, cure_of_character, forbidden, name_of, not_in_host, unescaped, warn_of_dot_segment,
@@ -31,45 +32,11 @@ impl Prefix {
     ///
     /// # Errors
     ///
-    /// [`InvalidPrefix`] if it has a scheme, a query, a fragment, no host, too many separators, or a character that no
+    /// [`InvalidInput`] if it has a scheme, a query, a fragment, no host, too many separators, or a character that no
     /// request can have there.
-    pub fn parse(text: &str) -> Result<Self, InvalidPrefix> {
-        let found = || text.to_owned();
-        if text.is_empty() {
-            return Err(InvalidPrefix::Empty);
-        }
-        let path = text.split(['?', '#']).next().unwrap_or("");
-        // After the first `/` it is part of the path, as in `example.com/go/https://…`.
-        if path.split_once("://").is_some_and(|(scheme, _)| !scheme.contains('/')) {
-            return Err(InvalidPrefix::Scheme { found: found() });
-        }
-        if let Some(index) = text.chars().position(|char| char == '?' || char == '#') {
-            let part = if text[path.len()..].starts_with('?') { "query" } else { "fragment" };
-            return Err(InvalidPrefix::QueryOrFragment { found: found(), part, at: index + 1 });
-        }
-        if text.starts_with('/') {
-            return Err(InvalidPrefix::NoHost { found: found() });
-        }
-        if let Some((at, char)) = forbidden(text) {
-            return Err(InvalidPrefix::Character { found: found(), char, at });
-        }
-        let host = text.split('/').next().unwrap_or_default();
-        if host.contains('*') {
-            return Err(InvalidPrefix::Wildcard { found: found() });
-        }
-        let name = without_port(host);
-        if name.is_empty() {
-            return Err(InvalidPrefix::NoHost { found: found() });
-        }
-        if let Some((index, char)) = not_in_host(name) {
-            return Err(InvalidPrefix::HostCharacter { found: found(), char, at: index + 1 });
-        }
-        match text.bytes().filter(|byte| *byte == b'/').count() {
-            separators if separators > MAX_SEPARATORS => {
-                Err(InvalidPrefix::Separators { found: found(), separators })
-            }
-            _ => Ok(Self(text.into())),
-        }
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        check(text).map_err(|invalid| invalid.with_cure(cure(text)))?;
+        Ok(Self(text.into()))
     }
 
     /// The prefix as given.
@@ -114,112 +81,115 @@ impl TargetKind for Prefix {
     }
 }
 
-/// Why a text is not a prefix.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidPrefix {
-    /// It is empty.
-    #[error("the prefix is empty")]
-    Empty,
-    /// It begins with a scheme.
-    #[error("the prefix {} has a scheme: a prefix begins with the host", quote(found))]
-    Scheme {
-        /// The given text.
-        found: String,
-    },
-    /// It begins with a path and has no host.
-    #[error(
-        "the prefix {} has no host: a prefix begins with one, such as `www.example.com/foo`",
-        quote(found)
-    )]
-    NoHost {
-        /// The given text.
-        found: String,
-    },
-    /// It has a query or a fragment, which prefixes do not have.
-    #[error("the prefix {} has a {part} at character {at}: a prefix is a host and a path", quote(found))]
-    QueryOrFragment {
-        /// The given text.
-        found: String,
-        /// `query` or `fragment`.
-        part: &'static str,
-        /// Its position, counted from 1.
-        at: usize,
-    },
-    /// It contains white space, a control character or a backslash.
-    #[error(
-        "the prefix {} has {} at character {at}, and no visitor's request has one",
-        quote(found),
-        name_of(*char)
-    )]
-    Character {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
-    /// It contains a character that is not allowed in a host name.
-    #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
-    HostCharacter {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
-    /// Its host contains a wildcard.
-    #[error("the host of the prefix {} has `*`, and no host name has one", quote(found))]
-    Wildcard {
-        /// The given text.
-        found: String,
-    },
-    /// It has too many separators.
-    #[error("the prefix {} has {separators} `/`, and the API takes at most {MAX_SEPARATORS}", quote(found))]
-    Separators {
-        /// The given text.
-        found: String,
-        /// The number of `/`.
-        separators: usize,
-    },
+fn check(text: &str) -> Result<(), InvalidInput> {
+    let invalid = |message: String| Err(InvalidInput::new(message));
+    if text.is_empty() {
+        return Err(InvalidInput::new("the prefix is empty"));
+    }
+    if after_scheme(text).is_some() {
+        return invalid(alloc::format!(
+            "the prefix {found} has a scheme: a prefix begins with the host",
+            found = quote(text)
+        ));
+    }
+    if let Some((path, part)) = before_query(text) {
+        let at = path.chars().count() + 1;
+        return invalid(alloc::format!(
+            "the prefix {found} has a {part} at character {at}: a prefix is a host and a path",
+            found = quote(text)
+        ));
+    }
+    let no_host = || {
+        alloc::format!(
+            "the prefix {found} has no host: a prefix begins with one, such as `www.example.com/foo`",
+            found = quote(text)
+        )
+    };
+    if text.starts_with('/') {
+        return invalid(no_host());
+    }
+    if let Some((at, char)) = forbidden(text) {
+        return invalid(alloc::format!(
+            "the prefix {found} has {} at character {at}, and no visitor's request has one",
+            name_of(char),
+            found = quote(text)
+        ));
+    }
+    let host = text.split('/').next().unwrap_or_default();
+    if host.contains('*') {
+        return invalid(alloc::format!(
+            "the host of the prefix {found} has `*`, and no host name has one",
+            found = quote(text)
+        ));
+    }
+    let name = without_port(host);
+    if name.is_empty() {
+        return invalid(no_host());
+    }
+    if let Some((index, char)) = not_in_host(name) {
+        return invalid(alloc::format!(
+            "the host of {found} has {} at character {}, and no host name has one",
+            name_of(char),
+            index + 1,
+            found = quote(text)
+        ));
+    }
+    match text.bytes().filter(|byte| *byte == b'/').count() {
+        separators if separators > MAX_SEPARATORS => invalid(alloc::format!(
+            "the prefix {found} has {separators} `/`, and the API takes at most {MAX_SEPARATORS}",
+            found = quote(text)
+        )),
+        _ => Ok(()),
+    }
 }
 
-impl InvalidPrefix {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        let (too_much, found) = match self {
-            Self::Empty => return None,
-            Self::Character { found, char, .. } | Self::HostCharacter { found, char, .. } => {
-                return cure_of_character("prefix", found, *char, |text| Prefix::parse(text).is_ok());
-            }
-            Self::Wildcard { .. } => return Some("purge the prefix of each host".to_owned()),
-            Self::Scheme { found } => ("scheme", found.split_once("://").map_or("", |(_, rest)| rest)),
-            Self::NoHost { found } => ("`/` before the host", found.trim_start_matches('/')),
-            Self::QueryOrFragment { found, part, .. } => (*part, found.as_str()),
-            Self::Separators { found, .. } => {
-                let end = found.match_indices('/').nth(MAX_SEPARATORS).map_or(0, |(index, _)| index);
-                let at = found[..end].chars().count() + 1;
-                return Some(alloc::format!(
-                    "remove the part that begins at character {at}; that covers more files"
-                ));
-            }
+/// The text after a scheme, if there is one before the path, the query and the fragment.
+fn after_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    // After the first `/` it is part of the path, as in `example.com/go/https://…`.
+    (!scheme.contains(['/', '?', '#'])).then_some(rest)
+}
+
+/// The text before a query or fragment, and which of the two it is.
+fn before_query(text: &str) -> Option<(&str, &'static str)> {
+    let at = text.find(['?', '#'])?;
+    Some((&text[..at], if text[at..].starts_with('?') { "query" } else { "fragment" }))
+}
+
+/// A suggestion for a text that is not a prefix.
+fn cure(text: &str) -> Option<String> {
+    let leave_out = |what: &str, meant: &str| {
+        check(meant).ok()?;
+        Some(alloc::format!("leave out the {what}: {}", quote(meant)))
+    };
+    if let Some(rest) = after_scheme(text) {
+        return match before_query(rest) {
+            Some((meant, _)) => leave_out("scheme and the text after the path", meant),
+            None => leave_out("scheme", rest),
         };
-        if matches!(self, Self::NoHost { found } if !found.starts_with('/')) {
-            return None;
-        }
-        if matches!(self, Self::NoHost { found } if !found.starts_with("//")) {
-            let meant = alloc::format!("www.example.com/{found}");
-            return Some(alloc::format!("put the host before it, as in {}", quote(&meant)));
-        }
-        let meant = found.split(['?', '#']).next().unwrap_or("");
-        let also = match self {
-            Self::Scheme { .. } if meant.len() < found.len() => " and the text after the path",
-            _ => "",
-        };
-        let meant = Prefix::parse(meant).ok()?;
-        Some(alloc::format!("leave out the {too_much}{also}: {}", quote(meant.as_str())))
     }
+    if let Some((meant, part)) = before_query(text) {
+        return leave_out(part, meant);
+    }
+    if text.starts_with("//") {
+        return leave_out("`/` before the host", text.trim_start_matches('/'));
+    }
+    if text.starts_with('/') {
+        let meant = alloc::format!("www.example.com/{}", text.trim_start_matches('/'));
+        return Some(alloc::format!("put the host before it, as in {}", quote(&meant)));
+    }
+    let host = text.split('/').next().unwrap_or_default();
+    let name = without_port(host);
+    if let Some((_, char)) = forbidden(text) {
+        return cure_of_character("prefix", text, char, |text| check(text).is_ok());
+    }
+    if host.contains('*') {
+        return Some("purge the prefix of each host".to_owned());
+    }
+    if let Some((_, char)) = not_in_host(name) {
+        return cure_of_character("prefix", text, char, |text| check(text).is_ok());
+    }
+    let (end, _) = text.match_indices('/').nth(MAX_SEPARATORS).filter(|_| !name.is_empty())?;
+    let at = text[..end].chars().count() + 1;
+    Some(alloc::format!("remove the part that begins at character {at}; that covers more files"))
 }

@@ -1,9 +1,9 @@
 //! A cache tag.
 
 use alloc::borrow::{Cow, ToOwned};
-use alloc::string::String;
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::shared_text::SharedText;
 use crate::target::{TargetKind, Warning, unescaped};
 use crate::text::quote;
@@ -26,19 +26,38 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// [`InvalidTag`] if it is empty, too long, or contains a character that is not allowed.
-    pub fn parse(text: &str) -> Result<Self, InvalidTag> {
+    /// [`InvalidInput`] if it is empty, too long, or contains a character that is not allowed.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         if text.is_empty() {
-            return Err(InvalidTag::Empty);
+            return Err(InvalidInput::new("the tag is empty"));
         }
         let fits = |char: char| char.is_ascii_graphic() && char != ',';
         if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| !fits(*char)) {
-            return Err(InvalidTag::Character { found: text.to_owned(), char, at: index + 1 });
+            let message = alloc::format!(
+                "the tag {} has {char:?} at character {}: a tag is printable ASCII without space or comma",
+                quote(text),
+                index + 1
+            );
+            let bare = text.trim();
+            let cure = if bare.len() < text.len() && Self::parse(bare).is_ok() {
+                Some(alloc::format!("leave out the blank around it: {}", quote(bare)))
+            } else if matches!(char, ',' | ' ') {
+                Some("give each tag as an argument, or on a line, of its own".to_owned())
+            } else {
+                None
+            };
+            return Err(InvalidInput::new(message).with_cure(cure));
         }
-        match text.len() {
-            chars if chars > MAX_TAG_CHARS => Err(InvalidTag::TooLong { found: text.to_owned(), chars }),
-            _ => Ok(Self(text.into())),
+        let chars = text.len();
+        if chars > MAX_TAG_CHARS {
+            let message = alloc::format!(
+                "the tag {} has {chars} characters, and the API takes at most {MAX_TAG_CHARS}",
+                quote(text)
+            );
+            let cure = "a file with so long a tag can be purged by URL, host or prefix".to_owned();
+            return Err(InvalidInput::new(message).with_cure(Some(cure)));
         }
+        Ok(Self(text.into()))
     }
 
     /// The tag in the given case.
@@ -79,55 +98,6 @@ impl TargetKind for Tag {
             warn(Warning::TagIsJson);
         } else if is_between('"', '"') || is_between('\'', '\'') {
             warn(Warning::TagIsQuoted);
-        }
-    }
-}
-
-/// Why a text is not a tag.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidTag {
-    /// It is empty.
-    #[error("the tag is empty")]
-    Empty,
-    /// It is too long for the API.
-    #[error("the tag {} has {chars} characters, and the API takes at most {MAX_TAG_CHARS}", quote(found))]
-    TooLong {
-        /// The given text.
-        found: String,
-        /// The number of characters.
-        chars: usize,
-    },
-    /// It contains a space, a comma, a control character, or a non-ASCII character.
-    #[error(
-        "the tag {} has {char:?} at character {at}: a tag is printable ASCII without space or comma",
-        quote(found)
-    )]
-    Character {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
-}
-
-impl InvalidTag {
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        match self {
-            Self::Character { found, .. } if Tag::parse(found.trim()).is_ok() => {
-                Some(alloc::format!("leave out the blank around it: {}", quote(found.trim())))
-            }
-            Self::Character { char: ',' | ' ', .. } => {
-                Some("give each tag as an argument, or on a line, of its own".to_owned())
-            }
-            Self::TooLong { .. } => {
-                Some("a file with so long a tag can be purged by URL, host or prefix".to_owned())
-            }
-            Self::Empty | Self::Character { .. } => None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The URL of a single file.
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::bytes::{self, AMPERSAND, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
 use crate::shared_text::SharedText;
 use crate::target::{
-    Host, Warning, cure_of_character, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
+    Host, Warning, cure_of_character, forbidden, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
     warn_of_invisible,
 };
 use crate::text::{is_invisible, quote};
@@ -32,8 +32,8 @@ impl PurgeUrl {
     ///
     /// # Errors
     ///
-    /// [`InvalidUrl`] if there is no `http` or `https`, no host, or a character or a port that no request can contain.
-    pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
+    /// [`InvalidInput`] if there is no `http` or `https`, no host, or a character or a port that no request can contain.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let sorts = check(text)?;
         Ok(Self { text: text.into(), sorts })
     }
@@ -44,7 +44,7 @@ impl PurgeUrl {
     ///
     /// As with [`parse`](Self::parse).
     #[inline]
-    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidUrl> {
+    pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidInput> {
         let sorts = check(text)?;
         Ok(Self { text: text.clone(), sorts })
     }
@@ -118,32 +118,38 @@ impl fmt::Debug for PurgeUrl {
 
 /// Checks a URL, and returns what is in it: [`bytes::sorts`], and [`SLASH_DOT`].
 #[inline]
-fn check(text: &str) -> Result<u8, InvalidUrl> {
+fn check(text: &str) -> Result<u8, InvalidInput> {
     match after_scheme(text) {
         // Nearly every URL is.
         Some(rest) if bytes::is_plain_url(rest.as_bytes()) => Ok(0),
-        rest => check_odd(text, rest),
+        rest => check_odd(text, rest).map_err(|invalid| invalid.with_cure(cure(text))),
     }
 }
 
 /// Checks a URL of which `rest` is behind the scheme, byte by byte.
 #[cold]
-fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidUrl> {
+fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidInput> {
     if text.is_empty() {
-        return Err(InvalidUrl::Empty);
+        return Err(InvalidInput::new("the URL is empty"));
     }
     let Some(rest) = rest else {
-        return Err(InvalidUrl::scheme(text));
+        return Err(without_scheme(text));
     };
     let (plain, of_host) = plain_host(rest);
     let odd_host = if plain > 0 { None } else { Some(host(rest)) };
     if odd_host == Some("") {
-        return Err(InvalidUrl::NoHost { found: text.to_owned() });
+        let message = alloc::format!("{} has no host: one must follow the `://`", quote(text));
+        return Err(InvalidInput::new(message));
     }
     // The scheme contains only letters, `:` and `/`.
     let mut sorts = of_host | bytes::sorts(&rest.as_bytes()[plain..]);
     if let Some((at, char)) = forbidden_among(sorts, text) {
-        return Err(InvalidUrl::Character { found: text.to_owned(), char, at });
+        let message = alloc::format!(
+            "the URL {} has {} at character {at}, and no visitor's request has one",
+            quote(text),
+            name_of(char)
+        );
+        return Err(InvalidInput::new(message));
     }
     if let Some(host) = odd_host {
         check_host(text, host)?;
@@ -215,14 +221,21 @@ fn host(rest: &str) -> &str {
 }
 
 /// Validates a host that is not plain, and the port after it.
-fn check_host(text: &str, host: &str) -> Result<(), InvalidUrl> {
+fn check_host(text: &str, host: &str) -> Result<(), InvalidInput> {
     let begin = host.as_ptr().addr() - text.as_ptr().addr();
     if let Some((index, char)) = not_in_host(host) {
         let at = text[..begin].chars().count() + index + 1;
-        return Err(InvalidUrl::HostCharacter { found: text.to_owned(), char, at });
+        let message = alloc::format!(
+            "the host of {} has {} at character {at}, and no host name has one",
+            quote(text),
+            name_of(char)
+        );
+        return Err(InvalidInput::new(message));
     }
     if !has_possible_port(&text[begin + host.len()..]) {
-        return Err(InvalidUrl::Port { found: text.to_owned() });
+        let message =
+            alloc::format!("{} has no valid port after the `:`: a port is a number up to 65535", quote(text));
+        return Err(InvalidInput::new(message));
     }
     Ok(())
 }
@@ -234,111 +247,57 @@ fn has_possible_port(behind_host: &str) -> bool {
     port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
-/// Why a text is not the URL of a file that can be purged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidUrl {
-    /// It is empty.
-    #[error("the URL is empty")]
-    Empty,
-    /// It does not begin with a scheme.
-    #[error("{} does not begin with `https://` or `http://`", quote(found))]
-    NoScheme {
-        /// The given text.
-        found: String,
-    },
-    /// Files with this scheme are never cached.
-    #[error(
-        "{} begins with {}: only URLs with `https://` or `http://` are cached",
-        quote(found),
-        quote(scheme)
-    )]
-    OtherScheme {
-        /// The given text.
-        found: String,
-        /// Its scheme, with `://`.
-        scheme: String,
-    },
-    /// It contains white space, a control character or a backslash.
-    #[error(
-        "the URL {} has {} at character {at}, and no visitor's request has one",
-        quote(found),
-        name_of(*char)
-    )]
-    Character {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
-    /// It contains a character that is not allowed in a host name.
-    #[error("the host of {} has {} at character {at}, and no host name has one", quote(found), name_of(*char))]
-    HostCharacter {
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
-    /// The port is invalid.
-    #[error("{} has no valid port after the `:`: a port is a number up to 65535", quote(found))]
-    Port {
-        /// The given text.
-        found: String,
-    },
-    /// There is a scheme, but no host.
-    #[error("{} has no host: one must follow the `://`", quote(found))]
-    NoHost {
-        /// The given text.
-        found: String,
-    },
+/// The error for a text that begins with neither `https://` nor `http://`.
+fn without_scheme(text: &str) -> InvalidInput {
+    let found = quote(text);
+    InvalidInput::new(match other_scheme(text) {
+        Some(scheme) => alloc::format!(
+            "{found} begins with {}: only URLs with `https://` or `http://` are cached",
+            quote(scheme)
+        ),
+        None => alloc::format!("{found} does not begin with `https://` or `http://`"),
+    })
 }
 
-impl InvalidUrl {
-    fn scheme(text: &str) -> Self {
-        let found = text.to_owned();
-        let in_scheme = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
-        match text.split_once("://") {
-            // A `://` after the start of the path or query is part of it, as in `example.com/?next=https://…`.
-            Some((scheme, _)) if !scheme.is_empty() && scheme.chars().all(in_scheme) => {
-                Self::OtherScheme { found, scheme: alloc::format!("{scheme}://") }
-            }
-            _ => Self::NoScheme { found },
-        }
-    }
+/// The scheme of a text, with `://`. Files with another scheme than `https` and `http` are never cached.
+fn other_scheme(text: &str) -> Option<&str> {
+    let in_scheme = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.');
+    let end = text.find("://")?;
+    // A `://` after the start of the path or query is part of it, as in `example.com/?next=https://…`.
+    (end > 0 && text[..end].chars().all(in_scheme)).then(|| &text[..end + 3])
+}
 
-    /// A suggestion, if there is a likely one.
-    #[must_use]
-    pub fn cure(&self) -> Option<String> {
-        if let Self::Character { found, char, .. } = self {
-            return cure_of_character("URL", found, *char, |text| PurgeUrl::parse(text).is_ok());
-        }
-        let Self::NoScheme { found } = self else { return None };
-        let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
-        let unpacked = found.trim_matches(|char| is_unseen(char) || "\"'`<>()[],;".contains(char));
-        if after_scheme(unpacked).is_some() {
-            return Some(alloc::format!("remove the characters around it: {}", quote(unpacked)));
-        }
-        let bare = found.trim_matches(is_unseen);
-        for scheme in ["https:", "http:"] {
-            if let Some(rest) = after(scheme, bare) {
-                let meant = alloc::format!("{scheme}//{}", rest.trim_start_matches(['/', '\\']));
-                let meant = meant.replace('\\', "/");
-                return PurgeUrl::parse(&meant).is_ok().then(|| alloc::format!("write {}", quote(&meant)));
-            }
-        }
-        if bare.starts_with('/') && !bare.starts_with("//") {
-            let meant = alloc::format!("https://www.example.com{bare}");
-            return Some(alloc::format!("put the scheme and the host before it, as in {}", quote(&meant)));
-        }
-        let rest = bare.trim_start_matches('/');
-        let host = host(rest);
-        // A text with a user before the host is more likely an e-mail address.
-        let meant = alloc::format!("https://{rest}");
-        (Host::is_plausible(host) && rest.starts_with(host) && PurgeUrl::parse(&meant).is_ok())
-            .then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
+/// A suggestion for a text that is not a URL.
+fn cure(text: &str) -> Option<String> {
+    let is_url = |text: &str| check_odd(text, after_scheme(text)).is_ok();
+    if after_scheme(text).is_some() {
+        let (_, char) = forbidden(text)?;
+        return cure_of_character("URL", text, char, is_url);
     }
+    if other_scheme(text).is_some() {
+        return None;
+    }
+    let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
+    let unpacked = text.trim_matches(|char| is_unseen(char) || "\"'`<>()[],;".contains(char));
+    if after_scheme(unpacked).is_some() {
+        return Some(alloc::format!("remove the characters around it: {}", quote(unpacked)));
+    }
+    let bare = text.trim_matches(is_unseen);
+    for scheme in ["https:", "http:"] {
+        if let Some(rest) = after(scheme, bare) {
+            let meant = alloc::format!("{scheme}//{}", rest.trim_start_matches(['/', '\\']));
+            let meant = meant.replace('\\', "/");
+            return is_url(&meant).then(|| alloc::format!("write {}", quote(&meant)));
+        }
+    }
+    if bare.starts_with('/') && !bare.starts_with("//") {
+        let meant = alloc::format!("https://www.example.com{bare}");
+        return Some(alloc::format!("put the scheme and the host before it, as in {}", quote(&meant)));
+    }
+    let rest = bare.trim_start_matches('/');
+    let host = host(rest);
+    // A text with a user before the host is more likely an e-mail address.
+    let meant = alloc::format!("https://{rest}");
+    (Host::is_plausible(host) && rest.starts_with(host) && is_url(&meant))
+        .then(|| alloc::format!("write it as the browser shows it: {}", quote(&meant)))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cfcache_model::diagnose::{self, Problem, diagnose};
 use cfcache_model::id::AccountId;
-use cfcache_model::target::{CacheKeyHeader, File, InvalidTarget, Kind, Target};
+use cfcache_model::target::{CacheKeyHeader, File, Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -210,7 +210,7 @@ fn validates_targets() {
         writeln!(shown, "## {kind}\n").unwrap();
         for entry in *entries {
             let parsed = Target::parse(*kind, entry);
-            let cure = parsed.as_ref().err().and_then(InvalidTarget::cure);
+            let cure = parsed.as_ref().err().and_then(|invalid| invalid.cure().map(str::to_owned));
             report(&mut shown, entry, parsed.map(|target| target.text().into_owned()), cure);
         }
     }
@@ -292,12 +292,12 @@ fn validates_headers() {
     let mut shown = String::new();
     for text in headers {
         let parsed = CacheKeyHeader::parse(text);
-        let cure = parsed.as_ref().err().and_then(|invalid| invalid.cure());
+        let cure = parsed.as_ref().err().and_then(|invalid| invalid.cure().map(str::to_owned));
         let as_text = parsed.map(|header| format!("{}: {}", header.name(), header.value()));
         report(&mut shown, text, as_text, cure);
     }
     let blank = CacheKeyHeader::new("CF-IPCountry", " US").unwrap_err();
-    report(&mut shown, "CF-IPCountry:  US", Err(&blank), blank.cure());
+    report(&mut shown, "CF-IPCountry:  US", Err(&blank), blank.cure().map(str::to_owned));
     insta::assert_snapshot!(shown);
 }
 
@@ -413,7 +413,7 @@ fn cures_are_valid() {
         (Kind::Tags, " a\n", "a"),
     ];
     for (kind, found, meant) in mistakes {
-        let cure = Target::parse(kind, found).unwrap_err().cure().unwrap();
+        let cure = Target::parse(kind, found).unwrap_err().cure().unwrap().to_owned();
         assert!(cure.ends_with(&format!("`{meant}`")), "{found}: {cure}");
         assert!(Target::parse(kind, meant).is_ok(), "{meant}");
     }
