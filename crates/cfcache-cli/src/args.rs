@@ -1575,7 +1575,7 @@ mod tests {
         for line in lines {
             let arguments: Vec<OsString> = ["cfcache"].iter().chain(line).map(Into::into).collect();
             let complete = read_complete(&arguments);
-            // One of these lines is invalid, and another one only the complete definition can parse.
+            // One of these lines is invalid, and another one can be parsed only by the complete definition.
             let likely = match read_likely(&arguments) {
                 Some(likely) => likely.unwrap(),
                 None if complete.is_err() || line.starts_with(&["--zone", "purge"]) => continue,
@@ -1583,7 +1583,7 @@ mod tests {
             };
             assert_eq!(format!("{likely:?}"), format!("{:?}", complete.unwrap()), "{line:?}");
         }
-        // What most runs give takes the smallest definition.
+        // The most common commands use the smallest definition.
         let usual = ["cfcache", "-z", "example.com", "purge", "urls", "--from", "-", "--json", "-y"];
         assert!(read_as(&usual.map(OsString::from), Shared::Common).is_some());
         let rare = ["cfcache", "purge", "urls", "a", "--plan", "free"].map(OsString::from);

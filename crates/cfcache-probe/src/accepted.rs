@@ -38,7 +38,6 @@ impl AcceptedUrl {
 /// All URLs are kept as a [`UrlList`], with another 48 bytes for each run of URLs that were accepted together and are
 /// consecutive in the
 /// input, such as those of one request.
-/// each other in the input, such as those of a request.
 #[derive(Debug)]
 pub struct AcceptedUrls {
     began: Instant,

@@ -1,9 +1,9 @@
-//! What needs a server to be measured: `cargo xtask bench pace`, `throughput` and `tls` run this.
+//! Benchmarks that need a server: `cargo xtask bench pace`, `throughput` and `tls` run this.
 //!
-//! Each figure is a ratio of two things that were measured in one run, so that the machine and its load count little.
+//! Each figure is a ratio of two measurements in one run, so that the machine and its load matter little.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark is a test")]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 
 mod pace;
 mod process;
@@ -21,7 +21,7 @@ use cfcache_model::ZoneId;
 use cfcache_transport::HyperTransportBuilder;
 use secrecy::SecretString;
 
-/// The zone that the emulator has.
+/// The zone of the emulator.
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
 /// A token of a valid form.
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs what the process does, as the binary does: on one thread.
+/// Runs a future as the binary does: on one thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -54,7 +54,7 @@ fn client(
 ) -> Client {
     let base: cfcache_client::BaseUrl = base.parse().unwrap();
     let builder = cfcache_transport::HyperTransport::builder(base.origin().clone());
-    // What the binary allows.
+    // The same limits as in the binary.
     let builder = transport(builder.with_max_connections(policy.concurrency));
     let token = Credentials::token(SecretString::from(TOKEN)).unwrap();
     let codec = Codec::new(base, Some(&token), "cfcache-bench/0");
@@ -65,7 +65,7 @@ fn zone() -> ZoneId {
     ZoneId::parse(ZONE).unwrap()
 }
 
-/// As many distinct URLs as are wanted, one a line.
+/// Returns this many distinct URLs, one per line.
 fn urls(count: usize) -> String {
     use core::fmt::Write as _;
     let mut text = String::with_capacity(count * 56);
@@ -81,7 +81,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Says whether a target is met, and by how much it is not.
+/// Prints whether a target is met, and by how much it is missed.
 fn verdict(what: &str, ratio: f64, is_met: bool, target: &str) -> bool {
     let missed = if is_met { "met" } else { "MISSED" };
     println!("  {what}: {ratio:.3}, target {target}: {missed}");

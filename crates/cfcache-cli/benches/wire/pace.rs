@@ -1,4 +1,4 @@
-//! How near a run comes to the least time that a server's limits allow, in real time.
+//! Compares a run with the shortest time that a server's limits allow, in real time.
 
 use core::time::Duration;
 
@@ -14,24 +14,25 @@ use tokio::time::Instant;
 use crate::server::Server;
 use crate::{block_on, client, verdict, zone};
 
-/// So many of the largest requests there are to send.
+/// The number of requests, all of the maximum size.
 const REQUESTS: usize = 1000;
 
 const LATENCY: Duration = Duration::from_millis(50);
 
-/// At most this multiple of the least time: where the published limits are enforced, and where it is half of them.
+/// The maximum ratio to the shortest time: with the published limits, and if the server enforces only half of them.
 const PUBLISHED: f64 = 1.05;
 const HALF: f64 = 1.25;
 
-/// A lane of a plan. The rates for URLs are a multiple of the published ones on both sides, or a thousand requests would
-/// take five minutes.
+/// The measured buckets of plans. The rates for URLs are a multiple of the published ones on both sides, because a
+/// thousand requests would
+/// otherwise take five minutes.
 const LANES: &[(Plan, Kind, u32)] = &[
     (Plan::Enterprise, Kind::Tags, 1),
     (Plan::Enterprise, Kind::Files, 4),
     (Plan::Business, Kind::Files, 2),
 ];
 
-/// All at the same time; each has its own server and its own client, and next to nothing to do.
+/// All run concurrently, each with its own server and client. They mostly wait.
 pub(crate) fn run() -> bool {
     println!(
         "{REQUESTS} requests at a server with a bucket, latency {} ms; the least time is that of the bucket alone:",
@@ -75,14 +76,14 @@ async fn measure(client: &Client, run: &PurgeScope, kind: Kind, items: usize) ->
     (begun.elapsed(), tally)
 }
 
-/// A run against a server of its own.
+/// A run with its own server.
 struct RateLimiter {
     plan: Plan,
     kind: Kind,
-    /// What the client takes for published.
+    /// The limits that the client assumes.
     published: PurgeLimits,
     times: u32,
-    /// What the server enforces of it.
+    /// The part of them that the server enforces.
     share: f64,
     server: Server,
 }
@@ -111,7 +112,7 @@ impl RateLimiter {
         REQUESTS * BatchLimits::from_plan(self.published, self.kind).items
     }
 
-    /// In how many seconds the server's bucket lets everything through.
+    /// Returns the time in which the server's bucket allows all requests, in seconds.
     fn least(&self) -> f64 {
         let limits = &self.published;
         let (all, burst, rate) = match self.kind {

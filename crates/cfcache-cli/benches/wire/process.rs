@@ -1,4 +1,4 @@
-//! Other programs, and the time that they take.
+//! Runs other programs, and measures their time.
 
 use core::time::Duration;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use tokio::time::Instant;
 
-/// A program that finds nothing in the environment, and says nothing.
+/// Creates a command with an empty environment and no output.
 pub(crate) fn program(path: impl AsRef<Path>) -> Command {
     let mut command = Command::new(path.as_ref());
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Where `curl` is.
+    // The folder of `curl`.
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command
 }
 
-/// The binary with a zone and a token, pointed at a server.
+/// Creates a command for the binary with a zone and a token, for a server.
 pub(crate) fn cfcache(base: &str) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_cfcache"));
     command
@@ -25,7 +25,7 @@ pub(crate) fn cfcache(base: &str) -> Command {
     command
 }
 
-/// From the start of the process to its end.
+/// Measures the time from the start of the process to its end.
 pub(crate) fn time(command: &mut Command) -> Duration {
     let begun = Instant::now();
     let status = command.status().unwrap();

@@ -1,4 +1,4 @@
-//! The servers that are measured against: each on a thread of its own, with one runtime.
+//! The servers of the benchmarks: each on a separate thread with its own runtime.
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The least that a server can do: it reads the request to its end, and answers that it was accepted.
+    /// Starts a minimal server: it reads each request completely, and answers that it was accepted.
     pub(crate) fn fixed(tls: Option<TlsAcceptor>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let accepted = Arc::new(AtomicU64::new(0));
@@ -61,7 +61,7 @@ impl Server {
         Self { address, scheme, connections, log: None, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The emulator.
+    /// Starts the emulator.
     pub(crate) fn emulator(config: Config) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         let (address, stop, thread) = on_a_thread(async move || {
@@ -82,18 +82,18 @@ impl Server {
         self.address
     }
 
-    /// By name, because certificates carry names.
+    /// Returns the base URL with a host name, because certificates contain names.
     pub(crate) fn base(&self) -> String {
         let host = if self.scheme == "https" { "localhost" } else { "127.0.0.1" };
         format!("{}://{host}:{}/client/v4", self.scheme, self.address.port())
     }
 
-    /// How many connections it has accepted so far.
+    /// Returns the number of accepted connections.
     pub(crate) fn connections(&self) -> u64 {
         (self.connections)()
     }
 
-    /// How many requests the emulator refused with 429.
+    /// Returns how many requests the emulator refused with 429.
     pub(crate) fn refused(&self) -> u64 {
         self.log.as_ref().map_or(0, |log| log.counts().rate_limited)
     }
@@ -108,7 +108,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts what listens, and lets it serve.
+/// Runs a listener and its server on a thread.
 fn on_a_thread<S: Future<Output = Infallible>>(
     start: impl AsyncFnOnce() -> (SocketAddr, S) + Send + 'static,
 ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
@@ -136,6 +136,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
         Ok::<_, hyper::Error>(response)
     });
-    // However it ended, nobody asks.
+    // The result is not needed.
     drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
 }

@@ -1,4 +1,4 @@
-//! How many URLs a second go out where nothing limits them, beside the least that could be done to send them.
+//! The number of URLs per second without limits, compared with a minimal loop that sends them.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -29,10 +29,10 @@ use crate::{TOKEN, ZONE, block_on, client, median, process, urls, verdict, zone}
 const BATCH: usize = 100;
 const BATCHES: usize = 20_000;
 
-/// How often each is measured, in turn.
+/// The number of measurements of each, in turns.
 const ROUNDS: usize = 5;
 
-/// At least this share of what the bare loop sends.
+/// The minimum ratio to the minimal loop.
 const TARGET: f64 = 0.6;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +83,9 @@ pub(crate) fn run() -> bool {
                 if is_emulator {
                     return verdict(&what, ratio, ratio >= TARGET, "at least 0.6");
                 }
-                // A server that reads nothing takes a request in less time than it takes to read a hundred URLs: what
-                // is measured there is no longer how the requests are sent.
+                // A minimal server takes less time for a request than it takes to read a hundred URLs, so this no
+                // longer measures how requests are
+                // sent.
                 println!("  {what}: {ratio:.3}");
                 true
             };
@@ -104,7 +105,7 @@ fn rate(time: Duration) -> String {
     format!("{:.2} million URLs/s", urls / time.as_secs_f64() / 1e6)
 }
 
-/// Measures, and sees to it that both use as many connections.
+/// Measures, and checks that both use the same number of connections.
 fn counted(server: &Server, version: Version, measure: impl FnOnce() -> Duration) -> Duration {
     let before = server.connections();
     let time = measure();
@@ -140,7 +141,7 @@ fn request(address: SocketAddr, version: Version, body: Bytes) -> http::Request<
     request.body(Full::new(body)).unwrap()
 }
 
-/// The bare loop: as many tasks as requests may be in flight, each sending one after the other.
+/// The minimal loop: as many tasks as requests may be in flight, each sending one after the other.
 fn bare(server: &Server, version: Version, bodies: &Arc<[Bytes]>) -> Duration {
     let begun = Instant::now();
     block_on(async {
@@ -192,7 +193,7 @@ async fn finish(answer: hyper::Result<http::Response<Incoming>>) {
     drop(answer.into_body().collect().await.unwrap());
 }
 
-/// From text to answers.
+/// From the text of the list to the answers.
 fn library(server: &Server, version: Version, list: &str) -> Duration {
     let begun = Instant::now();
     block_on(async {

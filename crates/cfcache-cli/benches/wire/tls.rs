@@ -1,4 +1,4 @@
-//! TLS: a whole process beside `curl`, and HTTP/2 beside HTTP/1.1.
+//! TLS: a whole process compared with `curl`, and HTTP/2 compared with HTTP/1.1.
 
 use core::time::Duration;
 use std::path::Path;
@@ -19,18 +19,18 @@ use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 use crate::server::Server;
 use crate::{TOKEN, ZONE, block_on, client, median, process, urls, verdict, zone};
 
-/// Pairs of runs that count, and before these.
+/// The number of measured pairs of runs, and of pairs to warm up.
 const PAIRS: usize = 200;
 const WARM_UP: usize = 10;
 
-/// At most this share of the time that `curl` takes.
+/// The maximum ratio to the time of `curl`.
 const TARGET: f64 = 0.5;
 
 const BATCH: usize = 100;
 const BATCHES: usize = 1000;
 const ROUNDS: usize = 9;
 
-/// Where Debian, and what is made of it, keeps the authorities that the machine trusts.
+/// The file with the trusted authorities on Debian and its derivatives.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 const URL: &str = "https://www.example.com/css/styles.css";
@@ -46,7 +46,7 @@ pub(crate) fn run() -> bool {
     println!("one URL over TLS as a whole process, {PAIRS} pairs in turn after {WARM_UP}, medians:");
     let mut purge = process::cfcache(&server.base());
     purge.args(["--ca-file", ours, "--quiet", "purge", "urls", URL]);
-    // `cfcache` trusts the machine's authorities and that one; so does `curl` then.
+    // `cfcache` trusts the machine's authorities and this one, so `curl` must too.
     let both = directory.join("authorities.pem");
     let mut authorities = std::fs::read(AUTHORITIES).unwrap();
     authorities.extend_from_slice(identity.authority.as_bytes());
@@ -102,7 +102,7 @@ fn compare(purge: &mut Command, what: &str, curl: &mut Command) -> bool {
     verdict(&what, ratio, ratio <= TARGET, "at most 0.5")
 }
 
-/// A thousand batches, handshakes included.
+/// A thousand batches, including handshakes.
 fn send(server: &Server, identity: &Identity, list: &str) -> Duration {
     block_on(async {
         let mut policy = Policy::default();
@@ -119,7 +119,7 @@ fn send(server: &Server, identity: &Identity, list: &str) -> Duration {
     })
 }
 
-/// What a server shows, and who vouches for it.
+/// A server's certificate, and the authority that signed it.
 struct Identity {
     authority: String,
     certificate: rcgen::Certificate,
@@ -131,7 +131,7 @@ impl Identity {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        // Were both of one name, the server's would look as if it had signed itself.
+        // With the same name, the server's certificate would look self-signed.
         params.distinguished_name.push(DnType::CommonName, "An authority");
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();

@@ -1,5 +1,6 @@
-//! How long `purge changed` takes to find out that nothing changed, beside the programs that hash files; and how long
-//! and how much memory it takes for a manifest of a million paths.
+//! Measures how long `purge changed` takes if nothing changed, compared with programs that hash files, and the time and
+//! memory for a
+//! manifest of a million paths.
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -13,27 +14,28 @@ use crate::memory::watch;
 use crate::now;
 use crate::program;
 
-/// The site: so many files of so many bytes.
+/// The site: the number of files, and the size of each in bytes.
 const FILES: usize = 20_000;
 const BYTES: usize = 25_000;
 
-/// Rounds that count, each with all programs in turn; ratios are medians over the rounds, so that a moment in which the
-/// machine is busy does not decide.
+/// The number of measured rounds, each with all programs in turn. Ratios are medians over the rounds, so that short
+/// loads of the machine do
+/// not matter.
 const ROUNDS: usize = 9;
 
-/// At most this share of the time of `b3sum`, or that of `sha256sum`.
+/// The maximum ratios to the times of `b3sum` and `sha256sum`.
 const OF_B3SUM: f64 = 1.5;
 const OF_SHA256SUM: f64 = 0.5;
 
-/// One changed file costs at most this share of none; what is above 1 is the noise of the machine.
+/// The maximum ratio of a run with one changed file to a run without changes. Anything above 1 is noise.
 const OF_NOTHING: f64 = 1.1;
 
-/// A manifest of so many paths, in so long, in so many MiB.
+/// The number of paths in a manifest, with the maximum time in seconds and memory in MiB.
 const PATHS: u64 = 1_000_000;
 const SECONDS: f64 = 2.0;
 const MEMORY: f64 = 300.0;
 
-/// Compares, and measures.
+/// Runs both measurements.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     for tool in ["b3sum", "sha256sum"] {
         if Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -47,7 +49,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     result
 }
 
-/// A directory of which nothing, or one file, changed.
+/// Measures a directory in which nothing changed, or one file.
 fn tree(cfcache: &Path, folder: &Path) -> Result<()> {
     let public = folder.join("public");
     let mut content = vec![0_u8; BYTES];
@@ -58,7 +60,7 @@ fn tree(cfcache: &Path, folder: &Path) -> Result<()> {
         fs::write(path, &content)?;
     }
     let state = folder.join("state");
-    ends_well(changed(cfcache, &state).arg(&public).args(["--first", "nothing"]))?;
+    expect_success(changed(cfcache, &state).arg(&public).args(["--first", "nothing"]))?;
     let recorded = fs::read(&state)?;
     let all = |tool: &str| {
         let mut command = Command::new("sh");
@@ -75,10 +77,10 @@ fn tree(cfcache: &Path, folder: &Path) -> Result<()> {
         let mut times = [0.0; 4];
         times[0] = time(&mut all("b3sum"))?;
         times[1] = time(&mut all("sha256sum"))?;
-        // No server is there: a request would fail.
+        // There is no server, so a request would fail.
         times[2] = time(changed(cfcache, &state).arg(&public))?;
         fs::write(&one, round.to_le_bytes())?;
-        // What is to be purged is written down, and not sent.
+        // The targets are recorded, but not sent.
         times[3] = time(changed(cfcache, &state).arg(&public).arg("--begin"))?;
         fs::write(&one, &unchanged)?;
         fs::write(&state, &recorded)?;
@@ -115,12 +117,12 @@ fn tree(cfcache: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A manifest of many paths, compared with a state of as many.
+/// Measures a manifest of many paths with a state of the same size.
 fn manifest(cfcache: &Path, folder: &Path) -> Result<()> {
     let path: PathBuf = folder.join("manifest");
     let mut file = BufWriter::new(fs::File::create(&path)?);
     for number in 0..PATHS {
-        // As `find` gives them: in no order.
+        // In random order, as from `find`.
         let name = number.wrapping_mul(0x9E37_79B1) & 0xFFFF_FFFF;
         writeln!(file, "{name:064x}  ./section-{:03}/article-{name:08x}/index.html", number % 997)?;
     }
@@ -146,7 +148,7 @@ fn manifest(cfcache: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The command, pointed at an address where no server is.
+/// Creates the command, with the address of no server.
 fn changed(cfcache: &Path, state: &Path) -> Command {
     let mut command = program(cfcache);
     command
@@ -157,14 +159,14 @@ fn changed(cfcache: &Path, state: &Path) -> Command {
     command
 }
 
-fn ends_well(command: &mut Command) -> Result<()> {
+fn expect_success(command: &mut Command) -> Result<()> {
     ensure!(command.status().context("cannot start it")?.success(), "it failed: {command:?}");
     Ok(())
 }
 
 fn time(command: &mut Command) -> Result<f64> {
     let begun = now();
-    ends_well(command)?;
+    expect_success(command)?;
     let took: Duration = begun.elapsed();
     Ok(took.as_secs_f64())
 }

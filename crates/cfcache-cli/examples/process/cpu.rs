@@ -1,4 +1,4 @@
-//! How many instructions a URL costs between a pipe and the socket.
+//! Measures the instructions per URL, from a pipe to the socket.
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use crate::emulator::Emulator;
 use crate::{TOKEN, ZONE, program};
 
-/// The URLs of the two runs: what both have in common (start, the connection) is taken out.
+/// The number of URLs of the two runs. Their difference excludes what both have in common: the start, the connection.
 const FEW: u64 = 150_000;
 const MANY: u64 = 300_000;
 
-/// At most so many instructions a URL of 76 bytes.
+/// The maximum number of instructions for a URL of 76 bytes.
 const TARGET: f64 = 2000.0;
 
-/// Purges URLs from a pipe at an emulator without limits, and counts with `valgrind --tool=callgrind`.
+/// Purges URLs from a pipe with an emulator without limits, and counts with `valgrind --tool=callgrind`.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     let few = measure(cfcache, FEW)?;
     let many = measure(cfcache, MANY)?;
@@ -30,7 +30,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The instructions of a run over so many URLs.
+/// Returns the instructions of a run with this many URLs.
 fn measure(cfcache: &Path, urls: u64) -> Result<u64> {
     let emulator = Emulator::start(cfcache, &["--no-rate-limit"])?;
     let mut command = program(Path::new("valgrind"));

@@ -1,4 +1,4 @@
-//! How many hits a second the edge serves, beside nginx with `proxy_cache` on the same machine.
+//! Measures the hits per second of the edge, compared with nginx with `proxy_cache` on the same machine.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::emulator::Emulator;
 
-/// How often each of the two is measured, in turn.
+/// The number of measurements of each, in turns.
 const ROUNDS: usize = 3;
 
-/// At least this share of nginx's requests a second.
+/// The minimum ratio to nginx's requests per second.
 const TARGET: f64 = 0.5;
 
 const OBJECT_BYTES: usize = 10_000;
 
-/// Measures hits of one object with `wrk`: 64 connections, 5 seconds for each round.
+/// Measures hits of one object with `wrk`: 64 connections, 5 seconds per round.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     for program in ["wrk", "nginx"] {
         if Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
@@ -49,7 +49,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// nginx twice: as the origin, and as a cache in front of it.
+/// Two servers of nginx: the origin, and a cache in front of it.
 struct Nginx {
     process: Child,
     origin: String,
@@ -89,13 +89,13 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its workers when it is asked to end.
+        // The master process ends its workers on SIGTERM.
         let _asked = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ended = self.process.wait();
     }
 }
 
-/// Requests a second, all of which are hits.
+/// Returns requests per second, and checks that all are hits.
 fn hits(base: &str) -> Result<f64> {
     let url = format!("{base}/object.css");
     // The first request fills the cache; nginx may still be starting.

@@ -1,4 +1,4 @@
-//! `cfcache emulator`, as a process of its own: for the measurements, and for what xtask does with one.
+//! Runs `cfcache emulator` as a process, for the measurements and for xtask.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Emulator {
     process: Child,
     pub(crate) base_url: String,
-    /// Where visitors are served, if it was started with an origin.
+    /// The URL for visitors, if it was started with an origin.
     pub(crate) edge_url: Option<String>,
 }
 
 impl Emulator {
-    /// Starts it on a free port, with what its command line takes, and waits until it listens.
+    /// Starts an emulator on a free port with these arguments, and waits until it listens.
     pub(crate) fn start(cfcache: &Path, arguments: &[&str]) -> Result<Self> {
         let mut process = Command::new(cfcache)
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(arguments)
-            // Neither the environment nor a configuration of whoever runs this has a say.
+            // The environment and configuration of the user must have no effect.
             .env_clear()
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
@@ -46,7 +46,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
+        // It may have ended already.
         let _ended = self.process.kill();
         let _ended = self.process.wait();
     }

@@ -1,9 +1,10 @@
-//! What the release binary takes, as a process: `cargo xtask bench start`, `cpu`, `memory` and the like run this, and
-//! `cargo xtask order` for the functions that a purge runs.
+//! Measures the release binary as a process. `cargo xtask bench start`, `cpu`, `memory` and others run this, and so
+//! does `cargo xtask order`
+//! for the list of functions that a purge runs.
 //!
-//! Each figure is a ratio of two things that were measured in one run, or a number that does not depend on the machine.
+//! Each figure is a ratio of two measurements in one run, or a number that does not depend on the machine.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its results")]
 
 mod changed;
 mod cpu;
@@ -21,10 +22,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-/// The zone that the emulator has.
+/// The zone of the emulator.
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
-/// No secret: the emulator takes any token of a valid form.
+/// Not a secret: the emulator accepts any token of a valid form.
 const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 
 fn main() -> ExitCode {
@@ -59,17 +60,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// The clock.
-#[expect(clippy::disallowed_methods, reason = "to measure is what this is for")]
+/// Returns the current time.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// A program that finds nothing in the environment, and says nothing.
+/// Creates a command with an empty environment and no output.
 fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Where `curl` is.
+    // The folder of `curl`.
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
     command
 }

@@ -1,4 +1,4 @@
-//! How much memory a run takes, and whether that grows with its input.
+//! Measures the memory of a run, and whether it grows with the input.
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -11,18 +11,18 @@ use crate::emulator::Emulator;
 use crate::now;
 use crate::{TOKEN, ZONE, program};
 
-/// The URLs of the two runs.
+/// The number of URLs of the two runs.
 const FEW: u64 = 1_000_000;
 const MANY: u64 = 10_000_000;
 
-/// At most so many MiB for the large one, and the small one no further from it than this share.
+/// The maximum for the large run, in MiB, and the maximum relative difference of the small one.
 const TARGET: f64 = 48.0;
 const WITHIN: f64 = 0.1;
 
-/// How often the system is asked. It keeps the highest number itself.
+/// How often the system is asked. It keeps the peak itself.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// Purges URLs from a pipe with a journal, at an emulator without limits.
+/// Purges URLs from a pipe with a journal, with an emulator without limits.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     println!("peak resident memory of `purge urls --from - --journal FILE`, URLs from a pipe:");
     let few = measure(cfcache, FEW)?;
@@ -35,7 +35,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The peak in MiB.
+/// Returns the peak in MiB.
 fn measure(cfcache: &Path, urls: u64) -> Result<f64> {
     let emulator = Emulator::start(cfcache, &["--no-rate-limit"])?;
     let journal = cfcache.with_file_name("bench.journal");
@@ -78,21 +78,21 @@ fn measure(cfcache: &Path, urls: u64) -> Result<f64> {
 
 fn write(mut pipe: impl std::io::Write, urls: u64) -> std::io::Result<()> {
     for number in 0..urls {
-        // Multiplied by an odd number, each is another one, and none looks like its neighbor.
+        // The product with an odd number gives a permutation, so all URLs differ and neighbors are not similar.
         let name = number.wrapping_mul(0x9E37_79B1) & 0xFFFF_FFFF;
         writeln!(pipe, "https://www.example.com/assets/{:03}/{name:08x}.jpg", number % 997)?;
     }
     pipe.flush()
 }
 
-/// Reads the highest number that the system has kept, until there is no process any more.
+/// Reads the peak that the system has recorded, until the process ends.
 pub(super) fn watch(process: &mut Child) -> Result<f64> {
     let path = format!("/proc/{}/status", process.id());
     let mut peak = None;
     while process.try_wait()?.is_none() {
         let status = std::fs::read_to_string(&path).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        // One that has ended, and was not waited for, has none.
+        // A process that has ended but was not waited for has no peak.
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         peak = kib.or(peak);
         std::thread::sleep(EVERY);

@@ -1,7 +1,8 @@
-//! Lists the functions that a purge of one URL runs, for `crates/cfcache-cli/build.rs`: the linker puts them beside each
-//! other, so that fewer pages of the program are mapped before it ends.
+//! Lists the functions that a purge of one URL runs, for `crates/cfcache-cli/build.rs`. The linker places them next to
+//! each other, so that
+//! fewer pages of the program are mapped.
 //!
-//! Nothing breaks where the list is out of date: a name that no function has any more matches none.
+//! An outdated list is harmless: the name of a function that no longer exists matches nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::{TOKEN, ZONE, program};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/start.order");
 
-/// Writes the list, with what callgrind (Debian: valgrind) sees. The binary needs symbols.
+/// Writes the list of functions in a profile of callgrind (Debian: valgrind). The binary needs symbols.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     let emulator = Emulator::start(cfcache, &[])?;
     let profile = cfcache.with_extension("callgrind");
@@ -46,7 +47,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The functions of a program in a profile of callgrind, which gives each name once and a number for it from then on:
+/// Returns the functions of a program in a profile of callgrind, which writes each name once and then a number for it:
 /// <https://valgrind.org/docs/manual/cl-format.html>.
 fn functions<'a>(profile: &'a str, program: &Path) -> BTreeSet<&'a str> {
     let mut names: HashMap<(&str, &str), &str> = HashMap::new();
@@ -54,7 +55,7 @@ fn functions<'a>(profile: &'a str, program: &Path) -> BTreeSet<&'a str> {
     for line in profile.lines() {
         let Some((key, value)) = line.split_once("=(") else { continue };
         let Some((number, name)) = value.split_once(')') else { continue };
-        // A call names what is called as `cob` and `cfn`, with the same numbers.
+        // A call contains the called function as `cob` and `cfn`, with the same numbers.
         let kind = key.strip_prefix('c').unwrap_or(key);
         let name = match name.strip_prefix(' ') {
             Some(name) => *names.entry((kind, number)).or_insert(name),
@@ -71,7 +72,7 @@ fn functions<'a>(profile: &'a str, program: &Path) -> BTreeSet<&'a str> {
     functions
 }
 
-/// Patterns for the names: without the hashes that another compiler or another version of a crate changes.
+/// Returns patterns for the names, without the hashes that change with the compiler or the version of a crate.
 fn patterns(functions: &BTreeSet<&str>) -> BTreeSet<String> {
     let mut patterns = BTreeSet::new();
     for function in functions {
@@ -85,8 +86,9 @@ fn patterns(functions: &BTreeSet<&str>) -> BTreeSet<String> {
     patterns
 }
 
-/// The name without what tells versions of a crate apart (`Cs…_` before its name), and without what the compiler or
-/// callgrind adds.
+/// Returns the name without the disambiguators of crate versions (`Cs…_` before a crate's name), and without additions
+/// of the compiler or
+/// callgrind.
 fn without_disambiguators(name: &str) -> String {
     let name = name.split(['.', '\'']).next().unwrap_or_default();
     let mut parts = name.split("Cs");
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_of_the_program_are_found_and_lose_their_hashes() {
+    fn lists_functions_of_the_program_without_hashes() {
         let profile = "\
 ob=(1) /lib/ld.so
 fn=(1) _dl_start

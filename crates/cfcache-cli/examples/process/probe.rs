@@ -1,4 +1,4 @@
-//! How fast visitor URLs are asked, beside `curl`, and how much memory a long list takes.
+//! Measures how fast visitor URLs are requested, compared with `curl`, and the memory of a long list.
 
 use std::fs;
 use std::path::Path;
@@ -11,22 +11,24 @@ use crate::memory::watch;
 use crate::now;
 use crate::{TOKEN, ZONE, program};
 
-/// The URLs of a short list and of a long one.
+/// The number of URLs in a short list and in a long one.
 const FEW: u64 = 10_000;
 const MANY: u64 = 100_000;
 
-/// How often each of the two is measured, in turn.
+/// The number of measurements of each, in turns.
 const ROUNDS: usize = 5;
 
-/// At most so much of `curl`'s time.
+/// The maximum ratio to the time of `curl`.
 const TARGET: f64 = 1.5;
 
-/// At most so many MiB for a list that streams, short or long; and for each of 100,000 URLs that were purged and are
-/// verified and fetched, so many bytes.
+/// The maximum memory of a streamed list, short or long, in MiB; and the maximum memory for each of 100,000 URLs that
+/// are purged, verified and
+/// fetched, in bytes.
 const STREAMED: f64 = 24.0;
 const BYTES: f64 = 64.0;
 
-/// Asks 10,000 URLs of an emulated edge, all of them hits, four at once and without a rate; then measures memory.
+/// Requests 10,000 URLs of an emulated edge, all of them hits, four concurrently and without a rate limit. Then
+/// measures memory.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     let folder = cfcache.ancestors().nth(2).context("cfcache was built into no folder")?.join("bench-probe");
     drop(fs::remove_dir_all(&folder));
@@ -65,7 +67,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
         process.stdout(Stdio::null()).stderr(Stdio::null());
         process
     };
-    // So that all are hits.
+    // The second requests are all hits.
     time(&mut visiting("warm", &few))?;
 
     println!("{FEW} URLs, all hits of 1,000 bytes, 4 at once, {ROUNDS} rounds in turn:\n");
@@ -111,7 +113,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How long a process takes that ends well, in seconds.
+/// Returns the time of a process in seconds, and checks that it succeeds.
 fn time(command: &mut Command) -> Result<f64> {
     let begun = now();
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
@@ -119,7 +121,7 @@ fn time(command: &mut Command) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// The peak of a process that ends well, in MiB.
+/// Returns the peak memory of a process in MiB, and checks that it succeeds.
 fn peak(command: &mut Command) -> Result<f64> {
     let mut process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let peak = watch(&mut process)?;

@@ -1,4 +1,4 @@
-//! How large the binary is, and of how many crates it is made.
+//! Measures the size of the binary, and counts its crates.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// At most so many bytes, stripped.
+/// The maximum size of the stripped binary, in bytes.
 const TARGET: u64 = 6_500_000;
 
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     let bytes = std::fs::metadata(cfcache).context("cannot read the binary")?.len();
-    // What is linked or run at build time; what tests use does not count.
+    // Crates that are linked or run at build time; dependencies of tests do not count.
     let mut tree = Command::new("cargo");
     tree.args(["tree", "--package=cfcache-cli", "--edges=normal,build", "--prefix=none", "--format={p}"]);
     let tree = tree.current_dir(env!("CARGO_MANIFEST_DIR")).output().context("cannot run cargo")?;

@@ -1,4 +1,4 @@
-//! How long `cfcache` takes, as a person sees it: from the start of the process to its end, beside `curl`.
+//! Measures the total time of a `cfcache` process, compared with `curl`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,26 +10,27 @@ use crate::emulator::Emulator;
 use crate::now;
 use crate::{TOKEN, ZONE, program};
 
-/// Pairs of runs that count.
+/// The number of measured pairs of runs.
 const PAIRS: usize = 200;
 
-/// Pairs of runs before these, which fill the caches.
+/// The number of pairs of runs before that, which fill the caches.
 const WARM_UP: usize = 10;
 
-/// At most this share of the time that `curl` takes.
+/// The maximum ratio to the time of `curl`.
 const TARGET: f64 = 0.28;
 
 const URL: &str = "https://www.example.com/css/styles.css";
 
-/// Compares `--version`, and a purge of one URL at an emulator on this machine, with `curl` doing the same.
+/// Compares `--version`, and a purge of one URL with a local emulator, with `curl` doing the same.
 pub(super) fn run(cfcache: &Path) -> Result<()> {
     if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
         bail!("curl is what is compared with, and it is not here: apt-get install curl");
     }
     println!("{PAIRS} pairs of runs, one after the other in turn, after {WARM_UP} to warm up; medians:\n");
 
-    // What a linker has just written is in the page cache in pieces of 4 kB, and takes longer to map than what was copied,
-    // unpacked or read from the disk.
+    // A file that a linker has just written is in the page cache in pieces of 4 kB, and takes longer to map than a file
+    // that was copied, unpacked
+    // or read from the disk.
     let installed = cfcache.with_file_name("cfcache-installed");
     std::fs::copy(cfcache, &installed).context("cannot copy the binary")?;
     let cfcache = installed.as_path();
@@ -61,7 +62,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints the medians of both, and gives their ratio.
+/// Prints the medians of both, and returns their ratio.
 fn compare(what: &str, ours: &mut Command, curl: &mut Command) -> Result<f64> {
     let (mut our_times, mut curl_times) = (Vec::new(), Vec::new());
     for pair in 0..WARM_UP + PAIRS {

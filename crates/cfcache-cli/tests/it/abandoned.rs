@@ -1,14 +1,14 @@
-//! Runs that are given up: what was not read, or not sent, is accounted for all the same.
+//! Cancelled runs: entries that were not read or not sent are still counted.
 
 use std::collections::BTreeSet;
 
 use crate::support::{Api, Dir, ZONE, cfcache, urls};
 
-/// After three batches nothing goes, for longer than is granted.
+/// After three batches, all requests are refused, for longer than the run waits.
 const LOCKED: &str = "status=429,retry-after=700,after=3";
 
 #[test]
-fn a_file_is_accounted_for_to_its_end() {
+fn a_cancelled_run_counts_the_rest_of_its_file() {
     let api = Api::with_fault(LOCKED);
     let dir = Dir::new();
     let list = dir.file("urls.txt", urls(20_000));
@@ -23,7 +23,7 @@ fn a_file_is_accounted_for_to_its_end() {
     assert_eq!(report["items"], 20_000);
     assert!(report.get("incomplete").is_none(), "{report}");
 
-    // What failed, and what took effect, is all there was.
+    // Failed and accepted entries are all entries.
     let text = dir.read("rest.txt");
     let sent = api.items();
     let all: BTreeSet<&str> = text.lines().chain(sent.iter().map(String::as_str)).collect();
@@ -31,9 +31,9 @@ fn a_file_is_accounted_for_to_its_end() {
     assert_eq!(report["accepted"].as_u64().unwrap() + text.lines().count() as u64, 20_000);
 }
 
-/// What was handed to the run of a zone already is not lost with it.
+/// Entries that are already assigned to the run of a zone are also counted.
 #[test]
-fn a_file_for_several_zones_is_accounted_for_to_its_end() {
+fn a_cancelled_run_over_several_zones_counts_the_rest_of_its_file() {
     let api = Api::with_fault(LOCKED);
     let dir = Dir::new();
     let lines: Vec<String> = (0..20_000)
@@ -62,7 +62,7 @@ fn a_file_for_several_zones_is_accounted_for_to_its_end() {
 }
 
 #[test]
-fn a_pipe_that_was_not_read_to_its_end_is_said_to_be_so_whatever_the_verbosity() {
+fn reports_an_unread_pipe_at_every_verbosity() {
     let api = Api::with_fault(LOCKED);
     let ran = cfcache(&api)
         .args("purge urls --json --max-wait 5 --no-rate-limit --quiet --from -")
@@ -74,7 +74,7 @@ fn a_pipe_that_was_not_read_to_its_end_is_said_to_be_so_whatever_the_verbosity()
 }
 
 #[test]
-fn what_is_for_lists_is_refused_where_it_would_do_nothing() {
+fn refuses_list_options_without_a_list() {
     let api = Api::quick();
     let dir = Dir::new();
     let mappings = dir.file("regions.txt", "192.0.2.1 aws us-east-1\n");
@@ -87,7 +87,7 @@ fn what_is_for_lists_is_refused_where_it_would_do_nothing() {
 }
 
 #[test]
-fn no_variants_are_not_all_variants() {
+fn refuses_an_empty_list_of_variants() {
     let api = Api::quick();
     for empty in ["{}", "\u{feff}{}\n"] {
         let ran = cfcache(&api).args("variants set --from -").input(empty).run();
@@ -97,14 +97,14 @@ fn no_variants_are_not_all_variants() {
 }
 
 #[test]
-fn an_empty_address_is_not_the_vendors() {
+fn refuses_an_empty_base_url() {
     let api = Api::quick();
     let ran = cfcache(&api).env("CLOUDFLARE_BASE_URL", "").args("purge tags a").run();
     ran.exits(2).says_nothing().tells("`CLOUDFLARE_BASE_URL` is set but empty");
 }
 
 #[test]
-fn options_may_be_said_twice() {
+fn accepts_repeated_options() {
     let api = Api::quick();
     cfcache(&api).args("-q -q -y -y --json --json purge tags a").run().exits(0).report();
 }

@@ -1,8 +1,9 @@
-//! The GitHub Action's script under a harness that plays the runner: its environment and files, a tool cache, and a
-//! server of releases. The archive holds a script that calls the binary under test, and the `PATH` has the programs that
-//! the action's page names and no others.
+//! Tests the script of the GitHub Action with a simulated runner: its environment and files, a tool cache, and a server
+//! of releases. The
+//! archive contains a script that calls the tested binary, and `PATH` contains only the programs that the action's page
+//! lists.
 
-// `sha256sum`, which makes the digests here, is not everywhere.
+// `sha256sum`, which these tests use for digests, is not available everywhere.
 #![cfg(target_os = "linux")]
 
 use std::io::{Read as _, Write as _};
@@ -17,7 +18,7 @@ use crate::support::{Api, Dir, TOKEN, ZONE};
 
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.github/actions/purge");
 
-/// What the script may run: what its page names, and what every system has.
+/// The programs that the script may run: those on its page, and those of every system.
 const PROGRAMS: [&str; 17] = [
     "awk",
     "bash",
@@ -38,20 +39,20 @@ const PROGRAMS: [&str; 17] = [
     "tr",
 ];
 
-/// A job's machine: what is kept between steps.
+/// The machine of a job: its state between steps.
 struct Runner {
     dir: Dir,
     releases: String,
     downloads: Arc<AtomicU64>,
 }
 
-/// What a step left behind.
+/// The result of a step.
 #[derive(Debug)]
 struct Step {
     code: i32,
-    /// Standard output, and behind it standard error.
+    /// Standard output, followed by standard error.
     out: String,
-    /// Standard error. The runner reads it beside standard output, in no order.
+    /// Standard error. The runner reads both streams, in no defined order.
     err: String,
     output: String,
     summary: String,
@@ -63,7 +64,7 @@ impl Runner {
         Self::with_release(&format!("{}-unknown-linux-musl", std::env::consts::ARCH), "cfcache")
     }
 
-    /// A runner that can have a release for a target alone, whose binary has that name.
+    /// Creates a runner with a release for only one target, whose binary has that name.
     fn with_release(target: &str, program: &str) -> Self {
         let dir = Dir::new();
         let name = format!("cfcache-1.2.3-{target}");
@@ -102,21 +103,21 @@ impl Runner {
         Self { dir, releases, downloads }
     }
 
-    /// The last run's report.
+    /// Returns the report of the last run.
     #[track_caller]
     fn report(step: &Step) -> serde_json::Value {
         let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
         serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap()
     }
 
-    /// Runs the script as the action does, with inputs and other variables, and asserts what holds for every run.
+    /// Runs the script as the action does, with inputs and other variables, and checks the conditions of every run.
     #[track_caller]
     fn run(&self, api: &Api, variables: &[(&str, &str)]) -> Step {
         let step = self.run_anywhere(api, variables);
-        // The token is named to be masked, and nowhere else.
+        // The token appears only in the command that masks it.
         let shown = step.out.replace(&format!("::add-mask::{TOKEN}\n"), "");
         assert!(!format!("{shown}{}{}", step.output, step.summary).contains(TOKEN), "{step:#?}");
-        // Every red step says why in an annotation.
+        // Every failed step explains the failure in an annotation.
         assert_eq!(step.code != 0, step.out.contains("::error title=cfcache::"), "{step:#?}");
         step
     }
@@ -157,7 +158,7 @@ impl Runner {
     }
 }
 
-/// Serves one file over HTTP, and counts how often it is sent. What is asked for below `/moved` is elsewhere.
+/// Serves one file over HTTP, and counts its downloads. Requests below `/moved` are redirected.
 fn serve(path: String, content: Vec<u8>) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -187,7 +188,7 @@ fn serve(path: String, content: Vec<u8>) -> (String, Arc<AtomicU64>) {
 }
 
 #[test]
-fn each_kind_is_purged_and_counted() {
+fn purges_and_counts_each_kind() {
     let (runner, api) = (Runner::new(), Api::quick());
     runner.dir.file("list.txt", "https://www.example.com/c\n");
     for (input, value, accepted, items) in [
@@ -218,7 +219,7 @@ fn each_kind_is_purged_and_counted() {
 }
 
 #[test]
-fn exit_code_and_failures_are_passed_on() {
+fn returns_the_exit_code_and_failures() {
     for (fault, code) in
         [("status=400,code=9999", 1), ("status=401,code=10000", 3), ("status=429,retry-after=3600", 4)]
     {
@@ -231,7 +232,7 @@ fn exit_code_and_failures_are_passed_on() {
 }
 
 #[test]
-fn a_429_storm_that_ends_is_a_success() {
+fn succeeds_after_temporary_429s() {
     let (runner, api) = (Runner::new(), Api::with_fault("status=429,retry-after=1,times=2"));
     let step = runner.run(&api, &[("INPUT_URLS", "https://www.example.com/a")]);
     assert_eq!(step.code, 0, "{step:#?}");
@@ -240,7 +241,7 @@ fn a_429_storm_that_ends_is_a_success() {
 }
 
 #[test]
-fn what_changed_is_purged_and_a_failure_is_made_up_for() {
+fn purges_changes_and_repeats_failed_ones_in_the_next_run() {
     let (runner, api) = (Runner::new(), Api::quick());
     std::fs::create_dir_all(runner.dir.at("public folder")).unwrap();
     runner.dir.file("public folder/a.css", "one");
@@ -291,10 +292,10 @@ fn what_changed_is_purged_and_a_failure_is_made_up_for() {
 }
 
 #[test]
-fn what_visitors_get_is_asked_for_with_the_options_of_the_command() {
+fn passes_verification_inputs_as_options() {
     let (runner, api) = (Runner::new(), Api::quick());
     assert_eq!(runner.run(&api, &[("INPUT_TAGS", "a")]).code, 0);
-    // In the place of the binary, something that writes down how it was called.
+    // Instead of the binary, a script that records its arguments.
     let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
     let script = r#"#!/bin/sh
 printf '%s\n' "$@" > arguments
@@ -321,8 +322,8 @@ printf '{"accepted":1}'
 }
 
 #[test]
-fn failures_are_annotations_with_escaped_values_and_at_most_ten() {
-    // The same of a list that is refused before anything is sent, and of one that the API refuses.
+fn writes_at_most_ten_escaped_annotations() {
+    // The same for a list that is refused before anything is sent, and for one that the API refuses.
     let (runner, api) = (Runner::new(), Api::quick());
     let hostile = r#"no-url%"\n"#;
     let step = runner.run(&api, &[("INPUT_URLS", hostile)]);
@@ -346,13 +347,13 @@ fn failures_are_annotations_with_escaped_values_and_at_most_ten() {
     assert!(step.output.starts_with("accepted=0\nfailed=12\n"), "{step:#?}");
 }
 
-/// The texts of the errors that the runner shows.
+/// Returns the texts of the errors that the runner shows.
 fn annotations(step: &Step) -> Vec<&str> {
     step.out.lines().filter_map(|line| line.strip_prefix("::error title=cfcache::")).collect()
 }
 
 #[test]
-fn each_runner_has_its_archive() {
+fn selects_the_archive_for_each_runner() {
     for (target, program) in [
         ("x86_64-unknown-linux-musl", "cfcache"),
         ("aarch64-unknown-linux-musl", "cfcache"),
@@ -362,7 +363,7 @@ fn each_runner_has_its_archive() {
         ("x86_64-pc-windows-msvc", "cfcache.exe"),
     ] {
         let (runner, api) = (Runner::with_release(target, program), Api::quick());
-        // The queue's archive is no purge's, and musl comes first.
+        // The queue's archive is not the archive of `cfcache`, and musl comes first.
         let digests = runner.dir.read("action/digests.txt");
         let others =
             digests.replace("cfcache-1.2.3", "cfcache-queue-1.2.3").replace(&digests[..64], &"0".repeat(64));
@@ -375,9 +376,9 @@ fn each_runner_has_its_archive() {
     assert!(step.code == 2 && step.out.contains("no cfcache for Linux on riscv64"), "{step:#?}");
 }
 
-/// On Windows the runner's folders begin with a drive; here something else stands for it.
+/// On Windows, the runner's folders start with a drive; here another prefix is used.
 #[test]
-fn folders_of_the_runner_on_windows_are_translated() {
+fn translates_windows_folders_of_the_runner() {
     let (runner, api) = (Runner::with_release("x86_64-pc-windows-msvc", "cfcache.exe"), Api::quick());
     let cygpath = "#!/bin/sh\n[ \"$1\" = --unix ] && echo \"${2#D:}\" || echo \"D:$2\"\n";
     let cygpath = runner.dir.file("bin/cygpath", cygpath);
@@ -393,7 +394,7 @@ fn folders_of_the_runner_on_windows_are_translated() {
 }
 
 #[test]
-fn elsewhere_no_line_is_a_workflow_command() {
+fn writes_no_workflow_commands_outside_of_github() {
     let (runner, api) = (Runner::new(), Api::quick());
     let elsewhere = ("GITHUB_ACTIONS", "");
     let report = runner.dir.at("report.json");
@@ -411,7 +412,7 @@ fn elsewhere_no_line_is_a_workflow_command() {
     assert!(!step.out.contains("::") && !step.out.contains(TOKEN), "{step:#?}");
 }
 
-/// The mapping in a page that is two lines below a text: `NAME: VALUE`, all with one indent.
+/// Returns the mapping that starts two lines below a text in a page: `NAME: VALUE`, all with the same indentation.
 fn mapping<'a>(page: &'a str, after: &str) -> Vec<(&'a str, &'a str)> {
     let (_, below) = page.split_once(after).unwrap();
     let mut lines = below.lines().skip(2).peekable();
@@ -426,7 +427,7 @@ fn recipes() -> String {
 }
 
 #[test]
-fn the_recipe_of_github_purges_what_changed() {
+fn the_github_recipe_purges_changes() {
     let page = recipes();
     let inputs = mapping(&page, "uses: cfcache/cfcache/.github/actions/purge@");
     assert_eq!(inputs.len(), 5, "{inputs:?}");
@@ -450,7 +451,7 @@ fn the_recipe_of_github_purges_what_changed() {
     runner.dir.file("public/a.css", "two");
     assert_eq!(runner.run(&api, &inputs).code, 0);
     assert_eq!(api.items(), ["www.example.com", "https://www.example.com/a.css"]);
-    // What is put away and fetched is the state.
+    // The state is saved and restored.
     let state = inputs.iter().find(|(name, _)| *name == "INPUT_STATE").unwrap().1;
     assert_eq!(page.matches(&format!("          path: {state}\n")).count(), 2);
     let action = std::fs::read_to_string(format!("{ACTION}/action.yml")).unwrap();
@@ -460,7 +461,7 @@ fn the_recipe_of_github_purges_what_changed() {
 }
 
 #[test]
-fn the_recipe_of_gitlab_names_inputs_of_the_component() {
+fn the_gitlab_recipe_uses_inputs_of_the_component() {
     let component = std::fs::read_to_string(format!("{ACTION}/../../../templates/purge.yml")).unwrap();
     let page = recipes();
     let inputs = mapping(&page, "/templates/purge.yml");
@@ -468,13 +469,13 @@ fn the_recipe_of_gitlab_names_inputs_of_the_component() {
     for (name, _) in inputs {
         assert!(component.contains(&format!("\n    {name}:\n      default: ")), "there is no input {name}");
     }
-    // The job that the recipe adds to has the name that the component gives it.
+    // The job that the recipe extends has the name that the component gives it.
     assert!(component.contains("default: cfcache-purge\n") && page.contains("\ncfcache-purge:\n"));
 }
 
-/// The component has the script in it; that it is this one is checked with the other generated files.
+/// The component contains the script. Another test checks that it is the current one.
 #[test]
-fn the_component_of_gitlab_runs_the_same_script() {
+fn the_gitlab_component_runs_the_same_script() {
     let component = std::fs::read_to_string(format!("{ACTION}/../../../templates/purge.yml")).unwrap();
     let (head, script) = component.split_once("  script:\n    - |\n").unwrap();
     let script: String = script.lines().map(|line| format!("{}\n", line.get(6..).unwrap_or(""))).collect();
@@ -495,7 +496,7 @@ fn the_component_of_gitlab_runs_the_same_script() {
         .map(|line| line.trim().split_once(':').unwrap())
         .map(|(name, value)| (name, if value.contains("inputs.") { "" } else { value.trim() }))
         .collect();
-    // What the runner of GitLab does not have.
+    // Variables that GitLab's runner does not have.
     let unset = [
         "GITHUB_ACTIONS",
         "GITHUB_OUTPUT",
@@ -529,7 +530,7 @@ fn the_component_of_gitlab_runs_the_same_script() {
 }
 
 #[test]
-fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
+fn an_empty_list_is_an_error_unless_allowed() {
     let (runner, api) = (Runner::new(), Api::quick());
     runner.dir.file("empty.txt", "\n \n");
     runner.dir.file("array.txt", "[\n]\n");
@@ -565,12 +566,12 @@ fn nothing_to_purge_is_an_error_unless_it_is_allowed() {
 }
 
 #[test]
-fn a_list_that_is_not_empty_is_purged_where_it_may_be_empty() {
+fn purges_a_list_that_is_allowed_to_be_empty() {
     let (runner, api) = (Runner::new(), Api::quick());
     let allowed = ("INPUT_ALLOW_EMPTY", "true");
     std::fs::create_dir_all(runner.dir.at("public")).unwrap();
     runner.dir.file("public/a.css", "one");
-    // As cfcache reads lists: a carriage return ends a line, and a comment with it.
+    // As cfcache reads lists: a carriage return ends a line, and thus a comment.
     runner.dir.file("list.txt", "# A list.\rhttps://www.example.com/b\r");
     for (inputs, items) in [
         (&[("INPUT_TAGS", "a")][..], 1),
@@ -584,7 +585,7 @@ fn a_list_that_is_not_empty_is_purged_where_it_may_be_empty() {
         let step = runner.run(&api, &[inputs, &[allowed]].concat());
         assert_eq!((step.code, api.items().len(), api.requests()), (0, items, 1), "{inputs:?}: {step:#?}");
     }
-    // What is wrong stays wrong.
+    // Invalid entries are still errors.
     for wrong in ["yes", "TRUE", "\n"] {
         let step = runner.run(&api, &[("INPUT_TAGS", "a"), ("INPUT_ALLOW_EMPTY", wrong)]);
         assert!(step.code == 2 && step.out.contains("takes true or false"), "{step:#?}");
@@ -597,12 +598,12 @@ fn a_list_that_is_not_empty_is_purged_where_it_may_be_empty() {
 }
 
 #[test]
-fn long_lists_are_purged_whole() {
+fn purges_long_lists_completely() {
     let (runner, api) = (Runner::new(), Api::quick());
     let list = |count: usize| -> String {
         (0..count).map(|index| format!("https://www.example.com/{index:076}\n")).collect()
     };
-    // What the kernel takes in one variable, and a file of 1 MB.
+    // Lists as long as the kernel allows for one variable, and a file of 1 MB.
     runner.dir.file("list.txt", list(10_000));
     for (input, value, count) in
         [("INPUT_URLS", &list(1_250)[..], 1_250), ("INPUT_URLS_FROM", "list.txt", 10_000)]
@@ -614,9 +615,9 @@ fn long_lists_are_purged_whole() {
 }
 
 #[test]
-fn a_tool_cache_that_cannot_be_written_costs_a_download_each_time() {
+fn works_without_a_writable_tool_cache() {
     let (runner, api) = (Runner::new(), Api::quick());
-    // A file in the place of the folder: root may write to any folder.
+    // A file instead of the folder, because root may write to any folder.
     runner.dir.file("none", "");
     let none = runner.dir.at("none");
     let none = ("RUNNER_TOOL_CACHE", none.to_str().unwrap());
@@ -632,7 +633,7 @@ fn a_tool_cache_that_cannot_be_written_costs_a_download_each_time() {
 }
 
 #[test]
-fn without_a_tool_cache_nothing_is_run_that_others_could_have_put_there() {
+fn without_a_tool_cache_uses_a_private_folder() {
     let (runner, api) = (Runner::new(), Api::quick());
     let digest = runner.dir.read("action/digests.txt")[..64].to_owned();
     let folder = format!("temp/cfcache/1.2.3/{digest}");
@@ -642,14 +643,14 @@ fn without_a_tool_cache_nothing_is_run_that_others_could_have_put_there() {
     let step = runner.run(&api, &[("RUNNER_TOOL_CACHE", ""), ("INPUT_TAGS", "a")]);
     assert_eq!((step.code, api.items()), (0, vec!["a".to_owned()]), "{step:#?}");
     assert!(!runner.dir.at("planted").exists(), "{step:#?}");
-    // The report stays, and neither the binary nor the list does.
+    // The report is kept, but neither the binary nor the list.
     let report = step.output.lines().find_map(|line| line.strip_prefix("report=")).unwrap();
     let left: Vec<_> = std::fs::read_dir(Path::new(report).parent().unwrap()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[test]
-fn steps_that_install_at_once_all_find_a_whole_binary() {
+fn concurrent_installations_give_a_complete_binary() {
     let (runner, api) = (Runner::new(), Api::quick());
     let alone = [("GITHUB_OUTPUT", ""), ("GITHUB_STEP_SUMMARY", ""), ("INPUT_TAGS", "a")];
     std::thread::scope(|scope| {
@@ -665,7 +666,7 @@ fn steps_that_install_at_once_all_find_a_whole_binary() {
 }
 
 #[test]
-fn folders_of_the_runner_may_have_any_name() {
+fn accepts_any_names_of_runner_folders() {
     let (runner, api) = (Runner::new(), Api::quick());
     for folder in ["a folder", "-f", "it's \"quoted\"", "*", "$(touch owned)", "\u{fc}"] {
         let (temp, tools) = (format!("temp/{folder}"), format!("tools/{folder}"));
@@ -683,7 +684,7 @@ fn folders_of_the_runner_may_have_any_name() {
 }
 
 #[test]
-fn releases_may_be_elsewhere_and_have_to_be_whole() {
+fn downloads_from_other_servers_and_refuses_invalid_archives() {
     let (runner, api) = (Runner::new(), Api::quick());
     let tags = ("INPUT_TAGS", "a");
     for (releases, code, part) in [
@@ -702,7 +703,7 @@ fn releases_may_be_elsewhere_and_have_to_be_whole() {
     let (short, _) = serve(format!("/v1.2.3/{archive}"), content[..content.len() / 2].to_vec());
     let step = runner.run(&api, &[("INPUT_RELEASES", &short), tags]);
     assert!(step.code == 1 && step.out.contains("nothing of it was unpacked"), "{step:#?}");
-    // The right digest of what is no release.
+    // The correct digest of a file that is not a release.
     let (other, _) = serve(format!("/v1.2.3/{archive}"), b"no archive".to_vec());
     let digest = "7275b9d1e6c0314c52bfca6c77534b8eaa3a8454a5c74b20e3e5f983e32c6877";
     runner.dir.file("action/digests.txt", format!("{digest}  {archive}\n"));
@@ -710,9 +711,9 @@ fn releases_may_be_elsewhere_and_have_to_be_whole() {
     assert!(step.code == 1 && step.out.contains("holds no cfcache-1.2.3-"), "{step:#?}");
 }
 
-/// macOS has `shasum`, and not `sha256sum`.
+/// macOS has `shasum`, but not `sha256sum`.
 #[test]
-fn digests_are_checked_by_whichever_program_is_there() {
+fn checks_digests_with_sha256sum_or_shasum() {
     let (runner, api) = (Runner::new(), Api::quick());
     let sha256sum = std::fs::read_link(runner.dir.at("bin/sha256sum")).unwrap();
     std::fs::remove_file(runner.dir.at("bin/sha256sum")).unwrap();
@@ -727,7 +728,7 @@ fn digests_are_checked_by_whichever_program_is_there() {
 }
 
 #[test]
-fn files_of_the_runner_may_be_missing() {
+fn works_without_files_of_the_runner() {
     let (runner, api) = (Runner::new(), Api::quick());
     let none = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH"].map(|name| (name, ""));
     for inputs in [("INPUT_TAGS", "a"), ("INPUT_SETUP_ONLY", "true")] {
@@ -737,7 +738,7 @@ fn files_of_the_runner_may_be_missing() {
 }
 
 #[test]
-fn an_archive_with_another_digest_is_not_unpacked() {
+fn refuses_an_archive_with_another_digest() {
     let (runner, api) = (Runner::new(), Api::quick());
     let digests = runner.dir.read("action/digests.txt");
     let tags = [("INPUT_TAGS", "a")];
@@ -747,7 +748,7 @@ fn an_archive_with_another_digest_is_not_unpacked() {
     runner.dir.file("action/digests.txt", "# No release.\n");
     let step = runner.run(&api, &tags);
     assert!(step.code == 2 && step.out.contains("no digest for"), "{step:#?}");
-    // No half of it stays behind: with the right digest it is downloaded, and works.
+    // No part of it remains: with the correct digest, it is downloaded and works.
     runner.dir.file("action/digests.txt", &digests);
     assert_eq!(runner.run(&api, &tags).code, 0);
     runner.dir.file("action/digests.txt", digests.replace("1.2.3", "1.2.4"));
@@ -756,7 +757,7 @@ fn an_archive_with_another_digest_is_not_unpacked() {
 }
 
 #[test]
-fn hostile_values_stay_values() {
+fn hostile_values_cannot_inject_commands() {
     let (runner, api) = (Runner::new(), Api::quick());
     let here = || std::fs::read_dir(runner.dir.path()).unwrap().count();
     let hostile = [
@@ -780,7 +781,7 @@ fn hostile_values_stay_values() {
     ];
     runner.run(&api, &[("INPUT_TAGS", "a")]);
     let before = here();
-    // Each alone, and all as the lines of one value.
+    // Each value alone, and all as the lines of one value.
     let lines = hostile.join("\n");
     let alone = hostile.iter().flat_map(|value| [("INPUT_URLS", *value), ("INPUT_TAGS", value)]);
     let together = [
@@ -812,7 +813,7 @@ fn hostile_values_stay_values() {
                 vec![("INPUT_CHANGED", "tools"), ("INPUT_STATE", "temp/state")]
             }
             "INPUT_SETUP_ONLY" | "PURGE_URLS" | "PURGE_TAGS" => vec![],
-            // Nothing is installed yet, so that this is where it is downloaded from.
+            // Nothing is installed yet, so this is the address of the download.
             "INPUT_RELEASES" => vec![("INPUT_TAGS", "a"), ("RUNNER_TOOL_CACHE", "")],
             _ => vec![("INPUT_TAGS", "a")],
         };
@@ -822,12 +823,12 @@ fn hostile_values_stay_values() {
         assert_commands_are_ours(&step);
         assert!(!step.output.contains("=99") && step.output.lines().count() <= 4, "{step:#?}");
     }
-    // Lines of one value, and a token of two lines, are masked line by line.
+    // The lines of one value, and of a token with two lines, are masked line by line.
     let step = runner.run(&api, &[("INPUT_API_TOKEN", "one\n::error::two"), ("INPUT_TAGS", "a")]);
     assert!(step.out.contains("::add-mask::one\n") && step.code != 0, "{step:#?}");
 }
 
-/// Workflow commands are those that the script means, and none between the pause of commands and its end.
+/// Checks that all workflow commands are intended ones, and that there are none while commands are paused.
 #[track_caller]
 fn assert_commands_are_ours(step: &Step) {
     let mut pause: Option<String> = None;
@@ -851,7 +852,7 @@ fn assert_commands_are_ours(step: &Step) {
 }
 
 #[test]
-fn names_of_other_actions_are_taken_with_a_notice() {
+fn accepts_input_names_of_other_actions_with_a_notice() {
     let (runner, api) = (Runner::new(), Api::quick());
     let step = runner.run(
         &api,
@@ -874,14 +875,14 @@ fn names_of_other_actions_are_taken_with_a_notice() {
 }
 
 #[test]
-fn setup_only_installs_and_purges_nothing() {
+fn setup_only_installs_without_purging() {
     let (runner, api) = (Runner::new(), Api::quick());
     let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("INPUT_API_TOKEN", "")]);
     assert_eq!((step.code, api.requests()), (0, 0), "{step:#?}");
     let version =
         Command::new(Path::new(step.path.trim()).join("cfcache")).arg("--version").output().unwrap();
     assert!(version.stdout.starts_with(b"cfcache "), "{version:?}");
-    // What it would not do is no success.
+    // An input without effect must not be a success.
     let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("INPUT_TAGS", "a")]);
     assert!(step.code == 2 && step.out.contains("setup-only purges nothing"), "{step:#?}");
     let step = runner.run(&api, &[("INPUT_SETUP_ONLY", "true"), ("PURGE_TAGS", "a")]);
@@ -889,7 +890,7 @@ fn setup_only_installs_and_purges_nothing() {
 }
 
 #[test]
-fn every_input_reaches_the_script_as_a_variable_and_in_no_other_way() {
+fn passes_every_input_only_as_a_variable() {
     let action = std::fs::read_to_string(format!("{ACTION}/action.yml")).unwrap();
     let script = std::fs::read_to_string(format!("{ACTION}/purge.sh")).unwrap();
     let (inputs, rest) = action.split_once("outputs:\n").unwrap();

@@ -1,4 +1,4 @@
-//! `purge changed` and `invalidate changed`: what a deployment changed.
+//! `purge changed` and `invalidate changed`: purging the changes of a deployment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, Cmd, Dir, Ran, bare, cfcache};
 
-/// A folder that is deployed, an API, and a state.
+/// A deployed folder, an API, and a state.
 struct Site {
     api: Api,
     dir: Dir,
@@ -52,7 +52,7 @@ impl Site {
         self.command("purge", args).run()
     }
 
-    /// The state as it is, recorded without a request.
+    /// Records the current state without a request.
     fn recorded(self) -> Self {
         let ran = self.purge("public --first nothing");
         ran.exits(0);
@@ -65,7 +65,7 @@ impl Site {
         fs::read_to_string(self.dir.at("state")).unwrap()
     }
 
-    /// What was purged since the last time that this was called; sorted.
+    /// Returns the targets that were purged since the last call, sorted.
     fn purged(&self, seen: &mut usize) -> Vec<String> {
         let all = self.api.items();
         let mut new = all[*seen..].to_vec();
@@ -82,7 +82,7 @@ fn urls(paths: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_first_run_purges_the_host_and_the_next_nothing() {
+fn the_first_run_purges_the_host_and_the_second_nothing() {
     let site = Site::new();
     let ran = site.purge("public");
     ran.exits(0).tells("there is no state yet; purging the hosts of the site");
@@ -102,7 +102,7 @@ fn the_first_run_purges_the_host_and_the_next_nothing() {
 }
 
 #[test]
-fn additions_changes_and_deletions_are_purged_in_all_forms() {
+fn purges_all_urls_of_added_changed_and_deleted_files() {
     let site = Site::new().recorded();
     site.write("new/index.html", "new");
     site.write("index.html", "home 2");
@@ -130,13 +130,13 @@ fn additions_changes_and_deletions_are_purged_in_all_forms() {
 }
 
 #[test]
-fn a_failed_run_is_made_up_for_after_a_revert() {
+fn repeats_a_failed_purge_after_a_revert() {
     let site = Site::at(Api::with_fault("status=403,every=1,times=2")).recorded();
     site.write("index.html", "home 2");
     let ran = site.purge("public");
     ran.exits(3).tells("the next run purges it");
     assert_eq!(ran.report()["state"], "pending");
-    // Back to what it was: nothing is different from the state's files.
+    // The original content is restored, so nothing differs from the state's files.
     site.write("index.html", "home");
     let ran = site.purge("public");
     let report = ran.report();
@@ -148,9 +148,9 @@ fn a_failed_run_is_made_up_for_after_a_revert() {
     assert!(site.state().starts_with("{\"cfcache-state\":1,") && !site.state().contains("{\"pending\":\""));
 }
 
-/// A URL that was accepted may be cached again before the files are what they were.
+/// An accepted URL may be cached again before the original files are restored.
 #[test]
-fn what_was_accepted_of_a_run_that_failed_stays_pending() {
+fn accepted_targets_of_a_failed_run_stay_pending() {
     let site = Site::new().recorded();
     for name in ["1.css", "2.css", "3.css", "4.css"] {
         site.write(name, "new");
@@ -168,7 +168,7 @@ fn what_was_accepted_of_a_run_that_failed_stays_pending() {
 }
 
 #[test]
-fn what_is_pending_is_written_before_anything_else_can_fail() {
+fn writes_pending_targets_first() {
     let site = Site::new().recorded();
     site.write("index.html", "home 2");
     let without_token = |ran: Cmd| ran.without("CLOUDFLARE_API_TOKEN").run();
@@ -180,14 +180,14 @@ fn what_is_pending_is_written_before_anything_else_can_fail() {
 }
 
 #[test]
-fn begin_only_writes_down_what_is_to_be_purged() {
+fn begin_only_records_the_targets() {
     let site = Site::new().recorded();
     site.write("index.html", "home 2");
     let ran = site.command("purge", "public --begin").without("CLOUDFLARE_API_TOKEN").run();
     ran.exits(0);
     assert_eq!((&ran.report()["state"], &ran.report()["items"]), (&json!("pending"), &json!(0)));
     assert_eq!(site.api.requests(), 0);
-    // The upload was given up, and the files are the old ones.
+    // The upload was cancelled, and the files are still the old ones.
     site.write("index.html", "home");
     assert_eq!(site.purge("public").report()["accepted"], 2);
     assert_eq!(site.purged(&mut 0), urls(&["/", "/index.html"]));
@@ -214,7 +214,7 @@ fn a_dry_run_writes_nothing_and_needs_no_credentials() {
 }
 
 #[test]
-fn invalidate_purges_what_is_gone() {
+fn invalidate_purges_deleted_files() {
     let site = Site::new().recorded();
     site.write("index.html", "home 2");
     site.remove("about.html");
@@ -232,13 +232,13 @@ fn invalidate_purges_what_is_gone() {
         urls.sort();
         urls
     };
-    // `/about` shows `about/index.html` now.
+    // `/about` now shows `about/index.html`.
     assert_eq!(of("purge_cache"), urls(&["/about.html"]));
     assert_eq!(of("invalidate_cache"), urls(&["/", "/index.html", "/about", "/about/", "/about/index.html"]));
 }
 
 #[test]
-fn snapshots_that_cannot_be_trusted_send_nothing() {
+fn invalid_snapshots_send_nothing() {
     let site = Site::new().recorded();
     let before = site.state();
     site.write("index.html", "home 2");
@@ -265,12 +265,12 @@ fn snapshots_that_cannot_be_trusted_send_nothing() {
 }
 
 #[test]
-fn states_that_cannot_be_used() {
+fn handles_unusable_states() {
     let site = Site::new().recorded();
     let whole = site.state();
     let write = |content: &str| drop(site.dir.file("state", content));
     let mut seen = 0;
-    // Torn: the hosts, and it is whole again.
+    // A truncated state: the hosts are purged, and the state is complete again.
     write(&whole[..whole.len() / 2]);
     let ran = site.purge("public");
     ran.exits(0).tells("it is torn");
@@ -281,7 +281,7 @@ fn states_that_cannot_be_used() {
     assert_eq!(site.purged(&mut seen), ["www.example.com"]);
     site.purge("public").exits(0);
     assert_eq!(site.purged(&mut seen), Vec::<String>::new());
-    // Newer, foreign: neither read nor written.
+    // Newer or foreign files are neither read nor written.
     for (content, told) in [
         (whole.replacen(":1,", ":2,", 1).as_str(), "it is of version 2"),
         ("<html></html>\n", "it is not a state of cfcache"),
@@ -291,7 +291,7 @@ fn states_that_cannot_be_used() {
         site.purge("public").exits(2).says_nothing().tells(told);
         assert_eq!(site.state(), content);
     }
-    // Locked.
+    // A locked state.
     write(&whole);
     let lock = fs::File::create(site.dir.at("state.lock")).unwrap();
     lock.lock().unwrap();
@@ -299,12 +299,12 @@ fn states_that_cannot_be_used() {
     assert_eq!(site.state(), whole);
     drop(lock);
     site.purge("public").exits(0);
-    // Where it would be deployed.
+    // A state in the deployed folder.
     site.purge("public --state public/state").exits(2).tells("is in the directory that is deployed");
 }
 
 #[test]
-fn another_url_purges_the_old_hosts_and_the_new() {
+fn a_changed_url_purges_the_old_and_new_hosts() {
     let site = Site::new().recorded();
     let ran = site.purge("public --url https://example.com/sub");
     ran.exits(0).tells("the URLs of the site have changed");
@@ -314,7 +314,7 @@ fn another_url_purges_the_old_hosts_and_the_new() {
 }
 
 #[test]
-fn too_much_for_the_limits_falls_back_to_folders_and_hosts() {
+fn falls_back_to_folders_and_hosts_above_the_limits() {
     let site = Site::new();
     for index in 0..400 {
         site.write(&format!("docs/{index}.html"), "1");
@@ -344,7 +344,7 @@ fn too_much_for_the_limits_falls_back_to_folders_and_hosts() {
     assert!(state.contains("{\"host\":\"www.example.com\"}") && !state.contains("/docs/"), "{state}");
     let ran = site.purge("public --within 0.5 --fallback none");
     ran.exits(2).says_nothing().tells("`--within` allows");
-    // Not sent, and not forgotten: the files may be the old ones in the next run.
+    // The targets were not sent but are kept, because the next run may have the old files again.
     assert!(site.state().contains("https://www.example.com/docs/1"), "{}", site.state());
     let ran = site.purge("public --within 0.5 --fallback everything");
     ran.exits(2).tells("--yes");
@@ -358,7 +358,7 @@ fn too_much_for_the_limits_falls_back_to_folders_and_hosts() {
 }
 
 #[test]
-fn plans_decide_what_is_too_much() {
+fn the_fallback_depends_on_the_plan() {
     let site = Site::new().recorded();
     for index in 0..600 {
         site.write(&format!("{index}.html"), "1");
@@ -372,19 +372,19 @@ fn plans_decide_what_is_too_much() {
 }
 
 #[test]
-fn lists_of_changes_go_through_the_state() {
+fn lists_of_changes_use_the_state() {
     let site = Site::at(Api::with_fault("status=403,every=1,times=1"));
     let list = |list: &str| site.command("purge", "--changes rsync --from -").input(list.to_owned()).run();
     let ran = list(">f+++++++++ new.html\n*deleting   old.css\n");
     ran.exits(3);
     assert_eq!(ran.report()["changed"], json!({ "added": 1, "changed": 0, "deleted": 1, "unchanged": 0 }));
-    // The tool does not say it again.
+    // The tool does not report the change again.
     let ran = list("");
     ran.exits(0);
     assert_eq!((&ran.report()["accepted"], &ran.report()["state"]), (&json!(3), &json!("saved")));
     assert_eq!(site.purged(&mut 0), urls(&["/new.html", "/new", "/old.css"]));
     assert_eq!(list("").report()["items"], 0);
-    // What was understood of a list that is wrong is not lost.
+    // The valid part of an invalid list is not lost.
     list(">f.st...... a.css\nrsync: [sender] failed\n")
         .exits(2)
         .says_nothing()
@@ -394,7 +394,7 @@ fn lists_of_changes_go_through_the_state() {
 }
 
 #[test]
-fn lists_of_every_tool() {
+fn accepts_lists_of_every_tool() {
     let site = Site::new();
     let mut seen = 0;
     for (args, list, expected) in [
@@ -447,7 +447,7 @@ fn manifests_and_sitemaps_are_snapshots() {
     assert_eq!(with("2026", "").report()["accepted"], 3);
 }
 
-/// Runs git in a folder, with nobody's settings.
+/// Runs git in a folder, without the user's settings.
 fn git(folder: &Path, args: &str) {
     let run = std::process::Command::new("git")
         .current_dir(folder)
@@ -525,7 +525,7 @@ as = 'prefix'
 }
 
 #[test]
-fn settings_of_sites_that_are_wrong_are_named_by_line() {
+fn invalid_site_settings_are_reported_with_their_line() {
     let site = Site::new();
     for (settings, told) in [
         ("[site.www]\nurl = ['www.example.com']\n", "line 2: `www.example.com` is no URL of a site"),
@@ -545,7 +545,7 @@ fn settings_of_sites_that_are_wrong_are_named_by_line() {
 
 #[cfg(unix)]
 #[test]
-fn a_root_that_leads_out_of_the_project_is_refused() {
+fn refuses_a_root_outside_of_the_project() {
     let site = Site::new();
     let project = site.dir.at("project");
     fs::create_dir(&project).unwrap();
@@ -554,12 +554,12 @@ fn a_root_that_leads_out_of_the_project_is_refused() {
     std::os::unix::fs::symlink("../public", project.join("public")).unwrap();
     let run = |args: &str| cfcache(&site.api).current_dir(&project).args(args).args("--state ../state").run();
     run("purge changed").exits(2).tells("is outside of the project");
-    // Whoever types it may mean it.
+    // On the command line, the path may be intended.
     run("purge changed public --first nothing").exits(0);
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn refuses_contradictory_options() {
     let site = Site::new();
     for (args, told) in [
         ("public --journal j", "`--journal` is not for `changed`"),
@@ -581,7 +581,7 @@ fn options_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn names_that_links_do_not_have_draw_a_warning() {
+fn warns_about_unusual_file_names() {
     let site = Site::new().recorded();
     site.write("u\u{308}ber.html", "decomposed");
     site.write("404.html", "not found");
@@ -592,7 +592,7 @@ fn names_that_links_do_not_have_draw_a_warning() {
 }
 
 #[test]
-fn without_a_zone_each_host_has_its_own() {
+fn without_a_zone_each_host_uses_its_own() {
     let site = Site::new();
     let config = site.dir.file(
         "config.toml",
@@ -614,7 +614,7 @@ fn without_a_zone_each_host_has_its_own() {
 }
 
 #[test]
-fn sitemaps_are_read_with_their_dates_wherever_these_stand() {
+fn reads_dates_of_sitemaps_in_any_position() {
     let site = Site::new();
     let page = |path: &str, date: &str| {
         format!("<url><loc> https://www.example.com/{path} </loc><lastmod>{date}</lastmod></url>")

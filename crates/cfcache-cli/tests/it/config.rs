@@ -1,8 +1,8 @@
-//! Settings from files, and what a project's file may not do.
+//! Settings from files, and the restrictions of a project's file.
 
 use crate::support::{Api, Cmd, Dir, TOKEN, ZONE, bare, cfcache};
 
-/// What `config show` says of a setting: its value and where that is from.
+/// Returns the value of a setting in `config show`, and its origin.
 fn setting(cmd: Cmd, name: &str) -> (String, String) {
     let ran = cmd.args("config show --json").run();
     ran.exits(0);
@@ -13,7 +13,7 @@ fn setting(cmd: Cmd, name: &str) -> (String, String) {
 }
 
 #[test]
-fn an_option_wins_over_the_environment_that_over_the_project_that_over_the_profile() {
+fn precedence_is_option_environment_project_profile() {
     let dir = Dir::new();
     let file = dir.file(
         "config.toml",
@@ -28,7 +28,7 @@ fn an_option_wins_over_the_environment_that_over_the_project_that_over_the_profi
 
     dir.file(".cfcache.toml", "zone = \"project.example\"\n");
     assert_eq!(zone(with_file()).0, "project.example");
-    // A profile that was named for this command is nearer than the project; what is common to all profiles is not.
+    // A profile that was selected for this command takes precedence over the project; settings of all profiles do not.
     assert_eq!(zone(with_file().args("--profile a")).0, "profile.example");
     let told = with_file().args("--profile a config path").run();
     told.exits(0).tells("warning: the zone is `profile.example` of").tells("and not `project.example` of");
@@ -43,7 +43,7 @@ fn an_option_wins_over_the_environment_that_over_the_project_that_over_the_profi
 }
 
 #[test]
-fn a_project_is_found_upwards_and_may_forbid_everything() {
+fn finds_the_project_in_parent_folders_and_applies_its_restrictions() {
     let api = Api::quick();
     let dir = Dir::new();
     dir.file(".cfcache.toml", "forbid-everything = true\n");
@@ -58,7 +58,7 @@ fn a_project_is_found_upwards_and_may_forbid_everything() {
 }
 
 #[test]
-fn what_projects_forbid_adds_up_on_the_way_up_and_the_nearest_zone_wins() {
+fn combines_restrictions_of_nested_projects_and_uses_the_nearest_zone() {
     let api = Api::quick();
     let dir = Dir::new();
     let (middle, below) = (dir.at("a"), dir.at("a").join("b"));
@@ -73,13 +73,13 @@ fn what_projects_forbid_adds_up_on_the_way_up_and_the_nearest_zone_wins() {
         assert_eq!(setting(bare().current_dir(&below), "forbid-everything").0, "true");
     }
     assert_eq!(api.requests(), 0);
-    // One that cannot be read may forbid something.
+    // An unreadable file may contain a restriction.
     dir.file(".cfcache.toml", "forbid-everything = \"yes\"\n");
     cfcache(&api).args("purge everything -y").current_dir(&below).run().exits(2).tells("line 1");
 }
 
 #[test]
-fn a_map_names_one_zone_for_each_domain_however_it_is_written() {
+fn a_map_has_one_zone_per_domain_in_any_spelling() {
     let dir = Dir::new();
     let (one, other) = ("1".repeat(32), "2".repeat(32));
     for (first, second) in [
@@ -98,7 +98,7 @@ fn a_map_names_one_zone_for_each_domain_however_it_is_written() {
 }
 
 #[test]
-fn no_file_is_read_without_a_bound() {
+fn limits_the_size_of_every_file() {
     let dir = Dir::new();
     let sparse = dir.file("sparse", "");
     std::fs::OpenOptions::new().write(true).open(&sparse).unwrap().set_len(4 << 30).unwrap();
@@ -124,7 +124,7 @@ fn no_file_is_read_without_a_bound() {
 }
 
 #[test]
-fn names_of_files_and_profiles_move_no_cursor() {
+fn names_of_files_and_profiles_are_terminal_safe() {
     let dir = Dir::new();
     let evil = "a\u{1b}[2J\u{9b}2J\u{202e}\nerror: b";
     let file = dir.file(evil, "rubbish");
@@ -157,7 +157,7 @@ fn names_of_files_and_profiles_move_no_cursor() {
 }
 
 #[test]
-fn a_project_can_name_no_command_no_address_and_no_secret() {
+fn a_project_cannot_set_commands_addresses_or_secrets() {
     let api = Api::quick();
     let dir = Dir::new();
     for line in [
@@ -179,7 +179,7 @@ fn a_project_can_name_no_command_no_address_and_no_secret() {
 }
 
 #[test]
-fn the_token_of_a_profile() {
+fn reads_the_token_of_a_profile() {
     let api = Api::quick();
     let dir = Dir::new();
     let secret = dir.file("token", format!("{TOKEN}\n"));
@@ -205,7 +205,7 @@ fn the_token_of_a_profile() {
     inline.exits(0).tells("warning").tells("contains a token");
     assert!(!inline.err.contains(TOKEN), "{inline:?}");
 
-    // A key without its address is no credential, and somebody may think that it is what counts.
+    // A key without its address is not a credential, but the user may think that it is used.
     let key = purge("token-env = \"MINE\"").env("CLOUDFLARE_API_KEY", "half").run();
     key.exits(0).tells("`CLOUDFLARE_API_KEY` is set without `CLOUDFLARE_EMAIL` and is not used");
     assert!(!key.err.contains("half"), "{key:?}");
@@ -221,7 +221,7 @@ fn the_token_of_a_profile() {
 
 #[cfg(unix)]
 #[test]
-fn a_secret_that_others_may_read_draws_a_warning() {
+fn warns_about_a_secret_that_others_may_read() {
     use std::os::unix::fs::PermissionsExt;
     let api = Api::quick();
     let dir = Dir::new();
@@ -235,7 +235,7 @@ fn a_secret_that_others_may_read_draws_a_warning() {
 }
 
 #[test]
-fn mistakes_in_a_file_name_their_line() {
+fn errors_in_a_file_contain_the_line() {
     let dir = Dir::new();
     let run = |text: &str| {
         let file = dir.file("config.toml", text);
@@ -251,7 +251,7 @@ fn mistakes_in_a_file_name_their_line() {
 }
 
 #[test]
-fn a_table_in_place_of_a_key_is_named_with_what_is_meant() {
+fn suggests_the_key_for_a_table_of_the_same_name() {
     let dir = Dir::new();
     let run = |name: &str, text: &str| {
         dir.file(name, text);
@@ -275,7 +275,7 @@ fn a_table_in_place_of_a_key_is_named_with_what_is_meant() {
 }
 
 #[test]
-fn what_is_not_set_has_its_default() {
+fn unset_settings_have_defaults() {
     let default = |name: &str| setting(bare(), name);
     let from_nowhere = |value: &str| (value.to_owned(), "default".to_owned());
     assert_eq!(default("plan"), from_nowhere("auto"));
@@ -289,7 +289,7 @@ fn what_is_not_set_has_its_default() {
 }
 
 #[test]
-fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
+fn reports_errors_in_unused_parts_of_a_file() {
     let api = Api::quick();
     let dir = Dir::new();
     for (text, told) in [
@@ -314,7 +314,7 @@ fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
         ),
     ] {
         let file = dir.file("config.toml", text);
-        // Zone, base URL and token come from the environment, and no profile is named.
+        // Zone, base URL and token come from the environment, and no profile is selected.
         for line in ["config show", "purge tags a"] {
             let ran = cfcache(&api).env("CFCACHE_PLAN", "free").arg("--config").arg(&file).args(line).run();
             ran.exits(2).says_nothing().tells(told);
@@ -329,7 +329,7 @@ fn a_mistake_in_a_file_is_seen_where_it_is_not_used_too() {
 }
 
 #[test]
-fn an_id_that_no_zone_was_seen_with_is_sent_with_a_warning() {
+fn warns_about_an_unusual_zone_id() {
     let api = Api::quick();
     let dir = Dir::new();
     let with_map = |id: &str| {

@@ -1,4 +1,4 @@
-//! Where the credentials come from.
+//! The sources of credentials.
 
 use cfcache_emulator::{ApiKey, Config, LimitMode, Token};
 use cfcache_model::Plan;
@@ -21,7 +21,7 @@ fn without_credentials_nothing_is_sent() {
         let ran = cfcache(&api).without(VARIABLE).args(line).run();
         ran.exits(3).says_nothing().tells("no credentials").tells(VARIABLE).tells("--api-token-file");
     }
-    // A variable that is set and empty is what an unset secret of a CI job looks like.
+    // An unset secret of a CI job gives a variable that is set and empty.
     let empty = cfcache(&api).env(VARIABLE, "").args("purge tags a").run();
     empty.exits(3).tells("`CLOUDFLARE_API_TOKEN` is set but empty");
     let half = cfcache(&api).without(VARIABLE).env("CLOUDFLARE_API_KEY", KEY).args("purge tags a").run();
@@ -30,7 +30,7 @@ fn without_credentials_nothing_is_sent() {
 }
 
 #[test]
-fn a_variable_that_is_set_and_not_read_is_named() {
+fn names_credential_variables_that_are_not_read() {
     let api = Api::quick();
     for (variable, advice) in [
         ("CF_API_TOKEN", "the variable is `CLOUDFLARE_API_TOKEN`"),
@@ -55,7 +55,7 @@ fn a_variable_that_is_set_and_not_read_is_named() {
 }
 
 #[test]
-fn quotes_around_a_token_are_told() {
+fn reports_quotes_around_a_token() {
     let api = known();
     let dir = Dir::new();
     for quoted in [
@@ -81,7 +81,7 @@ fn quotes_around_a_token_are_told() {
 
 #[test]
 #[cfg(unix)]
-fn a_secret_that_its_owner_can_close_draws_a_warning_and_another_none() {
+fn warns_about_a_readable_secret_only_if_the_owner_can_fix_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let api = known();
     let dir = Dir::new();
@@ -106,7 +106,7 @@ fn with_command(dir: &Dir, script: &str) -> std::path::PathBuf {
 
 #[test]
 #[cfg(unix)]
-fn a_command_for_the_token_leaves_the_list_alone() {
+fn a_token_command_does_not_read_standard_input() {
     let api = known();
     let dir = Dir::new();
     let config = with_command(
@@ -126,7 +126,7 @@ fn a_command_for_the_token_leaves_the_list_alone() {
 
 #[test]
 #[cfg(unix)]
-fn a_command_for_the_token_that_goes_wrong_is_told() {
+fn reports_a_failed_token_command() {
     let api = known();
     let dir = Dir::new();
     let refused = |script: &str, why: &str| {
@@ -156,7 +156,7 @@ fn a_command_for_the_token_that_goes_wrong_is_told() {
 }
 
 #[test]
-fn the_older_pair_works_and_a_token_wins_over_it() {
+fn accepts_email_and_key_but_prefers_a_token() {
     let api = known();
     let pair = || {
         cfcache(&api)
@@ -171,13 +171,13 @@ fn the_older_pair_works_and_a_token_wins_over_it() {
     assert!(headers(0).contains_key("x-auth-key") && !headers(0).contains_key("authorization"));
     pair().env(VARIABLE, TOKEN).run().exits(0);
     assert!(headers(1).contains_key("authorization") && !headers(1).contains_key("x-auth-key"));
-    // An empty token is no token.
+    // An empty token counts as no token.
     pair().env(VARIABLE, "").run().exits(0);
     assert!(headers(2).contains_key("x-auth-key"));
 }
 
 #[test]
-fn a_file_wins_over_the_environment() {
+fn a_token_file_takes_precedence_over_the_environment() {
     let api = known();
     let dir = Dir::new();
     let file = dir.file("token", format!("{TOKEN}\n"));
@@ -188,7 +188,7 @@ fn a_file_wins_over_the_environment() {
 }
 
 #[test]
-fn a_file_that_holds_no_token_is_named_and_not_shown() {
+fn an_invalid_token_file_is_named_but_not_shown() {
     let api = known();
     let dir = Dir::new();
     let refused = |path: &std::path::Path| {
@@ -207,13 +207,13 @@ fn a_file_that_holds_no_token_is_named_and_not_shown() {
 }
 
 #[test]
-fn a_line_break_around_the_token_is_not_part_of_it() {
+fn removes_line_breaks_around_the_token() {
     let api = known();
     cfcache(&api).env(VARIABLE, format!("\n{TOKEN}\r\n")).args("purge tags a").run().exits(0);
 }
 
 #[test]
-fn the_emulator_inside_needs_none_and_gets_none_of_the_users() {
+fn the_built_in_emulator_never_gets_the_users_credentials() {
     let ran = bare().args("--emulator purge tags a --json").run();
     ran.exits(0);
     assert_eq!(ran.report()["accepted"], 1);
@@ -221,7 +221,7 @@ fn the_emulator_inside_needs_none_and_gets_none_of_the_users() {
 }
 
 #[test]
-fn no_option_takes_a_secret() {
+fn no_option_accepts_a_secret() {
     let help = bare().arg("--help").run().out;
     for name in ["--api-token ", "--token ", "--api-key", "--email"] {
         assert!(!help.contains(name), "{name}");
@@ -230,7 +230,7 @@ fn no_option_takes_a_secret() {
 }
 
 #[test]
-fn the_base_url_is_the_options_then_the_sdks_then_wranglers() {
+fn precedence_of_the_base_url() {
     let api = Api::quick();
     let nowhere = "http://127.0.0.1:9/client/v4";
     let purge = || cfcache(&api).without("CLOUDFLARE_BASE_URL").args("purge tags a --max-retries 0");
@@ -247,7 +247,7 @@ fn the_base_url_is_the_options_then_the_sdks_then_wranglers() {
 }
 
 #[test]
-fn credentials_do_not_leave_in_cleartext_unless_somebody_insists() {
+fn credentials_are_sent_in_cleartext_only_on_request() {
     let ran = bare()
         .env(VARIABLE, TOKEN)
         .args("-z 023e105f4ecef8ad9ca31a8372d0c353 --base-url http://api.example.com/client/v4 purge tags a")
@@ -256,7 +256,7 @@ fn credentials_do_not_leave_in_cleartext_unless_somebody_insists() {
 }
 
 #[test]
-fn a_mark_at_the_beginning_of_a_token_file_is_no_part_of_the_token() {
+fn removes_a_byte_order_mark_from_a_token_file() {
     let api = Api::quick();
     let dir = Dir::new();
     let token = dir.file("token", format!("\u{feff}{}\r\n", TOKEN));

@@ -1,7 +1,8 @@
-//! Random deployments of a site behind a cache: edits, additions, deletions, reverts, uploads that are given up, an API
-//! that is dead or refuses, runs that are killed; and where a run verifies, purges that do not reach the cache and an
-//! origin that is late. After each run that ends with 0, no form of any URL is answered with anything but what is
-//! deployed.
+//! Random deployments of a site behind a cache: edits, additions, deletions, reverts, cancelled uploads, an API that is
+//! down or refuses, and
+//! killed runs. Verifying runs also meet purges that do not reach the cache, and a late origin. After each run that
+//! ends with 0, every form
+//! of every URL is answered with the deployed content.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,11 @@ use serde_json::{Value, json};
 use crate::support::{Api, Cmd, Dir, Ran, cfcache};
 use crate::visitors;
 
-/// How many worlds there are, and how many deployments in each.
+/// The number of simulated sites, and of deployments of each.
 const SEEDS: u64 = 12;
 const DEPLOYMENTS: usize = 14;
 
-/// Files that there may be. Several of them are served under one URL.
+/// The possible files. Several of them are served under one URL.
 const NAMES: [&str; 17] = [
     "index.html",
     "a.html",
@@ -54,15 +55,15 @@ files = 'docs/**'
 as = 'prefix'
 ";
 
-/// The URLs that the site may be served under: always the first, and at times the second as well.
+/// The URLs of the site: always the first, and sometimes the second as well.
 const ORIGINS: [&str; 2] = ["https://www.example.com", "https://example.com/sub"];
 
 type Files = BTreeMap<&'static str, u64>;
 
-/// Numbers that look like chance, and are the same for the same seed.
-struct Chance(u64);
+/// A pseudo-random number generator with a seed.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -75,10 +76,11 @@ impl Chance {
     }
 }
 
-/// What browsers leave in a path, older ones, `encodeURI`, `encodeURIComponent`, Go, and Python.
+/// The characters that are not encoded in paths by browsers, older browsers, `encodeURI`, `encodeURIComponent`, Go, and
+/// Python.
 const LEFT: [&str; 6] = ["!$&'()*+,;=:@[]|", "^!$&'()*+,;=:@[]|", "!$&'()*+,;=:@", "!'()*", "$&+,;=:@", ""];
 
-/// A path with all encoded but what is left.
+/// Returns a path in which all characters are encoded except those in `left`.
 fn encoded(path: &str, left: &str) -> String {
     let is_plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) || left.as_bytes().contains(&byte)
@@ -88,7 +90,7 @@ fn encoded(path: &str, left: &str) -> String {
         .collect()
 }
 
-/// Every path that a file may be asked for with.
+/// Returns every path with which a file may be requested.
 fn paths(name: &str) -> BTreeSet<String> {
     let mut forms = vec![format!("/{name}")];
     if let Some(stem) = name.strip_suffix(".html") {
@@ -102,14 +104,14 @@ fn paths(name: &str) -> BTreeSet<String> {
     }
     let spelled = forms.iter().flat_map(|form| LEFT.map(|left| encoded(form, left)));
     let queried = |path: String| {
-        // Pages that are cached under queries that nobody can list.
+        // Pages that are cached with queries that cannot be listed.
         let query = name.starts_with("docs/").then(|| format!("{path}?_rsc=1"));
         [Some(path), query]
     };
     spelled.flat_map(queried).flatten().collect()
 }
 
-/// What the origin answers for a path, as a static host does.
+/// Returns the answer of the origin for a path, as a static host gives it.
 fn served(files: &Files, path: &str) -> (u16, String) {
     let asked = path.split('?').next().unwrap().trim_start_matches('/');
     for (name, content) in files {
@@ -124,7 +126,7 @@ fn served(files: &Files, path: &str) -> (u16, String) {
             if is(folder.to_owned()) {
                 return (200, format!("{content}"));
             }
-            // A folder wins over a page of its name here.
+            // A folder takes precedence over a page with the same name.
             if is(folder.trim_end_matches('/').to_owned()) {
                 return (301, format!("to {folder}"));
             }
@@ -137,28 +139,28 @@ fn served(files: &Files, path: &str) -> (u16, String) {
             return (200, format!("{content}"));
         }
     }
-    // A page that is made of all others.
+    // A page that depends on all others.
     if path == "/feed?page=1" {
         return (200, format!("{files:?}"));
     }
     (404, "not found".to_owned())
 }
 
-/// The cache, the origin behind it, and the purges that reach it.
+/// The cache, its origin, and the purges that reach it.
 struct Cdn {
     edge: Edge,
     now: SystemTime,
-    /// What the origin serves.
+    /// The files that the origin serves.
     live: Files,
-    /// What the APIs accepted, and how much of it is done.
+    /// The purges that the APIs accepted, and how many of them have taken effect.
     logs: [Log; 2],
     done: [usize; 2],
-    /// How many of the next purges of URLs do not reach the cache, of which every second one does.
+    /// The number of the next URL purges of which every second one does not reach the cache.
     lost: u64,
 }
 
 impl Cdn {
-    /// What a visitor is answered.
+    /// Returns the answer to a visitor.
     fn visit(&mut self, url: &str) -> Response<Bytes> {
         self.purge();
         let now = self.now;
@@ -181,7 +183,7 @@ impl Cdn {
         }
     }
 
-    /// What the API accepted takes effect.
+    /// Applies the accepted purges.
     fn purge(&mut self) {
         let now = self.now;
         for (log, done) in self.logs.iter().zip(&mut self.done) {
@@ -218,26 +220,26 @@ impl Cdn {
     }
 }
 
-struct World {
-    chance: Chance,
+struct Simulation {
+    chance: Random,
     cdn: Arc<Mutex<Cdn>>,
-    /// Where visitors ask.
+    /// The address for visitors.
     visited: visitors::Edge,
     dir: Dir,
-    /// What is in the directory, and what was deployed at any time.
+    /// The current content of the directory, and all deployed versions.
     local: Files,
     history: Vec<Files>,
-    /// What the last run with success was about.
+    /// The content of the last successful run.
     saved: Files,
     has_second_origin: bool,
     good: Api,
     bad: Api,
-    /// How many runs proved all, and how many did not.
+    /// The number of runs that proved everything, and of those that did not.
     proven: u64,
     unproven: u64,
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let rules =
             r#"[{"expression":"true","action":"set_cache_settings","action_parameters":{"cache":true}}]"#;
@@ -260,7 +262,7 @@ impl World {
             visitors::Page::from_response(&behind.lock().unwrap().visit(&format!("https://{host}{path}")))
         });
         Self {
-            chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            chance: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             cdn,
             visited,
             dir,
@@ -286,13 +288,13 @@ impl World {
         origins.iter().flat_map(|origin| paths.iter().map(move |path| format!("{origin}{path}"))).collect()
     }
 
-    /// What a visitor is answered.
+    /// Returns the answer to a visitor.
     fn visit(&self, url: &str) -> (u16, String) {
         let response = self.cdn().visit(url);
         (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
     }
 
-    /// Some visitors, or all there may be.
+    /// Sends requests of some visitors, or of all.
     fn visitors(&mut self) {
         let share = 1 + self.chance.below(4);
         for url in self.urls() {
@@ -305,7 +307,7 @@ impl World {
     /// Builds the next version of the site.
     fn build(&mut self) {
         if !self.saved.is_empty() && self.chance.one_in(4) {
-            // Nothing differs from what the state has, whatever was deployed in between.
+            // The content equals the state's, whatever was deployed in between.
             self.local = self.saved.clone();
         } else if !self.history.is_empty() && self.chance.one_in(4) {
             let at = self.chance.below(self.history.len() as u64);
@@ -341,8 +343,9 @@ impl World {
         origins.iter().fold(cmd, |cmd, origin| cmd.arg("--url").arg(origin))
     }
 
-    /// Runs with visitors that look at each URL: what does not reach the cache is found out, and so is an origin that
-    /// serves another version than the directory has.
+    /// Runs with verification, which must detect purges that do not reach the cache, and an origin with another version
+    /// than the
+    /// directory.
     fn verified(&mut self) -> Ran {
         let (is_lossy, is_late) = (self.chance.one_in(3), self.chance.one_in(4));
         if is_lossy {
@@ -351,7 +354,7 @@ impl World {
         if is_late {
             self.cdn().live = self.saved.clone();
         }
-        // What visitors brought into the cache is older than the purge.
+        // Copies in the cache must be older than the purge.
         self.cdn().now += Duration::from_secs(60);
         let command = self.command(None).args("--verify=all --verify-timeout 3 --visitor-rate 5000");
         let command = if is_late { command.arg("--expect-files") } else { command };
@@ -361,7 +364,7 @@ impl World {
         match ran.code {
             Some(0) => self.proven += 1,
             Some(6) => {
-                // A machine that is slow may leave no time to tell the copies of one second apart.
+                // On a slow machine, copies of the same second may not be distinguishable in time.
                 let is_slow = |url: &Value| url["reason"] == "the copy is as old as the purge, to the second";
                 let verify = &ran.report()["verify"];
                 let is_told_apart = verify["survivors"] != json!([])
@@ -374,14 +377,14 @@ impl World {
         ran
     }
 
-    /// The next deployment; gives whether a run said that all is well.
+    /// Makes the next deployment. Returns whether a run succeeded.
     fn deploy(&mut self) -> bool {
         self.cdn().now += Duration::from_secs(60);
         self.build();
         if self.chance.one_in(4) {
             self.has_second_origin = !self.has_second_origin;
         }
-        // A job that says what it is about to do may be given up at any moment after.
+        // A job that uses `--begin` may be cancelled at any later moment.
         let has_begun = self.chance.one_in(2);
         if has_begun {
             self.command(None).arg("--begin").run().exits(0);
@@ -422,7 +425,7 @@ impl World {
             }
         };
         if code != Some(0) {
-            // What was purged is asked for again.
+            // Requests the purged pages again.
             self.visitors();
         } else {
             self.saved = self.local.clone();
@@ -431,9 +434,9 @@ impl World {
     }
 }
 
-/// A world to its end: how many runs said that all is well, proved all, and did not prove all.
+/// Simulates one site. Returns the number of successful runs, of runs that proved everything, and of runs that did not.
 fn run(seed: u64) -> [u64; 3] {
-    let mut world = World::new(seed);
+    let mut world = Simulation::new(seed);
     let mut checked = 0;
     for deployment in 0..DEPLOYMENTS {
         if !world.deploy() {
@@ -451,10 +454,10 @@ fn run(seed: u64) -> [u64; 3] {
 }
 
 #[test]
-fn nothing_but_what_is_deployed_is_served_after_success() {
+fn after_success_only_the_deployed_content_is_served() {
     let mut sum = [0; 3];
     std::thread::scope(|scope| {
-        // They mostly wait.
+        // The simulations mostly wait.
         let worlds: Vec<_> = (0..SEEDS).map(|seed| scope.spawn(move || run(seed))).collect();
         for world in worlds {
             let counts = world.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

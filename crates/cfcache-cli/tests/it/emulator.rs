@@ -1,8 +1,8 @@
-//! `emulator`, as a process of its own.
+//! The command `emulator`, as a process.
 
 use crate::support::{Started, TOKEN, ZONE, bare};
 
-/// Starts one on a free port; gives its base URL.
+/// Starts an emulator on a free port. Returns its base URL.
 fn serve(line: &str) -> (Started, String) {
     let mut process = bare().args("emulator --listen 127.0.0.1:0").args(line).start();
     let said = process.line();
@@ -17,7 +17,7 @@ fn client(base: &str) -> crate::support::Cmd {
 
 #[cfg(unix)]
 #[test]
-fn it_serves_until_it_is_told_to_end() {
+fn serves_until_stopped() {
     for signal in ["INT", "TERM"] {
         let (process, base) = serve("");
         client(&base).args("-z example.com purge urls https://www.example.com/a").run().exits(0);
@@ -32,7 +32,7 @@ fn it_serves_until_it_is_told_to_end() {
 }
 
 #[test]
-fn a_zone_that_no_path_can_hold_is_refused() {
+fn refuses_a_zone_id_that_cannot_be_in_a_path() {
     for (line, what) in [
         ("--zone-id a/b", "`--zone-id`: `a/b` is not a zone id"),
         ("--zone-id 0123456789abcdef0123456789abcdef0", "`--zone-id`"),
@@ -47,14 +47,14 @@ fn a_zone_that_no_path_can_hold_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn it_ends_where_nobody_can_learn_its_address() {
+fn ends_if_standard_output_is_closed() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let ran = bare().args("emulator --listen 127.0.0.1:0").stdout(full).run();
     ran.exits(1).tells("cannot write to standard output");
 }
 
 #[test]
-fn it_has_the_zone_and_the_token_that_it_is_given() {
+fn uses_the_configured_zone_and_token() {
     let id = "0123456789abcdef0123456789abcdef";
     let (process, base) =
         serve(&format!("--zone-name shop.example --zone-id {id} --token {TOKEN} --plan business"));
@@ -69,7 +69,7 @@ fn it_has_the_zone_and_the_token_that_it_is_given() {
 }
 
 #[test]
-fn a_setting_that_ends_by_itself_says_when_as_a_clock_does() {
+fn reports_the_end_of_development_mode_as_a_time() {
     let (process, base) = serve("");
     client(&base).args("-z").arg(ZONE).args("development-mode set on").run().exits(0);
     for command in ["development-mode get", "settings"] {
@@ -81,7 +81,7 @@ fn a_setting_that_ends_by_itself_says_when_as_a_clock_does() {
 }
 
 #[test]
-fn it_does_wrong_what_it_is_told_to() {
+fn applies_configured_faults() {
     let (process, base) = serve("--fault status=400,code=9999,at=2 --no-rate-limit");
     let purge = || client(&base).args("-z").arg(ZONE).args("purge tags a").run();
     purge().exits(0);
@@ -97,7 +97,7 @@ fn it_does_wrong_what_it_is_told_to() {
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn names_a_port_in_use() {
     let (process, base) = serve("");
     let address = base.strip_prefix("http://").unwrap().strip_suffix("/client/v4").unwrap();
     bare().args("emulator --listen").arg(address).run().exits(2).says_nothing().tells(address);
@@ -105,7 +105,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn what_it_is_given_is_checked() {
+fn checks_its_arguments() {
     bare().args("emulator --listen nonsense").run().exits(2).says_nothing();
     bare().args("emulator --clear-seconds -1").run().exits(2).says_nothing();
 }

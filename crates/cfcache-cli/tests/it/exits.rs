@@ -1,4 +1,4 @@
-//! Every exit code, produced for real.
+//! Every exit code, from real runs.
 
 use core::time::Duration;
 
@@ -19,7 +19,7 @@ fn code_0_everything_was_accepted() {
 }
 
 #[test]
-fn code_0_after_some_trouble() {
+fn code_0_after_retries() {
     for fault in ["status=503,times=2", "reset-after,times=2", "status=429,times=1", "malformed,times=1"] {
         let api = Api::with_fault(fault);
         let ran = cfcache(&api).args("purge tags a --json").run();
@@ -29,7 +29,7 @@ fn code_0_after_some_trouble() {
 }
 
 #[test]
-fn code_1_it_was_refused() {
+fn code_1_the_api_refused_the_request() {
     let api = Api::with_fault("status=400,code=9999");
     let ran = cfcache(&api).args("purge urls https://www.example.com/a").run();
     insta::assert_snapshot!(ran.told());
@@ -49,7 +49,7 @@ fn code_1_some_items_failed() {
 }
 
 #[test]
-fn code_2_is_for_what_was_typed() {
+fn code_2_invalid_arguments() {
     bare().args("--emulator purge urls nonsense").run().exits(2).says_nothing();
 }
 
@@ -62,9 +62,9 @@ fn code_3_the_credentials_are_refused() {
     let report = ran.report();
     assert_eq!(report["accepted"], 0);
     assert_eq!(report["failed"], report["items"]);
-    // What was not read is no part of the report, and that is said.
+    // Entries that were not read are not part of the report, which says so.
     ran.tells("the input was not read completely");
-    // What is refused once is not tried a thousand times.
+    // A permanent refusal is not retried.
     assert_eq!(api.requests(), 1);
     let forbidden = Token::new(TOKEN).with_permissions(["Zone Read"]);
     let api = Api::start(Config::new(Plan::Free).with_token(forbidden));
@@ -72,7 +72,7 @@ fn code_3_the_credentials_are_refused() {
 }
 
 #[test]
-fn code_4_too_many_requests_still() {
+fn code_4_rate_limited_until_the_end() {
     let api = Api::with_fault("status=429,retry-after=3600");
     let ran = cfcache(&api).args("purge tags a --max-wait 5").run();
     insta::assert_snapshot!(ran.told());
@@ -85,7 +85,7 @@ fn code_4_too_many_requests_still() {
 }
 
 #[test]
-fn code_5_broken_or_out_of_reach() {
+fn code_5_the_api_failed_or_is_unreachable() {
     let api = Api::with_fault("status=503");
     let ran = cfcache(&api).args("purge tags a --max-retries 1 --json").run();
     ran.exits(5);
@@ -105,8 +105,8 @@ fn code_5_broken_or_out_of_reach() {
 }
 
 #[test]
-fn the_worst_of_several_wins() {
-    // The first batch is refused, the second meets a server that is broken.
+fn the_most_severe_of_several_failures_is_the_exit_code() {
+    // The first batch is refused, and the second gets an error of the server.
     let config = Config::new(Plan::Free)
         .with_limits(LimitMode::Off)
         .with_fault("status=400,code=9999,times=1".parse().unwrap())
@@ -120,7 +120,7 @@ fn the_worst_of_several_wins() {
 }
 
 #[test]
-fn a_batch_refused_for_one_entry_loses_only_that_entry() {
+fn a_batch_refused_because_of_one_entry_fails_only_that_entry() {
     let dir = Dir::new();
     // The emulator refuses a batch with a URL of another zone.
     let api = Api::quick();
@@ -128,7 +128,7 @@ fn a_batch_refused_for_one_entry_loses_only_that_entry() {
     let ran =
         cfcache(&api).args("purge urls --json --from - --failed-to").arg(dir.at("failed")).input(input).run();
     if ran.code == Some(0) {
-        // It does not know which hosts a zone has; then there is nothing to see here.
+        // The emulator does not know the hosts of a zone, so this cannot be tested.
         return;
     }
     ran.exits(1);
@@ -138,7 +138,7 @@ fn a_batch_refused_for_one_entry_loses_only_that_entry() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_confirmed_and_nothing_changed() {
+fn without_a_terminal_everything_needs_the_yes_option() {
     let api = Api::quick();
     for line in ["purge everything", "invalidate everything"] {
         for input in ["", "y\n", "yes\n"] {
@@ -148,7 +148,7 @@ fn without_a_terminal_nothing_is_confirmed_and_nothing_changed() {
         }
     }
     assert_eq!(api.requests(), 0);
-    // One environment is no whole zone, and is not asked about.
+    // One environment is not a whole zone, so it needs no confirmation.
     cfcache(&api).args("purge everything -e Staging").run().exits(0);
     for yes in ["--yes", "-y", "--force", "-f"] {
         cfcache(&api).args("purge everything").arg(yes).run().exits(0);
@@ -156,8 +156,8 @@ fn without_a_terminal_nothing_is_confirmed_and_nothing_changed() {
 }
 
 #[test]
-fn the_limits_of_the_plan_are_kept_without_being_asked() {
-    // 30 requests where 25 are in the bucket: the server never has to refuse one.
+fn respects_the_limits_of_the_plan_by_default() {
+    // 30 requests with 25 tokens in the bucket: the server never has to refuse one.
     let config = Config::new(Plan::Enterprise).with_limits(LimitMode::Kept);
     let api = Api::start(config);
     let tags: String = (0..3000).map(|number| format!("tag-{number}\n")).collect();
@@ -170,7 +170,7 @@ fn the_limits_of_the_plan_are_kept_without_being_asked() {
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_an_error_and_the_others_stand() {
+fn unreadable_settings_are_errors_but_others_are_shown() {
     let api = Api::with_fault("status=500,on=get_variants");
     let ran = cfcache(&api).args("settings -q --max-retries 0").run();
     ran.exits(5).tells("error: 1 setting cannot be read\n  Variants: the API answered with status 500");
@@ -183,7 +183,7 @@ fn settings_that_cannot_be_read_are_an_error_and_the_others_stand() {
 }
 
 #[test]
-fn what_keeps_a_request_from_succeeding_is_told_while_it_is_tried_again() {
+fn reports_the_reason_of_retries() {
     let unreachable = || bare().env("CLOUDFLARE_API_TOKEN", TOKEN).args("--base-url http://127.0.0.1:9/");
     let notes = |told: &str, part: &str| told.lines().filter(|line| line.starts_with(part)).count();
     for line in ["purge tags a b", "purge everything -y", "zones list", "settings"] {
@@ -191,7 +191,7 @@ fn what_keeps_a_request_from_succeeding_is_told_while_it_is_tried_again() {
             |options: &str| unreachable().args("--max-retries 2 -z").arg(ZONE).args(line).args(options).run();
         let ran = run("");
         ran.exits(5);
-        // Once, however often it was tried.
+        // Once, for any number of attempts.
         assert_eq!(
             notes(&ran.err, "`127.0.0.1:9` refused the connection, try 2 of 3, again in"),
             1,
@@ -209,7 +209,7 @@ fn what_keeps_a_request_from_succeeding_is_told_while_it_is_tried_again() {
         ran.exits(0).tells(", try 2 of 11, again in");
         assert_eq!(notes(&ran.err, reason), 1, "{ran:?}");
     }
-    // What is over at the next try is not worth a word.
+    // An error that is gone at the next attempt is not reported.
     let api = Api::with_fault("status=503,times=1");
     assert_eq!(cfcache(&api).args("purge tags a").run().exits(0).err, "");
 }

@@ -1,5 +1,6 @@
-//! A thousand batches at a server where things go wrong: each fault there is, and mixtures of them, over HTTP/1.1 and
-//! HTTP/2, on real sockets. What the run tells is held against what the server saw, in both directions.
+//! A thousand batches with a failing server: each kind of fault, and mixtures of them, over HTTP/1.1 and HTTP/2, on
+//! real sockets. The client's
+//! report is compared with the server's log, in both directions.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,23 +23,23 @@ const BATCHES: usize = 1000;
 const BATCH: usize = 5;
 const ITEMS: usize = BATCHES * BATCH;
 
-/// What a server does, and what must come of it.
+/// The behavior of a server, and the expected result.
 struct Row {
     faults: &'static [&'static str],
-    /// How long a try may take.
+    /// The timeout of an attempt.
     timeout: Duration,
-    /// How often a request is tried again.
+    /// The number of retries.
     retries: u32,
-    /// Can a try end without telling whether it was done?
+    /// Whether an attempt can end with an unknown effect.
     doubt: Doubt,
     end: End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
-    /// No: nothing may be done twice.
+    /// No: nothing may be executed twice.
     None,
-    /// Yes: it may be done once more for each.
+    /// Yes: it may be executed once more for each.
     Some,
 }
 
@@ -46,9 +47,9 @@ enum Doubt {
 enum End {
     /// Everything is accepted in the end.
     Accepted,
-    /// What a fault hit the last time that it was sent was refused for good; all else is accepted.
+    /// Items whose last request got a fault were refused permanently; all others are accepted.
     Refused,
-    /// Some of it is given up, and what the report says of that is true.
+    /// Some items fail, and the report about them is correct.
     Open,
 }
 
@@ -62,7 +63,7 @@ impl Row {
         self
     }
 
-    /// Gives up after one more try.
+    /// Gives up after one retry.
     const fn impatient(mut self) -> Self {
         self.retries = 1;
         self.ends(End::Open)
@@ -74,7 +75,7 @@ impl Row {
     }
 }
 
-/// Those that concern one request each, whatever version of HTTP carries it.
+/// Faults that affect one request each, with any version of HTTP.
 const ROWS: &[Row] = &[
     row(&["status=503,every=7"], Doubt::None),
     row(&["status=503,retry-after=0.002,probability=0.1,seed=1"], Doubt::None),
@@ -115,7 +116,7 @@ const ROWS: &[Row] = &[
     .impatient(),
 ];
 
-/// Those that take a connection with them. Over HTTP/2 that is all that is in flight, so they come less often there.
+/// Faults that end a connection. Over HTTP/2 they affect all requests in flight, so they are less frequent there.
 const RESETS: [&[Row]; 2] = [
     &[
         row(&["reset-before,every=7"], Doubt::Some),
@@ -188,7 +189,7 @@ fn mixtures() {
     }
 }
 
-/// Runs a row, and believes neither side.
+/// Runs a row, and compares both sides.
 fn check(row: &Row, http: Http) {
     let name = format!("{:?} over {http:?}", row.faults);
     let Ran { told, log, purges } = run(row, http);
@@ -196,14 +197,14 @@ fn check(row: &Row, http: Http) {
     let total = ITEMS as u64;
     let line = format!("{name}: {tally:?}, {:?}, in doubt {}", log.counts(), told.doubts());
 
-    // The report adds up, and there are as many requests in it as came in, but for those that got lost on the way.
+    // The report adds up, and contains as many requests as arrived, except for those that were lost on the way.
     assert_eq!((tally.items, tally.duplicates, tally.skipped), (total, 0, 0), "{line}");
     assert_eq!(tally.accepted + tally.failed, total, "{line}");
     assert!(log.counts().requests <= tally.requests, "{line}");
     assert!(log.counts().faulted >= 10, "{line}");
     assert_eq!(told.stops, 0, "{line}");
 
-    // Both accounts of the server are of the same purges.
+    // Both logs of the server describe the same purges.
     let seen = Seen::of(&log);
     assert_eq!(seen.processed, purged(&purges), "{line}");
 
@@ -214,9 +215,9 @@ fn check(row: &Row, http: Http) {
         let line = format!("item {item}: {end:?}; {line}");
         let times = seen.processed.get(item).copied().unwrap_or(0);
         match end.result {
-            // What was accepted took effect.
+            // Accepted items took effect.
             Ok(()) => assert!(times >= 1, "{line}"),
-            // What failed either says that it may have taken effect, or did not.
+            // Failed items either may have taken effect, and the report says so, or did not.
             Err(Failed { unclear }) => assert!(unclear || times == 0, "{line}"),
         }
         let is_refused = seen.faulted.contains(item);
@@ -226,14 +227,14 @@ fn check(row: &Row, http: Http) {
             End::Refused => assert_eq!(end.result, Ok(()), "{line}"),
             End::Open => {}
         }
-        // It was done again only where a try had not told what became of it.
+        // A request was repeated only if the effect of an attempt was unknown.
         let doubts = told.doubts_of(item / BATCH, end.batch);
         assert!(times <= 1 + doubts, "{times} times; {line}");
     }
 }
 
 struct Ran {
-    told: Told,
+    told: RunLog,
     log: Log,
     purges: Vec<AcceptedPurge>,
 }
@@ -246,7 +247,7 @@ fn run(row: &Row, http: Http) -> Ran {
             config = config.with_fault(fault.parse().unwrap());
         }
         let emulator = Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let mut told = Told::default();
+        let mut told = RunLog::default();
         let client = client(&emulator.base_url(), row, http);
         let caps = BatchLimits::new(BATCH);
         let run = PurgeScope::new(Action::Purge, ZoneId::parse(ZONE).unwrap(), Kind::Files, caps);
@@ -260,7 +261,7 @@ fn run(row: &Row, http: Http) -> Ran {
     })
 }
 
-/// A client that waits little: what is looked at here is what is sent, and not when.
+/// A client with short waits: the tests check what is sent, not when.
 fn client(base: &str, row: &Row, http: Http) -> Client {
     let base: cfcache_client::BaseUrl = base.parse().unwrap();
     let mut policy = Policy::default();
@@ -281,13 +282,13 @@ fn client(base: &str, row: &Row, http: Http) -> Client {
     Client::new(Arc::new(transport.build().unwrap()), codec, policy)
 }
 
-/// What a run told of itself.
+/// The events of a run.
 #[derive(Default)]
-struct Told {
+struct RunLog {
     tally: Summary,
-    /// What became of each item.
+    /// The result of each item.
     ends: BTreeMap<usize, Ended>,
-    /// The tries of each batch, in their order.
+    /// The attempts of each batch, in order.
     tries: BTreeMap<u64, Vec<Try>>,
     recorded: u64,
     stops: usize,
@@ -304,7 +305,7 @@ struct Failed {
     unclear: bool,
 }
 
-/// What a try says of whether it was done.
+/// What an attempt says about its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Try {
     Done,
@@ -312,12 +313,12 @@ enum Try {
     InDoubt,
 }
 
-impl Told {
+impl RunLog {
     fn doubts(&self) -> usize {
         self.tries.values().flatten().filter(|one| **one == Try::InDoubt).count()
     }
 
-    /// How many tries of a batch, and of a part of it, left it in doubt.
+    /// Returns how many attempts of a batch, and of a part of it, left its effect unknown.
     fn doubts_of(&self, batch: usize, part: u64) -> usize {
         let mut batches = vec![batch as u64, part];
         batches.dedup();
@@ -326,7 +327,7 @@ impl Told {
     }
 }
 
-impl Observer for Told {
+impl Observer for RunLog {
     fn on(&mut self, event: Event<'_>) {
         match event {
             Event::Exchange(exchange) => {
@@ -361,7 +362,7 @@ impl Observer for Told {
     }
 }
 
-/// Reads an answer by itself, so that the client's reading is not held against itself.
+/// Parses an answer independently of the client.
 fn judge(exchange: &Exchange<'_>) -> Try {
     let response = match exchange.result {
         Ok(response) => response,
@@ -372,7 +373,7 @@ fn judge(exchange: &Exchange<'_>) -> Try {
     match (response.status().as_u16(), body["success"].as_bool()) {
         (200, Some(true)) => Try::Done,
         (_, Some(false)) | (400..=499 | 503, _) => Try::NotDone,
-        // An answer that does not say, or one of something in front of the API, which need not know.
+        // The answer is inconclusive, or comes from a system in front of the API that may not know.
         _ => Try::InDoubt,
     }
 }
@@ -388,9 +389,9 @@ fn number(url: &str) -> usize {
 /// What the server saw of each item.
 #[derive(Default)]
 struct Seen {
-    /// In how many requests that took effect it was.
+    /// The number of effective requests that contained it.
     processed: BTreeMap<usize, usize>,
-    /// Those of which the last request met a fault.
+    /// The items whose last request got a fault.
     faulted: BTreeSet<usize>,
 }
 
@@ -398,7 +399,7 @@ impl Seen {
     fn of(log: &Log) -> Self {
         let mut seen = Self::default();
         for entry in log.entries() {
-            // A body that was not read names nothing.
+            // A body that was not read contains no items.
             let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap_or_default();
             for url in body["files"].as_array().into_iter().flatten() {
                 let item = number(url.as_str().unwrap());
@@ -414,7 +415,7 @@ impl Seen {
     }
 }
 
-/// How often each item was purged, as the emulator remembers it.
+/// Returns how often each item was purged, according to the emulator.
 fn purged(purges: &[AcceptedPurge]) -> BTreeMap<usize, usize> {
     let mut purged = BTreeMap::new();
     for purge in purges {
@@ -426,9 +427,9 @@ fn purged(purges: &[AcceptedPurge]) -> BTreeMap<usize, usize> {
     purged
 }
 
-/// The same through the binary, with the waits that people get.
+/// The same with the binary, with its real waits.
 #[test]
-fn the_binary_tells_the_truth_as_well() {
+fn the_report_of_the_binary_is_correct() {
     let config = [
         "status=503,probability=0.03,seed=41",
         "reset-after,probability=0.03,seed=42",
@@ -452,7 +453,7 @@ fn the_binary_tells_the_truth_as_well() {
     let report = ran.exits(1).report();
 
     let seen = Seen::of(api.log());
-    // Nothing but the refusal is final here.
+    // Only the refusal is final here.
     let refused: Vec<usize> = seen.faulted.iter().copied().collect();
     assert!(!refused.is_empty(), "{report}");
     assert_eq!(report["items"], ITEMS, "{report}");

@@ -1,11 +1,11 @@
-//! What goes in: arguments, files, standard input.
+//! Input: arguments, files, standard input.
 
 use crate::support::{Api, Dir, adds_up, cfcache, urls, wait_until};
 
 const A: &str = "https://www.example.com/a";
 
 #[test]
-fn arguments_files_and_standard_input_come_together_in_that_order() {
+fn reads_arguments_files_and_standard_input_in_order() {
     let api = Api::quick();
     let dir = Dir::new();
     let one = dir.file("one", "https://www.example.com/1\nhttps://www.example.com/2\n");
@@ -28,7 +28,7 @@ fn arguments_files_and_standard_input_come_together_in_that_order() {
 }
 
 #[test]
-fn lists_are_forgiving_about_how_they_were_saved() {
+fn accepts_lists_with_bom_blanks_and_comments() {
     let api = Api::quick();
     let dir = Dir::new();
     let list = dir.file("list", "\u{feff}tag-1\r\n\r\n# a comment\r\n  \ntag-2\r\n#tag-3\ntag-4");
@@ -37,7 +37,7 @@ fn lists_are_forgiving_about_how_they_were_saved() {
 }
 
 #[test]
-fn every_kind_and_both_verbs_send_their_documented_body_to_their_address() {
+fn every_kind_and_verb_sends_the_documented_request() {
     for (line, path, body) in [
         ("purge urls https://www.example.com/a", "purge_cache", r#"{"files":["https://www.example.com/a"]}"#),
         ("purge tags a", "purge_cache", r#"{"tags":["a"]}"#),
@@ -69,11 +69,11 @@ fn every_kind_and_both_verbs_send_their_documented_body_to_their_address() {
 }
 
 #[test]
-fn commas_never_separate() {
+fn commas_do_not_separate_entries() {
     let api = Api::quick();
     cfcache(&api).args("purge urls https://www.example.com/a,b;c").run().exits(0);
     assert_eq!(api.bodies(), [r#"{"files":["https://www.example.com/a,b;c"]}"#]);
-    // What looks as if somebody thought so is sent as it is, and told.
+    // Text that looks like separated by commas is sent unchanged, with a warning.
     let ran =
         cfcache(&api).args("purge urls https://www.example.com/a,https://www.example.com/b --json").run();
     ran.exits(0).tells("a second URL after a comma");
@@ -81,7 +81,7 @@ fn commas_never_separate() {
 }
 
 #[test]
-fn a_line_of_urls_may_be_json_with_headers() {
+fn a_line_of_a_url_list_may_be_json_with_headers() {
     let api = Api::quick();
     let input = "https://www.example.com/plain\n\
         {\"url\": \"https://www.example.com/cat.jpg\", \"headers\": {\"CF-Device-Type\": \"mobile\"}}\n";
@@ -95,7 +95,7 @@ fn a_line_of_urls_may_be_json_with_headers() {
 }
 
 #[test]
-fn a_header_is_added_where_it_is_not_and_overrides_nothing() {
+fn adds_default_headers_without_overriding_existing_ones() {
     let api = Api::quick();
     let input = r#"{"url": "https://www.example.com/b", "headers": {"cf-device-type": "mobile", "CF-IPCountry": "US"}}"#;
     cfcache(&api)
@@ -119,7 +119,7 @@ fn a_header_is_added_where_it_is_not_and_overrides_nothing() {
             "cf-device-type": "mobile", "CF-IPCountry": "US", "Origin": "https://shop.example.com"
         })
     );
-    // The same header twice is a mistake, not a choice.
+    // The same header twice is an error.
     let twice = cfcache(&api)
         .args("purge urls")
         .arg(A)
@@ -132,7 +132,7 @@ fn a_header_is_added_where_it_is_not_and_overrides_nothing() {
 }
 
 #[test]
-fn an_empty_input_is_never_everything_and_sends_nothing() {
+fn an_empty_input_is_an_error_and_sends_nothing() {
     let dir = Dir::new();
     let empty = dir.file("empty", "");
     let comments = dir.file("comments", "# nothing\n\n   \n");
@@ -144,7 +144,7 @@ fn an_empty_input_is_never_everything_and_sends_nothing() {
             purge().arg("--from").arg(&empty).run().exits(2).says_nothing().tells("nothing was sent");
             purge().arg("--from").arg(&comments).run().exits(2).says_nothing();
             purge().args("--from /dev/null").run().exits(2).says_nothing();
-            // A pipe shows only at its end that there was nothing in it.
+            // The end of a pipe shows that it was empty.
             purge().args("--from -").input("").run().exits(2).says_nothing().tells("nothing was sent");
             purge().args("--from -").input("# a\n\n").run().exits(2).says_nothing();
             purge().args("--from - --dry-run").input("").run().exits(2).says_nothing();
@@ -164,7 +164,7 @@ fn an_empty_argument_is_an_invalid_entry() {
 }
 
 #[test]
-fn something_invalid_in_arguments_or_a_file_sends_nothing_and_all_of_it_is_named() {
+fn invalid_entries_in_arguments_or_files_send_nothing_and_are_all_listed() {
     let api = Api::quick();
     let dir = Dir::new();
     let list = dir.file("list", "https://www.example.com/1\nwww.example.com\n\n# c\nftp://example.com/x\n");
@@ -174,19 +174,19 @@ fn something_invalid_in_arguments_or_a_file_sends_nothing_and_all_of_it_is_named
     ran.tells(&format!("{}:2: `www.example.com`", list.display()));
     ran.tells(&format!("{}:5: `ftp://example.com/x`", list.display()));
     ran.tells("--on-invalid skip");
-    // Behind a pipe as well: what can be checked in advance is.
+    // Even after a pipe: everything that can be checked in advance is checked.
     let ran = cfcache(&api).args("purge urls --from - --from").arg(&list).input(urls(10)).run();
     ran.exits(2).says_nothing();
     assert_eq!(api.requests(), 0);
 }
 
 #[test]
-fn complaints_are_bounded() {
+fn limits_the_number_of_messages_about_invalid_entries() {
     let api = Api::quick();
     let dir = Dir::new();
     let list = |content: &str| dir.file("list", content);
     let purge = |list| cfcache(&api).args("purge urls --from").arg(list).run();
-    // A few of each reason, and so another one is seen behind them.
+    // A few entries for each reason, so that later reasons are shown too.
     let words: String = (0..5000).map(|number| format!("word{number}\n")).collect();
     let ran = purge(list(&format!("{words}ftp://example.com/\nhttps:///\n")));
     ran.exits(2).tells("5002 entries are invalid").tells("… and 4990 more").tells(":5001: ").tells(":5002: ");
@@ -197,7 +197,7 @@ fn complaints_are_bounded() {
 }
 
 #[test]
-fn a_list_of_something_else_is_recognized() {
+fn suggests_the_kind_of_a_list_with_other_entries() {
     let api = Api::quick();
     let dir = Dir::new();
     for (entries, meant) in [
@@ -209,7 +209,7 @@ fn a_list_of_something_else_is_recognized() {
         ("release-42\nhttps:///\n", "correct them"),
         ("/path/to/image.jpg\n./a\n", "these look like paths of files: `--base https://www.example.com`"),
         ("<urlset>\n  <url>\n", "`--from-sitemap FILE` reads a sitemap"),
-        // Nothing is sure about these.
+        // These lists are ambiguous.
         ("v1.2\nproduct a\n", "correct them"),
         ("image.jpg\n", "correct them"),
         ("css/styles.css\n", "correct them"),
@@ -224,7 +224,7 @@ fn a_list_of_something_else_is_recognized() {
 }
 
 #[test]
-fn something_invalid_in_a_pipe_stops_the_reading_and_what_came_before_is_sent() {
+fn an_invalid_entry_in_a_pipe_stops_after_sending_earlier_entries() {
     let api = Api::quick();
     let dir = Dir::new();
     let input = format!("{}nonsense\nhttps://www.example.com/after\n", urls(250));
@@ -242,7 +242,7 @@ fn something_invalid_in_a_pipe_stops_the_reading_and_what_came_before_is_sent() 
 }
 
 #[test]
-fn something_invalid_at_the_beginning_of_a_pipe_sends_nothing_at_all() {
+fn an_invalid_first_entry_of_a_pipe_sends_nothing() {
     let api = Api::quick();
     let dir = Dir::new();
     let ran = cfcache(&api)
@@ -256,7 +256,7 @@ fn something_invalid_at_the_beginning_of_a_pipe_sends_nothing_at_all() {
 }
 
 #[test]
-fn what_is_invalid_can_be_skipped_and_the_rest_is_sent() {
+fn skips_invalid_entries_on_request() {
     let api = Api::quick();
     let dir = Dir::new();
     let list = dir.file("list", "https://www.example.com/1\nnonsense\nhttps://www.example.com/2\n");
@@ -265,7 +265,7 @@ fn what_is_invalid_can_be_skipped_and_the_rest_is_sent() {
         let input = std::fs::read(&list).unwrap();
         let ran =
             cfcache(&api).args("purge urls --json --on-invalid skip --from").arg(from).input(input).run();
-        // It was not all accepted that was asked for, and the input is why.
+        // Not every entry was accepted, and the input is the reason.
         ran.exits(2).tells(":2: `nonsense`");
         let report = ran.report();
         assert_eq!(report["accepted"], 2);
@@ -278,7 +278,7 @@ fn what_is_invalid_can_be_skipped_and_the_rest_is_sent() {
 }
 
 #[test]
-fn lines_that_are_no_text_or_too_long_are_named_and_never_come_back_as_something_else() {
+fn refuses_lines_that_are_not_text_or_too_long() {
     let api = Api::quick();
     let dir = Dir::new();
     let mut input = b"https://www.example.com/1\nhttps://www.example.com/\xFF\n".to_vec();
@@ -297,7 +297,7 @@ fn lines_that_are_no_text_or_too_long_are_named_and_never_come_back_as_something
 }
 
 #[test]
-fn an_argument_that_names_a_list_is_understood_and_not_acted_upon() {
+fn suggests_from_for_an_argument_that_names_a_file() {
     let api = Api::quick();
     let dir = Dir::new();
     dir.file("urls.txt", "https://www.example.com/1\n");
@@ -308,12 +308,12 @@ fn an_argument_that_names_a_list_is_understood_and_not_acted_upon() {
     purge("urls", "@urls.txt").exits(2).tells("use `--from` to read it");
     purge("urls", "-").exits(2).tells("`--from -` reads standard input");
     assert_eq!(api.requests(), 0);
-    // It may be a tag of that name all the same.
+    // It could be a tag with that name.
     purge("tags", "urls.txt").exits(0).tells("warning: argument 1: `urls.txt` is also the name of a file");
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_nothing_is_sent() {
+fn names_unreadable_input_and_sends_nothing() {
     let api = Api::quick();
     let dir = Dir::new();
     let purge = || cfcache(&api).args("purge urls").arg(A).arg("--from");
@@ -331,7 +331,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_sent() {
 
 /// A page that changes twice while a pipe is open is purged twice.
 #[test]
-fn what_comes_again_through_a_pipe_after_it_was_sent_is_sent_again() {
+fn sends_an_entry_of_a_pipe_again_after_it_was_sent() {
     let api = Api::quick();
     let mut purge = cfcache(&api).args("purge urls --json --from -").start();
     purge.write(&format!("{A}\n{A}\n"));
@@ -348,7 +348,7 @@ fn what_comes_again_through_a_pipe_after_it_was_sent_is_sent_again() {
 }
 
 #[test]
-fn duplicates_are_sent_once_and_counted() {
+fn sends_duplicates_once_and_counts_them() {
     let api = Api::quick();
     let input = format!("{0}{0}{0}", urls(120));
     let dir = Dir::new();
@@ -359,13 +359,13 @@ fn duplicates_are_sent_once_and_counted() {
     assert_eq!((&report["items"], &report["accepted"]), (&360.into(), &120.into()));
     assert_eq!(report["duplicates"], 240);
     assert_eq!(report["requests"], 2);
-    // The API takes tags without regard to case.
+    // The API compares tags without case.
     let ran = cfcache(&api).args("purge tags --json a A b").run();
     assert_eq!(ran.report()["duplicates"], 1);
 }
 
 #[test]
-fn more_than_a_request_takes_goes_in_several() {
+fn splits_long_lists_into_several_requests() {
     let api = Api::quick();
     let ran = cfcache(&api).args("purge urls --json --from -").input(urls(250)).run();
     ran.exits(0);
@@ -384,7 +384,7 @@ fn more_than_a_request_takes_goes_in_several() {
 }
 
 #[test]
-fn a_slow_pipe_is_not_waited_for() {
+fn sends_entries_of_a_slow_pipe_without_waiting() {
     let api = Api::quick();
     let mut process = cfcache(&api).args("purge urls --json --batch-size 2 --from -").start();
     process.write("https://www.example.com/1\nhttps://www.example.com/2\n");
@@ -398,7 +398,7 @@ fn a_slow_pipe_is_not_waited_for() {
 }
 
 #[test]
-fn a_regular_file_as_standard_input_is_checked_in_advance() {
+fn checks_a_file_on_standard_input_in_advance() {
     let api = Api::quick();
     let dir = Dir::new();
     let list = dir.file("list", format!("{}nonsense\n", urls(250)));
@@ -409,7 +409,7 @@ fn a_regular_file_as_standard_input_is_checked_in_advance() {
 }
 
 #[test]
-fn oddities_are_warned_about_and_sent_as_they_are() {
+fn warns_about_unusual_entries_and_sends_them_unchanged() {
     let api = Api::quick();
     let ran =
         cfcache(&api).args("purge urls https://www.example.com/*.css https://www.example.com/#top").run();
@@ -426,7 +426,7 @@ fn oddities_are_warned_about_and_sent_as_they_are() {
 }
 
 #[test]
-fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
+fn refuses_urls_that_no_visitor_can_request() {
     let api = Api::quick();
     let purge = |kind: &str, argument: &str| {
         let ran = cfcache(&api).args("purge --json").arg(kind).arg(argument).run();
@@ -462,7 +462,7 @@ fn what_no_visitor_can_ask_for_is_invalid_as_an_argument_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_warning_is_counted_and_strict_makes_it_an_error() {
+fn counts_warnings_and_strict_makes_them_errors() {
     let dir = Dir::new();
     for (kind, entry) in [
         ("urls", "https://www.example.com/*"),
@@ -474,7 +474,7 @@ fn a_warning_is_counted_and_strict_makes_it_an_error() {
         ("prefixes", "www.example.com/*"),
         ("hosts", "www.example.com:8443"),
     ] {
-        // The first line of a file would be an array.
+        // The first line of the file would be an array.
         let list = dir.file("list", format!("# a comment\n{entry}\n"));
         for from in [list.to_str().unwrap(), "-"] {
             let api = Api::quick();
@@ -500,7 +500,7 @@ fn a_warning_is_counted_and_strict_makes_it_an_error() {
 }
 
 #[test]
-fn blanks_around_a_line_and_any_line_break_are_no_part_of_an_entry() {
+fn removes_blanks_and_line_breaks_around_entries() {
     let dir = Dir::new();
     for content in [
         " https://www.example.com/a \n\thttps://www.example.com/b\t\n",
@@ -517,7 +517,7 @@ fn blanks_around_a_line_and_any_line_break_are_no_part_of_an_entry() {
 }
 
 #[test]
-fn entries_may_end_with_nul() {
+fn accepts_entries_that_end_with_nul() {
     let api = Api::quick();
     let input = "a b.html\0#1.html\0ü/100%.html\0./c\nd\0https://www.example.com/e%20f\0";
     let ran = cfcache(&api)
@@ -536,7 +536,7 @@ fn entries_may_end_with_nul() {
             "https://www.example.com/e%20f",
         ]
     );
-    // Without it a NUL is refused, and so is a line break with it.
+    // Without the option, NUL is refused; with it, line breaks are refused.
     let refused = |line: &str, input: &str| {
         cfcache(&api).args(line).input(input).run().exits(2);
     };
@@ -548,7 +548,7 @@ fn entries_may_end_with_nul() {
 }
 
 #[test]
-fn base_makes_paths_into_urls_and_failures_can_be_run_again() {
+fn base_converts_paths_to_urls_and_failures_can_be_retried() {
     let dir = Dir::new();
     let api = Api::with_fault("status=400,code=9999");
     let purge = || cfcache(&api).args("purge urls --json --base https://www.example.com");
@@ -578,7 +578,7 @@ fn base_makes_paths_into_urls_and_failures_can_be_run_again() {
 }
 
 #[test]
-fn a_file_that_is_one_json_array_is_read_as_such() {
+fn reads_a_file_with_a_json_array() {
     let dir = Dir::new();
     let json = "\u{feff}\n[\n  \"https://www.example.com/a\",\n  {\n    \"url\": \"https://www.example.com/b\",\n    \
                 \"headers\": {\"CF-Device-Type\": \"mobile\"}\n  }\n]\n";
@@ -637,7 +637,7 @@ fn inputs_of_another_form_are_refused_by_name() {
 }
 
 #[test]
-fn a_list_that_changes_after_it_was_checked_ends_the_run() {
+fn stops_if_a_list_changes_after_it_was_checked() {
     let dir = Dir::new();
     let changes: [fn(&std::path::Path); 3] = [
         |list| std::fs::File::options().write(true).open(list).unwrap().set_len(300_010).unwrap(),
@@ -654,14 +654,14 @@ fn a_list_that_changes_after_it_was_checked_ends_the_run() {
             .arg("--journal")
             .arg(&journal)
             .start();
-        // The file was checked by the time that something of the pipe is sent.
+        // The file is checked before entries of the pipe are sent.
         process.write(&(0..100).map(|number| format!("https://example.com/{number}\n")).collect::<String>());
         wait_until(|| api.items().len() == 100);
         change(&list);
         process.end();
         let ran = process.finish();
         if number == 2 {
-            // What is open stays what it was.
+            // An open file keeps its content.
             ran.exits(0);
             assert_eq!(ran.report()["accepted"], 20_100);
             continue;
@@ -680,7 +680,7 @@ fn a_list_that_changes_after_it_was_checked_ends_the_run() {
 }
 
 #[test]
-fn a_pipe_that_is_given_up_is_incomplete() {
+fn reports_an_abandoned_pipe_as_incomplete() {
     let api = Api::quick();
     let input = format!("{}nonsense\nhttps://www.example.com/after\n", urls(250));
     let ran = cfcache(&api).args("purge urls --json --from -").input(input.clone()).run();
@@ -692,7 +692,7 @@ fn a_pipe_that_is_given_up_is_incomplete() {
 }
 
 #[test]
-fn more_lists_than_files_may_be_open_are_read() {
+fn reads_more_lists_than_files_may_be_open() {
     let dir = Dir::new();
     let api = Api::quick();
     let mut command = String::from("ulimit -n 64; exec \"$0\" purge urls --json");

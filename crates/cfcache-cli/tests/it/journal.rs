@@ -1,4 +1,4 @@
-//! `--journal`: what was accepted is not sent again, and nothing else is skipped.
+//! `--journal`: accepted entries are not sent again, and nothing else is skipped.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn count(ran: &Ran, name: &str) -> u64 {
 }
 
 #[test]
-fn what_was_accepted_is_skipped_and_the_rest_is_sent() {
+fn skips_accepted_entries_and_sends_the_rest() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     for (name, from_file) in [("a pipe", false), ("a file", true)] {
@@ -45,17 +45,17 @@ fn what_was_accepted_is_skipped_and_the_rest_is_sent() {
         ));
         assert_eq!((count(&third, "skipped"), count(&third, "requests")), (950, 0), "{name}");
         assert_eq!(api.requests(), 0);
-        // Whoever wants to hear nothing hears of it too: it looks like success, and nothing was sent.
+        // Even quiet runs report it, because it looks like a success although nothing was sent.
         let quiet = purge(&api, &journal).arg("-q").arg("--from").arg(&list).run();
         assert_eq!(quiet.err, third.err, "{name}");
-        // For people as well.
+        // In the output for people too.
         let told = cfcache(&api).args("purge urls --journal").arg(&journal).arg("--from").arg(&list).run();
         assert!(told.out.starts_with(&format!("nothing left: purge on zone {ZONE}")), "{told:?}");
     }
 }
 
 #[test]
-fn a_journal_is_lines_that_a_person_can_read() {
+fn a_journal_consists_of_readable_lines() {
     let api = Api::quick();
     let dir = Dir::new();
     let journal = dir.at("journal");
@@ -75,8 +75,8 @@ fn a_journal_is_lines_that_a_person_can_read() {
 }
 
 #[test]
-fn a_digest_is_the_same_for_ever() {
-    // Written by the first version that wrote journals; another digest would refuse everybody's journals.
+fn the_digest_of_a_run_never_changes() {
+    // Written by the first version with journals. With another digest, all existing journals would be refused.
     let dir = Dir::new();
     let api = Api::quick();
     let journal = dir.at("journal");
@@ -88,7 +88,7 @@ fn a_digest_is_the_same_for_ever() {
 }
 
 #[test]
-fn a_journal_of_another_run_is_refused_and_left_as_it_is() {
+fn refuses_the_journal_of_another_run_without_changing_it() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::quick();
@@ -130,7 +130,7 @@ fn a_journal_of_another_run_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn another_input_from_a_pipe_is_noticed_and_nothing_of_it_is_skipped() {
+fn detects_different_input_from_a_pipe_and_skips_nothing() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::quick();
@@ -145,14 +145,14 @@ fn another_input_from_a_pipe_is_noticed_and_nothing_of_it_is_skipped() {
     ran.exits(2).tells("it had at least 950 entries, this one has 940");
     let ran = piped(String::new());
     ran.exits(2).says_nothing();
-    // Where it differs only behind what was seen, there is nothing to hold against it.
+    // A difference after the known part cannot be detected.
     let ran = piped(urls(1000));
     ran.exits(0);
     assert_eq!((count(&ran, "skipped"), count(&ran, "accepted")), (950, 50));
 }
 
 #[test]
-fn a_file_and_a_pipe_of_the_same_are_the_same_input() {
+fn a_file_and_a_pipe_with_the_same_content_are_the_same_input() {
     let dir = Dir::new();
     let api = Api::with_fault("status=400,code=9999,at=3");
     let list = dir.file("list", urls(500));
@@ -167,7 +167,7 @@ fn a_file_and_a_pipe_of_the_same_are_the_same_input() {
 }
 
 #[test]
-fn duplicates_and_headers_and_other_batch_sizes_do_not_confuse_it() {
+fn handles_duplicates_headers_and_other_batch_sizes() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::with_fault("status=400,code=9999,every=3,times=4");
@@ -195,7 +195,7 @@ fn duplicates_and_headers_and_other_batch_sizes_do_not_confuse_it() {
 }
 
 #[test]
-fn a_torn_line_is_repaired_and_what_it_would_have_said_is_sent_again() {
+fn repairs_an_incomplete_line_and_sends_its_entries_again() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::quick();
@@ -212,11 +212,11 @@ fn a_torn_line_is_repaired_and_what_it_would_have_said_is_sent_again() {
         assert!(dir.read("journal").lines().all(|line| line.starts_with('{') && line.ends_with('}')));
         assert_eq!(count(&run(), "skipped"), 400);
     }
-    // A block of zeros is what a loss of power leaves.
+    // A power loss can leave a block of zeros.
     dir.file("journal", format!("{whole}{}", "\0".repeat(4096)));
     run().exits(0).tells("1 line that cannot be read");
     assert_eq!(dir.read("journal"), whole);
-    // One in the middle takes nothing else with it.
+    // A damaged line in the middle does not affect other lines.
     let broken: Vec<&str> =
         whole.lines().enumerate().map(|(at, line)| if at == 2 { "\0\0rubbish" } else { line }).collect();
     dir.file("journal", broken.join("\n") + "\n");
@@ -226,7 +226,7 @@ fn a_torn_line_is_repaired_and_what_it_would_have_said_is_sent_again() {
 }
 
 #[test]
-fn a_journal_that_was_hardly_begun_is_begun_again() {
+fn restarts_a_journal_with_an_incomplete_header() {
     let dir = Dir::new();
     let api = Api::quick();
     for content in ["", "{\"jour", "{\"journal\":\"cfcache\",\"version\":1,\"op", "\0\0\0\0"] {
@@ -239,7 +239,7 @@ fn a_journal_that_was_hardly_begun_is_begun_again() {
 }
 
 #[test]
-fn a_file_that_is_no_journal_is_left_as_it_is() {
+fn refuses_a_file_that_is_not_a_journal() {
     let dir = Dir::new();
     let api = Api::quick();
     let newer = "{\"journal\":\"cfcache\",\"version\":2,\"api\":\"\",\"operation\":\"\",\"kind\":\"\",\"zone\":\"\",\"environment\":null,\"headers\":[],\"input\":null}\n";
@@ -260,20 +260,20 @@ fn a_file_that_is_no_journal_is_left_as_it_is() {
 }
 
 #[test]
-fn everything_has_no_journal_and_a_dry_run_neither() {
+fn refuses_a_journal_for_everything_and_dry_runs() {
     let dir = Dir::new();
     let api = Api::quick();
     let with = |line: &str| cfcache(&api).args(line).arg("--journal").arg(dir.at("journal")).run();
     with("purge everything -y").exits(2).says_nothing().tells("not for `everything`");
     with("purge tags a --dry-run").exits(2).says_nothing().tells("exclude each other");
-    // What could not begin leaves nothing behind.
+    // A run that could not start leaves nothing behind.
     with("purge urls nonsense").exits(2);
     assert!(!dir.at("journal").exists());
     assert_eq!(api.requests(), 0);
 }
 
 #[test]
-fn two_runs_do_not_share_a_journal() {
+fn refuses_a_journal_in_use() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::with_fault("stall,at=2");
@@ -283,7 +283,7 @@ fn two_runs_do_not_share_a_journal() {
     let second = purge(&api, &journal).args("--from -").input(urls(1)).run();
     second.exits(2).says_nothing().tells("another run is using the journal");
     first.kill();
-    // A lock does not outlive its process.
+    // A lock ends with its process.
     let third = purge(&api, &journal).args("--from -").input(urls(1)).run();
     third.exits(0);
     assert_eq!(count(&third, "skipped"), 1);
@@ -291,7 +291,7 @@ fn two_runs_do_not_share_a_journal() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_is_taken_up() {
+fn continues_an_interrupted_run() {
     let dir = Dir::new();
     let journal = dir.at("journal");
     let api = Api::with_fault("delay=300ms");
@@ -310,10 +310,10 @@ fn an_interrupted_run_is_taken_up() {
     assert_eq!(api.items().len() as u64, 1000 - accepted);
 }
 
-/// Writes fail once the file has grown to a kilobyte.
+/// Writes fail when the file has a kilobyte.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_cannot_be_recorded_does_not_count_as_accepted() {
+fn entries_that_cannot_be_recorded_do_not_count_as_accepted() {
     let dir = Dir::new();
     let api = Api::quick();
     let list = dir.file("list", urls(3000));
@@ -328,7 +328,7 @@ fn what_cannot_be_recorded_does_not_count_as_accepted() {
     assert_eq!(count(&second, "accepted"), 3000 - recorded * 100);
 }
 
-/// Purges a list where no file may become larger than a block.
+/// Purges a list with a limit of one block for the size of files.
 fn on_a_full_disk(api: &Api, dir: &Dir, options: &str, list: &Path) -> Ran {
     let ran = std::process::Command::new("sh")
         .env_clear()
@@ -351,8 +351,8 @@ fn on_a_full_disk(api: &Api, dir: &Dir, options: &str, list: &Path) -> Ran {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_the_last_word_whatever_else_went_wrong() {
-    // The first is still in flight when the disk is full.
+fn a_write_error_is_reported_last() {
+    // The first request is still in flight when the disk is full.
     let api = Api::with_fault("status=429,retry-after=3600,delay=700ms,at=1");
     let dir = Dir::new();
     let list = dir.file("list", urls(3000));
@@ -364,7 +364,7 @@ fn what_cannot_be_recorded_is_the_last_word_whatever_else_went_wrong() {
 }
 
 #[test]
-fn ndjson_tells_a_batch_once_it_is_recorded() {
+fn ndjson_reports_a_batch_after_it_is_recorded() {
     let dir = Dir::new();
     let api = Api::quick();
     let journal = dir.at("journal");

@@ -1,4 +1,4 @@
-//! A process that is killed at any moment loses nothing, and repeats no more than it had in flight.
+//! A process that is killed at any moment loses nothing, and repeats at most the requests that were in flight.
 
 #![cfg(unix)]
 
@@ -10,21 +10,21 @@ use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, cfcache, urls};
 
-/// As many kills as CI wants; a person who changes the journal wants more.
+/// Returns the number of kills: the number in CI, or more on request.
 fn kills() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a test that can be made longer")]
     let kills = std::env::var("CFCACHE_TEST_KILLS");
     kills.ok().map_or(20, |kills| kills.parse().unwrap())
 }
 
-/// Killed at moments that look like chance, and are the same each time.
+/// The moments of the kills are pseudo-random, and the same each time.
 #[test]
-fn nothing_is_lost_and_little_is_repeated() {
+fn kills_lose_nothing_and_repeat_only_requests_in_flight() {
     const BATCH: u64 = 10;
     const CONCURRENCY: u64 = 4;
     for from_file in [true, false] {
         let kills = kills();
-        // A file is checked whole before the first request, and most of the kills are to come after that.
+        // A file is checked completely before the first request, and most kills should come later.
         let entries = usize::try_from(kills * if from_file { 80 } else { 400 }).unwrap();
         let config =
             Config::new(Plan::Free).with_limits(LimitMode::Off).with_latency(Duration::from_millis(4));
@@ -60,11 +60,12 @@ fn nothing_is_lost_and_little_is_repeated() {
         }
         assert_eq!(seen.len(), entries, "something was lost");
         let repeats: u64 = seen.values().map(|times| times - 1).sum();
-        // What is in flight at a kill, and what was accepted while the disk still wrote what came before: on a busy machine
-        // that is more than is in flight, and without a journal it would be everything that the killed run had sent.
+        // Repeated are the requests in flight at a kill, and those that were accepted while the disk was still writing
+        // earlier ones. On a busy
+        // machine the latter are more. Without a journal, it would be everything that the killed run had sent.
         let bound = 3 * kills * CONCURRENCY * BATCH;
         assert!(repeats <= bound, "{repeats} repeats; at most {bound} are expected");
-        // It was a test only if the kills came in the middle.
+        // The test is meaningful only if the kills happened during the runs.
         assert!(before > 0, "no run got anywhere before it was killed");
         let skipped = report["skipped"].as_u64().unwrap();
         assert!(skipped > 0);

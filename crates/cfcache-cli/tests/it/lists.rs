@@ -3,9 +3,9 @@
 use crate::support::{Api, Dir, ZONE, bare, cfcache, urls};
 
 #[test]
-fn what_failed_is_ready_for_another_run() {
+fn failed_to_writes_a_list_for_another_run() {
     let dir = Dir::new();
-    // The second of three requests is refused for good.
+    // The second of three requests is permanently refused.
     let api = Api::with_fault("status=400,code=9999,at=2");
     let mut input = urls(250);
     input.push_str(
@@ -29,7 +29,7 @@ fn what_failed_is_ready_for_another_run() {
 }
 
 #[test]
-fn entries_with_headers_come_back_as_they_were_given() {
+fn failed_to_writes_entries_with_headers_unchanged() {
     let dir = Dir::new();
     let api = Api::with_fault("status=400,code=9999");
     let entry = r#"{"headers":{"CF-Device-Type":"mobile"},  "url":"https://www.example.com/json"}"#;
@@ -38,7 +38,7 @@ fn entries_with_headers_come_back_as_they_were_given() {
 }
 
 #[test]
-fn a_list_that_is_read_is_not_overwritten() {
+fn refuses_to_overwrite_an_input_list() {
     let dir = Dir::new();
     let api = Api::quick();
     let list = dir.file("list", urls(3));
@@ -56,7 +56,7 @@ fn a_list_that_is_read_is_not_overwritten() {
 }
 
 #[test]
-fn the_last_list_survives_a_run_that_cannot_begin() {
+fn a_run_that_cannot_start_keeps_the_previous_list() {
     let dir = Dir::new();
     let api = Api::quick();
     let list = dir.file("failed", "https://www.example.com/from-the-last-time\n");
@@ -64,13 +64,13 @@ fn the_last_list_survives_a_run_that_cannot_begin() {
     purge().args("-z missing.example").run().exits(1);
     purge().arg("nonsense").run().exits(2);
     assert_eq!(dir.read("failed"), "https://www.example.com/from-the-last-time\n");
-    // One that ran has its own list, even if nothing is in it.
+    // A run that started has its own list, even an empty one.
     purge().run().exits(0);
     assert_eq!(dir.read("failed"), "");
 }
 
 #[test]
-fn a_list_is_no_place_for_everything_and_standard_output_no_place_for_a_list() {
+fn refuses_failed_to_for_everything_and_standard_output() {
     let api = Api::quick();
     cfcache(&api).args("purge everything -y --failed-to x").run().exits(2).tells("not for `everything`");
     cfcache(&api).args("purge tags a --failed-to -").run().exits(2).tells("needs a file");
@@ -86,7 +86,7 @@ fn a_list_is_no_place_for_everything_and_standard_output_no_place_for_a_list() {
 }
 
 #[test]
-fn a_dry_run_prints_the_exact_bodies_and_needs_nothing() {
+fn a_dry_run_prints_the_exact_bodies_without_credentials() {
     let ran = bare().args("-z").arg(ZONE).args("--dry-run purge tags b a b").run();
     ran.exits(0);
     assert_eq!(
@@ -98,7 +98,7 @@ fn a_dry_run_prints_the_exact_bodies_and_needs_nothing() {
     );
     assert_eq!(ran.err, "would send 2 tags in 1 request, without 1 duplicate\n");
 
-    // Whatever would be sent is what is sent.
+    // The run sends exactly these requests.
     let api = Api::quick();
     let input = || urls(250);
     let shown = cfcache(&api).args("purge urls --dry-run --from -").input(input()).run();
@@ -113,7 +113,7 @@ fn a_dry_run_prints_the_exact_bodies_and_needs_nothing() {
 }
 
 #[test]
-fn a_dry_run_asks_nothing_and_looks_nothing_up() {
+fn a_dry_run_sends_no_request() {
     let ran = bare().args("-z example.com -e Staging --dry-run invalidate everything").run();
     insta::assert_snapshot!(ran.told(), @r#"
     stdout:
@@ -126,7 +126,7 @@ fn a_dry_run_asks_nothing_and_looks_nothing_up() {
 }
 
 #[test]
-fn a_dry_run_ends_with_how_many_requests_and_how_long() {
+fn a_dry_run_reports_the_number_and_duration_of_requests() {
     let tags: String = (0..10_000).map(|number| format!("tag-{number}\n")).collect();
     let ran = |plan: &str| {
         let ran = bare()
@@ -140,7 +140,7 @@ fn a_dry_run_ends_with_how_many_requests_and_how_long() {
         assert_eq!(ran.out.lines().count(), 100);
         ran.err
     };
-    // 100 requests: a bucket of 25, then 5 in a minute.
+    // 100 requests: a bucket of 25, then 5 per minute.
     let free = ran("free");
     assert!(
         free.starts_with("would send 10000 tags in 100 requests; with the limits of the plan `free`"),
@@ -160,7 +160,7 @@ fn a_dry_run_ends_with_how_many_requests_and_how_long() {
 }
 
 #[test]
-fn a_dry_run_finds_what_is_invalid() {
+fn a_dry_run_reports_invalid_entries() {
     let dry = || bare().args("-z").arg(ZONE).args("--dry-run purge urls");
     dry().args("nonsense").run().exits(2).says_nothing().tells("argument 1");
     let skipping = dry().args("nonsense https://www.example.com/a --on-invalid skip").run();
@@ -171,7 +171,7 @@ fn a_dry_run_finds_what_is_invalid() {
 }
 
 #[test]
-fn a_command_that_only_reads_has_no_dry_run() {
+fn refuses_dry_run_for_reading_commands() {
     let api = Api::quick();
     for line in ["zones list", "environments list", "token verify"] {
         cfcache(&api).args(line).arg("--dry-run").run().exits(2).says_nothing();
@@ -181,7 +181,7 @@ fn a_command_that_only_reads_has_no_dry_run() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_is_read_is_not_written_whatever_it_is_called() {
+fn refuses_to_write_an_input_file_under_any_name() {
     let dir = Dir::new();
     let api = Api::quick();
     let content = urls(3);
@@ -200,7 +200,7 @@ fn a_file_that_is_read_is_not_written_whatever_it_is_called() {
             let written = || purge().arg(option).arg(dir.at(name));
             written().arg("--from").arg(&list).run().exits(2).says_nothing().tells(&of_input);
             written().args("--from -").stdin(stdin()).run().exits(2).says_nothing().tells(&of_input);
-            // A loop of a shell may be reading it.
+            // A loop in a shell may be reading it.
             written().stdin(stdin()).run().exits(2).says_nothing().tells(&of_input);
         }
         let ran = purge().arg("--api-token-file").arg(&token).arg(option).arg(dir.at("token-hard")).run();
@@ -213,7 +213,7 @@ fn a_file_that_is_read_is_not_written_whatever_it_is_called() {
     let ran = purge().arg("--journal").arg(&journal).arg("--failed-to").arg(dir.at("journal-hard")).run();
     ran.exits(2).says_nothing().tells("name the same file");
     assert_eq!((dir.read("list"), dir.read("token")), (content, crate::support::TOKEN.to_owned()));
-    // The report would be overwritten.
+    // The list would overwrite the report.
     let output = dir.file("output", "");
     let script = "exec \"$0\" purge urls https://www.example.com/a --json --failed-to output > output";
     let ran = crate::support::shell(&api, script).current_dir(dir.path()).run();
@@ -222,7 +222,7 @@ fn a_file_that_is_read_is_not_written_whatever_it_is_called() {
 }
 
 #[test]
-fn a_dry_run_says_that_the_plan_of_a_zone_by_name_is_not_known() {
+fn a_dry_run_reports_an_unknown_plan() {
     let dry = |line: &str| bare().args("--dry-run purge urls --from -").args(line).input(urls(3000)).run();
     let ran = dry("-z example.com");
     ran.exits(0)
@@ -231,13 +231,13 @@ fn a_dry_run_says_that_the_plan_of_a_zone_by_name_is_not_known() {
     let ran = dry("-z example.com --plan enterprise");
     ran.exits(0).tells("in 6 requests");
     assert!(!ran.err.contains("name the plan"), "{}", ran.err);
-    // A run over a zone by its id begins with what every plan allows.
+    // A run with the id of a zone starts with the limits of the smallest plan.
     let ran = dry(&format!("-z {ZONE}"));
     assert!(!ran.err.contains("name the plan"), "{}", ran.err);
 }
 
 #[test]
-fn a_dry_run_shows_no_body_where_there_is_none() {
+fn a_dry_run_shows_requests_without_a_body() {
     let ran = bare().args("-z").arg(ZONE).args("--dry-run smart-tiered delete").run();
     ran.exits(0);
     let shown: serde_json::Value = serde_json::from_str(ran.out.trim_end()).unwrap();

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use crate::support::{Api, Ran, cfcache};
 
-/// The lines of standard error, each of which has to be a JSON object.
+/// Parses the lines of standard error, each of which must be a JSON object.
 fn lines(ran: &Ran) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}: {ran:?}"));
     ran.err.lines().map(parse).collect()
 }
 
 #[test]
-fn json_logs_hold_each_request_with_its_connection_and_each_message() {
+fn json_logs_contain_each_request_and_message() {
     let api = Api::with_fault("status=503,times=1");
     let ran = cfcache(&api).args("purge tags a b --log-format json -v").env("CFCACHE_LOG", "info").run();
     ran.exits(0);
@@ -31,7 +31,7 @@ fn json_logs_hold_each_request_with_its_connection_and_each_message() {
 #[test]
 fn a_failure_is_one_json_line_with_its_causes_and_exit_code() {
     let ran = cfcache(&Api::quick()).args("purge tags a --log-format json --header x").run();
-    // What clap refuses is told before it is known how.
+    // clap's errors are reported before the log format is known.
     assert!(ran.exits(2).err.starts_with("error: "), "{ran:?}");
     let ran = cfcache(&Api::quick()).args("purge tags a,b --log-format json").run();
     ran.exits(2);
@@ -41,7 +41,7 @@ fn a_failure_is_one_json_line_with_its_causes_and_exit_code() {
 }
 
 #[test]
-fn only_the_variable_adds_lines_of_text_to_the_messages() {
+fn only_cfcache_log_adds_log_lines_in_text_format() {
     let api = Api::quick();
     let ran = cfcache(&api).args("purge tags a -v").env("CFCACHE_LOG", "warn,cfcache_client=info").run();
     ran.exits(0);
@@ -49,14 +49,14 @@ fn only_the_variable_adds_lines_of_text_to_the_messages() {
     assert!(!ran.err.contains("cfcache_transport"), "{ran:?}");
     let ran = cfcache(&api).args("purge tags a").env("CFCACHE_LOG", "warn").run();
     assert_eq!(ran.exits(0).err, "");
-    // Each request is logged where nothing else is asked for, and how it came about is not.
+    // By default, each request is logged, but not the events that led to it.
     let ran = cfcache(&api).args("purge tags a --log-format json").run();
     let [request] = &lines(&ran)[..] else { panic!("{ran:?}") };
     assert_eq!((&request["span"], &request["status"]), (&"request".into(), &200.into()));
 }
 
 #[test]
-fn a_filter_that_is_none_is_a_usage_error() {
+fn an_invalid_filter_is_a_usage_error() {
     let ran = cfcache(&Api::quick()).args("purge tags a").env("CFCACHE_LOG", "loud").run();
     ran.exits(2).tells("error: `CFCACHE_LOG`: `loud` is not a level");
 }

@@ -1,7 +1,8 @@
-//! The binary as people and scripts meet it: arguments and files in, standard output, standard error and an exit code
-//! out, against the emulator. What it sent is read from the emulator's log.
+//! Tests of the binary: arguments and files as input; standard output, standard error and exit code as output. It runs
+//! against the
+//! emulator, and the tests read its requests from the emulator's log.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+#![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 
 mod abandoned;
 mod action;

@@ -1,4 +1,4 @@
-//! What comes out, to the byte.
+//! Output, byte for byte.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use cfcache_model::Plan;
 use crate::support::{Api, Dir, TOKEN, ZONE, adds_up, bare, cfcache, tidy, urls};
 
 #[test]
-fn json_is_one_object_with_its_keys_in_their_order() {
+fn json_is_one_object_with_ordered_keys() {
     let api = Api::quick();
     let ran = cfcache(&api).args("purge urls --json https://www.example.com/a").run();
     ran.exits(0);
@@ -24,7 +24,7 @@ fn json_is_one_object_with_its_keys_in_their_order() {
 }
 
 #[test]
-fn the_kind_is_the_field_of_the_body() {
+fn the_kind_in_reports_is_the_field_of_the_body() {
     let api = Api::quick();
     for (line, kind) in [
         ("purge urls https://www.example.com/a", "files"),
@@ -42,7 +42,7 @@ fn the_kind_is_the_field_of_the_body() {
 }
 
 #[test]
-fn what_the_api_reports_beside_success_is_a_warning() {
+fn messages_of_a_successful_answer_are_warnings() {
     let body = r#"{"success":true,"errors":[{"code":1234,"message":"half of it"}],"messages":["soon gone"],"result":{"id":"a"}}"#;
     let api = Api::with_fault(&format!("status=200,processed=yes,body={body}"));
     for line in ["purge tags a", "purge everything -y"] {
@@ -53,14 +53,14 @@ fn what_the_api_reports_beside_success_is_a_warning() {
         let report = ran.report();
         assert_eq!((report["accepted"].as_u64(), report["warnings"].as_u64()), (Some(1), Some(2)), "{line}");
     }
-    // Each is counted, and told once.
+    // Every warning is counted, but each text is shown once.
     let ran = cfcache(&api).args("purge tags a b c --batch-size 1 --json").run();
     assert_eq!(ran.report()["warnings"], 6);
     assert_eq!(ran.err.matches("half of it").count(), 1, "{}", ran.err);
 }
 
 #[test]
-fn the_page_about_an_error_is_shown() {
+fn shows_the_documentation_page_of_an_error() {
     let body = r#"{"success":false,"errors":[{"code":10000,"message":"Forbidden","documentation_url":"https://developers.cloudflare.com/x/"}],"messages":[],"result":null}"#;
     let api = Api::with_fault(&format!("status=403,on=all,body={body}"));
     for line in ["purge tags a", "purge everything -y"] {
@@ -74,7 +74,7 @@ fn the_page_about_an_error_is_shown() {
 }
 
 #[test]
-fn failures_name_each_item_as_it_was_given() {
+fn failures_contain_the_original_text_of_each_item() {
     let api = Api::with_fault("status=400,code=9999");
     let entry = r#"{"url":"https://www.example.com/b",  "headers":{"CF-Device-Type":"mobile"}}"#;
     let ran = cfcache(&api)
@@ -103,7 +103,7 @@ fn failures_name_each_item_as_it_was_given() {
 }
 
 #[test]
-fn at_most_a_thousand_failures_are_named_and_the_rest_is_counted() {
+fn lists_at_most_1000_failures_and_counts_the_rest() {
     let api = Api::with_fault("status=400,code=9999");
     let dir = Dir::new();
     let ran = cfcache(&api)
@@ -123,7 +123,7 @@ fn at_most_a_thousand_failures_are_named_and_the_rest_is_counted() {
 }
 
 #[test]
-fn ndjson_is_an_object_for_each_request_and_the_summary() {
+fn ndjson_has_an_object_per_request_and_a_summary() {
     let api = Api::with_fault("status=400,code=9999,at=2");
     let ran = cfcache(&api).args("purge urls -o ndjson --concurrency 1 --from -").input(urls(250)).run();
     ran.exits(1);
@@ -148,14 +148,14 @@ fn ndjson_is_an_object_for_each_request_and_the_summary() {
         summary.starts_with(r#"{"event":"summary","operation":"purge","kind":"files","zone":"#),
         "{summary}"
     );
-    // Everything is one request, and has its object too.
+    // Everything is one request, which also has an object.
     let ran = cfcache(&Api::quick()).args("purge everything -y -o ndjson").run();
     assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
     assert!(ran.out.starts_with(r#"{"event":"batch","batch":0,"items":1,"accepted":true"#), "{ran:?}");
 }
 
 #[test]
-fn for_people_there_is_a_sentence_and_what_failed() {
+fn the_text_report_lists_failures() {
     let api = Api::with_fault("status=400,code=9999,at=2");
     let ran = cfcache(&api)
         .args("purge urls --concurrency 1 --batch-size 2 --from - --on-invalid skip -e Staging")
@@ -165,7 +165,7 @@ fn for_people_there_is_a_sentence_and_what_failed() {
 }
 
 #[test]
-fn a_pipe_changes_nothing_but_color_and_progress() {
+fn output_to_a_pipe_differs_only_in_color_and_progress() {
     let api = Api::quick();
     let ran = cfcache(&api).args("purge tags a --color always").run();
     assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
@@ -178,15 +178,15 @@ fn a_pipe_changes_nothing_but_color_and_progress() {
 }
 
 #[test]
-fn requests_that_failed_alike_are_told_of_once() {
+fn groups_requests_that_failed_for_the_same_reason() {
     let ran = |api: &Api| {
         let purge = cfcache(api).args("purge urls --concurrency 1 --batch-size 2 --from -");
         purge.input(urls(8)).run()
     };
-    // Standard error told why, and what differs is a ray.
+    // Standard error explains the reasons; they differ only in their rays.
     let alike = ran(&Api::with_fault("status=400,code=9999"));
     insta::assert_snapshot!("alike", alike.told());
-    // Where there are several reasons, each has its entries below it.
+    // If there are several reasons, each has its entries below it.
     let config = Config::new(Plan::Free)
         .with_limits(LimitMode::Off)
         .with_fault("status=400,code=9999,at=1".parse().unwrap())
@@ -195,7 +195,7 @@ fn requests_that_failed_alike_are_told_of_once() {
 }
 
 #[test]
-fn mappings_that_are_refused_are_an_error_on_standard_error_too() {
+fn refused_mappings_are_errors_on_standard_error_too() {
     let mappings = "192.0.2.1 aws us-east-1\n192.0.2.2 aws mars-1\n";
     let import = |api: &Api| cfcache(api).args("origin-regions import -").input(mappings).run();
     let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
@@ -205,7 +205,7 @@ fn mappings_that_are_refused_are_an_error_on_standard_error_too() {
 }
 
 #[test]
-fn verbosity_tells_requests_and_then_headers() {
+fn verbose_shows_requests_and_very_verbose_shows_headers() {
     let api = Api::quick();
     let quiet = cfcache(&api).args("purge tags a -q").run();
     assert_eq!(quiet.err, "");
@@ -218,7 +218,7 @@ fn verbosity_tells_requests_and_then_headers() {
 }
 
 #[test]
-fn whoever_closes_the_pipe_has_read_enough() {
+fn a_closed_pipe_is_not_an_error() {
     let api = Api::quick();
     for line in ["purge tags a", "purge tags a --json", "zones list", "--help"] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -231,7 +231,7 @@ fn whoever_closes_the_pipe_has_read_enough() {
     drop(reader);
     let ran = cfcache(&api).args("purge urls --dry-run --from -").input(urls(100_000)).stdout(writer).run();
     ran.exits(0);
-    // What was asked for is done, whoever listens.
+    // The purge is completed without a reader.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     api.log().clear();
@@ -241,7 +241,7 @@ fn whoever_closes_the_pipe_has_read_enough() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_is_a_failure() {
+fn a_full_disk_is_a_failure() {
     let api = Api::quick();
     let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
     for line in ["purge tags a --json", "purge tags a", "zones list", "environments list --json"] {
@@ -252,14 +252,14 @@ fn a_full_disk_is_told_and_is_a_failure() {
     let ran = cfcache(&failing).args("purge tags a --json --failed-to /dev/full").run();
     ran.exits(1).tells("cannot write `/dev/full`");
     assert_eq!(ran.report()["failed"], 1);
-    // Nobody needs a list in which nothing would stand.
+    // An empty list need not be written.
     let ran = cfcache(&api).args("purge tags a --json --failed-to /dev/full").run();
     ran.exits(0);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_closed_standard_output_is_told_and_is_a_failure() {
+fn a_closed_standard_output_is_a_failure() {
     let api = Api::quick();
     for line in ["purge tags a --json", "purge tags a", "--version", "purge --help"] {
         let closing = format!("exec \"$0\" {line} >&-");
@@ -276,10 +276,10 @@ fn a_closed_standard_output_is_told_and_is_a_failure() {
     }
 }
 
-/// `subprocess.DEVNULL` of Python opens it so; Rust's runtime does for a closed descriptor.
+/// Python's `subprocess.DEVNULL` opens it like this, and Rust's runtime does so for a closed descriptor.
 #[cfg(unix)]
 #[test]
-fn a_null_device_that_can_be_read_is_no_failure() {
+fn a_readable_null_device_is_not_a_failure() {
     let api = Api::quick();
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     let ran = cfcache(&api).args("purge tags a").stdout(null).run();
@@ -288,7 +288,7 @@ fn a_null_device_that_can_be_read_is_no_failure() {
 }
 
 #[test]
-fn a_message_of_the_server_is_data_and_not_escapes() {
+fn escapes_messages_of_the_server() {
     let body = r#"{"success":false,"errors":[{"code":1,"message":"bad\u001b[31m\u202e thing\nsecond line"}],"messages":[],"result":null}"#;
     let api = Api::with_fault(&format!("status=400,body={body}"));
     let ran = cfcache(&api).args("purge tags a").run();
@@ -298,7 +298,7 @@ fn a_message_of_the_server_is_data_and_not_escapes() {
 }
 
 #[test]
-fn the_emulator_inside_runs_the_main_job() {
+fn purges_with_the_built_in_emulator() {
     let ran = bare()
         .args("--emulator purge urls https://www.example.com/css/styles.css https://www.example.com/js/index.js")
         .run();

@@ -1,4 +1,4 @@
-//! `--plan auto`, and how far a run is.
+//! `--plan auto`, and progress.
 
 use core::time::Duration;
 
@@ -12,11 +12,11 @@ fn tags(count: usize) -> String {
 }
 
 #[test]
-fn the_plan_is_asked_for_once_a_run_outgrows_the_smallest() {
+fn requests_the_plan_once_a_run_exceeds_the_smallest_one() {
     let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
     let ran = cfcache(&api).args("purge tags --json -v --from -").input(tags(6000)).run();
     ran.exits(0).tells("the zone's plan is `enterprise`");
-    // 60 requests: with the limits of free that would have taken seven minutes.
+    // 60 requests: with the limits of the free plan, they would take seven minutes.
     assert_eq!(ran.report()["rate_limited"], 0);
     assert!(ran.report()["elapsed_ms"].as_u64().unwrap() < 20_000);
     let asked = api.paths().iter().filter(|path| path.starts_with("GET ")).count();
@@ -28,7 +28,7 @@ fn a_small_purge_costs_no_extra_request() {
     let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
     cfcache(&api).args("purge tags --from -").input(tags(1000)).run().exits(0);
     assert_eq!(api.requests(), 10);
-    // Nor does one that is told which plan it is, or is not to care.
+    // A run with an explicit plan sends no extra request either.
     for line in ["--plan enterprise", "--no-rate-limit"] {
         api.log().clear();
         cfcache(&api).args("purge tags --from -").args(line).input(tags(6000)).run().exits(0);
@@ -37,7 +37,7 @@ fn a_small_purge_costs_no_extra_request() {
 }
 
 #[test]
-fn a_zone_that_was_looked_up_has_told_its_plan_already() {
+fn uses_the_plan_of_a_looked_up_zone() {
     let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
     cfcache(&api).args("-z example.com purge tags --from -").input(tags(6000)).run().exits(0);
     assert_eq!(api.requests(), 61);
@@ -45,7 +45,7 @@ fn a_zone_that_was_looked_up_has_told_its_plan_already() {
 
 #[cfg(unix)]
 #[test]
-fn a_token_that_may_not_read_the_zone_stays_with_the_smallest() {
+fn uses_the_smallest_plan_if_the_token_may_not_read_the_zone() {
     let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
     let config = Config::new(Plan::Enterprise).with_limits(LimitMode::Kept).with_token(token);
     let api = Api::start(config);
@@ -62,8 +62,8 @@ fn a_token_that_may_not_read_the_zone_stays_with_the_smallest() {
 }
 
 #[test]
-fn off_a_terminal_there_is_a_line_every_ten_seconds_and_none_if_quiet() {
-    // One request, which takes a little longer than that.
+fn without_a_terminal_prints_progress_every_ten_seconds() {
+    // One request, which takes slightly longer than that.
     let api = Api::with_fault("delay=10500ms");
     std::thread::scope(|scope| {
         let told = scope.spawn(|| cfcache(&api).args("purge tags a b").run());

@@ -1,8 +1,8 @@
-//! What the README and the recipes tell people to type, typed: each block of shell is run against the emulator.
+//! Runs the shell blocks of the README and the recipes against the emulator.
 //!
-//! Each block gets a directory with what a reader of the page would have there, an environment with the credentials, and
-//! a `PATH` on which `cfcache` is the binary under test, `cargo` runs what was built already, and `curl` serves the one
-//! site that the pages talk of.
+//! Each block gets a directory with the files that a reader of the page would have, an environment with credentials,
+//! and a `PATH` in which
+//! `cfcache` is the tested binary, `cargo` runs existing builds, and `curl` serves the site of the pages.
 
 #![cfg(unix)]
 
@@ -17,7 +17,7 @@ use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, TOKEN, ZONE};
 
-/// Blocks that are not run, and why.
+/// Blocks that are not run, and the reasons.
 const SKIPPED: [(&str, &str); 2] = [
     ("cargo test --workspace", "it is what runs this test"),
     (
@@ -26,7 +26,8 @@ const SKIPPED: [(&str, &str); 2] = [
     ),
 ];
 
-/// What blocks need, and how to get it. Where it is missing the block is named and not run; in CI on Linux that is a failure.
+/// The tools that blocks need, and how to install them. Blocks without their tool are named and skipped; in CI on
+/// Linux, that is a failure.
 const TOOLS: [(&str, &str); 5] = [
     ("sha256sum", "apt-get install coreutils"),
     ("curl", "apt-get install curl"),
@@ -35,7 +36,7 @@ const TOOLS: [(&str, &str); 5] = [
     ("--example", "cargo build --workspace --examples"),
 ];
 
-/// `cargo`, as far as the pages use it.
+/// A `cargo` for the commands in the pages.
 const CARGO: &str = r#"#!/bin/sh
 case "$*" in
   "run --release -- "*) shift 3; exec cfcache "$@" ;;
@@ -47,7 +48,7 @@ case "$*" in
 esac
 "#;
 
-/// `curl`, as far as the pages use it.
+/// A `curl` for the commands in the pages.
 const CURL: &str = r#"#!/bin/sh
 case "$*" in
   "-fsSL --retry 3 -o .cfcache/archive https://github.com/cfcache/cfcache/releases/download/v0.1.0/"*)
@@ -58,7 +59,7 @@ case "$*" in
 esac
 "#;
 
-/// `rsync` and `aws`, as far as the pages use them: what they print of a file that is new and one that is gone.
+/// `rsync` and `aws` for the commands in the pages: they print a new file and a deleted one.
 const RSYNC: &str = r#"#!/bin/sh
 printf '%s\n' '*deleting   gone.html' '>f+++++++++ new.css' '.f...p..... styles.css'
 "#;
@@ -75,7 +76,7 @@ const SITEMAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </urlset>
 "#;
 
-/// What is sent by blocks with this in them.
+/// The requests of blocks that contain these texts.
 const SENT: [(&str, &[&str]); 9] = [
     ("purge hosts", &["www.example.com"]),
     ("HEAD~1 HEAD", CHANGED),
@@ -102,7 +103,7 @@ const SENT: [(&str, &[&str]); 9] = [
     ("--from-sitemap -", &["https://www.example.com/", "https://www.example.com/search?q=tea&page=2"]),
 ];
 
-/// What differs between the two commits of the site: one file changed, one is gone, three are new.
+/// The difference between the two commits of the site: one changed file, one deleted file, three new files.
 const CHANGED: &[&str] = &[
     "https://www.example.com/a%20b.txt",
     "https://www.example.com/blog/index.html",
@@ -113,23 +114,23 @@ const CHANGED: &[&str] = &[
 ];
 
 #[test]
-fn what_the_readme_says_is_so() {
+fn the_blocks_of_the_readme_work() {
     run_all("README.md");
 }
 
-/// What `docs/first-minute.sh` prints is in the README, but for what differs from run to run.
+/// The README contains the output of `docs/first-minute.sh`, except for values that differ in each run.
 #[test]
-fn the_first_minute_is_as_the_readme_shows_it() {
+fn the_readme_contains_the_output_of_the_first_minute() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let dir = Dir::new();
     let mut script = Command::new("sh");
     script.arg(root.join("docs/first-minute.sh")).env_clear();
     script.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TMPDIR", dir.path());
     script.env("CFCACHE", env!("CARGO_BIN_EXE_cfcache"));
-    let output = ends(script).unwrap();
+    let output = run_with_timeout(script).unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    let wanted = steady(&printed);
+    let wanted = normalize(&printed);
     let readme = page("README.md");
     let shown = readme.split_once("\n```console\n").unwrap().1.split_once("```\n").unwrap().0;
     assert_eq!(shown, wanted, "README.md is to show what docs/first-minute.sh prints:\n{wanted}");
@@ -138,11 +139,11 @@ fn the_first_minute_is_as_the_readme_shows_it() {
     assert!(std::net::TcpStream::connect(edge).is_err(), "the emulator still runs");
 }
 
-/// Makes ports, times, ages and entity tags the same in every run; two tags that differ still differ.
-fn steady(printed: &str) -> String {
+/// Replaces ports, times, ages and entity tags with constants; different tags stay different.
+fn normalize(printed: &str) -> String {
     const TAGS: [&str; 2] = ["\"4b1d9c07a52…", "\"e83f20c6d17…"];
     let mut tags: Vec<&str> = Vec::new();
-    let mut steady = String::new();
+    let mut normalize = String::new();
     for line in printed.lines() {
         let mut changed = line.to_owned();
         if let Some((before, port)) = line.split_once("--verify-connect 127.0.0.1:") {
@@ -159,20 +160,20 @@ fn steady(printed: &str) -> String {
             let status = before.replace(" 1 s  ", " 0 s  ").replace(" 2 s  ", " 0 s  ");
             changed = format!("{status}  {}{}", TAGS[index], &rest[tag.len()..]);
         }
-        steady.push_str(changed.trim_end());
-        steady.push('\n');
+        normalize.push_str(changed.trim_end());
+        normalize.push('\n');
     }
     assert_eq!(tags.len(), 2, "{printed}");
-    steady
+    normalize
 }
 
 #[test]
-fn what_the_recipes_say_is_so() {
+fn the_blocks_of_the_recipes_work() {
     run_all("docs/recipes.md");
 }
 
 #[test]
-fn what_is_exported_for_the_emulator_is_all_that_it_takes() {
+fn the_exported_variables_are_enough_for_the_emulator() {
     let address = "http://127.0.0.1:8787/client/v4";
     let api = Api::quick();
     let blocks = blocks(&page("docs/emulator.md"));
@@ -181,14 +182,14 @@ fn what_is_exported_for_the_emulator_is_all_that_it_takes() {
         block.script = block.script.replace(address, api.base());
         let unset =
             ["CLOUDFLARE_BASE_URL", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ZONE_ID"].map(|name| (name, ""));
-        run(&block, &furnished(&block), &api, &unset).unwrap();
+        run(&block, &block_directory(&block), &api, &unset).unwrap();
     }
     assert_eq!(api.items(), ["https://www.example.com/css/styles.css"]);
 }
 
-/// Ctrl-C ends a run with a code, and a shell goes on after that unless the script ends itself.
+/// Ctrl-C ends a run with an exit code. A shell then continues, unless the script stops.
 #[test]
-fn what_runs_it_again_does_not_after_ctrl_c() {
+fn recipes_that_retry_stop_after_ctrl_c() {
     let dir = Dir::new();
     for name in ["urls.txt", "other.txt"] {
         dir.file(name, "");
@@ -210,7 +211,7 @@ fn what_runs_it_again_does_not_after_ctrl_c() {
                 .current_dir(dir.path())
                 .env("PATH", path)
                 .env("CODE", code);
-            let output = ends(bash).unwrap();
+            let output = run_with_timeout(bash).unwrap();
             assert_eq!(dir.read("calls").lines().count(), calls, "{part} {code}");
             assert_eq!(output.status.code() == Some(130), code == "130", "{part} {code}");
         }
@@ -218,18 +219,18 @@ fn what_runs_it_again_does_not_after_ctrl_c() {
 }
 
 #[test]
-fn a_pipeline_makes_up_for_what_failed() {
+fn pipelines_repeat_failed_purges() {
     let (api, refuses) = (enterprise(), Api::with_fault("status=400,code=9999"));
     let mut blocks = blocks(&page("docs/recipes.md"));
-    // Those that keep a state: Jenkins, Terraform and systemd.
+    // Pipelines that keep a state: Jenkins, Terraform and systemd.
     blocks.retain(|block| block.script.contains("site.state"));
     assert_eq!(blocks.len(), 3);
     for block in &blocks {
-        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| lacks(tool, block)) {
+        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| is_missing(tool, block)) {
             assert!(!needs_all_tools(), "{}: `{tool}` is not here: {cure}", block.line);
             continue;
         }
-        let dir = furnished(block);
+        let dir = block_directory(block);
         let once = |api: &Api| {
             api.log().clear();
             run(block, &dir, api, &[])
@@ -248,7 +249,7 @@ fn a_pipeline_makes_up_for_what_failed() {
 }
 
 #[test]
-fn an_archive_with_another_digest_is_not_unpacked_by_a_pipeline() {
+fn pipelines_refuse_an_archive_with_another_digest() {
     let api = enterprise();
     let blocks = blocks(&page("docs/recipes.md"));
     let pipelines: Vec<&Block> =
@@ -256,13 +257,13 @@ fn an_archive_with_another_digest_is_not_unpacked_by_a_pipeline() {
     // Jenkins, Bitbucket and GitLab.
     assert_eq!(pipelines.len(), 3);
     for block in pipelines {
-        run(block, &furnished(block), &api, &[("CFCACHE_SHA256", &"0".repeat(64))]).unwrap_err();
+        run(block, &block_directory(block), &api, &[("CFCACHE_SHA256", &"0".repeat(64))]).unwrap_err();
         assert_eq!(api.requests(), 0, "{}", block.script);
     }
 }
 
 #[test]
-fn keyrings_hand_the_token_over() {
+fn keyring_recipes_pass_the_token() {
     let page = page("docs/recipes.md");
     let settings: Vec<&str> = page.lines().filter(|line| line.starts_with("token-command = ")).collect();
     assert_eq!(settings.len(), 3);
@@ -270,7 +271,7 @@ fn keyrings_hand_the_token_over() {
     for setting in settings {
         let dir = Dir::new();
         let words: Vec<String> = serde_json::from_str(setting.split_once(" = ").unwrap().1).unwrap();
-        // Prints the token where it is asked for in this way.
+        // Prints the token if it is called correctly.
         let program = format!("#!/bin/sh\n[ \"$*\" = '{}' ] && echo '{TOKEN}'\n", words[1..].join(" "));
         let program = dir.file(&words[0], program);
         std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -280,18 +281,18 @@ fn keyrings_hand_the_token_over() {
         verify.env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
         let output = {
             verify.env("CLOUDFLARE_BASE_URL", api.base());
-            ends(verify).unwrap()
+            run_with_timeout(verify).unwrap()
         };
         assert!(output.status.success(), "{setting}: {output:?}");
     }
 }
 
 #[test]
-fn files_that_were_not_purged_are_purged_the_next_time() {
+fn recipes_purge_failed_files_in_the_next_run() {
     let api = enterprise();
     let blocks = blocks(&page("docs/recipes.md"));
     let block = blocks.iter().find(|block| block.script.contains("-newer ../.deployed")).unwrap();
-    let dir = furnished(block);
+    let dir = block_directory(block);
     run(block, &dir, &api, &[("CLOUDFLARE_ZONE_ID", "not-this-zone")]).unwrap_err();
     api.log().clear();
     run(block, &dir, &api, &[]).unwrap();
@@ -300,7 +301,7 @@ fn files_that_were_not_purged_are_purged_the_next_time() {
     run(block, &dir, &api, &[]).unwrap();
     assert_eq!(api.requests(), 0);
 
-    // The first time.
+    // The first run.
     std::fs::remove_file(dir.at(".deployed")).unwrap();
     run(block, &dir, &api, &[]).unwrap();
     let mut items = api.items();
@@ -312,13 +313,13 @@ fn files_that_were_not_purged_are_purged_the_next_time() {
 }
 
 #[test]
-fn code_in_the_recipes_is_that_of_the_examples() {
+fn code_in_the_recipes_equals_the_examples() {
     let page = page("docs/recipes.md");
     let mut checked = 0;
     for (before, block) in page.split("\n```rust\n").zip(page.split("\n```rust\n").skip(1)) {
         let path = before.rsplit("](../").next().unwrap().split(')').next().unwrap();
         let code = block.split("\n```\n").next().unwrap();
-        // The lints of this repository would be news to the one that it is copied to.
+        // The lints of this repository do not exist in the user's repository.
         let example = self::page(path);
         let (lints, rest): (Vec<&str>, Vec<&str>) =
             example.lines().partition(|line| line.starts_with("#![expect(clippy::"));
@@ -331,7 +332,7 @@ fn code_in_the_recipes_is_that_of_the_examples() {
 }
 
 #[test]
-fn the_recipes_name_one_release() {
+fn the_recipes_use_the_same_release() {
     let page = page("docs/recipes.md");
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     let names_one = |line: &&str| {
@@ -344,9 +345,9 @@ fn the_recipes_name_one_release() {
     assert_eq!(lines.map(|line| assert!(line.contains(&version[1..]), "{line}")).count(), 13);
 }
 
-/// The pages point to these; those that they run are tried with the pages.
+/// The pages refer to these examples; examples that the pages run are tested with the pages.
 #[test]
-fn examples_of_the_libraries_run() {
+fn library_examples_run() {
     for name in ["double", "embed", "get", "purge_body", "sans_io"] {
         let example = examples().join(name);
         if !example.exists() {
@@ -354,13 +355,13 @@ fn examples_of_the_libraries_run() {
             println!("{name} is not built, and not run");
             continue;
         }
-        let output = ends(Command::new(example)).unwrap();
+        let output = run_with_timeout(Command::new(example)).unwrap();
         assert!(output.status.success(), "{name}: {output:?}");
     }
 }
 
 #[test]
-fn what_is_listed_here_stands_in_the_pages() {
+fn every_listed_block_is_in_a_page() {
     let scripts: Vec<String> = ["README.md", "docs/recipes.md"]
         .into_iter()
         .flat_map(|path| blocks(&page(path)))
@@ -374,11 +375,11 @@ fn what_is_listed_here_stands_in_the_pages() {
     }
 }
 
-/// Lines to run, and where they are from.
+/// Lines of a script, and their place in a page.
 #[derive(Debug)]
 struct Block {
     line: usize,
-    /// What runs it: a pipeline has the least that there is.
+    /// The program that runs it: a pipeline only has a minimal shell.
     shell: &'static str,
     script: String,
 }
@@ -389,7 +390,8 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(root.join(path)).unwrap().replace("\r\n", "\n")
 }
 
-/// The shell in a page: blocks of `sh`, the scripts in blocks of `yaml` and `groovy`, the commands in blocks of `crontab`,
+/// Returns the shell scripts in a page: blocks of `sh`, the scripts in blocks of `yaml` and `groovy`, the commands in
+/// blocks of `crontab`,
 /// `hcl` and `ini` (units of systemd).
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
@@ -413,7 +415,7 @@ fn blocks(page: &str) -> Vec<Block> {
                 let is_command = |line: &&&str| line.contains("command = ") || line.starts_with("ExecStart=");
                 blocks.extend(content.iter().filter(is_command).map(|entry| {
                     let (_, command) = entry.split_once('=').unwrap();
-                    // What systemd puts in, and where the page has things.
+                    // Replaces systemd's variables, and the page's paths.
                     let places =
                         [("%d", ".credentials"), ("%S", ".state"), ("/srv/www", "public"), ("/usr/bin/", "")];
                     let command = command.trim().trim_matches('"').to_owned();
@@ -433,7 +435,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The scripts that a pipeline has: what is indented below a line that ends in `|`.
+/// Returns the scripts of a pipeline: the indented lines below a line that ends in `|`.
 fn scripts(yaml: &[&str], first: usize) -> Vec<Block> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let begins = |line: &&str| line.ends_with("run: |") || line.trim_start() == "- |";
@@ -458,7 +460,7 @@ fn enterprise() -> Api {
 }
 
 /// Runs all blocks of a page.
-#[expect(clippy::print_stdout, reason = "what is not run is to be seen")]
+#[expect(clippy::print_stdout, reason = "skipped blocks are reported")]
 fn run_all(path: &str) {
     let page = page(path);
     let api = enterprise();
@@ -471,7 +473,7 @@ fn run_all(path: &str) {
             skipped += 1;
             continue;
         }
-        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| lacks(tool, &block)) {
+        if let Some((tool, cure)) = TOOLS.iter().find(|(tool, _)| is_missing(tool, &block)) {
             let missing = format!("{place} cannot be run, `{tool}` is not here: {cure}");
             assert!(!needs_all_tools(), "{missing}");
             println!("{missing}");
@@ -483,8 +485,11 @@ fn run_all(path: &str) {
             failed.extend(run_at_edge(&block).err().map(|error| format!("{place}: {error}")));
             continue;
         }
-        match run(&block, &furnished(&block), &api, &[]) {
-            Ok(()) => failed.extend(wrong(&block, &api).map(|wrong| format!("{place}: {wrong}"))),
+        match run(&block, &block_directory(&block), &api, &[]) {
+            Ok(()) => failed.extend(
+                unexpected_requests(&block, &api)
+                    .map(|unexpected_requests| format!("{place}: {unexpected_requests}")),
+            ),
             Err(error) => failed.push(format!("{place}: {error}")),
         }
     }
@@ -493,16 +498,16 @@ fn run_all(path: &str) {
     println!("{path}: {ran} blocks were run, {skipped} are not meant to be");
 }
 
-/// Whether a block asks the site as a visitor does. Those that start an edge of their own ask that one.
+/// Returns whether a block requests pages as a visitor. Blocks with their own edge use that one.
 fn asks_visitors(block: &Block) -> bool {
     let asks = ["--verify", "cfcache probe", "cfcache warm"].iter().any(|part| block.script.contains(part));
     asks && !block.script.contains("cfcache emulator") && !block.script.contains("--verify-connect")
 }
 
-/// Runs a block where the site is served: by an edge in front of what the block deploys.
+/// Runs a block with a served site: an edge in front of the files that the block deploys.
 fn run_at_edge(block: &Block) -> Result<(), String> {
     const VERSION: &str = "0123456789abcdef";
-    let dir = furnished(block);
+    let dir = block_directory(block);
     for name in ["index.html", "search.html"] {
         dir.file(&format!("public/{name}"), "<p>");
     }
@@ -526,8 +531,8 @@ fn run_at_edge(block: &Block) -> Result<(), String> {
     if block.script.contains("--verify") && !is_proven { Err(format!("it said {told}")) } else { Ok(()) }
 }
 
-/// Did it send what it should?
-fn wrong(block: &Block, api: &Api) -> Option<String> {
+/// Returns the difference between the block's requests and the expected ones, if any.
+fn unexpected_requests(block: &Block, api: &Api) -> Option<String> {
     let sent = api.items();
     for (part, expected) in SENT.iter().filter(|(part, _)| block.script.contains(part)) {
         let expected: Vec<&str> = expected.to_vec();
@@ -535,21 +540,21 @@ fn wrong(block: &Block, api: &Api) -> Option<String> {
             return Some(format!("with `{part}` it sent {sent:?} instead of {expected:?}"));
         }
     }
-    // Those with an emulator of their own send to that one, and look at what came of it.
+    // Blocks with their own emulator send requests to that one, and check the result themselves.
     let has_its_own = block.script.contains("--emulator") || block.script.contains("cfcache emulator");
     let is_to_send = block.script.contains("cfcache ") && !has_its_own;
     (is_to_send && api.requests() == 0).then(|| "nothing was sent".to_owned())
 }
 
-/// Returns whether every tool has to be here: where CI installs them, which is on Linux.
+/// Returns whether every tool is required: in CI on Linux, where all are installed.
 fn needs_all_tools() -> bool {
     #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where it runs")]
     let is_ci = std::env::var_os("CI").is_some();
     is_ci && cfg!(target_os = "linux")
 }
 
-/// Does a block use something that is not installed?
-fn lacks(tool: &str, block: &Block) -> bool {
+/// Returns whether a block uses a tool that is not installed.
+fn is_missing(tool: &str, block: &Block) -> bool {
     let mut words = block.script.split_whitespace();
     match tool {
         "--example" => {
@@ -559,15 +564,15 @@ fn lacks(tool: &str, block: &Block) -> bool {
     }
 }
 
-/// Where cargo puts examples.
+/// Returns the folder in which cargo puts examples.
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_cfcache")).parent().unwrap().join("examples")
 }
 
-/// A directory with what a reader of a block would have there.
-fn furnished(block: &Block) -> Dir {
+/// Creates a directory with the files that a reader of a block would have.
+fn block_directory(block: &Block) -> Dir {
     let dir = Dir::new();
-    furnish(&dir);
+    add_files(&dir);
     if block.script.contains("git ") {
         commit_twice(&dir);
     }
@@ -580,30 +585,30 @@ fn furnished(block: &Block) -> Dir {
         symlink(dir.at(".bin/cfcache"), dir.at(name).join("cfcache")).unwrap();
         let mut tar = Command::new("tar");
         tar.current_dir(dir.path()).args(["-czf", ".archive.tar.gz", name]);
-        assert!(ends(tar).unwrap().status.success());
+        assert!(run_with_timeout(tar).unwrap().status.success());
     }
     dir
 }
 
-/// The digest of the archive that a block downloads, if it does.
+/// Returns the digest of the archive that a block downloads, if any.
 fn digest(dir: &Dir) -> String {
     if !dir.at(".archive.tar.gz").exists() {
         return String::new();
     }
     let mut sum = Command::new("sha256sum");
     sum.arg(dir.at(".archive.tar.gz"));
-    ends(sum)
+    run_with_timeout(sum)
         .map(|output| String::from_utf8_lossy(&output.stdout).chars().take(64).collect())
         .unwrap_or_default()
 }
 
-/// Runs a block in a directory, with variables that are set besides the usual ones.
+/// Runs a block in a directory, with additional variables.
 fn run(block: &Block, dir: &Dir, api: &Api, set: &[(&str, &str)]) -> Result<(), String> {
     let set = [&[("CLOUDFLARE_BASE_URL", api.base())], set].concat();
     run_set(block, dir, &set).map(drop)
 }
 
-/// The same, and gives what was printed.
+/// Runs a block, and returns its output.
 fn run_set(block: &Block, dir: &Dir, set: &[(&str, &str)]) -> Result<String, String> {
     let bin = dir.at(".bin");
     #[expect(clippy::disallowed_methods, reason = "tools are where they are")]
@@ -620,7 +625,7 @@ fn run_set(block: &Block, dir: &Dir, set: &[(&str, &str)]) -> Result<String, Str
         .env("CLOUDFLARE_ZONE_ID", ZONE)
         .env("CFCACHE_SHA256", digest(dir))
         .envs(set.iter().copied());
-    let output = ends(shell)?;
+    let output = run_with_timeout(shell)?;
     let told = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -629,8 +634,8 @@ fn run_set(block: &Block, dir: &Dir, set: &[(&str, &str)]) -> Result<String, Str
     }
 }
 
-/// Waits for the end of a command, but not for ever.
-fn ends(mut command: Command) -> Result<Output, String> {
+/// Waits for the end of a command, with a timeout.
+fn run_with_timeout(mut command: Command) -> Result<Output, String> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
@@ -640,7 +645,7 @@ fn ends(mut command: Command) -> Result<Output, String> {
     }
 }
 
-fn furnish(dir: &Dir) {
+fn add_files(dir: &Dir) {
     for folder in ["public/blog", ".bin", ".credentials", ".state/cfcache"] {
         std::fs::create_dir_all(dir.at(folder)).unwrap();
     }
@@ -671,7 +676,7 @@ fn furnish(dir: &Dir) {
     dir.file("public/new.css", "");
 }
 
-/// Runs git, and gives what it printed.
+/// Runs git, and returns its output.
 fn git(dir: &Dir, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
     git.args(["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"])
@@ -679,12 +684,12 @@ fn git(dir: &Dir, arguments: &[&str]) -> String {
         .current_dir(dir.path())
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1");
-    let output = ends(git).unwrap();
+    let output = run_with_timeout(git).unwrap();
     assert!(output.status.success(), "git {arguments:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Makes a repository of it, in whose last commit `CHANGED` changed, and a remote.
+/// Makes a repository of a directory, with the changes of `CHANGED` in the last commit, and a remote.
 fn commit_twice(dir: &Dir) {
     git(dir, &["init", "--quiet"]);
     git(dir, &["add", "public"]);

@@ -1,5 +1,5 @@
-//! The examples and the tables in `docs/reference/json-report.md` are what `cfcache` prints and what the schema says.
-//! `cargo xtask generate` has this test write them; what is around them is written by hand.
+//! Checks that the examples and tables in `docs/reference/json-report.md` equal the output of `cfcache` and the schema.
+//! `cargo xtask generate` makes this test write them; the text around them is written by hand.
 
 use serde_json::Value;
 
@@ -31,14 +31,14 @@ fn reference_page_of_the_report_is_current() {
     }
     assert_eq!((examples, tables), (4, 8), "examples and tables of the page");
     let page = format!("{}\n", page.trim_end());
-    #[expect(clippy::disallowed_methods, reason = "a test is told so whether it writes")]
+    #[expect(clippy::disallowed_methods, reason = "the environment says whether the test writes")]
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap().replace("\r\n", "\n"), page, "cargo xtask generate");
 }
 
-/// What a command prints, with what no two runs share made the same.
+/// Returns the output of a command, with constants instead of values that differ in each run.
 fn output(arguments: &str) -> String {
     let ran = bare().args(arguments).run();
     assert!(!ran.out.is_empty(), "{arguments}: {}", ran.err);
@@ -48,7 +48,7 @@ fn output(arguments: &str) -> String {
     ran.out.split_inclusive('\n').map(same).collect()
 }
 
-/// What differs from run to run: what is before it, what it consists of, and what is shown in its place.
+/// The values that differ in each run: the text before it, its characters, and its replacement.
 type Varying = (&'static str, fn(char) -> bool, &'static str);
 
 const VARYING: [Varying; 3] = [
@@ -65,7 +65,8 @@ fn same(line: &str) -> String {
     })
 }
 
-/// The properties of a definition, in the order of the struct: those that are always there come first.
+/// Returns a table of the properties of a definition, in the order of the struct. Properties that are always present
+/// come first.
 fn table(definition: &Value) -> String {
     let properties = definition["properties"].as_object().unwrap();
     let required: Vec<&str> =
@@ -76,14 +77,14 @@ fn table(definition: &Value) -> String {
         let property = &properties[name];
         let meaning = property["description"].as_str();
         let meaning = meaning.unwrap_or_else(|| panic!("`{name}` has no comment that says what it is"));
-        // A comment of more than one line keeps its line breaks in the schema.
+        // A comment of several lines keeps its line breaks in the schema.
         let meaning = meaning.replace('\n', " ").replace('|', "\\|");
         table.push_str(&format!("| `{name}` | {} | {meaning} |\n", kind(property)));
     }
     table
 }
 
-/// What a property holds, in a word.
+/// Returns the type of a property as a word.
 fn kind(property: &Value) -> String {
     let word = |name: &Value| match name.as_str().unwrap_or_default() {
         "string" => "text",

@@ -1,4 +1,4 @@
-//! No zone is given: each entry goes to the zone of its host.
+//! Without a zone, each entry goes to the zone of its host.
 
 use cfcache_emulator::{Config, LimitMode, Token, Zone};
 use cfcache_model::Plan;
@@ -21,7 +21,7 @@ fn without_zone(api: &Api) -> Cmd {
     bare().env("CLOUDFLARE_BASE_URL", api.base()).env("CLOUDFLARE_API_TOKEN", TOKEN)
 }
 
-/// The zone and the body of every purge that came in, sorted.
+/// Returns the zone and the body of every purge, sorted.
 fn purges(api: &Api) -> Vec<String> {
     let entries = api.log().entries();
     let mut purges: Vec<String> = entries
@@ -37,7 +37,7 @@ fn purges(api: &Api) -> Vec<String> {
 }
 
 #[test]
-fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
+fn each_entry_goes_to_the_zone_with_the_longest_domain() {
     let api = Api::start(config());
     let list = "https://www.example.com/a\nhttps://shop.example.com/b\nhttps://example.net/c\n\
                 https://notexample.com/d\nhttps://x.shop.example.com/e\nhttps://www.example.com/a\n";
@@ -60,7 +60,7 @@ fn each_entry_goes_to_the_longest_domain_and_none_is_dropped() {
 }
 
 #[test]
-fn a_host_in_other_letters_goes_to_its_zone() {
+fn an_internationalized_host_goes_to_its_zone() {
     let (name, coded) = ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de");
     let directory = Dir::new();
     for known in [name, coded] {
@@ -76,7 +76,7 @@ fn a_host_in_other_letters_goes_to_its_zone() {
 }
 
 #[test]
-fn where_two_zones_have_a_name_none_is_taken() {
+fn refuses_two_zones_with_the_same_name() {
     let mut pending = Zone::new(SHOP, "example.com");
     pending.status = "pending".to_owned();
     for zones in [[pending.clone(), Zone::new(COM, "example.com")], [Zone::new(COM, "Example.com"), pending]]
@@ -86,7 +86,7 @@ fn where_two_zones_have_a_name_none_is_taken() {
         let config = config.with_zone(first).with_zone(second);
         let api = Api::start(config.clone());
         let urls = "purge urls --json https://www.example.com/a";
-        // They are all that there is.
+        // These are all zones.
         without_zone(&api).args(urls).run().exits(1).says_nothing().tells("several zones of each name");
         let api = Api::start(config.with_zone(Zone::new(NET, "example.net")));
         let ran = without_zone(&api).args(urls).arg("https://example.net/b").run();
@@ -98,7 +98,7 @@ fn where_two_zones_have_a_name_none_is_taken() {
 }
 
 #[test]
-fn a_batch_says_of_which_zone_it_is() {
+fn reports_contain_the_zone_of_each_batch() {
     let api = Api::start(config());
     let list = "https://www.example.com/a\nhttps://example.net/c\n";
     let ran = without_zone(&api).args("purge urls --from - --output ndjson").input(list).run();
@@ -112,7 +112,7 @@ fn a_batch_says_of_which_zone_it_is() {
 }
 
 #[test]
-fn hosts_and_prefixes_have_a_host_and_tags_have_none() {
+fn routes_hosts_and_prefixes_but_refuses_tags() {
     let api = Api::start(config());
     without_zone(&api).args("purge hosts www.shop.example.com").run().exits(0);
     without_zone(&api).args("invalidate prefixes example.net/a").run().exits(0);
@@ -121,7 +121,7 @@ fn hosts_and_prefixes_have_a_host_and_tags_have_none() {
 }
 
 #[test]
-fn the_map_serves_a_token_that_may_only_purge() {
+fn the_map_needs_no_permission_to_read_zones() {
     let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
     let api = Api::start(config().with_token(token));
     let ran = without_zone(&api).args("purge urls https://www.example.com/a").run();
@@ -138,13 +138,13 @@ fn the_map_serves_a_token_that_may_only_purge() {
     ran.exits(1).tells("no zone is known for the host `example.net`");
     assert_eq!(ran.out.lines().count(), 1);
     assert!(ran.out.contains(COM), "{ran:?}");
-    // A domain of the map needs no look-up either.
+    // A domain of the map needs no lookup either.
     mapped().args("-z example.com purge tags a").run().exits(0);
     assert!(api.paths().iter().all(|path| !path.starts_with("GET")) || api.paths().len() == 3);
 }
 
 #[test]
-fn a_zone_that_refuses_the_token_stops_and_the_others_go_on() {
+fn a_zone_that_refuses_the_token_does_not_stop_the_others() {
     let api = Api::start(config());
     let directory = Dir::new();
     let unseen = "44444444444444444444444444444444";
@@ -157,7 +157,7 @@ fn a_zone_that_refuses_the_token_stops_and_the_others_go_on() {
 }
 
 #[test]
-fn what_is_for_one_zone_needs_one() {
+fn options_for_one_zone_need_a_zone() {
     let api = Api::start(config());
     for option in ["-e Staging", "--journal j"] {
         let ran = without_zone(&api).args(option).args("purge urls https://example.com/a").run();
@@ -167,7 +167,7 @@ fn what_is_for_one_zone_needs_one() {
 }
 
 #[test]
-fn an_invalid_line_ends_all_of_it() {
+fn an_invalid_line_stops_all_zones() {
     let api = Api::start(config());
     let list = "https://example.com/a\nhttps://example.net/b\nnot a URL\nhttps://example.com/c\n";
     let ran = without_zone(&api).args("purge urls --from - --json").input(list).run();
@@ -176,7 +176,7 @@ fn an_invalid_line_ends_all_of_it() {
 }
 
 #[test]
-fn the_plan_is_asked_for_where_the_map_knows_the_zone() {
+fn requests_the_plan_of_a_zone_in_the_map() {
     let config =
         Config::new(Plan::Enterprise).with_limits(LimitMode::Kept).with_zone(Zone::new(COM, "example.com"));
     let api = Api::start(config);
@@ -189,7 +189,7 @@ fn the_plan_is_asked_for_where_the_map_knows_the_zone() {
         .args("purge hosts --json -v --from -")
         .input(hosts)
         .run();
-    // With the limits of free that would have taken seven minutes.
+    // With the limits of the free plan, it would take seven minutes.
     ran.exits(0).tells("the zone's plan is `enterprise`");
     assert_eq!(ran.report()["accepted"], 6000);
     assert_eq!(api.paths().iter().filter(|path| path.starts_with("GET ")).count(), 1);

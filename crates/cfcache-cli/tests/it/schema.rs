@@ -1,4 +1,4 @@
-//! What is printed for programs is what `docs/reference/report.schema.json` says, for every command that prints JSON.
+//! The output for programs conforms to `docs/reference/report.schema.json`, for every command that prints JSON.
 
 mod validator;
 
@@ -15,14 +15,14 @@ fn schema() -> Schema {
     Schema::parse(&std::fs::read_to_string(path).unwrap())
 }
 
-/// Runs commands, and checks what they print.
-struct Bench {
+/// Runs commands, and checks their output.
+struct SchemaCheck {
     schema: Schema,
     met: Met,
 }
 
-impl Bench {
-    /// The definition that a line has to fit; `result` is what the API printed, which the schema leaves to the API.
+impl SchemaCheck {
+    /// Checks one line against a definition. `result` is the API's answer, which the schema does not restrict.
     #[track_caller]
     fn line(&mut self, ran: &Ran, line: &str, definition: &str) {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
@@ -37,7 +37,7 @@ impl Bench {
         }
     }
 
-    /// One line, that fits.
+    /// Checks an output of one line.
     #[track_caller]
     fn one(&mut self, cmd: Cmd, code: i32, definition: &str) -> Ran {
         let ran = cmd.run();
@@ -47,7 +47,7 @@ impl Bench {
         ran
     }
 
-    /// A batch for each line, and a summary at the end.
+    /// Checks an output with a line for each batch, and a summary at the end.
     #[track_caller]
     fn lines(&mut self, cmd: Cmd, code: i32) {
         let ran = cmd.run();
@@ -62,31 +62,31 @@ impl Bench {
     }
 }
 
-/// Where every setting can be had.
+/// Creates an API with every setting.
 fn enterprise() -> Api {
     Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off))
 }
 
 #[test]
-fn what_is_printed_is_what_the_schema_says() {
-    let mut bench = Bench { schema: schema(), met: Met::new() };
+fn all_json_output_conforms_to_the_schema() {
+    let mut check = SchemaCheck { schema: schema(), met: Met::new() };
     let (api, dir) = (enterprise(), Dir::new());
-    purges(&mut bench, &api, &dir);
-    changed(&mut bench, &api, &dir);
-    failures(&mut bench);
-    visits(&mut bench, &api, &dir);
-    several_zones(&mut bench, &dir);
-    dry_runs(&mut bench);
-    settings(&mut bench, &api, &dir);
-    others(&mut bench, &api, &dir);
+    purges(&mut check, &api, &dir);
+    changed(&mut check, &api, &dir);
+    failures(&mut check);
+    visits(&mut check, &api, &dir);
+    several_zones(&mut check, &dir);
+    dry_runs(&mut check);
+    settings(&mut check, &api, &dir);
+    others(&mut check, &api, &dir);
     nothing(&api);
-    // What no command prints has no place in the schema.
-    let unmet: Vec<String> = bench.schema.properties().difference(&bench.met).cloned().collect();
+    // The schema contains no property that no command prints.
+    let unmet: Vec<String> = check.schema.properties().difference(&check.met).cloned().collect();
     assert_eq!(unmet, [""; 0]);
 }
 
-/// What visitors get: an old copy, with another one for phones; and a refusal, of more URLs than are named.
-fn visits(bench: &mut Bench, api: &Api, dir: &Dir) {
+/// Reports about visitors: an old copy, with another one for phones; and a refusal with more URLs than are listed.
+fn visits(check: &mut SchemaCheck, api: &Api, dir: &Dir) {
     let edge = Edge::start(|path, head| match path {
         "/new" => Page::new("MISS"),
         "/old" => Page::new("HIT").header(if head.contains("iPhone") { "Age: 500000" } else { "Age: 86400" }),
@@ -100,31 +100,31 @@ fn visits(bench: &mut Bench, api: &Api, dir: &Dir) {
             .arg(edge.at())
     };
     let old = "purge urls https://www.example.com/old --verify=1 --verify-url https://www.example.com/old";
-    bench.one(visit(old).args("--output json"), 6, "report");
-    bench.lines(visit(old).args("--output ndjson"), 6);
+    check.one(visit(old).args("--output json"), 6, "report");
+    check.lines(visit(old).args("--output ndjson"), 6);
     let many = urls(1002);
-    bench.one(visit("purge urls --from - --verify=all --json").input(many.as_str()), 6, "report");
+    check.one(visit("purge urls --from - --verify=all --json").input(many.as_str()), 6, "report");
     let sample = visit("purge urls --from - --verify=2 --json").input(many.as_str());
-    bench.one(sample, 6, "report");
+    check.one(sample, 6, "report");
     let journaled = || {
         let purge = visit("purge urls https://www.example.com/new --verify");
         purge.arg("--journal").arg(dir.at("verified"))
     };
-    bench.one(journaled().arg("--json"), 0, "report");
-    // Verified before.
-    bench.one(journaled().arg("--json"), 0, "report");
+    check.one(journaled().arg("--json"), 0, "report");
+    // Verified in an earlier run.
+    check.one(journaled().arg("--json"), 0, "report");
     let warm =
         cfcache(api).args("purge urls --from - --warm --visitor-rate 100000 --verify-connect").arg(edge.at());
-    bench.one(warm.args("--json").input(many.as_str()), 1, "report");
+    check.one(warm.args("--json").input(many.as_str()), 1, "report");
     let warm =
         cfcache(api).args("purge urls --from - --warm --visitor-rate 100000 --verify-connect").arg(edge.at());
-    bench.lines(warm.args("--output ndjson").input(many.as_str()), 1);
+    check.lines(warm.args("--output ndjson").input(many.as_str()), 1);
 }
 
-fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
+fn purges(check: &mut SchemaCheck, api: &Api, dir: &Dir) {
     let odd = |format: &str| cfcache(api).args("purge urls https://www.example.com/* --output").arg(format);
-    bench.one(odd("json"), 0, "report");
-    bench.lines(odd("ndjson"), 0);
+    check.one(odd("json"), 0, "report");
+    check.lines(odd("ndjson"), 0);
     for line in [
         "purge urls https://www.example.com/a https://www.example.com/b",
         "purge tags a b a",
@@ -139,10 +139,10 @@ fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
         "invalidate prefixes www.example.com/a",
         "invalidate everything -y",
     ] {
-        bench.one(cfcache(api).args(line).arg("--json"), 0, "report");
-        bench.lines(cfcache(api).args(line).args("--output ndjson"), 0);
+        check.one(cfcache(api).args(line).arg("--json"), 0, "report");
+        check.lines(cfcache(api).args(line).args("--output ndjson"), 0);
     }
-    // Errors beside success, and one with a page about it.
+    // Errors in a successful answer, one of them with a documentation page.
     let error = |success| {
         format!(
             r#"{{"success":{success},"errors":[{{"code":1,"message":"m","documentation_url":"https://a.example/"}}],"messages":[],"result":null}}"#
@@ -150,20 +150,20 @@ fn purges(bench: &mut Bench, api: &Api, dir: &Dir) {
     };
     for (status, success, code) in [(200, true, 0), (400, false, 1)] {
         let api = Api::with_fault(&format!("status={status},processed=yes,body={}", error(success)));
-        bench.one(cfcache(&api).args("purge tags a --json"), code, "report");
-        bench.lines(cfcache(&api).args("purge tags a --output ndjson"), code);
+        check.one(cfcache(&api).args("purge tags a --json"), code, "report");
+        check.lines(cfcache(&api).args("purge tags a --output ndjson"), code);
     }
     let journaled = || {
         let purge = cfcache(api).args("purge urls --from -").input(urls(300));
         purge.arg("--journal").arg(dir.at("journal"))
     };
-    bench.lines(journaled().args("--output ndjson"), 0);
-    // Accepted before: nothing is sent, so there is no batch.
-    bench.one(journaled().arg("--json"), 0, "report");
-    bench.one(journaled().args("--output ndjson"), 0, "summary");
+    check.lines(journaled().args("--output ndjson"), 0);
+    // Accepted in an earlier run: nothing is sent, so there is no batch.
+    check.one(journaled().arg("--json"), 0, "report");
+    check.one(journaled().args("--output ndjson"), 0, "summary");
 }
 
-fn changed(bench: &mut Bench, api: &Api, dir: &Dir) {
+fn changed(check: &mut SchemaCheck, api: &Api, dir: &Dir) {
     std::fs::create_dir(dir.at("site")).unwrap();
     dir.file("site/index.html", "1");
     dir.file("site/a.css", "1");
@@ -171,29 +171,29 @@ fn changed(bench: &mut Bench, api: &Api, dir: &Dir) {
         let cmd = cfcache(api).args("purge changed --url https://www.example.com --state");
         cmd.arg(dir.at("site.state")).arg(dir.at("site"))
     };
-    bench.one(run().arg("--json"), 0, "report");
-    bench.one(run().arg("--json"), 0, "report");
+    check.one(run().arg("--json"), 0, "report");
+    check.one(run().arg("--json"), 0, "report");
     dir.file("site/index.html", "2");
-    bench.one(run().args("--begin --json"), 0, "report");
-    bench.lines(run().args("--output ndjson"), 0);
-    bench.one(run().args("--output ndjson"), 0, "summary");
+    check.one(run().args("--begin --json"), 0, "report");
+    check.lines(run().args("--output ndjson"), 0);
+    check.one(run().args("--output ndjson"), 0, "summary");
     dir.file("site/index.html", "3");
-    bench.one(run().arg("--dry-run"), 0, "request");
+    check.one(run().arg("--dry-run"), 0, "request");
 }
 
-fn failures(bench: &mut Bench) {
-    // Some of it, with invalid entries; and more of it than is named.
+fn failures(check: &mut SchemaCheck) {
+    // Some entries fail, with invalid ones; and more of them than are listed.
     let refuses = "status=400,code=9999,after=1";
     for (count, form) in [(250, "report"), (1500, "report"), (1500, "lines")] {
         let api = Api::with_fault(refuses);
         let purge = cfcache(&api).args("purge urls --concurrency 1 --on-invalid skip --from -");
         let purge = purge.input(format!("{}nonsense\n{}", urls(count), urls(2)));
         match form {
-            "lines" => bench.lines(purge.args("--output ndjson"), 2),
-            _ => drop(bench.one(purge.arg("--json"), 2, form)),
+            "lines" => check.lines(purge.args("--output ndjson"), 2),
+            _ => drop(check.one(purge.arg("--json"), 2, form)),
         }
     }
-    // All of it, each way to end.
+    // All entries fail, in each way.
     for (fault, code) in [
         ("status=400,code=9999", 1),
         ("status=401,code=10000", 3),
@@ -205,21 +205,21 @@ fn failures(bench: &mut Bench) {
         for what in ["tags a", "everything -y"] {
             let api = Api::with_fault(fault);
             let purge = || cfcache(&api).arg("purge").args(what).args("--max-retries 0");
-            bench.one(purge().arg("--json"), code, "report");
-            bench.lines(purge().args("--output ndjson"), code);
+            check.one(purge().arg("--json"), code, "report");
+            check.lines(purge().args("--output ndjson"), code);
         }
     }
-    // Given up before its input ended.
+    // Cancelled before the end of the input.
     let purge = |api: &Api| {
         let purge = cfcache(api).args("purge urls --max-wait 5 --no-rate-limit --from -");
         purge.input(urls(20_000))
     };
     let locked = || Api::with_fault("status=429,retry-after=700,after=3");
-    bench.one(purge(&locked()).arg("--json"), 4, "report");
-    bench.lines(purge(&locked()).args("--output ndjson"), 4);
+    check.one(purge(&locked()).arg("--json"), 4, "report");
+    check.lines(purge(&locked()).args("--output ndjson"), 4);
 }
 
-fn several_zones(bench: &mut Bench, dir: &Dir) {
+fn several_zones(check: &mut SchemaCheck, dir: &Dir) {
     let config = Config::new(Plan::Free)
         .with_limits(LimitMode::Off)
         .with_zone(Zone::new("11111111111111111111111111111111", "example.com"))
@@ -230,11 +230,11 @@ fn several_zones(bench: &mut Bench, dir: &Dir) {
         let purge = bare().env("CLOUDFLARE_BASE_URL", api.base()).env("CLOUDFLARE_API_TOKEN", TOKEN);
         purge.args("purge urls --from").arg(&list)
     };
-    bench.one(purge().arg("--json"), 1, "report");
-    bench.lines(purge().args("--output ndjson"), 1);
+    check.one(purge().arg("--json"), 1, "report");
+    check.lines(purge().args("--output ndjson"), 1);
 }
 
-fn dry_runs(bench: &mut Bench) {
+fn dry_runs(check: &mut SchemaCheck) {
     for line in [
         "purge urls https://www.example.com/a",
         "invalidate everything -e Staging",
@@ -255,13 +255,13 @@ fn dry_runs(bench: &mut Bench) {
         "always-online set on",
         "sort-query-string set on",
     ] {
-        bench.one(bare().args("-z example.com --dry-run").args(line), 0, "request");
+        check.one(bare().args("-z example.com --dry-run").args(line), 0, "request");
     }
     let import = bare().args("-z example.com --dry-run origin-regions import -");
-    bench.one(import.input("192.0.2.1 aws us-east-1\n"), 0, "request");
+    check.one(import.input("192.0.2.1 aws us-east-1\n"), 0, "request");
 }
 
-fn settings(bench: &mut Bench, api: &Api, dir: &Dir) {
+fn settings(check: &mut SchemaCheck, api: &Api, dir: &Dir) {
     for line in [
         "reserve status",
         "reserve get",
@@ -301,40 +301,40 @@ fn settings(bench: &mut Bench, api: &Api, dir: &Dir) {
         "origin-regions delete 192.0.2.1 -y",
     ] {
         for format in ["--json", "--output ndjson"] {
-            // The second time some of it is no more, or so already; both print a result.
-            bench.one(cfcache(api).args(line).args(format), 0, "result");
+            // The second time, some settings are missing or unchanged; both print a result.
+            check.one(cfcache(api).args(line).args(format), 0, "result");
             if line.contains("origin-regions delete") {
                 break;
             }
         }
     }
-    bench.one(cfcache(api).args("settings --json"), 0, "settings");
-    bench.one(cfcache(api).args("settings --output ndjson"), 0, "settings");
-    // What the plan does not have is an answer, what cannot be read is a failure: each in its line.
-    bench.one(cfcache(&Api::quick()).args("settings --json"), 0, "settings");
+    check.one(cfcache(api).args("settings --json"), 0, "settings");
+    check.one(cfcache(api).args("settings --output ndjson"), 0, "settings");
+    // A setting that the plan lacks is an answer, and an unreadable one is a failure: each on its line.
+    check.one(cfcache(&Api::quick()).args("settings --json"), 0, "settings");
     let broken = Api::with_fault("status=503,on=get_variants");
-    bench.one(cfcache(&broken).args("settings --json --max-retries 0"), 5, "settings");
+    check.one(cfcache(&broken).args("settings --json --max-retries 0"), 5, "settings");
 
     let mappings = dir.file("mappings", "192.0.2.1 aws us-east-1\n192.0.2.2 aws mars-1\n");
     for format in ["--json", "--output ndjson"] {
         let import = cfcache(api).args("origin-regions import").arg(&mappings).args(format);
-        bench.one(import, 1, "imported");
+        check.one(import, 1, "imported");
     }
     let broken = Api::with_fault("status=400,code=9999,on=all");
-    bench.one(cfcache(&broken).args("origin-regions import --json").arg(&mappings), 1, "imported");
+    check.one(cfcache(&broken).args("origin-regions import --json").arg(&mappings), 1, "imported");
 }
 
-fn others(bench: &mut Bench, api: &Api, dir: &Dir) {
+fn others(check: &mut SchemaCheck, api: &Api, dir: &Dir) {
     for line in ["zones list", "environments list", "token verify"] {
-        bench.one(cfcache(api).args(line).arg("--json"), 0, "result");
-        bench.one(cfcache(api).args(line).args("--output ndjson"), 0, "result");
+        check.one(cfcache(api).args(line).arg("--json"), 0, "result");
+        check.one(cfcache(api).args(line).args("--output ndjson"), 0, "result");
     }
     let file = dir.file("config.toml", "[zones]\n\"example.com\" = \"11111111111111111111111111111111\"\n");
-    bench.one(cfcache(api).args("config show --json"), 0, "config");
-    bench.one(bare().args("config show --output ndjson --config").arg(&file), 0, "config");
+    check.one(cfcache(api).args("config show --json"), 0, "config");
+    check.one(bare().args("config show --output ndjson --config").arg(&file), 0, "config");
 }
 
-/// Where nothing could be done there are no data, and so no object that says what was wrong.
+/// Without any result there is no data, and so no object with an error.
 fn nothing(api: &Api) {
     for line in [
         "purge urls nonsense",
@@ -352,7 +352,7 @@ fn nothing(api: &Api) {
 }
 
 #[test]
-fn the_schema_refuses_what_is_not_so() {
+fn the_schema_refuses_invalid_reports() {
     let schema = schema();
     let ran = cfcache(&Api::quick()).args("purge tags a --json").run();
     let report = ran.report();

@@ -10,7 +10,7 @@ fn open() -> Config {
 }
 
 #[test]
-fn a_domain_is_looked_up_once_and_an_id_never() {
+fn looks_up_a_domain_once_and_an_id_never() {
     let api = Api::quick();
     cfcache(&api).args("-z Example.COM. purge tags a").run().exits(0);
     assert_eq!(api.paths().len(), 2);
@@ -23,7 +23,7 @@ fn a_domain_is_looked_up_once_and_an_id_never() {
 }
 
 #[test]
-fn a_zone_that_is_not_there_is_told_with_what_may_be_meant() {
+fn suggests_zones_for_an_unknown_one() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-z www.example.com purge tags a --json").run();
     ran.exits(1)
@@ -34,7 +34,7 @@ fn a_zone_that_is_not_there_is_told_with_what_may_be_meant() {
 }
 
 #[test]
-fn several_zones_of_one_name_are_listed_and_none_is_taken() {
+fn refuses_an_ambiguous_zone_name_and_lists_the_zones() {
     let second = "11111111111111111111111111111111";
     let config = open().with_zone(Zone::new(ZONE, "example.com")).with_zone(Zone::new(second, "example.com"));
     let api = Api::start(config);
@@ -44,16 +44,16 @@ fn several_zones_of_one_name_are_listed_and_none_is_taken() {
 }
 
 #[test]
-fn another_zone_than_the_tokens_own_is_refused() {
+fn reports_a_zone_that_the_token_may_not_access() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-z 11111111111111111111111111111111 purge tags a --json").run();
-    // Which code it is is the API's business; that nothing was accepted is ours.
+    // The API chooses the code; the test only checks that nothing was accepted.
     assert!(matches!(ran.code, Some(1 | 3)), "{ran:?}");
     assert_eq!(ran.report()["accepted"], 0);
 }
 
 #[test]
-fn a_token_that_may_only_purge_is_told_to_use_the_id() {
+fn suggests_the_zone_id_for_a_token_that_may_only_purge() {
     let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
     let api = Api::start(open().with_token(token));
     let ran = cfcache(&api).args("-z example.com purge tags a").run();
@@ -62,7 +62,7 @@ fn a_token_that_may_only_purge_is_told_to_use_the_id() {
 }
 
 #[test]
-fn a_token_that_is_unknown_is_to_be_verified_before_anything_else() {
+fn suggests_verifying_an_unknown_token() {
     let api = Api::start(open().with_token(Token::new("another-token-than-the-one-that-is-sent")));
     for line in ["-z example.com purge tags a", "-e staging purge tags a"] {
         let ran = cfcache(&api).args(line).run();
@@ -80,7 +80,7 @@ fn a_token_that_is_unknown_is_to_be_verified_before_anything_else() {
 }
 
 #[test]
-fn an_environment_is_found_by_name_without_regard_to_case() {
+fn finds_an_environment_by_name_in_any_case() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-e staging purge tags a --json").run();
     ran.exits(0);
@@ -88,7 +88,7 @@ fn an_environment_is_found_by_name_without_regard_to_case() {
     let id = report["environment"].as_str().unwrap();
     let expected = format!("POST /client/v4/zones/{ZONE}/environments/{id}/purge_cache");
     assert_eq!(api.paths()[1].trim_end_matches('/'), expected);
-    // By its id it is not looked up.
+    // An id is not looked up.
     api.log().clear();
     cfcache(&api).arg("-e").arg(id).args("invalidate everything -y").run().exits(0);
     let expected = format!("POST /client/v4/zones/{ZONE}/environments/{id}/invalidate_cache");
@@ -96,7 +96,7 @@ fn an_environment_is_found_by_name_without_regard_to_case() {
 }
 
 #[test]
-fn the_production_environment_asks_like_the_zone() {
+fn purging_everything_in_production_needs_confirmation() {
     let api = Api::quick();
     let environments = cfcache(&api).args("environments list --json").run();
     let environments: serde_json::Value = serde_json::from_str(&environments.out).unwrap();
@@ -114,11 +114,11 @@ fn the_production_environment_asks_like_the_zone() {
         assert_eq!(api.bodies().len(), 1);
         api.log().clear();
     }
-    // The others do not, by name and by id.
+    // The other environments do not, neither by name nor by id.
     for environment in ["Staging".to_owned(), id("Development")] {
         cfcache(&api).args("purge everything -e").arg(&environment).run().exits(0);
     }
-    // An id that the zone does not know, or that may not be looked up, may be Production's.
+    // An id that the zone lacks, or that may not be looked up, may be Production's.
     cfcache(&api)
         .args("purge everything -e 0123456789abcdef0123456789")
         .run()
@@ -130,7 +130,7 @@ fn the_production_environment_asks_like_the_zone() {
 }
 
 #[test]
-fn a_zone_in_other_letters_is_found_in_both_forms() {
+fn finds_an_internationalized_zone_in_both_forms() {
     let (name, coded) = ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de");
     for zone_name in [name, coded] {
         let api = Api::start(open().with_zone(Zone::new(ZONE, zone_name)));
@@ -143,8 +143,8 @@ fn a_zone_in_other_letters_is_found_in_both_forms() {
 }
 
 #[test]
-fn a_token_that_sees_no_zone_is_told_of_the_permission() {
-    // The API leaves out what a token may not see, and says no more.
+fn names_the_permission_if_the_token_sees_no_zone() {
+    // The API omits zones that the token may not see, without a message.
     let empty = r#"status=200,on=list_zones,body={"success":true,"errors":[],"messages":[],"result":[]}"#;
     let api = Api::with_fault(empty);
     for line in ["zones list", "-z example.com purge tags a"] {
@@ -155,7 +155,7 @@ fn a_token_that_sees_no_zone_is_told_of_the_permission() {
 }
 
 #[test]
-fn a_zone_of_another_name_than_was_asked_for_is_not_taken() {
+fn refuses_a_zone_with_another_name_than_requested() {
     let other = format!(
         r#"status=200,on=list_zones,body={{"success":true,"errors":[],"messages":[],"result":[{{"id":"{ZONE}","name":"other.example"}}]}}"#
     );
@@ -166,11 +166,11 @@ fn a_zone_of_another_name_than_was_asked_for_is_not_taken() {
 }
 
 #[test]
-fn an_account_of_the_environment_is_a_guess_and_one_of_the_option_is_none() {
+fn an_account_variable_is_optional_but_an_account_option_is_not() {
     const REFUSED: &str = r#"status=401,code=1000,on=verify_account_token"#;
     let account = "01a7362d577a6c3019a474fd6f485823";
     let verify = |api: &Api| cfcache(api).env("CLOUDFLARE_ACCOUNT_ID", account).args("token verify");
-    // A user's token beside the variable.
+    // A user's token, although the variable is set.
     let api = Api::with_fault(REFUSED);
     verify(&api).run().exits(0).tells("`CLOUDFLARE_ACCOUNT_ID` is set, but the token belongs to a user");
     cfcache(&api).args("token verify --account").arg(account).run().exits(3).tells("without `--account`");
@@ -181,23 +181,23 @@ fn an_account_of_the_environment_is_a_guess_and_one_of_the_option_is_none() {
     cfcache(&api).args("token verify").run().exits(3).tells("`CLOUDFLARE_ACCOUNT_ID`");
     let ran = cfcache(&api).env("CF_ACCOUNT_ID", account).args("token verify").run();
     ran.exits(3).tells("`CF_ACCOUNT_ID` is set but not used: the variable is `CLOUDFLARE_ACCOUNT_ID`");
-    // Neither knows it.
+    // Neither endpoint accepts it.
     let api = Api::start(open().with_token(Token::new("some-other-token-that-is-not-the-one")));
     verify(&api).run().exits(3).tells("of `CLOUDFLARE_ACCOUNT_ID`) nor as a user's token");
 }
 
 #[test]
-fn an_environment_that_is_not_there_is_told_with_those_that_are() {
+fn lists_environments_for_an_unknown_one() {
     let api = Api::quick();
     let ran = cfcache(&api).args("-e nowhere purge tags a").run();
     ran.exits(1).says_nothing().tells("`Production`, `Staging`, `Development`");
-    // An empty variable in a script is not "the whole zone".
+    // An empty variable in a script must not mean the whole zone.
     cfcache(&api).arg("-e").arg("").args("purge everything -y").run().exits(2).tells("is empty");
     assert_eq!(api.bodies(), [""; 0]);
 }
 
 #[test]
-fn zones_and_environments_are_listed() {
+fn lists_zones_and_environments() {
     let api = Api::quick();
     insta::assert_snapshot!(cfcache(&api).args("zones list").run().told(), @r"
     stdout:
@@ -223,7 +223,7 @@ fn zones_and_environments_are_listed() {
 }
 
 #[test]
-fn all_pages_of_zones_are_read() {
+fn reads_all_pages_of_zones() {
     let mut config = open();
     for number in 0..120 {
         config = config.with_zone(Zone::new(format!("{number:032x}"), format!("zone-{number}.example")));
@@ -239,14 +239,14 @@ fn all_pages_of_zones_are_read() {
 }
 
 #[test]
-fn foreign_names_do_not_reach_the_terminal_as_they_are() {
+fn escapes_names_from_the_api() {
     let api = Api::start(open().with_zone(Zone::new(ZONE, "evil\u{1b}[2J\u{202e}.example")));
     let ran = cfcache(&api).args("zones list").run();
     assert!(!ran.out.contains('\u{1b}') && !ran.out.contains('\u{202e}'), "{:?}", ran.out);
 }
 
 #[test]
-fn the_token_is_verified() {
+fn verifies_the_token() {
     let api = Api::quick();
     insta::assert_snapshot!(cfcache(&api).args("token verify").run().told(), @r"
     stdout:
@@ -260,7 +260,7 @@ fn the_token_is_verified() {
 }
 
 #[test]
-fn a_token_that_is_not_good_is_exit_code_3() {
+fn an_invalid_token_is_exit_code_3() {
     use cfcache_emulator::TokenState;
     for (state, word) in [(TokenState::Expired, "expired"), (TokenState::Disabled, "disabled")] {
         let api = Api::start(open().with_token(Token::new(TOKEN).with_state(state)));

@@ -1,4 +1,4 @@
-//! The secret shows nowhere.
+//! No output contains a secret.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,12 +7,12 @@ use crate::support::{Api, Dir, TOKEN, ZONE, bare, cfcache};
 
 const KEY: &str = "c2547eb745079dac9320b638f5e225cf483cc5cfdda41";
 
-/// Servers, and what is between, that give back what they were sent.
+/// Servers and proxies that return what they received.
 fn echoing(secret: &str) -> Vec<String> {
     let envelope = format!(
         r#"{{"success":false,"errors":[{{"code":6111,"message":"Invalid: Bearer {secret}","error_chain":[{{"code":1,"message":"{secret}"}}]}}],"messages":[{{"code":2,"message":"{secret}"}}],"result":null}}"#
     );
-    // An answer like any other, but for what it has for names.
+    // A normal answer, except for the names in it.
     let data = format!(
         r#"{{"success":true,"errors":[],"messages":[],"result":{{"id":"{secret}","status":"active","{secret}":1}}}}"#
     );
@@ -35,7 +35,7 @@ fn echoing(secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_output_and_no_error_holds_a_secret() {
+fn no_output_and_no_error_contains_a_secret() {
     let dir = Dir::new();
     for (secret, older) in [(TOKEN, false), (KEY, true)] {
         for fault in echoing(secret) {
@@ -56,7 +56,7 @@ fn no_output_and_no_error_holds_a_secret() {
                 "token verify --json -vv",
             ] {
                 let cmd = cfcache(&api).args(line).args("--max-retries 0 --timeout 2 --max-wait 1");
-                // Every span that there is.
+                // With all spans.
                 let cmd = cmd.env("CFCACHE_LOG", "trace");
                 let cmd = if older {
                     cmd.without("CLOUDFLARE_API_TOKEN")
@@ -99,7 +99,7 @@ fn a_secret_of_the_wrong_form_is_not_repeated() {
     assert!(!ran.err.contains(TOKEN), "{ran:?}");
 }
 
-/// Answers one request with these bytes, whatever it was; gives where.
+/// Answers one request with these bytes. Returns the address.
 fn answering(answer: String) -> (String, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let base = format!("http://{}/client/v4", listener.local_addr().unwrap());
@@ -120,7 +120,7 @@ fn answering(answer: String) -> (String, std::thread::JoinHandle<()>) {
 }
 
 #[test]
-fn headers_are_shown_without_what_is_secret_in_them() {
+fn shows_headers_without_secrets() {
     let far = "x".repeat(185);
     let headers = format!(
         "x-echo: Bearer {TOKEN}\r\nx-middle: a={TOKEN};b=1\r\nx-far: {far} {TOKEN}\r\ncf-ray: {TOKEN}\r\n\
@@ -147,7 +147,7 @@ fn headers_are_shown_without_what_is_secret_in_them() {
             .tells("< x-terminal: \\u{9b}31m\\u{202e}red\\tblue\n")
             .tells("< set-cookie: [secret]\n")
             .tells("cf-ray [secret]");
-        // Nor the beginning of it, which clipping would leave.
+        // Not even its beginning, which truncation could leave.
         for text in [&ran.out, &ran.err] {
             assert!(!text.contains(&TOKEN[..6]) && !text.contains("12345"), "{status}: {text}");
         }
@@ -155,7 +155,7 @@ fn headers_are_shown_without_what_is_secret_in_them() {
 }
 
 #[test]
-fn a_token_where_an_id_or_a_name_is_expected_is_not_shown() {
+fn does_not_show_a_token_in_place_of_an_id_or_name() {
     let body = "0123456789abcdefghijABCDEFGHIJ0123456789";
     let secrets = [
         format!("cfut_{body}aabbccdd"),

@@ -1,9 +1,9 @@
-//! The commands around settings and origin regions: what they read, set, leave alone and delete.
+//! The commands for settings and origin regions.
 
 use crate::support::{Api, Dir, bare, cfcache};
 
 #[test]
-fn settings_with_values_of_their_own_are_read_and_set() {
+fn reads_and_sets_settings_with_other_values() {
     let api = Api::quick();
     for (command, first, wanted, body) in [
         ("cache-level", "aggressive", "simplified", r#"{"value":"simplified"}"#),
@@ -40,7 +40,7 @@ fn settings_with_values_of_their_own_are_read_and_set() {
 }
 
 #[test]
-fn a_setting_that_is_not_editable_is_told_as_the_api_says_it() {
+fn reports_a_setting_that_is_not_editable() {
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"tiered_caching","editable":false,"value":"off"}}"#;
     let api = Api::with_fault(&format!("status=200,on=all,body={body}"));
     let ran = cfcache(&api).args("tiered-cache get").run();
@@ -49,14 +49,14 @@ fn a_setting_that_is_not_editable_is_told_as_the_api_says_it() {
 }
 
 #[test]
-fn several_cloud_regions_are_deleted_in_batches() {
+fn deletes_several_cloud_regions_in_batches() {
     let api = Api::quick();
     let dir = Dir::new();
     let ips: Vec<String> = (0..150).map(|number| format!("10.0.0.{number}")).collect();
     let mappings: String = ips.iter().map(|ip| format!("{ip} aws us-east-1\n")).collect();
     cfcache(&api).args("origin-regions import").arg(dir.file("mappings", mappings)).run().exits(0);
 
-    // All but one, and one that is not there; one is named twice.
+    // All but one, and one that does not exist; one is repeated.
     let list = format!("# gone\n\n{}\n10.0.0.0\n192.0.2.1\n", ips[..149].join("\n"));
     let delete = cfcache(&api).args("origin-regions delete -y --json --from").arg(dir.file("list", list));
     let ran = delete.run();
@@ -76,7 +76,7 @@ fn several_cloud_regions_are_deleted_in_batches() {
 }
 
 #[test]
-fn what_is_no_address_deletes_nothing() {
+fn deletes_nothing_for_an_invalid_address() {
     let api = Api::quick();
     for (line, input) in [
         ("10.0.0.1 nonsense", ""),
@@ -86,14 +86,14 @@ fn what_is_no_address_deletes_nothing() {
         ("", ""),
     ] {
         cfcache(&api).args("origin-regions delete -y").args(line).input(input).run().exits(2);
-        // Nobody can be asked, so nothing is changed.
+        // Confirmation is not possible, so nothing is changed.
         cfcache(&api).args("origin-regions delete 10.0.0.1 10.0.0.2").run().exits(2);
     }
     assert_eq!(api.requests(), 0);
 }
 
 #[test]
-fn a_read_of_the_wrong_form_fails_at_once() {
+fn an_invalid_answer_to_a_read_fails_immediately() {
     let api =
         Api::with_fault(r#"status=200,on=all,body={"success":true,"errors":[],"messages":[],"result":[1]}"#);
     for line in ["reserve get", "zones list", "cache-level get"] {
@@ -106,7 +106,7 @@ fn a_read_of_the_wrong_form_fails_at_once() {
 }
 
 #[test]
-fn a_block_of_the_firewall_is_no_problem_of_the_token() {
+fn a_firewall_block_is_not_reported_as_a_token_problem() {
     let api = Api::with_fault("edge=1020,on=all");
     for line in ["purge urls https://www.example.com/a", "reserve get"] {
         let ran = cfcache(&api).args(line).run();

@@ -1,4 +1,4 @@
-//! Ctrl-C, and requests to end.
+//! Ctrl-C and signals to stop.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use cfcache_model::Plan;
 use crate::support::{Api, Dir, cfcache, signal, urls, wait_until};
 
 #[test]
-fn the_first_ctrl_c_waits_for_what_is_in_flight() {
+fn the_first_ctrl_c_waits_for_requests_in_flight() {
     let api = Api::with_fault("delay=1s");
     let dir = Dir::new();
     let mut process = cfcache(&api)
@@ -29,12 +29,12 @@ fn the_first_ctrl_c_waits_for_what_is_in_flight() {
     let failed = report["failed"].as_u64().unwrap();
     assert_eq!(failed, dir.read("failed").lines().count() as u64);
     assert_eq!(report["failures"][0]["error"]["message"], "interrupted before it was sent");
-    // What the report names and what was sent are apart.
+    // No entry is both reported as unsent and sent.
     assert!(dir.read("failed").lines().all(|line| !api.items().iter().any(|item| item == line)));
 }
 
 #[test]
-fn the_second_ctrl_c_waits_no_longer_and_still_accounts_for_everything() {
+fn the_second_ctrl_c_stops_at_once_and_counts_every_entry() {
     let api = Api::with_fault("stall");
     let dir = Dir::new();
     let mut process = cfcache(&api)
@@ -56,15 +56,15 @@ fn the_second_ctrl_c_waits_no_longer_and_still_accounts_for_everything() {
     assert_eq!(report["items"], report["failed"]);
     let messages = report["failures"].to_string();
     assert!(messages.contains("it may have been accepted"), "{messages}");
-    // Ready for another run, those that nobody waited for among them.
+    // All unfinished entries are in the list for another run.
     let failed = dir.read("failed");
     assert_eq!(failed.lines().count() as u64, report["failed"].as_u64().unwrap());
     assert!(failed.contains("https://www.example.com/0\n"), "{failed}");
 }
 
-/// Over HTTP/1.1 there are 200 connections at the most; what waits for one has not been sent.
+/// HTTP/1.1 allows at most 200 connections; requests that wait for one have not been sent.
 #[test]
-fn the_second_ctrl_c_does_not_count_requests_that_waited_for_a_connection() {
+fn requests_that_waited_for_a_connection_are_not_sent_after_the_second_ctrl_c() {
     let api = Api::with_fault("stall");
     let mut process = cfcache(&api)
         .args("purge urls --json --from - --concurrency 230 --batch-size 1 --no-rate-limit")
@@ -85,7 +85,7 @@ fn the_second_ctrl_c_does_not_count_requests_that_waited_for_a_connection() {
 }
 
 #[test]
-fn ctrl_c_while_a_pipe_has_said_nothing_yet() {
+fn ctrl_c_stops_while_waiting_for_a_pipe() {
     let api = Api::quick();
     let process = cfcache(&api).args("purge urls --json --from -").start();
     std::thread::sleep(Duration::from_millis(300));
@@ -97,14 +97,14 @@ fn ctrl_c_while_a_pipe_has_said_nothing_yet() {
 }
 
 #[test]
-fn ctrl_c_during_everything() {
+fn ctrl_c_during_a_purge_of_everything() {
     let api = Api::with_fault("delay=700ms");
     let process = cfcache(&api).args("purge everything -y --json").start();
     wait_until(|| api.log().counts().connections >= 1);
     std::thread::sleep(Duration::from_millis(200));
     process.signal("INT");
     let ran = process.finish();
-    // It was in flight, was waited for, and went well.
+    // The request in flight was awaited, and it succeeded.
     ran.exits(0).tells("waiting for requests in flight");
     assert_eq!(ran.report()["accepted"], 1);
 
@@ -119,7 +119,7 @@ fn ctrl_c_during_everything() {
     ran.exits(130).tells("it may have been accepted");
     assert_eq!(ran.report()["failed"], 1);
 
-    // Between two tries there is nothing to wait for.
+    // Between two attempts, there is nothing to wait for.
     let api = Api::with_fault("status=429,retry-after=60");
     let process = cfcache(&api).args("purge everything -y --json").start();
     wait_until(|| api.requests() >= 1);
@@ -130,7 +130,7 @@ fn ctrl_c_during_everything() {
 }
 
 #[test]
-fn ctrl_c_while_everything_waits_for_the_server() {
+fn ctrl_c_stops_while_waiting_for_the_server() {
     let api = Api::with_fault("status=429,retry-after=60");
     let process = cfcache(&api).args("purge tags a b c --json").start();
     wait_until(|| api.requests() >= 1);
@@ -142,7 +142,7 @@ fn ctrl_c_while_everything_waits_for_the_server() {
 }
 
 #[test]
-fn a_request_to_end_is_like_ctrl_c() {
+fn sigterm_is_handled_like_ctrl_c() {
     let api = Api::with_fault("delay=500ms");
     let process = cfcache(&api).args("purge tags a --json").start();
     wait_until(|| api.log().counts().connections >= 1);
@@ -153,18 +153,18 @@ fn a_request_to_end_is_like_ctrl_c() {
 }
 
 #[test]
-fn reading_commands_end_at_once() {
+fn ctrl_c_ends_reading_commands_immediately() {
     let api = Api::with_fault("stall,on=all");
     let process = cfcache(&api).args("zones list").start();
     wait_until(|| api.log().counts().connections >= 1);
-    // Signals are listened for while the connection opens.
+    // Signals are handled while the connection is being opened.
     std::thread::sleep(Duration::from_millis(200));
     process.signal("INT");
     process.finish().exits(130).says_nothing();
 }
 
 #[test]
-fn a_clear_that_was_begun_goes_on() {
+fn ctrl_c_does_not_stop_a_started_clear() {
     let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
     let process = cfcache(&api).args("reserve clear --wait -y").start();
     wait_until(|| api.requests() >= 1);
@@ -186,8 +186,8 @@ fn a_clear_that_was_begun_goes_on() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_is_like_ctrl_c() {
-    // Started by `nohup`, this process and those that it starts ignore the signal, as they should.
+fn sighup_is_handled_like_ctrl_c() {
+    // If `nohup` started the tests, this process and its children must ignore the signal.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored =
         status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
@@ -204,7 +204,7 @@ fn a_terminal_that_goes_away_is_like_ctrl_c() {
     process.write(&urls(1000));
     wait_until(|| api.log().counts().connections >= 2);
     std::thread::sleep(Duration::from_millis(200));
-    // The shell sends it, and the terminal again.
+    // The shell sends it, and then the terminal.
     process.signal("HUP");
     process.signal("HUP");
     let ran = process.finish();
@@ -214,7 +214,7 @@ fn a_terminal_that_goes_away_is_like_ctrl_c() {
     assert_eq!(failed, dir.read("failed").lines().count() as u64);
 }
 
-/// The binary, started by a shell that does something before.
+/// Runs the binary from a shell that first runs a script.
 fn after(script: &str) -> std::process::Command {
     let mut command = std::process::Command::new("sh");
     command.arg("-c").arg(format!("{script}; exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_cfcache"));
@@ -224,7 +224,7 @@ fn after(script: &str) -> std::process::Command {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_ignored_at_the_start_stays_ignored() {
+fn signals_that_are_ignored_at_start_stay_ignored() {
     let api = Api::with_fault("delay=700ms");
     let mut command = after("trap '' INT HUP");
     let purge = ["--base-url", api.base(), "-z", crate::support::ZONE, "purge", "tags", "a", "--json"];
@@ -242,7 +242,7 @@ fn what_is_ignored_at_the_start_stays_ignored() {
 }
 
 #[test]
-fn too_few_descriptors_are_told_and_no_panic() {
+fn too_few_file_descriptors_are_an_error_without_a_panic() {
     for limit in 5..24 {
         let output =
             after(&format!("ulimit -n {limit}")).args(["--emulator", "purge", "tags", "a"]).output().unwrap();

@@ -1,4 +1,4 @@
-//! `--from-sitemap`: sitemaps and indexes of them, as generators write them and as they should not be.
+//! `--from-sitemap`: sitemaps and sitemap indexes, valid and invalid ones.
 
 use std::io::Write as _;
 
@@ -25,7 +25,7 @@ fn gzip(content: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_address_of_a_sitemap_is_an_entry() {
+fn every_url_of_a_sitemap_is_an_entry() {
     let dir = Dir::new();
     for (content, expected) in [
         (urlset("<url><loc>https://www.example.com/a</loc><lastmod>2026-01-01</lastmod></url>"), &[A][..]),
@@ -63,7 +63,7 @@ fn every_address_of_a_sitemap_is_an_entry() {
 }
 
 #[test]
-fn an_index_leads_to_the_files_beside_it() {
+fn an_index_refers_to_files_in_its_folder() {
     let dir = Dir::new();
     std::fs::create_dir_all(dir.at("site/en")).unwrap();
     let page = |name: &str| urlset(&format!("<url><loc>https://www.example.com/{name}</loc></url>"));
@@ -86,14 +86,14 @@ fn an_index_leads_to_the_files_beside_it() {
     cfcache(&api).args("purge urls --from-sitemap").arg(&root).run().exits(0);
     let expected = ["pages", "posts", "en", "pages-2"].map(|name| format!("https://www.example.com/{name}"));
     assert_eq!(api.items(), expected);
-    // From inside the folder as well.
+    // Also from inside the folder.
     api.log().clear();
     cfcache(&api).args("purge urls --from-sitemap sitemap.xml").current_dir(&dir.at("site")).run().exits(0);
     assert_eq!(api.items(), expected);
 }
 
 #[test]
-fn a_sitemap_that_would_lose_entries_is_refused() {
+fn refuses_sitemaps_that_would_lose_entries() {
     let dir = Dir::new();
     dir.file("other.xml", urlset("<url><loc>https://www.example.com/a</loc></url>"));
     std::fs::create_dir(dir.at("folder")).unwrap();
@@ -140,7 +140,7 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
         let ran = cfcache(&api).args("purge urls --from-sitemap").arg(&list).run();
         ran.exits(2).says_nothing().tells(why);
     }
-    // What is not UTF-8, or unpacks to less than it should.
+    // Not UTF-8, or shorter than announced after decompression.
     let latin =
         [b"<urlset><url><loc>https://www.example.com/".as_slice(), b"\xFC</loc></url></urlset>"].concat();
     let mut torn = gzip(&whole);
@@ -163,7 +163,7 @@ fn a_sitemap_that_would_lose_entries_is_refused() {
 }
 
 #[test]
-fn indexes_without_end_and_files_without_tags_are_bounded() {
+fn limits_endless_indexes_and_files_without_tags() {
     let dir = Dir::new();
     for number in 0..6 {
         let next = format!("https://www.example.com/{}.xml", number + 1);
@@ -182,7 +182,7 @@ fn indexes_without_end_and_files_without_tags_are_bounded() {
 }
 
 #[test]
-fn an_entry_of_a_sitemap_that_is_skipped_is_named() {
+fn names_skipped_entries_of_a_sitemap() {
     let dir = Dir::new();
     let api = Api::quick();
     let inside = "<url><loc>https://www.example.com/a</loc></url><url/><url><loc>nonsense</loc></url>";

@@ -1,4 +1,4 @@
-//! A process, an API, a directory.
+//! Shared helpers: a process, an API, a directory.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -12,13 +12,13 @@ use cfcache_emulator::{Config, Emulator, LimitMode, Log};
 use cfcache_model::Plan;
 use tokio::sync::oneshot;
 
-/// The zone that the emulator has.
+/// The zone of the emulator.
 pub(crate) const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 
 /// A token of a valid form.
 pub(crate) const TOKEN: &str = "tok3nTOK3Ntok3nTOK3Ntok3nTOK3Ntok3nTOK3N";
 
-/// An emulator in this process, so that its log can be read.
+/// An emulator in this process, whose log tests can read.
 pub(crate) struct Api {
     base: String,
     log: Log,
@@ -43,12 +43,12 @@ impl Api {
         Self { base, log, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// One that keeps no limits, for tests that are not about them.
+    /// Starts an emulator without rate limits.
     pub(crate) fn quick() -> Self {
         Self::start(Config::new(Plan::Free).with_limits(LimitMode::Off))
     }
 
-    /// One at which something goes wrong.
+    /// Starts an emulator with a fault.
     pub(crate) fn with_fault(fault: &str) -> Self {
         let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
         Self::start(config.with_fault(fault.parse().unwrap()))
@@ -62,12 +62,12 @@ impl Api {
         &self.log
     }
 
-    /// How many requests of any sort came in.
+    /// Returns the number of received requests.
     pub(crate) fn requests(&self) -> u64 {
         self.log.counts().requests
     }
 
-    /// The bodies of all purges and invalidations that came in.
+    /// Returns the bodies of all received purges and invalidations.
     pub(crate) fn bodies(&self) -> Vec<String> {
         let is_purge = |entry: &cfcache_emulator::LogEntry| entry.path.contains("_cache");
         let entries = self.log.entries();
@@ -75,12 +75,12 @@ impl Api {
         entries.iter().filter(|entry| is_purge(entry)).map(body).collect()
     }
 
-    /// Method and path of everything that came in.
+    /// Returns method and path of all received requests.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.log.entries().iter().map(|entry| format!("{} {}", entry.method, entry.path)).collect()
     }
 
-    /// The URLs, tags, hosts or prefixes that took effect, in the order in which they came.
+    /// Returns the URLs, tags, hosts or prefixes that took effect, in order.
     pub(crate) fn items(&self) -> Vec<String> {
         let mut items = Vec::new();
         for entry in self.log.entries().iter().filter(|entry| entry.processed) {
@@ -105,20 +105,20 @@ impl Drop for Api {
     }
 }
 
-/// The binary, in an environment with nothing in it.
+/// A command for the binary, with an empty environment.
 pub(crate) struct Cmd {
     command: Command,
     input: Option<Vec<u8>>,
 }
 
-/// The binary with nothing set.
+/// Creates a command without settings.
 pub(crate) fn bare() -> Cmd {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cfcache"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Cmd { command, input: None }
 }
 
-/// The binary with a zone and a token, pointed at `api`.
+/// Creates a command with a zone and a token, for `api`.
 pub(crate) fn cfcache(api: &Api) -> Cmd {
     bare()
         .env("CLOUDFLARE_BASE_URL", api.base())
@@ -126,7 +126,7 @@ pub(crate) fn cfcache(api: &Api) -> Cmd {
         .env("CLOUDFLARE_API_TOKEN", TOKEN)
 }
 
-/// A line of `sh` in which `$0` is the binary, with a zone and a token, pointed at `api`.
+/// Creates a command that runs a script in `sh`, with a zone and a token for `api`. `$0` is the binary.
 pub(crate) fn shell(api: &Api, script: &str) -> Cmd {
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_cfcache"));
@@ -153,13 +153,13 @@ impl Cmd {
         self
     }
 
-    /// Arguments, separated by blanks.
+    /// Adds arguments, separated by blanks.
     pub(crate) fn args(mut self, line: &str) -> Self {
         self.command.args(line.split_whitespace());
         self
     }
 
-    /// Bytes for standard input, through a pipe.
+    /// Sets bytes for standard input, through a pipe.
     pub(crate) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = Some(input.into());
         self
@@ -192,7 +192,7 @@ impl Cmd {
         let mut child = self.command.spawn().unwrap();
         let writer = self.input.map(|input| {
             let mut stdin = child.stdin.take().unwrap();
-            // It may have stopped reading, which is its right.
+            // The process may stop reading early.
             std::thread::spawn(move || drop(stdin.write_all(&input)))
         });
         let output = child.wait_with_output().unwrap();
@@ -206,12 +206,12 @@ impl Cmd {
         }
     }
 
-    /// Starts it, with the input and the outputs that it was given.
+    /// Starts it with the configured input and output.
     pub(crate) fn start_as_it_is(mut self) -> Started {
         Started { child: self.command.spawn().unwrap(), stdin: None, lines: Vec::new() }
     }
 
-    /// Starts it, and kills it after so long.
+    /// Starts it, and kills it after this time.
     pub(crate) fn kill_after(mut self, time: Duration) {
         if self.input.is_some() {
             self.command.stdin(Stdio::piped());
@@ -229,7 +229,7 @@ impl Cmd {
         }
     }
 
-    /// Starts it, with a pipe as its input.
+    /// Starts it with a pipe as its input.
     pub(crate) fn start(mut self) -> Started {
         let mut child = self.command.stdin(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
@@ -237,7 +237,7 @@ impl Cmd {
     }
 }
 
-/// What a process came to.
+/// The result of a process.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -246,7 +246,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// All of it in one text, for a snapshot.
+    /// Returns all output as one text, for a snapshot.
     pub(crate) fn told(&self) -> String {
         let mut told = String::new();
         for (name, text) in [("stdout", &self.out), ("stderr", &self.err)] {
@@ -258,7 +258,7 @@ impl Ran {
         told
     }
 
-    /// The one object that `--json` prints.
+    /// Parses the single object of `--json`.
     #[track_caller]
     pub(crate) fn report(&self) -> serde_json::Value {
         assert_eq!(self.out.lines().count(), 1, "{self:?}");
@@ -273,14 +273,14 @@ impl Ran {
         self
     }
 
-    /// Nothing was done, so there are no data.
+    /// Checks that standard output is empty.
     #[track_caller]
     pub(crate) fn says_nothing(&self) -> &Self {
         assert_eq!(self.out, "", "{self:?}");
         self
     }
 
-    /// Standard error has this.
+    /// Checks that standard error contains a text.
     #[track_caller]
     pub(crate) fn tells(&self, part: &str) -> &Self {
         assert!(self.err.contains(part), "{part:?} is not in {:?}", self.err);
@@ -299,7 +299,7 @@ pub(crate) fn adds_up(report: &serde_json::Value) {
     assert_eq!(named + omitted, count("failed") + count("invalid"), "{report}");
 }
 
-/// Blanks what differs from run to run: ports, times, rays.
+/// Replaces values that differ in each run: ports, times, rays.
 pub(crate) fn tidy(text: &str) -> String {
     let mut tidied = String::new();
     for line in text.split_inclusive('\n') {
@@ -309,7 +309,7 @@ pub(crate) fn tidy(text: &str) -> String {
     after(&tidied, "cf-ray ", |char| char.is_ascii_alphanumeric() || char == '-', "[RAY]")
 }
 
-/// Replaces what `is_part` of what follows each `mark`.
+/// Replaces the characters after each `mark` for which `is_part` is true.
 fn after(text: &str, mark: &str, is_part: fn(char) -> bool, by: &str) -> String {
     let mut pieces = text.split(mark);
     let mut result = pieces.next().unwrap().to_owned();
@@ -321,7 +321,7 @@ fn after(text: &str, mark: &str, is_part: fn(char) -> bool, by: &str) -> String 
     result
 }
 
-/// Replaces "12 ms", "0.4 s" and "1.25 s".
+/// Replaces times such as "12 ms", "0.4 s" and "1.25 s".
 fn times(line: &str) -> String {
     let mut words: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
     for index in 1..words.len() {
@@ -340,14 +340,14 @@ fn times(line: &str) -> String {
     words.join(" ").replace("[TIME] ", "[TIME]")
 }
 
-/// Sends a signal, by the name that `kill` has for it. The shell has one within; not every machine has it as a program.
+/// Sends a signal, named as for `kill`. The shell has `kill` built in; not every machine has it as a program.
 #[track_caller]
 pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status();
     assert!(status.unwrap().success());
 }
 
-/// A process that still runs.
+/// A running process.
 pub(crate) struct Started {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -361,17 +361,17 @@ impl Started {
         stdin.flush().unwrap();
     }
 
-    /// Ends its input.
+    /// Closes its standard input.
     pub(crate) fn end(&mut self) {
         self.stdin = None;
     }
 
-    /// Reads no more of its standard output.
+    /// Closes the reading end of its standard output.
     pub(crate) fn close_output(&mut self) {
         self.child.stdout = None;
     }
 
-    /// Sends a signal, by the name that `kill` has for it.
+    /// Sends a signal, named as for `kill`.
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }
@@ -394,13 +394,13 @@ impl Started {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// For one of which nothing but its end is of interest here.
+    /// Waits for its end, and checks only its exit code.
     #[track_caller]
     pub(crate) fn ends(mut self, code: i32) {
         assert_eq!(self.child.wait().unwrap().code(), Some(code));
     }
 
-    /// For one whose standard error is somewhere else.
+    /// Waits for its end, if its standard error is redirected.
     pub(crate) fn finish_quietly(mut self) -> Ran {
         let mut out = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -422,7 +422,7 @@ impl Started {
     }
 }
 
-/// A directory of a test's own, gone when it is dropped.
+/// A temporary directory, deleted on drop.
 pub(crate) struct Dir(PathBuf);
 
 impl Dir {
@@ -461,12 +461,12 @@ impl Drop for Dir {
     }
 }
 
-/// URLs that differ, one a line.
+/// Returns distinct URLs, one per line.
 pub(crate) fn urls(count: usize) -> String {
     (0..count).map(|number| format!("https://www.example.com/{number}\n")).collect()
 }
 
-/// Waits until something is so, for ten seconds at the most.
+/// Waits for a condition, at most ten seconds.
 #[track_caller]
 pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool) {
     for _ in 0..1000 {

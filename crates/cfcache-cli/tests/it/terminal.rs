@@ -1,5 +1,5 @@
-//! On a terminal: the question, the progress line, color, tables. The terminal is a real one, of 80 columns where nothing
-//! else is said.
+//! Behavior on a terminal: confirmation, progress, color, tables. The tests use a real pseudo-terminal, with 80 columns
+//! by default.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::support::{Api, Cmd, Dir, Started, ZONE, bare, cfcache, urls, wait_until};
 use crate::visitors;
 
-/// Both ends of a terminal: what a person types and sees, and what a process has.
+/// Both ends of a terminal: one for the person, and one for the process.
 struct Terminal {
     person: File,
     path: std::path::PathBuf,
@@ -40,7 +40,7 @@ impl Terminal {
         let seen_too = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // Once the last process has let go of it there is an error, and nothing more to be seen.
+            // After the last process has closed it, reading fails.
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
                 seen_too.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..length]));
             }
@@ -60,9 +60,9 @@ impl Terminal {
         cmd.stdin(self.end()).stderr(self.end()).start_as_it_is()
     }
 
-    /// The same with its results there too, to its end: all that was seen.
+    /// Runs a command with its standard output on the terminal, and returns everything that was shown.
     fn shows(&self, cmd: Cmd, code: i32) -> String {
-        // The mark of the end: nothing is behind it, because the process is gone.
+        // The end marker: the process has ended, so nothing follows it.
         let mut end = File::options().write(true).open(&self.path).unwrap();
         cmd.stdin(self.end()).stdout(self.end()).stderr(self.end()).start_as_it_is().ends(code);
         end.write_all(b"<end>").unwrap();
@@ -71,7 +71,7 @@ impl Terminal {
         seen.strip_suffix("<end>").unwrap().to_owned()
     }
 
-    /// Waits for a text, wherever its lines are broken.
+    /// Waits for a text, ignoring line breaks.
     #[track_caller]
     fn sees(&self, text: &str) {
         for _ in 0..1000 {
@@ -98,13 +98,13 @@ fn resize(terminal: &impl AsFd, columns: u16) {
     tcsetwinsize(terminal, size).unwrap();
 }
 
-/// Without the breaks that a narrow terminal makes necessary.
+/// Removes line breaks that a narrow terminal causes.
 fn unbroken(text: &str) -> String {
     text.replace("\r\n", "\n").lines().map(str::trim_start).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn a_question_is_asked_and_only_a_yes_is_a_yes() {
+fn asks_for_confirmation_and_accepts_only_yes() {
     for (answer, code) in [
         ("y\n", 0),
         ("yes\n", 0),
@@ -138,7 +138,7 @@ fn a_question_is_asked_and_only_a_yes_is_a_yes() {
 }
 
 #[test]
-fn a_line_shows_how_far_it_is_and_goes_away() {
+fn shows_and_removes_a_progress_line() {
     let api = Api::with_fault("delay=700ms");
     let terminal = Terminal::new();
     let dir = Dir::new();
@@ -155,7 +155,7 @@ fn a_line_shows_how_far_it_is_and_goes_away() {
 }
 
 #[test]
-fn the_line_is_cut_to_any_width_between_its_parts() {
+fn shortens_the_progress_line_to_any_width() {
     for (columns, beginning) in
         [(20, "0 of 500 URLs accep"), (40, "0 of 500 URLs accepted, "), (200, "0 of 500 URLs accepted, ")]
     {
@@ -167,7 +167,7 @@ fn the_line_is_cut_to_any_width_between_its_parts() {
         terminal.sees(beginning);
         process.signal("TERM");
         process.finish_quietly();
-        // No line is as wide as the terminal: one that wraps could not be taken away.
+        // No line is as wide as the terminal, because a wrapped line could not be removed.
         let seen = terminal.seen();
         let drawn: Vec<&str> =
             seen.split("\r\u{1b}[K").skip(1).filter(|line| line.contains("500 URLs")).collect();
@@ -183,7 +183,7 @@ fn the_line_is_cut_to_any_width_between_its_parts() {
 }
 
 #[test]
-fn whoever_interrupts_is_told_what_is_waited_for() {
+fn explains_what_ctrl_c_waits_for() {
     let api = Api::with_fault("delay=2500ms");
     let terminal = Terminal::new();
     let dir = Dir::new();
@@ -197,7 +197,7 @@ fn whoever_interrupts_is_told_what_is_waited_for() {
 }
 
 #[test]
-fn a_terminal_that_only_prints_gets_no_escapes_and_one_without_color_no_color() {
+fn a_dumb_terminal_gets_no_escapes_and_no_color_no_color() {
     let purge = |name: &str, value: &str| {
         let api = Api::with_fault("delay=1500ms,at=1");
         let failing =
@@ -207,7 +207,7 @@ fn a_terminal_that_only_prints_gets_no_escapes_and_one_without_color_no_color() 
         seen
     };
     let plain = purge("NO_COLOR", "1");
-    // The progress line is drawn: taking a line away is no color.
+    // The progress line is drawn, because removing a line is not color.
     assert!(plain.contains("0 of 2 URLs accepted"), "{plain:?}");
     assert!(!plain.replace("\u{1b}[K", "").contains('\u{1b}'), "{plain:?}");
     let dumb = purge("TERM", "dumb");
@@ -225,7 +225,7 @@ fn a_terminal_that_only_prints_gets_no_escapes_and_one_without_color_no_color() 
 }
 
 #[test]
-fn what_is_said_is_broken_between_words() {
+fn wraps_messages_between_words() {
     let api = Api::quick();
     for columns in [40, 60, 80] {
         for line in [
@@ -251,7 +251,7 @@ fn what_is_said_is_broken_between_words() {
 }
 
 #[test]
-fn a_table_that_does_not_fit_is_stacked() {
+fn narrow_tables_use_several_lines_per_row() {
     let api = Api::quick();
     let shows = |columns: u16| Terminal::with_columns(columns).shows(cfcache(&api).args("zones list"), 0);
     let wide = "NAME         ID                                STATUS  PLAN\n\
@@ -262,7 +262,7 @@ fn a_table_that_does_not_fit_is_stacked() {
         shows(58),
         "NAME    example.com\nID      023e105f4ecef8ad9ca31a8372d0c353\nSTATUS  active\nPLAN    free\n"
     );
-    // What is no terminal has no width.
+    // Without a terminal, there is no width.
     assert_eq!(cfcache(&api).args("zones list").env("COLUMNS", "40").run().out, wide);
 }
 
@@ -284,7 +284,7 @@ fn the_settings_fit_a_terminal_of_80_columns() {
 }
 
 #[test]
-fn a_wait_that_the_server_demands_is_shown_with_its_end() {
+fn shows_the_end_of_a_wait_that_the_server_demands() {
     let api = Api::with_fault("status=429,retry-after=3,times=1");
     let terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
@@ -294,21 +294,21 @@ fn a_wait_that_the_server_demands_is_shown_with_its_end() {
 }
 
 #[test]
-fn what_fails_is_shown_with_its_reason_and_the_next_try() {
+fn shows_failures_with_their_reason_and_the_next_attempt() {
     let api = Api::with_fault("status=503,retry-after=3,times=1");
     let terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
-    // Where not all of it fits, that nothing is accepted yet goes without saying.
+    // If there is not enough space, "nothing accepted yet" is omitted.
     terminal.sees("\u{1b}[Kstatus 503: the response states no reason, try 1 of 11, again in 2 s\r");
     process.finish_quietly().exits(0);
-    // As much of the reason as leaves room for the rest.
+    // The reason is truncated so that the other parts fit.
     let api = Api::with_fault("status=503,retry-after=3,at=2");
     let terminal = Terminal::new();
     let purge = "purge tags a b c --batch-size 2 --concurrency 1";
     let process = terminal.start(cfcache(&api).args(purge));
     terminal.sees("2 of 3 tags accepted, status 503: the response stat…, try 1 of 11, again in 2 s\r");
     process.finish_quietly().exits(0);
-    // And all of it where there is room.
+    // The whole reason, if there is space.
     let api = Api::with_fault("status=503,retry-after=3,times=1");
     let terminal = Terminal::with_columns(120);
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
@@ -316,7 +316,7 @@ fn what_fails_is_shown_with_its_reason_and_the_next_try() {
         "0 of 3 tags accepted, the API answered with status 503: the response states no reason, try 1 of 11, again",
     );
     process.finish_quietly().exits(0);
-    // Where nothing else is drawn too.
+    // Also if nothing else is drawn.
     let api = Api::with_fault("status=503,retry-after=1,times=1");
     let terminal = Terminal::new();
     terminal.start(cfcache(&api).args("purge everything -y")).finish_quietly().exits(0);
@@ -325,20 +325,20 @@ fn what_fails_is_shown_with_its_reason_and_the_next_try() {
 }
 
 #[test]
-fn a_line_on_a_terminal_that_becomes_narrower_goes_away_whole() {
+fn removes_the_whole_progress_line_after_the_terminal_was_narrowed() {
     let api = Api::with_fault("delay=2500ms");
     let terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags a b c"));
     terminal.sees("0 of 3 tags accepted, 0/s, 1 in flight");
     terminal.resize(30);
-    // What stood there fills two lines now.
+    // The existing text now needs two lines.
     terminal.sees("\u{1b}[1A\r\u{1b}[J0 of 3 tags accepted");
     process.finish_quietly().exits(0);
     assert_eq!(terminal.seen().matches("\u{1b}[1A").count(), 1, "{:?}", terminal.seen());
 }
 
 #[test]
-fn the_line_stands_while_answers_are_written_to_a_file() {
+fn shows_the_progress_line_while_answers_go_to_a_file() {
     let edge = visitors::Edge::start(|_, _| visitors::Page::new("HIT").header("Age: 1"));
     let dir = Dir::new();
     let list = dir.file("list.txt", urls(100_000));
@@ -348,13 +348,13 @@ fn the_line_stands_while_answers_are_written_to_a_file() {
     let cmd = cmd.arg("--verify-connect").arg(edge.at()).stdin(Stdio::null()).stdout(out);
     let started = cmd.stderr(terminal.end()).start_as_it_is();
     terminal.sees(" left (");
-    // By itself it is redrawn eight times a second; each answer takes it away, and brings it back.
+    // The line is redrawn eight times per second. Each answer removes it and draws it again.
     wait_until(|| terminal.seen().matches(" of 100000 URLs asked, ").count() > 250);
     started.kill();
 }
 
 #[test]
-fn progress_can_be_switched_off_and_color_too() {
+fn progress_and_color_can_be_disabled() {
     let api = Api::with_fault("delay=900ms");
     for options in ["--quiet", "--no-progress"] {
         let terminal = Terminal::new();
@@ -377,7 +377,7 @@ fn progress_can_be_switched_off_and_color_too() {
 }
 
 #[test]
-fn entries_can_be_typed_and_are_not_drawn_over() {
+fn the_progress_line_does_not_overwrite_typed_entries() {
     let api = Api::quick();
     let mut terminal = Terminal::new();
     let process = terminal.start(cfcache(&api).args("purge tags --json --from -"));

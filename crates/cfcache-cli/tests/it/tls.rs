@@ -1,5 +1,5 @@
-//! TLS as the user meets it: whom it trusts, and what it says of the others. What the transport tells apart is tested
-//! there.
+//! TLS from the user's point of view: trusted authorities, and messages about others. The transport's tests cover the
+//! kinds of errors.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -26,14 +26,15 @@ fn authority() -> Authority {
     Authority::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A server with a certificate of its own, which accepts every purge.
+/// A server with its own certificate, which accepts every purge.
 struct Server {
     port: u16,
     accepts: Arc<AtomicU64>,
 }
 
 impl Server {
-    /// Its certificate is for `localhost`, but for what `change` changes. Without an authority it signs its own.
+    /// Starts a server with a certificate for `localhost`, modified by `change`. Without an authority, it is
+    /// self-signed.
     fn start(authority: Option<&Authority>, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -72,7 +73,7 @@ impl Server {
         Self { port, accepts }
     }
 
-    /// A purge of one URL from it, which trusts nobody but whom the arguments that follow name.
+    /// Creates a purge of one URL at this server, which trusts only the authorities of the following arguments.
     fn purge(&self, empty: &Dir) -> Cmd {
         bare()
             .env("CLOUDFLARE_BASE_URL", format!("https://localhost:{}/client/v4", self.port))
@@ -82,7 +83,7 @@ impl Server {
             .args("purge urls https://www.example.com/a")
     }
 
-    /// It was met once, and refused for good.
+    /// Checks that there was one connection, and that it failed permanently.
     #[track_caller]
     fn is_refused(&self, command: Cmd, why: &str) {
         let ran = command.run();
@@ -92,7 +93,7 @@ impl Server {
     }
 }
 
-/// Reads one request, and says that it was done.
+/// Reads one request, and accepts it.
 fn answer(mut stream: impl std::io::Read + std::io::Write) {
     let mut request = Vec::new();
     let mut some = [0; 1024];
@@ -111,25 +112,25 @@ fn answer(mut stream: impl std::io::Read + std::io::Write) {
 }
 
 #[test]
-fn a_private_authority_is_believed_beside_the_known_ones_and_without_them() {
+fn trusts_a_private_authority_with_and_without_the_platforms() {
     let authority = authority();
     let server = Server::start(Some(&authority), |_| ());
     let directory = Dir::new();
     let ours = directory.file("ours.pem", authority.pem());
     let other = directory.file("other.pem", self::authority().pem());
     let empty = directory.file("empty.pem", "");
-    // As one that was named, whatever else the platform has.
+    // As the named one, without the platform's.
     for store in [&other, &empty] {
         server.purge(&directory).env("SSL_CERT_FILE", store).arg("--ca-file").arg(&ours).run().exits(0);
     }
     server.purge(&directory).args("--roots bundled --ca-file").arg(&ours).run().exits(0);
-    // As one of the platform's, whatever else was named.
+    // As one of the platform's, with another named one.
     server.purge(&directory).env("SSL_CERT_FILE", &ours).run().exits(0);
     server.purge(&directory).env("SSL_CERT_FILE", &ours).arg("--ca-file").arg(&other).run().exits(0);
 }
 
 #[test]
-fn a_certificate_of_nobody_s_is_refused_once() {
+fn refuses_a_certificate_of_an_unknown_authority_without_retries() {
     let unknown = "has a certificate from an authority that is not trusted here";
     let directory = Dir::new();
     let other = directory.file("other.pem", {
@@ -144,19 +145,19 @@ fn a_certificate_of_nobody_s_is_refused_once() {
     server.is_refused(server.purge(&directory).args("--roots bundled"), unknown);
     let server = start();
     server.is_refused(server.purge(&directory).env("SSL_CERT_FILE", &other), unknown);
-    // That the platform has none at all is no reason where one was named.
+    // An empty platform store is not the reason if an authority was named.
     let server = start();
     let none = server.purge(&directory).env("SSL_CERT_FILE", "/dev/null");
     server.is_refused(none.arg("--ca-file").arg(&other), unknown);
 }
 
 #[test]
-fn a_platform_that_trusts_nobody_is_told_apart() {
+fn reports_a_platform_without_trusted_authorities() {
     let server = Server::start(Some(&authority()), |_| ());
     let directory = Dir::new();
     let command = server.purge(&directory).env("SSL_CERT_FILE", "/dev/null");
     server.is_refused(command, "the platform's store of trusted certificates cannot be used");
-    // Neither of the two is there.
+    // Neither of the two exists.
     let server = Server::start(Some(&authority()), |_| ());
     let command =
         server.purge(&directory).env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
@@ -166,7 +167,7 @@ fn a_platform_that_trusts_nobody_is_told_apart() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said_and_it_is_not_tried_again() {
+fn explains_invalid_certificates_without_retries() {
     let authority = authority();
     let directory = Dir::new();
     let ours = directory.file("ours.pem", authority.pem());
@@ -184,7 +185,7 @@ fn what_is_wrong_with_a_certificate_is_said_and_it_is_not_tried_again() {
     let other_name = "is not valid for `localhost`, only for `api.example`";
     refused(&Server::start(Some(&authority), misnamed), other_name);
     refused(&Server::start(None, |_| ()), "has a self-signed certificate");
-    // The alert of a server that speaks TLS 1.1 at the most.
+    // The alert of a server that supports only TLS 1.1.
     let old = Server::accepting(|mut socket| {
         let mut hello = [0; 1024];
         let _read = socket.read(&mut hello).unwrap();

@@ -1,9 +1,9 @@
-//! What is typed wrong, and what is said about it.
+//! Usage errors and their messages.
 
 use crate::support::{Api, Dir, bare, cfcache};
 
 #[test]
-fn the_version_and_the_help_are_data() {
+fn version_and_help_go_to_standard_output() {
     let version = bare().arg("--version").run();
     version.exits(0);
     assert_eq!(version.out, format!("cfcache {}\n", env!("CARGO_PKG_VERSION")));
@@ -19,13 +19,13 @@ fn the_version_and_the_help_are_data() {
 }
 
 #[test]
-fn no_command_at_all_is_answered_with_the_help() {
+fn without_a_command_prints_the_help() {
     bare().run().exits(2).says_nothing().tells("Usage: cfcache");
     bare().arg("purge").run().exits(2).says_nothing().tells("Usage: cfcache purge");
 }
 
 #[test]
-fn an_entry_without_its_kind_is_understood_and_not_acted_upon() {
+fn suggests_a_command_for_an_entry_without_its_kind() {
     let told = |line: &str| {
         let ran = bare().env("CLOUDFLARE_API_TOKEN", "x").args(line).run();
         ran.exits(2).says_nothing();
@@ -46,7 +46,7 @@ fn an_entry_without_its_kind_is_understood_and_not_acted_upon() {
 }
 
 #[test]
-fn values_are_checked_before_anything_is_sent() {
+fn checks_values_before_anything_is_sent() {
     let api = Api::quick();
     for (line, found) in [
         ("--batch-size 0", "at least 1"),
@@ -75,17 +75,17 @@ fn values_are_checked_before_anything_is_sent() {
 }
 
 #[test]
-fn the_plan_of_the_environment_is_checked_too_and_an_empty_one_is_none() {
+fn checks_the_plan_variable_and_ignores_an_empty_one() {
     let purge = || bare().args("--emulator purge tags a");
     purge().env("CFCACHE_PLAN", "gold").run().exits(2).tells("`gold` is not a plan").tells("CFCACHE_PLAN");
     purge().env("CFCACHE_PLAN", "").env("CLOUDFLARE_ACCOUNT_ID", "").run().exits(0);
     purge().env("CFCACHE_PLAN", "enterprise").run().exits(0);
-    // What is typed wins.
+    // An option takes precedence.
     purge().env("CFCACHE_PLAN", "gold").args("--plan pro").run().exits(0);
 }
 
 #[test]
-fn a_value_that_is_not_unicode_is_named() {
+fn names_a_value_that_is_not_unicode() {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt as _;
@@ -96,7 +96,7 @@ fn a_value_that_is_not_unicode_is_named() {
 }
 
 #[test]
-fn a_mistake_in_the_zone_is_told_with_what_is_meant() {
+fn explains_invalid_zones() {
     for (zone, told) in [
         ("https://example.com/path", "did you mean `example.com`?"),
         ("not a zone", "give the zone's id, or its domain"),
@@ -109,7 +109,7 @@ fn a_mistake_in_the_zone_is_told_with_what_is_meant() {
 }
 
 #[test]
-fn what_is_for_lists_is_refused_for_everything_in_a_dry_run_too() {
+fn refuses_list_options_for_everything_even_in_a_dry_run() {
     let api = Api::quick();
     let dir = Dir::new();
     for option in ["--journal", "--failed-to"] {
@@ -123,7 +123,7 @@ fn what_is_for_lists_is_refused_for_everything_in_a_dry_run_too() {
 }
 
 #[test]
-fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
+fn yes_has_three_names_and_none_reads_a_file() {
     for yes in ["-y", "--yes", "-f", "--force", "-f -y"] {
         let api = Api::quick();
         cfcache(&api).args("purge everything").args(yes).run().exits(0);
@@ -141,7 +141,7 @@ fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
     }
     purge("-f -").exits(2).says_nothing().tells("`-` looks like a file name");
     assert_eq!(api.requests(), 0);
-    // What is no file's name is a tag, and so is what no `-f` stands beside.
+    // Without such a file it is a tag, and so is an entry without `-f`.
     for line in ["-f other.txt", "-f folder", "-y tags.txt", "-f --from tags.txt"] {
         purge(line).exits(0);
     }
@@ -149,7 +149,7 @@ fn a_yes_has_three_names_and_none_of_them_reads_a_file() {
 }
 
 #[test]
-fn help_is_a_word_as_well_as_an_option() {
+fn help_is_a_command_and_an_option() {
     for (typed, option) in [
         ("help", "--help"),
         ("help purge", "purge --help"),
@@ -167,7 +167,7 @@ fn help_is_a_word_as_well_as_an_option() {
 }
 
 #[test]
-fn a_batch_that_no_plan_takes_is_warned_about() {
+fn warns_about_a_batch_size_above_every_plan() {
     let api = Api::quick();
     let warns = |line: &str, told: &str| {
         let ran = cfcache(&api).args("purge tags a --batch-size").args(line).run();
@@ -190,7 +190,7 @@ fn a_batch_that_no_plan_takes_is_warned_about() {
 }
 
 #[test]
-fn options_that_do_nothing_are_refused_at_everything_and_at_the_emulator() {
+fn refuses_options_without_effect_for_everything_and_the_emulator() {
     let api = Api::quick();
     for option in
         ["--on-invalid skip", "--strict", "--batch-size 5", "--concurrency 2", "--journal j", "--failed-to f"]

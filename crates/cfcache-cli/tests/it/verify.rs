@@ -1,5 +1,4 @@
-//! `--after`, `--verify` and `--warm` around a purge: against the served edge with its faults, and against an edge that
-//! answers as it is told.
+//! `--after`, `--verify` and `--warm` with a purge: with the emulated edge and its faults, and with a scripted edge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use crate::visitors::{Edge, Page};
 
 const SITE: &str = "https://www.example.com";
 
-/// An emulator of API and edge in front of a folder.
+/// An emulator of API and edge, with a folder as its origin.
 struct Emulator {
     started: Option<Started>,
     api: String,
@@ -46,14 +45,14 @@ impl Emulator {
             .env("CLOUDFLARE_ZONE_ID", ZONE)
     }
 
-    /// Fetches pages into the cache, and waits until they are older than the second that they were stored in.
+    /// Fetches pages into the cache, and waits until they are older than the second in which they were stored.
     fn fill(&self, paths: &[&str]) {
         let urls: String = paths.iter().map(|path| format!("{SITE}{path}\n")).collect();
         self.cfcache("warm --no-rate-limit --from -").input(urls).run().exits(0);
         std::thread::sleep(core::time::Duration::from_millis(1100));
     }
 
-    /// What a visitor gets.
+    /// Returns the answer to a visitor.
     fn get(&self, path: &str) -> serde_json::Value {
         let ran = self.cfcache("probe --json").arg(format!("{SITE}{path}")).run();
         serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()[0].clone()
@@ -68,7 +67,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The sum of all verdicts is the number of URLs.
+/// Checks that the sum of all verdicts is the number of URLs.
 #[track_caller]
 fn verified(report: &serde_json::Value) -> serde_json::Value {
     let verify = report["verify"].clone();
@@ -81,7 +80,7 @@ fn verified(report: &serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
-fn a_purge_that_works_is_proven_and_warmed() {
+fn proves_and_warms_an_effective_purge() {
     let emulator = Emulator::start("");
     emulator.fill(&["/a.css", "/b.css"]);
     let ran = emulator
@@ -101,7 +100,7 @@ fn a_purge_that_works_is_proven_and_warmed() {
 }
 
 #[test]
-fn survivors_are_purged_again_and_what_stays_is_exit_code_6() {
+fn repeats_purges_of_survivors_and_exits_with_6_if_some_remain() {
     let emulator = Emulator::start("--fault survive,times=2");
     emulator.fill(&["/a.css", "/b.css"]);
     let urls = [format!("{SITE}/a.css"), format!("{SITE}/b.css")];
@@ -124,7 +123,7 @@ fn survivors_are_purged_again_and_what_stays_is_exit_code_6() {
 }
 
 #[test]
-fn a_slow_purge_is_waited_for() {
+fn waits_for_a_slow_purge() {
     let emulator = Emulator::start("--purge-delay 1.5");
     emulator.fill(&["/a.css"]);
     let ran = emulator.cfcache("purge urls --json --verify").arg(format!("{SITE}/a.css")).run();
@@ -134,7 +133,7 @@ fn a_slow_purge_is_waited_for() {
 }
 
 #[test]
-fn other_kinds_are_verified_by_urls_that_are_named() {
+fn verifies_other_kinds_with_given_urls() {
     let emulator = Emulator::start("");
     emulator.fill(&["/a.css", "/b.css"]);
     let list = emulator.site.file("urls.txt", format!("# shown on\n{SITE}/a.css\n{SITE}/b.css\n"));
@@ -156,7 +155,7 @@ fn other_kinds_are_verified_by_urls_that_are_named() {
 }
 
 #[test]
-fn an_invalidation_is_verified_too() {
+fn verifies_invalidations() {
     let emulator = Emulator::start("");
     emulator.fill(&["/a.css"]);
     let ran = emulator.cfcache("invalidate urls --json --verify").arg(format!("{SITE}/a.css")).run();
@@ -165,11 +164,12 @@ fn an_invalidation_is_verified_too() {
 }
 
 #[test]
-fn with_the_gate_visitors_never_get_old_bytes_and_without_it_they_are_pinned() {
+fn the_gate_prevents_caching_the_old_version_again() {
     let url = format!("{SITE}/a.css");
     let emulator = Emulator::start("");
     emulator.fill(&["/a.css"]);
-    // Without the gate: purged while the origin still has the old version, and fetched back at once.
+    // Without the gate: the purge happens while the origin still has the old version, which is immediately cached
+    // again.
     emulator.cfcache("purge urls --warm").arg(&url).run().exits(0);
     emulator.site.file("a.css", "version 2, at last");
     let pinned = emulator.get("/a.css");
@@ -197,7 +197,7 @@ fn with_the_gate_visitors_never_get_old_bytes_and_without_it_they_are_pinned() {
 }
 
 #[test]
-fn nothing_is_purged_where_the_origin_is_not_ready() {
+fn purges_nothing_if_the_origin_is_not_ready() {
     let api = Api::quick();
     let origin = Edge::with_pages(&[("/v", Page::new("").body("version 1"))]);
     let after = |condition: &str| format!("http://{}/v {condition}", origin.at());
@@ -224,7 +224,7 @@ fn nothing_is_purged_where_the_origin_is_not_ready() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told_with_what_helps() {
+fn reports_obstacles_with_a_cure() {
     let api = Api::quick();
     let edge = Edge::with_pages(&[
         ("/challenge", Page::new("").status("403 Forbidden").header("CF-Mitigated: challenge")),
@@ -254,7 +254,7 @@ fn what_stands_in_the_way_is_told_with_what_helps() {
 }
 
 #[test]
-fn pages_that_nobody_caches_prove_nothing_and_are_warned_of() {
+fn warns_that_uncached_pages_prove_nothing() {
     let api = Api::quick();
     let edge = Edge::with_pages(&[("/a", Page::new("DYNAMIC")), ("/b", Page::new("BYPASS"))]);
     let ran = cfcache(&api)
@@ -266,8 +266,8 @@ fn pages_that_nobody_caches_prove_nothing_and_are_warned_of() {
 }
 
 #[test]
-fn a_purge_on_a_zone_that_is_not_that_of_the_pages_is_found_out() {
-    // The API accepts it, and the cache that visitors ask is another zone's.
+fn detects_a_purge_on_the_wrong_zone() {
+    // The API accepts the purge, but the visited cache belongs to another zone.
     let api = Api::quick();
     let edge = Edge::start(|_, _| Page::new("HIT").header("Age: 86400"));
     let ran = cfcache(&api)
@@ -281,7 +281,7 @@ fn a_purge_on_a_zone_that_is_not_that_of_the_pages_is_found_out() {
 }
 
 #[test]
-fn hosts_that_are_not_behind_cloudflare_prove_nothing_and_are_warned_of() {
+fn warns_about_hosts_that_are_not_behind_cloudflare() {
     let api = Api::quick();
     let mut page = Page::new("");
     page.headers.clear();
@@ -293,9 +293,9 @@ fn hosts_that_are_not_behind_cloudflare_prove_nothing_and_are_warned_of() {
 }
 
 #[test]
-fn a_survivor_is_told_with_the_entries_that_would_purge_its_other_copies() {
+fn lists_entries_that_would_purge_other_copies_of_a_survivor() {
     let api = Api::quick();
-    // What a script of the site fetched is a copy of its own.
+    // Files that a script of the site fetched are separate copies.
     let edge = Edge::start(|_, head| {
         let is_of_script = head.contains("\r\norigin: https://www.example.com\r\n");
         Page::new("HIT").header(if is_of_script { "Age: 9000" } else { "Age: 600" })
@@ -315,7 +315,7 @@ fn a_survivor_is_told_with_the_entries_that_would_purge_its_other_copies() {
 }
 
 #[test]
-fn an_expected_body_that_does_not_come_is_not_proven_and_is_purged_again() {
+fn repeats_the_purge_if_the_expected_body_is_missing() {
     let api = Api::quick();
     let dir = Dir::new();
     let edge = Edge::with_pages(&[("/a", Page::new("MISS").body("foo"))]);
@@ -338,7 +338,7 @@ fn an_expected_body_that_does_not_come_is_not_proven_and_is_purged_again() {
 }
 
 #[test]
-fn a_sample_is_stated() {
+fn reports_the_size_of_a_sample() {
     let api = Api::quick();
     let edge = Edge::start(|_, _| Page::new("MISS"));
     let urls: String = (0..50).map(|number| format!("https://example.com/{number}\n")).collect();
@@ -355,7 +355,7 @@ fn a_sample_is_stated() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_asked_and_asks_nothing() {
+fn a_dry_run_lists_the_visits_without_sending_them() {
     let api = Api::quick();
     let edge = Edge::start(|_, _| Page::new("MISS"));
     let ran = cfcache(&api)
@@ -369,7 +369,7 @@ fn a_dry_run_says_what_would_be_asked_and_asks_nothing() {
 }
 
 #[test]
-fn an_interrupted_verification_has_a_verdict_for_each() {
+fn an_interrupted_verification_has_a_verdict_for_each_url() {
     let api = Api::quick();
     let asked = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&asked);
@@ -390,7 +390,7 @@ fn an_interrupted_verification_has_a_verdict_for_each() {
     assert_eq!(verified(&report)["probed"], 2);
 }
 
-/// An edge that keeps some pages to itself for good.
+/// An edge that never answers for some pages.
 fn silent_edge(page: Page, is_silent: impl Fn(&str) -> bool + Send + Sync + 'static) -> Edge {
     Edge::start(move |path, _| {
         if is_silent(path) {
@@ -401,7 +401,7 @@ fn silent_edge(page: Page, is_silent: impl Fn(&str) -> bool + Send + Sync + 'sta
 }
 
 #[test]
-fn nothing_is_sent_where_the_wait_for_the_origin_is_interrupted() {
+fn sends_nothing_if_the_wait_for_the_origin_is_interrupted() {
     let api = Api::quick();
     let edge = Edge::start(|_, _| Page::new("").body("version 1"));
     let started = cfcache(&api)
@@ -415,7 +415,7 @@ fn nothing_is_sent_where_the_wait_for_the_origin_is_interrupted() {
 }
 
 #[test]
-fn nothing_is_sent_where_asking_before_the_purge_is_interrupted() {
+fn sends_nothing_if_the_probe_before_the_purge_is_interrupted() {
     let api = Api::quick();
     let edge = silent_edge(Page::new("HIT"), |_| true);
     let started = cfcache(&api)
@@ -429,7 +429,7 @@ fn nothing_is_sent_where_asking_before_the_purge_is_interrupted() {
 }
 
 #[test]
-fn what_an_interrupted_purge_had_accepted_is_said_not_to_be_verified() {
+fn reports_accepted_urls_of_an_interrupted_purge_as_not_verified() {
     let api = Api::with_fault("delay=2s,at=2");
     let started = cfcache(&api)
         .args("purge urls https://example.com/a https://example.com/b https://example.com/c --json")
@@ -444,7 +444,7 @@ fn what_an_interrupted_purge_had_accepted_is_said_not_to_be_verified() {
 }
 
 #[test]
-fn interrupted_warming_after_a_purge_accounts_for_each_request() {
+fn interrupted_warming_counts_every_request() {
     let api = Api::quick();
     let edge = silent_edge(Page::new("MISS"), |path| path == "/b");
     let started = cfcache(&api)
@@ -452,7 +452,7 @@ fn interrupted_warming_after_a_purge_accounts_for_each_request() {
         .args("--warm --warm-as mobile --visitor-rate 500 --verify-connect")
         .arg(edge.at())
         .start();
-    // Two at once: as soon as both are for `/b`, nothing moves.
+    // Two at a time: when both are for `/b`, nothing continues.
     crate::support::wait_until(|| edge.asked() >= 4);
     started.signal("INT");
     let ran = started.finish();
@@ -464,7 +464,7 @@ fn interrupted_warming_after_a_purge_accounts_for_each_request() {
 }
 
 #[test]
-fn a_run_that_is_killed_goes_on_with_its_journal_and_verifies_and_warms_all_of_it() {
+fn a_killed_run_continues_with_its_journal_and_verifies_everything() {
     let emulator = Emulator::start("--purge-delay 2");
     emulator.fill(&["/a.css", "/b.css", "/c.css"]);
     let list = emulator.site.file("urls.txt", format!("{SITE}/a.css\n{SITE}/b.css\n{SITE}/c.css\n"));
@@ -477,7 +477,7 @@ fn a_run_that_is_killed_goes_on_with_its_journal_and_verifies_and_warms_all_of_i
         let journal = std::fs::read_to_string(&journal).unwrap_or_default();
         journal.lines().filter(|line| line.starts_with("{\"accepted\"")).count()
     };
-    // While it waits for the first copies to go.
+    // While it waits for the effect of the purge.
     let started = command().start();
     crate::support::wait_until(|| accepted() == 3);
     started.kill();
@@ -496,7 +496,7 @@ fn a_run_that_is_killed_goes_on_with_its_journal_and_verifies_and_warms_all_of_i
 }
 
 #[test]
-fn what_was_verified_before_a_run_was_killed_is_not_asked_again() {
+fn urls_verified_before_a_kill_are_not_requested_again() {
     const URLS: usize = 200;
     let api = Api::quick();
     let asked = Arc::new(AtomicU64::new(0));
@@ -531,7 +531,7 @@ fn what_was_verified_before_a_run_was_killed_is_not_asked_again() {
     assert_eq!(verify["sample_of"], serde_json::Value::Null);
     assert_eq!(asked.load(Ordering::SeqCst) - before, URLS as u64 - skipped);
 
-    // All of it is verified by now.
+    // Everything is verified now.
     let verify = verified(&command("1000").arg("--json").run().report());
     assert_eq!((&verify["probed"], &verify["skipped"]), (&0.into(), &URLS.into()));
     let ran = command("1000").run();
@@ -539,7 +539,7 @@ fn what_was_verified_before_a_run_was_killed_is_not_asked_again() {
 }
 
 #[test]
-fn options_that_mean_nothing_are_refused() {
+fn refuses_options_without_effect() {
     let api = Api::quick();
     for line in [
         "--after-timeout 3",
@@ -565,7 +565,7 @@ struct Deployed {
 }
 
 impl Deployed {
-    /// With the files of the origin recorded, and in the cache.
+    /// Starts with the files of the origin recorded and cached.
     fn start(options: &str) -> Self {
         let deployed = Self { emulator: Emulator::start(options), dir: Dir::new() };
         for name in ["a.css", "b.css", "c.css"] {
@@ -577,7 +577,7 @@ impl Deployed {
         deployed
     }
 
-    /// In the directory that is to be deployed.
+    /// Writes to the directory that will be deployed.
     fn write(&self, name: &str, content: &str) {
         std::fs::create_dir_all(self.dir.at("public")).unwrap();
         std::fs::write(self.dir.at("public").join(name), content).unwrap();
@@ -587,7 +587,7 @@ impl Deployed {
         std::fs::remove_file(self.dir.at("public").join(name)).unwrap();
     }
 
-    /// Uploads: the origin has what the directory has.
+    /// Uploads the directory to the origin.
     fn upload(&self) {
         for name in ["a.css", "b.css", "c.css", "d.css", "index.html"] {
             match std::fs::read(self.dir.at("public").join(name)) {
@@ -629,7 +629,7 @@ impl Deployed {
 }
 
 #[test]
-fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
+fn verifies_changes_of_a_deployment_and_warms_existing_files() {
     let site = Deployed::start("");
     site.write("a.css", "version 2");
     site.write("d.css", "new");
@@ -640,7 +640,7 @@ fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
     let report = ran.report();
     let verify = verified(&report);
     assert_eq!((&verify["probed"], &verify["proven"]), (&3.into(), &3.into()), "{verify}");
-    // The deleted one is not fetched.
+    // The deleted file is not fetched.
     assert_eq!((&report["warm"]["requested"], &report["warm"]["warmed"]), (&2.into(), &2.into()), "{report}");
     assert_eq!(report["state"], "saved");
     assert_eq!(site.emulator.get("/b.css")["status"], 404);
@@ -651,7 +651,7 @@ fn what_a_deployment_changed_is_verified_and_what_is_there_is_warmed() {
 }
 
 #[test]
-fn an_invalidated_deployment_is_verified_and_what_was_deleted_from_it_is_purged() {
+fn verifies_an_invalidated_deployment_and_purges_deleted_files() {
     let site = Deployed::start("");
     site.write("a.css", "version 2");
     site.remove("b.css");
@@ -671,8 +671,8 @@ fn an_invalidated_deployment_is_verified_and_what_was_deleted_from_it_is_purged(
 }
 
 #[test]
-fn what_is_not_proven_of_a_deployment_is_purged_and_verified_by_the_next_run() {
-    // The purge, and both of its repetitions.
+fn the_next_run_purges_and_verifies_unproven_files() {
+    // The purge and both of its repetitions.
     let site = Deployed::start("--fault survive,times=3");
     site.write("a.css", "version 2");
     site.upload();
@@ -689,13 +689,13 @@ fn what_is_not_proven_of_a_deployment_is_purged_and_verified_by_the_next_run() {
 }
 
 #[test]
-fn a_late_origin_leaves_all_of_a_deployment_to_the_next_run() {
+fn a_late_origin_leaves_the_deployment_to_the_next_run() {
     let site = Deployed::start("");
     site.write("a.css", "version 2");
     site.write("c.css", "version 2");
     site.write("d.css", "new");
     site.remove("b.css");
-    // Only one of them is at the origin in time.
+    // Only one of the files is at the origin in time.
     site.emulator.site.file("c.css", "version 2");
     let ran = site.run("--verify --verify-timeout 1 --expect-files");
     ran.exits(6).tells("the next run purges it");
@@ -723,7 +723,7 @@ fn a_late_origin_leaves_all_of_a_deployment_to_the_next_run() {
 }
 
 #[test]
-fn a_deployment_waits_for_the_origin_and_is_made_up_for_where_that_is_not_ready() {
+fn a_deployment_waits_for_the_origin_and_is_repeated_if_not_ready() {
     let site = Deployed::start("");
     site.write("a.css", "version 2");
     let after = |run: &str| {
@@ -740,14 +740,14 @@ fn a_deployment_waits_for_the_origin_and_is_made_up_for_where_that_is_not_ready(
 }
 
 #[test]
-fn files_that_are_purged_by_their_host_are_verified_by_their_urls() {
+fn verifies_files_purged_by_host_with_their_urls() {
     let site = Deployed::start("");
     std::fs::remove_file(site.dir.at("state")).unwrap();
     let ran = site.run("--verify=all");
     ran.exits(0).tells("purging the hosts of the site");
     let report = ran.report();
     let verify = verified(&report);
-    // Three style sheets, and two forms of the page that nothing caches.
+    // Three style sheets, and two forms of the page, which are not cached.
     assert_eq!(
         (&verify["probed"], &verify["proven"], &verify["not_cached"]),
         (&5.into(), &3.into(), &2.into()),
@@ -756,7 +756,7 @@ fn files_that_are_purged_by_their_host_are_verified_by_their_urls() {
 }
 
 #[test]
-fn files_that_are_purged_by_their_folder_are_verified_by_their_urls() {
+fn verifies_files_purged_by_folder_with_their_urls() {
     let site = Deployed::start("");
     let folder = site.dir.at("public").join("d");
     let write = |version: &str| {
@@ -785,7 +785,7 @@ fn files_that_are_purged_by_their_folder_are_verified_by_their_urls() {
 }
 
 #[test]
-fn a_deployment_under_two_hosts_without_a_zone_is_verified_on_both() {
+fn verifies_a_deployment_on_two_hosts_without_a_zone() {
     const OTHER: &str = "https://other.example.com";
     let site = Deployed::start("--fault survive,times=1");
     let config = site.dir.file("config.toml", format!("[zones]\n'example.com' = '{ZONE}'\n"));
@@ -799,7 +799,8 @@ fn a_deployment_under_two_hosts_without_a_zone_is_verified_on_both() {
         std::thread::sleep(core::time::Duration::from_millis(1100));
     };
     // Served under another host than before: the hosts are purged, and each shows all files. One of the two purges does
-    // not reach the cache, and is made up for by URL, on the zone of the host.
+    // not reach the cache, and
+    // is repeated by URL on the zone of the host.
     fill("/a.css");
     let ran = cmd("--verify=all --verify-timeout 8").run();
     ran.exits(0).tells("the URLs of the site have changed");
@@ -825,12 +826,12 @@ fn a_deployment_under_two_hosts_without_a_zone_is_verified_on_both() {
 }
 
 #[test]
-fn a_run_that_is_killed_while_it_verifies_a_deployment_is_made_up_for() {
+fn a_run_killed_during_verification_is_repeated_by_the_next() {
     let site = Deployed::start("--fault survive,times=1");
     site.write("a.css", "version 2");
     site.upload();
     let started = site.cmd("--verify --verbose").start();
-    // It survives, so that the verification goes on for seconds.
+    // The copy survives, so the verification takes several seconds.
     std::thread::sleep(core::time::Duration::from_millis(1500));
     started.kill();
     assert_eq!(site.pending(), 1);
@@ -842,7 +843,7 @@ fn a_run_that_is_killed_while_it_verifies_a_deployment_is_made_up_for() {
 }
 
 #[test]
-fn a_transition_is_proven_only_where_there_was_something_in_the_cache() {
+fn a_transition_requires_a_cached_copy_before_the_purge() {
     let emulator = Emulator::start("");
     emulator.fill(&["/a.css"]);
     let list = emulator.site.file("urls.txt", format!("{SITE}/a.css\n{SITE}/b.css\n{SITE}/index.html\n"));
@@ -871,7 +872,7 @@ fn a_transition_is_proven_only_where_there_was_something_in_the_cache() {
 }
 
 #[test]
-fn a_transition_of_a_deployment_is_proven() {
+fn proves_a_transition_of_a_deployment() {
     let site = Deployed::start("");
     site.write("a.css", "version 2");
     site.write("d.css", "new");
@@ -883,7 +884,7 @@ fn a_transition_of_a_deployment_is_proven() {
 }
 
 #[test]
-fn options_that_do_nothing_for_a_deployment_are_refused() {
+fn refuses_options_without_effect_for_a_deployment() {
     let site = Deployed::start("");
     site.run("--begin --verify").exits(2).tells("`--begin` only records");
     site.run("--expect-files").exits(2).tells("`--expect-files` needs `--verify`");

@@ -1,4 +1,4 @@
-//! A scripted edge, and what `probe` and `warm` make of its answers.
+//! `probe` and `warm` with a scripted edge.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Cmd, Dir, bare};
 
-/// What a page of the edge answers: a status line, headers and a body.
+/// The answer of the edge for a page: a status line, headers and a body.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     pub(crate) status: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// From the edge, with this `CF-Cache-Status`, or none.
+    /// Creates an answer of the edge with this `CF-Cache-Status`, or none.
     pub(crate) fn new(cache_status: &str) -> Self {
         let mut headers = vec!["CF-RAY: 8f3a1b2c3d4e5f60-FRA".to_owned()];
         if !cache_status.is_empty() {
@@ -26,7 +26,7 @@ impl Page {
         Self { status: "200 OK", headers, body: "a page".to_owned() }
     }
 
-    /// A response, as it is.
+    /// Creates an answer from a response.
     pub(crate) fn from_response(response: &http::Response<bytes::Bytes>) -> Self {
         let status = match response.status().as_u16() {
             200 => "200 OK",
@@ -63,7 +63,7 @@ impl Page {
     }
 }
 
-/// An edge on this machine. It lives as long as the process of the tests.
+/// A local edge. It lives as long as the process of the tests.
 pub(crate) struct Edge {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -71,7 +71,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Answers each request by what `answer` makes of its path and its head.
+    /// Answers each request with the result of `answer` for its path and head.
     pub(crate) fn start(answer: impl Fn(&str, &str) -> Page + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -92,7 +92,7 @@ impl Edge {
         Self { address, heads, asked }
     }
 
-    /// With these pages, by path; anything else is a 404 that was not cached.
+    /// Answers with these pages by path, otherwise with an uncached 404.
     pub(crate) fn with_pages(pages: &[(&str, Page)]) -> Self {
         let pages: BTreeMap<String, Page> =
             pages.iter().map(|(path, page)| ((*path).to_owned(), page.clone())).collect();
@@ -101,17 +101,17 @@ impl Edge {
         })
     }
 
-    /// `HOST:PORT`, as `--verify-connect` takes it.
+    /// Returns `HOST:PORT` for `--verify-connect`.
     pub(crate) fn at(&self) -> String {
         self.address.to_string()
     }
 
-    /// How many requests came so far, answered or not.
+    /// Returns the number of requests so far, answered or not.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// The heads of the requests that were answered so far.
+    /// Returns the heads of the answered requests.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -126,7 +126,7 @@ fn serve(
     while let Ok(count @ 1..) = socket.read(&mut buffer) {
         received.extend_from_slice(&buffer[..count]);
         if !received.starts_with(b"GET ") {
-            // TLS, for one.
+            // For example TLS.
             let _gone = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
             return;
         }
@@ -177,7 +177,7 @@ fn pages() -> Edge {
 }
 
 #[test]
-fn probe_says_of_each_url_what_the_cache_says() {
+fn probe_reports_the_cache_status_of_each_url() {
     let edge = pages();
     let paths = [
         "/hit",
@@ -244,7 +244,7 @@ fn probe_prints_one_array_of_objects() {
 }
 
 #[test]
-fn a_url_that_cannot_be_reached_is_told_and_is_exit_code_5() {
+fn an_unreachable_url_is_exit_code_5() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -268,7 +268,7 @@ fn probe_reads_lists_and_needs_no_credentials() {
 }
 
 #[test]
-fn a_probe_changes_nothing_that_a_cache_looks_at() {
+fn a_probe_sends_no_headers_that_affect_the_cache() {
     let edge = pages();
     run(&edge, "probe", &["/hit?a=b"]).run().exits(0);
     let heads = edge.heads();
@@ -284,7 +284,7 @@ fn a_probe_changes_nothing_that_a_cache_looks_at() {
 }
 
 #[test]
-fn extra_headers_come_from_a_file_or_a_variable_and_are_never_shown() {
+fn extra_headers_are_never_shown() {
     let edge = pages();
     let dir = Dir::new();
     let file = dir.file("headers", "# Access\nCF-Access-Client-Secret: s3cret-in-file\n");
@@ -303,7 +303,7 @@ fn extra_headers_come_from_a_file_or_a_variable_and_are_never_shown() {
 }
 
 #[test]
-fn warming_reports_what_was_fetched_and_what_is_not_cached() {
+fn warm_reports_fetched_and_uncached_urls() {
     let edge = pages();
     let ran =
         run(&edge, "warm --json --visitor-rate 1000", &["/hit", "/miss", "/dynamic", "/challenge"]).run();
@@ -317,7 +317,7 @@ fn warming_reports_what_was_fetched_and_what_is_not_cached() {
 }
 
 #[test]
-fn warming_as_others_asks_as_they_do_and_certifying_asks_once_more() {
+fn warm_requests_variants_and_certify_requests_twice() {
     let edge = pages();
     run(&edge, "warm --visitor-rate 1000 --warm-as mobile,avif", &["/hit"]).run().exits(0);
     let heads = edge.heads().concat();
@@ -331,7 +331,7 @@ fn warming_as_others_asks_as_they_do_and_certifying_asks_once_more() {
 }
 
 #[test]
-fn a_dry_run_of_warming_shows_the_requests_and_sends_none() {
+fn a_dry_run_of_warm_shows_requests_without_sending_them() {
     let edge = pages();
     let ran = run(&edge, "warm --dry-run --warm-as mobile", &["/hit"]).run();
     ran.exits(0);
@@ -345,7 +345,7 @@ fn a_dry_run_of_warming_shows_the_requests_and_sends_none() {
 }
 
 #[test]
-fn what_is_about_the_api_or_about_nothing_is_refused() {
+fn refuses_options_of_the_api_and_options_without_effect() {
     let edge = pages();
     for line in [
         "probe --journal j",
@@ -363,7 +363,7 @@ fn what_is_about_the_api_or_about_nothing_is_refused() {
 }
 
 #[test]
-fn an_interrupted_probe_prints_what_is_known() {
+fn an_interrupted_probe_prints_partial_results() {
     let edge = Edge::start(|path, _| {
         if path == "/slow" {
             std::thread::sleep(core::time::Duration::from_secs(600));
@@ -379,7 +379,7 @@ fn an_interrupted_probe_prints_what_is_known() {
 }
 
 #[test]
-fn who_reads_no_further_ends_a_probe_and_nothing_more_is_asked() {
+fn a_closed_pipe_ends_a_probe() {
     let edge = Edge::start(|_, _| Page::new("HIT").header("Age: 1"));
     let list: String = (0..500).map(|number| format!("{SITE}/{number}\n")).collect();
     for output in ["human", "json", "ndjson"] {
@@ -388,7 +388,7 @@ fn who_reads_no_further_ends_a_probe_and_nothing_more_is_asked() {
         started.write(&list);
         started.end();
         started.line();
-        // The pipe goes away with the reader.
+        // The pipe closes together with the reader.
         started.close_output();
         started.ends(0);
         assert!(edge.asked() < 400, "{output}: {}", edge.asked());

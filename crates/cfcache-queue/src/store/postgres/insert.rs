@@ -3,7 +3,6 @@
 //! Each caller is answered after the commit of its own requests. So many concurrent callers cost the server one
 //! statement and one
 //! write to its disk, and no caller is delayed to wait for others.
-//! one write of its disk, and none waits for others to come.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
