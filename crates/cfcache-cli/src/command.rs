@@ -32,29 +32,32 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
     };
     let exit = runtime.block_on(async {
         let interrupts = interrupts::listen();
+        // On the heap: each page of the stack that the frame of this block covers is touched, whichever job it is.
         let result = match job {
-            Task::Purge(job) => purge::run(job, terminal, &interrupts).await.map(|report| {
+            Task::Purge(job) => Box::pin(purge::run(job, terminal, &interrupts)).await.map(|report| {
                 outcome::print(&report, terminal);
                 report.exit
             }),
             Task::PurgeDryRun(job) => purge::dry_run(job, terminal),
             Task::Probe(targets, visitor, limits) => {
-                visiting::probe(targets, visitor, limits, terminal, &interrupts)
+                Box::pin(visiting::probe(targets, visitor, limits, terminal, &interrupts))
                     .await
                     .map(|report| render::probe::print(&report, terminal))
             }
-            Task::Warm(targets, visitor, job) => visiting::warm(targets, visitor, job, terminal, &interrupts)
-                .await
-                .map(|report| render::visits::print_warmed(&report, terminal)),
+            Task::Warm(targets, visitor, job) => {
+                Box::pin(visiting::warm(targets, visitor, job, terminal, &interrupts))
+                    .await
+                    .map(|report| render::visits::print_warmed(&report, terminal))
+            }
             Task::WarmDryRun(targets, variants) => visiting::warm_dry_run(targets, &variants, terminal),
             Task::Emulator(args, plan, limits) => {
-                emulator::serve(args, plan, limits, terminal, &interrupts).await
+                Box::pin(emulator::serve(args, plan, limits, terminal, &interrupts)).await
             }
             Task::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
             Task::ConfigPath(path) => config::path(path.as_deref(), terminal),
             Task::Completions(shell) => Ok(generate::completions(shell, terminal)),
             Task::Man(folder) => generate::man(folder.as_deref(), terminal),
-            Task::Manage(job) => manage::run(job, terminal, &interrupts)
+            Task::Manage(job) => Box::pin(manage::run(job, terminal, &interrupts))
                 .await
                 .map(|report| render::manage::print(&report, terminal)),
             Task::ManageDryRun(job) => manage::dry_run(&job, terminal),

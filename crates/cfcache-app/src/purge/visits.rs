@@ -1,6 +1,7 @@
 //! The visitor requests before and after a purge: waiting for the origin, verifying and warming.
 
 use core::cell::{Cell, RefCell};
+use core::pin::Pin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -187,11 +188,24 @@ pub(super) type Before = BTreeMap<String, Option<Option<CacheStatus>>>;
 /// If it is interrupted.
 pub(super) async fn ask_before(
     visits: Option<&Visits>,
-    mut urls: Vec<Target>,
+    urls: Vec<Target>,
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Option<Before>, Failure> {
     let Some((visits, job)) = visits.zip(transition(visits)) else { return Ok(None) };
+    // A future of its own, so that a run without it needs no stack for it.
+    let request: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(request_before(visits, job, urls, console, interrupts));
+    request.await.map(Some)
+}
+
+async fn request_before(
+    visits: &Visits,
+    job: &VerifyJob,
+    mut urls: Vec<Target>,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Before, Failure> {
     urls.extend(job.urls.iter());
     let entries: Vec<(String, Visited)> =
         urls.iter().filter_map(|url| Some((url.text().into_owned(), Visited::from_entry(url)?))).collect();
@@ -212,7 +226,7 @@ pub(super) async fn ask_before(
         is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, interrupts.nth(1)) => is_whole,
         () = draw(&meter, console) => false,
     };
-    if is_whole { Ok(Some(before)) } else { Err(interrupted()) }
+    if is_whole { Ok(before) } else { Err(interrupted()) }
 }
 
 /// Creates a collector of accepted URLs, if they are needed.
