@@ -26,7 +26,10 @@ fn main() {
         println!("cargo::rustc-link-lib=gcc_eh");
         // What runs for a purge of one URL stands together. The kernel maps a program in pieces of 16 pages when they are
         // first used: so it maps a third of them. `cargo xtask order` makes the list.
-        let patterns = include_str!("start.order").lines().map(|name| format!("*(.text.{name})\n"));
+        // The compiler puts functions that it believes to run seldom into sections of their own.
+        let patterns = include_str!("start.order")
+            .lines()
+            .map(|name| format!("*(.text.{name} .text.unlikely.{name})\n"));
         let script =
             format!("SECTIONS {{ .text : {{\n{}}} }}\nINSERT AFTER .rodata;\n", patterns.collect::<String>());
         let path = Path::new(&env::var_os("OUT_DIR").expect("cargo sets it")).join("start.ld");
