@@ -21,9 +21,10 @@ pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
+use crate::hyper::failure::Unsent;
 use crate::hyper::pool::{Lease, Pool, Slot};
-use crate::hyper::session::{ExchangeLimits, Failed, Sink, Unsent};
-use crate::hyper::tls::{ExtraRoots, Protocol, Tls};
+use crate::hyper::session::{ExchangeLimits, Failed, Sink};
+use crate::hyper::tls::{Protocol, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
 
@@ -119,7 +120,7 @@ impl HyperTransport {
                 // If a fresh connection accepts nothing, the failure is reported; only a reused connection may be
                 // stale.
                 Some(Unsent::Returned) => reused,
-                Some(Unsent::Said(_)) => true,
+                Some(Unsent::Refused | Unsent::GoingAway) => true,
                 None => false,
             };
             if !again || resends == Self::RESENDS {
@@ -378,9 +379,9 @@ impl HyperTransportBuilder {
         {
             return Err(BuildError::ExposedToProxy(proxy.to_string()));
         }
-        let mut extra = ExtraRoots::default();
+        let mut authorities = Vec::new();
         for pem in &ca_pem {
-            extra.add_pem(pem).map_err(BuildError::Ca)?;
+            authorities.extend(tls::read_authorities(pem).map_err(BuildError::Ca)?);
         }
         let forward_proxy = proxy.clone().filter(|_| origin.scheme() == Scheme::Http);
         if forward_proxy.is_some() && cleartext == Protocol::Http2 {
@@ -399,7 +400,7 @@ impl HyperTransportBuilder {
         if !nameable || route.uri(&Uri::default()).host().is_none() {
             return Err(BuildError::Origin(origin));
         }
-        let tls = Tls::new(roots, extra);
+        let tls = Tls::new(roots, authorities);
         let dialer = Dialer { origin, connect_to, proxy, timeouts, tls, cleartext };
         Ok(HyperTransport { pool: Arc::new(Pool::new(dialer, max_connections)), route, timeouts, max_body })
     }

@@ -63,7 +63,7 @@ impl Expired {
         phase: Phase,
         missed: impl fmt::Display,
     ) -> TransportError {
-        let waited = Span(self.waited);
+        let waited = format_duration(self.waited);
         let detail = if self.whole_try {
             format!("{missed} within the {waited} of the whole try")
         } else {
@@ -73,19 +73,15 @@ impl Expired {
     }
 }
 
-/// A duration in readable form: `250 ms`, `1.5 s`, `30 s`.
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        if millis < 1000 {
-            write!(f, "{millis} ms")
-        } else if millis.is_multiple_of(1000) {
-            write!(f, "{} s", millis / 1000)
-        } else {
-            write!(f, "{:.1} s", self.0.as_secs_f64())
-        }
+/// Formats a duration: `250 ms`, `1.5 s`, `30 s`.
+fn format_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 1000 {
+        format!("{millis} ms")
+    } else if millis.is_multiple_of(1000) {
+        format!("{} s", millis / 1000)
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
     }
 }
 
@@ -108,7 +104,7 @@ mod tests {
 
     #[test]
     fn durations_are_formatted_with_units() {
-        let shown = |millis| Span(Duration::from_millis(millis)).to_string();
+        let shown = |millis| format_duration(Duration::from_millis(millis));
         assert_eq!([shown(7), shown(1000), shown(1500)], ["7 ms", "1 s", "1.5 s"]);
     }
 }

@@ -41,28 +41,30 @@ pub(crate) fn links<'a>(
     })
 }
 
-/// Evidence that the server did not process a request that it was sent.
+/// Evidence that the server did not process a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unprocessed {
+pub(crate) enum Unsent {
+    /// hyper returned it before a byte of it was written.
+    Returned,
     /// The server reset the stream with `REFUSED_STREAM` (RFC 9113, section 8.7).
     Refused,
     /// The server is closing the connection gracefully, and the stream is above the last one that it accepted.
     GoingAway,
 }
 
-/// Looks for such evidence in an error.
+/// Looks in an error for a statement of the server that it did not process the request.
 ///
 /// h2 reports a remote `GOAWAY` as a stream's error only for streams above the frame's last stream and for streams that
 /// were never opened; streams at or below it end with an IO error. (One race remains: the frame may arrive after hyper
 /// opened a stream and before it polls the connection again. The body has not been sent at that point, so a request
 /// with a body cannot have been processed.) Only a graceful `GOAWAY` counts as evidence: a server that reports an error
 /// may also report a wrong last stream.
-pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unprocessed> {
+pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unsent> {
     let error = links(error).find_map(|error| error.downcast_ref::<h2::Error>()).filter(|e| e.is_remote())?;
     if error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
-        Some(Unprocessed::Refused)
+        Some(Unsent::Refused)
     } else if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) {
-        Some(Unprocessed::GoingAway)
+        Some(Unsent::GoingAway)
     } else {
         None
     }
@@ -80,9 +82,9 @@ fn describe(error: &hyper::Error, phase: Phase) -> (Cause, String) {
     }
     if let Some(reason) = links(error).find_map(|error| error.downcast_ref::<h2::Error>()?.reason()) {
         let text = match proof_of_unprocessed(error) {
-            Some(Unprocessed::Refused) => "refused the stream unprocessed".to_owned(),
-            Some(Unprocessed::GoingAway) => "closed the connection before it accepted the request".to_owned(),
-            None => format!("failed over HTTP/2: {}", reason.description()),
+            Some(Unsent::Refused) => "refused the stream unprocessed".to_owned(),
+            Some(Unsent::GoingAway) => "closed the connection before it accepted the request".to_owned(),
+            Some(Unsent::Returned) | None => format!("failed over HTTP/2: {}", reason.description()),
         };
         return (Cause::Io, text);
     }

@@ -361,7 +361,7 @@ mod tests {
 
     use super::*;
     use crate::Origin;
-    use crate::hyper::tls::{ExtraRoots, Tls};
+    use crate::hyper::tls::Tls;
     use crate::hyper::{Roots, Timeouts};
 
     /// A pool for HTTP/1.1 and a listener that accepts connections but never responds.
@@ -373,7 +373,7 @@ mod tests {
             origin,
             proxy: None,
             timeouts: Timeouts::new(),
-            tls: Tls::new(Roots::Bundled, ExtraRoots::default()),
+            tls: Tls::new(Roots::Bundled, Vec::new()),
             cleartext: Protocol::Http1,
         };
         (Arc::new(Pool::new(dialer, max_connections)), listener)

@@ -8,10 +8,8 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, StatusCode, Uri};
-use hyper::body::{Body, Frame};
 use hyper::client::conn::http1;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
@@ -82,7 +80,7 @@ impl Proxy {
             || fail(Cause::Configuration, format!("`{target}` cannot be used in a request to a proxy"));
 
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(io)?;
-        let mut request = http::Request::new(Nothing);
+        let mut request = http::Request::new(String::new());
         *request.method_mut() = Method::CONNECT;
         *request.uri_mut() = target.parse().map_err(|_| unnameable())?;
         let host = HeaderValue::try_from(target.as_str()).map_err(|_| unnameable())?;
@@ -304,24 +302,5 @@ impl fmt::Debug for ProxyRules {
             .field("http", &self.http)
             .field("https", &self.https)
             .finish_non_exhaustive()
-    }
-}
-
-/// The body of a CONNECT request.
-struct Nothing;
-
-impl Body for Nothing {
-    type Data = Bytes;
-    type Error = core::convert::Infallible;
-
-    fn poll_frame(
-        self: core::pin::Pin<&mut Self>,
-        _: &mut core::task::Context<'_>,
-    ) -> core::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        core::task::Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
     }
 }

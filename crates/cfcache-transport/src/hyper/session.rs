@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::hyper::deadline::{Deadline, Expired};
-use crate::hyper::failure::{self, Unprocessed};
+use crate::hyper::failure::{self, Unsent};
 use crate::hyper::tls::{Protocol, Stream};
 use crate::hyper::{Proxy, Route, Timeouts};
 use crate::{Cause, Delivery, Phase, Response, TransportError};
@@ -310,15 +310,6 @@ pub(crate) struct Failed {
     pub(crate) fit: bool,
 }
 
-/// Evidence that a request was not processed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsent {
-    /// hyper returned it before a byte of it was written.
-    Returned,
-    /// The server said so.
-    Said(Unprocessed),
-}
-
 impl Http1 {
     /// Sends `message` and reads the response. Returns `true` if the connection can carry another exchange.
     pub(crate) async fn exchange(
@@ -462,22 +453,9 @@ async fn exchange<B>(
     };
 
     before = reads();
-    let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink)).await {
+    let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink, peer)).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
-        Ok(Err(BrokenRead::TooLong(found))) => {
-            let detail = match found {
-                Some(found) => {
-                    format!("`{peer}` announced a response of {found} bytes; the limit is {max_body}")
-                }
-                None => format!("`{peer}` sent a response longer than the limit of {max_body} bytes"),
-            };
-            let error = TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
-            Failed { error, unsent: None, fit: true }
-        }
-        Ok(Err(BrokenRead::Broken(error))) => {
-            let error = failure::exchange(error, Delivery::Unknown, Phase::Body, peer);
-            Failed { error, unsent: None, fit: true }
-        }
+        Ok(Err(error)) => Failed { error, unsent: None, fit: true },
         Err(expired) => late(expired, Phase::Body, "did not send the whole response", before),
     };
     failed.error = failed.error.with_head(head);
@@ -494,7 +472,7 @@ fn closed(link: &Link) -> Failed {
 fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str) -> Failed {
     let unsent = match error.take_message() {
         Some(_) => Some(Unsent::Returned),
-        None => failure::proof_of_unprocessed(error.error()).map(Unsent::Said),
+        None => failure::proof_of_unprocessed(error.error()),
     };
     let delivery = if unsent.is_some() { Delivery::NotSent } else { Delivery::Unknown };
     let phase = if unsent == Some(Unsent::Returned) { Phase::Write } else { phase };
@@ -503,32 +481,33 @@ fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str
     Failed { error, unsent, fit: unsent.is_none() }
 }
 
-enum BrokenRead {
-    TooLong(Option<u64>),
-    Broken(hyper::Error),
-}
-
-async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>) -> Result<Bytes, BrokenRead> {
+async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>, peer: &str) -> Result<Bytes, TransportError> {
+    let too_large =
+        |detail: String| TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
+    let too_long = || too_large(format!("`{peer}` sent a response longer than the limit of {max} bytes"));
     let mut body = pin!(body);
     let announced = body.size_hint().lower();
     if announced > max as u64 {
-        return Err(BrokenRead::TooLong(Some(announced)));
+        return Err(too_large(format!(
+            "`{peer}` announced a response of {announced} bytes; the limit is {max}"
+        )));
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         // Trailers are ignored.
-        let Ok(piece) = frame.map_err(BrokenRead::Broken)?.into_data() else { continue };
+        let frame = frame.map_err(|error| failure::exchange(error, Delivery::Unknown, Phase::Body, peer))?;
+        let Ok(piece) = frame.into_data() else { continue };
         if let Sink::Pass { take, bytes } = sink {
             *bytes += piece.len() as u64;
             if *bytes > max as u64 {
-                return Err(BrokenRead::TooLong(None));
+                return Err(too_long());
             }
             take(&piece);
             continue;
         }
         if first.len() + all.len() + piece.len() > max {
-            return Err(BrokenRead::TooLong(None));
+            return Err(too_long());
         }
         if first.is_empty() && all.is_empty() {
             // Most responses arrive in one piece, which needs no copy.

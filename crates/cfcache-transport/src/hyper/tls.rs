@@ -3,7 +3,6 @@
 mod trust;
 
 use core::error::Error as StdError;
-use core::fmt;
 use core::task::{Context, Poll};
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -46,8 +45,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(roots: Roots, extra: ExtraRoots) -> Self {
-        Self { roots, private: extra.0, config: OnceLock::new() }
+    pub(crate) fn new(roots: Roots, private: Vec<CertificateDer<'static>>) -> Self {
+        Self { roots, private, config: OnceLock::new() }
     }
 
     /// Starts the slow parts of the preparation, so that they run while the connection is opened.
@@ -108,28 +107,23 @@ pub(crate) fn can_certify(origin: &Origin) -> bool {
     ServerName::try_from(origin.host()).is_ok()
 }
 
-/// Certificates of private authorities, read from PEM.
-#[derive(Default)]
-pub(crate) struct ExtraRoots(Vec<CertificateDer<'static>>);
-
-impl ExtraRoots {
-    /// Reads every certificate in `pem`. Fails if there is none, or if one cannot be used as an authority.
-    pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), String> {
-        let mut store = RootCertStore::empty();
-        let before = self.0.len();
-        for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-            let certificate =
-                certificate.map_err(|error| format!("certificate {} is not PEM: {error}", index + 1))?;
-            store
-                .add(certificate.clone())
-                .map_err(|error| format!("certificate {} cannot be used: {error}", index + 1))?;
-            self.0.push(certificate);
-        }
-        if self.0.len() == before {
-            return Err("it holds no `BEGIN CERTIFICATE` block".to_owned());
-        }
-        Ok(())
+/// Reads the certificates of private authorities from PEM. Fails if there is none, or if one cannot be used as an
+/// authority.
+pub(crate) fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut store = RootCertStore::empty();
+    let mut authorities = Vec::new();
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let certificate =
+            certificate.map_err(|error| format!("certificate {} is not PEM: {error}", index + 1))?;
+        store
+            .add(certificate.clone())
+            .map_err(|error| format!("certificate {} cannot be used: {error}", index + 1))?;
+        authorities.push(certificate);
     }
+    if authorities.is_empty() {
+        return Err("it holds no `BEGIN CERTIFICATE` block".to_owned());
+    }
+    Ok(authorities)
 }
 
 /// Passes an open connection to `HttpsConnector`, so that each phase has its own time limit.
@@ -211,11 +205,11 @@ fn describe_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
         E::ExpiredContext { not_after, .. } => {
-            format!("has a certificate that expired on {}", Day(*not_after))
+            format!("has a certificate that expired on {}", format_date(*not_after))
         }
         E::Expired => "has a certificate that has expired".to_owned(),
         E::NotValidYetContext { not_before, .. } => {
-            format!("has a certificate that is not valid before {}", Day(*not_before))
+            format!("has a certificate that is not valid before {}", format_date(*not_before))
         }
         E::NotValidYet => "has a certificate that is not valid yet".to_owned(),
         E::NotValidForNameContext { expected, presented } => {
@@ -254,24 +248,21 @@ fn readable(presented: &str) -> String {
     format!("`{}`", name.unwrap_or(presented))
 }
 
-/// The date of a time, such as `2026-11-22`.
-struct Day(UnixTime);
-
-impl fmt::Display for Day {
-    /// Counts days in eras of 400 years, which all have the same length.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DAYS_PER_ERA: u64 = 146_097;
-        const DAYS_FROM_0000_03_01_TO_1970: u64 = 719_468;
-        let days = self.0.as_secs() / 86_400 + DAYS_FROM_0000_03_01_TO_1970;
-        let (era, day) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        // Months count from March, so that the leap day is the last day.
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-        write!(f, "{:04}-{month:02}-{day:02}", era * 400 + year + carry)
-    }
+/// Formats the date of a time: `2026-11-22`.
+///
+/// Counts days in eras of 400 years, which all have the same length.
+fn format_date(time: UnixTime) -> String {
+    const DAYS_PER_ERA: u64 = 146_097;
+    const DAYS_FROM_0000_03_01_TO_1970: u64 = 719_468;
+    let days = time.as_secs() / 86_400 + DAYS_FROM_0000_03_01_TO_1970;
+    let (era, day) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Months count from March, so that the leap day is the last day.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + carry)
 }
 
 #[cfg(test)]
@@ -282,7 +273,7 @@ mod tests {
 
     #[test]
     fn days_are_formatted_as_calendar_dates() {
-        let day = |secs| Day(UnixTime::since_unix_epoch(Duration::from_secs(secs))).to_string();
+        let day = |secs| format_date(UnixTime::since_unix_epoch(Duration::from_secs(secs)));
         for (secs, expected) in [
             (0, "1970-01-01"),
             (951_782_399, "2000-02-28"),
