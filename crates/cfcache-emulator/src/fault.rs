@@ -261,17 +261,14 @@ struct ActiveFault {
     fault: Fault,
     seen: u64,
     fired: u64,
-    chance: Chance,
+    /// The state of the random numbers for its probability.
+    random: u64,
 }
 
 impl FaultSequence {
     pub(crate) fn new(faults: &[Fault]) -> Self {
-        let running = |fault: &Fault| ActiveFault {
-            fault: fault.clone(),
-            seen: 0,
-            fired: 0,
-            chance: Chance(fault.seed),
-        };
+        let running =
+            |fault: &Fault| ActiveFault { fault: fault.clone(), seen: 0, fired: 0, random: fault.seed };
         Self(faults.iter().map(running).collect())
     }
 
@@ -296,27 +293,22 @@ impl ActiveFault {
                 && (fault.at.is_empty() || fault.at.contains(&counted))
         });
         // The probability is checked last, and only for requests that are otherwise selected.
-        let fires = is_chosen && fault.probability.is_none_or(|probability| self.chance.next() < probability);
+        let fires =
+            is_chosen && fault.probability.is_none_or(|probability| random(&mut self.random) < probability);
         self.fired += u64::from(fires);
         fires
     }
 }
 
-/// A pseudo-random number generator: SplitMix64, with its constants
-/// (<https://prng.di.unimi.it/splitmix64.c>).
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    /// Returns a number from 0 to below 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // An f64 represents the upper 32 bits exactly.
-        let upper = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or_default();
-        f64::from(upper) / 4_294_967_296.0
-    }
+/// Returns a pseudo-random number from 0 to below 1, and changes the state of the generator: SplitMix64, with its
+/// constants (<https://prng.di.unimi.it/splitmix64.c>).
+fn random(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // An f64 represents the upper 32 bits exactly.
+    let upper = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or_default();
+    f64::from(upper) / 4_294_967_296.0
 }
 
 #[cfg(test)]
@@ -354,8 +346,8 @@ mod tests {
     fn probability_is_reproducible_and_accurate() {
         assert_eq!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=7"));
         assert_ne!(fired("stall,probability=0.3,seed=7"), fired("stall,probability=0.3,seed=8"));
-        let mut chance = Chance(7);
-        let hits = (0..10_000).filter(|_| chance.next() < 0.2).count();
+        let mut state = 7;
+        let hits = (0..10_000).filter(|_| random(&mut state) < 0.2).count();
         assert!((1_800..2_200).contains(&hits), "{hits}");
     }
 }

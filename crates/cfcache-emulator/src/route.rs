@@ -1,5 +1,7 @@
 //! Finds the endpoint of a method and path.
 
+use std::collections::HashMap;
+
 use cfcache_model::endpoint::{self, Descriptor};
 use http::{Method, StatusCode};
 
@@ -87,8 +89,8 @@ pub(crate) fn no_route(path: &str) -> ApiResponse {
     )
 }
 
-/// Returns the pairs of a query. Invalid parts are skipped.
-pub(crate) fn query(text: &str) -> Vec<(String, String)> {
+/// Returns the parameters of a query; of a repeated one, the last value.
+pub(crate) fn query(text: &str) -> HashMap<String, String> {
     let plain = |part: &str| decode(&part.replace('+', " ")).unwrap_or_else(|| part.to_owned());
     text.split('&')
         .filter(|pair| !pair.is_empty())

@@ -35,7 +35,7 @@ use crate::fault::edge_error;
 use crate::fault::{Fault, FaultAction, FaultSequence};
 use crate::log::{Log, LogEntry, RequestOutcome};
 use crate::route;
-use crate::serve::body::{FaultyBody, Truncated};
+use crate::serve::body::{FaultyBody, truncated};
 use crate::serve::connection::{Order, ServerConnection, Socket};
 use crate::serve::edge::EdgeServer;
 use crate::state::AcceptedPurge;
@@ -246,7 +246,7 @@ async fn respond(
     shared: &ServerState,
     connection: &Arc<ServerConnection>,
     request: Request<Incoming>,
-) -> Result<Response<FaultyBody>, Truncated> {
+) -> io::Result<Response<FaultyBody>> {
     if let Some(response) = edge::control(shared, &request) {
         return Ok(response.map(FaultyBody::all));
     }
@@ -269,7 +269,7 @@ async fn respond(
         }
         Err(Unread::Broken) => {
             shared.record(connection, &request, None, fault.as_ref(), None);
-            return Err(Truncated);
+            return Err(truncated());
         }
     };
 

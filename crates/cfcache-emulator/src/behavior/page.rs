@@ -1,22 +1,9 @@
 //! Lists in pages.
 
+use std::collections::HashMap;
+
 use crate::answer::ApiResponse;
-use crate::behavior::{Call, invalid};
-use crate::route;
-
-/// The pairs of a query.
-pub(super) struct Query(Vec<(String, String)>);
-
-impl Query {
-    pub(super) fn new(call: &Call<'_>) -> Self {
-        Self(route::query(call.query))
-    }
-
-    /// Returns the value of a parameter; the last one if it is repeated.
-    pub(super) fn last(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
+use crate::behavior::invalid;
 
 /// The number of items on a page.
 pub(super) struct PageSizes {
@@ -30,14 +17,14 @@ impl PageSizes {
     /// Answers with the page that `page` and `per_page` select.
     pub(super) fn answer<T>(
         &self,
-        query: &Query,
+        query: &HashMap<String, String>,
         items: &[T],
         to_json: impl Fn(&T) -> String,
     ) -> ApiResponse {
-        let page = query.last("page").map_or(Some(1), |page| number(page).filter(|page| *page >= 1));
+        let page = query.get("page").map_or(Some(1), |page| number(page).filter(|page| *page >= 1));
         let allowed = self.min..=self.max;
         let per_page = query
-            .last("per_page")
+            .get("per_page")
             .map_or(Some(self.default), |size| number(size).filter(|size| allowed.contains(size)));
         let Some(page) = page else { return invalid("invalid page parameter, must be 1 or more") };
         let Some(per_page) = per_page else {

@@ -8,9 +8,10 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::answer::ApiResponse;
-use crate::behavior::page::{PageSizes, Query};
+use crate::behavior::page::PageSizes;
 use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid};
+use crate::route;
 use crate::state::{Region, ZoneSettings};
 
 /// The number of mappings on a page.
@@ -31,7 +32,7 @@ const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mapp
 /// Lists the mappings by address.
 pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let mappings: Vec<_> = settings.regions.iter().collect();
-    PAGES.answer(&Query::new(call), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
+    PAGES.answer(&route::query(call.query), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
 }
 
 pub(super) fn get(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {

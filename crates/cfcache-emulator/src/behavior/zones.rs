@@ -5,8 +5,9 @@ use cfcache_model::endpoint::MAX_ZONES_PER_PAGE;
 use serde_json::json;
 
 use crate::answer::{ApiResponse, quote};
-use crate::behavior::page::{PageSizes, Query};
+use crate::behavior::page::PageSizes;
 use crate::behavior::{Call, switch};
+use crate::route;
 use crate::state::{State, Zone, ZoneSettings};
 
 /// The account of all zones.
@@ -21,8 +22,8 @@ pub(super) fn get(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> ApiR
 
 /// Lists zones by name, status and account, in pages.
 pub(super) fn list(state: &State, call: &Call<'_>) -> ApiResponse {
-    let query = Query::new(call);
-    let asked = |name: &str| query.last(name);
+    let query = route::query(call.query);
+    let asked = |name: &str| query.get(name).map(String::as_str);
 
     let mut filters: Vec<bool> = Vec::new();
     let any = asked("match") == Some("any");

@@ -1,10 +1,10 @@
 //! The body of an answer: complete, slow, or incomplete.
 
-use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,16 +35,9 @@ enum BodyStep {
 }
 
 /// The error that ends an answer early. Only hyper sees it: it closes the connection, or the stream on HTTP/2.
-#[derive(Debug)]
-pub(super) struct Truncated;
-
-impl fmt::Display for Truncated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("truncated by a fault")
-    }
+pub(super) fn truncated() -> io::Error {
+    io::Error::other("truncated by a fault")
 }
-
-impl core::error::Error for Truncated {}
 
 impl FaultyBody {
     pub(super) fn all(body: Bytes) -> Self {
@@ -86,12 +79,12 @@ impl FaultyBody {
 
 impl Body for FaultyBody {
     type Data = Bytes;
-    type Error = Truncated;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         loop {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(context));
@@ -104,7 +97,7 @@ impl Body for FaultyBody {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(BodyStep::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
-                Some(BodyStep::Break) => return Poll::Ready(Some(Err(Truncated))),
+                Some(BodyStep::Break) => return Poll::Ready(Some(Err(truncated()))),
                 Some(BodyStep::Reset(connection)) => {
                     connection.order(Order::Reset);
                     // Nothing wakes this task: the connection is dropped together with the body.

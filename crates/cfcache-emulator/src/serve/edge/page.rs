@@ -28,7 +28,7 @@ fn content(
     date: impl Fn(&PurgeRecord) -> String,
 ) -> fmt::Result {
     let Inventory { objects, count, bytes, purges } = inventory;
-    writeln!(page, "<p id=\"sum\">{count} objects, {bytes} bytes. It is {}.</p>", Escaped(now))?;
+    writeln!(page, "<p id=\"sum\">{count} objects, {bytes} bytes. It is {}.</p>", escape(now))?;
 
     writeln!(page, "<h2>Last purges</h2>")?;
     if purges.is_empty() {
@@ -39,13 +39,13 @@ fn content(
             "<table id=\"purges\"><thead><tr><th>Time<th>Operation<th>Items<th>Objects</tr></thead><tbody>"
         )?;
         for purge in purges {
-            write!(page, "<tr><td>{}<td>{} {}", Escaped(&date(purge)), purge.action.verb(), purge.kind)?;
+            write!(page, "<tr><td>{}<td>{} {}", escape(&date(purge)), purge.action.verb(), purge.kind)?;
             if let Some(environment) = &purge.environment {
-                write!(page, "<br>environment {}", Escaped(environment))?;
+                write!(page, "<br>environment {}", escape(environment))?;
             }
             write!(page, "<td class=\"text\">")?;
             for item in &purge.items {
-                write!(page, "{}<br>", Escaped(item))?;
+                write!(page, "{}<br>", escape(item))?;
             }
             if purge.count > purge.items.len() {
                 write!(page, "and {} more", purge.count - purge.items.len())?;
@@ -79,14 +79,14 @@ fn content(
         write!(
             page,
             "<tr><td class=\"text\">{}<br><small>{}</small>",
-            Escaped(&object.url),
-            Escaped(&object.key)
+            escape(&object.url),
+            escape(&object.key)
         )?;
         if !object.variant.is_empty() {
-            write!(page, "<br><small>variant {}</small>", Escaped(&object.variant))?;
+            write!(page, "<br><small>variant {}</small>", escape(&object.variant))?;
         }
         if let Some(environment) = &object.environment {
-            write!(page, "<br><small>environment {}</small>", Escaped(environment))?;
+            write!(page, "<br><small>environment {}</small>", escape(environment))?;
         }
         if object.in_reserve {
             write!(page, "<br><small>in Cache Reserve</small>")?;
@@ -96,34 +96,31 @@ fn content(
             fresh @ 0.. => write!(page, "{fresh} s")?,
             stale => write!(page, "stale for {} s", stale.unsigned_abs())?,
         }
-        write!(page, "<td>{}<td class=\"text\">{}", object.size, Escaped(&object.tags.join(", ")))?;
+        write!(page, "<td>{}<td class=\"text\">{}", object.size, escape(&object.tags.join(", ")))?;
         writeln!(page, "</tr>")?;
     }
     writeln!(page, "</tbody></table>")
 }
 
-/// Text for HTML: without markup, and without invisible characters.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            match char {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                // Characters that change the text direction could make a URL look like another one.
-                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    write!(f, "{}", char.escape_unicode())?;
-                }
-                char if char.is_control() => write!(f, "{}", char.escape_debug())?,
-                char => f.write_char(char)?,
+/// Prepares text for HTML: without markup, and without invisible characters.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            // Characters that change the text direction could make a URL look like another one.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                escaped.extend(char.escape_unicode());
             }
+            char if char.is_control() => escaped.extend(char.escape_debug()),
+            char => escaped.push(char),
         }
-        Ok(())
     }
+    escaped
 }
 
 #[cfg(test)]
@@ -139,7 +136,7 @@ mod tests {
             ("a\u{202e}b\u{1b}[31m", "a\\u{202e}b\\u{1b}[31m"),
             ("\u{fc}", "\u{fc}"),
         ] {
-            assert_eq!(Escaped(text).to_string(), expected);
+            assert_eq!(escape(text), expected);
         }
     }
 }
